@@ -1,0 +1,1 @@
+"""From a CSV report to the storage."""
