@@ -1,0 +1,1 @@
+"""The readings and where they live: the only folder that knows SQL."""

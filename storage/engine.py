@@ -1,0 +1,23 @@
+"""What a database must offer to be read from."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from storage.sql import Dialect
+
+Row = Sequence[Any]
+
+
+class Engine(Protocol):
+    """A database that is read from: connections that outlive no statement, and its dialect.
+
+    Every call raises a StorageError where the database fails.
+    """
+
+    dialect: Dialect
+
+    async def fetch(self, sql: str, args: Sequence[object] = ()) -> Sequence[Row]:
+        """The rows of a statement: integers as int, texts as bytes, NULL as None."""
+
+    async def close(self) -> None:
+        """End all connections."""

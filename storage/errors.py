@@ -1,0 +1,33 @@
+"""What can go wrong with the storage.
+
+StorageError
+├── Unreachable      no connection can be made now; waiting may help
+├── Refused          the database turned the account away or denied it a right
+├── NotPrepared      the database or its tables are missing: the loader makes them
+├── Inconsistent     an answer would differ from what its head announced
+└── Conflict         what is to be written contradicts what is there
+"""
+
+
+class StorageError(Exception):
+    """The text is one line: what is wrong and, where something can be done, what to do."""
+
+
+class Unreachable(StorageError):
+    """No connection can be made now, or it broke, or a statement ran into its time limit."""
+
+
+class Refused(StorageError):
+    """The database turned the account away or denied it a right."""
+
+
+class NotPrepared(StorageError):
+    """The database or its tables are missing."""
+
+
+class Inconsistent(StorageError):
+    """The readings found differ in number from those announced."""
+
+
+class Conflict(StorageError):
+    """What is to be written contradicts what is there."""

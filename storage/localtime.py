@@ -1,0 +1,75 @@
+"""From the local times of a report to instants.
+
+A report gives local time without its offset. Where clocks go back, an hour stands twice, and only
+the order of the rows tells which reading belongs to which pass; where they go forward, an hour
+does not exist. PEP 495's fold tells the two offsets of such times apart.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, time
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+NOT_SHOWN = "a local time that exists: clocks go forward over this one"
+SHOWN_BEFORE = "a local time that does not stand above already"
+
+
+class LocalClock:
+    """The offsets of a zone, in seconds ahead of UTC."""
+
+    def __init__(self, zone: ZoneInfo) -> None:
+        self._zone = zone
+
+    def offset_all_day(self, day: date) -> int | None:
+        """The offset of a day; None where it changes on that day."""
+        ends = (datetime.combine(day, time.min), datetime.combine(day, time(23, 59, 59)))
+        offsets = {self._offset(end, fold) for end in ends for fold in (0, 1)}
+        return offsets.pop() if len(offsets) == 1 else None
+
+    def offsets(self, times: Sequence[datetime]) -> list[int | str]:
+        """The offset of each of a day's times, given in the order of the report.
+
+        For a time that has none, NOT_SHOWN or SHOWN_BEFORE says what was expected instead.
+        """
+        folds = _folds([local for local in times if self._is_repeated(local)])
+        taken: set[tuple[datetime, int]] = set()
+        return [self._free_offset(local, folds, taken) for local in times]
+
+    def _free_offset(
+        self, local: datetime, folds: Iterator[int], taken: set[tuple[datetime, int]]
+    ) -> int | str:
+        before, after = self._offset(local, 0), self._offset(local, 1)
+        if before < after:
+            return NOT_SHOWN
+        candidates = [before]
+        if before > after:
+            candidates = [before, after] if next(folds) == 0 else [after, before]
+        for offset in candidates:
+            if (local, offset) not in taken:
+                taken.add((local, offset))
+                return offset
+        return SHOWN_BEFORE
+
+    def _is_repeated(self, local: datetime) -> bool:
+        return self._offset(local, 0) > self._offset(local, 1)
+
+    def _offset(self, local: datetime, fold: int) -> int:
+        offset = local.replace(tzinfo=self._zone, fold=fold).utcoffset()
+        assert offset is not None
+        return int(offset.total_seconds())
+
+
+def _folds(times: Sequence[datetime]) -> Iterator[int]:
+    """Which pass of the repeated hour each time belongs to by its place in the report.
+
+    A report sorted by local time has the two readings of a time one after the other; any other
+    has the whole first pass before the second, and time goes back once in between.
+    """
+    if any(earlier == later for earlier, later in pairwise(times)):
+        yield from (0 for _ in times)
+        return
+    fold = 0
+    for place, local in enumerate(times):
+        if place and local < times[place - 1]:
+            fold = 1
+        yield fold

@@ -1,0 +1,150 @@
+"""MySQL and MariaDB, read through aiomysql."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiomysql
+from pymysql.constants import FIELD_TYPE
+from pymysql.converters import encoders
+from pymysql.err import MySQLError
+
+from settings import Account, MysqlUrl
+from storage.errors import NotPrepared, Refused, StorageError, Unreachable
+from storage.reading import RECORD_KEYS
+from storage.sql import Dialect
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds until a server that doesn't answer, or has no connection to spare, is given up."""
+
+_LONGEST_PAGE = 64 * 2**20
+
+# Bytes pass through as they are stored; only integers are converted.
+_CONVERSIONS: dict[Any, Any] = {
+    **encoders,
+    **dict.fromkeys((FIELD_TYPE.TINY, FIELD_TYPE.SHORT, FIELD_TYPE.LONG, FIELD_TYPE.LONGLONG), int),
+}
+
+_REFUSED = {1044, 1045, 1130, 1142, 1143, 1227, 1410, 1698}
+_NOT_PREPARED = {1049, 1146}
+_TOO_LONG = {1969, 3024}
+
+
+def _record() -> str:
+    """A reading as the text of a JSON object; the form without NULL is the quicker one."""
+
+    def joined(*, with_null: bool) -> str:
+        parts = []
+        for key in RECORD_KEYS:
+            if with_null and key not in ("id", "date"):
+                parts.append(f"""',"{key}":', IFNULL(CONCAT('"', {key}, '"'), 'null')""")
+            else:
+                parts.append(f"""',"{key}":"', {key}, '"'""")
+        return f"CONCAT('{{', {', '.join(parts).replace(',', '', 1)}, '}}')"
+
+    return f"COALESCE({joined(with_null=False)}, {joined(with_null=True)})"
+
+
+DIALECT = Dialect(
+    place="%s",
+    joined=f"GROUP_CONCAT({_record()} ORDER BY id SEPARATOR ',')",
+    rows="consumpdata WHERE {where}",
+    by_id="FORCE INDEX (PRIMARY)",
+    tables="SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()",
+    original_state=(
+        "SELECT CONCAT_WS('-', (SELECT MAX(id) FROM consumpdata), update_time)"
+        " FROM information_schema.tables"
+        " WHERE table_schema = DATABASE() AND table_name = 'consumpdata'"
+    ),
+)
+
+
+def explained(error: BaseException, location: MysqlUrl) -> StorageError:
+    """What an error of the driver means for whoever runs the service."""
+    where = f"{location.host}:{location.port}"
+    code, text = (*error.args, "")[:2] if isinstance(error, MySQLError) else (0, str(error))
+    if code in _REFUSED:
+        return Refused(f"{where} refused the account or its rights: {text}")
+    if code in _NOT_PREPARED:
+        return NotPrepared(
+            f"{where} has no database or table for readings yet ({text}): "
+            "load a report with python -m loader REPORT.csv"
+        )
+    if code in _TOO_LONG:
+        return Unreachable(f"{where} took longer than database.statement_timeout allows")
+    if isinstance(error, TimeoutError):
+        return Unreachable(f"{where} did not answer in time")
+    return Unreachable(f"{where} cannot be reached: {text or type(error).__name__}")
+
+
+class MysqlEngine:
+    """A bounded pool of connections that only read."""
+
+    dialect = DIALECT
+
+    def __init__(
+        self,
+        location: MysqlUrl,
+        account: Account,
+        *,
+        connections: int,
+        statement_timeout: float,
+    ) -> None:
+        self._location = location
+        self._statement_timeout = statement_timeout
+        self._options: dict[str, Any] = {
+            "host": location.host,
+            "port": location.port,
+            "db": location.name,
+            "user": account.user,
+            "password": account.password.get_secret_value(),
+            "charset": "utf8mb4",
+            "connect_timeout": CONNECT_TIMEOUT,
+            "autocommit": True,
+            "use_unicode": False,
+            "conv": _CONVERSIONS,
+            "init_command": (
+                f"SET SESSION group_concat_max_len = {_LONGEST_PAGE}"
+                ", character_set_connection = binary, character_set_results = NULL"
+                f" /*M!100100 , max_statement_time = {statement_timeout} */"
+                f" /*!80000 , max_execution_time = {int(statement_timeout * 1000)} */"
+            ),
+        }
+        # The pool's own queue of waiters misses a wake-up when a connection comes back broken,
+        # so that nobody may ever wait in it.
+        self._slots = asyncio.Semaphore(connections)
+        self._pool: aiomysql.Pool | None = None
+        self._connections = connections
+
+    async def fetch(self, sql: str, args: Sequence[object] = ()) -> Sequence[Sequence[Any]]:
+        """The rows of a statement: integers as int, texts as bytes, NULL as None."""
+        try:
+            async with self._connection() as connection, connection.cursor() as cursor:
+                # The server's own limit ends a slow statement first; this one a silent server.
+                async with asyncio.timeout(self._statement_timeout + CONNECT_TIMEOUT):
+                    await cursor.execute(sql, args or None)
+                    rows: Sequence[Sequence[Any]] = await cursor.fetchall()
+                    return rows
+        except (MySQLError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+            raise explained(error, self._location) from error
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[aiomysql.Connection]:
+        async with self._slots:
+            if self._pool is None:
+                self._pool = await aiomysql.create_pool(
+                    minsize=0, maxsize=self._connections, **self._options
+                )
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                connection = await self._pool.acquire()
+            try:
+                yield connection
+            finally:
+                self._pool.release(connection)
+
+    async def close(self) -> None:
+        """End all connections."""
+        if self._pool is not None:
+            self._pool.terminate()
+            await self._pool.wait_closed()

@@ -1,0 +1,377 @@
+"""MySQL and MariaDB, written by the loader."""
+
+import asyncio
+import ipaddress
+import warnings
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, timedelta
+from itertools import groupby
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import aiomysql
+import aiomysql.connection
+from pymysql.constants import ER
+from pymysql.err import MySQLError
+
+from settings import Account, MysqlUrl
+from storage.errors import Conflict, NotPrepared, Refused, StorageError
+from storage.localtime import LocalClock
+from storage.mysql import CONNECT_TIMEOUT, explained
+from storage.reading import NAMES
+from storage.schema import statements
+from storage.writer import METER, WriteDialect
+
+_SAME = " AND ".join(f"c.{name} <=> i.{name}" for name in NAMES)
+
+DIALECT = WriteDialect(
+    place="%s",
+    update=(
+        f"UPDATE consumpdata c JOIN incoming i ON c.meter_id = {METER} AND c.utc = i.utc"
+        f" SET {', '.join(f'c.{name} = i.{name}' for name in NAMES)} WHERE NOT ({_SAME})"
+    ),
+)
+
+_LOAD = (
+    "LOAD DATA LOCAL INFILE 'report' INTO TABLE incoming CHARACTER SET ascii"
+    f" FIELDS TERMINATED BY ',' (line, date, @ahead, {', '.join(NAMES)})"
+    " SET utc = date - INTERVAL @ahead SECOND"
+)
+_INSERT = (
+    f"INSERT INTO incoming (line, date, utc, {', '.join(NAMES)}) VALUES"
+    " (%s, %s, %s - INTERVAL %s SECOND" + ", %s" * len(NAMES) + ")"
+)
+_DATED_BEFORE = "ALTER TABLE consumpdata\n    MODIFY utc"
+"""How the statement begins that needs the instants of readings which are there already."""
+
+_DONE_BEFORE = {ER.TABLE_EXISTS_ERROR, ER.DUP_FIELDNAME, ER.DUP_KEYNAME, ER.TRG_ALREADY_EXISTS}
+
+
+class _Sender:
+    """Sends blocks where LOAD DATA LOCAL asks for a file.
+
+    Whatever file the server names, it gets what the connection has at hand for it and nothing
+    else, a packet at a time and no faster than it reads.
+    """
+
+    def __init__(self, _filename: str, connection: "_Connection") -> None:
+        self._connection = connection
+
+    async def send_data(self) -> None:
+        connection = self._connection
+        try:
+            for block in connection.blocks:
+                connection.write_packet(block)
+                await connection.writer.drain()
+        finally:
+            connection.write_packet(b"")
+
+
+# aiomysql's own sender reads a whole file into memory, faster than the server takes it.
+aiomysql.connection.LoadLocalFile = _Sender
+
+
+class _Connection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql comes without types
+    """A connection that can send blocks."""
+
+    blocks: Iterable[bytes] = ()
+
+    @property
+    def writer(self) -> asyncio.StreamWriter:
+        writer: asyncio.StreamWriter = self._writer
+        return writer
+
+
+class MysqlWriteEngine:
+    """A database on a server, made with the rights of the loader's account."""
+
+    dialect = DIALECT
+
+    def __init__(
+        self, location: MysqlUrl, admin: Account, reader: Account | None, timezone: ZoneInfo
+    ) -> None:
+        self._location = location
+        self._admin = admin
+        self._reader = reader
+        self._timezone = timezone
+        self.database = location.name
+        self._connection: _Connection | None = None
+        self._lock = f"elecdata:{location.name}"[:64]
+
+    async def prepare(self) -> AsyncGenerator[str]:
+        """Makes what is missing, up to the newest layout; names each part when it is there."""
+        await self._open()
+        yield "Database connection"
+        if not await self._exists():
+            await self.execute(
+                f"CREATE DATABASE IF NOT EXISTS `{self.database}` DEFAULT CHARACTER SET utf8mb4"
+            )
+        await self.execute(f"USE `{self.database}`")
+        yield f"'{self.database}' database"
+        await self._migrate()
+        yield f"'{self.database}.consumpdata' table"
+        yield f"'{self.database}.users' table"
+        yield "Trigger"
+
+    async def is_prepared(self) -> bool:
+        """Whether the database has the newest layout."""
+        await self._open()
+        if not await self._exists():
+            return False
+        await self.execute(f"USE `{self.database}`")
+        return await self._applied() == len(statements("mysql"))
+
+    async def admit_reader(self) -> str | None:
+        """Lets the server's account read, and nothing else, and names it."""
+        if self._reader is None:
+            return None
+        reader = (self._reader.user, await self._reader_host())
+        if not await self._can_read():
+            password = self._reader.password.get_secret_value()
+            await self.execute(
+                "CREATE USER IF NOT EXISTS %s@%s IDENTIFIED BY %s", (*reader, password)
+            )
+            await self.execute("ALTER USER %s@%s IDENTIFIED BY %s", (*reader, password))
+            await self.execute(f"GRANT SELECT ON `{self.database}`.* TO %s@%s", reader)
+            if not await self._can_read():
+                raise Refused(
+                    f"the account {reader[0]}@{reader[1]} was made, and {self._location.host} "
+                    "still refuses it: is there another account of that name?"
+                )
+        return self._reader.user
+
+    async def begin(self, waiting: Callable[[], None]) -> None:
+        """Starts a transaction in its turn; calls `waiting` where another loader is in one."""
+        await self._take_turn(waiting)
+        await self.execute("DROP TEMPORARY TABLE IF EXISTS incoming")
+        await self.execute(
+            "CREATE TEMPORARY TABLE incoming (line INT PRIMARY KEY, date DATETIME, utc DATETIME, "
+            + ", ".join(f"{name} DECIMAL(15,5)" for name in NAMES)
+            + ")"
+        )
+        await self.execute("START TRANSACTION")
+
+    async def stage(self, blocks: Iterable[bytes]) -> int:
+        """Fills the temporary table `incoming` and returns the number of its rows."""
+        await self.execute("DELETE FROM incoming")
+        rows = await self.fetch("SELECT @@local_infile")
+        if rows[0][0]:
+            return await self._send(blocks)
+        return await self._insert(blocks)
+
+    async def execute(self, sql: str, args: Sequence[object] = ()) -> int:
+        """Runs a statement and returns how many rows it wrote."""
+        with self._explaining():
+            async with self._opened().cursor() as cursor:
+                return int(await cursor.execute(sql, args or None))
+
+    async def fetch(self, sql: str, args: Sequence[object] = ()) -> Sequence[Sequence[Any]]:
+        """The rows of a statement: integers as int, texts as str."""
+        with self._explaining():
+            async with self._opened().cursor() as cursor:
+                await cursor.execute(sql, args or None)
+                rows: Sequence[Sequence[Any]] = await cursor.fetchall()
+                return rows
+
+    async def commit(self) -> None:
+        """Makes everything since `begin` last."""
+        await self.execute("COMMIT")
+        await self.execute("DO RELEASE_LOCK(%s)", (self._lock,))
+
+    async def rollback(self) -> None:
+        """Forgets everything since `begin`."""
+        await self.execute("ROLLBACK")
+        await self.execute("DO RELEASE_LOCK(%s)", (self._lock,))
+
+    async def close(self) -> None:
+        """Ends the connection."""
+        if self._connection is not None:
+            self._connection.close()
+
+    async def _open(self) -> None:
+        if self._connection is None:
+            self._connection = await self._connect(self._admin, local_infile=True)
+
+    async def _connect(
+        self, account: Account, *, database: str | None = None, local_infile: bool = False
+    ) -> _Connection:
+        connection = _Connection(
+            host=self._location.host,
+            port=self._location.port,
+            user=account.user,
+            password=account.password.get_secret_value(),
+            charset="utf8mb4",
+            autocommit=True,
+            connect_timeout=CONNECT_TIMEOUT,
+            db=database,
+            local_infile=local_infile,
+        )
+        with self._explaining():
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                await connection._connect()
+        return connection
+
+    def _opened(self) -> _Connection:
+        assert self._connection is not None, "prepare() or is_prepared() comes first"
+        return self._connection
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        """Turns what the driver raises or warns of into a StorageError."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", aiomysql.Warning)
+                yield
+        except (MySQLError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+            raise explained(error, self._location) from error
+
+    async def _exists(self) -> bool:
+        return bool(
+            await self.fetch(
+                "SELECT 1 FROM information_schema.schemata WHERE schema_name = %s",
+                (self.database,),
+            )
+        )
+
+    async def _take_turn(self, waiting: Callable[[], None]) -> None:
+        rows = await self.fetch("SELECT GET_LOCK(%s, 0)", (self._lock,))
+        if not rows[0][0]:
+            waiting()
+            await self.fetch("SELECT GET_LOCK(%s, 86400)", (self._lock,))
+
+    async def _migrate(self) -> None:
+        wanted = statements("mysql")
+        if await self._applied() == len(wanted):
+            return
+        await self._take_turn(lambda: None)
+        await self.execute(
+            "CREATE TABLE IF NOT EXISTS schema_version (statements INT NOT NULL"
+            " COMMENT 'Statements of the schema that were applied')"
+        )
+        for number, statement in enumerate(wanted, 1):
+            if number > await self._applied():
+                if statement.startswith(_DATED_BEFORE):
+                    await self._date_readings()
+                await self._apply(statement)
+                await self.execute("DELETE FROM schema_version")
+                await self.execute("INSERT INTO schema_version VALUES (%s)", (number,))
+        await self.execute("DO RELEASE_LOCK(%s)", (self._lock,))
+
+    async def _apply(self, statement: str) -> None:
+        try:
+            await self.execute(statement)
+        except StorageError as error:
+            # The loader was stopped between a statement and the note that it was applied.
+            cause = error.__cause__
+            code = cause.args[0] if isinstance(cause, MySQLError) else None
+            if code == ER.DUP_ENTRY:
+                raise Conflict(
+                    f"two readings of {self.database} stand for the same instant "
+                    f"({cause}): remove one of them"
+                ) from None
+            if code not in _DONE_BEFORE:
+                raise
+
+    async def _applied(self) -> int:
+        try:
+            rows = await self.fetch("SELECT COALESCE(MAX(statements), 0) FROM schema_version")
+        except NotPrepared:
+            return 0
+        return int(rows[0][0])
+
+    async def _date_readings(self) -> None:
+        """Gives readings of the original importer their instants."""
+        rows = await self.fetch("SELECT DISTINCT DATE(date) FROM consumpdata ORDER BY 1")
+        clock = LocalClock(self._timezone)
+        days = [(row[0], clock.offset_all_day(row[0])) for row in rows]
+        for offset, group in groupby(days, key=lambda day: day[1]):
+            run = [day for day, _ in group]
+            if offset is None:
+                for day in run:
+                    await self._date_day(clock, day)
+            else:
+                await self.execute(
+                    "UPDATE consumpdata SET utc = date - INTERVAL %s SECOND"
+                    " WHERE date >= %s AND date < %s",
+                    (offset, run[0], run[-1] + timedelta(days=1)),
+                )
+
+    async def _date_day(self, clock: LocalClock, day: date) -> None:
+        """The same for a day on which clocks change, whose rows count in their order."""
+        rows = await self.fetch(
+            "SELECT id, date FROM consumpdata WHERE DATE(date) = %s ORDER BY id", (day,)
+        )
+        for (number, local), offset in zip(
+            rows, clock.offsets([row[1] for row in rows]), strict=True
+        ):
+            if isinstance(offset, str):
+                raise Conflict(f"reading {number} of {self.database}: {local}: expected {offset}")
+            await self.execute(
+                "UPDATE consumpdata SET utc = date - INTERVAL %s SECOND WHERE id = %s",
+                (offset, number),
+            )
+
+    async def _send(self, blocks: Iterable[bytes]) -> int:
+        """Sends the blocks through LOAD DATA, which is lenient: what it warns of is an error."""
+        connection = self._opened()
+        connection.blocks = (_with_nulls(block) for block in blocks)
+        with self._explaining(), warnings.catch_warnings():
+            warnings.simplefilter("error", aiomysql.Warning)
+            try:
+                async with connection.cursor() as cursor:
+                    return int(await cursor.execute(_LOAD))
+            except aiomysql.Warning as warning:
+                raise Conflict(
+                    f"the database would not keep the report as it is: {warning}"
+                ) from None
+
+    async def _insert(self, blocks: Iterable[bytes]) -> int:
+        """The slower way, for servers that forbid LOAD DATA LOCAL."""
+        staged = 0
+        for block in blocks:
+            rows = [
+                [field or None for field in line.split(",")]
+                for line in block.decode("ascii").splitlines()
+            ]
+            with self._explaining():
+                async with self._opened().cursor() as cursor:
+                    await cursor.executemany(_INSERT, rows)
+            staged += len(rows)
+        return staged
+
+    async def _can_read(self) -> bool:
+        assert self._reader is not None
+        try:
+            connection = await self._connect(self._reader, database=self.database)
+        except Refused:
+            return False
+        try:
+            async with connection.cursor() as cursor:
+                await cursor.execute("SELECT 1 FROM consumpdata LIMIT 1")
+        except MySQLError:
+            return False
+        finally:
+            connection.close()
+        return True
+
+    async def _reader_host(self) -> str:
+        """Where the reader may come from: where the loader does, if that is the same machine."""
+        if not _is_loopback(self._location.host):
+            return "%"
+        rows = await self.fetch("SELECT SUBSTRING_INDEX(USER(), '@', -1)")
+        return str(rows[0][0])
+
+
+def _with_nulls(block: bytes) -> bytes:
+    """A block in which LOAD DATA reads an empty field as NULL."""
+    while b",," in block:
+        block = block.replace(b",,", b",\\N,")
+    return block.replace(b",\n", b",\\N\n")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"

@@ -1,0 +1,46 @@
+"""From settings to a storage: the only place that knows which engines there are."""
+
+from settings import Settings, SettingsError, SqliteUrl
+from storage.mysql import MysqlEngine
+from storage.mysql_writer import MysqlWriteEngine
+from storage.reader import Reader
+from storage.sqlite import SqliteEngine
+from storage.sqlite_writer import SqliteWriteEngine
+from storage.writer import Writer
+
+
+def open_reader(settings: Settings) -> Reader:
+    """The server's side of the configured database; connections are made when first needed."""
+    database = settings.database
+    location = database.location
+    if isinstance(location, SqliteUrl):
+        return Reader(
+            SqliteEngine(
+                location.path,
+                connections=database.connections,
+                statement_timeout=database.statement_timeout,
+            )
+        )
+    if database.reader is None:
+        raise SettingsError("database.reader: expected the server's user and password")
+    return Reader(
+        MysqlEngine(
+            location,
+            database.reader,
+            connections=database.connections,
+            statement_timeout=database.statement_timeout,
+        )
+    )
+
+
+def open_writer(settings: Settings) -> Writer:
+    """The loader's side of the configured database; its connection is made when first needed."""
+    database = settings.database
+    location = database.location
+    if isinstance(location, SqliteUrl):
+        return Writer(SqliteWriteEngine(location.path))
+    if database.admin is None:
+        raise SettingsError("database.admin: expected the loader's user and password")
+    return Writer(
+        MysqlWriteEngine(location, database.admin, database.reader, settings.meter.timezone)
+    )

@@ -1,0 +1,43 @@
+"""Passwords: argon2id for new ones, SHA-256 in hex where the original or a trigger made it."""
+
+import hashlib
+import hmac
+import re
+from functools import cache
+
+import argon2
+from argon2.exceptions import InvalidHashError, VerifyMismatchError
+
+_HASHER = argon2.PasswordHasher()
+_SHA256 = re.compile("[0-9a-f]{64}")
+
+
+def hashed(password: str) -> str:
+    """The argon2id hash of a password; takes tens of milliseconds and 64 MiB."""
+    return _HASHER.hash(password)
+
+
+@cache
+def nobody() -> str:
+    """A hash to compare with where there is none, so that it takes as long."""
+    return hashed("")
+
+
+def matches(password: str, stored: str) -> bool:
+    """Whether a password has the stored hash; takes as long as `hashed` whatever it is."""
+    if _SHA256.fullmatch(stored):
+        _matches_argon2(password, nobody())
+        return hmac.compare_digest(hashlib.sha256(password.encode()).hexdigest(), stored)
+    return _matches_argon2(password, stored)
+
+
+def is_sha256(stored: str) -> bool:
+    """Whether a hash is of the old kind, which is quick to guess from."""
+    return _SHA256.fullmatch(stored) is not None
+
+
+def _matches_argon2(password: str, stored: str) -> bool:
+    try:
+        return _HASHER.verify(stored, password)
+    except (VerifyMismatchError, InvalidHashError):
+        return False

@@ -1,0 +1,77 @@
+-- The schema as numbered statements: each is applied once, in order, and never edited afterwards.
+-- Statements 1 to 3 are the layout of the service that this one replaces, so that its databases
+-- are taken over where they stand; the later ones bring them, or a new database, up to date.
+
+CREATE TABLE IF NOT EXISTS consumpdata (
+    id INT NOT NULL AUTO_INCREMENT COMMENT 'Row id',
+    date DATETIME NOT NULL COMMENT 'Start of the interval, local time',
+    energy DECIMAL(15,5) COMMENT 'Energy (kWh)',
+    reactive_energy DECIMAL(15,5) COMMENT 'Reactive energy (kVArh)',
+    power DECIMAL(15,5) COMMENT 'Power (kW)',
+    maximeter DECIMAL(15,5) COMMENT 'Maximeter (kW)',
+    reactive_power DECIMAL(15,5) COMMENT 'Reactive power (kVAr)',
+    voltage DECIMAL(15,5) COMMENT 'Voltage (V)',
+    intensity DECIMAL(15,5) COMMENT 'Intensity (A)',
+    power_factor DECIMAL(15,5) COMMENT 'Power factor (Fi)',
+    PRIMARY KEY (id)
+) DEFAULT CHARACTER SET utf8mb4;
+
+CREATE TABLE IF NOT EXISTS users (
+    id INT NOT NULL AUTO_INCREMENT COMMENT 'Row id',
+    user CHAR(10) COMMENT 'Name',
+    password CHAR(200) COMMENT 'Hash',
+    PRIMARY KEY (id),
+    UNIQUE KEY (user)
+) DEFAULT CHARACTER SET utf8mb4;
+
+DROP TRIGGER IF EXISTS encpassword;
+
+ALTER TABLE users
+    MODIFY user VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL COMMENT 'Name',
+    MODIFY password VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin NOT NULL
+        COMMENT 'argon2id, or SHA-256 in hex where the trigger made it',
+    ADD COLUMN enabled BOOLEAN NOT NULL DEFAULT TRUE COMMENT 'May log in';
+
+CREATE TRIGGER hash_new_password BEFORE INSERT ON users FOR EACH ROW
+    SET NEW.password = IF(NEW.password LIKE '$argon2id$%', NEW.password, SHA2(NEW.password, 256));
+
+CREATE TRIGGER hash_changed_password BEFORE UPDATE ON users FOR EACH ROW
+    SET NEW.password = IF(NEW.password = OLD.password OR NEW.password LIKE '$argon2id$%',
+                          NEW.password, SHA2(NEW.password, 256));
+
+CREATE TABLE meters (
+    id INT NOT NULL COMMENT 'Row id',
+    timezone VARCHAR(64) NOT NULL COMMENT 'IANA zone of the local times of its readings',
+    PRIMARY KEY (id)
+) DEFAULT CHARACTER SET utf8mb4;
+
+CREATE TABLE imports (
+    id INT NOT NULL AUTO_INCREMENT COMMENT 'Row id',
+    version CHAR(32) CHARACTER SET ascii NOT NULL COMMENT 'Names the state of the data after it',
+    meter_id INT NOT NULL COMMENT 'Meter that was read',
+    file VARCHAR(255) NOT NULL COMMENT 'Name of the report',
+    sha256 CHAR(64) CHARACTER SET ascii NOT NULL COMMENT 'Digest of the report, uncompressed',
+    new INT NOT NULL COMMENT 'Readings that were not there before',
+    changed INT NOT NULL COMMENT 'Readings whose values it corrected',
+    unchanged INT NOT NULL COMMENT 'Readings that were there with the same values',
+    rejected INT NOT NULL COMMENT 'Rows left out as faulty',
+    first_reading DATETIME COMMENT 'Earliest local time in the report',
+    last_reading DATETIME COMMENT 'Latest local time in the report',
+    finished DATETIME NOT NULL COMMENT 'When it was written, UTC',
+    seconds DECIMAL(12,3) NOT NULL COMMENT 'How long it took',
+    readings INT NOT NULL COMMENT 'Readings in the table after it',
+    first_id INT COMMENT 'Smallest id in the table after it',
+    last_id INT COMMENT 'Largest id in the table after it',
+    PRIMARY KEY (id)
+) DEFAULT CHARACTER SET utf8mb4;
+
+ALTER TABLE consumpdata
+    ADD COLUMN meter_id INT NOT NULL DEFAULT 1 COMMENT 'Meter that was read',
+    ADD COLUMN utc DATETIME COMMENT 'Start of the interval, UTC';
+
+-- after this one, the readings of a database that was taken over are given their instants
+
+ALTER TABLE consumpdata
+    MODIFY utc DATETIME NOT NULL COMMENT 'Start of the interval, UTC',
+    ADD UNIQUE KEY meter_utc (meter_id, utc),
+    ADD KEY date (date);

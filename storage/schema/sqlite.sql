@@ -1,0 +1,63 @@
+-- The schema as numbered statements: each is applied once, in order, and never edited afterwards.
+
+CREATE TABLE consumpdata (
+    id INTEGER PRIMARY KEY,
+    date TEXT NOT NULL,       -- start of the interval, local time, 'YYYY-MM-DD HH:MM:SS'
+    energy INTEGER,           -- Energy (kWh), like all below in hundred-thousandths, so that sums are exact
+    reactive_energy INTEGER,  -- Reactive energy (kVArh)
+    power INTEGER,            -- Power (kW)
+    maximeter INTEGER,        -- Maximeter (kW)
+    reactive_power INTEGER,   -- Reactive power (kVAr)
+    voltage INTEGER,          -- Voltage (V)
+    intensity INTEGER,        -- Intensity (A)
+    power_factor INTEGER,     -- Power factor (Fi)
+    meter_id INTEGER NOT NULL DEFAULT 1,
+    utc INTEGER NOT NULL      -- start of the interval, seconds since 1970-01-01 00:00:00 UTC
+);
+
+CREATE UNIQUE INDEX meter_utc ON consumpdata (meter_id, utc);
+
+CREATE INDEX date ON consumpdata (date);
+
+CREATE TABLE users (
+    id INTEGER PRIMARY KEY,
+    user TEXT NOT NULL UNIQUE,
+    password TEXT NOT NULL,   -- argon2id, or SHA-256 in hex
+    enabled INTEGER NOT NULL DEFAULT 1
+);
+
+CREATE TRIGGER refuse_plain_new_password BEFORE INSERT ON users
+WHEN NEW.password NOT LIKE '$argon2id$%' AND NEW.password NOT GLOB replace(hex(zeroblob(32)), '0', '[0-9a-f]')
+BEGIN
+    SELECT RAISE(ABORT, 'a password is stored as its hash only: use python -m loader.users');
+END;
+
+CREATE TRIGGER refuse_plain_changed_password BEFORE UPDATE OF password ON users
+WHEN NEW.password NOT LIKE '$argon2id$%' AND NEW.password NOT GLOB replace(hex(zeroblob(32)), '0', '[0-9a-f]')
+BEGIN
+    SELECT RAISE(ABORT, 'a password is stored as its hash only: use python -m loader.users');
+END;
+
+CREATE TABLE meters (
+    id INTEGER PRIMARY KEY,
+    timezone TEXT NOT NULL    -- IANA zone of the local times of its readings
+);
+
+CREATE TABLE imports (
+    id INTEGER PRIMARY KEY,
+    version TEXT NOT NULL,    -- names the state of the data after it
+    meter_id INTEGER NOT NULL,
+    file TEXT NOT NULL,
+    sha256 TEXT NOT NULL,     -- of the report, uncompressed
+    new INTEGER NOT NULL,
+    changed INTEGER NOT NULL,
+    unchanged INTEGER NOT NULL,
+    rejected INTEGER NOT NULL,
+    first_reading TEXT,       -- earliest and latest local time in the report
+    last_reading TEXT,
+    finished TEXT NOT NULL,   -- UTC
+    seconds REAL NOT NULL,
+    readings INTEGER NOT NULL, -- in the table after it, as are the ids
+    first_id INTEGER,
+    last_id INTEGER
+);

@@ -1,0 +1,70 @@
+"""From a Query to the text of a condition, in either database's spelling."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from storage.query import Query
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What stands after WHERE, with the values that fill its places."""
+
+    text: str
+    args: tuple[object, ...] = ()
+
+    def __and__(self, other: "Condition") -> "Condition":
+        return Condition(f"{self.text} AND {other.text}", self.args + other.args)
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What the two databases spell differently."""
+
+    place: str
+    """Where a value goes."""
+    joined: str
+    """The records of many readings, joined by commas."""
+    rows: str
+    """The readings that {where} selects, such that `joined` meets them in the order of id."""
+    by_id: str
+    """Follows the table's name where its rows are to be read in the order of id."""
+    tables: str
+    """Gives the names of the tables."""
+    original_state: str | None = None
+    """Gives a text that changes with the readings of a database without a record of imports."""
+
+    def among(self, ids: Sequence[int]) -> Condition:
+        """The readings with one of these ids."""
+        return Condition(f"id IN ({', '.join([self.place] * len(ids))})", tuple(ids))
+
+    def between(self, first_id: int, last_id: int) -> Condition:
+        """The readings with an id in this range, both ends included."""
+        return Condition(f"id BETWEEN {self.place} AND {self.place}", (first_id, last_id))
+
+    def in_id_order(self, where: Condition) -> str:
+        """What stands after FROM where readings are joined."""
+        return self.rows.format(where=where.text)
+
+    def dated(self, query: Query) -> Condition | None:
+        """The readings whose local time the query asks for; None where it asks for any."""
+        parts = [
+            Condition(f"date {comparison} {self.place}", (value,))
+            for comparison, value in (
+                (">=", _text(query.first)),
+                ("<=", _text(query.last)),
+                ("LIKE", query.like),
+            )
+            if value is not None
+        ]
+        if not parts:
+            return None
+        condition, *others = parts
+        for other in others:
+            condition &= other
+        return condition
+
+
+def _text(instant: datetime | None) -> str | None:
+    return None if instant is None else instant.isoformat(" ")

@@ -1,0 +1,155 @@
+"""SQLite, written by the loader."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from storage.errors import StorageError, Unreachable
+from storage.reading import NAMES, SCALE
+from storage.schema import statements
+from storage.writer import METER, STAGED, WriteDialect
+
+T = TypeVar("T")
+
+DIALECT = WriteDialect(
+    place="?",
+    update=(
+        f"UPDATE consumpdata AS c SET {', '.join(f'{name} = i.{name}' for name in NAMES)}"
+        f" FROM incoming AS i WHERE c.meter_id = {METER} AND c.utc = i.utc"
+        f" AND ({' OR '.join(f'c.{name} IS NOT i.{name}' for name in NAMES)})"
+    ),
+)
+
+_LONGEST_WAIT_MS = 2**31 - 1
+
+_STAGE = (
+    f"INSERT INTO incoming (line, date, utc, {', '.join(NAMES)})"
+    " VALUES (?1, ?2, strftime('%s', ?2) - ?3, "
+    + ", ".join(
+        f"CAST(round(NULLIF(?{place}, '') * {SCALE}) AS INTEGER)"
+        for place in range(4, len(STAGED) + 1)
+    )
+    + ")"
+)
+
+
+class SqliteWriteEngine:
+    """A database file and its folder, made where they are missing."""
+
+    dialect = DIALECT
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.database = path.stem
+        self._connection: sqlite3.Connection | None = None
+
+    async def prepare(self) -> AsyncGenerator[str]:
+        """Makes what is missing, up to the newest layout; names each part when it is there."""
+        await self._in_thread(self._open)
+        yield "Database connection"
+        yield f"'{self.database}' database"
+        await self._in_thread(self._migrate)
+        yield f"'{self.database}.consumpdata' table"
+        yield f"'{self.database}.users' table"
+        yield "Trigger"
+
+    async def is_prepared(self) -> bool:
+        """Whether the database has the newest layout."""
+        if not self._path.exists():
+            return False
+        await self._in_thread(self._open)
+        return self._applied() == len(statements("sqlite"))
+
+    async def admit_reader(self) -> str | None:
+        """None: who may read the file is what the file system says."""
+        return None
+
+    async def begin(self, waiting: Callable[[], None]) -> None:
+        """Starts a transaction in its turn; calls `waiting` where another loader is in one."""
+        try:
+            await self.execute("BEGIN IMMEDIATE")
+        except StorageError as error:
+            cause = error.__cause__
+            if not isinstance(cause, sqlite3.OperationalError) or "locked" not in str(cause):
+                raise
+            waiting()
+            await self.execute(f"PRAGMA busy_timeout = {_LONGEST_WAIT_MS}")
+            await self.execute("BEGIN IMMEDIATE")
+        await self.execute("DROP TABLE IF EXISTS temp.incoming")
+        await self.execute(
+            f"CREATE TEMP TABLE incoming (line INTEGER PRIMARY KEY, date TEXT, utc INTEGER,"
+            f" {', '.join(f'{name} INTEGER' for name in NAMES)})"
+        )
+
+    async def stage(self, blocks: Iterable[bytes]) -> int:
+        """Fills the temporary table `incoming` and returns the number of its rows."""
+        return await self._in_thread(lambda: self._stage(blocks))
+
+    async def execute(self, sql: str, args: Sequence[object] = ()) -> int:
+        """Runs a statement and returns how many rows it wrote."""
+        return await self._in_thread(lambda: self._opened().execute(sql, args).rowcount)
+
+    async def fetch(self, sql: str, args: Sequence[object] = ()) -> Sequence[Sequence[Any]]:
+        """The rows of a statement: integers as int, texts as str."""
+        return await self._in_thread(lambda: self._opened().execute(sql, args).fetchall())
+
+    async def commit(self) -> None:
+        """Makes everything since `begin` last."""
+        await self.execute("COMMIT")
+
+    async def rollback(self) -> None:
+        """Forgets everything since `begin`."""
+        if self._opened().in_transaction:
+            await self.execute("ROLLBACK")
+
+    async def close(self) -> None:
+        """Ends the connection."""
+        if self._connection is not None:
+            self._connection.close()
+
+    def _open(self) -> None:
+        if self._connection is not None:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._connection = sqlite3.connect(
+            self._path, timeout=0, isolation_level=None, check_same_thread=False
+        )
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = FULL")
+
+    def _opened(self) -> sqlite3.Connection:
+        assert self._connection is not None, "prepare() or is_prepared() comes first"
+        return self._connection
+
+    def _applied(self) -> int:
+        return int(self._opened().execute("PRAGMA user_version").fetchone()[0])
+
+    def _migrate(self) -> None:
+        connection = self._opened()
+        connection.execute(f"PRAGMA busy_timeout = {_LONGEST_WAIT_MS}")
+        wanted = statements("sqlite")
+        if self._applied() == len(wanted):
+            return
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for statement in wanted[self._applied() :]:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {len(wanted)}")
+
+    def _stage(self, blocks: Iterable[bytes]) -> int:
+        connection = self._opened()
+        connection.execute("DELETE FROM incoming")
+        staged = 0
+        for block in blocks:
+            rows = block.decode("ascii").splitlines()
+            connection.executemany(_STAGE, (row.split(",") for row in rows))
+            staged += len(rows)
+        return staged
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.to_thread(work)
+        except (sqlite3.Error, OSError) as error:
+            raise Unreachable(f"{self._path} cannot be written: {error}") from error
