@@ -1,0 +1,162 @@
+"""The command `python -m loader`."""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import click
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from loader.importer import FaultyReportsError, Importer, Summary, Watcher
+from loader.report import STANDARD_INPUT, ReportError
+from settings import SettingsError, load_settings
+from storage.errors import StorageError
+from storage.opening import open_writer
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="Settings file, instead of the config.yaml of the project.",
+)
+@click.option("--dry-run", is_flag=True, help="Check and compare; write nothing.")
+@click.option(
+    "--skip-bad-rows",
+    is_flag=True,
+    help="Load the good rows, and write the others to REPORT.rejected.csv with the reason.",
+)
+@click.argument("reports", metavar="REPORT.csv...", nargs=-1, required=True)
+def main(config: Path | None, dry_run: bool, skip_bad_rows: bool, reports: Sequence[str]) -> None:
+    """Load meter reports into the database: all of them, or none if anything is wrong.
+
+    What is missing there is made: the database, its tables, the users of the API, the account
+    that the server reads with. A report can be loaded again: readings that are there already
+    stay, those that it corrects are updated.
+
+    A REPORT may be a .csv or .csv.gz file, or - for standard input.
+
+    \b
+    Examples:
+      python -m loader Monitoring_report.csv
+      python -m loader --dry-run january.csv.gz february.csv.gz
+      zcat report.csv.gz | python -m loader -
+    """
+    try:
+        asyncio.run(_import(config, reports, dry_run=dry_run, skip_bad_rows=skip_bad_rows))
+    except FaultyReportsError as error:
+        for fault in error.faults.shown:
+            click.echo(fault, err=True)
+        more = error.faults.count - len(error.faults.shown)
+        if more:
+            click.echo(f"... and {more} more", err=True)
+        click.echo(f"ERROR - {error.faults.count} faults; nothing was written", err=True)
+        sys.exit(1)
+    except (SettingsError, StorageError, ReportError) as error:
+        click.echo(f"ERROR - {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        click.echo("Stopped; nothing was written", err=True)
+        sys.exit(130)
+
+
+async def _import(
+    config: Path | None, reports: Sequence[str], *, dry_run: bool, skip_bad_rows: bool
+) -> None:
+    settings = load_settings(config)
+    writer = open_writer(settings)
+    with _Progress(reports) as progress:
+        importer = Importer(
+            settings,
+            writer,
+            Watcher(
+                on_step=lambda step: progress.say(f"OK - {step}"),
+                on_wait=lambda: progress.say("Waiting for another import to finish"),
+                on_progress=progress.show,
+            ),
+        )
+        try:
+            if not dry_run:
+                await importer.prepare()
+            summaries = await importer.run(reports, skip_bad_rows=skip_bad_rows, dry_run=dry_run)
+        finally:
+            await writer.close()
+    for fault in importer.faults.shown:
+        click.echo(fault, err=True)
+    for summary in summaries:
+        if not dry_run:
+            click.echo(
+                f"OK - CSV ({summary.report.readings} lines) successfully imported to "
+                f"{writer.database}.consumpdata"
+            )
+    for summary in summaries:
+        click.echo(_text(summary))
+    if dry_run:
+        click.echo("Nothing was written (--dry-run)")
+
+
+def _text(summary: Summary) -> str:
+    report, imported = summary.report, summary.imported
+    rows: list[tuple[str, object]] = [("readings", report.readings)]
+    if imported is not None:
+        rows += [
+            ("new", imported.new),
+            ("changed", imported.changed),
+            ("unchanged", imported.unchanged),
+        ]
+    rows.append(("missing values", report.missing))
+    if summary.rejected_to is not None:
+        rows.append(("rejected rows", f"{report.rejected}, see {summary.rejected_to}"))
+    if report.span is not None:
+        rows.append(("span", " to ".join(report.span)))
+    rows.append(("time", f"{summary.seconds:.1f} s"))
+    return "\n".join([report.name, *(f"  {name:<15}{value}" for name, value in rows)])
+
+
+class _Progress:
+    """A bar on a terminal, and plain lines."""
+
+    def __init__(self, reports: Sequence[str]) -> None:
+        self._reports = reports
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+            disable=not sys.stderr.isatty(),
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def say(self, text: str) -> None:
+        """A line above the bar."""
+        click.echo(text)
+
+    def show(self, report: str, size: int) -> None:
+        """How far a report was read."""
+        if report not in self._tasks:
+            total = None if report == STANDARD_INPUT else Path(report).stat().st_size
+            self._tasks[report] = self._bar.add_task(report, total=total)
+        self._bar.update(self._tasks[report], completed=size)
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m loader")

@@ -1,0 +1,159 @@
+"""An import: reports into the database, all of them or none."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from loader.rejects import RejectedRows
+from loader.report import Fault, FaultyRowsError, Report, ReportError
+from settings import Settings
+from storage.errors import StorageError
+from storage.passwords import hashed
+from storage.writer import Imported, Writer
+
+SHOWN = 20
+"""Faults that are kept word by word; the others are counted."""
+
+
+@dataclass(slots=True)
+class Faults:
+    """What is wrong in the reports, the first faults as `file:line: column: value: expected`."""
+
+    shown: list[str] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, text: str) -> None:
+        """Counts a fault, and keeps its text if it is among the first."""
+        self.count += 1
+        if len(self.shown) < SHOWN:
+            self.shown.append(text)
+
+
+class FaultyReportsError(Exception):
+    """Nothing was written, since reports have faults."""
+
+    def __init__(self, faults: Faults) -> None:
+        super().__init__(f"{faults.count} faults")
+        self.faults = faults
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What became of a report; `imported` is None where there was no database to compare with."""
+
+    report: Report
+    imported: Imported | None
+    seconds: float
+    rejected_to: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Watcher:
+    """Is told how an import goes."""
+
+    on_step: Callable[[str], None]
+    """A part is there, or done."""
+    on_wait: Callable[[], None]
+    """Another loader is at work."""
+    on_progress: Callable[[str, int], None]
+    """So many bytes of a report were read."""
+
+
+class Importer:
+    """Imports reports, in one transaction, once the database is prepared."""
+
+    def __init__(self, settings: Settings, writer: Writer, watcher: Watcher) -> None:
+        self._settings = settings
+        self._writer = writer
+        self._watcher = watcher
+        self.faults = Faults()
+        """What was found so far: with bad rows skipped, an import succeeds in spite of faults."""
+
+    async def prepare(self) -> None:
+        """Makes what is missing: database, tables, users, the account that reads."""
+        async for step in self._writer.prepare():
+            self._watcher.on_step(step)
+        known = {user.name for user in await self._writer.users()}
+        for name, password in self._settings.api_users.items():
+            if name not in known:
+                secret = password.get_secret_value()
+                await self._writer.add_user(name, await asyncio.to_thread(hashed, secret))
+        self._watcher.on_step("User")
+        if reader := await self._writer.admit_reader():
+            self._watcher.on_step(f"'{reader}' user")
+
+    async def run(
+        self, paths: Sequence[str], *, skip_bad_rows: bool, dry_run: bool = False
+    ) -> list[Summary]:
+        """Imports the reports, or finds out what that would do.
+
+        Raises FaultyReportsError or StorageError, and then nothing was written.
+        """
+        with ExitStack() as drafts:
+            reports = [self._report(path, skip_bad_rows, drafts) for path in paths]
+            if dry_run and not await self._writer.is_prepared():
+                return await self._load(reports, into_database=False)
+            await self._writer.begin(self._watcher.on_wait)
+            try:
+                await self._writer.meter(str(self._settings.meter.timezone))
+                summaries = await self._load(reports)
+                if dry_run:
+                    await self._writer.rollback()
+                    return summaries
+                for _, rejected in reports:
+                    rejected.keep()
+                await self._writer.commit()
+            except BaseException:
+                # What went wrong matters more than a connection that can't even roll back.
+                with suppress(StorageError):
+                    await self._writer.rollback()
+                raise
+            return summaries
+
+    def _report(
+        self, path: str, skip_bad_rows: bool, drafts: ExitStack
+    ) -> tuple[Report, RejectedRows]:
+        rejected = drafts.enter_context(RejectedRows(path))
+
+        def on_faults(faults: list[Fault], raw: bytes) -> None:
+            for fault in faults:
+                self.faults.add(f"{path}:{fault}")
+            if skip_bad_rows:
+                rejected.add(faults, raw)
+
+        report = Report(
+            path,
+            self._settings.meter.timezone,
+            skip_bad_rows=skip_bad_rows,
+            on_faults=on_faults,
+            on_progress=lambda size: self._watcher.on_progress(path, size),
+        )
+        return report, rejected
+
+    async def _load(
+        self, reports: Sequence[tuple[Report, RejectedRows]], *, into_database: bool = True
+    ) -> list[Summary]:
+        summaries = []
+        failed = False
+        for report, rejected in reports:
+            started = time.monotonic()
+            imported = None
+            try:
+                if into_database and not failed:
+                    imported = await self._writer.load(report)
+                else:
+                    deque(report.blocks(), maxlen=0)
+            except ReportError as error:
+                failed = True
+                if not isinstance(error, FaultyRowsError):
+                    self.faults.add(str(error))
+            seconds = time.monotonic() - started
+            to = rejected.path if report.rejected else None
+            summaries.append(Summary(report, imported, seconds, to))
+        if failed:
+            raise FaultyReportsError(self.faults)
+        return summaries

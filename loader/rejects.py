@@ -1,0 +1,66 @@
+"""The rows of a report that were left out, in a file that can be mended and loaded again."""
+
+import csv
+import io
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Self
+
+from loader.report import HEADER, REASON, STANDARD_INPUT, Fault, ReportError
+
+
+class RejectedRows:
+    """Rows with the reason of each in a last column, kept only once `keep` is called."""
+
+    def __init__(self, report: str) -> None:
+        name = "stdin" if report == STANDARD_INPUT else report.removesuffix(".gz")
+        self.path = Path(name.removesuffix(".csv") + ".rejected.csv")
+        self._draft: IO[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._draft is not None:
+            self._draft.close()
+            with suppress(FileNotFoundError):
+                Path(self._draft.name).unlink()
+
+    def add(self, faults: list[Fault], raw: bytes) -> None:
+        """Adds a row as it stood in the report."""
+        if self._draft is None:
+            self._draft = tempfile.NamedTemporaryFile(  # noqa: SIM115 - closed on exit
+                dir=self.path.parent, prefix=f".{self.path.name}.", delete=False
+            )
+            self._draft.write(_csv([*HEADER, REASON]))
+        reason = "; ".join(
+            f"line {fault.line}: {fault.column}: expected {fault.expected}" for fault in faults
+        )
+        self._draft.write(raw.rstrip(b"\r") + b"," + _csv([reason]))
+
+    def keep(self) -> None:
+        """Puts the file in its place; raises ReportError where something else stands there."""
+        if self._draft is None:
+            return
+        self._draft.flush()
+        draft = Path(self._draft.name)
+        if self.path.exists() and self.path.read_bytes() != draft.read_bytes():
+            raise ReportError(
+                f"{self.path}: holds other rejected rows: load them or move them away first"
+            )
+        draft.chmod(0o666 & ~_umask())
+        draft.replace(self.path)
+
+
+def _csv(fields: list[str]) -> bytes:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(fields)
+    return line.getvalue().encode()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,333 @@
+"""A CSV report: read in slices, each row checked and dated.
+
+What is right goes on as the lines that the storage takes, see `storage.writer.Incoming`; what is
+wrong becomes a Fault. Memory does not grow with the report.
+"""
+
+import csv
+import gzip
+import hashlib
+import re
+import sys
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from datetime import date, datetime, time
+from pathlib import Path
+from typing import IO
+from zoneinfo import ZoneInfo
+
+from storage.localtime import SHOWN_BEFORE, LocalClock
+from storage.reading import COLUMNS, DECIMALS, INTEGER_DIGITS
+
+HEADER = ("Date", *(column.header for column in COLUMNS))
+REASON = "Rejected because"
+"""The heading of the column that a file of rejected rows has more than a report."""
+
+STANDARD_INPUT = "-"
+
+_SLICE = 2**20
+_LONGEST_ROW = 2**16
+_FIRST_YEAR, _LAST_YEAR = 1970, 2199
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_DAY = rf"[0-9]{{1,2}} (?:{'|'.join(_MONTHS)}) [0-9]{{4}}"
+_TIME = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+_NUMBER = rf"-?[0-9]{{1,{INTEGER_DIGITS}}}(?:\.[0-9]{{1,{DECIMALS}}})?"
+_NUMBERS = ",".join([f"(?:{_NUMBER})?"] * len(COLUMNS))
+_ROW = re.compile(rf"^({_DAY}) ({_TIME}),({_NUMBERS})\r?\n", re.MULTILINE)
+_DATE = re.compile(f"({_DAY}) ({_TIME})")
+_QUANTITY = re.compile(f"(?:{_NUMBER})?")
+
+_DATE_EXPECTED = f"a date like 1 Aug 2019 00:15:00, from {_FIRST_YEAR} to {_LAST_YEAR}"
+_QUANTITY_EXPECTED = (
+    f"a decimal like -8.382, at most {INTEGER_DIGITS} digits before the point and {DECIMALS} "
+    "after it, or nothing"
+)
+
+
+class ReportError(Exception):
+    """A report can't be used; the text is one line that names it."""
+
+
+class FaultyRowsError(ReportError):
+    """Rows of a report are wrong, as was told of each."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Fault:
+    """What is wrong in a line, counted from 1."""
+
+    line: int
+    column: str
+    value: str
+    expected: str
+
+    def __str__(self) -> str:
+        value = self.value if len(self.value) <= 60 else f"{self.value[:57]}..."
+        shown = value.encode("unicode_escape").decode() or "nothing"
+        return f"{self.line}: {self.column}: {shown}: expected {self.expected}"
+
+
+Row = tuple[int, tuple[str, str, str]]
+"""A line's number, and its day, time and quantities as they stand in it."""
+
+
+@dataclass(slots=True)
+class _Day:
+    """A day of the report: its offset, None where clocks change, and the times seen so far."""
+
+    date: date
+    offset: int | None
+    seen: bytearray = field(default_factory=bytearray)
+    seen_on_change: set[tuple[datetime, int]] = field(default_factory=set)
+
+
+class _Places(dict[str, int]):
+    """A place for every time of day that occurs, in the order of occurrence."""
+
+    def __missing__(self, key: str) -> int:
+        self[key] = place = len(self)
+        return place
+
+
+class Report:
+    """A report on its way in: `blocks` reads it once, and the counts are right after that.
+
+    `on_faults` is told what is wrong in a row and the row's own text. Once a row was wrong,
+    further blocks are only checked, unless bad rows are to be skipped.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        zone: ZoneInfo,
+        *,
+        skip_bad_rows: bool,
+        on_faults: Callable[[list[Fault], bytes], None],
+        on_progress: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self.path = path
+        self.name = "standard input" if path == STANDARD_INPUT else Path(path).name
+        self.readings = 0
+        self.missing = 0
+        self.rejected = 0
+        self.span: tuple[str, str] | None = None
+        self._skip_bad_rows = skip_bad_rows
+        self._on_faults = on_faults
+        self._on_progress = on_progress
+        self._clock = LocalClock(zone)
+        self._days: dict[str, _Day | None] = {}
+        self._known: dict[date, _Day] = {}
+        self._places = _Places()
+        self._pending: list[Row] = []
+        self._digest = hashlib.sha256()
+
+    @property
+    def sha256(self) -> str:
+        """The digest of what was read, uncompressed, in hex."""
+        return self._digest.hexdigest()
+
+    def blocks(self) -> Iterator[bytes]:
+        """The checked rows.
+
+        Raises ReportError where the file can't be read or isn't a report, and FaultyRowsError
+        at its end where rows were wrong and none are to be skipped.
+        """
+        line = 1
+        for part in self._slices():
+            count = part.count(b"\n")
+            body = part
+            if line == 1:
+                heading, _, body = part.partition(b"\n")
+                self._check_heading(heading)
+            rows = self._rows(body, line + count - body.count(b"\n"))
+            yield from self._block(self._dated(rows))
+            line += count
+        yield from self._block(self._dated_pending())
+        if line == 1:
+            raise ReportError(f"{self.path}: expected a report, the file is empty")
+        if self.rejected and not self._skip_bad_rows:
+            raise FaultyRowsError(f"{self.path}: {self.rejected} rows are wrong")
+        if not self.readings:
+            raise ReportError(f"{self.path}: expected at least one reading below the heading")
+
+    def _block(self, lines: list[str]) -> Iterator[bytes]:
+        if not lines:
+            return
+        self.readings += len(lines)
+        dates = [line.split(",", 2)[1] for line in lines]
+        first, last = self.span or (dates[0], dates[0])
+        self.span = min(first, *dates), max(last, *dates)
+        if self._skip_bad_rows or not self.rejected:
+            yield "".join(lines).encode()
+
+    def _slices(self) -> Iterator[bytes]:
+        """The file in parts of whole lines, each line with its end."""
+        rest = b""
+        lines = 0
+        try:
+            with _opened(self.path) as raw, _unpacked(raw, self.path) as file:
+                while part := file.read(_SLICE):
+                    self._digest.update(part)
+                    whole, end, last = (rest + part).rpartition(b"\n")
+                    lines += whole.count(b"\n") + len(end)
+                    rest = last
+                    if len(rest) > _LONGEST_ROW:
+                        raise ReportError(
+                            f"{self.path}:{lines + 1}: expected a row, not so long a line"
+                        )
+                    if end:
+                        yield whole + end
+                    self._on_progress(raw.tell() if raw.seekable() else len(part))
+        except (OSError, EOFError, zlib.error) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise ReportError(f"{self.path}: cannot be read: {reason}") from error
+        if rest:
+            yield rest + b"\n"
+
+    def _check_heading(self, heading: bytes) -> None:
+        text = heading.decode("utf-8-sig", "replace").rstrip("\r")
+        fields = next(csv.reader([text]), [])
+        if tuple(name.strip() for name in fields) not in (HEADER, (*HEADER, REASON)):
+            raise ReportError(f"{self.path}:1: heading: {text[:80]!a}: expected {','.join(HEADER)}")
+
+    def _rows(self, part: bytes, line: int) -> Iterable[Row]:
+        """The rows of a part that are right in themselves."""
+        if part.isascii():
+            # One expression over the whole part: what it doesn't match is looked at row by row.
+            rows = _ROW.findall(part.decode("ascii"))
+            if len(rows) == part.count(b"\n"):
+                return enumerate(rows, line)
+        return self._examined(part, line)
+
+    def _examined(self, part: bytes, line: int) -> Iterator[Row]:
+        for number, raw in enumerate(part.splitlines(keepends=False), line):
+            row = _examined(number, raw)
+            if isinstance(row, list):
+                self._reject(row, raw)
+            elif row is not None:
+                yield number, row
+
+    def _dated(self, rows: Iterable[Row]) -> list[str]:
+        """The lines for the storage; those of a day on which clocks change wait for its end."""
+        lines: list[str] = []
+        today = None
+        day: _Day | None = None
+        places = self._places
+        for row in rows:
+            number, (name, clock_time, quantities) = row
+            if name != today:
+                if self._pending and self._pending[0][1][0] != name:
+                    lines += self._dated_pending()
+                today = name
+                day = self._day(name)
+                if day is not None:
+                    date_text, offset, seen = day.date.isoformat(), day.offset, day.seen
+            if day is None:
+                self._reject_date(row, _DATE_EXPECTED)
+                continue
+            if offset is None:
+                self._pending.append(row)
+                continue
+            place = places[clock_time]
+            if place >= len(seen):
+                seen.extend(bytes(place + 1 - len(seen)))
+            if seen[place]:
+                self._reject_date(row, SHOWN_BEFORE)
+                continue
+            seen[place] = 1
+            if ",," in quantities or quantities[0] == "," or quantities[-1] == ",":
+                self.missing += quantities.split(",").count("")
+            lines.append(f"{number},{date_text} {clock_time},{offset},{quantities}\n")
+        return lines
+
+    def _dated_pending(self) -> list[str]:
+        """The lines of a day on which clocks change, whose rows count in their order."""
+        rows, self._pending = self._pending, []
+        if not rows:
+            return []
+        day = self._day(rows[0][1][0])
+        assert day is not None
+        times = [datetime.combine(day.date, time.fromisoformat(row[1][1])) for row in rows]
+        lines = []
+        for row, local, offset in zip(rows, times, self._clock.offsets(times), strict=True):
+            number, (_, _, quantities) = row
+            if isinstance(offset, str):
+                self._reject_date(row, offset)
+            elif (local, offset) in day.seen_on_change:
+                self._reject_date(row, SHOWN_BEFORE)
+            else:
+                day.seen_on_change.add((local, offset))
+                self.missing += quantities.split(",").count("")
+                lines.append(f"{number},{local.isoformat(' ')},{offset},{quantities}\n")
+        return lines
+
+    def _day(self, name: str) -> _Day | None:
+        """What is known of a day such as `1 Aug 2019`; None where there is no such day."""
+        try:
+            return self._days[name]
+        except KeyError:
+            pass
+        number, month, year = name.split(" ")
+        self._days[name] = None
+        if _FIRST_YEAR <= int(year) <= _LAST_YEAR:
+            try:
+                day = date(int(year), _MONTHS.index(month) + 1, int(number))
+            except ValueError:
+                return None
+            # `1 Aug` and `01 Aug` are one day.
+            known = self._known.setdefault(day, _Day(day, self._clock.offset_all_day(day)))
+            self._days[name] = known
+        return self._days[name]
+
+    def _reject_date(self, row: Row, expected: str) -> None:
+        number, (name, clock_time, quantities) = row
+        fault = Fault(number, HEADER[0], f"{name} {clock_time}", expected)
+        self._reject([fault], f"{name} {clock_time},{quantities}".encode())
+
+    def _reject(self, faults: list[Fault], raw: bytes) -> None:
+        self.rejected += 1
+        self._on_faults(faults, raw)
+
+
+def _examined(number: int, raw: bytes) -> tuple[str, str, str] | list[Fault] | None:
+    """The day, time and quantities of a row, or what is wrong in it; None for an empty line."""
+    text = raw.decode("utf-8", "replace").rstrip("\r")
+    if not text.strip():
+        return None
+    if b"\0" in raw or "\ufffd" in text:
+        return [Fault(number, "row", text, "UTF-8 without NUL bytes")]
+    try:
+        fields = [field.strip() for field in next(csv.reader([text], strict=True))]
+    except csv.Error:
+        return [Fault(number, "row", text, "fields whose quotes are closed")]
+    if len(fields) not in (len(HEADER), len(HEADER) + 1):
+        expected = f"{len(HEADER)} fields, separated by commas"
+        return [Fault(number, "row", f"{len(fields)} fields", expected)]
+    faults = []
+    moment = _DATE.fullmatch(fields[0])
+    if moment is None:
+        faults.append(Fault(number, HEADER[0], fields[0], _DATE_EXPECTED))
+    quantities = fields[1 : len(HEADER)]
+    faults += [
+        Fault(number, heading, value, _QUANTITY_EXPECTED)
+        for heading, value in zip(HEADER[1:], quantities, strict=True)
+        if not _QUANTITY.fullmatch(value)
+    ]
+    if moment is None or faults:
+        return faults
+    return moment[1], moment[2], ",".join(quantities)
+
+
+def _opened(path: str) -> AbstractContextManager[IO[bytes]]:
+    if path == STANDARD_INPUT:
+        return nullcontext(sys.stdin.buffer)
+    return Path(path).open("rb")
+
+
+def _unpacked(
+    raw: IO[bytes], path: str
+) -> AbstractContextManager[IO[bytes]] | AbstractContextManager[gzip.GzipFile]:
+    return gzip.open(raw) if path.endswith(".gz") else nullcontext(raw)
