@@ -1,0 +1,69 @@
+PYTHON ?= python3
+SWAGGER_UI_VERSION := 5.35.0
+SWAGGER_UI_FILES := LICENSE NOTICE favicon-32x32.png swagger-ui.css \
+	swagger-ui-bundle.js swagger-ui-bundle.js.LICENSE.txt
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip -qq --disable-pip-version-check --no-input
+UV := $(VENV)/uv/bin/uv
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate pyproject.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check lock swagger-ui clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+
+run: $(VENV)/.run ## load the sample report into the database and serve it
+	@$(PY) -m loader Monitoring_report.csv
+	@exec $(PY) -m server --welcome
+
+test: $(VENV)/.dev ## run the tests, on a private MariaDB and Redis as well; ARGS go to pytest
+	@tests/install-services.sh
+	$(PY) -m pytest $(ARGS)
+
+check: $(VENV)/.dev ## check format, lint and types, then run the tests
+	$(PY) -m ruff format --check
+	$(PY) -m ruff check
+	$(PY) -m mypy .
+	@$(MAKE) --no-print-directory test
+
+lock: $(UV) ## write the requirements anew from pyproject.toml; ARGS (--upgrade) go to uv
+	$(COMPILE) $(ARGS) -o requirements.txt
+	$(COMPILE) $(ARGS) --group dev -c requirements.txt -o requirements-dev.txt
+
+swagger-ui: ## fetch the Swagger UI of SWAGGER_UI_VERSION from npm
+	@command -v npm >/dev/null || { echo "npm is not installed: it fetches Swagger UI" >&2; exit 1; }
+	@set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	npm pack --silent --pack-destination "$$folder" swagger-ui-dist@$(SWAGGER_UI_VERSION) >/dev/null; \
+	tar -xzmf "$$folder"/*.tgz -C server/static/swagger --strip-components 1 --no-same-owner \
+		$(SWAGGER_UI_FILES:%=package/%); \
+	echo $(SWAGGER_UI_VERSION) >server/static/swagger/VERSION
+
+clean: ## remove the environment and all caches, but not the data in var
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps note which requirements are installed; both kinds share one environment.
+$(VENV)/.run: requirements.txt | $(PY)
+$(VENV)/.dev: requirements-dev.txt | $(PY)
+$(VENV)/.run $(VENV)/.dev:
+	@echo "Installing $< into $(VENV)"
+	@$(PIP) install --require-hashes -r $<
+	@touch $@
+
+$(UV): | $(PY)
+	@$(PIP) install --target $(VENV)/uv uv
+
+$(PY):
+	@command -v $(PYTHON) >/dev/null || \
+		{ echo "$(PYTHON) is not installed: Python 3.11 or newer is needed" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed, and $(PYTHON) is older;" \
+		"name another one: make PYTHON=python3.13 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "$(PYTHON) cannot make environments; on Debian and Ubuntu:" \
+		"apt-get install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV)

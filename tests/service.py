@@ -1,0 +1,127 @@
+"""A server that the tests start for themselves, beside any that runs on the machine already."""
+
+import shutil
+import socket
+import subprocess
+import time
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import ClassVar, Self
+
+# Where servers live that an ordinary user's PATH leaves out.
+SERVER_FOLDERS = "/usr/sbin:/usr/local/sbin:/usr/local/bin:/usr/libexec:/opt/homebrew/bin"
+PORT_TRIES = 5
+START_SECONDS = 60
+STOP_SECONDS = 60
+POLL_SECONDS = 0.02
+
+
+def find_program(name: str) -> Path | None:
+    found = shutil.which(name) or shutil.which(name, path=SERVER_FOLDERS)
+    return Path(found) if found else None
+
+
+def free_port(host: str) -> int:
+    with socket.create_server((host, 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
+
+
+class Service(ABC):
+    """A server on a free port of the loopback interface, with a folder of its own.
+
+    As a context manager it runs from entry to exit. In between it may be stopped or killed and
+    started again, and is then found at the same port with the same data.
+    """
+
+    host: ClassVar[str] = "127.0.0.1"
+
+    def __init__(self, program: Path) -> None:
+        self.program = program
+        self._folder = TemporaryDirectory(prefix="elecdata-")
+        self.folder = Path(self._folder.name)
+        self.socket = self.folder / "socket"
+        self.port = 0
+        self._log = self.folder / "log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @abstractmethod
+    def command(self) -> list[str]:
+        """Return the command that runs the server in the foreground."""
+
+    @abstractmethod
+    def answers(self, connection: socket.socket) -> bool:
+        """Tell whether the server at the other end is ready for clients."""
+
+    def start(self) -> None:
+        """Start the server and return once it answers."""
+        if self._process:
+            raise RuntimeError(f"{self.program.name} is running already")
+        deadline = time.monotonic() + START_SECONDS
+        if self.port:
+            ready = self._launch(self.port, deadline)
+        else:
+            # A port that is free now may be taken by the time the server asks for it.
+            ports = (free_port(self.host) for _ in range(PORT_TRIES))
+            ready = any(self._launch(port, deadline) for port in ports)
+        if not ready:
+            raise RuntimeError(f"{self.program} did not start:\n{self._log.read_text()}")
+
+    def stop(self) -> None:
+        """Let the server finish and leave; one that is down already stays so."""
+        if self._process:
+            self._process.terminate()
+            try:
+                self._process.wait(STOP_SECONDS)
+            finally:
+                self.kill()
+
+    def kill(self) -> None:
+        """End the server at once, as a crash does."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+        self._folder.cleanup()
+
+    def _launch(self, port: int, deadline: float) -> bool:
+        self.port = port
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603  # a program of this machine's own
+                self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        ready = False
+        try:
+            while not ready and self._process.poll() is None and time.monotonic() < deadline:
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(POLL_SECONDS)
+                ready = self._is_ready()
+        finally:
+            if not ready:
+                self.kill()
+        return ready
+
+    def _is_ready(self) -> bool:
+        # Asked over its own socket: at the port, another's server might answer.
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(1)
+            try:
+                connection.connect(str(self.socket))
+                return self.answers(connection)
+            except OSError:
+                return False

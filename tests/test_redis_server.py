@@ -1,0 +1,20 @@
+import pytest
+from redis import Redis as Client
+
+from tests import service
+from tests.redis_server import Redis
+
+
+def test_it_answers_at_its_url_and_holds_nothing(redis_url: str) -> None:
+    with Client.from_url(redis_url) as client:
+        assert client.dbsize() == 0
+
+
+def test_a_port_that_was_taken_meanwhile_is_left_for_another(
+    redis_server: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = service.free_port(Redis.host)
+    ports = iter([redis_server.port, free])
+    monkeypatch.setattr(service, "free_port", lambda _host: next(ports))
+    with Redis(redis_server.program) as server:
+        assert server.port == free
