@@ -31,6 +31,8 @@ class LocalClock:
 
         For a time that has none, NOT_SHOWN or SHOWN_BEFORE says what was expected instead.
         """
+        if _descends(times):
+            return self.offsets(times[::-1])[::-1]
         folds = _folds([local for local in times if self._is_repeated(local)])
         taken: set[tuple[datetime, int]] = set()
         return [self._free_offset(local, folds, taken) for local in times]
@@ -57,6 +59,13 @@ class LocalClock:
         offset = local.replace(tzinfo=self._zone, fold=fold).utcoffset()
         assert offset is not None
         return int(offset.total_seconds())
+
+
+def _descends(times: Sequence[datetime]) -> bool:
+    """Whether the newest reading comes first: time goes back more often than clocks can."""
+    falls = sum(earlier > later for earlier, later in pairwise(times))
+    rises = sum(earlier < later for earlier, later in pairwise(times))
+    return falls > max(1, rises)
 
 
 def _folds(times: Sequence[datetime]) -> Iterator[int]:

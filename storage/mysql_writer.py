@@ -5,7 +5,7 @@ import ipaddress
 import warnings
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from itertools import groupby
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -31,6 +31,7 @@ DIALECT = WriteDialect(
         f"UPDATE consumpdata c JOIN incoming i ON c.meter_id = {METER} AND c.utc = i.utc"
         f" SET {', '.join(f'c.{name} = i.{name}' for name in NAMES)} WHERE NOT ({_SAME})"
     ),
+    unless_taken="ON DUPLICATE KEY UPDATE id = id",
 )
 
 _LOAD = (
@@ -40,7 +41,7 @@ _LOAD = (
 )
 _INSERT = (
     f"INSERT INTO incoming (line, date, utc, {', '.join(NAMES)}) VALUES"
-    " (%s, %s, %s - INTERVAL %s SECOND" + ", %s" * len(NAMES) + ")"
+    " (%s, %s, %s" + ", %s" * len(NAMES) + ")"
 )
 _DATED_BEFORE = "ALTER TABLE consumpdata\n    MODIFY utc"
 """How the statement begins that needs the instants of readings which are there already."""
@@ -64,8 +65,14 @@ class _Sender:
             for block in connection.blocks:
                 connection.write_packet(block)
                 await connection.writer.drain()
-        finally:
+        except asyncio.CancelledError:
+            # Half a report must not look like a whole one.
+            connection.close()
+            raise
+        except BaseException:
             connection.write_packet(b"")
+            raise
+        connection.write_packet(b"")
 
 
 # aiomysql's own sender reads a whole file into memory, faster than the server takes it.
@@ -144,6 +151,8 @@ class MysqlWriteEngine:
     async def begin(self, waiting: Callable[[], None]) -> None:
         """Starts a transaction in its turn; calls `waiting` where another loader is in one."""
         await self._take_turn(waiting)
+        # Standard input may be slow, and nothing is sent after the first fault.
+        await self.execute("SET SESSION net_read_timeout = 86400")
         await self.execute("DROP TEMPORARY TABLE IF EXISTS incoming")
         await self.execute(
             "CREATE TEMPORARY TABLE incoming (line INT PRIMARY KEY, date DATETIME, utc DATETIME, "
@@ -330,10 +339,7 @@ class MysqlWriteEngine:
         """The slower way, for servers that forbid LOAD DATA LOCAL."""
         staged = 0
         for block in blocks:
-            rows = [
-                [field or None for field in line.split(",")]
-                for line in block.decode("ascii").splitlines()
-            ]
+            rows = [_staged(line) for line in block.decode("ascii").splitlines()]
             with self._explaining():
                 async with self._opened().cursor() as cursor:
                     await cursor.executemany(_INSERT, rows)
@@ -361,6 +367,13 @@ class MysqlWriteEngine:
             return "%"
         rows = await self.fetch("SELECT SUBSTRING_INDEX(USER(), '@', -1)")
         return str(rows[0][0])
+
+
+def _staged(line: str) -> list[object]:
+    """The values of a row of `incoming`."""
+    number, local, ahead, *quantities = line.split(",")
+    utc = datetime.fromisoformat(local) - timedelta(seconds=int(ahead))
+    return [number, local, utc, *(quantity or None for quantity in quantities)]
 
 
 def _with_nulls(block: bytes) -> bytes:

@@ -37,6 +37,7 @@ class State:
 
     version: str
     span: Span | None
+    is_empty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ class Reader:
             "SELECT version, readings, first_id, last_id FROM imports ORDER BY id DESC LIMIT 1"
         )
         if not rows:
-            return State("empty", None)
+            return State("empty", None, is_empty=await self._span(None) is None)
         version, count, first_id, last_id = rows[0]
         trusted = count and version.decode() != self._distrusted
         return State(version.decode(), Span(count, first_id, last_id) if trusted else None)

@@ -61,6 +61,8 @@ class WriteDialect:
     place: str
     update: str
     """Gives the readings that are there already the quantities of `incoming` where they differ."""
+    unless_taken: str
+    """Ends an INSERT that leaves a user of the same name alone."""
 
 
 class WriteEngine(Protocol):
@@ -183,10 +185,8 @@ class Writer:
 
     async def add_user(self, name: str, password: str) -> bool:
         """Adds a user with the hash of a password; False where the name is taken."""
-        if any(user.name == name for user in await self.users()):
-            return False
-        await self._insert("users", {"user": name, "password": password})
-        return True
+        values = {"user": name, "password": password}
+        return await self._insert("users", values, self._engine.dialect.unless_taken) == 1
 
     async def set_password(self, name: str, password: str) -> bool:
         """Replaces the hash of a user's password; False where there is no such user."""
@@ -204,8 +204,9 @@ class Writer:
         )
         return True
 
-    async def _insert(self, table: str, values: Mapping[str, object]) -> None:
+    async def _insert(self, table: str, values: Mapping[str, object], ending: str = "") -> int:
         places = ", ".join([self._place] * len(values))
-        await self._engine.execute(
-            f"INSERT INTO {table} ({', '.join(values)}) VALUES ({places})", tuple(values.values())
+        return await self._engine.execute(
+            f"INSERT INTO {table} ({', '.join(values)}) VALUES ({places}) {ending}",
+            tuple(values.values()),
         )

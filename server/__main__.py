@@ -1,0 +1,113 @@
+"""The command `python -m server`."""
+
+import asyncio
+import logging
+import signal
+import sys
+from pathlib import Path
+
+import click
+import uvloop
+from aiohttp import web
+
+from server.access_log import AccessLog
+from server.app import make_app
+from server.welcome import welcome
+from settings import Settings, SettingsError, load_settings, signing_secret
+from storage.errors import StorageError
+from storage.opening import open_reader
+from storage.reader import Reader
+
+log = logging.getLogger("server")
+
+_BETWEEN_TRIES = 0.5
+
+
+class StartError(Exception):
+    """The server can't start; the text is one line that says why."""
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="Settings file, instead of the config.yaml of the project.",
+)
+@click.option("--welcome", "greet", is_flag=True, help="Print some lines to try it with.")
+def main(config: Path | None, *, greet: bool) -> None:
+    """Serve the readings over HTTP until SIGTERM or Ctrl-C, which let running requests finish.
+
+    \b
+    Examples:
+      python -m server
+      ELECDATA_SERVER__PORT=8080 python -m server --config /etc/elecdata.yaml
+    """
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
+    )
+    try:
+        settings = load_settings(config)
+        settings.require_safe()
+        secret = signing_secret(settings)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(settings, secret, greet=greet))
+    except (SettingsError, StartError) as error:
+        click.echo(f"ERROR - {error}", err=True)
+        sys.exit(1)
+
+
+async def _serve(settings: Settings, secret: str, *, greet: bool) -> None:
+    stop = asyncio.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signum, stop.set)
+    reader = open_reader(settings)
+    await _until_up(reader, settings.database.wait, stop)
+    app = make_app(settings=settings, reader=reader, signing_secret=secret)
+    runner = web.AppRunner(
+        app,
+        handler_cancellation=True,
+        access_log_class=AccessLog,
+        access_log=logging.getLogger("access"),
+    )
+    await runner.setup()
+    try:
+        host, port = settings.server.host, settings.server.port
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            raise StartError(
+                f"server.host, server.port: cannot listen on {host}:{port}: {error.strerror}"
+            ) from None
+        for address in runner.addresses:
+            log.info("listening on http://%s:%d", *address[:2])
+        if greet:
+            click.echo(welcome(settings, runner.addresses[0][1]))
+        await stop.wait()
+        log.info("stopping: running requests finish, new ones are refused")
+    finally:
+        await runner.cleanup()
+
+
+async def _until_up(reader: Reader, wait: float, stop: asyncio.Event) -> None:
+    """Waits until the database has tables to read; raises StartError if it doesn't in time."""
+    deadline = asyncio.get_running_loop().time() + wait
+    told = ""
+    while not stop.is_set():
+        try:
+            state = await reader.state()
+        except StorageError as error:
+            if asyncio.get_running_loop().time() >= deadline:
+                await reader.close()
+                raise StartError(f"{error} (database.wait: gave up after {wait:g} s)") from None
+            if str(error) != told:
+                told = str(error)
+                log.warning("%s; waiting", told)
+            await asyncio.sleep(_BETWEEN_TRIES)
+        else:
+            if state.is_empty:
+                log.warning("there are no readings yet: python -m loader REPORT.csv loads some")
+            return
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m server")

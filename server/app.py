@@ -1,0 +1,74 @@
+"""The application."""
+
+import asyncio
+import re
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from server import handlers, pages
+from server.auth import auth
+from server.cache import AnswerCache
+from server.caching import caching
+from server.errors import errors
+from server.keys import (
+    CACHE,
+    DOCUMENT,
+    FILLINGS,
+    HASHING,
+    READER,
+    REQUEST_ID,
+    SETTINGS,
+    STARTED,
+    TOKENS,
+)
+from server.tokens import Tokens
+from settings import Settings
+from storage.reader import Reader
+
+HASHES_AT_ONCE = 2
+"""Passwords that are checked at once: each takes a core and 64 MiB."""
+
+_REQUEST_ID = re.compile("[A-Za-z0-9._-]{1,64}")
+
+
+def make_app(*, settings: Settings, reader: Reader, signing_secret: str) -> web.Application:
+    """The application over a storage, which it closes at its end."""
+    app = web.Application(
+        middlewares=[identified, errors, auth, handlers.queries, caching],
+    )
+    app[SETTINGS] = settings
+    app[READER] = reader
+    app[CACHE] = AnswerCache(settings.cache)
+    app[FILLINGS] = {}
+    app[TOKENS] = Tokens(signing_secret, settings.auth.token_lifetime)
+    app[HASHING] = asyncio.Semaphore(HASHES_AT_ONCE)
+    app.add_routes([*pages.ROUTES, *handlers.ROUTES])
+    app[DOCUMENT] = pages.described(app)
+    app.on_response_prepare.append(_mark)
+    app.cleanup_ctx.append(_closed)
+    return app
+
+
+@web.middleware
+async def identified(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Gives a request its id: the client's own, if it is one that a log can hold."""
+    given = request.headers.get("X-Request-ID", "")
+    request[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+    return await handler(request)
+
+
+async def _mark(request: web.Request, response: web.StreamResponse) -> None:
+    request[STARTED] = True
+    if REQUEST_ID in request:
+        response.headers["X-Request-ID"] = request[REQUEST_ID]
+
+
+@asynccontextmanager
+async def _closed(app: web.Application) -> AsyncIterator[None]:
+    yield
+    await app[CACHE].close()
+    await app[READER].close()

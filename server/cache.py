@@ -1,0 +1,112 @@
+"""Answers kept for a while, in this process or in Redis.
+
+A key names the version of the data, so that an import makes every older answer unreachable.
+"""
+
+import logging
+import time
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from aiocache import RedisCache, SimpleMemoryCache
+from aiocache.base import BaseCache
+from aiocache.serializers import NullSerializer
+from redis.exceptions import RedisError
+
+from settings import Cache
+
+log = logging.getLogger("server")
+
+_REDIS_TIMEOUT = 1.0
+_LARGEST_SHARE = 4
+"""An answer may take this part of the room."""
+
+
+class BoundedMemoryCache(SimpleMemoryCache):  # type: ignore[misc]  # aiocache comes without types
+    """A cache in memory that holds so many bytes; the oldest entries leave first.
+
+    Times to live are looked at when an entry is asked for: the timers that aiocache sets would
+    remove entries without their bytes being counted.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(timeout=None)
+        self.bytes = 0
+        self._max_bytes = max_bytes
+
+    async def _get(self, key: str, encoding: str | None = None, _conn: object = None) -> Any:  # noqa: ARG002 - aiocache's signature
+        value, expires = self._cache.get(key, (None, 0.0))
+        if value is not None and expires <= time.monotonic():
+            await self._delete(key)
+            return None
+        return value
+
+    async def _set(
+        self, key: str, value: bytes, ttl: float | None = None, *_: object, **__: object
+    ) -> bool:
+        await self._delete(key)
+        self._cache[key] = (value, time.monotonic() + (ttl or 0))
+        self.bytes += len(value)
+        while self.bytes > self._max_bytes:
+            await self._delete(next(iter(self._cache)))
+        return True
+
+    async def _delete(self, key: str, _conn: object = None) -> int:
+        value, _ = self._cache.pop(key, (b"", 0.0))
+        self.bytes -= len(value)
+        return int(bool(value))
+
+
+class AnswerCache:
+    """Bodies of answers by key; a cache that fails is passed by."""
+
+    def __init__(self, settings: Cache) -> None:
+        self.largest = settings.max_bytes // _LARGEST_SHARE if settings.ttl else 0
+        """The largest answer that is kept, in bytes."""
+        self._ttl = settings.ttl
+        self._backend = _backend(settings)
+        self._failing = False
+
+    async def get(self, key: str) -> bytes | None:
+        """The body kept under a key, if it still is."""
+        try:
+            body: bytes | None = await self._backend.get(key)
+        except (RedisError, OSError, TimeoutError) as error:
+            self._note(error)
+            return None
+        self._failing = False
+        return body
+
+    async def put(self, key: str, body: bytes) -> None:
+        """Keeps a body under a key."""
+        try:
+            await self._backend.set(key, body, ttl=self._ttl)
+        except (RedisError, OSError, TimeoutError) as error:
+            self._note(error)
+
+    async def close(self) -> None:
+        """Ends its connections."""
+        await self._backend.close()
+
+    def _note(self, error: Exception) -> None:
+        """Says once that the cache fails, and not for every request."""
+        if not self._failing:
+            log.warning("the cache is passed by: %s", type(error).__name__)
+        self._failing = True
+
+
+def _backend(settings: Cache) -> BaseCache:
+    url = urlsplit(settings.url.get_secret_value())
+    if url.scheme == "memory":
+        return BoundedMemoryCache(settings.max_bytes)
+    return RedisCache(
+        endpoint=url.hostname,
+        port=url.port or 6379,
+        db=int(url.path.strip("/") or 0),
+        password=unquote(url.password) if url.password else None,
+        ssl=url.scheme == "rediss",
+        serializer=NullSerializer(encoding=None),
+        namespace="elecdata:",
+        timeout=_REDIS_TIMEOUT,
+        create_connection_timeout=_REDIS_TIMEOUT,
+    )

@@ -1,0 +1,131 @@
+"""The routes of the API."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from aiohttp_apispec import docs, form_schema, querystring_schema
+from marshmallow import Schema
+
+from server.auth import TOKEN_HEADER, logged_in, public
+from server.keys import QUERY, READER, STATE, TOKENS
+from server.parameters import parameters
+from server.responses import LOGIN, PING, READINGS
+from server.schemas import DateParameters, IdParameters, NoParameters, RangeParameters
+from server.streaming import JSON, TAIL, Streamed, envelope, head
+from storage.query import Query
+
+RECORD_BYTES = 240
+"""About what a record takes in an answer."""
+
+_SESSION: list[dict[str, list[str]]] = [{TOKEN_HEADER: []}]
+
+
+@web.middleware
+async def queries(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Reads what a request for readings asks for, before the cache is looked at."""
+    parse: Callable[[web.Request], Awaitable[Query]] | None
+    parse = getattr(request.match_info.handler, "parse", None)
+    if parse is not None:
+        request[QUERY] = await parse(request)
+    return await handler(request)
+
+
+def _login() -> Handler:
+    @docs(
+        tags=["access"],
+        summary="Get a token",
+        description=(
+            "Send user and password by Basic authentication; send the token that comes back in "
+            "the header SESSION with every other request, or as Authorization: Bearer."
+        ),
+        security=[{"basic": []}],
+        responses=LOGIN,
+    )
+    @public
+    async def login(request: web.Request) -> web.Response:
+        user = await logged_in(request)
+        return web.json_response(
+            {
+                "Authorization_type": "API Key",
+                "In": "header",
+                "Key": TOKEN_HEADER,
+                "value_token": request.app[TOKENS].issue(user),
+            },
+            headers={"Cache-Control": "no-store"},
+        )
+
+    described_login: Handler = login
+    return described_login
+
+
+@docs(
+    tags=["access"],
+    summary="See whether the service is there and the token is good",
+    security=_SESSION,
+    responses=PING,
+)
+async def ping(request: web.Request) -> web.Response:
+    """Says that the service is there."""
+    await parameters(request, ())
+    return web.Response(body=head(0, "I'm here!!") + TAIL, content_type=JSON, charset="utf-8")
+
+
+def _readings(
+    path: str,
+    schema: type[Schema],
+    to_query: Callable[[Mapping[str, str]], Query],
+    **described: str,
+) -> list[web.RouteDef]:
+    """The route of a kind of request for readings."""
+
+    async def parse(request: web.Request) -> Query:
+        return to_query(await parameters(request, schema().fields))
+
+    def handler(describe_parameters: Any) -> Handler:
+        async def readings(request: web.Request) -> web.StreamResponse:
+            answer = await request.app[READER].answer(request[QUERY], request[STATE])
+            return Streamed(envelope(answer), size=answer.count * RECORD_BYTES)
+
+        readings.parse = parse  # type: ignore[attr-defined]  # where the middleware finds it
+        describe = docs(tags=["readings"], security=_SESSION, responses=READINGS, **described)
+        described_handler: Handler = describe(describe_parameters(schema)(readings))
+        return described_handler
+
+    return [
+        web.get(path, handler(querystring_schema), allow_head=False),
+        web.post(path, handler(form_schema)),
+    ]
+
+
+ROUTES = [
+    web.get("/login", _login(), allow_head=False),
+    web.post("/login", _login()),
+    web.get("/apielec/ping", ping, allow_head=False),
+    *_readings(
+        "/apielec/getData",
+        NoParameters,
+        lambda _: Query(),
+        summary="All readings",
+        description="Every reading there is, streamed: it may be a long answer.",
+    ),
+    *_readings(
+        "/apielec/getDataById",
+        IdParameters,
+        lambda given: Query.by_ids(given["id"]),
+        summary="Readings by number",
+    ),
+    *_readings(
+        "/apielec/getDataByDate",
+        DateParameters,
+        lambda given: Query.by_date(given["date"]),
+        summary="Readings by a pattern for their time",
+    ),
+    *_readings(
+        "/apielec/getDataByRange",
+        RangeParameters,
+        lambda given: Query.by_range(given["date"], given["end_date"]),
+        summary="Readings between two times, both included",
+    ),
+]

@@ -1,0 +1,74 @@
+"""Swagger UI and the document that it shows."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from aiohttp import hdrs, web
+from aiohttp_apispec import setup_aiohttp_apispec
+
+from server.auth import TOKEN_HEADER, public
+from server.keys import DOCUMENT
+
+_SWAGGER = Path(__file__).with_name("static") / "swagger"
+_SHOWN = {"init.js", "swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"}
+_POLICY = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'"
+_HEADERS = {
+    "Content-Security-Policy": f"{_POLICY}; frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+@public
+async def index(_: web.Request) -> web.FileResponse:
+    """Swagger UI."""
+    return web.FileResponse(_SWAGGER / "index.html", headers=_HEADERS)
+
+
+@public
+async def asset(request: web.Request) -> web.FileResponse:
+    """A file of Swagger UI."""
+    name = request.match_info["name"]
+    if name not in _SHOWN:
+        raise web.HTTPNotFound
+    return web.FileResponse(_SWAGGER / name, headers={**_HEADERS, hdrs.CACHE_CONTROL: "no-cache"})
+
+
+@public
+async def document(request: web.Request) -> web.Response:
+    """The description of the API, Swagger 2.0."""
+    return web.json_response(request.app[DOCUMENT])
+
+
+ROUTES = [
+    web.get("/", index),
+    web.get("/static/swagger/{name}", asset),
+    web.get("/swagger.json", document),
+]
+
+
+def described(app: web.Application) -> dict[str, Any]:
+    """The document of an application whose routes are all there."""
+    with warnings.catch_warnings():
+        # aiohttp-apispec keeps its result under plain text keys
+        warnings.simplefilter("ignore", web.NotAppKeyWarning)
+        setup_aiohttp_apispec(
+            app,
+            url=None,
+            in_place=True,
+            title="Electricity readings",
+            version="1",
+            info={
+                "description": (
+                    "Readings of an electricity meter, one for each quarter of an hour. "
+                    "Get a token from /login, press Authorize, and put it into SESSION."
+                )
+            },
+            securityDefinitions={
+                TOKEN_HEADER: {"type": "apiKey", "in": "header", "name": TOKEN_HEADER},
+                "basic": {"type": "basic"},
+            },
+        )
+    document: dict[str, Any] = app["swagger_dict"]
+    return document

@@ -1,0 +1,93 @@
+"""The answers of the API as the document describes them, each with an example."""
+
+from typing import Any
+
+from server.schemas import AnswerSchema, ErrorSchema, TokenSchema
+
+_RECORD = {
+    "date": "2019-08-01 01:00:00",
+    "energy": "1.71000",
+    "id": "5",
+    "intensity": "78.31200",
+    "maximeter": "14.64400",
+    "power": "9.42300",
+    "power_factor": "0.86900",
+    "reactive_energy": "0.61000",
+    "reactive_power": "-10.10200",
+    "voltage": "122.01000",
+}
+
+
+def _response(description: str, schema: type, example: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "description": description,
+        "schema": schema,
+        "examples": {"application/json": example},
+    }
+
+
+def _error(code: int, description: str, message: str = "", status: str = "ERROR") -> dict[str, Any]:
+    example = {"message": message} if message else {}
+    return _response(
+        description, ErrorSchema, example | {"status": status, "statusCode": str(code)}
+    )
+
+
+def _answer(message: str, records: list[dict[str, str]]) -> dict[str, Any]:
+    return {
+        "message": message,
+        "status": "OK",
+        "statusCode": 200,
+        "values": {"numrecs": len(records), "records": records},
+    }
+
+
+_GUARDED = {
+    "405": _error(405, "The header SESSION is missing", status="Token is missing"),
+    "406": _error(
+        406,
+        "The token is forged, expired or revoked",
+        "The token has expired, log in again",
+        status="Token is invalid",
+    ),
+}
+_BAD_REQUEST = _error(
+    400,
+    "A parameter is unknown, missing, contradictory or malformed",
+    "id: expected ids like 5 or 5,100, got 'five'",
+)
+_UNAVAILABLE = _error(
+    503, "The database fails", "The readings cannot be read just now, try again later"
+)
+
+PING = {
+    "200": _response("The service is there", AnswerSchema, _answer("I'm here!!", [])),
+    "400": _BAD_REQUEST,
+    **_GUARDED,
+}
+READINGS = {
+    "200": _response(
+        "The readings, in the order of id; none is a success as well, with the message "
+        "No data found and numrecs 0",
+        AnswerSchema,
+        _answer("", [_RECORD]),
+    ),
+    "304": {"description": "Nothing has changed since the ETag that If-None-Match names"},
+    "400": _BAD_REQUEST,
+    **_GUARDED,
+    "503": _UNAVAILABLE,
+}
+LOGIN = {
+    "200": _response(
+        "The token",
+        TokenSchema,
+        {
+            "Authorization_type": "API Key",
+            "In": "header",
+            "Key": "SESSION",
+            "value_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.…",
+        },
+    ),
+    "401": _error(401, "The login is wrong, or there is none", "Invalid user and/or password"),
+    "503": _UNAVAILABLE,
+}
