@@ -17,7 +17,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from loader.importer import FaultyReportsError, Importer, Summary, Watcher
+from loader.importer import Faults, FaultyReportsError, Importer, Summary, Watcher
 from loader.report import STANDARD_INPUT, ReportError
 from settings import SettingsError, load_settings
 from storage.errors import StorageError
@@ -55,12 +55,8 @@ def main(config: Path | None, dry_run: bool, skip_bad_rows: bool, reports: Seque
     try:
         asyncio.run(_import(config, reports, dry_run=dry_run, skip_bad_rows=skip_bad_rows))
     except FaultyReportsError as error:
-        for fault in error.faults.shown:
-            click.echo(fault, err=True)
-        more = error.faults.count - len(error.faults.shown)
-        if more:
-            click.echo(f"... and {more} more", err=True)
-        click.echo(f"ERROR - {error.faults.count} faults; nothing was written", err=True)
+        _show(error.faults)
+        click.echo(f"ERROR - {error}; nothing was written", err=True)
         sys.exit(1)
     except (SettingsError, StorageError, ReportError) as error:
         click.echo(f"ERROR - {error}", err=True)
@@ -91,8 +87,7 @@ async def _import(
             summaries = await importer.run(reports, skip_bad_rows=skip_bad_rows, dry_run=dry_run)
         finally:
             await writer.close()
-    for fault in importer.faults.shown:
-        click.echo(fault, err=True)
+    _show(importer.faults)
     for summary in summaries:
         if not dry_run:
             click.echo(
@@ -105,6 +100,13 @@ async def _import(
         click.echo("Nothing was written (--dry-run)")
 
 
+def _show(faults: Faults) -> None:
+    for fault in faults.shown:
+        click.echo(fault, err=True)
+    if more := faults.count - len(faults.shown):
+        click.echo(f"... and {more} more", err=True)
+
+
 def _text(summary: Summary) -> str:
     report, imported = summary.report, summary.imported
     rows: list[tuple[str, object]] = [("readings", report.readings)]
@@ -115,8 +117,10 @@ def _text(summary: Summary) -> str:
             ("unchanged", imported.unchanged),
         ]
     rows.append(("missing values", report.missing))
-    if summary.rejected_to is not None:
-        rows.append(("rejected rows", f"{report.rejected}, see {summary.rejected_to}"))
+    if report.rejected:
+        to = summary.rejected_to
+        see = "" if to is None else f", see {click.format_filename(to)}"
+        rows.append(("rejected rows", f"{report.rejected}{see}"))
     if report.span is not None:
         rows.append(("span", " to ".join(report.span)))
     rows.append(("time", f"{summary.seconds:.1f} s"))
@@ -135,6 +139,7 @@ class _Progress:
             TimeRemainingColumn(),
             console=Console(stderr=True),
             transient=True,
+            redirect_stdout=sys.stdout.isatty(),
             disable=not sys.stderr.isatty(),
         )
         self._tasks: dict[str, TaskID] = {}

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,7 +37,7 @@ class FaultyReportsError(Exception):
     """Nothing was written, since reports have faults."""
 
     def __init__(self, faults: Faults) -> None:
-        super().__init__(f"{faults.count} faults")
+        super().__init__(f"{faults.count} fault{'s' * (faults.count != 1)}")
         self.faults = faults
 
 
@@ -94,7 +94,15 @@ class Importer:
         Raises FaultyReportsError or StorageError, and then nothing was written.
         """
         with ExitStack() as drafts:
-            reports = [self._report(path, skip_bad_rows, drafts) for path in paths]
+            reports = [
+                self._report(
+                    path,
+                    drafts.enter_context(RejectedRows(path)),
+                    skip_bad_rows=skip_bad_rows,
+                    keep_bad_rows=skip_bad_rows and not dry_run,
+                )
+                for path in paths
+            ]
             if dry_run and not await self._writer.is_prepared():
                 return await self._load(reports, into_database=False)
             await self._writer.begin(self._watcher.on_wait)
@@ -106,7 +114,7 @@ class Importer:
                     return summaries
                 for _, rejected in reports:
                     rejected.keep()
-                await self._writer.commit()
+                await _uninterrupted(self._writer.commit())
             except BaseException:
                 # What went wrong matters more than a connection that can't even roll back.
                 with suppress(StorageError):
@@ -115,14 +123,12 @@ class Importer:
             return summaries
 
     def _report(
-        self, path: str, skip_bad_rows: bool, drafts: ExitStack
+        self, path: str, rejected: RejectedRows, *, skip_bad_rows: bool, keep_bad_rows: bool
     ) -> tuple[Report, RejectedRows]:
-        rejected = drafts.enter_context(RejectedRows(path))
-
         def on_faults(faults: list[Fault], raw: bytes) -> None:
             for fault in faults:
                 self.faults.add(f"{path}:{fault}")
-            if skip_bad_rows:
+            if keep_bad_rows:
                 rejected.add(faults, raw)
 
         report = Report(
@@ -152,8 +158,17 @@ class Importer:
                 if not isinstance(error, FaultyRowsError):
                     self.faults.add(str(error))
             seconds = time.monotonic() - started
-            to = rejected.path if report.rejected else None
+            to = rejected.path if rejected.has_rows else None
             summaries.append(Summary(report, imported, seconds, to))
         if failed:
             raise FaultyReportsError(self.faults)
         return summaries
+
+
+async def _uninterrupted(work: Awaitable[None]) -> None:
+    """Finishes what must not be left in doubt, even if this task is cancelled meanwhile."""
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait([task])
+    task.result()

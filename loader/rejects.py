@@ -3,12 +3,16 @@
 import csv
 import io
 import os
+import re
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Self
 
 from loader.report import HEADER, REASON, STANDARD_INPUT, Fault, ReportError
+
+_EARLIER_REASON = re.compile(rb',"?line [0-9]+: .*', re.DOTALL)
 
 
 class RejectedRows:
@@ -24,34 +28,50 @@ class RejectedRows:
 
     def __exit__(self, *_: object) -> None:
         if self._draft is not None:
-            self._draft.close()
-            with suppress(FileNotFoundError):
+            with suppress(OSError):
+                self._draft.close()
+            with suppress(OSError):
                 Path(self._draft.name).unlink()
 
+    @property
+    def has_rows(self) -> bool:
+        """Whether any row was added."""
+        return self._draft is not None
+
     def add(self, faults: list[Fault], raw: bytes) -> None:
-        """Adds a row as it stood in the report."""
-        if self._draft is None:
-            self._draft = tempfile.NamedTemporaryFile(  # noqa: SIM115 - closed on exit
-                dir=self.path.parent, prefix=f".{self.path.name}.", delete=False
-            )
-            self._draft.write(_csv([*HEADER, REASON]))
+        """Adds a row as it stood in the report, but for the reason of an earlier rejection."""
         reason = "; ".join(
             f"line {fault.line}: {fault.column}: expected {fault.expected}" for fault in faults
         )
-        self._draft.write(raw.rstrip(b"\r") + b"," + _csv([reason]))
+        row = _EARLIER_REASON.sub(b"", raw.rstrip(b"\r"))
+        with self._reporting():
+            if self._draft is None:
+                self._draft = tempfile.NamedTemporaryFile(  # noqa: SIM115 - closed on exit
+                    dir=self.path.parent, prefix=f".{self.path.name}.", delete=False
+                )
+                self._draft.write(_csv([*HEADER, REASON]))
+            self._draft.write(row + b"," + _csv([reason]))
 
     def keep(self) -> None:
         """Puts the file in its place; raises ReportError where something else stands there."""
         if self._draft is None:
             return
-        self._draft.flush()
         draft = Path(self._draft.name)
-        if self.path.exists() and self.path.read_bytes() != draft.read_bytes():
-            raise ReportError(
-                f"{self.path}: holds other rejected rows: load them or move them away first"
-            )
-        draft.chmod(0o666 & ~_umask())
-        draft.replace(self.path)
+        with self._reporting():
+            self._draft.flush()
+            if self.path.exists() and self.path.read_bytes() != draft.read_bytes():
+                raise ReportError(
+                    f"{self.path}: holds other rejected rows: load them or move them away first"
+                )
+            draft.chmod(0o666 & ~_umask())
+            draft.replace(self.path)
+
+    @contextmanager
+    def _reporting(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise ReportError(f"{self.path}: cannot be written: {error.strerror}") from error
 
 
 def _csv(fields: list[str]) -> bytes:

@@ -7,13 +7,14 @@ wrong becomes a Fault. Memory does not grow with the report.
 import csv
 import gzip
 import hashlib
+import os
 import re
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import IO
 from zoneinfo import ZoneInfo
@@ -41,6 +42,7 @@ _DATE = re.compile(f"({_DAY}) ({_TIME})")
 _QUANTITY = re.compile(f"(?:{_NUMBER})?")
 
 _DATE_EXPECTED = f"a date like 1 Aug 2019 00:15:00, from {_FIRST_YEAR} to {_LAST_YEAR}"
+_FIELDS_EXPECTED = f"{len(HEADER)} fields, separated by commas"
 _QUANTITY_EXPECTED = (
     f"a decimal like -8.382, at most {INTEGER_DIGITS} digits before the point and {DECIMALS} "
     "after it, or nothing"
@@ -109,7 +111,7 @@ class Report:
         on_progress: Callable[[int], None] = lambda _: None,
     ) -> None:
         self.path = path
-        self.name = "standard input" if path == STANDARD_INPUT else Path(path).name
+        self.name = "standard input" if path == STANDARD_INPUT else _shown(Path(path).name)
         self.readings = 0
         self.missing = 0
         self.rejected = 0
@@ -122,6 +124,7 @@ class Report:
         self._known: dict[date, _Day] = {}
         self._places = _Places()
         self._pending: list[Row] = []
+        self._has_reasons = False
         self._digest = hashlib.sha256()
 
     @property
@@ -141,7 +144,7 @@ class Report:
             body = part
             if line == 1:
                 heading, _, body = part.partition(b"\n")
-                self._check_heading(heading)
+                self._read_heading(heading)
             rows = self._rows(body, line + count - body.count(b"\n"))
             yield from self._block(self._dated(rows))
             line += count
@@ -166,31 +169,39 @@ class Report:
     def _slices(self) -> Iterator[bytes]:
         """The file in parts of whole lines, each line with its end."""
         rest = b""
-        lines = 0
+        lines = size = 0
         try:
             with _opened(self.path) as raw, _unpacked(raw, self.path) as file:
                 while part := file.read(_SLICE):
                     self._digest.update(part)
-                    whole, end, last = (rest + part).rpartition(b"\n")
+                    whole, end, rest = (rest + part).rpartition(b"\n")
                     lines += whole.count(b"\n") + len(end)
-                    rest = last
-                    if len(rest) > _LONGEST_ROW:
-                        raise ReportError(
-                            f"{self.path}:{lines + 1}: expected a row, not so long a line"
-                        )
                     if end:
                         yield whole + end
-                    self._on_progress(raw.tell() if raw.seekable() else len(part))
+                    self._check_length(lines + 1, rest)
+                    size += len(part)
+                    self._on_progress(raw.tell() if raw.seekable() else size)
         except (OSError, EOFError, zlib.error) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise ReportError(f"{self.path}: cannot be read: {reason}") from error
         if rest:
             yield rest + b"\n"
 
-    def _check_heading(self, heading: bytes) -> None:
+    def _check_length(self, line: int, raw: bytes) -> None:
+        if len(raw) > _LONGEST_ROW:
+            raise ReportError(
+                f"{self.path}:{line}: row: over {_LONGEST_ROW} bytes: expected {_FIELDS_EXPECTED}"
+            )
+
+    def _read_heading(self, heading: bytes) -> None:
+        self._check_length(1, heading)
         text = heading.decode("utf-8-sig", "replace").rstrip("\r")
-        fields = next(csv.reader([text]), [])
-        if tuple(name.strip() for name in fields) not in (HEADER, (*HEADER, REASON)):
+        try:
+            names = tuple(name.strip() for name in next(csv.reader([text]), []))
+        except csv.Error:
+            names = ()
+        self._has_reasons = names == (*HEADER, REASON)
+        if names != HEADER and not self._has_reasons:
             raise ReportError(f"{self.path}:1: heading: {text[:80]!a}: expected {','.join(HEADER)}")
 
     def _rows(self, part: bytes, line: int) -> Iterable[Row]:
@@ -203,15 +214,16 @@ class Report:
         return self._examined(part, line)
 
     def _examined(self, part: bytes, line: int) -> Iterator[Row]:
-        for number, raw in enumerate(part.splitlines(keepends=False), line):
-            row = _examined(number, raw)
+        for number, raw in enumerate(part.removesuffix(b"\n").split(b"\n"), line):
+            self._check_length(number, raw)
+            row = _examined(number, raw, has_reasons=self._has_reasons)
             if isinstance(row, list):
                 self._reject(row, raw)
             elif row is not None:
                 yield number, row
 
     def _dated(self, rows: Iterable[Row]) -> list[str]:
-        """The lines for the storage; those of a day on which clocks change wait for its end."""
+        """The lines for the storage; those of days on which clocks change wait for their end."""
         lines: list[str] = []
         today = None
         day: _Day | None = None
@@ -219,11 +231,11 @@ class Report:
         for row in rows:
             number, (name, clock_time, quantities) = row
             if name != today:
-                if self._pending and self._pending[0][1][0] != name:
-                    lines += self._dated_pending()
                 today = name
                 day = self._day(name)
                 if day is not None:
+                    if not self._continues_pending(day):
+                        lines += self._dated_pending()
                     date_text, offset, seen = day.date.isoformat(), day.offset, day.seen
             if day is None:
                 self._reject_date(row, _DATE_EXPECTED)
@@ -243,16 +255,24 @@ class Report:
             lines.append(f"{number},{date_text} {clock_time},{offset},{quantities}\n")
         return lines
 
+    def _continues_pending(self, day: _Day) -> bool:
+        """Whether clocks change on this day too: the repeated hour may go past midnight."""
+        if not self._pending or day.offset is not None:
+            return False
+        before = self._day(self._pending[-1][1][0])
+        return before is not None and abs(day.date - before.date) <= timedelta(days=1)
+
     def _dated_pending(self) -> list[str]:
-        """The lines of a day on which clocks change, whose rows count in their order."""
+        """The lines of days on which clocks change, whose rows count in their order."""
         rows, self._pending = self._pending, []
-        if not rows:
-            return []
-        day = self._day(rows[0][1][0])
-        assert day is not None
-        times = [datetime.combine(day.date, time.fromisoformat(row[1][1])) for row in rows]
+        days = [day for row in rows if (day := self._day(row[1][0])) is not None]
+        times = [
+            datetime.combine(day.date, time.fromisoformat(row[1][1]))
+            for row, day in zip(rows, days, strict=True)
+        ]
+        offsets = self._clock.offsets(times)
         lines = []
-        for row, local, offset in zip(rows, times, self._clock.offsets(times), strict=True):
+        for row, day, local, offset in zip(rows, days, times, offsets, strict=True):
             number, (_, _, quantities) = row
             if isinstance(offset, str):
                 self._reject_date(row, offset)
@@ -292,7 +312,9 @@ class Report:
         self._on_faults(faults, raw)
 
 
-def _examined(number: int, raw: bytes) -> tuple[str, str, str] | list[Fault] | None:
+def _examined(
+    number: int, raw: bytes, *, has_reasons: bool
+) -> tuple[str, str, str] | list[Fault] | None:
     """The day, time and quantities of a row, or what is wrong in it; None for an empty line."""
     text = raw.decode("utf-8", "replace").rstrip("\r")
     if not text.strip():
@@ -303,9 +325,8 @@ def _examined(number: int, raw: bytes) -> tuple[str, str, str] | list[Fault] | N
         fields = [field.strip() for field in next(csv.reader([text], strict=True))]
     except csv.Error:
         return [Fault(number, "row", text, "fields whose quotes are closed")]
-    if len(fields) not in (len(HEADER), len(HEADER) + 1):
-        expected = f"{len(HEADER)} fields, separated by commas"
-        return [Fault(number, "row", f"{len(fields)} fields", expected)]
+    if not len(HEADER) <= len(fields) <= len(HEADER) + has_reasons:
+        return [Fault(number, "row", f"{len(fields)} fields", _FIELDS_EXPECTED)]
     faults = []
     moment = _DATE.fullmatch(fields[0])
     if moment is None:
@@ -319,6 +340,11 @@ def _examined(number: int, raw: bytes) -> tuple[str, str, str] | list[Fault] | N
     if moment is None or faults:
         return faults
     return moment[1], moment[2], ",".join(quantities)
+
+
+def _shown(name: str) -> str:
+    """The name of a file in characters that every database and terminal takes."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _opened(path: str) -> AbstractContextManager[IO[bytes]]:

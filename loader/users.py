@@ -108,7 +108,10 @@ def _password() -> str:
     if sys.stdin.isatty():
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
     else:
-        password = sys.stdin.readline().removesuffix("\n")
+        try:
+            password = sys.stdin.buffer.readline().decode().rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise click.UsageError("expected a password in UTF-8") from None
     if not password:
         raise click.UsageError("expected a password, got an empty one")
     return hashed(password)

@@ -2,7 +2,6 @@
 
 import asyncio
 import ipaddress
-import warnings
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
@@ -65,6 +64,8 @@ class _Sender:
             for block in connection.blocks:
                 connection.write_packet(block)
                 await connection.writer.drain()
+                # Where the writer has room, drain() doesn't let a cancellation in.
+                await asyncio.sleep(0)
         except asyncio.CancelledError:
             # Half a report must not look like a whole one.
             connection.close()
@@ -77,6 +78,13 @@ class _Sender:
 
 # aiomysql's own sender reads a whole file into memory, faster than the server takes it.
 aiomysql.connection.LoadLocalFile = _Sender
+
+
+class _Cursor(aiomysql.Cursor):  # type: ignore[misc]  # aiomysql comes without types
+    """A cursor that leaves the server's warnings to whoever asks for them."""
+
+    async def _show_warnings(self, _connection: aiomysql.Connection) -> None:
+        pass
 
 
 class _Connection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql comes without types
@@ -215,6 +223,7 @@ class MysqlWriteEngine:
             connect_timeout=CONNECT_TIMEOUT,
             db=database,
             local_infile=local_infile,
+            cursorclass=_Cursor,
         )
         with self._explaining():
             async with asyncio.timeout(CONNECT_TIMEOUT):
@@ -227,11 +236,9 @@ class MysqlWriteEngine:
 
     @contextmanager
     def _explaining(self) -> Iterator[None]:
-        """Turns what the driver raises or warns of into a StorageError."""
+        """Turns what the driver raises into a StorageError."""
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", aiomysql.Warning)
-                yield
+            yield
         except (MySQLError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
             raise explained(error, self._location) from error
 
@@ -325,15 +332,11 @@ class MysqlWriteEngine:
         """Sends the blocks through LOAD DATA, which is lenient: what it warns of is an error."""
         connection = self._opened()
         connection.blocks = (_with_nulls(block) for block in blocks)
-        with self._explaining(), warnings.catch_warnings():
-            warnings.simplefilter("error", aiomysql.Warning)
-            try:
-                async with connection.cursor() as cursor:
-                    return int(await cursor.execute(_LOAD))
-            except aiomysql.Warning as warning:
-                raise Conflict(
-                    f"the database would not keep the report as it is: {warning}"
-                ) from None
+        staged = await self.execute(_LOAD)
+        warned = await self.fetch("SHOW WARNINGS")
+        if warned:
+            raise Conflict(f"the database would not keep the report as it is: {warned[0][2]}")
+        return staged
 
     async def _insert(self, blocks: Iterable[bytes]) -> int:
         """The slower way, for servers that forbid LOAD DATA LOCAL."""

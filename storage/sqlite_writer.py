@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from storage.errors import StorageError, Unreachable
+from storage.errors import Unreachable
 from storage.reading import NAMES, SCALE
 from storage.schema import statements
 from storage.writer import METER, STAGED, WriteDialect
@@ -20,9 +20,11 @@ DIALECT = WriteDialect(
         f" FROM incoming AS i WHERE c.meter_id = {METER} AND c.utc = i.utc"
         f" AND ({' OR '.join(f'c.{name} IS NOT i.{name}' for name in NAMES)})"
     ),
+    unless_taken="ON CONFLICT (user) DO NOTHING",
 )
 
-_LONGEST_WAIT_MS = 2**31 - 1
+_PATIENCE = 0.2
+"""Seconds that a statement waits for another program; then it is tried again, or given up."""
 
 _STAGE = (
     f"INSERT INTO incoming (line, date, utc, {', '.join(NAMES)})"
@@ -44,6 +46,7 @@ class SqliteWriteEngine:
         self._path = path
         self.database = path.stem
         self._connection: sqlite3.Connection | None = None
+        self._stopped = False
 
     async def prepare(self) -> AsyncGenerator[str]:
         """Makes what is missing, up to the newest layout; names each part when it is there."""
@@ -60,7 +63,7 @@ class SqliteWriteEngine:
         if not self._path.exists():
             return False
         await self._in_thread(self._open)
-        return self._applied() == len(statements("sqlite"))
+        return await self._in_thread(self._applied) == len(statements("sqlite"))
 
     async def admit_reader(self) -> str | None:
         """None: who may read the file is what the file system says."""
@@ -68,15 +71,7 @@ class SqliteWriteEngine:
 
     async def begin(self, waiting: Callable[[], None]) -> None:
         """Starts a transaction in its turn; calls `waiting` where another loader is in one."""
-        try:
-            await self.execute("BEGIN IMMEDIATE")
-        except StorageError as error:
-            cause = error.__cause__
-            if not isinstance(cause, sqlite3.OperationalError) or "locked" not in str(cause):
-                raise
-            waiting()
-            await self.execute(f"PRAGMA busy_timeout = {_LONGEST_WAIT_MS}")
-            await self.execute("BEGIN IMMEDIATE")
+        await self._in_thread(lambda: self._opened().execute("BEGIN IMMEDIATE"), waiting)
         await self.execute("DROP TABLE IF EXISTS temp.incoming")
         await self.execute(
             f"CREATE TEMP TABLE incoming (line INTEGER PRIMARY KEY, date TEXT, utc INTEGER,"
@@ -113,11 +108,16 @@ class SqliteWriteEngine:
         if self._connection is not None:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._connection = sqlite3.connect(
-            self._path, timeout=0, isolation_level=None, check_same_thread=False
+        connection = sqlite3.connect(
+            self._path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
         )
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = FULL")
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+        except sqlite3.Error:
+            connection.close()
+            raise
+        self._connection = connection
 
     def _opened(self) -> sqlite3.Connection:
         assert self._connection is not None, "prepare() or is_prepared() comes first"
@@ -128,7 +128,6 @@ class SqliteWriteEngine:
 
     def _migrate(self) -> None:
         connection = self._opened()
-        connection.execute(f"PRAGMA busy_timeout = {_LONGEST_WAIT_MS}")
         wanted = statements("sqlite")
         if self._applied() == len(wanted):
             return
@@ -143,13 +142,44 @@ class SqliteWriteEngine:
         connection.execute("DELETE FROM incoming")
         staged = 0
         for block in blocks:
+            if self._stopped:
+                raise sqlite3.OperationalError("interrupted")
             rows = block.decode("ascii").splitlines()
             connection.executemany(_STAGE, (row.split(",") for row in rows))
             staged += len(rows)
         return staged
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
+    async def _in_thread(
+        self, work: Callable[[], T], waiting: Callable[[], None] = lambda: None
+    ) -> T:
+        """The result of work, once no other program writes; calls `waiting` while one does."""
+        is_told = False
+        while True:
+            try:
+                return await self._finished(work)
+            except (sqlite3.Error, OSError) as error:
+                if not _is_busy(error):
+                    raise Unreachable(f"{self._path} cannot be written: {error}") from error
+            if not is_told:
+                waiting()
+                is_told = True
+
+    async def _finished(self, work: Callable[[], T]) -> T:
+        self._stopped = False
+        thread = asyncio.get_running_loop().run_in_executor(None, work)
         try:
-            return await asyncio.to_thread(work)
-        except (sqlite3.Error, OSError) as error:
-            raise Unreachable(f"{self._path} cannot be written: {error}") from error
+            await asyncio.wait([thread])
+        except asyncio.CancelledError:
+            # The connection is free again once the thread has left it.
+            self._stopped = True
+            if self._connection is not None:
+                self._connection.interrupt()
+            await asyncio.wait([thread])
+            thread.exception()  # which nobody asks for any more
+            raise
+        return thread.result()
+
+
+def _is_busy(error: sqlite3.Error | OSError) -> bool:
+    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
+    return code & 0xFF == sqlite3.SQLITE_BUSY

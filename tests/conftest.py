@@ -1,13 +1,21 @@
 """The servers that tests share, each started when the first test asks for it."""
 
+import asyncio
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from pytest_aiohttp import AiohttpClient, AiohttpServer
 
+from server.access_log import AccessLog
+from tests.databases import Database, MariadbDatabase, SqliteDatabase
 from tests.mariadb import MariaDB, find_mariadb
 from tests.redis_server import Redis, find_redis
+from tests.serving import ACCESS, Api, Serve, application
+
+SAMPLE = Path(__file__).parent.parent / "Monitoring_report.csv"
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +37,50 @@ def redis_server() -> Iterator[Redis]:
 @pytest.fixture(scope="session")
 def redis_url(redis_server: Redis) -> str:
     return redis_server.url
+
+
+@pytest.fixture(params=["sqlite", "mariadb"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database of each kind that does not exist yet."""
+    with fresh(request, tmp_path) as database:
+        yield database
+
+
+@pytest.fixture(scope="session", params=["sqlite", "mariadb"])
+def sample(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Database]:
+    """A database of each kind that holds the sample report; for tests that only read."""
+    folder = tmp_path_factory.mktemp("sample")
+    with fresh(request, folder) as loaded:
+        loaded.configure(api_users={"rick": "morty"})
+        asyncio.run(loaded.load(SAMPLE))
+        yield loaded
+
+
+@pytest.fixture
+async def serve(aiohttp_server: AiohttpServer, aiohttp_client: AiohttpClient) -> Serve:
+    """Runs the application over a database until the test ends."""
+
+    async def run(database: Database, **environ: str) -> Api:
+        app, engine = application(database, **environ)
+        server = await aiohttp_server(app, access_log_class=AccessLog, access_log=ACCESS)
+        return Api(await aiohttp_client(server), engine, app)
+
+    return run
+
+
+@pytest.fixture
+async def api(serve: Serve, sample: Database) -> Api:
+    """The application over the sample."""
+    return await serve(sample)
+
+
+def fresh(request: pytest.FixtureRequest, folder: Path) -> Database:
+    """A database of the kind that a fixture's parameter names."""
+    if request.param == "sqlite":
+        return SqliteDatabase(folder)
+    return MariadbDatabase(folder, request.getfixturevalue("mariadb"))
 
 
 def leave_out(server: str) -> NoReturn:

@@ -14,7 +14,7 @@ CREATE TABLE IF NOT EXISTS consumpdata (
     intensity DECIMAL(15,5) COMMENT 'Intensity (A)',
     power_factor DECIMAL(15,5) COMMENT 'Power factor (Fi)',
     PRIMARY KEY (id)
-) DEFAULT CHARACTER SET utf8mb4;
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4;
 
 CREATE TABLE IF NOT EXISTS users (
     id INT NOT NULL AUTO_INCREMENT COMMENT 'Row id',
@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS users (
     password CHAR(200) COMMENT 'Hash',
     PRIMARY KEY (id),
     UNIQUE KEY (user)
-) DEFAULT CHARACTER SET utf8mb4;
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4;
 
 DROP TRIGGER IF EXISTS encpassword;
 
@@ -43,7 +43,7 @@ CREATE TABLE meters (
     id INT NOT NULL COMMENT 'Row id',
     timezone VARCHAR(64) NOT NULL COMMENT 'IANA zone of the local times of its readings',
     PRIMARY KEY (id)
-) DEFAULT CHARACTER SET utf8mb4;
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4;
 
 CREATE TABLE imports (
     id INT NOT NULL AUTO_INCREMENT COMMENT 'Row id',
@@ -63,7 +63,7 @@ CREATE TABLE imports (
     first_id INT COMMENT 'Smallest id in the table after it',
     last_id INT COMMENT 'Largest id in the table after it',
     PRIMARY KEY (id)
-) DEFAULT CHARACTER SET utf8mb4;
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4;
 
 ALTER TABLE consumpdata
     ADD COLUMN meter_id INT NOT NULL DEFAULT 1 COMMENT 'Meter that was read',
