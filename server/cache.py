@@ -57,6 +57,19 @@ class BoundedMemoryCache(SimpleMemoryCache):  # type: ignore[misc]  # aiocache c
         return int(bool(value))
 
 
+class SharedCache(RedisCache):  # type: ignore[misc]
+    """A cache in Redis, without the calls of aiocache that redis has deprecated."""
+
+    async def _set(
+        self, key: str, value: bytes, ttl: float | None = None, *_: object, **__: object
+    ) -> bool:
+        milliseconds = None if ttl is None else max(1, int(ttl * 1000))
+        return bool(await self.client.set(key, value, px=milliseconds))
+
+    async def _close(self, *_: object, **__: object) -> None:
+        await self.client.aclose()
+
+
 class AnswerCache:
     """Bodies of answers by key; a cache that fails is passed by."""
 
@@ -99,14 +112,15 @@ def _backend(settings: Cache) -> BaseCache:
     url = urlsplit(settings.url.get_secret_value())
     if url.scheme == "memory":
         return BoundedMemoryCache(settings.max_bytes)
-    return RedisCache(
+    return SharedCache(
         endpoint=url.hostname,
         port=url.port or 6379,
         db=int(url.path.strip("/") or 0),
         password=unquote(url.password) if url.password else None,
+        connection_pool_kwargs={"username": unquote(url.username)} if url.username else {},
         ssl=url.scheme == "rediss",
         serializer=NullSerializer(encoding=None),
-        namespace="elecdata:",
+        namespace="elecdata",
         timeout=_REDIS_TIMEOUT,
         create_connection_timeout=_REDIS_TIMEOUT,
     )

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
@@ -10,6 +10,7 @@ from aiohttp.typedefs import Handler
 from server.filling import Filling, TooLargeError
 from server.keys import CACHE, FILLINGS, QUERY, READER, SETTINGS, STATE
 from server.streaming import JSON, Streamed
+from storage.errors import StorageError
 
 _FRESH = {"no-cache", "no-store", "max-age=0"}
 
@@ -46,19 +47,25 @@ def _key(request: web.Request) -> str:
 
 async def _shared(request: web.Request, handler: Handler, key: str) -> web.StreamResponse:
     """The answer under way for equal requests, or one begun for this."""
-    fillings = request.app[FILLINGS]
-    if (filling := fillings.get(key)) is None:
-        filling = fillings[key] = Filling(lambda: _give_up(fillings, key, task))
-        task = asyncio.create_task(_fill(request, handler, key, filling))
+    filling = request.app[FILLINGS].get(key) or _begin(request, handler, key)
     try:
         return await _begun(Streamed(filling.follow()))
     except TooLargeError:
         return await _begun(await handler(request))
 
 
-def _give_up(fillings: dict[str, Filling], key: str, task: asyncio.Task[None]) -> None:
-    fillings.pop(key, None)
-    task.cancel()
+def _begin(request: web.Request, handler: Handler, key: str) -> Filling:
+    fillings = request.app[FILLINGS]
+
+    def give_up() -> None:
+        # Where this one has failed, another may have taken its place.
+        if fillings.get(key) is filling:
+            del fillings[key]
+        task.cancel()
+
+    filling = fillings[key] = Filling(give_up)
+    task = asyncio.create_task(_fill(request, handler, key, filling))
+    return filling
 
 
 async def _begun(response: web.StreamResponse) -> web.StreamResponse:
@@ -80,11 +87,17 @@ async def _fill(request: web.Request, handler: Handler, key: str, filling: Filli
             async for part in parts:
                 filling.add(part)
         body = filling.end()
-        # An answer made while an import was written may hold readings of before and after it.
-        if (await request.app[READER].state()).version == request[STATE].version:
-            await cache.put(key, body)
     except Exception as error:  # noqa: BLE001 - whoever follows raises it
         filling.fail(error)
+    else:
+        await _keep(request, key, body)
     finally:
         if fillings.get(key) is filling:
             del fillings[key]
+
+
+async def _keep(request: web.Request, key: str, body: bytes) -> None:
+    with suppress(StorageError):
+        # An answer made while an import was written may hold readings of before and after it.
+        if (await request.app[READER].state()).version == request[STATE].version:
+            await request.app[CACHE].put(key, body)

@@ -1,7 +1,7 @@
 """The parameters of a request, wherever it carries them."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NoReturn
 
 from aiohttp import web
@@ -33,18 +33,27 @@ async def parameters(request: web.Request, expected: Iterable[str]) -> dict[str,
 async def _body(request: web.Request) -> list[Pair]:
     if not request.can_read_body:
         return []
-    body = await request.read()
-    # Clients that don't bother to name the type of their JSON are understood as well.
-    if request.content_type == "application/json" or body.lstrip()[:1] == b"{":
-        return _json(body)
-    form = await request.post()
+    try:
+        if request.content_type == "multipart/form-data":
+            return _form(await request.post())
+        body = await request.read()
+        # Clients that don't bother to name the type of their JSON are understood as well.
+        if request.content_type == "application/json" or body.lstrip()[:1] == b"{":
+            return _json(body)
+        pairs = _form(await request.post())
+    except (ValueError, LookupError, web.RequestPayloadError):
+        raise ParameterError("body: expected a JSON object or a form, this is malformed") from None
+    if body.strip() and not pairs:
+        raise ParameterError("body: expected a JSON object or a form")
+    return pairs
+
+
+def _form(form: Mapping[str, object]) -> list[Pair]:
     pairs = []
     for name, value in form.items():
         if not isinstance(value, str):
             raise ParameterError(f"{_short(name)}: expected text, not a file")
         pairs.append((name, value))
-    if body.strip() and not pairs:
-        raise ParameterError("body: expected a JSON object or a form")
     return pairs
 
 

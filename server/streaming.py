@@ -1,6 +1,9 @@
 """An answer on its way out, page by page, in memory that does not grow with it."""
 
+import asyncio
 import logging
+import socket
+import struct
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -14,6 +17,9 @@ log = logging.getLogger("server")
 
 JSON = "application/json"
 TAIL = b"]}}"
+
+_RESET = struct.pack("ii", 1, 0)
+"""Closes a socket by breaking its connection."""
 
 
 def head(count: int, message: str) -> bytes:
@@ -65,8 +71,23 @@ class Streamed(web.StreamResponse):
             await self.write(self._first)
             async for part in self.parts:
                 await self.write(part)
+        except ConnectionError:
+            raise  # the client has left
         except StorageError as error:
             log.error("%s answer cut off: %s", request.get(REQUEST_ID), error)
-            if request.transport is not None:
-                request.transport.abort()
-            raise ConnectionResetError from error
+            raise _cut_off(request) from error
+        except Exception as error:
+            log.error("%s answer cut off", request.get(REQUEST_ID), exc_info=error)
+            raise _cut_off(request) from error
+        except asyncio.CancelledError:
+            _cut_off(request)
+            raise
+
+
+def _cut_off(request: web.BaseRequest) -> ConnectionResetError:
+    """Breaks the connection; to HTTP/1.0 clients one that merely ends would end a whole answer."""
+    if request.transport is not None:
+        client = request.transport.get_extra_info("socket")
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        request.transport.abort()
+    return ConnectionResetError()

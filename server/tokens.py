@@ -54,7 +54,8 @@ class Tokens:
             )
         except jwt.ExpiredSignatureError:
             raise InvalidTokenError("The token has expired, log in again") from None
-        except jwt.InvalidTokenError:
+        # Where a header is no text at all, the token cannot even be encoded.
+        except (jwt.InvalidTokenError, UnicodeError):
             raise InvalidTokenError("The token was not issued here, log in again") from None
         checked = (str(claims["sub"]), float(claims["exp"]))
         self._checked[token] = checked

@@ -11,6 +11,8 @@ from storage.errors import NotPrepared, StorageError, Unreachable
 from storage.reading import DECIMALS, NAMES, RECORD_KEYS, SCALE
 from storage.sql import Dialect
 
+_BETWEEN_INTERRUPTS = 0.01
+
 
 def _record() -> str:
     """A reading as the text of a JSON object; the form without NULL is the quicker one."""
@@ -86,9 +88,10 @@ class SqliteEngine:
             return await asyncio.shield(statement)
         finally:
             # Whoever asked may have gone: the statement must end before its connection is free.
-            if not statement.done():
+            # One that has not begun yet does not notice an interrupt.
+            while not statement.done():
                 connection.interrupt()
-                await asyncio.wait([statement])
+                await asyncio.wait([statement], timeout=_BETWEEN_INTERRUPTS)
             self._free.append(connection)
 
     def _connect(self) -> sqlite3.Connection:
