@@ -4,17 +4,19 @@ SWAGGER_UI_FILES := LICENSE NOTICE favicon-32x32.png swagger-ui.css \
 	swagger-ui-bundle.js swagger-ui-bundle.js.LICENSE.txt
 
 VENV := .venv
+BENCH_VENV := .venv-bench
 PY := $(VENV)/bin/python
+BENCH_PY := $(BENCH_VENV)/bin/python
 PIP := $(PY) -m pip -qq --disable-pip-version-check --no-input
 UV := $(VENV)/uv/bin/uv
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-header --no-annotate pyproject.toml
+	--no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lock swagger-ui clean
+.PHONY: help run test check bench bench-quick lock swagger-ui clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 run: $(VENV)/.run ## load the sample report into the database and serve it
 	@$(PY) -m loader Monitoring_report.csv
@@ -30,9 +32,18 @@ check: $(VENV)/.dev ## check format, lint and types, then run the tests
 	$(PY) -m mypy .
 	@$(MAKE) --no-print-directory test
 
-lock: $(UV) ## write the requirements anew from pyproject.toml; ARGS (--upgrade) go to uv
-	$(COMPILE) $(ARGS) -o requirements.txt
-	$(COMPILE) $(ARGS) --group dev -c requirements.txt -o requirements-dev.txt
+bench: $(VENV)/.run $(BENCH_VENV)/.bench ## measure everything, an hour or so, into bench/results.*
+	@tests/install-services.sh
+	@$(BENCH_PY) -m bench full $(ARGS)
+
+bench-quick: $(VENV)/.run $(BENCH_VENV)/.bench ## measure what was promised, and fail where it isn't kept
+	@tests/install-services.sh
+	@$(BENCH_PY) -m bench quick $(ARGS)
+
+lock: $(UV) ## write the requirements anew from pyproject.toml and bench/requirements.in; ARGS (--upgrade) go to uv
+	$(COMPILE) $(ARGS) pyproject.toml -o requirements.txt
+	$(COMPILE) $(ARGS) pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
+	$(COMPILE) $(ARGS) bench/requirements.in -c requirements.txt -o bench/requirements.txt
 
 swagger-ui: ## fetch the Swagger UI of SWAGGER_UI_VERSION from npm
 	@command -v npm >/dev/null || { echo "npm is not installed: it fetches Swagger UI" >&2; exit 1; }
@@ -43,7 +54,7 @@ swagger-ui: ## fetch the Swagger UI of SWAGGER_UI_VERSION from npm
 	echo $(SWAGGER_UI_VERSION) >server/static/swagger/VERSION
 
 clean: ## remove the environment and all caches, but not the data in var
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BENCH_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps note which requirements are installed; both kinds share one environment.
@@ -52,6 +63,12 @@ $(VENV)/.dev: requirements-dev.txt | $(PY)
 $(VENV)/.run $(VENV)/.dev:
 	@echo "Installing $< into $(VENV)"
 	@$(PIP) install --require-hashes -r $<
+	@touch $@
+
+$(BENCH_VENV)/.bench: bench/requirements.txt | $(PY)
+	@echo "Installing $< into $(BENCH_VENV)"
+	@$(PY) -m venv --clear $(BENCH_VENV)
+	@$(BENCH_PY) -m pip -qq --disable-pip-version-check --no-input install --require-hashes -r $<
 	@touch $@
 
 $(UV): | $(PY)

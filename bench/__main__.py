@@ -1,0 +1,88 @@
+"""The command `python -m bench`."""
+
+import resource
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from bench.asked import missed
+from bench.lab import laboratory
+from bench.machine import facts
+from bench.paths import RESULTS, WORK, MissingError
+from bench.plot import draw
+from bench.process import FailedError
+from bench.report import checks_table, write_json, write_markdown
+from bench.runs import long_run, short_run
+
+SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Measure the service beside its peers and its limits."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    (WORK / "logs").mkdir(exist_ok=True)
+    signal.signal(signal.SIGTERM, _leave)
+    # Thousands of connections at once need as many files, here and in the servers.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+@main.command()
+@click.option("--readings", type=click.IntRange(10_000), multiple=True, default=SIZES)
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
+def full(readings: Sequence[int], rounds: int) -> None:
+    """Every side at every size; writes results.json, .md, .svg and .png."""
+    say = _Narrator()
+    with laboratory() as lab:
+        outcome = long_run(lab, sorted(readings), rounds, say)
+    machine = facts()
+    write_json(RESULTS / "results.json", outcome, machine)
+    write_markdown(RESULTS / "results.md", outcome, machine)
+    draw([RESULTS / "results.svg", RESULTS / "results.png"], outcome.answers)
+    click.echo((RESULTS / "results.md").read_text())
+
+
+@main.command()
+@click.option("--readings", type=click.IntRange(100_000), default=1_000_000, show_default=True)
+def quick(readings: int) -> None:
+    """The list of what was asked; fails where a line is missed by more than a tenth."""
+    say = _Narrator()
+    with laboratory() as lab:
+        outcome = short_run(lab, readings, say)
+    write_json(WORK / "quick.json", outcome, facts())
+    click.echo(checks_table(outcome.checks))
+    for comparison in outcome.answers.values():
+        for name, reason in comparison.left_out.items():
+            click.echo(f"left out: {name}: {reason}")
+    if broken := missed(outcome.checks):
+        click.echo(f"{len(broken)} missed by more than a tenth", err=True)
+        sys.exit(1)
+
+
+class _Narrator:
+    """Says what is being done, and since when."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        click.echo(f"{time.monotonic() - self._start:6.0f} s  {text}", err=True)
+
+
+def _leave(_signal: int, _frame: FrameType | None) -> NoReturn:
+    """Ends as Ctrl-C does, so that everything that was started ends as well."""
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    try:
+        main(prog_name="python -m bench")
+    except (MissingError, FailedError) as error:
+        click.echo(f"ERROR - {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,84 @@
+"""Item 4: answers from the cache, against a handler that does nothing but send the same bytes."""
+
+import resource
+import statistics
+from contextlib import ExitStack
+
+from bench import load
+from bench.asked import Check
+from bench.client import fetch, request, save
+from bench.data import DAY, Dataset
+from bench.lab import Lab
+from bench.paths import WORK
+from bench.process import FailedError, Server
+from bench.sides.limits import BareHandler
+from bench.sides.service import ALL, GZIP, ONE, Service, middlewares
+
+ROUNDS = 3
+SECONDS = 0.6
+AT_ONCE = 10_000
+_FOR_LARGE = 8
+"""Connections that ask for large answers: more would have to be waited for."""
+
+
+def cached(lab: Lab, large: Dataset) -> list[Check]:
+    """Rates of small and large answers, and the queries that repetitions cost."""
+    lab.need("mariadb", large)
+    with Service(lab, "mariadb", large) as server:
+        return [
+            _share(server, ONE, "a small one", {}, load.CONNECTIONS),
+            _share(server, ALL, f"{large.readings:,} readings, plain", {}, _FOR_LARGE),
+            _share(server, ALL, f"{large.readings:,} readings, gzip", GZIP, _FOR_LARGE),
+            _unmodified(lab, server),
+            _at_once(lab, server),
+        ]
+
+
+def _share(server: Server, path: str, what: str, accept: dict[str, str], connections: int) -> Check:
+    """How much of a bare handler's rate the service reaches."""
+    headers = {**server.headers, **accept}
+    fetch(server.port, path, headers)
+    file = WORK / "cached.body"
+    answered = save(server.port, path, headers, file)
+    encoding = answered.get("content-encoding", "")
+    bare = BareHandler(str(file), middlewares=middlewares(), chunked=False, encoding=encoding)
+    with ExitStack() as stack:
+        stack.enter_context(bare)
+        sides = [(server.port, request(path, headers)), (bare.port, request("/", headers))]
+        rates: list[list[float]] = [[], []]
+        for _ in range(ROUNDS):
+            for (port, message), found in zip(sides, rates, strict=True):
+                found.append(load.rate(port, message, SECONDS, connections))
+    ours, theirs = map(statistics.median, rates)
+    if accept and not encoding:
+        what += " (not compressed)"
+    text = f"cached, {what}: {ours:,.0f}/s of a bare handler's {theirs:,.0f}/s"
+    return Check(4, text, 0.85, ours / theirs, at_least=True)
+
+
+def _unmodified(lab: Lab, server: Server) -> Check:
+    """What answers cost that the client has already."""
+    etag = save(server.port, ALL, server.headers, WORK / "cached.body")["etag"]
+    message = request(ALL, {**server.headers, "If-None-Match": etag})
+    with lab.mariadb.watched() as queries:
+        load.burst(server.port, message, 100)
+    return Check(4, "queries of readings for 100 times If-None-Match", 0, len(queries))
+
+
+def _at_once(lab: Lab, server: Server) -> Check:
+    """What many equal requests at once cost, against one."""
+    path = f"/apielec/getDataByDate?date={DAY}%2012:%25"
+    with lab.mariadb.watched() as for_one:
+        fetch(server.port, path, {**server.headers, "Cache-Control": "no-cache"})
+    with lab.mariadb.watched() as for_many:
+        load.burst(server.port, request(path, server.headers), _connections())
+    if not for_one:
+        raise FailedError("the database's log shows no query of readings")
+    text = f"queries of readings: {_connections():,} equal requests at once / one request"
+    return Check(4, text, 1, len(for_many) / len(for_one))
+
+
+def _connections() -> int:
+    """As many as this process may open, with some to spare."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(AT_ONCE, soft - 100)

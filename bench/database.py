@@ -1,0 +1,69 @@
+"""A private MariaDB server with room for all readings."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from typing import Any
+
+import pymysql
+
+from tests.mariadb import MariaDB
+
+BUFFER_POOL = "4G"
+_OF_THE_RECORD = {"imports", "users", "meters", "information_schema", "schema_version"}
+
+
+class BenchMariaDB(MariaDB):
+    """The server, with an administrator's view of it."""
+
+    def command(self) -> list[str]:
+        return [*super().command(), f"--innodb-buffer-pool-size={BUFFER_POOL}"]
+
+    def query(self, sql: str, args: Sequence[object] = ()) -> Sequence[Any]:
+        """The rows of a statement of the administrator."""
+        with (
+            closing(
+                pymysql.connect(
+                    host=self.host,
+                    port=self.port,
+                    user=self.root_user,
+                    password=self.root_password,
+                    autocommit=True,
+                )
+            ) as connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(sql, args or None)
+            return list(cursor.fetchall())
+
+    def busy(self) -> int:
+        """How many connections of the service run a statement now."""
+        rows = self.query(
+            "SELECT COUNT(*) FROM information_schema.processlist"
+            " WHERE user NOT IN (%s, 'system user', 'event_scheduler') AND command <> 'Sleep'",
+            (self.root_user,),
+        )
+        return int(rows[0][0])
+
+    @contextmanager
+    def watched(self) -> Iterator[list[str]]:
+        """Collects the service's queries of readings; they are in the list once it is left."""
+        seen: list[str] = []
+        self.query("SET GLOBAL general_log = 0")
+        self.query("TRUNCATE mysql.general_log")
+        self.query("SET GLOBAL log_output = 'TABLE', general_log = 1")
+        try:
+            yield seen
+        finally:
+            self.query("SET GLOBAL general_log = 0")
+        rows = self.query(
+            "SELECT CONVERT(argument USING utf8mb4) FROM mysql.general_log"
+            " WHERE command_type IN ('Query', 'Execute') AND user_host NOT LIKE %s",
+            (f"{self.root_user}[%",),
+        )
+        seen.extend(text for (text,) in rows if _reads_readings(text))
+
+
+def _reads_readings(statement: str) -> bool:
+    tables = re.findall(r"\b(?:FROM|JOIN)\s+`?(\w+)", statement)
+    return any(table not in _OF_THE_RECORD for table in tables)

@@ -1,0 +1,27 @@
+"""Where things are."""
+
+import shutil
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+WORK = ROOT / "var" / "bench"
+"""What the benchmarks make for themselves: reports, tables, logs, programs."""
+RESULTS = ROOT / "bench"
+
+SERVICE_PYTHON = ROOT / ".venv" / "bin" / "python"
+"""Runs the service and its loader, as `make run` does."""
+BENCH_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
+"""Runs the peers."""
+
+
+class MissingError(Exception):
+    """A program is not on this machine, so what needs it is left out."""
+
+
+def program(name: str) -> str:
+    """The path of a program; raises MissingError."""
+    beside = BENCH_PYTHON.with_name(name)
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if found is None:
+        raise MissingError(f"{name} is not installed")
+    return found

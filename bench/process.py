@@ -1,0 +1,176 @@
+"""The processes that are measured: servers that answer, and commands that end."""
+
+import os
+import re
+import select
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from bench.paths import ROOT, WORK
+from tests.service import free_port
+
+HOST = "127.0.0.1"
+START_SECONDS = 90
+STOP_SECONDS = 15
+_POLL_MILLISECONDS = 10
+
+
+class FailedError(Exception):
+    """A process did not do what was asked of it."""
+
+
+def peak(pid: int) -> float:
+    """The most memory that a process and its children have held so far, in MiB; 0 once it ended."""
+    with suppress(OSError):
+        folder = Path("/proc", str(pid))
+        found = re.search(r"VmHWM:\s+(\d+) kB", (folder / "status").read_text())
+        children = (folder / "task" / str(pid) / "children").read_text().split()
+        return (int(found[1]) / 1024 if found else 0.0) + sum(map(peak, map(int, children)))
+    return 0.0
+
+
+def forget_peak(pid: int) -> None:
+    """Lets the peak begin anew at what a process and its children hold now."""
+    folder = Path("/proc", str(pid))
+    (folder / "clear_refs").write_text("5")
+    for child in (folder / "task" / str(pid) / "children").read_text().split():
+        forget_peak(int(child))
+
+
+def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment without settings of the service, with changes."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("ELECDATA_")}
+    return {**kept, **(changes or {})}
+
+
+class Server:
+    """A server on a free port of the loopback interface, running from entry to exit."""
+
+    name = "server"
+
+    def __init__(self) -> None:
+        self.port = free_port(HOST)
+        self.headers: dict[str, str] = {}
+        """What every request to it carries."""
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def command(self) -> Sequence[str]:
+        """What runs it in the foreground."""
+        raise NotImplementedError
+
+    def environment(self) -> dict[str, str]:
+        """Its environment."""
+        return environment()
+
+    def prepare(self) -> None:
+        """Does what has to be done once it answers."""
+
+    @property
+    def peak(self) -> float:
+        """The most memory it has held since it was ready, in MiB."""
+        assert self._process is not None
+        return peak(self._process.pid)
+
+    def __enter__(self) -> Self:
+        log = WORK / "logs" / f"{self.name}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("wb") as file:
+            self._process = subprocess.Popen(
+                self.command(),
+                cwd=ROOT,
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+            )
+        try:
+            self._wait(log)
+            self.prepare()
+            forget_peak(self._process.pid)
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stop()
+
+    def _wait(self, log: Path) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self._process.poll() is None:
+            with suppress(OSError), socket.create_connection((HOST, self.port), 1):
+                return
+            time.sleep(0.02)
+        raise FailedError(f"{self.name} did not start: {log.read_text(errors='replace')[-2000:]}")
+
+    def _stop(self) -> None:
+        assert self._process is not None
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            self._process.kill()
+            self._process.wait()
+
+
+def timed(
+    command: Sequence[str],
+    *,
+    changes: Mapping[str, str] | None = None,
+    stdin: str | None = None,
+    stdout: IO[bytes] | None = None,
+) -> tuple[float, float]:
+    """Runs a command to its end; gives its seconds and its peak in MiB. Raises FailedError."""
+    with (
+        (WORK / "logs" / "command.log").open("w+b") as errors,
+        subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment(changes),
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            stdout=stdout or subprocess.DEVNULL,
+            stderr=errors,
+        ) as process,
+    ):
+        started = time.perf_counter()
+        try:
+            if process.stdin is not None:
+                process.stdin.write((stdin or "").encode())
+                process.stdin.close()
+            most = _watched(process)
+        except BaseException:
+            process.kill()
+            raise
+        seconds = time.perf_counter() - started
+        if process.wait():
+            errors.seek(0)
+            raise FailedError(f"{command[0]}: {errors.read()[-2000:].decode(errors='replace')}")
+    return seconds, most
+
+
+def _watched(process: subprocess.Popen[bytes]) -> float:
+    """Waits for the end of a process; gives the most memory that it held."""
+    ended = os.pidfd_open(process.pid)
+    try:
+        poll = select.poll()
+        poll.register(ended, select.POLLIN)
+        most = 0.0
+        while not poll.poll(_POLL_MILLISECONDS):
+            most = max(most, peak(process.pid))
+        return most
+    finally:
+        os.close(ended)
