@@ -1,6 +1,6 @@
 """A CSV report: read in slices, each row checked and dated.
 
-What is right goes on as the lines that the storage takes, see `storage.writer.Incoming`; what is
+What is right goes on as the lines that the storage takes, see `storage.incoming`; what is
 wrong becomes a Fault. Memory does not grow with the report.
 """
 
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO
 from zoneinfo import ZoneInfo
 
+from storage.incoming import Block
 from storage.localtime import SHOWN_BEFORE, LocalClock
 from storage.reading import COLUMNS, DECIMALS, INTEGER_DIGITS
 
@@ -36,8 +37,17 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 _DAY = rf"[0-9]{{1,2}} (?:{'|'.join(_MONTHS)}) [0-9]{{4}}"
 _TIME = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
 _NUMBER = rf"-?[0-9]{{1,{INTEGER_DIGITS}}}(?:\.[0-9]{{1,{DECIMALS}}})?"
-_NUMBERS = ",".join([f"(?:{_NUMBER})?"] * len(COLUMNS))
-_ROW = re.compile(rf"^({_DAY}) ({_TIME}),({_NUMBERS})\r?\n", re.MULTILINE)
+# Nearly all rows look like this: nothing is missing, and three decimals each.
+_USUAL_DECIMALS = 3
+_USUAL_NUMBER = (
+    rf"(?!-0\.0+[,\r\n])-?(?:0|[1-9][0-9]{{0,{INTEGER_DIGITS - 1}}})\.[0-9]{{{_USUAL_DECIMALS}}}"
+)
+_USUAL = ",".join([_USUAL_NUMBER] * len(COLUMNS))
+_ANY = ",".join([f"(?:{_NUMBER})?"] * len(COLUMNS))
+_ROW = re.compile(rf"^({_DAY}) ({_TIME}),(?:({_USUAL})|({_ANY}))\r?\n", re.MULTILINE)
+_ZEROS = "0" * DECIMALS
+_USUAL_ZEROS = "0" * (DECIMALS - _USUAL_DECIMALS)
+_USUAL_END = f"{_USUAL_ZEROS},"
 _DATE = re.compile(f"({_DAY}) ({_TIME})")
 _QUANTITY = re.compile(f"(?:{_NUMBER})?")
 
@@ -72,8 +82,8 @@ class Fault:
         return f"{self.line}: {self.column}: {shown}: expected {self.expected}"
 
 
-Row = tuple[int, tuple[str, str, str]]
-"""A line's number, and its day, time and quantities as they stand in it."""
+Row = tuple[int, tuple[str, str, str, str]]
+"""A line's number, and its day, time and quantities as they stand in it: the usual or others."""
 
 
 @dataclass(slots=True)
@@ -124,6 +134,8 @@ class Report:
         self._known: dict[date, _Day] = {}
         self._places = _Places()
         self._pending: list[Row] = []
+        self._dated: list[str] = []
+        self._dates: list[str] = []
         self._has_reasons = False
         self._digest = hashlib.sha256()
 
@@ -132,7 +144,7 @@ class Report:
         """The digest of what was read, uncompressed, in hex."""
         return self._digest.hexdigest()
 
-    def blocks(self) -> Iterator[bytes]:
+    def blocks(self) -> Iterator[Block]:
         """The checked rows.
 
         Raises ReportError where the file can't be read or isn't a report, and FaultyRowsError
@@ -146,9 +158,11 @@ class Report:
                 heading, _, body = part.partition(b"\n")
                 self._read_heading(heading)
             rows = self._rows(body, line + count - body.count(b"\n"))
-            yield from self._block(self._dated(rows))
+            self._date(rows)
+            yield from self._block()
             line += count
-        yield from self._block(self._dated_pending())
+        self._date_pending()
+        yield from self._block()
         if line == 1:
             raise ReportError(f"{self.path}: expected a report, the file is empty")
         if self.rejected and not self._skip_bad_rows:
@@ -156,15 +170,17 @@ class Report:
         if not self.readings:
             raise ReportError(f"{self.path}: expected at least one reading below the heading")
 
-    def _block(self, lines: list[str]) -> Iterator[bytes]:
-        if not lines:
+    def _block(self) -> Iterator[Block]:
+        """The rows that were dated since the last block."""
+        rows, dates, self._dated, self._dates = self._dated, self._dates, [], []
+        if not rows:
             return
-        self.readings += len(lines)
-        dates = [line.split(",", 2)[1] for line in lines]
-        first, last = self.span or (dates[0], dates[0])
-        self.span = min(first, *dates), max(last, *dates)
+        first, last = min(dates), max(dates)
+        earliest, latest = self.span or (first, last)
+        self.span = min(first, earliest), max(last, latest)
+        self.readings += len(rows)
         if self._skip_bad_rows or not self.rejected:
-            yield "".join(lines).encode()
+            yield Block("".join(rows).encode(), len(rows), first, last)
 
     def _slices(self) -> Iterator[bytes]:
         """The file in parts of whole lines, each line with its end."""
@@ -222,20 +238,20 @@ class Report:
             elif row is not None:
                 yield number, row
 
-    def _dated(self, rows: Iterable[Row]) -> list[str]:
-        """The lines for the storage; those of days on which clocks change wait for their end."""
-        lines: list[str] = []
+    def _date(self, rows: Iterable[Row]) -> None:
+        """Dates rows for the storage; those of days on which clocks change wait for their end."""
+        dated, dates = self._dated, self._dates
         today = None
         day: _Day | None = None
         places = self._places
         for row in rows:
-            number, (name, clock_time, quantities) = row
+            _, (name, clock_time, usual, other) = row
             if name != today:
                 today = name
                 day = self._day(name)
                 if day is not None:
                     if not self._continues_pending(day):
-                        lines += self._dated_pending()
+                        self._date_pending()
                     date_text, offset, seen = day.date.isoformat(), day.offset, day.seen
             if day is None:
                 self._reject_date(row, _DATE_EXPECTED)
@@ -250,10 +266,12 @@ class Report:
                 self._reject_date(row, SHOWN_BEFORE)
                 continue
             seen[place] = 1
-            if ",," in quantities or quantities[0] == "," or quantities[-1] == ",":
-                self.missing += quantities.split(",").count("")
-            lines.append(f"{number},{date_text} {clock_time},{offset},{quantities}\n")
-        return lines
+            quantities = (
+                usual.replace(",", _USUAL_END) + _USUAL_ZEROS if usual else self._all(other)
+            )
+            local = f"{date_text} {clock_time}"
+            dates.append(local)
+            dated.append(f"{self.readings + len(dates)},{local},{offset},{quantities}\n")
 
     def _continues_pending(self, day: _Day) -> bool:
         """Whether clocks change on this day too: the repeated hour may go past midnight."""
@@ -262,8 +280,8 @@ class Report:
         before = self._day(self._pending[-1][1][0])
         return before is not None and abs(day.date - before.date) <= timedelta(days=1)
 
-    def _dated_pending(self) -> list[str]:
-        """The lines of days on which clocks change, whose rows count in their order."""
+    def _date_pending(self) -> None:
+        """Dates the rows of days on which clocks change, which count in their order."""
         rows, self._pending = self._pending, []
         days = [day for row in rows if (day := self._day(row[1][0])) is not None]
         times = [
@@ -271,18 +289,24 @@ class Report:
             for row, day in zip(rows, days, strict=True)
         ]
         offsets = self._clock.offsets(times)
-        lines = []
         for row, day, local, offset in zip(rows, days, times, offsets, strict=True):
-            number, (_, _, quantities) = row
+            _, (_, _, usual, other) = row
             if isinstance(offset, str):
                 self._reject_date(row, offset)
             elif (local, offset) in day.seen_on_change:
                 self._reject_date(row, SHOWN_BEFORE)
             else:
                 day.seen_on_change.add((local, offset))
-                self.missing += quantities.split(",").count("")
-                lines.append(f"{number},{local.isoformat(' ')},{offset},{quantities}\n")
-        return lines
+                self._dates.append(local.isoformat(" "))
+                number = self.readings + len(self._dates)
+                quantities = self._all(usual or other)
+                self._dated.append(f"{number},{self._dates[-1]},{offset},{quantities}\n")
+
+    def _all(self, quantities: str) -> str:
+        """Quantities as the storage takes them, the missing ones counted."""
+        fields = quantities.split(",")
+        self.missing += fields.count("")
+        return ",".join(map(_stored, fields))
 
     def _day(self, name: str) -> _Day | None:
         """What is known of a day such as `1 Aug 2019`; None where there is no such day."""
@@ -303,9 +327,9 @@ class Report:
         return self._days[name]
 
     def _reject_date(self, row: Row, expected: str) -> None:
-        number, (name, clock_time, quantities) = row
+        number, (name, clock_time, usual, other) = row
         fault = Fault(number, HEADER[0], f"{name} {clock_time}", expected)
-        self._reject([fault], f"{name} {clock_time},{quantities}".encode())
+        self._reject([fault], f"{name} {clock_time},{usual or other}".encode())
 
     def _reject(self, faults: list[Fault], raw: bytes) -> None:
         self.rejected += 1
@@ -314,7 +338,7 @@ class Report:
 
 def _examined(
     number: int, raw: bytes, *, has_reasons: bool
-) -> tuple[str, str, str] | list[Fault] | None:
+) -> tuple[str, str, str, str] | list[Fault] | None:
     """The day, time and quantities of a row, or what is wrong in it; None for an empty line."""
     text = raw.decode("utf-8", "replace").rstrip("\r")
     if not text.strip():
@@ -339,7 +363,16 @@ def _examined(
     ]
     if moment is None or faults:
         return faults
-    return moment[1], moment[2], ",".join(quantities)
+    return moment[1], moment[2], "", ",".join(quantities)
+
+
+def _stored(quantity: str) -> str:
+    """A quantity with all decimals, and in the one way to write it."""
+    if not quantity:
+        return ""
+    whole, _, decimals = quantity.removeprefix("-").partition(".")
+    text = f"{whole.lstrip('0') or '0'}.{(decimals + _ZEROS)[:DECIMALS]}"
+    return f"-{text}" if quantity[0] == "-" and text.strip("0.") else text
 
 
 def _shown(name: str) -> str:

@@ -10,9 +10,10 @@ from urllib.parse import unquote, urlsplit
 
 from aiocache import RedisCache, SimpleMemoryCache
 from aiocache.base import BaseCache
-from aiocache.serializers import NullSerializer
+from aiocache.serializers import BaseSerializer
 from redis.exceptions import RedisError
 
+from server.kept import Kept
 from settings import Cache
 
 log = logging.getLogger("server")
@@ -23,7 +24,7 @@ _LARGEST_SHARE = 4
 
 
 class BoundedMemoryCache(SimpleMemoryCache):  # type: ignore[misc]  # aiocache comes without types
-    """A cache in memory that holds so many bytes; the oldest entries leave first.
+    """A cache in memory that holds answers of so many bytes; the oldest leave first.
 
     Times to live are looked at when an entry is asked for: the timers that aiocache sets would
     remove entries without their bytes being counted.
@@ -42,19 +43,33 @@ class BoundedMemoryCache(SimpleMemoryCache):  # type: ignore[misc]  # aiocache c
         return value
 
     async def _set(
-        self, key: str, value: bytes, ttl: float | None = None, *_: object, **__: object
+        self, key: str, value: Kept, ttl: float | None = None, *_: object, **__: object
     ) -> bool:
         await self._delete(key)
         self._cache[key] = (value, time.monotonic() + (ttl or 0))
-        self.bytes += len(value)
+        self.bytes += value.stored_bytes
         while self.bytes > self._max_bytes:
             await self._delete(next(iter(self._cache)))
         return True
 
     async def _delete(self, key: str, _conn: object = None) -> int:
-        value, _ = self._cache.pop(key, (b"", 0.0))
-        self.bytes -= len(value)
-        return int(bool(value))
+        value, _ = self._cache.pop(key, (None, 0.0))
+        if value is None:
+            return 0
+        self.bytes -= value.stored_bytes
+        return 1
+
+
+class _KeptSerializer(BaseSerializer):  # type: ignore[misc]  # aiocache comes without types
+    """Answers as bytes, for a cache outside this process."""
+
+    DEFAULT_ENCODING = None
+
+    def dumps(self, value: Kept) -> bytes:
+        return value.dump()
+
+    def loads(self, value: bytes | None) -> Kept | None:
+        return None if value is None else Kept.load(value)
 
 
 class SharedCache(RedisCache):  # type: ignore[misc]
@@ -71,7 +86,7 @@ class SharedCache(RedisCache):  # type: ignore[misc]
 
 
 class AnswerCache:
-    """Bodies of answers by key; a cache that fails is passed by."""
+    """Answers by key; a cache that fails is passed by."""
 
     def __init__(self, settings: Cache) -> None:
         self.largest = settings.max_bytes // _LARGEST_SHARE if settings.ttl else 0
@@ -80,20 +95,20 @@ class AnswerCache:
         self._backend = _backend(settings)
         self._failing = False
 
-    async def get(self, key: str) -> bytes | None:
-        """The body kept under a key, if it still is."""
+    async def get(self, key: str) -> Kept | None:
+        """The answer kept under a key, if it still is."""
         try:
-            body: bytes | None = await self._backend.get(key)
+            kept: Kept | None = await self._backend.get(key)
         except (RedisError, OSError, TimeoutError) as error:
             self._note(error)
             return None
         self._failing = False
-        return body
+        return kept
 
-    async def put(self, key: str, body: bytes) -> None:
-        """Keeps a body under a key."""
+    async def put(self, key: str, answer: Kept) -> None:
+        """Keeps an answer under a key."""
         try:
-            await self._backend.set(key, body, ttl=self._ttl)
+            await self._backend.set(key, answer, ttl=self._ttl)
         except (RedisError, OSError, TimeoutError) as error:
             self._note(error)
 
@@ -119,7 +134,7 @@ def _backend(settings: Cache) -> BaseCache:
         password=unquote(url.password) if url.password else None,
         connection_pool_kwargs={"username": unquote(url.username)} if url.username else {},
         ssl=url.scheme == "rediss",
-        serializer=NullSerializer(encoding=None),
+        serializer=_KeptSerializer(),
         namespace="elecdata",
         timeout=_REDIS_TIMEOUT,
         create_connection_timeout=_REDIS_TIMEOUT,

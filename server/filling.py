@@ -3,36 +3,39 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 
+from server.coding import Part
+from storage.pieces import Piece
+
 
 class TooLargeError(Exception):
     """An answer is too large to be kept."""
 
 
 class Filling:
-    """An answer that is being made: its parts so far, for all who follow it."""
+    """An answer that is being made: its pieces so far, for all who follow it."""
 
     def __init__(self, abandon: Callable[[], None]) -> None:
-        self.size = 0
+        self.expected = 0
+        """About how many bytes it will take."""
+        self.pieces: list[Piece] = []
         self._abandon = abandon
-        self._parts: list[bytes] = []
         self._complete = False
         self._error: Exception | None = None
         self._followers = 0
         self._news = asyncio.Event()
 
-    def add(self, part: bytes) -> None:
-        """A further part is there."""
-        self._parts.append(part)
+    def add(self, piece: Piece) -> None:
+        """A further piece is there."""
+        self.pieces.append(piece)
         self._tell()
 
-    def end(self) -> bytes:
-        """All parts are there; gives them as one."""
+    def end(self) -> None:
+        """All pieces are there."""
         self._complete = True
         self._tell()
-        return b"".join(self._parts)
 
     def fail(self, error: Exception) -> None:
-        """There will be no further part."""
+        """There will be no further piece."""
         self._error = error
         self._tell()
 
@@ -40,14 +43,14 @@ class Filling:
         news, self._news = self._news, asyncio.Event()
         news.set()
 
-    async def follow(self) -> AsyncGenerator[bytes]:
-        """All parts, as they come; an incomplete answer is given up once nobody follows it."""
+    async def follow(self) -> AsyncGenerator[Part]:
+        """All pieces, as they come; an incomplete answer is given up once nobody follows it."""
         self._followers += 1
         place = 0
         try:
             while True:
-                while place < len(self._parts):
-                    yield self._parts[place]
+                while place < len(self.pieces):
+                    yield self.pieces[place]
                     place += 1
                 if self._error is not None:
                     raise self._error

@@ -9,15 +9,12 @@ from aiohttp_apispec import docs, form_schema, querystring_schema
 from marshmallow import Schema
 
 from server.auth import TOKEN_HEADER, logged_in, public
-from server.keys import QUERY, READER, STATE, TOKENS
+from server.keys import COMPRESSED, QUERY, READER, STATE, TOKENS
 from server.parameters import parameters
 from server.responses import LOGIN, PING, READINGS
 from server.schemas import DateParameters, IdParameters, NoParameters, RangeParameters
 from server.streaming import JSON, TAIL, Streamed, envelope, head
 from storage.query import Query
-
-RECORD_BYTES = 240
-"""About what a record takes in an answer."""
 
 _SESSION: list[dict[str, list[str]]] = [{TOKEN_HEADER: []}]
 
@@ -85,8 +82,10 @@ def _readings(
 
     def handler(describe_parameters: Any) -> Handler:
         async def readings(request: web.Request) -> web.StreamResponse:
-            answer = await request.app[READER].answer(request[QUERY], request[STATE])
-            return Streamed(envelope(answer), size=answer.count * RECORD_BYTES)
+            answer = await request.app[READER].answer(
+                request[QUERY], request[STATE], compressed=request[COMPRESSED]
+            )
+            return Streamed(envelope(answer), answer.count)
 
         readings.parse = parse  # type: ignore[attr-defined]  # where the middleware finds it
         describe = docs(tags=["readings"], security=_SESSION, responses=READINGS, **described)

@@ -6,9 +6,11 @@ import socket
 import struct
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import Self
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
+from server.coding import Coding, Identity, Part, encoded
 from server.keys import REQUEST_ID
 from storage.errors import StorageError
 from storage.reader import Answer
@@ -30,46 +32,54 @@ def head(count: int, message: str) -> bytes:
     )
 
 
-async def envelope(answer: Answer) -> AsyncGenerator[bytes]:
-    """An answer as the contract has it, a part for each page."""
+async def envelope(answer: Answer) -> AsyncGenerator[Part]:
+    """An answer as the contract has it."""
     before = head(answer.count, "" if answer.count else "No data found")
     async with aclosing(answer.pages) as pages:
         async for page in pages:
-            yield before + page
+            yield before
+            yield page
             before = b","
-    yield TAIL if before == b"," else before + TAIL
+    if before != b",":
+        yield before
+    yield TAIL
 
 
 class Streamed(web.StreamResponse):
     """A response that is made while it is sent; one that fails is cut off, never ended well."""
 
-    def __init__(self, parts: AsyncGenerator[bytes], *, size: int = 0) -> None:
+    def __init__(self, parts: AsyncGenerator[Part], count: int = 0) -> None:
         super().__init__()
         self.content_type = JSON
         self.charset = "utf-8"
-        self.size = size
-        """About how many bytes there will be."""
         self.parts = parts
-        self._first: bytes | None = None
+        self.count = count
+        """The number of records."""
+        self._coded: AsyncGenerator[bytes] | None = None
+        self._first = b""
 
-    async def begin(self) -> None:
-        """Fetches the first part, so that what fails at once fails before the head is sent."""
-        self._first = await anext(self.parts)
+    async def begin(self, coding: Coding) -> Self:
+        """Makes the first bytes, so that what fails at once fails before the head is sent."""
+        if not isinstance(coding, Identity):
+            self.headers[hdrs.CONTENT_ENCODING] = coding.name
+        self._coded = encoded(self.parts, coding)
+        self._first = await anext(self._coded)
+        return self
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Sends the parts and the end."""
-        async with aclosing(self.parts):
-            if self._first is not None:
-                await self._send()
+        coded, self._coded = self._coded, None
+        if coded is not None:
+            async with aclosing(coded):
+                await self._send(coded)
         await super().write_eof(data)
 
-    async def _send(self) -> None:
-        assert self._first is not None
+    async def _send(self, coded: AsyncGenerator[bytes]) -> None:
         request = self._req
         assert request is not None
         try:
             await self.write(self._first)
-            async for part in self.parts:
+            async for part in coded:
                 await self.write(part)
         except ConnectionError:
             raise  # the client has left

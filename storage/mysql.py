@@ -18,7 +18,7 @@ from storage.sql import Dialect
 CONNECT_TIMEOUT = 10.0
 """Seconds until a server that doesn't answer, or has no connection to spare, is given up."""
 
-_LONGEST_PAGE = 64 * 2**20
+LONGEST_PAGE = 64 * 2**20
 
 # Bytes pass through as they are stored; only integers are converted.
 _CONVERSIONS: dict[Any, Any] = {
@@ -105,7 +105,7 @@ class MysqlEngine:
             "use_unicode": False,
             "conv": _CONVERSIONS,
             "init_command": (
-                f"SET SESSION group_concat_max_len = {_LONGEST_PAGE}"
+                f"SET SESSION group_concat_max_len = {LONGEST_PAGE}"
                 ", character_set_connection = binary, character_set_results = NULL"
                 f" /*M!100100 , max_statement_time = {statement_timeout} */"
                 f" /*!80000 , max_execution_time = {int(statement_timeout * 1000)} */"

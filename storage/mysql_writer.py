@@ -16,8 +16,10 @@ from pymysql.err import MySQLError
 
 from settings import Account, MysqlUrl
 from storage.errors import Conflict, NotPrepared, Refused, StorageError
+from storage.incoming import Block
 from storage.localtime import LocalClock
-from storage.mysql import CONNECT_TIMEOUT, explained
+from storage.mysql import CONNECT_TIMEOUT, LONGEST_PAGE, explained
+from storage.mysql import DIALECT as READING
 from storage.reading import NAMES
 from storage.schema import statements
 from storage.writer import METER, WriteDialect
@@ -30,18 +32,18 @@ DIALECT = WriteDialect(
         f"UPDATE consumpdata c JOIN incoming i ON c.meter_id = {METER} AND c.utc = i.utc"
         f" SET {', '.join(f'c.{name} = i.{name}' for name in NAMES)} WHERE NOT ({_SAME})"
     ),
+    same=_SAME,
     unless_taken="ON DUPLICATE KEY UPDATE id = id",
 )
 
 _LOAD = (
-    "LOAD DATA LOCAL INFILE 'report' INTO TABLE incoming CHARACTER SET ascii"
-    f" FIELDS TERMINATED BY ',' (line, date, @ahead, {', '.join(NAMES)})"
-    " SET utc = date - INTERVAL @ahead SECOND"
+    "LOAD DATA LOCAL INFILE 'report' INTO TABLE {table} CHARACTER SET ascii"
+    " FIELDS TERMINATED BY ',' (@number, date, @ahead, {names})"
+    " SET {key} = @number + {before}, utc = date - INTERVAL @ahead SECOND"
 )
-_INSERT = (
-    f"INSERT INTO incoming (line, date, utc, {', '.join(NAMES)}) VALUES"
-    " (%s, %s, %s" + ", %s" * len(NAMES) + ")"
-)
+_INSERT = "INSERT INTO {table} ({key}, date, utc, {names}) VALUES ({places})"
+_PLACES = ", ".join(["%s"] * (len(NAMES) + 3))
+_PACKET = 2**18
 _DATED_BEFORE = "ALTER TABLE consumpdata\n    MODIFY utc"
 """How the statement begins that needs the instants of readings which are there already."""
 
@@ -62,8 +64,9 @@ class _Sender:
         connection = self._connection
         try:
             for block in connection.blocks:
-                connection.write_packet(block)
-                await connection.writer.drain()
+                for at in range(0, len(block), _PACKET):
+                    connection.write_packet(block[at : at + _PACKET])
+                    await connection.writer.drain()
                 # Where the writer has room, drain() doesn't let a cancellation in.
                 await asyncio.sleep(0)
         except asyncio.CancelledError:
@@ -163,19 +166,20 @@ class MysqlWriteEngine:
         await self.execute("SET SESSION net_read_timeout = 86400")
         await self.execute("DROP TEMPORARY TABLE IF EXISTS incoming")
         await self.execute(
-            "CREATE TEMPORARY TABLE incoming (line INT PRIMARY KEY, date DATETIME, utc DATETIME, "
+            "CREATE TEMPORARY TABLE incoming (number INT PRIMARY KEY, date DATETIME, utc DATETIME, "
             + ", ".join(f"{name} DECIMAL(15,5)" for name in NAMES)
             + ")"
         )
         await self.execute("START TRANSACTION")
 
-    async def stage(self, blocks: Iterable[bytes]) -> int:
+    async def append(self, blocks: Iterable[Block], before: int) -> int:
+        """Adds rows as new readings, with ids that are their numbers and `before` added."""
+        return await self._fill("consumpdata", "id", blocks, before)
+
+    async def stage(self, blocks: Iterable[Block]) -> int:
         """Fills the temporary table `incoming` and returns the number of its rows."""
         await self.execute("DELETE FROM incoming")
-        rows = await self.fetch("SELECT @@local_infile")
-        if rows[0][0]:
-            return await self._send(blocks)
-        return await self._insert(blocks)
+        return await self._fill("incoming", "number", blocks, 0)
 
     async def execute(self, sql: str, args: Sequence[object] = ()) -> int:
         """Runs a statement and returns how many rows it wrote."""
@@ -190,6 +194,14 @@ class MysqlWriteEngine:
                 await cursor.execute(sql, args or None)
                 rows: Sequence[Sequence[Any]] = await cursor.fetchall()
                 return rows
+
+    async def formatted(self, first_id: int, last_id: int) -> tuple[int, bytes]:
+        """How many readings have an id in this range, and their records joined by commas."""
+        where = READING.between(first_id, last_id)
+        rows = await self.fetch(
+            f"SELECT COUNT(*), {READING.joined} FROM {READING.in_id_order(where)}", where.args
+        )
+        return rows[0][0], (rows[0][1] or "").encode()
 
     async def commit(self) -> None:
         """Makes everything since `begin` last."""
@@ -224,6 +236,7 @@ class MysqlWriteEngine:
             db=database,
             local_infile=local_infile,
             cursorclass=_Cursor,
+            init_command=f"SET SESSION group_concat_max_len = {LONGEST_PAGE}",
         )
         with self._explaining():
             async with asyncio.timeout(CONNECT_TIMEOUT):
@@ -328,26 +341,35 @@ class MysqlWriteEngine:
                 (offset, number),
             )
 
-    async def _send(self, blocks: Iterable[bytes]) -> int:
-        """Sends the blocks through LOAD DATA, which is lenient: what it warns of is an error."""
+    async def _fill(self, table: str, key: str, blocks: Iterable[Block], before: int) -> int:
+        names = ", ".join(NAMES)
+        rows = await self.fetch("SELECT @@local_infile")
+        if rows[0][0]:
+            load = _LOAD.format(table=table, key=key, names=names, before=before)
+            return await self._send(load, blocks)
+        insert = _INSERT.format(table=table, key=key, names=names, places=_PLACES)
+        return await self._insert(insert, blocks, before)
+
+    async def _send(self, load: str, blocks: Iterable[Block]) -> int:
+        """Sends blocks through LOAD DATA, which is lenient: what it warns of is an error."""
         connection = self._opened()
-        connection.blocks = (_with_nulls(block) for block in blocks)
-        staged = await self.execute(_LOAD)
+        connection.blocks = (_with_nulls(block.rows) for block in blocks)
+        filled = await self.execute(load)
         warned = await self.fetch("SHOW WARNINGS")
         if warned:
             raise Conflict(f"the database would not keep the report as it is: {warned[0][2]}")
-        return staged
+        return filled
 
-    async def _insert(self, blocks: Iterable[bytes]) -> int:
+    async def _insert(self, insert: str, blocks: Iterable[Block], before: int) -> int:
         """The slower way, for servers that forbid LOAD DATA LOCAL."""
-        staged = 0
+        filled = 0
         for block in blocks:
-            rows = [_staged(line) for line in block.decode("ascii").splitlines()]
+            rows = [_inserted(row, before) for row in block.rows.decode("ascii").splitlines()]
             with self._explaining():
                 async with self._opened().cursor() as cursor:
-                    await cursor.executemany(_INSERT, rows)
-            staged += len(rows)
-        return staged
+                    await cursor.executemany(insert, rows)
+            filled += len(rows)
+        return filled
 
     async def _can_read(self) -> bool:
         assert self._reader is not None
@@ -372,11 +394,11 @@ class MysqlWriteEngine:
         return str(rows[0][0])
 
 
-def _staged(line: str) -> list[object]:
-    """The values of a row of `incoming`."""
-    number, local, ahead, *quantities = line.split(",")
+def _inserted(row: str, before: int) -> list[object]:
+    """The values of a row for INSERT."""
+    number, local, ahead, *quantities = row.split(",")
     utc = datetime.fromisoformat(local) - timedelta(seconds=int(ahead))
-    return [number, local, utc, *(quantity or None for quantity in quantities)]
+    return [int(number) + before, local, utc, *(quantity or None for quantity in quantities)]
 
 
 def _with_nulls(block: bytes) -> bytes:

@@ -7,34 +7,38 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from storage.errors import Unreachable
-from storage.reading import NAMES, SCALE
+from storage.incoming import FIELDS, Block
+from storage.reading import NAMES
 from storage.schema import statements
-from storage.writer import METER, STAGED, WriteDialect
+from storage.sqlite import DIALECT as READING
+from storage.writer import METER, WriteDialect
 
 T = TypeVar("T")
+
+_SAME = " AND ".join(f"c.{name} IS i.{name}" for name in NAMES)
 
 DIALECT = WriteDialect(
     place="?",
     update=(
         f"UPDATE consumpdata AS c SET {', '.join(f'{name} = i.{name}' for name in NAMES)}"
         f" FROM incoming AS i WHERE c.meter_id = {METER} AND c.utc = i.utc"
-        f" AND ({' OR '.join(f'c.{name} IS NOT i.{name}' for name in NAMES)})"
+        f" AND NOT ({_SAME})"
     ),
+    same=_SAME,
     unless_taken="ON CONFLICT (user) DO NOTHING",
 )
 
 _PATIENCE = 0.2
 """Seconds that a statement waits for another program; then it is tried again, or given up."""
 
-_STAGE = (
-    f"INSERT INTO incoming (line, date, utc, {', '.join(NAMES)})"
-    " VALUES (?1, ?2, strftime('%s', ?2) - ?3, "
-    + ", ".join(
-        f"CAST(round(NULLIF(?{place}, '') * {SCALE}) AS INTEGER)"
-        for place in range(4, len(STAGED) + 1)
-    )
-    + ")"
+# All decimals are there, so that the digits alone are the number of hundred-thousandths.
+_QUANTITIES = ", ".join(
+    f"CAST(replace(NULLIF(?{place}, ''), '.', '') AS INTEGER)"
+    for place in range(len(FIELDS) - len(NAMES) + 1, len(FIELDS) + 1)
 )
+_ROWS = f"VALUES (?1 + {{before}}, ?2, strftime('%s', ?2) - ?3, {_QUANTITIES})"
+_STAGE = f"INSERT INTO incoming (number, date, utc, {', '.join(NAMES)}) {_ROWS}"
+_APPEND = f"INSERT INTO consumpdata (id, date, utc, {', '.join(NAMES)}) {_ROWS}"
 
 
 class SqliteWriteEngine:
@@ -74,13 +78,18 @@ class SqliteWriteEngine:
         await self._in_thread(lambda: self._opened().execute("BEGIN IMMEDIATE"), waiting)
         await self.execute("DROP TABLE IF EXISTS temp.incoming")
         await self.execute(
-            f"CREATE TEMP TABLE incoming (line INTEGER PRIMARY KEY, date TEXT, utc INTEGER,"
+            f"CREATE TEMP TABLE incoming (number INTEGER PRIMARY KEY, date TEXT, utc INTEGER,"
             f" {', '.join(f'{name} INTEGER' for name in NAMES)})"
         )
 
-    async def stage(self, blocks: Iterable[bytes]) -> int:
+    async def append(self, blocks: Iterable[Block], before: int) -> int:
+        """Adds rows as new readings, with ids that are their numbers and `before` added."""
+        return await self._in_thread(lambda: self._fill(_APPEND.format(before=before), blocks))
+
+    async def stage(self, blocks: Iterable[Block]) -> int:
         """Fills the temporary table `incoming` and returns the number of its rows."""
-        return await self._in_thread(lambda: self._stage(blocks))
+        await self.execute("DELETE FROM incoming")
+        return await self._in_thread(lambda: self._fill(_STAGE.format(before=0), blocks))
 
     async def execute(self, sql: str, args: Sequence[object] = ()) -> int:
         """Runs a statement and returns how many rows it wrote."""
@@ -89,6 +98,14 @@ class SqliteWriteEngine:
     async def fetch(self, sql: str, args: Sequence[object] = ()) -> Sequence[Sequence[Any]]:
         """The rows of a statement: integers as int, texts as str."""
         return await self._in_thread(lambda: self._opened().execute(sql, args).fetchall())
+
+    async def formatted(self, first_id: int, last_id: int) -> tuple[int, bytes]:
+        """How many readings have an id in this range, and their records joined by commas."""
+        where = READING.between(first_id, last_id)
+        rows = await self.fetch(
+            f"SELECT COUNT(*), {READING.joined} FROM {READING.in_id_order(where)}", where.args
+        )
+        return rows[0][0], (rows[0][1] or "").encode()
 
     async def commit(self) -> None:
         """Makes everything since `begin` last."""
@@ -137,17 +154,16 @@ class SqliteWriteEngine:
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {len(wanted)}")
 
-    def _stage(self, blocks: Iterable[bytes]) -> int:
+    def _fill(self, statement: str, blocks: Iterable[Block]) -> int:
         connection = self._opened()
-        connection.execute("DELETE FROM incoming")
-        staged = 0
+        filled = 0
         for block in blocks:
             if self._stopped:
                 raise sqlite3.OperationalError("interrupted")
-            rows = block.decode("ascii").splitlines()
-            connection.executemany(_STAGE, (row.split(",") for row in rows))
-            staged += len(rows)
-        return staged
+            rows = block.rows.decode("ascii").splitlines()
+            connection.executemany(statement, (row.split(",") for row in rows))
+            filled += len(rows)
+        return filled
 
     async def _in_thread(
         self, work: Callable[[], T], waiting: Callable[[], None] = lambda: None

@@ -1,47 +1,26 @@
 """Readings, users and their record, written: what the loader does to a database."""
 
+import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, Protocol
 
 from storage.errors import Conflict
+from storage.incoming import Block, Incoming
+from storage.pages import PAGE, PageMaker
+from storage.pieces import Piece, piece
 from storage.reader import User
 from storage.reading import NAMES
 
 METER = 1
 """The only meter so far."""
 
-STAGED = ("line", "date", "seconds_ahead", *NAMES)
-"""The fields of a line of a block, see Incoming."""
-
-
-class Incoming(Protocol):
-    """A report on its way in."""
-
-    name: str
-
-    def blocks(self) -> Iterable[bytes]:
-        """Its checked rows: lines of the fields STAGED, separated by commas.
-
-        `line` grows from row to row, `date` is the local time as `YYYY-MM-DD HH:MM:SS`,
-        `seconds_ahead` is how far local time is ahead of UTC then; no instant stands twice.
-        A quantity is a decimal or empty.
-        """
-
-    @property
-    def sha256(self) -> str:
-        """The digest of what was read, in hex."""
-
-    @property
-    def rejected(self) -> int:
-        """Rows left out."""
-
-    @property
-    def span(self) -> tuple[str, str] | None:
-        """The earliest and the latest local time of the rows given."""
+APPENDED_AT_ONCE = 32
+"""Blocks that are added before their pages are: as many pages as may wait in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +38,8 @@ class WriteDialect:
     """What the two databases spell differently where they are written to."""
 
     place: str
+    same: str
+    """Whether `i`, a row of `incoming`, has the quantities of the reading `c`."""
     update: str
     """Gives the readings that are there already the quantities of `incoming` where they differ."""
     unless_taken: str
@@ -87,7 +68,10 @@ class WriteEngine(Protocol):
     async def begin(self, waiting: Callable[[], None]) -> None:
         """Starts a transaction in its turn; calls `waiting` where another loader is in one."""
 
-    async def stage(self, blocks: Iterable[bytes]) -> int:
+    async def append(self, blocks: Iterable[Block], before: int) -> int:
+        """Adds rows as new readings, with ids that are their numbers and `before` added."""
+
+    async def stage(self, blocks: Iterable[Block]) -> int:
         """Fills the temporary table `incoming` and returns the number of its rows."""
 
     async def execute(self, sql: str, args: Sequence[object] = ()) -> int:
@@ -95,6 +79,9 @@ class WriteEngine(Protocol):
 
     async def fetch(self, sql: str, args: Sequence[object] = ()) -> Sequence[Sequence[Any]]:
         """The rows of a statement: integers as int, texts as str."""
+
+    async def formatted(self, first_id: int, last_id: int) -> tuple[int, bytes]:
+        """How many readings have an id in this range, and their records joined by commas."""
 
     async def commit(self) -> None:
         """Makes everything since `begin` last."""
@@ -135,12 +122,73 @@ class Writer:
     async def load(self, report: Incoming) -> Imported:
         """Adds and corrects the readings of a report, and records the import, uncommitted."""
         started = time.monotonic()
-        staged = await self._engine.stage(report.blocks())
-        changed = await self._engine.execute(self._engine.dialect.update)
-        new = await self._engine.execute(await self._insertion())
-        imported = Imported(new, changed, staged - new - changed, report.rejected)
+        rows = await self._engine.fetch("SELECT COALESCE(MAX(id), 0), MAX(date) FROM consumpdata")
+        last_id, last_date = rows[0]
+        blocks = _Blocks(report.blocks(), "" if last_date is None else str(last_date)[:10])
+        new = await self._append(blocks, last_id)
+        staged = changed = inserted = 0
+        if not blocks.is_empty:
+            staged = await self._engine.stage(blocks.rest())
+            changed, inserted = await self._merge(staged)
+        imported = Imported(new + inserted, changed, staged - changed - inserted, report.rejected)
+        await self._make_pages()
         await self._record(report, imported, time.monotonic() - started)
         return imported
+
+    async def _append(self, blocks: "_Blocks", last_id: int) -> int:
+        """Adds the blocks that lie behind all readings, and their pages; returns how many rows."""
+        maker = PageMaker(last_id)
+        added = 0
+        while blocks.has_later:
+            pages: list[tuple[int, Piece]] = []
+
+            def watched(pages: list[tuple[int, Piece]] = pages) -> Iterator[Block]:
+                for block in islice(blocks.later(), APPENDED_AT_ONCE):
+                    pages.extend(maker.add(block.rows))
+                    yield block
+
+            added += await self._engine.append(watched(), last_id)
+            for first_id, page in pages:
+                await self._keep(first_id, page)
+        return added
+
+    async def _merge(self, staged: int) -> tuple[int, int]:
+        """Corrects and adds readings from `incoming`; returns how many of each."""
+        if await self._is_known(staged):
+            return 0, 0
+        changed = await self._engine.execute(self._engine.dialect.update)
+        inserted = await self._engine.execute(await self._insertion())
+        return changed, inserted
+
+    async def _is_known(self, staged: int) -> bool:
+        """Whether `incoming` is a run of readings as they are: quick to see, where ids tell."""
+        rows = await self._engine.fetch(
+            f"SELECT c.id - i.number FROM incoming i JOIN consumpdata c"
+            f" ON c.meter_id = {METER} AND c.utc = i.utc ORDER BY i.number LIMIT 1"
+        )
+        if not rows:
+            return False
+        rows = await self._engine.fetch(
+            f"SELECT COUNT(*) FROM incoming i JOIN consumpdata c ON c.id = i.number + {rows[0][0]}"
+            f" WHERE c.meter_id = {METER} AND c.utc = i.utc AND {self._engine.dialect.same}"
+        )
+        return bool(rows[0][0] == staged)
+
+    async def _make_pages(self) -> None:
+        """Makes the pages that are missing, of readings that an older layout or a change left."""
+        kept = {row[0] for row in await self._engine.fetch("SELECT first_id FROM pages")}
+        rows = await self._engine.fetch("SELECT COALESCE(MAX(id), 0) FROM consumpdata")
+        for first_id in range(1, rows[0][0] - PAGE + 2, PAGE):
+            if first_id not in kept:
+                count, records = await self._engine.formatted(first_id, first_id + PAGE - 1)
+                if count == PAGE:
+                    await self._keep(first_id, await asyncio.to_thread(piece, records))
+
+    async def _keep(self, first_id: int, page: Piece) -> None:
+        await self._engine.execute(
+            "INSERT INTO pages (first_id, size, crc, deflated)"
+            f" VALUES ({first_id}, {page.size}, {page.crc}, x'{page.deflated.hex()}')"
+        )
 
     async def _insertion(self) -> str:
         columns = ", ".join(("date", "utc", *NAMES))
@@ -148,9 +196,9 @@ class Writer:
         rows = await self._engine.fetch("SELECT COALESCE(MAX(id), 0) FROM consumpdata")
         return (
             f"INSERT INTO consumpdata (id, meter_id, {columns})"
-            f" SELECT {int(rows[0][0])} + ROW_NUMBER() OVER (ORDER BY i.line), {METER}, {values}"
+            f" SELECT {int(rows[0][0])} + ROW_NUMBER() OVER (ORDER BY i.number), {METER}, {values}"
             f" FROM incoming i LEFT JOIN consumpdata c ON c.meter_id = {METER} AND c.utc = i.utc"
-            f" WHERE c.id IS NULL ORDER BY i.line"
+            f" WHERE c.id IS NULL ORDER BY i.number"
         )
 
     async def _record(self, report: Incoming, imported: Imported, seconds: float) -> None:
@@ -210,3 +258,33 @@ class Writer:
             f"INSERT INTO {table} ({', '.join(values)}) VALUES ({places}) {ending}",
             tuple(values.values()),
         )
+
+
+class _Blocks:
+    """The blocks of a report: the later ones lie behind the last day that has readings.
+
+    Once one doesn't, it and all that follow are the rest.
+    """
+
+    def __init__(self, blocks: Iterable[Block], last_day: str) -> None:
+        self._blocks = iter(blocks)
+        self._last_day = last_day
+        self._next = next(self._blocks, None)
+
+    @property
+    def is_empty(self) -> bool:
+        return self._next is None
+
+    @property
+    def has_later(self) -> bool:
+        return self._next is not None and self._next.first[:10] > self._last_day
+
+    def later(self) -> Iterator[Block]:
+        while self._next is not None and self.has_later:
+            block, self._next = self._next, next(self._blocks, None)
+            yield block
+
+    def rest(self) -> Iterator[Block]:
+        while self._next is not None:
+            block, self._next = self._next, next(self._blocks, None)
+            yield block

@@ -43,7 +43,7 @@ class Read:
             str(path), MADRID, skip_bad_rows=skip_bad_rows, on_faults=self._on_faults
         )
         try:
-            self.blocks.extend(self.report.blocks())
+            self.blocks.extend(block.rows for block in self.report.blocks())
         except ReportError as error:
             self.error = str(error).removeprefix(f"{path}:")
 
@@ -74,14 +74,15 @@ def read(tmp_path: Path) -> Reading:
 # Rows as the storage takes them
 
 
-def test_row_is_numbered_dated_and_kept_as_written(read: Reading) -> None:
-    done = read(report(GOOD, row("27 Dec 2019 23:59:59", "", "-0.5")))
+def test_row_is_numbered_dated_and_given_all_decimals(read: Reading) -> None:
+    done = read(report(GOOD, row("27 Dec 2019 23:59:59", "", "-0.5", "-0.000", "007", "-00.10")))
     assert not done.error
     assert done.text == (
-        "2,2019-08-01 00:00:00,7200,1.211,0.200,5.156,5.306,-8.382,121.955,53.003,0.857\n"
-        "3,2019-12-27 23:59:59,3600,,-0.5,,,,,,\n"
+        "1,2019-08-01 00:00:00,7200,1.21100,0.20000,5.15600,5.30600,-8.38200,121.95500,53.00300,"
+        "0.85700\n"
+        "2,2019-12-27 23:59:59,3600,,-0.50000,0.00000,7.00000,-0.10000,,,\n"
     )
-    assert (done.report.readings, done.report.missing, done.report.rejected) == (2, 7, 0)
+    assert (done.report.readings, done.report.missing, done.report.rejected) == (2, 4, 0)
     assert done.report.span == ("2019-08-01 00:00:00", "2019-12-27 23:59:59")
 
 
@@ -115,9 +116,10 @@ def test_spelling_that_means_the_same_reads_the_same(read: Reading, content: str
     assert done.text == read(PLAIN).text
 
 
-def test_blank_lines_count_as_lines(read: Reading) -> None:
-    done = read(report("\n", GOOD, " \n", row("2 Aug 2019 00:00:00")))
-    assert [line.split(",")[0] for line in done.text.splitlines()] == ["3", "5"]
+def test_blank_lines_count_as_lines_but_not_as_rows(read: Reading) -> None:
+    done = read(report("\n", GOOD, " \n", row("2 Aug 2019 00:00:00"), "\n", "wrong\n"))
+    assert [fault.line for fault in done.faults] == [7]
+    assert done.report.readings == 2
 
 
 def test_digest_is_that_of_the_unpacked_report(read: Reading) -> None:
@@ -302,7 +304,7 @@ def test_repeated_hour_past_midnight_is_two(tmp_path: Path) -> None:
     found = Report(
         str(path), zone, skip_bad_rows=False, on_faults=lambda more, _: faults.extend(more)
     )
-    lines = b"".join(found.blocks()).splitlines()
+    lines = b"".join(block.rows for block in found.blocks()).splitlines()
     assert not faults
     ahead = [int(line.split(b",")[2]) for line in lines]
     assert ahead == [-9000] * 49 + [-12600] * 51

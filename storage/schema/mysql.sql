@@ -75,3 +75,18 @@ ALTER TABLE consumpdata
     MODIFY utc DATETIME NOT NULL COMMENT 'Start of the interval, UTC',
     ADD UNIQUE KEY meter_utc (meter_id, utc),
     ADD KEY date (date);
+
+CREATE TABLE pages (
+    first_id INT NOT NULL COMMENT 'First of 4000 readings whose ids follow each other',
+    size INT NOT NULL COMMENT 'Bytes of their records as JSON, joined by commas',
+    crc INT UNSIGNED NOT NULL COMMENT 'CRC-32 of the same',
+    deflated MEDIUMBLOB NOT NULL COMMENT 'The same as raw DEFLATE',
+    PRIMARY KEY (first_id)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4;
+
+CREATE TRIGGER forget_page_of_changed AFTER UPDATE ON consumpdata FOR EACH ROW
+    DELETE FROM pages WHERE first_id IN
+        ((OLD.id - 1) DIV 4000 * 4000 + 1, (NEW.id - 1) DIV 4000 * 4000 + 1);
+
+CREATE TRIGGER forget_page_of_deleted AFTER DELETE ON consumpdata FOR EACH ROW
+    DELETE FROM pages WHERE first_id = (OLD.id - 1) DIV 4000 * 4000 + 1;

@@ -61,3 +61,21 @@ CREATE TABLE imports (
     first_id INTEGER,
     last_id INTEGER
 );
+
+CREATE TABLE pages (
+    first_id INTEGER PRIMARY KEY, -- of 4000 readings whose ids follow each other
+    size INTEGER NOT NULL,        -- of their records as JSON, joined by commas
+    crc INTEGER NOT NULL,         -- the CRC-32 of the same
+    deflated BLOB NOT NULL
+);
+
+CREATE TRIGGER forget_page_of_changed AFTER UPDATE ON consumpdata
+BEGIN
+    DELETE FROM pages
+    WHERE first_id IN ((OLD.id - 1) / 4000 * 4000 + 1, (NEW.id - 1) / 4000 * 4000 + 1);
+END;
+
+CREATE TRIGGER forget_page_of_deleted AFTER DELETE ON consumpdata
+BEGIN
+    DELETE FROM pages WHERE first_id = (OLD.id - 1) / 4000 * 4000 + 1;
+END;

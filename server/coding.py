@@ -1,0 +1,146 @@
+"""Content codings: how the parts of an answer become the bytes of a body."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import aclosing
+from typing import Any, Protocol
+
+from aiohttp import hdrs, web
+from backports import zstd
+
+from storage.ahead import ahead
+from storage.pieces import Gzip, Piece, piece
+
+Part = bytes | Piece
+
+AHEAD = 2
+"""Parts that are inflated at once."""
+
+_BRIEF = 2**15
+"""Bytes that are quicker to work on than to hand to a thread, or to send with what follows."""
+
+_ZSTD_LEVEL = 1
+
+
+class Coding(Protocol):
+    """A content coding, for one body."""
+
+    name: str
+    """As in Content-Encoding."""
+    takes_pieces: bool
+    """Whether parts had better be compressed pieces."""
+
+    def add(self, part: Part) -> bytes:
+        """The next bytes of the body."""
+
+    def end(self) -> bytes:
+        """Its last bytes."""
+
+
+class Identity:
+    """No coding at all."""
+
+    name = "identity"
+    takes_pieces = False
+
+    def add(self, part: Part) -> bytes:
+        """The part itself."""
+        return part.plain() if isinstance(part, Piece) else part
+
+    def end(self) -> bytes:
+        """Nothing."""
+        return b""
+
+
+class Gzipped:
+    """gzip, joined from pieces."""
+
+    name = "gzip"
+    takes_pieces = True
+
+    def __init__(self) -> None:
+        self._gzip = Gzip()
+
+    def add(self, part: Part) -> bytes:
+        """A piece, compressed now if it wasn't before."""
+        return self._gzip.add(part if isinstance(part, Piece) else piece(part))
+
+    def end(self) -> bytes:
+        """The trailer."""
+        return self._gzip.end()
+
+
+class Zstandard:
+    """Zstandard, for clients that want it rather than gzip."""
+
+    name = "zstd"
+    takes_pieces = False
+
+    def __init__(self) -> None:
+        self._packer = zstd.ZstdCompressor(level=_ZSTD_LEVEL)
+
+    def add(self, part: Part) -> bytes:
+        """A block, complete so that it can be read at once."""
+        plain = part.plain() if isinstance(part, Piece) else part
+        return self._packer.compress(plain, mode=zstd.ZstdCompressor.FLUSH_BLOCK)
+
+    def end(self) -> bytes:
+        """The end of the frame."""
+        return self._packer.flush()
+
+
+_CODINGS: dict[str, type[Coding]] = {"gzip": Gzipped, "zstd": Zstandard, "identity": Identity}
+
+
+def negotiated(request: web.Request) -> Coding:
+    """The coding that a client likes best; of those it likes equally, gzip comes first."""
+    header = request.headers.get(hdrs.ACCEPT_ENCODING)
+    if not header:
+        return Identity()
+    weights = dict(_weighted(item) for item in header.lower().split(","))
+    rest = weights.get("*", 0.0)
+    weights.setdefault("identity", rest or 0.001)
+    best = max(_CODINGS, key=lambda name: weights.get(name, rest))
+    return _CODINGS[best]()
+
+
+def _weighted(item: str) -> tuple[str, float]:
+    name, _, parameters = item.partition(";")
+    _, _, weight = parameters.partition("q=")
+    try:
+        return name.strip(), float(weight) if weight else 1.0
+    except ValueError:
+        return name.strip(), 0.0
+
+
+async def encoded(parts: AsyncGenerator[Part], coding: Coding) -> AsyncGenerator[bytes]:
+    """The body that the parts make; brief ones are sent together."""
+    waiting = b""
+    if not coding.takes_pieces:
+        parts = _inflated(parts)
+    async with aclosing(parts):
+        async for part in parts:
+            is_brief = isinstance(part, Piece) or len(part) <= _BRIEF or coding.name == "identity"
+            coded = coding.add(part) if is_brief else await asyncio.to_thread(coding.add, part)
+            if len(coded) <= _BRIEF:
+                waiting += coded
+                continue
+            if waiting:
+                yield waiting
+                waiting = b""
+            yield coded
+    yield waiting + coding.end()
+
+
+async def _inflated(parts: AsyncGenerator[Part]) -> AsyncGenerator[Part]:
+    """The parts, plain; the next ones are inflated in threads meanwhile."""
+
+    async def inflate(part: Part) -> Part:
+        if isinstance(part, bytes):
+            return part
+        return part.plain() if part.size <= _BRIEF else await asyncio.to_thread(part.plain)
+
+    jobs: AsyncGenerator[Coroutine[Any, Any, Part]] = (inflate(part) async for part in parts)
+    async with aclosing(parts), aclosing(ahead(jobs, AHEAD)) as plain:
+        async for part in plain:
+            yield part

@@ -1,0 +1,68 @@
+"""Pages of records that are kept ready, compressed, beside the readings.
+
+A page holds the records of PAGE readings whose ids follow each other, the first one a multiple of
+PAGE plus one. It is written in the transaction that writes its readings; a trigger removes it when
+one of them changes by whatever hand, so that a page which is there is right. A reader that finds
+none lets the database format the readings.
+"""
+
+from collections.abc import Iterator
+from operator import itemgetter
+
+from storage.pieces import Piece, piece
+from storage.reading import NAMES, RECORD_KEYS
+
+PAGE = 4000
+"""Readings in a page: as many as keep the database busy and other requests quick. The triggers
+of the schema know this number."""
+
+_FIELDS = ("id", "date", "seconds_ahead", *NAMES)
+_in_order = itemgetter(*(_FIELDS.index(key) for key in RECORD_KEYS))
+_WHOLE = "{" + ",".join(f'"{key}":"%s"' for key in RECORD_KEYS) + "}"
+_WITH_NULL = _WHOLE.replace('"%s"', "%s")
+
+
+def first_of_page(number: int) -> int:
+    """The first id of the page that a reading belongs to."""
+    return (number - 1) // PAGE * PAGE + 1
+
+
+class PageMaker:
+    """Makes pages of new readings while they are on their way into the database.
+
+    It writes records exactly as the databases do, see the dialects. They could do it themselves,
+    but have their hands full then, while another core is free.
+    """
+
+    def __init__(self, last_id: int) -> None:
+        self._next_id = last_id + 1
+        self._records: list[str] = []
+        self._first_id = self._next_id
+
+    def add(self, rows: bytes) -> Iterator[tuple[int, Piece]]:
+        """Takes rows, see `storage.incoming`, and gives the pages that they complete."""
+        for row in rows.decode("ascii").splitlines():
+            fields = row.split(",")
+            fields[0] = str(self._next_id)
+            self._records.append(_record(fields))
+            self._next_id += 1
+        yield from self._completed()
+
+    def _completed(self) -> Iterator[tuple[int, Piece]]:
+        # The page that the first new readings share with older ones is the database's to format.
+        ahead = first_of_page(self._first_id + PAGE - 1) - self._first_id
+        if ahead and len(self._records) >= ahead:
+            del self._records[:ahead]
+            self._first_id += ahead
+        while not ahead and len(self._records) >= PAGE:
+            page, self._records = self._records[:PAGE], self._records[PAGE:]
+            yield self._first_id, piece(",".join(page).encode("ascii"))
+            self._first_id += PAGE
+
+
+def _record(fields: list[str]) -> str:
+    """The fields of a reading, its id the first of them, as the text of a JSON object."""
+    if "" in fields:
+        return _WITH_NULL % tuple(f'"{field}"' if field else "null" for field in _in_order(fields))
+    text: str = _WHOLE % _in_order(fields)
+    return text
