@@ -3,6 +3,7 @@
 import logging
 
 from aiohttp.abc import AbstractAccessLogger
+from aiohttp.http import HttpProcessingError
 from aiohttp.web import BaseRequest, StreamResponse
 
 from server.keys import REQUEST_ID, USER
@@ -28,3 +29,15 @@ class AccessLog(AbstractAccessLogger):
             request.get(USER, "-"),
             request.get(REQUEST_ID, "-"),
         )
+
+
+def _without_request(record: logging.LogRecord) -> bool:
+    """Takes out of a line of aiohttp's what it quotes of a request that is not HTTP."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        record.msg, record.args = "malformed request: %s", (type(error).__name__,)
+        record.exc_info = None
+    return True
+
+
+logging.getLogger("aiohttp.server").addFilter(_without_request)

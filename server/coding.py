@@ -17,7 +17,10 @@ AHEAD = 2
 """Parts that are inflated at once."""
 
 _BRIEF = 2**15
-"""Bytes that are quicker to work on than to hand to a thread, or to send with what follows."""
+"""Bytes that are quicker to work on than to hand to a thread, and to copy than to send alone."""
+
+_TEXT = 2**8
+"""Bytes of what stands around pages, at most."""
 
 _ZSTD_LEVEL = 1
 
@@ -114,21 +117,26 @@ def _weighted(item: str) -> tuple[str, float]:
 
 
 async def encoded(parts: AsyncGenerator[Part], coding: Coding) -> AsyncGenerator[bytes]:
-    """The body that the parts make; brief ones are sent together."""
+    """The body that the parts make; what stands between pages is sent with the next one."""
     waiting = b""
     if not coding.takes_pieces:
         parts = _inflated(parts)
     async with aclosing(parts):
         async for part in parts:
-            is_brief = isinstance(part, Piece) or len(part) <= _BRIEF or coding.name == "identity"
-            coded = coding.add(part) if is_brief else await asyncio.to_thread(coding.add, part)
-            if len(coded) <= _BRIEF:
+            if isinstance(part, Piece) or len(part) <= _BRIEF or isinstance(coding, Identity):
+                coded = coding.add(part)
+            else:
+                coded = await asyncio.to_thread(coding.add, part)
+            if _size(part) <= _TEXT:
                 waiting += coded
-                continue
-            if waiting:
-                yield waiting
+            elif len(coded) <= _BRIEF:
+                yield waiting + coded
                 waiting = b""
-            yield coded
+            else:
+                if waiting:
+                    yield waiting
+                    waiting = b""
+                yield coded
     yield waiting + coding.end()
 
 
@@ -144,3 +152,7 @@ async def _inflated(parts: AsyncGenerator[Part]) -> AsyncGenerator[Part]:
     async with aclosing(parts), aclosing(ahead(jobs, AHEAD)) as plain:
         async for part in plain:
             yield part
+
+
+def _size(part: Part) -> int:
+    return part.size if isinstance(part, Piece) else len(part)

@@ -1,0 +1,277 @@
+"""The command `python -m server`: how it starts, what it says, and how it leaves."""
+
+import asyncio
+import json
+import os
+import queue
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Thread
+from types import TracebackType
+from typing import Self
+
+import pytest
+
+from tests.databases import Database
+from tests.mariadb import MariaDB
+from tests.reports import numbered, quarters, report
+from tests.serving import SECRET, token
+
+ROOT = Path(__file__).parent.parent
+SECONDS = 30
+OPEN = {"ELECDATA_SERVER__HOST": "0.0.0.0"}  # noqa: S104 - what is to be refused
+
+
+class Server:
+    """A server process on a free port, unless it is told another."""
+
+    def __init__(self, config: Path, *args: str, **environ: str) -> None:
+        ours = {
+            "ELECDATA_SERVER__PORT": "0",
+            "ELECDATA_AUTH__SECRET": SECRET,
+            "PYTHONWARNINGS": "error",
+        }
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("ELECDATA_")}
+        self.process = subprocess.Popen(  # noqa: S603 - the program under test
+            [sys.executable, "-m", "server", "--config", str(config), *args],
+            cwd=ROOT,
+            env={**inherited, **ours, **environ},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.lines: list[str] = []
+        self._news: queue.Queue[str | None] = queue.Queue()
+        self._reading = Thread(target=self._read)
+        self._reading.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._news.put(line.rstrip("\n"))
+        self._news.put(None)
+
+    def said(self, text: str) -> str:
+        """Waits for a line that holds a text."""
+        while (line := self._news.get(timeout=SECONDS)) is not None:
+            self.lines.append(line)
+            if text in line:
+                return line
+        raise AssertionError(f"{text!r} was not said:\n" + "\n".join(self.lines))
+
+    def port(self) -> int:
+        """Waits until it listens."""
+        return int(self.said("listening on http://127.0.0.1:").rpartition(":")[2])
+
+    def left(self) -> int:
+        """Waits until it has left, and gives its exit status."""
+        status = self.process.wait(SECONDS)
+        while (line := self._news.get(timeout=SECONDS)) is not None:
+            self.lines.append(line)
+        return status
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.left()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._reading.join()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        if error is None:
+            assert not any("Traceback" in line or "Warning" in line for line in self.lines)
+
+
+Start = Callable[..., Server]
+
+
+def connected(port: int) -> socket.socket:
+    """A client that takes little at a time."""
+    client = socket.socket()
+    client.settimeout(SECONDS)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.connect(("127.0.0.1", port))
+    return client
+
+
+def asked(client: socket.socket, path: str, version: str = "1.1") -> None:
+    head = (
+        f"GET {path} HTTP/{version}\r\nHost: x\r\nSESSION: {token()}\r\nConnection: close\r\n\r\n"
+    )
+    client.sendall(head.encode())
+
+
+def received(client: socket.socket) -> bytes:
+    answer = b""
+    while part := client.recv(65536):
+        answer += part
+    return answer
+
+
+def fault(server: Server) -> str:
+    """The only line of a server that refuses to start."""
+    with server:
+        assert server.left() == 1
+    (line,) = (line for line in server.lines if " WARNING " not in line)
+    return line
+
+
+# Start
+
+
+def test_it_says_where_it_listens_and_answers_there(sample: Database) -> None:
+    with Server(sample.config) as server:
+        with connected(server.port()) as client:
+            asked(client, "/apielec/getDataById?id=5")
+            assert b'"numrecs":1' in received(client)
+        server.said("GET /apielec/getDataById 200 ")
+        assert server.stop() == 0
+
+
+def test_it_waits_for_the_loader_and_then_starts(database: Database) -> None:
+    with Server(database.config) as server:
+        assert "python -m loader REPORT.csv" in server.said("; waiting")
+        asyncio.run(database.load(report(*numbered(quarters("2019-08-01", 4)))))
+        with connected(server.port()) as client:
+            asked(client, "/apielec/getData")
+            assert b'"numrecs":4' in received(client)
+        assert server.stop() == 0
+
+
+def test_missing_database_is_one_line_that_names_the_remedy(database: Database) -> None:
+    line = fault(Server(database.config, ELECDATA_DATABASE__WAIT="0"))
+    assert line.startswith("ERROR - ")
+    assert "python -m loader REPORT.csv" in line or "refused the account" in line
+
+
+def test_unreachable_database_is_one_line_that_names_it(mariadb: MariaDB, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    config = tmp_path / "config.yaml"
+    account = {"user": "blue", "password": "x"}
+    url = f"mysql://127.0.0.1:{port}/elecprod"
+    config.write_text(json.dumps({"database": {"url": url, "reader": account, "wait": 0}}))
+    line = fault(Server(config))
+    assert line.startswith(f"ERROR - 127.0.0.1:{port} cannot be reached: ")
+    url = f"mysql://127.0.0.1:{mariadb.port}/elecprod"
+    config.write_text(json.dumps({"database": {"url": url, "reader": account, "wait": 0}}))
+    line = fault(Server(config))
+    assert line.startswith(f"ERROR - 127.0.0.1:{mariadb.port} refused the account or its rights: ")
+
+
+def test_empty_database_is_served_with_a_hint(database: Database) -> None:
+    async def prepare() -> None:
+        await database.load(report(*numbered(quarters("2019-08-01", 1))))
+        await database.rows("DELETE FROM consumpdata")
+        await database.rows("DELETE FROM imports")
+
+    asyncio.run(prepare())
+    with Server(database.config) as server:
+        server.said("there are no readings yet: python -m loader REPORT.csv loads some")
+        with connected(server.port()) as client:
+            asked(client, "/apielec/getData")
+            assert b"No data found" in received(client)
+
+
+def test_port_in_use_is_one_line(sample: Database) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        line = fault(Server(sample.config, ELECDATA_SERVER__PORT=str(port)))
+    assert line.startswith(f"ERROR - server.host, server.port: cannot listen on 127.0.0.1:{port}: ")
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid", "a..b", "a b", "x" * 70])
+def test_host_that_is_not_here_is_one_line(sample: Database, host: str) -> None:
+    line = fault(Server(sample.config, ELECDATA_SERVER__HOST=host, ELECDATA_API_USERS="{}"))
+    assert line.startswith("ERROR - server.host")
+
+
+def test_demonstration_is_not_served_to_other_machines(sample: Database) -> None:
+    line = fault(Server(sample.config, **OPEN))
+    assert line.startswith("ERROR - server.host: 0.0.0.0 serves other machines")
+    assert "api_users.rick" in line
+
+
+def test_demonstration_user_may_not_log_in_from_other_machines(sample: Database) -> None:
+    """Though the database has kept him from earlier days."""
+    with Server(sample.config, **OPEN, ELECDATA_API_USERS="{}") as server:
+        port = int(server.said("listening on").rpartition(":")[2])
+        with connected(port) as client:
+            client.sendall(
+                b"GET /login HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                b"Authorization: Basic cmljazptb3J0eQ==\r\n\r\n"
+            )
+            assert received(client).startswith(b"HTTP/1.1 401 ")
+
+
+def test_wrong_setting_is_one_line(sample: Database) -> None:
+    line = fault(Server(sample.config, ELECDATA_SERVER__PROT="1"))
+    assert line == "ERROR - ELECDATA_SERVER__PROT: no such key; did you mean ELECDATA_SERVER__PORT?"
+
+
+# End
+
+
+@pytest.fixture
+def stalled(sample: Database) -> Iterator[tuple[Server, socket.socket]]:
+    """A server, and a client that has begun to read a long answer."""
+    with Server(sample.config, ELECDATA_CACHE__TTL="0") as server:
+        with connected(server.port()) as client:
+            asked(client, "/apielec/getData")
+            assert client.recv(15) == b"HTTP/1.1 200 OK"
+            yield server, client
+
+
+def test_sigterm_lets_a_running_answer_finish(stalled: tuple[Server, socket.socket]) -> None:
+    server, client = stalled
+    port = client.getpeername()[1]
+    server.process.send_signal(signal.SIGTERM)
+    server.said("stopping")
+    with pytest.raises(ConnectionRefusedError):
+        connected(port)
+    assert received(client).endswith(b"]}}\r\n0\r\n\r\n")
+    assert server.left() == 0
+
+
+def test_sigterm_while_it_waits_for_the_database_ends_it(database: Database) -> None:
+    with Server(database.config) as server:
+        server.said("; waiting")
+        assert server.stop() == 0
+
+
+# The welcome
+
+
+def test_welcome_prints_lines_that_work(sample: Database) -> None:
+    if shutil.which("curl") is None or shutil.which("sed") is None:
+        pytest.skip("the lines need curl and sed")
+    with Server(sample.config, "--welcome") as server:
+        server.said("Ctrl-C")
+        commands = [line for line in server.lines if re.match(r"  (TOKEN=|curl )", line)]
+        assert len(commands) == 3
+        done = subprocess.run(  # noqa: S603 - what a newcomer would run
+            ["/bin/sh", "-ec", "\n".join(commands)],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=SECONDS,
+        )
+        by_id, by_date = re.findall(r'"numrecs":(\d+)', done.stdout)
+        assert (by_id, by_date) == ("2", "96")
+        assert server.stop() == 0
