@@ -158,6 +158,7 @@ class Server(_Section):
 
     host: str = Field("127.0.0.1", min_length=1, description="an address or a host name")
     port: int = Field(5000, ge=0, le=65535, description="a whole number from 0 to 65535")
+    workers: int = Field(1, ge=1, le=64, description="a whole number from 1 to 64")
 
     @property
     def is_loopback(self) -> bool:

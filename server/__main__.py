@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -13,12 +14,15 @@ from aiohttp import web
 from server.access_log import AccessLog
 from server.app import make_app
 from server.welcome import welcome
+from server.workers import run_workers
 from settings import Settings, SettingsError, load_settings, signing_secret
 from storage.errors import StorageError
 from storage.opening import open_reader
 from storage.reader import Reader
 
 log = logging.getLogger("server")
+
+BACKLOG = 1024
 
 _BETWEEN_TRIES = 0.5
 
@@ -33,8 +37,9 @@ class StartError(Exception):
     type=click.Path(path_type=Path),
     help="Settings file, instead of the config.yaml of the project.",
 )
+@click.option("--worker-port", type=int, hidden=True)
 @click.option("--welcome", "greet", is_flag=True, help="Print some lines to try it with.")
-def main(config: Path | None, *, greet: bool) -> None:
+def main(config: Path | None, *, worker_port: int | None, greet: bool) -> None:
     """Serve the readings over HTTP until SIGTERM or Ctrl-C, which let running requests finish.
 
     \b
@@ -45,47 +50,80 @@ def main(config: Path | None, *, greet: bool) -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
+    # None of these is in the lines, and each costs every one of them.
+    logging.logThreads = logging.logMultiprocessing = logging.logProcesses = False
+    logging._srcfile = None  # as logging's documentation advises
     try:
         settings = load_settings(config)
         settings.require_safe()
         secret = signing_secret(settings)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings, secret, greet=greet))
+            if worker_port is not None:
+                runner.run(_serve(settings, secret, port=worker_port, is_worker=True, greet=False))
+            elif settings.server.workers == 1:
+                port = settings.server.port
+                runner.run(_serve(settings, secret, port=port, is_worker=False, greet=greet))
+            else:
+                with _reserved(settings) as holder:
+                    port = holder.getsockname()[1]
+                    if greet:
+                        click.echo(welcome(settings, port))
+                    if not runner.run(run_workers(settings.server.workers, port, config)):
+                        sys.exit(1)
     except (SettingsError, StartError) as error:
         click.echo(f"ERROR - {error}", err=True)
         sys.exit(1)
 
 
-async def _serve(settings: Settings, secret: str, *, greet: bool) -> None:
+async def _serve(
+    settings: Settings, secret: str, *, port: int, is_worker: bool, greet: bool
+) -> None:
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
     reader = open_reader(settings)
     await _until_up(reader, settings.database.wait, stop)
-    app = make_app(settings=settings, reader=reader, signing_secret=secret)
     runner = web.AppRunner(
-        app,
+        make_app(settings=settings, reader=reader, signing_secret=secret),
         handler_cancellation=True,
         access_log_class=AccessLog,
         access_log=logging.getLogger("access"),
     )
     await runner.setup()
     try:
-        host, port = settings.server.host, settings.server.port
+        host = settings.server.host
         try:
-            await web.TCPSite(runner, host, port).start()
-        except OSError as error:
-            raise StartError(
-                f"server.host, server.port: cannot listen on {host}:{port}: {error.strerror}"
-            ) from None
+            site = web.TCPSite(runner, host, port, backlog=BACKLOG, reuse_port=is_worker)
+            await site.start()
+        except (OSError, UnicodeError) as error:
+            raise _cannot_listen(host, port, error) from None
         for address in runner.addresses:
             log.info("listening on http://%s:%d", *address[:2])
         if greet:
             click.echo(welcome(settings, runner.addresses[0][1]))
         await stop.wait()
+        await site.stop()
         log.info("stopping: running requests finish, new ones are refused")
     finally:
         await runner.cleanup()
+
+
+def _reserved(settings: Settings) -> socket.socket:
+    """A socket that holds the port for the workers, which listen on it themselves."""
+    host, port = settings.server.host, settings.server.port
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        holder = socket.socket(family)
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        holder.bind(address)
+    except (OSError, UnicodeError) as error:
+        raise _cannot_listen(host, port, error) from None
+    return holder
+
+
+def _cannot_listen(host: str, port: int, error: OSError | UnicodeError) -> StartError:
+    reason = getattr(error, "strerror", None) or error
+    return StartError(f"server.host, server.port: cannot listen on {host}:{port}: {reason}")
 
 
 async def _until_up(reader: Reader, wait: float, stop: asyncio.Event) -> None:

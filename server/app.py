@@ -5,6 +5,7 @@ import re
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import count
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -33,6 +34,8 @@ HASHES_AT_ONCE = 2
 """Passwords that are checked at once: each takes a core and 64 MiB."""
 
 _REQUEST_ID = re.compile("[A-Za-z0-9._-]{1,64}")
+_PROCESS = secrets.token_hex(5)
+_request_ids = (f"{_PROCESS}-{number:x}" for number in count())
 
 
 def make_app(*, settings: Settings, reader: Reader, signing_secret: str) -> web.Application:
@@ -57,7 +60,7 @@ def make_app(*, settings: Settings, reader: Reader, signing_secret: str) -> web.
 async def identified(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Gives a request its id: the client's own, if it is one that a log can hold."""
     given = request.headers.get("X-Request-ID", "")
-    request[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+    request[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else next(_request_ids)
     return await handler(request)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from contextlib import aclosing, suppress
+from functools import lru_cache
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
@@ -12,8 +13,10 @@ from server.filling import Filling, TooLargeError
 from server.kept import Kept
 from server.keys import CACHE, COMPRESSED, FILLINGS, QUERY, READER, SETTINGS, STATE
 from server.streaming import JSON, Streamed
+from settings import MysqlUrl, SqliteUrl
 from storage.errors import StorageError
 from storage.pieces import Piece, piece
+from storage.query import Query
 
 KEPT_BYTES = 48
 """About what a record takes in the cache."""
@@ -28,7 +31,7 @@ async def caching(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await handler(request)
     app = request.app
     request[STATE] = await app[READER].state()
-    key = _key(request)
+    key = _key(app[SETTINGS].database.location, request[STATE].version, request[QUERY])
     coding = negotiated(request)
     headers = {
         hdrs.ETAG: f'"{key}-{coding.name}"',
@@ -49,11 +52,10 @@ async def caching(request: web.Request, handler: Handler) -> web.StreamResponse:
     return response
 
 
-def _key(request: web.Request) -> str:
+@lru_cache(1024)
+def _key(location: SqliteUrl | MysqlUrl, version: str, query: Query) -> str:
     """Names an answer: what is asked, and of which data."""
-    location = request.app[SETTINGS].database.location
-    text = f"{location} {request[STATE].version} {request[QUERY].key}"
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return hashlib.sha256(f"{location} {version} {query.key}".encode()).hexdigest()[:32]
 
 
 async def _kept(kept: Kept, coding: Coding) -> web.StreamResponse:

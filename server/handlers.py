@@ -77,8 +77,10 @@ def _readings(
 ) -> list[web.RouteDef]:
     """The route of a kind of request for readings."""
 
+    names = tuple(schema().fields)
+
     async def parse(request: web.Request) -> Query:
-        return to_query(await parameters(request, schema().fields))
+        return to_query(await parameters(request, names))
 
     def handler(describe_parameters: Any) -> Handler:
         async def readings(request: web.Request) -> web.StreamResponse:

@@ -1,7 +1,7 @@
 """The parameters of a request, wherever it carries them."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from aiohttp import web
@@ -11,12 +11,11 @@ from server.errors import ParameterError
 Pair = tuple[str, str]
 
 
-async def parameters(request: web.Request, expected: Iterable[str]) -> dict[str, str]:
+async def parameters(request: web.Request, names: Sequence[str]) -> dict[str, str]:
     """The parameters of the query string and of a JSON or form body, by name.
 
     Each expected one stands there, and no other; raises ParameterError where that is not so.
     """
-    names = tuple(expected)
     found: dict[str, str] = {}
     for name, value in [*request.query.items(), *await _body(request)]:
         if name not in names:

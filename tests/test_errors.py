@@ -94,7 +94,7 @@ async def test_request_keeps_the_id_that_its_client_gives(
 @pytest.mark.parametrize("given", ["", "x" * 65, "a b", "a\tb", "a=b", "é"])
 async def test_request_gets_an_id_where_none_can_be_logged(api: Api, given: str) -> None:
     async with await api.request("ping", headers={"X-Request-ID": given}) as response:
-        assert re.fullmatch("[0-9a-f]{16}", response.headers["X-Request-ID"])
+        assert re.fullmatch("[0-9a-f-]{8,}", response.headers["X-Request-ID"])
 
 
 async def test_every_answer_names_its_request(api: Api) -> None:

@@ -1,6 +1,7 @@
 """The command `python -m server`: how it starts, what it says, and how it leaves."""
 
 import asyncio
+import errno
 import json
 import os
 import queue
@@ -10,7 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
 from types import TracebackType
@@ -18,7 +19,7 @@ from typing import Self
 
 import pytest
 
-from tests.databases import Database
+from tests.databases import Database, SqliteDatabase
 from tests.mariadb import MariaDB
 from tests.reports import numbered, quarters, report
 from tests.serving import SECRET, token
@@ -58,12 +59,14 @@ class Server:
         self._news.put(None)
 
     def said(self, text: str) -> str:
-        """Waits for a line that holds a text."""
-        while (line := self._news.get(timeout=SECONDS)) is not None:
+        """Waits for a line that holds a text, unless it was said already."""
+        told = [line for line in self.lines if text in line]
+        while not told:
+            line = self._news.get(timeout=SECONDS)
+            assert line is not None, f"{text!r} was not said:\n" + "\n".join(self.lines)
             self.lines.append(line)
-            if text in line:
-                return line
-        raise AssertionError(f"{text!r} was not said:\n" + "\n".join(self.lines))
+            told = [line] if text in line else []
+        return told[0]
 
     def port(self) -> int:
         """Waits until it listens."""
@@ -98,9 +101,6 @@ class Server:
             assert not any("Traceback" in line or "Warning" in line for line in self.lines)
 
 
-Start = Callable[..., Server]
-
-
 def connected(port: int) -> socket.socket:
     """A client that takes little at a time."""
     client = socket.socket()
@@ -125,11 +125,19 @@ def received(client: socket.socket) -> bytes:
 
 
 def fault(server: Server) -> str:
-    """The only line of a server that refuses to start."""
+    """The last and only line in which a server refuses to start."""
     with server:
         assert server.left() == 1
-    (line,) = (line for line in server.lines if " WARNING " not in line)
-    return line
+    assert sum("ERROR" in line for line in server.lines) == 1
+    return server.lines[-1]
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Names a database of four readings."""
+    small = SqliteDatabase(tmp_path_factory.mktemp("small"))
+    asyncio.run(small.load(report(*numbered(quarters("2019-08-01", 4)))))
+    return small.config
 
 
 # Start
@@ -146,7 +154,7 @@ def test_it_says_where_it_listens_and_answers_there(sample: Database) -> None:
 
 def test_it_waits_for_the_loader_and_then_starts(database: Database) -> None:
     with Server(database.config) as server:
-        assert "python -m loader REPORT.csv" in server.said("; waiting")
+        server.said("; waiting")
         asyncio.run(database.load(report(*numbered(quarters("2019-08-01", 4)))))
         with connected(server.port()) as client:
             asked(client, "/apielec/getData")
@@ -189,21 +197,21 @@ def test_empty_database_is_served_with_a_hint(database: Database) -> None:
             assert b"No data found" in received(client)
 
 
-def test_port_in_use_is_one_line(sample: Database) -> None:
+def test_port_in_use_is_one_line(config: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        line = fault(Server(sample.config, ELECDATA_SERVER__PORT=str(port)))
+        line = fault(Server(config, ELECDATA_SERVER__PORT=str(port)))
     assert line.startswith(f"ERROR - server.host, server.port: cannot listen on 127.0.0.1:{port}: ")
 
 
-@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid", "a..b", "a b", "x" * 70])
-def test_host_that_is_not_here_is_one_line(sample: Database, host: str) -> None:
-    line = fault(Server(sample.config, ELECDATA_SERVER__HOST=host, ELECDATA_API_USERS="{}"))
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid", "a..b"])
+def test_host_that_is_not_here_is_one_line(config: Path, host: str) -> None:
+    line = fault(Server(config, ELECDATA_SERVER__HOST=host))
     assert line.startswith("ERROR - server.host")
 
 
-def test_demonstration_is_not_served_to_other_machines(sample: Database) -> None:
-    line = fault(Server(sample.config, **OPEN))
+def test_demonstration_is_not_served_to_other_machines(config: Path) -> None:
+    line = fault(Server(config, **OPEN, ELECDATA_API_USERS__RICK="morty"))
     assert line.startswith("ERROR - server.host: 0.0.0.0 serves other machines")
     assert "api_users.rick" in line
 
@@ -220,9 +228,10 @@ def test_demonstration_user_may_not_log_in_from_other_machines(sample: Database)
             assert received(client).startswith(b"HTTP/1.1 401 ")
 
 
-def test_wrong_setting_is_one_line(sample: Database) -> None:
-    line = fault(Server(sample.config, ELECDATA_SERVER__PROT="1"))
-    assert line == "ERROR - ELECDATA_SERVER__PROT: no such key; did you mean ELECDATA_SERVER__PORT?"
+def test_wrong_setting_is_one_line(config: Path) -> None:
+    line = fault(Server(config, ELECDATA_SERVER__PROT="1"))
+    assert line.startswith("ERROR - ELECDATA_SERVER__PROT: ")
+    assert "did you mean ELECDATA_SERVER__PORT?" in line
 
 
 # End
@@ -231,11 +240,11 @@ def test_wrong_setting_is_one_line(sample: Database) -> None:
 @pytest.fixture
 def stalled(sample: Database) -> Iterator[tuple[Server, socket.socket]]:
     """A server, and a client that has begun to read a long answer."""
-    with Server(sample.config, ELECDATA_CACHE__TTL="0") as server:
-        with connected(server.port()) as client:
-            asked(client, "/apielec/getData")
-            assert client.recv(15) == b"HTTP/1.1 200 OK"
-            yield server, client
+    server = Server(sample.config, ELECDATA_CACHE__TTL="0")
+    with server, connected(server.port()) as client:
+        asked(client, "/apielec/getData")
+        assert client.recv(15) == b"HTTP/1.1 200 OK"
+        yield server, client
 
 
 def test_sigterm_lets_a_running_answer_finish(stalled: tuple[Server, socket.socket]) -> None:
@@ -243,8 +252,8 @@ def test_sigterm_lets_a_running_answer_finish(stalled: tuple[Server, socket.sock
     port = client.getpeername()[1]
     server.process.send_signal(signal.SIGTERM)
     server.said("stopping")
-    with pytest.raises(ConnectionRefusedError):
-        connected(port)
+    with socket.socket() as late:
+        assert late.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED
     assert received(client).endswith(b"]}}\r\n0\r\n\r\n")
     assert server.left() == 0
 

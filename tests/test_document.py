@@ -1,0 +1,158 @@
+"""The document of the API and the page that shows it."""
+
+import re
+from typing import Any
+
+import pytest
+from yarl import URL
+
+from tests.databases import Database
+from tests.serving import Api, Document, Serve
+
+PATHS = {
+    "/login": {"get", "post"},
+    "/apielec/ping": {"get"},
+    "/apielec/getData": {"get", "post"},
+    "/apielec/getDataById": {"get", "post"},
+    "/apielec/getDataByDate": {"get", "post"},
+    "/apielec/getDataByRange": {"get", "post"},
+}
+PARAMETERS = {
+    "/apielec/getDataById": ["id"],
+    "/apielec/getDataByDate": ["date"],
+    "/apielec/getDataByRange": ["date", "end_date"],
+}
+
+
+@pytest.fixture
+async def document(api: Api) -> Document:
+    async with await api.client.get("/swagger.json") as response:
+        assert response.status == 200
+        document: Document = await response.json()
+        return document
+
+
+def operations(document: Document) -> list[tuple[str, str, Document]]:
+    return [
+        (path, method, operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+
+
+def references(part: Any) -> list[str]:
+    """All that is referred to."""
+    if isinstance(part, dict):
+        own = [part["$ref"]] if "$ref" in part else []
+        return own + [found for value in part.values() for found in references(value)]
+    return (
+        [found for value in part for found in references(value)] if isinstance(part, list) else []
+    )
+
+
+async def test_document_is_swagger_2(document: Document) -> None:
+    assert document["swagger"] == "2.0"
+    assert document["info"]["title"]
+    assert document["info"]["version"]
+    for reference in references(document):
+        section, name = reference.removeprefix("#/").split("/")
+        assert name in document[section]
+    for path, method, operation in operations(document):
+        assert re.findall(r"{(\w+)}", path) == []
+        names = [(p["name"], p["in"]) for p in operation["parameters"]]
+        assert len(set(names)) == len(names)
+        assert operation["responses"]
+        for parameter in operation["parameters"]:
+            assert parameter["in"] == ("query" if method == "get" else "formData")
+            assert parameter["type"] == "string"
+        for scheme in operation["security"]:
+            assert scheme.keys() <= document["securityDefinitions"].keys()
+
+
+async def test_document_describes_every_route_and_no_other(document: Document) -> None:
+    described = {path: set(methods) for path, methods in document["paths"].items()}
+    assert described == PATHS
+    assert all(operation["summary"] for _, _, operation in operations(document))
+
+
+async def test_document_describes_every_parameter(document: Document) -> None:
+    for path, method, operation in operations(document):
+        parameters = operation["parameters"]
+        assert [p["name"] for p in parameters] == PARAMETERS.get(path, []), (path, method)
+        assert all(p["required"] and p["description"] for p in parameters)
+
+
+async def test_document_describes_every_answer(document: Document) -> None:
+    for path, _, operation in operations(document):
+        codes = set(operation["responses"])
+        if path == "/login":
+            assert codes == {"200", "401", "503"}
+        elif path == "/apielec/ping":
+            assert codes == {"200", "400", "405", "406"}
+        else:
+            assert codes == {"200", "304", "400", "405", "406", "503"}
+        for code, response in operation["responses"].items():
+            assert response["description"]
+            if code != "304":
+                example = response["examples"]["application/json"]
+                assert code == "200" or example["statusCode"] == code
+
+
+async def test_document_asks_for_the_token_where_the_server_does(document: Document) -> None:
+    schemes = document["securityDefinitions"]
+    assert schemes["SESSION"] == {"type": "apiKey", "in": "header", "name": "SESSION"}
+    for path, _, operation in operations(document):
+        assert operation["security"] == ([{"basic": []}] if path == "/login" else [{"SESSION": []}])
+
+
+async def test_examples_of_the_document_work(api: Api, document: Document) -> None:
+    for path, method, operation in operations(document):
+        params = {p["name"]: p["default"] for p in operation["parameters"]}
+        if path != "/login":
+            carrier = {"params": params} if method == "get" else {"data": params}
+            status, body = await api.get(
+                path.removeprefix("/apielec/"), method=method.upper(), **carrier
+            )
+            assert status == 200
+            assert (body["values"]["numrecs"] > 0) == (path != "/apielec/ping")
+
+
+async def test_example_of_a_record_is_a_record(api: Api, document: Document) -> None:
+    (record,) = await api.records("getDataById", id="5")
+    answer = document["paths"]["/apielec/getDataById"]["get"]["responses"]["200"]
+    (example,) = answer["examples"]["application/json"]["values"]["records"]
+    assert example == record
+    assert document["definitions"]["Record"]["properties"].keys() == record.keys()
+
+
+# The page
+
+
+async def test_page_and_its_files_load_nothing_from_elsewhere(api: Api) -> None:
+    async with await api.client.get("/") as response:
+        page = await response.text()
+        assert response.content_type == "text/html"
+    links = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert len(links) == 4
+    for path in ("/", *links):
+        assert not URL(path).absolute
+        async with await api.client.get(path) as response:
+            assert response.status == 200
+            policy = response.headers["Content-Security-Policy"]
+            assert policy.startswith("default-src 'self';")
+            assert "frame-ancestors 'none'" in policy
+            assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize("name", ["index.html", "VERSION", "..%2F..%2Fapp.py", "%2Fetc%2Fpasswd"])
+async def test_other_files_are_not_served(api: Api, name: str) -> None:
+    url = api.client.make_url("/").joinpath("static/swagger/" + name, encoded=True)
+    async with api.client.session.get(url) as response:
+        assert response.status == 404
+
+
+async def test_page_needs_neither_a_token_nor_a_database(serve: Serve, database: Database) -> None:
+    api = await serve(database)
+    for path in ("/", "/swagger.json"):
+        async with await api.client.get(path) as response:
+            assert response.status == 200
