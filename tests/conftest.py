@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from blockbuster import blockbuster_ctx
 from pytest_aiohttp import AiohttpClient, AiohttpServer
 
 from server.access_log import AccessLog
@@ -59,7 +60,18 @@ def sample(
 
 
 @pytest.fixture
-async def serve(aiohttp_server: AiohttpServer, aiohttp_client: AiohttpClient) -> Serve:
+def unblocked() -> Iterator[None]:
+    """Fails what blocks the event loop of the server."""
+    with blockbuster_ctx(["server", "storage"]):
+        yield
+
+
+@pytest.fixture
+async def serve(
+    unblocked: None,  # noqa: ARG001 - asked for its effect
+    aiohttp_server: AiohttpServer,
+    aiohttp_client: AiohttpClient,
+) -> Serve:
     """Runs the application over a database until the test ends."""
 
     async def run(database: Database, **environ: str) -> Api:

@@ -97,7 +97,7 @@ class Database(ABC):
         """The records that the server would answer with; by default all."""
         async with self.reader() as reader:
             answer = await reader.answer(query or Query(), await reader.state())
-            pages = [page async for page in answer.pages]
+            pages = [page async for page in answer.pages if isinstance(page, bytes)]
         records: list[Record] = json.loads(b"[" + b",".join(pages) + b"]")
         return records
 

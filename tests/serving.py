@@ -44,11 +44,6 @@ def make_pages_small(monkeypatch: pytest.MonkeyPatch, readings: int) -> None:
     monkeypatch.setattr("storage.paging.Pager._stored", none_kept)
 
 
-def asks_readings(sql: str) -> bool:
-    """Whether a statement goes to the readings, be it as rows or as pages."""
-    return "FROM consumpdata" in sql or "FROM pages" in sql
-
-
 class Watched:
     """A storage engine that keeps a record of its statements and lets a test step in."""
 

@@ -15,6 +15,7 @@ from typing import Any
 import loader.report
 from loader.__main__ import main
 from loader.report import Report
+from storage.incoming import Block
 from storage.mysql_writer import MysqlWriteEngine
 from storage.sqlite_writer import SqliteWriteEngine
 
@@ -37,7 +38,7 @@ def stop_before(reached: Callable[[str], None]) -> None:
 
     blocks = Report.blocks
 
-    def numbered(self: Report) -> Iterator[bytes]:
+    def numbered(self: Report) -> Iterator[Block]:
         for number, block in enumerate(blocks(self), 1):
             reached(f"block {number}")
             yield block

@@ -10,7 +10,7 @@ from storage.errors import Unreachable
 from tests.databases import Database
 from tests.redis_server import Redis
 from tests.reports import numbered, quarters, report
-from tests.serving import Api, Serve, asks_readings, about_readings, make_pages_small
+from tests.serving import Api, Serve, about_readings, make_pages_small
 
 MOMENTS = quarters("2019-08-01", 20)
 

@@ -16,7 +16,7 @@ MAY_IMPORT = {
 }
 ENGINES = re.compile(r"storage\.(mysql|sqlite)|aiomysql|pymysql|sqlite3")
 SQL = re.compile(
-    r"\b(SELECT .+ FROM|INSERT INTO|UPDATE .+ SET|DELETE FROM|CREATE TABLE|ALTER TABLE|DROP TABLE)\b"
+    r"\b(SELECT .+ FROM|INSERT INTO|UPDATE .+ SET|DELETE FROM|(CREATE|ALTER|DROP) TABLE)\b"
 )
 FILES = [
     ROOT / "settings.py",

@@ -12,7 +12,7 @@ from storage.errors import Unreachable
 from storage.paging import Pager
 from tests.databases import Database
 from tests.reports import numbered, quarters, report
-from tests.serving import Api, Serve, asks_readings, about_readings, make_pages_small
+from tests.serving import Api, Serve, about_readings, make_pages_small
 
 SUMMER = "2019-08-01"
 UNCACHED = {"ELECDATA_CACHE__TTL": "0"}

@@ -33,7 +33,7 @@ INVALID = {
     "another key": signed(CLAIMS, "another secret of more than 32 bytes!"),
     "another algorithm": signed(CLAIMS, SECRET * 2, "HS512"),
     "the same key, another algorithm": signed(CLAIMS, SECRET * 2, "HS384"),
-    "no algorithm": jwt.encode(CLAIMS, None, algorithm="none"),
+    "no algorithm": jwt.encode(CLAIMS, "", algorithm="none"),
     "no signature": signed(CLAIMS).rpartition(".")[0] + ".",
     "another payload": ".".join(
         [signed(CLAIMS).split(".")[0], text(CLAIMS | {"sub": "root"}), signed(CLAIMS).split(".")[2]]
