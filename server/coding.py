@@ -1,20 +1,19 @@
 """Content codings: how the parts of an answer become the bytes of a body."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, Protocol
+from typing import Protocol
 
 from aiohttp import hdrs, web
 from backports import zstd
 
-from storage.ahead import ahead
 from storage.pieces import Gzip, Piece, piece
 
 Part = bytes | Piece
 
-AHEAD = 2
-"""Parts that are inflated at once."""
+SLICE = 2**18
+"""Plain bytes that are made at a time from a page that is kept compressed."""
 
 _BRIEF = 2**15
 """Bytes that are quicker to work on than to hand to a thread, and to copy than to send alone."""
@@ -141,17 +140,20 @@ async def encoded(parts: AsyncGenerator[Part], coding: Coding) -> AsyncGenerator
 
 
 async def _inflated(parts: AsyncGenerator[Part]) -> AsyncGenerator[Part]:
-    """The parts, plain; the next ones are inflated in threads meanwhile."""
-
-    async def inflate(part: Part) -> Part:
-        if isinstance(part, bytes):
-            return part
-        return part.plain() if part.size <= _BRIEF else await asyncio.to_thread(part.plain)
-
-    jobs: AsyncGenerator[Coroutine[Any, Any, Part]] = (inflate(part) async for part in parts)
-    async with aclosing(parts), aclosing(ahead(jobs, AHEAD)) as plain:
-        async for part in plain:
-            yield part
+    """The parts, plain, in slices: a client that reads slowly is no reason to hold a page."""
+    async with aclosing(parts):
+        async for part in parts:
+            if isinstance(part, bytes):
+                yield part
+            elif part.size <= _BRIEF:
+                yield part.plain()
+            else:
+                # The next slice is inflated in a thread while this one is sent.
+                slices = part.slices(SLICE)
+                coming = asyncio.create_task(asyncio.to_thread(next, slices, b""))
+                while inflated := await coming:
+                    coming = asyncio.create_task(asyncio.to_thread(next, slices, b""))
+                    yield inflated
 
 
 def _size(part: Part) -> int:

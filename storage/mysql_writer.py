@@ -20,6 +20,7 @@ from storage.incoming import Block
 from storage.localtime import LocalClock
 from storage.mysql import CONNECT_TIMEOUT, LONGEST_PAGE, explained
 from storage.mysql import DIALECT as READING
+from storage.pieces import Piece
 from storage.reading import NAMES
 from storage.schema import statements
 from storage.writer import METER, WriteDialect
@@ -202,6 +203,14 @@ class MysqlWriteEngine:
             f"SELECT COUNT(*), {READING.joined} FROM {READING.in_id_order(where)}", where.args
         )
         return rows[0][0], (rows[0][1] or "").encode()
+
+    async def keep_page(self, first_id: int, page: Piece) -> None:
+        """Keeps the records of a page, compressed."""
+        # The driver would escape a blob character by character; hexadecimal digits need none.
+        await self.execute(
+            "INSERT INTO pages (first_id, size, crc, deflated)"
+            f" VALUES ({first_id}, {page.size}, {page.crc}, x'{page.deflated.hex()}')"
+        )
 
     async def commit(self) -> None:
         """Makes everything since `begin` last."""

@@ -50,11 +50,12 @@ class PageMaker:
 
     def _completed(self) -> Iterator[tuple[int, Piece]]:
         # The page that the first new readings share with older ones is the database's to format.
-        ahead = first_of_page(self._first_id + PAGE - 1) - self._first_id
-        if ahead and len(self._records) >= ahead:
-            del self._records[:ahead]
-            self._first_id += ahead
-        while not ahead and len(self._records) >= PAGE:
+        shared = first_of_page(self._first_id + PAGE - 1) - self._first_id
+        if len(self._records) < shared:
+            return
+        del self._records[:shared]
+        self._first_id += shared
+        while len(self._records) >= PAGE:
             page, self._records = self._records[:PAGE], self._records[PAGE:]
             yield self._first_id, piece(",".join(page).encode("ascii"))
             self._first_id += PAGE

@@ -51,7 +51,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some records as JSON texts joined by commas, plain or compressed as was asked for."""
+    """Some records as JSON texts joined by commas; a page that was kept ready is compressed."""
 
     count: int
     records: bytes | Piece
@@ -100,8 +100,7 @@ class Pager:
     async def page(self, window: Window) -> Page:
         """The records of a window."""
         if window.stored is not None and (kept := await self._stored(window.stored)):
-            records = kept if self._compressed else await asyncio.to_thread(kept.plain)
-            return Page(PAGE, records)
+            return Page(PAGE, kept)
         return await self._formatted(window.where)
 
     async def _stored(self, first_id: int) -> Piece | None:

@@ -6,6 +6,7 @@ own combine into (RFC 1952).
 """
 
 import struct
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from isal import isal_zlib
@@ -27,6 +28,17 @@ class Piece(NamedTuple):
         """The bytes that were compressed."""
         inflated: bytes = isal_zlib.decompressobj(_RAW).decompress(self.deflated)
         return inflated
+
+    def slices(self, size: int) -> Iterator[bytes]:
+        """The bytes that were compressed, so many at a time."""
+        inflater = isal_zlib.decompressobj(_RAW)
+        waiting = self.deflated
+        given = 0
+        while given < self.size:
+            inflated = inflater.decompress(waiting, size)
+            waiting = inflater.unconsumed_tail
+            given += len(inflated)
+            yield inflated
 
 
 def piece(plain: bytes) -> Piece:

@@ -29,9 +29,9 @@ class State:
 class Answer:
     """How many readings were found, and their records as JSON texts joined by commas.
 
-    Pages are plain bytes, or compressed pieces where those were asked for. They raise
-    Inconsistent where they would hold more or fewer readings than `count`, and another
-    StorageError where the database fails.
+    Pages that were kept ready are compressed pieces; the others are so where that was asked for,
+    and else plain bytes. They raise Inconsistent where they would hold more or fewer readings
+    than `count`, and another StorageError where the database fails.
     """
 
     count: int

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from storage.errors import Unreachable
 from storage.incoming import FIELDS, Block
+from storage.pieces import Piece
 from storage.reading import NAMES
 from storage.schema import statements
 from storage.sqlite import DIALECT as READING
@@ -106,6 +107,13 @@ class SqliteWriteEngine:
             f"SELECT COUNT(*), {READING.joined} FROM {READING.in_id_order(where)}", where.args
         )
         return rows[0][0], (rows[0][1] or "").encode()
+
+    async def keep_page(self, first_id: int, page: Piece) -> None:
+        """Keeps the records of a page, compressed."""
+        await self.execute(
+            "INSERT INTO pages (first_id, size, crc, deflated) VALUES (?, ?, ?, ?)",
+            (first_id, page.size, page.crc, page.deflated),
+        )
 
     async def commit(self) -> None:
         """Makes everything since `begin` last."""

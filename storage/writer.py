@@ -83,6 +83,9 @@ class WriteEngine(Protocol):
     async def formatted(self, first_id: int, last_id: int) -> tuple[int, bytes]:
         """How many readings have an id in this range, and their records joined by commas."""
 
+    async def keep_page(self, first_id: int, page: Piece) -> None:
+        """Keeps the records of a page, compressed."""
+
     async def commit(self) -> None:
         """Makes everything since `begin` last."""
 
@@ -149,7 +152,7 @@ class Writer:
 
             added += await self._engine.append(watched(), last_id)
             for first_id, page in pages:
-                await self._keep(first_id, page)
+                await self._engine.keep_page(first_id, page)
         return added
 
     async def _merge(self, staged: int) -> tuple[int, int]:
@@ -182,13 +185,8 @@ class Writer:
             if first_id not in kept:
                 count, records = await self._engine.formatted(first_id, first_id + PAGE - 1)
                 if count == PAGE:
-                    await self._keep(first_id, await asyncio.to_thread(piece, records))
-
-    async def _keep(self, first_id: int, page: Piece) -> None:
-        await self._engine.execute(
-            "INSERT INTO pages (first_id, size, crc, deflated)"
-            f" VALUES ({first_id}, {page.size}, {page.crc}, x'{page.deflated.hex()}')"
-        )
+                    page = await asyncio.to_thread(piece, records)
+                    await self._engine.keep_page(first_id, page)
 
     async def _insertion(self) -> str:
         columns = ", ".join(("date", "utc", *NAMES))

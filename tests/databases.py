@@ -16,6 +16,7 @@ import pymysql
 from loader.importer import Importer, Summary, Watcher
 from settings import Settings, load_settings
 from storage.opening import open_reader, open_writer
+from storage.pieces import Piece
 from storage.query import Query
 from storage.reader import Reader
 from storage.writer import Writer
@@ -97,7 +98,9 @@ class Database(ABC):
         """The records that the server would answer with; by default all."""
         async with self.reader() as reader:
             answer = await reader.answer(query or Query(), await reader.state())
-            pages = [page async for page in answer.pages if isinstance(page, bytes)]
+            pages = [
+                page.plain() if isinstance(page, Piece) else page async for page in answer.pages
+            ]
         records: list[Record] = json.loads(b"[" + b",".join(pages) + b"]")
         return records
 

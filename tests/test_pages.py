@@ -1,0 +1,111 @@
+"""Pages of records that are kept ready: right, forgotten and made anew."""
+
+import gzip
+import json
+
+import pytest
+
+from storage.pages import PAGE, PageMaker
+from storage.pieces import Gzip, Piece, piece
+from storage.query import Query
+from tests.databases import Database
+from tests.reports import numbered, quarters, report
+
+TWO_PAGES = report(*numbered(quarters("2019-08-01", 2 * PAGE + 5)))
+KEPT = "SELECT first_id FROM pages ORDER BY first_id"
+
+
+async def formatted(database: Database, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """All records, as the database itself writes them."""
+
+    async def none_kept(*_: object) -> None:
+        return None
+
+    with monkeypatch.context() as patch:
+        patch.setattr("storage.paging.Pager._stored", none_kept)
+        return [*await database.records()]
+
+
+async def test_kept_pages_are_what_the_database_would_write(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = "1 Jan 2020 00:00:00,-0.000,,0007,-9999999999.99999,9999999999.99999,0.5,1,\n"
+    await database.load(report(odd, *numbered(quarters("2020-01-02", PAGE))))
+    assert [row[0] for row in await database.rows(KEPT)] == [1]
+    async with database.reader() as reader:
+        answer = await reader.answer(Query(), await reader.state())
+        assert isinstance(await anext(answer.pages), Piece)
+        await answer.pages.aclose()
+    assert await database.records() == await formatted(database, monkeypatch)
+
+
+async def test_second_report_completes_the_page_that_the_first_began(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await database.load(report(*numbered(quarters("2019-08-01", 96 * 3))))
+    assert not await database.rows(KEPT)
+    await database.load(report(*numbered(quarters("2019-08-04", 2 * PAGE))))
+    assert [row[0] for row in await database.rows(KEPT)] == [1, PAGE + 1]
+    assert await database.records() == await formatted(database, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        f"UPDATE consumpdata SET voltage = 0 WHERE id = {PAGE}",
+        f"DELETE FROM consumpdata WHERE id = {PAGE}",
+    ],
+)
+async def test_page_of_a_reading_changed_by_hand_is_forgotten(
+    database: Database, change: str
+) -> None:
+    await database.load(TWO_PAGES)
+    await database.rows(change)
+    assert [row[0] for row in await database.rows(KEPT)] == [PAGE + 1]
+
+
+async def test_corrected_reading_is_in_its_page(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await database.load(TWO_PAGES)
+    corrected = TWO_PAGES.splitlines(keepends=True)
+    corrected[17] = corrected[17].split(",")[0] + ",123.45,,,,,,,\n"
+    await database.load("".join(corrected))
+    assert [row[0] for row in await database.rows(KEPT)] == [1, PAGE + 1]
+    records = await database.records()
+    assert records[16]["energy"] == "123.45000"
+    assert records == await formatted(database, monkeypatch)
+
+
+async def test_lost_pages_are_made_at_the_next_import(database: Database) -> None:
+    await database.load(TWO_PAGES)
+    await database.rows("DELETE FROM pages")
+    before = await database.records()
+    await database.load(TWO_PAGES)
+    assert [row[0] for row in await database.rows(KEPT)] == [1, PAGE + 1]
+    assert await database.records() == before
+
+
+def test_pages_begin_where_a_page_begins() -> None:
+    maker = PageMaker(last_id=PAGE - 2)
+    row = b"1,2019-08-01 00:00:00,7200" + b",1.00000" * 8 + b"\n"
+    assert not [*maker.add(row)]
+    ((first_id, page),) = maker.add(row * (PAGE + 1))
+    records = json.loads(b"[" + page.plain() + b"]")
+    assert first_id == PAGE + 1
+    assert [records[0]["id"], records[-1]["id"]] == [str(PAGE + 1), str(2 * PAGE)]
+
+
+@pytest.mark.parametrize("size", [1, 1000, 10**6])
+def test_slices_of_a_piece_are_its_bytes(size: int) -> None:
+    plain = bytes(range(256)) * 40
+    slices = [*piece(plain).slices(size)]
+    assert b"".join(slices) == plain
+    assert max(map(len, slices)) <= size
+
+
+def test_pieces_join_into_one_gzip_stream() -> None:
+    parts = [b"a", b"", b"b" * 10**6, bytes(range(256)) * 99]
+    joined = Gzip()
+    stream = b"".join(joined.add(piece(part)) for part in parts) + joined.end()
+    assert gzip.decompress(stream) == b"".join(parts)
