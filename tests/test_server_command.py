@@ -284,3 +284,35 @@ def test_welcome_prints_lines_that_work(sample: Database) -> None:
         by_id, by_date = re.findall(r'"numrecs":(\d+)', done.stdout)
         assert (by_id, by_date) == ("2", "96")
         assert server.stop() == 0
+
+
+# Several workers
+
+
+def children(process: subprocess.Popen[str]) -> list[int]:
+    listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    return [int(child) for child in listed.split()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are listed in /proc")
+def test_worker_that_dies_is_replaced_and_sigterm_ends_all(sample: Database) -> None:
+    with Server(sample.config, ELECDATA_SERVER__WORKERS="2") as server:
+        server.port()
+        first, second = children(server.process)
+        os.kill(first, signal.SIGKILL)
+        server.said(f"worker {first} ended with status -9 and is replaced")
+        while len(workers := children(server.process)) < 2:
+            pass
+        assert second in workers
+        assert first not in workers
+        server.said("listening on")
+        assert server.stop() == 0
+        assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+
+
+def test_workers_that_cannot_start_say_so_and_end(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("database: {url: 'sqlite:///none.db', wait: 0}\nserver: {workers: 2}\n")
+    with Server(config) as server:
+        assert server.left() == 1
+        assert any("load a report with python -m loader" in line for line in server.lines)
