@@ -106,6 +106,6 @@ class SqliteEngine:
 
     async def close(self) -> None:
         """End all connections."""
-        self._threads.shutdown()
+        await asyncio.to_thread(self._threads.shutdown)
         while self._free:
             self._free.pop().close()

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -11,6 +11,7 @@ from blockbuster import blockbuster_ctx
 from pytest_aiohttp import AiohttpClient, AiohttpServer
 
 from server.access_log import AccessLog
+from tests.browser import Browser, find_browser, started
 from tests.databases import Database, MariadbDatabase, SqliteDatabase
 from tests.mariadb import MariaDB, find_mariadb
 from tests.redis_server import Redis, find_redis
@@ -61,8 +62,11 @@ def sample(
 
 @pytest.fixture
 def unblocked() -> Iterator[None]:
-    """Fails what blocks the event loop of the server."""
-    with blockbuster_ctx(["server", "storage"]):
+    """Fails what blocks the event loop of the server; the loader may, it has its own."""
+    loaders = ["storage.mysql_writer", "storage.schema", "storage.sqlite_writer", "storage.writer"]
+    with blockbuster_ctx(["server", "storage"], excluded_modules=loaders) as blocking:
+        # Once a statement has failed, whether there is a file at all is worth a look.
+        blocking.functions["os.stat"].can_block_in("storage/sqlite.py", "explained")
         yield
 
 
@@ -93,6 +97,14 @@ def fresh(request: pytest.FixtureRequest, folder: Path) -> Database:
     if request.param == "sqlite":
         return SqliteDatabase(folder)
     return MariadbDatabase(folder, request.getfixturevalue("mariadb"))
+
+
+@pytest.fixture
+async def browser(tmp_path: Path) -> AsyncIterator[Browser]:
+    """A browser with an empty page."""
+    program = find_browser() or leave_out("Chromium")
+    async with started(program, tmp_path) as browser:
+        yield browser
 
 
 def leave_out(server: str) -> NoReturn:

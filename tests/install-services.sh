@@ -1,39 +1,48 @@
 #!/bin/sh
-# Installs the servers that the tests start for themselves, where this account may. It never fails:
-# tests whose server is missing are skipped, and with REQUIRE_SERVICES=1 they fail.
+# Installs the servers and the browser that the tests start for themselves, where this account may.
+# It never fails: tests whose program is missing are skipped, and with REQUIRE_SERVICES=1 they fail.
 set -eu
 
 PATH="$PATH:/usr/sbin:/sbin:/usr/local/sbin:/usr/local/bin:/usr/libexec:/opt/homebrew/bin"
 
 has() { command -v "$1" >/dev/null 2>&1; }
-ready() { has mariadbd && has redis-server; }
+has_servers() { has mariadbd && has redis-server; }
+has_browser() { has chromium || has chromium-browser || has google-chrome; }
 as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi; }
 
-if ready; then
-    exit
-fi
-
-hint="install mariadb-server and redis-server"
 fetch() { false; }
+servers="mariadb-server redis-server"
+hint="install"
 if has apt-get; then
     # MariaDB without the package that would run it as a service of the system
-    set -- install --no-install-recommends mariadb-server-core mariadb-client-core redis-server
-    hint="sudo apt-get $*"
+    servers="mariadb-server-core mariadb-client-core redis-server"
+    hint="sudo apt-get install --no-install-recommends"
     fetch() {
-        as_root apt-get update -qq && as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y "$@"
+        as_root apt-get update -qq && as_root env DEBIAN_FRONTEND=noninteractive \
+            apt-get install --no-install-recommends -qq -y "$@"
     }
 elif has dnf; then
-    set -- install mariadb-server redis
-    hint="sudo dnf $*"
-    fetch() { as_root dnf -q -y "$@"; }
+    servers="mariadb-server redis"
+    hint="sudo dnf install"
+    fetch() { as_root dnf install -q -y "$@"; }
 elif has brew; then
-    set -- install mariadb redis
-    hint="brew $*"
-    fetch() { brew "$@"; }
+    servers="mariadb redis"
+    hint="brew install"
+    fetch() { brew install "$@"; }
 fi
 
-echo "Installing MariaDB and Redis for the tests"
-if ! { fetch "$@" >/dev/null && ready; }; then
-    echo "The tests that need MariaDB or Redis are left out; to add them:" >&2
-    echo "    $hint" >&2
-fi
+# $1: what to call it, $2: the packages, $3: tells whether they are there
+need() {
+    if "$3"; then
+        return
+    fi
+    echo "Installing $1 for the tests"
+    # shellcheck disable=SC2086
+    if ! { fetch $2 >/dev/null && "$3"; }; then
+        echo "The tests that need $1 are left out; to add them:" >&2
+        echo "    $hint $2" >&2
+    fi
+}
+
+need "MariaDB and Redis" "$servers" has_servers
+need "Chromium" "chromium" has_browser

@@ -190,7 +190,7 @@ async def test_answer_made_while_an_import_was_written_is_not_kept(
     async def load(sql: str) -> str:
         if api.engine.readings_asked == 1:
             api.engine.step_in = None
-            await database.load(report(*numbered(MOMENTS[:10], 100)))
+            await asyncio.create_task(database.load(report(*numbered(MOMENTS[:10], 100))))
         return sql
 
     api.engine.step_in = load
