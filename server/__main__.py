@@ -24,6 +24,9 @@ log = logging.getLogger("server")
 
 BACKLOG = 1024
 
+LONGEST_LINE = 2**16
+"""Bytes of a request's first line: room for some thousand ids in a query string."""
+
 _BETWEEN_TRIES = 0.5
 
 
@@ -88,6 +91,7 @@ async def _serve(
         handler_cancellation=True,
         access_log_class=AccessLog,
         access_log=logging.getLogger("access"),
+        max_line_size=LONGEST_LINE,
     )
     await runner.setup()
     try:

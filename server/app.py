@@ -73,5 +73,7 @@ async def _mark(request: web.Request, response: web.StreamResponse) -> None:
 @asynccontextmanager
 async def _closed(app: web.Application) -> AsyncIterator[None]:
     yield
-    await app[CACHE].close()
-    await app[READER].close()
+    try:
+        await app[CACHE].close()
+    finally:
+        await app[READER].close()

@@ -18,6 +18,9 @@ from storage.errors import StorageError
 from storage.pieces import Piece, piece
 from storage.query import Query
 
+FORMAT = 1
+"""Names the form of answers: another one makes those obsolete that are kept elsewhere."""
+
 KEPT_BYTES = 48
 """About what a record takes in the cache."""
 
@@ -38,7 +41,7 @@ async def caching(request: web.Request, handler: Handler) -> web.StreamResponse:
         hdrs.CACHE_CONTROL: "private, no-cache",
         hdrs.VARY: hdrs.ACCEPT_ENCODING,
     }
-    known = request.if_none_match or ()
+    known = (request.method == hdrs.METH_GET and request.if_none_match) or ()
     if any(tag.value == "*" or tag.value.startswith(key) for tag in known):
         return web.Response(status=304, headers=headers)
     wanted = request.headers.get(hdrs.CACHE_CONTROL, "").lower().replace(" ", "").split(",")
@@ -55,7 +58,7 @@ async def caching(request: web.Request, handler: Handler) -> web.StreamResponse:
 @lru_cache(1024)
 def _key(location: SqliteUrl | MysqlUrl, version: str, query: Query) -> str:
     """Names an answer: what is asked, and of which data."""
-    return hashlib.sha256(f"{location} {version} {query.key}".encode()).hexdigest()[:32]
+    return hashlib.sha256(f"{FORMAT} {location} {version} {query.key}".encode()).hexdigest()[:32]
 
 
 async def _kept(kept: Kept, coding: Coding) -> web.StreamResponse:
