@@ -5,8 +5,8 @@ from tests import service
 from tests.redis_server import Redis
 
 
-def test_it_answers_at_its_url_and_holds_nothing(redis_url: str) -> None:
-    with Client.from_url(redis_url) as client:
+def test_a_new_one_answers_at_its_url_and_holds_nothing(redis_server: Redis) -> None:
+    with Redis(redis_server.program) as server, Client.from_url(server.url) as client:
         assert client.dbsize() == 0
 
 
