@@ -20,7 +20,7 @@ def facts() -> dict[str, str]:
         "processor": _processor(),
         "cores": str(os.cpu_count()),
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
-        "system": f"{_system()}, Linux {platform.release()}",
+        "system": _system(),
         "Python": platform.python_version(),
         "MariaDB": _first_number("mariadb", "--version", after=r"(?:Distrib|from) "),
         "SQLite, in Python": sqlite3.sqlite_version,

@@ -9,8 +9,6 @@ from itertools import groupby
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import aiomysql
-import aiomysql.connection
 from pymysql.constants import ER
 from pymysql.err import MySQLError
 
@@ -20,6 +18,7 @@ from storage.incoming import Block
 from storage.localtime import LocalClock
 from storage.mysql import CONNECT_TIMEOUT, LONGEST_PAGE, explained
 from storage.mysql import DIALECT as READING
+from storage.mysql_connection import QuietCursor, WritingConnection
 from storage.pieces import Piece
 from storage.reading import NAMES
 from storage.schema import statements
@@ -44,68 +43,18 @@ _LOAD = (
 )
 _INSERT = "INSERT INTO {table} ({key}, date, utc, {names}) VALUES ({places})"
 _PLACES = ", ".join(["%s"] * (len(NAMES) + 3))
-_PACKET = 2**18
+
 _DATED_BEFORE = "ALTER TABLE consumpdata\n    MODIFY utc"
 """How the statement begins that needs the instants of readings which are there already."""
 
 _DONE_BEFORE = {ER.TABLE_EXISTS_ERROR, ER.DUP_FIELDNAME, ER.DUP_KEYNAME, ER.TRG_ALREADY_EXISTS}
 
 
-class _Sender:
-    """Sends blocks where LOAD DATA LOCAL asks for a file.
-
-    Whatever file the server names, it gets what the connection has at hand for it and nothing
-    else, a packet at a time and no faster than it reads.
-    """
-
-    def __init__(self, _filename: str, connection: "_Connection") -> None:
-        self._connection = connection
-
-    async def send_data(self) -> None:
-        connection = self._connection
-        try:
-            for block in connection.blocks:
-                for at in range(0, len(block), _PACKET):
-                    connection.write_packet(block[at : at + _PACKET])
-                    await connection.writer.drain()
-                # Where the writer has room, drain() doesn't let a cancellation in.
-                await asyncio.sleep(0)
-        except asyncio.CancelledError:
-            # Half a report must not look like a whole one.
-            connection.close()
-            raise
-        except BaseException:
-            connection.write_packet(b"")
-            raise
-        connection.write_packet(b"")
-
-
-# aiomysql's own sender reads a whole file into memory, faster than the server takes it.
-aiomysql.connection.LoadLocalFile = _Sender
-
-
-class _Cursor(aiomysql.Cursor):  # type: ignore[misc]  # aiomysql comes without types
-    """A cursor that leaves the server's warnings to whoever asks for them."""
-
-    async def _show_warnings(self, _connection: aiomysql.Connection) -> None:
-        pass
-
-
-class _Connection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql comes without types
-    """A connection that can send blocks."""
-
-    blocks: Iterable[bytes] = ()
-
-    @property
-    def writer(self) -> asyncio.StreamWriter:
-        writer: asyncio.StreamWriter = self._writer
-        return writer
-
-
 class MysqlWriteEngine:
     """A database on a server, made with the rights of the loader's account."""
 
     dialect = DIALECT
+    reading = READING
 
     def __init__(
         self, location: MysqlUrl, admin: Account, reader: Account | None, timezone: ZoneInfo
@@ -115,7 +64,7 @@ class MysqlWriteEngine:
         self._reader = reader
         self._timezone = timezone
         self.database = location.name
-        self._connection: _Connection | None = None
+        self._connection: WritingConnection | None = None
         self._lock = f"elecdata:{location.name}"[:64]
 
     async def prepare(self) -> AsyncGenerator[str]:
@@ -196,14 +145,6 @@ class MysqlWriteEngine:
                 rows: Sequence[Sequence[Any]] = await cursor.fetchall()
                 return rows
 
-    async def formatted(self, first_id: int, last_id: int) -> tuple[int, bytes]:
-        """How many readings have an id in this range, and their records joined by commas."""
-        where = READING.between(first_id, last_id)
-        rows = await self.fetch(
-            f"SELECT COUNT(*), {READING.joined} FROM {READING.in_id_order(where)}", where.args
-        )
-        return rows[0][0], (rows[0][1] or "").encode()
-
     async def keep_page(self, first_id: int, page: Piece) -> None:
         """Keeps the records of a page, compressed."""
         # The driver would escape a blob character by character; hexadecimal digits need none.
@@ -233,8 +174,8 @@ class MysqlWriteEngine:
 
     async def _connect(
         self, account: Account, *, database: str | None = None, local_infile: bool = False
-    ) -> _Connection:
-        connection = _Connection(
+    ) -> WritingConnection:
+        connection = WritingConnection(
             host=self._location.host,
             port=self._location.port,
             user=account.user,
@@ -244,7 +185,7 @@ class MysqlWriteEngine:
             connect_timeout=CONNECT_TIMEOUT,
             db=database,
             local_infile=local_infile,
-            cursorclass=_Cursor,
+            cursorclass=QuietCursor,
             init_command=f"SET SESSION group_concat_max_len = {LONGEST_PAGE}",
         )
         with self._explaining():
@@ -252,7 +193,7 @@ class MysqlWriteEngine:
                 await connection._connect()
         return connection
 
-    def _opened(self) -> _Connection:
+    def _opened(self) -> WritingConnection:
         assert self._connection is not None, "prepare() or is_prepared() comes first"
         return self._connection
 

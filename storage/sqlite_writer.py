@@ -46,6 +46,7 @@ class SqliteWriteEngine:
     """A database file and its folder, made where they are missing."""
 
     dialect = DIALECT
+    reading = READING
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -99,14 +100,6 @@ class SqliteWriteEngine:
     async def fetch(self, sql: str, args: Sequence[object] = ()) -> Sequence[Sequence[Any]]:
         """The rows of a statement: integers as int, texts as str."""
         return await self._in_thread(lambda: self._opened().execute(sql, args).fetchall())
-
-    async def formatted(self, first_id: int, last_id: int) -> tuple[int, bytes]:
-        """How many readings have an id in this range, and their records joined by commas."""
-        where = READING.between(first_id, last_id)
-        rows = await self.fetch(
-            f"SELECT COUNT(*), {READING.joined} FROM {READING.in_id_order(where)}", where.args
-        )
-        return rows[0][0], (rows[0][1] or "").encode()
 
     async def keep_page(self, first_id: int, page: Piece) -> None:
         """Keeps the records of a page, compressed."""

@@ -15,6 +15,7 @@ from storage.pages import PAGE, PageMaker
 from storage.pieces import Piece, piece
 from storage.reader import User
 from storage.reading import NAMES
+from storage.sql import Dialect
 
 METER = 1
 """The only meter so far."""
@@ -53,6 +54,7 @@ class WriteEngine(Protocol):
     """
 
     dialect: WriteDialect
+    reading: Dialect
     database: str
     """What messages call the database."""
 
@@ -79,9 +81,6 @@ class WriteEngine(Protocol):
 
     async def fetch(self, sql: str, args: Sequence[object] = ()) -> Sequence[Sequence[Any]]:
         """The rows of a statement: integers as int, texts as str."""
-
-    async def formatted(self, first_id: int, last_id: int) -> tuple[int, bytes]:
-        """How many readings have an id in this range, and their records joined by commas."""
 
     async def keep_page(self, first_id: int, page: Piece) -> None:
         """Keeps the records of a page, compressed."""
@@ -183,10 +182,18 @@ class Writer:
         rows = await self._engine.fetch("SELECT COALESCE(MAX(id), 0) FROM consumpdata")
         for first_id in range(1, rows[0][0] - PAGE + 2, PAGE):
             if first_id not in kept:
-                count, records = await self._engine.formatted(first_id, first_id + PAGE - 1)
-                if count == PAGE:
-                    page = await asyncio.to_thread(piece, records)
-                    await self._engine.keep_page(first_id, page)
+                await self._make_page(first_id)
+
+    async def _make_page(self, first_id: int) -> None:
+        reading = self._engine.reading
+        where = reading.between(first_id, first_id + PAGE - 1)
+        rows = await self._engine.fetch(
+            f"SELECT COUNT(*), {reading.joined} FROM {reading.in_id_order(where)}", where.args
+        )
+        count, records = rows[0]
+        if count == PAGE:
+            page = await asyncio.to_thread(piece, records.encode())
+            await self._engine.keep_page(first_id, page)
 
     async def _insertion(self) -> str:
         columns = ", ".join(("date", "utc", *NAMES))
