@@ -72,7 +72,7 @@ class _KeptSerializer(BaseSerializer):  # type: ignore[misc]  # aiocache comes w
         return None if value is None else Kept.load(value)
 
 
-class SharedCache(RedisCache):  # type: ignore[misc]
+class SharedCache(RedisCache):  # type: ignore[misc]  # aiocache comes without types
     """A cache in Redis, without the calls of aiocache that redis has deprecated."""
 
     async def _set(

@@ -531,7 +531,7 @@ async def original(maria: MariadbDatabase) -> MariadbDatabase:
     values = []
     for line in lines:
         moment, *quantities = line.split(",")
-        date = datetime.strptime(moment, "%d %b %Y %H:%M:%S")  # noqa: DTZ007
+        date = datetime.strptime(moment, "%d %b %Y %H:%M:%S")  # noqa: DTZ007 - local time, as in a report
         values.append(f"('{date}', {', '.join(value or 'NULL' for value in quantities)})")
     maria.run(f"INSERT INTO consumpdata (date, {', '.join(NAMES)}) VALUES {', '.join(values)}")
     return maria
