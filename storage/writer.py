@@ -126,6 +126,8 @@ class Writer:
         started = time.monotonic()
         rows = await self._engine.fetch("SELECT COALESCE(MAX(id), 0), MAX(date) FROM consumpdata")
         last_id, last_date = rows[0]
+        # TRUNCATE fires no trigger: pages may have outlived their readings.
+        await self._engine.execute(f"DELETE FROM pages WHERE first_id > {last_id - PAGE + 1}")
         blocks = _Blocks(report.blocks(), "" if last_date is None else str(last_date)[:10])
         new = await self._append(blocks, last_id)
         staged = changed = inserted = 0

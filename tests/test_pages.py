@@ -86,6 +86,18 @@ async def test_lost_pages_are_made_at_the_next_import(database: Database) -> Non
     assert await database.records() == before
 
 
+async def test_pages_of_a_table_that_was_emptied_are_forgotten(database: Database) -> None:
+    await database.load(TWO_PAGES)
+    await database.rows("CREATE TABLE earlier AS SELECT * FROM pages")
+    await database.rows("DELETE FROM consumpdata")
+    await database.rows("INSERT INTO pages SELECT * FROM earlier")
+    await database.load(report(*numbered(quarters("2021-01-01", PAGE))))
+    records = await database.records()
+    assert [row[0] for row in await database.rows(KEPT)] == [1]
+    assert len(records) == PAGE
+    assert records[0]["date"] == "2021-01-01 00:00:00"
+
+
 def test_pages_begin_where_a_page_begins() -> None:
     maker = PageMaker(last_id=PAGE - 2)
     row = b"1,2019-08-01 00:00:00,7200" + b",1.00000" * 8 + b"\n"
