@@ -6,11 +6,21 @@ or missing.
 """
 
 from dataclasses import dataclass
+from enum import Enum
 
 DECIMALS = 5
 INTEGER_DIGITS = 10
 SCALE = 10**DECIMALS
 """SQLite keeps a quantity as an integer, this many times it, since only integers add up exactly."""
+
+
+class Rule(Enum):
+    """How the values of several intervals become the value of a longer one."""
+
+    TOTAL = "the sum: energy adds up over time"
+    LEVEL = "mean, least and greatest: a state that was measured in each interval"
+    DEMAND = "the greatest and when it was: each interval holds the greatest of its own already"
+    RATIO = "worked out anew from the sums of active and reactive energy: ratios don't add up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +30,7 @@ class Column:
     name: str
     title: str
     unit: str
+    rule: Rule
     report_unit: str | None = None
 
     @property
@@ -34,14 +45,14 @@ class Column:
 
 
 COLUMNS = (
-    Column("energy", "Energy", "kWh"),
-    Column("reactive_energy", "Reactive energy", "kVArh"),
-    Column("power", "Power", "kW"),
-    Column("maximeter", "Maximeter", "kW"),
-    Column("reactive_power", "Reactive power", "kVAr"),
-    Column("voltage", "Voltage", "V"),
-    Column("intensity", "Intensity", "A"),
-    Column("power_factor", "Power factor", "Fi", report_unit="φ"),
+    Column("energy", "Energy", "kWh", Rule.TOTAL),
+    Column("reactive_energy", "Reactive energy", "kVArh", Rule.TOTAL),
+    Column("power", "Power", "kW", Rule.LEVEL),
+    Column("maximeter", "Maximeter", "kW", Rule.DEMAND),
+    Column("reactive_power", "Reactive power", "kVAr", Rule.LEVEL),
+    Column("voltage", "Voltage", "V", Rule.LEVEL),
+    Column("intensity", "Intensity", "A", Rule.LEVEL),
+    Column("power_factor", "Power factor", "Fi", Rule.RATIO, report_unit="φ"),
 )
 NAMES = tuple(column.name for column in COLUMNS)
 

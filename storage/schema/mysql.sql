@@ -90,3 +90,12 @@ CREATE TRIGGER forget_page_of_changed AFTER UPDATE ON consumpdata FOR EACH ROW
 
 CREATE TRIGGER forget_page_of_deleted AFTER DELETE ON consumpdata FOR EACH ROW
     DELETE FROM pages WHERE first_id = (OLD.id - 1) DIV 4000 * 4000 + 1;
+
+CREATE TABLE flags (
+    reading_id INT NOT NULL COMMENT 'Reading that something is to be said about',
+    flags INT NOT NULL COMMENT 'Sum of the bits of its flags',
+    PRIMARY KEY (reading_id)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4;
+
+CREATE TRIGGER forget_flags_of_deleted AFTER DELETE ON consumpdata FOR EACH ROW
+    DELETE FROM flags WHERE reading_id = OLD.id;

@@ -79,3 +79,13 @@ CREATE TRIGGER forget_page_of_deleted AFTER DELETE ON consumpdata
 BEGIN
     DELETE FROM pages WHERE first_id = (OLD.id - 1) / 4000 * 4000 + 1;
 END;
+
+CREATE TABLE flags (
+    reading_id INTEGER PRIMARY KEY,
+    flags INTEGER NOT NULL    -- sum of the bits of its flags
+);
+
+CREATE TRIGGER forget_flags_of_deleted AFTER DELETE ON consumpdata
+BEGIN
+    DELETE FROM flags WHERE reading_id = OLD.id;
+END;

@@ -1,0 +1,63 @@
+"""What may be doubtful about a reading: the sole list of flags, and of the rules behind them.
+
+Flags are worked out when readings are imported and kept beside them, so that everybody who asks
+gets the same judgement. A reading is never changed or dropped because of one.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A mark on a reading: its name in answers and its bit in the database."""
+
+    name: str
+    bit: int
+    means: str
+    """What is so about the reading."""
+    use: str
+    """What becomes of the reading in sums, peaks and profiles."""
+    source: str
+    """Where the rule comes from."""
+
+
+MISSING = Flag(
+    "missing",
+    1,
+    "the meter wrote no quantity at all",
+    "Counts as absent; it is never taken for zero.",
+    "ESPI (NAESB REQ.21) QualityOfReading 'missing'; CalTRACK 2.0, 2.2.1.2: a missing value and "
+    "a zero are different things",
+)
+CATCH_UP = Flag(
+    "catch_up",
+    2,
+    "the energy after a gap that holds what was used in the gap as well",
+    "Stays in totals, which would lack the gap's energy without it; left out of peaks and "
+    "profiles, which would take it for a quarter of an hour's own.",
+    "CalTRACK 2.0, 2.2.1.3: an estimated or missing read is joined with the next actual one",
+)
+IMPLAUSIBLE = Flag(
+    "implausible",
+    4,
+    "more energy than the interval's own maximeter allows",
+    "Stays with quality=raw; left out with quality=clean, which says how much that was.",
+    "Energy is mean demand times time, and a mean is no greater than the maximum; ESPI "
+    "QualityOfReading 'questionable'",
+)
+ZERO_VOLTAGE = Flag(
+    "zero_voltage",
+    8,
+    "no voltage while current flows",
+    "Stays everywhere; the voltage cannot be right.",
+    "Current needs a voltage; ESPI QualityOfReading 'questionable'",
+)
+REPEATED_HOUR = Flag(
+    "repeated_hour",
+    16,
+    "its local time stands twice, since clocks were put back",
+    "Stays everywhere: a fact, not a fault.",
+    "IANA time zone database; PEP 495",
+)
+
+FLAGS = (MISSING, CATCH_UP, IMPLAUSIBLE, ZERO_VOLTAGE, REPEATED_HOUR)
