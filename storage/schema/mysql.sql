@@ -91,6 +91,10 @@ CREATE TRIGGER forget_page_of_changed AFTER UPDATE ON consumpdata FOR EACH ROW
 CREATE TRIGGER forget_page_of_deleted AFTER DELETE ON consumpdata FOR EACH ROW
     DELETE FROM pages WHERE first_id = (OLD.id - 1) DIV 4000 * 4000 + 1;
 
+ALTER TABLE meters
+    ADD COLUMN identifier VARCHAR(64) COMMENT 'What reports call it, such as a CUPS',
+    ADD COLUMN interval_seconds INT COMMENT 'From the start of a reading to that of the next';
+
 CREATE TABLE flags (
     reading_id INT NOT NULL COMMENT 'Reading that something is to be said about',
     flags INT NOT NULL COMMENT 'Sum of the bits of its flags',

@@ -80,6 +80,12 @@ BEGIN
     DELETE FROM pages WHERE first_id = (OLD.id - 1) / 4000 * 4000 + 1;
 END;
 
+-- what reports call the meter, such as a CUPS
+ALTER TABLE meters ADD COLUMN identifier TEXT;
+
+-- from the start of a reading to that of the next
+ALTER TABLE meters ADD COLUMN interval_seconds INTEGER;
+
 CREATE TABLE flags (
     reading_id INTEGER PRIMARY KEY,
     flags INTEGER NOT NULL    -- sum of the bits of its flags
