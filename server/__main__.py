@@ -11,7 +11,7 @@ import click
 import uvloop
 from aiohttp import web
 
-from server.access_log import AccessLog
+from server.access_log import AccessLog, EachLine
 from server.app import make_app
 from server.welcome import welcome
 from server.workers import run_workers
@@ -50,9 +50,9 @@ def main(config: Path | None, *, worker_port: int | None, greet: bool) -> None:
       python -m server
       ELECDATA_SERVER__PORT=8080 python -m server --config /etc/elecdata.yaml
     """
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(EachLine())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     # None of these is in the lines, and each costs every one of them.
     logging.logThreads = logging.logMultiprocessing = logging.logProcesses = False
     logging._srcfile = None  # as logging's documentation advises

@@ -1,6 +1,8 @@
 """The log: a line for each request, without query strings, tokens or passwords."""
 
+import asyncio
 import logging
+from functools import lru_cache
 
 from aiohttp.abc import AbstractAccessLogger
 from aiohttp.http import HttpProcessingError
@@ -9,8 +11,24 @@ from aiohttp.web import BaseRequest, StreamResponse
 from server.keys import REQUEST_ID, USER
 
 
+class EachLine(logging.Formatter):
+    """Begins every line of a message with its time and level."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """The lines of a record."""
+        text = super().formatMessage(record)
+        return text.replace("\n", "\n" + text[: len(text) - len(record.message)])
+
+
 class AccessLog(AbstractAccessLogger):
     """Writes method, path, status, bytes, milliseconds, user and request id."""
+
+    def __init__(self, logger: logging.Logger, log_format: str) -> None:
+        super().__init__(logger, log_format)
+        self._lines = _lines(logger, asyncio.get_running_loop())
 
     @property
     def enabled(self) -> bool:
@@ -19,16 +37,35 @@ class AccessLog(AbstractAccessLogger):
 
     def log(self, request: BaseRequest, response: StreamResponse, time: float) -> None:
         """Writes a line."""
-        self.logger.info(
-            "%s %s %d %d bytes %.1f ms user=%s id=%s",
-            request.method,
-            request.rel_url.raw_path,
-            response.status,
-            response.body_length,
-            time * 1000,
-            request.get(USER, "-"),
-            request.get(REQUEST_ID, "-"),
+        self._lines.add(
+            f"{request.method} {request.rel_url.raw_path} {response.status}"
+            f" {response.body_length} bytes {time * 1000:.1f} ms"
+            f" user={request.get(USER, '-')} id={request.get(REQUEST_ID, '-')}"
         )
+
+
+class _Lines:
+    """Lines that are written together, as a single message, when the loop turns next."""
+
+    def __init__(self, logger: logging.Logger, loop: asyncio.AbstractEventLoop) -> None:
+        self._logger = logger
+        self._loop = loop
+        self._waiting: list[str] = []
+
+    def add(self, line: str) -> None:
+        if not self._waiting:
+            self._loop.call_soon(self._write)
+        self._waiting.append(line)
+
+    def _write(self) -> None:
+        lines, self._waiting = self._waiting, []
+        self._logger.info("\n".join(lines))
+
+
+@lru_cache(1)
+def _lines(logger: logging.Logger, loop: asyncio.AbstractEventLoop) -> _Lines:
+    """The same for all connections, each of which has an AccessLog of its own."""
+    return _Lines(logger, loop)
 
 
 def _without_request(record: logging.LogRecord) -> bool:

@@ -23,7 +23,6 @@ from server.keys import (
     READER,
     REQUEST_ID,
     SETTINGS,
-    STARTED,
     TOKENS,
 )
 from server.tokens import Tokens
@@ -51,23 +50,18 @@ def make_app(*, settings: Settings, reader: Reader, signing_secret: str) -> web.
     app[HASHING] = asyncio.Semaphore(HASHES_AT_ONCE)
     app.add_routes([*pages.ROUTES, *handlers.ROUTES])
     app[DOCUMENT] = pages.described(app)
-    app.on_response_prepare.append(_mark)
     app.cleanup_ctx.append(_closed)
     return app
 
 
 @web.middleware
 async def identified(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Gives a request its id: the client's own, if it is one that a log can hold."""
+    """Gives a request and its answer an id: the client's own, if it is one that a log can hold."""
     given = request.headers.get("X-Request-ID", "")
     request[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else next(_request_ids)
-    return await handler(request)
-
-
-async def _mark(request: web.Request, response: web.StreamResponse) -> None:
-    request[STARTED] = True
-    if REQUEST_ID in request:
-        response.headers["X-Request-ID"] = request[REQUEST_ID]
+    response = await handler(request)
+    response.headers["X-Request-ID"] = request[REQUEST_ID]
+    return response
 
 
 @asynccontextmanager

