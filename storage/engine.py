@@ -16,8 +16,13 @@ class Engine(Protocol):
 
     dialect: Dialect
 
-    async def fetch(self, sql: str, args: Sequence[object] = ()) -> Sequence[Row]:
-        """The rows of a statement: integers as int, texts as bytes, NULL as None."""
+    async def fetch(
+        self, sql: str, args: Sequence[object] = (), *, brief: bool = False
+    ) -> Sequence[Row]:
+        """The rows of a statement: integers as int, texts as bytes, NULL as None.
+
+        A brief one finds a few rows by their keys, so that no thread is worth its while.
+        """
 
     async def close(self) -> None:
         """End all connections."""

@@ -52,6 +52,7 @@ DIALECT = Dialect(
     rows="consumpdata WHERE {where}",
     by_id="FORCE INDEX (PRIMARY)",
     tables="SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()",
+    is_near=False,
     original_state=(
         "SELECT CONCAT_WS('-', (SELECT MAX(id) FROM consumpdata), update_time)"
         " FROM information_schema.tables"
@@ -117,7 +118,13 @@ class MysqlEngine:
         self._pool: aiomysql.Pool | None = None
         self._connections = connections
 
-    async def fetch(self, sql: str, args: Sequence[object] = ()) -> Sequence[Sequence[Any]]:
+    async def fetch(
+        self,
+        sql: str,
+        args: Sequence[object] = (),
+        *,
+        brief: bool = False,  # noqa: ARG002 - every statement waits for the server
+    ) -> Sequence[Sequence[Any]]:
         """The rows of a statement: integers as int, texts as bytes, NULL as None."""
         try:
             async with self._connection() as connection, connection.cursor() as cursor:

@@ -15,8 +15,8 @@ from storage.sql import Condition
 IN_FLIGHT = 2
 """Pages of one answer that are fetched at once."""
 
-_FEW = 100
-"""Readings that are quicker to compress than to hand to a thread."""
+FEW = 100
+"""Readings that are quicker to work on than to hand to a thread."""
 
 SPARSE = 4
 """Ids for each reading from which on looking for the next ones beats trying all ids."""
@@ -47,6 +47,8 @@ class Window:
 
     where: Condition
     stored: int | None = None
+    is_brief: bool = False
+    """Whether its readings are few, and found by their ids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ class Pager:
         """The records of a window."""
         if window.stored is not None and (kept := await self._stored(window.stored)):
             return Page(PAGE, kept)
-        return await self._formatted(window.where)
+        return await self._formatted(window)
 
     async def _stored(self, first_id: int) -> Piece | None:
         rows = await self._engine.fetch(
@@ -110,10 +112,12 @@ class Pager:
         )
         return Piece(*rows[0]) if rows else None
 
-    async def _formatted(self, where: Condition) -> Page:
+    async def _formatted(self, window: Window) -> Page:
         rows = await self._engine.fetch(
-            f"SELECT COUNT(*), {self._dialect.joined} FROM {self._dialect.in_id_order(where)}",
-            where.args,
+            f"SELECT COUNT(*), {self._dialect.joined}"
+            f" FROM {self._dialect.in_id_order(window.where)}",
+            window.where.args,
+            brief=window.is_brief,
         )
         count, records = rows[0]
         if not count:
@@ -122,7 +126,7 @@ class Pager:
             raise Inconsistent("the database cut a page short: raise its max_allowed_packet")
         if not self._compressed:
             return Page(count, records)
-        if count <= _FEW:
+        if count <= FEW:
             return Page(count, piece(records))
         return Page(count, await asyncio.to_thread(piece, records))
 

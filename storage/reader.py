@@ -1,13 +1,13 @@
 """What the server asks of a database: the state of the data, answers, users."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
 from storage.engine import Engine
 from storage.errors import Inconsistent, NotPrepared
 from storage.pages import PAGE
-from storage.paging import Pager, Span, Window
+from storage.paging import FEW, Pager, Span, Window
 from storage.pieces import Piece
 from storage.query import Query
 from storage.shared import Shared
@@ -55,7 +55,9 @@ class Reader:
         self._dialect = engine.dialect
         self._tables: set[bytes] = set()
         self._distrusted: str | None = None
-        self.state = Shared(self._read_state)
+        self.state: Callable[[], Awaitable[State]] = (
+            self._read_state if self._dialect.is_near else Shared(self._read_state)
+        )
         """The state of the data at some moment after the call."""
 
     async def close(self) -> None:
@@ -75,7 +77,7 @@ class Reader:
             return Answer(0, _each([]))
         if span.count <= PAGE:
             within = self._dialect.between(span.first_id, span.last_id)
-            return await self._single(pager, dated or within)
+            return await self._single(pager, Window(dated or within))
         pages = pager.pages(pager.windows(span, dated), span.count)
         return Answer(span.count, self._watched(pages, state))
 
@@ -108,7 +110,8 @@ class Reader:
             rows = await self._engine.fetch(self._dialect.original_state)
             return State(f"original-{rows[0][0].decode()}", None)
         rows = await self._engine.fetch(
-            "SELECT version, readings, first_id, last_id FROM imports ORDER BY id DESC LIMIT 1"
+            "SELECT version, readings, first_id, last_id FROM imports ORDER BY id DESC LIMIT 1",
+            brief=True,
         )
         if not rows:
             return State("empty", None, is_empty=await self._span(None) is None)
@@ -130,13 +133,13 @@ class Reader:
         if not parts:
             return Answer(0, _each([]))
         if len(parts) == 1:
-            return await self._single(pager, parts[0])
+            return await self._single(pager, Window(parts[0], is_brief=len(ids) <= FEW))
         spans = [await self._span(part) for part in parts]
         count = sum(span.count for span in spans if span)
         return Answer(count, pager.pages(_each([Window(part) for part in parts]), count))
 
-    async def _single(self, pager: Pager, where: Condition) -> Answer:
-        page = await pager.page(Window(where))
+    async def _single(self, pager: Pager, window: Window) -> Answer:
+        page = await pager.page(window)
         return Answer(page.count, _each([page.records] if page.count else []))
 
     async def _watched(

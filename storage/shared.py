@@ -16,23 +16,35 @@ class Shared(Generic[T]):
 
     def __init__(self, operation: Callable[[], Awaitable[T]]) -> None:
         self._operation = operation
-        self._running: asyncio.Task[T] | None = None
-        self._next: asyncio.Task[T] | None = None
+        self._waiting: list[asyncio.Future[T]] = []
+        self._runs: asyncio.Task[None] | None = None
 
     async def __call__(self) -> T:
-        if self._next is None:
-            self._next = asyncio.create_task(self._run_after(self._running))
-            self._next.add_done_callback(_take_exception)
-        return await asyncio.shield(self._next)
+        waiter: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        if self._runs is None:
+            self._runs = asyncio.create_task(self._run())
+        return await waiter
 
-    async def _run_after(self, earlier: asyncio.Task[T] | None) -> T:
-        if earlier is not None:
-            await asyncio.wait([earlier])
-        self._running, self._next = self._next, None
-        return await self._operation()
+    async def _run(self) -> None:
+        asked: list[asyncio.Future[T]] = []
+        try:
+            while self._waiting:
+                asked, self._waiting = self._waiting, []
+                try:
+                    result = await self._operation()
+                except Exception as error:  # noqa: BLE001 - whoever asked raises it
+                    for waiter in _present(asked):
+                        waiter.set_exception(error)
+                else:
+                    for waiter in _present(asked):
+                        waiter.set_result(result)
+        finally:
+            self._runs = None
+            for waiter in _present(asked + self._waiting):
+                waiter.cancel()
 
 
-def _take_exception(task: asyncio.Task[T]) -> None:
-    """Marks an exception as seen: all who asked may have gone."""
-    if not task.cancelled():
-        task.exception()
+def _present(asked: list[asyncio.Future[T]]) -> list[asyncio.Future[T]]:
+    """Those whose caller has not gone meanwhile."""
+    return [waiter for waiter in asked if not waiter.done()]

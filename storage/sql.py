@@ -32,6 +32,8 @@ class Dialect:
     """Follows the table's name where its rows are to be read in the order of id."""
     tables: str
     """Gives the names of the tables."""
+    is_near: bool
+    """Whether the database is in this process, so that a brief statement waits for nothing."""
     original_state: str | None = None
     """Gives a text that changes with the readings of a database without a record of imports."""
 

@@ -68,6 +68,9 @@ def unblocked() -> Iterator[None]:
     with blockbuster_ctx(["server", "storage"], excluded_modules=loaders) as blocking:
         # Once a statement has failed, whether there is a file at all is worth a look.
         blocking.functions["os.stat"].can_block_in("storage/sqlite.py", "explained")
+        # A few rows by their keys are quicker to read than to ask a thread for.
+        for name in ("sqlite3.Connection.execute", "sqlite3.Cursor.fetchall"):
+            blocking.functions[name].can_block_in("storage/sqlite.py", "_fetch_here")
         yield
 
 

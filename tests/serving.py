@@ -60,12 +60,14 @@ class Watched:
         """How many statements went to the readings."""
         return sum(about_readings(statement) for statement in self.statements)
 
-    async def fetch(self, sql: str, args: Sequence[object] = ()) -> Sequence[Sequence[Any]]:
+    async def fetch(
+        self, sql: str, args: Sequence[object] = (), *, brief: bool = False
+    ) -> Sequence[Sequence[Any]]:
         self.statements.append(sql)
         self.running += 1
         try:
             if self.step_in is None:
-                return await self.engine.fetch(sql, args)
+                return await self.engine.fetch(sql, args, brief=brief)
             instead = await self.step_in(sql)
             return await self.engine.fetch(instead, args if instead == sql else ())
         finally:
