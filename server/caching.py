@@ -15,6 +15,7 @@ from server.keys import CACHE, COMPRESSED, FILLINGS, QUERY, READER, SETTINGS, ST
 from server.streaming import JSON, Streamed
 from settings import MysqlUrl, SqliteUrl
 from storage.errors import StorageError
+from storage.paging import FEW
 from storage.pieces import Piece, piece
 from storage.query import Query
 
@@ -63,8 +64,10 @@ def _key(location: SqliteUrl | MysqlUrl, version: str, query: Query) -> str:
 
 async def _kept(kept: Kept, coding: Coding) -> web.StreamResponse:
     body = kept.ready(coding)
-    if body is None:
-        return await Streamed(kept.parts()).begin(coding)
+    return await Streamed(kept.parts()).begin(coding) if body is None else _whole(body, coding)
+
+
+def _whole(body: bytes, coding: Coding) -> web.Response:
     response = web.Response(body=body, content_type=JSON, charset="utf-8")
     if not isinstance(coding, Identity):
         response.headers[hdrs.CONTENT_ENCODING] = coding.name
@@ -79,9 +82,12 @@ async def _made(request: web.Request, handler: Handler, *, compressed: bool) -> 
 
 
 async def _direct(request: web.Request, handler: Handler, coding: Coding) -> web.StreamResponse:
-    """The answer straight from the database."""
+    """The answer straight from the database; a brief one in one go."""
     response = await _made(request, handler, compressed=coding.takes_pieces)
-    return await response.begin(coding)
+    if response.count > FEW:
+        return await response.begin(coding)
+    parts = [coding.add(part) async for part in response.parts]
+    return _whole(b"".join(parts) + coding.end(), coding)
 
 
 async def _shared(

@@ -49,9 +49,7 @@ class Streamed(web.StreamResponse):
     """A response that is made while it is sent; one that fails is cut off, never ended well."""
 
     def __init__(self, parts: AsyncGenerator[Part], count: int = 0) -> None:
-        super().__init__()
-        self.content_type = JSON
-        self.charset = "utf-8"
+        super().__init__(headers={hdrs.CONTENT_TYPE: f"{JSON}; charset=utf-8"})
         self.parts = parts
         self.count = count
         """The number of records."""
