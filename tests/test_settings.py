@@ -69,7 +69,7 @@ def passwords(settings: Settings) -> dict[str, str]:
 
 
 def test_shipped_file_is_a_demonstration_that_works() -> None:
-    """The file beside settings.py is the default: SQLite, this machine only, rick/morty."""
+    """The project's own file is the default: SQLite, this machine only, rick/morty."""
     settings = load_settings(environ={})
     assert settings == load_settings(SAMPLE, {})
     assert settings.server.is_loopback

@@ -1,0 +1,40 @@
+"""What a deployment may change: config.yaml and the environment."""
+
+from settings.formats import Column, Columns, Format, Time
+from settings.model import (
+    MONITORING,
+    Account,
+    Auth,
+    Cache,
+    Database,
+    Meter,
+    MysqlUrl,
+    Server,
+    Settings,
+    SqliteUrl,
+    is_demonstration,
+)
+from settings.reading import load_settings
+from settings.section import SettingsError
+from settings.signing import signing_secret
+
+__all__ = [
+    "MONITORING",
+    "Account",
+    "Auth",
+    "Cache",
+    "Column",
+    "Columns",
+    "Database",
+    "Format",
+    "Meter",
+    "MysqlUrl",
+    "Server",
+    "Settings",
+    "SettingsError",
+    "SqliteUrl",
+    "Time",
+    "is_demonstration",
+    "load_settings",
+    "signing_secret",
+]
