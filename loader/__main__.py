@@ -17,9 +17,10 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from loader.faults import ReportError
 from loader.importer import Faults, FaultyReportsError, Importer, Summary, Watcher
-from loader.report import STANDARD_INPUT, ReportError
-from settings import SettingsError, load_settings
+from loader.slices import STANDARD_INPUT
+from settings import MONITORING, SettingsError, load_settings
 from storage.errors import StorageError
 from storage.opening import open_writer
 
@@ -36,8 +37,20 @@ from storage.opening import open_writer
     is_flag=True,
     help="Load the good rows, and write the others to REPORT.rejected.csv with the reason.",
 )
+@click.option(
+    "--format",
+    "layout",
+    metavar="NAME",
+    help="The format of the reports, where their headings don't tell it.",
+)
 @click.argument("reports", metavar="REPORT.csv...", nargs=-1, required=True)
-def main(config: Path | None, dry_run: bool, skip_bad_rows: bool, reports: Sequence[str]) -> None:
+def main(
+    config: Path | None,
+    dry_run: bool,
+    skip_bad_rows: bool,
+    layout: str | None,
+    reports: Sequence[str],
+) -> None:
     """Load meter reports into the database: all of them, or none if anything is wrong.
 
     What is missing there is made: the database, its tables, the users of the API, the account
@@ -50,10 +63,11 @@ def main(config: Path | None, dry_run: bool, skip_bad_rows: bool, reports: Seque
     Examples:
       python -m loader Monitoring_report.csv
       python -m loader --dry-run january.csv.gz february.csv.gz
+      python -m loader --format distributor-hourly consumption.csv
       zcat report.csv.gz | python -m loader -
     """
     try:
-        asyncio.run(_import(config, reports, dry_run=dry_run, skip_bad_rows=skip_bad_rows))
+        asyncio.run(_import(config, layout, reports, dry_run=dry_run, skip_bad_rows=skip_bad_rows))
     except FaultyReportsError as error:
         _show(error.faults)
         click.echo(f"ERROR - {error}; nothing was written", err=True)
@@ -67,7 +81,12 @@ def main(config: Path | None, dry_run: bool, skip_bad_rows: bool, reports: Seque
 
 
 async def _import(
-    config: Path | None, reports: Sequence[str], *, dry_run: bool, skip_bad_rows: bool
+    config: Path | None,
+    layout: str | None,
+    reports: Sequence[str],
+    *,
+    dry_run: bool,
+    skip_bad_rows: bool,
 ) -> None:
     settings = load_settings(config)
     writer = open_writer(settings)
@@ -80,6 +99,7 @@ async def _import(
                 on_wait=lambda: progress.say("Waiting for another import to finish"),
                 on_progress=progress.show,
             ),
+            layout,
         )
         try:
             if not dry_run:
@@ -109,7 +129,10 @@ def _show(faults: Faults) -> None:
 
 def _text(summary: Summary) -> str:
     report, imported = summary.report, summary.imported
-    rows: list[tuple[str, object]] = [("readings", report.readings)]
+    rows: list[tuple[str, object]] = []
+    if report.fitting is not None and report.fitting.layout.name != MONITORING:
+        rows.append(("format", report.fitting.layout.name))
+    rows.append(("readings", report.readings))
     if imported is not None:
         rows += [
             ("new", imported.new),
@@ -123,6 +146,8 @@ def _text(summary: Summary) -> str:
         rows.append(("rejected rows", f"{report.rejected}{see}"))
     if report.span is not None:
         rows.append(("span", " to ".join(report.span)))
+    if report.interval is not None:
+        rows.append(("interval", f"{report.interval} s"))
     rows.append(("time", f"{summary.seconds:.1f} s"))
     return "\n".join([report.name, *(f"  {name:<15}{value}" for name, value in rows)])
 

@@ -8,8 +8,10 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from loader.faults import Fault, FaultyRowsError, ReportError
+from loader.layouts import known_layouts, named_layout
 from loader.rejects import RejectedRows
-from loader.report import Fault, FaultyRowsError, Report, ReportError
+from loader.report import Report
 from settings import Settings
 from storage.errors import StorageError
 from storage.passwords import hashed
@@ -66,7 +68,15 @@ class Watcher:
 class Importer:
     """Imports reports, in one transaction, once the database is prepared."""
 
-    def __init__(self, settings: Settings, writer: Writer, watcher: Watcher) -> None:
+    def __init__(
+        self, settings: Settings, writer: Writer, watcher: Watcher, layout: str | None = None
+    ) -> None:
+        """Where no layout is named, each report's heading tells its own.
+
+        Raises ReportError where there is none of that name.
+        """
+        known = known_layouts(settings)
+        self._layouts = known if layout is None else (named_layout(known, layout),)
         self._settings = settings
         self._writer = writer
         self._watcher = watcher
@@ -129,7 +139,8 @@ class Importer:
             for fault in faults:
                 self.faults.add(f"{path}:{fault}")
             if keep_bad_rows:
-                rejected.add(faults, raw)
+                assert report.fitting is not None
+                rejected.add(faults, raw, report.fitting.heading)
 
         report = Report(
             path,
@@ -137,6 +148,7 @@ class Importer:
             skip_bad_rows=skip_bad_rows,
             on_faults=on_faults,
             on_progress=lambda size: self._watcher.on_progress(path, size),
+            layouts=self._layouts,
         )
         return report, rejected
 

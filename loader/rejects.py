@@ -1,7 +1,5 @@
 """The rows of a report that were left out, in a file that can be mended and loaded again."""
 
-import csv
-import io
 import os
 import re
 import tempfile
@@ -10,9 +8,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Self
 
-from loader.report import HEADER, REASON, STANDARD_INPUT, Fault, ReportError
+from loader.faults import Fault, ReportError
+from loader.heading import REASON, Heading
+from loader.slices import STANDARD_INPUT
 
-_EARLIER_REASON = re.compile(rb',"?line [0-9]+: .*', re.DOTALL)
+_EARLIER_REASON = rb'"?line [0-9]+: .*'
 
 
 class RejectedRows:
@@ -38,19 +38,22 @@ class RejectedRows:
         """Whether any row was added."""
         return self._draft is not None
 
-    def add(self, faults: list[Fault], raw: bytes) -> None:
+    def add(self, faults: list[Fault], raw: bytes, heading: Heading) -> None:
         """Adds a row as it stood in the report, but for the reason of an earlier rejection."""
         reason = "; ".join(
             f"line {fault.line}: {fault.column}: expected {fault.expected}" for fault in faults
         )
-        row = _EARLIER_REASON.sub(b"", raw.rstrip(b"\r"))
+        delimiter = heading.delimiter.encode()
+        row = re.sub(
+            re.escape(delimiter) + _EARLIER_REASON, b"", raw.rstrip(b"\r"), flags=re.DOTALL
+        )
         with self._reporting():
             if self._draft is None:
                 self._draft = tempfile.NamedTemporaryFile(  # noqa: SIM115 - closed on exit
                     dir=self.path.parent, prefix=f".{self.path.name}.", delete=False
                 )
-                self._draft.write(_csv([*HEADER, REASON]))
-            self._draft.write(row + b"," + _csv([reason]))
+                self._draft.write(heading.line([*heading.names, REASON]))
+            self._draft.write(row + delimiter + heading.line([reason]))
 
     def keep(self) -> None:
         """Puts the file in its place; raises ReportError where something else stands there."""
@@ -74,13 +77,7 @@ class RejectedRows:
             raise ReportError(f"{self.path}: cannot be written: {error.strerror}") from error
 
 
-def _csv(fields: list[str]) -> bytes:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(fields)
-    return line.getvalue().encode()
-
-
 def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask

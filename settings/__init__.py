@@ -1,6 +1,6 @@
 """What a deployment may change: config.yaml and the environment."""
 
-from settings.formats import Column, Columns, Format, Time
+from settings.formats import HOUR, ISO, Column, Format, Time
 from settings.model import (
     MONITORING,
     Account,
@@ -19,12 +19,13 @@ from settings.section import SettingsError
 from settings.signing import signing_secret
 
 __all__ = [
+    "HOUR",
+    "ISO",
     "MONITORING",
     "Account",
     "Auth",
     "Cache",
     "Column",
-    "Columns",
     "Database",
     "Format",
     "Meter",

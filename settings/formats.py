@@ -168,10 +168,10 @@ class Format(Section):
     ignored: tuple[str, ...] = Field((), description="a list of headings")
 
     def headers(self) -> tuple[str, ...]:
-        """The headings that a report must have, the time's first."""
-        optional = (self.time.hour, self.identifier)
+        """The headings that a report must have."""
+        others = (self.identifier, self.time.column, self.time.hour)
         named = (column.header for column in self.columns.named().values())
-        return (self.time.column, *(header for header in optional if header is not None), *named)
+        return (*(header for header in others if header is not None), *named)
 
     @model_validator(mode="after")
     def _require_distinct_headers(self) -> "Format":

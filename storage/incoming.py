@@ -45,3 +45,11 @@ class Incoming(Protocol):
     @property
     def span(self) -> tuple[str, str] | None:
         """The earliest and the latest local time of the rows given."""
+
+    @property
+    def interval(self) -> int | None:
+        """Seconds from one reading to the next; None where too few tell."""
+
+    @property
+    def identifier(self) -> str | None:
+        """What the report calls the meter; None where it doesn't say."""

@@ -26,16 +26,23 @@ class LocalClock:
         offsets = {self._offset(end, fold) for end in ends for fold in (0, 1)}
         return offsets.pop() if len(offsets) == 1 else None
 
-    def offsets(self, times: Sequence[datetime]) -> list[int | str]:
+    def offsets(
+        self, times: Sequence[datetime], taken: set[tuple[datetime, int]] | None = None
+    ) -> list[int | str]:
         """The offset of each of a day's times, given in the order of the report.
 
-        For a time that has none, NOT_SHOWN or SHOWN_BEFORE says what was expected instead.
+        `taken` holds what stood above them already, and is added to. For a time that has no offset
+        left, NOT_SHOWN or SHOWN_BEFORE says what was expected instead.
         """
+        taken = set() if taken is None else taken
         if _descends(times):
-            return self.offsets(times[::-1])[::-1]
-        folds = _folds([local for local in times if self._is_repeated(local)])
-        taken: set[tuple[datetime, int]] = set()
+            return self.offsets(times[::-1], taken)[::-1]
+        folds = _folds([local for local in times if self.is_repeated(local)])
         return [self._free_offset(local, folds, taken) for local in times]
+
+    def is_repeated(self, local: datetime) -> bool:
+        """Whether clocks show this time twice."""
+        return self._offset(local, 0) > self._offset(local, 1)
 
     def _free_offset(
         self, local: datetime, folds: Iterator[int], taken: set[tuple[datetime, int]]
@@ -51,9 +58,6 @@ class LocalClock:
                 taken.add((local, offset))
                 return offset
         return SHOWN_BEFORE
-
-    def _is_repeated(self, local: datetime) -> bool:
-        return self._offset(local, 0) > self._offset(local, 1)
 
     def _offset(self, local: datetime, fold: int) -> int:
         offset = local.replace(tzinfo=self._zone, fold=fold).utcoffset()

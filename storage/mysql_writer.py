@@ -28,6 +28,7 @@ _SAME = " AND ".join(f"c.{name} <=> i.{name}" for name in NAMES)
 
 DIALECT = WriteDialect(
     place="%s",
+    instant="TIMESTAMPDIFF(SECOND, '1970-01-01', utc)",
     update=(
         f"UPDATE consumpdata c JOIN incoming i ON c.meter_id = {METER} AND c.utc = i.utc"
         f" SET {', '.join(f'c.{name} = i.{name}' for name in NAMES)} WHERE NOT ({_SAME})"

@@ -20,6 +20,7 @@ _SAME = " AND ".join(f"c.{name} IS i.{name}" for name in NAMES)
 
 DIALECT = WriteDialect(
     place="?",
+    instant="utc",
     update=(
         f"UPDATE consumpdata AS c SET {', '.join(f'{name} = i.{name}' for name in NAMES)}"
         f" FROM incoming AS i WHERE c.meter_id = {METER} AND c.utc = i.utc"

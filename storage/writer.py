@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from storage.errors import Conflict
 from storage.incoming import Block, Incoming
+from storage.interval import usual_interval
 from storage.pages import PAGE, PageMaker
 from storage.pieces import Piece, piece
 from storage.reader import User
@@ -19,6 +20,9 @@ from storage.sql import Dialect
 
 METER = 1
 """The only meter so far."""
+
+TELLING = 1000
+"""Readings that are asked for their interval."""
 
 APPENDED_AT_ONCE = 32
 """Blocks that are added before their pages are: as many pages as may wait in memory."""
@@ -39,6 +43,8 @@ class WriteDialect:
     """What the two databases spell differently where they are written to."""
 
     place: str
+    instant: str
+    """A reading's instant in seconds since 1970."""
     same: str
     """Whether `i`, a row of `incoming`, has the quantities of the reading `c`."""
     update: str
@@ -112,14 +118,51 @@ class Writer:
 
     async def meter(self, timezone: str) -> None:
         """Records the zone of the readings; raises Conflict where they were read in another."""
-        rows = await self._engine.fetch(f"SELECT timezone FROM meters WHERE id = {METER}")
-        if not rows:
+        known = await self._meter("timezone, interval_seconds")
+        if not known:
             await self._insert("meters", {"id": METER, "timezone": timezone})
-        elif rows[0][0] != timezone:
+        elif known[0] != timezone:
             raise Conflict(
-                f"{self.database} holds readings in the zone {rows[0][0]}, and meter.timezone is "
-                f"{timezone}: set meter.timezone to {rows[0][0]}, or use another database.url"
+                f"{self.database} holds readings in the zone {known[0]}, and meter.timezone is "
+                f"{timezone}: set meter.timezone to {known[0]}, or use another database.url"
             )
+        if not known or known[1] is None:
+            # Readings of an older layout, or too few so far.
+            await self._change_meter("interval_seconds", await self._usual_interval())
+
+    async def _usual_interval(self) -> int | None:
+        rows = await self._engine.fetch(
+            f"SELECT {self._engine.dialect.instant} FROM consumpdata WHERE meter_id = {METER}"
+            f" ORDER BY utc LIMIT {TELLING}"
+        )
+        return usual_interval((instant, (0,)) for (instant,) in rows)
+
+    async def _describe_meter(self, report: Incoming) -> None:
+        """Records what a report tells of its meter; raises Conflict where it is another one."""
+        known = await self._meter("identifier, interval_seconds")
+        if known[0] is None:
+            await self._change_meter("identifier", report.identifier)
+        elif report.identifier not in (None, known[0]):
+            raise Conflict(
+                f"{self.database} holds readings of the meter {known[0]}, and {report.name} has "
+                f"those of {report.identifier}: use another database.url for them"
+            )
+        if known[1] is None:
+            await self._change_meter("interval_seconds", report.interval)
+        elif report.interval not in (None, known[1]):
+            raise Conflict(
+                f"{self.database} holds readings of every {known[1]} seconds, and {report.name} "
+                f"has those of every {report.interval}: use another database.url for them"
+            )
+
+    async def _meter(self, columns: str) -> Sequence[Any]:
+        rows = await self._engine.fetch(f"SELECT {columns} FROM meters WHERE id = {METER}")
+        return rows[0] if rows else ()
+
+    async def _change_meter(self, column: str, value: object) -> None:
+        await self._engine.execute(
+            f"UPDATE meters SET {column} = {self._place} WHERE id = {METER}", (value,)
+        )
 
     async def load(self, report: Incoming) -> Imported:
         """Adds and corrects the readings of a report, and records the import, uncommitted."""
@@ -135,6 +178,7 @@ class Writer:
             staged = await self._engine.stage(blocks.rest())
             changed, inserted = await self._merge(staged)
         imported = Imported(new + inserted, changed, staged - changed - inserted, report.rejected)
+        await self._describe_meter(report)
         await self._make_pages()
         await self._record(report, imported, time.monotonic() - started)
         return imported

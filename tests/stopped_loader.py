@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import loader.report
+import loader.slices
 from loader.__main__ import main
 from loader.report import Report
 from storage.incoming import Block
@@ -54,6 +54,6 @@ if __name__ == "__main__":
         if here.startswith(moment):
             os.kill(os.getpid(), stop)
 
-    loader.report._SLICE = 2**13
+    loader.slices._SLICE = 2**13
     stop_before(send)
     main(prog_name="loader")

@@ -13,9 +13,9 @@ from typing import Any
 import pymysql
 import pytest
 
-import loader.report
+import loader.slices
+from loader.faults import ReportError
 from loader.importer import FaultyReportsError, Importer, Summary, Watcher
-from loader.report import ReportError
 from storage.errors import Conflict, NotPrepared, StorageError
 from storage.mysql_writer import MysqlWriteEngine
 from storage.query import Query
@@ -160,7 +160,7 @@ async def test_all_faults_of_all_reports_are_counted_and_the_first_shown(
 async def test_report_that_breaks_off_after_many_rows_leaves_nothing(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loader.report, "_SLICE", 2**16)
+    monkeypatch.setattr(loader.slices, "_SLICE", 2**16)
     packed = gzip.compress(SAMPLE.read_bytes())
     path = database.file(packed[: len(packed) // 2], "half.csv.gz")
     with pytest.raises(FaultyReportsError) as caught:
@@ -174,7 +174,7 @@ async def test_report_that_breaks_off_after_many_rows_leaves_nothing(
 async def test_import_that_is_cancelled_stops_at_once_and_leaves_nothing(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loader.report, "_SLICE", 2**12)
+    monkeypatch.setattr(loader.slices, "_SLICE", 2**12)
     slices = 0
 
     def stop(_report: str, _size: int) -> None:
@@ -370,7 +370,7 @@ async def test_loaders_at_once_take_turns(
 ) -> None:
     """On a database that none of them finds prepared."""
     database.configure(api_users={"rick": "morty"})
-    monkeypatch.setattr(loader.report, "_SLICE", 2**14)
+    monkeypatch.setattr(loader.slices, "_SLICE", 2**14)
     results = await asyncio.gather(*(database.load(SAMPLE) for _ in range(3)))
     done = sorted(counts(summary) for (summary,) in results)
     assert done == [(0, 0, 11716, 0), (0, 0, 11716, 0), (11716, 0, 0, 0)]
@@ -594,7 +594,7 @@ async def test_schema_is_finished_by_the_next_loader(
 async def test_server_that_dies_during_an_import_leaves_nothing(
     mariadb: MariaDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loader.report, "_SLICE", 2**14)
+    monkeypatch.setattr(loader.slices, "_SLICE", 2**14)
     with MariaDB(mariadb.program) as server:
         database = MariadbDatabase(tmp_path, server)
         await database.load(report(*numbered(SUMMER)))

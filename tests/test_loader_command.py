@@ -83,6 +83,7 @@ def test_steps_and_summary_are_printed(database: Database) -> None:
         "  unchanged      0",
         "  missing values 14000",
         "  span           2019-08-01 00:00:00 to 2019-08-21 19:45:00",
+        "  interval       900 s",
     ]
     assert lines[-1].startswith("  time           ")
     assert done.stderr == b""
