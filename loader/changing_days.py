@@ -30,11 +30,6 @@ class ChangingDays(Generic[Row]):
         self.taken: set[tuple[datetime, int]] = set()
         """The local times of these days that were given an offset so far, and the offsets."""
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether no row waits."""
-        return not self._rows
-
     def continues(self, day: date) -> bool:
         """Whether rows wait that this day belongs to: the repeated hour may go past midnight."""
         return bool(self._rows) and abs(day - self._rows[-1][1].date()) <= _DAY
@@ -62,7 +57,7 @@ class ChangingDays(Generic[Row]):
             if place or lines[:1] == [line + 1]:
                 for _, local, _ in rows[max(place - 1, 0) : place + 1]:
                     self._doubt(local)
-        given = {local for local, _ in self.taken}
+        given = {local for local, _ in self.taken} if self._doubtful else set()
         doubtful = [self._is_doubtful(local) and local not in given for _, local, _ in rows]
         certain = [
             local for (_, local, _), is_out in zip(rows, doubtful, strict=True) if not is_out

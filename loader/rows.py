@@ -95,6 +95,8 @@ class Rows(ABC, Generic[Row]):
 
     def settle(self) -> None:
         """Takes the rows that wait; none that comes later belongs to their days."""
+        if not self._is_holding:
+            return
         for line, local, row, offset in self._changing.dated():
             self._take_dated(line, local, offset, row)
         self._is_holding = False

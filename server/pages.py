@@ -61,7 +61,7 @@ def described(app: web.Application) -> dict[str, Any]:
             version="1",
             info={
                 "description": (
-                    "Readings of an electricity meter, one for each quarter of an hour. "
+                    "Readings of an electricity meter, one for each interval. "
                     "Get a token from /login, press Authorize, and put it into SESSION."
                 )
             },

@@ -6,7 +6,7 @@ from storage.reading import COLUMNS, RECORD_KEYS
 
 _OTHERS = {
     "id": "Number of the reading, in the order of import",
-    "date": "Start of the quarter of an hour, local time",
+    "date": "Start of the interval, local time",
 }
 _COMMENTS = {column.name: column.comment for column in COLUMNS}
 

@@ -63,6 +63,13 @@ def test_third_time_and_a_second_elsewhere_are_refused() -> None:
     assert offsets("04:00", "04:15", "04:15")[-1] == SHOWN_BEFORE
 
 
+def test_pass_that_was_given_before_leaves_the_other() -> None:
+    taken: set[tuple[datetime, int]] = set()
+    clock = LocalClock(MADRID)
+    assert clock.offsets(autumn("01:45", *PASS, "03:00"), taken) == [*[SUMMER] * 5, WINTER]
+    assert clock.offsets(autumn(*PASS, "03:00"), taken) == [*[WINTER] * 4, SHOWN_BEFORE]
+
+
 def test_skipped_hour_is_refused_and_its_ends_are_not() -> None:
     times = [datetime.fromisoformat(f"2019-03-31 {time}") for time in ("01:45", *PASS, "03:00")]
     assert LocalClock(MADRID).offsets(times) == [WINTER, *[NOT_SHOWN] * 4, SUMMER]
