@@ -1,112 +1,34 @@
-"""Reports of other meters: rows in any format come back exactly, or are told as faults."""
+"""Reports of other meters: rows in any format are read, or are told as faults."""
 
-import csv
-import io
-from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from loader.faults import Fault, ReportError
-from loader.layouts import SHIPPED, Described, Layout
-from loader.report import Report
+from loader.layouts import SHIPPED, Described
 from settings import Format
 from settings.formats import Columns
 from storage.reading import NAMES
+from tests.formats import (
+    AUTUMN,
+    CUPS,
+    DISTRIBUTOR,
+    SPRING,
+    SUMMER,
+    WORKSHOP,
+    WORKSHOP_HEADING,
+    Reading,
+    hourly,
+    layout,
+    reading,
+)
 from tests.reports import HEADING, MADRID, numbered, quarters, report, row
-
-CUPS = "ES0000000000000001AA"
-DISTRIBUTOR = "CUPS;Fecha;Hora;Consumo_kWh;Metodo_obtencion\n"
-
-AUTUMN, SPRING, SUMMER = "27/10/2019", "31/03/2019", "01/08/2019"
-
-
-def hourly(day: str, *hours: int, cups: str = CUPS) -> list[str]:
-    """A distributor's rows, the energy of each its hour."""
-    return [f"{cups};{day};{hour};{hour},5;R\n" for hour in hours]
-
-
-WORKSHOP: dict[str, Any] = {
-    "delimiter": ";",
-    "decimal": ",",
-    "encoding": "latin-1",
-    "columns": {
-        "energy": {"header": "Energía (Wh)", "factor": "0.001"},
-        "voltage": "Tensión (V)",
-    },
-    "time": {"column": "Hasta", "pattern": "%d.%m.%y %H:%M", "marks": "end"},
-    "interval": "900",
-    "ignored": ["Estado"],
-}
-WORKSHOP_HEADING = "Hasta;Tensión (V);Energía (Wh);Estado\n"
-
-
-def layout(**changes: Any) -> Layout:
-    """The workshop's format, changed."""
-    return Described("workshop", Format.model_validate(WORKSHOP | changes))
-
-
-class Read:
-    """What became of a report."""
-
-    def __init__(self, path: Path, layouts: Sequence[Layout], *, skip_bad_rows: bool) -> None:
-        self.faults: list[str] = []
-        self.rejected: list[bytes] = []
-        self.error = ""
-        self.report = Report(
-            str(path),
-            MADRID,
-            skip_bad_rows=skip_bad_rows,
-            on_faults=self._on_faults,
-            layouts=layouts,
-        )
-        self.rows: list[list[str]] = []
-        try:
-            for block in self.report.blocks():
-                self.rows += [line.split(",") for line in block.rows.decode().splitlines()]
-        except ReportError as error:
-            self.error = str(error).removeprefix(f"{path}:")
-
-    def _on_faults(self, faults: list[Fault], raw: bytes) -> None:
-        self.faults += map(str, faults)
-        self.rejected.append(raw)
-
-    @property
-    def times(self) -> list[tuple[str, int]]:
-        """The local times and how many hours each is ahead of UTC."""
-        return [(row[1], int(row[2]) // 3600) for row in self.rows]
-
-    @property
-    def instants(self) -> list[datetime]:
-        return [
-            datetime.fromisoformat(f"{row[1]}Z") - timedelta(seconds=int(row[2]))
-            for row in self.rows
-        ]
-
-    def quantities(self, name: str) -> list[str]:
-        return [row[3 + NAMES.index(name)] for row in self.rows]
-
-
-Reading = Callable[..., Read]
 
 
 @pytest.fixture
 def read(tmp_path: Path) -> Reading:
-    """Reads a text or bytes, by default in any shipped format."""
-
-    def read(
-        content: str | bytes, *layouts: Layout, skip_bad_rows: bool = False, encoding: str = "utf-8"
-    ) -> Read:
-        path = tmp_path / "report.csv"
-        path.write_bytes(content.encode(encoding) if isinstance(content, str) else content)
-        return Read(path, layouts or SHIPPED, skip_bad_rows=skip_bad_rows)
-
-    return read
+    return reading(tmp_path)
 
 
 def test_columns_of_a_format_are_the_quantities_of_a_reading() -> None:
@@ -401,164 +323,3 @@ def test_byte_order_mark_and_quotes_do_not_hide_a_heading(read: Reading) -> None
     heading = ";".join(f'"{name}"' for name in DISTRIBUTOR.strip().split(";"))
     done = read(f"\ufeff{heading}\r\n" + hourly(SUMMER, 1)[0])
     assert done.times == [("2019-08-01 00:00:00", 2)]
-
-
-# Faulty rows in the repeated hour
-
-
-NIGHT = quarters("2019-10-27", 100)
-REASON = (
-    "expected no faulty row in the repeated hour, whose two passes only the order of the rows "
-    "tells apart"
-)
-
-
-def test_second_pass_far_below_the_first_gets_the_offset_that_is_left(read: Reading) -> None:
-    """As in a report in the order of ids whose second pass was imported later."""
-    order = [*NIGHT[:12], *NIGHT[16:], *quarters("2019-11-01", 8), *NIGHT[12:16]]
-    done = read(report(*map(row, order)))
-    assert not done.faults
-    assert done.times[-4:] == [(f"2019-10-27 02:{minute:02}:00", 1) for minute in (0, 15, 30, 45)]
-    assert {hours for time, hours in done.times[8:12]} == {2}
-
-
-@pytest.mark.parametrize("bad", range(8, 16))
-@pytest.mark.parametrize("wrong", ["value", "date"])
-def test_faulty_row_takes_the_whole_repeated_hour_with_it(
-    read: Reading, bad: int, wrong: str
-) -> None:
-    """Without it, a partner would pass for a reading of the other pass."""
-    rows = numbered(NIGHT)
-    faulty = row(NIGHT[bad], "many") if wrong == "value" else "no row at all\n"
-    done = read(report(*rows[:bad], faulty, *rows[bad + 1 :]), skip_bad_rows=True)
-    assert done.report.rejected == 8
-    assert sum(REASON in fault for fault in done.faults) == 7
-    expected = [line if n != bad - 8 else faulty for n, line in enumerate(rows[8:16])]
-    assert b"".join(raw + b"\n" for raw in done.rejected).decode() == "".join(expected)
-    assert [hours for _, hours in done.times] == [2] * 8 + [1] * 84
-
-
-@pytest.mark.parametrize(("bad", "lost"), [(3, 1), (6, 1), (17, 1), (30, 1)])
-def test_faulty_row_elsewhere_leaves_the_repeated_hour_alone(
-    read: Reading, bad: int, lost: int
-) -> None:
-    rows = numbered(NIGHT)
-    for faulty in (row(NIGHT[bad], "many"), "no row at all\n"):
-        done = read(report(*rows[:bad], faulty, *rows[bad + 1 :]), skip_bad_rows=True)
-        assert done.report.rejected == lost
-
-
-def test_faulty_row_at_the_top_of_the_repeated_hour_takes_it_along(read: Reading) -> None:
-    rows = numbered(NIGHT[8:])
-    done = read(report("no row at all\n", *rows), skip_bad_rows=True)
-    assert done.report.rejected == 9
-    other = read(report(row("1 Aug 2019 00:00:00", "x"), row(NIGHT[0]), *rows), skip_bad_rows=True)
-    assert other.report.rejected == 1
-
-
-def test_faulty_row_of_another_format_takes_the_repeated_hour_along(read: Reading) -> None:
-    ends = [
-        datetime(2019, 10, 26, 23, 15, tzinfo=UTC) + timedelta(minutes=15) * n for n in range(16)
-    ]
-    lines = [f"{end.astimezone(MADRID):%d.%m.%y %H:%M};;1;\n" for end in ends]
-    lines[5] = lines[5].replace(";1;", ";one;")
-    text = WORKSHOP_HEADING + "".join(lines)
-    done = read(text, layout(), skip_bad_rows=True, encoding="latin-1")
-    assert done.report.rejected == 8
-    assert done.report.readings == 8
-
-
-# Whatever the format
-
-INVERSES = {
-    factor: Decimal(inverse)
-    for factor, inverse in {
-        "1": "1", "0.001": "1000", "1000": "0.001", "0.5": "2", "-2": "-0.5"
-    }.items()
-}  # fmt: skip
-WRITTEN = ["%d/%m/%Y %H:%M", "%Y%m%d%H%M%S", "%d-%b-%y %I:%M %p", "iso", "hours"]
-exact = st.none() | st.decimals(
-    min_value=Decimal("-9999999999.99999"), max_value=Decimal("9999999999.99999"), places=5
-)
-
-
-@given(
-    delimiter=st.sampled_from(";,|\t"),
-    decimal=st.sampled_from(".,"),
-    encoding=st.sampled_from(["utf-8", "latin-1", "cp1252"]),
-    pattern=st.sampled_from(WRITTEN),
-    marks=st.sampled_from(["start", "end"]),
-    factor=st.sampled_from(sorted(INVERSES)),
-    zone=st.sampled_from(["Europe/Madrid", "UTC", "America/St_Johns", "Australia/Lord_Howe"]),
-    first=st.dates(date(2000, 1, 1), date(2030, 12, 31)) | st.just(date(2019, 10, 26)),
-    values=st.lists(exact, min_size=1, max_size=60),
-)
-def test_rows_come_back_exactly(
-    tmp_path_factory: pytest.TempPathFactory,
-    delimiter: str,
-    decimal: str,
-    encoding: str,
-    pattern: str,
-    marks: str,
-    factor: str,
-    zone: str,
-    first: date,
-    values: list[Decimal | None],
-) -> None:
-    """Decimals to the fifth place, and instants, across changes of clocks, in any format."""
-    has_hours = pattern == "hours"
-    if has_hours:
-        zone = "Europe/Madrid"  # whose days have whole hours
-    time: dict[str, Any] = {"column": "Ünd", "pattern": pattern, "marks": marks, "timezone": zone}
-    if has_hours:
-        time |= {"hour": "Hora", "pattern": "%d/%m/%Y"}
-    described = Format.model_validate(
-        {
-            "delimiter": delimiter,
-            "decimal": decimal,
-            "encoding": encoding,
-            "columns": {"power": {"header": "Leistung", "factor": factor}},
-            "time": time,
-            "interval": "3600",
-        }
-    )
-    # No zone's clocks change then: a second pass alone would pass for the first.
-    begin = datetime.combine(first, datetime.min.time(), UTC) + timedelta(hours=8)
-    begins = [begin + timedelta(hours=number) for number in range(len(values))]
-    lines = [["Ünd", "Hora", "Leistung"] if has_hours else ["Ünd", "Leistung"]]
-    for moment, value in zip(begins, values, strict=True):
-        shown = moment + timedelta(hours=marks == "end")
-        written = _written(shown, moment, time, described)
-        number = "" if value is None else f"{_inverse(value, factor):f}".replace(".", decimal)
-        lines.append([*written, number])
-    text = io.StringIO()
-    csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(lines)
-    path = tmp_path_factory.getbasetemp() / "any.csv"
-    path.write_bytes(text.getvalue().encode(encoding))
-    done = Read(path, [Described("any", described)], skip_bad_rows=False)
-    assert not done.faults
-    assert not done.error
-    assert done.instants == begins
-    assert done.quantities("power") == [
-        "" if value is None else f"{value + 0:.5f}" for value in values
-    ]
-
-
-def _written(
-    shown: datetime, begin: datetime, time: dict[str, Any], described: Format
-) -> list[str]:
-    zone = described.time.timezone
-    assert zone is not None
-    if time["pattern"] == "iso":
-        return [shown.astimezone(zone).isoformat()]
-    if "hour" not in time:
-        return [shown.astimezone(zone).strftime(time["pattern"])]
-    day = begin.astimezone(zone).date()
-    midnight = datetime.combine(day, datetime.min.time(), zone)
-    hours = (begin - midnight.astimezone(UTC)) // timedelta(hours=1)
-    return [day.strftime(time["pattern"]), f"{hours + (time['marks'] == 'end')}"]
-
-
-def _inverse(value: Decimal, factor: str) -> Decimal:
-    """The decimal that the factor makes the value."""
-    return value * INVERSES[factor]

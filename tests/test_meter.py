@@ -12,8 +12,8 @@ from storage.errors import Conflict
 from storage.interval import usual_interval
 from storage.query import Query
 from tests.databases import Database
+from tests.formats import CUPS, DISTRIBUTOR, WORKSHOP, WORKSHOP_HEADING, hourly
 from tests.reports import numbered, quarters, report, row
-from tests.test_formats import CUPS, DISTRIBUTOR, WORKSHOP, WORKSHOP_HEADING, hourly
 
 SUMMER = quarters("2019-08-01", 12)
 DAY = DISTRIBUTOR + "".join(hourly("01/08/2019", *range(1, 25)))
