@@ -51,6 +51,8 @@ class BoundedMemoryCache(SimpleMemoryCache):  # type: ignore[misc]  # aiocache c
         self, key: str, value: Kept, ttl: float | None = None, *_: object, **__: object
     ) -> bool:
         await self._delete(key)
+        if self.bytes + value.stored_bytes > self._max_bytes and value.gzip is None:
+            value = value.without_plain()
         self._cache[key] = (value, time.monotonic() + (ttl or 0))
         self.bytes += value.stored_bytes
         while self.bytes > self._max_bytes:
@@ -98,6 +100,8 @@ class AnswerCache:
         """The largest answer that is kept, in bytes."""
         self._ttl = settings.ttl
         self._backend = _backend(settings)
+        self.largest_plain = self.largest if isinstance(self._backend, BoundedMemoryCache) else 0
+        """The largest that is kept plain as well, where there is room, in plain bytes."""
         self._failing = False
 
     async def get(self, key: str) -> Kept | None:

@@ -64,7 +64,11 @@ def _key(location: SqliteUrl | MysqlUrl, version: str, query: Query) -> str:
 
 async def _kept(kept: Kept, coding: Coding) -> web.StreamResponse:
     body = kept.ready(coding)
-    return await Streamed(kept.parts()).begin(coding) if body is None else _whole(body, coding)
+    if body is not None:
+        return _whole(body, coding)
+    response = Streamed(kept.parts(coding))
+    response.content_length = kept.length(coding)
+    return await response.begin(coding)
 
 
 def _whole(body: bytes, coding: Coding) -> web.Response:
@@ -130,7 +134,10 @@ async def _fill(request: web.Request, handler: Handler, key: str, filling: Filli
     except Exception as error:  # noqa: BLE001 - whoever follows raises it
         filling.fail(error)
     else:
-        await _keep(request, key, Kept.of(filling.pieces))
+        answer = Kept.of(filling.pieces)
+        if answer.plain is None and answer.plain_bytes <= cache.largest_plain:
+            answer = await asyncio.to_thread(answer.inflated)
+        await _keep(request, key, answer)
     finally:
         if fillings.get(key) is filling:
             del fillings[key]

@@ -15,6 +15,10 @@ _LEVEL = 1
 _RAW = -15
 _GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _LAST_BLOCK = b"\x03\x00"
+_TRAILER = struct.Struct("<II")
+
+GZIP_BYTES = len(_GZIP_HEAD) + len(_LAST_BLOCK) + _TRAILER.size
+"""What a gzip stream takes beside its pieces."""
 
 
 class Piece(NamedTuple):
@@ -64,4 +68,4 @@ class Gzip:
 
     def end(self) -> bytes:
         """What stands behind the pieces."""
-        return _LAST_BLOCK + struct.pack("<II", self._crc, self._size & 0xFFFFFFFF)
+        return _LAST_BLOCK + _TRAILER.pack(self._crc, self._size & 0xFFFFFFFF)

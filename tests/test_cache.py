@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 from aiohttp import ClientPayloadError
 
+from server.keys import CACHE
 from storage.errors import Unreachable
 from tests.databases import Database
 from tests.redis_server import Redis
@@ -224,6 +225,27 @@ async def test_answer_too_large_to_keep_is_streamed(serve: Serve, sample: Databa
     await api.get("getDataById", {"id": "5"})
     asked = api.engine.readings_asked
     await api.get("getDataById", {"id": "5"})
+    assert api.engine.readings_asked == asked
+
+
+@pytest.mark.parametrize(
+    ("room", "is_plain"), [("64MiB", True), ("3MiB", False)], ids=["room", "none"]
+)
+@pytest.mark.parametrize("coding", ["identity", "gzip", "zstd"])
+async def test_long_answer_is_kept_plain_where_there_is_room(
+    serve: Serve, sample: Database, room: str, coding: str, *, is_plain: bool
+) -> None:
+    api = await serve(sample, ELECDATA_CACHE__MAX_BYTES=room)
+    made = await api.records("getData")
+    await api.settled()
+    memory = api.app[CACHE]._backend
+    (kept,) = (value for value, _ in memory._cache.values())
+    assert (kept.plain is not None) == is_plain
+    assert memory.bytes == kept.stored_bytes <= memory._max_bytes
+    asked = api.engine.readings_asked
+    async with await api.request("getData", headers={"Accept-Encoding": coding}) as response:
+        assert (await response.json())["values"]["records"] == made
+        assert ("Content-Length" in response.headers) == (coding != "zstd")
     assert api.engine.readings_asked == asked
 
 
