@@ -1,11 +1,17 @@
 """Many connections that ask the same, from one thread."""
 
+import math
+import re
 import selectors
 import socket
+import subprocess
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
+from pathlib import Path
 
-from bench.client import Ending
+from bench.client import Ending, request
+from bench.paths import MissingError, program
 from bench.process import HOST, FailedError
 
 CONNECTIONS = 32
@@ -61,6 +67,31 @@ def rate(port: int, message: bytes, seconds: float, connections: int = CONNECTIO
                     else:
                         caller.ask()
         return answers / (time.perf_counter() - started)
+
+
+def lean() -> str:
+    """Who asks where little of the processor may go to asking."""
+    try:
+        return Path(program("wrk")).name
+    except MissingError:
+        return "this program"
+
+
+def lean_rate(port: int, path: str, headers: Mapping[str, str], seconds: float) -> float:
+    """The same through wrk where it is installed, which leaves more of the cores to the server."""
+    try:
+        wrk = program("wrk")
+    except MissingError:
+        return rate(port, request(path, headers), seconds)
+    fields = [option for name, value in headers.items() for option in ("-H", f"{name}: {value}")]
+    command = [wrk, "-t1", f"-c{CONNECTIONS}", f"-d{math.ceil(seconds)}s", *fields]
+    said = subprocess.run(
+        [*command, f"http://{HOST}:{port}{path}"], check=True, capture_output=True, text=True
+    ).stdout
+    found = re.search(r"Requests/sec: +([0-9.]+)", said)
+    if found is None or "Non-2xx" in said:
+        raise FailedError(f"wrk: {said}")
+    return float(found[1])
 
 
 def burst(port: int, message: bytes, connections: int) -> None:

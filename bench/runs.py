@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 
-from bench.asked import Check, importing, memory, streaming
+from bench.asked import Check, importing, importing_again, memory, streaming
 from bench.checks.cached import cached
 from bench.checks.lookups import lookups
 from bench.checks.side_by_side import pings, workers
@@ -20,7 +20,7 @@ from bench.sides.http import HttpSide
 
 SMALL = 10_000
 _CACHED = 100_000
-_QUICK_ROUNDS = 3
+_QUICK_ROUNDS = 2
 
 Say = Callable[[str], None]
 
@@ -47,7 +47,8 @@ def long_run(lab: Lab, sizes: Sequence[int], rounds: int, say: Say) -> Outcome:
         sides = _all_sides(lab, dataset, outcome.answers[size])
         sides = _affordable(sides, size, outcome.answers)
         compare(sides, rounds, outcome.answers[size])
-    outcome.checks = _checks(lab, outcome, _main_size(sizes), say)
+    size = _main_size(sizes)
+    outcome.checks = _checks(lab, outcome, size, size, say)
     return outcome
 
 
@@ -57,7 +58,13 @@ def short_run(lab: Lab, readings: int, say: Say) -> Outcome:
     dataset, small, tenth = Dataset(readings), Dataset(SMALL), Dataset(readings // 10)
     say(f"{readings:,} readings: imports")
     outcome.imports[readings] = Comparison()
-    compare(imports.sides(lab, dataset), 1, outcome.imports[readings])
+    compare(imports.firsts(lab, dataset), 1, outcome.imports[readings])
+    outcome.imports[tenth.readings] = Comparison()
+    both = [
+        *(imports.Import(lab, engine, tenth) for engine in ENGINES),
+        *imports.agains(lab, tenth),
+    ]
+    compare(both, 1, outcome.imports[tenth.readings])
 
     say(f"{readings:,} readings: answers")
     with ExitStack() as stack:
@@ -83,11 +90,12 @@ def short_run(lab: Lab, readings: int, say: Say) -> Outcome:
         at_tenth = outcome.answers.get(tenth.readings, Comparison())
         compare([scripts.original(lab, tenth)], 1, at_tenth)
         outcome.answers.setdefault(tenth.readings, at_tenth)
-    outcome.checks = _checks(lab, outcome, readings, say)
+    outcome.checks = _checks(lab, outcome, readings, tenth.readings, say)
     return outcome
 
 
-def _checks(lab: Lab, outcome: Outcome, readings: int, say: Say) -> list[Check]:
+def _checks(lab: Lab, outcome: Outcome, readings: int, repeated: int, say: Say) -> list[Check]:
+    """The whole list; `repeated` is how many readings were imported twice."""
     dataset, small = Dataset(readings), Dataset(SMALL)
     for engine in ENGINES:
         lab.need(engine, small)
@@ -106,6 +114,7 @@ def _checks(lab: Lab, outcome: Outcome, readings: int, say: Say) -> list[Check]:
         *from_cache,
         *few,
         *importing(outcome.imports[readings], readings),
+        *importing_again(outcome.imports[repeated], repeated),
         *together,
     ]
 

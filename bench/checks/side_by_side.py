@@ -20,7 +20,7 @@ WORKERS = 2
 
 def workers(lab: Lab, dataset: Dataset) -> list[Check]:
     """Rates of a cached answer."""
-    text = f"cached answers, {WORKERS} workers / one"
+    text = f"cached answers, {WORKERS} workers / one, asked by {load.lean()}"
     rates: dict[int, list[float]] = {1: [], WORKERS: []}
     try:
         with ExitStack() as stack:
@@ -30,8 +30,7 @@ def workers(lab: Lab, dataset: Dataset) -> list[Check]:
             }
             for _ in range(ROUNDS):
                 for count, server in servers.items():
-                    message = request(ONE, server.headers)
-                    rates[count].append(load.rate(server.port, message, SECONDS))
+                    rates[count].append(load.lean_rate(server.port, ONE, server.headers, SECONDS))
     except FailedError:
         return [Check(7, f"{text} (they did not start)", 1.6, None, at_least=True)]
     one, two = (statistics.median(found) for found in rates.values())

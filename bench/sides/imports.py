@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from bench.data import Dataset
-from bench.lab import Engine, Lab
+from bench.lab import ENGINES, Engine, Lab
 from bench.measure import Sample
 from bench.paths import program
 from bench.process import timed
@@ -101,11 +101,19 @@ class ShellImport:
 
 def sides(lab: Lab, dataset: Dataset) -> list[Import | LoadData | ShellImport]:
     """All imports; each engine's first comes before what needs its rows."""
+    return [*firsts(lab, dataset), *agains(lab, dataset)]
+
+
+def firsts(lab: Lab, dataset: Dataset) -> list[Import | LoadData | ShellImport]:
+    """Imports into empty tables."""
     return [
         Import(lab, "mariadb", dataset),
         LoadData(lab, dataset),
-        Import(lab, "mariadb", dataset, again=True),
         Import(lab, "sqlite", dataset),
         ShellImport(dataset),
-        Import(lab, "sqlite", dataset, again=True),
     ]
+
+
+def agains(lab: Lab, dataset: Dataset) -> list[Import]:
+    """Imports into tables that hold the same readings."""
+    return [Import(lab, engine, dataset, again=True) for engine in ENGINES]
