@@ -40,7 +40,7 @@ _request_ids = (f"{_PROCESS}-{number:x}" for number in count())
 def make_app(*, settings: Settings, reader: Reader, signing_secret: str) -> web.Application:
     """The application over a storage, which it closes at its end."""
     app = web.Application(
-        middlewares=[identified, errors, auth, handlers.queries, caching],
+        middlewares=[identified, errors, auth, handlers.questions, caching],
     )
     app[SETTINGS] = settings
     app[READER] = reader

@@ -2,77 +2,84 @@
 
 import asyncio
 import hashlib
+from collections.abc import Mapping
 from contextlib import aclosing, suppress
 from functools import lru_cache
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
+from server.asked import Asked
 from server.coding import Coding, Identity, negotiated
 from server.filling import Filling, TooLargeError
 from server.kept import Kept
-from server.keys import CACHE, COMPRESSED, FILLINGS, QUERY, READER, SETTINGS, STATE
-from server.streaming import JSON, Streamed
+from server.keys import ASKED, CACHE, COMPRESSED, FILLINGS, READER, SETTINGS, STATE
+from server.streaming import Streamed, content_type
 from settings import MysqlUrl, SqliteUrl
 from storage.errors import StorageError
 from storage.paging import FEW
 from storage.pieces import Piece, piece
-from storage.query import Query
 
-FORMAT = 1
+FORMAT = 2
 """Names the form of answers: another one makes those obsolete that are kept elsewhere."""
 
 KEPT_BYTES = 48
 """About what a record takes in the cache."""
 
+_VARY_BY_ACCEPT = f"{hdrs.ACCEPT_ENCODING}, {hdrs.ACCEPT}"
 _FRESH = {"no-cache", "no-store", "max-age=0"}
+
+Answered = tuple[web.StreamResponse, Mapping[str, str]]
+"""A response, and its notes, see `Streamed`."""
 
 
 @web.middleware
 async def caching(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answers requests for readings from the cache, and keeps what can be kept."""
-    if QUERY not in request:
+    """Answers what is asked for from the cache, and keeps what can be kept."""
+    asked = request.get(ASKED)
+    if asked is None:
         return await handler(request)
     app = request.app
     request[STATE] = await app[READER].state()
-    key = _key(app[SETTINGS].database.location, request[STATE].version, request[QUERY])
+    key = _key(app[SETTINGS].database.location, request[STATE].version, asked.key)
     coding = negotiated(request)
     headers = {
         hdrs.ETAG: f'"{key}-{coding.name}"',
         hdrs.CACHE_CONTROL: "private, no-cache",
-        hdrs.VARY: hdrs.ACCEPT_ENCODING,
+        hdrs.VARY: _VARY_BY_ACCEPT if asked.by_accept else hdrs.ACCEPT_ENCODING,
     }
     known = (request.method == hdrs.METH_GET and request.if_none_match) or ()
     if any(tag.value == "*" or tag.value.startswith(key) for tag in known):
         return web.Response(status=304, headers=headers)
     wanted = request.headers.get(hdrs.CACHE_CONTROL, "").lower().replace(" ", "").split(",")
     if not app[CACHE].largest or not _FRESH.isdisjoint(wanted):
-        response = await _direct(request, handler, coding)
+        response, notes = await _direct(request, handler, coding)
     elif kept := await app[CACHE].get(key):
-        response = await _kept(kept, coding)
+        response, notes = await _kept(kept, asked, coding)
     else:
-        response = await _shared(request, handler, key, coding)
+        response, notes = await _shared(request, handler, key, coding)
     response.headers.update(headers)
+    response.headers.update(asked.headers(notes))
     return response
 
 
 @lru_cache(1024)
-def _key(location: SqliteUrl | MysqlUrl, version: str, query: Query) -> str:
+def _key(location: SqliteUrl | MysqlUrl, version: str, asked: str) -> str:
     """Names an answer: what is asked, and of which data."""
-    return hashlib.sha256(f"{FORMAT} {location} {version} {query.key}".encode()).hexdigest()[:32]
+    return hashlib.sha256(f"{FORMAT} {location} {version} {asked}".encode()).hexdigest()[:32]
 
 
-async def _kept(kept: Kept, coding: Coding) -> web.StreamResponse:
+async def _kept(kept: Kept, asked: Asked, coding: Coding) -> Answered:
     body = kept.ready(coding)
     if body is not None:
-        return _whole(body, coding)
-    response = Streamed(kept.parts(coding))
+        return _whole(body, asked, coding), kept.notes
+    response = Streamed(kept.parts(coding), media_type=asked.media_type)
     response.content_length = kept.length(coding)
-    return await response.begin(coding)
+    return await response.begin(coding), kept.notes
 
 
-def _whole(body: bytes, coding: Coding) -> web.Response:
-    response = web.Response(body=body, content_type=JSON, charset="utf-8")
+def _whole(body: bytes, asked: Asked, coding: Coding) -> web.Response:
+    response = web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type(asked.media_type)})
     if not isinstance(coding, Identity):
         response.headers[hdrs.CONTENT_ENCODING] = coding.name
     return response
@@ -85,24 +92,25 @@ async def _made(request: web.Request, handler: Handler, *, compressed: bool) -> 
     return response
 
 
-async def _direct(request: web.Request, handler: Handler, coding: Coding) -> web.StreamResponse:
+async def _direct(request: web.Request, handler: Handler, coding: Coding) -> Answered:
     """The answer straight from the database; a brief one in one go."""
     response = await _made(request, handler, compressed=coding.takes_pieces)
     if response.count > FEW:
-        return await response.begin(coding)
+        return await response.begin(coding), response.notes
     parts = [coding.add(part) async for part in response.parts]
-    return _whole(b"".join(parts) + coding.end(), coding)
+    whole = _whole(b"".join(parts) + coding.end(), request[ASKED], coding)
+    return whole, response.notes
 
 
-async def _shared(
-    request: web.Request, handler: Handler, key: str, coding: Coding
-) -> web.StreamResponse:
+async def _shared(request: web.Request, handler: Handler, key: str, coding: Coding) -> Answered:
     """The answer under way for equal requests, or one begun for this."""
     filling = request.app[FILLINGS].get(key) or _begin(request, handler, key)
+    response = Streamed(filling.follow(), media_type=request[ASKED].media_type)
     try:
-        return await Streamed(filling.follow()).begin(coding)
+        await response.begin(coding)
     except TooLargeError:
         return await _direct(request, handler, coding)
+    return response, filling.notes
 
 
 def _begin(request: web.Request, handler: Handler, key: str) -> Filling:
@@ -124,6 +132,7 @@ async def _fill(request: web.Request, handler: Handler, key: str, filling: Filli
     cache, fillings = request.app[CACHE], request.app[FILLINGS]
     try:
         response = await _made(request, handler, compressed=True)
+        filling.notes = response.notes
         filling.expected = response.count * KEPT_BYTES
         if sum(other.expected for other in fillings.values()) > cache.largest:
             raise TooLargeError
@@ -134,7 +143,7 @@ async def _fill(request: web.Request, handler: Handler, key: str, filling: Filli
     except Exception as error:  # noqa: BLE001 - whoever follows raises it
         filling.fail(error)
     else:
-        answer = Kept.of(filling.pieces)
+        answer = Kept.of(filling.pieces, filling.notes)
         if answer.plain is None and answer.plain_bytes <= cache.largest_plain:
             answer = await asyncio.to_thread(answer.inflated)
         await _keep(request, key, answer)

@@ -1,7 +1,7 @@
 """An answer that is being made, for all who asked for it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 
 from server.coding import Part
 from storage.pieces import Piece
@@ -18,6 +18,8 @@ class Filling:
         self.expected = 0
         """About how many bytes it will take."""
         self.pieces: list[Piece] = []
+        self.notes: Mapping[str, str] = {}
+        """See `Streamed`; there before the first piece is."""
         self._abandon = abandon
         self._complete = False
         self._error: Exception | None = None

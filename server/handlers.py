@@ -8,24 +8,26 @@ from aiohttp.typedefs import Handler
 from aiohttp_apispec import docs, form_schema, querystring_schema
 from marshmallow import Schema
 
+from server.asked import Asked
 from server.auth import TOKEN_HEADER, logged_in, public
-from server.keys import COMPRESSED, QUERY, READER, STATE, TOKENS
+from server.keys import ASKED, COMPRESSED, READER, STATE, TOKENS
 from server.parameters import parameters
+from server.readings import Readings
 from server.responses import LOGIN, PING, READINGS
 from server.schemas import DateParameters, IdParameters, NoParameters, RangeParameters
-from server.streaming import JSON, TAIL, Streamed, envelope, head
+from server.streaming import JSON, TAIL, head
 from storage.query import Query
 
 _SESSION: list[dict[str, list[str]]] = [{TOKEN_HEADER: []}]
 
 
 @web.middleware
-async def queries(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Reads what a request for readings asks for, before the cache is looked at."""
-    parse: Callable[[web.Request], Awaitable[Query]] | None
+async def questions(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Reads what a request asks for, before the cache is looked at."""
+    parse: Callable[[web.Request], Awaitable[Asked]] | None
     parse = getattr(request.match_info.handler, "parse", None)
     if parse is not None:
-        request[QUERY] = await parse(request)
+        request[ASKED] = await parse(request)
     return await handler(request)
 
 
@@ -65,8 +67,15 @@ def _login() -> Handler:
 )
 async def ping(request: web.Request) -> web.Response:
     """Says that the service is there."""
-    await parameters(request, ())
+    await parameters(request)
     return web.Response(body=head(0, "I'm here!!") + TAIL, content_type=JSON, charset="utf-8")
+
+
+async def answered(request: web.Request) -> web.StreamResponse:
+    """The answer to what was asked: the handler of every route that has a `parse`."""
+    return await request[ASKED].answer(
+        request.app[READER], request[STATE], compressed=request[COMPRESSED]
+    )
 
 
 def _readings(
@@ -79,15 +88,12 @@ def _readings(
 
     names = tuple(schema().fields)
 
-    async def parse(request: web.Request) -> Query:
-        return to_query(await parameters(request, names))
+    async def parse(request: web.Request) -> Asked:
+        return Readings(to_query(await parameters(request, names)))
 
     def handler(describe_parameters: Any) -> Handler:
         async def readings(request: web.Request) -> web.StreamResponse:
-            answer = await request.app[READER].answer(
-                request[QUERY], request[STATE], compressed=request[COMPRESSED]
-            )
-            return Streamed(envelope(answer), answer.count)
+            return await answered(request)
 
         readings.parse = parse  # type: ignore[attr-defined]  # where the middleware finds it
         describe = docs(tags=["readings"], security=_SESSION, responses=READINGS, **described)

@@ -1,8 +1,9 @@
 """A complete answer as the cache keeps it."""
 
+import json
 import struct
-from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 
 from server.coding import SLICE, Coding, Gzipped, Identity, Part
@@ -12,6 +13,7 @@ _BRIEF = 2**16
 """Plain bytes up to which an answer is kept ready to be sent, plain and as gzip."""
 
 _HEAD = struct.Struct("<III")
+_LENGTH = struct.Struct("<I")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,8 @@ class Kept:
     pieces: Sequence[Piece]
     plain: bytes | None
     gzip: bytes | None
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """See `Streamed`."""
 
     @property
     def stored_bytes(self) -> int:
@@ -75,7 +79,8 @@ class Kept:
 
     def dump(self) -> bytes:
         """The answer as bytes, for a cache outside this process."""
-        return b"".join(
+        notes = json.dumps(dict(self.notes)).encode()
+        return (_LENGTH.pack(len(notes)) + notes) + b"".join(
             _HEAD.pack(len(piece.deflated), piece.size, piece.crc) + piece.deflated
             for piece in self.pieces
         )
@@ -84,20 +89,22 @@ class Kept:
     def load(cls, dumped: bytes) -> "Kept":
         """The answer that `dump` gave the bytes of."""
         pieces = []
-        at = 0
+        (length,) = _LENGTH.unpack_from(dumped)
+        at = _LENGTH.size + length
+        notes = json.loads(dumped[_LENGTH.size : at])
         while at < len(dumped):
             length, size, crc = _HEAD.unpack_from(dumped, at)
             at += _HEAD.size
             pieces.append(Piece(dumped[at : at + length], size, crc))
             at += length
-        return cls.of(pieces)
+        return cls.of(pieces, notes)
 
     @classmethod
-    def of(cls, pieces: Sequence[Piece]) -> "Kept":
+    def of(cls, pieces: Sequence[Piece], notes: Mapping[str, str]) -> "Kept":
         """The answer that pieces make."""
-        long = cls(pieces, None, None)
+        long = cls(pieces, None, None, notes)
         if long.plain_bytes > _BRIEF:
             return long
         joined = Gzip()
         body = b"".join(joined.add(piece) for piece in pieces) + joined.end()
-        return cls(pieces, b"".join(piece.plain() for piece in pieces), body)
+        return cls(pieces, b"".join(piece.plain() for piece in pieces), body, notes)

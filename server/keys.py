@@ -4,11 +4,11 @@ import asyncio
 
 from aiohttp import web
 
+from server.asked import Asked
 from server.cache import AnswerCache
 from server.filling import Filling
 from server.tokens import Tokens
 from settings import Settings
-from storage.query import Query
 from storage.reader import Reader, State
 
 SETTINGS = web.AppKey("settings", Settings)
@@ -21,6 +21,6 @@ DOCUMENT = web.AppKey("document", dict[str, object])
 
 REQUEST_ID = web.RequestKey("request_id", str)
 USER = web.RequestKey("user", str)
-QUERY = web.RequestKey("query", Query)
+ASKED = web.RequestKey("asked", Asked)
 COMPRESSED = web.RequestKey("compressed", bool)
 STATE = web.RequestKey("state", State)

@@ -11,22 +11,32 @@ from server.errors import ParameterError
 Pair = tuple[str, str]
 
 
-async def parameters(request: web.Request, names: Sequence[str]) -> dict[str, str]:
+async def parameters(
+    request: web.Request, required: Sequence[str] = (), optional: Sequence[str] = ()
+) -> dict[str, str]:
     """The parameters of the query string and of a JSON or form body, by name.
 
-    Each expected one stands there, and no other; raises ParameterError where that is not so.
+    Each required one stands there, and none that is unknown; raises ParameterError where that
+    is not so.
     """
     found: dict[str, str] = {}
     for name, value in [*request.query.items(), *await _body(request)]:
-        if name not in names:
-            known = f"expected {' and '.join(names)}" if names else "none is expected here"
+        if name not in required and name not in optional:
+            known = _known(required, optional)
             raise ParameterError(f"{_short(name)}: unknown parameter, {known}")
         if found.setdefault(name, value) != value:
             raise ParameterError(f"{name}: given twice with different values")
-    for name in names:
+    for name in required:
         if name not in found:
             raise ParameterError(f"{name}: missing")
     return found
+
+
+def _known(required: Sequence[str], optional: Sequence[str]) -> str:
+    if not optional:
+        return f"expected {' and '.join(required)}" if required else "none is expected here"
+    any_of = f"any of {', '.join(optional)}"
+    return f"expected {' and '.join(required)}, and {any_of}" if required else f"expected {any_of}"
 
 
 async def _body(request: web.Request) -> list[Pair]:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import socket
 import struct
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Self
 
@@ -22,6 +22,12 @@ TAIL = b"]}}"
 
 _RESET = struct.pack("ii", 1, 0)
 """Closes a socket by breaking its connection."""
+
+
+def content_type(media_type: str) -> str:
+    """A media type as a header has it: texts name their encoding."""
+    is_text = media_type == JSON or media_type.startswith("text/")
+    return f"{media_type}; charset=utf-8" if is_text else media_type
 
 
 def head(count: int, message: str) -> bytes:
@@ -48,11 +54,20 @@ async def envelope(answer: Answer) -> AsyncGenerator[Part]:
 class Streamed(web.StreamResponse):
     """A response that is made while it is sent; one that fails is cut off, never ended well."""
 
-    def __init__(self, parts: AsyncGenerator[Part], count: int = 0) -> None:
-        super().__init__(headers={hdrs.CONTENT_TYPE: f"{JSON}; charset=utf-8"})
+    def __init__(
+        self,
+        parts: AsyncGenerator[Part],
+        count: int = 0,
+        *,
+        media_type: str = JSON,
+        notes: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(headers={hdrs.CONTENT_TYPE: content_type(media_type)})
         self.parts = parts
         self.count = count
         """The number of records."""
+        self.notes = notes or {}
+        """What its headers have to tell of it; kept with it in the cache."""
         self._coded: AsyncGenerator[bytes] | None = None
         self._first = b""
 
