@@ -12,12 +12,11 @@ from loader.moments import ISO_EXAMPLE, YEARS, iso_instant
 from loader.rows import FIRST_YEAR, LAST_YEAR, Rows, Surroundings, midnight, seconds_since_1970
 from loader.slices import check_length
 from storage.localtime import SHOWN_BEFORE
-from storage.reading import COLUMNS, DECIMALS, INTEGER_DIGITS
+from storage.reading import COLUMNS, DECIMALS, INTEGER_DIGITS, MONTHS
 
 HEADER = ("Date", *(column.header for column in COLUMNS))
 
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_DAY = rf"[0-9]{{1,2}} (?:{'|'.join(_MONTHS)}) [0-9]{{4}}"
+_DAY = rf"[0-9]{{1,2}} (?:{'|'.join(MONTHS)}) [0-9]{{4}}"
 _TIME = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
 _NUMBER = rf"-?[0-9]{{1,{INTEGER_DIGITS}}}(?:\.[0-9]{{1,{DECIMALS}}})?"
 # Nearly all rows look like this: nothing is missing, and three decimals each.
@@ -144,7 +143,7 @@ class MonitoringRows(Rows[Fields]):
         self._days[name] = None
         if FIRST_YEAR <= int(year) <= LAST_YEAR:
             try:
-                day = date(int(year), _MONTHS.index(month) + 1, int(number))
+                day = date(int(year), MONTHS.index(month) + 1, int(number))
             except ValueError:
                 return None
             # `1 Aug` and `01 Aug` are one day.
@@ -245,7 +244,7 @@ def _local(day: _Day, clock_time: str) -> datetime:
 
 def _name(local: datetime) -> str:
     """A day as reports have it."""
-    return f"{local.day} {_MONTHS[local.month - 1]} {local.year}"
+    return f"{local.day} {MONTHS[local.month - 1]} {local.year}"
 
 
 def _stored(quantity: str) -> str:

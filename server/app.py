@@ -14,9 +14,11 @@ from server import handlers, pages
 from server.auth import auth
 from server.cache import AnswerCache
 from server.caching import caching
+from server.cursors import Cursors
 from server.errors import errors
 from server.keys import (
     CACHE,
+    CURSORS,
     DOCUMENT,
     FILLINGS,
     HASHING,
@@ -47,6 +49,7 @@ def make_app(*, settings: Settings, reader: Reader, signing_secret: str) -> web.
     app[CACHE] = AnswerCache(settings.cache)
     app[FILLINGS] = {}
     app[TOKENS] = Tokens(signing_secret, settings.auth.token_lifetime)
+    app[CURSORS] = Cursors(signing_secret)
     app[HASHING] = asyncio.Semaphore(HASHES_AT_ONCE)
     app.add_routes([*pages.ROUTES, *handlers.ROUTES])
     app[DOCUMENT] = pages.described(app)

@@ -7,7 +7,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from server.keys import REQUEST_ID
-from storage.errors import NotPrepared, StorageError
+from storage.errors import NotPrepared, Outdated, StorageError
 from storage.query import QueryError
 
 log = logging.getLogger("server")
@@ -68,6 +68,8 @@ def _public(error: StorageError) -> str:
     """What a client may know of the database's trouble."""
     if isinstance(error, NotPrepared):
         return "There are no readings yet, a report has to be loaded first"
+    if isinstance(error, Outdated):
+        return "The database has an older layout that lacks this: the loader has to be run first"
     return "The readings cannot be read just now, try again later"
 
 

@@ -10,12 +10,14 @@ from marshmallow import Schema
 
 from server.asked import Asked
 from server.auth import TOKEN_HEADER, logged_in, public
+from server.bodies import TAIL, head
+from server.formats import FORMATS
+from server.inputs import AllParameters, DateParameters, IdParameters, RangeParameters
 from server.keys import ASKED, COMPRESSED, READER, STATE, TOKENS
 from server.parameters import parameters
-from server.readings import Readings
+from server.readings import End, asked, chosen
 from server.responses import LOGIN, PING, READINGS
-from server.schemas import DateParameters, IdParameters, NoParameters, RangeParameters
-from server.streaming import JSON, TAIL, head
+from server.streaming import JSON
 from storage.query import Query
 
 _SESSION: list[dict[str, list[str]]] = [{TOKEN_HEADER: []}]
@@ -86,17 +88,26 @@ def _readings(
 ) -> list[web.RouteDef]:
     """The route of a kind of request for readings."""
 
-    names = tuple(schema().fields)
+    fields = schema().fields
+    required = [name for name, field in fields.items() if field.required]
+    optional = [name for name, field in fields.items() if not field.required]
 
     async def parse(request: web.Request) -> Asked:
-        return Readings(to_query(await parameters(request, names)))
+        given = await parameters(request, required, optional)
+        return asked(request, given, to_query(given))
 
     def handler(describe_parameters: Any) -> Handler:
         async def readings(request: web.Request) -> web.StreamResponse:
             return await answered(request)
 
         readings.parse = parse  # type: ignore[attr-defined]  # where the middleware finds it
-        describe = docs(tags=["readings"], security=_SESSION, responses=READINGS, **described)
+        describe = docs(
+            tags=["readings"],
+            security=_SESSION,
+            responses=READINGS,
+            produces=[each.media_type for each in FORMATS.values()],
+            **described,
+        )
         described_handler: Handler = describe(describe_parameters(schema)(readings))
         return described_handler
 
@@ -106,13 +117,18 @@ def _readings(
     ]
 
 
+def _by_range(given: Mapping[str, str]) -> Query:
+    is_included = chosen(given, "end", End.INCLUSIVE) is End.INCLUSIVE
+    return Query.by_range(given["date"], given["end_date"], end_included=is_included)
+
+
 ROUTES = [
     web.get("/login", _login(), allow_head=False),
     web.post("/login", _login()),
     web.get("/apielec/ping", ping, allow_head=False),
     *_readings(
         "/apielec/getData",
-        NoParameters,
+        AllParameters,
         lambda _: Query(),
         summary="All readings",
         description="Every reading there is, streamed: it may be a long answer.",
@@ -132,7 +148,7 @@ ROUTES = [
     *_readings(
         "/apielec/getDataByRange",
         RangeParameters,
-        lambda given: Query.by_range(given["date"], given["end_date"]),
-        summary="Readings between two times, both included",
+        _by_range,
+        summary="Readings between two times, both included unless end is exclusive",
     ),
 ]

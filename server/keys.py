@@ -6,6 +6,7 @@ from aiohttp import web
 
 from server.asked import Asked
 from server.cache import AnswerCache
+from server.cursors import Cursors
 from server.filling import Filling
 from server.tokens import Tokens
 from settings import Settings
@@ -15,6 +16,7 @@ SETTINGS = web.AppKey("settings", Settings)
 READER = web.AppKey("reader", Reader)
 CACHE = web.AppKey("cache", AnswerCache)
 FILLINGS = web.AppKey("fillings", dict[str, Filling])
+CURSORS = web.AppKey("cursors", Cursors)
 TOKENS = web.AppKey("tokens", Tokens)
 HASHING = web.AppKey("hashing", asyncio.Semaphore)
 DOCUMENT = web.AppKey("document", dict[str, object])

@@ -65,13 +65,25 @@ PING = {
     "400": _BAD_REQUEST,
     **_GUARDED,
 }
+_HEADERS = {
+    "Link": "With limit, rel=next: where the next part is, relative to this one; none on the last",
+    "X-Next": "The same as `next`: what `after` takes for the next part",
+    "X-Left-Out-Readings": "With quality=clean, how many readings were left out",
+    "X-Left-Out-Energy": "With quality=clean, their energy in kWh",
+}
 READINGS = {
     "200": _response(
         "The readings, in the order of id; none is a success as well, with the message "
         "No data found and numrecs 0",
         AnswerSchema,
         _answer("", [_RECORD]),
-    ),
+    )
+    | {
+        "headers": {
+            name: {"type": "string", "description": description}
+            for name, description in _HEADERS.items()
+        }
+    },
     "304": {"description": "Nothing has changed since the ETag that If-None-Match names"},
     "400": _BAD_REQUEST,
     **_GUARDED,

@@ -1,4 +1,4 @@
-"""What goes in and out, as the document describes it."""
+"""What goes out, as the document describes it."""
 
 from marshmallow import Schema, fields
 
@@ -23,10 +23,19 @@ RecordSchema = Schema.from_dict(
 )
 
 
+class LeftOutSchema(Schema):
+    """What was left out since it cannot be right."""
+
+    readings = fields.String(required=True, metadata={"description": "Number of readings"})
+    energy = fields.String(required=True, metadata={"description": "Their energy in kWh"})
+
+
 class ValuesSchema(Schema):
     """The readings found."""
 
     numrecs = fields.Integer(required=True, metadata={"description": "Number of records"})
+    next = fields.String(metadata={"description": "What `after` takes for the next part"})
+    left_out = fields.Nested(LeftOutSchema, metadata={"description": "With quality=clean"})
     records = fields.List(fields.Nested(RecordSchema), required=True)
 
 
@@ -54,60 +63,3 @@ class TokenSchema(Schema):
     In = fields.String(required=True)
     Key = fields.String(required=True, metadata={"description": "Name of the header to send"})
     value_token = fields.String(required=True, metadata={"description": "What to send in it"})
-
-
-class NoParameters(Schema):
-    """Nothing to choose."""
-
-
-class IdParameters(Schema):
-    """Which readings, by number."""
-
-    id = fields.String(
-        required=True,
-        metadata={
-            "description": "One or several ids, separated by commas; unknown ones are left out.",
-            "x-example": "5,100",
-            "default": "5,100",
-        },
-    )
-
-
-class DateParameters(Schema):
-    """Which readings, by a pattern."""
-
-    date = fields.String(
-        required=True,
-        metadata={
-            "description": (
-                "Pattern for YYYY-MM-DD HH:MM:SS as a whole: % stands for any run of characters, "
-                "_ for any one. 2019-09-11% is a day, 2019-09-11_0_:00:00 its whole hours to 9."
-            ),
-            "x-example": "2019-09-11_0_:00:00",
-            "default": "2019-09-11_0_:00:00",
-        },
-    )
-
-
-class RangeParameters(Schema):
-    """Which readings, by their time."""
-
-    date = fields.String(
-        required=True,
-        metadata={
-            "description": (
-                "Begin, included, local time. A part of a date, or one with % or _, stands for "
-                "the earliest instant that matches."
-            ),
-            "x-example": "2019-09-12 10:00:00",
-            "default": "2019-09-12 10:00:00",
-        },
-    )
-    end_date = fields.String(
-        required=True,
-        metadata={
-            "description": "End, included, by the same rule.",
-            "x-example": "2019-09-12 10:30:00",
-            "default": "2019-09-12 10:30:00",
-        },
-    )

@@ -13,12 +13,10 @@ from aiohttp import hdrs, web
 from server.coding import Coding, Identity, Part, encoded
 from server.keys import REQUEST_ID
 from storage.errors import StorageError
-from storage.reader import Answer
 
 log = logging.getLogger("server")
 
 JSON = "application/json"
-TAIL = b"]}}"
 
 _RESET = struct.pack("ii", 1, 0)
 """Closes a socket by breaking its connection."""
@@ -28,27 +26,6 @@ def content_type(media_type: str) -> str:
     """A media type as a header has it: texts name their encoding."""
     is_text = media_type == JSON or media_type.startswith("text/")
     return f"{media_type}; charset=utf-8" if is_text else media_type
-
-
-def head(count: int, message: str) -> bytes:
-    """How an answer begins that holds so many records."""
-    return b'{"message":"%b","status":"OK","statusCode":200,"values":{"numrecs":%d,"records":[' % (
-        message.encode(),
-        count,
-    )
-
-
-async def envelope(answer: Answer) -> AsyncGenerator[Part]:
-    """An answer as the contract has it."""
-    before = head(answer.count, "" if answer.count else "No data found")
-    async with aclosing(answer.pages) as pages:
-        async for page in pages:
-            yield before
-            yield page
-            before = b","
-    if before != b",":
-        yield before
-    yield TAIL
 
 
 class Streamed(web.StreamResponse):

@@ -4,6 +4,7 @@ StorageError
 ├── Unreachable      no connection can be made now; waiting may help
 ├── Refused          the database turned the account away or denied it a right
 ├── NotPrepared      the database or its tables are missing: the loader makes them
+├── Outdated         the tables are those of an older loader and lack what is asked for
 ├── Inconsistent     an answer would differ from what its head announced
 └── Conflict         what is to be written contradicts what is there
 """
@@ -23,6 +24,10 @@ class Refused(StorageError):
 
 class NotPrepared(StorageError):
     """The database or its tables are missing."""
+
+
+class Outdated(StorageError):
+    """The tables are those of an older loader, or of the original's."""
 
 
 class Inconsistent(StorageError):

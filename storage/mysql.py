@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import Any
 
 import aiomysql
@@ -12,7 +13,9 @@ from pymysql.err import MySQLError
 
 from settings import Account, MysqlUrl
 from storage.errors import NotPrepared, Refused, StorageError, Unreachable
-from storage.reading import RECORD_KEYS
+from storage.quality import FLAGS
+from storage.reading import MONTHS, NAMES, SCALE
+from storage.shape import FLAGS_COLUMN, Form, Shape, Time
 from storage.sql import Dialect
 
 CONNECT_TIMEOUT = 10.0
@@ -31,25 +34,69 @@ _NOT_PREPARED = {1049, 1146}
 _TOO_LONG = {1969, 3024}
 
 
-def _record() -> str:
-    """A reading as the text of a JSON object; the form without NULL is the quicker one."""
+_SECONDS_AHEAD = "TIMESTAMPDIFF(SECOND, utc, date)"
+_AHEAD = f"SEC_TO_TIME(ABS({_SECONDS_AHEAD}))"
+_DATES = {
+    Time.LOCAL: "date",
+    Time.UTC: "REPLACE(utc, ' ', 'T'), 'Z'",
+    Time.OFFSET: (
+        f"REPLACE(date, ' ', 'T'), IF(utc > date, '-', '+'),"
+        f" LEFT({_AHEAD}, IF({_SECONDS_AHEAD} MOD 60, 8, 5))"
+    ),
+}
+_REPORTED = (
+    f"DAYOFMONTH(date), ' ', ELT(MONTH(date), {str(MONTHS)[1:-1]}), ' ', YEAR(date), ' ',"
+    " TIME(date)"
+)
+_SECONDS = "TIMESTAMPDIFF(SECOND, '1970-01-01', utc)"
+_EACH_FLAG = [f"IF(flags & {flag.bit}, '{flag.name}', NULL)" for flag in FLAGS]
+_FLAGS = f"CONCAT_WS(' ', {', '.join(_EACH_FLAG)})"
+
+
+@lru_cache
+def _record(shape: Shape) -> str:
+    """A reading as text; the form without NULL is the quicker one."""
+    is_json = shape.form in (Form.OBJECTS, Form.LINES)
 
     def joined(*, with_null: bool) -> str:
         parts = []
-        for key in RECORD_KEYS:
-            if with_null and key not in ("id", "date"):
-                parts.append(f"""',"{key}":', IFNULL(CONCAT('"', {key}, '"'), 'null')""")
-            else:
-                parts.append(f"""',"{key}":"', {key}, '"'""")
-        return f"CONCAT('{{', {', '.join(parts).replace(',', '', 1)}, '}}')"
+        before = "{" if is_json else ""
+        for column in shape.columns:
+            value = _value(column, shape)
+            before += f'"{column}":' if is_json else ""
+            quote = '"' if is_json and not shape.is_number(column) else ""
+            if with_null and column in NAMES:
+                missing = "null" if is_json else ""
+                value = f"IFNULL(CONCAT('{quote}', {value}, '{quote}'), '{missing}')"
+                quote = ""
+            parts += [f"'{before}{quote}'", value]
+            before = f"{quote},"
+        end = before.removesuffix(",") + ("}" if is_json else "") + shape.end
+        return f"CONCAT({', '.join(parts)}, '{end}')"
 
-    return f"COALESCE({joined(with_null=False)}, {joined(with_null=True)})"
+    whole = joined(with_null=False)
+    if set(NAMES).isdisjoint(shape.columns):
+        return whole
+    return f"COALESCE({whole}, {joined(with_null=True)})"
+
+
+def _value(column: str, shape: Shape) -> str:
+    """What to concatenate for a column."""
+    if column == "date":
+        if shape.form is Form.CELLS:
+            return _SECONDS
+        if shape.form is Form.ROWS and shape.time is Time.LOCAL:
+            return _REPORTED
+        return _DATES[shape.time]
+    return _FLAGS if column == FLAGS_COLUMN else column
 
 
 DIALECT = Dialect(
     place="%s",
-    joined=f"GROUP_CONCAT({_record()} ORDER BY id SEPARATOR ',')",
-    rows="consumpdata WHERE {where}",
+    record=_record,
+    joined="GROUP_CONCAT({record} ORDER BY id{descending} SEPARATOR '{separator}')",
+    rows="consumpdata{flags} WHERE {where}",
+    hundred_thousandths=f"CAST(COALESCE(SUM(energy), 0) * {SCALE} AS SIGNED)",
     by_id="FORCE INDEX (PRIMARY)",
     tables="SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()",
     is_near=False,

@@ -10,7 +10,8 @@ from storage.engine import Engine
 from storage.errors import Inconsistent
 from storage.pages import PAGE, first_of_page
 from storage.pieces import Piece, piece
-from storage.sql import Condition
+from storage.shape import CONTRACT, Shape
+from storage.sql import DESCENDING, PLAUSIBLE, Condition
 
 IN_FLIGHT = 2
 """Pages of one answer that are fetched at once."""
@@ -53,25 +54,44 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some records as JSON texts joined by commas; a page that was kept ready is compressed."""
+    """Some records; a page that was kept ready is compressed."""
 
     count: int
     records: bytes | Piece
 
 
 class Pager:
-    """Fetches pages. Every call raises a StorageError where the database fails."""
+    """Fetches pages. Every call raises a StorageError where the database fails.
 
-    def __init__(self, engine: Engine, *, compressed: bool) -> None:
+    With `clean`, pages lack the readings that cannot be right.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        shape: Shape = CONTRACT,
+        *,
+        clean: bool = False,
+        descending: bool = False,
+        compressed: bool,
+    ) -> None:
         self._engine = engine
         self._dialect = engine.dialect
+        self._shape = shape
+        self._only = PLAUSIBLE if clean else None
+        self._descending = descending
         self._compressed = compressed
+        self._uses_stored = shape == CONTRACT and not clean and not descending
 
     async def windows(self, span: Span, dated: Condition | None) -> AsyncGenerator[Window]:
         """Windows that hold at most a page each and, together, all readings of a span."""
         if span.is_dense:
             dated = None
         sparse = span.is_sparse or dated is not None
+        if self._descending:
+            async for window in self._backwards(span, dated, sparse=sparse):
+                yield window
+            return
         at = span.first_id
         while at <= span.last_id:
             if sparse:
@@ -79,9 +99,23 @@ class Pager:
                 yield Window(self._within(at, end, dated))
             else:
                 end = min(first_of_page(at) + PAGE - 1, span.last_id)
-                stored = at if end - at + 1 == PAGE else None
+                is_stored = self._uses_stored and end - at + 1 == PAGE
+                stored = at if is_stored else None
                 yield Window(self._within(at, end, None), stored)
             at = end + 1
+
+    async def _backwards(
+        self, span: Span, dated: Condition | None, *, sparse: bool
+    ) -> AsyncGenerator[Window]:
+        """The same windows, the last one first."""
+        at = span.last_id
+        while at >= span.first_id:
+            if sparse:
+                end = await self._page_end(span.first_id, at, dated)
+            else:
+                end = max(first_of_page(at), span.first_id)
+            yield Window(self._within(end, at, dated if sparse else None))
+            at = end - 1
 
     async def pages(
         self, windows: AsyncGenerator[Window], count: int
@@ -113,16 +147,12 @@ class Pager:
         return Piece(*rows[0]) if rows else None
 
     async def _formatted(self, window: Window) -> Page:
-        rows = await self._engine.fetch(
-            f"SELECT COUNT(*), {self._dialect.joined}"
-            f" FROM {self._dialect.in_id_order(window.where)}",
-            window.where.args,
-            brief=window.is_brief,
-        )
-        count, records = rows[0]
+        where = window.where if self._only is None else window.where & self._only
+        sql = self._dialect.page(where, self._shape, descending=self._descending)
+        count, records = (await self._engine.fetch(sql, where.args, brief=window.is_brief))[0]
         if not count:
             return Page(0, b"")
-        if records.count(b"{") != count:
+        if self._shape.counted(records) != count:
             raise Inconsistent("the database cut a page short: raise its max_allowed_packet")
         if not self._compressed:
             return Page(count, records)
@@ -130,14 +160,16 @@ class Pager:
             return Page(count, piece(records))
         return Page(count, await asyncio.to_thread(piece, records))
 
-    async def _page_end(self, at: int, last_id: int, dated: Condition | None) -> int:
-        where = self._within(at, last_id, dated)
+    async def _page_end(self, first_id: int, last_id: int, dated: Condition | None) -> int:
+        """The last id of a page that begins at the first of some ids, or at their last."""
+        where = self._within(first_id, last_id, dated)
+        direction, rest = (DESCENDING, first_id) if self._descending else ("", last_id)
         rows = await self._engine.fetch(
             f"SELECT id FROM consumpdata {self._dialect.by_id} WHERE {where.text}"
-            f" ORDER BY id LIMIT 1 OFFSET {PAGE - 1}",
+            f" ORDER BY id{direction} LIMIT 1 OFFSET {PAGE - 1}",
             where.args,
         )
-        return int(rows[0][0]) if rows else last_id
+        return int(rows[0][0]) if rows else rest
 
     def _within(self, first_id: int, last_id: int, dated: Condition | None) -> Condition:
         between = self._dialect.between(first_id, last_id)

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 
 from storage.pattern import canonical, earliest, latest
@@ -31,19 +31,41 @@ class Query:
 
     `ids` are sorted and unique; when empty, nothing is asked for. `like` is a LIKE pattern over
     the local time as `YYYY-MM-DD HH:MM:SS`. `first` and `last` are the earliest and the latest
-    local time, whole seconds without a zone; both belong to the range.
+    local time, whole seconds without a zone; both belong to the range. With `clean`, those that
+    cannot be right are left out.
+
+    They come in the order of id, or against it where `descending`: those behind the id `after`,
+    and at most `limit` of them.
     """
 
     ids: tuple[int, ...] | None = None
     like: str | None = None
     first: datetime | None = None
     last: datetime | None = None
+    clean: bool = False
+    descending: bool = False
+    after: int | None = None
+    limit: int | None = None
+
+    @property
+    def is_part(self) -> bool:
+        """Whether some of those that meet the conditions are asked for."""
+        return self.after is not None or self.limit is not None
 
     @property
     def key(self) -> str:
         """A text that is the same for queries that have the same answer; a query for all is ''."""
         ids = None if self.ids is None else ",".join(map(str, self.ids))
-        conditions = {"ids": ids, "first": self.first, "last": self.last, "like": self.like}
+        conditions = {
+            "ids": ids,
+            "first": self.first,
+            "last": self.last,
+            "like": self.like,
+            "clean": self.clean or None,
+            "descending": self.descending or None,
+            "after": self.after,
+            "limit": self.limit,
+        }
         return "&".join(
             f"{name}={value}" for name, value in conditions.items() if value is not None
         )
@@ -81,7 +103,7 @@ class Query:
         return cls(like=None if is_prefix or first == last else pattern, first=first, last=last)
 
     @classmethod
-    def by_range(cls, date: str, end_date: str) -> Self:
+    def by_range(cls, date: str, end_date: str, *, end_included: bool = True) -> Self:
         """The readings from one bound to another, such as `2019-09-11 10:45:00` and `2019-10`.
 
         A bound means the earliest instant that it, continued in any way, matches.
@@ -91,7 +113,11 @@ class Query:
         last = _bound("end_date", end_date)
         if last < first:
             raise QueryError("end_date", f"expected {first} (date) or later, got {last}")
-        return cls(first=first, last=last)
+        if end_included:
+            return cls(first=first, last=last)
+        if last == first:
+            return cls(ids=())
+        return cls(first=first, last=last - timedelta(seconds=1))
 
 
 def _bound(parameter: str, text: str) -> datetime:

@@ -1,17 +1,21 @@
 """What the server asks of a database: the state of the data, answers, users."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TypeVar
 
 from storage.engine import Engine
-from storage.errors import Inconsistent, NotPrepared
+from storage.errors import Inconsistent, NotPrepared, Outdated
 from storage.pages import PAGE
 from storage.paging import FEW, Pager, Span, Window
 from storage.pieces import Piece
+from storage.quality import IMPLAUSIBLE
 from storage.query import Query
+from storage.reading import DECIMALS
+from storage.shape import CONTRACT, Shape
 from storage.shared import Shared
-from storage.sql import Condition
+from storage.sql import DESCENDING, PLAUSIBLE, Condition, both
 
 T = TypeVar("T")
 
@@ -26,16 +30,27 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Readings that a clean answer leaves out, and their energy in kWh."""
+
+    readings: int = 0
+    energy: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """How many readings were found, and their records as JSON texts joined by commas.
+    """How many readings were found, and their records as texts, page by page.
 
     Pages that were kept ready are compressed pieces; the others are so where that was asked for,
     and else plain bytes. They raise Inconsistent where they would hold more or fewer readings
-    than `count`, and another StorageError where the database fails.
+    than `count`, and another StorageError where the database fails. Where there are more of them
+    than was asked for, the next ones come after the id `following`; a clean answer has `left_out`.
     """
 
     count: int
     pages: AsyncGenerator[bytes | Piece]
+    following: int | None = None
+    left_out: LeftOut | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +79,35 @@ class Reader:
         """End all connections."""
         await self._engine.close()
 
-    async def answer(self, query: Query, state: State, *, compressed: bool = False) -> Answer:
-        """The readings that a query asks for, in the order of id."""
-        pager = Pager(self._engine, compressed=compressed)
+    async def answer(
+        self, query: Query, state: State, shape: Shape = CONTRACT, *, compressed: bool = False
+    ) -> Answer:
+        """The readings that a query asks for, their records in a shape."""
+        await self._check_layout(query, shape)
+        pager = Pager(
+            self._engine,
+            shape,
+            clean=query.clean,
+            descending=query.descending,
+            compressed=compressed,
+        )
         if query.ids is not None:
-            return await self._by_ids(pager, query.ids)
+            return await self._by_ids(pager, query)
         dated = self._dialect.dated(query)
         span = state.span if dated is None else None
         if span is None:
             span = await self._span(dated)
         if span is None:
-            return Answer(0, _each([]))
+            return Answer(0, _each([]), left_out=LeftOut() if query.clean else None)
+        if query.is_part:
+            return await self._part(pager, query, span, dated)
+        left_out = await self._left_out(dated) if query.clean else None
         if span.count <= PAGE:
-            within = self._dialect.between(span.first_id, span.last_id)
-            return await self._single(pager, Window(dated or within))
-        pages = pager.pages(pager.windows(span, dated), span.count)
-        return Answer(span.count, self._watched(pages, state))
+            where = dated or self._dialect.between(span.first_id, span.last_id)
+            return await self._single(pager, Window(where), left_out=left_out)
+        count = span.count - left_out.readings if left_out else span.count
+        pages = pager.pages(pager.windows(span, dated), count)
+        return Answer(count, self._watched(pages, state), left_out=left_out)
 
     async def user(self, name: str) -> User | None:
         """The user of exactly this name, if there is one."""
@@ -103,6 +131,18 @@ class Reader:
                     "python -m loader REPORT.csv"
                 )
         return b"pages" in self._tables
+
+    async def _check_layout(self, query: Query, shape: Shape) -> None:
+        """Raises Outdated where the tables lack what is asked for."""
+        is_flagged = query.clean or shape.has_flags
+        if not is_flagged and not shape.needs_instants:
+            return
+        wanted = b"flags" if is_flagged else b"pages"
+        if wanted not in self._tables:
+            self._tables = {row[0] for row in await self._engine.fetch(self._dialect.tables)}
+        if wanted not in self._tables:
+            what = "the flags of readings" if is_flagged else "the instants of readings"
+            raise Outdated(f"the database has an older layout, without {what}: run the loader")
 
     async def _read_state(self) -> State:
         if not await self._has_records():
@@ -128,19 +168,107 @@ class Reader:
         count, first_id, last_id = rows[0]
         return Span(count, first_id, last_id) if count else None
 
-    async def _by_ids(self, pager: Pager, ids: tuple[int, ...]) -> Answer:
+    async def _by_ids(self, pager: Pager, query: Query) -> Answer:
+        ids, following = await self._asked_ids(query)
         parts = [self._dialect.among(ids[at : at + PAGE]) for at in range(0, len(ids), PAGE)]
+        left_out = await self._left_out(*parts) if query.clean else None
         if not parts:
-            return Answer(0, _each([]))
+            return Answer(0, _each([]), left_out=left_out)
         if len(parts) == 1:
-            return await self._single(pager, Window(parts[0], is_brief=len(ids) <= FEW))
+            window = Window(parts[0], is_brief=len(ids) <= FEW)
+            return await self._single(pager, window, following, left_out)
         spans = [await self._span(part) for part in parts]
         count = sum(span.count for span in spans if span)
-        return Answer(count, pager.pages(_each([Window(part) for part in parts]), count))
+        count -= left_out.readings if left_out else 0
+        pages = pager.pages(_each([Window(part) for part in parts]), count)
+        return Answer(count, pages, following, left_out)
 
-    async def _single(self, pager: Pager, window: Window) -> Answer:
+    async def _asked_ids(self, query: Query) -> tuple[Sequence[int], int | None]:
+        """The ids in question, in order, and the one after which the next ones come."""
+        assert query.ids is not None
+        ids: Sequence[int] = query.ids[::-1] if query.descending else query.ids
+        after = query.after
+        if after is not None:
+            ids = [number for number in ids if (number > after) != query.descending]
+            ids = [number for number in ids if number != after]
+        if query.limit is None:
+            return ids, None
+        found = 0
+        for at in range(0, len(ids), PAGE):
+            there = await self._existing(ids[at : at + PAGE], clean=query.clean)
+            for place, number in enumerate(ids[at : at + PAGE], at):
+                found += number in there
+                if found > query.limit:
+                    return ids[:place], ids[place - 1]
+        return ids, None
+
+    async def _existing(self, ids: Sequence[int], *, clean: bool) -> set[int]:
+        where = self._dialect.among(ids)
+        if clean:
+            where &= PLAUSIBLE
+        rows = await self._engine.fetch(
+            f"SELECT id FROM consumpdata WHERE {where.text}", where.args
+        )
+        return {row[0] for row in rows}
+
+    async def _part(
+        self, pager: Pager, query: Query, span: Span, dated: Condition | None
+    ) -> Answer:
+        """At most `limit` of the readings of a span, those behind `after`."""
+        first_id, last_id = span.first_id, span.last_id
+        if query.after is not None and query.descending:
+            last_id = min(last_id, query.after - 1)
+        elif query.after is not None:
+            first_id = max(first_id, query.after + 1)
+        where = both(self._dialect.between(first_id, last_id), dated)
+        direction = DESCENDING if query.descending else ""
+        wanted = where & PLAUSIBLE if query.clean else where
+        # One more than is wanted tells where the next part begins.
+        limit = "" if query.limit is None else f" LIMIT {query.limit + 1}"
+        rows = await self._engine.fetch(
+            f"SELECT COUNT(*), MIN(id), MAX(id) FROM (SELECT id FROM consumpdata"
+            f" {self._dialect.by_id} WHERE {wanted.text} ORDER BY id{direction}{limit}) AS part",
+            wanted.args,
+        )
+        count, lowest, highest = rows[0]
+        following = None
+        if query.limit is not None and count > query.limit:
+            count = query.limit
+            if query.descending:
+                first_id = following = lowest + 1
+            else:
+                last_id = following = highest - 1
+        where = both(self._dialect.between(first_id, last_id), dated)
+        left_out = await self._left_out(where) if query.clean else None
+        if count <= PAGE:
+            return await self._single(pager, Window(where), following, left_out)
+        windows = pager.windows(Span(count, first_id, last_id), dated)
+        return Answer(count, pager.pages(windows, count), following, left_out)
+
+    async def _left_out(self, *parts: Condition | None) -> LeftOut:
+        """What of some readings cannot be right."""
+        readings = energy = 0
+        for part in parts:
+            where = both(Condition(f"flags & {IMPLAUSIBLE.bit}"), part)
+            rows = await self._engine.fetch(
+                f"SELECT COUNT(*), {self._dialect.hundred_thousandths}"
+                f" FROM consumpdata JOIN flags ON reading_id = id WHERE {where.text}",
+                where.args,
+            )
+            readings += rows[0][0]
+            energy += rows[0][1]
+        return LeftOut(readings, Decimal(energy).scaleb(-DECIMALS))
+
+    async def _single(
+        self,
+        pager: Pager,
+        window: Window,
+        following: int | None = None,
+        left_out: LeftOut | None = None,
+    ) -> Answer:
         page = await pager.page(window)
-        return Answer(page.count, _each([page.records] if page.count else []))
+        pages = _each([page.records] if page.count else [])
+        return Answer(page.count, pages, following, left_out)
 
     async def _watched(
         self, pages: AsyncGenerator[bytes | Piece], state: State

@@ -10,6 +10,8 @@ from enum import Enum
 
 DECIMALS = 5
 INTEGER_DIGITS = 10
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+"""As a report has them."""
 SCALE = 10**DECIMALS
 """SQLite keeps a quantity as an integer, this many times it, since only integers add up exactly."""
 

@@ -1,10 +1,12 @@
 """From a Query to the text of a condition, in either database's spelling."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from storage.quality import IMPLAUSIBLE
 from storage.query import Query
+from storage.shape import CONTRACT, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,16 +20,37 @@ class Condition:
         return Condition(f"{self.text} AND {other.text}", self.args + other.args)
 
 
+DESCENDING = " DESC"
+
+_WITH_FLAGS = " LEFT JOIN flags ON reading_id = id"
+
+PLAUSIBLE = Condition(
+    "NOT EXISTS (SELECT 1 FROM flags AS f"
+    f" WHERE f.reading_id = consumpdata.id AND f.flags & {IMPLAUSIBLE.bit})"
+)
+"""The readings that can be right."""
+
+
+def both(one: Condition, other: Condition | None) -> Condition:
+    """What meets a condition, and another one if there is one."""
+    return one & other if other else one
+
+
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """What the two databases spell differently."""
 
     place: str
     """Where a value goes."""
+    record: Callable[[Shape], str]
+    """A reading as text in a shape."""
     joined: str
-    """The records of many readings, joined by commas."""
+    """The {record}s of many readings, each {separator} between two of them."""
     rows: str
-    """The readings that {where} selects, such that `joined` meets them in the order of id."""
+    """The readings that {where} selects, such that `joined` meets them in the order of id, or
+    against it where {descending} says so; with {flags}, what is said about them."""
+    hundred_thousandths: str
+    """The sum of the energy of some readings, as an integer."""
     by_id: str
     """Follows the table's name where its rows are to be read in the order of id."""
     tables: str
@@ -45,9 +68,16 @@ class Dialect:
         """The readings with an id in this range, both ends included."""
         return Condition(f"id BETWEEN {self.place} AND {self.place}", (first_id, last_id))
 
-    def in_id_order(self, where: Condition) -> str:
-        """What stands after FROM where readings are joined."""
-        return self.rows.format(where=where.text)
+    def page(self, where: Condition, shape: Shape = CONTRACT, *, descending: bool = False) -> str:
+        """The statement that gives the number of some readings and their records."""
+        how = {
+            "record": self.record(shape),
+            "separator": shape.separator,
+            "descending": DESCENDING if descending else "",
+            "flags": _WITH_FLAGS if shape.has_flags else "",
+            "where": where.text,
+        }
+        return f"SELECT COUNT(*), {self.joined.format(**how)} FROM {self.rows.format(**how)}"
 
     def dated(self, query: Query) -> Condition | None:
         """The readings whose local time the query asks for; None where it asks for any."""

@@ -4,11 +4,14 @@ import asyncio
 import sqlite3
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from storage.errors import NotPrepared, StorageError, Unreachable
-from storage.reading import DECIMALS, NAMES, RECORD_KEYS, SCALE
+from storage.quality import FLAGS
+from storage.reading import DECIMALS, MONTHS, NAMES, SCALE
+from storage.shape import FLAGS_COLUMN, Form, Shape, Time
 from storage.sql import Dialect
 
 _BETWEEN_INTERRUPTS = 0.01
@@ -17,30 +20,74 @@ _PATIENCE = 5.0
 """Seconds that a statement waits in its thread for another program."""
 
 
-def _record() -> str:
-    """A reading as the text of a JSON object; the form without NULL is the quicker one."""
-    whole = ",".join(
-        f'"{key}":"%.{DECIMALS}f"' if key in NAMES else f'"{key}":"%s"' for key in RECORD_KEYS
-    )
-    parts = ",".join(f'"{key}":%s' if key in NAMES else f'"{key}":"%s"' for key in RECORD_KEYS)
-    numbers = [f"{key} / {SCALE}.0" if key in NAMES else key for key in RECORD_KEYS]
-    texts = [
-        f"iif({key} IS NULL, 'null', printf('\"%.{DECIMALS}f\"', {key} / {SCALE}.0))"
-        if key in NAMES
-        else key
-        for key in RECORD_KEYS
-    ]
+_SECONDS_AHEAD = "(strftime('%s', date) - utc)"
+_DATES = {
+    Time.LOCAL: "date",
+    Time.UTC: "strftime('%Y-%m-%dT%H:%M:%SZ', utc, 'unixepoch')",
+    Time.OFFSET: (
+        f"replace(date, ' ', 'T') || iif({_SECONDS_AHEAD} < 0, '-', '+') ||"
+        f" strftime(iif({_SECONDS_AHEAD} % 60, '%H:%M:%S', '%H:%M'),"
+        f" abs({_SECONDS_AHEAD}), 'unixepoch')"
+    ),
+}
+_REPORTED = (
+    "ltrim(substr(date, 9, 2), '0') || ' ' ||"
+    f" substr('{''.join(MONTHS)}', substr(date, 6, 2) * 3 - 2, 3) ||"
+    " ' ' || substr(date, 1, 4) || substr(date, 11)"
+)
+_EACH_FLAG = [f"iif(flags & {flag.bit}, ' {flag.name}', '')" for flag in FLAGS]
+_FLAGS = f"ltrim({' || '.join(_EACH_FLAG)})"
+
+
+@lru_cache
+def _record(shape: Shape) -> str:
+    """A reading as text; the form without NULL is the quicker one."""
+    is_json = shape.form in (Form.OBJECTS, Form.LINES)
+
+    def printed(*, with_null: bool) -> str:
+        text, values = "", []
+        before = "{" if is_json else ""
+        for column in shape.columns:
+            form, value = f"%.{DECIMALS}f", f"{column} / {SCALE}.0"
+            if column not in NAMES:
+                form, value = "%s", _value(column, shape)
+            if is_json and not shape.is_number(column):
+                form = f'"{form}"'
+            if with_null and column in NAMES:
+                missing = "null" if is_json else ""
+                value = f"iif({column} IS NULL, '{missing}', printf('{form}', {value}))"
+                form = "%s"
+            text += f'{before}"{column}":{form}' if is_json else f"{before}{form}"
+            values.append(value)
+            before = ","
+        return f"printf('{text}{'}' if is_json else ''}{shape.end}', {', '.join(values)})"
+
+    quantities = [column for column in shape.columns if column in NAMES]
+    if not quantities:
+        return printed(with_null=False)
     return (
-        f"CASE WHEN {' + '.join(NAMES)} IS NOT NULL"
-        f" THEN printf('{{{whole}}}', {', '.join(numbers)})"
-        f" ELSE printf('{{{parts}}}', {', '.join(texts)}) END"
+        f"CASE WHEN {' + '.join(quantities)} IS NOT NULL"
+        f" THEN {printed(with_null=False)} ELSE {printed(with_null=True)} END"
     )
+
+
+def _value(column: str, shape: Shape) -> str:
+    """What to print for a column that is no quantity."""
+    if column == "date":
+        if shape.form is Form.CELLS:
+            return "utc"
+        if shape.form is Form.ROWS and shape.time is Time.LOCAL:
+            return _REPORTED
+        return _DATES[shape.time]
+    return _FLAGS if column == FLAGS_COLUMN else column
 
 
 DIALECT = Dialect(
     place="?",
-    joined=f"group_concat({_record()}, ',')",
-    rows="(SELECT * FROM consumpdata WHERE {where} ORDER BY id)",
+    record=_record,
+    joined="group_concat({record}, '{separator}')",
+    rows="(SELECT * FROM consumpdata{flags} WHERE {where} ORDER BY id{descending})",
+    hundred_thousandths="COALESCE(SUM(energy), 0)",
     by_id="NOT INDEXED",
     tables="SELECT name FROM sqlite_master WHERE type = 'table'",
     is_near=True,

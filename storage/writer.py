@@ -233,9 +233,7 @@ class Writer:
     async def _make_page(self, first_id: int) -> None:
         reading = self._engine.reading
         where = reading.between(first_id, first_id + PAGE - 1)
-        rows = await self._engine.fetch(
-            f"SELECT COUNT(*), {reading.joined} FROM {reading.in_id_order(where)}", where.args
-        )
+        rows = await self._engine.fetch(reading.page(where), where.args)
         count, records = rows[0]
         if count == PAGE:
             page = await asyncio.to_thread(piece, records.encode())

@@ -27,7 +27,7 @@ async def body(api: Api, path: str, coding: str, *, fresh: bool) -> tuple[bytes,
         auto_decompress=False,
     ) as response:
         assert response.headers.get("Content-Encoding", "identity") == coding
-        assert response.headers["Vary"] == "Accept-Encoding"
+        assert response.headers["Vary"] == "Accept-Encoding, Accept"
         return DECODERS[coding](await response.read()), response.headers["ETag"]
 
 

@@ -17,11 +17,12 @@ PATHS = {
     "/apielec/getDataByDate": {"get", "post"},
     "/apielec/getDataByRange": {"get", "post"},
 }
-PARAMETERS = {
+REQUIRED = {
     "/apielec/getDataById": ["id"],
     "/apielec/getDataByDate": ["date"],
     "/apielec/getDataByRange": ["date", "end_date"],
 }
+OPTIONAL = ["columns", "values", "time", "format", "quality", "order", "limit", "after"]
 
 
 @pytest.fixture
@@ -38,6 +39,12 @@ def operations(document: Document) -> list[tuple[str, str, Document]]:
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
     ]
+
+
+def prefilled(parameter: Document) -> str | None:
+    """What Swagger UI puts into the field of a parameter."""
+    example: str | None = parameter.get("x-example", parameter.get("default"))
+    return example
 
 
 def references(part: Any) -> list[str]:
@@ -78,8 +85,14 @@ async def test_document_describes_every_route_and_no_other(document: Document) -
 async def test_document_describes_every_parameter(document: Document) -> None:
     for path, method, operation in operations(document):
         parameters = operation["parameters"]
-        assert [p["name"] for p in parameters] == PARAMETERS.get(path, []), (path, method)
-        assert all(p["required"] and p["description"] for p in parameters)
+        names = {must: [p["name"] for p in parameters if p["required"] == must] for must in (0, 1)}
+        optional = OPTIONAL if path.startswith("/apielec/getData") else []
+        assert names[1] == REQUIRED.get(path, []), (path, method)
+        own = ["end"] if path == "/apielec/getDataByRange" else []
+        assert names[0] == own + optional, (path, method)
+        assert all(p["description"] for p in parameters)
+        for parameter in parameters:
+            assert parameter.get("default") in parameter.get("enum", [parameter.get("default")])
 
 
 async def test_document_describes_every_answer(document: Document) -> None:
@@ -107,7 +120,7 @@ async def test_document_asks_for_the_token_where_the_server_does(document: Docum
 
 async def test_examples_of_the_document_work(api: Api, document: Document) -> None:
     for path, method, operation in operations(document):
-        params = {p["name"]: p["default"] for p in operation["parameters"]}
+        params = {p["name"]: example for p in operation["parameters"] if (example := prefilled(p))}
         if path != "/login":
             carrier = {"params": params} if method == "get" else {"data": params}
             status, body = await api.get(
@@ -115,6 +128,22 @@ async def test_examples_of_the_document_work(api: Api, document: Document) -> No
             )
             assert status == 200
             assert (body["values"]["numrecs"] > 0) == (path != "/apielec/ping")
+
+
+async def test_document_names_the_media_type_of_every_format(api: Api, document: Document) -> None:
+    for path, method, operation in operations(document):
+        if not path.startswith("/apielec/getData"):
+            continue
+        params = {p["name"]: example for p in operation["parameters"] if (example := prefilled(p))}
+        (formats,) = [p["enum"] for p in operation["parameters"] if p["name"] == "format"]
+        sent = []
+        for name in formats:
+            carrier = {"params" if method == "get" else "data": params | {"format": name}}
+            route = path.removeprefix("/apielec/")
+            async with await api.request(route, method=method.upper(), **carrier) as response:
+                assert response.status == 200
+                sent.append(response.content_type)
+        assert sent == operation["produces"]
 
 
 async def test_example_of_a_record_is_a_record(api: Api, document: Document) -> None:

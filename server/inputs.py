@@ -1,0 +1,94 @@
+"""What goes in, as the document describes it."""
+
+from enum import Enum
+from typing import Any
+
+from marshmallow import Schema, fields
+
+from server.formats import FORMATS
+from server.readings import LARGEST_PART, End, Order, Quality, Values
+from storage.quality import FLAGS
+from storage.shape import KNOWN_COLUMNS, Time
+
+
+def _required(description: str, example: str) -> fields.String:
+    return fields.String(
+        required=True,
+        metadata={"description": description, "x-example": example, "default": example},
+    )
+
+
+def _optional(description: str, **metadata: Any) -> fields.String:
+    return fields.String(metadata={"description": description, **metadata})
+
+
+def _choice(description: str, choices: type[Enum]) -> fields.String:
+    """One of some choices; the first one is the default."""
+    values = [choice.value for choice in choices]
+    return _optional(description, enum=values, default=values[0])
+
+
+_COMMON = {
+    "columns": _optional(
+        f"What to tell of each reading, in this order: any of {', '.join(KNOWN_COLUMNS)}. The "
+        f"flags are those of {', '.join(flag.name for flag in FLAGS)} that it has, blanks "
+        "between them. By default all but the flags; in CSV those of a report.",
+        **{"x-example": "date,energy"},
+    ),
+    "values": _choice(
+        "Whether JSON has ids and quantities as texts or as numbers, exactly as stored.", Values
+    ),
+    "time": _choice(
+        "How dates are written: in local time as 2019-10-27 02:00:00, in UTC as "
+        "2019-10-27T00:00:00Z, or with their offset as 2019-10-27T02:00:00+02:00.",
+        Time,
+    ),
+    "format": _optional(
+        "The format of the answer; the header Accept has a say where this is left out.",
+        enum=list(FORMATS),
+        default="json",
+    ),
+    "quality": _choice(
+        "With clean, readings that cannot be right are left out, and left_out says how many "
+        "they are and how many kWh.",
+        Quality,
+    ),
+    "order": _choice("By id, from the lowest or from the highest.", Order),
+    "limit": _optional(
+        f"At most so many readings, 1 to {LARGEST_PART}; next and the header Link lead on.",
+        **{"x-example": "10"},
+    ),
+    "after": _optional("Continues an answer: what its next said."),
+}
+
+
+def _parameters(name: str, **own: fields.String) -> type[Schema]:
+    return Schema.from_dict({**own, **_COMMON}, name=name)
+
+
+AllParameters = _parameters("AllParameters")
+
+IdParameters = _parameters(
+    "IdParameters",
+    id=_required("One or several ids, separated by commas; unknown ones are left out.", "5,100"),
+)
+
+DateParameters = _parameters(
+    "DateParameters",
+    date=_required(
+        "Pattern for YYYY-MM-DD HH:MM:SS as a whole: % stands for any run of characters, "
+        "_ for any one. 2019-09-11% is a day, 2019-09-11_0_:00:00 its whole hours to 9.",
+        "2019-09-11_0_:00:00",
+    ),
+)
+
+RangeParameters = _parameters(
+    "RangeParameters",
+    date=_required(
+        "Begin, included, local time. A part of a date such as 2019-09, or one with % or _, "
+        "stands for the earliest instant that matches.",
+        "2019-09-12 10:00:00",
+    ),
+    end_date=_required("End, included, by the same rule.", "2019-09-12 10:30:00"),
+    end=_choice("Whether the end belongs to the range.", End),
+)

@@ -1,0 +1,117 @@
+"""In what shape readings are asked for: which columns, and how their values are written."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Self
+
+from storage.query import QueryError
+from storage.reading import COLUMNS, NAMES, RECORD_KEYS
+
+FLAGS_COLUMN = "flags"
+KNOWN_COLUMNS = ("id", "date", *NAMES, FLAGS_COLUMN)
+"""What can be asked for of a reading."""
+
+_TITLES = {"id": "Id", "date": "Date", FLAGS_COLUMN: "Flags"} | {
+    column.name: column.header for column in COLUMNS
+}
+
+
+class Form(Enum):
+    """How records are written one after the other."""
+
+    OBJECTS = "objects"
+    """JSON objects with commas between them."""
+    LINES = "lines"
+    """JSON objects, each in a line."""
+    ROWS = "rows"
+    """Rows of a CSV report."""
+    CELLS = "cells"
+    """Rows of CSV for programs: `date` is seconds since 1970-01-01 00:00:00 UTC."""
+
+
+class Time(Enum):
+    """How the start of an interval is written."""
+
+    LOCAL = "local"
+    """As the meter shows it: `2019-10-27 02:00:00`, in rows `27 Oct 2019 02:00:00`."""
+    UTC = "utc"
+    """`2019-10-27T00:00:00Z`"""
+    OFFSET = "offset"
+    """Local time with how far it is ahead of UTC: `2019-10-27T02:00:00+02:00`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The columns of a record, in their order, and how they are written."""
+
+    columns: tuple[str, ...] = RECORD_KEYS
+    form: Form = Form.OBJECTS
+    time: Time = Time.LOCAL
+    numbers: bool = False
+    """Whether JSON has ids and quantities as numbers rather than as texts."""
+
+    @classmethod
+    def of(cls, columns: tuple[str, ...], form: Form, time: Time, *, numbers: bool) -> Self:
+        """A shape in the one way to say what it is: equal texts come from equal shapes."""
+        is_json = form in (Form.OBJECTS, Form.LINES)
+        has_time = "date" in columns and form is not Form.CELLS
+        return cls(columns, form, time if has_time else Time.LOCAL, numbers and is_json)
+
+    @property
+    def key(self) -> str:
+        """A text that is the same for equal shapes only."""
+        columns = ",".join(self.columns)
+        return f"{self.form.value} {self.time.value} numbers={self.numbers:d} {columns}"
+
+    @property
+    def separator(self) -> str:
+        """What stands between two records, of a page as of two pages."""
+        return "," if self.form is Form.OBJECTS else ""
+
+    @property
+    def end(self) -> str:
+        """What each record ends with."""
+        return {Form.OBJECTS: "", Form.ROWS: "\r\n"}.get(self.form, "\n")
+
+    def is_number(self, column: str) -> bool:
+        """Whether JSON has a column as a number."""
+        return self.numbers and column not in ("date", FLAGS_COLUMN)
+
+    @property
+    def has_flags(self) -> bool:
+        """Whether the flags of readings are asked for."""
+        return FLAGS_COLUMN in self.columns
+
+    @property
+    def needs_instants(self) -> bool:
+        """Whether more than local time is asked for."""
+        is_dated = "date" in self.columns
+        return is_dated and (self.time is not Time.LOCAL or self.form is Form.CELLS)
+
+    @property
+    def heading(self) -> str:
+        """The columns as a report calls them."""
+        return ",".join(_TITLES[column] for column in self.columns) + self.end
+
+    def counted(self, records: bytes) -> int:
+        """How many records there are in a text of whole ones."""
+        return records.count(b"{" if self.form is Form.OBJECTS else b"\n")
+
+
+CONTRACT = Shape()
+"""The contract's shape, that of the pages which are kept ready."""
+
+
+def columns(text: str) -> tuple[str, ...]:
+    """The columns in a text such as `date,energy`; raises QueryError."""
+    names = tuple(name.strip(" ") for name in text.split(","))
+    for place, name in enumerate(names):
+        if name not in KNOWN_COLUMNS:
+            shown = ascii(name if len(name) <= 40 else name[:37] + "...")
+            raise QueryError("columns", f"expected any of {', '.join(KNOWN_COLUMNS)}, got {shown}")
+        if name in names[:place]:
+            raise QueryError(
+                "columns",
+                f"expected each of {', '.join(KNOWN_COLUMNS)} at most once, got {name!a} twice",
+            )
+    return names
