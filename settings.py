@@ -32,6 +32,7 @@ from pydantic import (
     SecretStr,
     ValidationError,
     ValidationInfo,
+    field_validator,
     model_validator,
 )
 from pydantic.fields import FieldInfo
@@ -44,6 +45,9 @@ _MIN_SECRET_BYTES = 32
 _GENERATOR = 'python -c "import secrets; print(secrets.token_urlsafe(48))"'
 
 _USERS = ("api_users",)
+_KEYS = ("auth", "keys")
+# Sections whose keys are names of the user's own choosing, each with a secret.
+_NAMED = {_USERS: "a password that is not empty", _KEYS: f"at least {_MIN_SECRET_BYTES} bytes"}
 # Types whose wrong values may be shown; text that is wrong may be a secret gone astray.
 _HARMLESS = (int, float, ByteSize, ZoneInfo)
 # What pydantic calls a key that no section has.
@@ -56,6 +60,7 @@ _PUBLISHED = {
     "d2414b9df1bdcd5912d10f3a3d15d72ad091ad4f28aa0fb752185e77bff04e2f",
 }
 
+_KEY_NAME = re.compile("[A-Za-z0-9._-]{1,64}")
 _DATABASE_URL = "sqlite:///file.db or mysql://host:3306/name"
 _CACHE_URL = "memory:// or redis://host:6379/0 or rediss://host:6379/0"
 _HOST = r"(?P<host>[^\s/:@\[\]?#]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?"
@@ -119,6 +124,18 @@ def _signing_key(secret: SecretStr | None) -> SecretStr | None:
     if len(secret.get_secret_value().encode()) < _MIN_SECRET_BYTES:
         raise ValueError(f"expected at least {_MIN_SECRET_BYTES} bytes, as from {_GENERATOR}")
     return secret
+
+
+def _further_key(secret: SecretStr) -> SecretStr:
+    if _signing_key(secret) is None:
+        raise ValueError(f"expected at least {_MIN_SECRET_BYTES} bytes, as from {_GENERATOR}")
+    return secret
+
+
+def _key_name(name: str) -> str:
+    if not _KEY_NAME.fullmatch(name):
+        raise ValueError("expected names of keys of 1 to 64 letters, digits, '.', '_' and '-'")
+    return name
 
 
 def _user_name(name: str) -> str:
@@ -192,8 +209,13 @@ class Database(_Section):
 
 
 class Auth(_Section):
-    """How tokens are signed and how long they last."""
+    """How tokens are signed, how long they last, and how often a login may fail."""
 
+    keys: Mapping[
+        Annotated[str, AfterValidator(_key_name)],
+        Annotated[SecretStr, AfterValidator(_further_key)],
+    ] = Field({}, description="a mapping of the names of keys to secrets")
+    sign_with: str | None = Field(None, description="the name of one of auth.keys")
     secret: Annotated[SecretStr | None, AfterValidator(_signing_key)] = Field(
         None, description=f"text of at least {_MIN_SECRET_BYTES} bytes"
     )
@@ -203,6 +225,18 @@ class Auth(_Section):
     token_lifetime: float = Field(
         3600, gt=0, allow_inf_nan=False, description="seconds, more than 0"
     )
+    attempts: int = Field(10, ge=1, description="a whole number, 1 or more")
+    attempts_window: float = Field(
+        300, gt=0, allow_inf_nan=False, description="seconds, more than 0"
+    )
+
+    @field_validator("sign_with")
+    @classmethod
+    def _is_a_key(cls, name: str, info: ValidationInfo) -> str:
+        known = info.data.get("keys", {})
+        if name not in known:
+            raise ValueError(f"expected one of auth.keys: {', '.join(known) or 'there is none'}")
+        return name
 
 
 class Cache(_Section):
@@ -253,6 +287,8 @@ class Settings(_Section):
     def _credentials(self) -> Iterator[tuple[str, str]]:
         if self.auth.secret:
             yield "auth.secret", self.auth.secret.get_secret_value()
+        for name, secret in self.auth.keys.items():
+            yield f"auth.keys.{name}", secret.get_secret_value()
         reader = self.database.reader
         if reader and isinstance(self.database.location, MysqlUrl):
             yield "database.reader.password", _login(reader.user, reader.password)
@@ -280,6 +316,8 @@ def _remedy(key: str) -> str:
             f"{key} (point {_PREFIX}AUTH__SECRET_FILE to the output of {_GENERATOR},"
             f" or have one made with an empty {_PREFIX}AUTH__SECRET)"
         )
+    if key.startswith("auth.keys."):
+        return f"{key} (set another, the output of {_GENERATOR})"
     if key == "database.reader.password":
         return f"{key} (point {_PREFIX}DATABASE__READER__PASSWORD_FILE to one of your own)"
     users = """'{"name": "password"}'"""
@@ -457,9 +495,9 @@ def _target(variable: str) -> tuple[Key, bool]:
     """The key that a variable sets, and whether it does so by naming a file."""
     name = variable[len(_PREFIX) :].lower()
     key, filed = _split(name), _split(name.removesuffix("_file"))
-    if filed != key and (filed in _SECRETS or _is_user(filed)):
+    if filed != key and (filed in _SECRETS or _is_named(filed)):
         return filed, True
-    if key in _LEAVES or _is_user(key):
+    if key in _LEAVES or _is_named(key):
         return key, False
     meant = _meant(filed, _LEAVES)
     if meant is None:
@@ -472,7 +510,7 @@ def _target(variable: str) -> tuple[Key, bool]:
 def _value(variable: str, text: str, key: Key, from_file: bool) -> object:
     if from_file:
         return _secret(Path(text), f"{variable}: {_dotted(key)}: ")
-    return _parsed(text, variable).keys if key == _USERS else text
+    return _parsed(text, variable).keys if key in _NAMED else text
 
 
 def _secret(file: Path, prefix: str) -> str:
@@ -501,7 +539,7 @@ def _fault(
     key = tuple(str(name) for name in fault["loc"])
     source = _source(key, document, overrides)
     # What is refused as a user's name may be "user:password", so it is left to its line.
-    shown = _USERS if key[-1] == "[key]" else key
+    shown = key[:-2] if key[-1] == "[key]" else key
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     return SettingsError(f"{source}: {_dotted(shown)}: {_explained(fault, shown)}{more}")
 
@@ -536,8 +574,8 @@ def _unknown(key: Key) -> str:
 
 
 def _expected(key: Key) -> str:
-    if _is_user(key):
-        return "a password that is not empty"
+    if _is_named(key):
+        return _NAMED[key[:-1]]
     return _FIELDS[key].description or f"a section with {_siblings(key)}"
 
 
@@ -565,8 +603,8 @@ def _variable(key: Key) -> str:
     return _PREFIX + "__".join(key).upper()
 
 
-def _is_user(key: Key) -> bool:
-    return len(key) == 2 and key[:1] == _USERS
+def _is_named(key: Key) -> bool:
+    return key[:-1] in _NAMED
 
 
 def _fields(section: type[_Section], above: Key = ()) -> Iterator[tuple[Key, FieldInfo]]:

@@ -33,7 +33,6 @@ async def caching(request: web.Request, handler: Handler) -> web.StreamResponse:
     if QUERY not in request:
         return await handler(request)
     app = request.app
-    request[STATE] = await app[READER].state()
     key = _key(app[SETTINGS].database.location, request[STATE].version, request[QUERY])
     coding = negotiated(request)
     headers = {

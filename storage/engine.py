@@ -19,5 +19,8 @@ class Engine(Protocol):
     async def fetch(self, sql: str, args: Sequence[object] = ()) -> Sequence[Row]:
         """The rows of a statement: integers as int, texts as bytes, NULL as None."""
 
+    async def execute(self, sql: str, args: Sequence[object]) -> None:
+        """Runs a statement that writes, at once and for good."""
+
     async def close(self) -> None:
         """End all connections."""

@@ -1,9 +1,10 @@
-"""What the server asks of a database: the state of the data, answers, users."""
+"""What the server asks of a database: the state of the data, answers, who may ask."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import TypeVar
 
+from storage.access import Access
 from storage.engine import Engine
 from storage.errors import Inconsistent, NotPrepared
 from storage.pages import PAGE
@@ -23,6 +24,8 @@ class State:
     version: str
     span: Span | None
     is_empty: bool = False
+    access: int | None = None
+    """Moves with every change of users and revocations; None where these are not kept yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +41,6 @@ class Answer:
     pages: AsyncGenerator[bytes | Piece]
 
 
-@dataclass(frozen=True, slots=True)
-class User:
-    """Somebody who may log in: the password is a hash, argon2id or SHA-256 in hex."""
-
-    name: str
-    password: str
-    enabled: bool
-
-
 class Reader:
     """The readings and users of a database. Every call raises a StorageError where it fails."""
 
@@ -57,6 +51,7 @@ class Reader:
         self._distrusted: str | None = None
         self.state = Shared(self._read_state)
         """The state of the data at some moment after the call."""
+        self.access = Access(engine, self._known_tables)
 
     async def close(self) -> None:
         """End all connections."""
@@ -79,42 +74,34 @@ class Reader:
         pages = pager.pages(pager.windows(span, dated), span.count)
         return Answer(span.count, self._watched(pages, state))
 
-    async def user(self, name: str) -> User | None:
-        """The user of exactly this name, if there is one."""
-        enabled = "enabled" if await self._has_records() else "1"
-        rows = await self._engine.fetch(
-            f"SELECT user, password, {enabled} FROM users WHERE user = {self._dialect.place}",
-            (name,),
-        )
-        for row in rows:
-            if row[0] == name.encode():
-                return User(name, row[1].decode(), bool(row[2]))
-        return None
-
-    async def _has_records(self) -> bool:
-        """Whether the database has all tables; one that the original's importer made has two."""
-        if b"pages" not in self._tables:
+    async def _known_tables(self) -> set[bytes]:
+        """The tables; a database that the loader has not brought up to date lacks the newest."""
+        if b"access" not in self._tables:
             self._tables = {row[0] for row in await self._engine.fetch(self._dialect.tables)}
             if not {b"consumpdata", b"users"} <= self._tables:
                 raise NotPrepared(
                     "the database has no readings yet: load a report with "
                     "python -m loader REPORT.csv"
                 )
-        return b"pages" in self._tables
+        return self._tables
 
     async def _read_state(self) -> State:
-        if not await self._has_records():
+        tables = await self._known_tables()
+        if b"pages" not in tables:
             assert self._dialect.original_state is not None
             rows = await self._engine.fetch(self._dialect.original_state)
             return State(f"original-{rows[0][0].decode()}", None)
+        access = "(SELECT changes FROM access)" if b"access" in tables else "NULL"
         rows = await self._engine.fetch(
-            "SELECT version, readings, first_id, last_id FROM imports ORDER BY id DESC LIMIT 1"
+            f"SELECT {access}, version, readings, first_id, last_id"
+            " FROM (SELECT 1) one LEFT JOIN imports ON id = (SELECT MAX(id) FROM imports)"
         )
-        if not rows:
-            return State("empty", None, is_empty=await self._span(None) is None)
-        version, count, first_id, last_id = rows[0]
+        changes, version, count, first_id, last_id = rows[0]
+        if version is None:
+            return State("empty", None, is_empty=await self._span(None) is None, access=changes)
         trusted = count and version.decode() != self._distrusted
-        return State(version.decode(), Span(count, first_id, last_id) if trusted else None)
+        span = Span(count, first_id, last_id) if trusted else None
+        return State(version.decode(), span, access=changes)
 
     async def _span(self, dated: Condition | None) -> Span | None:
         where = f" WHERE {dated.text}" if dated else ""
