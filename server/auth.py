@@ -34,14 +34,15 @@ async def auth(request: web.Request, handler: Handler) -> web.StreamResponse:
     if match.http_exception is not None or getattr(match.handler, "is_public", False):
         return await handler(request)
     try:
-        request[TOKEN] = request.app[TOKENS].token(_text(request))
+        token = request[TOKEN] = request.app[TOKENS].token(_text(request))
     except InvalidTokenError as error:
-        raise _invalid(error) from None
+        raise _invalid(str(error)) from None
+    request[USER] = token.user
     try:
         return await handler(request)
     except (ApiError, QueryError):
         if STATE not in request:
-            await _require_standing(request, request[TOKEN])
+            await _require_standing(request, token)
         raise
 
 
@@ -52,13 +53,14 @@ async def standing(request: web.Request, handler: Handler) -> web.StreamResponse
     It comes after the parameters were read, which is quicker: other requests' parameters are
     read while the database answers.
     """
-    if TOKEN in request:
-        await _require_standing(request, request[TOKEN])
+    token = request.get(TOKEN)
+    if token is not None:
+        await _require_standing(request, token)
     return await handler(request)
 
 
-def _invalid(error: InvalidTokenError) -> ApiError:
-    return ApiError(406, str(error), status="Token is invalid")
+def _invalid(message: str) -> ApiError:
+    return ApiError(406, message, status="Token is invalid")
 
 
 def _text(request: web.Request) -> str:
@@ -81,9 +83,8 @@ async def _require_standing(request: web.Request, token: Token) -> None:
     if token.access != state.access and state.access is not None:
         role = await reader.access.role(token.user, token.generation, token.jti)
         if role is None:
-            raise _invalid(InvalidTokenError("The token has been revoked, log in again"))
+            raise _invalid("The token has been revoked, log in again")
         token.role, token.access = role, state.access
-    request[USER] = token.user
 
 
 async def logged_in(request: web.Request) -> User:

@@ -91,14 +91,18 @@ class Reader:
             assert self._dialect.original_state is not None
             rows = await self._engine.fetch(self._dialect.original_state)
             return State(f"original-{rows[0][0].decode()}", None)
-        access = "(SELECT changes FROM access)" if b"access" in tables else "NULL"
+        counted = b"access" in tables
+        access = "(SELECT changes FROM access)" if counted else "NULL"
         rows = await self._engine.fetch(
             f"SELECT {access}, version, readings, first_id, last_id"
-            " FROM (SELECT 1) one LEFT JOIN imports ON id = (SELECT MAX(id) FROM imports)"
+            " FROM imports ORDER BY id DESC LIMIT 1"
         )
-        changes, version, count, first_id, last_id = rows[0]
-        if version is None:
+        changes = rows[0][0] if rows else (await self._engine.fetch(f"SELECT {access}"))[0][0]
+        if counted and changes is None:
+            raise NotPrepared("the table access has lost its row: restore it with (1, 0)")
+        if not rows:
             return State("empty", None, is_empty=await self._span(None) is None, access=changes)
+        _, version, count, first_id, last_id = rows[0]
         trusted = count and version.decode() != self._distrusted
         span = Span(count, first_id, last_id) if trusted else None
         return State(version.decode(), span, access=changes)

@@ -206,6 +206,16 @@ async def test_token_is_not_believed_while_the_database_is_silent(
     assert (await api.get("ping"))[0] == 200
 
 
+async def test_token_is_not_believed_where_changes_are_no_longer_counted(
+    serve: Serve, loaded: Database
+) -> None:
+    api = await serve(loaded)
+    loaded.run("DELETE FROM access")
+    assert (await api.get("ping"))[0] == 503
+    loaded.run("INSERT INTO access VALUES (1, 0)")
+    assert (await api.get("ping"))[0] == 200
+
+
 # A database that an older loader made
 
 
