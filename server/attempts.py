@@ -35,7 +35,7 @@ class _Counts:
     def give_back(self, key: str) -> None:
         if key in self._taken:
             count, closes = self._taken[key]
-            self._taken[key] = (count - 1, closes)
+            self._taken[key] = (max(0, count - 1), closes)
 
     def forget(self, key: str) -> None:
         self._taken.pop(key, None)

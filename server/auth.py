@@ -37,7 +37,6 @@ async def auth(request: web.Request, handler: Handler) -> web.StreamResponse:
         token = request[TOKEN] = request.app[TOKENS].token(_text(request))
     except InvalidTokenError as error:
         raise _invalid(str(error)) from None
-    request[USER] = token.user
     try:
         return await handler(request)
     except (ApiError, QueryError):
@@ -73,7 +72,7 @@ def _text(request: web.Request) -> str:
 
 
 async def _require_standing(request: web.Request, token: Token) -> None:
-    """Notes the state of the data, and raises ApiError where the token is revoked.
+    """Notes the state of the data and the user, and raises ApiError where the token is revoked.
 
     What the database said of a token holds until it counts another change of users or
     revocations. A database that the loader has not brought up to date counts none.
@@ -85,6 +84,7 @@ async def _require_standing(request: web.Request, token: Token) -> None:
         if role is None:
             raise _invalid("The token has been revoked, log in again")
         token.role, token.access = role, state.access
+    request[USER] = token.user
 
 
 async def logged_in(request: web.Request) -> User:
