@@ -165,8 +165,9 @@ async def test_logins_beyond_the_line_are_put_off_and_others_are_served(
     room = HASHES_AT_ONCE + LONGEST_LINE
     logins = [asyncio.create_task(api.login(f"user {n}", "x")) for n in range(room + 10)]
     done: set[asyncio.Task[Any]] = set()
-    while len(done) < 10:
-        done, _ = await asyncio.wait(logins, return_when=asyncio.FIRST_COMPLETED)
+    async with asyncio.timeout(30):
+        while len(done) < 10:
+            done, _ = await asyncio.wait(logins, return_when=asyncio.FIRST_COMPLETED)
     busy = {"message": "Too many logins at once, try again in 1 s", "status": "ERROR"}
     for login in done:
         assert login.result() == (503, busy | {"statusCode": "503"})
