@@ -1,6 +1,9 @@
 """The command `python -m loader.users`."""
 
 import asyncio
+import json
+import logging
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,6 +15,8 @@ from storage.errors import StorageError
 from storage.opening import open_writer
 from storage.passwords import hashed, is_sha256
 from storage.writer import Writer
+
+audit = logging.getLogger("audit")
 
 
 class _Failed(Exception):  # noqa: N818 - never leaves this file
@@ -28,16 +33,22 @@ class _Failed(Exception):  # noqa: N818 - never leaves this file
 def main(context: click.Context, config: Path | None) -> None:
     """Add, change, disable and list the users of the API.
 
-    A password is asked for on a terminal, and read from standard input elsewhere.
+    A password is asked for on a terminal, and read from standard input elsewhere. A user whose
+    password changes, or who is disabled, has to log in anew. Each change is a line on standard
+    error that says who made it.
 
     \b
     Examples:
       python -m loader.users add morgan
       python -m loader.users password morgan < /run/secrets/morgan
       python -m loader.users disable rick
+      python -m loader.users role morgan admin
       python -m loader.users list
     """
     context.obj = config
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
+    )
 
 
 @main.command()
@@ -49,6 +60,7 @@ def add(config: Path | None, name: str) -> None:
         raise click.BadParameter("expected 1 to 64 printable characters other than ':'")
     password = _password()
     _run(config, lambda writer: _require(writer.add_user(name, password), f"{name} exists already"))
+    _tell("user added", name)
     click.echo(f"{name} was added")
 
 
@@ -59,6 +71,7 @@ def set_password(config: Path | None, name: str) -> None:
     """Change a user's password."""
     password = _password()
     _run(config, lambda writer: _require(writer.set_password(name, password), _unknown(name)))
+    _tell("password changed", name)
     click.echo(f"{name} has a new password")
 
 
@@ -68,6 +81,7 @@ def set_password(config: Path | None, name: str) -> None:
 def disable(config: Path | None, name: str) -> None:
     """Keep a user from logging in."""
     _run(config, lambda writer: _require(writer.set_enabled(name, enabled=False), _unknown(name)))
+    _tell("user disabled", name)
     click.echo(f"{name} is disabled")
 
 
@@ -77,7 +91,19 @@ def disable(config: Path | None, name: str) -> None:
 def enable(config: Path | None, name: str) -> None:
     """Let a user log in again."""
     _run(config, lambda writer: _require(writer.set_enabled(name, enabled=True), _unknown(name)))
+    _tell("user enabled", name)
     click.echo(f"{name} is enabled")
+
+
+@main.command("role")
+@click.argument("name")
+@click.argument("role", type=click.Choice(["read", "admin"]))
+@click.pass_obj
+def set_role(config: Path | None, name: str, role: str) -> None:
+    """Say what a user may do."""
+    _run(config, lambda writer: _require(writer.set_role(name, role), _unknown(name)))
+    _tell("role changed", name, f" role={role}")
+    click.echo(f"{name} has the role {role}")
 
 
 @main.command("list")
@@ -89,9 +115,14 @@ def list_users(config: Path | None) -> None:
         for user in await writer.users():
             state = "enabled" if user.enabled else "disabled"
             old = ", old kind of hash: set the password anew" if is_sha256(user.password) else ""
-            click.echo(f"{user.name}: {state}{old}")
+            click.echo(f"{user.name}: {user.role}, {state}{old}")
 
     _run(config, show)
+
+
+def _tell(event: str, name: str, details: str = "") -> None:
+    """Writes an audit line; a name is quoted, so that it can't pass for another line."""
+    audit.info("%s user=%s%s uid=%d", event, json.dumps(name), details, os.getuid())
 
 
 def _unknown(name: str) -> str:

@@ -13,9 +13,10 @@ from aiohttp import web
 
 from server.access_log import AccessLog, EachLine
 from server.app import make_app
+from server.signing import SigningKeys
 from server.welcome import welcome
 from server.workers import run_workers
-from settings import Settings, SettingsError, load_settings, signing_secret
+from settings import Settings, SettingsError, load_settings
 from storage.errors import StorageError
 from storage.opening import open_reader
 from storage.reader import Reader
@@ -59,13 +60,13 @@ def main(config: Path | None, *, worker_port: int | None, greet: bool) -> None:
     try:
         settings = load_settings(config)
         settings.require_safe()
-        secret = signing_secret(settings)
+        keys = SigningKeys.of(settings)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             if worker_port is not None:
-                runner.run(_serve(settings, secret, port=worker_port, is_worker=True, greet=False))
+                runner.run(_serve(settings, keys, port=worker_port, is_worker=True, greet=False))
             elif settings.server.workers == 1:
                 port = settings.server.port
-                runner.run(_serve(settings, secret, port=port, is_worker=False, greet=greet))
+                runner.run(_serve(settings, keys, port=port, is_worker=False, greet=greet))
             else:
                 with _reserved(settings) as holder:
                     port = holder.getsockname()[1]
@@ -79,7 +80,7 @@ def main(config: Path | None, *, worker_port: int | None, greet: bool) -> None:
 
 
 async def _serve(
-    settings: Settings, secret: str, *, port: int, is_worker: bool, greet: bool
+    settings: Settings, keys: SigningKeys, *, port: int, is_worker: bool, greet: bool
 ) -> None:
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
@@ -87,7 +88,7 @@ async def _serve(
     reader = open_reader(settings)
     await _until_up(reader, settings.database.wait, stop)
     runner = web.AppRunner(
-        make_app(settings=settings, reader=reader, signing_secret=secret),
+        make_app(settings=settings, reader=reader, signing_keys=keys),
         handler_cancellation=True,
         access_log_class=AccessLog,
         access_log=logging.getLogger("access"),

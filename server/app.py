@@ -1,6 +1,5 @@
 """The application."""
 
-import asyncio
 import re
 import secrets
 from collections.abc import AsyncIterator
@@ -11,12 +10,15 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from server import handlers, pages
-from server.auth import auth
+from server.attempts import Attempts
+from server.auth import auth, standing
 from server.cache import AnswerCache
 from server.caching import caching
 from server.cursors import Cursors
 from server.errors import errors
+from server.hashing import Hashing
 from server.keys import (
+    ATTEMPTS,
     CACHE,
     CURSORS,
     DOCUMENT,
@@ -27,30 +29,29 @@ from server.keys import (
     SETTINGS,
     TOKENS,
 )
+from server.signing import SigningKeys
 from server.tokens import Tokens
 from settings import Settings
 from storage.reader import Reader
-
-HASHES_AT_ONCE = 2
-"""Passwords that are checked at once: each takes a core and 64 MiB."""
 
 _REQUEST_ID = re.compile("[A-Za-z0-9._-]{1,64}")
 _PROCESS = secrets.token_hex(5)
 _request_ids = (f"{_PROCESS}-{number:x}" for number in count())
 
 
-def make_app(*, settings: Settings, reader: Reader, signing_secret: str) -> web.Application:
+def make_app(*, settings: Settings, reader: Reader, signing_keys: SigningKeys) -> web.Application:
     """The application over a storage, which it closes at its end."""
     app = web.Application(
-        middlewares=[identified, errors, auth, handlers.questions, caching],
+        middlewares=[identified, errors, auth, handlers.questions, standing, caching],
     )
     app[SETTINGS] = settings
     app[READER] = reader
     app[CACHE] = AnswerCache(settings.cache)
     app[FILLINGS] = {}
-    app[TOKENS] = Tokens(signing_secret, settings.auth.token_lifetime)
-    app[CURSORS] = Cursors(signing_secret)
-    app[HASHING] = asyncio.Semaphore(HASHES_AT_ONCE)
+    app[TOKENS] = Tokens(signing_keys, settings.auth.token_lifetime)
+    app[CURSORS] = Cursors(signing_keys)
+    app[HASHING] = Hashing()
+    app[ATTEMPTS] = Attempts(settings.auth.attempts, settings.auth.attempts_window)
     app.add_routes([*pages.ROUTES, *handlers.ROUTES])
     app[DOCUMENT] = pages.described(app)
     app.cleanup_ctx.append(_closed)
@@ -71,6 +72,7 @@ async def identified(request: web.Request, handler: Handler) -> web.StreamRespon
 async def _closed(app: web.Application) -> AsyncIterator[None]:
     yield
     try:
+        await app[HASHING].close()
         await app[CACHE].close()
     finally:
         await app[READER].close()

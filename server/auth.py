@@ -1,16 +1,21 @@
 """Who may ask: nobody without a token, except where a handler says so itself."""
 
-import asyncio
+import math
 from typing import TypeVar
 
 from aiohttp import BasicAuth, hdrs, web
 from aiohttp.typedefs import Handler
 
+from server.audit import audit
 from server.errors import ApiError
-from server.keys import HASHING, READER, SETTINGS, TOKENS, USER
-from server.tokens import InvalidTokenError
+from server.hashing import BusyError
+from server.keys import ATTEMPTS, HASHING, READER, SETTINGS, STATE, TOKEN, TOKENS, USER
+from server.tokens import InvalidTokenError, Token
 from settings import is_demonstration
-from storage.passwords import matches, nobody
+from storage.access import User
+from storage.errors import StorageError
+from storage.passwords import NOBODY
+from storage.query import QueryError
 
 TOKEN_HEADER = "SESSION"  # noqa: S105 - the name of a header
 H = TypeVar("H", bound=Handler)
@@ -24,50 +29,116 @@ def public(handler: H) -> H:
 
 @web.middleware
 async def auth(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Lets a request pass that carries a token, or asks for what is public."""
+    """Lets a request pass that carries a token of ours, or asks for what is public."""
     match = request.match_info
-    if match.http_exception is None and not getattr(match.handler, "is_public", False):
-        request[USER] = _user(request)
+    if match.http_exception is not None or getattr(match.handler, "is_public", False):
+        return await handler(request)
+    try:
+        token = request[TOKEN] = request.app[TOKENS].token(_text(request))
+    except InvalidTokenError as error:
+        raise _invalid(str(error)) from None
+    try:
+        return await handler(request)
+    except (ApiError, QueryError):
+        if STATE not in request:
+            await _require_standing(request, token)
+        raise
+
+
+@web.middleware
+async def standing(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Lets a request pass whose token nobody has revoked.
+
+    It comes after the parameters were read, which is quicker: other requests' parameters are
+    read while the database answers.
+    """
+    token = request.get(TOKEN)
+    if token is not None:
+        await _require_standing(request, token)
     return await handler(request)
 
 
-def _user(request: web.Request) -> str:
+def _invalid(message: str) -> ApiError:
+    return ApiError(406, message, status="Token is invalid")
+
+
+def _text(request: web.Request) -> str:
     token = request.headers.get(TOKEN_HEADER)
     if token is None:
         scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
         if scheme.lower() != "bearer":
             raise ApiError(405, status="Token is missing")
-    try:
-        return request.app[TOKENS].user(token.strip())
-    except InvalidTokenError as error:
-        raise ApiError(406, str(error), status="Token is invalid") from None
+    return token.strip()
 
 
-async def logged_in(request: web.Request) -> str:
+async def _require_standing(request: web.Request, token: Token) -> None:
+    """Notes the state of the data and the user, and raises ApiError where the token is revoked.
+
+    What the database said of a token holds until it counts another change of users or
+    revocations. A database that the loader has not brought up to date counts none.
+    """
+    reader = request.app[READER]
+    state = request[STATE] = await reader.state()
+    if token.access != state.access and state.access is not None:
+        role = await reader.access.role(token.user, token.generation, token.jti)
+        if role is None:
+            raise _invalid("The token has been revoked, log in again")
+        token.role, token.access = role, state.access
+    request[USER] = token.user
+
+
+async def logged_in(request: web.Request) -> User:
     """The user whose name and password a request gives; raises ApiError."""
     try:
         given = BasicAuth.decode(request.headers.get(hdrs.AUTHORIZATION, ""), encoding="utf-8")
     except ValueError:
-        raise _refused() from None
-    user = await request.app[READER].user(given.login)
-    async with request.app[HASHING]:
-        right = await asyncio.to_thread(
-            lambda: matches(given.password, user.password if user else nobody())
+        raise _refused(request, None, "malformed") from None
+    attempts, name, address = request.app[ATTEMPTS], given.login, request.remote
+    if wait := attempts.wait(name, address):
+        raise _put_off(request, name, 429, wait)
+    attempts.begin(name, address)
+    try:
+        user = await request.app[READER].access.user(name)
+        right = await request.app[HASHING].matches(
+            given.password, user.password if user else NOBODY
         )
-    if user is None or not user.enabled or not right:
-        raise _refused()
-    if is_demonstration(user.name, given.password):
-        _keep_at_home(request)
-    request[USER] = user.name
-    return user.name
+    except StorageError:
+        attempts.undone(name, address)
+        raise
+    except BusyError:
+        attempts.undone(name, address)
+        raise _put_off(request, name, 503, 1) from None
+    if user is None or not right:
+        raise _refused(request, name, "password" if user else "unknown")
+    if not user.enabled:
+        raise _refused(request, name, "disabled")
+    if is_demonstration(name, given.password) and not request.app[SETTINGS].server.is_loopback:
+        message = "The demonstration's user may not log in from other machines"
+        raise _refused(request, name, "demonstration", message)
+    attempts.succeeded(name, address)
+    audit(request, "login", name, role=user.role)
+    request[USER] = name
+    return user
 
 
-def _keep_at_home(request: web.Request) -> None:
-    if not request.app[SETTINGS].server.is_loopback:
-        raise _refused("The demonstration's user may not log in from other machines")
-
-
-def _refused(message: str = "Invalid user and/or password") -> ApiError:
+def _refused(
+    request: web.Request,
+    name: str | None,
+    reason: str,
+    message: str = "Invalid user and/or password",
+) -> ApiError:
+    audit(request, "login refused", name, reason=reason)
     return ApiError(
         401, message, headers={hdrs.WWW_AUTHENTICATE: 'Basic realm="elecdata", charset="UTF-8"'}
+    )
+
+
+def _put_off(request: web.Request, name: str, code: int, seconds: float) -> ApiError:
+    """Too many logins have failed, or are under way."""
+    failed = code == 429
+    audit(request, "login refused", name, reason="attempts" if failed else "busy")
+    message = "Too many logins have failed" if failed else "Too many logins at once"
+    wait = math.ceil(seconds)
+    return ApiError(
+        code, f"{message}, try again in {wait} s", headers={hdrs.RETRY_AFTER: str(wait)}
     )

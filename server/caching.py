@@ -40,7 +40,6 @@ async def caching(request: web.Request, handler: Handler) -> web.StreamResponse:
     if asked is None:
         return await handler(request)
     app = request.app
-    request[STATE] = await app[READER].state()
     key = _key(app[SETTINGS].database.location, request[STATE].version, asked.key)
     coding = negotiated(request)
     headers = {

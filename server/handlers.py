@@ -1,5 +1,6 @@
 """The routes of the API."""
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -9,16 +10,21 @@ from aiohttp_apispec import docs, form_schema, querystring_schema
 from marshmallow import Schema
 
 from server.asked import Asked
+from server.audit import audit
 from server.auth import TOKEN_HEADER, logged_in, public
 from server.bodies import TAIL, head
+from server.errors import RETRY_AFTER, ApiError
 from server.formats import FORMATS
 from server.inputs import AllParameters, DateParameters, IdParameters, RangeParameters
-from server.keys import ASKED, COMPRESSED, READER, STATE, TOKENS
+from server.keys import ASKED, COMPRESSED, READER, REQUEST_ID, STATE, TOKEN, TOKENS
 from server.parameters import parameters
 from server.readings import End, asked, chosen
-from server.responses import LOGIN, PING, READINGS
+from server.responses import LOGIN, LOGOUT, PING, READINGS
 from server.streaming import JSON
+from storage.errors import NotPrepared, Refused, StorageError
 from storage.query import Query
+
+log = logging.getLogger("server")
 
 _SESSION: list[dict[str, list[str]]] = [{TOKEN_HEADER: []}]
 
@@ -52,13 +58,42 @@ def _login() -> Handler:
                 "Authorization_type": "API Key",
                 "In": "header",
                 "Key": TOKEN_HEADER,
-                "value_token": request.app[TOKENS].issue(user),
+                "value_token": request.app[TOKENS].issue(user.name, user.generation),
             },
             headers={"Cache-Control": "no-store"},
         )
 
     described_login: Handler = login
     return described_login
+
+
+@docs(
+    tags=["access"],
+    summary="Give a token back",
+    description="The token is good no longer, for this server and all others of the database.",
+    security=_SESSION,
+    responses=LOGOUT,
+)
+async def logout(request: web.Request) -> web.Response:
+    """Revokes the token that the request carries."""
+    await parameters(request, ())
+    token = request[TOKEN]
+    try:
+        await request.app[READER].access.revoke(token.jti, int(token.expires))
+    except StorageError as error:
+        log.error("%s %s", request[REQUEST_ID], error)
+        raise _still_good(error) from None
+    audit(request, "logout", token.user)
+    return web.Response(body=head(0, "Logged out") + TAIL, content_type=JSON, charset="utf-8")
+
+
+def _still_good(error: StorageError) -> ApiError:
+    """Says why a token could not be revoked."""
+    if isinstance(error, NotPrepared | Refused):
+        cause = "the database has to be brought up to date by the loader first"
+    else:
+        cause = "the database cannot be written just now, try again later"
+    return ApiError(503, f"The token is still good: {cause}", headers={"Retry-After": RETRY_AFTER})
 
 
 @docs(
@@ -125,6 +160,7 @@ def _by_range(given: Mapping[str, str]) -> Query:
 ROUTES = [
     web.get("/login", _login(), allow_head=False),
     web.post("/login", _login()),
+    web.post("/logout", logout),
     web.get("/apielec/ping", ping, allow_head=False),
     *_readings(
         "/apielec/getData",

@@ -1,14 +1,14 @@
 """What the application and a request carry along."""
 
-import asyncio
-
 from aiohttp import web
 
 from server.asked import Asked
+from server.attempts import Attempts
 from server.cache import AnswerCache
 from server.cursors import Cursors
 from server.filling import Filling
-from server.tokens import Tokens
+from server.hashing import Hashing
+from server.tokens import Token, Tokens
 from settings import Settings
 from storage.reader import Reader, State
 
@@ -18,11 +18,13 @@ CACHE = web.AppKey("cache", AnswerCache)
 FILLINGS = web.AppKey("fillings", dict[str, Filling])
 CURSORS = web.AppKey("cursors", Cursors)
 TOKENS = web.AppKey("tokens", Tokens)
-HASHING = web.AppKey("hashing", asyncio.Semaphore)
+HASHING = web.AppKey("hashing", Hashing)
+ATTEMPTS = web.AppKey("attempts", Attempts)
 DOCUMENT = web.AppKey("document", dict[str, object])
 
 REQUEST_ID = web.RequestKey("request_id", str)
 USER = web.RequestKey("user", str)
 ASKED = web.RequestKey("asked", Asked)
+TOKEN = web.RequestKey("token", Token)
 COMPRESSED = web.RequestKey("compressed", bool)
 STATE = web.RequestKey("state", State)

@@ -64,6 +64,19 @@ PING = {
     "200": _response("The service is there", AnswerSchema, _answer("I'm here!!", [])),
     "400": _BAD_REQUEST,
     **_GUARDED,
+    "503": _UNAVAILABLE,
+}
+LOGOUT = {
+    "200": _response(
+        "The token is good no longer, on any server", AnswerSchema, _answer("Logged out", [])
+    ),
+    "400": _BAD_REQUEST,
+    **_GUARDED,
+    "503": _error(
+        503,
+        "The database cannot be written, and the token is still good",
+        "The token is still good: the database cannot be written just now, try again later",
+    ),
 }
 _HEADERS = {
     "Link": "With limit, rel=next: where the next part is, relative to this one; none on the last",
@@ -101,5 +114,15 @@ LOGIN = {
         },
     ),
     "401": _error(401, "The login is wrong, or there is none", "Invalid user and/or password"),
-    "503": _UNAVAILABLE,
+    "429": _error(
+        429,
+        "Too many logins of this user or from this address have failed; Retry-After says how "
+        "many seconds to wait",
+        "Too many logins have failed, try again in 300 s",
+    ),
+    "503": _error(
+        503,
+        "The database fails, or too many logins are under way",
+        "Too many logins at once, try again in 1 s",
+    ),
 }

@@ -1,64 +1,106 @@
 """Tokens: signed statements of who somebody is, good for a while."""
 
+import re
 import secrets
 import time
 from collections import OrderedDict
+from dataclasses import dataclass
 
 import jwt
+
+from server.signing import SigningKeys
 
 ALGORITHM = "HS256"
 _REQUIRED = ["sub", "iat", "exp", "jti"]
 _REMEMBERED = 4096
 _LONGEST = 4096
+_JTI = re.compile("[A-Za-z0-9_.-]{1,64}")
+_GENERATIONS = range(2**63)
 
 
 class InvalidTokenError(Exception):
-    """A token is forged, expired or none at all; the text says which."""
+    """A token is forged, expired, revoked or none at all; the text says which."""
+
+
+@dataclass(slots=True)
+class Token:
+    """What a token states, and what the database said of it."""
+
+    user: str
+    generation: int
+    jti: str
+    expires: float
+    access: int | None = None
+    """The number of changes of users and revocations at which it was found good."""
+    role: str = "read"
+    """What its user might do then."""
 
 
 class Tokens:
     """Issues and checks tokens; what was checked once is remembered until it expires."""
 
-    def __init__(self, secret: str, lifetime: float) -> None:
-        self._secret = secret
+    def __init__(self, keys: SigningKeys, lifetime: float) -> None:
+        self._keys = keys
         self._lifetime = lifetime
-        self._checked: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        self._checked: OrderedDict[str, Token] = OrderedDict()
 
-    def issue(self, user: str) -> str:
-        """A token for a user."""
+    def issue(self, user: str, generation: int) -> str:
+        """A token for a user, good as long as the user's generation is this one."""
         now = time.time()
         claims = {
             "sub": user,
+            "gen": generation,
             "iat": int(now),
             "exp": int(now + self._lifetime),
             "jti": secrets.token_urlsafe(16),
         }
-        return jwt.encode(claims, self._secret, algorithm=ALGORITHM)
+        kid = self._keys.sign_with
+        return jwt.encode(
+            claims, self._keys.secrets[kid], algorithm=ALGORITHM, headers={"kid": kid}
+        )
 
-    def user(self, token: str) -> str:
-        """The user that a token was issued to; raises InvalidTokenError."""
-        user, expires = self._checked.get(token) or self._check(token)
-        if expires <= time.time():
+    def token(self, text: str) -> Token:
+        """What a token states; raises InvalidTokenError."""
+        token = self._checked.get(text) or self._check(text)
+        if token.expires <= time.time():
             raise InvalidTokenError("The token has expired, log in again")
-        return user
+        return token
 
-    def _check(self, token: str) -> tuple[str, float]:
-        if len(token) > _LONGEST:
+    def _check(self, text: str) -> Token:
+        if len(text) > _LONGEST:
             raise InvalidTokenError("The token is too long")
         try:
             claims = jwt.decode(
-                token,
-                self._secret,
+                text,
+                self._key(text),
                 algorithms=[ALGORITHM],
                 options={"require": _REQUIRED, "enforce_minimum_key_length": True},
             )
         except jwt.ExpiredSignatureError:
             raise InvalidTokenError("The token has expired, log in again") from None
         # Where a header is no text at all, the token cannot even be encoded.
-        except (jwt.InvalidTokenError, UnicodeError):
-            raise InvalidTokenError("The token was not issued here, log in again") from None
-        checked = (str(claims["sub"]), float(claims["exp"]))
-        self._checked[token] = checked
+        except (jwt.InvalidTokenError, UnicodeError, RecursionError):
+            raise _foreign() from None
+        # Tokens that were issued before there were generations belong to the first one.
+        generation = claims.get("gen", 0)
+        if type(generation) is not int or generation not in _GENERATIONS:
+            raise _foreign()
+        if not _JTI.fullmatch(claims["jti"]):
+            raise _foreign()
+        token = Token(claims["sub"], generation, claims["jti"], float(claims["exp"]))
+        self._checked[text] = token
         if len(self._checked) > _REMEMBERED:
             self._checked.popitem(last=False)
-        return checked
+        return token
+
+    def _key(self, text: str) -> str:
+        """The secret that a token says it was signed with."""
+        kid = jwt.get_unverified_header(text).get("kid")
+        secret = self._keys.without_kid if kid is None else self._keys.secrets.get(kid)
+        if secret is None:
+            raise _foreign()
+        return secret
+
+
+def _foreign() -> InvalidTokenError:
+    return InvalidTokenError("The token was not issued here, log in again")

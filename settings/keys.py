@@ -7,13 +7,17 @@ from typing import TypeAlias, get_args
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from settings.model import PREFIX, Settings
+from settings.model import MIN_SECRET_BYTES, PREFIX, Settings
 from settings.section import Section, inner_section, is_named_sections
 
 Key: TypeAlias = tuple[str, ...]
 
-USERS = ("api_users",)
 FORMATS = ("formats",)
+NAMED_SECRETS = {
+    ("api_users",): "a password that is not empty",
+    ("auth", "keys"): f"at least {MIN_SECRET_BYTES} bytes",
+}
+"""Sections whose keys are names of the user's own choosing, and what each secret has to be."""
 _ANY = "NAME"
 """Stands for the name of a format, which anybody may choose."""
 
@@ -33,19 +37,24 @@ def field_of(key: Key) -> FieldInfo | None:
     return _FIELDS.get(_general(key))
 
 
-def is_user(key: Key) -> bool:
-    """Whether it is the key of a user's password."""
-    return len(key) == 2 and key[:1] == USERS
+def is_mapping(key: Key) -> bool:
+    """Whether its own keys are names that anybody may choose."""
+    return key == FORMATS or key in NAMED_SECRETS
+
+
+def is_named_secret(key: Key) -> bool:
+    """Whether it is the key of a secret with a name that anybody may choose."""
+    return key[:-1] in NAMED_SECRETS
 
 
 def is_secret(key: Key) -> bool:
     """Whether a file may hold its value."""
-    return _general(key) in _SECRETS or is_user(key)
+    return _general(key) in _SECRETS or is_named_secret(key)
 
 
 def is_variable(key: Key) -> bool:
     """Whether a variable may set it."""
-    return key == FORMATS or _general(key) in _LEAVES or is_user(key)
+    return is_mapping(key) or _general(key) in _LEAVES or is_named_secret(key)
 
 
 def siblings(section: Key) -> str:

@@ -16,6 +16,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationInfo,
+    field_validator,
 )
 
 from settings.formats import Format
@@ -40,6 +41,7 @@ _CACHE_URL = "memory:// or redis://host:6379/0 or rediss://host:6379/0"
 _HOST = r"(?P<host>[^\s/:@\[\]?#]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?"
 _SQLITE = re.compile(r"sqlite:///(?P<path>.+)")
 _MYSQL = re.compile(rf"(?:mysql|mariadb)://{_HOST}/(?P<name>[A-Za-z0-9_]+)")
+_KEY_NAME = re.compile("[A-Za-z0-9._-]{1,64}")
 _FORMAT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _CACHE = re.compile(rf"memory://|rediss?://(?:[^\s/@]*@)?{_HOST}(?:/[0-9]*)?(?:\?\S*)?")
 
@@ -92,6 +94,18 @@ def _signing_key(secret: SecretStr | None) -> SecretStr | None:
     if len(secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
         raise ValueError(f"expected at least {MIN_SECRET_BYTES} bytes, as from {_GENERATOR}")
     return secret
+
+
+def _further_key(secret: SecretStr) -> SecretStr:
+    if _signing_key(secret) is None:
+        raise ValueError(f"expected at least {MIN_SECRET_BYTES} bytes, as from {_GENERATOR}")
+    return secret
+
+
+def _key_name(name: str) -> str:
+    if not _KEY_NAME.fullmatch(name):
+        raise ValueError("expected names of keys of 1 to 64 letters, digits, '.', '_' and '-'")
+    return name
 
 
 def _user_name(name: str) -> str:
@@ -149,8 +163,13 @@ class Database(Section):
 
 
 class Auth(Section):
-    """How tokens are signed and how long they last."""
+    """How tokens are signed, how long they last, and how often a login may fail."""
 
+    keys: Mapping[
+        Annotated[str, AfterValidator(_key_name)],
+        Annotated[SecretStr, AfterValidator(_further_key)],
+    ] = Field({}, description="a mapping of the names of keys to secrets")
+    sign_with: str | None = Field(None, description="the name of one of auth.keys")
     secret: Annotated[SecretStr | None, AfterValidator(_signing_key)] = Field(
         None, description=f"text of at least {MIN_SECRET_BYTES} bytes"
     )
@@ -160,6 +179,18 @@ class Auth(Section):
     token_lifetime: float = Field(
         3600, gt=0, allow_inf_nan=False, description="seconds, more than 0"
     )
+    attempts: int = Field(10, ge=1, description="a whole number, 1 or more")
+    attempts_window: float = Field(
+        300, gt=0, allow_inf_nan=False, description="seconds, more than 0"
+    )
+
+    @field_validator("sign_with")
+    @classmethod
+    def _is_a_key(cls, name: str, info: ValidationInfo) -> str:
+        known = info.data.get("keys", {})
+        if name not in known:
+            raise ValueError(f"expected one of auth.keys: {', '.join(known) or 'there is none'}")
+        return name
 
 
 class Cache(Section):
@@ -213,6 +244,8 @@ class Settings(Section):
     def _credentials(self) -> Iterator[tuple[str, str]]:
         if self.auth.secret:
             yield "auth.secret", self.auth.secret.get_secret_value()
+        for name, secret in self.auth.keys.items():
+            yield f"auth.keys.{name}", secret.get_secret_value()
         reader = self.database.reader
         if reader and isinstance(self.database.location, MysqlUrl):
             yield "database.reader.password", _login(reader.user, reader.password)
@@ -240,6 +273,8 @@ def _remedy(key: str) -> str:
             f"{key} (point {PREFIX}AUTH__SECRET_FILE to the output of {_GENERATOR},"
             f" or have one made with an empty {PREFIX}AUTH__SECRET)"
         )
+    if key.startswith("auth.keys."):
+        return f"{key} (set another, the output of {_GENERATOR})"
     if key == "database.reader.password":
         return f"{key} (point {PREFIX}DATABASE__READER__PASSWORD_FILE to one of your own)"
     users = """'{"name": "password"}'"""

@@ -95,7 +95,7 @@ def _target(variable: str) -> tuple[Key, bool]:
 def _value(variable: str, text: str, key: Key, from_file: bool) -> object:
     if from_file:
         return _secret(Path(text), f"{variable}: {dotted(key)}: ")
-    return parsed(text, variable).keys if key in (keys.USERS, keys.FORMATS) else text
+    return parsed(text, variable).keys if keys.is_mapping(key) else text
 
 
 def _secret(file: Path, prefix: str) -> str:
@@ -124,7 +124,7 @@ def _fault(
     key = tuple(str(name) for name in fault["loc"])
     source = _source(key, document, overrides)
     # What is refused as a user's name may be "user:password", so it is left to its line.
-    shown = key[:1] if key[-1] == "[key]" else key
+    shown = key[:-2] if key[-1] == "[key]" else key
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     return SettingsError(f"{source}: {dotted(shown)}: {_explained(fault, shown)}{more}")
 
@@ -159,8 +159,8 @@ def _unknown(key: Key) -> str:
 
 
 def _expected(key: Key) -> str:
-    if keys.is_user(key):
-        return "a password that is not empty"
+    if keys.is_named_secret(key):
+        return keys.NAMED_SECRETS[key[:-1]]
     field = keys.field_of(key)
     if field is None:
         # Only what stands in a list has a key that is not known by itself.

@@ -24,5 +24,8 @@ class Engine(Protocol):
         A brief one finds a few rows by their keys, so that no thread is worth its while.
         """
 
+    async def execute(self, sql: str, args: Sequence[object]) -> None:
+        """Runs a statement that writes, at once and for good."""
+
     async def close(self) -> None:
         """End all connections."""

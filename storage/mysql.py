@@ -183,6 +183,10 @@ class MysqlEngine:
         except (MySQLError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
             raise explained(error, self._location) from error
 
+    async def execute(self, sql: str, args: Sequence[object]) -> None:
+        """Runs a statement that writes; the account's rights say which may."""
+        await self.fetch(sql, args)
+
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[aiomysql.Connection]:
         async with self._slots:

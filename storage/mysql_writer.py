@@ -45,6 +45,12 @@ _LOAD = (
 _INSERT = "INSERT INTO {table} ({key}, date, utc, {names}) VALUES ({places})"
 _PLACES = ", ".join(["%s"] * (len(NAMES) + 3))
 
+_REVOKING = {
+    "INSERT": "INSERT INTO revocations (jti, expires) SELECT jti, expires FROM revocations LIMIT 0",
+    "DELETE": "DELETE FROM revocations WHERE id = 0",
+}
+"""The rights that a logout needs, each with a statement that needs it and changes nothing."""
+
 _DATED_BEFORE = "ALTER TABLE consumpdata\n    MODIFY utc"
 """How the statement begins that needs the instants of readings which are there already."""
 
@@ -92,21 +98,28 @@ class MysqlWriteEngine:
         return await self._applied() == len(statements("mysql"))
 
     async def admit_reader(self) -> str | None:
-        """Lets the server's account read, and nothing else, and names it."""
+        """Lets the server's account read and revoke tokens, nothing else, and names it."""
         if self._reader is None:
             return None
         reader = (self._reader.user, await self._reader_host())
-        if not await self._can_read():
+        if not await self._may("SELECT 1 FROM consumpdata LIMIT 1"):
             password = self._reader.password.get_secret_value()
             await self.execute(
                 "CREATE USER IF NOT EXISTS %s@%s IDENTIFIED BY %s", (*reader, password)
             )
             await self.execute("ALTER USER %s@%s IDENTIFIED BY %s", (*reader, password))
             await self.execute(f"GRANT SELECT ON `{self.database}`.* TO %s@%s", reader)
-            if not await self._can_read():
+            if not await self._may("SELECT 1 FROM consumpdata LIMIT 1"):
                 raise Refused(
                     f"the account {reader[0]}@{reader[1]} was made, and {self._location.host} "
                     "still refuses it: is there another account of that name?"
+                )
+        for right, attempt in _REVOKING.items():
+            if not await self._may(attempt):
+                rows = await self._as_reader("SELECT CURRENT_USER()")
+                await self.execute(
+                    f"GRANT {right} ON `{self.database}`.revocations TO %s@%s",
+                    rows[0][0].rsplit("@", 1),
                 )
         return self._reader.user
 
@@ -322,20 +335,25 @@ class MysqlWriteEngine:
             filled += len(rows)
         return filled
 
-    async def _can_read(self) -> bool:
-        assert self._reader is not None
+    async def _may(self, statement: str) -> bool:
+        """Whether the server's account has the rights to a statement."""
         try:
-            connection = await self._connect(self._reader, database=self.database)
+            await self._as_reader(statement)
         except Refused:
             return False
+        return True
+
+    async def _as_reader(self, statement: str) -> Sequence[Sequence[Any]]:
+        assert self._reader is not None
+        connection = await self._connect(self._reader, database=self.database)
         try:
-            async with connection.cursor() as cursor:
-                await cursor.execute("SELECT 1 FROM consumpdata LIMIT 1")
-        except MySQLError:
-            return False
+            with self._explaining():
+                async with connection.cursor() as cursor:
+                    await cursor.execute(statement)
+                    rows: Sequence[Sequence[Any]] = await cursor.fetchall()
+                    return rows
         finally:
             connection.close()
-        return True
 
     async def _reader_host(self) -> str:
         """Where the reader may come from: where the loader does, if that is the same machine."""

@@ -1,9 +1,10 @@
 """Passwords: argon2id for new ones, SHA-256 in hex where the original or a trigger made it."""
 
+import base64
 import hashlib
 import hmac
 import re
-from functools import cache
+import secrets
 
 import argon2
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
@@ -17,16 +18,25 @@ def hashed(password: str) -> str:
     return _HASHER.hash(password)
 
 
-@cache
-def nobody() -> str:
-    """A hash to compare with where there is none, so that it takes as long."""
-    return hashed("")
+def _unmatched() -> str:
+    salt, digest = (
+        base64.b64encode(secrets.token_bytes(size)).decode().rstrip("=")
+        for size in (_HASHER.salt_len, _HASHER.hash_len)
+    )
+    return (
+        f"$argon2id$v={argon2.low_level.ARGON2_VERSION}$m={_HASHER.memory_cost}"
+        f",t={_HASHER.time_cost},p={_HASHER.parallelism}${salt}${digest}"
+    )
+
+
+NOBODY = _unmatched()
+"""A hash that no password has, to compare with where there is none: it takes as long."""
 
 
 def matches(password: str, stored: str) -> bool:
     """Whether a password has the stored hash; takes as long as `hashed` whatever it is."""
     if _SHA256.fullmatch(stored):
-        _matches_argon2(password, nobody())
+        _matches_argon2(password, NOBODY)
         return hmac.compare_digest(hashlib.sha256(password.encode()).hexdigest(), stored)
     return _matches_argon2(password, stored)
 

@@ -1,10 +1,11 @@
-"""What the server asks of a database: the state of the data, answers, users."""
+"""What the server asks of a database: the state of the data, answers, who may ask."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeVar
 
+from storage.access import Access
 from storage.engine import Engine
 from storage.errors import Inconsistent, NotPrepared, Outdated
 from storage.pages import PAGE
@@ -27,6 +28,8 @@ class State:
     version: str
     span: Span | None
     is_empty: bool = False
+    access: int | None = None
+    """Moves with every change of users and revocations; None where these are not kept yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +56,6 @@ class Answer:
     left_out: LeftOut | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class User:
-    """Somebody who may log in: the password is a hash, argon2id or SHA-256 in hex."""
-
-    name: str
-    password: str
-    enabled: bool
-
-
 class Reader:
     """The readings and users of a database. Every call raises a StorageError where it fails."""
 
@@ -74,6 +68,7 @@ class Reader:
             self._read_state if self._dialect.is_near else Shared(self._read_state)
         )
         """The state of the data at some moment after the call."""
+        self.access = Access(engine, self._known_tables)
 
     async def close(self) -> None:
         """End all connections."""
@@ -109,28 +104,16 @@ class Reader:
         pages = pager.pages(pager.windows(span, dated), count)
         return Answer(count, self._watched(pages, state), left_out=left_out)
 
-    async def user(self, name: str) -> User | None:
-        """The user of exactly this name, if there is one."""
-        enabled = "enabled" if await self._has_records() else "1"
-        rows = await self._engine.fetch(
-            f"SELECT user, password, {enabled} FROM users WHERE user = {self._dialect.place}",
-            (name,),
-        )
-        for row in rows:
-            if row[0] == name.encode():
-                return User(name, row[1].decode(), bool(row[2]))
-        return None
-
-    async def _has_records(self) -> bool:
-        """Whether the database has all tables; one that the original's importer made has two."""
-        if b"pages" not in self._tables:
+    async def _known_tables(self) -> set[bytes]:
+        """The tables; a database that the loader has not brought up to date lacks the newest."""
+        if b"access" not in self._tables:
             self._tables = {row[0] for row in await self._engine.fetch(self._dialect.tables)}
             if not {b"consumpdata", b"users"} <= self._tables:
                 raise NotPrepared(
                     "the database has no readings yet: load a report with "
                     "python -m loader REPORT.csv"
                 )
-        return b"pages" in self._tables
+        return self._tables
 
     async def _check_layout(self, query: Query, shape: Shape) -> None:
         """Raises Outdated where the tables lack what is asked for."""
@@ -145,19 +128,27 @@ class Reader:
             raise Outdated(f"the database has an older layout, without {what}: run the loader")
 
     async def _read_state(self) -> State:
-        if not await self._has_records():
+        tables = await self._known_tables()
+        if b"pages" not in tables:
             assert self._dialect.original_state is not None
             rows = await self._engine.fetch(self._dialect.original_state)
             return State(f"original-{rows[0][0].decode()}", None)
+        counted = b"access" in tables
+        access = "(SELECT changes FROM access)" if counted else "NULL"
         rows = await self._engine.fetch(
-            "SELECT version, readings, first_id, last_id FROM imports ORDER BY id DESC LIMIT 1",
+            f"SELECT {access}, version, readings, first_id, last_id"
+            " FROM imports ORDER BY id DESC LIMIT 1",
             brief=True,
         )
+        changes = rows[0][0] if rows else (await self._engine.fetch(f"SELECT {access}"))[0][0]
+        if counted and changes is None:
+            raise NotPrepared("the table access has lost its row: restore it with (1, 0)")
         if not rows:
-            return State("empty", None, is_empty=await self._span(None) is None)
-        version, count, first_id, last_id = rows[0]
+            return State("empty", None, is_empty=await self._span(None) is None, access=changes)
+        _, version, count, first_id, last_id = rows[0]
         trusted = count and version.decode() != self._distrusted
-        return State(version.decode(), Span(count, first_id, last_id) if trusted else None)
+        span = Span(count, first_id, last_id) if trusted else None
+        return State(version.decode(), span, access=changes)
 
     async def _span(self, dated: Condition | None) -> Span | None:
         where = f" WHERE {dated.text}" if dated else ""

@@ -1,9 +1,10 @@
-"""SQLite, read in threads through connections that cannot write."""
+"""SQLite, read in threads through connections that cannot write; one thread writes."""
 
 import asyncio
 import sqlite3
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,8 @@ class SqliteEngine:
         self._here: sqlite3.Connection | None = None
         self._free: list[sqlite3.Connection] = []
         self._threads = ThreadPoolExecutor(connections, thread_name_prefix="sqlite")
+        # One that waits for an import to end keeps no reader from a thread.
+        self._writing = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writing")
 
     async def fetch(
         self, sql: str, args: Sequence[object] = (), *, brief: bool = False
@@ -142,6 +145,30 @@ class SqliteEngine:
             return self._here.execute(sql, args).fetchall()
         except sqlite3.Error:
             return None  # a thread waits, or says what is wrong
+
+    async def execute(self, sql: str, args: Sequence[object]) -> None:
+        """Runs a statement that writes, through a connection of its own."""
+        written = asyncio.get_running_loop().run_in_executor(
+            self._writing, self._execute, sql, args
+        )
+        try:
+            async with asyncio.timeout(self._statement_timeout):
+                await written
+        except TimeoutError as error:
+            raise Unreachable(f"{self._path} is being written by another program") from error
+        except sqlite3.Error as error:
+            raise Unreachable(f"{self._path} cannot be written: {error}") from error
+
+    def _execute(self, sql: str, args: Sequence[object]) -> None:
+        with closing(
+            sqlite3.connect(
+                f"{self._path.absolute().as_uri()}?mode=rw",
+                uri=True,
+                isolation_level=None,
+                timeout=self._statement_timeout,
+            )
+        ) as connection:
+            connection.execute(sql, args)
 
     async def _run(
         self, connection: sqlite3.Connection, sql: str, args: Sequence[object]
@@ -175,5 +202,6 @@ class SqliteEngine:
         await asyncio.to_thread(self._threads.shutdown)
         if self._here is not None:
             self._here.close()
+        await asyncio.to_thread(self._writing.shutdown)
         while self._free:
             self._free.pop().close()

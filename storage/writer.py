@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Protocol
 
+from storage.access import User
 from storage.errors import Conflict
 from storage.incoming import Block, Incoming
 from storage.interval import usual_interval
 from storage.pages import PAGE, PageMaker
 from storage.pieces import Piece, piece
-from storage.reader import User
 from storage.reading import NAMES
 from storage.sql import Dialect
 
@@ -277,8 +277,13 @@ class Writer:
 
     async def users(self) -> list[User]:
         """All users, by name."""
-        rows = await self._engine.fetch("SELECT user, password, enabled FROM users ORDER BY user")
-        return [User(name, password, bool(enabled)) for name, password, enabled in rows]
+        rows = await self._engine.fetch(
+            "SELECT user, password, enabled, role, generation FROM users ORDER BY user"
+        )
+        return [
+            User(name, password, bool(enabled), role, generation)
+            for name, password, enabled, role, generation in rows
+        ]
 
     async def add_user(self, name: str, password: str) -> bool:
         """Adds a user with the hash of a password; False where the name is taken."""
@@ -292,6 +297,10 @@ class Writer:
     async def set_enabled(self, name: str, *, enabled: bool) -> bool:
         """Lets a user log in, or not; False where there is no such user."""
         return await self._change_user("enabled", int(enabled), name)
+
+    async def set_role(self, name: str, role: str) -> bool:
+        """Says what a user may do; False where there is no such user."""
+        return await self._change_user("role", role, name)
 
     async def _change_user(self, column: str, value: object, name: str) -> bool:
         if not any(user.name == name for user in await self.users()):

@@ -80,9 +80,10 @@ async def serve(
     aiohttp_server: AiohttpServer,
     aiohttp_client: AiohttpClient,
 ) -> Serve:
-    """Runs the application over a database until the test ends."""
+    """Runs the application over a database until the test ends; rick may ask."""
 
     async def run(database: Database, **environ: str) -> Api:
+        await database.admit("rick")
         app, engine = application(database, **environ)
         server = await aiohttp_server(app, access_log_class=AccessLog, access_log=ACCESS)
         return Api(await aiohttp_client(server), engine, app)

@@ -16,6 +16,7 @@ import pymysql
 from loader.importer import Importer, Summary, Watcher
 from settings import Settings, load_settings
 from storage.opening import open_reader, open_writer
+from storage.passwords import hashed
 from storage.pieces import Piece
 from storage.query import Query
 from storage.reader import Reader
@@ -103,6 +104,14 @@ class Database(ABC):
             ]
         records: list[Record] = json.loads(b"[" + b",".join(pages) + b"]")
         return records
+
+    async def admit(self, user: str) -> None:
+        """Makes sure that there is a user, whose password is his name, if there are users yet."""
+        if not self.exists():
+            return
+        async with self.writer() as writer:
+            if await writer.is_prepared() and not await writer.users():
+                await writer.add_user(user, hashed(user))
 
     async def rows(self, sql: str) -> Sequence[tuple[Any, ...]]:
         """The rows that a statement gives to whoever may do everything."""

@@ -11,6 +11,7 @@ from aiohttp.test_utils import TestClient
 
 from server.app import make_app
 from server.keys import FILLINGS
+from server.signing import SigningKeys
 from server.tokens import Tokens
 from settings import load_settings
 from storage.engine import Engine
@@ -23,9 +24,9 @@ SECRET = "a signing secret that only the tests know"
 Document = dict[str, Any]
 
 
-def token(user: str = "rick") -> str:
-    """A token as a login gives it."""
-    return Tokens(SECRET, 3600).issue(user)
+def token(user: str = "rick", generation: int = 1) -> str:
+    """A token as a login gives it, by default to the first user of a database."""
+    return Tokens(SigningKeys.single(SECRET), 3600).issue(user, generation)
 
 
 def about_readings(sql: str) -> bool:
@@ -72,6 +73,12 @@ class Watched:
             return await self.engine.fetch(instead, args if instead == sql else ())
         finally:
             self.running -= 1
+
+    async def execute(self, sql: str, args: Sequence[object]) -> None:
+        self.statements.append(sql)
+        if self.step_in is not None:
+            sql = await self.step_in(sql)
+        await self.engine.execute(sql, args)
 
     async def close(self) -> None:
         await self.engine.close()
@@ -169,7 +176,9 @@ def application(database: Database, **environ: str) -> tuple[web.Application, Wa
     """The application over a database, and the engine that it reads through."""
     settings = load_settings(database.config, environ)
     engine = Watched(open_reader(settings)._engine)
-    app = make_app(settings=settings, reader=Reader(engine), signing_secret=SECRET)
+    app = make_app(
+        settings=settings, reader=Reader(engine), signing_keys=SigningKeys.single(SECRET)
+    )
     return app, engine
 
 

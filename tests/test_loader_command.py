@@ -293,27 +293,48 @@ def test_user_is_added_changed_disabled_and_listed(database: Database) -> None:
         ((password,),) = database.run("SELECT password FROM users WHERE user = 'morgan'")
         return str(password)
 
-    assert users(database, "add", "morgan", stdin="öne two\n").output == "morgan was added\n"
+    assert users(database, "add", "morgan", stdin="öne two\n").stdout == "morgan was added\n"
     assert matches("öne two", stored())
-    assert users(database, "list").output == "morgan: enabled\n"
-    assert users(database, "disable", "morgan").output == "morgan is disabled\n"
-    assert users(database, "list").output == "morgan: disabled\n"
+    assert users(database, "list").stdout == "morgan: read, enabled\n"
+    assert users(database, "disable", "morgan").stdout == "morgan is disabled\n"
+    assert users(database, "list").stdout == "morgan: read, disabled\n"
     done = users(database, "password", "morgan", stdin="three")
-    assert done.output == "morgan has a new password\n"
+    assert done.stdout == "morgan has a new password\n"
     assert matches("three", stored())
-    assert users(database, "list").output == "morgan: disabled\n"
-    assert users(database, "enable", "morgan").output == "morgan is enabled\n"
-    assert users(database, "list").output == "morgan: enabled\n"
+    assert users(database, "list").stdout == "morgan: read, disabled\n"
+    assert users(database, "enable", "morgan").stdout == "morgan is enabled\n"
+    assert users(database, "list").stdout == "morgan: read, enabled\n"
+
+    done = users(database, "role", "morgan", "admin")
+    assert done.stdout == "morgan has the role admin\n"
+    assert users(database, "list").stdout == "morgan: admin, enabled\n"
 
     again = users(database, "add", "morgan", stdin="four")
-    assert (again.exit_code, again.output) == (1, "ERROR - morgan exists already\n")
+    assert (again.exit_code, again.stderr) == (1, "ERROR - morgan exists already\n")
     assert matches("three", stored())
 
 
-@pytest.mark.parametrize("command", ["password", "disable", "enable"])
+def test_change_of_a_user_is_a_line_that_says_who_made_it(database: Database) -> None:
+    name = 'O"Neil = é'
+    for command, event in (
+        (["add", name], "user added"),
+        (["password", name], "password changed"),
+        (["disable", name], "user disabled"),
+        (["enable", name], "user enabled"),
+        (["role", name, "admin"], "role changed"),
+    ):
+        done = run(database, *command, module="loader.users", stdin=b"hush hush\n")
+        (line,) = done.stderr.decode().splitlines()
+        role = " role=admin" if event == "role changed" else ""
+        assert line.endswith(rf' INFO {event} user="O\"Neil = \u00e9"{role} uid={os.getuid()}')
+        assert "hush" not in line
+
+
+@pytest.mark.parametrize("command", ["password", "disable", "enable", "role"])
 def test_unknown_user_is_refused(database: Database, command: str) -> None:
-    done = users(database, command, "Nobody", stdin="secret")
-    assert (done.exit_code, done.output) == (1, "ERROR - there is no user Nobody\n")
+    more = ["admin"] if command == "role" else []
+    done = users(database, command, "Nobody", *more, stdin="secret")
+    assert (done.exit_code, done.stderr) == (1, "ERROR - there is no user Nobody\n")
 
 
 @pytest.mark.parametrize(
@@ -343,8 +364,8 @@ def test_names_differ_by_case_and_accent(database: Database) -> None:
     for name in names:
         assert users(database, "add", name, stdin="secret").exit_code == 0
     assert users(database, "disable", "ana").exit_code == 0
-    listed = sorted(users(database, "list").output.splitlines())
-    assert listed == ["Ana: enabled", "Aná: enabled", "ana: disabled"]
+    listed = sorted(users(database, "list").stdout.splitlines())
+    assert listed == ["Ana: read, enabled", "Aná: read, enabled", "ana: read, disabled"]
 
 
 def test_hash_of_the_old_kind_is_pointed_out(database: Database) -> None:
@@ -352,7 +373,7 @@ def test_hash_of_the_old_kind_is_pointed_out(database: Database) -> None:
     digest = "0123456789abcdef" * 4
     database.run(f"INSERT INTO users (user, password) VALUES ('rick', '{digest}')")
     assert users(database, "list").output == (
-        "rick: enabled, old kind of hash: set the password anew\n"
+        "rick: read, enabled, old kind of hash: set the password anew\n"
     )
 
 

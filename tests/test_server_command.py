@@ -156,6 +156,7 @@ def test_it_waits_for_the_loader_and_then_starts(database: Database) -> None:
     with Server(database.config) as server:
         server.said("; waiting")
         asyncio.run(database.load(report(*numbered(quarters("2019-08-01", 4)))))
+        asyncio.run(database.admit("rick"))
         with connected(server.port()) as client:
             asked(client, "/apielec/getData")
             assert b'"numrecs":4' in received(client)
@@ -188,6 +189,7 @@ def test_empty_database_is_served_with_a_hint(database: Database) -> None:
         await database.load(report(*numbered(quarters("2019-08-01", 1))))
         await database.rows("DELETE FROM consumpdata")
         await database.rows("DELETE FROM imports")
+        await database.admit("rick")
 
     asyncio.run(prepare())
     with Server(database.config) as server:

@@ -429,6 +429,7 @@ SECRETS = [
     ("database", "reader", "password"),
     ("database", "admin", "password"),
     ("auth", "secret"),
+    ("auth", "keys", "a"),
     ("cache", "url"),
     ("api_users", "rick"),
 ]
@@ -459,6 +460,7 @@ def test_no_secret_shows_in_a_repr_or_an_error(
         (URL, {f"{variable}_FILE": str(file), variable: secret}),
         (URL, {"ELECDATA_DATABASE__URL": f"mysql://root:{secret}@db/x"}),
         (URL, {"ELECDATA_API_USERS": secret}),
+        (URL, {"ELECDATA_AUTH__KEYS": secret}),
         (URL, {"ELECDATA_SECERT": secret}),
     ]:
         try:
@@ -585,3 +587,56 @@ def test_store_that_is_no_file_is_refused(config: Configuration) -> None:
     settings = config.load(ELECDATA_AUTH__SECRET_STORE=".")
     with pytest.raises(SettingsError, match=r"^auth.secret_store: /.*: Is a directory$"):
         signing_secret(settings)
+
+
+# Several signing keys
+
+
+def test_keys_come_from_the_file_and_the_environment(config: Configuration, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("2" * 40 + "\n")
+    auth = config.load(
+        URL + f"auth: {{keys: {{a: {'1' * 40}}}, sign_with: c}}",
+        ELECDATA_AUTH__KEYS__B_FILE=str(tmp_path / "key"),
+        ELECDATA_AUTH__KEYS__C="3" * 40,
+    ).auth
+    assert {name: revealed(key) for name, key in auth.keys.items()} == {
+        "a": "1" * 40,
+        "b": "2" * 40,
+        "c": "3" * 40,
+    }
+    assert config.load(ELECDATA_AUTH__KEYS=f'{{"x.y": "{SECRET}"}}').auth.keys.keys() == {"x.y"}
+
+
+@pytest.mark.parametrize(
+    ("auth", "expected"),
+    [
+        ("keys: {a: short}", "config.yaml:3: auth.keys.a: expected at least 32 bytes, as from"),
+        ("keys: {a: ''}", "config.yaml:3: auth.keys.a: expected at least 32 bytes, as from"),
+        ("keys: {a: [x]}", "config.yaml:3: auth.keys.a: expected at least 32 bytes"),
+        (f"keys: {{a/b: {SECRET}}}", "config.yaml:3: auth.keys: expected names of keys of 1 to 64"),
+        (f"keys: {{'': {SECRET}}}", "config.yaml:3: auth.keys: expected names of keys of 1 to 64"),
+        ("keys: a", "config.yaml:3: auth.keys: expected a mapping of the names of keys to secrets"),
+        ("sign_with: a", "config.yaml:3: auth.sign_with: expected one of auth.keys: there is none"),
+        (
+            f"sign_with: a\n  keys: {{b: {SECRET}, c: {SECRET}}}",
+            "config.yaml:3: auth.sign_with: expected one of auth.keys: b, c",
+        ),
+        (
+            "attempts: 0",
+            "config.yaml:3: auth.attempts: expected a whole number, 1 or more, got '0'",
+        ),
+    ],
+)
+def test_wrong_keys_are_named(config: Configuration, auth: str, expected: str) -> None:
+    fault = config.fault(URL + f"auth:\n  {auth}")
+    assert fault.startswith(expected)
+
+
+def test_published_secret_is_no_safer_under_another_name(config: Configuration) -> None:
+    published = load_settings(environ={}).auth.secret
+    settings = config.load(ELECDATA_AUTH__KEYS__A=revealed(published))
+    assert settings.demonstration_keys() == ("auth.keys.a",)
+    with pytest.raises(SettingsError, match=r"auth.keys.a \(set another, the output of python"):
+        config.load(
+            ELECDATA_AUTH__KEYS__A=revealed(published), ELECDATA_SERVER__HOST="192.0.2.1"
+        ).require_safe()

@@ -1,30 +1,51 @@
 """Tokens: which are accepted, and what is said of the others."""
 
 import base64
+import hmac
 import json
+import logging
 import time
 
 import jwt
 import pytest
 
+from server.signing import SigningKeys
 from server.tokens import Tokens
 from tests.serving import SECRET, Api
 from tests.test_contract import documented
 
 NOW = int(time.time())
-CLAIMS = {"sub": "rick", "iat": NOW, "exp": NOW + 3600, "jti": "1"}
+KID = SigningKeys.single(SECRET).sign_with
+CLAIMS: dict[str, object] = {"sub": "rick", "iat": NOW, "exp": NOW + 3600, "jti": "1", "gen": 1}
 
 
 def without(name: str) -> dict[str, object]:
     return {claim: value for claim, value in CLAIMS.items() if claim != name}
 
 
-def signed(claims: dict[str, object], key: str = SECRET, algorithm: str = "HS256") -> str:
-    return jwt.encode(claims, key, algorithm=algorithm)
+def signed(
+    claims: dict[str, object], key: str = SECRET, algorithm: str = "HS256", **header: object
+) -> str:
+    return jwt.encode(claims, key, algorithm=algorithm, headers=header)
+
+
+def forged(header: dict[str, object], claims: object = CLAIMS, key: str = SECRET) -> str:
+    """A token that no library would make, signed as ours are."""
+    body = f"{text({'typ': 'JWT', 'alg': 'HS256', **header})}.{text(claims)}"
+    return f"{body}.{b64(hmac.digest(key.encode(), body.encode(), 'sha256'))}"
+
+
+def signed_raw(claims: dict[str, object]) -> str:
+    """A token of ours in all but these claims."""
+    return forged({"kid": KID}, CLAIMS | claims)
+
+
+def b64(part: bytes) -> str:
+    return base64.urlsafe_b64encode(part).decode().rstrip("=")
 
 
 def text(part: object) -> str:
-    return base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
+    return b64(json.dumps(part).encode())
 
 
 INVALID = {
@@ -48,7 +69,56 @@ INVALID = {
     "header that is a list": f"{text([])}.{text(CLAIMS)}.AA",
     "header nested deeply": f"{text('') + '['}{'W1tb' * 700}.{text(CLAIMS)}.AA",
     "very long": signed(CLAIMS | {"x": "y" * 5000}),
+    "megabytes": "x" * 7000,
+    "claims that are a list": forged({}, [CLAIMS]),
+    "claims that are no JSON": f"{signed(CLAIMS).split('.')[0]}.AAAA.AAAA",
+    "algorithm in another case": forged({"alg": "hs256"}),
+    "algorithm None": forged({"alg": "None"}),
+    "algorithm that is no text": forged({"alg": ["HS256"]}),
+    "no algorithm named": forged({"alg": None}),
+    "RS256 with the secret for a public key": forged({"alg": "RS256"}),
+    "key inside the token": forged({"jwk": {"kty": "oct", "k": b64(b"k" * 32)}}, key="k" * 32),
+    "key elsewhere": forged(
+        {"jku": "http://127.0.0.1:1/keys", "x5u": "file:///etc/passwd"}, key="k" * 32
+    ),
+    "extension that must be understood": forged({"crit": ["b64"], "b64": False}),
+    "kid of nobody": forged({"kid": "nobody"}),
+    "kid with a path": forged({"kid": "../../../../dev/null"}, key=""),
+    "kid with SQL": forged({"kid": "' UNION SELECT 'k' -- "}, key="k" * 32),
+    "kid that is a command": forged({"kid": "|sleep 5"}, key="k" * 32),
+    "kid that is huge": forged({"kid": "k" * 2000}),
+    "kid that is empty": forged({"kid": ""}),
+    "kid that is a number": forged({"kid": 0}),
+    "kid that is a list": forged({"kid": [KID]}),
+    "kid in another case": forged({"kid": KID.upper()}),
+    "kid of ours, another key": forged({"kid": KID}, key="k" * 32),
+    "sub that is a number": signed_raw({"sub": 1}),
+    "sub that is nothing": signed_raw({"sub": None}),
+    "sub that is a list": signed_raw({"sub": ["rick"]}),
+    "jti that is a number": signed_raw({"jti": 1}),
+    "jti that is long": signed_raw({"jti": "1" * 65}),
+    "jti with SQL": signed_raw({"jti": "1' OR '1'='1"}),
+    "generation that is text": signed_raw({"gen": "1"}),
+    "generation that is true": signed_raw({"gen": True}),
+    "generation that is huge": signed_raw({"gen": 2**63}),
+    "exp without end": signed_raw({"exp": float("inf")}),
+    "exp that is nothing": signed_raw({"exp": None}),
+    "iat that is text": signed_raw({"iat": "now"}),
+    "not valid yet": signed_raw({"nbf": NOW + 3600}),
+    "another service's, by its audience": signed_raw({"aud": "another"}),
+    "another service's, by its key": signed(CLAIMS, "the secret of some other service", kid="a"),
 }
+
+UNKNOWN = {
+    "earlier generation": signed_raw({"gen": 0}),
+    "later generation": signed_raw({"gen": 2}),
+    "user that does not exist": signed_raw({"sub": "nobody"}),
+    "user in another case": signed_raw({"sub": "Rick"}),
+    "user with a blank": signed_raw({"sub": "rick "}),
+}
+"""Signed by ours, but of nobody who is there."""
+
+FORGED = INVALID | UNKNOWN
 
 
 async def test_token_is_accepted_in_either_header(api: Api) -> None:
@@ -74,7 +144,7 @@ async def test_missing_token_is_a_405(api: Api, path: str, headers: dict[str, st
 
 
 @pytest.mark.parametrize("header", ["SESSION", "Authorization"])
-@pytest.mark.parametrize("token", INVALID.values(), ids=INVALID.keys())
+@pytest.mark.parametrize("token", FORGED.values(), ids=FORGED.keys())
 async def test_invalid_token_is_a_406(api: Api, header: str, token: str) -> None:
     value = token if header == "SESSION" else f"Bearer {token}"
     async with await api.client.get("/apielec/ping", headers={header: value}) as response:
@@ -82,6 +152,21 @@ async def test_invalid_token_is_a_406(api: Api, header: str, token: str) -> None
         body = await response.json()
         assert body.pop("message")
         assert body == documented("token_invalid")
+
+
+async def test_forged_token_leaves_nothing_in_the_log(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    for token in FORGED.values():
+        await api.client.get("/apielec/ping", headers={"SESSION": token})
+    assert len([record for record in caplog.records if record.name == "access"]) == len(FORGED)
+    assert {record.levelname for record in caplog.records} <= {"DEBUG", "INFO"}
+    for token in filter(None, FORGED.values()):
+        for part in token.split("."):
+            assert len(part) < 8 or part not in caplog.text
+    for word in ("nobody", "passwd", "UNION", "sleep 5", "dev/null", "another"):
+        assert word not in caplog.text
 
 
 async def test_token_that_is_no_text_is_a_406(api: Api) -> None:
@@ -108,17 +193,18 @@ async def test_token_expires_though_it_was_accepted_before(
 
 
 def test_token_names_its_user_and_its_time() -> None:
-    tokens = Tokens(SECRET, 60)
-    first, second = tokens.issue("rick"), tokens.issue("rick")
+    tokens = Tokens(SigningKeys.single(SECRET), 60)
+    first, second = tokens.issue("rick", 1), tokens.issue("rick", 1)
     claims = jwt.decode(first, SECRET, algorithms=["HS256"])
+    assert claims.keys() == {"sub", "gen", "iat", "exp", "jti"}
     assert claims["sub"] == "rick"
     assert claims["exp"] - claims["iat"] == 60
     assert claims["jti"] != jwt.decode(second, SECRET, algorithms=["HS256"])["jti"]
 
 
 def test_forged_tokens_are_not_remembered() -> None:
-    tokens = Tokens(SECRET, 60)
+    tokens = Tokens(SigningKeys.single(SECRET), 60)
     for token in INVALID.values():
         with pytest.raises(Exception, match="token"):
-            tokens.user(token)
+            tokens.token(token)
     assert not tokens._checked

@@ -19,10 +19,12 @@ _LOGIN = ("rick", "morty")  # the demonstration's, good on this machine only
 
 _COUNT = """
 from server.app import make_app
+from server.signing import SigningKeys
 from settings import load_settings
 from storage.opening import open_reader
 settings = load_settings()
-app = make_app(settings=settings, reader=open_reader(settings), signing_secret="-" * 32)
+keys = SigningKeys.single("-" * 32)
+app = make_app(settings=settings, reader=open_reader(settings), signing_keys=keys)
 print(len(app.middlewares))
 """
 

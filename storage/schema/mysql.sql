@@ -103,3 +103,44 @@ CREATE TABLE flags (
 
 CREATE TRIGGER forget_flags_of_deleted AFTER DELETE ON consumpdata FOR EACH ROW
     DELETE FROM flags WHERE reading_id = OLD.id;
+
+ALTER TABLE users
+    ADD COLUMN role VARCHAR(8) CHARACTER SET ascii COLLATE ascii_bin NOT NULL DEFAULT 'read'
+        COMMENT 'read or admin',
+    ADD COLUMN generation BIGINT NOT NULL DEFAULT 0 COMMENT 'Of its tokens: older ones are revoked';
+
+CREATE TABLE revocations (
+    id BIGINT NOT NULL AUTO_INCREMENT COMMENT 'Row id',
+    jti VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL COMMENT 'Token that was revoked',
+    expires BIGINT NOT NULL COMMENT 'When it expires, seconds since 1970-01-01 00:00:00 UTC',
+    PRIMARY KEY (id),
+    KEY jti (jti),
+    KEY expires (expires)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4;
+
+CREATE TRIGGER count_revocation AFTER INSERT ON revocations FOR EACH ROW
+    UPDATE access SET changes = changes + 1;
+
+CREATE TRIGGER count_deleted_user AFTER DELETE ON users FOR EACH ROW
+    UPDATE access SET changes = changes + 1;
+
+CREATE TRIGGER count_new_user BEFORE INSERT ON users FOR EACH ROW
+BEGIN
+    UPDATE access SET changes = changes + 1;
+    SET NEW.generation = (SELECT changes FROM access);
+END;
+
+CREATE TRIGGER count_changed_user BEFORE UPDATE ON users FOR EACH ROW
+BEGIN
+    UPDATE access SET changes = changes + 1;
+    IF NEW.user <> OLD.user OR NEW.password <> OLD.password OR NEW.enabled <> OLD.enabled THEN
+        SET NEW.generation = (SELECT changes FROM access);
+    END IF;
+END;
+
+-- Comes last and with its row: a server takes the table for the sign that all of these are there.
+CREATE TABLE access (
+    id INT NOT NULL COMMENT 'Row id, of the only row',
+    changes BIGINT NOT NULL COMMENT 'Of users and revocations so far',
+    PRIMARY KEY (id)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 SELECT 1 AS id, 0 AS changes;

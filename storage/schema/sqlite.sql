@@ -95,3 +95,50 @@ CREATE TRIGGER forget_flags_of_deleted AFTER DELETE ON consumpdata
 BEGIN
     DELETE FROM flags WHERE reading_id = OLD.id;
 END;
+
+-- read or admin
+ALTER TABLE users ADD COLUMN role TEXT NOT NULL DEFAULT 'read';
+
+-- of its tokens: older ones are revoked
+ALTER TABLE users ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;
+
+CREATE TABLE revocations (
+    id INTEGER PRIMARY KEY,
+    jti TEXT NOT NULL,        -- token that was revoked
+    expires INTEGER NOT NULL  -- seconds since 1970-01-01 00:00:00 UTC
+);
+
+CREATE INDEX revocations_jti ON revocations (jti);
+
+CREATE INDEX revocations_expires ON revocations (expires);
+
+CREATE TABLE access (
+    id INTEGER PRIMARY KEY,   -- of the only row
+    changes INTEGER NOT NULL  -- of users and revocations so far
+);
+
+INSERT INTO access (id, changes) VALUES (1, 0);
+
+CREATE TRIGGER count_revocation AFTER INSERT ON revocations
+BEGIN
+    UPDATE access SET changes = changes + 1;
+END;
+
+CREATE TRIGGER count_deleted_user AFTER DELETE ON users
+BEGIN
+    UPDATE access SET changes = changes + 1;
+END;
+
+CREATE TRIGGER count_new_user AFTER INSERT ON users
+BEGIN
+    UPDATE access SET changes = changes + 1;
+    UPDATE users SET generation = (SELECT changes FROM access) WHERE id = NEW.id;
+END;
+
+CREATE TRIGGER count_changed_user AFTER UPDATE OF user, password, enabled, role ON users
+BEGIN
+    UPDATE access SET changes = changes + 1;
+    UPDATE users SET generation = (SELECT changes FROM access)
+    WHERE id = NEW.id
+    AND (NEW.user <> OLD.user OR NEW.password <> OLD.password OR NEW.enabled <> OLD.enabled);
+END;

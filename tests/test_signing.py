@@ -1,0 +1,103 @@
+"""Several keys that sign and verify, and their replacement while tokens are out."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+
+from server.signing import SigningKeys
+from server.tokens import InvalidTokenError, Tokens
+from settings import Settings, load_settings
+
+FIRST, SECOND, THIRD = ("1" * 40, "2" * 40, "3" * 40)
+NOW = int(time.time())
+CLAIMS = {"sub": "rick", "iat": NOW, "exp": NOW + 3600, "jti": "1"}
+
+
+def configured(folder: Path, *lines: str) -> Settings:
+    """Settings with these lines in the section `auth`."""
+    config = folder / "config.yaml"
+    auth = "".join(f"  {line}\n" for line in lines)
+    config.write_text(f"database: {{url: 'sqlite:///x.db'}}\nauth:\n{auth}")
+    return load_settings(config, {})
+
+
+def tokens(folder: Path, *lines: str) -> Tokens:
+    return Tokens(SigningKeys.of(configured(folder, *lines)), 60)
+
+
+def kid(token: str) -> Any:
+    return jwt.get_unverified_header(token)["kid"]
+
+
+def test_keys_are_replaced_without_logging_anybody_out(tmp_path: Path) -> None:
+    """From a single secret to a key, and from that to another."""
+    single, b, c = f"secret: {FIRST}", f"keys: {{b: {SECOND}}}", f"keys: {{c: {THIRD}}}"
+    both = f"keys: {{b: {SECOND}, c: {THIRD}}}"
+    for steps in (
+        ([single], [single, b], [single, b, "sign_with: b"], [b]),
+        ([b], [both], [both, "sign_with: c"], [c]),
+    ):
+        present, added, signing, removed = [tokens(tmp_path, *step) for step in steps]
+        # Servers take a step one after the other, and serve the same clients.
+        for one, other in ((present, added), (added, signing)):
+            assert one.token(other.issue("rick", 1)).user == "rick"
+            assert other.token(one.issue("rick", 1)).user == "rick"
+        assert removed.token(signing.issue("rick", 1)).user == "rick"
+        with pytest.raises(InvalidTokenError):
+            removed.token(present.issue("rick", 1))
+
+
+def test_first_key_signs_unless_another_is_named(tmp_path: Path) -> None:
+    both = "keys: {b: " + SECOND + ", c: " + THIRD + "}"
+    assert kid(tokens(tmp_path, both).issue("rick", 1)) == "b"
+    assert kid(tokens(tmp_path, both, "sign_with: c").issue("rick", 1)) == "c"
+    single = tokens(tmp_path, f"secret: {FIRST}")
+    token = tokens(tmp_path, both, f"secret: {FIRST}").issue("rick", 1)
+    assert kid(token) == kid(single.issue("rick", 1))
+    assert single.token(token).user == "rick"
+
+
+def test_key_that_was_removed_verifies_no_longer(tmp_path: Path) -> None:
+    token = tokens(tmp_path, "keys: {b: " + SECOND + "}").issue("rick", 1)
+    with pytest.raises(InvalidTokenError):
+        tokens(tmp_path, "keys: {c: " + THIRD + "}").token(token)
+
+
+def test_key_of_another_name_does_not_verify(tmp_path: Path) -> None:
+    """Though the secret itself is one of ours."""
+    ours = tokens(tmp_path, "keys: {b: " + SECOND + ", c: " + THIRD + "}")
+    with pytest.raises(InvalidTokenError):
+        ours.token(jwt.encode(CLAIMS, SECOND, headers={"kid": "c"}))
+
+
+def test_token_without_a_kid_is_one_of_the_single_secret(tmp_path: Path) -> None:
+    single = tokens(tmp_path, "secret: " + FIRST)
+    assert single.token(jwt.encode(CLAIMS, FIRST)).user == "rick"
+    assert FIRST not in kid(single.issue("rick", 1))
+    both = tokens(tmp_path, "secret: " + FIRST, "keys: {b: " + SECOND + "}")
+    assert both.token(jwt.encode(CLAIMS, FIRST)).user == "rick"
+    for other in (both, tokens(tmp_path, "keys: {b: " + SECOND + "}")):
+        with pytest.raises(InvalidTokenError):
+            other.token(jwt.encode(CLAIMS, SECOND))
+
+
+def test_secret_that_was_made_verifies_beside_keys_as_long_as_it_is_kept(tmp_path: Path) -> None:
+    made = tokens(tmp_path)
+    token = made.issue("rick", 1)
+    keys = "keys: {b: " + SECOND + "}"
+    assert tokens(tmp_path, keys).token(token).user == "rick"
+    store = configured(tmp_path).auth.secret_store
+    store.unlink()
+    with pytest.raises(InvalidTokenError):
+        tokens(tmp_path, keys).token(token)
+    assert not store.exists()
+
+
+def test_secrets_stay_out_of_texts(tmp_path: Path) -> None:
+    settings = configured(tmp_path, "secret: " + FIRST, "keys: {b: " + SECOND + "}")
+    for text in (repr(settings), repr(SigningKeys.of(settings))):
+        assert FIRST not in text
+        assert SECOND not in text
