@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, TypeAlias, get_args
 from zoneinfo import ZoneInfo
@@ -45,7 +46,7 @@ _GENERATOR = 'python -c "import secrets; print(secrets.token_urlsafe(48))"'
 
 _USERS = ("api_users",)
 # Types whose wrong values may be shown; text that is wrong may be a secret gone astray.
-_HARMLESS = (int, float, ByteSize, ZoneInfo)
+_HARMLESS = (int, float, Decimal, ByteSize, ZoneInfo)
 # What pydantic calls a key that no section has.
 _UNKNOWN = ("extra_forbidden", "invalid_key")
 
@@ -225,6 +226,21 @@ class Meter(_Section):
     )
 
 
+class Quality(_Section):
+    """From when on the energy of a reading is more than its maximeter allows."""
+
+    maximeter_tolerance: Decimal = Field(
+        Decimal(2), ge=1, le=100, decimal_places=2, description="1 to 100, at most two decimals"
+    )
+    maximeter_allowance: Decimal = Field(
+        Decimal(90),
+        ge=0,
+        le=1_000_000,
+        decimal_places=2,
+        description="kW, 0 to 1000000, at most two decimals",
+    )
+
+
 class Settings(_Section):
     """All settings, checked."""
 
@@ -233,6 +249,7 @@ class Settings(_Section):
     auth: Auth
     cache: Cache
     meter: Meter
+    quality: Quality
     api_users: Mapping[
         Annotated[str, AfterValidator(_user_name)], Annotated[SecretStr, Field(min_length=1)]
     ] = Field({}, description="a mapping of users to passwords")

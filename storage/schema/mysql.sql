@@ -103,3 +103,6 @@ CREATE TABLE flags (
 
 CREATE TRIGGER forget_flags_of_deleted AFTER DELETE ON consumpdata FOR EACH ROW
     DELETE FROM flags WHERE reading_id = OLD.id;
+
+ALTER TABLE meters
+    ADD COLUMN quality VARCHAR(255) COMMENT 'What the flags of its readings were worked out with';

@@ -95,3 +95,6 @@ CREATE TRIGGER forget_flags_of_deleted AFTER DELETE ON consumpdata
 BEGIN
     DELETE FROM flags WHERE reading_id = OLD.id;
 END;
+
+-- what the flags of its readings were worked out with
+ALTER TABLE meters ADD COLUMN quality TEXT;
