@@ -283,7 +283,8 @@ class _Rules:
         factor = Fraction(self._hundredths * self._interval, 360_000)
         if max(factor.numerator, factor.denominator) > LARGEST_FACTOR:
             return self._exceeds(str(self._interval), 0)
-        return f"c.energy * {factor.denominator} > c.maximeter * {factor.numerator}"
+        times = "" if factor.numerator == 1 else f" * {factor.numerator}"
+        return f"c.energy * {factor.denominator} > c.maximeter{times}"
 
     def _exceeds(self, seconds: str, allowance: int) -> str:
         """Whether energy is more than the maximeter allows in so many seconds."""

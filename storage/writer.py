@@ -64,8 +64,12 @@ class Writer:
     async def load(self, report: Incoming) -> Imported:
         """Adds and corrects the readings of a report, and records the import, uncommitted."""
         started = time.monotonic()
-        rows = await self._engine.fetch("SELECT COALESCE(MAX(id), 0), MAX(date) FROM consumpdata")
-        last_id, last_date = rows[0]
+        # Counted before, since MariaDB is slow to count what is not committed yet.
+        before, last_id, last_date = (
+            await self._engine.fetch(
+                "SELECT COUNT(*), COALESCE(MAX(id), 0), MAX(date) FROM consumpdata"
+            )
+        )[0]
         # TRUNCATE fires no trigger: pages and flags may have outlived their readings.
         await self._engine.execute(f"DELETE FROM pages WHERE first_id > {last_id - PAGE + 1}")
         await self._engine.execute(f"DELETE FROM flags WHERE reading_id > {last_id}")
@@ -81,7 +85,7 @@ class Writer:
             range(last_id + 1, last_id + 1 + new), merged=changed + inserted > 0
         )
         imported = replace(imported, flags=await self._marking.counts(report.span))
-        await self._record(report, imported, time.monotonic() - started)
+        await self._record(report, imported, before + imported.new, time.monotonic() - started)
         return imported
 
     async def _append(self, blocks: "_Blocks", last_id: int) -> int:
@@ -153,9 +157,13 @@ class Writer:
             f" WHERE c.id IS NULL ORDER BY i.number"
         )
 
-    async def _record(self, report: Incoming, imported: Imported, seconds: float) -> None:
-        rows = await self._engine.fetch("SELECT COUNT(*), MIN(id), MAX(id) FROM consumpdata")
-        readings, first_id, last_id = rows[0]
+    async def _record(
+        self, report: Incoming, imported: Imported, readings: int, seconds: float
+    ) -> None:
+        rows = await self._engine.fetch(
+            "SELECT (SELECT MIN(id) FROM consumpdata), (SELECT MAX(id) FROM consumpdata)"
+        )
+        first_id, last_id = rows[0]
         first, last = report.span or (None, None)
         await self._insert(
             "imports",

@@ -234,7 +234,7 @@ MOMENTS = [
     "UPDATE consumpdata",
     "SELECT COALESCE(MAX(id)",
     "INSERT INTO consumpdata",
-    "SELECT COUNT(*), MIN(id)",
+    "INSERT INTO flags",
     "INSERT INTO imports",
     "COMMIT",
 ]

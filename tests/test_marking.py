@@ -204,10 +204,10 @@ def model(readings: Sequence[Reading], terms: Quality, interval: int) -> dict[da
 
 
 LARGEST = 10**15 - 1
-maximeters = st.none() | st.sampled_from([0, 500, 10**6, 1_246_600, -(10**5), LARGEST, -LARGEST])
+maximeters = st.sampled_from([10**6, 10**6, 1_246_600, None, 0, 500, -(10**5), LARGEST, -LARGEST])
 thresholds = st.builds(
     Quality,
-    maximeter_tolerance=st.sampled_from([Decimal(n) for n in ("1", "1.37", "2", "2.5", "100")]),
+    maximeter_tolerance=st.sampled_from([Decimal(n) for n in ("2", "1", "1.37", "2.5", "100")]),
     maximeter_allowance=st.sampled_from([Decimal(n) for n in ("0", "90", "0.01", "1000000")]),
 )
 
@@ -218,8 +218,8 @@ def imports(draw: st.DrawFn) -> tuple[int, list[tuple[Quality, list[Reading]]]]:
     interval = draw(st.sampled_from([900, 900, 3600, 60]))
     terms = draw(thresholds)
     start = datetime(2019, 10, 26, 22, 0, tzinfo=UTC)
-    places = draw(st.lists(st.integers(0, 40), min_size=1, max_size=25, unique=True))
-    odd = st.sampled_from([0, 0, 0, 0, 1, 420, 86_400 * 400, -86_400 * 9_000])
+    places = draw(st.lists(st.integers(0, 30), min_size=1, max_size=20, unique=True))
+    odd = st.sampled_from([0] * 9 + [1, 1, 420, 86_400 * 400, -86_400 * 9_000])
 
     def reading(instant: datetime) -> Reading:
         maximeter = draw(maximeters)
@@ -227,7 +227,7 @@ def imports(draw: st.DrawFn) -> tuple[int, list[tuple[Quality, list[Reading]]]]:
         more = draw(st.sampled_from([0, 1])) * terms.maximeter_allowance * 10**5 * interval
         limit = int(((maximeter or 0) * since * terms.maximeter_tolerance + more) / 3600)
         near = min(max(limit + draw(st.integers(-1, 1)), -LARGEST), LARGEST)
-        energy = draw(st.sampled_from([None, None, near, near, 0, 10**5, LARGEST]))
+        energy = draw(st.sampled_from([near, near, near, near, None, 0, LARGEST]))
         voltage = draw(st.sampled_from([None, 0, 230]))
         intensity = draw(st.sampled_from([None, 0, 5]))
         return Reading(instant, energy, maximeter, voltage, intensity)
@@ -277,7 +277,7 @@ def test_flags_are_those_of_the_model_however_the_readings_came_in(database: Dat
         writer = open_writer(database.settings)
         runner.run(prepare())
 
-        @settings(deadline=None, max_examples=60)
+        @settings(deadline=None, max_examples=100)
         @given(imports())
         def check(case: tuple[int, list[tuple[Quality, list[Reading]]]]) -> None:
             interval, steps = case
