@@ -144,6 +144,9 @@ def _text(summary: Summary) -> str:
         to = summary.rejected_to
         see = "" if to is None else f", see {click.format_filename(to)}"
         rows.append(("rejected rows", f"{report.rejected}{see}"))
+    if imported is not None:
+        flags = ", ".join(f"{count} {name}" for name, count in imported.flags.items())
+        rows.append(("flags", flags or "none"))
     if report.span is not None:
         rows.append(("span", " to ".join(report.span)))
     if report.interval is not None:

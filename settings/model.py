@@ -5,6 +5,7 @@ import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -213,6 +214,21 @@ class Meter(Section):
     )
 
 
+class Quality(Section):
+    """From when on the energy of a reading is more than its maximeter allows."""
+
+    maximeter_tolerance: Decimal = Field(
+        Decimal(2), ge=1, le=100, decimal_places=2, description="1 to 100, at most two decimals"
+    )
+    maximeter_allowance: Decimal = Field(
+        Decimal(90),
+        ge=0,
+        le=1_000_000,
+        decimal_places=2,
+        description="kW, 0 to 1000000, at most two decimals",
+    )
+
+
 class Settings(Section):
     """All settings, checked."""
 
@@ -221,6 +237,7 @@ class Settings(Section):
     auth: Auth
     cache: Cache
     meter: Meter
+    quality: Quality
     api_users: Mapping[
         Annotated[str, AfterValidator(_user_name)], Annotated[SecretStr, Field(min_length=1)]
     ] = Field({}, description="a mapping of users to passwords")

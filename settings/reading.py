@@ -11,6 +11,7 @@ import re
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -24,7 +25,7 @@ from settings.model import PREFIX, Settings
 from settings.section import SettingsError
 
 # Types whose wrong values may be shown; text that is wrong may be a secret gone astray.
-_HARMLESS = (int, float, ByteSize, ZoneInfo)
+_HARMLESS = (int, float, Decimal, ByteSize, ZoneInfo)
 # What pydantic calls a key that no section has.
 _UNKNOWN = ("extra_forbidden", "invalid_key")
 

@@ -6,12 +6,18 @@ does not exist. PEP 495's fold tells the two offsets of such times apart.
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 NOT_SHOWN = "a local time that exists: clocks go forward over this one"
 SHOWN_BEFORE = "a local time that does not stand above already"
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_STEP = 3 * 86_400
+"""Seconds within which no zone ever changed its offset twice."""
+_EARLIEST = int(datetime(1, 1, 3, tzinfo=UTC).timestamp())
+_LATEST = int(datetime(9999, 12, 28, tzinfo=UTC).timestamp())
 
 
 class LocalClock:
@@ -43,6 +49,32 @@ class LocalClock:
     def is_repeated(self, local: datetime) -> bool:
         """Whether clocks show this time twice."""
         return self._offset(local, 0) > self._offset(local, 1)
+
+    def repeated(self, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """Where clocks go back: from which instant to before which one local times stand twice.
+
+        All in seconds since 1970. Some may lie a little beyond the two instants asked for.
+        """
+        at = max(first - _STEP, _EARLIEST)
+        ahead = self._ahead(at)
+        while at < min(last + _STEP, _LATEST):
+            at += _STEP
+            before, ahead = ahead, self._ahead(at)
+            if before > ahead:
+                earlier, later = at - _STEP, at
+                while later - earlier > 1:
+                    middle = (earlier + later) // 2
+                    if self._ahead(middle) == before:
+                        earlier = middle
+                    else:
+                        later = middle
+                yield later - (before - ahead), later + (before - ahead)
+
+    def _ahead(self, instant: int) -> int:
+        """How far local time is ahead of UTC at an instant."""
+        offset = (_EPOCH + timedelta(seconds=instant)).astimezone(self._zone).utcoffset()
+        assert offset is not None
+        return int(offset.total_seconds())
 
     def _free_offset(
         self, local: datetime, folds: Iterator[int], taken: set[tuple[datetime, int]]

@@ -22,7 +22,7 @@ from storage.mysql_connection import QuietCursor, WritingConnection
 from storage.pieces import Piece
 from storage.reading import NAMES
 from storage.schema import statements
-from storage.writer import METER, WriteDialect
+from storage.write_engine import METER, WriteDialect
 
 _SAME = " AND ".join(f"c.{name} <=> i.{name}" for name in NAMES)
 
@@ -35,6 +35,10 @@ DIALECT = WriteDialect(
     ),
     same=_SAME,
     unless_taken="ON DUPLICATE KEY UPDATE id = id",
+    epoch="TIMESTAMP'1970-01-01 00:00:00'",
+    later="({0} + INTERVAL {1} SECOND)",
+    elapsed="TIMESTAMPDIFF(SECOND, {0}, {1})",
+    exceeds="c.energy * 360000 > c.maximeter * ({times}) + {more}",
 )
 
 _LOAD = (

@@ -38,9 +38,10 @@ def open_writer(settings: Settings) -> Writer:
     database = settings.database
     location = database.location
     if isinstance(location, SqliteUrl):
-        return Writer(SqliteWriteEngine(location.path))
+        return Writer(SqliteWriteEngine(location.path), settings.quality)
     if database.admin is None:
         raise SettingsError("database.admin: expected the loader's user and password")
     return Writer(
-        MysqlWriteEngine(location, database.admin, database.reader, settings.meter.timezone)
+        MysqlWriteEngine(location, database.admin, database.reader, settings.meter.timezone),
+        settings.quality,
     )

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 from storage.errors import Unreachable
 from storage.incoming import FIELDS, Block
 from storage.pieces import Piece
-from storage.reading import NAMES
+from storage.reading import NAMES, SCALE
 from storage.schema import statements
 from storage.sqlite import DIALECT as READING
-from storage.writer import METER, WriteDialect
+from storage.write_engine import METER, WriteDialect
 
 T = TypeVar("T")
 
@@ -28,6 +28,15 @@ DIALECT = WriteDialect(
     ),
     same=_SAME,
     unless_taken="ON CONFLICT (user) DO NOTHING",
+    epoch="0",
+    later="({0} + {1})",
+    elapsed="({1} - {0})",
+    # An integer that grows too large becomes a real, which is not exact: so the maximeter is taken
+    # apart, and what may still grow too large is far from what it is compared with.
+    exceeds=(
+        "(c.energy - c.maximeter / 360000 * ({times})) * 360000"
+        f" > c.maximeter % 360000 * ({{times}}) + {{more}} * {SCALE}"
+    ),
 )
 
 _PATIENCE = 0.2

@@ -3,23 +3,22 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
+from settings import Quality
 from storage.access import User
 from storage.errors import Conflict
 from storage.incoming import Block, Incoming
 from storage.interval import usual_interval
+from storage.marking import Marking
 from storage.pages import PAGE, PageMaker
 from storage.pieces import Piece, piece
 from storage.reading import NAMES
-from storage.sql import Dialect
-
-METER = 1
-"""The only meter so far."""
+from storage.write_engine import METER, WriteEngine
 
 TELLING = 1000
 """Readings that are asked for their interval."""
@@ -36,76 +35,16 @@ class Imported:
     changed: int
     unchanged: int
     rejected: int
-
-
-@dataclass(frozen=True, slots=True)
-class WriteDialect:
-    """What the two databases spell differently where they are written to."""
-
-    place: str
-    instant: str
-    """A reading's instant in seconds since 1970."""
-    same: str
-    """Whether `i`, a row of `incoming`, has the quantities of the reading `c`."""
-    update: str
-    """Gives the readings that are there already the quantities of `incoming` where they differ."""
-    unless_taken: str
-    """Ends an INSERT that leaves a user of the same name alone."""
-
-
-class WriteEngine(Protocol):
-    """A database that is written to, through one connection.
-
-    Every call raises a StorageError where the database fails.
-    """
-
-    dialect: WriteDialect
-    reading: Dialect
-    database: str
-    """What messages call the database."""
-
-    def prepare(self) -> AsyncGenerator[str]:
-        """Makes what is missing, up to the newest layout; names each part when it is there."""
-
-    async def is_prepared(self) -> bool:
-        """Whether the database has the newest layout."""
-
-    async def admit_reader(self) -> str | None:
-        """Lets the server's account read, where the database has accounts, and names it."""
-
-    async def begin(self, waiting: Callable[[], None]) -> None:
-        """Starts a transaction in its turn; calls `waiting` where another loader is in one."""
-
-    async def append(self, blocks: Iterable[Block], before: int) -> int:
-        """Adds rows as new readings, with ids that are their numbers and `before` added."""
-
-    async def stage(self, blocks: Iterable[Block]) -> int:
-        """Fills the temporary table `incoming` and returns the number of its rows."""
-
-    async def execute(self, sql: str, args: Sequence[object] = ()) -> int:
-        """Runs a statement and returns how many rows it wrote."""
-
-    async def fetch(self, sql: str, args: Sequence[object] = ()) -> Sequence[Sequence[Any]]:
-        """The rows of a statement: integers as int, texts as str."""
-
-    async def keep_page(self, first_id: int, page: Piece) -> None:
-        """Keeps the records of a page, compressed."""
-
-    async def commit(self) -> None:
-        """Makes everything since `begin` last."""
-
-    async def rollback(self) -> None:
-        """Forgets everything since `begin`."""
-
-    async def close(self) -> None:
-        """Ends the connection."""
+    flags: Mapping[str, int] = field(default_factory=dict)
+    """How many readings of the report's span have which flag, by its name."""
 
 
 class Writer:
     """The loader's side of a database. Every call raises a StorageError where it fails."""
 
-    def __init__(self, engine: WriteEngine) -> None:
+    def __init__(self, engine: WriteEngine, quality: Quality) -> None:
         self._engine = engine
+        self._marking = Marking(engine, quality)
         self._place = engine.dialect.place
         self.database = engine.database
         self.prepare = engine.prepare
@@ -167,10 +106,15 @@ class Writer:
     async def load(self, report: Incoming) -> Imported:
         """Adds and corrects the readings of a report, and records the import, uncommitted."""
         started = time.monotonic()
-        rows = await self._engine.fetch("SELECT COALESCE(MAX(id), 0), MAX(date) FROM consumpdata")
-        last_id, last_date = rows[0]
-        # TRUNCATE fires no trigger: pages may have outlived their readings.
+        # Counted before, since MariaDB is slow to count what is not committed yet.
+        before, last_id, last_date = (
+            await self._engine.fetch(
+                "SELECT COUNT(*), COALESCE(MAX(id), 0), MAX(date) FROM consumpdata"
+            )
+        )[0]
+        # TRUNCATE fires no trigger: pages and flags may have outlived their readings.
         await self._engine.execute(f"DELETE FROM pages WHERE first_id > {last_id - PAGE + 1}")
+        await self._engine.execute(f"DELETE FROM flags WHERE reading_id > {last_id}")
         blocks = _Blocks(report.blocks(), "" if last_date is None else str(last_date)[:10])
         new = await self._append(blocks, last_id)
         staged = changed = inserted = 0
@@ -180,7 +124,11 @@ class Writer:
         imported = Imported(new + inserted, changed, staged - changed - inserted, report.rejected)
         await self._describe_meter(report)
         await self._make_pages()
-        await self._record(report, imported, time.monotonic() - started)
+        await self._marking.mark(
+            range(last_id + 1, last_id + 1 + new), merged=changed + inserted > 0
+        )
+        imported = replace(imported, flags=await self._marking.counts(report.span))
+        await self._record(report, imported, before + imported.new, time.monotonic() - started)
         return imported
 
     async def _append(self, blocks: "_Blocks", last_id: int) -> int:
@@ -250,9 +198,13 @@ class Writer:
             f" WHERE c.id IS NULL ORDER BY i.number"
         )
 
-    async def _record(self, report: Incoming, imported: Imported, seconds: float) -> None:
-        rows = await self._engine.fetch("SELECT COUNT(*), MIN(id), MAX(id) FROM consumpdata")
-        readings, first_id, last_id = rows[0]
+    async def _record(
+        self, report: Incoming, imported: Imported, readings: int, seconds: float
+    ) -> None:
+        rows = await self._engine.fetch(
+            "SELECT (SELECT MIN(id) FROM consumpdata), (SELECT MAX(id) FROM consumpdata)"
+        )
+        first_id, last_id = rows[0]
         first, last = report.span or (None, None)
         await self._insert(
             "imports",

@@ -548,6 +548,8 @@ async def test_database_of_the_original_is_taken_over_as_it_is(original: Mariadb
     assert users == ((1, "rick", hashlib.sha256(b"morty").hexdigest()),)
     fresh = await original.rows("SHOW TRIGGERS")
     assert "encpassword" not in {trigger[0] for trigger in fresh}
+    assert summary.imported is not None
+    assert summary.imported.flags["missing"] == 113
 
 
 async def test_original_with_a_reading_twice_is_a_conflict(original: MariadbDatabase) -> None:

@@ -82,6 +82,7 @@ def test_steps_and_summary_are_printed(database: Database) -> None:
         "  changed        0",
         "  unchanged      0",
         "  missing values 14000",
+        "  flags          none",
         "  span           2019-08-01 00:00:00 to 2019-08-21 19:45:00",
         "  interval       900 s",
     ]
@@ -150,6 +151,14 @@ def test_dry_run_compares_and_changes_nothing(database: Database) -> None:
         assert line in done.stdout
     after = database.run("SELECT * FROM consumpdata"), database.run("SELECT * FROM imports")
     assert after == before
+
+
+def test_dry_run_says_which_flags_there_would_be(database: Database) -> None:
+    asyncio.run(database.load(report(row(AUGUST[0], "1", "1", "1", "1"))))
+    gap = [row(AUGUST[1]), row(AUGUST[2], "2", "1", "1", "3"), row(AUGUST[3], "99", "1", "1", "3")]
+    done = load(database, "--dry-run", database.file(report(*gap)))
+    assert "  flags          1 missing, 1 catch_up, 1 implausible\n" in done.stdout
+    assert not database.run("SELECT * FROM flags")
 
 
 def test_dry_run_finds_faults(database: Database) -> None:
@@ -226,7 +235,7 @@ MOMENTS = [
     "UPDATE consumpdata",
     "SELECT COALESCE(MAX(id)",
     "INSERT INTO consumpdata",
-    "SELECT COUNT(*), MIN(id)",
+    "INSERT INTO flags",
     "INSERT INTO imports",
     "COMMIT",
 ]

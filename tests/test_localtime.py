@@ -161,3 +161,37 @@ def test_no_instant_is_given_twice(times: list[str]) -> None:
     assert all(earlier != later for earlier, later in pairwise(sorted(instants)))
     shown = {time: 2 if time in PASS else 1 for time in times}
     assert len(instants) == sum(min(times.count(time), most) for time, most in shown.items())
+
+
+@pytest.mark.parametrize(
+    ("zone", "first"),
+    [
+        ("Europe/Madrid", "2019-10-27"),
+        ("Europe/Madrid", "2020-03-29"),
+        ("America/Recife", "2000-10-15"),  # a week after they went forward
+        ("Australia/Lord_Howe", "2019-04-06"),  # by half an hour
+        ("Africa/Casablanca", "2019-05-05"),
+        ("America/Caracas", "2007-12-09"),
+        ("UTC", "2019-10-27"),
+    ],
+)
+def test_repeated_times_are_those_with_two_offsets(zone: str, first: str) -> None:
+    tz = ZoneInfo(zone)
+    start = datetime.fromisoformat(first).replace(tzinfo=UTC) - timedelta(days=2)
+    instants = [start + timedelta(minutes=5) * number for number in range(4 * 288)]
+    ranges = [*LocalClock(tz).repeated(*(int(instants[end].timestamp()) for end in (0, -1)))]
+    for instant in instants:
+        local = instant.astimezone(tz).replace(tzinfo=None)
+        ahead = [local.replace(tzinfo=tz, fold=fold).utcoffset() for fold in (0, 1)]
+        repeated = any(begin <= instant.timestamp() < end for begin, end in ranges)
+        assert repeated == (ahead[0] > ahead[1])  # type: ignore[operator]  # both are known
+
+
+@pytest.mark.parametrize("zone", ["Europe/Madrid", "Asia/Manila", "UTC"])
+def test_repeated_times_are_found_from_the_first_day_to_the_last(zone: str) -> None:
+    ends = [datetime(1, 1, 1, tzinfo=UTC), datetime(1950, 1, 1, tzinfo=UTC)]
+    early = [*LocalClock(ZoneInfo(zone)).repeated(*(int(end.timestamp()) for end in ends))]
+    assert all(begin < end for begin, end in early)
+    last = int(datetime(9999, 12, 31, 23, tzinfo=UTC).timestamp())
+    late = [*LocalClock(ZoneInfo(zone)).repeated(last - 100 * 86400, last)]
+    assert len(late) == (zone == "Europe/Madrid")

@@ -97,6 +97,7 @@ def test_shipped_values_other_than_credentials_are_the_defaults(config: Configur
     assert bare.server == shipped.server
     assert bare.cache == shipped.cache
     assert bare.meter == shipped.meter
+    assert bare.quality == shipped.quality
     assert bare.auth.token_lifetime == shipped.auth.token_lifetime == 3600
     for name in ("wait", "statement_timeout", "connections"):
         assert getattr(bare.database, name) == getattr(shipped.database, name)
@@ -300,7 +301,10 @@ def test_misspelt_variable_names_the_variable_meant(
         ("Server: {}", "config.yaml:2: Server: no such key; did you mean server?"),
         ("port: 1", "config.yaml:2: port: no such key; did you mean server.port?"),
         ("api_users:\nserver:\n  x:", "config.yaml:4: server.x: no such key; expected host, port"),
-        ("~: 1", "None: no such key; expected server, database, auth, cache, meter, api_users"),
+        (
+            "~: 1",
+            "None: no such key; expected server, database, auth, cache, meter, quality, api_users",
+        ),
     ],
 )
 def test_misspelt_key_names_the_key_meant(config: Configuration, text: str, said: str) -> None:
@@ -341,6 +345,10 @@ def test_missing_key_is_named(config: Configuration, text: str) -> None:
         ("cache.max_bytes", "0", "expected a number of bytes such as 268435456 or 256MiB, got '0'"),
         ("cache.max_bytes", "1 elephant", "expected a number of bytes such as"),
         ("meter.timezone", "Europe", "expected an IANA time zone such as Europe/Madrid"),
+        ("quality.maximeter_tolerance", "0.99", "expected 1 to 100, at most two decimals"),
+        ("quality.maximeter_tolerance", "1.005", "at most two decimals, got '1.005'"),
+        ("quality.maximeter_allowance", "-1", "expected kW, 0 to 1000000, at most two"),
+        ("quality.maximeter_allowance", "nan", "expected kW, 0 to 1000000, at most two"),
         ("api_users.rick", "", "expected a password that is not empty"),
     ],
 )

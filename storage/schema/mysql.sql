@@ -104,6 +104,9 @@ CREATE TABLE flags (
 CREATE TRIGGER forget_flags_of_deleted AFTER DELETE ON consumpdata FOR EACH ROW
     DELETE FROM flags WHERE reading_id = OLD.id;
 
+ALTER TABLE meters
+    ADD COLUMN quality VARCHAR(255) COMMENT 'What the flags of its readings were worked out with';
+
 ALTER TABLE users
     ADD COLUMN role VARCHAR(8) CHARACTER SET ascii COLLATE ascii_bin NOT NULL DEFAULT 'read'
         COMMENT 'read or admin',

@@ -96,6 +96,9 @@ BEGIN
     DELETE FROM flags WHERE reading_id = OLD.id;
 END;
 
+-- what the flags of its readings were worked out with
+ALTER TABLE meters ADD COLUMN quality TEXT;
+
 -- read or admin
 ALTER TABLE users ADD COLUMN role TEXT NOT NULL DEFAULT 'read';
 
