@@ -16,11 +16,12 @@ import pytest
 import loader.slices
 from loader.faults import ReportError
 from loader.importer import FaultyReportsError, Importer, Summary, Watcher
-from storage.errors import Conflict, NotPrepared, StorageError
+from storage.errors import Conflict, NotPrepared, Outdated, StorageError
 from storage.mysql_writer import MysqlWriteEngine
 from storage.query import Query
 from storage.reading import NAMES
 from storage.schema import statements
+from storage.shape import Form, Shape, Time
 from storage.sqlite_writer import SqliteWriteEngine
 from tests.databases import SILENT, Database, MariadbDatabase, SqliteDatabase
 from tests.mariadb import MariaDB
@@ -550,6 +551,26 @@ async def test_database_of_the_original_is_taken_over_as_it_is(original: Mariadb
     assert "encpassword" not in {trigger[0] for trigger in fresh}
     assert summary.imported is not None
     assert summary.imported.flags["missing"] == 113
+
+
+async def test_database_of_the_original_serves_all_that_needs_no_instants(
+    original: MariadbDatabase,
+) -> None:
+    rows = Shape.of(("date", "energy"), Form.ROWS, Time.LOCAL, numbers=False)
+    async with original.reader() as reader:
+        state = await reader.state()
+        query = Query(descending=True, limit=1)
+        answer = await reader.answer(query, state, rows)
+        assert [page async for page in answer.pages] == [b"30 Nov 2019 23:45:00,4.70000\r\n"]
+        for shape in (
+            Shape.of(("date",), Form.OBJECTS, Time.UTC, numbers=False),
+            Shape.of(("date",), Form.CELLS, Time.LOCAL, numbers=False),
+            Shape.of(("flags",), Form.OBJECTS, Time.LOCAL, numbers=False),
+        ):
+            with pytest.raises(Outdated):
+                await reader.answer(query, state, shape)
+        with pytest.raises(Outdated):
+            await reader.answer(Query(clean=True), state)
 
 
 async def test_original_with_a_reading_twice_is_a_conflict(original: MariadbDatabase) -> None:

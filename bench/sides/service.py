@@ -14,6 +14,7 @@ ALL = "/apielec/getData"
 ONE = "/apielec/getDataById?id=5"
 UNCACHED = {"Cache-Control": "no-cache"}
 GZIP = {"Accept-Encoding": "gzip"}
+FORMATS = {"ndjson": "NDJSON", "csv": "CSV", "parquet": "Parquet"}
 TITLES = {"mariadb": "this service, MariaDB", "sqlite": "this service, SQLite"}
 _LOGIN = ("rick", "morty")  # the demonstration's, good on this machine only
 
@@ -51,7 +52,7 @@ class Service(Server):
 
 
 def sides(lab: Lab, engine: Engine, dataset: Dataset) -> list[HttpSide]:
-    """All readings, nothing cached and cached, plain and compressed."""
+    """All readings, nothing cached and cached, plain and compressed, and in other formats."""
 
     def start() -> Service:
         return Service(lab, engine, dataset)
@@ -62,6 +63,17 @@ def sides(lab: Lab, engine: Engine, dataset: Dataset) -> list[HttpSide]:
         HttpSide(f"{title}, gzip", start, ALL, dataset.readings, UNCACHED | GZIP, warm=(ONE,)),
         HttpSide(f"{title}, cached", start, ALL, dataset.readings, warm=(ALL,)),
         HttpSide(f"{title}, cached, gzip", start, ALL, dataset.readings, GZIP, warm=(ALL,)),
+        *(
+            HttpSide(
+                f"{title}, {name}",
+                start,
+                f"{ALL}?format={parameter}",
+                dataset.readings,
+                UNCACHED,
+                warm=(f"{ONE}&format={parameter}",),
+            )
+            for parameter, name in FORMATS.items()
+        ),
     ]
 
 
