@@ -556,11 +556,14 @@ async def test_database_of_the_original_is_taken_over_as_it_is(original: Mariadb
 async def test_database_of_the_original_serves_all_that_needs_no_instants(
     original: MariadbDatabase,
 ) -> None:
+    reader = f"'{original.reader_user}'@'localhost'"
+    original.run(f"CREATE USER {reader} IDENTIFIED BY 'reads only'")
+    original.run(f"GRANT SELECT ON {original.name}.* TO {reader}")
     rows = Shape.of(("date", "energy"), Form.ROWS, Time.LOCAL, numbers=False)
-    async with original.reader() as reader:
-        state = await reader.state()
+    async with original.reader() as storage:
+        state = await storage.state()
         query = Query(descending=True, limit=1)
-        answer = await reader.answer(query, state, rows)
+        answer = await storage.answer(query, state, rows)
         assert [page async for page in answer.pages] == [b"30 Nov 2019 23:45:00,4.70000\r\n"]
         for shape in (
             Shape.of(("date",), Form.OBJECTS, Time.UTC, numbers=False),
@@ -568,9 +571,9 @@ async def test_database_of_the_original_serves_all_that_needs_no_instants(
             Shape.of(("flags",), Form.OBJECTS, Time.LOCAL, numbers=False),
         ):
             with pytest.raises(Outdated):
-                await reader.answer(query, state, shape)
+                await storage.answer(query, state, shape)
         with pytest.raises(Outdated):
-            await reader.answer(Query(clean=True), state)
+            await storage.answer(Query(clean=True), state)
 
 
 async def test_original_with_a_reading_twice_is_a_conflict(original: MariadbDatabase) -> None:
