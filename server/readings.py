@@ -145,7 +145,7 @@ def asked(request: web.Request, given: Mapping[str, str], query: Query) -> Readi
                 "after: expected what `next` says in an earlier answer to the same question"
             ) from None
     link = None
-    if request.method == hdrs.METH_GET:
+    if request.method == hdrs.METH_GET and query.limit is not None:
         link = URL.build(path=request.path.rpartition("/")[2], query=given)
     zone = request.app[SETTINGS].meter.timezone.key
     return Readings(

@@ -56,7 +56,7 @@ _FLAGS = f"CONCAT_WS(' ', {', '.join(_EACH_FLAG)})"
 @lru_cache
 def _record(shape: Shape) -> str:
     """A reading as text; the form without NULL is the quicker one."""
-    is_json = shape.form in (Form.OBJECTS, Form.LINES)
+    is_json = shape.is_json
 
     def joined(*, with_null: bool) -> str:
         parts = []
@@ -66,8 +66,7 @@ def _record(shape: Shape) -> str:
             before += f'"{column}":' if is_json else ""
             quote = '"' if is_json and not shape.is_number(column) else ""
             if with_null and column in NAMES:
-                missing = "null" if is_json else ""
-                value = f"IFNULL(CONCAT('{quote}', {value}, '{quote}'), '{missing}')"
+                value = f"IFNULL(CONCAT('{quote}', {value}, '{quote}'), '{shape.missing}')"
                 quote = ""
             parts += [f"'{before}{quote}'", value]
             before = f"{quote},"
@@ -88,7 +87,9 @@ def _value(column: str, shape: Shape) -> str:
         if shape.form is Form.ROWS and shape.time is Time.LOCAL:
             return _REPORTED
         return _DATES[shape.time]
-    return _FLAGS if column == FLAGS_COLUMN else column
+    if column == FLAGS_COLUMN:
+        return _FLAGS if shape.is_json else f"IFNULL(NULLIF({_FLAGS}, ''), '{shape.missing}')"
+    return column
 
 
 DIALECT = Dialect(

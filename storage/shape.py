@@ -73,6 +73,11 @@ class Shape:
         """What each record ends with."""
         return {Form.OBJECTS: "", Form.ROWS: "\r\n"}.get(self.form, "\n")
 
+    @property
+    def is_json(self) -> bool:
+        """Whether records are JSON objects."""
+        return self.form in (Form.OBJECTS, Form.LINES)
+
     def is_number(self, column: str) -> bool:
         """Whether JSON has a column as a number."""
         return self.numbers and column not in ("date", FLAGS_COLUMN)
@@ -92,6 +97,13 @@ class Shape:
     def heading(self) -> str:
         """The columns as a report calls them."""
         return ",".join(_TITLES[column] for column in self.columns) + self.end
+
+    @property
+    def missing(self) -> str:
+        """What stands for a missing value; a row isn't empty where that is all it has."""
+        if self.is_json:
+            return "null"
+        return '""' if self.form is Form.ROWS and len(self.columns) == 1 else ""
 
     def counted(self, records: bytes) -> int:
         """How many records there are in a text of whole ones."""

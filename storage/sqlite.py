@@ -43,7 +43,7 @@ _FLAGS = f"ltrim({' || '.join(_EACH_FLAG)})"
 @lru_cache
 def _record(shape: Shape) -> str:
     """A reading as text; the form without NULL is the quicker one."""
-    is_json = shape.form in (Form.OBJECTS, Form.LINES)
+    is_json = shape.is_json
 
     def printed(*, with_null: bool) -> str:
         text, values = "", []
@@ -55,8 +55,7 @@ def _record(shape: Shape) -> str:
             if is_json and not shape.is_number(column):
                 form = f'"{form}"'
             if with_null and column in NAMES:
-                missing = "null" if is_json else ""
-                value = f"iif({column} IS NULL, '{missing}', printf('{form}', {value}))"
+                value = f"iif({column} IS NULL, '{shape.missing}', printf('{form}', {value}))"
                 form = "%s"
             text += f'{before}"{column}":{form}' if is_json else f"{before}{form}"
             values.append(value)
@@ -80,7 +79,9 @@ def _value(column: str, shape: Shape) -> str:
         if shape.form is Form.ROWS and shape.time is Time.LOCAL:
             return _REPORTED
         return _DATES[shape.time]
-    return _FLAGS if column == FLAGS_COLUMN else column
+    if column == FLAGS_COLUMN:
+        return _FLAGS if shape.is_json else f"ifnull(nullif({_FLAGS}, ''), '{shape.missing}')"
+    return column
 
 
 DIALECT = Dialect(

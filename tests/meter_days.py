@@ -121,7 +121,7 @@ def read(body: bytes, format: str, columns: Sequence[str]) -> Told:  # noqa: A00
         titles |= {"id": "Id", "date": "Date", "flags": "Flags"}
         heading, *rows = text.removesuffix("\r\n").split("\r\n")
         assert heading == ",".join(titles[column] for column in columns)
-        return Told([tuple(next(csv.reader([row])) or [""]) for row in rows], {})
+        return Told([tuple(next(csv.reader([row]))) for row in rows], {})
     if format == "ndjson":
         *lines, last = body.decode().splitlines()
         return Told(
