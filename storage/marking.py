@@ -12,9 +12,10 @@ from zoneinfo import ZoneInfo
 
 from settings import Quality
 from storage.localtime import LocalClock
+from storage.meter import METER
 from storage.quality import CATCH_UP, FLAGS, IMPLAUSIBLE, MISSING, REPEATED_HOUR, ZERO_VOLTAGE
 from storage.reading import DECIMALS, INTEGER_DIGITS, NAMES
-from storage.write_engine import METER, WriteDialect, WriteEngine
+from storage.write_engine import WriteDialect, WriteEngine
 
 T = TypeVar("T")
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -16,7 +17,7 @@ from storage.errors import NotPrepared, Refused, StorageError, Unreachable
 from storage.quality import FLAGS
 from storage.reading import MONTHS, NAMES, SCALE
 from storage.shape import FLAGS_COLUMN, Form, Shape, Time
-from storage.sql import Dialect
+from storage.sql import MOST_SECONDS, Dialect
 
 CONNECT_TIMEOUT = 10.0
 """Seconds until a server that doesn't answer, or has no connection to spare, is given up."""
@@ -101,6 +102,12 @@ DIALECT = Dialect(
     by_id="FORCE INDEX (PRIMARY)",
     tables="SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()",
     is_near=False,
+    instant=lambda seconds: str(datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)),
+    seconds="TO_SECONDS({})",
+    remainder="MOD({}, {})",
+    greatest=f"MAX({{value}} * {SCALE * MOST_SECONDS} - {{seconds}}) + {MOST_SECONDS - 1}",
+    greatest_base=0,
+    weekday="WEEKDAY(date)",
     original_state=(
         "SELECT CONCAT_WS('-', (SELECT MAX(id) FROM consumpdata), update_time)"
         " FROM information_schema.tables"

@@ -16,13 +16,14 @@ from settings import Account, MysqlUrl
 from storage.errors import Conflict, NotPrepared, Refused, StorageError
 from storage.incoming import Block
 from storage.localtime import LocalClock
+from storage.meter import METER
 from storage.mysql import CONNECT_TIMEOUT, LONGEST_PAGE, explained
 from storage.mysql import DIALECT as READING
 from storage.mysql_connection import QuietCursor, WritingConnection
 from storage.pieces import Piece
 from storage.reading import NAMES
 from storage.schema import statements
-from storage.write_engine import METER, WriteDialect
+from storage.write_engine import WriteDialect
 
 _SAME = " AND ".join(f"c.{name} <=> i.{name}" for name in NAMES)
 

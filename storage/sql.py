@@ -8,6 +8,12 @@ from storage.quality import IMPLAUSIBLE
 from storage.query import Query
 from storage.shape import CONTRACT, Shape
 
+ERA = 62_167_219_200
+"""Seconds from the year 0, from which databases count, to 1970."""
+
+MOST_SECONDS = 10**12
+"""More than the seconds from the year 0 to any reading."""
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:
@@ -57,6 +63,19 @@ class Dialect:
     """Gives the names of the tables."""
     is_near: bool
     """Whether the database is in this process, so that a brief statement waits for nothing."""
+    instant: Callable[[int], object]
+    """The value of the column utc for so many seconds since 1970-01-01 00:00:00 UTC."""
+    seconds: str
+    """Such a value, {}, in seconds since the year 0, so that no remainder is negative."""
+    remainder: str
+    """What is left of a first {} after the division by a second."""
+    greatest: str
+    """The greatest {value} and, as one number, the first of the {seconds} at which it was."""
+    greatest_base: int
+    """What that number is for zero: it exceeds it by 10^12 times the hundred-thousandths, and by
+    as much as the seconds are less than 10^12."""
+    weekday: str
+    """The day of the week of the column date, 0 for Monday."""
     original_state: str | None = None
     """Gives a text that changes with the readings of a database without a record of imports."""
 
@@ -96,6 +115,11 @@ class Dialect:
         for other in others:
             condition &= other
         return condition
+
+
+def since_epoch(seconds: int) -> int:
+    """Seconds of a database as seconds since 1970-01-01 00:00:00 UTC."""
+    return seconds - ERA
 
 
 def _text(instant: datetime | None) -> str | None:

@@ -11,11 +11,13 @@ from typing import Any
 
 from storage.errors import NotPrepared, StorageError, Unreachable
 from storage.quality import FLAGS
-from storage.reading import DECIMALS, MONTHS, NAMES, SCALE
+from storage.reading import DECIMALS, INTEGER_DIGITS, MONTHS, NAMES, SCALE
 from storage.shape import FLAGS_COLUMN, Form, Shape, Time
-from storage.sql import Dialect
+from storage.sql import ERA, MOST_SECONDS, Dialect
 
 _BETWEEN_INTERRUPTS = 0.01
+_ABOVE_LEAST = 10 ** (INTEGER_DIGITS + DECIMALS)
+"""Makes any quantity positive."""
 
 _PATIENCE = 5.0
 """Seconds that a statement waits in its thread for another program."""
@@ -93,6 +95,15 @@ DIALECT = Dialect(
     by_id="NOT INDEXED",
     tables="SELECT name FROM sqlite_master WHERE type = 'table'",
     is_near=True,
+    instant=int,
+    seconds=f"({{}} + {ERA})",
+    remainder="({}) % {}",
+    # Too long for an integer; as texts of one length they compare like numbers.
+    greatest=(
+        f"MAX(printf('%016d%012d', {{value}} + {_ABOVE_LEAST}, {MOST_SECONDS - 1} - {{seconds}}))"
+    ),
+    greatest_base=_ABOVE_LEAST * MOST_SECONDS,
+    weekday="(strftime('%w', date) + 6) % 7",
 )
 
 

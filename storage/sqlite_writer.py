@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 
 from storage.errors import Unreachable
 from storage.incoming import FIELDS, Block
+from storage.meter import METER
 from storage.pieces import Piece
 from storage.reading import NAMES, SCALE
 from storage.schema import statements
 from storage.sqlite import DIALECT as READING
-from storage.write_engine import METER, WriteDialect
+from storage.write_engine import WriteDialect
 
 T = TypeVar("T")
 

@@ -8,9 +8,6 @@ from storage.incoming import Block
 from storage.pieces import Piece
 from storage.sql import Dialect
 
-METER = 1
-"""The only meter so far."""
-
 
 @dataclass(frozen=True, slots=True)
 class WriteDialect:

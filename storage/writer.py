@@ -15,10 +15,11 @@ from storage.errors import Conflict
 from storage.incoming import Block, Incoming
 from storage.interval import usual_interval
 from storage.marking import Marking
+from storage.meter import METER
 from storage.pages import PAGE, PageMaker
 from storage.pieces import Piece, piece
 from storage.reading import NAMES
-from storage.write_engine import METER, WriteEngine
+from storage.write_engine import WriteEngine
 
 TELLING = 1000
 """Readings that are asked for their interval."""

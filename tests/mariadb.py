@@ -68,7 +68,8 @@ class MariaDB(Service):
             raise RuntimeError(f"{installer} failed:\n{done.stdout}")
 
     def _common_options(self) -> list[str]:
-        options = ["--no-defaults", f"--datadir={self._data}"]
+        # A server that starts removes the temporary tables of all that share its folder for them.
+        options = ["--no-defaults", f"--datadir={self._data}", f"--tmpdir={self.folder}"]
         if os.geteuid() == 0:
             options.append("--user=root")  # which MariaDB wants to be told
         return options

@@ -1,0 +1,215 @@
+"""Readings put together for longer intervals: the database sums up, little by little."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Self
+
+from storage.ahead import ahead
+from storage.calendar import INTERVALS, MOST, Buckets, Interval
+from storage.engine import Engine
+from storage.measures import Measures, Part, Parts, expression, measures, merged, reading
+from storage.paging import IN_FLIGHT
+from storage.quality import CATCH_UP, IMPLAUSIBLE, ZERO_VOLTAGE
+from storage.query import QueryError
+from storage.reading import SCALE
+from storage.scope import ANY_VALUE, Period, Scope, scope
+from storage.sql import since_epoch
+from storage.table import Field, Kind, Row, Table, chunks, divided, nothing
+from storage.windows import Window, found, windows
+from storage.zone import DAY, UnknownZoneError, Zone, zone
+
+DOUBTFUL = CATCH_UP.bit | IMPLAUSIBLE.bit | ZERO_VOLTAGE.bit
+"""The flags that count as such; a missing reading is not present to begin with."""
+
+_WHOLE = Interval("all", DAY, DAY, lambda _: 0)
+
+BOUNDS = (
+    Field("date", Kind.INSTANT, "Start"),
+    Field("end", Kind.INSTANT, "End, which doesn't belong to it"),
+)
+COVERAGE = (
+    Field("expected", Kind.COUNT, "Readings that the meter should have written"),
+    Field("present", Kind.COUNT, "Readings with any value"),
+    Field("flagged", Kind.COUNT, "Readings flagged catch_up, implausible or zero_voltage"),
+    Field("coverage", Kind.QUANTITY, "Present over expected"),
+)
+
+Group = tuple[int, Parts]
+"""Some readings of one bucket: an instant of it, and their parts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """Buckets of a length, and the columns that are put together in them."""
+
+    period: Period
+    interval: Interval
+    measures: Measures
+    timezone: str | None
+
+    @property
+    def key(self) -> str:
+        """A text that is the same for questions that have the same answer."""
+        return (
+            f"aggregate {self.interval.name} {self.measures.key} {self.timezone} {self.period.key}"
+        )
+
+    @property
+    def fields(self) -> Sequence[Field]:
+        """The fields of a row."""
+        return (*BOUNDS, *self.measures.fields, *COVERAGE)
+
+    @classmethod
+    def of(cls, given: Mapping[str, str]) -> Self:
+        """What the parameters of a request mean; raises QueryError."""
+        name = given["interval"]
+        if name not in INTERVALS:
+            raise QueryError(
+                "interval", f"expected one of {', '.join(INTERVALS)}, got {name[:40]!a}"
+            )
+        columns = measures(given.get("columns"))
+        return cls(Period.of(given), INTERVALS[name], columns, given.get("timezone"))
+
+    async def table(self, engine: Engine) -> Table:
+        """A row for each bucket; raises QueryError where there can be none of that length."""
+        own = None if self.timezone is None else await self._zone(self.timezone)
+        asked = await scope(engine, self.period, own)
+        if asked is None:
+            return nothing(self.fields)
+        if self.interval.shortest < asked.meter.interval:
+            raise QueryError(
+                "interval",
+                f"expected no less than the {asked.meter.interval} seconds between readings, "
+                f"got {self.interval.name}",
+            )
+        buckets = await self._buckets(asked)
+        rows = _Sums(engine, asked, self.measures, self.interval).rows(buckets)
+        return Table(self.fields, asked.zone, len(buckets), rows, await asked.left_out(engine))
+
+    async def _zone(self, name: str) -> Zone:
+        try:
+            return await zone(name)
+        except UnknownZoneError:
+            raise QueryError(
+                "timezone", f"expected a name like Europe/Madrid, got {name[:40]!a}"
+            ) from None
+
+    async def _buckets(self, asked: Scope) -> Buckets:
+        if (asked.end - asked.start) // self.interval.shortest <= MOST:
+            buckets = await asyncio.to_thread(
+                Buckets, self.interval, asked.zone, asked.start, asked.end
+            )
+            if len(buckets) <= MOST:
+                return buckets
+        raise QueryError(
+            "interval",
+            f"expected at most {MOST:,} records, and this would be more: "
+            "choose a longer interval, or a shorter time with date and end_date",
+        )
+
+
+async def total(engine: Engine, asked: Scope, wanted: Measures) -> Row:
+    """The row of a single bucket that holds the whole scope."""
+    buckets = Buckets(_WHOLE, asked.zone, asked.start, asked.end)
+    async for rows in _Sums(engine, asked, wanted, _WHOLE).rows(buckets):
+        return rows[0]
+    raise AssertionError("there is a row for every bucket")
+
+
+class _Sums:
+    """The sums of a scope, for buckets of a length."""
+
+    def __init__(self, engine: Engine, asked: Scope, wanted: Measures, interval: Interval) -> None:
+        self._engine = engine
+        self._dialect = engine.dialect
+        self._asked = asked
+        self._measures = wanted
+        self._size = interval.size
+        # How many are flagged is counted by another statement, and stands behind the others.
+        self._summed: list[Part] = [*wanted.parts, ("COUNT", ANY_VALUE)]
+        self._parts: list[Part] = [*self._summed, ("COUNT", "flags")]
+        self._nothing: Parts = [None] * len(self._parts)
+
+    async def rows(self, buckets: Buckets) -> AsyncGenerator[Sequence[Row]]:
+        """The rows of all buckets, in order."""
+        filling = _Filling(0, self._nothing)
+        async with aclosing(ahead(self._jobs(), IN_FLIGHT)) as results:
+            async for groups in results:
+                for rows in chunks(self._filled(buckets, filling, groups)):
+                    yield rows
+        for rows in chunks(self._rest(buckets, filling)):
+            yield rows
+
+    def _filled(
+        self, buckets: Buckets, filling: "_Filling", groups: Sequence[Group]
+    ) -> Iterator[Row]:
+        """The rows of the buckets that further groups lie behind."""
+        for instant, parts in groups:
+            place = buckets.place(instant)
+            while filling.place < place:
+                yield self._row(*buckets[filling.place], filling.parts)
+                filling.place, filling.parts = filling.place + 1, self._nothing
+            if filling.parts is self._nothing:
+                filling.parts = parts
+            else:
+                filling.parts = merged(self._parts, filling.parts, parts)
+
+    def _rest(self, buckets: Buckets, filling: "_Filling") -> Iterator[Row]:
+        for place in range(filling.place, len(buckets)):
+            yield self._row(*buckets[place], filling.parts)
+            filling.parts = self._nothing
+
+    async def _jobs(self) -> AsyncGenerator[Coroutine[Any, Any, list[Group]]]:
+        for window in windows(self._asked, self._size):
+            yield self._groups(window)
+
+    async def _groups(self, window: Window) -> list[Group]:
+        """The parts of a window's readings, in the order of time; several may be of one bucket."""
+        place = await found(self._engine, self._asked, window)
+        if place is None:
+            return []
+        seconds = self._dialect.seconds.format("utc")
+        since_start = self._dialect.remainder.format(f"{seconds} + {window.offset}", self._size)
+        start = f"{seconds} - {since_start}"
+        sums = ", ".join(expression(part, self._dialect) for part in self._summed)
+        rows = await self._engine.fetch(
+            f"SELECT {start} AS start, {sums} FROM {place.table} WHERE {place.where.text}"
+            " GROUP BY start ORDER BY start",
+            place.where.args,
+        )
+        flagged = await self._engine.fetch(
+            f"SELECT {start} AS start, COUNT(*) FROM flags JOIN consumpdata ON id = reading_id"
+            f" WHERE reading_id BETWEEN {self._dialect.place} AND {self._dialect.place}"
+            f" AND flags & {DOUBTFUL} <> 0 AND {place.plain.text} GROUP BY start",
+            (*place.ids, *place.plain.args),
+        )
+        counts = {row[0]: row[1] for row in flagged}
+        reads = [reading(part, self._dialect) for part in self._summed]
+        return [
+            (
+                # A group may have begun in the window before.
+                max(since_epoch(row[0]), window.start),
+                [
+                    *(read(value) for read, value in zip(reads, row[1:], strict=True)),
+                    counts.get(row[0]),
+                ],
+            )
+            for row in rows
+        ]
+
+    def _row(self, start: int, end: int, parts: Parts) -> Row:
+        *_, present, flagged = parts
+        expected = self._asked.expected(start, end)
+        coverage = divided((present or 0) * SCALE, expected) if expected else None
+        values = self._measures.values(parts)
+        return (start, end, *values, expected, present or 0, flagged or 0, coverage)
+
+
+@dataclass(slots=True)
+class _Filling:
+    """The bucket that is being filled."""
+
+    place: int
+    parts: Parts

@@ -1,0 +1,142 @@
+"""How each column of readings is put together for a longer interval, by its own rule."""
+
+from collections.abc import Callable, Sequence
+from operator import add
+
+from storage.query import QueryError
+from storage.reading import COLUMNS, Column, Rule
+from storage.sql import ERA, MOST_SECONDS, Dialect
+from storage.table import Field, Kind, Value, divided, power_factor, scaled
+
+Part = tuple[str, str]
+"""What the database works out: an aggregate function and what it is of."""
+
+Parts = Sequence[int | None]
+"""What it worked out, in the order in which it was asked."""
+
+SUM, COUNT, MIN, MAX, GREATEST = "SUM", "COUNT", "MIN", "MAX", "greatest"
+
+_MERGED: dict[str, Callable[[int, int], int]] = {
+    SUM: add,
+    COUNT: add,
+    MIN: min,
+    MAX: max,
+    GREATEST: max,
+}
+
+
+class Measures:
+    """The columns asked for: what the database works out of them, and the fields that gives."""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self.key = ",".join(column.name for column in columns)
+        self.fields = [field for column in columns for field in _fields(column)]
+        self.parts = list(dict.fromkeys(part for column in columns for part in _parts(column)))
+        self._made = [
+            (_MADE[column.rule], [self.parts.index(part) for part in _parts(column)])
+            for column in columns
+        ]
+
+    def values(self, parts: Parts) -> list[Value]:
+        """The values of the fields."""
+        values: list[Value] = []
+        for make, places in self._made:
+            values += make(*[parts[place] for place in places])
+        return values
+
+
+def measures(text: str | None) -> Measures:
+    """The columns in a text such as `energy,power`, all without one; raises QueryError."""
+    if text is None:
+        return Measures(COLUMNS)
+    known = {column.name: column for column in COLUMNS}
+    names = [name.strip(" ") for name in text.split(",")]
+    for name in names:
+        if name not in known:
+            raise QueryError("columns", f"expected some of {', '.join(known)}, got {name[:40]!a}")
+    return Measures([column for column in COLUMNS if column.name in names])
+
+
+def expression(part: Part, dialect: Dialect) -> str:
+    """The SQL of a part."""
+    function, column = part
+    if function == GREATEST:
+        return dialect.greatest.format(value=column, seconds=dialect.seconds.format("utc"))
+    return f"{function}({column})"
+
+
+def reading(part: Part, dialect: Dialect) -> Callable[[int | bytes | None], int | None]:
+    """What makes a number of a part as the database gives it."""
+    base = dialect.greatest_base
+
+    def number(value: int | bytes | None) -> int | None:
+        return int(value.partition(b".")[0]) - base if isinstance(value, bytes) else None
+
+    return number if part[0] == GREATEST else scaled
+
+
+def merged(asked: Sequence[Part], one: Parts, other: Parts) -> Parts:
+    """The parts of some readings and of others as those of all."""
+    return [
+        a if b is None else b if a is None else _MERGED[function](a, b)
+        for (function, _), a, b in zip(asked, one, other, strict=True)
+    ]
+
+
+def greatest(number: int | None) -> tuple[int | None, int | None]:
+    """The greatest quantity and when it first was."""
+    if number is None:
+        return None, None
+    quantity, rest = divmod(number, MOST_SECONDS)
+    return quantity, MOST_SECONDS - 1 - rest - ERA
+
+
+def mean(total: int | None, count: int | None) -> int | None:
+    """The mean of so many values."""
+    return divided(total, count) if total is not None and count else None
+
+
+_MADE: dict[Rule, Callable[..., Sequence[Value]]] = {
+    Rule.TOTAL: lambda total: (total,),
+    Rule.LEVEL: lambda total, count, least, most: (mean(total, count), least, most),
+    Rule.DEMAND: greatest,
+    Rule.RATIO: lambda active, reactive: (power_factor(active, reactive),),
+}
+
+
+def _parts(column: Column) -> list[Part]:
+    match column.rule:
+        case Rule.TOTAL:
+            return [(SUM, column.name)]
+        case Rule.LEVEL:
+            return [(function, column.name) for function in (SUM, COUNT, MIN, MAX)]
+        case Rule.DEMAND:
+            return [(GREATEST, column.name)]
+        case Rule.RATIO:
+            return [(SUM, "energy"), (SUM, "reactive_energy")]
+
+
+def _fields(column: Column) -> list[Field]:
+    name, title, unit = column.name, column.title, column.unit
+
+    def quantity(suffix: str, means: str) -> Field:
+        return Field(name + suffix, Kind.QUANTITY, means)
+
+    match column.rule:
+        case Rule.TOTAL:
+            return [quantity("", f"{title}, sum ({unit})")]
+        case Rule.LEVEL:
+            return [
+                quantity("_mean", f"{title}, mean of the readings that have it ({unit})"),
+                quantity("_min", f"{title}, least ({unit})"),
+                quantity("_max", f"{title}, greatest ({unit})"),
+            ]
+        case Rule.DEMAND:
+            return [
+                quantity("", f"{title}, greatest ({unit})"),
+                Field(f"{name}_date", Kind.INSTANT, f"{title}: the first reading with it"),
+            ]
+        case Rule.RATIO:
+            return [
+                quantity("_of_energy", "Active over apparent energy, of the interval's sums (Fi)")
+            ]

@@ -1,0 +1,40 @@
+"""The meter whose readings are asked for."""
+
+from dataclasses import dataclass
+
+from storage.engine import Engine
+from storage.zone import Zone, zone
+
+METER = 1
+"""The only meter so far."""
+
+_QUARTER = 900
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """What the database says of a meter."""
+
+    zone: Zone
+    interval: int
+    """Seconds from the start of a reading to that of the next."""
+    identifier: str | None
+    """What reports call it."""
+
+
+async def meter(engine: Engine) -> Meter | None:
+    """The meter, if a report of it was ever loaded."""
+    rows = await engine.fetch(
+        f"SELECT timezone, interval_seconds, identifier FROM meters WHERE id = {METER}"
+    )
+    if not rows:
+        return None
+    timezone, seconds, identifier = rows[0]
+    return Meter(
+        await zone(timezone.decode()), _interval(seconds), identifier and identifier.decode()
+    )
+
+
+def _interval(seconds: int | None) -> int:
+    """Readings from before reports of other meters were understood are of quarters of an hour."""
+    return _QUARTER if seconds is None else seconds

@@ -1,0 +1,139 @@
+"""The highest demands and when they were."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Self
+
+from storage.engine import Engine
+from storage.quality import CATCH_UP
+from storage.query import QueryError
+from storage.scope import Period, Scope, scope
+from storage.sql import Condition, since_epoch
+from storage.table import Field, Kind, Remarks, Table, divided, given, nothing, scaled
+
+MOST = 1000
+HOUR = 3600
+_DAY = 86400
+
+DEMAND_OF = ("maximeter", "power", "energy")
+"""What demand is taken from: the first of these that any reading has."""
+
+FIELDS = (
+    Field("date", Kind.INSTANT, "Start of the reading"),
+    Field("demand", Kind.QUANTITY, "Demand (kW)"),
+)
+
+Peak = tuple[int, int]
+"""When it was, and the value of the column."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peaks:
+    """So many peaks, no two of them closer than so many seconds."""
+
+    period: Period
+    number: int
+    separation: int
+
+    @property
+    def fields(self) -> Sequence[Field]:
+        """The fields of a row."""
+        return FIELDS
+
+    @property
+    def key(self) -> str:
+        """A text that is the same for questions that have the same answer."""
+        return f"peaks {self.number} {self.separation} {self.period.key}"
+
+    @classmethod
+    def of(cls, given: Mapping[str, str]) -> Self:
+        """What the parameters of a request mean; raises QueryError."""
+        return cls(
+            Period.of(given),
+            whole(given, "number", 10, 1, MOST),
+            whole(given, "separation", HOUR, 0, _DAY),
+        )
+
+    async def table(self, engine: Engine) -> Table:
+        """The peaks, the highest first, and of those as high as each other the earliest."""
+        asked = await scope(engine, self.period)
+        if asked is None:
+            return nothing(self.fields)
+        column = await demand_column(engine, asked)
+        peaks: list[Peak] = []
+        async for at, value in _descending(engine, asked, column, self._candidates(asked)):
+            if all(abs(at - other) >= self.separation for other, _ in peaks):
+                peaks.append((at, value))
+                if len(peaks) == self.number:
+                    break
+        rows = [(at, demand(column, value, asked)) for at, value in peaks]
+        remarks: Remarks = {"demand_of": column, **await asked.left_out(engine)}
+        return Table(self.fields, asked.zone, len(rows), given(rows), remarks)
+
+    def _candidates(self, asked: Scope) -> int:
+        """How many readings are enough, since a peak rules out so many others at most."""
+        ruled_out = 2 * (max(self.separation - 1, 0) // asked.meter.interval)
+        return self.number * (1 + ruled_out)
+
+
+async def demand_column(engine: Engine, asked: Scope) -> str:
+    """What the demand of a scope is taken from."""
+    where = asked.where(engine.dialect, CATCH_UP)
+    for column in DEMAND_OF:
+        rows = await engine.fetch(
+            f"SELECT 1 FROM consumpdata WHERE {where.text} AND {column} IS NOT NULL LIMIT 1",
+            where.args,
+        )
+        if rows:
+            return column
+    return DEMAND_OF[0]
+
+
+def demand(column: str, value: int, asked: Scope) -> int:
+    """The demand in kW that the value of a column means: energy is a mean demand times time."""
+    return divided(value * HOUR, asked.meter.interval) if column == "energy" else value
+
+
+def whole(given: Mapping[str, str], parameter: str, default: int, least: int, most: int) -> int:
+    """The value of a parameter that is a whole number; raises QueryError."""
+    text = given.get(parameter, str(default))
+    digits = text.isascii() and text.isdigit() and len(text) <= len(str(most))
+    if not digits or not least <= int(text) <= most:
+        raise QueryError(
+            parameter, f"expected a whole number from {least} to {most}, got {text[:40]!a}"
+        )
+    return int(text)
+
+
+_AT_ONCE = 5000
+
+
+async def _descending(
+    engine: Engine, asked: Scope, column: str, candidates: int
+) -> AsyncIterator[Peak]:
+    """The readings by demand, the highest first, then by time, some thousand at a time."""
+    dialect = engine.dialect
+    believed = asked.where(dialect, CATCH_UP) & Condition(f"{column} IS NOT NULL")
+    limit = min(candidates, _AT_ONCE)
+    where = believed
+    while True:
+        rows = await engine.fetch(
+            f"SELECT {dialect.seconds.format('utc')}, {column} FROM consumpdata"
+            f" WHERE {where.text} ORDER BY {column} DESC, utc LIMIT {limit}",
+            where.args,
+        )
+        for at, value in rows:
+            number = scaled(value)
+            assert number is not None
+            yield since_epoch(at), number
+        if len(rows) < limit:
+            return
+        last = rows[-1]
+        at = dialect.instant(since_epoch(last[0]))
+        # MySQL gives decimals as texts, which it would compare as floating-point numbers.
+        value = Decimal(last[1].decode()) if isinstance(last[1], bytes) else last[1]
+        as_high = f"{column} = {dialect.place} AND utc > {dialect.place}"
+        where = believed & Condition(
+            f"({column} < {dialect.place} OR {as_high})", (value, value, at)
+        )

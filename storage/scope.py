@@ -1,0 +1,155 @@
+"""Which readings an answer is worked out from, and the SQL that selects them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Self
+
+from storage.engine import Engine
+from storage.errors import NotPrepared
+from storage.meter import METER, Meter, meter
+from storage.quality import IMPLAUSIBLE, Flag
+from storage.query import Query, QueryError
+from storage.reading import NAMES
+from storage.sql import Condition, Dialect, since_epoch
+from storage.table import quantity, scaled
+from storage.zone import LAST, Zone
+
+_ALL_FROM = "1000"
+_ALL_TO = "9999-12-29"
+
+ANY_VALUE = f"COALESCE({', '.join(NAMES)})"
+"""NULL where a reading has no quantity at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """The part of the readings that is asked for; None where it reaches as far as they do.
+
+    Both bounds are local time. `is_clean` leaves out what is flagged as implausible.
+    """
+
+    first: datetime | None = None
+    last: datetime | None = None
+    is_exclusive: bool = False
+    is_clean: bool = False
+
+    @property
+    def key(self) -> str:
+        """A text that is the same for periods that mean the same."""
+        return f"{self.first}/{self.last}/{self.is_exclusive:d}/{self.is_clean:d}"
+
+    @classmethod
+    def of(cls, given: Mapping[str, str]) -> Self:
+        """The period that the parameters `date`, `end_date`, `end` and `quality` mean.
+
+        Raises QueryError.
+        """
+        is_exclusive = choice(given, "end", ("inclusive", "exclusive")) == "exclusive"
+        is_clean = choice(given, "quality", ("raw", "clean")) == "clean"
+        bounds = Query.by_range(given.get("date", _ALL_FROM), given.get("end_date", _ALL_TO))
+        first = bounds.first if "date" in given else None
+        last = bounds.last if "end_date" in given else None
+        if last is not None and last >= LAST.replace(tzinfo=None):
+            raise QueryError("end_date", f"expected a time before {LAST:%Y-%m-%d}, got {last}")
+        return cls(first, last, is_exclusive, is_clean)
+
+
+def choice(given: Mapping[str, str], parameter: str, choices: tuple[str, ...]) -> str:
+    """The value of a parameter that is one of a few, by default the first of them."""
+    value = given.get(parameter, choices[0])
+    if value not in choices:
+        raise QueryError(parameter, f"expected {' or '.join(choices)}, got {value[:40]!a}")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The readings of a meter from `start` up to, and without, `until`.
+
+    Readings are expected at `first_reading` and every interval before and after it; `end` is the
+    first such moment that isn't before `until`. All are seconds since 1970-01-01 00:00:00 UTC.
+    """
+
+    meter: Meter
+    zone: Zone
+    """Of the bounds, and of local times in the answer."""
+    first_reading: int
+    last_reading: int
+    start: int
+    until: int
+    is_clean: bool
+
+    @property
+    def end(self) -> int:
+        """Where the last interval that is asked for ends."""
+        return self.next_expected(self.until)
+
+    def next_expected(self, instant: int) -> int:
+        """When a reading should start, at an instant or else next."""
+        return self.first_reading + self._raster(instant) * self.meter.interval
+
+    def expected(self, start: int, end: int) -> int:
+        """How many readings should start between two instants."""
+        return self._raster(end) - self._raster(start)
+
+    def raw(self) -> "Scope":
+        """The same with all readings, also those that a clean answer leaves out."""
+        return replace(self, is_clean=False)
+
+    def where(
+        self, dialect: Dialect, *flags: Flag, start: int | None = None, end: int | None = None
+    ) -> Condition:
+        """The readings of the scope, or of a part of it, that have none of some flags."""
+        start = self.start if start is None else max(start, self.start)
+        end = self.until if end is None else min(end, self.until)
+        within = Condition(
+            f"meter_id = {METER} AND utc >= {dialect.place} AND utc < {dialect.place}",
+            (dialect.instant(start), dialect.instant(end)),
+        )
+        if self.is_clean:
+            flags = (*flags, IMPLAUSIBLE)
+        return within & without(*flags) if flags else within
+
+    async def left_out(self, engine: Engine) -> dict[str, dict[str, str]]:
+        """How many readings, and how much energy, a clean answer leaves out."""
+        if not self.is_clean:
+            return {}
+        where = self.raw().where(engine.dialect)
+        rows = await engine.fetch(
+            f"SELECT COUNT(*), SUM(energy) FROM flags JOIN consumpdata ON id = reading_id"
+            f" WHERE flags & {IMPLAUSIBLE.bit} <> 0 AND {where.text}",
+            where.args,
+        )
+        count, energy = rows[0]
+        return {"left_out": {"readings": str(count), "energy": quantity(scaled(energy) or 0)}}
+
+    def _raster(self, instant: int) -> int:
+        return -((self.first_reading - instant) // self.meter.interval)
+
+
+def without(*flags: Flag) -> Condition:
+    """The readings that have none of some flags."""
+    bits = sum({flag.bit for flag in flags})
+    return Condition(f"id NOT IN (SELECT reading_id FROM flags WHERE flags & {bits} <> 0)")
+
+
+async def scope(engine: Engine, period: Period, zone: Zone | None = None) -> Scope | None:
+    """The readings of a period, its bounds in a zone, by default the meter's; None without any."""
+    found = await meter(engine)
+    seconds = engine.dialect.seconds.format
+    rows = await engine.fetch(
+        f"SELECT {seconds('MIN(utc)')}, {seconds('MAX(utc)')}"
+        f" FROM consumpdata WHERE meter_id = {METER}"
+    )
+    if rows[0][0] is None:
+        return None
+    if found is None:
+        raise NotPrepared("the zone of the readings is not known yet: load a report")
+    first, last = (since_epoch(value) for value in rows[0])
+    zone = zone or found.zone
+    start = first if period.first is None else zone.first(period.first)
+    until = last + found.interval
+    if period.last is not None:
+        until = zone.first(period.last) if period.is_exclusive else zone.after(period.last)
+    return Scope(found, zone, first, last, start, max(start, until), period.is_clean)
