@@ -14,7 +14,7 @@ def head(count: int, message: str, facts: Mapping[str, str] | None = None) -> by
     """How an answer begins that holds so many records; facts are JSON texts."""
     return (
         b'{"message":"%b","status":"OK","statusCode":200,"values":{"numrecs":%d%b,"records":['
-        % (message.encode(), count, _members(facts or {}))
+        % (message.encode(), count, members(facts or {}))
     )
 
 
@@ -36,7 +36,7 @@ async def lines(answer: Answer, facts: Mapping[str, str]) -> AsyncGenerator[Part
     async with aclosing(answer.pages) as pages:
         async for page in pages:
             yield page
-    yield b'{"numrecs":%d%b}\n' % (answer.count, _members(facts))
+    yield b'{"numrecs":%d%b}\n' % (answer.count, members(facts))
 
 
 async def rows(answer: Answer, shape: Shape) -> AsyncGenerator[Part]:
@@ -47,5 +47,6 @@ async def rows(answer: Answer, shape: Shape) -> AsyncGenerator[Part]:
             yield page
 
 
-def _members(facts: Mapping[str, str]) -> bytes:
+def members(facts: Mapping[str, str]) -> bytes:
+    """Facts as further members of an object."""
     return "".join(f',"{name}":{text}' for name, text in facts.items()).encode()

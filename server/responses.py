@@ -1,8 +1,11 @@
 """The answers of the API as the document describes them, each with an example."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from server.schemas import AnswerSchema, ErrorSchema, TokenSchema
+from server.examples import EXAMPLES
+from server.schemas import AnswerSchema, ErrorSchema, TokenSchema, table_schema
+from storage.table import Field
 
 _RECORD = {
     "date": "2019-08-01 01:00:00",
@@ -33,13 +36,18 @@ def _error(code: int, description: str, message: str = "", status: str = "ERROR"
     )
 
 
-def _answer(message: str, records: list[dict[str, str]]) -> dict[str, Any]:
+def _answer(message: str, records: Sequence[Mapping[str, str | None]]) -> dict[str, Any]:
     return {
         "message": message,
         "status": "OK",
         "statusCode": 200,
         "values": {"numrecs": len(records), "records": records},
     }
+
+
+def _headers(headers: Mapping[str, str]) -> dict[str, Any]:
+    described = {name: {"type": "string", "description": text} for name, text in headers.items()}
+    return {"headers": described}
 
 
 _GUARDED = {
@@ -78,11 +86,15 @@ LOGOUT = {
         "The token is still good: the database cannot be written just now, try again later",
     ),
 }
+_UNCHANGED = {"description": "Nothing has changed since the ETag that If-None-Match names"}
+_LEFT_OUT = {
+    "X-Left-Out-Readings": "With quality=clean, how many readings were left out",
+    "X-Left-Out-Energy": "With quality=clean, their energy in kWh",
+}
 _HEADERS = {
     "Link": "With limit, rel=next: where the next part is, relative to this one; none on the last",
     "X-Next": "The same as `next`: what `after` takes for the next part",
-    "X-Left-Out-Readings": "With quality=clean, how many readings were left out",
-    "X-Left-Out-Energy": "With quality=clean, their energy in kWh",
+    **_LEFT_OUT,
 }
 READINGS = {
     "200": _response(
@@ -91,13 +103,8 @@ READINGS = {
         AnswerSchema,
         _answer("", [_RECORD]),
     )
-    | {
-        "headers": {
-            name: {"type": "string", "description": description}
-            for name, description in _HEADERS.items()
-        }
-    },
-    "304": {"description": "Nothing has changed since the ETag that If-None-Match names"},
+    | _headers(_HEADERS),
+    "304": _UNCHANGED,
     "400": _BAD_REQUEST,
     **_GUARDED,
     "503": _UNAVAILABLE,
@@ -126,3 +133,19 @@ LOGIN = {
         "Too many logins at once, try again in 1 s",
     ),
 }
+
+
+def figures(name: str, fields: Sequence[Field]) -> dict[str, Any]:
+    """The answers of a route of what is worked out from readings."""
+    answer = _response(
+        "The records; none is a success as well, with the message No data found and numrecs 0",
+        table_schema(name, fields),
+        _answer("", [EXAMPLES[name]]),
+    )
+    return {
+        "200": answer | _headers(_LEFT_OUT),
+        "304": _UNCHANGED,
+        "400": _BAD_REQUEST,
+        **_GUARDED,
+        "503": _UNAVAILABLE,
+    }

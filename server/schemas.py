@@ -1,8 +1,11 @@
 """What goes out, as the document describes it."""
 
+from collections.abc import Sequence
+
 from marshmallow import Schema, fields
 
 from storage.reading import COLUMNS, RECORD_KEYS
+from storage.table import Field
 
 _OTHERS = {
     "id": "Number of the reading, in the order of import",
@@ -46,6 +49,33 @@ class AnswerSchema(Schema):
     status = fields.String(required=True, metadata={"description": "OK"})
     statusCode = fields.Integer(required=True)  # noqa: N815 - the contract's spelling
     values = fields.Nested(ValuesSchema, required=True)
+
+
+def table_schema(name: str, columns: Sequence[Field]) -> type[Schema]:
+    """A success whose records have these fields."""
+    record = Schema.from_dict(
+        {
+            column.name: fields.String(
+                required=True, allow_none=True, metadata={"description": column.means}
+            )
+            for column in columns
+        },
+        name=f"{name}Record",
+    )
+    values = Schema.from_dict(
+        {
+            "numrecs": fields.Integer(required=True),
+            "left_out": fields.Nested(
+                LeftOutSchema, metadata={"description": "With quality=clean"}
+            ),
+            "records": fields.List(fields.Nested(record), required=True),
+        },
+        name=f"{name}Values",
+    )
+    answer: type[Schema] = type(
+        f"{name}Answer", (AnswerSchema,), {"values": fields.Nested(values, required=True)}
+    )
+    return answer
 
 
 class ErrorSchema(Schema):

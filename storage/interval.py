@@ -8,6 +8,15 @@ FEWEST = 3
 """Equal differences that tell an interval; fewer may be what is left of a gap."""
 
 
+UNTOLD = 900
+"""Seconds that an interval is taken to have until readings tell: a quarter of an hour."""
+
+
+def interval_on_record(seconds: int | None) -> int:
+    """The interval of a meter, which a few readings leave open."""
+    return UNTOLD if seconds is None else seconds
+
+
 def usual_interval(runs: Iterable[tuple[int, Sequence[int]]]) -> int | None:
     """The most common difference between neighbouring instants, if more than half are like it.
 

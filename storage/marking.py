@@ -11,6 +11,7 @@ from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from settings import Quality
+from storage.interval import interval_on_record
 from storage.localtime import LocalClock
 from storage.meter import METER
 from storage.quality import CATCH_UP, FLAGS, IMPLAUSIBLE, MISSING, REPEATED_HOUR, ZERO_VOLTAGE
@@ -107,7 +108,7 @@ class Marking:
             f"SELECT timezone, interval_seconds, quality FROM meters WHERE id = {METER}"
         )
         timezone, interval, applied = rows[0]
-        return Terms(timezone, _interval(interval), self._quality), applied
+        return Terms(timezone, interval_on_record(interval), self._quality), applied
 
     async def _touched(self, rules: "_Rules") -> str:
         """From the first row of `incoming` to the next energy after the last, which looks back."""
@@ -166,11 +167,6 @@ class Marking:
                 change = f"flags + {verdict} - {CATCH_UP.bit}"
                 await self._engine.execute(f"UPDATE flags SET flags = {change} WHERE {ids}")
                 await self._engine.execute(f"DELETE FROM flags WHERE flags = 0 AND {ids}")
-
-
-def _interval(recorded: int | None) -> int:
-    """The interval of a meter in seconds: a quarter of an hour unless it is on record."""
-    return 900 if recorded is None else recorded
 
 
 class _Rules:

@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 
 from storage.engine import Engine
+from storage.interval import interval_on_record
 from storage.zone import Zone, zone
 
 METER = 1
 """The only meter so far."""
-
-_QUARTER = 900
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +30,7 @@ async def meter(engine: Engine) -> Meter | None:
         return None
     timezone, seconds, identifier = rows[0]
     return Meter(
-        await zone(timezone.decode()), _interval(seconds), identifier and identifier.decode()
+        await zone(timezone.decode()),
+        interval_on_record(seconds),
+        identifier and identifier.decode(),
     )
-
-
-def _interval(seconds: int | None) -> int:
-    """Readings from before reports of other meters were understood are of quarters of an hour."""
-    return _QUARTER if seconds is None else seconds

@@ -17,6 +17,7 @@ from storage.reading import DECIMALS
 from storage.shape import CONTRACT, Shape
 from storage.shared import Shared
 from storage.sql import DESCENDING, PLAUSIBLE, Condition, both
+from storage.table import Question, Table
 
 T = TypeVar("T")
 
@@ -104,6 +105,11 @@ class Reader:
         pages = pager.pages(pager.windows(span, dated), count)
         return Answer(count, self._watched(pages, state), left_out=left_out)
 
+    async def table(self, question: Question) -> Table:
+        """What is worked out from readings; raises QueryError where it cannot be."""
+        await self._require(b"flags", "the flags of readings")
+        return await question.table(self._engine)
+
     async def _known_tables(self) -> set[bytes]:
         """The tables; a database that the loader has not brought up to date lacks the newest."""
         if b"access" not in self._tables:
@@ -117,14 +123,15 @@ class Reader:
 
     async def _check_layout(self, query: Query, shape: Shape) -> None:
         """Raises Outdated where the tables lack what is asked for."""
-        is_flagged = query.clean or shape.has_flags
-        if not is_flagged and not shape.needs_instants:
-            return
-        wanted = b"flags" if is_flagged else b"pages"
-        if wanted not in self._tables:
+        if query.clean or shape.has_flags:
+            await self._require(b"flags", "the flags of readings")
+        elif shape.needs_instants:
+            await self._require(b"pages", "the instants of readings")
+
+    async def _require(self, table: bytes, what: str) -> None:
+        if table not in self._tables:
             self._tables = {row[0] for row in await self._engine.fetch(self._dialect.tables)}
-        if wanted not in self._tables:
-            what = "the flags of readings" if is_flagged else "the instants of readings"
+        if table not in self._tables:
             raise Outdated(f"the database has an older layout, without {what}: run the loader")
 
     async def _read_state(self) -> State:

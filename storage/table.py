@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
 from enum import Enum
 from itertools import islice
+from typing import Protocol
 
+from storage.engine import Engine
 from storage.reading import SCALE
 from storage.zone import Zone
 
@@ -48,6 +50,17 @@ class Table:
     count: int
     rows: AsyncGenerator[Sequence[Row]]
     remarks: Remarks = field(default_factory=dict)
+
+
+class Question(Protocol):
+    """What is asked for that is worked out from readings."""
+
+    @property
+    def key(self) -> str:
+        """A text that is the same for questions that have the same answer."""
+
+    async def table(self, engine: Engine) -> Table:
+        """The answer; raises QueryError where there can be none."""
 
 
 def nothing(fields: Sequence[Field]) -> Table:

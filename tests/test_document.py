@@ -17,11 +17,26 @@ PATHS = {
     "/apielec/getDataById": {"get", "post"},
     "/apielec/getDataByDate": {"get", "post"},
     "/apielec/getDataByRange": {"get", "post"},
+    "/apielec/getAggregate": {"get", "post"},
+    "/apielec/getProfile": {"get", "post"},
+    "/apielec/getPeaks": {"get", "post"},
+    "/apielec/getSummary": {"get", "post"},
+    "/apielec/getQuality": {"get", "post"},
 }
 REQUIRED = {
     "/apielec/getDataById": ["id"],
     "/apielec/getDataByDate": ["date"],
     "/apielec/getDataByRange": ["date", "end_date"],
+    "/apielec/getAggregate": ["interval"],
+}
+PERIOD = ["date", "end_date", "end"]
+WRITING = ["values", "time", "format"]
+FIGURES = {
+    "/apielec/getAggregate": [*PERIOD, "columns", "timezone", "quality", *WRITING],
+    "/apielec/getProfile": ["column", "by", "percentiles", *PERIOD, "quality", *WRITING],
+    "/apielec/getPeaks": ["number", "separation", *PERIOD, "quality", *WRITING],
+    "/apielec/getSummary": [*PERIOD, "quality", *WRITING],
+    "/apielec/getQuality": ["list", *PERIOD, *WRITING],
 }
 OPTIONAL = ["columns", "values", "time", "format", "quality", "order", "limit", "after"]
 
@@ -87,7 +102,7 @@ async def test_document_describes_every_parameter(document: Document) -> None:
     for path, method, operation in operations(document):
         parameters = operation["parameters"]
         names = {must: [p["name"] for p in parameters if p["required"] == must] for must in (0, 1)}
-        optional = OPTIONAL if path.startswith("/apielec/getData") else []
+        optional = OPTIONAL if path.startswith("/apielec/getData") else FIGURES.get(path, [])
         assert names[1] == REQUIRED.get(path, []), (path, method)
         own = ["end"] if path == "/apielec/getDataByRange" else []
         assert names[0] == own + optional, (path, method)
@@ -133,7 +148,7 @@ async def test_examples_of_the_document_work(api: Api, document: Document) -> No
 
 async def test_document_names_the_media_type_of_every_format(api: Api, document: Document) -> None:
     for path, method, operation in operations(document):
-        if not path.startswith("/apielec/getData"):
+        if not path.startswith("/apielec/get"):
             continue
         params = {p["name"]: example for p in operation["parameters"] if (example := prefilled(p))}
         (formats,) = [p["enum"] for p in operation["parameters"] if p["name"] == "format"]
@@ -153,6 +168,21 @@ async def test_example_of_a_record_is_a_record(api: Api, document: Document) -> 
     (example,) = answer["examples"]["application/json"]["values"]["records"]
     assert example == record
     assert document["definitions"]["Record"]["properties"].keys() == record.keys()
+
+
+@pytest.mark.parametrize("path", FIGURES)
+async def test_example_of_a_figure_is_the_first_record_of_its_answer(
+    api: Api, document: Document, path: str
+) -> None:
+    operation = document["paths"][path]["get"]
+    params = {p["name"]: example for p in operation["parameters"] if (example := prefilled(p))}
+    (example,) = operation["responses"]["200"]["examples"]["application/json"]["values"]["records"]
+    record, *_ = await api.records(path.removeprefix("/apielec/"), **params)
+    if "import_finished" in record:
+        record["import_finished"] = example["import_finished"]
+    assert record == example
+    name = path.removeprefix("/apielec/")
+    assert document["definitions"][f"{name}Record"]["properties"].keys() == record.keys()
 
 
 # The page
