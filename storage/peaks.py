@@ -106,7 +106,7 @@ def whole(given: Mapping[str, str], parameter: str, default: int, least: int, mo
     return int(text)
 
 
-_AT_ONCE = 5000
+AT_ONCE = 5000
 
 
 async def _descending(
@@ -115,7 +115,7 @@ async def _descending(
     """The readings by demand, the highest first, then by time, some thousand at a time."""
     dialect = engine.dialect
     believed = asked.where(dialect, CATCH_UP) & Condition(f"{column} IS NOT NULL")
-    limit = min(candidates, _AT_ONCE)
+    limit = min(candidates, AT_ONCE)
     where = believed
     while True:
         rows = await engine.fetch(

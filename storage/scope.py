@@ -152,4 +152,4 @@ async def scope(engine: Engine, period: Period, zone: Zone | None = None) -> Sco
     until = last + found.interval
     if period.last is not None:
         until = zone.first(period.last) if period.is_exclusive else zone.after(period.last)
-    return Scope(found, zone, first, last, start, max(start, until), period.is_clean)
+    return Scope(found, zone, first, last, start, until, period.is_clean) if start < until else None

@@ -100,7 +100,8 @@ DIALECT = Dialect(
     remainder="({}) % {}",
     # Too long for an integer; as texts of one length they compare like numbers.
     greatest=(
-        f"MAX(printf('%016d%012d', {{value}} + {_ABOVE_LEAST}, {MOST_SECONDS - 1} - {{seconds}}))"
+        "MAX(iif({value} IS NULL, NULL, printf('%016d%012d',"
+        f" {{value}} + {_ABOVE_LEAST}, {MOST_SECONDS - 1} - {{seconds}})))"
     ),
     greatest_base=_ABOVE_LEAST * MOST_SECONDS,
     weekday="(strftime('%w', date) + 6) % 7",

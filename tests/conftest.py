@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,6 +14,7 @@ from pytest_aiohttp import AiohttpClient, AiohttpServer
 from server.access_log import AccessLog
 from tests.browser import Browser, find_browser, started
 from tests.databases import Database, MariadbDatabase, SqliteDatabase
+from tests.figures import CASES, Metered, loaded
 from tests.mariadb import MariaDB, find_mariadb
 from tests.redis_server import Redis, find_redis
 from tests.serving import ACCESS, Api, Serve, application
@@ -58,6 +60,20 @@ def sample(
         loaded.configure(api_users={"rick": "morty"})
         asyncio.run(loaded.load(SAMPLE))
         yield loaded
+
+
+@pytest.fixture(scope="session", params=["sqlite", "mariadb"])
+def meters(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Metered]]:
+    """Meters in databases of each kind; for tests that only read."""
+    with ExitStack() as stack:
+        yield {
+            name: loaded(
+                case, stack.enter_context(fresh(request, tmp_path_factory.mktemp("meter")))
+            )
+            for name, case in CASES.items()
+        }
 
 
 @pytest.fixture
