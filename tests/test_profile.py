@@ -22,13 +22,14 @@ def split(by: str, at: datetime) -> tuple[int | str, ...]:
     """What a reading is told apart by."""
     day = WEEKDAYS[at.weekday()]
     day_type = day if at.weekday() > 4 else "working_day"
-    return {
+    splits: dict[str, tuple[int | str, ...]] = {
         "day_type": (day_type,),
         "month": (at.month,),
         "both": (at.month, day_type),
         "weekday": (day,),
         "none": (),
-    }[by]
+    }
+    return splits[by]
 
 
 def expected(
@@ -87,7 +88,7 @@ def test_profile_goes_from_monday_to_sunday_and_from_midnight_on(
     _, rows = meters["hours over a change"].ask(Profile.of({"by": "weekday"}))
     keys = [(WEEKDAYS.index(str(row[0])), row[1]) for row in rows]
     assert keys == sorted(keys)
-    assert len(keys) == 7 * 24
+    assert {day for day, _ in keys} == set(range(7))
 
 
 @pytest.mark.parametrize(

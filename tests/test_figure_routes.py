@@ -1,0 +1,182 @@
+"""The routes of what is worked out from readings, over HTTP."""
+
+import asyncio
+import csv
+import gzip
+import io
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from tests.databases import Database, MariadbDatabase, SqliteDatabase
+from tests.figures import CASES, loaded
+from tests.mariadb import MariaDB
+from tests.serving import Api, Serve
+
+QUESTIONS = [
+    ("getAggregate", {"interval": "15m"}),
+    ("getAggregate", {"interval": "hour", "quality": "clean"}),
+    ("getAggregate", {"interval": "week", "timezone": "Asia/Kolkata"}),
+    ("getProfile", {"by": "both"}),
+    ("getPeaks", {"number": "20"}),
+    ("getQuality", {"list": "gaps"}),
+    ("getQuality", {"list": "flagged"}),
+    ("getQuality", {"list": "days"}),
+]
+OCTOBER = {"interval": "day", "date": "2019-10-26", "end_date": "2019-10-27 23:45"}
+
+
+async def test_both_databases_answer_alike_to_the_byte(
+    serve: Serve, mariadb: MariaDB, tmp_path: Path
+) -> None:
+    bodies: list[list[bytes]] = []
+    for make in (lambda: SqliteDatabase(tmp_path), lambda: MariadbDatabase(tmp_path, mariadb)):
+        with make() as database:
+            await asyncio.to_thread(loaded, CASES["autumn"], database)
+            api = await serve(database)
+            bodies.append([])
+            for route, params in QUESTIONS:
+                async with await api.request(route, params) as response:
+                    assert response.status == 200
+                    bodies[-1].append(await response.read())
+    assert bodies[0] == bodies[1]
+    assert all(json.loads(body)["values"]["numrecs"] > 1 for body in bodies[0])
+
+
+async def test_sums_of_a_day_are_those_of_its_readings(api: Api) -> None:
+    readings = await api.records("getDataByDate", date="2019-10-27%")
+    _, day = await api.records("getAggregate", **OCTOBER)
+    assert day["date"] == "2019-10-27T00:00:00+02:00"
+    assert day["end"] == "2019-10-28T00:00:00+01:00"
+    assert day["expected"] == day["present"] == "100"
+    assert day["energy"] == str(sum(Decimal(r["energy"] or 0) for r in readings))
+    assert (
+        day["maximeter"] == max(readings, key=lambda r: Decimal(r["maximeter"] or 0))["maximeter"]
+    )
+
+
+async def test_repeated_hour_is_two_records(api: Api) -> None:
+    bounds = {"date": "2019-10-27 02:00", "end_date": "2019-10-27 03:00", "end": "exclusive"}
+    records = await api.records("getAggregate", interval="hour", **bounds)
+    assert [record["date"] for record in records] == [
+        "2019-10-27T02:00:00+02:00",
+        "2019-10-27T02:00:00+01:00",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("time", "dates"),
+    [
+        ("utc", ["2019-10-25T22:00:00Z", "2019-10-26T22:00:00Z"]),
+        ("local", ["2019-10-26 00:00:00", "2019-10-27 00:00:00"]),
+        ("offset", ["2019-10-26T00:00:00+02:00", "2019-10-27T00:00:00+02:00"]),
+    ],
+)
+async def test_dates_are_written_as_asked(api: Api, time: str, dates: list[str]) -> None:
+    records = await api.records("getAggregate", **OCTOBER, time=time)
+    assert [record["date"] for record in records] == dates
+
+
+async def test_numbers_have_the_digits_of_the_texts(api: Api) -> None:
+    for route, params in QUESTIONS:
+        async with await api.request(route, {**params, "values": "number"}) as response:
+            body = await response.text()
+        numbers = json.loads(body, parse_float=str, parse_int=str)["values"]["records"]
+        assert numbers == await api.records(route, **params)
+
+
+async def test_every_format_tells_the_same(api: Api) -> None:
+    for route, params in QUESTIONS:
+        records = await api.records(route, **params)
+        async with await api.request(route, {**params, "format": "ndjson"}) as response:
+            assert response.content_type == "application/x-ndjson"
+            *lines, last = (await response.text()).splitlines()
+        assert [json.loads(line) for line in lines] == records
+        assert json.loads(last)["numrecs"] == len(records)
+        async with await api.request(route, params, headers={"Accept": "text/csv"}) as response:
+            assert response.content_type == "text/csv"
+            assert response.headers["Content-Disposition"] == f'attachment; filename="{route}.csv"'
+            rows = list(csv.DictReader(io.StringIO(await response.text(), newline="")))
+        assert rows == [{k: v or "" for k, v in record.items()} for record in records]
+
+
+async def test_clean_answer_says_what_was_left_out(serve: Serve, database: Database) -> None:
+    await asyncio.to_thread(loaded, CASES["autumn"], database)
+    api = await serve(database)
+    for how in ({}, {"values": "number"}):
+        async with await api.request("getPeaks", {"quality": "clean", **how}) as response:
+            left_out = json.loads(await response.read(), parse_float=str, parse_int=str)["values"][
+                "left_out"
+            ]
+            assert response.headers["X-Left-Out-Readings"] == left_out["readings"]
+            assert response.headers["X-Left-Out-Energy"] == left_out["energy"]
+            assert int(left_out["readings"]) > 3
+
+
+async def test_answer_is_kept_and_conditional_and_coded(api: Api) -> None:
+    for route, params in QUESTIONS:
+        async with await api.request(route, params) as response:
+            etag, body = response.headers["ETag"], await response.read()
+        await api.settled()
+        asked = len(api.engine.statements)
+        async with await api.request(route, params, headers={"If-None-Match": etag}) as response:
+            assert response.status == 304
+        headers = {"Accept-Encoding": "gzip"}
+        async with await api.request(
+            route, params, headers=headers, auto_decompress=False
+        ) as response:
+            assert gzip.decompress(await response.read()) == body
+        again = api.engine.statements[asked:]
+        assert not [statement for statement in again if "consumpdata" in statement]
+
+
+async def test_parameters_may_come_by_post(api: Api) -> None:
+    expected = await api.records("getAggregate", **OCTOBER)
+    for carrier in ({"json": OCTOBER}, {"data": OCTOBER}):
+        status, body = await api.get("getAggregate", method="POST", **carrier)
+        assert status == 200
+        assert body["values"]["records"] == expected
+
+
+@pytest.mark.parametrize(
+    ("route", "params", "message"),
+    [
+        ("getAggregate", {}, "interval: missing"),
+        ("getAggregate", {"interval": "hour", "date": "1000"}, "interval: expected at most"),
+        ("getAggregate", {"interval": "day", "timezone": "Mars/X"}, "timezone: expected a name"),
+        ("getAggregate", {"interval": "day", "date": "2019-13"}, "date: expected a time like"),
+        ("getProfile", {"column": "voltage"}, "column: expected power or energy"),
+        ("getProfile", {"by": "hour"}, "by: expected day_type or month"),
+        ("getPeaks", {"number": "many"}, "number: expected a whole number"),
+        ("getPeaks", {"format": "parquet"}, "format: expected any of json, ndjson, csv"),
+        ("getSummary", {"time": "mine"}, "time: expected offset or utc or local"),
+        ("getQuality", {"list": "x"}, "list: expected gaps or flagged or days"),
+        ("getQuality", {"quality": "clean"}, "'quality': unknown parameter"),
+    ],
+)
+async def test_wrong_parameter_is_named(
+    api: Api, route: str, params: dict[str, str], message: str
+) -> None:
+    for method in ("GET", "POST"):
+        status, body = await api.get(route, params, method=method)
+        assert status == 400
+        assert body["message"].startswith(message)
+
+
+async def test_summary_of_the_sample_counts_its_gaps(api: Api) -> None:
+    [summary] = await api.records("getSummary")
+    gaps = await api.records("getQuality")
+    missing = sum(int(gap["readings"] or 0) for gap in gaps)
+    assert (len(gaps), missing) == (12, 113)
+    assert int(summary["expected"] or 0) - int(summary["present"] or 0) == missing
+
+
+async def test_older_layout_is_said(serve: Serve, database: Database) -> None:
+    await asyncio.to_thread(loaded, CASES["autumn"], database)
+    await database.rows("DROP TABLE flags")
+    api = await serve(database)
+    status, body = await api.get("getSummary")
+    assert status == 503
+    assert "older layout" in body["message"]
