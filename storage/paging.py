@@ -10,7 +10,7 @@ from storage.engine import Engine
 from storage.errors import Inconsistent
 from storage.pages import PAGE, first_of_page
 from storage.pieces import Piece, piece
-from storage.shape import CONTRACT, Shape
+from storage.shape import CONTRACT, CONTRACT_LINES, Shape
 from storage.sql import DESCENDING, PLAUSIBLE, Condition
 
 IN_FLIGHT = 2
@@ -81,7 +81,7 @@ class Pager:
         self._only = PLAUSIBLE if clean else None
         self._descending = descending
         self._compressed = compressed
-        self._uses_stored = shape == CONTRACT and not clean and not descending
+        self._uses_stored = shape in (CONTRACT, CONTRACT_LINES) and not clean and not descending
 
     async def windows(self, span: Span, dated: Condition | None) -> AsyncGenerator[Window]:
         """Windows that hold at most a page each and, together, all readings of a span."""
@@ -136,8 +136,15 @@ class Pager:
     async def page(self, window: Window) -> Page:
         """The records of a window."""
         if window.stored is not None and (kept := await self._stored(window.stored)):
-            return Page(PAGE, kept)
+            if self._shape == CONTRACT:
+                return Page(PAGE, kept)
+            return await asyncio.to_thread(self._as_lines, kept)
         return await self._formatted(window)
+
+    def _as_lines(self, kept: Piece) -> Page:
+        """A page that was kept ready, in lines: no value of a record holds a brace."""
+        records = kept.plain().replace(b"},{", b"}\n{") + b"\n"
+        return Page(PAGE, piece(records) if self._compressed else records)
 
     async def _stored(self, first_id: int) -> Piece | None:
         rows = await self._engine.fetch(

@@ -113,6 +113,9 @@ class Shape:
 CONTRACT = Shape()
 """The contract's shape, that of the pages which are kept ready."""
 
+CONTRACT_LINES = Shape(form=Form.LINES)
+"""The same records, each in a line."""
+
 
 def columns(text: str) -> tuple[str, ...]:
     """The columns in a text such as `date,energy`; raises QueryError."""

@@ -10,6 +10,7 @@ from storage.pieces import Gzip, Piece, piece
 from storage.query import Query
 from tests.databases import Database
 from tests.reports import numbered, quarters, report
+from tests.serving import Api
 
 TWO_PAGES = report(*numbered(quarters("2019-08-01", 2 * PAGE + 5)))
 KEPT = "SELECT first_id FROM pages ORDER BY first_id"
@@ -96,6 +97,17 @@ async def test_pages_of_a_table_that_was_emptied_are_forgotten(database: Databas
     assert [row[0] for row in await database.rows(KEPT)] == [1]
     assert len(records) == PAGE
     assert records[0]["date"] == "2021-01-01 00:00:00"
+
+
+@pytest.mark.parametrize("coding", ["gzip", "identity"])
+async def test_kept_pages_in_lines_are_the_same_records(api: Api, coding: str) -> None:
+    records = await api.records("getData")
+    api.engine.statements.clear()
+    headers = {"Accept-Encoding": coding}
+    async with await api.request("getData", {"format": "ndjson"}, headers=headers) as response:
+        lines = (await response.text()).splitlines()
+    assert [json.loads(line) for line in lines] == [*records, {"numrecs": len(records)}]
+    assert any("FROM pages" in statement for statement in api.engine.statements)
 
 
 def test_pages_begin_where_a_page_begins() -> None:
