@@ -13,10 +13,14 @@ from storage.query import Query, QueryError
 from storage.reading import NAMES
 from storage.sql import Condition, Dialect, since_epoch
 from storage.table import quantity, scaled
-from storage.zone import LAST, Zone
+from storage.zone import DAY, LAST, Zone
 
 _ALL_FROM = "1000"
 _ALL_TO = "9999-12-29"
+
+YEAR = 366 * DAY
+LONGEST = 400 * YEAR
+"""Seconds that a period may have: its clock changes are looked for day by day."""
 
 ANY_VALUE = f"COALESCE({', '.join(NAMES)})"
 """NULL where a reading has no quantity at all."""
@@ -135,12 +139,16 @@ def without(*flags: Flag) -> Condition:
 
 
 async def scope(engine: Engine, period: Period, zone: Zone | None = None) -> Scope | None:
-    """The readings of a period, its bounds in a zone, by default the meter's; None without any."""
+    """The readings of a period, its bounds in a zone, by default the meter's; None without any.
+
+    Raises QueryError where the period is too long.
+    """
     found = await meter(engine)
     seconds = engine.dialect.seconds.format
+    # Each in a query of its own, for which SQLite looks at one end of the index.
     rows = await engine.fetch(
-        f"SELECT {seconds('MIN(utc)')}, {seconds('MAX(utc)')}"
-        f" FROM consumpdata WHERE meter_id = {METER}"
+        f"SELECT (SELECT {seconds('MIN(utc)')} FROM consumpdata WHERE meter_id = {METER}),"
+        f" (SELECT {seconds('MAX(utc)')} FROM consumpdata WHERE meter_id = {METER})"
     )
     if rows[0][0] is None:
         return None
@@ -152,4 +160,9 @@ async def scope(engine: Engine, period: Period, zone: Zone | None = None) -> Sco
     until = last + found.interval
     if period.last is not None:
         until = zone.first(period.last) if period.is_exclusive else zone.after(period.last)
+    if until - start > LONGEST:
+        raise QueryError(
+            "end_date" if period.first is None else "date",
+            f"expected a period of at most {LONGEST // YEAR} years",
+        )
     return Scope(found, zone, first, last, start, until, period.is_clean) if start < until else None

@@ -205,7 +205,9 @@ def test_clean_says_what_it_leaves_out(meters: dict[str, Metered]) -> None:
             {"interval": "5m"},
             "interval: expected one of 15m, hour, day, week, month, year, got '5m'",
         ),
-        ({"interval": "hour", "date": "1000"}, "interval: expected at most 1,000,000 records"),
+        ({"interval": "hour", "date": "1890"}, "interval: expected at most 1,000,000 records"),
+        ({"interval": "year", "date": "1600"}, "date: expected a period of at most 400 years"),
+        ({"interval": "year", "end_date": "2500"}, "end_date: expected a period of at most"),
         (
             {"interval": "day", "columns": "energy,x"},
             "columns: expected some of energy, .*, got 'x'",

@@ -144,7 +144,7 @@ async def test_parameters_may_come_by_post(api: Api) -> None:
     ("route", "params", "message"),
     [
         ("getAggregate", {}, "interval: missing"),
-        ("getAggregate", {"interval": "hour", "date": "1000"}, "interval: expected at most"),
+        ("getAggregate", {"interval": "hour", "date": "1890"}, "interval: expected at most"),
         ("getAggregate", {"interval": "day", "timezone": "Mars/X"}, "timezone: expected a name"),
         ("getAggregate", {"interval": "day", "date": "2019-13"}, "date: expected a time like"),
         ("getProfile", {"column": "voltage"}, "column: expected power or energy"),
