@@ -167,8 +167,8 @@ class _Sums:
 
     async def _groups(self, window: Window) -> list[Group]:
         """The parts of a window's readings, in the order of time; several may be of one bucket."""
-        place = await found(self._engine, self._asked, window)
-        if place is None:
+        place = await found(self._engine, self._asked, window=window)
+        if not place.count:
             return []
         seconds = self._dialect.seconds.format("utc")
         since_start = self._dialect.remainder.format(f"{seconds} + {window.offset}", self._size)

@@ -11,6 +11,7 @@ from storage.query import QueryError
 from storage.scope import Period, Scope, scope
 from storage.sql import Condition, since_epoch
 from storage.table import Field, Kind, Remarks, Table, divided, given, nothing, scaled
+from storage.windows import Found, found
 
 MOST = 1000
 HOUR = 3600
@@ -60,9 +61,10 @@ class Peaks:
         asked = await scope(engine, self.period)
         if asked is None:
             return nothing(self.fields)
-        column = await demand_column(engine, asked)
+        believed = await found(engine, asked, CATCH_UP)
+        column = await _demand_column(engine, believed)
         peaks: list[Peak] = []
-        async for at, value in _descending(engine, asked, column, self._candidates(asked)):
+        async for at, value in _descending(engine, believed, column, self._candidates(asked)):
             if all(abs(at - other) >= self.separation for other, _ in peaks):
                 peaks.append((at, value))
                 if len(peaks) == self.number:
@@ -77,12 +79,12 @@ class Peaks:
         return self.number * (1 + ruled_out)
 
 
-async def demand_column(engine: Engine, asked: Scope) -> str:
-    """What the demand of a scope is taken from."""
-    where = asked.where(engine.dialect, CATCH_UP)
+async def _demand_column(engine: Engine, believed: Found) -> str:
+    """What the demand of some readings is taken from."""
+    where = believed.where
     for column in DEMAND_OF:
         rows = await engine.fetch(
-            f"SELECT 1 FROM consumpdata WHERE {where.text} AND {column} IS NOT NULL LIMIT 1",
+            f"SELECT 1 FROM {believed.table} WHERE {where.text} AND {column} IS NOT NULL LIMIT 1",
             where.args,
         )
         if rows:
@@ -110,16 +112,16 @@ AT_ONCE = 5000
 
 
 async def _descending(
-    engine: Engine, asked: Scope, column: str, candidates: int
+    engine: Engine, believed: Found, column: str, candidates: int
 ) -> AsyncIterator[Peak]:
     """The readings by demand, the highest first, then by time, some thousand at a time."""
     dialect = engine.dialect
-    believed = asked.where(dialect, CATCH_UP) & Condition(f"{column} IS NOT NULL")
+    with_demand = believed.where & Condition(f"{column} IS NOT NULL")
     limit = min(candidates, AT_ONCE)
-    where = believed
+    where = with_demand
     while True:
         rows = await engine.fetch(
-            f"SELECT {dialect.seconds.format('utc')}, {column} FROM consumpdata"
+            f"SELECT {dialect.seconds.format('utc')}, {column} FROM {believed.table}"
             f" WHERE {where.text} ORDER BY {column} DESC, utc LIMIT {limit}",
             where.args,
         )
@@ -134,6 +136,6 @@ async def _descending(
         # MySQL gives decimals as texts, which it would compare as floating-point numbers.
         value = Decimal(last[1].decode()) if isinstance(last[1], bytes) else last[1]
         as_high = f"{column} = {dialect.place} AND utc > {dialect.place}"
-        where = believed & Condition(
+        where = with_demand & Condition(
             f"({column} < {dialect.place} OR {as_high})", (value, value, at)
         )

@@ -11,6 +11,7 @@ from storage.query import QueryError
 from storage.scope import Period, choice, scope
 from storage.sql import Condition
 from storage.table import Field, Kind, Remarks, Row, Table, given, nothing, scaled
+from storage.windows import found
 
 COLUMNS = ("power", "energy", "reactive_energy", "reactive_power", "maximeter")
 PERCENTILES = (5, 25, 50, 75, 95)
@@ -72,7 +73,8 @@ class Profile:
         asked = await scope(engine, self.period)
         if asked is None:
             return nothing(self.fields)
-        where = asked.where(engine.dialect, CATCH_UP) & Condition(f"{self.column} IS NOT NULL")
+        believed = await found(engine, asked, CATCH_UP)
+        where = believed.where & Condition(f"{self.column} IS NOT NULL")
         keys = {
             _DAY_TYPE: f"CASE {engine.dialect.weekday} WHEN 6 THEN 6 WHEN 5 THEN 5 ELSE 0 END",
             _WEEKDAY: engine.dialect.weekday,
@@ -88,7 +90,7 @@ class Profile:
             f" ROW_NUMBER() OVER (PARTITION BY {group} ORDER BY v) AS place,"
             f" COUNT(*) OVER (PARTITION BY {group}) AS n"
             f" FROM (SELECT {selected}SUBSTR(date, 12) AS time, {self.column} AS v"
-            f" FROM consumpdata WHERE {where.text}) AS dated) AS ranked"
+            f" FROM {believed.table} WHERE {where.text}) AS dated) AS ranked"
             f" GROUP BY {group} ORDER BY {group}",
             where.args,
         )

@@ -14,6 +14,7 @@ from storage.reading import COLUMNS, SCALE, Rule
 from storage.scope import Period, Scope, scope
 from storage.sql import since_epoch
 from storage.table import Field, Kind, Remarks, Table, Value, divided, given, nothing, scaled
+from storage.windows import Found, found
 
 BASE_LOAD_PERCENT = 5
 
@@ -74,7 +75,7 @@ class Summary:
         count, first, last = await _span(engine, asked)
         peaks = await Peaks(self.period, 1, 0).table(engine)
         (peak,) = [row async for rows in peaks.rows for row in rows] or [(None, None)]
-        mean_demand = await _mean_demand(engine, asked, _integer(sums[2]))
+        demand, base_load = await _demand_and_base_load(engine, asked, _integer(sums[2]))
         row = (
             first,
             last,
@@ -82,9 +83,9 @@ class Summary:
             count,
             peak[1],
             peak[0],
-            mean_demand,
-            _ratio(mean_demand, _integer(peak[1])),
-            await _base_load(engine, asked),
+            demand,
+            _ratio(demand, _integer(peak[1])),
+            base_load,
             *await _flags(engine, asked),
             *await _last_import(engine),
             asked.meter.zone.name,
@@ -112,37 +113,37 @@ async def _span(engine: Engine, asked: Scope) -> list[int | None]:
     return [count, *(None if end is None else since_epoch(end) for end in ends)]
 
 
-async def _mean_demand(engine: Engine, asked: Scope, energy: int | None) -> int | None:
-    """The energy of readings that are no catch-ups over the hours that they cover."""
+async def _demand_and_base_load(
+    engine: Engine, asked: Scope, energy: int | None
+) -> tuple[int | None, int | None]:
+    """The mean demand and the base load of readings that are no catch-ups."""
+    believed = await found(engine, asked, CATCH_UP)
+    rows = await engine.fetch(
+        f"SELECT COUNT(energy), COUNT(power) FROM {believed.table} WHERE {believed.where.text}",
+        believed.where.args,
+    )
+    with_energy, with_power = rows[0]
     where = asked.where(engine.dialect)
     rows = await engine.fetch(
-        f"SELECT COUNT(energy) FROM consumpdata WHERE {where.text}", where.args
-    )
-    (with_energy,) = rows[0]
-    rows = await engine.fetch(
-        "SELECT COUNT(energy), SUM(energy) FROM flags JOIN consumpdata ON id = reading_id"
+        "SELECT SUM(energy) FROM flags JOIN consumpdata ON id = reading_id"
         f" WHERE flags & {CATCH_UP.bit} <> 0 AND {where.text}",
         where.args,
     )
-    caught_up, caught_up_energy = rows[0]
-    if energy is None or with_energy == caught_up:
-        return None
-    own = energy - (scaled(caught_up_energy) or 0)
-    return divided(own * HOUR, (with_energy - caught_up) * asked.meter.interval)
+    caught_up = scaled(rows[0][0]) or 0
+    demand = None
+    if energy is not None and with_energy:
+        demand = divided((energy - caught_up) * HOUR, with_energy * asked.meter.interval)
+    return demand, await _base_load(engine, believed, with_power)
 
 
-async def _base_load(engine: Engine, asked: Scope) -> int | None:
-    where = asked.where(engine.dialect, CATCH_UP)
-    rows = await engine.fetch(
-        f"SELECT COUNT(power) FROM consumpdata WHERE {where.text}", where.args
-    )
-    before = -(-rows[0][0] * BASE_LOAD_PERCENT // 100) - 1
-    if before < 0:
+async def _base_load(engine: Engine, believed: Found, with_power: int) -> int | None:
+    if not with_power:
         return None
+    rank = -(-with_power * BASE_LOAD_PERCENT // 100)
     rows = await engine.fetch(
-        f"SELECT power FROM consumpdata WHERE {where.text} AND power IS NOT NULL"
-        f" ORDER BY power LIMIT 1 OFFSET {before}",
-        where.args,
+        f"SELECT power FROM {believed.table} WHERE {believed.where.text} AND power IS NOT NULL"
+        f" ORDER BY power LIMIT 1 OFFSET {rank - 1}",
+        believed.where.args,
     )
     return scaled(rows[0][0])
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from storage.engine import Engine
 from storage.paging import SPARSE
+from storage.quality import Flag
 from storage.scope import Scope
 from storage.sql import Condition
 
@@ -23,8 +24,9 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Where the readings of a window are; `ids` are the first and the last one's."""
+    """How many readings there are, and where; `ids` are the first and the last one's."""
 
+    count: int
     table: str
     where: Condition
     plain: Condition
@@ -41,21 +43,23 @@ def windows(scope: Scope, size: int) -> Iterator[Window]:
             yield Window(at, min(at + GROUPS * size, stretch.end), stretch.offset)
 
 
-async def found(engine: Engine, scope: Scope, window: Window) -> Found | None:
-    """Where the readings of a window are, if there are any.
+async def found(
+    engine: Engine, scope: Scope, *without: Flag, window: Window | None = None
+) -> Found:
+    """Where the readings of a scope, or of a window of it, are that have none of some flags.
 
-    Where they have ids of their own, one after the other, they are read by id: their table is
-    kept in that order, and going by the index on instants would fetch them one by one.
+    Where they have ids of their own, one after the other, they are read
+    by id: their table is kept in that order, and going by the index on instants would fetch them
+    one by one.
     """
     dialect = engine.dialect
-    where = scope.where(dialect, start=window.start, end=window.end)
+    ends = {"start": window.start, "end": window.end} if window else {}
+    where = scope.where(dialect, *without, **ends)
     rows = await engine.fetch(
         f"SELECT COUNT(*), MIN(id), MAX(id) FROM consumpdata WHERE {where.text}", where.args
     )
     count, first_id, last_id = rows[0]
-    if not count:
-        return None
-    if last_id - first_id >= SPARSE * count:
-        return Found("consumpdata", where, where, (first_id, last_id))
+    if not count or last_id - first_id >= SPARSE * count:
+        return Found(count, "consumpdata", where, where, (first_id, last_id))
     within = dialect.between(first_id, last_id) & where
-    return Found(f"consumpdata {dialect.by_id}", within, where, (first_id, last_id))
+    return Found(count, f"consumpdata {dialect.by_id}", within, where, (first_id, last_id))

@@ -58,7 +58,7 @@ def expected_rows(
     raster = metered.case.interval
     anchor = metered.readings[0].at
     end = anchor + -((anchor - until) // raster) * raster
-    if start >= end:
+    if start >= until:
         return
     for first, last in labelled(start, end, zone, LABELS[interval]):
         readings = metered.within(first, min(last, until), IMPLAUSIBLE.bit * clean)
