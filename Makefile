@@ -2,6 +2,10 @@ PYTHON ?= python3
 SWAGGER_UI_VERSION := 5.35.0
 SWAGGER_UI_FILES := LICENSE NOTICE favicon-32x32.png swagger-ui.css \
 	swagger-ui-bundle.js swagger-ui-bundle.js.LICENSE.txt
+SWAGGER_UI_SHA512 := U06rpMtW9V3XPGOBeamTUSr0Z09jMX4IJuANpE/EZbAhw0G8CgwrzU4YmXkn/h0wCDNsXdGarTNNHC3sU8yVUQ==
+UPLOT_VERSION := 1.6.32
+UPLOT_FILES := LICENSE dist/uPlot.esm.js dist/uPlot.min.css
+UPLOT_SHA512 := KIMVnG68zvu5XXUbC4LQEPnhwOxBuLyW1AHtpm6IKTXImkbLgkMy+jabjLgSLMasNuGGzQm/ep3tOkyTxpiQIw==
 
 VENV := .venv
 BENCH_VENV := .venv-bench
@@ -13,7 +17,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-quick lock swagger-ui clean
+.PHONY: help run test check bench bench-quick lock swagger-ui uplot screenshots clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -46,12 +50,27 @@ lock: $(UV) ## write the requirements anew from pyproject.toml and bench/require
 	$(COMPILE) $(ARGS) bench/requirements.in -c requirements.txt -o bench/requirements.txt
 
 swagger-ui: ## fetch the Swagger UI of SWAGGER_UI_VERSION from npm
-	@command -v npm >/dev/null || { echo "npm is not installed: it fetches Swagger UI" >&2; exit 1; }
-	@set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
-	npm pack --silent --pack-destination "$$folder" swagger-ui-dist@$(SWAGGER_UI_VERSION) >/dev/null; \
-	tar -xzmf "$$folder"/*.tgz -C server/static/swagger --strip-components 1 --no-same-owner \
-		$(SWAGGER_UI_FILES:%=package/%); \
-	echo $(SWAGGER_UI_VERSION) >server/static/swagger/VERSION
+	@$(call fetch,swagger-ui-dist@$(SWAGGER_UI_VERSION),$(SWAGGER_UI_SHA512),swagger,$(SWAGGER_UI_FILES))
+	@echo $(SWAGGER_UI_VERSION) >server/static/swagger/VERSION
+
+uplot: ## fetch the uPlot of UPLOT_VERSION from npm
+	@$(call fetch,uplot@$(UPLOT_VERSION),$(UPLOT_SHA512),uplot,$(UPLOT_FILES))
+	@echo $(UPLOT_VERSION) >server/static/uplot/VERSION
+
+screenshots: $(VENV)/.dev ## draw the dashboard's pictures in docs/ anew, from the sample
+	@tests/install-services.sh
+	@$(PY) -m tests.screenshots
+
+# $1: a package of npm, $2: the sha512 that its archive must have, $3: the folder of server/static
+# that its files go to, $4: the files
+fetch = command -v npm >/dev/null || { echo "npm is not installed: it fetches $1" >&2; exit 1; }; \
+	set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	npm pack --json --pack-destination "$$folder" $1 >"$$folder/packed" 2>/dev/null \
+		|| { echo "npm cannot fetch $1" >&2; exit 1; }; \
+	grep -qF '"sha512-$2"' "$$folder/packed" \
+		|| { echo "$1 has not the sha512 that the Makefile names" >&2; exit 1; }; \
+	for file in $4; do tar -xzOf "$$folder"/*.tgz package/$$file \
+		>server/static/$3/$${file\#\#*/}; done
 
 clean: ## remove the environment and all caches, but not the data in var
 	rm -rf $(VENV) $(BENCH_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -9,7 +9,7 @@ from itertools import count
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from server import aggregates, handlers, pages
+from server import aggregates, dashboard, handlers, pages
 from server.attempts import Attempts
 from server.auth import auth, standing
 from server.cache import AnswerCache
@@ -52,7 +52,7 @@ def make_app(*, settings: Settings, reader: Reader, signing_keys: SigningKeys) -
     app[CURSORS] = Cursors(signing_keys)
     app[HASHING] = Hashing()
     app[ATTEMPTS] = Attempts(settings.auth.attempts, settings.auth.attempts_window)
-    app.add_routes([*pages.ROUTES, *handlers.ROUTES, *aggregates.ROUTES])
+    app.add_routes([*pages.ROUTES, *dashboard.ROUTES, *handlers.ROUTES, *aggregates.ROUTES])
     app[DOCUMENT] = pages.described(app)
     app.cleanup_ctx.append(_closed)
     return app

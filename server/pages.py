@@ -1,38 +1,17 @@
 """Swagger UI and the document that it shows."""
 
 import warnings
-from pathlib import Path
 from typing import Any
 
-from aiohttp import hdrs, web
+from aiohttp import web
 from aiohttp_apispec import setup_aiohttp_apispec
 
+from server.assets import files, page
 from server.auth import TOKEN_HEADER, public
 from server.keys import DOCUMENT
 
-_SWAGGER = Path(__file__).with_name("static") / "swagger"
 _SHOWN = {"init.js", "swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"}
 _POLICY = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'"
-_HEADERS = {
-    "Content-Security-Policy": f"{_POLICY}; frame-ancestors 'none'; base-uri 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
-
-
-@public
-async def index(_: web.Request) -> web.FileResponse:
-    """Swagger UI."""
-    return web.FileResponse(_SWAGGER / "index.html", headers=_HEADERS)
-
-
-@public
-async def asset(request: web.Request) -> web.FileResponse:
-    """A file of Swagger UI."""
-    name = request.match_info["name"]
-    if name not in _SHOWN:
-        raise web.HTTPNotFound
-    return web.FileResponse(_SWAGGER / name, headers={**_HEADERS, hdrs.CACHE_CONTROL: "no-cache"})
 
 
 @public
@@ -42,8 +21,8 @@ async def document(request: web.Request) -> web.Response:
 
 
 ROUTES = [
-    web.get("/", index),
-    web.get("/static/swagger/{name}", asset),
+    page("/", "swagger", _POLICY),
+    files("swagger", _SHOWN, _POLICY),
     web.get("/swagger.json", document),
 ]
 
@@ -62,7 +41,8 @@ def described(app: web.Application) -> dict[str, Any]:
             info={
                 "description": (
                     "Readings of an electricity meter, one for each interval. "
-                    "Get a token from /login, press Authorize, and put it into SESSION."
+                    "Get a token from /login, press Authorize, and put it into SESSION. "
+                    "The [dashboard](/dashboard) draws them."
                 )
             },
             securityDefinitions={

@@ -5,8 +5,9 @@ import ipaddress
 from settings import Settings, is_demonstration
 
 _TEXT = r"""
-Electricity readings: {url}/
-{login}
+Electricity readings: {url}/dashboard
+{login}The API, to try it:   {url}/
+
 Try it in another terminal:
 
   TOKEN=$(curl -s -X POST -u {user} {url}/login | sed -n 's/.*"value_token": *"\([^"]*\)".*/\1/p')

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+from base64 import b64decode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import count
@@ -58,6 +59,23 @@ class Browser:
             await self.call(f"{domain}.enable")
         await self.call("Page.navigate", url=url)
 
+    async def imitate(
+        self, *, width: int = 1280, height: int = 1600, language: str = "en-GB", dark: bool = False
+    ) -> None:
+        """Shows pages from now on as to a reader with such a screen and language."""
+        await self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+        await self.call(
+            "Emulation.setUserAgentOverride", userAgent="Chromium", acceptLanguage=language
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        await self.call("Emulation.setEmulatedMedia", features=[scheme])
+
     async def run(self, script: str) -> Any:
         """The value of an expression of JavaScript, or of what it promises."""
         answer = await self.call(
@@ -91,6 +109,47 @@ class Browser:
         await self.run(f"document.querySelector({json.dumps(selector)}).focus()")
         await self.call("Input.insertText", text=text)
 
+    async def press(self, key: str, *, shift: bool = False) -> None:
+        """Presses a key as on a keyboard: Tab, Enter, ArrowRight or a letter."""
+        text = {"text": "\r"} if key == "Enter" else {"text": key} if len(key) == 1 else {}
+        code = {"Tab": 9, "Enter": 13, "ArrowRight": 39}.get(key, 0)
+        keys = {"key": key, "windowsVirtualKeyCode": code, "modifiers": 8 * shift, **text}
+        await self.call("Input.dispatchKeyEvent", type="keyDown", **keys)
+        await self.call("Input.dispatchKeyEvent", type="keyUp", **keys)
+
+    async def drag(self, selector: str, start: float, end: float) -> None:
+        """Drags the pointer over an element, from one share of its width to another."""
+        await self.find(selector)
+        left, top, width, height = await self.run(
+            f"(() => {{ const found = document.querySelector({json.dumps(selector)});"
+            " found.scrollIntoView({ block: 'center' });"
+            " const { left, top, width, height } = found.getBoundingClientRect();"
+            " return [left, top, width, height] })()"
+        )
+        places = [left + width * share for share in (start, (start + end) / 2, end)]
+        kinds = ("mousePressed", "mouseMoved", "mouseMoved", "mouseReleased")
+        for kind, x in zip(kinds, (places[0], *places[1:], places[-1]), strict=True):
+            await self.call(
+                "Input.dispatchMouseEvent",
+                type=kind,
+                x=x,
+                y=top + height / 2,
+                button="left",
+                buttons=1,
+                clickCount=1,
+            )
+
+    async def picture(self, width: int, height: int | None = None) -> bytes:
+        """The page as a PNG: all of it, or its upper part."""
+        metrics = await self.call("Page.getLayoutMetrics")
+        tall = height or metrics["cssContentSize"]["height"]
+        answer = await self.call(
+            "Page.captureScreenshot",
+            captureBeyondViewport=True,
+            clip={"x": 0, "y": 0, "width": width, "height": tall, "scale": 1},
+        )
+        return b64decode(answer["data"])
+
     def _note(self, message: dict[str, Any]) -> None:
         params = message.get("params", {})
         if message["method"] == "Network.requestWillBeSent":
@@ -99,6 +158,8 @@ class Browser:
             self.complaints.append(params["entry"]["text"])
         elif message["method"] == "Runtime.exceptionThrown":
             self.complaints.append(params["exceptionDetails"]["text"])
+        elif message["method"] == "Runtime.consoleAPICalled" and params["type"] == "error":
+            self.complaints.append(str(params["args"]))
 
 
 @asynccontextmanager

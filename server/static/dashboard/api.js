@@ -1,0 +1,115 @@
+// The API, asked with a token that lives as long as the page.
+
+/** The token is missing or good no longer. */
+export class LoggedOut extends Error {}
+
+/** Nobody answers, or the database behind whoever does. */
+export class Unreachable extends Error {}
+
+/** The API says no; the text is its own. */
+export class Refused extends Error {}
+
+const AWAY = new Set([502, 503, 504]);
+
+export class Api {
+  #token = "";
+  #asked = new WeakMap();
+
+  get hasToken() {
+    return this.#token !== "";
+  }
+
+  forget() {
+    this.#token = "";
+  }
+
+  /** Gets a token; false where user or password are wrong. */
+  async login(user, password) {
+    const bytes = new TextEncoder().encode(`${user}:${password}`);
+    const basic = btoa(String.fromCharCode(...bytes));
+    const answer = await ask("/login", {
+      method: "POST",
+      headers: { Authorization: `Basic ${basic}` },
+    });
+    if (answer.status === 401) return false;
+    this.#token = (await parsed(answer)).value_token;
+    return true;
+  }
+
+  /**
+   * The values of an answer: numrecs, records and what belongs to all of them. What is asked for
+   * twice under one signal is fetched once.
+   */
+  values(request, signal) {
+    if (!this.#asked.has(signal)) this.#asked.set(signal, new Map());
+    const known = this.#asked.get(signal);
+    const key = path(request);
+    if (!known.has(key)) known.set(key, this.#fetched(request, signal));
+    return known.get(key);
+  }
+
+  async #fetched(request, signal) {
+    return (await parsed(await this.#get(request, signal))).values;
+  }
+
+  /** An answer as CSV. */
+  async csv(request) {
+    const answer = await this.#get(with_(request, { format: "csv" }));
+    if (!answer.ok) await parsed(answer);
+    return answer.blob();
+  }
+
+  #get(request, signal) {
+    return ask(path(request), { headers: { SESSION: this.#token }, signal });
+  }
+}
+
+/** A route and its parameters. */
+export function request(route, params) {
+  return { route, params };
+}
+
+/** The line that asks for the same in a terminal. */
+export function curl({ route, params }) {
+  const parts = Object.entries(params).map(([name, value]) =>
+    `${/ /.test(value) ? "--data-urlencode" : "-d"} '${name}=${value}'`);
+  const url = `${location.origin}/apielec/${route}`;
+  return ["curl -sS -G -H \"SESSION: $TOKEN\"", ...parts, `'${url}'`].join(" ");
+}
+
+function with_({ route, params }, more) {
+  return request(route, { ...params, ...more });
+}
+
+function path({ route, params }) {
+  return `/apielec/${route}?${new URLSearchParams(params)}`;
+}
+
+async function ask(url, options) {
+  let answer;
+  try {
+    answer = await fetch(url, { credentials: "omit", ...options });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Unreachable();
+  }
+  if (AWAY.has(answer.status)) throw new Unreachable((await body(answer)).message);
+  if (answer.status === 405 || answer.status === 406) throw new LoggedOut();
+  return answer;
+}
+
+async function parsed(answer) {
+  const content = await body(answer);
+  if (!answer.ok) throw new Refused(content.message ?? `${answer.status} ${answer.statusText}`);
+  return content;
+}
+
+/** The JSON of an answer; one that breaks off comes from a server that is gone. */
+async function body(answer) {
+  try {
+    return await answer.json();
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Unreachable();
+  }
+}

@@ -1,0 +1,344 @@
+// The page: what is shown, and what becomes of it when the server or the login is gone.
+
+import { Api, LoggedOut, Refused, Unreachable, request } from "./api.js";
+import { Demand } from "./demand.js";
+import { Energy } from "./energy.js";
+import { Figures } from "./figures.js";
+import { Heat } from "./heat.js";
+import { choose, chosen, preferred, spanName, speak, word } from "./locale.js";
+import { login, speakLogin } from "./login.js";
+import { Profile } from "./profile.js";
+import { Quality } from "./quality.js";
+import { Span, isDay, lastDay, presets } from "./span.js";
+import { View } from "./view.js";
+
+const FIRST_WAIT = 2;
+const LONGEST_WAIT = 30;
+const EMPTY_WAIT = 10;
+
+const $ = (id) => document.getElementById(id);
+
+/** What the panels share. */
+const page = {
+  api: new Api(),
+  view: View.parse(location.hash),
+  /** The span of all readings; null as long as it is not known. */
+  all: null,
+  meter: null,
+
+  /** The parameters for a span; the first and the last day are whole only as far as the data. */
+  during(span) {
+    const { date, end } = this.meter;
+    return {
+      date: span.from === this.all.from ? local(date) : span.from,
+      end_date: span.to === this.all.to ? local(end) : span.end,
+      end: "exclusive",
+    };
+  },
+
+  /** The parameters of every request for values. */
+  get common() {
+    return { quality: this.view.quality, values: "number" };
+  },
+
+  /** Shows something else; the browser's way back leads here. */
+  go(changes) {
+    const next = this.view.but(changes);
+    if (next.hash === this.view.hash) return;
+    this.view = next;
+    history.pushState(null, "", next.hash);
+    refresh();
+  },
+
+  say(text) {
+    $("status").textContent = text;
+  },
+
+  attempt,
+};
+
+const figures = new Figures(page);
+const panels = [Energy, Demand, Heat, Profile, Quality].map((Kind) => new Kind(page));
+
+let running = new AbortController();
+let waiting = 0;
+let wait = FIRST_WAIT;
+let pending = null;
+
+/** Loads what the view asks for; a newer one replaces it. */
+function refresh() {
+  running.abort();
+  running = new AbortController();
+  clearTimeout(waiting);
+  const { signal } = running;
+  return attempt(() => load(signal), signal);
+}
+
+/** Does something, after a login or once the server is back if need be. */
+async function attempt(action, signal = running.signal) {
+  while (!signal.aborted) {
+    try {
+      if (!page.api.hasToken) throw new LoggedOut();
+      await action();
+      if (!signal.aborted) online();
+      return;
+    } catch (error) {
+      if (signal.aborted || error.name === "AbortError") return;
+      if (error instanceof LoggedOut) {
+        await loggedIn();
+      } else if (error instanceof Unreachable) {
+        offline(error.message !== "");
+        return;
+      } else if (error instanceof Refused) {
+        banner(word("failed", error.message));
+        return;
+      } else {
+        throw error;
+      }
+    }
+  }
+}
+
+/** Returns once there is a login, which all who need one wait for together. */
+function loggedIn() {
+  const reason = page.api.hasToken ? "login_expired" : "login_first";
+  page.api.forget();
+  pending ??= login(page.api, reason).finally(() => {
+    pending = null;
+    $("logout").hidden = false;
+  });
+  return pending;
+}
+
+/** Loads all that the view needs, and says so meanwhile. */
+async function load(signal) {
+  page.say(word("loading"));
+  document.body.classList.add("loading");
+  try {
+    await loaded(signal);
+  } finally {
+    if (!signal.aborted) document.body.classList.remove("loading");
+  }
+}
+
+async function loaded(signal) {
+  if (!page.all) await learn(signal);
+  $("main").hidden = false;
+  if (!page.all) {
+    empty();
+    return;
+  }
+  const { span } = page.view;
+  const asked = span?.overlaps(page.all) ? span.within(page.all) : span ?? presets(page.all).month;
+  if (!span?.equals(asked)) {
+    page.view = page.view.but({ span: asked });
+    history.replaceState(null, "", page.view.hash);
+  }
+  tools();
+  if (!page.view.span.overlaps(page.all)) {
+    none();
+    return;
+  }
+  $("empty").hidden = true;
+  $("charts").hidden = false;
+  const all = await Promise.allSettled([
+    figures.load(signal).then(title), ...panels.map((panel) => panel.load(signal)),
+  ]);
+  const failed = all.find(({ status }) => status === "rejected");
+  if (failed) throw failed.reason;
+  if (figures.isEmpty) {
+    none();
+    return;
+  }
+  page.say(word("loaded", spanName(page.view.span)));
+}
+
+/** Finds out from when to when there are readings. */
+async function learn(signal) {
+  const { records: [found] } =
+    await page.api.values(request("getSummary", { values: "number" }), signal);
+  if (!found?.readings) return;
+  page.meter = found;
+  page.all = new Span(found.date.slice(0, 10), lastDay(found.end));
+}
+
+/** A time of an answer as a parameter: a whole day by its date alone. */
+function local(time) {
+  const clock = time.slice(11, 19);
+  return clock === "00:00:00" ? time.slice(0, 10) : `${time.slice(0, 10)} ${clock}`;
+}
+
+function empty() {
+  notice(word("empty_title"), word("empty_text"), word("empty_action"), refresh);
+  $("empty").querySelector("pre").hidden = false;
+  $("tools").hidden = true;
+  page.say(word("empty_title"));
+  waiting = setTimeout(refresh, EMPTY_WAIT * 1000);
+}
+
+function notice(title, text, action, act) {
+  const box = $("empty");
+  box.querySelector("h2").textContent = title;
+  box.querySelector("p").textContent = text;
+  box.querySelector("pre").hidden = true;
+  const button = box.querySelector("button");
+  button.textContent = action;
+  button.onclick = act;
+  box.hidden = false;
+  $("charts").hidden = true;
+}
+
+/** The controls show what the view is. */
+function tools() {
+  const { view, all } = page;
+  const named = presets(all);
+  $("tools").hidden = false;
+  for (const button of $("presets").children) {
+    button.setAttribute("aria-pressed", String(named[button.value].equals(view.span)));
+  }
+  for (const button of $("quality-choice").children) {
+    button.setAttribute("aria-pressed", String(button.value === view.quality));
+  }
+  for (const name of ["from", "to"]) {
+    $(name).value = view.span[name];
+    $(name).min = all.from;
+    $(name).max = all.to;
+    $(name).setCustomValidity("");
+  }
+  $("earlier").disabled = !view.span.beside(-1).overlaps(all);
+  $("later").disabled = !view.span.beside(1).overlaps(all);
+  $("wider").disabled = view.span.within(all).equals(all);
+  const whole = spanName(all);
+  $("foot").textContent = page.meter.timezone
+    ? word("foot", whole, page.meter.timezone) : word("foot_plain", whole);
+}
+
+/** Names what is shown, once it is. */
+function title() {
+  $("span-name").textContent = spanName(page.view.span);
+  document.title = `${spanName(page.view.span)} – ${word("title")}`;
+}
+
+/** The span has no readings. */
+function none() {
+  const { month } = presets(page.all);
+  const near = month.equals(page.view.span) ? page.all : month;
+  notice(
+    word("none_title"),
+    word("none_text", spanName(page.view.span), spanName(page.all)),
+    word("none_action", spanName(near)),
+    () => page.go({ span: near }),
+  );
+  page.say(word("none_title"));
+}
+
+function online() {
+  wait = FIRST_WAIT;
+  if ($("banner").hidden) return;
+  $("banner").hidden = true;
+  page.say(word("back"));
+}
+
+function offline(isThere) {
+  let left = wait;
+  wait = Math.min(LONGEST_WAIT, wait * 2);
+  const tick = () => {
+    if (left <= 0) {
+      banner(word("trying"));
+      refresh();
+      return;
+    }
+    banner(word(isThere ? "away_database" : "away", left));
+    left -= 1;
+    waiting = setTimeout(tick, 1000);
+  };
+  clearTimeout(waiting);
+  tick();
+}
+
+function banner(text) {
+  $("banner").querySelector("p").textContent = text;
+  $("banner").hidden = false;
+}
+
+function speakAll() {
+  speak(document);
+  speakLogin();
+  for (const button of document.querySelectorAll(".language button")) {
+    button.setAttribute("aria-pressed", String(button.value === chosen()));
+  }
+  document.title = word("title");
+}
+
+/** The address has changed: by the browser's ways back and forth, or by hand. */
+function follow() {
+  const next = View.parse(location.hash);
+  const lang = next.lang ?? preferred();
+  page.view = next;
+  if (lang !== chosen()) speakIn(lang);
+  if (page.api.hasToken) refresh();
+}
+
+function speakIn(lang) {
+  choose(lang);
+  speakAll();
+  if (!page.all) {
+    if (page.api.hasToken) refresh();
+    return;
+  }
+  tools();
+  title();
+  figures.speak();
+  for (const panel of panels) panel.speak();
+}
+
+function typed() {
+  const [from, to] = [$("from").value, $("to").value];
+  if (!isDay(from) || !isDay(to)) return;
+  if (from > to) {
+    page.go({ span: new Span(to, from) });
+    return;
+  }
+  page.go({ span: new Span(from, to) });
+}
+
+choose(page.view.lang ?? preferred());
+speakAll();
+
+addEventListener("popstate", follow);
+$("tools").addEventListener("submit", (event) => event.preventDefault());
+$("presets").addEventListener("click", ({ target }) => {
+  if (target.value) page.go({ span: presets(page.all)[target.value] });
+});
+$("quality-choice").addEventListener("click", ({ target }) => {
+  if (target.value) page.go({ quality: target.value });
+});
+for (const group of document.querySelectorAll(".language")) {
+  group.addEventListener("click", ({ target }) => {
+    if (!target.value || target.value === chosen()) return;
+    page.view = page.view.but({ lang: target.value });
+    history.replaceState(null, "", page.view.hash);
+    speakIn(target.value);
+  });
+}
+for (const name of ["from", "to"]) $(name).addEventListener("change", typed);
+$("earlier").addEventListener("click", () => page.go({ span: page.view.span.beside(-1) }));
+$("later").addEventListener("click", () => page.go({ span: page.view.span.beside(1) }));
+$("wider").addEventListener("click", () => page.go({ span: page.view.span.wider(page.all) }));
+$("banner").querySelector("button").addEventListener("click", () => {
+  banner(word("trying"));
+  refresh();
+});
+$("logout").addEventListener("click", () => {
+  page.api.forget();
+  page.all = null;
+  $("main").hidden = true;
+  $("logout").hidden = true;
+  refresh();
+});
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  $("figures").focus();
+});
+
+refresh();

@@ -1,0 +1,53 @@
+"""Pictures of the dashboard on the sample: `make screenshots` writes them into docs/."""
+
+import asyncio
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from aiohttp.test_utils import TestServer
+
+from tests.browser import Browser, find_browser, started
+from tests.databases import SqliteDatabase
+from tests.serving import application
+
+ROOT = Path(__file__).parent.parent
+WIDTH = 1440
+
+
+async def main() -> None:
+    program = find_browser()
+    if program is None:
+        sys.exit("Chromium is not installed: tests/install-services.sh installs it, or says how")
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        database = SqliteDatabase(Path(folder))
+        database.configure(api_users={"rick": "morty"})
+        await database.load(ROOT / "Monitoring_report.csv")
+        app, _ = application(database)
+        async with TestServer(app) as server, started(program, Path(folder)) as browser:
+            for name, dark in (("dashboard", False), ("dashboard-dark", True)):
+                await browser.imitate(width=WIDTH, dark=dark)
+                await browser.open(str(server.make_url("/dashboard")))
+                await log_in(browser)
+                await drawn(browser)
+                (ROOT / "docs" / f"{name}.png").write_bytes(await browser.picture(WIDTH))
+
+
+async def log_in(browser: Browser, user: str = "rick", password: str = "morty") -> None:
+    """Logs in at the dashboard."""
+    await browser.until("document.querySelector('#login')?.open")
+    await browser.type("#login [name=user]", user)
+    await browser.type("#login [name=password]", password)
+    await browser.click("#login .main")
+
+
+async def drawn(browser: Browser) -> None:
+    """Returns once the dashboard shows all that was asked for."""
+    await browser.until(
+        "document.querySelector('#figures').childElementCount"
+        " && !document.querySelector('.loading, [aria-busy]')"
+    )
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
