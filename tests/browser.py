@@ -57,6 +57,7 @@ class Browser:
         """Goes to a page."""
         for domain in ("Network", "Log", "Runtime", "Page"):
             await self.call(f"{domain}.enable")
+        await self.call("Emulation.setFocusEmulationEnabled", enabled=True)
         await self.call("Page.navigate", url=url)
 
     async def imitate(

@@ -13,6 +13,7 @@ from tests.serving import application
 
 ROOT = Path(__file__).parent.parent
 WIDTH = 1440
+PASSWORD = "morty"
 
 
 async def main() -> None:
@@ -21,7 +22,7 @@ async def main() -> None:
         sys.exit("Chromium is not installed: tests/install-services.sh installs it, or says how")
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         database = SqliteDatabase(Path(folder))
-        database.configure(api_users={"rick": "morty"})
+        database.configure(api_users={"rick": PASSWORD})
         await database.load(ROOT / "Monitoring_report.csv")
         app, _ = application(database)
         async with TestServer(app) as server, started(program, Path(folder)) as browser:
@@ -33,10 +34,10 @@ async def main() -> None:
                 (ROOT / "docs" / f"{name}.png").write_bytes(await browser.picture(WIDTH))
 
 
-async def log_in(browser: Browser, user: str = "rick", password: str = "morty") -> None:
+async def log_in(browser: Browser, password: str = PASSWORD) -> None:
     """Logs in at the dashboard."""
     await browser.until("document.querySelector('#login')?.open")
-    await browser.type("#login [name=user]", user)
+    await browser.type("#login [name=user]", "rick")
     await browser.type("#login [name=password]", password)
     await browser.click("#login .main")
 

@@ -44,7 +44,11 @@ export class Api {
     if (!this.#asked.has(signal)) this.#asked.set(signal, new Map());
     const known = this.#asked.get(signal);
     const key = path(request);
-    if (!known.has(key)) known.set(key, this.#fetched(request, signal));
+    if (!known.has(key)) {
+      const fetched = this.#fetched(request, signal);
+      known.set(key, fetched);
+      fetched.catch(() => known.delete(key));
+    }
     return known.get(key);
   }
 

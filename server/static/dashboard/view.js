@@ -1,6 +1,6 @@
 // What is shown; the address after # holds it, so that a link shows the same.
 
-import { chosen, preferred } from "./locale.js";
+import { preferred } from "./locale.js";
 import { SUMS, Span, isDay } from "./span.js";
 import { LANGUAGES } from "./words.js";
 
@@ -39,7 +39,7 @@ export class View {
     if (this.sums) told.set("by", this.sums);
     if (this.quality === "raw") told.set("quality", "raw");
     if (this.split === "weekday") told.set("split", "weekday");
-    if (this.lang && this.lang !== preferred()) told.set("lang", chosen());
+    if (this.lang && this.lang !== preferred()) told.set("lang", this.lang);
     return `#${told}`;
   }
 }
