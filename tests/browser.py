@@ -63,7 +63,7 @@ class Browser:
     async def imitate(
         self, *, width: int = 1280, height: int = 1600, language: str = "en-GB", dark: bool = False
     ) -> None:
-        """Shows pages from now on as to a reader with such a screen and language."""
+        """Shows pages from now on as to a reader with such a screen and language, at rest."""
         await self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -75,7 +75,8 @@ class Browser:
             "Emulation.setUserAgentOverride", userAgent="Chromium", acceptLanguage=language
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        await self.call("Emulation.setEmulatedMedia", features=[scheme])
+        motion = {"name": "prefers-reduced-motion", "value": "reduce"}
+        await self.call("Emulation.setEmulatedMedia", features=[scheme, motion])
 
     async def run(self, script: str) -> Any:
         """The value of an expression of JavaScript, or of what it promises."""

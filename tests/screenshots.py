@@ -12,7 +12,7 @@ from tests.databases import SqliteDatabase
 from tests.serving import application
 
 ROOT = Path(__file__).parent.parent
-WIDTH = 1440
+WIDTH, HEIGHT = 1440, 1240
 PASSWORD = "morty"
 
 
@@ -31,7 +31,7 @@ async def main() -> None:
                 await browser.open(str(server.make_url("/dashboard")))
                 await log_in(browser)
                 await drawn(browser)
-                (ROOT / "docs" / f"{name}.png").write_bytes(await browser.picture(WIDTH))
+                (ROOT / "docs" / f"{name}.png").write_bytes(await browser.picture(WIDTH, HEIGHT))
 
 
 async def log_in(browser: Browser, password: str = PASSWORD) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from aiohttp.test_utils import TestServer
+from aiohttp.test_utils import BaseTestServer, TestServer
 from yarl import URL
 
 from server.keys import TOKENS
@@ -93,7 +93,7 @@ async def test_first_look_shows_the_figures_of_last_month(browser: Browser, api:
     assert f"{november['power_factor_of_energy']:.3f}|" in await figure(browser, "power_factor")
     assert f"{november['base_load']:.2f} kW|" in await figure(browser, "base_load")
     lacking = [
-        record["date"][8:10]
+        str(record["date"])[8:10]
         for record in await api.records("getQuality", list="days", **NOVEMBER)
         if record["present"] != record["expected"]
     ]
@@ -158,7 +158,7 @@ async def test_expired_login_is_asked_for_again_and_goes_on(browser: Browser, ap
 
 
 @asynccontextmanager
-async def served(database: Database, port: int = 0) -> AsyncIterator[TestServer]:
+async def served(database: Database, port: int = 0) -> AsyncIterator[BaseTestServer]:
     """A server that a test can end, and start again at its port."""
     app, _ = application(database)
     async with TestServer(app, port=port) as server:

@@ -4,11 +4,14 @@ import uPlot from "/static/uplot/uPlot.esm.js";
 
 import { request } from "./api.js";
 import { hatched, ink } from "./ink.js";
-import { amount, day, dayAndWeekday, monthAndYear, percent, spanName, word, year } from "./locale.js";
+import {
+  amount, day, dayAndTime, dayAndWeekday, monthAndYear, percent, spanName, word, year,
+} from "./locale.js";
 import { Panel } from "./panel.js";
 import { Plot } from "./plot.js";
 import { SUMS, Span, lastDay, plus, plusYears, possible } from "./span.js";
 
+const MANY = 62;
 const WEEKS_OF_A_YEAR = 364;
 /** Above this share of its readings a sum counts as whole. */
 const WHOLE = 0.98;
@@ -24,9 +27,14 @@ export class Energy extends Panel {
   /** The interval of the sums: the reader's own choice where it can be drawn. */
   get sums() {
     const { span, sums } = this.view;
-    const names = possible(span, Math.max(62, this.body.clientWidth / 4));
+    const names = this.#possible();
     if (names.includes(sums)) return sums;
-    return names.find((name) => span.days / SUMS[name] <= 62) ?? names.at(-1) ?? "year";
+    return names.find((name) => span.days / SUMS[name] <= MANY) ?? names.at(-1) ?? "year";
+  }
+
+  /** The intervals whose bars are neither too many to tell apart nor less than one. */
+  #possible() {
+    return possible(this.view.span, Math.max(MANY, this.body.clientWidth / 4));
   }
 
   requests() {
@@ -49,9 +57,9 @@ export class Energy extends Panel {
     for (const record of before?.records ?? []) {
       const from = record.date.slice(0, 10);
       const moved = this.sums === "week" ? plus(from, WEEKS_OF_A_YEAR) : plusYears(from, 1);
-      known.set(moved, record.energy);
+      known.set(moved + record.date.slice(10, 13), record.energy);
     }
-    this.earlier = records.map((record) => known.get(record.date.slice(0, 10)) ?? null);
+    this.earlier = records.map((record) => known.get(record.date.slice(0, 13)) ?? null);
     this.hasEarlier = this.earlier.some((energy) => energy !== null);
     const lacks = (record) => record.present < record.expected * WHOLE;
     const whole = records.map((record) => (lacks(record) ? null : record.energy));
@@ -60,8 +68,7 @@ export class Energy extends Panel {
     this.name(word("energy_by", word("units")[this.sums]), spanName(this.view.span));
     this.choice(
       word("interval"),
-      possible(this.view.span, Math.max(62, this.body.clientWidth / 4))
-        .map((name) => [name, word("intervals")[name]]),
+      this.#possible().map((name) => [name, word("intervals")[name]]),
       this.sums,
       (sums) => this.page.go({ sums }),
     );
@@ -122,6 +129,7 @@ export class Energy extends Panel {
   /** The name of a record's interval, which may be longer than the part of it in the span. */
   #when(record) {
     const [from, to] = this.#days(record);
+    if (this.sums === "hour") return dayAndTime(record.date);
     if (this.sums === "day") return dayAndWeekday(from);
     if (this.sums === "week") return `${day(from)} – ${day(to)}`;
     return this.sums === "month" ? monthAndYear(from) : year(from);

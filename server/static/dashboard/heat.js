@@ -74,7 +74,7 @@ export class Heat extends Panel {
       rows: 24,
       rowHeight: 10,
       gap: 1,
-      margins: (width) => ({ top: 6, right: width < 500 ? 58 : 74, bottom: 40, left: 48 }),
+      margins: (width) => ({ top: 6, right: width < 500 ? 58 : 66, bottom: 40, left: 48 }),
       colour: (column, row, pen) => this.#colour(column, row, pen),
       edge: (pen, place) => this.#edge(pen, place, texts),
       describe: (column, row) => this.#describe(column, row),
@@ -97,7 +97,7 @@ export class Heat extends Panel {
     return shade(Math.max(0, power) / (this.most || 1));
   }
 
-  #edge(pen, { x, y, width }, texts) {
+  #edge(pen, { x, y }, texts) {
     pen.font = type(12);
     pen.fillStyle = ink("quiet");
     pen.textAlign = "right";
@@ -109,7 +109,7 @@ export class Heat extends Panel {
       pen.fillRect(middle, y(24), 1, 4);
       text.split("\n").forEach((line, at) => pen.fillText(line, middle, y(24) + 8 + 15 * at));
     }
-    const left = width - 58;
+    const left = x(this.days.length) + 14;
     const rows = 22;
     for (let row = 0; row < rows * 10; row += 1) {
       pen.fillStyle = shade(1 - row / (rows * 10 - 1));

@@ -127,13 +127,13 @@ export function presets(all) {
 }
 
 /** Intervals that a sum of energy is shown by, and about how many days each has. */
-export const SUMS = { day: 1, week: 7, month: 30, year: 365 };
+export const SUMS = { hour: 1 / 24, day: 1, week: 7, month: 30, year: 365 };
 
 /** The intervals that make between one and so many bars of a span. */
 export function possible(span, most) {
   return Object.keys(SUMS).filter((name) => {
     const bars = span.days / SUMS[name];
-    return bars <= most && (name === "day" || bars >= 1);
+    return bars <= most && bars >= 1;
   });
 }
 

@@ -73,9 +73,9 @@ const en = {
   weeks_lack: plural("week lacks readings", "weeks lack readings"),
 
   energy_by: (unit) => `Energy by ${unit}`,
-  units: { day: "day", week: "week", month: "month", year: "year" },
+  units: { hour: "hour", day: "day", week: "week", month: "month", year: "year" },
   interval: "Sum by",
-  intervals: { day: "Day", week: "Week", month: "Month", year: "Year" },
+  intervals: { hour: "Hour", day: "Day", week: "Week", month: "Month", year: "Year" },
   shown: "This span",
   year_before: "The year before",
   incomplete: (share) => `More than ${share} of the readings missing`,
@@ -235,9 +235,9 @@ const es = {
   weeks_lack: plural("semana con lecturas ausentes", "semanas con lecturas ausentes"),
 
   energy_by: (unit) => `Energía por ${unit}`,
-  units: { day: "día", week: "semana", month: "mes", year: "año" },
+  units: { hour: "hora", day: "día", week: "semana", month: "mes", year: "año" },
   interval: "Sumar por",
-  intervals: { day: "Día", week: "Semana", month: "Mes", year: "Año" },
+  intervals: { hour: "Hora", day: "Día", week: "Semana", month: "Mes", year: "Año" },
   shown: "Este periodo",
   year_before: "El año anterior",
   incomplete: (share) => `Falta más del ${share} de las lecturas`,
