@@ -3,12 +3,15 @@
 import asyncio
 import json
 import shutil
+import subprocess
+import time
 from base64 import b64decode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, Self
 
 from aiohttp import ClientSession, ClientWebSocketResponse
 
@@ -164,40 +167,51 @@ class Browser:
             self.complaints.append(str(params["args"]))
 
 
-@asynccontextmanager
-async def started(program: Path, folder: Path) -> AsyncIterator[Browser]:
-    """A browser with an empty page, its profile in a folder."""
-    process = await asyncio.create_subprocess_exec(
-        program,
-        *OPTIONS,
-        f"--user-data-dir={folder}/profile",
-        "about:blank",
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    assert process.stderr is not None
-    reading = None
-    try:
-        async with asyncio.timeout(SECONDS):
-            address = await _address(process.stderr)
-        # A browser that nobody listens to would stop some time.
-        reading = asyncio.create_task(process.stderr.read())
-        async with ClientSession() as session:
-            async with session.get(f"http://{address}/json/list") as response:
-                pages = await response.json()
-            url = next(page["webSocketDebuggerUrl"] for page in pages if page["type"] == "page")
-            async with session.ws_connect(url, max_msg_size=0) as connection:
-                yield Browser(connection)
-    finally:
-        process.kill()
-        await process.wait()
-        if reading is not None:
-            await reading
+class Chromium:
+    """A browser that runs while it is entered, its profile thrown away afterwards."""
 
+    def __init__(self, program: Path) -> None:
+        self.program = program
 
-async def _address(said: asyncio.StreamReader) -> str:
-    """Host and port at which a browser that starts lets itself be driven."""
-    async for line in said:
-        if b"DevTools listening on ws://" in line:
-            return line.split(b"ws://")[1].split(b"/")[0].decode()
-    raise RuntimeError("the browser did not start")
+    def __enter__(self) -> Self:
+        self._folder = TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True)
+        profile = f"--user-data-dir={self._folder.name}"
+        self._process = subprocess.Popen(  # noqa: S603 - a browser of this machine
+            [self.program, *OPTIONS, profile, "about:blank"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            self.address = f"127.0.0.1:{self._port()}"
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._folder.cleanup()
+
+    def _port(self) -> int:
+        """The port at which it lets itself be driven, once it has written it down."""
+        written = Path(self._folder.name) / "DevToolsActivePort"
+        deadline = time.monotonic() + SECONDS
+        while self._process.poll() is None and time.monotonic() < deadline:
+            if written.exists() and (lines := written.read_text().splitlines()):
+                return int(lines[0])
+            time.sleep(0.01)
+        raise RuntimeError("the browser did not start")
+
+    @asynccontextmanager
+    async def page(self) -> AsyncIterator[Browser]:
+        """An empty page, closed at the end."""
+        async with ClientSession(f"http://{self.address}") as session:
+            async with session.put("/json/new?about:blank") as response:
+                page = await response.json()
+            try:
+                async with session.ws_connect(page["webSocketDebuggerUrl"], max_msg_size=0) as way:
+                    yield Browser(way)
+            finally:
+                async with session.get(f"/json/close/{page['id']}"):
+                    pass

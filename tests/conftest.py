@@ -12,7 +12,7 @@ from blockbuster import blockbuster_ctx
 from pytest_aiohttp import AiohttpClient, AiohttpServer
 
 from server.access_log import AccessLog
-from tests.browser import Browser, find_browser, started
+from tests.browser import Browser, Chromium, find_browser
 from tests.databases import Database, MariadbDatabase, SqliteDatabase
 from tests.figures import CASES, Metered, loaded
 from tests.mariadb import MariaDB, find_mariadb
@@ -120,12 +120,19 @@ def fresh(request: pytest.FixtureRequest, folder: Path) -> Database:
     return MariadbDatabase(folder, request.getfixturevalue("mariadb"))
 
 
-@pytest.fixture
-async def browser(tmp_path: Path) -> AsyncIterator[Browser]:
-    """A browser with an empty page."""
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Chromium]:
+    """A browser."""
     program = find_browser() or leave_out("Chromium")
-    async with started(program, tmp_path) as browser:
+    with Chromium(program) as browser:
         yield browser
+
+
+@pytest.fixture
+async def browser(chromium: Chromium) -> AsyncIterator[Browser]:
+    """An empty page of the browser."""
+    async with chromium.page() as page:
+        yield page
 
 
 def leave_out(server: str) -> NoReturn:

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 from aiohttp.test_utils import TestServer
 
-from tests.browser import Browser, find_browser, started
+from tests.browser import Browser, Chromium, find_browser
 from tests.databases import SqliteDatabase
 from tests.serving import application
 
@@ -25,13 +25,16 @@ async def main() -> None:
         database.configure(api_users={"rick": PASSWORD})
         await database.load(ROOT / "Monitoring_report.csv")
         app, _ = application(database)
-        async with TestServer(app) as server, started(program, Path(folder)) as browser:
-            for name, dark in (("dashboard", False), ("dashboard-dark", True)):
-                await browser.imitate(width=WIDTH, dark=dark)
-                await browser.open(str(server.make_url("/dashboard")))
-                await log_in(browser)
-                await drawn(browser)
-                (ROOT / "docs" / f"{name}.png").write_bytes(await browser.picture(WIDTH, HEIGHT))
+        async with TestServer(app) as server:
+            with Chromium(program) as chromium:
+                for name, dark in (("dashboard", False), ("dashboard-dark", True)):
+                    async with chromium.page() as browser:
+                        await browser.imitate(width=WIDTH, dark=dark)
+                        await browser.open(str(server.make_url("/dashboard")))
+                        await log_in(browser)
+                        await drawn(browser)
+                        picture = await browser.picture(WIDTH, HEIGHT)
+                    (ROOT / "docs" / f"{name}.png").write_bytes(picture)
 
 
 async def log_in(browser: Browser, password: str = PASSWORD) -> None:
