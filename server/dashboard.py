@@ -19,6 +19,7 @@ _SHOWN = {
     "locale.js",
     "login.js",
     "main.js",
+    "notices.js",
     "panel.js",
     "plot.js",
     "profile.js",

@@ -17,7 +17,6 @@ export class Figures {
     const during = (span) => this.page.during(span);
     const before = view.span.yearBefore();
     const isKnown = before.from >= all.from && before.to <= all.to;
-    this.element.setAttribute("aria-busy", "true");
     const answers = await Promise.all([
       api.values(request("getSummary", { ...during(view.span), ...common }), signal),
       api.values(coverage(this.page, view.span), signal),

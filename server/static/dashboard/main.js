@@ -7,6 +7,7 @@ import { Figures } from "./figures.js";
 import { Heat } from "./heat.js";
 import { choose, chosen, preferred, spanName, speak, word } from "./locale.js";
 import { login, speakLogin } from "./login.js";
+import { banner, notice } from "./notices.js";
 import { Profile } from "./profile.js";
 import { Quality } from "./quality.js";
 import { Span, isDay, lastDay, presets } from "./span.js";
@@ -141,16 +142,25 @@ async function loaded(signal) {
   }
   $("empty").hidden = true;
   $("charts").hidden = false;
-  const all = await Promise.allSettled([
-    figures.load(signal).then(title), ...panels.map((panel) => panel.load(signal)),
+  for (const { element } of [figures, ...panels]) element.setAttribute("aria-busy", "true");
+  const [energy, demand, ...below] = panels;
+  // What stands above comes first, also from a server with much to do.
+  await settled([
+    figures.load(signal).then(title), energy.load(signal), demand.load(signal),
   ]);
-  const failed = all.find(({ status }) => status === "rejected");
-  if (failed) throw failed.reason;
   if (figures.isEmpty) {
     none();
     return;
   }
+  await settled(below.map((panel) => panel.load(signal)));
   page.say(word("loaded", spanName(page.view.span)));
+}
+
+/** Returns once all have ended, well or not; then raises what one of them has raised. */
+async function settled(loads) {
+  const ended = await Promise.allSettled(loads);
+  const failed = ended.find(({ status }) => status === "rejected");
+  if (failed) throw failed.reason;
 }
 
 /** Finds out from when to when there are readings. */
@@ -169,23 +179,10 @@ function local(time) {
 }
 
 function empty() {
-  notice(word("empty_title"), word("empty_text"), word("empty_action"), refresh);
-  $("empty").querySelector("pre").hidden = false;
+  notice(word("empty_title"), word("empty_text"), word("empty_action"), refresh, true);
   $("tools").hidden = true;
   page.say(word("empty_title"));
   waiting = setTimeout(refresh, EMPTY_WAIT * 1000);
-}
-
-function notice(title, text, action, act) {
-  const box = $("empty");
-  box.querySelector("h2").textContent = title;
-  box.querySelector("p").textContent = text;
-  box.querySelector("pre").hidden = true;
-  const button = box.querySelector("button");
-  button.textContent = action;
-  button.onclick = act;
-  box.hidden = false;
-  $("charts").hidden = true;
 }
 
 /** The controls show what the view is. */
@@ -234,9 +231,7 @@ function none() {
 
 function online() {
   wait = FIRST_WAIT;
-  if ($("banner").hidden) return;
-  $("banner").hidden = true;
-  page.say(word("back"));
+  if (banner("")) page.say(word("back"));
 }
 
 function offline(isThere) {
@@ -254,11 +249,6 @@ function offline(isThere) {
   };
   clearTimeout(waiting);
   tick();
-}
-
-function banner(text) {
-  $("banner").querySelector("p").textContent = text;
-  $("banner").hidden = false;
 }
 
 function speakAll() {

@@ -31,7 +31,6 @@ export class Panel {
 
   /** Asks for what is to be shown and shows it. */
   async load(signal) {
-    this.element.setAttribute("aria-busy", "true");
     try {
       const requests = this.requests();
       const answers = await Promise.all(
@@ -80,8 +79,12 @@ export class Panel {
     note.hidden = !text;
   }
 
-  /** Buttons of which one is chosen: [value, label]. */
+  /** Buttons of which one is chosen, where there is a choice: [value, label]. */
   choice(label, entries, chosen, onChoose) {
+    if (entries.length < 2) {
+      this.part(".controls").replaceChildren();
+      return;
+    }
     const group = document.createElement("div");
     group.className = "choice";
     group.setAttribute("role", "group");

@@ -9,7 +9,7 @@ import { Plot } from "./plot.js";
 const TYPES = ["working_day", "saturday", "sunday"];
 const WEEKDAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 const DASHES = [[], [7, 4], [2, 3]];
-const EVERY = 6;
+const TICK = /T(00|06|12|18):00$/;
 
 export class Profile extends Panel {
   #plots = [];
@@ -42,7 +42,10 @@ export class Profile extends Panel {
       : Array.from({ length: 7 }, (_, index) => weekdayName(index));
     this.legend(names.map((name, line) => [name, this.#colour(line), `line-${this.#dash(line)}`]));
     this.days = this.#averaged(records, names);
-    for (const plot of this.#plots) plot.remove();
+    for (const { box, plot } of this.#plots) {
+      plot.remove();
+      box.remove();
+    }
     this.#plots = this.days.map((one) => this.#plot(one));
     if (!this.days.length) this.note(word("profile_none"));
   }
@@ -97,7 +100,6 @@ export class Profile extends Panel {
     const top = Math.max(...this.days.flatMap((day) => day.lines.flatMap(({ powers }) => powers)));
     const [power, at] = lines.flatMap(({ powers }) => powers.map((value, i) => [value ?? 0, i]))
       .reduce((found, one) => (one[0] > found[0] ? one : found), [0, 0]);
-    const noon = times.findIndex((clock) => clock.endsWith("06:00")) / EVERY || 1;
     plot.draw({
       locals: times,
       columns: lines.map(({ powers }) => powers),
@@ -111,17 +113,14 @@ export class Profile extends Panel {
       top,
       tickAt: () => times
         .map((clock, index) => [index, `${time(clock)}\n`])
-        .filter(([index]) => index % (EVERY * noon) === 0),
+        .filter(([index]) => TICK.test(times[index])),
       describe: (index) => [time(times[index]), lines.map(({ name: label, place, powers }) =>
         [label, amount(powers[index], "kW"), this.#colour(place)])],
       label: word(
         "profile_summary", name, spanName(this.view.span), amount(power, "kW"), time(times[at]),
       ),
     });
-    plot.box = box;
-    const remove = plot.remove.bind(plot);
-    plot.remove = () => { remove(); box.remove(); };
-    return plot;
+    return { box, plot };
   }
 
   #colour(line) {

@@ -79,7 +79,6 @@ const en = {
   shown: "This span",
   year_before: "The year before",
   incomplete: (share) => `More than ${share} of the readings missing`,
-  energy_axis: "kWh",
   energy_summary: (unit, span, most, when) =>
     `Energy by ${unit}, ${span}, in kWh. The most: ${most}, ${when}.`,
 
@@ -137,7 +136,6 @@ const en = {
   changes_raw: (readings, energy, total) =>
     `Raw includes ${readings} with ${energy} among ${total}.`,
   changes_none: "Raw and clean are the same here: nothing is implausible.",
-  readings: plural("reading", "readings"),
   implausible_readings: plural("implausible reading", "implausible readings"),
   missing_count: (count, shown) => `${shown} missing`,
   lacking_days: "Days that lack readings",
@@ -156,7 +154,6 @@ const en = {
   close: "Close",
   date: "Date",
   time: "Time",
-  end: "End",
   expected: "Expected",
   present: "Present",
   plot_keys: "Left and right arrow move through it, Enter zooms in.",
@@ -241,7 +238,6 @@ const es = {
   shown: "Este periodo",
   year_before: "El año anterior",
   incomplete: (share) => `Falta más del ${share} de las lecturas`,
-  energy_axis: "kWh",
   energy_summary: (unit, span, most, when) =>
     `Energía por ${unit}, ${span}, en kWh. La mayor: ${most}, ${when}.`,
 
@@ -299,7 +295,6 @@ const es = {
   changes_raw: (readings, energy, total) =>
     `En bruto incluye ${readings} con ${energy} entre ${total}.`,
   changes_none: "En bruto y depurado coinciden aquí: nada es inverosímil.",
-  readings: plural("lectura", "lecturas"),
   implausible_readings: plural("lectura inverosímil", "lecturas inverosímiles"),
   missing_count: (count, shown) => `faltan ${shown}`,
   lacking_days: "Días con lecturas ausentes",
@@ -318,7 +313,6 @@ const es = {
   close: "Cerrar",
   date: "Fecha",
   time: "Hora",
-  end: "Fin",
   expected: "Esperadas",
   present: "Presentes",
   plot_keys: "Las flechas izquierda y derecha lo recorren, Intro acerca.",

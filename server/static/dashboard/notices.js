@@ -1,0 +1,25 @@
+// What is said in place of the charts, or above them.
+
+const empty = document.getElementById("empty");
+const charts = document.getElementById("charts");
+const bar = document.getElementById("banner");
+
+/** Says why there are no charts, and what to do; `hasCommand` shows how to load a report. */
+export function notice(title, text, action, act, hasCommand = false) {
+  empty.querySelector("h2").textContent = title;
+  empty.querySelector("p").textContent = text;
+  empty.querySelector("pre").hidden = !hasCommand;
+  const button = empty.querySelector("button");
+  button.textContent = action;
+  button.onclick = act;
+  empty.hidden = false;
+  charts.hidden = true;
+}
+
+/** Says something above all; nothing, where the text is empty. True if it said something before. */
+export function banner(text) {
+  const before = !bar.hidden;
+  bar.querySelector("p").textContent = text;
+  bar.hidden = !text;
+  return before;
+}
