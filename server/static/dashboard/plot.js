@@ -118,8 +118,8 @@ export class Plot {
           size: (_, values) => 16 + 7.2 * Math.max(2, ...(values ?? []).map((v) => v.length)),
           values: (_, at) => {
             const step = at.length > 1 ? at[1] - at[0] : 1;
-            const digits = Math.max(0, Math.ceil(-Math.log10(step)));
-            return at.map((value) => number(value, Math.min(digits, 3)));
+            const digits = [0, 1, 2].find((count) => Number.isInteger(step * 10 ** count)) ?? 3;
+            return at.map((value) => number(value, digits));
           },
         },
       ],
