@@ -178,9 +178,8 @@ async def test_wrong_password_is_said_and_can_be_corrected(browser: Browser, api
 
 async def test_expired_login_is_asked_for_again_and_goes_on(browser: Browser, api: Api) -> None:
     await enter(browser, api)
-    checked = api.app[TOKENS]._checked
-    for token in checked:
-        checked[token] = ("rick", 0.0)
+    for token in api.app[TOKENS]._checked.values():
+        token.expires = 0.0
 
     await browser.click("#presets [value=week]")
     await browser.find("#login-why", "Your login has expired")
