@@ -15,7 +15,7 @@ import pytest
 from aiohttp.test_utils import BaseTestServer, TestServer
 from yarl import URL
 
-from server.keys import TOKENS
+from server.keys import READER, TOKENS
 from tests.browser import Browser
 from tests.databases import Database, SqliteDatabase
 from tests.reports import numbered, quarters, report
@@ -187,6 +187,16 @@ async def test_expired_login_is_asked_for_again_and_goes_on(browser: Browser, ap
     await browser.click("#login .main")
     await browser.find("#span-name", LAST_WEEK)
     await drawn(browser)
+
+
+async def test_logging_out_ends_the_token_on_the_server_too(browser: Browser, api: Api) -> None:
+    await enter(browser, api)
+    (token,) = api.app[TOKENS]._checked.values()
+    access, known = api.app[READER].access, (token.user, token.generation, token.jti)
+    assert await access.role(*known)
+    await browser.click("#logout")
+    await browser.until("performance.getEntriesByName(new URL('/logout', location)).length > 0")
+    assert await access.role(*known) is None
 
 
 @asynccontextmanager

@@ -320,7 +320,7 @@ $("banner").querySelector("button").addEventListener("click", () => {
   refresh();
 });
 $("logout").addEventListener("click", () => {
-  page.api.forget();
+  page.api.logout();
   page.all = null;
   $("main").hidden = true;
   $("logout").hidden = true;
