@@ -346,6 +346,16 @@ def load_settings(config: Path | None = None, environ: Mapping[str, str] = os.en
     raise _fault(faults, document, overrides)
 
 
+def sources(config: Path | None = None, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Where each key that is set was set: a line of the file, or a variable."""
+    file = Path(__file__).with_name("config.yaml") if config is None else config
+    document = _parsed(_text(file), str(file))
+    overrides = _overrides(environ)
+    found = {key: document.place(key) for key in _LEAVES if document.has(key)}
+    found.update({key: override.variable for key, override in overrides.items()})
+    return {_dotted(key): found[key] for key in sorted(found)}
+
+
 class _Loader(yaml.SafeLoader):
     """YAML whose scalars are text or nothing, and whose keys stand once."""
 
@@ -376,6 +386,13 @@ class _Document:
     source: str
     node: yaml.Node | None
     keys: dict[str, object]
+
+    def has(self, key: Key) -> bool:
+        """Whether there is something behind a key."""
+        node: object = self.keys
+        for name in key:
+            node = node.get(name) if isinstance(node, dict) else None
+        return node is not None
 
     def place(self, key: Key) -> str:
         """The line of a key, or of the nearest section around it."""

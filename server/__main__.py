@@ -13,6 +13,8 @@ from aiohttp import web
 
 from server.access_log import AccessLog
 from server.app import make_app
+from server.checkup import checkup
+from server.findings import Finding, document, is_bad, line
 from server.welcome import welcome
 from server.workers import run_workers
 from settings import Settings, SettingsError, load_settings, signing_secret
@@ -40,16 +42,36 @@ class StartError(Exception):
     type=click.Path(path_type=Path),
     help="Settings file, instead of the config.yaml of the project.",
 )
+@click.option("--check", is_flag=True, help="Examine all that the server needs, and start nothing.")
+@click.option("--json", "as_json", is_flag=True, help="With --check: one JSON object for scripts.")
+@click.option("--debug", is_flag=True, help="Show where in the program an error came up.")
 @click.option("--worker-port", type=int, hidden=True)
 @click.option("--welcome", "greet", is_flag=True, help="Print some lines to try it with.")
-def main(config: Path | None, *, worker_port: int | None, greet: bool) -> None:
+def main(
+    config: Path | None,
+    *,
+    check: bool,
+    as_json: bool,
+    debug: bool,
+    worker_port: int | None,
+    greet: bool,
+) -> None:
     """Serve the readings over HTTP until SIGTERM or Ctrl-C, which let running requests finish.
+
+    With --check, say of everything that the server needs whether it is fine and what to do, and
+    end with status 0 if it can start, else with 1.
 
     \b
     Examples:
       python -m server
       ELECDATA_SERVER__PORT=8080 python -m server --config /etc/elecdata.yaml
+      python -m server --check
+      python -m server --check --json | jq .ok
     """
+    if as_json and not check:
+        raise click.UsageError("--json goes with --check")
+    if check:
+        sys.exit(_examine(config, as_json=as_json))
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
@@ -74,8 +96,27 @@ def main(config: Path | None, *, worker_port: int | None, greet: bool) -> None:
                     if not runner.run(run_workers(settings.server.workers, port, config)):
                         sys.exit(1)
     except (SettingsError, StartError) as error:
+        if debug:
+            raise
         click.echo(f"ERROR - {error}", err=True)
         sys.exit(1)
+
+
+def _examine(config: Path | None, *, as_json: bool) -> int:
+    """Tells what is found, and gives the exit status."""
+
+    async def look() -> list[Finding]:
+        found = []
+        async for finding in checkup(config):
+            found.append(finding)
+            if not as_json:
+                click.echo(line(finding))
+        return found
+
+    found = asyncio.run(look())
+    if as_json:
+        click.echo(document(found))
+    return int(is_bad(found))
 
 
 async def _serve(

@@ -1,6 +1,8 @@
 """From settings to a storage: the only place that knows which engines there are."""
 
 from settings import Settings, SettingsError, SqliteUrl
+from storage.engine import Engine
+from storage.inspection import Inspector, MysqlInspector, SqliteInspector
 from storage.mysql import MysqlEngine
 from storage.mysql_writer import MysqlWriteEngine
 from storage.reader import Reader
@@ -11,26 +13,16 @@ from storage.writer import Writer
 
 def open_reader(settings: Settings) -> Reader:
     """The server's side of the configured database; connections are made when first needed."""
-    database = settings.database
-    location = database.location
+    return Reader(_engine(settings))
+
+
+def open_inspector(settings: Settings) -> Inspector:
+    """The same side, to be looked at."""
+    engine = _engine(settings)
+    location = settings.database.location
     if isinstance(location, SqliteUrl):
-        return Reader(
-            SqliteEngine(
-                location.path,
-                connections=database.connections,
-                statement_timeout=database.statement_timeout,
-            )
-        )
-    if database.reader is None:
-        raise SettingsError("database.reader: expected the server's user and password")
-    return Reader(
-        MysqlEngine(
-            location,
-            database.reader,
-            connections=database.connections,
-            statement_timeout=database.statement_timeout,
-        )
-    )
+        return SqliteInspector(engine)
+    return MysqlInspector(engine, location.name)
 
 
 def open_writer(settings: Settings) -> Writer:
@@ -43,4 +35,23 @@ def open_writer(settings: Settings) -> Writer:
         raise SettingsError("database.admin: expected the loader's user and password")
     return Writer(
         MysqlWriteEngine(location, database.admin, database.reader, settings.meter.timezone)
+    )
+
+
+def _engine(settings: Settings) -> Engine:
+    database = settings.database
+    location = database.location
+    if isinstance(location, SqliteUrl):
+        return SqliteEngine(
+            location.path,
+            connections=database.connections,
+            statement_timeout=database.statement_timeout,
+        )
+    if database.reader is None:
+        raise SettingsError("database.reader: expected the server's user and password")
+    return MysqlEngine(
+        location,
+        database.reader,
+        connections=database.connections,
+        statement_timeout=database.statement_timeout,
     )
