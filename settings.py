@@ -38,6 +38,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 Key: TypeAlias = tuple[str, ...]
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _PREFIX = "ELECDATA_"
 _MIN_SECRET_BYTES = 32
@@ -56,8 +57,13 @@ _PUBLISHED = {
     "d2414b9df1bdcd5912d10f3a3d15d72ad091ad4f28aa0fb752185e77bff04e2f",
 }
 
+_LOOPBACK: tuple[Network, ...] = (
+    ipaddress.ip_network("127.0.0.0/8"),
+    ipaddress.ip_network("::1"),
+)
 _DATABASE_URL = "sqlite:///file.db or mysql://host:3306/name"
 _CACHE_URL = "memory:// or redis://host:6379/0 or rediss://host:6379/0"
+_NETWORKS = "addresses or networks such as 10.1.2.3, 10.0.0.0/8, ::1"
 _HOST = r"(?P<host>[^\s/:@\[\]?#]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?"
 _SQLITE = re.compile(r"sqlite:///(?P<path>.+)")
 _MYSQL = re.compile(rf"(?:mysql|mariadb)://{_HOST}/(?P<name>[A-Za-z0-9_]+)")
@@ -121,6 +127,15 @@ def _signing_key(secret: SecretStr | None) -> SecretStr | None:
     return secret
 
 
+def _networks(given: object) -> tuple[Network, ...]:
+    """Networks from a list, or from a text with commas."""
+    texts = given if isinstance(given, list | tuple) else str(given).split(",")
+    try:
+        return tuple(ipaddress.ip_network(str(text).strip()) for text in texts if text)
+    except ValueError:
+        raise ValueError(f"expected {_NETWORKS}") from None
+
+
 def _user_name(name: str) -> str:
     """A name that HTTP Basic can carry."""
     if not 1 <= len(name) <= 64 or not name.isprintable() or ":" in name:
@@ -159,6 +174,12 @@ class Server(_Section):
     host: str = Field("127.0.0.1", min_length=1, description="an address or a host name")
     port: int = Field(5000, ge=0, le=65535, description="a whole number from 0 to 65535")
     workers: int = Field(1, ge=1, le=64, description="a whole number from 1 to 64")
+    proxies: Annotated[tuple[Network, ...], BeforeValidator(_networks)] = Field(
+        (), description=_NETWORKS
+    )
+    metrics_from: Annotated[tuple[Network, ...], BeforeValidator(_networks)] = Field(
+        _LOOPBACK, description=_NETWORKS
+    )
 
     @property
     def is_loopback(self) -> bool:

@@ -2,21 +2,24 @@
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 import uvloop
 from aiohttp import web
 
-from server.access_log import AccessLog
+from server import metrics
+from server.accounting import accounting
 from server.app import make_app
 from server.checkup import checkup
 from server.findings import Finding, document, is_bad, line
 from server.welcome import welcome
-from server.workers import run_workers
+from server.workers import PARENT, run_workers
 from settings import Settings, SettingsError, load_settings, signing_secret
 from storage.errors import StorageError
 from storage.opening import open_reader
@@ -30,6 +33,7 @@ LONGEST_LINE = 2**16
 """Bytes of a request's first line: room for some thousand ids in a query string."""
 
 _BETWEEN_TRIES = 0.5
+_BETWEEN_LOOKS = 1.0
 
 
 class StartError(Exception):
@@ -46,6 +50,7 @@ class StartError(Exception):
 @click.option("--json", "as_json", is_flag=True, help="With --check: one JSON object for scripts.")
 @click.option("--debug", is_flag=True, help="Show where in the program an error came up.")
 @click.option("--worker-port", type=int, hidden=True)
+@click.option("--shared", type=click.Path(path_type=Path), hidden=True)
 @click.option("--welcome", "greet", is_flag=True, help="Print some lines to try it with.")
 def main(
     config: Path | None,
@@ -54,6 +59,7 @@ def main(
     as_json: bool,
     debug: bool,
     worker_port: int | None,
+    shared: Path | None,
     greet: bool,
 ) -> None:
     """Serve the readings over HTTP until SIGTERM or Ctrl-C, which let running requests finish.
@@ -84,16 +90,20 @@ def main(
         secret = signing_secret(settings)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             if worker_port is not None:
-                runner.run(_serve(settings, secret, port=worker_port, is_worker=True, greet=False))
+                runner.run(_serve(settings, secret, port=worker_port, shared=shared, greet=False))
             elif settings.server.workers == 1:
                 port = settings.server.port
-                runner.run(_serve(settings, secret, port=port, is_worker=False, greet=greet))
+                runner.run(_serve(settings, secret, port=port, shared=None, greet=greet))
             else:
-                with _reserved(settings) as holder:
+                with (
+                    _reserved(settings) as holder,
+                    TemporaryDirectory(prefix="elecdata-") as folder,
+                ):
                     port = holder.getsockname()[1]
                     if greet:
                         click.echo(welcome(settings, port))
-                    if not runner.run(run_workers(settings.server.workers, port, config)):
+                    workers = run_workers(settings.server.workers, port, config, Path(folder))
+                    if not runner.run(workers):
                         sys.exit(1)
     except (SettingsError, StartError) as error:
         if debug:
@@ -120,17 +130,20 @@ def _examine(config: Path | None, *, as_json: bool) -> int:
 
 
 async def _serve(
-    settings: Settings, secret: str, *, port: int, is_worker: bool, greet: bool
+    settings: Settings, secret: str, *, port: int, shared: Path | None, greet: bool
 ) -> None:
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
     reader = open_reader(settings)
     await _until_up(reader, settings.database.wait, stop)
+    app = make_app(settings=settings, reader=reader, signing_secret=secret)
+    if shared is not None:
+        app.cleanup_ctx.append(metrics.shared(shared))
     runner = web.AppRunner(
-        make_app(settings=settings, reader=reader, signing_secret=secret),
+        app,
         handler_cancellation=True,
-        access_log_class=AccessLog,
+        access_log_class=accounting(app),
         access_log=logging.getLogger("access"),
         max_line_size=LONGEST_LINE,
     )
@@ -138,7 +151,7 @@ async def _serve(
     try:
         host = settings.server.host
         try:
-            site = web.TCPSite(runner, host, port, backlog=BACKLOG, reuse_port=is_worker)
+            site = web.TCPSite(runner, host, port, backlog=BACKLOG, reuse_port=shared is not None)
             await site.start()
         except (OSError, UnicodeError) as error:
             raise _cannot_listen(host, port, error) from None
@@ -146,11 +159,23 @@ async def _serve(
             log.info("listening on http://%s:%d", *address[:2])
         if greet:
             click.echo(welcome(settings, runner.addresses[0][1]))
+        parent = None if shared is None else asyncio.create_task(_watch_parent(shared, stop))
         await stop.wait()
+        if parent is not None:
+            parent.cancel()
         await site.stop()
         log.info("stopping: running requests finish, new ones are refused")
     finally:
         await runner.cleanup()
+
+
+async def _watch_parent(shared: Path, stop: asyncio.Event) -> None:
+    """Stops a worker whose parent was killed: nobody would ever tell it to."""
+    parent = int(shared.joinpath(PARENT).read_text())
+    while os.getppid() == parent:  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(_BETWEEN_LOOKS)
+    log.error("the server that started this worker is gone: stopping")
+    stop.set()
 
 
 def _reserved(settings: Settings) -> socket.socket:

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import secrets
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import count
@@ -10,24 +11,29 @@ from itertools import count
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from server import handlers, pages
+from server import handlers, health, metrics, pages
 from server.auth import auth
 from server.cache import AnswerCache
 from server.caching import caching
 from server.errors import errors
 from server.keys import (
+    BEGAN,
     CACHE,
     DOCUMENT,
     FILLINGS,
+    FIRST_BYTE,
     HASHING,
     READER,
     REQUEST_ID,
     SETTINGS,
     STARTED,
+    TALLY,
     TOKENS,
 )
+from server.tally import Tally
 from server.tokens import Tokens
 from settings import Settings
+from storage.load import SPENT, Spent
 from storage.reader import Reader
 
 HASHES_AT_ONCE = 2
@@ -47,9 +53,10 @@ def make_app(*, settings: Settings, reader: Reader, signing_secret: str) -> web.
     app[READER] = reader
     app[CACHE] = AnswerCache(settings.cache)
     app[FILLINGS] = {}
+    app[TALLY] = Tally()
     app[TOKENS] = Tokens(signing_secret, settings.auth.token_lifetime)
     app[HASHING] = asyncio.Semaphore(HASHES_AT_ONCE)
-    app.add_routes([*pages.ROUTES, *handlers.ROUTES])
+    app.add_routes([*pages.ROUTES, *handlers.ROUTES, *health.ROUTES, *metrics.ROUTES])
     app[DOCUMENT] = pages.described(app)
     app.on_response_prepare.append(_mark)
     app.cleanup_ctx.append(_closed)
@@ -59,6 +66,8 @@ def make_app(*, settings: Settings, reader: Reader, signing_secret: str) -> web.
 @web.middleware
 async def identified(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Gives a request its id: the client's own, if it is one that a log can hold."""
+    request[BEGAN] = time.perf_counter()
+    SPENT.set(Spent())
     given = request.headers.get("X-Request-ID", "")
     request[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else next(_request_ids)
     return await handler(request)
@@ -68,6 +77,11 @@ async def _mark(request: web.Request, response: web.StreamResponse) -> None:
     request[STARTED] = True
     if REQUEST_ID in request:
         response.headers["X-Request-ID"] = request[REQUEST_ID]
+        now = request[FIRST_BYTE] = time.perf_counter()
+        timing = f"total;dur={(now - request[BEGAN]) * 1000:.2f}"
+        if (spent := SPENT.get()) is not None and spent.seconds:
+            timing = f"db;dur={spent.seconds * 1000:.2f}, {timing}"
+        response.headers["Server-Timing"] = timing
 
 
 @asynccontextmanager

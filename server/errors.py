@@ -7,6 +7,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from server.keys import REQUEST_ID, STARTED
+from server.problems import problem, tells_problems
 from storage.errors import NotPrepared, StorageError
 from storage.query import QueryError
 
@@ -49,7 +50,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         # A second head inside a body that has begun would pass for data: cut it off instead.
         if request.get(STARTED):
             raise
-        return _response(_explained(request, error))
+        return _response(request, _explained(request, error))
 
 
 def _explained(request: web.Request, error: Exception) -> ApiError:
@@ -74,7 +75,9 @@ def _public(error: StorageError) -> str:
     return "The readings cannot be read just now, try again later"
 
 
-def _response(error: ApiError) -> web.Response:
+def _response(request: web.Request, error: ApiError) -> web.Response:
+    if tells_problems(request):
+        return problem(request, error.code, error.message, error.headers)
     body = {"message": error.message} if error.message else {}
     body |= {"status": error.status, "statusCode": str(error.code)}
     return web.json_response(body, status=error.code, headers=error.headers)

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from server.cache import AnswerCache
 from server.filling import Filling
+from server.tally import Tally
 from server.tokens import Tokens
 from settings import Settings
 from storage.query import Query
@@ -17,6 +18,7 @@ CACHE = web.AppKey("cache", AnswerCache)
 FILLINGS = web.AppKey("fillings", dict[str, Filling])
 TOKENS = web.AppKey("tokens", Tokens)
 HASHING = web.AppKey("hashing", asyncio.Semaphore)
+TALLY = web.AppKey("tally", Tally)
 DOCUMENT = web.AppKey("document", dict[str, object])
 
 REQUEST_ID = web.RequestKey("request_id", str)
@@ -25,3 +27,5 @@ QUERY = web.RequestKey("query", Query)
 COMPRESSED = web.RequestKey("compressed", bool)
 STATE = web.RequestKey("state", State)
 STARTED = web.RequestKey("started", bool)
+BEGAN = web.RequestKey("began", float)
+FIRST_BYTE = web.RequestKey("first_byte", float)

@@ -12,6 +12,7 @@ from pymysql.err import MySQLError
 
 from settings import Account, MysqlUrl
 from storage.errors import NotPrepared, Refused, StorageError, Unreachable
+from storage.load import Load
 from storage.reading import RECORD_KEYS
 from storage.sql import Dialect
 
@@ -116,16 +117,18 @@ class MysqlEngine:
         self._slots = asyncio.Semaphore(connections)
         self._pool: aiomysql.Pool | None = None
         self._connections = connections
+        self.load = Load(connections)
 
     async def fetch(self, sql: str, args: Sequence[object] = ()) -> Sequence[Sequence[Any]]:
         """The rows of a statement: integers as int, texts as bytes, NULL as None."""
         try:
-            async with self._connection() as connection, connection.cursor() as cursor:
-                # The server's own limit ends a slow statement first; this one a silent server.
-                async with asyncio.timeout(self._statement_timeout + CONNECT_TIMEOUT):
-                    await cursor.execute(sql, args or None)
-                    rows: Sequence[Sequence[Any]] = await cursor.fetchall()
-                    return rows
+            with self.load.statement():
+                async with self._connection() as connection, connection.cursor() as cursor:
+                    # The server's own limit ends a slow statement first; this one a silent server.
+                    async with asyncio.timeout(self._statement_timeout + CONNECT_TIMEOUT):
+                        await cursor.execute(sql, args or None)
+                        rows: Sequence[Sequence[Any]] = await cursor.fetchall()
+                        return rows
         except (MySQLError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
             raise explained(error, self._location) from error
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 
 from storage.engine import Engine
@@ -53,6 +54,8 @@ class Reader:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._dialect = engine.dialect
+        self.load = engine.load
+        """How busy the database's connections are."""
         self._tables: set[bytes] = set()
         self._distrusted: str | None = None
         self.state = Shared(self._read_state)
@@ -78,6 +81,12 @@ class Reader:
             return await self._single(pager, dated or within)
         pages = pager.pages(pager.windows(span, dated), span.count)
         return Answer(span.count, self._watched(pages, state))
+
+    async def newest(self) -> datetime | None:
+        """The local time of the newest reading."""
+        rows = await self._engine.fetch("SELECT MAX(date) FROM consumpdata")
+        newest = rows[0][0]
+        return newest and datetime.fromisoformat(newest.decode())
 
     async def user(self, name: str) -> User | None:
         """The user of exactly this name, if there is one."""

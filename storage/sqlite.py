@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from storage.errors import NotPrepared, StorageError, Unreachable
+from storage.load import Load
 from storage.reading import DECIMALS, NAMES, RECORD_KEYS, SCALE
 from storage.sql import Dialect
 
@@ -63,11 +64,17 @@ class SqliteEngine:
         self._path = path
         self._statement_timeout = statement_timeout
         self._slots = asyncio.Semaphore(connections)
+        self.load = Load(connections)
         self._free: list[sqlite3.Connection] = []
         self._threads = ThreadPoolExecutor(connections, thread_name_prefix="sqlite")
 
     async def fetch(self, sql: str, args: Sequence[object] = ()) -> Sequence[Sequence[Any]]:
         """The rows of a statement: integers as int, texts as bytes, NULL as None."""
+        # What is asked for counts as waiting until one of the slots is free.
+        with self.load.statement():
+            return await self._fetch(sql, args)
+
+    async def _fetch(self, sql: str, args: Sequence[object]) -> Sequence[Sequence[Any]]:
         async with self._slots:
             try:
                 connection = self._free.pop() if self._free else self._connect()

@@ -10,7 +10,7 @@ import pytest
 from blockbuster import blockbuster_ctx
 from pytest_aiohttp import AiohttpClient, AiohttpServer
 
-from server.access_log import AccessLog
+from server.accounting import accounting
 from tests.browser import Browser, find_browser, started
 from tests.databases import Database, MariadbDatabase, SqliteDatabase
 from tests.mariadb import MariaDB, find_mariadb
@@ -81,7 +81,7 @@ async def serve(
 
     async def run(database: Database, **environ: str) -> Api:
         app, engine = application(database, **environ)
-        server = await aiohttp_server(app, access_log_class=AccessLog, access_log=ACCESS)
+        server = await aiohttp_server(app, access_log_class=accounting(app), access_log=ACCESS)
         return Api(await aiohttp_client(server), engine, app)
 
     return run

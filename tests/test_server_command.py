@@ -310,6 +310,17 @@ def test_worker_that_dies_is_replaced_and_sigterm_ends_all(sample: Database) -> 
         assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are listed in /proc")
+def test_workers_leave_when_their_parent_was_killed(sample: Database) -> None:
+    with Server(sample.config, ELECDATA_SERVER__WORKERS="2") as server:
+        server.port()
+        workers = children(server.process)
+        server.process.kill()
+        # The last of them closes the standard error that all of them share.
+        assert server.left() == -signal.SIGKILL
+        assert not any(Path(f"/proc/{worker}/exe").exists() for worker in workers)
+
+
 def test_workers_that_cannot_start_say_so_and_end(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text("database: {url: 'sqlite:///none.db', wait: 0}\nserver: {workers: 2}\n")

@@ -1,0 +1,43 @@
+"""Each answer, counted when its last byte was sent."""
+
+import time
+
+from aiohttp import web
+from aiohttp.abc import AbstractAccessLogger
+
+from server.access_log import AccessLog
+from server.keys import BEGAN, FIRST_BYTE, TALLY
+from server.tally import Kind, Tally
+
+
+def accounting(app: web.Application) -> type[AbstractAccessLogger]:
+    """What aiohttp is to call after each answer of an application."""
+    return type("Accounting", (_Accounting,), {"tally": app[TALLY]})
+
+
+class _Accounting(AccessLog):
+    """Counts answers, whether they are logged or not."""
+
+    tally: Tally
+
+    @property
+    def enabled(self) -> bool:
+        """Always: aiohttp asks once for a connection, and the level may change meanwhile."""
+        return True
+
+    def log(self, request: web.BaseRequest, response: web.StreamResponse, time_: float) -> None:
+        """Counts an answer, and writes its line where lines are wanted."""
+        whole = first_byte = 0.0
+        # What has no route is of one kind, or else a client could make up ever more of them.
+        kind: Kind = ("", "", response.status)
+        if BEGAN in request:
+            assert isinstance(request, web.Request)
+            began = request[BEGAN]
+            whole = time.perf_counter() - began
+            first_byte = request[FIRST_BYTE] - began if FIRST_BYTE in request else whole
+            resource = request.match_info.route.resource
+            if resource is not None:
+                kind = (resource.canonical, request.method, response.status)
+        self.tally.answered(kind, response.body_length, first_byte, whole)
+        if super().enabled:
+            super().log(request, response, time_)
