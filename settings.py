@@ -18,7 +18,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeAlias, get_args
+from typing import Annotated, Literal, Self, TypeAlias, get_args
 from zoneinfo import ZoneInfo
 
 import yaml
@@ -112,6 +112,10 @@ def _resolved(path: Path, info: ValidationInfo) -> Path:
     return Path(info.context or "", path)
 
 
+def _optional(path: Path | None, info: ValidationInfo) -> Path | None:
+    return None if path is None else _resolved(path, info)
+
+
 def _cache_url(url: SecretStr) -> SecretStr:
     if not _CACHE.fullmatch(url.get_secret_value()):
         raise ValueError(f"expected {_CACHE_URL}, a password's special characters as in %40")
@@ -168,6 +172,23 @@ def _inner(field: FieldInfo) -> type[_Section] | None:
     return None
 
 
+class Tls(_Section):
+    """The certificate that the service shows; without one it speaks plain HTTP."""
+
+    certificate: Annotated[Path | None, AfterValidator(_optional)] = Field(
+        None, description="the path of a file with the certificate and its chain, in PEM"
+    )
+    key: Annotated[Path | None, AfterValidator(_optional)] = Field(
+        None, description="the path of a file with the certificate's key, in PEM"
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("expected both certificate and key, or neither")
+        return self
+
+
 class Server(_Section):
     """Where the service listens."""
 
@@ -180,6 +201,7 @@ class Server(_Section):
     metrics_from: Annotated[tuple[Network, ...], BeforeValidator(_networks)] = Field(
         _LOOPBACK, description=_NETWORKS
     )
+    tls: Tls
 
     @property
     def is_loopback(self) -> bool:
@@ -246,6 +268,15 @@ class Meter(_Section):
     )
 
 
+class Log(_Section):
+    """What is written to standard error, and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="debug, info, warning or error"
+    )
+    format: Literal["text", "json"] = Field("text", description="text or json")
+
+
 class Settings(_Section):
     """All settings, checked."""
 
@@ -254,6 +285,7 @@ class Settings(_Section):
     auth: Auth
     cache: Cache
     meter: Meter
+    log: Log
     api_users: Mapping[
         Annotated[str, AfterValidator(_user_name)], Annotated[SecretStr, Field(min_length=1)]
     ] = Field({}, description="a mapping of users to passwords")

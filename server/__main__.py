@@ -13,11 +13,12 @@ import click
 import uvloop
 from aiohttp import web
 
-from server import metrics
+from server import logs, metrics, tls
 from server.accounting import accounting
 from server.app import make_app
 from server.checkup import checkup
 from server.findings import Finding, document, is_bad, line
+from server.reloading import reload
 from server.welcome import welcome
 from server.workers import PARENT, run_workers
 from settings import Settings, SettingsError, load_settings, signing_secret
@@ -78,22 +79,19 @@ def main(
         raise click.UsageError("--json goes with --check")
     if check:
         sys.exit(_examine(config, as_json=as_json))
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
-    )
-    # None of these is in the lines, and each costs every one of them.
-    logging.logThreads = logging.logMultiprocessing = logging.logProcesses = False
-    logging._srcfile = None  # as logging's documentation advises
     try:
         settings = load_settings(config)
+        logs.set_up(settings.log)
         settings.require_safe()
         secret = signing_secret(settings)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             if worker_port is not None:
-                runner.run(_serve(settings, secret, port=worker_port, shared=shared, greet=False))
+                runner.run(
+                    _serve(settings, secret, config, port=worker_port, shared=shared, greet=False)
+                )
             elif settings.server.workers == 1:
                 port = settings.server.port
-                runner.run(_serve(settings, secret, port=port, shared=None, greet=greet))
+                runner.run(_serve(settings, secret, config, port=port, shared=None, greet=greet))
             else:
                 with (
                     _reserved(settings) as holder,
@@ -130,11 +128,19 @@ def _examine(config: Path | None, *, as_json: bool) -> int:
 
 
 async def _serve(
-    settings: Settings, secret: str, *, port: int, shared: Path | None, greet: bool
+    settings: Settings,
+    secret: str,
+    config: Path | None,
+    *,
+    port: int,
+    shared: Path | None,
+    greet: bool,
 ) -> None:
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
+    secured = tls.context(settings.server.tls)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload, config, secured)
     reader = open_reader(settings)
     await _until_up(reader, settings.database.wait, stop)
     app = make_app(settings=settings, reader=reader, signing_secret=secret)
@@ -151,12 +157,20 @@ async def _serve(
     try:
         host = settings.server.host
         try:
-            site = web.TCPSite(runner, host, port, backlog=BACKLOG, reuse_port=shared is not None)
+            site = web.TCPSite(
+                runner,
+                host,
+                port,
+                backlog=BACKLOG,
+                reuse_port=shared is not None,
+                ssl_context=secured,
+            )
             await site.start()
         except (OSError, UnicodeError) as error:
             raise _cannot_listen(host, port, error) from None
+        scheme = "http" if secured is None else "https"
         for address in runner.addresses:
-            log.info("listening on http://%s:%d", *address[:2])
+            log.info("listening on %s://%s:%d", scheme, *address[:2])
         if greet:
             click.echo(welcome(settings, runner.addresses[0][1]))
         parent = None if shared is None else asyncio.create_task(_watch_parent(shared, stop))

@@ -7,10 +7,11 @@ from aiohttp.http import HttpProcessingError
 from aiohttp.web import BaseRequest, StreamResponse
 
 from server.keys import REQUEST_ID, USER
+from server.proxies import client_address
 
 
 class AccessLog(AbstractAccessLogger):
-    """Writes method, path, status, bytes, milliseconds, user and request id."""
+    """Writes method, path, status, bytes, milliseconds, user, address and request id."""
 
     @property
     def enabled(self) -> bool:
@@ -20,13 +21,14 @@ class AccessLog(AbstractAccessLogger):
     def log(self, request: BaseRequest, response: StreamResponse, time: float) -> None:
         """Writes a line."""
         self.logger.info(
-            "%s %s %d %d bytes %.1f ms user=%s id=%s",
+            "%s %s %d %d bytes %.1f ms user=%s from=%s id=%s",
             request.method,
             request.rel_url.raw_path,
             response.status,
             response.body_length,
             time * 1000,
             request.get(USER, "-"),
+            client_address(request),
             request.get(REQUEST_ID, "-"),
         )
 

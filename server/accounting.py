@@ -5,8 +5,10 @@ import time
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
+from server import logs
 from server.access_log import AccessLog
-from server.keys import BEGAN, FIRST_BYTE, TALLY
+from server.keys import BEGAN, FIRST_BYTE, REQUEST_ID, TALLY, USER
+from server.proxies import client_address, client_scheme
 from server.tally import Kind, Tally
 
 
@@ -39,5 +41,25 @@ class _Accounting(AccessLog):
             if resource is not None:
                 kind = (resource.canonical, request.method, response.status)
         self.tally.answered(kind, response.body_length, first_byte, whole)
-        if super().enabled:
+        if not super().enabled:
+            return
+        if logs.is_json():
+            self.logger.info("request", extra={"fields": _fields(request, response, whole)})
+        else:
             super().log(request, response, time_)
+
+
+def _fields(
+    request: web.BaseRequest, response: web.StreamResponse, seconds: float
+) -> dict[str, object]:
+    return {
+        "method": request.method,
+        "path": request.rel_url.raw_path,
+        "status": response.status,
+        "bytes": response.body_length,
+        "ms": round(seconds * 1000, 2),
+        "user": request.get(USER),
+        "client": client_address(request),
+        "scheme": client_scheme(request),
+        "request": request.get(REQUEST_ID),
+    }

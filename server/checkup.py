@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,9 +12,13 @@ import aiohttp
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from server import tls
 from server.database_checkup import database
 from server.findings import Finding, fail, ok, warn
 from settings import Settings, SettingsError, load_settings, signing_secret, sources
+
+_RENEWED = 14
+"""Days before its end by which a certificate should have been renewed."""
 
 _PATIENCE = 2.0
 """Seconds that whatever is asked over the network has to answer."""
@@ -31,6 +36,7 @@ async def checkup(config: Path | None) -> AsyncIterator[Finding]:
     yield ok("configuration", found, details=origins)
     yield _credentials(settings)
     yield _secret(settings)
+    yield _tls(settings)
     yield await _port(settings)
     yield _workers(settings)
     async for finding in database(settings):
@@ -73,13 +79,37 @@ def _secret(settings: Settings) -> Finding:
     return ok("secret", f"{store} has {size} bytes and is closed to others")
 
 
+def _tls(settings: Settings) -> Finding:
+    server = settings.server
+    if server.tls.certificate is None:
+        if server.is_loopback or server.proxies:
+            return ok("tls", "none here; a proxy, if there is one, has it")
+        return warn(
+            "tls",
+            f"passwords and tokens travel in the open to {server.host}",
+            "Set server.tls, or name the proxy that has the certificate in server.proxies.",
+        )
+    try:
+        tls.context(server.tls)
+        left = tls.expiry(server.tls) - datetime.now(UTC)
+    except (SettingsError, ValueError) as error:
+        return fail("tls", str(error))
+    found = f"the certificate {server.tls.certificate} is good for {left.days} days"
+    if left.total_seconds() <= 0:
+        return fail("tls", f"the certificate {server.tls.certificate} has expired", "Renew it.")
+    if left.days < _RENEWED:
+        return warn("tls", found, "Renew it, then send SIGHUP to the server.")
+    return ok("tls", found)
+
+
 async def _port(settings: Settings) -> Finding:
     host, port = settings.server.host, settings.server.port
     place = f"{host}:{port}"
+    scheme = "http" if settings.server.tls.certificate is None else "https"
     try:
         listener = await asyncio.to_thread(socket.create_server, (host, port))
     except (OSError, UnicodeError) as error:
-        if await _is_this_service(host, port):
+        if await _is_this_service(scheme, host, port):
             return ok("port", f"{place}: this service listens there already")
         reason = getattr(error, "strerror", None) or error
         remedy = "Stop what listens there, or set server.host and server.port."
@@ -88,12 +118,12 @@ async def _port(settings: Settings) -> Finding:
     return ok("port", f"{place} is free" if port else f"any free port of {host}")
 
 
-async def _is_this_service(host: str, port: int) -> bool:
+async def _is_this_service(scheme: str, host: str, port: int) -> bool:
     timeout = aiohttp.ClientTimeout(total=_PATIENCE)
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(f"http://{host}:{port}/swagger.json") as response,
+            session.get(f"{scheme}://{host}:{port}/swagger.json", ssl=False) as response,
         ):
             described = await response.json()
             return bool(described["info"]["title"] == "Electricity readings")

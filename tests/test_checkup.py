@@ -75,7 +75,7 @@ def test_everything_is_fine_where_everything_is(loaded: Database) -> None:
     assert checked.status == 0
     assert {check["level"] for check in checked.checks.values()} == {"OK"}, checked.text
     assert list(checked.checks) == [
-        "configuration", "credentials", "secret", "port", "workers", "database", "schema",
+        "configuration", "credentials", "secret", "tls", "port", "workers", "database", "schema",
         "readings", "rights", "connections", "clock", "cache",
     ]  # fmt: skip
 
