@@ -300,7 +300,10 @@ def test_misspelt_variable_names_the_variable_meant(
         ("Server: {}", "config.yaml:2: Server: no such key; did you mean server?"),
         ("port: 1", "config.yaml:2: port: no such key; did you mean server.port?"),
         ("api_users:\nserver:\n  x:", "config.yaml:4: server.x: no such key; expected host, port"),
-        ("~: 1", "None: no such key; expected server, database, auth, cache, meter, log, api_users"),
+        (
+            "~: 1",
+            "None: no such key; expected server, database, auth, cache, meter, log, api_users",
+        ),
     ],
 )
 def test_misspelt_key_names_the_key_meant(config: Configuration, text: str, said: str) -> None:
