@@ -1,12 +1,18 @@
 """From settings to a storage: the only place that knows which engines there are."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from settings import Settings, SettingsError, SqliteUrl
+from storage.copying import Copier
 from storage.engine import Engine
 from storage.inspection import Inspector, MysqlInspector, SqliteInspector
 from storage.mysql import MysqlEngine
+from storage.mysql_copy import MysqlCopier
 from storage.mysql_writer import MysqlWriteEngine
 from storage.reader import Reader
 from storage.sqlite import SqliteEngine
+from storage.sqlite_copy import SqliteCopier
 from storage.sqlite_writer import SqliteWriteEngine
 from storage.writer import Writer
 
@@ -36,6 +42,23 @@ def open_writer(settings: Settings) -> Writer:
     return Writer(
         MysqlWriteEngine(location, database.admin, database.reader, settings.meter.timezone)
     )
+
+
+@asynccontextmanager
+async def open_copier(settings: Settings) -> AsyncIterator[Copier]:
+    """The configured database, to be copied with the rights of the loader's account."""
+    database = settings.database
+    location = database.location
+    if isinstance(location, SqliteUrl):
+        yield SqliteCopier(location.path)
+        return
+    if database.admin is None:
+        raise SettingsError("database.admin: expected the loader's user and password")
+    engine = MysqlWriteEngine(location, database.admin, None, settings.meter.timezone)
+    try:
+        yield MysqlCopier(location, database.admin, engine)
+    finally:
+        await engine.close()
 
 
 def _engine(settings: Settings) -> Engine:

@@ -63,7 +63,8 @@ def sample(
 @pytest.fixture
 def unblocked() -> Iterator[None]:
     """Fails what blocks the event loop of the server; the loader may, it has its own."""
-    names = ("mysql_connection", "mysql_writer", "schema", "sqlite_writer", "writer")
+    names = ["copying", "mysql_connection", "mysql_copy", "mysql_writer", "schema"]
+    names += ["sqlite_copy", "sqlite_writer", "writer"]
     loaders = [f"storage.{name}" for name in names]
     with blockbuster_ctx(["server", "storage"], excluded_modules=loaders) as blocking:
         # Once a statement has failed, whether there is a file at all is worth a look.
