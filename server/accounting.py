@@ -1,13 +1,15 @@
 """Each answer, counted when its last byte was sent."""
 
+import logging
 import time
+from typing import cast
 
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
 from server import logs
 from server.access_log import AccessLog
-from server.keys import BEGAN, FIRST_BYTE, REQUEST_ID, TALLY, USER
+from server.keys import REQUEST_ID, TALLY, TIMING, USER
 from server.proxies import client_address, client_scheme
 from server.tally import Kind, Tally
 
@@ -29,19 +31,21 @@ class _Accounting(AccessLog):
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time_: float) -> None:
         """Counts an answer, and writes its line where lines are wanted."""
+        timing = request.get(TIMING)
         whole = first_byte = 0.0
         # What has no route is of one kind, or else a client could make up ever more of them.
         kind: Kind = ("", "", response.status)
-        if BEGAN in request:
-            assert isinstance(request, web.Request)
-            began = request[BEGAN]
-            whole = time.perf_counter() - began
-            first_byte = request[FIRST_BYTE] - began if FIRST_BYTE in request else whole
-            resource = request.match_info.route.resource
+        if timing is not None:
+            whole = time.perf_counter() - timing.began
+            first_byte = timing.first_byte
+            resource = cast("web.Request", request).match_info.route.resource
             if resource is not None:
                 kind = (resource.canonical, request.method, response.status)
-        self.tally.answered(kind, response.body_length, first_byte, whole)
-        if not super().enabled:
+        answers = self.tally.answers[kind]
+        answers.bytes += response.body_length
+        answers.first_byte.add(first_byte)
+        answers.whole.add(whole)
+        if not self.logger.isEnabledFor(logging.INFO):
             return
         if logs.is_json():
             self.logger.info("request", extra={"fields": _fields(request, response, whole)})

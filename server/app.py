@@ -17,23 +17,22 @@ from server.cache import AnswerCache
 from server.caching import caching
 from server.errors import errors
 from server.keys import (
-    BEGAN,
     CACHE,
     DOCUMENT,
     FILLINGS,
-    FIRST_BYTE,
     HASHING,
     READER,
     REQUEST_ID,
     SETTINGS,
     STARTED,
     TALLY,
+    TIMING,
     TOKENS,
 )
-from server.tally import Tally
+from server.tally import Tally, Timing
 from server.tokens import Tokens
 from settings import Settings
-from storage.load import SPENT, Spent
+from storage.load import SPENT
 from storage.reader import Reader
 
 HASHES_AT_ONCE = 2
@@ -66,8 +65,8 @@ def make_app(*, settings: Settings, reader: Reader, signing_secret: str) -> web.
 @web.middleware
 async def identified(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Gives a request its id: the client's own, if it is one that a log can hold."""
-    request[BEGAN] = time.perf_counter()
-    SPENT.set(Spent())
+    timing = request[TIMING] = Timing()
+    SPENT.set(timing)
     given = request.headers.get("X-Request-ID", "")
     request[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else next(_request_ids)
     return await handler(request)
@@ -77,11 +76,12 @@ async def _mark(request: web.Request, response: web.StreamResponse) -> None:
     request[STARTED] = True
     if REQUEST_ID in request:
         response.headers["X-Request-ID"] = request[REQUEST_ID]
-        now = request[FIRST_BYTE] = time.perf_counter()
-        timing = f"total;dur={(now - request[BEGAN]) * 1000:.2f}"
-        if (spent := SPENT.get()) is not None and spent.seconds:
-            timing = f"db;dur={spent.seconds * 1000:.2f}, {timing}"
-        response.headers["Server-Timing"] = timing
+        timing = request[TIMING]
+        timing.first_byte = time.perf_counter() - timing.began
+        told = f"total;dur={timing.first_byte * 1000:.2f}"
+        if timing.seconds:
+            told = f"db;dur={timing.seconds * 1000:.2f}, {told}"
+        response.headers["Server-Timing"] = told
 
 
 @asynccontextmanager

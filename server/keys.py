@@ -6,7 +6,7 @@ from aiohttp import web
 
 from server.cache import AnswerCache
 from server.filling import Filling
-from server.tally import Tally
+from server.tally import Tally, Timing
 from server.tokens import Tokens
 from settings import Settings
 from storage.query import Query
@@ -27,5 +27,4 @@ QUERY = web.RequestKey("query", Query)
 COMPRESSED = web.RequestKey("compressed", bool)
 STATE = web.RequestKey("state", State)
 STARTED = web.RequestKey("started", bool)
-BEGAN = web.RequestKey("began", float)
-FIRST_BYTE = web.RequestKey("first_byte", float)
+TIMING = web.RequestKey("timing", Timing)

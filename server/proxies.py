@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from aiohttp import hdrs, web
 
-from server.keys import SETTINGS
+from server.keys import SETTINGS, TIMING
 from settings import Network
 
 _FORWARDED = (hdrs.X_FORWARDED_FOR, hdrs.X_FORWARDED_PROTO, hdrs.FORWARDED)
@@ -55,8 +55,9 @@ def is_among(address: str, networks: Iterable[Network]) -> bool:
 
 
 def _proxies(request: web.BaseRequest) -> tuple[Network, ...]:
-    if not isinstance(request, web.Request):
-        return ()  # it was no HTTP, and nobody's headers are believed
+    # What was no HTTP never came to the application.
+    if TIMING not in request or not isinstance(request, web.Request):
+        return ()
     return request.app[SETTINGS].server.proxies
 
 

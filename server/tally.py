@@ -1,13 +1,26 @@
 """What this process has answered so far, counted cheaply enough to be done for every request."""
 
+import time
 from bisect import bisect_left
 from collections import defaultdict
+
+from storage.load import Spent
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Seconds up to which a histogram counts; a last count is for what took longer."""
 
 Kind = tuple[str, str, int]
 """Route, method and status of an answer."""
+
+
+class Timing(Spent):
+    """When a request began and its answer did, and what statements took of that."""
+
+    __slots__ = ("began", "first_byte")
+
+    def __init__(self) -> None:
+        self.seconds = self.first_byte = 0.0
+        self.began = time.perf_counter()
 
 
 class Times:
@@ -47,10 +60,3 @@ class Tally:
         """Streams whose client went away."""
         self.streams_failed = 0
         """Streams that were cut off."""
-
-    def answered(self, kind: Kind, size: int, first_byte: float, whole: float) -> None:
-        """An answer was sent, or what its client took of it."""
-        answers = self.answers[kind]
-        answers.bytes += size
-        answers.first_byte.add(first_byte)
-        answers.whole.add(whole)

@@ -2,7 +2,6 @@
 
 import time
 from contextvars import ContextVar
-from types import TracebackType
 
 
 class Spent:
@@ -37,37 +36,16 @@ class Load:
         """Statements that no connection is free for."""
         return max(self._asked - self.connections, 0)
 
-    def statement(self) -> "_Statement":
-        """A statement, from being asked for to its rows."""
-        return _Statement(self)
-
-    def begin(self) -> None:
-        """One more is asked for."""
+    def begin(self) -> float:
+        """A statement is asked for; gives what `end` wants to be told."""
         self._asked += 1
+        return time.perf_counter()
 
-    def end(self, seconds: float) -> None:
-        """One has ended, after so long."""
+    def end(self, began: float) -> None:
+        """It has ended, well or not."""
+        seconds = time.perf_counter() - began
         self._asked -= 1
         self.statements += 1
         self.seconds += seconds
         if (spent := SPENT.get()) is not None:
             spent.seconds += seconds
-
-
-class _Statement:
-    __slots__ = ("_began", "_load")
-
-    def __init__(self, load: Load) -> None:
-        self._load = load
-        self._began = time.perf_counter()
-
-    def __enter__(self) -> None:
-        self._load.begin()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._load.end(time.perf_counter() - self._began)

@@ -121,16 +121,18 @@ class MysqlEngine:
 
     async def fetch(self, sql: str, args: Sequence[object] = ()) -> Sequence[Sequence[Any]]:
         """The rows of a statement: integers as int, texts as bytes, NULL as None."""
+        began = self.load.begin()
         try:
-            with self.load.statement():
-                async with self._connection() as connection, connection.cursor() as cursor:
-                    # The server's own limit ends a slow statement first; this one a silent server.
-                    async with asyncio.timeout(self._statement_timeout + CONNECT_TIMEOUT):
-                        await cursor.execute(sql, args or None)
-                        rows: Sequence[Sequence[Any]] = await cursor.fetchall()
-                        return rows
+            async with self._connection() as connection, connection.cursor() as cursor:
+                # The server's own limit ends a slow statement first; this one a silent server.
+                async with asyncio.timeout(self._statement_timeout + CONNECT_TIMEOUT):
+                    await cursor.execute(sql, args or None)
+                    rows: Sequence[Sequence[Any]] = await cursor.fetchall()
+                    return rows
         except (MySQLError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
             raise explained(error, self._location) from error
+        finally:
+            self.load.end(began)
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[aiomysql.Connection]:

@@ -70,20 +70,19 @@ class SqliteEngine:
 
     async def fetch(self, sql: str, args: Sequence[object] = ()) -> Sequence[Sequence[Any]]:
         """The rows of a statement: integers as int, texts as bytes, NULL as None."""
-        # What is asked for counts as waiting until one of the slots is free.
-        with self.load.statement():
-            return await self._fetch(sql, args)
-
-    async def _fetch(self, sql: str, args: Sequence[object]) -> Sequence[Sequence[Any]]:
-        async with self._slots:
-            try:
-                connection = self._free.pop() if self._free else self._connect()
-                async with asyncio.timeout(self._statement_timeout):
-                    return await self._run(connection, sql, args)
-            except TimeoutError as error:
-                raise explained(sqlite3.OperationalError("interrupted"), self._path) from error
-            except sqlite3.Error as error:
-                raise explained(error, self._path) from error
+        began = self.load.begin()
+        try:
+            async with self._slots:
+                try:
+                    connection = self._free.pop() if self._free else self._connect()
+                    async with asyncio.timeout(self._statement_timeout):
+                        return await self._run(connection, sql, args)
+                except TimeoutError as error:
+                    raise explained(sqlite3.OperationalError("interrupted"), self._path) from error
+                except sqlite3.Error as error:
+                    raise explained(error, self._path) from error
+        finally:
+            self.load.end(began)
 
     async def _run(
         self, connection: sqlite3.Connection, sql: str, args: Sequence[object]
