@@ -1,9 +1,11 @@
 """What the workers of one service let each other know: a file of each in a folder they share."""
 
+import asyncio
 import fcntl
 import json
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,10 +21,18 @@ class Colleagues:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        # One thread, so that an older snapshot never replaces a newer one.
+        self._telling = ThreadPoolExecutor(1, thread_name_prefix="telling")
 
-    def tell(self, snapshot: Snapshot) -> None:
+    async def tell(self, snapshot: Snapshot) -> None:
         """Lets the others know how this process stands."""
-        self._write(f"{os.getpid()}.json", snapshot)
+        name = f"{os.getpid()}.json"
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._telling, self._write, name, snapshot)
+
+    async def close(self) -> None:
+        """Returns once all is told."""
+        await asyncio.to_thread(self._telling.shutdown)
 
     def told(self) -> list[Snapshot]:
         """What all of them have told."""

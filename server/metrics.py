@@ -75,7 +75,7 @@ async def metrics(request: web.Request) -> web.Response:
     own = snapshot(app)
     if colleagues := app.get(COLLEAGUES):
         # What is counted here is told first: nobody may see less of it afterwards.
-        await asyncio.to_thread(colleagues.tell, own)
+        await colleagues.tell(own)
         total = merged(await asyncio.to_thread(colleagues.told))
     else:
         total = merged([own])
@@ -149,14 +149,15 @@ def shared(folder: Path) -> Any:
 
         async def tell() -> None:
             while True:
-                await asyncio.to_thread(colleagues.tell, snapshot(app))
+                await colleagues.tell(snapshot(app))
                 await asyncio.sleep(_BETWEEN_TELLINGS)
 
         task = asyncio.create_task(tell())
         yield
         task.cancel()
         await asyncio.wait([task])
-        await asyncio.to_thread(colleagues.tell, snapshot(app))
+        await colleagues.tell(snapshot(app))
+        await colleagues.close()
 
     return telling
 

@@ -63,9 +63,10 @@ class _Workers:
             self._running.remove(worker)
             if self.stop.is_set() or code == 1:
                 self.stop.set()
-                return code in (0, -signal.SIGTERM)
+                # One that was just starting knows neither signal yet.
+                return code in (0, -signal.SIGTERM, -signal.SIGHUP)
             await asyncio.to_thread(Colleagues(self._shared).ended, worker.pid)
-            # One that was just starting does not know SIGHUP yet; the next reads it all anew.
+            # The next one reads it all anew.
             if code != -signal.SIGHUP:
                 log.error("worker %d ended with status %d and is replaced", worker.pid, code)
                 await asyncio.sleep(_BETWEEN_STARTS)

@@ -251,6 +251,14 @@ def test_any_worker_tells_of_all_and_of_those_that_are_gone(sample: Database) ->
         assert running.stop() == 0
 
 
+async def test_snapshots_are_told_in_their_order_however_many_come_at_once(tmp_path: Path) -> None:
+    colleagues = Colleagues(tmp_path)
+    snapshots = [{"answers": {}, "counts": {"c": number}, "levels": {}} for number in range(100)]
+    await asyncio.gather(*map(colleagues.tell, snapshots))
+    assert await asyncio.to_thread(colleagues.told) == snapshots[-1:]
+    await colleagues.close()
+
+
 def test_worker_that_ends_leaves_its_counts_and_no_levels(tmp_path: Path) -> None:
     colleagues = Colleagues(tmp_path)
     own = {"answers": {"a": [1, [0.5, [1, 0]]]}, "counts": {"c": 2}, "levels": {"workers": 1}}
