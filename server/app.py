@@ -24,6 +24,7 @@ from server.keys import (
     DOCUMENT,
     FILLINGS,
     HASHING,
+    LATELY_ASKED,
     READER,
     REQUEST_ID,
     SETTINGS,
@@ -47,6 +48,7 @@ def make_app(*, settings: Settings, reader: Reader, signing_keys: SigningKeys) -
     app[SETTINGS] = settings
     app[READER] = reader
     app[CACHE] = AnswerCache(settings.cache)
+    app[LATELY_ASKED] = {}
     app[FILLINGS] = {}
     app[TOKENS] = Tokens(signing_keys, settings.auth.token_lifetime)
     app[CURSORS] = Cursors(signing_keys)

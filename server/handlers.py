@@ -4,7 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 from aiohttp_apispec import docs, form_schema, querystring_schema
 from marshmallow import Schema
@@ -16,7 +16,7 @@ from server.bodies import TAIL, head
 from server.errors import RETRY_AFTER, ApiError
 from server.formats import FORMATS
 from server.inputs import AllParameters, DateParameters, IdParameters, RangeParameters
-from server.keys import ASKED, COMPRESSED, READER, REQUEST_ID, STATE, TOKEN, TOKENS
+from server.keys import ASKED, COMPRESSED, LATELY_ASKED, READER, REQUEST_ID, STATE, TOKEN, TOKENS
 from server.parameters import parameters
 from server.readings import End, asked, chosen
 from server.responses import LOGIN, LOGOUT, PING, READINGS
@@ -26,17 +26,39 @@ from storage.query import Query
 
 log = logging.getLogger("server")
 
+REMEMBERED = 1024
+"""Questions whose meaning is remembered."""
+
+BRIEF = 512
+"""Characters of a question that is worth it."""
+
 _SESSION: list[dict[str, list[str]]] = [{TOKEN_HEADER: []}]
+
+
+Parse = Callable[[web.Request], Awaitable[Asked]]
 
 
 @web.middleware
 async def questions(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Reads what a request asks for, before the cache is looked at."""
-    parse: Callable[[web.Request], Awaitable[Asked]] | None
-    parse = getattr(request.match_info.handler, "parse", None)
+    parse: Parse | None = getattr(request.match_info.handler, "parse", None)
     if parse is not None:
-        request[ASKED] = await parse(request)
+        request[ASKED] = await _parsed(request, parse)
     return await handler(request)
+
+
+async def _parsed(request: web.Request, parse: Parse) -> Asked:
+    """What a request asks for; what was asked lately in the same words is not read again."""
+    words = (request.rel_url.raw_query_string, request.headers.get(hdrs.ACCEPT, ""))
+    if request.method != hdrs.METH_GET or request.can_read_body or sum(map(len, words)) > BRIEF:
+        return await parse(request)
+    known = request.app[LATELY_ASKED]
+    asked = known.get((parse, *words))
+    if asked is None:
+        asked = known[parse, *words] = await parse(request)
+        if len(known) > REMEMBERED:
+            del known[next(iter(known))]
+    return asked
 
 
 def _login() -> Handler:
