@@ -18,8 +18,9 @@ from rich.progress import (
 )
 
 from loader.faults import ReportError
-from loader.importer import Faults, FaultyReportsError, Importer, Summary, Watcher
+from loader.importer import FaultyReportsError, Importer, Summary, Watcher
 from loader.slices import STANDARD_INPUT
+from loader.telling import Form, Teller, results, stopped, told
 from settings import MONITORING, SettingsError, load_settings
 from storage.errors import StorageError
 from storage.opening import open_writer
@@ -44,12 +45,14 @@ from storage.opening import open_writer
     help="The format of the reports, where their headings don't tell it.",
 )
 @click.argument("reports", metavar="REPORT.csv...", nargs=-1, required=True)
+@told
 def main(
     config: Path | None,
     dry_run: bool,
     skip_bad_rows: bool,
     layout: str | None,
     reports: Sequence[str],
+    teller: Teller,
 ) -> None:
     """Load meter reports into the database: all of them, or none if anything is wrong.
 
@@ -65,32 +68,34 @@ def main(
       python -m loader --dry-run january.csv.gz february.csv.gz
       python -m loader --format distributor-hourly consumption.csv
       zcat report.csv.gz | python -m loader -
+      python -m loader --json report.csv | jq '.reports[].new'
+
+    \b
+    Status: 0 done, 1 nothing was written, 2 wrong command line, 130 stopped by Ctrl-C.
     """
     try:
-        asyncio.run(_import(config, layout, reports, dry_run=dry_run, skip_bad_rows=skip_bad_rows))
-    except FaultyReportsError as error:
-        _show(error.faults)
-        click.echo(f"ERROR - {error}; nothing was written", err=True)
-        sys.exit(1)
-    except (SettingsError, StorageError, ReportError) as error:
-        click.echo(f"ERROR - {error}", err=True)
-        sys.exit(1)
+        work = _import(
+            config, layout, reports, teller, dry_run=dry_run, skip_bad_rows=skip_bad_rows
+        )
+        asyncio.run(work)
+    except (FaultyReportsError, SettingsError, StorageError, ReportError) as error:
+        teller.fail(error)
     except KeyboardInterrupt:
-        click.echo("Stopped; nothing was written", err=True)
-        sys.exit(130)
+        stopped("; nothing was written")
 
 
 async def _import(
     config: Path | None,
     layout: str | None,
     reports: Sequence[str],
+    teller: Teller,
     *,
     dry_run: bool,
     skip_bad_rows: bool,
 ) -> None:
     settings = load_settings(config)
     writer = open_writer(settings)
-    with _Progress(reports) as progress:
+    with _Progress(teller) as progress:
         importer = Importer(
             settings,
             writer,
@@ -107,24 +112,18 @@ async def _import(
             summaries = await importer.run(reports, skip_bad_rows=skip_bad_rows, dry_run=dry_run)
         finally:
             await writer.close()
-    _show(importer.faults)
+    teller.faults(importer.faults)
     for summary in summaries:
         if not dry_run:
-            click.echo(
+            teller.say(
                 f"OK - CSV ({summary.report.readings} lines) successfully imported to "
                 f"{writer.database}.consumpdata"
             )
     for summary in summaries:
-        click.echo(_text(summary))
+        teller.say(_text(summary))
     if dry_run:
-        click.echo("Nothing was written (--dry-run)")
-
-
-def _show(faults: Faults) -> None:
-    for fault in faults.shown:
-        click.echo(fault, err=True)
-    if more := faults.count - len(faults.shown):
-        click.echo(f"... and {more} more", err=True)
+        teller.say("Nothing was written (--dry-run)")
+    teller.give(results(summaries, importer.faults, dry_run=dry_run))
 
 
 def _text(summary: Summary) -> str:
@@ -158,8 +157,8 @@ def _text(summary: Summary) -> str:
 class _Progress:
     """A bar on a terminal, and plain lines."""
 
-    def __init__(self, reports: Sequence[str]) -> None:
-        self._reports = reports
+    def __init__(self, teller: Teller) -> None:
+        self._teller = teller
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -168,7 +167,7 @@ class _Progress:
             console=Console(stderr=True),
             transient=True,
             redirect_stdout=sys.stdout.isatty(),
-            disable=not sys.stderr.isatty(),
+            disable=not sys.stderr.isatty() or teller.form is not Form.TEXT,
         )
         self._tasks: dict[str, TaskID] = {}
 
@@ -181,7 +180,7 @@ class _Progress:
 
     def say(self, text: str) -> None:
         """A line above the bar."""
-        click.echo(text)
+        self._teller.say(text)
 
     def show(self, report: str, size: int) -> None:
         """How far a report was read."""

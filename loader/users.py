@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from loader.telling import Teller, stopped, told
 from settings import SettingsError, load_settings
 from storage.errors import StorageError
 from storage.opening import open_writer
@@ -44,6 +45,10 @@ def main(context: click.Context, config: Path | None) -> None:
       python -m loader.users disable rick
       python -m loader.users role morgan admin
       python -m loader.users list
+      python -m loader.users list --json | jq -r '.users[] | select(.enabled).name'
+
+    \b
+    Status: 0 done, 1 not done, 2 wrong command line, 130 stopped by Ctrl-C.
     """
     context.obj = config
     logging.basicConfig(
@@ -54,70 +59,106 @@ def main(context: click.Context, config: Path | None) -> None:
 @main.command()
 @click.argument("name")
 @click.pass_obj
-def add(config: Path | None, name: str) -> None:
+@told
+def add(config: Path | None, name: str, teller: Teller) -> None:
     """Add a user."""
     if not 1 <= len(name) <= 64 or not name.isprintable() or ":" in name:
         raise click.BadParameter("expected 1 to 64 printable characters other than ':'")
     password = _password()
-    _run(config, lambda writer: _require(writer.add_user(name, password), f"{name} exists already"))
+    _run(
+        config,
+        teller,
+        lambda writer: _require(writer.add_user(name, password), f"{name} exists already"),
+    )
     _tell("user added", name)
-    click.echo(f"{name} was added")
+    _done(teller, name, "was added")
 
 
 @main.command("password")
 @click.argument("name")
 @click.pass_obj
-def set_password(config: Path | None, name: str) -> None:
+@told
+def set_password(config: Path | None, name: str, teller: Teller) -> None:
     """Change a user's password."""
     password = _password()
-    _run(config, lambda writer: _require(writer.set_password(name, password), _unknown(name)))
+    _run(
+        config, teller, lambda writer: _require(writer.set_password(name, password), _unknown(name))
+    )
     _tell("password changed", name)
-    click.echo(f"{name} has a new password")
+    _done(teller, name, "has a new password")
 
 
 @main.command()
 @click.argument("name")
 @click.pass_obj
-def disable(config: Path | None, name: str) -> None:
+@told
+def disable(config: Path | None, name: str, teller: Teller) -> None:
     """Keep a user from logging in."""
-    _run(config, lambda writer: _require(writer.set_enabled(name, enabled=False), _unknown(name)))
+    _run(
+        config,
+        teller,
+        lambda writer: _require(writer.set_enabled(name, enabled=False), _unknown(name)),
+    )
     _tell("user disabled", name)
-    click.echo(f"{name} is disabled")
+    _done(teller, name, "is disabled")
 
 
 @main.command()
 @click.argument("name")
 @click.pass_obj
-def enable(config: Path | None, name: str) -> None:
+@told
+def enable(config: Path | None, name: str, teller: Teller) -> None:
     """Let a user log in again."""
-    _run(config, lambda writer: _require(writer.set_enabled(name, enabled=True), _unknown(name)))
+    _run(
+        config,
+        teller,
+        lambda writer: _require(writer.set_enabled(name, enabled=True), _unknown(name)),
+    )
     _tell("user enabled", name)
-    click.echo(f"{name} is enabled")
+    _done(teller, name, "is enabled")
 
 
 @main.command("role")
 @click.argument("name")
 @click.argument("role", type=click.Choice(["read", "admin"]))
 @click.pass_obj
-def set_role(config: Path | None, name: str, role: str) -> None:
+@told
+def set_role(config: Path | None, name: str, role: str, teller: Teller) -> None:
     """Say what a user may do."""
-    _run(config, lambda writer: _require(writer.set_role(name, role), _unknown(name)))
+    _run(config, teller, lambda writer: _require(writer.set_role(name, role), _unknown(name)))
     _tell("role changed", name, f" role={role}")
-    click.echo(f"{name} has the role {role}")
+    _done(teller, name, f"has the role {role}")
 
 
 @main.command("list")
 @click.pass_obj
-def list_users(config: Path | None) -> None:
+@told
+def list_users(config: Path | None, teller: Teller) -> None:
     """List the users."""
 
     async def show(writer: Writer) -> None:
+        users = []
         for user in await writer.users():
             state = "enabled" if user.enabled else "disabled"
-            old = ", old kind of hash: set the password anew" if is_sha256(user.password) else ""
-            click.echo(f"{user.name}: {user.role}, {state}{old}")
+            is_old = is_sha256(user.password)
+            old = ", old kind of hash: set the password anew" if is_old else ""
+            teller.say(f"{user.name}: {user.role}, {state}{old}")
+            users.append(
+                {
+                    "name": user.name,
+                    "role": user.role,
+                    "enabled": user.enabled,
+                    "old_hash": is_old,
+                }
+            )
+        teller.give({"ok": True, "users": users})
 
-    _run(config, show)
+    _run(config, teller, show)
+
+
+def _done(teller: Teller, name: str, what: str) -> None:
+    teller.say(f"{name} {what}")
+    teller.give({"ok": True, "user": name})
 
 
 def _tell(event: str, name: str, details: str = "") -> None:
@@ -137,7 +178,10 @@ async def _require(change: Awaitable[bool], otherwise: str) -> None:
 def _password() -> str:
     """The hash of a password that was asked for."""
     if sys.stdin.isatty():
-        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+        try:
+            password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+        except click.Abort:
+            stopped()
     else:
         try:
             password = sys.stdin.buffer.readline().decode().rstrip("\r\n")
@@ -148,7 +192,7 @@ def _password() -> str:
     return hashed(password)
 
 
-def _run(config: Path | None, work: Callable[[Writer], Awaitable[None]]) -> None:
+def _run(config: Path | None, teller: Teller, work: Callable[[Writer], Awaitable[None]]) -> None:
     async def run() -> None:
         writer = open_writer(load_settings(config))
         try:
@@ -161,8 +205,9 @@ def _run(config: Path | None, work: Callable[[Writer], Awaitable[None]]) -> None
     try:
         asyncio.run(run())
     except (SettingsError, StorageError, _Failed) as error:
-        click.echo(f"ERROR - {error}", err=True)
-        sys.exit(1)
+        teller.fail(error)
+    except KeyboardInterrupt:
+        stopped()
 
 
 if __name__ == "__main__":

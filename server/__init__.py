@@ -1,1 +1,3 @@
 """HTTP: settings and storage become responses."""
+
+VERSION = "0.1.0"

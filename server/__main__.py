@@ -2,20 +2,26 @@
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 import uvloop
 from aiohttp import web
 
-from server.access_log import AccessLog, EachLine
+from server import logs, metrics, tls
+from server.accounting import accounting
 from server.app import make_app
+from server.checkup import checkup
+from server.findings import Finding, document, is_bad, line
+from server.reloading import reload
 from server.signing import SigningKeys
 from server.welcome import welcome
-from server.workers import run_workers
+from server.workers import PARENT, run_workers
 from settings import Settings, SettingsError, load_settings
 from storage.errors import StorageError
 from storage.opening import open_reader
@@ -29,6 +35,7 @@ LONGEST_LINE = 2**16
 """Bytes of a request's first line: room for some thousand ids in a query string."""
 
 _BETWEEN_TRIES = 0.5
+_BETWEEN_LOOKS = 1.0
 
 
 class StartError(Exception):
@@ -41,56 +48,109 @@ class StartError(Exception):
     type=click.Path(path_type=Path),
     help="Settings file, instead of the config.yaml of the project.",
 )
+@click.option("--check", is_flag=True, help="Examine all that the server needs, and start nothing.")
+@click.option("--json", "as_json", is_flag=True, help="With --check: one JSON object for scripts.")
+@click.option("--debug", is_flag=True, help="Show where in the program an error came up.")
 @click.option("--worker-port", type=int, hidden=True)
+@click.option("--shared", type=click.Path(path_type=Path), hidden=True)
 @click.option("--welcome", "greet", is_flag=True, help="Print some lines to try it with.")
-def main(config: Path | None, *, worker_port: int | None, greet: bool) -> None:
+def main(
+    config: Path | None,
+    *,
+    check: bool,
+    as_json: bool,
+    debug: bool,
+    worker_port: int | None,
+    shared: Path | None,
+    greet: bool,
+) -> None:
     """Serve the readings over HTTP until SIGTERM or Ctrl-C, which let running requests finish.
+
+    With --check, say of everything that the server needs whether it is fine and what to do, and
+    end with status 0 if it can start, else with 1.
 
     \b
     Examples:
       python -m server
       ELECDATA_SERVER__PORT=8080 python -m server --config /etc/elecdata.yaml
+      python -m server --check
+      python -m server --check --json | jq .ok
     """
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(EachLine())
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    # None of these is in the lines, and each costs every one of them.
-    logging.logThreads = logging.logMultiprocessing = logging.logProcesses = False
-    logging._srcfile = None  # as logging's documentation advises
+    if as_json and not check:
+        raise click.UsageError("--json goes with --check")
+    if check:
+        sys.exit(_examine(config, as_json=as_json))
     try:
         settings = load_settings(config)
+        logs.set_up(settings.log)
         settings.require_safe()
         keys = SigningKeys.of(settings)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             if worker_port is not None:
-                runner.run(_serve(settings, keys, port=worker_port, is_worker=True, greet=False))
+                runner.run(
+                    _serve(settings, keys, config, port=worker_port, shared=shared, greet=False)
+                )
             elif settings.server.workers == 1:
                 port = settings.server.port
-                runner.run(_serve(settings, keys, port=port, is_worker=False, greet=greet))
+                runner.run(_serve(settings, keys, config, port=port, shared=None, greet=greet))
             else:
-                with _reserved(settings) as holder:
+                with (
+                    _reserved(settings) as holder,
+                    TemporaryDirectory(prefix="elecdata-") as folder,
+                ):
                     port = holder.getsockname()[1]
                     if greet:
                         click.echo(welcome(settings, port))
-                    if not runner.run(run_workers(settings.server.workers, port, config)):
+                    workers = run_workers(settings.server.workers, port, config, Path(folder))
+                    if not runner.run(workers):
                         sys.exit(1)
     except (SettingsError, StartError) as error:
+        if debug:
+            raise
         click.echo(f"ERROR - {error}", err=True)
         sys.exit(1)
 
 
+def _examine(config: Path | None, *, as_json: bool) -> int:
+    """Tells what is found, and gives the exit status."""
+
+    async def look() -> list[Finding]:
+        found = []
+        async for finding in checkup(config):
+            found.append(finding)
+            if not as_json:
+                click.echo(line(finding))
+        return found
+
+    found = asyncio.run(look())
+    if as_json:
+        click.echo(document(found))
+    return int(is_bad(found))
+
+
 async def _serve(
-    settings: Settings, keys: SigningKeys, *, port: int, is_worker: bool, greet: bool
+    settings: Settings,
+    keys: SigningKeys,
+    config: Path | None,
+    *,
+    port: int,
+    shared: Path | None,
+    greet: bool,
 ) -> None:
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
+    secured = tls.context(settings.server.tls)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload, config, secured)
     reader = open_reader(settings)
     await _until_up(reader, settings.database.wait, stop)
+    app = make_app(settings=settings, reader=reader, signing_keys=keys)
+    if shared is not None:
+        app.cleanup_ctx.append(metrics.shared(shared))
     runner = web.AppRunner(
-        make_app(settings=settings, reader=reader, signing_keys=keys),
+        app,
         handler_cancellation=True,
-        access_log_class=AccessLog,
+        access_log_class=accounting(app),
         access_log=logging.getLogger("access"),
         max_line_size=LONGEST_LINE,
     )
@@ -98,19 +158,39 @@ async def _serve(
     try:
         host = settings.server.host
         try:
-            site = web.TCPSite(runner, host, port, backlog=BACKLOG, reuse_port=is_worker)
+            site = web.TCPSite(
+                runner,
+                host,
+                port,
+                backlog=BACKLOG,
+                reuse_port=shared is not None,
+                ssl_context=secured,
+            )
             await site.start()
         except (OSError, UnicodeError) as error:
             raise _cannot_listen(host, port, error) from None
+        scheme = "http" if secured is None else "https"
         for address in runner.addresses:
-            log.info("listening on http://%s:%d", *address[:2])
+            log.info("listening on %s://%s:%d", scheme, *address[:2])
         if greet:
             click.echo(welcome(settings, runner.addresses[0][1]))
+        parent = None if shared is None else asyncio.create_task(_watch_parent(shared, stop))
         await stop.wait()
+        if parent is not None:
+            parent.cancel()
         await site.stop()
         log.info("stopping: running requests finish, new ones are refused")
     finally:
         await runner.cleanup()
+
+
+async def _watch_parent(shared: Path, stop: asyncio.Event) -> None:
+    """Stops a worker whose parent was killed: nobody would ever tell it to."""
+    parent = int(shared.joinpath(PARENT).read_text())
+    while os.getppid() == parent:  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(_BETWEEN_LOOKS)
+    log.error("the server that started this worker is gone: stopping")
+    stop.set()
 
 
 def _reserved(settings: Settings) -> socket.socket:

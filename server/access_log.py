@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from aiohttp.abc import AbstractAccessLogger
@@ -9,38 +10,65 @@ from aiohttp.http import HttpProcessingError
 from aiohttp.web import BaseRequest, StreamResponse
 
 from server.keys import REQUEST_ID, USER
+from server.proxies import address_behind, scheme_behind
+from settings import Network
+
+_Answered = tuple[str, str, int, int, float, str | None, str, str, str | None]
+"""Method, path, status, bytes, seconds, user, address and scheme of the client, request id."""
 
 
-class EachLine(logging.Formatter):
-    """Begins every line of a message with its time and level."""
+class Requests:
+    """What is said of requests in one message."""
 
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(message)s")
+    def __init__(self, answered: Sequence[_Answered]) -> None:
+        self._answered = answered
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        """The lines of a record."""
-        text = super().formatMessage(record)
-        return text.replace("\n", "\n" + text[: len(text) - len(record.message)])
+    def __str__(self) -> str:
+        return "\n".join(
+            f"{method} {path} {status} {size} bytes {seconds * 1000:.1f} ms"
+            f" user={user or '-'} from={client} id={request or '-'}"
+            for method, path, status, size, seconds, user, client, _, request in self._answered
+        )
+
+    def each(self) -> Iterator[dict[str, object]]:
+        """The fields of each."""
+        for method, path, status, size, seconds, user, client, scheme, request in self._answered:
+            yield {
+                "method": method,
+                "path": path,
+                "status": status,
+                "bytes": size,
+                "ms": round(seconds * 1000, 2),
+                "user": user,
+                "client": client,
+                "scheme": scheme,
+                "request": request,
+            }
 
 
 class AccessLog(AbstractAccessLogger):
-    """Writes method, path, status, bytes, milliseconds, user and request id."""
+    """Writes method, path, status, bytes, milliseconds, user, address and request id."""
+
+    proxies: Sequence[Network] = ()
 
     def __init__(self, logger: logging.Logger, log_format: str) -> None:
         super().__init__(logger, log_format)
         self._lines = _lines(logger, asyncio.get_running_loop())
 
-    @property
-    def enabled(self) -> bool:
-        """Whether lines are wanted."""
-        return self.logger.isEnabledFor(logging.INFO)
-
     def log(self, request: BaseRequest, response: StreamResponse, time: float) -> None:
         """Writes a line."""
         self._lines.add(
-            f"{request.method} {request.rel_url.raw_path} {response.status}"
-            f" {response.body_length} bytes {time * 1000:.1f} ms"
-            f" user={request.get(USER, '-')} id={request.get(REQUEST_ID, '-')}"
+            (
+                request.method,
+                request.rel_url.raw_path,
+                response.status,
+                response.body_length,
+                time,
+                request.get(USER),
+                address_behind(request, self.proxies),
+                scheme_behind(request, self.proxies),
+                request.get(REQUEST_ID),
+            )
         )
 
 
@@ -50,16 +78,16 @@ class _Lines:
     def __init__(self, logger: logging.Logger, loop: asyncio.AbstractEventLoop) -> None:
         self._logger = logger
         self._loop = loop
-        self._waiting: list[str] = []
+        self._waiting: list[_Answered] = []
 
-    def add(self, line: str) -> None:
+    def add(self, answered: _Answered) -> None:
         if not self._waiting:
             self._loop.call_soon(self._write)
-        self._waiting.append(line)
+        self._waiting.append(answered)
 
     def _write(self) -> None:
-        lines, self._waiting = self._waiting, []
-        self._logger.info("\n".join(lines))
+        answered, self._waiting = self._waiting, []
+        self._logger.info(Requests(answered))
 
 
 @lru_cache(1)

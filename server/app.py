@@ -2,6 +2,7 @@
 
 import re
 import secrets
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import count
@@ -9,7 +10,7 @@ from itertools import count
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from server import aggregates, dashboard, handlers, pages
+from server import aggregates, dashboard, handlers, health, metrics, pages
 from server.attempts import Attempts
 from server.auth import auth, standing
 from server.cache import AnswerCache
@@ -28,12 +29,19 @@ from server.keys import (
     READER,
     REQUEST_ID,
     SETTINGS,
+    TALLY,
+    TIMING,
     TOKENS,
 )
 from server.signing import SigningKeys
+from server.tally import Tally, Timing
 from server.tokens import Tokens
 from settings import Settings
+from storage.load import SPENT
 from storage.reader import Reader
+
+TOLD_FROM = 0.001
+"""Seconds from which on an answer says how long it took: telling costs the quick ones too much."""
 
 _REQUEST_ID = re.compile("[A-Za-z0-9._-]{1,64}")
 _PROCESS = secrets.token_hex(5)
@@ -50,11 +58,13 @@ def make_app(*, settings: Settings, reader: Reader, signing_keys: SigningKeys) -
     app[CACHE] = AnswerCache(settings.cache)
     app[LATELY_ASKED] = {}
     app[FILLINGS] = {}
+    app[TALLY] = Tally()
     app[TOKENS] = Tokens(signing_keys, settings.auth.token_lifetime)
     app[CURSORS] = Cursors(signing_keys)
     app[HASHING] = Hashing()
     app[ATTEMPTS] = Attempts(settings.auth.attempts, settings.auth.attempts_window)
     app.add_routes([*pages.ROUTES, *dashboard.ROUTES, *handlers.ROUTES, *aggregates.ROUTES])
+    app.add_routes([*health.ROUTES, *metrics.ROUTES])
     app[DOCUMENT] = pages.described(app)
     app.cleanup_ctx.append(_closed)
     return app
@@ -62,12 +72,27 @@ def make_app(*, settings: Settings, reader: Reader, signing_keys: SigningKeys) -
 
 @web.middleware
 async def identified(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Gives a request and its answer an id: the client's own, if it is one that a log can hold."""
+    """Gives a request and its answer an id: the client's own, if it is one that a log can hold.
+
+    And notes how long it takes until an answer is ready to be sent, the first bytes of a streamed
+    one included.
+    """
+    timing = request[TIMING] = Timing()
+    SPENT.set(timing)
     given = request.headers.get("X-Request-ID", "")
     request[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else next(_request_ids)
     response = await handler(request)
     response.headers["X-Request-ID"] = request[REQUEST_ID]
+    timing.first_byte = time.perf_counter() - timing.began
+    # Of a refused login it could tell whether the user exists.
+    if timing.first_byte >= TOLD_FROM and response.status < 400:
+        response.headers["Server-Timing"] = _told(timing)
     return response
+
+
+def _told(timing: Timing) -> str:
+    told = f"total;dur={timing.first_byte * 1000:.2f}"
+    return f"db;dur={timing.seconds * 1000:.2f}, {told}" if timing.seconds else told
 
 
 @asynccontextmanager

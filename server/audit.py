@@ -6,6 +6,7 @@ import logging
 from aiohttp import web
 
 from server.keys import REQUEST_ID
+from server.proxies import client_address
 
 log = logging.getLogger("audit")
 
@@ -16,5 +17,10 @@ def audit(request: web.Request, event: str, user: str | None, **more: str) -> No
     """Writes a line; a name from outside is quoted, so that it can't pass for another line."""
     name = "-" if user is None else json.dumps(user[:_LONGEST_NAME])
     details = "".join(f" {key}={value}" for key, value in more.items())
-    address = request.remote or "-"
-    log.info("%s user=%s address=%s%s id=%s", event, name, address, details, request[REQUEST_ID])
+    address, number = client_address(request), request[REQUEST_ID]
+    fields = {"event": event, "user": user, "client": address, **more, "request": number}
+    log.info(
+        "%s user=%s address=%s%s id=%s",
+        *(event, name, address, details, number),
+        extra={"fields": fields},
+    )

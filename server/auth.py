@@ -10,6 +10,7 @@ from server.audit import audit
 from server.errors import ApiError
 from server.hashing import BusyError
 from server.keys import ATTEMPTS, HASHING, READER, SETTINGS, STATE, TOKEN, TOKENS, USER
+from server.proxies import client_address
 from server.tokens import InvalidTokenError, Token
 from settings import is_demonstration
 from storage.access import User
@@ -93,7 +94,7 @@ async def logged_in(request: web.Request) -> User:
         given = BasicAuth.decode(request.headers.get(hdrs.AUTHORIZATION, ""), encoding="utf-8")
     except ValueError:
         raise _refused(request, None, "malformed") from None
-    attempts, name, address = request.app[ATTEMPTS], given.login, request.remote
+    attempts, name, address = request.app[ATTEMPTS], given.login, client_address(request)
     if wait := attempts.wait(name, address):
         raise _put_off(request, name, 429, wait)
     attempts.begin(name, address)

@@ -98,6 +98,8 @@ class AnswerCache:
     def __init__(self, settings: Cache) -> None:
         self.largest = settings.max_bytes // _LARGEST_SHARE if settings.ttl else 0
         """The largest answer that is kept, in bytes."""
+        self.hits = 0
+        self.misses = 0
         self._ttl = settings.ttl
         self._backend = _backend(settings)
         self.largest_plain = self.largest if isinstance(self._backend, BoundedMemoryCache) else 0
@@ -110,9 +112,17 @@ class AnswerCache:
             kept: Kept | None = await self._backend.get(key)
         except (RedisError, OSError, TimeoutError) as error:
             self._note(error)
-            return None
-        self._failing = False
+            kept = None
+        else:
+            self._failing = False
+        self.hits += kept is not None
+        self.misses += kept is None
         return kept
+
+    @property
+    def bytes(self) -> int:
+        """The memory that answers take in this process."""
+        return self._backend.bytes if isinstance(self._backend, BoundedMemoryCache) else 0
 
     async def put(self, key: str, answer: Kept) -> None:
         """Keeps an answer under a key."""

@@ -7,6 +7,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from server.keys import REQUEST_ID
+from server.problems import problem, tells_problems
 from storage.errors import NotPrepared, Outdated, StorageError
 from storage.query import QueryError
 
@@ -46,7 +47,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except Exception as error:  # noqa: BLE001 - it is logged, and told as far as it may be
-        return _response(_explained(request, error))
+        return _response(request, _explained(request, error))
 
 
 def _explained(request: web.Request, error: Exception) -> ApiError:
@@ -73,7 +74,9 @@ def _public(error: StorageError) -> str:
     return "The readings cannot be read just now, try again later"
 
 
-def _response(error: ApiError) -> web.Response:
+def _response(request: web.Request, error: ApiError) -> web.Response:
+    if tells_problems(request):
+        return problem(request, error.code, error.message, error.headers)
     body = {"message": error.message} if error.message else {}
     body |= {"status": error.status, "statusCode": str(error.code)}
     return web.json_response(body, status=error.code, headers=error.headers)

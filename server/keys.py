@@ -10,6 +10,7 @@ from server.cache import AnswerCache
 from server.cursors import Cursors
 from server.filling import Filling
 from server.hashing import Hashing
+from server.tally import Tally, Timing
 from server.tokens import Token, Tokens
 from settings import Settings
 from storage.reader import Reader, State
@@ -23,6 +24,7 @@ CURSORS = web.AppKey("cursors", Cursors)
 TOKENS = web.AppKey("tokens", Tokens)
 HASHING = web.AppKey("hashing", Hashing)
 ATTEMPTS = web.AppKey("attempts", Attempts)
+TALLY = web.AppKey("tally", Tally)
 DOCUMENT = web.AppKey("document", dict[str, object])
 
 REQUEST_ID = web.RequestKey("request_id", str)
@@ -31,3 +33,4 @@ ASKED = web.RequestKey("asked", Asked)
 TOKEN = web.RequestKey("token", Token)
 COMPRESSED = web.RequestKey("compressed", bool)
 STATE = web.RequestKey("state", State)
+TIMING = web.RequestKey("timing", Timing)

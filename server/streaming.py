@@ -11,7 +11,7 @@ from typing import Self
 from aiohttp import hdrs, web
 
 from server.coding import Coding, Identity, Part, encoded
-from server.keys import REQUEST_ID
+from server.keys import REQUEST_ID, TALLY
 from storage.errors import StorageError
 
 log = logging.getLogger("server")
@@ -66,20 +66,27 @@ class Streamed(web.StreamResponse):
 
     async def _send(self, coded: AsyncGenerator[bytes]) -> None:
         request = self._req
-        assert request is not None
+        assert isinstance(request, web.Request)
+        tally = request.app[TALLY]
+        tally.streams_begun += 1
         try:
             await self.write(self._first)
             async for part in coded:
                 await self.write(part)
+            tally.streams_complete += 1
         except ConnectionError:
-            raise  # the client has left
+            tally.streams_left += 1
+            raise
         except StorageError as error:
+            tally.streams_failed += 1
             log.error("%s answer cut off: %s", request.get(REQUEST_ID), error)
             raise _cut_off(request) from error
         except Exception as error:
+            tally.streams_failed += 1
             log.error("%s answer cut off", request.get(REQUEST_ID), exc_info=error)
             raise _cut_off(request) from error
         except asyncio.CancelledError:
+            tally.streams_left += 1
             _cut_off(request)
             raise
 

@@ -26,8 +26,11 @@ def welcome(settings: Settings, port: int) -> str:
         if is_demonstration(name, password.get_secret_value())
     ]
     login = f"The sample's login:   {published[0].replace(':', ' / ')}\n" if published else ""
+    scheme = "http" if settings.server.tls.certificate is None else "https"
     user = published[0] if published else "USER"
-    return _TEXT.format(url=f"http://{_host(settings.server.host)}:{port}", login=login, user=user)
+    return _TEXT.format(
+        url=f"{scheme}://{_host(settings.server.host)}:{port}", login=login, user=user
+    )
 
 
 def _host(host: str) -> str:

@@ -7,15 +7,18 @@ from settings.model import (
     Auth,
     Cache,
     Database,
+    Log,
     Meter,
     MysqlUrl,
+    Network,
     Quality,
     Server,
     Settings,
     SqliteUrl,
+    Tls,
     is_demonstration,
 )
-from settings.reading import load_settings
+from settings.reading import load_settings, sources
 from settings.section import SettingsError
 from settings.signing import signing_secret
 
@@ -29,15 +32,19 @@ __all__ = [
     "Column",
     "Database",
     "Format",
+    "Log",
     "Meter",
     "MysqlUrl",
+    "Network",
     "Quality",
     "Server",
     "Settings",
     "SettingsError",
     "SqliteUrl",
     "Time",
+    "Tls",
     "is_demonstration",
     "load_settings",
     "signing_secret",
+    "sources",
 ]

@@ -40,6 +40,13 @@ class Document:
     node: yaml.Node | None
     keys: dict[str, object]
 
+    def has(self, key: Sequence[str]) -> bool:
+        """Whether there is something behind a key."""
+        node: object = self.keys
+        for name in key:
+            node = node.get(name) if isinstance(node, dict) else None
+        return node is not None
+
     def place(self, key: Sequence[str]) -> str:
         """The line of a key, or of the nearest section around it."""
         place, node = self.source, self.node

@@ -57,6 +57,11 @@ def is_variable(key: Key) -> bool:
     return is_mapping(key) or _general(key) in _LEAVES or is_named_secret(key)
 
 
+def placed() -> list[Key]:
+    """The keys whose place messages can give: of names that anybody may choose, what is above."""
+    return [*(key for key in _LEAVES if _ANY not in key), FORMATS]
+
+
 def siblings(section: Key) -> str:
     """The keys of a section."""
     return ", ".join(key[-1] for key in _FIELDS if key[:-1] == _general(section))

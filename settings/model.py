@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, Self, TypeAlias
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -18,10 +18,13 @@ from pydantic import (
     SecretStr,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from settings.formats import Format
 from settings.section import Section, SettingsError
+
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 PREFIX = "ELECDATA_"
 MIN_SECRET_BYTES = 32
@@ -37,6 +40,11 @@ _PUBLISHED = {
 MONITORING = "monitoring"
 """The name of the format that needs no configuration: that of the sample report."""
 
+_LOOPBACK: tuple[Network, ...] = (
+    ipaddress.ip_network("127.0.0.0/8"),
+    ipaddress.ip_network("::1"),
+)
+_NETWORKS = "addresses or networks such as 10.1.2.3, 10.0.0.0/8, ::1"
 _DATABASE_URL = "sqlite:///file.db or mysql://host:3306/name"
 _CACHE_URL = "memory:// or redis://host:6379/0 or rediss://host:6379/0"
 _HOST = r"(?P<host>[^\s/:@\[\]?#]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?"
@@ -82,6 +90,10 @@ def _resolved(path: Path, info: ValidationInfo) -> Path:
     return Path(info.context or "", path)
 
 
+def _optional(path: Path | None, info: ValidationInfo) -> Path | None:
+    return None if path is None else _resolved(path, info)
+
+
 def _cache_url(url: SecretStr) -> SecretStr:
     if not _CACHE.fullmatch(url.get_secret_value()):
         raise ValueError(f"expected {_CACHE_URL}, a password's special characters as in %40")
@@ -101,6 +113,15 @@ def _further_key(secret: SecretStr) -> SecretStr:
     if _signing_key(secret) is None:
         raise ValueError(f"expected at least {MIN_SECRET_BYTES} bytes, as from {_GENERATOR}")
     return secret
+
+
+def _networks(given: object) -> tuple[Network, ...]:
+    """Networks from a list, or from a text with commas."""
+    texts = given if isinstance(given, list | tuple) else str(given).split(",")
+    try:
+        return tuple(ipaddress.ip_network(str(text).strip()) for text in texts if text)
+    except ValueError:
+        raise ValueError(f"expected {_NETWORKS}") from None
 
 
 def _key_name(name: str) -> str:
@@ -125,12 +146,36 @@ def _format_name(name: str) -> str:
     return name
 
 
+class Tls(Section):
+    """The certificate that the service shows; without one it speaks plain HTTP."""
+
+    certificate: Annotated[Path | None, AfterValidator(_optional)] = Field(
+        None, description="the path of a file with the certificate and its chain, in PEM"
+    )
+    key: Annotated[Path | None, AfterValidator(_optional)] = Field(
+        None, description="the path of a file with the certificate's key, in PEM"
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("expected both certificate and key, or neither")
+        return self
+
+
 class Server(Section):
     """Where the service listens."""
 
     host: str = Field("127.0.0.1", min_length=1, description="an address or a host name")
     port: int = Field(5000, ge=0, le=65535, description="a whole number from 0 to 65535")
     workers: int = Field(1, ge=1, le=64, description="a whole number from 1 to 64")
+    proxies: Annotated[tuple[Network, ...], BeforeValidator(_networks)] = Field(
+        (), description=_NETWORKS
+    )
+    metrics_from: Annotated[tuple[Network, ...], BeforeValidator(_networks)] = Field(
+        _LOOPBACK, description=_NETWORKS
+    )
+    tls: Tls
 
     @property
     def is_loopback(self) -> bool:
@@ -229,6 +274,15 @@ class Quality(Section):
     )
 
 
+class Log(Section):
+    """What is written to standard error, and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="debug, info, warning or error"
+    )
+    format: Literal["text", "json"] = Field("text", description="text or json")
+
+
 class Settings(Section):
     """All settings, checked."""
 
@@ -238,6 +292,7 @@ class Settings(Section):
     cache: Cache
     meter: Meter
     quality: Quality
+    log: Log
     api_users: Mapping[
         Annotated[str, AfterValidator(_user_name)], Annotated[SecretStr, Field(min_length=1)]
     ] = Field({}, description="a mapping of users to passwords")

@@ -32,7 +32,7 @@ _UNKNOWN = ("extra_forbidden", "invalid_key")
 
 def load_settings(config: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
     """The settings of a file, by default the config.yaml of the project, and the environment."""
-    file = Path(__file__).parents[1] / "config.yaml" if config is None else config
+    file = _file(config)
     document = parsed(text_of(file), str(file))
     overrides = _overrides(environ)
     sections: object = document.keys
@@ -44,6 +44,19 @@ def load_settings(config: Path | None = None, environ: Mapping[str, str] = os.en
         faults = error.errors(include_url=False)
     # Raised out here, so that the values inside the ValidationError stay out of its traceback.
     raise _fault(faults, document, overrides)
+
+
+def sources(config: Path | None = None, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Where each key that is set was set: a line of the file, or a variable."""
+    file = _file(config)
+    document = parsed(text_of(file), str(file))
+    found = {key: document.place(key) for key in keys.placed() if document.has(key)}
+    found.update({key: override.variable for key, override in _overrides(environ).items()})
+    return {dotted(key): found[key] for key in sorted(found)}
+
+
+def _file(config: Path | None) -> Path:
+    return Path(__file__).parents[1] / "config.yaml" if config is None else config
 
 
 @dataclass(frozen=True)

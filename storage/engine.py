@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from storage.load import Load
 from storage.sql import Dialect
 
 Row = Sequence[Any]
@@ -15,6 +16,7 @@ class Engine(Protocol):
     """
 
     dialect: Dialect
+    load: Load
 
     async def fetch(
         self, sql: str, args: Sequence[object] = (), *, brief: bool = False

@@ -14,6 +14,7 @@ from pymysql.err import MySQLError
 
 from settings import Account, MysqlUrl
 from storage.errors import NotPrepared, Refused, StorageError, Unreachable
+from storage.load import Load
 from storage.quality import FLAGS
 from storage.reading import MONTHS, NAMES, SCALE
 from storage.shape import FLAGS_COLUMN, Form, Shape, Time
@@ -172,6 +173,7 @@ class MysqlEngine:
         self._slots = asyncio.Semaphore(connections)
         self._pool: aiomysql.Pool | None = None
         self._connections = connections
+        self.load = Load(connections)
 
     async def fetch(
         self,
@@ -181,6 +183,7 @@ class MysqlEngine:
         brief: bool = False,  # noqa: ARG002 - every statement waits for the server
     ) -> Sequence[Sequence[Any]]:
         """The rows of a statement: integers as int, texts as bytes, NULL as None."""
+        began = self.load.begin()
         try:
             async with self._connection() as connection, connection.cursor() as cursor:
                 # The server's own limit ends a slow statement first; this one a silent server.
@@ -190,6 +193,8 @@ class MysqlEngine:
                     return rows
         except (MySQLError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
             raise explained(error, self._location) from error
+        finally:
+            self.load.end(began)
 
     async def execute(self, sql: str, args: Sequence[object]) -> None:
         """Runs a statement that writes; the account's rights say which may."""

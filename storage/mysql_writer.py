@@ -81,7 +81,7 @@ class MysqlWriteEngine:
 
     async def prepare(self) -> AsyncGenerator[str]:
         """Makes what is missing, up to the newest layout; names each part when it is there."""
-        await self._open()
+        await self.open()
         yield "Database connection"
         if not await self._exists():
             await self.execute(
@@ -96,7 +96,7 @@ class MysqlWriteEngine:
 
     async def is_prepared(self) -> bool:
         """Whether the database has the newest layout."""
-        await self._open()
+        await self.open()
         if not await self._exists():
             return False
         await self.execute(f"USE `{self.database}`")
@@ -187,7 +187,8 @@ class MysqlWriteEngine:
         if self._connection is not None:
             self._connection.close()
 
-    async def _open(self) -> None:
+    async def open(self) -> None:
+        """Connects, if that was not done yet."""
         if self._connection is None:
             self._connection = await self._connect(self._admin, local_infile=True)
 

@@ -1,36 +1,34 @@
 """From settings to a storage: the only place that knows which engines there are."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from settings import Settings, SettingsError, SqliteUrl
+from storage.copying import Copier
+from storage.engine import Engine
+from storage.inspection import Inspector, MysqlInspector, SqliteInspector
 from storage.mysql import MysqlEngine
+from storage.mysql_copy import MysqlCopier
 from storage.mysql_writer import MysqlWriteEngine
 from storage.reader import Reader
 from storage.sqlite import SqliteEngine
+from storage.sqlite_copy import SqliteCopier
 from storage.sqlite_writer import SqliteWriteEngine
 from storage.writer import Writer
 
 
 def open_reader(settings: Settings) -> Reader:
     """The server's side of the configured database; connections are made when first needed."""
-    database = settings.database
-    location = database.location
+    return Reader(_engine(settings))
+
+
+def open_inspector(settings: Settings) -> Inspector:
+    """The same side, to be looked at."""
+    engine = _engine(settings)
+    location = settings.database.location
     if isinstance(location, SqliteUrl):
-        return Reader(
-            SqliteEngine(
-                location.path,
-                connections=database.connections,
-                statement_timeout=database.statement_timeout,
-            )
-        )
-    if database.reader is None:
-        raise SettingsError("database.reader: expected the server's user and password")
-    return Reader(
-        MysqlEngine(
-            location,
-            database.reader,
-            connections=database.connections,
-            statement_timeout=database.statement_timeout,
-        )
-    )
+        return SqliteInspector(engine)
+    return MysqlInspector(engine, location.name)
 
 
 def open_writer(settings: Settings) -> Writer:
@@ -44,4 +42,40 @@ def open_writer(settings: Settings) -> Writer:
     return Writer(
         MysqlWriteEngine(location, database.admin, database.reader, settings.meter.timezone),
         settings.quality,
+    )
+
+
+@asynccontextmanager
+async def open_copier(settings: Settings) -> AsyncIterator[Copier]:
+    """The configured database, to be copied with the rights of the loader's account."""
+    database = settings.database
+    location = database.location
+    if isinstance(location, SqliteUrl):
+        yield SqliteCopier(location.path)
+        return
+    if database.admin is None:
+        raise SettingsError("database.admin: expected the loader's user and password")
+    engine = MysqlWriteEngine(location, database.admin, None, settings.meter.timezone)
+    try:
+        yield MysqlCopier(location, database.admin, engine)
+    finally:
+        await engine.close()
+
+
+def _engine(settings: Settings) -> Engine:
+    database = settings.database
+    location = database.location
+    if isinstance(location, SqliteUrl):
+        return SqliteEngine(
+            location.path,
+            connections=database.connections,
+            statement_timeout=database.statement_timeout,
+        )
+    if database.reader is None:
+        raise SettingsError("database.reader: expected the server's user and password")
+    return MysqlEngine(
+        location,
+        database.reader,
+        connections=database.connections,
+        statement_timeout=database.statement_timeout,
     )

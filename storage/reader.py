@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import TypeVar
 
@@ -63,6 +64,8 @@ class Reader:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._dialect = engine.dialect
+        self.load = engine.load
+        """How busy the database's connections are."""
         self._tables: set[bytes] = set()
         self._distrusted: str | None = None
         self.state: Callable[[], Awaitable[State]] = (
@@ -104,6 +107,12 @@ class Reader:
         count = span.count - left_out.readings if left_out else span.count
         pages = pager.pages(pager.windows(span, dated), count)
         return Answer(count, self._watched(pages, state), left_out=left_out)
+
+    async def newest(self) -> datetime | None:
+        """The local time of the newest reading."""
+        rows = await self._engine.fetch("SELECT MAX(date) FROM consumpdata")
+        newest = rows[0][0]
+        return newest and datetime.fromisoformat(newest.decode())
 
     async def table(self, question: Question) -> Table:
         """What is worked out from readings; raises QueryError where it cannot be."""

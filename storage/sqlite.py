@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from storage.errors import NotPrepared, StorageError, Unreachable
+from storage.load import Load
 from storage.quality import FLAGS
 from storage.reading import DECIMALS, INTEGER_DIGITS, MONTHS, NAMES, SCALE
 from storage.shape import FLAGS_COLUMN, Form, Shape, Time
@@ -128,6 +130,7 @@ class SqliteEngine:
         self._path = path
         self._statement_timeout = statement_timeout
         self._slots = asyncio.Semaphore(connections)
+        self.load = Load(connections)
         self._here: sqlite3.Connection | None = None
         self._free: list[sqlite3.Connection] = []
         self._threads = ThreadPoolExecutor(connections, thread_name_prefix="sqlite")
@@ -138,17 +141,24 @@ class SqliteEngine:
         self, sql: str, args: Sequence[object] = (), *, brief: bool = False
     ) -> Sequence[Sequence[Any]]:
         """The rows of a statement: integers as int, texts as bytes, NULL as None."""
-        if brief and (rows := self._fetch_here(sql, args)) is not None:
-            return rows
-        async with self._slots:
-            try:
-                connection = self._free.pop() if self._free else self._connect()
-                async with asyncio.timeout(self._statement_timeout):
-                    return await self._run(connection, sql, args)
-            except TimeoutError as error:
-                raise explained(sqlite3.OperationalError("interrupted"), self._path) from error
-            except sqlite3.Error as error:
-                raise explained(error, self._path) from error
+        if brief:
+            began = time.perf_counter()
+            if (rows := self._fetch_here(sql, args)) is not None:
+                self.load.took(began)
+                return rows
+        began = self.load.begin()
+        try:
+            async with self._slots:
+                try:
+                    connection = self._free.pop() if self._free else self._connect()
+                    async with asyncio.timeout(self._statement_timeout):
+                        return await self._run(connection, sql, args)
+                except TimeoutError as error:
+                    raise explained(sqlite3.OperationalError("interrupted"), self._path) from error
+                except sqlite3.Error as error:
+                    raise explained(error, self._path) from error
+        finally:
+            self.load.end(began)
 
     def _fetch_here(self, sql: str, args: Sequence[object]) -> Sequence[Sequence[Any]] | None:
         """The rows, unless they have to be waited for: a thread costs ten times as much."""
@@ -161,6 +171,7 @@ class SqliteEngine:
 
     async def execute(self, sql: str, args: Sequence[object]) -> None:
         """Runs a statement that writes, through a connection of its own."""
+        began = time.perf_counter()
         written = asyncio.get_running_loop().run_in_executor(
             self._writing, self._execute, sql, args
         )
@@ -171,6 +182,8 @@ class SqliteEngine:
             raise Unreachable(f"{self._path} is being written by another program") from error
         except sqlite3.Error as error:
             raise Unreachable(f"{self._path} cannot be written: {error}") from error
+        finally:
+            self.load.took(began)
 
     def _execute(self, sql: str, args: Sequence[object]) -> None:
         with closing(

@@ -11,7 +11,7 @@ import pytest
 from blockbuster import blockbuster_ctx
 from pytest_aiohttp import AiohttpClient, AiohttpServer
 
-from server.access_log import AccessLog
+from server.accounting import accounting
 from tests.browser import Browser, Chromium, find_browser
 from tests.databases import Database, MariadbDatabase, SqliteDatabase
 from tests.figures import CASES, Metered, loaded
@@ -79,7 +79,8 @@ def meters(
 @pytest.fixture
 def unblocked() -> Iterator[None]:
     """Fails what blocks the event loop of the server; the loader may, it has its own."""
-    names = ("mysql_connection", "mysql_writer", "schema", "sqlite_writer", "writer")
+    names = ["copying", "mysql_connection", "mysql_copy", "mysql_writer", "schema"]
+    names += ["sqlite_copy", "sqlite_writer", "writer"]
     loaders = [f"storage.{name}" for name in names]
     with blockbuster_ctx(["server", "storage"], excluded_modules=loaders) as blocking:
         # Once a statement has failed, whether there is a file at all is worth a look.
@@ -101,7 +102,7 @@ async def serve(
     async def run(database: Database, **environ: str) -> Api:
         await database.admit("rick")
         app, engine = application(database, **environ)
-        server = await aiohttp_server(app, access_log_class=AccessLog, access_log=ACCESS)
+        server = await aiohttp_server(app, access_log_class=accounting(app), access_log=ACCESS)
         return Api(await aiohttp_client(server), engine, app)
 
     return run

@@ -7,15 +7,18 @@ PATH="$PATH:/usr/sbin:/sbin:/usr/local/sbin:/usr/local/bin:/usr/libexec:/opt/hom
 
 has() { command -v "$1" >/dev/null 2>&1; }
 has_servers() { has mariadbd && has redis-server; }
+has_nginx() { has nginx; }
 has_browser() { has chromium || has chromium-browser || has google-chrome; }
 as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi; }
 
 fetch() { false; }
 servers="mariadb-server redis-server"
+nginx="nginx"
 hint="install"
 if has apt-get; then
     # MariaDB without the package that would run it as a service of the system
     servers="mariadb-server-core mariadb-client-core redis-server"
+    nginx="nginx-light"
     hint="sudo apt-get install --no-install-recommends"
     fetch() {
         as_root apt-get update -qq && as_root env DEBIAN_FRONTEND=noninteractive \
@@ -45,4 +48,5 @@ need() {
 }
 
 need "MariaDB and Redis" "$servers" has_servers
+need "nginx" "$nginx" has_nginx
 need "Chromium" "chromium" has_browser

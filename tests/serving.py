@@ -51,6 +51,7 @@ class Watched:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.dialect = engine.dialect
+        self.load = engine.load
         self.statements: list[str] = []
         self.running = 0
         self.step_in: Callable[[str], Awaitable[str]] | None = None

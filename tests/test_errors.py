@@ -110,7 +110,9 @@ async def test_log_has_a_line_for_each_request(api: Api, log: pytest.LogCaptureF
     async with await api.request("getDataById?id=5", headers={"X-Request-ID": "r1"}) as response:
         await response.read()
     (line,) = [record.getMessage() for record in log.records if record.name == "access"]
-    assert re.fullmatch(r"GET /apielec/getDataById 200 \d+ bytes \d+\.\d ms user=rick id=r1", line)
+    assert re.fullmatch(
+        r"GET /apielec/getDataById 200 \d+ bytes \d+\.\d ms user=rick from=127.0.0.1 id=r1", line
+    )
 
 
 async def test_log_holds_no_query_token_or_password(

@@ -234,7 +234,7 @@ def test_log_has_every_line_however_many_come_at_once(sample: Database) -> None:
         asking.join()
         server.stop()
         lines = [line for line in server.lines if "/apielec/ping" in line]
-        usual = r"[-0-9]{10} [:,0-9]{12} INFO GET /apielec/ping 200 .* user=rick id=r"
+        usual = r"[-0-9]{10} [:,0-9]{12} INFO GET /apielec/ping 200 .* from=127.0.0.1 id=r"
         assert [re.sub(usual, "", line) for line in lines] == [str(n) for n in range(pings)]
 
 
@@ -330,6 +330,17 @@ def test_worker_that_dies_is_replaced_and_sigterm_ends_all(sample: Database) -> 
         server.said("listening on")
         assert server.stop() == 0
         assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are listed in /proc")
+def test_workers_leave_when_their_parent_was_killed(sample: Database) -> None:
+    with Server(sample.config, ELECDATA_SERVER__WORKERS="2") as server:
+        server.port()
+        workers = children(server.process)
+        server.process.kill()
+        # The last of them closes the standard error that all of them share.
+        assert server.left() == -signal.SIGKILL
+        assert not any(Path(f"/proc/{worker}/exe").exists() for worker in workers)
 
 
 def test_workers_that_cannot_start_say_so_and_end(tmp_path: Path) -> None:

@@ -1,0 +1,233 @@
+"""`/metrics`: how the whole service stands, for Prometheus."""
+
+import asyncio
+import json
+import platform
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from aiohttp import hdrs, web
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from server import VERSION
+from server.auth import public
+from server.colleagues import Colleagues, Snapshot, merged
+from server.errors import ApiError
+from server.keys import CACHE, READER, SETTINGS, TALLY
+from server.proxies import client_address, is_among, is_forwarded_by_a_stranger
+from server.tally import BUCKETS
+from storage.errors import StorageError
+
+COLLEAGUES = web.AppKey("colleagues", Colleagues)
+
+_PATIENCE = 3.0
+"""Seconds that the database has to answer."""
+
+_BETWEEN_TELLINGS = 1.0
+_BOUNDS = [*map(str, BUCKETS), "+Inf"]
+_COUNTS = {
+    "streams_begun": "Answers that were begun to be streamed",
+    "streams_complete": "Streamed answers that were sent whole",
+    "streams_left": "Streamed answers whose client went away",
+    "streams_failed": "Streamed answers that were cut off, since the database failed",
+    "cache_hits": "Answers that the cache had",
+    "cache_misses": "Answers that the cache had not",
+    "database_statements": "Statements that were run",
+    "database_seconds": "Seconds that they took, those of waiting for a connection included",
+}
+_LEVELS = {
+    "workers": "Processes that serve",
+    "streams_active": "Answers being streamed",
+    "cache_bytes": "Memory that kept answers take; those in Redis do not count",
+    "pool_connections": "Most connections to the database",
+    "pool_busy": "Connections in use",
+    "pool_waiting": "Statements that no connection is free for",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """The data, where the database answers."""
+
+    version: str
+    newest: float | None
+    """Start of the newest reading, seconds since 1970."""
+
+
+@public
+async def metrics(request: web.Request) -> web.Response:
+    """All metrics, of all workers."""
+    _admit(request)
+    app = request.app
+    data = await _data(app)
+    own = snapshot(app)
+    if colleagues := app.get(COLLEAGUES):
+        # What is counted here is told first: nobody may see less of it afterwards.
+        await asyncio.to_thread(colleagues.tell, own)
+        total = merged(await asyncio.to_thread(colleagues.told))
+    else:
+        total = merged([own])
+    registry = CollectorRegistry()
+    registry.register(_Collected(total, data))
+    encode, kind = choose_encoder(request.headers.get(hdrs.ACCEPT, ""))
+    return web.Response(body=encode(registry), headers={hdrs.CONTENT_TYPE: kind})
+
+
+ROUTES = [web.get("/metrics", metrics)]
+
+
+def _admit(request: web.Request) -> None:
+    networks = request.app[SETTINGS].server.metrics_from
+    if is_forwarded_by_a_stranger(request) or not is_among(client_address(request), networks):
+        raise ApiError(403, "Metrics are for the networks of server.metrics_from alone")
+
+
+async def _data(app: web.Application) -> Data | None:
+    reader, zone = app[READER], app[SETTINGS].meter.timezone
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            state = await reader.state()
+            newest = await reader.newest()
+    except (StorageError, TimeoutError):
+        return None
+    instant = None if newest is None else newest.replace(tzinfo=zone).timestamp()
+    return Data(state.version, instant)
+
+
+def snapshot(app: web.Application) -> Snapshot:
+    """How this process stands."""
+    tally, cache, load = app[TALLY], app[CACHE], app[READER].load
+    ended = tally.streams_complete + tally.streams_left + tally.streams_failed
+    return {
+        "answers": {
+            json.dumps(kind): [
+                answers.bytes,
+                [answers.first_byte.seconds, answers.first_byte.counts],
+                [answers.whole.seconds, answers.whole.counts],
+            ]
+            for kind, answers in tally.answers.items()
+        },
+        "counts": {
+            "streams_begun": tally.streams_begun,
+            "streams_complete": tally.streams_complete,
+            "streams_left": tally.streams_left,
+            "streams_failed": tally.streams_failed,
+            "cache_hits": cache.hits,
+            "cache_misses": cache.misses,
+            "database_statements": load.statements,
+            "database_seconds": load.seconds,
+        },
+        "levels": {
+            "workers": 1,
+            "streams_active": tally.streams_begun - ended,
+            "cache_bytes": cache.bytes,
+            "pool_connections": load.connections,
+            "pool_busy": load.busy,
+            "pool_waiting": load.waiting,
+        },
+    }
+
+
+def shared(folder: Path) -> Any:
+    """Lets a worker tell its colleagues how it stands, as long as its application runs."""
+
+    @asynccontextmanager
+    async def telling(app: web.Application) -> AsyncIterator[None]:
+        colleagues = app[COLLEAGUES] = Colleagues(folder)
+
+        async def tell() -> None:
+            while True:
+                await asyncio.to_thread(colleagues.tell, snapshot(app))
+                await asyncio.sleep(_BETWEEN_TELLINGS)
+
+        task = asyncio.create_task(tell())
+        yield
+        task.cancel()
+        await asyncio.wait([task])
+        await asyncio.to_thread(colleagues.tell, snapshot(app))
+
+    return telling
+
+
+class _Collected(Collector):
+    """Snapshots and data as prometheus-client wants them."""
+
+    def __init__(self, total: Snapshot, data: Data | None) -> None:
+        self._total = total
+        self._data = data
+
+    def collect(self) -> Iterator[Metric]:
+        """Every metric."""
+        yield from self._answers()
+        for name, text in _COUNTS.items():
+            count = self._total["counts"][name]
+            yield CounterMetricFamily(f"elecdata_{name}", text, value=count)
+        for name, text in _LEVELS.items():
+            level = self._total["levels"][name]
+            yield GaugeMetricFamily(f"elecdata_{name}", text, value=level)
+        yield from self._about_data()
+        build = GaugeMetricFamily(
+            "elecdata_build_info", "What runs here", labels=["version", "python"]
+        )
+        build.add_metric([VERSION, platform.python_version()], 1)
+        yield build
+
+    def _answers(self) -> Iterator[Metric]:
+        labels = ["route", "method", "status"]
+        requests = CounterMetricFamily("elecdata_requests", "Requests answered", labels=labels)
+        sent = CounterMetricFamily(
+            "elecdata_sent_bytes", "Bytes of answers, with their heads", labels=labels
+        )
+        refused = 0
+        routes: dict[str, list[Any]] = {}
+        for key, (size, first_byte, whole) in self._total["answers"].items():
+            route, method, status = json.loads(key)
+            count = sum(whole[1])
+            requests.add_metric([route, method, str(status)], count)
+            sent.add_metric([route, method, str(status)], size)
+            if route == "/login" and status in (401, 429):
+                refused += count
+            routes.setdefault(route, []).append((first_byte, whole))
+        yield requests
+        yield sent
+        yield CounterMetricFamily("elecdata_logins_refused", "Logins refused", value=refused)
+        for place, (name, text) in enumerate(
+            [
+                ("first_byte", "Seconds from a request to the first byte of its answer"),
+                ("request", "Seconds from a request to the last byte of its answer"),
+            ]
+        ):
+            histogram = HistogramMetricFamily(f"elecdata_{name}_seconds", text, labels=["route"])
+            for route, kinds in routes.items():
+                times = [kind[place] for kind in kinds]
+                counts = accumulate(map(sum, zip(*(time[1] for time in times), strict=True)))
+                buckets = list(zip(_BOUNDS, counts, strict=True))
+                histogram.add_metric([route], buckets, sum(time[0] for time in times))
+            yield histogram
+
+    def _about_data(self) -> Iterator[Metric]:
+        up = int(self._data is not None)
+        yield GaugeMetricFamily("elecdata_database_up", "Whether the database answers", value=up)
+        if self._data is None:
+            return
+        version = GaugeMetricFamily("elecdata_data_info", "The data served", labels=["version"])
+        version.add_metric([self._data.version], 1)
+        yield version
+        if self._data.newest is not None:
+            yield GaugeMetricFamily(
+                "elecdata_newest_reading_timestamp_seconds",
+                "Start of the newest reading",
+                value=self._data.newest,
+            )
