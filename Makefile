@@ -29,7 +29,7 @@ run: $(VENV)/.run ## load the sample report into the database and serve it
 
 test: $(VENV)/.dev ## run the tests, on a private MariaDB and Redis as well; ARGS go to pytest
 	@tests/install-services.sh
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
 check: $(VENV)/.dev ## check format, lint and types, then run the tests
 	$(PY) -m ruff format --check
