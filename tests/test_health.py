@@ -37,8 +37,8 @@ async def test_missing_tables_are_a_problem(serve: Serve, database: Database) ->
         async for _ in writer.prepare():
             pass
         await writer.admit_reader()
-    await database.rows("DROP TABLE users")
     api = await serve(database)
+    await database.rows("DROP TABLE users")
     status, kind, body = await asked(api, "/health/ready")
     assert (status, kind) == (503, "application/problem+json")
     assert body.pop("request_id")

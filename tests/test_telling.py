@@ -161,7 +161,7 @@ def test_users_are_told_as_json(database: Database) -> None:
     assert users(database, "disable", "--quiet", "morgan").output == ""
     assert given(users(database, "list", "--json").output) == {
         "ok": True,
-        "users": [{"name": "morgan", "enabled": False, "old_hash": False}],
+        "users": [{"name": "morgan", "role": "read", "enabled": False, "old_hash": False}],
     }
     done = users(database, "enable", "--json", "Nobody")
     assert done.exit_code == 1
