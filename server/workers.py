@@ -63,7 +63,7 @@ class _Workers:
             self._running.remove(worker)
             if self.stop.is_set() or code == 1:
                 self.stop.set()
-                return code in (0, -signal.SIGTERM)
+                return code in (0, -signal.SIGTERM, -signal.SIGHUP)
             await asyncio.to_thread(Colleagues(self._shared).ended, worker.pid)
             # One that was just starting does not know SIGHUP yet; the next reads it all anew.
             if code != -signal.SIGHUP:
