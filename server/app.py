@@ -78,6 +78,7 @@ async def identified(request: web.Request, handler: Handler) -> web.StreamRespon
     one included.
     """
     timing = request[TIMING] = Timing()
+    timing.began = time.perf_counter()
     SPENT.set(timing)
     given = request.headers.get("X-Request-ID", "")
     request[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else next(_request_ids)

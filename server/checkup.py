@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from server import tls
 from server.database_checkup import database
 from server.findings import Finding, fail, ok, warn
+from server.signing import SigningKeys
 from settings import Settings, SettingsError, load_settings, signing_secret, sources
 
 _RENEWED = 14
@@ -60,8 +61,12 @@ def _credentials(settings: Settings) -> Finding:
 
 
 def _secret(settings: Settings) -> Finding:
-    store = settings.auth.secret_store
-    if settings.auth.secret is None and not store.exists():
+    auth = settings.auth
+    store = auth.secret_store
+    if auth.keys and auth.secret is None and not store.exists():
+        signing = SigningKeys.of(settings).sign_with
+        return ok("secret", f"auth.keys {', '.join(auth.keys)}; {signing} signs")
+    if auth.secret is None and not store.exists():
         folder = next(folder for folder in store.parents if folder.exists())
         if os.access(folder, os.W_OK):
             return ok("secret", f"one will be made in {store} at the first start")
@@ -74,9 +79,12 @@ def _secret(settings: Settings) -> Finding:
         size = len(signing_secret(settings).encode())
     except SettingsError as error:
         return fail("secret", str(error))
-    if settings.auth.secret is not None:
-        return ok("secret", f"auth.secret has {size} bytes")
-    return ok("secret", f"{store} has {size} bytes and is closed to others")
+    found = f"{store} has {size} bytes and is closed to others"
+    if auth.secret is not None:
+        found = f"auth.secret has {size} bytes"
+    if auth.keys:
+        found += f"; auth.keys {', '.join(auth.keys)}; {auth.sign_with or 'the former'} signs"
+    return ok("secret", found)
 
 
 def _tls(settings: Settings) -> Finding:

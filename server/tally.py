@@ -1,6 +1,5 @@
 """What this process has answered so far, counted cheaply enough to be done for every request."""
 
-import time
 from bisect import bisect_left
 from collections import defaultdict
 
@@ -16,11 +15,9 @@ Kind = tuple[str, str, int]
 class Timing(Spent):
     """When a request began and its answer did, and what statements took of that."""
 
-    __slots__ = ("began", "first_byte")
-
-    def __init__(self) -> None:
-        self.seconds = self.first_byte = 0.0
-        self.began = time.perf_counter()
+    began: float
+    first_byte = 0.0
+    """Seconds after the beginning."""
 
 
 class Times:

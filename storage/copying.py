@@ -1,5 +1,6 @@
 """A whole database into a file, and back into an empty one."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,11 @@ class Copier(Protocol):
 
     async def restore(self, file: Path) -> None:
         """Reads a backup into a database that must be empty, or not there yet."""
+
+
+def number_after(changes: int) -> int:
+    """What `access` goes on counting from after a restore: more than it can have come to."""
+    return max(changes, int(time.time())) + 1
 
 
 @contextmanager

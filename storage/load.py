@@ -7,10 +7,7 @@ from contextvars import ContextVar
 class Spent:
     """The seconds that statements took, on behalf of whoever holds this."""
 
-    __slots__ = ("seconds",)
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
+    seconds = 0.0
 
 
 SPENT: ContextVar[Spent | None] = ContextVar("spent", default=None)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from settings import Account, MysqlUrl
-from storage.copying import draft
+from storage.copying import draft, number_after
 from storage.errors import Conflict, NotPrepared, Unreachable
 from storage.mysql_writer import MysqlWriteEngine
 
@@ -20,6 +20,7 @@ _TAIL = 200
 """Bytes among which the end of a whole dump stands."""
 
 _TABLES = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = %s"
+_COUNTS = f"{_TABLES} AND table_name = 'access'"
 _READINGS = f"{_TABLES} AND table_name = 'consumpdata'"
 
 
@@ -60,8 +61,19 @@ class MysqlCopier:
             )
             with file.open("rb") as backup:
                 await self._run([_program("mariadb", "mysql"), self._location.name], given=backup)
+            await self._end_tokens()
         except OSError as error:
             raise Unreachable(f"{file} cannot be read: {error.strerror}") from error
+
+    async def _end_tokens(self) -> None:
+        """Lets no token be good that was revoked after the backup was made."""
+        if not await self._count(_COUNTS):
+            return
+        await self._engine.execute(f"USE `{self._location.name}`")
+        for (changes,) in await self._engine.fetch("SELECT changes FROM access"):
+            number = (number_after(changes),)
+            await self._engine.execute("UPDATE access SET changes = %s", number)
+            await self._engine.execute("UPDATE users SET generation = %s", number)
 
     async def _count(self, sql: str) -> int:
         await self._engine.open()

@@ -5,10 +5,11 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from storage.copying import draft
+from storage.copying import draft, number_after
 from storage.errors import Conflict, NotPrepared, Unreachable
 
 _TABLES = "SELECT COUNT(*) FROM sqlite_master WHERE name = 'consumpdata'"
+_COUNTS = "SELECT COUNT(*) FROM sqlite_master WHERE name = 'access'"
 
 
 class SqliteCopier:
@@ -40,6 +41,7 @@ class SqliteCopier:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with draft(self._path) as unfinished:
                 _copy(source, unfinished)
+                _end_tokens(unfinished)
         except FileExistsError:
             raise Conflict(
                 f"{self._path} is there already; a backup is restored where nothing is"
@@ -68,3 +70,14 @@ def _copy(source: str, target: Path) -> None:
         (fault,) = writing.execute("PRAGMA quick_check(1)").fetchone()
         if fault != "ok":
             raise sqlite3.DatabaseError(fault)
+
+
+def _end_tokens(target: Path) -> None:
+    """Lets no token be good that was revoked after the backup was made."""
+    with closing(sqlite3.connect(target)) as writing, writing:
+        if not writing.execute(_COUNTS).fetchone()[0]:
+            return
+        for (changes,) in writing.execute("SELECT changes FROM access").fetchall():
+            number = (number_after(changes),)
+            writing.execute("UPDATE access SET changes = ?", number)
+            writing.execute("UPDATE users SET generation = ?", number)

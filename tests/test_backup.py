@@ -53,9 +53,13 @@ async def test_restored_database_gives_the_same_answers(
     with another(loaded, tmp_path / "other") as other:
         done = await asyncio.to_thread(copy, other, "--restore", str(file))
         assert (done.exit_code, done.output) == (0, f"OK - the database was restored from {file}\n")
-        tables = ("consumpdata", "users", "meters", "imports", "pages", "flags")
-        for table in tables:
-            sql = f"SELECT * FROM {table}"
+        tables = await names(loaded)
+        assert tables == await names(other)
+        assert {"access", "flags", "meters", "revocations", "users"} <= tables
+        for table in tables - {"access"}:
+            # A restore ends all tokens.
+            columns = "id, user, password, enabled, role" if table == "users" else "*"
+            sql = f"SELECT {columns} FROM {table}"
             assert await other.rows(sql) == await loaded.rows(sql)
         # The loader goes on where it was, triggers and all, and lets the server's account in.
         (summary,) = await other.load(report(*numbered(AUGUST[:10], 5)))
@@ -66,9 +70,40 @@ async def test_restored_database_gives_the_same_answers(
         await other.rows("UPDATE consumpdata SET energy = 1 WHERE id = 1")
         assert (await other.rows(kept))[0][0] == 0
         ours, theirs = await serve(loaded), await serve(other)
+        status, login = await theirs.login("rick", "morty")
+        assert status == 200
+        theirs.token = login["value_token"]
         for path in ("getDataById?id=5000,8999", "getDataByDate?date=2019-09-11%25"):
             assert await ours.get(path) == await theirs.get(path)
-        assert (await theirs.login("rick", "morty"))[0] == 200
+
+
+async def names(database: Database) -> set[str]:
+    """All tables."""
+    sql = "SELECT name FROM sqlite_master WHERE type = 'table'"
+    if isinstance(database, MariadbDatabase):
+        tables = "SELECT table_name FROM information_schema.tables WHERE table_schema"
+        sql = f"{tables} = '{database.name}'"
+    return {name for (name,) in await database.rows(sql)}
+
+
+async def test_restore_ends_all_tokens_those_revoked_after_the_backup_too(
+    serve: Serve, loaded: Database, tmp_path: Path
+) -> None:
+    file = str(tmp_path / "backup")
+    assert (await asyncio.to_thread(copy, loaded, file)).exit_code == 0
+    before = await serve(loaded)
+    async with await before.request("ping") as response:
+        assert response.status == 200
+    await before.client.post("/logout", headers={"SESSION": before.token})
+    with another(loaded, tmp_path / "other") as other:
+        assert (await asyncio.to_thread(copy, other, "--restore", file)).exit_code == 0
+        # The loader lets the server's account in.
+        await other.load(report(*numbered(AUGUST[:1])))
+        after = await serve(other)
+        assert (await after.get("ping"))[0] == 406
+        _, login = await after.login("rick", "morty")
+        after.token = login["value_token"]
+        assert (await after.get("ping"))[0] == 200
 
 
 def test_backup_holds_what_is_committed_while_an_import_is_under_way(

@@ -138,6 +138,21 @@ def test_demonstration_is_a_warning_at_home_and_a_failure_elsewhere(loaded: Data
 # Secret, port, workers
 
 
+def test_keys_are_named_with_the_one_that_signs(loaded: Database, tmp_path: Path) -> None:
+    keys = {"ELECDATA_AUTH__KEYS": json.dumps({"old": "o" * 40, "new": "n" * 40})}
+    alone = {"ELECDATA_AUTH__SECRET": "", "ELECDATA_AUTH__SECRET_STORE": str(tmp_path / "none")}
+    signing = {"ELECDATA_AUTH__SIGN_WITH": "new"}
+    for environ, said in (
+        ({**keys, **alone}, "auth.keys old, new; old signs"),
+        ({**keys, **alone, **signing}, "auth.keys old, new; new signs"),
+        (keys, "auth.secret has 41 bytes; auth.keys old, new; the former signs"),
+        ({**keys, **signing}, "auth.secret has 41 bytes; auth.keys old, new; new signs"),
+    ):
+        checked = Checked(loaded.config, **environ)
+        assert checked.found("secret") == ("OK", said)
+        assert "oooo" not in checked.text
+
+
 def test_secret_is_looked_at_and_not_made(loaded: Database, tmp_path: Path) -> None:
     store = tmp_path / "new" / "secret"
     environ = {
@@ -245,6 +260,8 @@ def test_old_readings_and_none_are_warnings(database: Database) -> None:
         ("INSERT, UPDATE (power) ON {db}.consumpdata", "INSERT ON {db}.consumpdata"),
         ("ALL ON {db}.*", "ALL PRIVILEGES ON {db}.*"),
         ("CREATE ON *.*", "CREATE ON *.*"),
+        ("UPDATE ON {db}.revocations", "UPDATE ON {db}.revocations"),
+        ("DELETE ON {db}.users", "DELETE ON {db}.users"),
     ],
 )
 def test_account_that_can_write_is_a_warning(

@@ -108,6 +108,29 @@ async def test_logins_at_once_are_counted_before_they_fail(serve: Serve, sample:
     assert sorted(status for status, _ in answers) == [401] * 3 + [429] * 9
 
 
+async def test_attempts_behind_a_proxy_count_for_its_clients(
+    serve: Serve, sample: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a client says itself stands left of what the proxy says, and is not believed."""
+    caplog.set_level("INFO", "audit")
+    api = await serve(sample, ELECDATA_AUTH__ATTEMPTS="1", ELECDATA_SERVER__PROXIES="127.0.0.1")
+
+    async def status(user: str, forwarded: str) -> int:
+        headers = {
+            "Authorization": encode_basic_auth(user, "Morty"),
+            "X-Forwarded-For": forwarded,
+        }
+        async with api.client.post("/login", headers=headers) as response:
+            return response.status
+
+    for number in range(10):
+        assert await status(f"user {number}", f"198.51.100.{number}, 192.0.2.7") == 401
+    assert await status("another", "198.51.100.99, 192.0.2.7") == 429
+    assert await status("another", "192.0.2.8") == 401
+    lines = [record.getMessage() for record in caplog.records if record.name == "audit"]
+    assert {line.split(" address=")[1].split()[0] for line in lines} == {"192.0.2.7", "192.0.2.8"}
+
+
 def test_attempts_are_remembered_in_bounded_memory() -> None:
     attempts = Attempts(1, 60)
     attempts.begin("first", "192.0.2.1")

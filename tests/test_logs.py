@@ -2,6 +2,7 @@
 
 import json
 import signal
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,39 @@ def test_json_log_has_an_object_a_line_with_the_fields_of_a_request(sample: Data
         "scheme": "http",
         "request": "r1",
     }
+
+
+def test_json_log_has_an_object_for_each_request_however_many_come_at_once(
+    sample: Database,
+) -> None:
+    pings = 50
+    request = b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Request-ID: r%d\r\n\r\n"
+    with Server(sample.config, **JSON) as server, ExitStack() as clients:
+        listening = port(server)
+        opened = [clients.enter_context(connected(listening)) for _ in range(pings)]
+        for number, client in enumerate(opened):
+            client.sendall(request % number)
+        for client in opened:
+            assert client.recv(16)
+        assert server.stop() == 0
+        lines = [line for line in objects(server) if line["logger"] == "access"]
+    assert {line["request"] for line in lines} == {f"r{number}" for number in range(pings)}
+    assert len(lines) == pings
+
+
+def test_json_log_has_the_fields_of_a_login(sample: Database) -> None:
+    with Server(sample.config, **JSON) as server:
+        with connected(port(server)) as client:
+            client.sendall(
+                b"POST /login HTTP/1.1\r\nHost: x\r\nX-Request-ID: r1\r\n"
+                b"Content-Length: 0\r\nConnection: close\r\n\r\n"
+            )
+            assert received(client).startswith(b"HTTP/1.1 401 ")
+        line = json.loads(server.said('"logger": "audit"'))
+        assert server.stop() == 0
+    assert line["message"] == "login refused user=- address=127.0.0.1 reason=malformed id=r1"
+    assert (line["event"], line["user"], line["reason"]) == ("login refused", None, "malformed")
+    assert (line["client"], line["request"]) == ("127.0.0.1", "r1")
 
 
 def port(server: Server) -> int:
