@@ -17,10 +17,11 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-quick lock swagger-ui uplot screenshots clean
+.PHONY: help run test check bench bench-quick lock swagger-ui uplot screenshots configuration-page \
+	clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
 
 run: $(VENV)/.run ## load the sample report into the database and serve it
 	@$(PY) -m loader Monitoring_report.csv
@@ -28,7 +29,7 @@ run: $(VENV)/.run ## load the sample report into the database and serve it
 
 test: $(VENV)/.dev ## run the tests, on a private MariaDB and Redis as well; ARGS go to pytest
 	@tests/install-services.sh
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
 check: $(VENV)/.dev ## check format, lint and types, then run the tests
 	$(PY) -m ruff format --check
@@ -60,6 +61,9 @@ uplot: ## fetch the uPlot of UPLOT_VERSION from npm
 screenshots: $(VENV)/.dev ## draw the dashboard's pictures in docs/ anew, from the sample
 	@tests/install-services.sh
 	@$(PY) -m tests.screenshots
+
+configuration-page: $(VENV)/.dev ## write docs/configuration.md anew, from the settings
+	@$(PY) -m tests.configuration_page
 
 # $1: a package of npm, $2: the sha512 that its archive must have, $3: the folder of server/static
 # that its files go to, $4: the files

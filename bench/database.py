@@ -10,7 +10,15 @@ import pymysql
 from tests.mariadb import MariaDB
 
 BUFFER_POOL = "4G"
-_OF_THE_RECORD = {"imports", "users", "meters", "information_schema", "schema_version"}
+_OF_THE_RECORD = {
+    "access",
+    "imports",
+    "revocations",
+    "users",
+    "meters",
+    "information_schema",
+    "schema_version",
+}
 
 
 class BenchMariaDB(MariaDB):

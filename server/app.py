@@ -25,6 +25,7 @@ from server.keys import (
     DOCUMENT,
     FILLINGS,
     HASHING,
+    LATELY_ASKED,
     READER,
     REQUEST_ID,
     SETTINGS,
@@ -55,6 +56,7 @@ def make_app(*, settings: Settings, reader: Reader, signing_keys: SigningKeys) -
     app[SETTINGS] = settings
     app[READER] = reader
     app[CACHE] = AnswerCache(settings.cache)
+    app[LATELY_ASKED] = {}
     app[FILLINGS] = {}
     app[TALLY] = Tally()
     app[TOKENS] = Tokens(signing_keys, settings.auth.token_lifetime)

@@ -4,11 +4,12 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 from aiohttp_apispec import docs, form_schema, querystring_schema
 from marshmallow import Schema
 
+from server import responses
 from server.asked import Asked
 from server.audit import audit
 from server.auth import TOKEN_HEADER, logged_in, public
@@ -16,27 +17,49 @@ from server.bodies import TAIL, head
 from server.errors import RETRY_AFTER, ApiError
 from server.formats import FORMATS
 from server.inputs import AllParameters, DateParameters, IdParameters, RangeParameters
-from server.keys import ASKED, COMPRESSED, READER, REQUEST_ID, STATE, TOKEN, TOKENS
+from server.keys import ASKED, COMPRESSED, LATELY_ASKED, READER, REQUEST_ID, STATE, TOKEN, TOKENS
 from server.parameters import parameters
 from server.readings import End, asked, chosen
-from server.responses import LOGIN, LOGOUT, PING, READINGS
+from server.responses import LOGIN, LOGOUT, PING
 from server.streaming import JSON
 from storage.errors import NotPrepared, Refused, StorageError
 from storage.query import Query
 
 log = logging.getLogger("server")
 
+REMEMBERED = 1024
+"""Questions whose meaning is remembered."""
+
+BRIEF = 512
+"""Characters of a question that is worth it."""
+
 _SESSION: list[dict[str, list[str]]] = [{TOKEN_HEADER: []}]
+
+
+Parse = Callable[[web.Request], Awaitable[Asked]]
 
 
 @web.middleware
 async def questions(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Reads what a request asks for, before the cache is looked at."""
-    parse: Callable[[web.Request], Awaitable[Asked]] | None
-    parse = getattr(request.match_info.handler, "parse", None)
+    parse: Parse | None = getattr(request.match_info.handler, "parse", None)
     if parse is not None:
-        request[ASKED] = await parse(request)
+        request[ASKED] = await _parsed(request, parse)
     return await handler(request)
+
+
+async def _parsed(request: web.Request, parse: Parse) -> Asked:
+    """What a request asks for; what was asked lately in the same words is not read again."""
+    words = (request.rel_url.raw_query_string, request.headers.get(hdrs.ACCEPT, ""))
+    if request.method != hdrs.METH_GET or request.can_read_body or sum(map(len, words)) > BRIEF:
+        return await parse(request)
+    known = request.app[LATELY_ASKED]
+    asked = known.get((parse, *words))
+    if asked is None:
+        asked = known[parse, *words] = await parse(request)
+        if len(known) > REMEMBERED:
+            del known[next(iter(known))]
+    return asked
 
 
 def _login() -> Handler:
@@ -99,6 +122,7 @@ def _still_good(error: StorageError) -> ApiError:
 @docs(
     tags=["access"],
     summary="See whether the service is there and the token is good",
+    description="Gives no readings; try it first, once a token stands under Authorize.",
     security=_SESSION,
     responses=PING,
 )
@@ -139,7 +163,7 @@ def _readings(
         describe = docs(
             tags=["readings"],
             security=_SESSION,
-            responses=READINGS,
+            responses=responses.readings(path.rpartition("/")[2]),
             produces=[each.media_type for each in FORMATS.values()],
             **described,
         )
@@ -167,24 +191,41 @@ ROUTES = [
         AllParameters,
         lambda _: Query(),
         summary="All readings",
-        description="Every reading there is, streamed: it may be a long answer.",
+        description=(
+            "Every reading of the meter, one for each interval (a quarter of an hour, or an hour), "
+            "the first one that was loaded first. It is streamed as it is read from the database "
+            "and may be a long answer: limit takes it in parts, format=csv as a table for a "
+            "spreadsheet, format=parquet for analysis."
+        ),
     ),
     *_readings(
         "/apielec/getDataById",
         IdParameters,
         lambda given: Query.by_ids(given["id"]),
         summary="Readings by number",
+        description=(
+            "Each reading got a number when it was loaded and keeps it for good, also when a "
+            "corrected report changes its values."
+        ),
     ),
     *_readings(
         "/apielec/getDataByDate",
         DateParameters,
         lambda given: Query.by_date(given["date"]),
         summary="Readings by a pattern for their time",
+        description=(
+            "A day, a month, or one hour of every day: what is known of the time, with % and _ for "
+            "what isn't. On the night when clocks go back, 2 o'clock is found twice."
+        ),
     ),
     *_readings(
         "/apielec/getDataByRange",
         RangeParameters,
         _by_range,
         summary="Readings between two times, both included unless end is exclusive",
+        description=(
+            "Times are the meter's local ones, and a reading's time is the start of its interval: "
+            "2019-09-11 to 2019-09-12 with end=exclusive are the 96 quarters of an hour of one day."
+        ),
     ),
 ]

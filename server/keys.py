@@ -1,5 +1,7 @@
 """What the application and a request carry along."""
 
+from collections.abc import Hashable
+
 from aiohttp import web
 
 from server.asked import Asked
@@ -16,6 +18,7 @@ from storage.reader import Reader, State
 SETTINGS = web.AppKey("settings", Settings)
 READER = web.AppKey("reader", Reader)
 CACHE = web.AppKey("cache", AnswerCache)
+LATELY_ASKED = web.AppKey("lately_asked", dict[Hashable, Asked])
 FILLINGS = web.AppKey("fillings", dict[str, Filling])
 CURSORS = web.AppKey("cursors", Cursors)
 TOKENS = web.AppKey("tokens", Tokens)

@@ -13,6 +13,12 @@ from server.keys import DOCUMENT
 _SHOWN = {"init.js", "swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"}
 _POLICY = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'"
 
+_TAGS = {
+    "access": "A token, which all else needs",
+    "readings": "What the meter wrote: energy, power, maximeter, voltage and the rest",
+    "figures": "Sums by day or month, load profile, peaks, key figures, and what is missing",
+}
+
 
 @public
 async def document(request: web.Request) -> web.Response:
@@ -40,11 +46,18 @@ def described(app: web.Application) -> dict[str, Any]:
             version="1",
             info={
                 "description": (
-                    "Readings of an electricity meter, one for each interval. "
-                    "Get a token from /login, press Authorize, and put it into SESSION. "
-                    "The [dashboard](/dashboard) draws them."
+                    "What an electricity meter has written down, one reading for each interval, "
+                    "and figures worked out of it. The [dashboard](/dashboard) draws them.\n\n"
+                    "1. Press **Authorize**, give user and password under *basic*, and close.\n"
+                    "2. Open **POST /login**, press *Execute*, and copy `value_token`.\n"
+                    "3. Press **Authorize** again and put it into *SESSION*.\n\n"
+                    "Every field below then holds an example that works on the sample report. "
+                    "A route by POST takes as a form what it takes by GET in its address."
                 )
             },
+            tags=[
+                {"name": name, "description": description} for name, description in _TAGS.items()
+            ],
             securityDefinitions={
                 TOKEN_HEADER: {"type": "apiKey", "in": "header", "name": TOKEN_HEADER},
                 "basic": {"type": "basic"},

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import cached_property
 from typing import TypeVar
 
 from aiohttp import hdrs, web
@@ -61,7 +62,7 @@ class End(Enum):
     EXCLUSIVE = "exclusive"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Readings:
     """Some readings in a shape and a format, see `server.asked`."""
 
@@ -75,7 +76,7 @@ class Readings:
     link: URL | None
     """The request, where it can be asked for the next part by its URL alone."""
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The same for questions that have the same answer."""
         zone = self.zone if self.format is PARQUET else ""

@@ -51,26 +51,50 @@ def _headers(headers: Mapping[str, str]) -> dict[str, Any]:
 
 
 _GUARDED = {
-    "405": _error(405, "The header SESSION is missing", status="Token is missing"),
+    "405": _error(405, "There is no token: get one from /login first", status="Token is missing"),
     "406": _error(
         406,
-        "The token is forged, expired or revoked",
+        "The token is forged, expired or revoked: log in again",
         "The token has expired, log in again",
         status="Token is invalid",
     ),
 }
-_BAD_REQUEST = _error(
-    400,
-    "A parameter is unknown, missing, contradictory or malformed",
-    "id: expected ids like 5 or 5,100, got 'five'",
-)
 _UNAVAILABLE = _error(
-    503, "The database fails", "The readings cannot be read just now, try again later"
+    503,
+    "The database fails, or nothing was loaded yet",
+    "The readings cannot be read just now, try again later",
 )
+_BAD_REQUESTS = {
+    "getData": "limit: expected a number from 1 to 100000, got '0'",
+    "getDataById": "id: expected ids like 5 or 5,100, got 'five'",
+    "getDataByDate": (
+        "date: expected 1 to 64 characters, each a digit, '-', ':', '.', blank, 'T', '%' or '_', "
+        "like 2019-09-11%, got '11 September'"
+    ),
+    "getDataByRange": "end_date: missing",
+    "getAggregate": (
+        "interval: expected one of 15m, hour, day, week, month, year, got 'fortnight'"
+    ),
+    "getProfile": (
+        "percentiles: expected whole numbers from 1 to 100 like 5,50,95, at most 20, got '0'"
+    ),
+    "getPeaks": "number: expected a whole number from 1 to 1000, got '0'",
+    "getSummary": "quality: expected raw or clean, got 'dirty'",
+    "getQuality": "list: expected gaps or flagged or days, got 'holes'",
+}
+
+
+def _bad_request(message: str) -> dict[str, Any]:
+    return _error(
+        400, "A parameter is unknown, missing, contradictory or malformed; it is named", message
+    )
+
+
+_NONE_EXPECTED = _bad_request("'id': unknown parameter, none is expected here")
 
 PING = {
     "200": _response("The service is there", AnswerSchema, _answer("I'm here!!", [])),
-    "400": _BAD_REQUEST,
+    "400": _NONE_EXPECTED,
     **_GUARDED,
     "503": _UNAVAILABLE,
 }
@@ -78,7 +102,7 @@ LOGOUT = {
     "200": _response(
         "The token is good no longer, on any server", AnswerSchema, _answer("Logged out", [])
     ),
-    "400": _BAD_REQUEST,
+    "400": _NONE_EXPECTED,
     **_GUARDED,
     "503": _error(
         503,
@@ -95,19 +119,6 @@ _HEADERS = {
     "Link": "With limit, rel=next: where the next part is, relative to this one; none on the last",
     "X-Next": "The same as `next`: what `after` takes for the next part",
     **_LEFT_OUT,
-}
-READINGS = {
-    "200": _response(
-        "The readings, in the order of id; none is a success as well, with the message "
-        "No data found and numrecs 0",
-        AnswerSchema,
-        _answer("", [_RECORD]),
-    )
-    | _headers(_HEADERS),
-    "304": _UNCHANGED,
-    "400": _BAD_REQUEST,
-    **_GUARDED,
-    "503": _UNAVAILABLE,
 }
 LOGIN = {
     "200": _response(
@@ -135,6 +146,17 @@ LOGIN = {
 }
 
 
+def readings(name: str) -> dict[str, Any]:
+    """The answers of a route of readings."""
+    answer = _response(
+        "The readings, in the order of id; none is a success as well, with the message "
+        "No data found and numrecs 0",
+        AnswerSchema,
+        _answer("", [_RECORD]),
+    )
+    return _answers(name, answer | _headers(_HEADERS))
+
+
 def figures(name: str, fields: Sequence[Field]) -> dict[str, Any]:
     """The answers of a route of what is worked out from readings."""
     answer = _response(
@@ -142,10 +164,14 @@ def figures(name: str, fields: Sequence[Field]) -> dict[str, Any]:
         table_schema(name, fields),
         _answer("", [EXAMPLES[name]]),
     )
+    return _answers(name, answer | _headers(_LEFT_OUT))
+
+
+def _answers(name: str, success: dict[str, Any]) -> dict[str, Any]:
     return {
-        "200": answer | _headers(_LEFT_OUT),
+        "200": success,
         "304": _UNCHANGED,
-        "400": _BAD_REQUEST,
+        "400": _bad_request(_BAD_REQUESTS[name]),
         **_GUARDED,
         "503": _UNAVAILABLE,
     }

@@ -1,6 +1,7 @@
 """What goes out, as the document describes it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from marshmallow import Schema, fields
 
@@ -16,7 +17,6 @@ _COMMENTS = {column.name: column.comment for column in COLUMNS}
 RecordSchema = Schema.from_dict(
     {
         key: fields.String(
-            required=True,
             allow_none=key in _COMMENTS,
             metadata={"description": _COMMENTS.get(key) or _OTHERS[key]},
         )
@@ -51,12 +51,33 @@ class AnswerSchema(Schema):
     values = fields.Nested(ValuesSchema, required=True)
 
 
+_DEMAND_OF = fields.String(required=True, metadata={"description": "What demand is taken from"})
+_REMARKS: Mapping[str, Mapping[str, fields.Field[Any]]] = {
+    "getProfile": {
+        "column": fields.String(required=True, metadata={"description": "What is told of"})
+    },
+    "getPeaks": {"demand_of": _DEMAND_OF},
+    "getSummary": {
+        "units": fields.Dict(
+            fields.String(),
+            fields.String(),
+            required=True,
+            metadata={"description": "The unit of each quantity"},
+        ),
+        "demand_of": _DEMAND_OF,
+    },
+}
+"""What routes say beside their records."""
+
+
 def table_schema(name: str, columns: Sequence[Field]) -> type[Schema]:
     """A success whose records have these fields."""
     record = Schema.from_dict(
         {
             column.name: fields.String(
-                required=True, allow_none=True, metadata={"description": column.means}
+                required=name != "getAggregate",  # there, `columns` leaves some out
+                allow_none=True,
+                metadata={"description": column.means},
             )
             for column in columns
         },
@@ -65,6 +86,7 @@ def table_schema(name: str, columns: Sequence[Field]) -> type[Schema]:
     values = Schema.from_dict(
         {
             "numrecs": fields.Integer(required=True),
+            **_REMARKS.get(name, {}),
             "left_out": fields.Nested(
                 LeftOutSchema, metadata={"description": "With quality=clean"}
             ),

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Self
 
 from aiohttp import hdrs, web
@@ -30,7 +31,7 @@ Written = Callable[[Value], str | None]
 """A value as text, None where it is missing."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TableAsked:
     """A question and how its answer is to be written, see `server.asked`."""
 
@@ -56,7 +57,7 @@ class TableAsked:
             choice(given, "time", TIMES),
         )
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The same for questions that have the same answer, written alike."""
         return f"{self.question.key} {self.format.name} numbers={self.numbers:d} {self.time}"

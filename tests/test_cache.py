@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from aiohttp import ClientPayloadError
 
-from server.keys import CACHE
+from server.keys import CACHE, LATELY_ASKED
 from storage.errors import Unreachable
 from tests.databases import Database
 from tests.redis_server import Redis
@@ -321,3 +321,24 @@ async def test_cut_answer_is_not_kept(api: Api, monkeypatch: pytest.MonkeyPatch)
         await response.read()
     api.engine.step_in = None
     assert len(await api.records("getData")) == 11716
+
+
+async def test_what_is_remembered_of_questions_is_bounded(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.handlers.REMEMBERED", 3)
+    for number in [1, 2, 3, 4, 1, 5]:
+        (record,) = await api.records("getDataById", id=str(number))
+        assert record["id"] == str(number)
+    await api.records("getDataById", id="5," * 400 + "5")
+    assert len(api.app[LATELY_ASKED]) == 3
+
+
+async def test_same_words_in_another_format_are_another_question(api: Api) -> None:
+    found = []
+    for accept in ("application/json", "text/csv", "application/json"):
+        async with await api.request(
+            "getDataById", {"id": "5"}, headers={"Accept": accept}
+        ) as response:
+            found.append(response.content_type)
+    assert found == ["application/json", "text/csv", "application/json"]

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import pytest
+from openapi_spec_validator import OpenAPIV2SpecValidator
 from yarl import URL
 
 from tests.databases import Database
@@ -37,6 +38,19 @@ FIGURES = {
     "/apielec/getPeaks": ["number", "separation", *PERIOD, "quality", *WRITING],
     "/apielec/getSummary": [*PERIOD, "quality", *WRITING],
     "/apielec/getQuality": ["list", *PERIOD, *WRITING],
+}
+WRONG = {
+    "/logout": {"id": "5"},
+    "/apielec/ping": {"id": "5"},
+    "/apielec/getData": {"limit": "0"},
+    "/apielec/getDataById": {"id": "five"},
+    "/apielec/getDataByDate": {"date": "11 September"},
+    "/apielec/getDataByRange": {"date": "2019-09-12"},
+    "/apielec/getAggregate": {"interval": "fortnight"},
+    "/apielec/getProfile": {"percentiles": "0"},
+    "/apielec/getPeaks": {"number": "0"},
+    "/apielec/getSummary": {"quality": "dirty"},
+    "/apielec/getQuality": {"list": "holes"},
 }
 OPTIONAL = ["columns", "values", "time", "format", "quality", "order", "limit", "after"]
 
@@ -92,10 +106,18 @@ async def test_document_is_swagger_2(document: Document) -> None:
             assert scheme.keys() <= document["securityDefinitions"].keys()
 
 
+async def test_document_is_valid_by_its_specification(document: Document) -> None:
+    assert list(OpenAPIV2SpecValidator(document).iter_errors()) == []
+
+
 async def test_document_describes_every_route_and_no_other(document: Document) -> None:
     described = {path: set(methods) for path, methods in document["paths"].items()}
     assert described == PATHS
-    assert all(operation["summary"] for _, _, operation in operations(document))
+    tags = [tag["name"] for tag in document["tags"]]
+    for _, _, operation in operations(document):
+        assert operation["summary"]
+        assert operation["description"]
+        assert set(operation["tags"]) <= set(tags)
 
 
 async def test_document_describes_every_parameter(document: Document) -> None:
@@ -144,6 +166,40 @@ async def test_examples_of_the_document_work(api: Api, document: Document) -> No
             )
             assert status == 200
             assert (body["values"]["numrecs"] > 0) == (path != "/apielec/ping")
+
+
+@pytest.mark.parametrize("path", WRONG)
+async def test_example_of_a_bad_request_is_the_answer_to_one(
+    api: Api, document: Document, path: str
+) -> None:
+    for method, operation in document["paths"][path].items():
+        headers = {"SESSION": api.token}
+        async with await api.client.request(
+            method, path, params=WRONG[path], headers=headers
+        ) as response:
+            assert response.status == 400
+            example = operation["responses"]["400"]["examples"]["application/json"]
+            assert await response.json() == example
+
+
+async def test_answers_have_the_fields_that_the_document_says(api: Api, document: Document) -> None:
+    definitions = document["definitions"]
+
+    def check(found: Document, reference: str) -> Document:
+        schema: Document = definitions[reference.removeprefix("#/definitions/")]
+        assert set(schema.get("required", ())) <= found.keys() <= schema["properties"].keys()
+        properties: Document = schema["properties"]
+        return properties
+
+    for path, method, operation in operations(document):
+        if method == "get" and path.startswith("/apielec/"):
+            params = {p["name"]: part for p in operation["parameters"] if (part := prefilled(p))}
+            status, body = await api.get(path.removeprefix("/apielec/"), params)
+            assert status == 200
+            answer = check(body, operation["responses"]["200"]["schema"]["$ref"])
+            values = check(body["values"], answer["values"]["$ref"])
+            for record in body["values"]["records"]:
+                check(record, values["records"]["items"]["$ref"])
 
 
 async def test_document_names_the_media_type_of_every_format(api: Api, document: Document) -> None:

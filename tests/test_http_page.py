@@ -1,7 +1,5 @@
 """The commands of docs/http.md, run as they stand there."""
 
-import asyncio
-import os
 import re
 import shutil
 import sys
@@ -9,23 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import output
 from tests.serving import Api
 
 PAGE = Path(__file__).parent.parent / "docs" / "http.md"
 BLOCKS = re.findall(r"(?ms)^```(\w+)\n(.*?)^```$", PAGE.read_text())
-
-
-async def output(command: list[str], folder: Path, **environ: str) -> str:
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        cwd=folder,
-        env={**os.environ, **environ},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    told, complaint = await process.communicate()
-    assert (process.returncode, complaint) == (0, b""), complaint
-    return told.decode().replace("\r\n", "\n")
 
 
 async def test_commands_of_the_page_give_what_it_says(api: Api, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from storage.shape import Form, Shape, Time
 from storage.sqlite_writer import SqliteWriteEngine
 from tests.databases import SILENT, Database, MariadbDatabase, SqliteDatabase
 from tests.mariadb import MariaDB
+from tests.original import make_original
 from tests.reports import QUANTITIES, numbered, quarters, report, row
 
 SAMPLE = Path(__file__).parent.parent / "Monitoring_report.csv"
@@ -505,36 +506,10 @@ async def test_columns_name_their_units(maria: MariadbDatabase) -> None:
     assert units == ["kWh", "kVArh", "kW", "kW", "kVAr", "V", "A", "Fi"]
 
 
-ORIGINAL = [
-    "CREATE DATABASE {name} DEFAULT CHARACTER SET 'utf8'",
-    """CREATE TABLE {name}.consumpdata (
-        id INT NOT NULL AUTO_INCREMENT, date DATETIME NOT NULL, energy DECIMAL(15,5),
-        reactive_energy DECIMAL(15,5), power DECIMAL(15,5), maximeter DECIMAL(15,5),
-        reactive_power DECIMAL(15,5), voltage DECIMAL(15,5), intensity DECIMAL(15,5),
-        power_factor DECIMAL(15,5) COMMENT 'Fi', PRIMARY KEY (id)
-    )""",
-    """CREATE TABLE {name}.users (
-        id INT NOT NULL AUTO_INCREMENT, user CHAR(10), password CHAR(200), PRIMARY KEY (id),
-        UNIQUE (user)
-    )""",
-    """CREATE TRIGGER {name}.encpassword BEFORE INSERT ON {name}.users FOR EACH ROW
-        SET NEW.password = SHA2(NEW.password, 256)""",
-    "INSERT INTO {name}.users (user, password) VALUES ('rick', 'morty')",
-]
-
-
 @pytest.fixture
 async def original(maria: MariadbDatabase) -> MariadbDatabase:
     """A database that the original's importer made of the sample."""
-    for sql in ORIGINAL:
-        maria._run(sql.format(name=maria.name))
-    lines = SAMPLE.read_text().splitlines()[1:]
-    values = []
-    for line in lines:
-        moment, *quantities = line.split(",")
-        date = datetime.strptime(moment, "%d %b %Y %H:%M:%S")  # noqa: DTZ007 - local time, as in a report
-        values.append(f"('{date}', {', '.join(value or 'NULL' for value in quantities)})")
-    maria.run(f"INSERT INTO consumpdata (date, {', '.join(NAMES)}) VALUES {', '.join(values)}")
+    make_original(maria, SAMPLE)
     return maria
 
 

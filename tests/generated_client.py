@@ -1,0 +1,45 @@
+"""Logs in and reads with a client that bravado makes of the document, and prints what it got.
+
+It has a process of its own: validators that other tests load change what it makes of schemas.
+"""
+
+import json
+import sys
+from typing import Any
+
+from bravado.client import SwaggerClient
+from bravado.exception import HTTPBadRequest
+from bravado.requests_client import RequestsClient
+from yarl import URL
+
+
+def main(url: URL) -> None:
+    http = RequestsClient()
+    client: Any = SwaggerClient.from_url(  # type: ignore[no-untyped-call]  # bravado's
+        str(url / "swagger.json"), http_client=http
+    )
+    http.set_basic_auth(url.authority, "rick", "morty")
+    token = client.access.post_login().result()
+    http.set_api_key(url.authority, token.value_token, param_name=token.Key, param_in=token.In)
+
+    readings = (
+        client.readings.get_apielec_getDataById(id="5,100", columns="date,energy")
+        .result()
+        .values.records
+    )
+    month = {"date": "2019-09", "end_date": "2019-10", "end": "exclusive"}
+    summary = client.figures.post_apielec_getSummary(**month).result().values.records
+    try:
+        client.readings.get_apielec_getDataById(id="five").result()
+    except HTTPBadRequest as error:
+        refusal: Any = error.swagger_result
+        print(json.dumps([*map(fields, [*readings, *summary]), refusal.message]))
+
+
+def fields(record: Any) -> dict[str, Any]:
+    """The fields of a record."""
+    return {name: record[name] for name in dir(record) if record[name] is not None}
+
+
+if __name__ == "__main__":
+    main(URL(sys.argv[1]))

@@ -1,0 +1,33 @@
+"""The pages of docs/: that they are found, lead somewhere, and are what they are made of."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.configuration_page import PAGE, page
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "examples" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def links(text: str) -> list[str]:
+    """What a page links to in the project."""
+    return re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)
+
+
+def test_index_leads_to_every_page() -> None:
+    index = ROOT / "docs" / "index.md"
+    found = {path.name for path in PAGES if path.parent.name == "docs"} - {index.name}
+    assert found <= set(links(index.read_text()))
+
+
+@pytest.mark.parametrize("file", PAGES, ids=lambda file: f"{file.parent.name}/{file.name}")
+def test_links_of_a_page_lead_to_something(file: Path) -> None:
+    for link in links(file.read_text()):
+        assert (file.parent / link).exists(), link
+
+
+def test_configuration_page_is_what_the_settings_make() -> None:
+    """Where it isn't, `make configuration-page` writes it anew."""
+    assert PAGE.read_text() == page()

@@ -1,0 +1,24 @@
+"""A client that is generated from the document, as generators make them in many languages."""
+
+import json
+import sys
+from pathlib import Path
+
+from tests.commands import output
+from tests.serving import Api
+
+ROOT = Path(__file__).parent.parent
+
+
+async def test_generated_client_logs_in_and_reads(api: Api) -> None:
+    url = str(api.client.make_url("/"))
+    *found, refusal = json.loads(
+        await output([sys.executable, "-m", "tests.generated_client", url], ROOT)
+    )
+    month = {"date": "2019-09", "end_date": "2019-10", "end": "exclusive"}
+    (summary,) = await api.records("getSummary", **month)
+    assert found == [
+        *await api.records("getDataById", id="5,100", columns="date,energy"),
+        {name: value for name, value in summary.items() if value is not None},
+    ]
+    assert refusal == "id: expected ids like 5 or 5,100, got 'five'"
