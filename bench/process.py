@@ -6,6 +6,7 @@ import select
 import socket
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -49,7 +50,7 @@ def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**kept, **(changes or {})}
 
 
-class Server:
+class Server(ABC):
     """A server on a free port of the loopback interface, running from entry to exit."""
 
     name = "server"
@@ -60,9 +61,9 @@ class Server:
         """What every request to it carries."""
         self._process: subprocess.Popen[bytes] | None = None
 
+    @abstractmethod
     def command(self) -> Sequence[str]:
         """What runs it in the foreground."""
-        raise NotImplementedError
 
     def environment(self) -> dict[str, str]:
         """Its environment."""

@@ -74,9 +74,9 @@ class TableAsked:
         disposition = f'attachment; filename="{self.name}.csv"'
         return {**notes, hdrs.CONTENT_DISPOSITION: disposition}
 
-    async def answer(self, reader: Reader, _state: State, *, compressed: bool) -> Streamed:  # noqa: ARG002 - parts are made as they are sent
+    async def answer(self, reader: Reader, state: State, *, compressed: bool) -> Streamed:  # noqa: ARG002 - parts are made as they are sent
         """The answer."""
-        table = await reader.table(self.question)
+        table = await reader.table(self.question, state)
         notes = {}
         left_out = table.remarks.get("left_out")
         if isinstance(left_out, Mapping):

@@ -31,7 +31,7 @@ class Outdated(StorageError):
 
 
 class Inconsistent(StorageError):
-    """The readings found differ in number from those announced."""
+    """The readings found are not those announced, or not of one state of the data."""
 
 
 class Conflict(StorageError):

@@ -1,7 +1,8 @@
 """What the server asks of a database: the state of the data, answers, who may ask."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import TypeVar
@@ -18,7 +19,7 @@ from storage.reading import DECIMALS
 from storage.shape import CONTRACT, Shape
 from storage.shared import Shared
 from storage.sql import DESCENDING, PLAUSIBLE, Condition, both
-from storage.table import Question, Table
+from storage.table import Question, Row, Table
 
 T = TypeVar("T")
 
@@ -114,10 +115,15 @@ class Reader:
         newest = rows[0][0]
         return newest and datetime.fromisoformat(newest.decode())
 
-    async def table(self, question: Question) -> Table:
-        """What is worked out from readings; raises QueryError where it cannot be."""
+    async def table(self, question: Question, state: State) -> Table:
+        """What is worked out from readings; raises QueryError where it cannot be.
+
+        Its rows raise Inconsistent where the data did not stay in the state until they were all
+        worked out: several statements may have seen readings of before and after an import.
+        """
         await self._require(b"flags", "the flags of readings")
-        return await question.table(self._engine)
+        table = await question.table(self._engine)
+        return replace(table, rows=self._of_one_state(table.rows, state))
 
     async def _known_tables(self) -> set[bytes]:
         """The tables; a database that the loader has not brought up to date lacks the newest."""
@@ -276,6 +282,21 @@ class Reader:
         page = await pager.page(window)
         pages = _each([page.records] if page.count else [])
         return Answer(page.count, pages, following, left_out)
+
+    async def _of_one_state(
+        self, rows: AsyncGenerator[Sequence[Row]], state: State
+    ) -> AsyncGenerator[Sequence[Row]]:
+        """The rows; the last ones, often the only ones, are given once the state was looked at."""
+        held: Sequence[Row] = []
+        async with aclosing(rows):
+            async for some in rows:
+                if held:
+                    yield held
+                held = some
+        if (await self.state()).version != state.version:
+            raise Inconsistent("an import was written while figures were worked out")
+        if held:
+            yield held
 
     async def _watched(
         self, pages: AsyncGenerator[bytes | Piece], state: State

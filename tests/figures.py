@@ -113,7 +113,7 @@ class Metered:
 
         async def answer() -> tuple[Table, list[Row]]:
             async with self.database.reader() as reader:
-                table = await reader.table(question)
+                table = await reader.table(question, await reader.state())
                 return table, [row async for rows in table.rows for row in rows]
 
         table, rows = asyncio.run(answer())

@@ -57,7 +57,7 @@ class MariaDB(Service):
             f" IDENTIFIED BY '{self.root_password}' WITH GRANT OPTION;\n"
         )
         installer = find_program(INSTALLER) or INSTALLER
-        done = subprocess.run(  # noqa: S603  # a program of this machine's own
+        done = subprocess.run(  # noqa: S603 - a program of this machine's own
             [str(installer), *self._common_options(), "--skip-test-db"],
             check=False,
             text=True,

@@ -102,7 +102,7 @@ class Service(ABC):
     def _launch(self, port: int, deadline: float) -> bool:
         self.port = port
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603  # a program of this machine's own
+            self._process = subprocess.Popen(  # noqa: S603 - a program of this machine's own
                 self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         ready = False

@@ -254,7 +254,7 @@ async def test_database_without_readings_has_no_records(database: Database) -> N
         ]
         questions += [Summary.of({}), Quality.of({}), Quality.of({"list": "flagged"})]
         for question in questions:
-            assert (await reader.table(question)).count == 0
+            assert (await reader.table(question, await reader.state())).count == 0
 
 
 def test_sums_of_the_greatest_quantities_are_exact(database: Database) -> None:

@@ -128,7 +128,7 @@ def test_demonstration_is_a_warning_at_home_and_a_failure_elsewhere(loaded: Data
     home = Checked(loaded.config)
     assert home.status == 0
     assert home.found("credentials")[0] == "WARN"
-    open_to_all = Checked(loaded.config, ELECDATA_SERVER__HOST="0.0.0.0")  # noqa: S104
+    open_to_all = Checked(loaded.config, ELECDATA_SERVER__HOST="0.0.0.0")  # noqa: S104 - never listens
     assert open_to_all.status == 1
     level, text = open_to_all.found("credentials")
     assert level == "FAIL"

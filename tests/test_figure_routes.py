@@ -13,7 +13,8 @@ import pytest
 from tests.databases import Database, MariadbDatabase, SqliteDatabase
 from tests.figures import CASES, loaded
 from tests.mariadb import MariaDB
-from tests.serving import Api, Serve
+from tests.reports import numbered, quarters, report
+from tests.serving import Api, Serve, about_readings
 
 QUESTIONS = [
     ("getAggregate", {"interval": "15m"}),
@@ -43,6 +44,28 @@ async def test_both_databases_answer_alike_to_the_byte(
                     bodies[-1].append(await response.read())
     assert bodies[0] == bodies[1]
     assert all(json.loads(body)["values"]["numrecs"] > 1 for body in bodies[0])
+
+
+@pytest.mark.parametrize("headers", [{}, {"Cache-Control": "no-cache"}])
+async def test_figures_of_before_and_after_an_import_are_not_mixed(
+    serve: Serve, database: Database, headers: dict[str, str]
+) -> None:
+    days = [report(*numbered(quarters(day, 96))) for day in ("2019-08-01", "2019-08-02")]
+    await database.load(days[0])
+    api = await serve(database)
+
+    async def import_meanwhile(sql: str) -> str:
+        if about_readings(sql):
+            api.engine.step_in = None
+            await asyncio.to_thread(lambda: asyncio.run(database.load(days[1])))
+        return sql
+
+    api.engine.step_in = import_meanwhile
+    query = {"interval": "day", "columns": "energy"}
+    status, body = await api.get("getAggregate", query, headers=headers)
+    assert (status, body["statusCode"]) == (503, "503")
+    status, body = await api.get("getAggregate", query, headers=headers)
+    assert (status, body["values"]["numrecs"]) == (200, 2)
 
 
 async def test_sums_of_a_day_are_those_of_its_readings(api: Api) -> None:
