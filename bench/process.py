@@ -69,7 +69,7 @@ class Server(ABC):
         """Its environment."""
         return environment()
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027 - most have nothing to do
         """Does what has to be done once it answers."""
 
     @property
