@@ -17,7 +17,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-quick lock swagger-ui uplot screenshots configuration-page \
+.PHONY: help run test trust check bench bench-quick lock swagger-ui uplot screenshots configuration-page \
 	clean
 
 help: ## show this list
@@ -30,6 +30,10 @@ run: $(VENV)/.run ## load the sample report into the database and serve it
 test: $(VENV)/.dev ## run the tests, on a private MariaDB and Redis as well; ARGS go to pytest
 	@tests/install-services.sh
 	$(PY) -m pytest --numprocesses auto --dist worksteal $(ARGS)
+
+trust: $(VENV)/.dev ## try bad input and bad nights for half an hour or so; a table into var/trust.md
+	@tests/install-services.sh
+	$(PY) -m pytest --numprocesses auto --dist worksteal -m promise $(ARGS)
 
 check: $(VENV)/.dev ## check format, lint and types, then run the tests
 	$(PY) -m ruff format --check

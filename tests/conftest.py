@@ -18,6 +18,12 @@ from tests.figures import CASES, Metered, loaded
 from tests.mariadb import MariaDB, find_mariadb
 from tests.redis_server import Redis, find_redis
 from tests.serving import ACCESS, Api, Serve, application
+from tests.trust import (  # noqa: F401 - hooks and a fixture
+    pytest_collection_modifyitems,
+    pytest_configure,
+    pytest_report_header,
+    tried,
+)
 
 SAMPLE = Path(__file__).parent.parent / "Monitoring_report.csv"
 

@@ -19,6 +19,8 @@ from tests.reports import numbered, quarters, report
 from tests.serving import SECRET, Api, Serve
 from tests.test_contract import documented
 
+pytestmark = pytest.mark.promise("Getting in")
+
 REPORT = report(*numbered(quarters("2019-08-01", 4)))
 RICK, OTHER = hashed("rick"), hashed("other")
 REVOKED = documented("token_invalid") | {"message": "The token has been revoked, log in again"}

@@ -16,6 +16,8 @@ from tests.databases import Database, MariadbDatabase, SqliteDatabase
 from tests.reports import numbered, quarters, report
 from tests.serving import Serve
 
+pytestmark = pytest.mark.promise("Running it")
+
 AUGUST = quarters("2019-08-01", 9000)
 
 

@@ -25,6 +25,8 @@ from tests.reports import numbered, quarters, report
 from tests.service import find_program, free_port
 from tests.serving import Api, Serve
 
+pytestmark = pytest.mark.promise("Running it")
+
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
 UNITS = sorted((DEPLOY / "systemd").iterdir())

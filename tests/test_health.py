@@ -8,6 +8,8 @@ from tests.databases import Database
 from tests.reports import numbered, quarters, report
 from tests.serving import Api, Document, Serve
 
+pytestmark = pytest.mark.promise("Seeing")
+
 
 async def asked(api: Api, path: str, method: str = "GET") -> tuple[int, str, Document]:
     """Status, content type and body of an answer to somebody without a token."""

@@ -16,6 +16,8 @@ from storage.passwords import NOBODY, hashed, matches
 from tests.databases import Database
 from tests.serving import Api, Serve
 
+pytestmark = pytest.mark.promise("Getting in")
+
 
 async def answered(api: Api, user: str, password: str) -> tuple[int, dict[str, str], Any]:
     """The status, the headers but for those that differ each time, and the body."""

@@ -11,6 +11,8 @@ import pytest
 from tests.databases import Database
 from tests.test_server_command import Server, asked, connected, received
 
+pytestmark = pytest.mark.promise("Seeing")
+
 JSON = {"ELECDATA_LOG__FORMAT": "json"}
 
 

@@ -21,6 +21,8 @@ from tests.reports import numbered, quarters, report
 from tests.serving import Api, Serve, about_readings, token
 from tests.test_server_command import Server, children
 
+pytestmark = pytest.mark.promise("Seeing")
+
 Sample = tuple[str, tuple[tuple[str, str], ...]]
 
 

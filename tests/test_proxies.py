@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from server.proxies import is_among, nearest
 
+pytestmark = pytest.mark.promise("Getting in")
+
 PROXIES = (ip_network("10.0.0.0/8"), ip_network("::1"))
 
 

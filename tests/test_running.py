@@ -3,7 +3,11 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.serving import Api
+
+pytestmark = pytest.mark.promise("Running it")
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs" / "running.md").read_text()

@@ -11,6 +11,8 @@ from server.signing import SigningKeys
 from server.tokens import InvalidTokenError, Tokens
 from settings import Settings, load_settings
 
+pytestmark = pytest.mark.promise("Getting in")
+
 FIRST, SECOND, THIRD = ("1" * 40, "2" * 40, "3" * 40)
 NOW = int(time.time())
 CLAIMS = {"sub": "rick", "iat": NOW, "exp": NOW + 3600, "jti": "1"}

@@ -14,6 +14,8 @@ from tests.databases import Database
 from tests.reports import numbered, quarters, report
 from tests.serving import Api, Serve, about_readings, make_pages_small
 
+pytestmark = pytest.mark.promise("Bad nights")
+
 SUMMER = "2019-08-01"
 UNCACHED = {"ELECDATA_CACHE__TTL": "0"}
 TWO_CONNECTIONS = {**UNCACHED, "ELECDATA_DATABASE__CONNECTIONS": "2"}

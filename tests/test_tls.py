@@ -14,6 +14,8 @@ from tests.databases import SqliteDatabase
 from tests.test_checkup import Checked, recent
 from tests.test_server_command import SECONDS, Server, fault
 
+pytestmark = pytest.mark.promise("Getting in")
+
 HEALTH = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 

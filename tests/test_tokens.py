@@ -14,6 +14,8 @@ from server.tokens import Tokens
 from tests.serving import SECRET, Api
 from tests.test_contract import documented
 
+pytestmark = pytest.mark.promise("Getting in")
+
 NOW = int(time.time())
 KID = SigningKeys.single(SECRET).sign_with
 CLAIMS: dict[str, object] = {"sub": "rick", "iat": NOW, "exp": NOW + 3600, "jti": "1", "gen": 1}

@@ -1,0 +1,145 @@
+"""What is tried so that the service can be trusted, and a table of how it went.
+
+A test with the mark `promise` shows what a paragraph promises; one that takes long has the mark
+`trust` too, and runs in `make trust` only. There each of them has a row in the table: a module's
+tests share the one that its docstring heads, unless they name their own through the fixture
+`tried`, with how often it was tried and with what outcome.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import pytest
+
+PARAGRAPHS = ("Getting in", "Bad input", "Bad nights", "Seeing", "Running it")
+
+AS_PROMISED = "as promised"
+
+_PROMISED = "promised"
+_TRIED = "tried"
+
+
+class Tried(Protocol):
+    """Gives the table a row: what was tried, how often, and what came of it."""
+
+    def __call__(self, what: str, times: int = 1, outcome: str = AS_PROMISED) -> None: ...
+
+
+@pytest.fixture
+def tried(request: pytest.FixtureRequest) -> Tried:
+    """Told at the end of a test, when nothing can fail any more."""
+
+    def tell(what: str, times: int = 1, outcome: str = AS_PROMISED) -> None:
+        request.node.user_properties.append((_TRIED, (what, times, outcome)))
+
+    return tell
+
+
+class Row(NamedTuple):
+    """A line of the table, but for how often it was tried."""
+
+    paragraph: str
+    what: str
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows in the order in which they came, and how often each was tried."""
+
+    rows: dict[Row, int]
+    file: Path
+    began: float
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Notes how a test went."""
+        noted: list[tuple[str, Any]] = report.user_properties
+        told = [value for name, value in noted if name == _TRIED]
+        promises = [value for name, value in noted if name == _PROMISED]
+        paragraph, what = promises[0] if promises else ("", "")
+        if report.failed:
+            self._add(Row(paragraph, report.nodeid, "**failed**"))
+        elif report.skipped and isinstance(report.longrepr, tuple):
+            reason = report.longrepr[2].removeprefix("Skipped: ")
+            self._add(Row(paragraph, report.nodeid, f"left out: {reason}"), 0)
+        elif report.when == "call":
+            for row, times, outcome in told or [(what, 1, AS_PROMISED)]:
+                self._add(Row(paragraph, row, outcome), times)
+
+    def _add(self, row: Row, times: int = 1) -> None:
+        self.rows[row] = self.rows.get(row, 0) + times
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Shows the table, and keeps it."""
+        text = "\n".join(_lines(self.rows, time.monotonic() - self.began))
+        self.file.parent.mkdir(exist_ok=True)
+        self.file.write_text(f"# Trust\n\n{text}\n")
+        terminalreporter.section(f"what was tried, see {self.file}")
+        terminalreporter.write_line(text)
+
+
+def _lines(rows: dict[Row, int], seconds: float) -> Iterator[str]:
+    """The table in Markdown."""
+    for paragraph in PARAGRAPHS:
+        some = [row for row in rows if row.paragraph == paragraph]
+        if some:
+            yield from (f"## {paragraph}", "", "| tried | times | outcome |", "|---|---|---|")
+            yield from (f"| {row.what} | {rows[row]:,} | {row.outcome} |" for row in some)
+            yield ""
+    failed = sum(row.outcome == "**failed**" for row in rows)
+    tried = f"{sum(rows.values()):,} tries in {seconds / 60:.0f} min"
+    yield f"{tried}, {failed} failed" if failed else f"{tried}, none failed"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Makes the table where tests of trust were asked for."""
+    for line in (
+        "promise(paragraph): shows what a paragraph promises; `make trust` runs it too",
+        "trust: takes long, and runs in `make trust` only",
+    ):
+        config.addinivalue_line("markers", line)
+    if _is_asked(config) and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(
+            Table({}, config.rootpath / "var" / "trust.md", time.monotonic())
+        )
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Says what is left out, and why."""
+    if _is_asked(config):
+        return "trust: every promise is tried, for minutes"
+    return "trust: tests that take minutes are left out; `make trust` runs them (-m promise)"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what takes long, unless it was asked for."""
+    for item in items:
+        mark = item.get_closest_marker("promise")
+        if mark is not None:
+            (paragraph,) = mark.args
+            if paragraph not in PARAGRAPHS:
+                raise pytest.UsageError(f"{item.nodeid}: no paragraph is called {paragraph!r}")
+            item.user_properties.append((_PROMISED, (paragraph, _heading(item))))
+        elif item.get_closest_marker("trust"):
+            raise pytest.UsageError(f"{item.nodeid}: a test with the mark trust promises something")
+    if not _is_asked(config):
+        long = [item for item in items if item.get_closest_marker("trust")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if not item.get_closest_marker("trust")]
+
+
+def _heading(item: pytest.Item) -> str:
+    """The first line of the docstring of a test's module."""
+    module = item.getparent(pytest.Module)
+    assert module is not None
+    lines: Sequence[str] = (module.obj.__doc__ or module.name).strip().splitlines()
+    return lines[0].rstrip(".")
+
+
+def _is_asked(config: pytest.Config) -> bool:
+    """Whether tests are chosen by these marks."""
+    chosen = config.option.markexpr
+    return "promise" in chosen or "trust" in chosen
