@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -22,6 +22,9 @@ from storage.sql import MOST_SECONDS, Dialect
 
 CONNECT_TIMEOUT = 10.0
 """Seconds until a server that doesn't answer, or has no connection to spare, is given up."""
+
+TIME_TO_END = 1.0
+"""Seconds within which a statement that nobody waits for is ended."""
 
 LONGEST_PAGE = 64 * 2**20
 
@@ -173,21 +176,19 @@ class MysqlEngine:
         self._slots = asyncio.Semaphore(connections)
         self._pool: aiomysql.Pool | None = None
         self._connections = connections
+        self._endings: set[asyncio.Task[None]] = set()
         self.load = Load(connections)
 
     async def fetch(
-        self,
-        sql: str,
-        args: Sequence[object] = (),
-        *,
-        brief: bool = False,  # noqa: ARG002 - every statement waits for the server
+        self, sql: str, args: Sequence[object] = (), *, brief: bool = False
     ) -> Sequence[Sequence[Any]]:
         """The rows of a statement: integers as int, texts as bytes, NULL as None."""
         began = self.load.begin()
+        # The server's own limit ends a slow statement first; this one a silent server.
+        patience = CONNECT_TIMEOUT + (0 if brief else self._statement_timeout)
         try:
             async with self._connection() as connection, connection.cursor() as cursor:
-                # The server's own limit ends a slow statement first; this one a silent server.
-                async with asyncio.timeout(self._statement_timeout + CONNECT_TIMEOUT):
+                async with asyncio.timeout(patience):
                     await cursor.execute(sql, args or None)
                     rows: Sequence[Sequence[Any]] = await cursor.fetchall()
                     return rows
@@ -202,7 +203,10 @@ class MysqlEngine:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[aiomysql.Connection]:
-        async with self._slots:
+        """A connection for one statement, which is ended where nobody waits for it any more."""
+        await self._slot()
+        abandoned = None
+        try:
             if self._pool is None:
                 self._pool = await aiomysql.create_pool(
                     minsize=0, maxsize=self._connections, **self._options
@@ -211,11 +215,48 @@ class MysqlEngine:
                 connection = await self._pool.acquire()
             try:
                 yield connection
+            except (asyncio.CancelledError, TimeoutError):
+                abandoned = connection.thread_id()
+                raise
             finally:
                 self._pool.release(connection)
+        finally:
+            if abandoned is None:
+                self._slots.release()
+            else:
+                ending = asyncio.create_task(self._end(abandoned))
+                self._endings.add(ending)
+                ending.add_done_callback(self._ended)
+
+    async def _slot(self) -> None:
+        """Waits for a free connection, as long as a statement may keep it."""
+        if not self._slots.locked():
+            await self._slots.acquire()
+            return
+        try:
+            async with asyncio.timeout(self._statement_timeout + CONNECT_TIMEOUT):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise Unreachable(
+                f"all {self._connections} connections (database.connections) to"
+                f" {self._location.host}:{self._location.port} were busy for too long"
+            ) from None
+
+    async def _end(self, thread: int) -> None:
+        """Ends a statement whose connection the driver has closed: its server works on."""
+        assert self._pool is not None
+        # It has ended by itself, or the server's own limit will end it.
+        with suppress(MySQLError, OSError, TimeoutError, asyncio.IncompleteReadError):
+            async with asyncio.timeout(TIME_TO_END), self._pool.acquire() as connection:
+                await connection.query(f"KILL {thread}")
+
+    def _ended(self, ending: asyncio.Task[None]) -> None:
+        self._endings.remove(ending)
+        self._slots.release()
 
     async def close(self) -> None:
         """End all connections."""
+        await asyncio.gather(*self._endings)
         if self._pool is not None:
             self._pool.terminate()
             await self._pool.wait_closed()

@@ -1,0 +1,102 @@
+"""A client that leaves frees its connection and its query within a second."""
+
+import asyncio
+import time
+
+import pytest
+
+from tests.databases import Database, MariadbDatabase
+from tests.serving import Api, Serve, about_readings
+from tests.test_streaming import endless
+
+pytestmark = pytest.mark.promise("Bad nights")
+
+PLACES = 2
+SECONDS = 1.0
+
+
+@pytest.fixture
+async def slow(serve: Serve, sample: Database) -> Api:
+    """An application whose readings take forever to be found."""
+    api = await serve(sample, ELECDATA_CACHE__TTL="0", ELECDATA_DATABASE__CONNECTIONS=str(PLACES))
+
+    async def slowly(sql: str) -> str:
+        return endless(sample) if about_readings(sql) else sql
+
+    api.engine.step_in = slowly
+    return api
+
+
+async def queries(database: Database) -> int:
+    """How many endless statements the database's server works on."""
+    if not isinstance(database, MariadbDatabase):
+        return 0  # its statements run in the process, where `busy` counts them
+    rows = await database.rows(
+        "SELECT COUNT(*) FROM information_schema.processlist"
+        f" WHERE user = '{database.reader_user}' AND info LIKE '%SLEEP%'"
+    )
+    return int(rows[0][0])
+
+
+async def begun(api: Api, database: Database, number: int) -> None:
+    """Returns once so many statements run."""
+    while api.engine.load.busy < number or await queries(database) < number * (
+        database.kind == "mariadb"
+    ):
+        await asyncio.sleep(0.01)
+
+
+async def seconds_until_free(api: Api, database: Database) -> float:
+    began = time.monotonic()
+    while api.engine.load.busy or await queries(database):
+        await asyncio.sleep(0.01)
+    return time.monotonic() - began
+
+
+async def test_all_places_are_free_again_within_a_second(slow: Api, sample: Database) -> None:
+    """Also where all connections were taken, so that none is at hand to end a statement."""
+    for _ in range(3):
+        clients = [await slow.raw(slow.head("getDataById?id=5")) for _ in range(PLACES)]
+        await begun(slow, sample, PLACES)
+        for _, writer in clients:
+            writer.close()
+        assert await seconds_until_free(slow, sample) < SECONDS
+    slow.engine.step_in = None
+    assert len(await slow.records("getDataById", id="5")) == 1
+
+
+async def test_client_that_leaves_in_mid_stream_ends_its_queries(
+    serve: Serve, sample: Database
+) -> None:
+    api = await serve(sample, ELECDATA_CACHE__TTL="0")
+    pages = 0
+
+    async def stuck(sql: str) -> str:
+        nonlocal pages
+        pages += about_readings(sql)
+        return endless(sample) if pages > 2 else sql
+
+    api.engine.step_in = stuck
+    response = await api.request("getData")
+    assert response.status == 200
+    await response.content.readany()
+    await begun(api, sample, 1)
+    response.close()
+    assert await seconds_until_free(api, sample) < SECONDS
+
+
+async def test_statement_that_took_too_long_does_not_run_on(serve: Serve, sample: Database) -> None:
+    """Here it is the server process that loses patience, before the database does."""
+    api = await serve(sample, ELECDATA_DATABASE__STATEMENT_TIMEOUT="0.1")
+
+    async def slowly(sql: str) -> str:
+        if sample.kind == "mariadb" and about_readings(sql):
+            return "SET STATEMENT max_statement_time = 0 FOR SELECT SLEEP(600)"
+        return endless(sample) if about_readings(sql) else sql
+
+    api.engine.step_in = slowly
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("storage.mysql.CONNECT_TIMEOUT", 0.3)
+        status, _ = await api.get("getDataByDate", {"date": "2019-09-11%"})
+    assert status == 503
+    assert await seconds_until_free(api, sample) < SECONDS
