@@ -13,7 +13,7 @@ from pymysql.constants import ER
 from pymysql.err import MySQLError
 
 from settings import Account, MysqlUrl
-from storage.errors import Conflict, NotPrepared, Refused, StorageError
+from storage.errors import Conflict, NotPrepared, Refused, StorageError, Unreachable
 from storage.incoming import Block
 from storage.localtime import LocalClock
 from storage.meter import METER
@@ -174,7 +174,13 @@ class MysqlWriteEngine:
 
     async def commit(self) -> None:
         """Makes everything since `begin` last."""
-        await self.execute("COMMIT")
+        try:
+            await self.execute("COMMIT")
+        except Unreachable as error:
+            raise Unreachable(
+                f"{error}; this was at the last step, and whether the reports were written is"
+                " not known: load them again, which does no harm"
+            ) from error
         await self.execute("DO RELEASE_LOCK(%s)", (self._lock,))
 
     async def rollback(self) -> None:

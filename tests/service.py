@@ -1,6 +1,7 @@
 """A server that the tests start for themselves, beside any that runs on the machine already."""
 
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -73,6 +74,7 @@ class Service(ABC):
     def stop(self) -> None:
         """Let the server finish and leave; one that is down already stays so."""
         if self._process:
+            self.thaw()
             self._process.terminate()
             try:
                 self._process.wait(STOP_SECONDS)
@@ -85,6 +87,22 @@ class Service(ABC):
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None
+
+    def freeze(self) -> None:
+        """Let the server neither work nor leave: its connections stay, and nobody answers."""
+        self._send(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen server go on where it was."""
+        self._send(signal.SIGCONT)
+
+    def _send(self, signum: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(signum)
 
     def __enter__(self) -> Self:
         self.start()

@@ -28,6 +28,12 @@ def test_keys(key, tried):
     tried("a wrong key", 50, "refused")
 
 
+@pytest.mark.promise("Getting in", by_test=True)
+@pytest.mark.parametrize("hole", [1, 2, 3])
+def test_hole_is_too_small(hole):
+    pass
+
+
 @pytest.mark.trust
 def test_that_fails():
     assert not "shut"
@@ -58,7 +64,7 @@ def run(folder: Path, text: str, *args: str) -> tuple[int, str]:
 def test_what_takes_long_is_left_out_and_the_reason_said(tmp_path: Path) -> None:
     status, output = run(tmp_path, TESTS)
     assert status == 0
-    assert "2 passed, 4 deselected" in output
+    assert "5 passed, 4 deselected" in output
     assert "tests that take minutes are left out; `make trust` runs them" in output
     assert not (tmp_path / "var").exists()
 
@@ -72,11 +78,12 @@ def test_table_tells_what_was_tried_how_often_and_what_came_of_it(tmp_path: Path
     assert {line for line in lines if line.startswith("| ")} == {
         "| tried | times | outcome |",
         "| Doors: all of them are shut | 2 | as promised |",
+        "| Hole is too small | 3 | as promised |",
         "| a wrong key | 100 | refused |",
         "| test_it.py::test_that_fails | 1 | **failed** |",
         "| test_it.py::test_window | 0 | left out: there is none |",
     }
-    assert lines[-1] == "103 tries in 0 min, 1 failed"
+    assert lines[-1] == "106 tries in 0 min, 1 failed"
 
 
 def test_what_takes_long_has_to_promise_something(tmp_path: Path) -> None:

@@ -2,8 +2,8 @@
 
 A test with the mark `promise` shows what a paragraph promises; one that takes long has the mark
 `trust` too, and runs in `make trust` only. There each of them has a row in the table: a module's
-tests share the one that its docstring heads, unless they name their own through the fixture
-`tried`, with how often it was tried and with what outcome.
+tests share the one that its docstring heads, or with `by_test=True` each test has its own, which
+its name heads. The fixture `tried` gives other rows, with how often and with what outcome.
 """
 
 import time
@@ -97,7 +97,7 @@ def _lines(rows: dict[Row, int], seconds: float) -> Iterator[str]:
 def pytest_configure(config: pytest.Config) -> None:
     """Makes the table where tests of trust were asked for."""
     for line in (
-        "promise(paragraph): shows what a paragraph promises; `make trust` runs it too",
+        "promise(paragraph, by_test): shows what a paragraph promises; `make trust` runs it too",
         "trust: takes long, and runs in `make trust` only",
     ):
         config.addinivalue_line("markers", line)
@@ -122,13 +122,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             (paragraph,) = mark.args
             if paragraph not in PARAGRAPHS:
                 raise pytest.UsageError(f"{item.nodeid}: no paragraph is called {paragraph!r}")
-            item.user_properties.append((_PROMISED, (paragraph, _heading(item))))
+            what = _name(item) if mark.kwargs.get("by_test") else _heading(item)
+            item.user_properties.append((_PROMISED, (paragraph, what)))
         elif item.get_closest_marker("trust"):
             raise pytest.UsageError(f"{item.nodeid}: a test with the mark trust promises something")
     if not _is_asked(config):
         long = [item for item in items if item.get_closest_marker("trust")]
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if not item.get_closest_marker("trust")]
+
+
+def _name(item: pytest.Item) -> str:
+    """The name of a test in words, without its parameters."""
+    name = item.name.partition("[")[0].removeprefix("test_").replace("_", " ")
+    return name[:1].upper() + name[1:]
 
 
 def _heading(item: pytest.Item) -> str:

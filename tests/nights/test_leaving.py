@@ -9,7 +9,7 @@ from tests.databases import Database, MariadbDatabase
 from tests.serving import Api, Serve, about_readings
 from tests.test_streaming import endless
 
-pytestmark = pytest.mark.promise("Bad nights")
+pytestmark = pytest.mark.promise("Bad nights", by_test=True)
 
 PLACES = 2
 SECONDS = 1.0
