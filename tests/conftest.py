@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
 
+import hypothesis
 import pytest
 from blockbuster import blockbuster_ctx
 from pytest_aiohttp import AiohttpClient, AiohttpServer
@@ -24,6 +25,10 @@ from tests.trust import (  # noqa: F401 - hooks and a fixture
     pytest_report_header,
     tried,
 )
+
+# A machine that is busy with other things is no fault of the code.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 SAMPLE = Path(__file__).parent.parent / "Monitoring_report.csv"
 

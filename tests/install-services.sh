@@ -6,7 +6,7 @@ set -eu
 PATH="$PATH:/usr/sbin:/sbin:/usr/local/sbin:/usr/local/bin:/usr/libexec:/opt/homebrew/bin"
 
 has() { command -v "$1" >/dev/null 2>&1; }
-has_servers() { has mariadbd && has redis-server; }
+has_servers() { has mariadbd && has mariadb-dump && has redis-server; }
 has_nginx() { has nginx; }
 has_browser() { has chromium || has chromium-browser || has google-chrome; }
 as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi; }
@@ -17,7 +17,7 @@ nginx="nginx"
 hint="install"
 if has apt-get; then
     # MariaDB without the package that would run it as a service of the system
-    servers="mariadb-server-core mariadb-client-core redis-server"
+    servers="mariadb-server-core mariadb-client redis-server"
     nginx="nginx-light"
     hint="sudo apt-get install --no-install-recommends"
     fetch() {
