@@ -11,8 +11,8 @@ Electricity readings: {url}/dashboard
 Try it in another terminal:
 
   TOKEN=$(curl -s -X POST -u {user} {url}/login | sed -n 's/.*"value_token": *"\([^"]*\)".*/\1/p')
-  curl -H "SESSION: $TOKEN" '{url}/apielec/getDataById?id=5,100'
-  curl -H "SESSION: $TOKEN" -G --data-urlencode 'date=2019-09-11%' {url}/apielec/getDataByDate
+  curl -s -H "SESSION: $TOKEN" '{url}/apielec/getDataById?id=5,100'
+  curl -s -H "SESSION: $TOKEN" -G --data-urlencode 'date=2019-09-11%' {url}/apielec/getDataByDate
 
 Ctrl-C stops it.
 """

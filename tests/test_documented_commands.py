@@ -1,123 +1,273 @@
-"""The commands of the pages that lead through something, run as they stand, one after the other."""
+"""The commands of the documentation, run as they stand, one after the other."""
 
-import os
+import asyncio
+import json
 import re
+import shlex
 import shutil
-import subprocess
-import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
+import click
 import pytest
 
+from loader.__main__ import main as loader
+from loader.backup import main as backup
+from loader.sample import main as sample_report
+from loader.users import main as users
+from server.__main__ import main as server
+from tests.configuration_page import PAGE as CONFIGURATION
+from tests.conftest import leave_out
 from tests.databases import Database, MariadbDatabase
 from tests.mariadb import MariaDB
 from tests.original import make_original
+from tests.program import SECONDS
+from tests.reader import LEFT_OUT, PAGES, ROOT, Reader, blocks
+from tests.service import find_program
 from tests.serving import token
+from tests.test_deploy import Nginx
 from tests.test_server_command import Server
 
-ROOT = Path(__file__).parent.parent
-SERVE = "python -m server --welcome\n"
-KEPT = 'set -a; [ ! -e "$KEEP" ] || . "$KEEP"; {}\nexport -p >"$KEEP"'
-"""What runs a block with the variables that those before it have set."""
+KINDS = {"sh", "text", "json", "csv", "yaml", "python"}
+COMMANDS: dict[str, click.Command] = {
+    "loader": loader,
+    "loader.backup": backup,
+    "loader.sample": sample_report,
+    "loader.users": users,
+    "server": server,
+}
+FOLLOWED: set[str] = set()
+Test = TypeVar("Test")
 
 
-class Reader:
-    """Someone who follows a page in a folder, with a shell that has the environment's programs."""
-
-    def __init__(self, folder: Path, page: str, **environ: str) -> None:
-        bash = shutil.which("bash")
-        if bash is None or shutil.which("curl") is None:
-            pytest.skip("bash or curl is not installed")
-        self.bash = bash
-        text = (ROOT / "docs" / page).read_text()
-        self.blocks = re.findall(r"(?ms)^```(\w+)\n(.*?)^```$", text)
-        self.folder = folder
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith("ELECDATA_")}
-        programs = Path(sys.executable).parent
-        self.environ = {
-            **inherited,
-            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(ROOT),
-            "KEEP": str(folder / "variables"),
-            **environ,
-        }
-        self.said = ""
-
-    def follow(self, replaced: Mapping[str, str]) -> None:
-        """Runs each block up to one that serves, with other addresses than the page's."""
-        while self.blocks and self.blocks[0] != ("sh", SERVE):
-            kind, text = self.blocks.pop(0)
-            if kind == "sh":
-                for written, real in replaced.items():
-                    text = text.replace(written, real)
-                self.said = self.ran(text)
-            else:
-                assert self.said.rstrip("\n") == text.rstrip("\n")
-
-    def ran(self, text: str) -> str:
-        done = subprocess.run(  # noqa: S603 - the page's own commands
-            [self.bash, "-o", "pipefail", "-ec", KEPT.format(text)],
-            cwd=self.folder,
-            env=self.environ,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        complaints = [line for line in done.stderr.splitlines() if " INFO " not in line]
-        assert (done.returncode, complaints) == (0, []), done.stderr
-        return re.sub(r"(?m)^(  time +)\d+\.\d s$", r"\g<1>0.0 s", done.stdout).replace("\r", "")
+def follows(page: str) -> Callable[[Test], Test]:
+    """Notes that a test runs all commands of a page."""
+    FOLLOWED.add(page)
+    return lambda test: test
 
 
+@follows("README.md")
+def test_newcomer_gets_from_clone_to_dashboard_with_one_command(tmp_path: Path) -> None:
+    """What it prints leads to the page and, pasted into another terminal, to readings."""
+    with Reader(tmp_path, "README.md") as reader:
+        port = reader.follow_to_server()
+        (run,) = reader.servers
+        page = run.said("/dashboard").rpartition(" ")[2]
+        assert page == f"http://127.0.0.1:{port}/dashboard"
+        assert "rick / morty" in run.said("login:")
+        run.said("Ctrl-C stops it.")
+        assert "<title>" in reader.ran(f"curl -sS --fail {page}")
+        lines = [line.strip() for line in run.lines if re.match(r"  (TOKEN=|curl )", line)]
+        assert len(lines) == 3
+        asked = [json.loads(reader.ran(f"{lines[0]}\n{line}")) for line in lines[1:]]
+        assert [answer["values"]["numrecs"] for answer in asked] == [2, 96]
+        reader.follow()
+
+
+@follows("docs/tutorial.md")
 def test_tutorial_leads_from_a_csv_to_figures(tmp_path: Path) -> None:
-    reader = Reader(tmp_path, "tutorial.md")
-    url = f"sqlite:///{tmp_path}/home.db"
-    reader.follow({"sqlite:///var/home.db": url})
-    assert reader.blocks.pop(0) == ("sh", SERVE)
-    with Server(ROOT / "config.yaml", "--welcome", ELECDATA_DATABASE__URL=url) as server:
-        reader.follow({"127.0.0.1:5000": f"127.0.0.1:{server.port()}"})
-    assert reader.blocks == []
+    with Reader(tmp_path, "docs/tutorial.md") as reader:
+        reader.follow()
 
 
-def test_page_of_figures_asks_for_each(sample: Database, tmp_path: Path) -> None:
-    reader = Reader(tmp_path, "aggregates.md", TOKEN=token())
-    with Server(sample.config) as server:
-        reader.follow({"127.0.0.1:5000": f"127.0.0.1:{server.port()}"})
-    assert reader.said.count('"status":"OK","statusCode":200') == 4
-    assert "\nmonth,time,readings,mean," in reader.said.replace("}", "\n")
+@follows("docs/loading.md")
+def test_page_of_loading_loads_and_rejects(tmp_path: Path) -> None:
+    with Reader(tmp_path, "docs/loading.md") as reader:
+        reader.follow()
 
 
-def test_page_of_mariadb_makes_database_and_users(mariadb: MariaDB, tmp_path: Path) -> None:
-    shutil.copy(ROOT / "Monitoring_report.csv", tmp_path)
-    with MariadbDatabase(tmp_path, mariadb) as database:
-        reader = Reader(
-            tmp_path,
-            "mariadb.md",
-            ROOT_PASSWORD=mariadb.root_password,
-            ELECDATA_DATABASE__READER__USER=database.reader_user,
-        )
-        server = f"{mariadb.host}:{mariadb.port}/{database.name}"
-        reader.follow({"127.0.0.1:3306/elecprod": server, "USER=root": f"USER={mariadb.root_user}"})
+@follows("docs/another-meter.md")
+def test_page_of_another_meter_describes_and_reads_it(tmp_path: Path) -> None:
+    with Reader(tmp_path, "docs/another-meter.md") as reader:
+        reader.follow()
+
+
+@follows("docs/http.md")
+@follows("docs/aggregates.md")
+@follows("docs/errors.md")
+@pytest.mark.parametrize("page", ["docs/http.md", "docs/aggregates.md", "docs/errors.md"])
+def test_page_about_http_gives_what_it_says(sample: Database, tmp_path: Path, page: str) -> None:
+    with (
+        Server(sample.config) as service,
+        Reader(tmp_path, page, TOKEN=token(), URL=f"http://127.0.0.1:{service.port()}") as reader,
+    ):
+        reader.replaced["127.0.0.1:5000"] = f"127.0.0.1:{service.port()}"
+        reader.follow()
+
+
+@follows("docs/running.md")
+def test_page_of_running_leads_to_an_installation(tmp_path: Path) -> None:
+    with Reader(tmp_path, "docs/running.md") as reader:
+        reader.ran("python -m loader --quiet Monitoring_report.csv")
+        reader.follow()
+
+
+@follows("docs/workers.md")
+def test_page_of_workers_starts_two(tmp_path: Path) -> None:
+    with Reader(tmp_path, "docs/workers.md") as reader:
+        reader.ran("python -m loader --quiet Monitoring_report.csv")
+        port = reader.follow_to_server()
+        ask = f"curl -sS --fail http://127.0.0.1:{port}/metrics"
+        deadline = time.monotonic() + SECONDS
+        # A worker knows of the others a second after they have started.
+        while not re.search(r"(?m)^elecdata_workers 2", reader.ran(ask)):
+            assert time.monotonic() < deadline
+
+
+@follows("docs/users.md")
+def test_page_of_users_adds_one_and_disables_another(tmp_path: Path) -> None:
+    with Reader(tmp_path, "docs/users.md") as reader:
+        reader.ran("python -m loader --quiet Monitoring_report.csv")
+        reader.follow()
+
+
+@follows("docs/backup.md")
+def test_page_of_backup_copies_and_restores(tmp_path: Path) -> None:
+    with Reader(tmp_path, "docs/backup.md") as reader:
+        reader.ran("python -m loader --quiet Monitoring_report.csv")
+        reader.follow()
+
+
+@follows("docs/nginx.md")
+async def test_page_of_nginx_asks_through_it(tmp_path: Path) -> None:
+    program = find_program("nginx") or leave_out("nginx")
+    trusted = f"{tmp_path}/certificate.pem"
+    with Reader(tmp_path, "docs/nginx.md", CURL_CA_BUNDLE=trusted) as reader:
+        reader.ran("python -m loader --quiet Monitoring_report.csv")
+        nginx = Nginx(program, tmp_path, reader.follow_to_server())
+        reader.replaced |= {
+            "https://meter.example.org": f"https://127.0.0.1:{nginx.secure}",
+            "http://meter.example.org": f"http://127.0.0.1:{nginx.plain}",
+        }
+        with nginx.running():
+            await nginx.up()
+            await asyncio.to_thread(reader.follow)
+        ready, told = json.JSONDecoder().raw_decode(reader.said)
+        assert ready["status"] == "ready"
+        assert reader.said[told:].split() == ["308", "https://127.0.0.1/dashboard", "404"]
+
+
+@follows("docs/systemd.md")
+def test_page_of_systemd_imports_a_folder(tmp_path: Path) -> None:
+    with Reader(tmp_path, "docs/systemd.md") as reader:
+        incoming = tmp_path / "var/lib/elecdata/incoming"
+        incoming.mkdir()
+        reader.ran("cp config.yaml /etc/elecdata/")
+        shutil.copy(ROOT / "Monitoring_report.csv", incoming / "a.csv")
+        reader.follow()
+        assert (incoming / "done" / "a.csv").exists()
+
+
+@follows("docs/docker.md")
+def test_page_of_docker_makes_the_secrets_that_the_compose_file_names(tmp_path: Path) -> None:
+    with Reader(tmp_path, "docs/docker.md") as reader:
+        reader.follow()
+        compose = (ROOT / "deploy" / "compose.yaml").read_text()
+        named = re.findall(r"file: (\./secrets/\w+)", compose)
+        assert len(named) == 3
+        for name in named:
+            assert len((reader.folder / "deploy" / name).read_text()) == 65
+
+
+@follows("docs/performance.md")
+@follows("examples/README.md")
+@pytest.mark.parametrize("page", ["docs/performance.md", "examples/README.md"])
+def test_page_has_nothing_to_run_here(tmp_path: Path, page: str) -> None:
+    with Reader(tmp_path, page) as reader:
         assert reader.blocks == []
 
 
+@follows("docs/mariadb.md")
+def test_page_of_mariadb_makes_the_database(mariadb: MariaDB, tmp_path: Path) -> None:
+    with (
+        MariadbDatabase(tmp_path, mariadb) as database,
+        Reader(
+            tmp_path,
+            "docs/mariadb.md",
+            ROOT_PASSWORD=mariadb.root_password,
+            ELECDATA_DATABASE__READER__USER=database.reader_user,
+        ) as reader,
+    ):
+        place = f"{mariadb.host}:{mariadb.port}/{database.name}"
+        reader.replaced |= {
+            "127.0.0.1:3306/elecprod": place,
+            "USER=root": f"USER={mariadb.root_user}",
+        }
+        reader.follow()
+
+
+@follows("docs/moving.md")
 def test_page_of_moving_takes_the_original_database_over(mariadb: MariaDB, tmp_path: Path) -> None:
-    shutil.copy(ROOT / "Monitoring_report.csv", tmp_path)
     with MariadbDatabase(tmp_path, mariadb) as database:
         make_original(database, ROOT / "Monitoring_report.csv")
-        reader = Reader(
+        with Reader(
             tmp_path,
-            "moving.md",
+            "docs/moving.md",
             ROOT_PASSWORD=mariadb.root_password,
             ELECDATA_DATABASE__READER__USER=database.reader_user,
-        )
-        place = f"{mariadb.host}:{mariadb.port}/{database.name}"
-        reader.follow({"127.0.0.1:3306/elecprod": place, "USER=root": f"USER={mariadb.root_user}"})
-        assert reader.blocks.pop(0) == ("sh", SERVE)
-        serving = {
-            "ELECDATA_DATABASE__URL": f"mysql://{place}",
-            "ELECDATA_DATABASE__READER__USER": database.reader_user,
-        }
-        with Server(ROOT / "config.yaml", "--welcome", **serving) as server:
-            reader.follow({"127.0.0.1:5000": f"127.0.0.1:{server.port()}"})
-        assert reader.blocks == []
+        ) as reader:
+            place = f"{mariadb.host}:{mariadb.port}/{database.name}"
+            reader.replaced |= {
+                "127.0.0.1:3306/elecprod": place,
+                "USER=root": f"USER={mariadb.root_user}",
+            }
+            reader.follow()
+
+
+def test_every_page_with_commands_is_followed() -> None:
+    """A page that is new needs a test above."""
+    commanding = {page for page in PAGES if any(kind == "sh" for kind, _ in blocks(page))}
+    assert commanding == FOLLOWED
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_block_says_what_it_is(page: str) -> None:
+    """Nothing is a command without being marked as one; so none escapes its test."""
+    assert {kind for kind, _ in blocks(page)} <= KINDS
+    outside = re.sub(r"(?ms)^```.*?^```$", "", PAGES[page].read_text())
+    assert "```" not in outside
+    assert not re.search(r"(?m)^\n {4,}\S", outside)
+    for kind, text in blocks(page):
+        if kind not in {"sh", "python"}:
+            assert not re.match(r"(?:[$%#>] |(?:curl|python|make|docker|sudo) )", text)
+
+
+def test_what_is_left_out_stands_in_its_page() -> None:
+    for page, left_out in LEFT_OUT.items():
+        first_lines = [text.partition("\n")[0] for kind, text in blocks(page) if kind == "sh"]
+        assert set(left_out) <= set(first_lines)
+        assert all(left_out.values())
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_within_sentences_name_what_there_is(page: str) -> None:
+    """Programs and their options, targets of make, files, and variables of the configuration."""
+    outside = re.sub(r"(?ms)^```.*?^```$", "", PAGES[page].read_text())
+    makefile = (ROOT / "Makefile").read_text()
+    for span in re.findall(r"`([^`\n]+)`", outside):
+        if found := re.search(r"python -m (\S+)(.*)", span):
+            _check(found[1], shlex.split(found[2]))
+        elif found := re.fullmatch(r"make(?: ([\w.-]+))?(?: ARGS=.*)?", span):
+            target = found[1] or "help"
+            assert f"\n{target}:" in makefile or target.startswith(".venv/"), span
+        elif re.fullmatch(r"(?:tests|deploy|bench|examples|server|docs)/[\w./-]+", span):
+            assert (ROOT / span).exists(), span
+
+
+def _check(module: str, arguments: list[str]) -> None:
+    command = COMMANDS[module]
+    if isinstance(command, click.Group) and arguments and arguments[0] in command.commands:
+        command = command.commands[arguments[0]]
+    options = {name for param in command.params for name in param.opts}
+    given = {argument for argument in arguments if argument.startswith("-")}
+    assert given <= {*options, "--help"}, arguments
+
+
+def test_variables_that_are_named_are_known() -> None:
+    known = set(re.findall(r"`(ELECDATA_\w+)`", CONFIGURATION.read_text()))
+    for page, path in PAGES.items():
+        for name in re.findall(r"ELECDATA_[A-Z]\w+", path.read_text()):
+            stem = name.removesuffix("_FILE")
+            assert any(stem == each or stem.startswith(f"{each}__") for each in known), (page, name)

@@ -4,7 +4,6 @@ import asyncio
 import errno
 import json
 import os
-import queue
 import re
 import shutil
 import signal
@@ -14,22 +13,20 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
-from types import TracebackType
-from typing import Self
 
 import pytest
 
 from tests.databases import Database, SqliteDatabase
 from tests.mariadb import MariaDB
+from tests.program import SECONDS, Program
 from tests.reports import numbered, quarters, report
 from tests.serving import SECRET, token
 
 ROOT = Path(__file__).parent.parent
-SECONDS = 30
 OPEN = {"ELECDATA_SERVER__HOST": "0.0.0.0"}  # noqa: S104 - what is to be refused
 
 
-class Server:
+class Server(Program):
     """A server process on a free port, unless it is told another."""
 
     def __init__(self, config: Path, *args: str, **environ: str) -> None:
@@ -39,66 +36,8 @@ class Server:
             "PYTHONWARNINGS": "error",
         }
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("ELECDATA_")}
-        self.process = subprocess.Popen(  # noqa: S603 - the program under test
-            [sys.executable, "-m", "server", "--config", str(config), *args],
-            cwd=ROOT,
-            env={**inherited, **ours, **environ},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.lines: list[str] = []
-        self._news: queue.Queue[str | None] = queue.Queue()
-        self._reading = Thread(target=self._read)
-        self._reading.start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self._news.put(line.rstrip("\n"))
-        self._news.put(None)
-
-    def said(self, text: str) -> str:
-        """Waits for a line that holds a text, unless it was said already."""
-        told = [line for line in self.lines if text in line]
-        while not told:
-            line = self._news.get(timeout=SECONDS)
-            assert line is not None, f"{text!r} was not said:\n" + "\n".join(self.lines)
-            self.lines.append(line)
-            told = [line] if text in line else []
-        return told[0]
-
-    def port(self) -> int:
-        """Waits until it listens."""
-        return int(self.said("listening on http://127.0.0.1:").rpartition(":")[2])
-
-    def left(self) -> int:
-        """Waits until it has left, and gives its exit status."""
-        status = self.process.wait(SECONDS)
-        while (line := self._news.get(timeout=SECONDS)) is not None:
-            self.lines.append(line)
-        return status
-
-    def stop(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        return self.left()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.process.kill()
-        self.process.wait()
-        self._reading.join()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-        if error is None:
-            assert not any("Traceback" in line or "Warning" in line for line in self.lines)
+        command = [sys.executable, "-m", "server", "--config", str(config), *args]
+        super().__init__(command, ROOT, {**inherited, **ours, **environ})
 
 
 def connected(port: int) -> socket.socket:

@@ -11,8 +11,9 @@ from cryptography import x509
 
 from tests.certificates import make_certificate
 from tests.databases import SqliteDatabase
+from tests.program import SECONDS
 from tests.test_checkup import Checked, recent
-from tests.test_server_command import SECONDS, Server, fault
+from tests.test_server_command import Server, fault
 
 pytestmark = pytest.mark.promise("Getting in")
 
