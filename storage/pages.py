@@ -27,6 +27,13 @@ def first_of_page(number: int) -> int:
     return (number - 1) // PAGE * PAGE + 1
 
 
+def cut(records: bytes, first_id: int, last_id: int) -> bytes:
+    """The records of a page from one id to another, both of which are there."""
+    start = records.rindex(b"{", 0, records.index(b'"id":"%d"' % first_id))
+    end = records.index(b"}", records.index(b'"id":"%d"' % last_id, start)) + 1
+    return records[start:end]
+
+
 class PageMaker:
     """Makes pages of new readings while they are on their way into the database.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from storage.ahead import ahead
 from storage.engine import Engine
 from storage.errors import Inconsistent
-from storage.pages import PAGE, first_of_page
+from storage.pages import PAGE, cut, first_of_page
 from storage.pieces import Piece, piece
 from storage.shape import CONTRACT, CONTRACT_LINES, Shape
 from storage.sql import DESCENDING, PLAUSIBLE, Condition
@@ -18,6 +18,9 @@ IN_FLIGHT = 2
 
 FEW = 100
 """Readings that are quicker to work on than to hand to a thread."""
+
+WORTH_CUTTING = 500
+"""Readings that are quicker to cut out of a page which is kept ready than to format."""
 
 SPARSE = 4
 """Ids for each reading from which on looking for the next ones beats trying all ids."""
@@ -44,10 +47,11 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Where the readings of a page are; `stored` is its first id where it may be kept ready."""
+    """Where the readings of a page, or of a part of one, are."""
 
     where: Condition
-    stored: int | None = None
+    stored: range | None = None
+    """Their ids, where a page that is kept ready may hold all of them."""
     is_brief: bool = False
     """Whether its readings are few, and found by their ids."""
 
@@ -83,6 +87,10 @@ class Pager:
         self._compressed = compressed
         self._uses_stored = shape in (CONTRACT, CONTRACT_LINES) and not clean and not descending
 
+    def cuts(self, span: Span) -> bool:
+        """Whether the readings of a span had better be cut out of pages that are kept ready."""
+        return self._uses_stored and span.is_dense and span.count >= WORTH_CUTTING
+
     async def windows(self, span: Span, dated: Condition | None) -> AsyncGenerator[Window]:
         """Windows that hold at most a page each and, together, all readings of a span."""
         if span.is_dense:
@@ -99,8 +107,8 @@ class Pager:
                 yield Window(self._within(at, end, dated))
             else:
                 end = min(first_of_page(at) + PAGE - 1, span.last_id)
-                is_stored = self._uses_stored and end - at + 1 == PAGE
-                stored = at if is_stored else None
+                ids = range(at, end + 1)
+                stored = ids if self._uses_stored and len(ids) >= WORTH_CUTTING else None
                 yield Window(self._within(at, end, None), stored)
             at = end + 1
 
@@ -135,16 +143,21 @@ class Pager:
 
     async def page(self, window: Window) -> Page:
         """The records of a window."""
-        if window.stored is not None and (kept := await self._stored(window.stored)):
-            if self._shape == CONTRACT:
+        ids = window.stored
+        if ids is not None and (kept := await self._stored(first_of_page(ids[0]))):
+            if self._shape == CONTRACT and len(ids) == PAGE:
                 return Page(PAGE, kept)
-            return await asyncio.to_thread(self._as_lines, kept)
+            return await asyncio.to_thread(self._of_stored, kept, ids)
         return await self._formatted(window)
 
-    def _as_lines(self, kept: Piece) -> Page:
-        """A page that was kept ready, in lines: no value of a record holds a brace."""
-        records = kept.plain().replace(b"},{", b"}\n{") + b"\n"
-        return Page(PAGE, piece(records) if self._compressed else records)
+    def _of_stored(self, kept: Piece, ids: range) -> Page:
+        """Some records of a page that was kept ready: no value of a record holds a brace."""
+        records = kept.plain()
+        if len(ids) < PAGE:
+            records = cut(records, ids[0], ids[-1])
+        if self._shape == CONTRACT_LINES:
+            records = records.replace(b"},{", b"}\n{") + b"\n"
+        return Page(len(ids), piece(records) if self._compressed else records)
 
     async def _stored(self, first_id: int) -> Piece | None:
         rows = await self._engine.fetch(

@@ -102,7 +102,7 @@ class Reader:
         if query.is_part:
             return await self._part(pager, query, span, dated)
         left_out = await self._left_out(dated) if query.clean else None
-        if span.count <= PAGE:
+        if span.count <= PAGE and not pager.cuts(span):
             where = dated or self._dialect.between(span.first_id, span.last_id)
             return await self._single(pager, Window(where), left_out=left_out)
         count = span.count - left_out.readings if left_out else span.count

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from storage.pages import PAGE, PageMaker
+from storage.paging import WORTH_CUTTING
 from storage.pieces import Gzip, Piece, piece
 from storage.query import Query
 from tests.databases import Database
@@ -13,6 +14,7 @@ from tests.reports import numbered, quarters, report
 from tests.serving import Api
 
 TWO_PAGES = report(*numbered(quarters("2019-08-01", 2 * PAGE + 5)))
+FORMATTER = "GROUP_CONCAT"
 KEPT = "SELECT first_id FROM pages ORDER BY first_id"
 
 
@@ -97,6 +99,39 @@ async def test_pages_of_a_table_that_was_emptied_are_forgotten(database: Databas
     assert [row[0] for row in await database.rows(KEPT)] == [1]
     assert len(records) == PAGE
     assert records[0]["date"] == "2021-01-01 00:00:00"
+
+
+@pytest.mark.parametrize(
+    ("coding", "shape"), [("gzip", {}), ("identity", {}), ("identity", {"format": "ndjson"})]
+)
+@pytest.mark.parametrize(
+    ("first", "last", "formatted"),
+    [
+        (1, WORTH_CUTTING, 0),
+        (1000, 1000 + WORTH_CUTTING, 0),
+        (1, PAGE, 0),
+        (PAGE - WORTH_CUTTING, PAGE + WORTH_CUTTING, 0),
+        (PAGE - 9, 2 * PAGE, 1),
+        (1000, 999 + WORTH_CUTTING - 1, 1),
+        (2 * PAGE - WORTH_CUTTING, 2 * PAGE + 9, 1),
+    ],
+)
+async def test_parts_of_kept_pages_are_cut_out_of_them(
+    api: Api, first: int, last: int, formatted: int, coding: str, shape: dict[str, str]
+) -> None:
+    everything = await api.records("getData")
+    wanted = everything[first - 1 : last]
+    span = {"date": str(wanted[0]["date"]), "end_date": str(wanted[-1]["date"])}
+    headers = {"Accept-Encoding": coding, "Cache-Control": "no-cache"}
+    api.engine.statements.clear()
+    async with await api.request("getDataByRange", span | shape, headers=headers) as response:
+        text = await response.text()
+    statements = [statement.upper() for statement in api.engine.statements]
+    assert sum(FORMATTER in statement for statement in statements) == formatted
+    if shape:
+        assert [json.loads(line) for line in text.splitlines()[:-1]] == wanted
+    else:
+        assert json.loads(text)["values"] == {"numrecs": len(wanted), "records": wanted}
 
 
 @pytest.mark.parametrize("coding", ["gzip", "identity"])
