@@ -11,7 +11,9 @@ from urllib.parse import unquote, urlsplit
 from aiocache import RedisCache, SimpleMemoryCache
 from aiocache.base import BaseCache
 from aiocache.serializers import BaseSerializer
-from redis.exceptions import RedisError
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError, RedisError  # noqa: A004 - this one is redis's
 
 from server.kept import Kept
 from settings import Cache
@@ -19,6 +21,9 @@ from settings import Cache
 log = logging.getLogger("server")
 
 _REDIS_TIMEOUT = 1.0
+_PAUSE = 5.0
+"""Seconds for which a cache that has failed is not asked: one that is frozen costs its timeout."""
+
 _LARGEST_SHARE = 4
 """An answer may take this part of the room."""
 
@@ -105,9 +110,14 @@ class AnswerCache:
         self.largest_plain = self.largest if isinstance(self._backend, BoundedMemoryCache) else 0
         """The largest that is kept plain as well, where there is room, in plain bytes."""
         self._failing = False
+        self._asked_again = 0.0
+        """When a cache that has failed may be asked again."""
 
     async def get(self, key: str) -> Kept | None:
         """The answer kept under a key, if it still is."""
+        if self._is_passed_by():
+            self.misses += 1
+            return None
         try:
             kept: Kept | None = await self._backend.get(key)
         except (RedisError, OSError, TimeoutError) as error:
@@ -126,6 +136,8 @@ class AnswerCache:
 
     async def put(self, key: str, answer: Kept) -> None:
         """Keeps an answer under a key."""
+        if self._is_passed_by():
+            return
         try:
             await self._backend.set(key, answer, ttl=self._ttl)
         except (RedisError, OSError, TimeoutError) as error:
@@ -135,23 +147,43 @@ class AnswerCache:
         """Ends its connections."""
         await self._backend.close()
 
+    def _is_passed_by(self) -> bool:
+        """Whether the cache has failed lately; once in a while, one request finds out anew."""
+        if not self._failing:
+            return False
+        now = time.monotonic()
+        if now < self._asked_again:
+            return True
+        self._asked_again = now + _PAUSE
+        return False
+
     def _note(self, error: Exception) -> None:
         """Says once that the cache fails, and not for every request."""
         if not self._failing:
             log.warning("the cache is passed by: %s", type(error).__name__)
         self._failing = True
+        self._asked_again = time.monotonic() + _PAUSE
+
+
+_CONNECTION: dict[str, Any] = {
+    # One that was closed while idle is made anew; by itself redis would try for seconds.
+    "retry": Retry(NoBackoff(), 1, supported_errors=(ConnectionError,)),
+    # A cancellation alone doesn't always end it in time.
+    "socket_timeout": _REDIS_TIMEOUT,
+}
 
 
 def _backend(settings: Cache) -> BaseCache:
     url = urlsplit(settings.url.get_secret_value())
     if url.scheme == "memory":
         return BoundedMemoryCache(settings.max_bytes)
+    username = {"username": unquote(url.username)} if url.username else {}
     return SharedCache(
         endpoint=url.hostname,
         port=url.port or 6379,
         db=int(url.path.strip("/") or 0),
         password=unquote(url.password) if url.password else None,
-        connection_pool_kwargs={"username": unquote(url.username)} if url.username else {},
+        connection_pool_kwargs=_CONNECTION | username,
         ssl=url.scheme == "rediss",
         serializer=_KeptSerializer(),
         namespace="elecdata",

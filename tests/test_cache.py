@@ -286,8 +286,13 @@ async def test_servers_share_answers_in_redis(
 
 
 async def test_redis_that_is_gone_is_passed_by(
-    serve: Serve, sample: Database, redis_server: Redis, caplog: pytest.LogCaptureFixture
+    serve: Serve,
+    sample: Database,
+    redis_server: Redis,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("server.cache._PAUSE", 0.0)
     with Redis(redis_server.program) as own:
         api = await serve(sample, ELECDATA_CACHE__URL=own.url)
         kept = await api.get("getDataById?id=5")
