@@ -38,6 +38,8 @@ COMMANDS: dict[str, click.Command] = {
     "loader.users": users,
     "server": server,
 }
+SOME = 97
+"""Lines of the sample: its first day."""
 FOLLOWED: set[str] = set()
 Test = TypeVar("Test")
 
@@ -99,14 +101,14 @@ def test_page_about_http_gives_what_it_says(sample: Database, tmp_path: Path, pa
 
 @follows("docs/running.md")
 def test_page_of_running_leads_to_an_installation(tmp_path: Path) -> None:
-    with Reader(tmp_path, "docs/running.md") as reader:
+    with Reader(tmp_path, "docs/running.md", lines=SOME) as reader:
         reader.ran("python -m loader --quiet Monitoring_report.csv")
         reader.follow()
 
 
 @follows("docs/workers.md")
 def test_page_of_workers_starts_two(tmp_path: Path) -> None:
-    with Reader(tmp_path, "docs/workers.md") as reader:
+    with Reader(tmp_path, "docs/workers.md", lines=SOME) as reader:
         reader.ran("python -m loader --quiet Monitoring_report.csv")
         port = reader.follow_to_server()
         ask = f"curl -sS --fail http://127.0.0.1:{port}/metrics"
@@ -118,7 +120,7 @@ def test_page_of_workers_starts_two(tmp_path: Path) -> None:
 
 @follows("docs/users.md")
 def test_page_of_users_adds_one_and_disables_another(tmp_path: Path) -> None:
-    with Reader(tmp_path, "docs/users.md") as reader:
+    with Reader(tmp_path, "docs/users.md", lines=SOME) as reader:
         reader.ran("python -m loader --quiet Monitoring_report.csv")
         reader.follow()
 
@@ -134,7 +136,7 @@ def test_page_of_backup_copies_and_restores(tmp_path: Path) -> None:
 async def test_page_of_nginx_asks_through_it(tmp_path: Path) -> None:
     program = find_program("nginx") or leave_out("nginx")
     trusted = f"{tmp_path}/certificate.pem"
-    with Reader(tmp_path, "docs/nginx.md", CURL_CA_BUNDLE=trusted) as reader:
+    with Reader(tmp_path, "docs/nginx.md", lines=SOME, CURL_CA_BUNDLE=trusted) as reader:
         reader.ran("python -m loader --quiet Monitoring_report.csv")
         nginx = Nginx(program, tmp_path, reader.follow_to_server())
         reader.replaced |= {
@@ -151,18 +153,18 @@ async def test_page_of_nginx_asks_through_it(tmp_path: Path) -> None:
 
 @follows("docs/systemd.md")
 def test_page_of_systemd_imports_a_folder(tmp_path: Path) -> None:
-    with Reader(tmp_path, "docs/systemd.md") as reader:
+    with Reader(tmp_path, "docs/systemd.md", lines=SOME) as reader:
         incoming = tmp_path / "var/lib/elecdata/incoming"
         incoming.mkdir()
         reader.ran("cp config.yaml /etc/elecdata/")
-        shutil.copy(ROOT / "Monitoring_report.csv", incoming / "a.csv")
+        shutil.copy(reader.folder / "Monitoring_report.csv", incoming / "a.csv")
         reader.follow()
         assert (incoming / "done" / "a.csv").exists()
 
 
 @follows("docs/docker.md")
 def test_page_of_docker_makes_the_secrets_that_the_compose_file_names(tmp_path: Path) -> None:
-    with Reader(tmp_path, "docs/docker.md") as reader:
+    with Reader(tmp_path, "docs/docker.md", lines=SOME) as reader:
         reader.follow()
         compose = (ROOT / "deploy" / "compose.yaml").read_text()
         named = re.findall(r"file: (\./secrets/\w+)", compose)
