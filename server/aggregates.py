@@ -15,6 +15,7 @@ from server.handlers import answered
 from server.parameters import parameters
 from server.responses import figures
 from server.tables import FORMATS, TIMES, VALUES, TableAsked
+from storage.about import About
 from storage.aggregate import Aggregate
 from storage.calendar import INTERVALS
 from storage.gaps import LISTS, Quality
@@ -89,6 +90,15 @@ class _Route:
 
 
 _ROUTES = (
+    _Route(
+        "getMeter",
+        _parameters("MeterParameters", {}),
+        About.of,
+        About.of({}).fields,
+        "Which meter it is, and from when to when it has readings",
+        "One record, however many readings there are: the zone and the interval of the meter, what "
+        "reports call it, its first and its last reading.",
+    ),
     _Route(
         "getAggregate",
         _parameters(

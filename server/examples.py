@@ -1,6 +1,14 @@
 """A record of each route of what is worked out from readings: the first of the sample's answer."""
 
 EXAMPLES: dict[str, dict[str, str | None]] = {
+    "getMeter": {
+        "first_reading": "2019-08-01T00:00:00+02:00",
+        "last_reading": "2019-11-30T23:45:00+01:00",
+        "end": "2019-12-01T00:00:00+01:00",
+        "timezone": "Europe/Madrid",
+        "interval_seconds": "900",
+        "identifier": None,
+    },
     "getAggregate": {
         "date": "2019-10-26T00:00:00+02:00",
         "end": "2019-10-27T00:00:00+02:00",

@@ -72,6 +72,7 @@ _BAD_REQUESTS = {
         "like 2019-09-11%, got '11 September'"
     ),
     "getDataByRange": "end_date: missing",
+    "getMeter": "time: expected offset or utc or local, got 'mine'",
     "getAggregate": (
         "interval: expected one of 15m, hour, day, week, month, year, got 'fortnight'"
     ),

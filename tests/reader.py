@@ -136,6 +136,9 @@ class Reader:
                 return self._served(text[: found.start()], found.group())
             if kind == "sh":
                 self.said = self.ran(text)
+                if not self.blocks or self.blocks[0][0] in {"sh", "yaml"}:
+                    # curl takes an error for an answer; where one is meant, the page shows it.
+                    assert '"status": "ERROR"' not in self.said, self.said
             elif kind == "yaml":
                 self._configured(text)
             elif kind == "python":

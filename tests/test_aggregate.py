@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from storage import windows
+from storage.about import About
 from storage.aggregate import Aggregate
 from storage.gaps import Quality
 from storage.peaks import Peaks
@@ -251,6 +252,7 @@ async def test_database_without_readings_has_no_records(database: Database) -> N
             Aggregate.of({"interval": "day"}),
             Peaks.of({}),
             Profile.of({}),
+            About.of({}),
         ]
         questions += [Summary.of({}), Quality.of({}), Quality.of({"list": "flagged"})]
         for question in questions:

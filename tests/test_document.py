@@ -18,6 +18,7 @@ PATHS = {
     "/apielec/getDataById": {"get", "post"},
     "/apielec/getDataByDate": {"get", "post"},
     "/apielec/getDataByRange": {"get", "post"},
+    "/apielec/getMeter": {"get", "post"},
     "/apielec/getAggregate": {"get", "post"},
     "/apielec/getProfile": {"get", "post"},
     "/apielec/getPeaks": {"get", "post"},
@@ -33,6 +34,7 @@ REQUIRED = {
 PERIOD = ["date", "end_date", "end"]
 WRITING = ["values", "time", "format"]
 FIGURES = {
+    "/apielec/getMeter": WRITING,
     "/apielec/getAggregate": [*PERIOD, "columns", "timezone", "quality", *WRITING],
     "/apielec/getProfile": ["column", "by", "percentiles", *PERIOD, "quality", *WRITING],
     "/apielec/getPeaks": ["number", "separation", *PERIOD, "quality", *WRITING],
@@ -46,6 +48,7 @@ WRONG = {
     "/apielec/getDataById": {"id": "five"},
     "/apielec/getDataByDate": {"date": "11 September"},
     "/apielec/getDataByRange": {"date": "2019-09-12"},
+    "/apielec/getMeter": {"time": "mine"},
     "/apielec/getAggregate": {"interval": "fortnight"},
     "/apielec/getProfile": {"percentiles": "0"},
     "/apielec/getPeaks": {"number": "0"},

@@ -188,6 +188,21 @@ async def test_wrong_parameter_is_named(
         assert body["message"].startswith(message)
 
 
+async def test_meter_is_told_from_its_first_to_its_last_reading(api: Api) -> None:
+    """The same as all readings have it, at the cost of none of them."""
+    [meter] = await api.records("getMeter")
+    [summary] = await api.records("getSummary")
+    assert meter == {
+        "first_reading": "2019-08-01T00:00:00+02:00",
+        "last_reading": "2019-11-30T23:45:00+01:00",
+        "end": "2019-12-01T00:00:00+01:00",
+        "timezone": "Europe/Madrid",
+        "interval_seconds": "900",
+        "identifier": None,
+    }
+    assert {name: summary[name] for name in meter} == meter
+
+
 async def test_summary_of_the_sample_counts_its_gaps(api: Api) -> None:
     [summary] = await api.records("getSummary")
     gaps = await api.records("getQuality")
