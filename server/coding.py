@@ -145,14 +145,8 @@ async def _inflated(parts: AsyncGenerator[Part]) -> AsyncGenerator[Part]:
         async for part in parts:
             if isinstance(part, bytes):
                 yield part
-            elif part.size <= _BRIEF:
-                yield part.plain()
             else:
-                # The next slice is inflated in a thread while this one is sent.
-                slices = part.slices(SLICE)
-                coming = asyncio.create_task(asyncio.to_thread(next, slices, b""))
-                while inflated := await coming:
-                    coming = asyncio.create_task(asyncio.to_thread(next, slices, b""))
+                for inflated in part.slices(SLICE):
                     yield inflated
 
 
