@@ -10,6 +10,7 @@ _SHOWN = {
     "api.js",
     "dashboard.css",
     "demand.js",
+    "drag.js",
     "energy.js",
     "figures.js",
     "grid.js",

@@ -122,8 +122,8 @@ class Browser:
         await self.call("Input.dispatchKeyEvent", type="keyDown", **keys)
         await self.call("Input.dispatchKeyEvent", type="keyUp", **keys)
 
-    async def drag(self, selector: str, start: float, end: float) -> None:
-        """Drags the pointer over an element, from one share of its width to another."""
+    async def place(self, selector: str) -> tuple[float, float, float, float]:
+        """Where an element is, once it is there and scrolled to: left, top, width, height."""
         await self.find(selector)
         left, top, width, height = await self.run(
             f"(() => {{ const found = document.querySelector({json.dumps(selector)});"
@@ -131,6 +131,28 @@ class Browser:
             " const { left, top, width, height } = found.getBoundingClientRect();"
             " return [left, top, width, height] })()"
         )
+        return left, top, width, height
+
+    async def swipe(self, selector: str, start: float, end: float, *, down: float = 0) -> None:
+        """Draws a finger over an element, between shares of its width, and so many pixels down."""
+        await self.call("Emulation.setTouchEmulationEnabled", enabled=True)
+        left, top, width, height = await self.place(selector)
+        for kind, share in (
+            ("touchStart", 0.0),
+            *(("touchMove", part / 8) for part in range(1, 9)),
+            ("touchEnd", 1.0),
+        ):
+            x = left + width * (start + (end - start) * share)
+            points = [{"x": x, "y": top + height / 2 + down * share}]
+            await self.call(
+                "Input.dispatchTouchEvent",
+                type=kind,
+                touchPoints=[] if kind == "touchEnd" else points,
+            )
+
+    async def drag(self, selector: str, start: float, end: float) -> None:
+        """Drags the pointer over an element, from one share of its width to another."""
+        left, top, width, height = await self.place(selector)
         places = [left + width * share for share in (start, (start + end) / 2, end)]
         kinds = ("mousePressed", "mouseMoved", "mouseMoved", "mouseReleased")
         for kind, x in zip(kinds, (places[0], *places[1:], places[-1]), strict=True):

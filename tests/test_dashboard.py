@@ -16,6 +16,11 @@ from aiohttp.test_utils import BaseTestServer, TestServer
 from yarl import URL
 
 from server.keys import READER, TOKENS
+from storage.engine import Engine
+from storage.errors import Unreachable
+from storage.profile import Profile
+from storage.summary import Summary
+from storage.table import Table
 from tests.browser import Browser
 from tests.databases import Database, SqliteDatabase
 from tests.reports import numbered, quarters, report
@@ -287,6 +292,72 @@ async def test_dragging_asks_for_less_and_finer(browser: Browser, api: Api) -> N
     ]
     await browser.run("history.back()")
     await browser.find("#span-name", "November 2019")
+
+
+@pytest.mark.parametrize(
+    ("chart", "finds"),
+    [("#demand .u-over", "from=2019-11-07&to=2019-11-08"), ("#heat .plot", "from=2019-11-")],
+)
+async def test_finger_drawn_sideways_zooms_in_and_down_scrolls(
+    browser: Browser, api: Api, chart: str, finds: str
+) -> None:
+    await browser.imitate(width=800, height=600)
+    await browser.open(page(api) + SPAN)
+    await log_in(browser)
+    await drawn(browser)
+    await browser.swipe(chart, 0.5, 0.5, down=-150)
+    await browser.swipe(chart, 0.5, 0.505, down=0)
+    assert await browser.run("location.hash") == SPAN
+
+    await browser.swipe(chart, 0.21, 0.26)
+    await browser.until(f"location.hash.includes('{finds}')")
+    assert await browser.run("location.hash") != SPAN
+    await drawn(browser)
+
+
+async def test_key_figures_do_not_wait_for_the_slowest(
+    browser: Browser, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, worked_out = asyncio.Event(), Summary.table
+
+    async def late(self: Summary, engine: Engine) -> Table:
+        await go.wait()
+        return await worked_out(self, engine)
+
+    monkeypatch.setattr(Summary, "table", late)
+    await browser.imitate()
+    await browser.open(page(api) + SPAN)
+    await log_in(browser)
+    await browser.find("#figure-energy", "kWh")
+    for panel in ("energy", "demand", "heat", "profile", "quality"):
+        await browser.until(f"!document.querySelector('#{panel}[aria-busy]')")
+    early = [await figure(browser, name) for name in ("energy", "peak", "coverage")]
+    assert await figure(browser, "load_factor") == "\N{HORIZONTAL ELLIPSIS}"
+
+    go.set()
+    await browser.until("!document.body.classList.contains('loading')")
+    assert early == [await figure(browser, name) for name in ("energy", "peak", "coverage")]
+    assert re.match(r"0\.\d\d\|", await figure(browser, "load_factor"))
+
+
+async def test_what_one_chart_lacks_is_said_there_and_can_be_asked_for_again(
+    browser: Browser, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(_: Profile, __: Engine) -> Table:
+        raise Unreachable("a statement ran into its time limit")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Profile, "table", fails)
+        await browser.imitate()
+        await browser.open(page(api) + SPAN)
+        await log_in(browser)
+        await browser.find("#profile .note", "cannot be read just now")
+    assert "kWh" in await figure(browser, "energy")
+    assert await browser.run("document.querySelector('#banner').hidden")
+    await browser.click("#profile .note button")
+    await browser.find("#profile h4", "Autumn")
+    await drawn(browser)
+    assert await browser.run("document.querySelector('#profile .note').hidden")
 
 
 async def test_link_shows_the_same_view_and_no_token(browser: Browser, api: Api) -> None:

@@ -24,13 +24,20 @@ export class Demand extends Panel {
   requests() {
     const points = Math.min(MOST_POINTS, Math.max(FEWEST_POINTS, this.body.clientWidth * 1.5));
     this.interval = fineness(this.view.span, points, this.page.meter.interval_seconds);
-    const span = this.page.during(this.view.span);
     return [
       request("getAggregate", {
-        interval: this.interval, columns: "power,maximeter", ...span, ...this.page.common,
+        interval: this.interval,
+        columns: "power,maximeter",
+        ...this.page.during(this.view.span),
+        ...this.page.common,
       }),
-      request("getPeaks", { number: PEAKS, ...span, ...this.page.common }),
+      this.peaksAsked(),
     ];
+  }
+
+  peaksAsked() {
+    const span = this.page.during(this.view.span);
+    return request("getPeaks", { number: PEAKS, ...span, ...this.page.common });
   }
 
   show([{ records }, { records: peaks }]) {

@@ -43,12 +43,18 @@ export class Energy extends Panel {
       ? new Span(plus(span.from, -WEEKS_OF_A_YEAR), plus(span.to, -WEEKS_OF_A_YEAR))
       : span.yearBefore();
     const spans = this.before.overlaps(this.page.all) ? [span, this.before] : [span];
-    return spans.map((one) => request("getAggregate", {
+    return spans.map((one) => this.sumsOf(one, this.view.quality));
+  }
+
+  /** The question for the sums of a span, by the interval that is drawn. */
+  sumsOf(span, quality) {
+    return request("getAggregate", {
       interval: this.sums,
       columns: "energy",
-      ...this.page.during(one),
+      ...this.page.during(span),
       ...this.page.common,
-    }));
+      quality,
+    });
   }
 
   show([{ records }, before]) {

@@ -1,5 +1,6 @@
 // A canvas of cells: a column for each day or longer, a row for each hour or kind.
 
+import { onTouch } from "./drag.js";
 import { onScheme } from "./ink.js";
 import { word } from "./locale.js";
 import { hideTip, showTip, spoken } from "./tip.js";
@@ -29,6 +30,7 @@ export class Grid {
     holder.addEventListener("pointermove", (event) => this.#move(event));
     holder.addEventListener("pointerup", (event) => this.#release(event));
     holder.addEventListener("pointerleave", () => this.#leave());
+    onTouch(holder, (from, to, isDone) => this.#touched(from, to, isDone), () => this.#leave());
     holder.addEventListener("keydown", (event) => this.#key(event));
     holder.addEventListener("blur", () => this.#leave());
     shown.set(holder, this);
@@ -94,12 +96,30 @@ export class Grid {
   }
 
   #press(event) {
-    if (!this.content || event.pointerType === "touch" || event.button !== 0) return;
-    this.#from = this.#cell(event)?.[0] ?? null;
+    if (!this.content || event.button !== 0) return;
+    const cell = this.#cell(event);
+    if (event.pointerType !== "touch") {
+      this.#from = cell?.[0] ?? null;
+    } else if (cell) {
+      this.#outline([cell[0], cell[0]], cell[1]);
+      showTip(...this.content.describe(...cell), event.clientX, event.clientY);
+    }
+  }
+
+  #touched(from, to, isDone) {
+    if (!this.content) return;
+    const last = this.content.columns - 1;
+    const [first, end] = [from, to].map((x) =>
+      Math.min(last, Math.max(0, this.place.columnAt(x))));
+    hideTip();
+    this.#outline([first, end]);
+    if (!isDone) return;
+    this.#leave();
+    this.zoomed(first, end);
   }
 
   #move(event) {
-    if (!this.content) return;
+    if (!this.content || event.pointerType === "touch") return;
     const cell = this.#cell(event);
     if (!cell) {
       hideTip();

@@ -29,9 +29,9 @@ const page = {
 
   /** The parameters for a span; the first and the last day are whole only as far as the data. */
   during(span) {
-    const { date, end } = this.meter;
+    const { first_reading: first, end } = this.meter;
     return {
-      date: span.from === this.all.from ? local(date) : span.from,
+      date: span.from === this.all.from ? local(first) : span.from,
       end_date: span.to === this.all.to ? local(end) : span.end,
       end: "exclusive",
     };
@@ -55,11 +55,19 @@ const page = {
     $("status").textContent = text;
   },
 
+  /** The sums of energy that are drawn, for other parts to add up: they are asked for once. */
+  sums: (quality) => energy.sumsOf(page.view.span, quality),
+
+  /** The peaks that are marked. */
+  peaks: () => demand.peaksAsked(),
+
   attempt,
 };
 
 const figures = new Figures(page);
 const panels = [Energy, Demand, Heat, Profile, Quality].map((Kind) => new Kind(page));
+const [energy, demand] = panels;
+const parts = [figures, ...panels];
 
 let running = new AbortController();
 let waiting = 0;
@@ -142,34 +150,43 @@ async function loaded(signal) {
   }
   $("empty").hidden = true;
   $("charts").hidden = false;
-  for (const { element } of [figures, ...panels]) element.setAttribute("aria-busy", "true");
-  const [energy, demand, ...below] = panels;
-  // What stands above comes first, also from a server with much to do.
-  await settled([
-    figures.load(signal).then(title), energy.load(signal), demand.load(signal),
-  ]);
-  if (figures.isEmpty) {
+  title();
+  for (const part of parts) part.element.setAttribute("aria-busy", "true");
+  // Each part is shown as soon as its own answers are there; a browser has some requests under way
+  // and queues the others, so that what stands above comes first.
+  const loads = parts.map((part) => part.load(signal));
+  if (await figures.isEmpty(signal)) {
+    await Promise.allSettled(loads);
     none();
     return;
   }
-  await settled(below.map((panel) => panel.load(signal)));
+  await settled(loads);
   page.say(word("loaded", spanName(page.view.span)));
 }
 
-/** Returns once all have ended, well or not; then raises what one of them has raised. */
+/**
+ * Returns once all have ended. What one part alone lacks is said there; where none has anything,
+ * or the login is gone, the reason is raised.
+ */
 async function settled(loads) {
   const ended = await Promise.allSettled(loads);
-  const failed = ended.find(({ status }) => status === "rejected");
-  if (failed) throw failed.reason;
+  const reasons = ended.map(({ reason }) => reason);
+  const isLocal = (reason) => reason instanceof Unreachable && reason.message !== "";
+  const general = reasons.find((reason) => reason && !isLocal(reason))
+    ?? (reasons.every(Boolean) ? reasons[0] : null);
+  if (general) throw general;
+  reasons.forEach((reason, index) => {
+    if (reason) parts[index].lacks(reason.message, refresh);
+  });
 }
 
 /** Finds out from when to when there are readings. */
 async function learn(signal) {
   const { records: [found] } =
-    await page.api.values(request("getSummary", { values: "number" }), signal);
-  if (!found?.readings) return;
+    await page.api.values(request("getMeter", { values: "number" }), signal);
+  if (!found) return;
   page.meter = found;
-  page.all = new Span(found.date.slice(0, 10), lastDay(found.end));
+  page.all = new Span(found.first_reading.slice(0, 10), lastDay(found.end));
 }
 
 /** A time of an answer as a parameter: a whole day by its date alone. */
@@ -192,6 +209,7 @@ function tools() {
   $("tools").hidden = false;
   for (const button of $("presets").children) {
     button.setAttribute("aria-pressed", String(named[button.value].equals(view.span)));
+    button.hidden = button.value !== "all" && named[button.value].equals(all);
   }
   for (const button of $("quality-choice").children) {
     button.setAttribute("aria-pressed", String(button.value === view.quality));
@@ -278,8 +296,7 @@ function speakIn(lang) {
   }
   tools();
   title();
-  figures.speak();
-  for (const panel of panels) panel.speak();
+  for (const part of parts) part.speak();
 }
 
 function typed() {

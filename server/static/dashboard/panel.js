@@ -79,6 +79,17 @@ export class Panel {
     note.hidden = !text;
   }
 
+  /** What was asked for cannot be had now, though the server is there; what is shown stays pale. */
+  lacks(reason, again) {
+    this.note(word("lacks", reason));
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "quiet";
+    button.textContent = word("retry");
+    button.addEventListener("click", again);
+    this.part(".note").append(" ", button);
+  }
+
   /** Buttons of which one is chosen, where there is a choice: [value, label]. */
   choice(label, entries, chosen, onChoose) {
     if (entries.length < 2) {

@@ -2,6 +2,7 @@
 
 import uPlot from "/static/uplot/uPlot.esm.js";
 
+import { onTouch } from "./drag.js";
 import { ink, onScheme, type } from "./ink.js";
 import { number, word } from "./locale.js";
 import { ticks } from "./ticks.js";
@@ -47,7 +48,13 @@ export class Plot {
     this.#at = null;
     const { locals, columns } = this.content;
     const data = [locals.map((_, index) => index), ...columns];
-    this.#uplot = new uPlot(this.#options(), data, this.holder);
+    const plot = this.#uplot = new uPlot(this.#options(), data, this.holder);
+    if (!this.zoomed) return;
+    onTouch(plot.over, (from, to, isDone) => {
+      const [left, right] = [Math.max(0, from), Math.min(plot.over.clientWidth, to)];
+      const choice = { left, width: right - left, top: 0, height: plot.over.clientHeight };
+      plot.setSelect(choice, isDone);
+    }, () => plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false));
   }
 
   fit() {
@@ -79,7 +86,7 @@ export class Plot {
     return {
       width,
       height: this.height,
-      padding: [20, 12, 0, 0],
+      padding: [24, 12, 0, 0],
       legend: { show: false },
       focus: { prox: 24 },
       cursor: {
@@ -141,7 +148,7 @@ export class Plot {
     pen.fillStyle = ink("quiet");
     pen.textAlign = "right";
     pen.textBaseline = "bottom";
-    pen.fillText(unit, bbox.left - 6 * devicePixelRatio, bbox.top - 4 * devicePixelRatio);
+    pen.fillText(unit, bbox.left - 6 * devicePixelRatio, bbox.top - 9 * devicePixelRatio);
     pen.restore();
   }
 

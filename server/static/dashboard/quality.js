@@ -19,6 +19,11 @@ export function coverage(page, span) {
     : request("getQuality", { list: "days", ...during });
 }
 
+/** The sum of a column over records, those without it left out. */
+export function summed(records, column) {
+  return records.reduce((sum, record) => sum + (record[column] ?? 0), 0);
+}
+
 /** Whether a span is told by weeks. */
 export function isLong(span) {
   return span.days > MOST_DAYS;
@@ -41,16 +46,18 @@ export class Quality extends Panel {
     const during = this.page.during(span);
     return [
       coverage(this.page, span),
-      request("getSummary", { ...during, quality: "clean", values: "number" }),
+      this.page.sums("clean"),
       ...(isLong(span) ? [] : [request("getQuality", { list: "flagged", ...during })]),
     ];
   }
 
+  /** What the strip itself is drawn from. */
   told() {
-    return this.requests().filter(({ route }) => route !== "getSummary");
+    const [days, , ...flagged] = this.requests();
+    return [days, ...flagged];
   }
 
-  show([{ records }, { records: [clean], left_out: left }, flagged]) {
+  show([{ records }, { records: clean, left_out: left }, flagged]) {
     this.kinds = flagged ? ["missing", "catch_up", "implausible"] : ["missing", "flagged"];
     this.records = this.#counted(records, flagged?.records ?? []);
     const totals = this.kinds.map((kind) =>
@@ -123,7 +130,7 @@ export class Quality extends Panel {
     if (!readings) return word("changes_none");
     const energy = Number(left.energy);
     const isClean = this.view.quality === "clean";
-    const total = (clean.energy ?? 0) + (isClean ? 0 : energy);
+    const total = summed(clean, "energy") + (isClean ? 0 : energy);
     return word(
       isClean ? "changes_clean" : "changes_raw",
       counted("implausible_readings", readings), amount(energy, "kWh"), amount(total, "kWh"),

@@ -28,6 +28,7 @@ const en = {
   trying: "Trying again …",
   back: "The server answers again.",
   failed: (message) => `The API refused this: ${message}`,
+  lacks: (message) => `This cannot be shown just now. The server says: ${message}.`,
 
   empty_title: "There are no readings yet",
   empty_text: "Load a report in a terminal; this page shows it as soon as it is there.",
@@ -48,6 +49,7 @@ const en = {
   earlier: "Earlier",
   later: "Later",
   wider: "Zoom out",
+  zoom_hint: "Drag across a chart to zoom in.",
   quality: "Doubtful readings",
   clean: "Clean",
   raw: "Raw",
@@ -187,6 +189,7 @@ const es = {
   trying: "Nuevo intento …",
   back: "El servidor responde de nuevo.",
   failed: (message) => `La API lo rechazó: ${message}`,
+  lacks: (message) => `Esto no puede mostrarse ahora mismo. El servidor dice: ${message}.`,
 
   empty_title: "Todavía no hay lecturas",
   empty_text: "Cargue un informe en un terminal; esta página lo mostrará en cuanto esté.",
@@ -206,7 +209,8 @@ const es = {
   to: "al",
   earlier: "Antes",
   later: "Después",
-  wider: "Ampliar",
+  wider: "Alejar",
+  zoom_hint: "Arrastre sobre un gráfico para acercar.",
   quality: "Lecturas dudosas",
   clean: "Depurado",
   raw: "En bruto",

@@ -1,3 +1,8 @@
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const shade = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
+dark.addEventListener("change", shade);
+shade();
+
 SwaggerUIBundle({
   dom_id: "#swagger-ui",
   url: "/swagger.json",
@@ -6,4 +11,6 @@ SwaggerUIBundle({
   deepLinking: true,
   persistAuthorization: false,
   tryItOutEnabled: true,
+  defaultModelsExpandDepth: 0,
+  docExpansion: "list",
 });
