@@ -153,6 +153,7 @@ async def _serve(
         access_log_class=accounting(app),
         access_log=logging.getLogger("access"),
         max_line_size=LONGEST_LINE,
+        auto_decompress=False,
     )
     await runner.setup()
     try:

@@ -12,6 +12,7 @@ from marshmallow import Schema, fields
 from server.asked import Asked
 from server.auth import TOKEN_HEADER
 from server.handlers import answered
+from server.inputs import PATTERN_TEXT, listed, number
 from server.parameters import parameters
 from server.responses import figures
 from server.tables import FORMATS, TIMES, VALUES, TableAsked
@@ -26,11 +27,9 @@ from storage.summary import Summary
 from storage.table import Field, Question
 
 
-def _text(description: str, example: str, *, required: bool = False) -> fields.String:
+def _text(description: str, example: str, **described: str) -> fields.String:
     metadata = {"description": description, "x-example": example}
-    return fields.String(
-        required=required, metadata=metadata | ({"default": example} if required else {})
-    )
+    return fields.String(metadata=metadata | described)
 
 
 def _choice(description: str, choices: Sequence[str]) -> fields.String:
@@ -46,8 +45,11 @@ def _period(date: str, end_date: str) -> dict[str, fields.String]:
             "Begin, included, local time, by the rule of getDataByRange; by default the first "
             "reading.",
             date,
+            pattern=PATTERN_TEXT,
         ),
-        "end_date": _text("End, by the same rule; by default the last reading.", end_date),
+        "end_date": _text(
+            "End, by the same rule; by default the last reading.", end_date, pattern=PATTERN_TEXT
+        ),
         "end": _choice("Whether a reading at the end belongs to it.", ("inclusive", "exclusive")),
     }
 
@@ -73,20 +75,27 @@ _WRITING = {
 }
 
 
-def _parameters(name: str, own: Mapping[str, fields.String]) -> type[Schema]:
+def _parameters(name: str, own: Mapping[str, fields.Field[Any]]) -> type[Schema]:
     return Schema.from_dict({**own, **_WRITING}, name=name)
 
 
 @dataclass(frozen=True, slots=True)
 class _Route:
-    """A route: its parameters, what they ask for, and an example of what comes back."""
+    """A route: its parameters, what they ask for, and the fields of each kind of record."""
 
     name: str
     parameters: type[Schema]
     question: Callable[[Mapping[str, str]], Question]
-    fields: Sequence[Field]
+    kinds: Sequence[Sequence[Field]]
     summary: str
     description: str
+
+
+def _kinds(
+    question: Callable[[Mapping[str, str]], Question], given: Sequence[Mapping[str, str]]
+) -> list[Sequence[Field]]:
+    """The fields of a record where these parameters are given."""
+    return [question(parameters).fields for parameters in given]
 
 
 _ROUTES = (
@@ -117,6 +126,7 @@ _ROUTES = (
                 "columns": _text(
                     f"What to put together: any of {', '.join(NAMES)}; by default all.",
                     ",".join(NAMES),
+                    pattern=listed("|".join(NAMES)),
                 ),
                 "timezone": _text(
                     "The zone, by its IANA name, whose days and months they are and that date and "
@@ -127,7 +137,10 @@ _ROUTES = (
             },
         ),
         Aggregate.of,
-        Aggregate.of({"interval": "day"}).fields,
+        _kinds(
+            Aggregate.of,
+            [{"interval": "day"}, *({"interval": "day", "columns": name} for name in NAMES)],
+        ),
         "Readings put together for hours, days, months",
         "Each column by its own rule: energy is summed; power, voltage and intensity have their "
         "mean, least and greatest; of the maximeter the greatest and when it was. Days and longer "
@@ -147,13 +160,14 @@ _ROUTES = (
                 "percentiles": _text(
                     "Percentiles, whole numbers from 1 to 100; each is a value of some reading.",
                     ",".join(map(str, PERCENTILES)),
+                    pattern=listed("100|[1-9][0-9]?"),
                 ),
                 **_WEEK,
                 **_BELIEF,
             },
         ),
         Profile.of,
-        Profile.of({}).fields,
+        _kinds(Profile.of, [{}, {"percentiles": "1"}, *({"by": by} for by in SPLITS)]),
         "How power is spread over the day",
         "By time of day in local time: mean, least, greatest and percentiles (nearest rank). "
         "Readings flagged catch_up are left out.",
@@ -163,18 +177,20 @@ _ROUTES = (
         _parameters(
             "PeaksParameters",
             {
-                "number": _text(f"How many, 1 to {MOST}; by default 10.", "10"),
-                "separation": _text(
+                "number": number(f"How many, 1 to {MOST}; by default 10.", 1, MOST, 10),
+                "separation": number(
                     "Seconds that any two are apart at least, 0 to 86400; by default 3600. The "
                     "higher one wins, and of two as high the earlier.",
-                    "3600",
+                    0,
+                    86400,
+                    3600,
                 ),
                 **_WEEK,
                 **_BELIEF,
             },
         ),
         Peaks.of,
-        Peaks.of({}).fields,
+        _kinds(Peaks.of, [{}]),
         "The highest demands and when they were",
         "Demand is the maximeter's; where no reading has one it is power, and else energy over "
         "the reading's hours: demand_of says which. Readings flagged catch_up are left out.",
@@ -183,7 +199,7 @@ _ROUTES = (
         "getSummary",
         _parameters("SummaryParameters", {**_WEEK, **_BELIEF}),
         Summary.of,
-        Summary.of({}).fields,
+        _kinds(Summary.of, [{}]),
         "What there is and what it comes to",
         "One record: span, readings, totals, peak demand, load factor, power factor, base load, "
         "coverage, flags, the last import and the meter.",
@@ -198,7 +214,7 @@ _ROUTES = (
             },
         ),
         Quality.of,
-        Quality.of({}).fields,
+        _kinds(Quality.of, [{"list": name} for name in LISTS]),
         "What is missing and what is doubtful",
         "A gap is a run of readings that are absent or have no value at all.",
     ),
@@ -209,7 +225,7 @@ def _routes(route: _Route) -> list[web.RouteDef]:
     known = route.parameters().fields
     required = [name for name, field in known.items() if field.required]
     optional = [name for name, field in known.items() if not field.required]
-    responses = figures(route.name, route.fields)
+    responses = figures(route.name, route.kinds)
 
     async def parse(request: web.Request) -> Asked:
         given = await parameters(request, required, optional)

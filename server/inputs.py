@@ -8,18 +8,38 @@ from marshmallow import Schema, fields
 from server.formats import FORMATS
 from server.readings import LARGEST_PART, End, Order, Quality, Values
 from storage.quality import FLAGS
+from storage.query import PATTERN
 from storage.shape import KNOWN_COLUMNS, Time
 
+PATTERN_TEXT = f"^{PATTERN.pattern}$"
+"""What a date with wildcards, or a bound, is made of."""
 
-def _required(description: str, example: str) -> fields.String:
+
+def listed(one: str) -> str:
+    """The pattern of one or several texts, separated by commas."""
+    return f"^ *({one}) *(, *({one}) *)*$"
+
+
+def _required(description: str, example: str, pattern: str) -> fields.String:
     return fields.String(
         required=True,
-        metadata={"description": description, "x-example": example, "default": example},
+        metadata={
+            "description": description,
+            "x-example": example,
+            "default": example,
+            "pattern": pattern,
+        },
     )
 
 
 def _optional(description: str, **metadata: Any) -> fields.String:
     return fields.String(metadata={"description": description, **metadata})
+
+
+def number(description: str, least: int, most: int, example: int) -> fields.Integer:
+    """A whole number, of which the document says how small and large it may be."""
+    bounds = {"minimum": least, "maximum": most}
+    return fields.Integer(metadata={"description": description, "x-example": example, **bounds})
 
 
 def _choice(description: str, choices: type[Enum]) -> fields.String:
@@ -28,12 +48,12 @@ def _choice(description: str, choices: type[Enum]) -> fields.String:
     return _optional(description, enum=values, default=values[0])
 
 
-_COMMON = {
+_COMMON: dict[str, fields.Field[Any]] = {
     "columns": _optional(
         f"What to tell of each reading, in this order: any of {', '.join(KNOWN_COLUMNS)}. The "
         f"flags are those of {', '.join(flag.name for flag in FLAGS)} that it has, blanks "
         "between them. By default all but the flags; in CSV those of a report.",
-        **{"x-example": "date,energy"},
+        **{"x-example": "date,energy", "pattern": listed("|".join(KNOWN_COLUMNS))},
     ),
     "values": _choice(
         "Whether JSON has ids and quantities as texts or as numbers, exactly as stored.", Values
@@ -54,15 +74,17 @@ _COMMON = {
         Quality,
     ),
     "order": _choice("By id, from the lowest or from the highest.", Order),
-    "limit": _optional(
+    "limit": number(
         f"At most so many readings, 1 to {LARGEST_PART}; next and the header Link lead on.",
-        **{"x-example": "10"},
+        1,
+        LARGEST_PART,
+        10,
     ),
-    "after": _optional("Continues an answer: what its next said."),
+    "after": _optional("Continues an answer: what its next said.", pattern="^[A-Za-z0-9_=-]*$"),
 }
 
 
-def _parameters(name: str, **own: fields.String) -> type[Schema]:
+def _parameters(name: str, **own: fields.Field[Any]) -> type[Schema]:
     return Schema.from_dict({**own, **_COMMON}, name=name)
 
 
@@ -70,7 +92,11 @@ AllParameters = _parameters("AllParameters")
 
 IdParameters = _parameters(
     "IdParameters",
-    id=_required("One or several ids, separated by commas; unknown ones are left out.", "5,100"),
+    id=_required(
+        "One or several ids, separated by commas; unknown ones are left out.",
+        "5,100",
+        listed("[0-9]+"),
+    ),
 )
 
 DateParameters = _parameters(
@@ -79,6 +105,7 @@ DateParameters = _parameters(
         "Pattern for YYYY-MM-DD HH:MM:SS as a whole: % stands for any run of characters, "
         "_ for any one. 2019-09-11% is a day, 2019-09-11_0_:00:00 its whole hours to 9.",
         "2019-09-11_0_:00:00",
+        PATTERN_TEXT,
     ),
 )
 
@@ -88,7 +115,8 @@ RangeParameters = _parameters(
         "Begin, included, local time. A part of a date such as 2019-09, or one with % or _, "
         "stands for the earliest instant that matches.",
         "2019-09-12 10:00:00",
+        PATTERN_TEXT,
     ),
-    end_date=_required("End, included, by the same rule.", "2019-09-12 10:30:00"),
+    end_date=_required("End, included, by the same rule.", "2019-09-12 10:30:00", PATTERN_TEXT),
     end=_choice("Whether the end belongs to the range.", End),
 )

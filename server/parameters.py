@@ -1,14 +1,33 @@
 """The parameters of a request, wherever it carries them."""
 
+import codecs
 import json
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Sequence
 from typing import NoReturn
 
-from aiohttp import web
+from aiohttp import (
+    BadContentDispositionHeader,
+    BadContentDispositionParam,
+    BodyPartReader,
+    hdrs,
+    web,
+)
+from aiohttp.http_exceptions import HttpProcessingError
 
 from server.errors import ParameterError
 
 Pair = tuple[str, str]
+
+_MALFORMED = (ValueError, LookupError, RuntimeError, HttpProcessingError, web.RequestPayloadError)
+"""What reading a body raises where it isn't what its head says."""
+
+_CHARSETS = {"utf-8", "ascii", "iso8859-1"}
+"""Those of forms: some others take minutes for a megabyte."""
+
+# Nobody is helped by a warning of each, which Python would keep for good.
+for _warning in (BadContentDispositionHeader, BadContentDispositionParam):
+    warnings.simplefilter("ignore", _warning)
 
 
 async def parameters(
@@ -42,28 +61,44 @@ def _known(required: Sequence[str], optional: Sequence[str]) -> str:
 async def _body(request: web.Request) -> list[Pair]:
     if not request.can_read_body:
         return []
+    if request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower() != "identity":
+        raise ParameterError("body: expected a JSON object or a form that is not compressed")
     try:
         if request.content_type == "multipart/form-data":
-            return _form(await request.post())
+            return await _parts(request)
         body = await request.read()
         # Clients that don't bother to name the type of their JSON are understood as well.
         if request.content_type == "application/json" or body.lstrip()[:1] == b"{":
             return _json(body)
-        pairs = _form(await request.post())
-    except (ValueError, LookupError, web.RequestPayloadError):
+        _require_charset(request.charset)
+        pairs = [(name, str(value)) for name, value in (await request.post()).items()]
+    except _MALFORMED:
         raise ParameterError("body: expected a JSON object or a form, this is malformed") from None
     if body.strip() and not pairs:
         raise ParameterError("body: expected a JSON object or a form")
     return pairs
 
 
-def _form(form: Mapping[str, object]) -> list[Pair]:
+async def _parts(request: web.Request) -> list[Pair]:
+    """The fields of a form in several parts."""
     pairs = []
-    for name, value in form.items():
-        if not isinstance(value, str):
-            raise ParameterError(f"{_short(name)}: expected text, not a file")
-        pairs.append((name, value))
+    async for part in await request.multipart():
+        if not isinstance(part, BodyPartReader) or part.name is None:
+            raise ValueError(part)
+        media_type = part.headers.get(hdrs.CONTENT_TYPE, "text/plain")
+        if part.filename is not None or not media_type.startswith("text/"):
+            raise ParameterError(f"{_short(part.name)}: expected text, not a file")
+        charset = part.get_charset("utf-8")
+        _require_charset(charset)
+        pairs.append((part.name, bytes(await part.read(decode=True)).decode(charset)))
+        if request.content.total_bytes > request.client_max_size:
+            raise web.HTTPRequestEntityTooLarge(request.client_max_size)
     return pairs
+
+
+def _require_charset(charset: str | None) -> None:
+    if charset is not None and codecs.lookup(charset).name not in _CHARSETS:
+        raise ParameterError(f"body: expected UTF-8, got the charset {_short(charset)}")
 
 
 def _json(body: bytes) -> list[Pair]:

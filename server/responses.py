@@ -64,6 +64,7 @@ _UNAVAILABLE = _error(
     "The database fails, or nothing was loaded yet",
     "The readings cannot be read just now, try again later",
 )
+_TOO_LARGE = _error(413, "The body is larger than a megabyte", "Request Entity Too Large")
 _BAD_REQUESTS = {
     "getData": "limit: expected a number from 1 to 100000, got '0'",
     "getDataById": "id: expected ids like 5 or 5,100, got 'five'",
@@ -97,6 +98,7 @@ PING = {
     "200": _response("The service is there", AnswerSchema, _answer("I'm here!!", [])),
     "400": _NONE_EXPECTED,
     **_GUARDED,
+    "413": _TOO_LARGE,
     "503": _UNAVAILABLE,
 }
 LOGOUT = {
@@ -105,6 +107,7 @@ LOGOUT = {
     ),
     "400": _NONE_EXPECTED,
     **_GUARDED,
+    "413": _TOO_LARGE,
     "503": _error(
         503,
         "The database cannot be written, and the token is still good",
@@ -158,11 +161,11 @@ def readings(name: str) -> dict[str, Any]:
     return _answers(name, answer | _headers(_HEADERS))
 
 
-def figures(name: str, fields: Sequence[Field]) -> dict[str, Any]:
-    """The answers of a route of what is worked out from readings."""
+def figures(name: str, kinds: Sequence[Sequence[Field]]) -> dict[str, Any]:
+    """The answers of a route of what is worked out from readings, records of some kind."""
     answer = _response(
         "The records; none is a success as well, with the message No data found and numrecs 0",
-        table_schema(name, fields),
+        table_schema(name, kinds),
         _answer("", [EXAMPLES[name]]),
     )
     return _answers(name, answer | _headers(_LEFT_OUT))
@@ -174,5 +177,6 @@ def _answers(name: str, success: dict[str, Any]) -> dict[str, Any]:
         "304": _UNCHANGED,
         "400": _bad_request(_BAD_REQUESTS[name]),
         **_GUARDED,
+        "413": _TOO_LARGE,
         "503": _UNAVAILABLE,
     }

@@ -5,22 +5,32 @@ from typing import Any
 
 from marshmallow import Schema, fields
 
-from storage.reading import COLUMNS, RECORD_KEYS
-from storage.table import Field
+from storage.reading import COLUMNS, DECIMALS, RECORD_KEYS
+from storage.shape import FLAGS_COLUMN
+from storage.table import Field, Kind
 
-_OTHERS = {
-    "id": "Number of the reading, in the order of import",
-    "date": "Start of the interval, local time",
-}
 _COMMENTS = {column.name: column.comment for column in COLUMNS}
+_FIELDS = {
+    "id": Field("id", Kind.COUNT, "Number of the reading, in the order of import"),
+    "date": Field("date", Kind.INSTANT, "Start of the interval, local time"),
+    FLAGS_COLUMN: Field(FLAGS_COLUMN, Kind.TEXT, "What is doubtful about it; only if asked for"),
+    **{name: Field(name, Kind.QUANTITY, comment) for name, comment in _COMMENTS.items()},
+}
+_TEXTS = {Kind.COUNT: "^[0-9]+$", Kind.QUANTITY: rf"^-?[0-9]+\.[0-9]{{{DECIMALS}}}$"}
+
+
+def _value(field: Field, **options: Any) -> fields.Field[Any]:
+    """A value of a record, of whatever type where values=number makes numbers of texts."""
+    described = {"description": field.means}
+    if field.kind not in _TEXTS:
+        return fields.String(metadata=described, **options)
+    return fields.Raw(metadata=described | {"pattern": _TEXTS[field.kind]}, **options)
+
 
 RecordSchema = Schema.from_dict(
     {
-        key: fields.String(
-            allow_none=key in _COMMENTS,
-            metadata={"description": _COMMENTS.get(key) or _OTHERS[key]},
-        )
-        for key in RECORD_KEYS
+        key: _value(_FIELDS[key], allow_none=key in _COMMENTS)
+        for key in (*RECORD_KEYS, FLAGS_COLUMN)
     },
     name="RecordSchema",
 )
@@ -29,8 +39,8 @@ RecordSchema = Schema.from_dict(
 class LeftOutSchema(Schema):
     """What was left out since it cannot be right."""
 
-    readings = fields.String(required=True, metadata={"description": "Number of readings"})
-    energy = fields.String(required=True, metadata={"description": "Their energy in kWh"})
+    readings = _value(Field("readings", Kind.COUNT, "Number of readings"), required=True)
+    energy = _value(Field("energy", Kind.QUANTITY, "Their energy in kWh"), required=True)
 
 
 class ValuesSchema(Schema):
@@ -51,35 +61,32 @@ class AnswerSchema(Schema):
     values = fields.Nested(ValuesSchema, required=True)
 
 
-_DEMAND_OF = fields.String(required=True, metadata={"description": "What demand is taken from"})
+_DEMAND_OF = fields.String(metadata={"description": "What demand is taken from"})
 _REMARKS: Mapping[str, Mapping[str, fields.Field[Any]]] = {
     "getProfile": {
-        "column": fields.String(required=True, metadata={"description": "What is told of"})
+        "column": fields.String(metadata={"description": "What is told of"}),
     },
     "getPeaks": {"demand_of": _DEMAND_OF},
     "getSummary": {
         "units": fields.Dict(
             fields.String(),
             fields.String(),
-            required=True,
             metadata={"description": "The unit of each quantity"},
         ),
         "demand_of": _DEMAND_OF,
     },
 }
-"""What routes say beside their records."""
+"""What routes say beside their records, where there are any readings in the period."""
 
 
-def table_schema(name: str, columns: Sequence[Field]) -> type[Schema]:
-    """A success whose records have these fields."""
+def table_schema(name: str, kinds: Sequence[Sequence[Field]]) -> type[Schema]:
+    """A success whose records are of some kind, each of which has these fields."""
+    known = {field.name: field for kind in reversed(kinds) for field in kind}
+    common = set.intersection(*({field.name for field in kind} for kind in kinds))
     record = Schema.from_dict(
         {
-            column.name: fields.String(
-                required=name != "getAggregate",  # there, `columns` leaves some out
-                allow_none=True,
-                metadata={"description": column.means},
-            )
-            for column in columns
+            field.name: _value(field, required=field.name in common, allow_none=True)
+            for field in known.values()
         },
         name=f"{name}Record",
     )

@@ -70,7 +70,10 @@ class Aggregate:
                 "interval", f"expected one of {', '.join(INTERVALS)}, got {name[:40]!a}"
             )
         columns = measures(given.get("columns"))
-        return cls(Period.of(given), INTERVALS[name], columns, given.get("timezone"))
+        timezone = given.get("timezone")
+        if timezone is not None and not timezone.isascii():
+            raise _unknown(timezone)
+        return cls(Period.of(given), INTERVALS[name], columns, timezone)
 
     async def table(self, engine: Engine) -> Table:
         """A row for each bucket; raises QueryError where there can be none of that length."""
@@ -92,9 +95,7 @@ class Aggregate:
         try:
             return await zone(name)
         except UnknownZoneError:
-            raise QueryError(
-                "timezone", f"expected a name like Europe/Madrid, got {name[:40]!a}"
-            ) from None
+            raise _unknown(name) from None
 
     async def _buckets(self, asked: Scope) -> Buckets:
         if (asked.end - asked.start) // self.interval.shortest <= MOST:
@@ -116,6 +117,10 @@ async def total(engine: Engine, asked: Scope, wanted: Measures) -> Row:
     async for rows in _Sums(engine, asked, wanted, _WHOLE).rows(buckets):
         return rows[0]
     raise AssertionError("there is a row for every bucket")
+
+
+def _unknown(timezone: str) -> QueryError:
+    return QueryError("timezone", f"expected a name like Europe/Madrid, got {timezone[:40]!a}")
 
 
 class _Sums:

@@ -9,7 +9,7 @@ from storage.pattern import canonical, earliest, latest
 
 _LAST_ID = 2**31 - 1  # the column is an INT
 _LAST_ID_DIGITS = len(str(_LAST_ID))
-_PATTERN = re.compile(r"[0-9:. T%_-]{1,64}")
+PATTERN = re.compile(r"[0-9:. T%_-]{1,64}")
 _ZERO_FRACTION = re.compile(r"([^%.]{19})\.0{1,6}")
 
 
@@ -133,7 +133,7 @@ def _bound(parameter: str, text: str) -> datetime:
 
 
 def _checked(parameter: str, text: str) -> str:
-    if not _PATTERN.fullmatch(text):
+    if not PATTERN.fullmatch(text):
         raise QueryError(
             parameter,
             "expected 1 to 64 characters, each a digit, '-', ':', '.', blank, 'T', '%' or '_', "

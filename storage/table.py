@@ -59,6 +59,10 @@ class Question(Protocol):
     def key(self) -> str:
         """A text that is the same for questions that have the same answer."""
 
+    @property
+    def fields(self) -> Sequence[Field]:
+        """The fields of a row."""
+
     async def table(self, engine: Engine) -> Table:
         """The answer; raises QueryError where there can be none."""
 

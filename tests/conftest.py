@@ -113,7 +113,9 @@ async def serve(
     async def run(database: Database, **environ: str) -> Api:
         await database.admit("rick")
         app, engine = application(database, **environ)
-        server = await aiohttp_server(app, access_log_class=accounting(app), access_log=ACCESS)
+        server = await aiohttp_server(
+            app, access_log_class=accounting(app), access_log=ACCESS, auto_decompress=False
+        )
         return Api(await aiohttp_client(server), engine, app)
 
     return run

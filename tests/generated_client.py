@@ -30,7 +30,9 @@ def main(url: URL) -> None:
     month = {"date": "2019-09", "end_date": "2019-10", "end": "exclusive"}
     summary = client.figures.post_apielec_getSummary(**month).result().values.records
     try:
-        client.readings.get_apielec_getDataById(id="five").result()
+        client.readings.get_apielec_getDataByRange(
+            date="2019-09-12", end_date="2019-09-11"
+        ).result()
     except HTTPBadRequest as error:
         refusal: Any = error.swagger_result
         print(json.dumps([*map(fields, [*readings, *summary]), refusal.message]))

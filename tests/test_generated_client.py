@@ -21,4 +21,6 @@ async def test_generated_client_logs_in_and_reads(api: Api) -> None:
         *await api.records("getDataById", id="5,100", columns="date,energy"),
         {name: value for name, value in summary.items() if value is not None},
     ]
-    assert refusal == "id: expected ids like 5 or 5,100, got 'five'"
+    assert refusal == (
+        "end_date: expected 2019-09-12 00:00:00 (date) or later, got 2019-09-11 00:00:00"
+    )
