@@ -103,7 +103,7 @@ _ROUTES = (
         "getMeter",
         _parameters("MeterParameters", {}),
         About.of,
-        About.of({}).fields,
+        _kinds(About.of, [{}]),
         "Which meter it is, and from when to when it has readings",
         "One record, however many readings there are: the zone and the interval of the meter, what "
         "reports call it, its first and its last reading.",
