@@ -9,21 +9,19 @@ from typing import Any, Self
 from storage.ahead import ahead
 from storage.calendar import INTERVALS, MOST, Buckets, Interval
 from storage.engine import Engine
-from storage.measures import Measures, Part, Parts, expression, measures, merged, reading
+from storage.measures import GREATEST, Measures, Part, Parts, expression, measures, merged
 from storage.paging import IN_FLIGHT
 from storage.quality import CATCH_UP, IMPLAUSIBLE, ZERO_VOLTAGE
 from storage.query import QueryError
 from storage.reading import SCALE
 from storage.scope import ANY_VALUE, Period, Scope, scope
-from storage.sql import since_epoch
+from storage.sql import ERA
 from storage.table import Field, Kind, Row, Table, chunks, divided, nothing
 from storage.windows import Window, found, windows
-from storage.zone import DAY, UnknownZoneError, Zone, zone
+from storage.zone import UnknownZoneError, Zone, zone
 
 DOUBTFUL = CATCH_UP.bit | IMPLAUSIBLE.bit | ZERO_VOLTAGE.bit
 """The flags that count as such; a missing reading is not present to begin with."""
-
-_WHOLE = Interval("all", DAY, DAY, lambda _: 0)
 
 BOUNDS = (
     Field("date", Kind.INSTANT, "Start"),
@@ -111,12 +109,13 @@ class Aggregate:
         )
 
 
-async def total(engine: Engine, asked: Scope, wanted: Measures) -> Row:
-    """The row of a single bucket that holds the whole scope."""
-    buckets = Buckets(_WHOLE, asked.zone, asked.start, asked.end)
-    async for rows in _Sums(engine, asked, wanted, _WHOLE).rows(buckets):
-        return rows[0]
-    raise AssertionError("there is a row for every bucket")
+def covered(
+    asked: Scope, start: int, end: int, present: int | None, flagged: int | None
+) -> Sequence[int | None]:
+    """The values of COVERAGE for so many readings between two instants; None means 0."""
+    expected = asked.expected(start, end)
+    coverage = divided((present or 0) * SCALE, expected) if expected else None
+    return expected, present or 0, flagged or 0, coverage
 
 
 def _unknown(timezone: str) -> QueryError:
@@ -135,6 +134,9 @@ class _Sums:
         # How many are flagged is counted by another statement, and stands behind the others.
         self._summed: list[Part] = [*wanted.parts, ("COUNT", ANY_VALUE)]
         self._parts: list[Part] = [*self._summed, ("COUNT", "flags")]
+        self._greatest = [
+            place for place, (function, _) in enumerate(self._summed) if function == GREATEST
+        ]
         self._nothing: Parts = [None] * len(self._parts)
 
     async def rows(self, buckets: Buckets) -> AsyncGenerator[Sequence[Row]]:
@@ -173,43 +175,37 @@ class _Sums:
     async def _groups(self, window: Window) -> list[Group]:
         """The parts of a window's readings, in the order of time; several may be of one bucket."""
         place = await found(self._engine, self._asked, window=window)
-        if not place.count:
+        if place.is_empty:
             return []
-        seconds = self._dialect.seconds.format("utc")
-        since_start = self._dialect.remainder.format(f"{seconds} + {window.offset}", self._size)
-        start = f"{seconds} - {since_start}"
-        sums = ", ".join(expression(part, self._dialect) for part in self._summed)
+        local = f"{self._dialect.seconds.format('utc')} + {window.offset}"
+        number = self._dialect.quotient.format(local, self._size)
+        sums = [expression(part, self._dialect) for part in self._summed]
         rows = await self._engine.fetch(
-            f"SELECT {start} AS start, {sums} FROM {place.table} WHERE {place.where.text}"
-            " GROUP BY start ORDER BY start",
+            self._dialect.grouped(number, sums, f"{place.table} WHERE {place.where.text}"),
             place.where.args,
         )
+        groups = self._dialect.groups(rows)
         flagged = await self._engine.fetch(
-            f"SELECT {start} AS start, COUNT(*) FROM flags JOIN consumpdata ON id = reading_id"
-            f" WHERE reading_id BETWEEN {self._dialect.place} AND {self._dialect.place}"
-            f" AND flags & {DOUBTFUL} <> 0 AND {place.plain.text} GROUP BY start",
-            (*place.ids, *place.plain.args),
+            f"SELECT {number} AS number, COUNT(*) FROM {place.flagged.text}"
+            f" AND flags & {DOUBTFUL} <> 0 GROUP BY number",
+            place.flagged.args,
         )
         counts = {row[0]: row[1] for row in flagged}
-        reads = [reading(part, self._dialect) for part in self._summed]
-        return [
-            (
-                # A group may have begun in the window before.
-                max(since_epoch(row[0]), window.start),
-                [
-                    *(read(value) for read, value in zip(reads, row[1:], strict=True)),
-                    counts.get(row[0]),
-                ],
-            )
-            for row in rows
-        ]
+        first = ERA + window.offset
+        made: list[Group] = []
+        for number, *parts in groups:
+            for at in self._greatest:
+                if parts[at] is not None:
+                    parts[at] = int(parts[at]) - self._dialect.greatest_base
+            parts.append(counts.get(number))
+            # A group may have begun in the window before.
+            made.append((max(number * self._size - first, window.start), parts))
+        return made
 
     def _row(self, start: int, end: int, parts: Parts) -> Row:
         *_, present, flagged = parts
-        expected = self._asked.expected(start, end)
-        coverage = divided((present or 0) * SCALE, expected) if expected else None
         values = self._measures.values(parts)
-        return (start, end, *values, expected, present or 0, flagged or 0, coverage)
+        return (start, end, *values, *covered(self._asked, start, end, present, flagged))
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ from operator import add
 from storage.query import QueryError
 from storage.reading import COLUMNS, Column, Rule
 from storage.sql import ERA, MOST_SECONDS, Dialect
-from storage.table import Field, Kind, Value, divided, power_factor, scaled
+from storage.table import Field, Kind, Value, divided, power_factor
 
 Part = tuple[str, str]
 """What the database works out: an aggregate function and what it is of."""
@@ -33,15 +33,15 @@ class Measures:
         self.fields = [field for column in columns for field in _fields(column)]
         self.parts = list(dict.fromkeys(part for column in columns for part in _parts(column)))
         self._made = [
-            (_MADE[column.rule], [self.parts.index(part) for part in _parts(column)])
+            _MADE[column.rule](*[self.parts.index(part) for part in _parts(column)])
             for column in columns
         ]
 
     def values(self, parts: Parts) -> list[Value]:
         """The values of the fields."""
         values: list[Value] = []
-        for make, places in self._made:
-            values += make(*[parts[place] for place in places])
+        for made in self._made:
+            values += made(parts)
         return values
 
 
@@ -65,16 +65,6 @@ def expression(part: Part, dialect: Dialect) -> str:
     return f"{function}({column})"
 
 
-def reading(part: Part, dialect: Dialect) -> Callable[[int | bytes | None], int | None]:
-    """What makes a number of a part as the database gives it."""
-    base = dialect.greatest_base
-
-    def number(value: int | bytes | None) -> int | None:
-        return int(value.partition(b".")[0]) - base if isinstance(value, bytes) else None
-
-    return number if part[0] == GREATEST else scaled
-
-
 def merged(asked: Sequence[Part], one: Parts, other: Parts) -> Parts:
     """The parts of some readings and of others as those of all."""
     return [
@@ -92,16 +82,27 @@ def greatest(number: int | None) -> tuple[int | None, int | None]:
 
 
 def mean(total: int | None, count: int | None) -> int | None:
-    """The mean of so many values."""
-    return divided(total, count) if total is not None and count else None
+    """The mean of so many values, a half rounded away from zero."""
+    if total is None or not count:
+        return None
+    return (2 * total + count) // (2 * count) if total >= 0 else divided(total, count)
 
 
-_MADE: dict[Rule, Callable[..., Sequence[Value]]] = {
-    Rule.TOTAL: lambda total: (total,),
-    Rule.LEVEL: lambda total, count, least, most: (mean(total, count), least, most),
-    Rule.DEMAND: greatest,
-    Rule.RATIO: lambda active, reactive: (power_factor(active, reactive),),
+_MADE: dict[Rule, Callable[..., Callable[[Parts], Sequence[Value]]]] = {
+    Rule.TOTAL: lambda total: lambda parts: (parts[total],),
+    Rule.LEVEL: lambda total, count, least, most: (
+        lambda parts: (
+            mean(parts[total], parts[count]),
+            parts[least],
+            parts[most],
+        )
+    ),
+    Rule.DEMAND: lambda place: lambda parts: greatest(parts[place]),
+    Rule.RATIO: lambda active, reactive: (
+        lambda parts: (power_factor(parts[active], parts[reactive]),)
+    ),
 }
+"""What makes the fields' values of a column from the parts, by the places that these have."""
 
 
 def _parts(column: Column) -> list[Part]:

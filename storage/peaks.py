@@ -2,14 +2,13 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Self
 
 from storage.engine import Engine
 from storage.quality import CATCH_UP
 from storage.query import QueryError
-from storage.scope import Period, Scope, scope
-from storage.sql import Condition, since_epoch
+from storage.scope import Period, Scope, scope, without
+from storage.sql import Condition, comparable, since_epoch
 from storage.table import Field, Kind, Remarks, Table, divided, given, nothing, scaled
 from storage.windows import Found, found
 
@@ -61,10 +60,11 @@ class Peaks:
         asked = await scope(engine, self.period)
         if asked is None:
             return nothing(self.fields)
-        believed = await found(engine, asked, CATCH_UP)
-        column = await _demand_column(engine, believed)
+        every = await found(engine, asked.raw())
+        bits = asked.bits(CATCH_UP)
+        column = await _demand_column(engine, every, bits)
         peaks: list[Peak] = []
-        async for at, value in _descending(engine, believed, column, self._candidates(asked)):
+        async for at, value in _descending(engine, every, bits, column, self._candidates(asked)):
             if all(abs(at - other) >= self.separation for other, _ in peaks):
                 peaks.append((at, value))
                 if len(peaks) == self.number:
@@ -79,12 +79,12 @@ class Peaks:
         return self.number * (1 + ruled_out)
 
 
-async def _demand_column(engine: Engine, believed: Found) -> str:
-    """What the demand of some readings is taken from."""
-    where = believed.where
+async def _demand_column(engine: Engine, every: Found, bits: int) -> str:
+    """What the demand of readings without some flags is taken from."""
+    where = every.where & without(bits)
     for column in DEMAND_OF:
         rows = await engine.fetch(
-            f"SELECT 1 FROM {believed.table} WHERE {where.text} AND {column} IS NOT NULL LIMIT 1",
+            f"SELECT 1 FROM {every.table} WHERE {where.text} AND {column} IS NOT NULL LIMIT 1",
             where.args,
         )
         if rows:
@@ -109,32 +109,40 @@ def whole(given: Mapping[str, str], parameter: str, default: int, least: int, mo
 
 
 AT_ONCE = 5000
+SPARE = 50
+"""Readings with flags that may be among the highest ones before these are looked for again."""
 
 
 async def _descending(
-    engine: Engine, believed: Found, column: str, candidates: int
+    engine: Engine, every: Found, bits: int, column: str, candidates: int
 ) -> AsyncIterator[Peak]:
-    """The readings by demand, the highest first, then by time, some thousand at a time."""
+    """The readings by demand, the highest first, then by time, some thousand at a time.
+
+    Those that have some flags are left out of the highest ones: to look for the flags of all
+    readings would take longer than to find those.
+    """
     dialect = engine.dialect
-    with_demand = believed.where & Condition(f"{column} IS NOT NULL")
-    limit = min(candidates, AT_ONCE)
+    with_demand = every.where & Condition(f"{column} IS NOT NULL")
+    order = f"ORDER BY {column} DESC, utc"
+    limit = min(candidates + SPARE, AT_ONCE)
     where = with_demand
     while True:
         rows = await engine.fetch(
-            f"SELECT {dialect.seconds.format('utc')}, {column} FROM {believed.table}"
-            f" WHERE {where.text} ORDER BY {column} DESC, utc LIMIT {limit}",
+            f"SELECT {dialect.seconds.format('utc')}, {column}, COALESCE(flags, 0)"
+            f" FROM (SELECT id, utc, {column} FROM {every.table} WHERE {where.text}"
+            f" {order} LIMIT {limit}) AS highest LEFT JOIN flags ON reading_id = id {order}",
             where.args,
         )
-        for at, value in rows:
+        for at, value, flags in rows:
             number = scaled(value)
             assert number is not None
-            yield since_epoch(at), number
+            if not flags & bits:
+                yield since_epoch(at), number
         if len(rows) < limit:
             return
         last = rows[-1]
         at = dialect.instant(since_epoch(last[0]))
-        # MySQL gives decimals as texts, which it would compare as floating-point numbers.
-        value = Decimal(last[1].decode()) if isinstance(last[1], bytes) else last[1]
+        value = comparable(last[1])
         as_high = f"{column} = {dialect.place} AND utc > {dialect.place}"
         where = with_demand & Condition(
             f"({column} < {dialect.place} OR {as_high})", (value, value, at)

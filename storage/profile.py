@@ -1,17 +1,23 @@
 """How a quantity is spread over the day: what readings at each time of day have in common."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from array import array
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
+from storage.ahead import ahead
 from storage.engine import Engine
-from storage.measures import mean
+from storage.paging import IN_FLIGHT
 from storage.quality import CATCH_UP
 from storage.query import QueryError
-from storage.scope import Period, choice, scope
+from storage.scope import Period, Scope, choice, scope
 from storage.sql import Condition
-from storage.table import Field, Kind, Remarks, Row, Table, given, nothing, scaled
-from storage.windows import found
+from storage.table import Field, Kind, Remarks, Row, Table, divided, given, nothing
+from storage.windows import Window, found, windows
+from storage.zone import DAY
 
 COLUMNS = ("power", "energy", "reactive_energy", "reactive_power", "maximeter")
 PERCENTILES = (5, 25, 50, 75, 95)
@@ -28,6 +34,18 @@ SPLITS = {
     "weekday": (_WEEKDAY,),
     "none": (),
 }
+_WORKING_DAY = 4
+"""Any of Monday to Friday, as a day of the week."""
+_FIRST_WEEKDAY = 5
+"""That of the day from which databases count seconds, a Saturday."""
+WEEK = 7 * DAY
+
+_Group = tuple[int, bytes]
+"""The month and the second of the week as one number, and the quantities as a text."""
+
+_Spread = defaultdict[tuple[int, ...], "array[int]"]
+"""The quantities of each kind of day at each time."""
+
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
@@ -73,56 +91,82 @@ class Profile:
         asked = await scope(engine, self.period)
         if asked is None:
             return nothing(self.fields)
-        believed = await found(engine, asked, CATCH_UP)
-        where = believed.where & Condition(f"{self.column} IS NOT NULL")
-        keys = {
-            _DAY_TYPE: f"CASE {engine.dialect.weekday} WHEN 6 THEN 6 WHEN 5 THEN 5 ELSE 0 END",
-            _WEEKDAY: engine.dialect.weekday,
-            _MONTH: "SUBSTR(date, 6, 2)",
-        }
-        splits = [field.name for field in SPLITS[self.by]]
-        selected = "".join(f"{keys[field]} AS {field.name}, " for field in SPLITS[self.by])
-        group = ", ".join([*splits, "time"])
-        rows = await engine.fetch(
-            f"SELECT {group}, COUNT(*), SUM(v), MIN(v), MAX(v)"
-            + "".join(f", MIN(CASE WHEN {_has_rank(p)} THEN v END)" for p in self.percentiles)
-            + f" FROM (SELECT {group}, v,"
-            f" ROW_NUMBER() OVER (PARTITION BY {group} ORDER BY v) AS place,"
-            f" COUNT(*) OVER (PARTITION BY {group}) AS n"
-            f" FROM (SELECT {selected}SUBSTR(date, 12) AS time, {self.column} AS v"
-            f" FROM {believed.table} WHERE {where.text}) AS dated) AS ranked"
-            f" GROUP BY {group} ORDER BY {group}",
-            where.args,
+        spread: _Spread = defaultdict(lambda: array("q"))
+        jobs = self._jobs(engine, asked)
+        async with aclosing(ahead(jobs, IN_FLIGHT)) as results:
+            async for groups in results:
+                await asyncio.to_thread(self._add, spread, groups)
+        table = await asyncio.to_thread(
+            lambda: [self._row(key, spread[key]) for key in sorted(spread)]
         )
-        table = [self._row(row) for row in rows]
         remarks: Remarks = {"column": self.column, **await asked.left_out(engine)}
         return Table(self.fields, asked.zone, len(table), given(table), remarks)
 
-    def _row(self, row: Sequence[int | bytes | None]) -> Row:
-        kinds = SPLITS[self.by]
-        split = [_named(field, value) for field, value in zip(kinds, row, strict=False)]
-        time, count, total, *quantities = row[len(kinds) :]
-        assert isinstance(time, bytes)
-        assert isinstance(count, int)
-        average = mean(scaled(total), count)
-        return (*split, time.decode(), count, average, *map(scaled, quantities))
+    async def _jobs(
+        self, engine: Engine, asked: Scope
+    ) -> AsyncGenerator[Coroutine[Any, Any, list[_Group]]]:
+        for window in windows(asked, DAY):
+            yield self._groups(engine, asked, window)
+
+    async def _groups(self, engine: Engine, asked: Scope, window: Window) -> list[_Group]:
+        """The quantities of a window for each time of the week and, if that is told, month."""
+        believed = await found(engine, asked, CATCH_UP, window=window)
+        where = believed.where & Condition(f"{self.column} IS NOT NULL")
+        local = f"({engine.dialect.seconds.format('utc')} + {window.offset})"
+        weeks = engine.dialect.quotient.format(local, WEEK)
+        key = f"{local} - {weeks} * {WEEK}"
+        if _MONTH in SPLITS[self.by]:
+            key += f" + CAST(SUBSTR(date, 6, 2) AS SIGNED INTEGER) * {WEEK}"
+        rows = await engine.fetch(
+            f"SELECT {key} AS number, GROUP_CONCAT({self.column}) FROM {believed.table}"
+            f" WHERE {where.text} GROUP BY number",
+            where.args,
+        )
+        return [(number, text) for number, text in rows]
+
+    def _add(self, spread: "_Spread", groups: Iterable[_Group]) -> None:
+        for number, text in groups:
+            month, second = divmod(number, WEEK)
+            day, time = divmod(second, DAY)
+            weekday = (day + _FIRST_WEEKDAY) % 7
+            split = tuple(_SPLIT[field](month, weekday) for field in SPLITS[self.by])
+            quantities = text.replace(b".", b"").split(b",")
+            spread[*split, time].extend(map(int, quantities))
+
+    def _row(self, key: tuple[int, ...], quantities: "array[int]") -> Row:
+        *split, time = key
+        ranked = sorted(quantities)
+        count = len(ranked)
+        return (
+            *(_named(field, value) for field, value in zip(SPLITS[self.by], split, strict=True)),
+            f"{time // 3600:02}:{time // 60 % 60:02}:{time % 60:02}",
+            count,
+            divided(sum(ranked), count),
+            ranked[0],
+            ranked[-1],
+            *(ranked[nearest_rank(percent, count) - 1] for percent in self.percentiles),
+        )
 
 
-def _has_rank(percent: int) -> str:
-    """Whether a row has the nearest rank, ceil(percent / 100 * n), and at least the first.
-
-    Ranks from there on have no smaller values, so that the least of them is the one.
-    """
-    return f"place * 100 >= {percent} * n"
+def nearest_rank(percent: int, count: int) -> int:
+    """Which of so many values, in their order, is a percentile: ceil(percent / 100 * count)."""
+    return -(-percent * count // 100)
 
 
-def _named(field: Field, value: int | bytes | None) -> int | str:
-    assert value is not None
+_SPLIT: dict[Field, Callable[[int, int], int]] = {
+    _DAY_TYPE: lambda _, weekday: max(weekday, _WORKING_DAY),
+    _WEEKDAY: lambda _, weekday: weekday,
+    _MONTH: lambda month, _: month,
+}
+"""What a split tells apart, by month and day of the week, in the order of an answer."""
+
+
+def _named(field: Field, value: int) -> int | str:
     if field is _MONTH:
-        return int(value)
-    if field is _DAY_TYPE and value == 0:
+        return value
+    if field is _DAY_TYPE and value == _WORKING_DAY:
         return "working_day"
-    return _WEEKDAYS[int(value)]
+    return _WEEKDAYS[value]
 
 
 def _percentiles(text: str | None) -> tuple[int, ...]:

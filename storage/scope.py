@@ -89,6 +89,11 @@ class Scope:
         """Where the last interval that is asked for ends."""
         return self.next_expected(self.until)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all readings belong to it, but for those that a clean answer leaves out."""
+        return self.start <= self.first_reading and self.until > self.last_reading
+
     def next_expected(self, instant: int) -> int:
         """When a reading should start, at an instant or else next."""
         return self.first_reading + self._raster(instant) * self.meter.interval
@@ -111,9 +116,13 @@ class Scope:
             f"meter_id = {METER} AND utc >= {dialect.place} AND utc < {dialect.place}",
             (dialect.instant(start), dialect.instant(end)),
         )
-        if self.is_clean:
-            flags = (*flags, IMPLAUSIBLE)
-        return within & without(*flags) if flags else within
+        bits = self.bits(*flags)
+        return within & without(bits) if bits else within
+
+    def bits(self, *flags: Flag) -> int:
+        """Those of some flags and of the flag that a clean answer leaves out."""
+        all_flags = {*flags, IMPLAUSIBLE} if self.is_clean else {*flags}
+        return sum(flag.bit for flag in all_flags)
 
     async def left_out(self, engine: Engine) -> dict[str, dict[str, str]]:
         """How many readings, and how much energy, a clean answer leaves out."""
@@ -132,10 +141,11 @@ class Scope:
         return -((self.first_reading - instant) // self.meter.interval)
 
 
-def without(*flags: Flag) -> Condition:
+def without(bits: int) -> Condition:
     """The readings that have none of some flags."""
-    bits = sum({flag.bit for flag in flags})
-    return Condition(f"id NOT IN (SELECT reading_id FROM flags WHERE flags & {bits} <> 0)")
+    return Condition(
+        f"NOT EXISTS (SELECT 1 FROM flags AS f WHERE f.reading_id = id AND f.flags & {bits} <> 0)"
+    )
 
 
 async def scope(engine: Engine, period: Period, zone: Zone | None = None) -> Scope | None:

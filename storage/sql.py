@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
+from typing import Any
 
 from storage.quality import IMPLAUSIBLE
 from storage.query import Query
@@ -67,15 +69,19 @@ class Dialect:
     """The value of the column utc for so many seconds since 1970-01-01 00:00:00 UTC."""
     seconds: str
     """Such a value, {}, in seconds since the year 0, so that no remainder is negative."""
-    remainder: str
-    """What is left of a first {} after the division by a second."""
+    quotient: str
+    """How often a second {} goes into a first one, which is not negative."""
+    grouped: Callable[[str, Sequence[str], str], str]
+    """The statement that puts readings into groups by a whole number, the first argument. It tells
+    the number of each group, in order, and the second argument's aggregates; the third one is what
+    stands behind FROM."""
+    groups: Callable[[Sequence[Sequence[Any]]], list[list[Any]]]
+    """The groups in that statement's rows: quantities as hundred-thousandths, NULL as None."""
     greatest: str
     """The greatest {value} and, as one number, the first of the {seconds} at which it was."""
     greatest_base: int
     """What that number is for zero: it exceeds it by 10^12 times the hundred-thousandths, and by
     as much as the seconds are less than 10^12."""
-    weekday: str
-    """The day of the week of the column date, 0 for Monday."""
     original_state: str | None = None
     """Gives a text that changes with the readings of a database without a record of imports."""
 
@@ -115,6 +121,14 @@ class Dialect:
         for other in others:
             condition &= other
         return condition
+
+
+def comparable(value: int | bytes) -> int | Decimal:
+    """A quantity as a database gave it, to be compared with others.
+
+    MySQL gives decimals as texts, which it would compare as floating-point numbers.
+    """
+    return Decimal(value.decode()) if isinstance(value, bytes) else value
 
 
 def since_epoch(seconds: int) -> int:

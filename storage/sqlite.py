@@ -88,6 +88,13 @@ def _value(column: str, shape: Shape) -> str:
     return column
 
 
+def _grouped(key: str, values: Sequence[str], readings: str) -> str:
+    return (
+        f"SELECT {key} AS number, {', '.join(values)}"
+        f" FROM {readings} GROUP BY number ORDER BY number"
+    )
+
+
 DIALECT = Dialect(
     place="?",
     record=_record,
@@ -99,14 +106,15 @@ DIALECT = Dialect(
     is_near=True,
     instant=int,
     seconds=f"({{}} + {ERA})",
-    remainder="({}) % {}",
+    quotient="(({}) / {})",
+    grouped=_grouped,
+    groups=lambda rows: [list(row) for row in rows],
     # Too long for an integer; as texts of one length they compare like numbers.
     greatest=(
         "MAX(iif({value} IS NULL, NULL, printf('%016d%012d',"
         f" {{value}} + {_ABOVE_LEAST}, {MOST_SECONDS - 1} - {{seconds}})))"
     ),
     greatest_base=_ABOVE_LEAST * MOST_SECONDS,
-    weekday="(strftime('%w', date) + 6) % 7",
 )
 
 

@@ -1,22 +1,25 @@
 """One record that says what there is, and what it comes to."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Self
+from typing import Any, Self
 
-from storage.aggregate import BOUNDS, COVERAGE, total
+from storage.aggregate import BOUNDS, COVERAGE, DOUBTFUL, covered
+from storage.ahead import ahead
+from storage.base_load import PERCENT, base_load
 from storage.engine import Engine
-from storage.measures import Measures
+from storage.measures import COUNT, MAX, MIN, Measures, Part, Parts, expression, merged
+from storage.paging import IN_FLIGHT
 from storage.peaks import HOUR, Peaks
 from storage.quality import CATCH_UP, FLAGS
 from storage.reading import COLUMNS, SCALE, Rule
-from storage.scope import Period, Scope, scope
-from storage.sql import since_epoch
+from storage.scope import ANY_VALUE, Period, Scope, scope
+from storage.sql import Condition, since_epoch
 from storage.table import Field, Kind, Remarks, Table, Value, divided, given, nothing, scaled
 from storage.windows import Found, found
-
-BASE_LOAD_PERCENT = 5
 
 _TOTALS = Measures([column for column in COLUMNS if column.rule in (Rule.TOTAL, Rule.RATIO)])
 
@@ -31,7 +34,7 @@ FIELDS = (
     Field("peak_demand_date", Kind.INSTANT, "The first reading with it"),
     Field("mean_demand", Kind.QUANTITY, "Energy per hour covered, catch-ups left out (kW)"),
     Field("load_factor", Kind.QUANTITY, "Mean demand over peak demand"),
-    Field("base_load", Kind.QUANTITY, "5th percentile of power, nearest rank (kW)"),
+    Field("base_load", Kind.QUANTITY, f"{PERCENT}th percentile of power, nearest rank (kW)"),
     *(Field(f"flag_{flag.name}", Kind.COUNT, f"Readings: {flag.means}") for flag in FLAGS),
     Field("import_finished", Kind.INSTANT, "When the last import was written"),
     Field("import_file", Kind.TEXT, "The report that it was of"),
@@ -71,22 +74,31 @@ class Summary:
         asked = await scope(engine, self.period)
         if asked is None:
             return nothing(self.fields)
-        sums = await total(engine, asked, _TOTALS)
-        count, first, last = await _span(engine, asked)
-        peaks = await Peaks(self.period, 1, 0).table(engine)
+        sums, peaks, flagged = await asyncio.gather(
+            _sums(engine, await found(engine, asked)),
+            Peaks(self.period, 1, 0).table(engine),
+            _flagged(engine, asked),
+        )
         (peak,) = [row async for rows in peaks.rows for row in rows] or [(None, None)]
-        demand, base_load = await _demand_and_base_load(engine, asked, _integer(sums[2]))
+        count, first, last, present, with_energy, with_power, *totals = sums
+        doubtful, caught_up, energy_caught_up, power_caught_up, *flags = flagged
+        demand = _mean_demand(
+            asked, totals[0], caught_up or 0, (with_energy or 0) - (energy_caught_up or 0)
+        )
         row = (
-            first,
-            last,
-            *sums,
+            None if first is None else since_epoch(first),
+            None if last is None else since_epoch(last),
+            asked.start,
+            asked.end,
+            *_TOTALS.values(totals),
+            *covered(asked, asked.start, asked.end, present, doubtful),
             count,
             peak[1],
             peak[0],
             demand,
             _ratio(demand, _integer(peak[1])),
-            base_load,
-            *await _flags(engine, asked),
+            await base_load(engine, asked, (with_power or 0) - (power_caught_up or 0)),
+            *flags,
             *await _last_import(engine),
             asked.meter.zone.name,
             asked.meter.interval,
@@ -100,62 +112,61 @@ class Summary:
         return Table(self.fields, asked.zone, 1, given([row]), remarks)
 
 
-async def _span(engine: Engine, asked: Scope) -> list[int | None]:
-    """How many readings there are, the first and the last one's start."""
-    where = asked.where(engine.dialect)
-    seconds = engine.dialect.seconds.format
+async def _sums(engine: Engine, there: Found) -> Parts:
+    """How many readings there are, when the first and the last start, how many have any value,
+    energy and power, and the parts of the totals."""
+    seconds = engine.dialect.seconds.format("utc")
+    parts: list[Part] = [
+        (COUNT, "id"),
+        (MIN, seconds),
+        (MAX, seconds),
+        (COUNT, ANY_VALUE),
+        (COUNT, "energy"),
+        (COUNT, "power"),
+        *_TOTALS.parts,
+    ]
+    selected = ", ".join(expression(part, engine.dialect) for part in parts)
+
+    async def summed(where: Condition) -> Parts:
+        rows = await engine.fetch(
+            f"SELECT {selected} FROM {there.table} WHERE {where.text}", where.args
+        )
+        return [scaled(value) for value in rows[0]]
+
+    async def jobs() -> AsyncGenerator[Coroutine[Any, Any, Parts]]:
+        for where in there.slices or [there.where]:
+            yield summed(where)
+
+    sums: Parts = [0, None, None, *[None] * (len(parts) - 3)]
+    async with aclosing(ahead(jobs(), IN_FLIGHT)) as results:
+        async for some in results:
+            sums = merged(parts, sums, some)
+    return sums
+
+
+async def _flagged(engine: Engine, asked: Scope) -> Parts:
+    """How many readings are doubtful; of catch-ups the energy, and how many have energy and power;
+    how many readings have which flag, also of those that a clean answer leaves out."""
+    kept = f"flags & {asked.bits()} = 0"
+    caught_up = f"flags & {CATCH_UP.bit} <> 0 AND {kept}"
+    every = await found(engine, asked.raw())
     rows = await engine.fetch(
-        f"SELECT COUNT(*), {seconds('MIN(utc)')}, {seconds('MAX(utc)')}"
-        f" FROM consumpdata WHERE {where.text}",
-        where.args,
+        f"SELECT COUNT(CASE WHEN flags & {DOUBTFUL} <> 0 AND {kept} THEN 1 END),"
+        f" SUM(CASE WHEN {caught_up} THEN energy END),"
+        f" COUNT(CASE WHEN {caught_up} THEN energy END),"
+        f" COUNT(CASE WHEN {caught_up} THEN power END), "
+        + ", ".join(f"COUNT(CASE WHEN flags & {flag.bit} <> 0 THEN 1 END)" for flag in FLAGS)
+        + f" FROM {every.flagged.text}",
+        every.flagged.args,
     )
-    count, *ends = rows[0]
-    return [count, *(None if end is None else since_epoch(end) for end in ends)]
+    return [scaled(value) for value in rows[0]]
 
 
-async def _demand_and_base_load(
-    engine: Engine, asked: Scope, energy: int | None
-) -> tuple[int | None, int | None]:
-    """The mean demand and the base load of readings that are no catch-ups."""
-    believed = await found(engine, asked, CATCH_UP)
-    rows = await engine.fetch(
-        f"SELECT COUNT(energy), COUNT(power) FROM {believed.table} WHERE {believed.where.text}",
-        believed.where.args,
-    )
-    with_energy, with_power = rows[0]
-    where = asked.where(engine.dialect)
-    rows = await engine.fetch(
-        "SELECT SUM(energy) FROM flags JOIN consumpdata ON id = reading_id"
-        f" WHERE flags & {CATCH_UP.bit} <> 0 AND {where.text}",
-        where.args,
-    )
-    caught_up = scaled(rows[0][0]) or 0
-    demand = None
-    if energy is not None and with_energy:
-        demand = divided((energy - caught_up) * HOUR, with_energy * asked.meter.interval)
-    return demand, await _base_load(engine, believed, with_power)
-
-
-async def _base_load(engine: Engine, believed: Found, with_power: int) -> int | None:
-    if not with_power:
+def _mean_demand(asked: Scope, energy: int | None, caught_up: int, readings: int) -> int | None:
+    """Energy, without that of catch-ups, over the hours of so many readings."""
+    if energy is None or not readings:
         return None
-    rank = -(-with_power * BASE_LOAD_PERCENT // 100)
-    rows = await engine.fetch(
-        f"SELECT power FROM {believed.table} WHERE {believed.where.text} AND power IS NOT NULL"
-        f" ORDER BY power LIMIT 1 OFFSET {rank - 1}",
-        believed.where.args,
-    )
-    return scaled(rows[0][0])
-
-
-async def _flags(engine: Engine, asked: Scope) -> list[int]:
-    where = asked.raw().where(engine.dialect)
-    counts = ", ".join(f"COUNT(CASE WHEN flags & {flag.bit} <> 0 THEN 1 END)" for flag in FLAGS)
-    rows = await engine.fetch(
-        f"SELECT {counts} FROM flags JOIN consumpdata ON id = reading_id WHERE {where.text}",
-        where.args,
-    )
-    return list(rows[0])
+    return divided((energy - caught_up) * HOUR, readings * asked.meter.interval)
 
 
 async def _last_import(engine: Engine) -> list[Value]:

@@ -2,9 +2,9 @@
 
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal, localcontext
 from enum import Enum
 from itertools import islice
+from math import isqrt
 from typing import Protocol
 
 from storage.engine import Engine
@@ -102,10 +102,9 @@ def power_factor(active: int | None, reactive: int | None) -> int | None:
     """Active energy over apparent energy; None where a sum is missing or both are zero."""
     if active is None or reactive is None or not (active or reactive):
         return None
-    with localcontext(prec=80):
-        apparent = Decimal(active * active + reactive * reactive).sqrt()
-        # Twice the quotient, cut off, tells on which side of a half it lies.
-        twice = int(2 * SCALE * abs(active) / apparent)
+    square = active * active
+    # Twice the quotient, cut off, tells on which side of a half it lies.
+    twice = isqrt(4 * SCALE * SCALE * square // (square + reactive * reactive))
     factor = (twice + 1) // 2
     return factor if active >= 0 else -factor
 
