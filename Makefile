@@ -6,6 +6,9 @@ SWAGGER_UI_SHA512 := U06rpMtW9V3XPGOBeamTUSr0Z09jMX4IJuANpE/EZbAhw0G8CgwrzU4YmXk
 UPLOT_VERSION := 1.6.32
 UPLOT_FILES := LICENSE dist/uPlot.esm.js dist/uPlot.min.css
 UPLOT_SHA512 := KIMVnG68zvu5XXUbC4LQEPnhwOxBuLyW1AHtpm6IKTXImkbLgkMy+jabjLgSLMasNuGGzQm/ep3tOkyTxpiQIw==
+AXE_VERSION := 4.14.1
+AXE_FILES := LICENSE axe.min.js
+AXE_SHA512 := FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==
 
 VENV := .venv
 BENCH_VENV := .venv-bench
@@ -17,7 +20,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run test trust check bench bench-quick lock swagger-ui uplot screenshots configuration-page \
+.PHONY: help run test trust check bench bench-quick lock swagger-ui uplot axe screenshots configuration-page \
 	clean
 
 help: ## show this list
@@ -55,12 +58,17 @@ lock: $(UV) ## write the requirements anew from pyproject.toml and bench/require
 	$(COMPILE) $(ARGS) bench/requirements.in -c requirements.txt -o bench/requirements.txt
 
 swagger-ui: ## fetch the Swagger UI of SWAGGER_UI_VERSION from npm
-	@$(call fetch,swagger-ui-dist@$(SWAGGER_UI_VERSION),$(SWAGGER_UI_SHA512),swagger,$(SWAGGER_UI_FILES))
+	@$(call fetch,swagger-ui-dist@$(SWAGGER_UI_VERSION),$(SWAGGER_UI_SHA512),server/static/swagger,$(SWAGGER_UI_FILES))
 	@echo $(SWAGGER_UI_VERSION) >server/static/swagger/VERSION
 
 uplot: ## fetch the uPlot of UPLOT_VERSION from npm
-	@$(call fetch,uplot@$(UPLOT_VERSION),$(UPLOT_SHA512),uplot,$(UPLOT_FILES))
+	@$(call fetch,uplot@$(UPLOT_VERSION),$(UPLOT_SHA512),server/static/uplot,$(UPLOT_FILES))
 	@echo $(UPLOT_VERSION) >server/static/uplot/VERSION
+
+axe: ## fetch the axe-core of AXE_VERSION from npm, which examines pages in the tests
+	@mkdir -p tests/axe
+	@$(call fetch,axe-core@$(AXE_VERSION),$(AXE_SHA512),tests/axe,$(AXE_FILES))
+	@echo $(AXE_VERSION) >tests/axe/VERSION
 
 screenshots: $(VENV)/.dev ## draw the dashboard's pictures in docs/ anew, from the sample
 	@tests/install-services.sh
@@ -69,8 +77,8 @@ screenshots: $(VENV)/.dev ## draw the dashboard's pictures in docs/ anew, from t
 configuration-page: $(VENV)/.dev ## write docs/configuration.md anew, from the settings
 	@$(PY) -m tests.configuration_page
 
-# $1: a package of npm, $2: the sha512 that its archive must have, $3: the folder of server/static
-# that its files go to, $4: the files
+# $1: a package of npm, $2: the sha512 that its archive must have, $3: the folder that its files go
+# to, $4: the files
 fetch = command -v npm >/dev/null || { echo "npm is not installed: it fetches $1" >&2; exit 1; }; \
 	set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
 	npm pack --json --pack-destination "$$folder" $1 >"$$folder/packed" 2>/dev/null \
@@ -78,7 +86,7 @@ fetch = command -v npm >/dev/null || { echo "npm is not installed: it fetches $1
 	grep -qF '"sha512-$2"' "$$folder/packed" \
 		|| { echo "$1 has not the sha512 that the Makefile names" >&2; exit 1; }; \
 	for file in $4; do tar -xzOf "$$folder"/*.tgz package/$$file \
-		>server/static/$3/$${file\#\#*/}; done
+		>$3/$${file\#\#*/}; done
 
 clean: ## remove the environment and all caches, but not the data in var
 	rm -rf $(VENV) $(BENCH_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

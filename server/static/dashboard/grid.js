@@ -21,7 +21,7 @@ export class Grid {
     this.zoomed = zoomed;
     holder.classList.add("plot", "grid");
     holder.tabIndex = 0;
-    holder.setAttribute("role", "img");
+    holder.setAttribute("role", "application");
     this.canvas = document.createElement("canvas");
     this.frame = document.createElement("div");
     this.frame.className = "frame";
@@ -43,6 +43,7 @@ export class Grid {
    */
   draw(content, label) {
     this.content = content;
+    this.holder.setAttribute("aria-roledescription", word("chart"));
     this.holder.setAttribute("aria-label", `${label} ${word("plot_keys")}`);
     this.#leave();
     this.paint();

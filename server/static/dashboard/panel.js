@@ -50,7 +50,6 @@ export class Panel {
   /** Shows again what there is, in the words of the moment. */
   speak() {
     speak(this.element);
-    this.part(".scroll").setAttribute("aria-label", word("table"));
     if (!this.#shown) return;
     this.note("");
     this.show(this.#shown);
@@ -117,6 +116,7 @@ export class Panel {
 
   #tabulate() {
     const scroll = this.part(".scroll");
+    scroll.setAttribute("aria-label", `${word("table")}: ${this.part("h3").textContent}`);
     if (!this.part("details").open || !this.#shown) {
       scroll.replaceChildren();
       return;

@@ -25,7 +25,8 @@ export class Plot {
     this.zoomed = zoomed;
     holder.classList.add("plot");
     holder.tabIndex = 0;
-    holder.setAttribute("role", "img");
+    // Its own keys reach it then, past those of a screen reader; what is read stands in #readout.
+    holder.setAttribute("role", "application");
     holder.addEventListener("keydown", (event) => this.#key(event));
     holder.addEventListener("blur", () => this.#leave());
     shown.set(holder, this);
@@ -38,6 +39,7 @@ export class Plot {
    */
   draw({ locals, columns, series, bands, unit, describe, mark, label, top, tickAt, finest }) {
     this.content = { locals, columns, series, bands, unit, describe, mark, top, tickAt, finest };
+    this.holder.setAttribute("aria-roledescription", word("chart"));
     this.holder.setAttribute("aria-label", `${label} ${this.zoomed ? word("plot_keys") : ""}`);
     this.paint();
   }

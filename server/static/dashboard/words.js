@@ -145,6 +145,7 @@ const en = {
   and_more: (count, shown) => `and ${shown} more, in the table`,
   zoom_to: (day) => `Show ${day}`,
 
+  chart: "chart",
   table: "Table",
   no_rows: "Nothing to list.",
   curl: "Copy curl",
@@ -306,6 +307,7 @@ const es = {
   and_more: (count, shown) => `y ${shown} más, en la tabla`,
   zoom_to: (day) => `Mostrar ${day}`,
 
+  chart: "gráfico",
   table: "Tabla",
   no_rows: "Nada que listar.",
   curl: "Copiar curl",
