@@ -223,6 +223,7 @@ async def test_server_that_is_gone_is_awaited(browser: Browser, loaded: Database
     await browser.click("#presets [value=week]")
     await browser.find("#banner", "The server does not answer.")
     assert "kWh" in await figure(browser, "energy")
+    assert await browser.find("#span-name") == "November 2019"
 
     async with served(loaded, port):
         await browser.until("document.querySelector('#banner').hidden")

@@ -42,7 +42,9 @@ export class Energy extends Panel {
     this.before = this.sums === "week"
       ? new Span(plus(span.from, -WEEKS_OF_A_YEAR), plus(span.to, -WEEKS_OF_A_YEAR))
       : span.yearBefore();
-    const spans = this.before.overlaps(this.page.all) ? [span, this.before] : [span];
+    // Of a bar for a year, the year before stands beside it.
+    const isDrawn = this.sums !== "year" && this.before.overlaps(this.page.all);
+    const spans = isDrawn ? [span, this.before] : [span];
     return spans.map((one) => this.sumsOf(one, this.view.quality));
   }
 

@@ -36,6 +36,7 @@ export class Figures {
       this.#shown = shown;
       this.#lacks = "";
       this.element.removeAttribute("aria-busy");
+      this.page.title();
       this.speak();
     };
     const timer = setTimeout(() => {

@@ -55,6 +55,8 @@ const page = {
     $("status").textContent = text;
   },
 
+  title,
+
   /** The sums of energy that are drawn, for other parts to add up: they are asked for once. */
   sums: (quality) => energy.sumsOf(page.view.span, quality),
 
@@ -150,7 +152,6 @@ async function loaded(signal) {
   }
   $("empty").hidden = true;
   $("charts").hidden = false;
-  title();
   for (const part of parts) part.element.setAttribute("aria-busy", "true");
   // Each part is shown as soon as its own answers are there; a browser has some requests under way
   // and queues the others, so that what stands above comes first.
