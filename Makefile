@@ -34,7 +34,7 @@ test: $(VENV)/.dev ## run the tests, on a private MariaDB and Redis as well; ARG
 	@tests/install-services.sh
 	$(PY) -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
-trust: $(VENV)/.dev ## try bad input and bad nights for half an hour or so; a table into var/trust.md
+trust: $(VENV)/.dev $(VENV)/.fuzz ## try bad input and bad nights for half an hour or so; a table into var/trust.md
 	@tests/install-services.sh
 	$(PY) -m pytest --numprocesses auto --dist worksteal -m promise $(ARGS)
 
@@ -55,6 +55,7 @@ bench-quick: $(VENV)/.run $(BENCH_VENV)/.bench ## measure what was promised, and
 lock: $(UV) ## write the requirements anew from pyproject.toml and bench/requirements.in; ARGS (--upgrade) go to uv
 	$(COMPILE) $(ARGS) pyproject.toml -o requirements.txt
 	$(COMPILE) $(ARGS) pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
+	$(COMPILE) $(ARGS) --group fuzz -o requirements-fuzz.txt
 	$(COMPILE) $(ARGS) bench/requirements.in -c requirements.txt -o bench/requirements.txt
 
 swagger-ui: ## fetch the Swagger UI of SWAGGER_UI_VERSION from npm
@@ -98,6 +99,12 @@ $(VENV)/.dev: requirements-dev.txt | $(PY)
 $(VENV)/.run $(VENV)/.dev:
 	@echo "Installing $< into $(VENV)"
 	@$(PIP) install --require-hashes -r $<
+	@touch $@
+
+# The fuzzer is for Linux on x86-64 alone, and a row of the table says where it was left out.
+$(VENV)/.fuzz: requirements-fuzz.txt | $(VENV)/.dev
+	@echo "Installing $< into $(VENV)"
+	@$(PIP) install --require-hashes -r $< || echo "without atheris, nothing is fuzzed"
 	@touch $@
 
 $(BENCH_VENV)/.bench: bench/requirements.txt | $(PY)

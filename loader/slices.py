@@ -16,6 +16,9 @@ STANDARD_INPUT = "-"
 
 _SLICE = 2**20
 _LONGEST_ROW = 2**16
+_SWOLLEN = 200
+"""Times its packed size; a report of nothing but zeros is some 30 times."""
+_BRIEF = 2**21
 
 
 class Slices:
@@ -49,6 +52,11 @@ class Slices:
                         yield whole + end
                     check_length(self.path, lines + 1, rest)
                     size += len(part)
+                    if size > max(_BRIEF, _SWOLLEN * raw.tell() if file is not raw else size):
+                        raise ReportError(
+                            f"{self.path}: cannot be read: it unpacks to more than {_SWOLLEN} "
+                            "times its size: expected a report"
+                        )
                     self._on_progress(raw.tell() if raw.seekable() else size)
         except (OSError, EOFError, zlib.error) as error:
             reason = getattr(error, "strerror", None) or str(error)

@@ -54,7 +54,7 @@ def _pattern(pattern: str, info: ValidationInfo) -> str:
     parts, whole = ("year, month and day", _MIDNIGHT) if has_hours else ("the whole time", _MOMENT)
     try:
         found = datetime.strptime(_MOMENT.strftime(pattern), pattern)  # noqa: DTZ007 - no zone in it
-    except ValueError:
+    except (ValueError, re.error):  # the latter where a part is named twice
         found = None
     if found != whole or _DIRECTIVES.search(pattern):
         raise ValueError(

@@ -1,0 +1,212 @@
+"""What parses bytes that others wrote, each as a function that fails where it goes wrong."""
+
+import csv
+import json
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from pydantic import ValidationError
+
+from loader.faults import Fault, ReportError
+from loader.heading import read_heading
+from loader.layouts import SHIPPED, Described
+from loader.monitoring import HEADER
+from loader.report import Report
+from server.cursors import Cursors
+from server.proxies import nearest
+from server.signing import SigningKeys
+from server.tokens import InvalidTokenError, Tokens
+from settings import Format, SettingsError, load_settings
+from storage.incoming import FIELDS
+from storage.pattern import canonical, earliest, latest
+from storage.query import Query, QueryError
+from storage.reading import DECIMALS, INTEGER_DIGITS
+from storage.shape import columns
+
+MADRID = ZoneInfo("Europe/Madrid")
+QUANTITY = re.compile(rf"(-?(0|[1-9][0-9]{{0,{INTEGER_DIGITS - 1}}})\.[0-9]{{{DECIMALS}}})?")
+KEYS = SigningKeys.single("a secret that only the fuzzer knows")
+TOKENS = Tokens(KEYS, 3600)
+CURSORS = Cursors(KEYS)
+PROXIES = (ip_network("10.0.0.0/8"), ip_network("::1"))
+FOLDER = Path(tempfile.mkdtemp(prefix="elecdata-fuzz-"))
+
+
+def one_line(error: Exception, *names: str) -> None:
+    """Fails where an error does not tell in a line where it is."""
+    text = str(error)
+    assert text
+    assert "\n" not in text
+    assert not names or text.startswith(names)
+
+
+def report(data: bytes) -> None:
+    """A report: the first byte says whether it is packed and whether bad rows are skipped."""
+    flags, content = data[:1] or b"\0", data[1:]
+    rows = loaded(content, is_packed=bool(flags[0] & 1), skip_bad_rows=bool(flags[0] & 2))
+    heading, *lines = content.split(b"\n")
+    if not flags[0] & 1 and read_heading(heading, ",", "utf-8").names == HEADER:
+        assert not Counter(rows) - Counter(row for line in lines if (row := plainly(line)))
+
+
+Row = tuple[datetime, tuple[Decimal | None, ...]]
+
+
+def loaded(
+    content: bytes, *, is_packed: bool, skip_bad_rows: bool, layout: Format | None = None
+) -> list[Row]:
+    """The rows that a report would give the database: the local time and the quantities."""
+    path = FOLDER / ("report.csv.gz" if is_packed else "report.csv")
+    path.write_bytes(content)
+    lines = content.count(b"\n") + 1
+
+    def on_faults(faults: list[Fault], _: bytes) -> None:
+        assert faults
+        for fault in faults:
+            assert is_packed or 2 <= fault.line <= lines
+            assert "\n" not in str(fault)
+
+    read = Report(
+        str(path),
+        MADRID,
+        skip_bad_rows=skip_bad_rows,
+        on_faults=on_faults,
+        layouts=SHIPPED if layout is None else [Described("theirs", layout)],
+    )
+    rows: list[Row] = []
+    instants = set()
+    try:
+        for block in read.blocks():
+            texts = block.rows.decode("ascii").removesuffix("\n").split("\n")
+            assert block.count == len(texts)
+            for text in texts:
+                number, moment, ahead, *quantities = text.split(",")
+                assert len(quantities) == len(FIELDS) - 3
+                assert int(number) == len(rows) + 1
+                assert all(QUANTITY.fullmatch(quantity) for quantity in quantities)
+                assert "-0.00000" not in quantities
+                local = datetime.fromisoformat(moment)
+                assert block.first <= moment <= block.last
+                instant = (local - timedelta(seconds=int(ahead))).replace(tzinfo=UTC)
+                assert instant.astimezone(MADRID).replace(tzinfo=None) == local
+                assert instant not in instants
+                instants.add(instant)
+                rows.append((local, tuple(Decimal(q) if q else None for q in quantities)))
+    except ReportError as error:
+        one_line(error, str(path))
+    assert read.readings == len(rows) or not skip_bad_rows
+    return rows
+
+
+def plainly(line: bytes) -> Row | None:
+    """The same of one line, in the plainest way; None where it is no row."""
+    try:
+        moment, *texts = (text.strip() for text in next(csv.reader([line.decode().rstrip("\r")])))
+        if moment[3:4].isalpha() or moment[2:3].isalpha():
+            local = datetime.strptime(moment, "%d %b %Y %H:%M:%S")  # noqa: DTZ007 - as it stands
+        else:
+            local = datetime.fromisoformat(moment).astimezone(MADRID).replace(tzinfo=None)
+        return local, tuple(Decimal(text) if text else None for text in texts[:8])
+    except (ValueError, ArithmeticError, csv.Error, StopIteration):
+        return None
+
+
+def described(data: bytes) -> None:
+    """A description of a format in JSON, and behind a NUL a report that it may fit."""
+    text, _, content = data.partition(b"\0")
+    try:
+        layout = Format.model_validate(json.loads(text))
+    except (ValidationError, ValueError, RecursionError):
+        return
+    loaded(content, is_packed=False, skip_bad_rows=True, layout=layout)
+
+
+def settings(data: bytes) -> None:
+    """A config.yaml: it can be used, or one line says what is wrong in it."""
+    path = FOLDER / "config.yaml"
+    path.write_bytes(data)
+    try:
+        load_settings(path, {})
+    except SettingsError as error:
+        one_line(error)
+
+
+def pattern(data: bytes) -> None:
+    """A date with wildcards: the first and the last instant match it, and so does its spelling."""
+    text = data.decode("utf-8", "replace")
+    try:
+        query = Query.by_date(text)
+    except QueryError as error:
+        one_line(error, "date: ")
+        return
+    spelt = text.replace("T", " ")
+    same = canonical(spelt)
+    ends = earliest(spelt), latest(spelt)
+    assert ends == (earliest(same), latest(same))
+    first, last = ends
+    if first is None or last is None:
+        assert first is last
+        assert query.ids == ()
+        return
+    assert first <= last
+    parts = ({"%": ".*", "_": "."}.get(char, re.escape(char)) for char in same)
+    like = re.compile("".join(parts))
+    assert like.fullmatch(str(first))
+    assert like.fullmatch(str(last))
+
+
+def parameters(data: bytes) -> None:
+    """Two bounds, separated by a NUL, which may be ids and columns as well."""
+    one, _, other = data.decode("utf-8", "replace").partition("\0")
+    try:
+        query = Query.by_range(one, other)
+        assert query.first is not None
+        assert query.last is not None
+        assert query.first <= query.last
+        before = Query.by_range(one, other, end_included=False)
+        assert before.ids == () or before.last == query.last - timedelta(seconds=1)
+    except QueryError as error:
+        one_line(error, "date: ", "end_date: ")
+    try:
+        ids = Query.by_ids(one).ids
+        assert ids is not None
+        assert list(ids) == sorted({n for n in map(int, one.split(",")) if 0 < n < 2**31})
+    except QueryError as error:
+        one_line(error, "id: ")
+    try:
+        names = columns(one)
+        assert len(set(names)) == len(names)
+    except QueryError as error:
+        one_line(error, "columns: ")
+
+
+def credentials(data: bytes) -> None:
+    """What a stranger sends for a token, a place in an answer, and the way that it came."""
+    text = data.decode("utf-8", "surrogateescape")
+    try:
+        TOKENS.token(text)
+    except InvalidTokenError:
+        pass
+    else:
+        raise AssertionError(text)
+    try:
+        CURSORS.read("a question", text)
+    except ValueError:
+        pass
+    else:
+        raise AssertionError(text)
+    assert ip_address(nearest("10.0.0.1", text, PROXIES))
+    assert nearest("192.0.2.1", text, PROXIES) == "192.0.2.1"
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    target.__name__: target
+    for target in (report, described, settings, pattern, parameters, credentials)
+}
