@@ -19,7 +19,8 @@ def client_address(request: web.BaseRequest) -> str:
 def address_behind(request: web.BaseRequest, proxies: Sequence[Network]) -> str:
     """The same, where the configured proxies are at hand."""
     remote = request.remote or "-"
-    if not proxies:
+    # What was no HTTP never came to the application, and has no headers either.
+    if not proxies or TIMING not in request:
         return remote
     return nearest(remote, ",".join(request.headers.getall(hdrs.X_FORWARDED_FOR, ())), proxies)
 
