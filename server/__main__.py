@@ -31,9 +31,6 @@ log = logging.getLogger("server")
 
 BACKLOG = 1024
 
-LONGEST_LINE = 2**16
-"""Bytes of a request's first line: room for some thousand ids in a query string."""
-
 _BETWEEN_TRIES = 0.5
 _BETWEEN_LOOKS = 1.0
 
@@ -152,8 +149,6 @@ async def _serve(
         handler_cancellation=True,
         access_log_class=accounting(app),
         access_log=logging.getLogger("access"),
-        max_line_size=LONGEST_LINE,
-        auto_decompress=False,
     )
     await runner.setup()
     try:

@@ -10,7 +10,7 @@ from itertools import count
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from server import aggregates, dashboard, handlers, health, metrics, pages
+from server import aggregates, connections, dashboard, handlers, health, metrics, pages
 from server.attempts import Attempts
 from server.auth import auth, standing
 from server.cache import AnswerCache
@@ -28,11 +28,14 @@ from server.keys import (
     LATELY_ASKED,
     READER,
     REQUEST_ID,
+    REQUESTS,
     SETTINGS,
+    STREAMS,
     TALLY,
     TIMING,
     TOKENS,
 )
+from server.limits import Requests, Streams
 from server.signing import SigningKeys
 from server.tally import Tally, Timing
 from server.tokens import Tokens
@@ -52,12 +55,16 @@ def make_app(*, settings: Settings, reader: Reader, signing_keys: SigningKeys) -
     """The application over a storage, which it closes at its end."""
     app = web.Application(
         middlewares=[identified, errors, auth, handlers.questions, standing, caching],
+        client_max_size=int(settings.limits.body),
+        handler_args=connections.options(settings.limits),
     )
     app[SETTINGS] = settings
     app[READER] = reader
     app[CACHE] = AnswerCache(settings.cache)
     app[LATELY_ASKED] = {}
     app[FILLINGS] = {}
+    app[REQUESTS] = Requests(settings.limits)
+    app[STREAMS] = Streams(settings.limits)
     app[TALLY] = Tally()
     app[TOKENS] = Tokens(signing_keys, settings.auth.token_lifetime)
     app[CURSORS] = Cursors(signing_keys)

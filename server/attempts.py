@@ -1,8 +1,9 @@
 """Logins that failed lately, counted so that passwords can't be guessed by trying."""
 
-import ipaddress
 import time
 from collections import OrderedDict
+
+from server.customers import customer
 
 _REMEMBERED = 10_000
 _PER_ADDRESS = 10
@@ -50,30 +51,21 @@ class Attempts:
 
     def wait(self, user: str, address: str | None) -> float:
         """Seconds until a user may try from an address; 0 where that is now."""
-        return max(self._users.wait(user[:_LONGEST_NAME]), self._addresses.wait(_network(address)))
+        return max(
+            self._users.wait(user[:_LONGEST_NAME]), self._addresses.wait(customer(address or ""))
+        )
 
     def begin(self, user: str, address: str | None) -> None:
         """Counts an attempt before its outcome is known: those under way count as well."""
         self._users.take(user[:_LONGEST_NAME])
-        self._addresses.take(_network(address))
+        self._addresses.take(customer(address or ""))
 
     def succeeded(self, user: str, address: str | None) -> None:
         """The attempt was right: the user's earlier failures are forgotten."""
         self._users.forget(user[:_LONGEST_NAME])
-        self._addresses.give_back(_network(address))
+        self._addresses.give_back(customer(address or ""))
 
     def undone(self, user: str, address: str | None) -> None:
         """The attempt was not looked at."""
         self._users.give_back(user[:_LONGEST_NAME])
-        self._addresses.give_back(_network(address))
-
-
-def _network(address: str | None) -> str:
-    """An address; of IPv6, the network that one customer has."""
-    try:
-        parsed = ipaddress.ip_address(address or "")
-    except ValueError:
-        return ""
-    if parsed.version == 4:
-        return str(parsed)
-    return str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))
+        self._addresses.give_back(customer(address or ""))

@@ -9,7 +9,18 @@ from aiohttp.typedefs import Handler
 from server.audit import audit
 from server.errors import ApiError
 from server.hashing import BusyError
-from server.keys import ATTEMPTS, HASHING, READER, SETTINGS, STATE, TOKEN, TOKENS, USER
+from server.keys import (
+    ATTEMPTS,
+    HASHING,
+    READER,
+    REQUESTS,
+    SETTINGS,
+    STATE,
+    TOKEN,
+    TOKENS,
+    USER,
+)
+from server.limits import LimitError
 from server.proxies import client_address
 from server.tokens import InvalidTokenError, Token
 from settings import is_demonstration
@@ -28,19 +39,29 @@ def public(handler: H) -> H:
     return handler
 
 
+def uncounted(handler: H) -> H:
+    """Marks a handler that answers however often it is asked."""
+    handler.is_uncounted = True  # type: ignore[attr-defined]
+    return handler
+
+
 @web.middleware
 async def auth(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Lets a request pass that carries a token of ours, or asks for what is public."""
     match = request.match_info
+    requests = request.app[REQUESTS]
+    if not getattr(match.handler, "is_uncounted", False):
+        requests.count_address(client_address(request))
     if match.http_exception is not None or getattr(match.handler, "is_public", False):
         return await handler(request)
     try:
         token = request[TOKEN] = request.app[TOKENS].token(_text(request))
     except InvalidTokenError as error:
         raise _invalid(str(error)) from None
+    requests.count_user(token.user)
     try:
         return await handler(request)
-    except (ApiError, QueryError):
+    except (ApiError, QueryError, LimitError):
         if STATE not in request:
             await _require_standing(request, token)
         raise

@@ -13,7 +13,8 @@ from server.asked import Asked
 from server.coding import Coding, Identity, negotiated
 from server.filling import Filling, TooLargeError
 from server.kept import Kept
-from server.keys import ASKED, CACHE, COMPRESSED, FILLINGS, READER, SETTINGS, STATE
+from server.keys import ASKED, CACHE, COMPRESSED, FILLINGS, READER, SETTINGS, STATE, STREAMS, USER
+from server.limits import LimitError
 from server.streaming import Streamed, content_type
 from settings import MysqlUrl, SqliteUrl
 from storage.errors import StorageError
@@ -54,7 +55,7 @@ async def caching(request: web.Request, handler: Handler) -> web.StreamResponse:
     if not app[CACHE].largest or not _FRESH.isdisjoint(wanted):
         response, notes = await _direct(request, handler, coding)
     elif kept := await app[CACHE].get(key):
-        response, notes = await _kept(kept, asked, coding)
+        response, notes = await _kept(request, kept, coding)
     else:
         response, notes = await _shared(request, handler, key, coding)
     response.headers.update(headers)
@@ -68,10 +69,12 @@ def _key(location: SqliteUrl | MysqlUrl, version: str, asked: str) -> str:
     return hashlib.sha256(f"{FORMAT} {location} {version} {asked}".encode()).hexdigest()[:32]
 
 
-async def _kept(kept: Kept, asked: Asked, coding: Coding) -> Answered:
+async def _kept(request: web.Request, kept: Kept, coding: Coding) -> Answered:
+    asked = request[ASKED]
     body = kept.ready(coding)
     if body is not None:
         return _whole(body, asked, coding), kept.notes
+    _enter(request)
     response = Streamed(kept.parts(coding), media_type=asked.media_type)
     response.content_length = kept.length(coding)
     return await response.begin(coding), kept.notes
@@ -95,6 +98,7 @@ async def _direct(request: web.Request, handler: Handler, coding: Coding) -> Ans
     """The answer straight from the database; a brief one in one go."""
     response = await _made(request, handler, compressed=coding.takes_pieces)
     if response.count > FEW:
+        _enter(request)
         return await response.begin(coding), response.notes
     parts = [coding.add(part) async for part in response.parts]
     whole = _whole(b"".join(parts) + coding.end(), request[ASKED], coding)
@@ -109,7 +113,18 @@ async def _shared(request: web.Request, handler: Handler, key: str, coding: Codi
         await response.begin(coding)
     except TooLargeError:
         return await _direct(request, handler, coding)
+    if filling.expected > FEW * KEPT_BYTES:
+        try:
+            _enter(request)
+        except LimitError:
+            await response.drop()
+            raise
     return response, filling.notes
+
+
+def _enter(request: web.Request) -> None:
+    """Makes room for a long answer; raises LimitError."""
+    request.app[STREAMS].enter(request[USER])
 
 
 def _begin(request: web.Request, handler: Handler, key: str) -> Filling:

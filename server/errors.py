@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from server.keys import REQUEST_ID
+from server.keys import REQUEST_ID, SETTINGS
+from server.limits import LimitError
 from server.problems import problem, tells_problems
 from storage.errors import NotPrepared, Outdated, StorageError
 from storage.query import QueryError
@@ -53,6 +54,11 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
 def _explained(request: web.Request, error: Exception) -> ApiError:
     if isinstance(error, ApiError):
         return error
+    if isinstance(error, LimitError):
+        return ApiError(error.code, str(error), headers={"Retry-After": str(error.wait)})
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        limit = request.app[SETTINGS].limits.body
+        return ApiError(413, f"body: expected at most {limit} bytes")
     if isinstance(error, QueryError):
         return ParameterError(str(error))
     if isinstance(error, web.HTTPException):
@@ -77,6 +83,11 @@ def _public(error: StorageError) -> str:
 def _response(request: web.Request, error: ApiError) -> web.Response:
     if tells_problems(request):
         return problem(request, error.code, error.message, error.headers)
+    return told(error)
+
+
+def told(error: ApiError) -> web.Response:
+    """An error in the contract's shape."""
     body = {"message": error.message} if error.message else {}
     body |= {"status": error.status, "statusCode": str(error.code)}
     return web.json_response(body, status=error.code, headers=error.headers)

@@ -14,10 +14,20 @@ from server.asked import Asked
 from server.audit import audit
 from server.auth import TOKEN_HEADER, logged_in, public
 from server.bodies import TAIL, head
-from server.errors import RETRY_AFTER, ApiError
+from server.errors import RETRY_AFTER, ApiError, ParameterError
 from server.formats import FORMATS
 from server.inputs import AllParameters, DateParameters, IdParameters, RangeParameters
-from server.keys import ASKED, COMPRESSED, LATELY_ASKED, READER, REQUEST_ID, STATE, TOKEN, TOKENS
+from server.keys import (
+    ASKED,
+    COMPRESSED,
+    LATELY_ASKED,
+    READER,
+    REQUEST_ID,
+    SETTINGS,
+    STATE,
+    TOKEN,
+    TOKENS,
+)
 from server.parameters import parameters
 from server.readings import End, asked, chosen
 from server.responses import LOGIN, LOGOUT, PING
@@ -153,6 +163,9 @@ def _readings(
 
     async def parse(request: web.Request) -> Asked:
         given = await parameters(request, required, optional)
+        ids, most = given.get("id", "").count(",") + 1, request.app[SETTINGS].limits.ids
+        if ids > most:
+            raise ParameterError(f"id: expected at most {most} ids, got {ids}")
         return asked(request, given, to_query(given))
 
     def handler(describe_parameters: Any) -> Handler:

@@ -4,7 +4,7 @@ import asyncio
 
 from aiohttp import web
 
-from server.auth import public
+from server.auth import public, uncounted
 from server.errors import ApiError
 from server.keys import READER
 from server.parameters import parameters
@@ -15,6 +15,7 @@ _PATIENCE = 3.0
 _HEADERS = {"Cache-Control": "no-store"}
 
 
+@uncounted
 @public
 async def live(request: web.Request) -> web.Response:
     """The process answers."""
@@ -22,6 +23,7 @@ async def live(request: web.Request) -> web.Response:
     return web.json_response({"status": "live"}, headers=_HEADERS)
 
 
+@uncounted
 @public
 async def ready(request: web.Request) -> web.Response:
     """The database answers, has its tables, and names the version of the data."""

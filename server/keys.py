@@ -10,6 +10,7 @@ from server.cache import AnswerCache
 from server.cursors import Cursors
 from server.filling import Filling
 from server.hashing import Hashing
+from server.limits import Requests, Streams
 from server.tally import Tally, Timing
 from server.tokens import Token, Tokens
 from settings import Settings
@@ -24,6 +25,8 @@ CURSORS = web.AppKey("cursors", Cursors)
 TOKENS = web.AppKey("tokens", Tokens)
 HASHING = web.AppKey("hashing", Hashing)
 ATTEMPTS = web.AppKey("attempts", Attempts)
+REQUESTS = web.AppKey("requests", Requests)
+STREAMS = web.AppKey("streams", Streams)
 TALLY = web.AppKey("tally", Tally)
 DOCUMENT = web.AppKey("document", dict[str, object])
 

@@ -1,5 +1,6 @@
 """The parameters of a request, wherever it carries them."""
 
+import asyncio
 import codecs
 import json
 import warnings
@@ -15,7 +16,8 @@ from aiohttp import (
 )
 from aiohttp.http_exceptions import HttpProcessingError
 
-from server.errors import ParameterError
+from server.errors import ApiError, ParameterError
+from server.keys import SETTINGS
 
 Pair = tuple[str, str]
 
@@ -39,7 +41,11 @@ async def parameters(
     is not so.
     """
     found: dict[str, str] = {}
-    for name, value in [*request.query.items(), *await _body(request)]:
+    given = [*request.query.items(), *await _body(request)]
+    limit = request.app[SETTINGS].limits.parameters
+    if len(given) > limit:
+        raise ParameterError(f"parameters: expected at most {limit}, got {len(given)}")
+    for name, value in given:
         if name not in required and name not in optional:
             known = _known(required, optional)
             raise ParameterError(f"{_short(name)}: unknown parameter, {known}")
@@ -63,6 +69,15 @@ async def _body(request: web.Request) -> list[Pair]:
         return []
     if request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower() != "identity":
         raise ParameterError("body: expected a JSON object or a form that is not compressed")
+    patience = request.app[SETTINGS].limits.request_time
+    try:
+        async with asyncio.timeout(patience):
+            return await _read(request)
+    except TimeoutError:
+        raise ApiError(408, f"body: expected within {patience:g} s") from None
+
+
+async def _read(request: web.Request) -> list[Pair]:
     try:
         if request.content_type == "multipart/form-data":
             return await _parts(request)

@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-import socket
-import struct
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Self
@@ -11,15 +9,13 @@ from typing import Self
 from aiohttp import hdrs, web
 
 from server.coding import Coding, Identity, Part, encoded
+from server.connections import break_off
 from server.keys import REQUEST_ID, TALLY
 from storage.errors import StorageError
 
 log = logging.getLogger("server")
 
 JSON = "application/json"
-
-_RESET = struct.pack("ii", 1, 0)
-"""Closes a socket by breaking its connection."""
 
 
 def content_type(media_type: str) -> str:
@@ -55,6 +51,12 @@ class Streamed(web.StreamResponse):
         self._coded = encoded(self.parts, coding)
         self._first = await anext(self._coded)
         return self
+
+    async def drop(self) -> None:
+        """Ends what was begun, where it is not going to be sent."""
+        coded, self._coded = self._coded, None
+        if coded is not None:
+            await coded.aclose()
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Sends the parts and the end."""
@@ -92,9 +94,6 @@ class Streamed(web.StreamResponse):
 
 
 def _cut_off(request: web.BaseRequest) -> ConnectionResetError:
-    """Breaks the connection; to HTTP/1.0 clients one that merely ends would end a whole answer."""
     if request.transport is not None:
-        client = request.transport.get_extra_info("socket")
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        request.transport.abort()
+        break_off(request.transport)
     return ConnectionResetError()

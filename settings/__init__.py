@@ -1,6 +1,7 @@
 """What a deployment may change: config.yaml and the environment."""
 
 from settings.formats import HOUR, ISO, Column, Format, Time
+from settings.limits import Limits
 from settings.model import (
     MONITORING,
     Account,
@@ -32,6 +33,7 @@ __all__ = [
     "Column",
     "Database",
     "Format",
+    "Limits",
     "Log",
     "Meter",
     "MysqlUrl",

@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from settings.formats import Format
+from settings.limits import Limits
 from settings.section import Section, SettingsError
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -289,6 +290,7 @@ class Settings(Section):
     server: Server
     database: Database
     auth: Auth
+    limits: Limits
     cache: Cache
     meter: Meter
     quality: Quality

@@ -113,9 +113,7 @@ async def serve(
     async def run(database: Database, **environ: str) -> Api:
         await database.admit("rick")
         app, engine = application(database, **environ)
-        server = await aiohttp_server(
-            app, access_log_class=accounting(app), access_log=ACCESS, auto_decompress=False
-        )
+        server = await aiohttp_server(app, access_log_class=accounting(app), access_log=ACCESS)
         return Api(await aiohttp_client(server), engine, app)
 
     return run

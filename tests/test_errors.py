@@ -66,7 +66,7 @@ async def test_body_beyond_a_megabyte_is_a_413(api: Api) -> None:
             "getDataById", method="POST", data=BytesIO(text.encode()), headers=headers
         )
         assert status == 413
-        assert body == error(413, "Request Entity Too Large")
+        assert body == error(413, "body: expected at most 1048576 bytes")
 
 
 async def test_unexpected_error_is_a_500_without_details(

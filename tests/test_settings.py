@@ -303,7 +303,7 @@ def test_misspelt_variable_names_the_variable_meant(
         ("api_users:\nserver:\n  x:", "config.yaml:4: server.x: no such key; expected host, port"),
         (
             "~: 1",
-            "None: no such key; expected server, database, auth, cache, meter, quality, log",
+            "None: no such key; expected server, database, auth, limits, cache, meter, quality",
         ),
     ],
 )
