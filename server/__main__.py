@@ -20,6 +20,7 @@ from server.checkup import checkup
 from server.findings import Finding, document, is_bad, line
 from server.reloading import reload
 from server.signing import SigningKeys
+from server.stopping import leave, linger
 from server.welcome import welcome
 from server.workers import PARENT, run_workers
 from settings import Settings, SettingsError, load_settings
@@ -174,8 +175,9 @@ async def _serve(
         await stop.wait()
         if parent is not None:
             parent.cancel()
-        await site.stop()
+        await leave(runner, site, secured)
         log.info("stopping: running requests finish, new ones are refused")
+        await linger(runner)
     finally:
         await runner.cleanup()
 

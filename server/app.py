@@ -1,5 +1,6 @@
 """The application."""
 
+import asyncio
 import re
 import secrets
 import time
@@ -30,6 +31,7 @@ from server.keys import (
     REQUEST_ID,
     REQUESTS,
     SETTINGS,
+    STOPPING,
     STREAMS,
     TALLY,
     TIMING,
@@ -66,6 +68,7 @@ def make_app(*, settings: Settings, reader: Reader, signing_keys: SigningKeys) -
     app[REQUESTS] = Requests(settings.limits)
     app[STREAMS] = Streams(settings.limits)
     app[TALLY] = Tally()
+    app[STOPPING] = asyncio.Event()
     app[TOKENS] = Tokens(signing_keys, settings.auth.token_lifetime)
     app[CURSORS] = Cursors(signing_keys)
     app[HASHING] = Hashing()
@@ -91,6 +94,8 @@ async def identified(request: web.Request, handler: Handler) -> web.StreamRespon
     request[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else next(_request_ids)
     response = await handler(request)
     response.headers["X-Request-ID"] = request[REQUEST_ID]
+    if request.app[STOPPING].is_set():
+        response.force_close()
     timing.first_byte = time.perf_counter() - timing.began
     # Of a refused login it could tell whether the user exists.
     if timing.first_byte >= TOLD_FROM and response.status < 400:

@@ -1,5 +1,6 @@
 """What the application and a request carry along."""
 
+import asyncio
 from collections.abc import Hashable
 
 from aiohttp import web
@@ -28,6 +29,7 @@ ATTEMPTS = web.AppKey("attempts", Attempts)
 REQUESTS = web.AppKey("requests", Requests)
 STREAMS = web.AppKey("streams", Streams)
 TALLY = web.AppKey("tally", Tally)
+STOPPING = web.AppKey("stopping", asyncio.Event)
 DOCUMENT = web.AppKey("document", dict[str, object])
 
 REQUEST_ID = web.RequestKey("request_id", str)

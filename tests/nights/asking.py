@@ -1,6 +1,5 @@
 """Clients that ask and ask, and know what has to come."""
 
-import asyncio
 import json
 import time
 from collections import Counter
@@ -74,18 +73,3 @@ class Asking:
         while not self.is_over:
             await self.day(number)
             number += 1
-
-
-def percentile(seconds: list[float], part: float) -> float:
-    """What so many of them stay below."""
-    return sorted(seconds)[int(part * (len(seconds) - 1))]
-
-
-async def asked_by(asking: Asking, clients: int, requests: int) -> None:
-    """So many requests of each of so many clients."""
-
-    async def client(first: int) -> None:
-        for number in range(first, first + requests):
-            await asking.day(number)
-
-    await asyncio.gather(*(client(number) for number in range(clients)))
