@@ -27,6 +27,9 @@ TIMES = ("offset", "utc", "local")
 _LEFT_OUT_READINGS = "X-Left-Out-Readings"
 _LEFT_OUT_ENERGY = "X-Left-Out-Energy"
 
+_FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
+"""What a formula begins with."""
+
 Written = Callable[[Value], str | None]
 """A value as text, None where it is missing."""
 
@@ -101,6 +104,8 @@ class TableAsked:
             return lambda value: None if value is None else self._date(table, int(value))
         if field.kind is Kind.QUANTITY:
             return lambda value: None if value is None else quantity(int(value))
+        if field.kind is Kind.TEXT and self.format is CSV:
+            return lambda value: None if value is None else harmless(str(value))
         return lambda value: None if value is None else str(value)
 
     def _date(self, table: Table, instant: int) -> str:
@@ -174,6 +179,11 @@ async def _sheet(table: Table, written: Sequence[Written]) -> AsyncGenerator[Par
             yield b"".join(
                 [_row([write(v) for write, v in zip(written, row, strict=True)]) for row in rows]
             )
+
+
+def harmless(text: str) -> str:
+    """A report's own text for a cell, where a spreadsheet must not take it for a formula."""
+    return f"'{text}" if text.lstrip()[:1] in _FORMULA else text
 
 
 def _row(cells: Sequence[str | None]) -> bytes:
