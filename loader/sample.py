@@ -26,6 +26,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
+from settings.unforeseen import unforeseen
+
 HEADER = (
     "Date,Energy (kWh),Reactive energy (kVArh),Power (kW),Maximeter (kW),Reactive power (kVAr),"
     "Voltage (V),Intensity (A),Power factor (φ)\n"
@@ -214,8 +216,14 @@ def _divisor(_context: click.Context, _option: click.Parameter, seconds: int) ->
     return seconds
 
 
-@click.command()
-@click.option("--readings", type=click.IntRange(min=0), default=READINGS, show_default=True)
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--readings",
+    type=click.IntRange(min=0),
+    default=READINGS,
+    show_default=True,
+    help="How many there are.",
+)
 @click.option(
     "--start",
     type=click.DateTime(["%Y-%m-%d"]),
@@ -223,8 +231,20 @@ def _divisor(_context: click.Context, _option: click.Parameter, seconds: int) ->
     show_default=True,
     help="Day of the first reading, which is at midnight.",
 )
-@click.option("--seed", type=int, default=SEED, show_default=True)
-@click.option("--timezone", callback=_zone, default=TIMEZONE, show_default=True)
+@click.option(
+    "--seed",
+    type=int,
+    default=SEED,
+    show_default=True,
+    help="Another one makes other readings, the same one the same.",
+)
+@click.option(
+    "--timezone",
+    callback=_zone,
+    default=TIMEZONE,
+    show_default=True,
+    help="The zone whose clocks the times are of.",
+)
 @click.option(
     "--interval",
     type=click.IntRange(1, 3600),
@@ -233,15 +253,30 @@ def _divisor(_context: click.Context, _option: click.Parameter, seconds: int) ->
     show_default=True,
     help="Seconds from one reading to the next; they divide an hour.",
 )
-def main(readings: int, start: datetime, seed: int, timezone: str, interval: int) -> None:
-    """Write a synthetic report to standard output."""
+@click.option("--debug", is_flag=True, help="Show where in the program an error came up.")
+def main(
+    readings: int, start: datetime, seed: int, timezone: str, interval: int, *, debug: bool
+) -> None:
+    """Write a synthetic report to standard output: a workshop's load, with gaps and odd readings.
+
+    \b
+    Examples:
+      python -m loader.sample > Monitoring_report.csv
+      python -m loader.sample --readings 1000000 --start 1997-01-01 | gzip > million.csv.gz
+      python -m loader.sample --interval 3600 --timezone America/New_York --seed 7 > hours.csv
+
+    \b
+    Status: 0 done, 1 not done, 2 wrong command line.
+    """
     blocks = report(readings, start=start.date(), seed=seed, timezone=timezone, interval=interval)
-    try:
-        for block in blocks:
-            sys.stdout.buffer.write(block.encode())
-    except OverflowError as error:
-        raise click.ClickException("the dates go beyond the years 1 to 9999") from error
+    with unforeseen(debug=debug):
+        try:
+            for block in blocks:
+                sys.stdout.buffer.write(block.encode())
+            sys.stdout.flush()
+        except OverflowError as error:
+            raise click.ClickException("the dates go beyond the years 1 to 9999") from error
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="python -m loader.sample")

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from loader.importer import Faults, FaultyReportsError, Summary
+from settings.unforeseen import unforeseen
 
 
 class Form(Enum):
@@ -29,7 +30,8 @@ def told(command: Callable[..., None]) -> Callable[..., None]:
         if as_json and quiet:
             raise click.UsageError("--json and --quiet: expected one of them")
         form = Form.JSON if as_json else Form.QUIET if quiet else Form.TEXT
-        command(*args, teller=Teller(form, debug=debug), **more)
+        with unforeseen(debug=debug):
+            command(*args, teller=Teller(form, debug=debug), **more)
 
     for option in (
         click.option("--debug", is_flag=True, help="Show where in the program an error came up."),

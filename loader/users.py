@@ -61,7 +61,13 @@ def main(context: click.Context, config: Path | None) -> None:
 @click.pass_obj
 @told
 def add(config: Path | None, name: str, teller: Teller) -> None:
-    """Add a user."""
+    """Add a user.
+
+    \b
+    Examples:
+      python -m loader.users add morgan
+      python -m loader.users add morgan < /run/secrets/morgan
+    """
     if not 1 <= len(name) <= 64 or not name.isprintable() or ":" in name:
         raise click.BadParameter("expected 1 to 64 printable characters other than ':'")
     password = _password()
@@ -79,7 +85,13 @@ def add(config: Path | None, name: str, teller: Teller) -> None:
 @click.pass_obj
 @told
 def set_password(config: Path | None, name: str, teller: Teller) -> None:
-    """Change a user's password."""
+    """Change a user's password.
+
+    \b
+    Examples:
+      python -m loader.users password morgan
+      python -m loader.users password morgan < /run/secrets/morgan
+    """
     password = _password()
     _run(
         config, teller, lambda writer: _require(writer.set_password(name, password), _unknown(name))
@@ -93,7 +105,12 @@ def set_password(config: Path | None, name: str, teller: Teller) -> None:
 @click.pass_obj
 @told
 def disable(config: Path | None, name: str, teller: Teller) -> None:
-    """Keep a user from logging in."""
+    """Keep a user from logging in.
+
+    \b
+    Example:
+      python -m loader.users disable rick
+    """
     _run(
         config,
         teller,
@@ -108,7 +125,12 @@ def disable(config: Path | None, name: str, teller: Teller) -> None:
 @click.pass_obj
 @told
 def enable(config: Path | None, name: str, teller: Teller) -> None:
-    """Let a user log in again."""
+    """Let a user log in again.
+
+    \b
+    Example:
+      python -m loader.users enable rick
+    """
     _run(
         config,
         teller,
@@ -124,7 +146,12 @@ def enable(config: Path | None, name: str, teller: Teller) -> None:
 @click.pass_obj
 @told
 def set_role(config: Path | None, name: str, role: str, teller: Teller) -> None:
-    """Say what a user may do."""
+    """Say what a user may do.
+
+    \b
+    Example:
+      python -m loader.users role morgan admin
+    """
     _run(config, teller, lambda writer: _require(writer.set_role(name, role), _unknown(name)))
     _tell("role changed", name, f" role={role}")
     _done(teller, name, f"has the role {role}")
@@ -134,7 +161,13 @@ def set_role(config: Path | None, name: str, role: str, teller: Teller) -> None:
 @click.pass_obj
 @told
 def list_users(config: Path | None, teller: Teller) -> None:
-    """List the users."""
+    """List the users.
+
+    \b
+    Examples:
+      python -m loader.users list
+      python -m loader.users list --json | jq -r '.users[] | select(.enabled).name'
+    """
 
     async def show(writer: Writer) -> None:
         users = []

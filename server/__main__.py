@@ -24,6 +24,7 @@ from server.stopping import leave, linger
 from server.welcome import welcome
 from server.workers import PARENT, run_workers
 from settings import Settings, SettingsError, load_settings
+from settings.unforeseen import unforeseen
 from storage.errors import StorageError
 from storage.opening import open_reader
 from storage.reader import Reader
@@ -73,11 +74,22 @@ def main(
       ELECDATA_SERVER__PORT=8080 python -m server --config /etc/elecdata.yaml
       python -m server --check
       python -m server --check --json | jq .ok
+
+    \b
+    Status: 0 stopped as told, or nothing wrong; 1 it cannot start; 2 wrong command line.
     """
     if as_json and not check:
         raise click.UsageError("--json goes with --check")
-    if check:
-        sys.exit(_examine(config, as_json=as_json))
+    with unforeseen(debug=debug):
+        if check:
+            sys.exit(_examine(config, as_json=as_json))
+        _run(config, debug=debug, worker_port=worker_port, shared=shared, greet=greet)
+
+
+def _run(
+    config: Path | None, *, debug: bool, worker_port: int | None, shared: Path | None, greet: bool
+) -> None:
+    """Serves in this process, or in workers."""
     try:
         settings = load_settings(config)
         logs.set_up(settings.log)

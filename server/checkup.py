@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ from server.database_checkup import database
 from server.findings import Finding, fail, ok, warn
 from server.signing import SigningKeys
 from settings import Settings, SettingsError, load_settings, signing_secret, sources
+from settings.model import PREFIX
 
 _RENEWED = 14
 """Days before its end by which a certificate should have been renewed."""
@@ -33,8 +34,7 @@ async def checkup(config: Path | None) -> AsyncIterator[Finding]:
     except SettingsError as error:
         yield fail("configuration", str(error), "Mend this first; the rest was not looked at.")
         return
-    found = f"{len(origins)} keys are set, the others have their defaults"
-    yield ok("configuration", found, details=origins)
+    yield ok("configuration", _origin(origins), details=origins)
     yield _credentials(settings)
     yield _secret(settings)
     yield _tls(settings)
@@ -43,6 +43,13 @@ async def checkup(config: Path | None) -> AsyncIterator[Finding]:
     async for finding in database(settings):
         yield finding
     yield await _cache(settings)
+
+
+def _origin(origins: Mapping[str, str]) -> str:
+    """How many keys the file sets, and which ones the environment does."""
+    variables = [origin for origin in origins.values() if origin.upper().startswith(PREFIX)]
+    found = f"{len(origins)} keys are set, the others have their defaults"
+    return f"{found}; by the environment: {', '.join(variables)}" if variables else found
 
 
 def _credentials(settings: Settings) -> Finding:

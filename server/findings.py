@@ -22,7 +22,10 @@ _MARGIN = 20
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was looked at, what was found, and what to do where it isn't fine."""
+    """What was looked at, what was found, and what to do where it isn't fine.
+
+    Details are for scripts.
+    """
 
     level: Level
     subject: str
@@ -50,8 +53,7 @@ def line(finding: Finding) -> str:
     """A finding for people; click takes the colour out where there is no terminal."""
     level = click.style(f"{finding.level:<5}", fg=_COLOURS[finding.level])
     remedy = f"\n{'':{_MARGIN}}{finding.remedy}" if finding.remedy else ""
-    details = "".join(f"\n{'':{_MARGIN}}{key}: {what}" for key, what in finding.details.items())
-    return f"{level} {finding.subject:<{_MARGIN - 7}} {finding.found}{remedy}{details}"
+    return f"{level} {finding.subject:<{_MARGIN - 7}} {finding.found}{remedy}"
 
 
 def document(findings: Sequence[Finding]) -> str:

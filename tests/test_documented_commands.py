@@ -13,11 +13,6 @@ from typing import TypeVar
 import click
 import pytest
 
-from loader.__main__ import main as loader
-from loader.backup import main as backup
-from loader.sample import main as sample_report
-from loader.users import main as users
-from server.__main__ import main as server
 from tests.configuration_page import PAGE as CONFIGURATION
 from tests.conftest import leave_out
 from tests.databases import Database, MariadbDatabase
@@ -27,17 +22,11 @@ from tests.program import SECONDS
 from tests.reader import LEFT_OUT, PAGES, ROOT, Reader, blocks
 from tests.service import find_program
 from tests.serving import token
+from tests.test_commands import COMMANDS
 from tests.test_deploy import Nginx
 from tests.test_server_command import Server
 
 KINDS = {"sh", "text", "json", "csv", "yaml", "python"}
-COMMANDS: dict[str, click.Command] = {
-    "loader": loader,
-    "loader.backup": backup,
-    "loader.sample": sample_report,
-    "loader.users": users,
-    "server": server,
-}
 SOME = 97
 """Lines of the sample: its first day."""
 FOLLOWED: set[str] = set()

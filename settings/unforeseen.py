@@ -1,0 +1,33 @@
+"""What a command says where something comes up that nobody has foreseen: a line, no traceback."""
+
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+
+@contextmanager
+def unforeseen(*, debug: bool) -> Iterator[None]:
+    """Ends the command with a line on standard error and status 1; with `debug`, it is raised."""
+    try:
+        yield
+    except (click.ClickException, click.exceptions.Exit, click.Abort):
+        raise
+    except Exception as error:
+        is_left = isinstance(error, OSError) and error.errno == errno.EPIPE
+        if debug or is_left:  # click ends quietly where nobody reads on
+            raise
+        click.echo(f"ERROR - {_told(error)}", err=True)
+        sys.exit(1)
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        place = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        what = f"{place}{error.strerror}"
+    else:
+        what = f"unexpected {type(error).__name__}: {' '.join(str(error).split())}"
+    return f"{what} (--debug shows where it came up)"
