@@ -1,6 +1,7 @@
 """The command `python -m server`."""
 
 import asyncio
+import errno
 import logging
 import os
 import signal
@@ -217,7 +218,10 @@ def _reserved(settings: Settings) -> socket.socket:
 
 
 def _cannot_listen(host: str, port: int, error: OSError | UnicodeError) -> StartError:
+    number = getattr(error, "errno", None)
     reason = getattr(error, "strerror", None) or error
+    if number == errno.EADDRINUSE:
+        reason = "another program does; take another port, such as ELECDATA_SERVER__PORT=5001"
     return StartError(f"server.host, server.port: cannot listen on {host}:{port}: {reason}")
 
 

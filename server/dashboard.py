@@ -25,6 +25,7 @@ _SHOWN = {
     "plot.js",
     "profile.js",
     "quality.js",
+    "save.js",
     "span.js",
     "ticks.js",
     "tip.js",

@@ -144,6 +144,15 @@ async def test_table_csv_and_copied_line_hold_what_the_chart_shows(
     assert head.startswith("date,end,energy,")
     assert [row.split(",")[2] for row in rows] == [day["energy"] for day in days]
 
+    await browser.click("#readings")
+    file = tmp_path / "readings_2019-11-01_2019-11-30.csv"
+    async with asyncio.timeout(20):
+        while not file.exists():
+            await asyncio.sleep(0)
+    everything = {"format": "csv", "quality": "clean", **NOVEMBER}
+    async with await api.request("getDataByRange", everything) as response:
+        assert file.read_bytes() == await response.read()
+
     await browser.click("#demand .curl")
     await browser.find("#demand .curl", "Copied")
     lines = await browser.run("navigator.clipboard.readText()")

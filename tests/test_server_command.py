@@ -142,7 +142,10 @@ def test_port_in_use_is_one_line(config: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         line = fault(Server(config, ELECDATA_SERVER__PORT=str(port)))
-    assert line.startswith(f"ERROR - server.host, server.port: cannot listen on 127.0.0.1:{port}: ")
+    assert line == (
+        f"ERROR - server.host, server.port: cannot listen on 127.0.0.1:{port}: another program"
+        " does; take another port, such as ELECDATA_SERVER__PORT=5001"
+    )
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid", "a..b"])

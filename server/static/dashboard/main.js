@@ -10,6 +10,7 @@ import { login, speakLogin } from "./login.js";
 import { banner, notice } from "./notices.js";
 import { Profile } from "./profile.js";
 import { Quality } from "./quality.js";
+import { save } from "./save.js";
 import { Span, isDay, lastDay, presets } from "./span.js";
 import { View } from "./view.js";
 
@@ -337,6 +338,11 @@ $("banner").querySelector("button").addEventListener("click", () => {
   banner(word("trying"));
   refresh();
 });
+$("readings").addEventListener("click", () => attempt(async () => {
+  const { span, quality } = page.view;
+  const asked = request("getDataByRange", { ...page.during(span), quality });
+  save(await page.api.csv(asked), `readings_${span.from}_${span.to}.csv`);
+}));
 $("logout").addEventListener("click", () => {
   page.api.logout();
   page.all = null;

@@ -2,6 +2,7 @@
 
 import { Refused, curl } from "./api.js";
 import { speak, word } from "./locale.js";
+import { save } from "./save.js";
 
 export class Panel {
   #asked = [];
@@ -165,11 +166,8 @@ export class Panel {
 
   #download() {
     this.page.attempt(async () => {
-      const link = document.createElement("a");
-      link.href = URL.createObjectURL(await this.page.api.csv(this.#asked[0]));
-      link.download = `${this.element.id}_${this.view.span.from}_${this.view.span.to}.csv`;
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+      const { from, to } = this.view.span;
+      save(await this.page.api.csv(this.#asked[0]), `${this.element.id}_${from}_${to}.csv`);
     });
   }
 }

@@ -160,6 +160,8 @@ const en = {
   expected: "Expected",
   present: "Present",
   plot_keys: "Left and right arrow move through it, Enter zooms in.",
+  readings: "The readings of this span as CSV",
+  readings_means: "Downloads the readings themselves, clean or raw as above; the loader takes the file again",
   foot: (all, timezone) => `Data from ${all}. Times are the meter's, ${timezone}.`,
   foot_plain: (all) => `Data from ${all}. Times are the meter's own.`,
 };
@@ -322,6 +324,8 @@ const es = {
   expected: "Esperadas",
   present: "Presentes",
   plot_keys: "Las flechas izquierda y derecha lo recorren, Intro acerca.",
+  readings: "Las lecturas de este periodo en CSV",
+  readings_means: "Descarga las propias lecturas, depuradas o en bruto como arriba; el cargador lee el archivo",
   foot: (all, timezone) => `Datos de ${all}. Las horas son las del contador, ${timezone}.`,
   foot_plain: (all) => `Datos de ${all}. Las horas son las del contador.`,
 };
