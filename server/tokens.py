@@ -1,10 +1,13 @@
 """Tokens: signed statements of who somebody is, good for a while."""
 
+import json
 import re
 import secrets
 import time
+from base64 import urlsafe_b64decode
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Any
 
 import jwt
 
@@ -15,7 +18,7 @@ _REQUIRED = ["sub", "iat", "exp", "jti"]
 _REMEMBERED = 4096
 _LONGEST = 4096
 _JTI = re.compile("[A-Za-z0-9_.-]{1,64}")
-_GENERATIONS = range(2**63)
+_COUNTS = range(2**63)
 
 
 class InvalidTokenError(Exception):
@@ -76,14 +79,16 @@ class Tokens:
                 algorithms=[ALGORITHM],
                 options={"require": _REQUIRED, "enforce_minimum_key_length": True},
             )
+            _require_plain(text)
         except jwt.ExpiredSignatureError:
             raise InvalidTokenError("The token has expired, log in again") from None
         # Where a header is no text at all, the token cannot even be encoded.
-        except (jwt.InvalidTokenError, UnicodeError, RecursionError):
+        except (jwt.InvalidTokenError, ValueError, RecursionError):
             raise _foreign() from None
         # Tokens that were issued before there were generations belong to the first one.
         generation = claims.get("gen", 0)
-        if type(generation) is not int or generation not in _GENERATIONS:
+        counts = (generation, claims["iat"], claims["exp"])
+        if not all(type(count) is int and count in _COUNTS for count in counts):
             raise _foreign()
         if not _JTI.fullmatch(claims["jti"]):
             raise _foreign()
@@ -100,6 +105,23 @@ class Tokens:
         if secret is None:
             raise _foreign()
         return secret
+
+
+def _require_plain(text: str) -> None:
+    """Raises ValueError where a token of ours could be written otherwise, or read otherwise."""
+    if "=" in text:
+        raise ValueError(text)
+    for part in text.split(".")[:2]:
+        decoded = urlsafe_b64decode(part + "=" * (-len(part) % 4))
+        json.loads(decoded, object_pairs_hook=_once).get("sub", "").encode()
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, Any]:
+    """The members of an object none of whose names stands twice."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise ValueError(pairs)
+    return members
 
 
 def _foreign() -> InvalidTokenError:

@@ -50,6 +50,33 @@ def text(part: object) -> str:
     return b64(json.dumps(part).encode())
 
 
+def forged_raw(header: str, claims: str) -> str:
+    """A token of ours whose JSON no library would write."""
+    body = f"{b64(header.encode())}.{b64(claims.encode())}"
+    return f"{body}.{b64(hmac.digest(SECRET.encode(), body.encode(), 'sha256'))}"
+
+
+HEADER, BODY = json.dumps({"alg": "HS256", "kid": KID}), json.dumps(CLAIMS)
+OURS = signed(CLAIMS, kid=KID)
+
+# Each of them unsigned, and signed as ours are.
+ALGORITHMS = {
+    f"algorithm {name!a}, {how}": f"{forged({'alg': name, 'kid': KID}).rpartition('.')[0]}.{end}"
+    for name in (
+        *("none", "None", "NONE", "nOnE", "none ", "", "HS256 ", "Hs256", "\uff28\uff33256"),
+        *("HS384", "HS512", "RS256", "PS256", "ES256", "EdDSA", "dir", "A256KW"),
+    )
+    for how, end in (
+        ("unsigned", ""),
+        ("signed", forged({"alg": name, "kid": KID}).rpartition(".")[2]),
+    )
+}
+# What some key of a server's certificate looks like, which anybody can read.
+PUBLIC = (
+    "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n"
+)
+
+
 INVALID = {
     "empty": "",
     "nonsense": "nonsense",
@@ -108,6 +135,42 @@ INVALID = {
     "iat that is text": signed_raw({"iat": "now"}),
     "not valid yet": signed_raw({"nbf": NOW + 3600}),
     "another service's, by its audience": signed_raw({"aud": "another"}),
+    **ALGORITHMS,
+    "a public key for the secret": forged({"kid": KID}, key=PUBLIC),
+    "a certificate inside the token": forged({"x5c": [PUBLIC]}, key=PUBLIC),
+    "a certificate elsewhere": forged({"x5u": "http://127.0.0.1:1/x5u"}, key="k" * 32),
+    "encrypted": f"{text({'alg': 'dir', 'enc': 'A256GCM'})}..AA.AA.AA",
+    "padded": f"{OURS}=",
+    "padded in its head": OURS.replace(".", "=.", 1),
+    "with a dot behind": f"{OURS}.",
+    "with a part behind": f"{OURS}.AA",
+    "in another Base64": OURS.replace("_", "/").replace("-", "+") + "+",
+    "with a line in it": f"{OURS[:-9]}\t{OURS[-9:]}",
+    "with rubbish in it": f"{OURS[:-9]}!!{OURS[-9:]}",
+    "kid with NUL": forged({"kid": f"{KID}\0"}),
+    "kid with half a character": forged({"kid": "\ud800"}),
+    "kid that is an object": forged({"kid": {KID: KID}}),
+    "kid twice": forged_raw(f'{HEADER[:-1]},"kid":"{KID}"}}', BODY),
+    "algorithm twice": forged_raw(f'{{"alg":"none",{HEADER[1:]}', BODY),
+    "sub twice": forged_raw(HEADER, f'{{"sub":"root",{BODY[1:]}'),
+    "claims that are a token": forged({"kid": KID, "cty": "JWT"}, OURS),
+    "sub with half a character": signed_raw({"sub": "\ud800"}),
+    "sub that is an object": signed_raw({"sub": {"name": "rick"}}),
+    "jti that is empty": signed_raw({"jti": ""}),
+    "jti with the end of a line": signed_raw({"jti": "1\n"}),
+    "generation that is a fraction": signed_raw({"gen": 1.0}),
+    "generation below zero": signed_raw({"gen": -1}),
+    "generation that is nothing": signed_raw({"gen": None}),
+    "exp that is a text": signed_raw({"exp": str(NOW + 60)}),
+    "exp that is true": signed_raw({"exp": True}),
+    "exp that is a fraction": signed_raw({"exp": NOW + 60.5}),
+    "exp that is a list": signed_raw({"exp": [NOW + 60]}),
+    "exp beyond all": signed_raw({"exp": 10**400}),
+    "exp that is no number at all": signed_raw({"exp": float("nan")}),
+    "iat before all": signed_raw({"iat": -1}),
+    "iat that is true": signed_raw({"iat": True}),
+    "iat beyond all": signed_raw({"iat": 10**400}),
+    "nbf that is a text": signed_raw({"nbf": "soon"}),
     "another service's, by its key": signed(CLAIMS, "the secret of some other service", kid="a"),
 }
 
