@@ -5,8 +5,8 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 
 from bench.asked import Check, importing, importing_again, memory, streaming
-from bench.checks.by_day import by_day
 from bench.checks.cached import cached
+from bench.checks.figures import figures
 from bench.checks.lookups import lookups
 from bench.checks.side_by_side import pings, workers
 from bench.checks.slow_clients import slow_clients
@@ -106,8 +106,8 @@ def _checks(lab: Lab, outcome: Outcome, readings: int, repeated: int, say: Say) 
     from_cache = cached(lab, Dataset(min(_CACHED, readings)))
     say("lookups")
     few = lookups(lab, dataset)
-    say("sums by day")
-    summed = by_day(lab, dataset)
+    say("figures")
+    worked_out = figures(lab, dataset)
     say("workers, and pings beside a stream")
     together = [*workers(lab, small), *pings(lab, Dataset(max(outcome.answers)))]
     return [
@@ -116,7 +116,7 @@ def _checks(lab: Lab, outcome: Outcome, readings: int, repeated: int, say: Say) 
         *slow,
         *from_cache,
         *few,
-        *summed,
+        *worked_out,
         *importing(outcome.imports[readings], readings),
         *importing_again(outcome.imports[repeated], repeated),
         *together,

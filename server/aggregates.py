@@ -11,11 +11,12 @@ from marshmallow import Schema, fields
 
 from server.asked import Asked
 from server.auth import TOKEN_HEADER
+from server.formats import FORMATS
 from server.handlers import answered
 from server.inputs import PATTERN_TEXT, listed, number
 from server.parameters import parameters
 from server.responses import figures
-from server.tables import FORMATS, TIMES, VALUES, TableAsked
+from server.tables import TIMES, VALUES, TableAsked
 from storage.about import About
 from storage.aggregate import Aggregate
 from storage.calendar import INTERVALS

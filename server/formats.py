@@ -37,19 +37,17 @@ PARQUET = Format(
 FORMATS = {each.name: each for each in (ENVELOPE, NDJSON, CSV, PARQUET)}
 
 
-def wanted(
-    request: web.Request, given: Mapping[str, str], formats: Mapping[str, Format] = FORMATS
-) -> Format:
+def wanted(request: web.Request, given: Mapping[str, str]) -> Format:
     """The format that the parameter names, or else the header Accept; JSON where neither does."""
     name = given.get("format")
     if name is None:
-        return _accepted(",".join(request.headers.getall(hdrs.ACCEPT, ())), formats)
-    if name not in formats:
-        raise ParameterError(f"format: expected any of {', '.join(formats)}, got {name[:40]!a}")
-    return formats[name]
+        return _accepted(",".join(request.headers.getall(hdrs.ACCEPT, ())))
+    if name not in FORMATS:
+        raise ParameterError(f"format: expected any of {', '.join(FORMATS)}, got {name[:40]!a}")
+    return FORMATS[name]
 
 
-def _accepted(header: str, formats: Mapping[str, Format]) -> Format:
+def _accepted(header: str) -> Format:
     """Of formats that a client likes equally, the first one in the list."""
     if not header or header == "*/*":
         return ENVELOPE
@@ -62,7 +60,7 @@ def _accepted(header: str, formats: Mapping[str, Format]) -> Format:
                 return weights[pattern]
         return 0
 
-    return max(formats.values(), key=lambda each: weight(each.media_type))
+    return max(FORMATS.values(), key=lambda each: weight(each.media_type))
 
 
 def _weighted(item: str) -> tuple[str, float]:

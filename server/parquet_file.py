@@ -1,14 +1,15 @@
 """A Parquet file, a group of rows at a time: the only place that knows pyarrow."""
 
 import io
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from storage.reading import DECIMALS, INTEGER_DIGITS
-from storage.shape import FLAGS_COLUMN, Shape
+from storage.reading import DECIMALS
+from storage.table import Kind
 
 
 class _Sink(io.RawIOBase):
@@ -40,20 +41,29 @@ class _Sink(io.RawIOBase):
 class File:
     """A file on its way out."""
 
-    def __init__(self, shape: Shape, zone: str) -> None:
-        decimal = pa.decimal128(INTEGER_DIGITS + DECIMALS, DECIMALS)
+    def __init__(
+        self, columns: Mapping[str, Kind], zone: str, *, digits: int, null_texts: bool = False
+    ) -> None:
+        """Quantities have so many digits; where texts can be null, they are so instead of empty."""
 
-        def types(date: Any) -> dict[str, Any]:
-            others = {"id": pa.int64(), "date": date, FLAGS_COLUMN: pa.string()}
-            return {column: others.get(column, decimal) for column in shape.columns}
+        def types(instant: Any) -> dict[str, Any]:
+            known = {
+                Kind.QUANTITY: pa.decimal128(digits, DECIMALS),
+                Kind.COUNT: pa.int64(),
+                Kind.INSTANT: instant,
+                Kind.TEXT: pa.string(),
+            }
+            return {name: known[kind] for name, kind in columns.items()}
 
         self._schema = pa.schema(types(pa.timestamp("ms", zone)))
         # A number can become seconds, which Parquet doesn't have, and they milliseconds.
         self._seconds = pa.schema(types(pa.timestamp("s", zone)))
         self._how: dict[str, Any] = {
-            "read_options": pa.csv.ReadOptions(column_names=shape.columns, use_threads=False),
+            "read_options": pa.csv.ReadOptions(column_names=[*columns], use_threads=False),
             "parse_options": pa.csv.ParseOptions(ignore_empty_lines=False),
-            "convert_options": pa.csv.ConvertOptions(column_types=types(pa.int64())),
+            "convert_options": pa.csv.ConvertOptions(
+                column_types=types(pa.int64()), strings_can_be_null=null_texts
+            ),
         }
         self._sink = _Sink()
         self._writer = pa.parquet.ParquetWriter(self._sink, self._schema, compression="zstd")

@@ -8,7 +8,7 @@ from math import isqrt
 from typing import Protocol
 
 from storage.engine import Engine
-from storage.reading import SCALE
+from storage.reading import DECIMALS, SCALE
 from storage.zone import Zone
 
 Value = int | str | None
@@ -111,5 +111,8 @@ def power_factor(active: int | None, reactive: int | None) -> int | None:
 
 def quantity(value: int) -> str:
     """A quantity as text, with all its decimals."""
+    text = str(value)
+    if len(text) > DECIMALS + 1:  # a sign at most stands before as many digits as there must be
+        return f"{text[:-DECIMALS]}.{text[-DECIMALS:]}"
     whole, fraction = divmod(abs(value), SCALE)
     return f"{'-' if value < 0 else ''}{whole}.{fraction:05}"

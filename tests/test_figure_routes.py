@@ -5,9 +5,13 @@ import csv
 import gzip
 import io
 import json
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 from tests.databases import Database, MariadbDatabase, SqliteDatabase
@@ -125,6 +129,44 @@ async def test_every_format_tells_the_same(api: Api) -> None:
         assert rows == [{k: v or "" for k, v in record.items()} for record in records]
 
 
+@pytest.mark.parametrize(("time", "zone"), [("offset", "Europe/Madrid"), ("utc", "UTC")])
+async def test_parquet_has_typed_columns_and_tells_the_same(
+    api: Api, tmp_path: Path, time: str, zone: str
+) -> None:
+    """Sums have room for all their digits; texts may be missing."""
+    file = tmp_path / "figures.parquet"
+    for route, params in [*QUESTIONS[2:], ("getSummary", {}), ("getQuality", {"date": "2030"})]:
+        records = await api.records(route, **params, time="utc")
+        accept = {"Accept": "application/vnd.apache.parquet"}
+        async with await api.request(route, {**params, "time": time}, headers=accept) as response:
+            assert response.content_type == "application/vnd.apache.parquet"
+            disposition = response.headers["Content-Disposition"]
+            assert disposition == f'attachment; filename="{route}.parquet"'
+            file.write_bytes(await response.read())
+        table = pa.parquet.read_table(file)
+        kinds = {str(kind) for kind in table.schema.types}
+        shown = params.get("timezone", zone) if time == "offset" and records else "UTC"
+        assert kinds <= {"decimal128(38, 5)", "int64", f"timestamp[ms, tz={shown}]", "string"}
+        for name, kind in zip(table.schema.names, table.schema.types, strict=True):
+            if pa.types.is_timestamp(kind):
+                place = table.schema.get_field_index(name)
+                instants = table[name].cast(pa.timestamp("ms", "UTC"))
+                table = table.set_column(place, name, instants)
+        told = [
+            {name: None if value is None else written(value) for name, value in row.items()}
+            for row in table.to_pylist()
+        ]
+        assert told == records
+        counted = duckdb.sql(f"SELECT count(*) FROM '{file}'")
+        assert counted is not None
+        assert counted.fetchall() == [(len(records),)]
+
+
+def written(value: object) -> str:
+    """A value of a table as JSON has it, instants in UTC."""
+    return f"{value:%Y-%m-%dT%H:%M:%SZ}" if isinstance(value, datetime) else str(value)
+
+
 async def test_clean_answer_says_what_was_left_out(serve: Serve, database: Database) -> None:
     await asyncio.to_thread(loaded, CASES["autumn"], database)
     api = await serve(database)
@@ -173,7 +215,7 @@ async def test_parameters_may_come_by_post(api: Api) -> None:
         ("getProfile", {"column": "voltage"}, "column: expected power or energy"),
         ("getProfile", {"by": "hour"}, "by: expected day_type or month"),
         ("getPeaks", {"number": "many"}, "number: expected a whole number"),
-        ("getPeaks", {"format": "parquet"}, "format: expected any of json, ndjson, csv"),
+        ("getPeaks", {"format": "xml"}, "format: expected any of json, ndjson, csv, parquet"),
         ("getSummary", {"time": "mine"}, "time: expected offset or utc or local"),
         ("getQuality", {"list": "x"}, "list: expected gaps or flagged or days"),
         ("getQuality", {"quality": "clean"}, "'quality': unknown parameter"),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.tables import harmless
+from server.table_bodies import harmless
 from storage.reading import NAMES
 from tests.databases import Database
 from tests.formats import DISTRIBUTOR, hourly

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from storage import windows
 from storage.gaps import Quality
-from storage.quality import CATCH_UP, FLAGS
+from storage.quality import CATCH_UP, FLAGS, IMPLAUSIBLE
 from storage.reading import SCALE
 from storage.summary import Summary
-from tests.figures import CASES, Metered, rounded, total
+from tests.figures import CASES, DOUBTFUL, Metered, rounded, total
 
 
 def gaps(metered: Metered, start: int, until: int) -> list[tuple[int, ...]]:
@@ -98,7 +98,13 @@ def test_days_have_their_coverage(meters: dict[str, Metered]) -> None:
         assert coverage == rounded(Fraction(present * SCALE, metered.expected(start, end)))
 
 
-def test_summary_is_that_of_plain_reckoning(meters: dict[str, Metered]) -> None:
+@pytest.mark.parametrize("asked", [2, 20, 1000])
+def test_summary_is_that_of_plain_reckoning(
+    meters: dict[str, Metered], monkeypatch: pytest.MonkeyPatch, asked: int
+) -> None:
+    """Whether the guess at base load is too low, good or not made, and however they are cut."""
+    monkeypatch.setattr("storage.base_load.ASKED", asked)
+    monkeypatch.setattr("storage.windows.SLICE", 37)
     for metered in meters.values():
         table, [row] = metered.ask(Summary.of({}))
         record = dict(zip([field.name for field in table.fields], row, strict=True))
@@ -134,3 +140,36 @@ def test_summary_is_that_of_plain_reckoning(meters: dict[str, Metered]) -> None:
         assert {name: record[name] for name in expected} == expected
         assert str(record["import_file"]).startswith("report")
         assert table.remarks["demand_of"] == "maximeter"
+
+
+@pytest.mark.parametrize("quality", ["raw", "clean"])
+def test_summary_of_a_part_is_that_of_plain_reckoning(
+    meters: dict[str, Metered], monkeypatch: pytest.MonkeyPatch, quality: str
+) -> None:
+    monkeypatch.setattr("storage.base_load.ASKED", 20)
+    without = IMPLAUSIBLE.bit if quality == "clean" else 0
+    for metered in meters.values():
+        first = metered.local(metered.case.start + 20 * metered.case.interval)
+        last = metered.local(metered.case.start + 110 * metered.case.interval)
+        asked = {"date": f"{first}", "end_date": f"{last}", "quality": quality}
+        table, [row] = metered.ask(Summary.of(asked))
+        record = dict(zip([field.name for field in table.fields], row, strict=True))
+        start, until = metered.bounds(first, last, "inclusive")
+        readings = metered.within(start, until, without)
+        believed = [r for r in readings if not r.flags & CATCH_UP.bit]
+        energies = [value for r in believed if (value := r.values["energy"]) is not None]
+        powers = sorted(value for r in believed if (value := r.values["power"]) is not None)
+        hours = Fraction(len(energies) * metered.case.interval, 3600)
+        every = metered.within(start, until)
+        expected = {
+            "first_reading": readings[0].at,
+            "last_reading": readings[-1].at,
+            "readings": len(readings),
+            "present": sum(r.is_present for r in readings),
+            "flagged": sum(bool(r.flags & DOUBTFUL) for r in readings),
+            "energy": total([r.values["energy"] for r in readings]),
+            "mean_demand": rounded(sum(energies) / hours),
+            "base_load": powers[-(-len(powers) * 5 // 100) - 1],
+            **{f"flag_{f.name}": sum(bool(r.flags & f.bit) for r in every) for f in FLAGS},
+        }
+        assert {name: record[name] for name in expected} == expected
