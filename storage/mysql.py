@@ -18,6 +18,7 @@ from storage.load import Load
 from storage.quality import FLAGS
 from storage.reading import MONTHS, NAMES, SCALE
 from storage.shape import FLAGS_COLUMN, Form, Shape, Time
+from storage.slots import Slots
 from storage.sql import MOST_SECONDS, Dialect
 
 CONNECT_TIMEOUT = 10.0
@@ -198,7 +199,7 @@ class MysqlEngine:
         }
         # The pool's own queue of waiters misses a wake-up when a connection comes back broken,
         # so that nobody may ever wait in it.
-        self._slots = asyncio.Semaphore(connections)
+        self._slots = Slots(connections, statement_timeout + CONNECT_TIMEOUT)
         self._pool: aiomysql.Pool | None = None
         self._connections = connections
         self._endings: set[asyncio.Task[None]] = set()
@@ -229,7 +230,7 @@ class MysqlEngine:
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[aiomysql.Connection]:
         """A connection for one statement, which is ended where nobody waits for it any more."""
-        await self._slot()
+        await self._slots.acquire()
         abandoned = None
         try:
             if self._pool is None:
@@ -252,20 +253,6 @@ class MysqlEngine:
                 ending = asyncio.create_task(self._end(abandoned))
                 self._endings.add(ending)
                 ending.add_done_callback(self._ended)
-
-    async def _slot(self) -> None:
-        """Waits for a free connection, as long as a statement may keep it."""
-        if not self._slots.locked():
-            await self._slots.acquire()
-            return
-        try:
-            async with asyncio.timeout(self._statement_timeout + CONNECT_TIMEOUT):
-                await self._slots.acquire()
-        except TimeoutError:
-            raise Unreachable(
-                f"all {self._connections} connections (database.connections) to"
-                f" {self._location.host}:{self._location.port} were busy for too long"
-            ) from None
 
     async def _end(self, thread: int) -> None:
         """Ends a statement whose connection the driver has closed: its server works on."""

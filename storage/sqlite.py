@@ -15,6 +15,7 @@ from storage.load import Load
 from storage.quality import FLAGS
 from storage.reading import DECIMALS, INTEGER_DIGITS, MONTHS, NAMES, SCALE
 from storage.shape import FLAGS_COLUMN, Form, Shape, Time
+from storage.slots import Slots
 from storage.sql import ERA, MOST_SECONDS, Dialect
 
 _BETWEEN_INTERRUPTS = 0.01
@@ -137,7 +138,7 @@ class SqliteEngine:
     def __init__(self, path: Path, *, connections: int, statement_timeout: float) -> None:
         self._path = path
         self._statement_timeout = statement_timeout
-        self._slots = asyncio.Semaphore(connections)
+        self._slots = Slots(connections, statement_timeout + _PATIENCE)
         self.load = Load(connections)
         self._here: sqlite3.Connection | None = None
         self._free: list[sqlite3.Connection] = []
@@ -223,7 +224,7 @@ class SqliteEngine:
         connection = sqlite3.connect(
             f"{self._path.absolute().as_uri()}?mode=ro",
             uri=True,
-            timeout=patience,
+            timeout=min(patience, self._statement_timeout),
             isolation_level=None,
             check_same_thread=False,
         )
