@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 from server.findings import Finding, fail, ok, warn
-from settings import Settings, SettingsError, SqliteUrl
+from settings import MysqlUrl, Settings, SettingsError, SqliteUrl
 from storage.errors import StorageError
 from storage.inspection import Inspector
 from storage.opening import open_inspector
@@ -42,7 +42,13 @@ async def _examined(settings: Settings, inspector: Inspector) -> AsyncIterator[F
     try:
         await inspector.connect()
         milliseconds = (time.perf_counter() - started) * 1000
-        yield ok("database", f"{place} answers, after {milliseconds:.0f} ms")
+        cipher = await inspector.cipher()
+        encrypted = "" if cipher is None else f", over TLS with {cipher}"
+        found = f"{place} answers, after {milliseconds:.0f} ms{encrypted}"
+        if cipher is None and isinstance(location, MysqlUrl) and not location.is_loopback:
+            yield warn("database", f"{found}, in plain text", "Set database.tls.ca.")
+        else:
+            yield ok("database", found)
         for look in (_schema, _readings, _rights, _connections, _clock):
             yield await look(settings, inspector)
     except StorageError as error:

@@ -71,6 +71,18 @@ class MysqlUrl:
     port: int
     name: str
 
+    @property
+    def is_loopback(self) -> bool:
+        """Whether it is this machine."""
+        return _is_loopback(self.host)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
 
 def _database(url: object, info: ValidationInfo) -> SqliteUrl | MysqlUrl:
     """The database that a URL names."""
@@ -181,10 +193,7 @@ class Server(Section):
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can connect."""
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host.lower() == "localhost"
+        return _is_loopback(self.host)
 
 
 class Account(Section):
@@ -192,6 +201,14 @@ class Account(Section):
 
     user: str = Field(min_length=1, description="the name of a database account")
     password: SecretStr = Field(description="its password")
+
+
+class DatabaseTls(Section):
+    """Whom a MySQL or MariaDB server has to prove itself to; without one, TLS is not used."""
+
+    ca: Annotated[Path | None, AfterValidator(_optional)] = Field(
+        None, description="the path of a file with certificates, in PEM"
+    )
 
 
 class Database(Section):
@@ -202,6 +219,7 @@ class Database(Section):
     )
     reader: Account | None = None
     admin: Account | None = None
+    tls: DatabaseTls
     wait: float = Field(30, ge=0, allow_inf_nan=False, description="seconds, 0 or more")
     statement_timeout: float = Field(
         30, gt=0, allow_inf_nan=False, description="seconds, more than 0"

@@ -2,6 +2,7 @@
 
 StorageError
 ├── Unreachable      no connection can be made now; waiting may help
+│   └── Untrusted    the server does not prove who it is, as database.tls asks
 ├── Refused          the database turned the account away or denied it a right
 ├── NotPrepared      the database or its tables are missing: the loader makes them
 ├── Outdated         the tables are those of an older loader and lack what is asked for
@@ -16,6 +17,10 @@ class StorageError(Exception):
 
 class Unreachable(StorageError):
     """No connection can be made now, or it broke, or a statement ran into its time limit."""
+
+
+class Untrusted(Unreachable):
+    """The server does not prove who it is, or has no TLS where that is asked for."""
 
 
 class Refused(StorageError):

@@ -61,6 +61,10 @@ class Inspector(ABC):
         return Readings(count, newest and datetime.fromisoformat(newest.decode()))
 
     @abstractmethod
+    async def cipher(self) -> str | None:
+        """What the connection is encrypted with; None where it isn't, or where there is none."""
+
+    @abstractmethod
     async def rights_to_write(self) -> list[str]:
         """What the account may do besides reading and revoking tokens, as `RIGHT ON place`."""
 
@@ -82,6 +86,10 @@ class MysqlInspector(Inspector):
     def __init__(self, engine: Engine, database: str) -> None:
         super().__init__(engine)
         self._database = database
+
+    async def cipher(self) -> str | None:
+        rows = await self._engine.fetch("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
+        return rows[0][1].decode() or None if rows else None
 
     async def rights_to_write(self) -> list[str]:
         rows = await self._engine.fetch("SHOW GRANTS")
@@ -113,6 +121,9 @@ class SqliteInspector(Inspector):
 
     _layout = "PRAGMA user_version"
     _schema = "sqlite"
+
+    async def cipher(self) -> str | None:
+        return None
 
     async def rights_to_write(self) -> list[str]:
         return []

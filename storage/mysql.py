@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import aiomysql
@@ -13,8 +14,9 @@ from pymysql.converters import encoders
 from pymysql.err import MySQLError
 
 from settings import Account, MysqlUrl
-from storage.errors import NotPrepared, Refused, StorageError, Unreachable
+from storage.errors import NotPrepared, Refused, StorageError, Unreachable, Untrusted
 from storage.load import Load
+from storage.mysql_tls import context, distrust
 from storage.quality import FLAGS
 from storage.reading import MONTHS, NAMES, SCALE
 from storage.shape import FLAGS_COLUMN, Form, Shape, Time
@@ -149,6 +151,8 @@ DIALECT = Dialect(
 def explained(error: BaseException, location: MysqlUrl) -> StorageError:
     """What an error of the driver means for whoever runs the service."""
     where = f"{location.host}:{location.port}"
+    if reason := distrust(error):
+        return Untrusted(f"{where} is not trusted: {reason}")
     code, text = (*error.args, "")[:2] if isinstance(error, MySQLError) else (0, str(error))
     if code in _REFUSED:
         return Refused(f"{where} refused the account or its rights: {text}")
@@ -174,6 +178,7 @@ class MysqlEngine:
         location: MysqlUrl,
         account: Account,
         *,
+        ca: Path | None,
         connections: int,
         statement_timeout: float,
     ) -> None:
@@ -186,6 +191,7 @@ class MysqlEngine:
             "user": account.user,
             "password": account.password.get_secret_value(),
             "charset": "utf8mb4",
+            "ssl": context(ca),
             "connect_timeout": CONNECT_TIMEOUT,
             "autocommit": True,
             "use_unicode": False,

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 import aiomysql
 import aiomysql.connection
 
+from storage.mysql_tls import SecuredConnection
+
 _PACKET = 2**18
 
 
@@ -49,7 +51,7 @@ class QuietCursor(aiomysql.Cursor):  # type: ignore[misc]  # aiomysql comes with
         pass
 
 
-class WritingConnection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql comes without types
+class WritingConnection(SecuredConnection):
     """A connection that can send blocks."""
 
     blocks: Iterable[bytes] = ()

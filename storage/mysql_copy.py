@@ -27,10 +27,13 @@ _READINGS = f"{_TABLES} AND table_name = 'consumpdata'"
 class MysqlCopier:
     """A database on a server, dumped as SQL in one transaction."""
 
-    def __init__(self, location: MysqlUrl, admin: Account, engine: MysqlWriteEngine) -> None:
+    def __init__(
+        self, location: MysqlUrl, admin: Account, engine: MysqlWriteEngine, *, ca: Path | None
+    ) -> None:
         self._location = location
         self._admin = admin
         self._engine = engine
+        self._ca = ca
 
     async def backup(self, file: Path) -> None:
         """Writes all that is committed into a new file, readable by its owner alone."""
@@ -113,6 +116,10 @@ class MysqlCopier:
                     f"protocol=TCP\nuser={_quoted(self._admin.user)}\n"
                     f"password={_quoted(self._admin.password.get_secret_value())}\n"
                 )
+                if self._ca is not None:
+                    # MariaDB's programs know one of these words, MySQL's the other.
+                    file.write(f"ssl-ca={_quoted(str(self._ca))}\nloose-ssl-verify-server-cert\n")
+                    file.write("loose-ssl-mode=VERIFY_IDENTITY\n")
             yield name
         finally:
             Path(name).unlink()

@@ -1,11 +1,11 @@
 """MySQL and MariaDB, written by the loader."""
 
 import asyncio
-import ipaddress
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,6 +20,7 @@ from storage.meter import METER
 from storage.mysql import CONNECT_TIMEOUT, LONGEST_PAGE, explained
 from storage.mysql import DIALECT as READING
 from storage.mysql_connection import QuietCursor, WritingConnection
+from storage.mysql_tls import context
 from storage.pieces import Piece
 from storage.reading import NAMES
 from storage.schema import statements
@@ -69,7 +70,13 @@ class MysqlWriteEngine:
     reading = READING
 
     def __init__(
-        self, location: MysqlUrl, admin: Account, reader: Account | None, timezone: ZoneInfo
+        self,
+        location: MysqlUrl,
+        admin: Account,
+        reader: Account | None,
+        timezone: ZoneInfo,
+        *,
+        ca: Path | None,
     ) -> None:
         self._location = location
         self._admin = admin
@@ -77,6 +84,7 @@ class MysqlWriteEngine:
         self._timezone = timezone
         self.database = location.name
         self._connection: WritingConnection | None = None
+        self._tls = context(ca)
         self._lock = f"elecdata:{location.name}"[:64]
 
     async def prepare(self) -> AsyncGenerator[str]:
@@ -207,6 +215,7 @@ class MysqlWriteEngine:
             user=account.user,
             password=account.password.get_secret_value(),
             charset="utf8mb4",
+            ssl=self._tls,
             autocommit=True,
             connect_timeout=CONNECT_TIMEOUT,
             db=database,
@@ -369,7 +378,7 @@ class MysqlWriteEngine:
 
     async def _reader_host(self) -> str:
         """Where the reader may come from: where the loader does, if that is the same machine."""
-        if not _is_loopback(self._location.host):
+        if not self._location.is_loopback:
             return "%"
         rows = await self.fetch("SELECT SUBSTRING_INDEX(USER(), '@', -1)")
         return str(rows[0][0])
@@ -387,10 +396,3 @@ def _with_nulls(block: bytes) -> bytes:
     while b",," in block:
         block = block.replace(b",,", b",\\N,")
     return block.replace(b",\n", b",\\N\n")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"

@@ -40,7 +40,13 @@ def open_writer(settings: Settings) -> Writer:
     if database.admin is None:
         raise SettingsError("database.admin: expected the loader's user and password")
     return Writer(
-        MysqlWriteEngine(location, database.admin, database.reader, settings.meter.timezone),
+        MysqlWriteEngine(
+            location,
+            database.admin,
+            database.reader,
+            settings.meter.timezone,
+            ca=database.tls.ca,
+        ),
         settings.quality,
     )
 
@@ -55,9 +61,10 @@ async def open_copier(settings: Settings) -> AsyncIterator[Copier]:
         return
     if database.admin is None:
         raise SettingsError("database.admin: expected the loader's user and password")
-    engine = MysqlWriteEngine(location, database.admin, None, settings.meter.timezone)
+    ca = database.tls.ca
+    engine = MysqlWriteEngine(location, database.admin, None, settings.meter.timezone, ca=ca)
     try:
-        yield MysqlCopier(location, database.admin, engine)
+        yield MysqlCopier(location, database.admin, engine, ca=ca)
     finally:
         await engine.close()
 
@@ -76,6 +83,7 @@ def _engine(settings: Settings) -> Engine:
     return MysqlEngine(
         location,
         database.reader,
+        ca=database.tls.ca,
         connections=database.connections,
         statement_timeout=database.statement_timeout,
     )

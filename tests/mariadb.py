@@ -21,8 +21,10 @@ class MariaDB(Service):
 
     root_user = "admin"
 
-    def __init__(self, program: Path) -> None:
+    def __init__(self, program: Path, tls: tuple[Path, Path] | None = None) -> None:
+        """With the files of a certificate and its key, it speaks TLS to those who want to."""
         super().__init__(program)
+        self._tls = tls
         self.root_password = secrets.token_hex(16)
         self._data = self.folder / "data"
         self._accounts = self.folder / "accounts.sql"
@@ -40,7 +42,7 @@ class MariaDB(Service):
             f"--bind-address={self.host}",
             f"--port={self.port}",
             f"--init-file={self._accounts}",
-            "--skip-ssl",
+            *self._tls_options(),
             "--local-infile=1",
             "--innodb-buffer-pool-size=64M",
             # No flush at a commit: what is committed outlives the server, if not the machine.
@@ -66,6 +68,12 @@ class MariaDB(Service):
         )
         if done.returncode:
             raise RuntimeError(f"{installer} failed:\n{done.stdout}")
+
+    def _tls_options(self) -> list[str]:
+        if self._tls is None:
+            return ["--skip-ssl"]
+        certificate, key = self._tls
+        return [f"--ssl-cert={certificate}", f"--ssl-key={key}"]
 
     def _common_options(self) -> list[str]:
         # A server that starts removes the temporary tables of all that share its folder for them.
