@@ -8,6 +8,7 @@ PATH="$PATH:/usr/sbin:/sbin:/usr/local/sbin:/usr/local/bin:/usr/libexec:/opt/hom
 has() { command -v "$1" >/dev/null 2>&1; }
 has_servers() { has mariadbd && has mariadb-dump && has redis-server; }
 has_nginx() { has nginx; }
+has_faketime() { has faketime; }
 has_browser() { has chromium || has chromium-browser || has google-chrome; }
 as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi; }
 
@@ -49,4 +50,5 @@ need() {
 
 need "MariaDB and Redis" "$servers" has_servers
 need "nginx" "$nginx" has_nginx
+need "faketime" "faketime" has_faketime
 need "Chromium" "chromium" has_browser

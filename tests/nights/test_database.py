@@ -18,7 +18,7 @@ UNCACHED = {"ELECDATA_CACHE__TTL": "0"}
 PATIENCE = 0.3
 """Seconds that connections and, once more, statements have here."""
 
-LONGEST = 4 * PATIENCE + 2
+LONGEST = 4 * PATIENCE + 15
 """Seconds until an answer at the latest, and what a busy machine adds."""
 
 Fault = Callable[[MariaDB], None]

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.promise("Bad nights", by_test=True)
 
 COUNT = 300
 PATIENCE = 0.3
-LONGEST = 5.0
+LONGEST = 10.0
 
 
 @pytest.fixture
