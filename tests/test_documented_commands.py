@@ -1,6 +1,7 @@
 """The commands of the documentation, run as they stand, one after the other."""
 
 import asyncio
+import importlib.util
 import json
 import re
 import shlex
@@ -248,6 +249,9 @@ def test_commands_within_sentences_name_what_there_is(page: str) -> None:
 
 
 def _check(module: str, arguments: list[str]) -> None:
+    if module not in COMMANDS:
+        assert importlib.util.find_spec(module), module
+        return
     command = COMMANDS[module]
     if isinstance(command, click.Group) and arguments and arguments[0] in command.commands:
         command = command.commands[arguments[0]]
