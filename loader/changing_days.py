@@ -2,6 +2,7 @@
 
 from bisect import bisect
 from datetime import date, datetime, timedelta
+from itertools import pairwise
 from typing import Generic, TypeVar
 
 from storage.localtime import LocalClock
@@ -12,6 +13,14 @@ DOUBTFUL = (
     "no faulty row in the repeated hour, whose two passes only the order of the rows tells apart"
 )
 
+UNCERTAIN = (
+    "rows from before this hour, or times with their offset: clocks show it twice, and a report"
+    " that begins in it and has it once doesn't tell which pass it is"
+)
+
+_FIRST_ROW = 2
+"""The line of a report's first row, below its heading."""
+
 _DAY = timedelta(days=1)
 
 
@@ -19,7 +28,8 @@ class ChangingDays(Generic[Row]):
     """Rows that wait for the others of their day, since they count in their order.
 
     Where a faulty row is left out of the repeated hour, the rest of it can't be told apart any
-    more, and no row of it gets an offset.
+    more, and no row of it gets an offset; nor does one where a report begins in that hour and has
+    one pass of it only, which may be either.
     """
 
     def __init__(self, clock: LocalClock) -> None:
@@ -57,16 +67,28 @@ class ChangingDays(Generic[Row]):
             if place or lines[:1] == [line + 1]:
                 for _, local, _ in rows[max(place - 1, 0) : place + 1]:
                     self._doubt(local)
+        reason = UNCERTAIN if self._begins_in_either_pass(rows) else DOUBTFUL
         given = {local for local, _ in self.taken} if self._doubtful else set()
-        doubtful = [self._is_doubtful(local) and local not in given for _, local, _ in rows]
+        left_out = [
+            self._clock.is_repeated(local)
+            and (reason is UNCERTAIN or (self._is_doubtful(local) and local not in given))
+            for _, local, _ in rows
+        ]
         certain = [
-            local for (_, local, _), is_out in zip(rows, doubtful, strict=True) if not is_out
+            local for (_, local, _), is_out in zip(rows, left_out, strict=True) if not is_out
         ]
         offsets = iter(self._clock.offsets(certain, self.taken))
         return [
-            (*row, DOUBTFUL if is_out else next(offsets))
-            for row, is_out in zip(rows, doubtful, strict=True)
+            (*row, reason if is_out else next(offsets))
+            for row, is_out in zip(rows, left_out, strict=True)
         ]
+
+    def _begins_in_either_pass(self, rows: list[tuple[int, datetime, Row]]) -> bool:
+        """Whether a report begins in a repeated hour and has one pass of it only."""
+        if not rows or rows[0][0] != _FIRST_ROW or not self._clock.is_repeated(rows[0][1]):
+            return False
+        repeated = [local for _, local, _ in rows if self._clock.is_repeated(local)]
+        return all(earlier < later for earlier, later in pairwise(repeated))
 
     def _doubt(self, local: datetime) -> None:
         if self._clock.is_repeated(local):
@@ -74,4 +96,4 @@ class ChangingDays(Generic[Row]):
 
     def _is_doubtful(self, local: datetime) -> bool:
         near = {local.date() + _DAY * days for days in (-1, 0, 1)}
-        return self._clock.is_repeated(local) and not near.isdisjoint(self._doubtful)
+        return not near.isdisjoint(self._doubtful)

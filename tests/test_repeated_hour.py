@@ -74,3 +74,35 @@ def test_faulty_row_of_another_format_takes_the_repeated_hour_along(read: Readin
     done = read(text, layout(), skip_bad_rows=True, encoding="latin-1")
     assert done.report.rejected == 8
     assert done.report.readings == 8
+
+
+EITHER = "expected rows from before this hour, or times with their offset: clocks show it twice"
+
+
+@pytest.mark.parametrize("first", [8, 10])
+@pytest.mark.parametrize("behind", [0, 6])
+def test_report_that_begins_in_one_pass_of_the_hour_is_refused(
+    read: Reading, first: int, behind: int
+) -> None:
+    """Taken for the first pass, the second one would correct the readings of the first."""
+    rows = [*NIGHT[first:12], *NIGHT[16 : 16 + behind]]
+    done = read(report(*map(row, rows)), skip_bad_rows=True)
+    assert done.report.rejected == 12 - first
+    assert sum(EITHER in fault for fault in done.faults) == 12 - first
+    assert [hours for _, hours in done.times] == [1] * behind
+
+
+@pytest.mark.parametrize("first", [7, 0])
+def test_report_that_begins_before_the_hour_has_its_first_pass(read: Reading, first: int) -> None:
+    done = read(report(*map(row, [*NIGHT[first:12], *NIGHT[16:20]])))
+    assert not done.faults
+    assert [hours for _, hours in done.times] == [2] * (12 - first) + [1] * 4
+
+
+@pytest.mark.parametrize("first", [8, 10])
+def test_report_that_begins_in_the_hour_and_has_both_passes_is_right(
+    read: Reading, first: int
+) -> None:
+    done = read(report(*map(row, NIGHT[first:])))
+    assert not done.faults
+    assert [hours for _, hours in done.times] == [2] * (12 - first) + [1] * 88
