@@ -64,7 +64,33 @@ _UNAVAILABLE = _error(
     "The database fails, or nothing was loaded yet",
     "The readings cannot be read just now, try again later",
 )
-_TOO_LARGE = _error(413, "The body is larger than a megabyte", "Request Entity Too Large")
+_HEADS = {
+    "414": _error(
+        414,
+        "The address is longer than limits.request_line",
+        "request line: expected at most 65536 bytes",
+    ),
+    "431": _error(
+        431,
+        "There are more or longer headers than limits lets pass",
+        "headers: expected at most 100",
+    ),
+}
+_LIMITED = {
+    **_HEADS,
+    "408": _error(
+        408, "The body did not come in limits.request_time", "body: expected within 75 s"
+    ),
+    "413": _error(
+        413, "The body is larger than limits.body", "body: expected at most 1048576 bytes"
+    ),
+    "429": _error(
+        429,
+        "Too many requests or long answers of this user or from this address; Retry-After says how "
+        "many seconds to wait",
+        "Too many long answers at a time, at most 100 a user",
+    ),
+}
 _BAD_REQUESTS = {
     "getData": "limit: expected a number from 1 to 100000, got '0'",
     "getDataById": "id: expected ids like 5 or 5,100, got 'five'",
@@ -98,7 +124,7 @@ PING = {
     "200": _response("The service is there", AnswerSchema, _answer("I'm here!!", [])),
     "400": _NONE_EXPECTED,
     **_GUARDED,
-    "413": _TOO_LARGE,
+    **_LIMITED,
     "503": _UNAVAILABLE,
 }
 LOGOUT = {
@@ -107,7 +133,7 @@ LOGOUT = {
     ),
     "400": _NONE_EXPECTED,
     **_GUARDED,
-    "413": _TOO_LARGE,
+    **_LIMITED,
     "503": _error(
         503,
         "The database cannot be written, and the token is still good",
@@ -135,6 +161,7 @@ LOGIN = {
             "value_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.…",
         },
     ),
+    **_HEADS,
     "401": _error(401, "The login is wrong, or there is none", "Invalid user and/or password"),
     "429": _error(
         429,
@@ -177,6 +204,6 @@ def _answers(name: str, success: dict[str, Any]) -> dict[str, Any]:
         "304": _UNCHANGED,
         "400": _bad_request(_BAD_REQUESTS[name]),
         **_GUARDED,
-        "413": _TOO_LARGE,
+        **_LIMITED,
         "503": _UNAVAILABLE,
     }
