@@ -19,6 +19,7 @@ from server.caching import caching
 from server.cursors import Cursors
 from server.errors import errors
 from server.hashing import Hashing
+from server.headers import POLICY, SAFE, cross_origin
 from server.keys import (
     ATTEMPTS,
     CACHE,
@@ -56,7 +57,15 @@ _request_ids = (f"{_PROCESS}-{number:x}" for number in count())
 def make_app(*, settings: Settings, reader: Reader, signing_keys: SigningKeys) -> web.Application:
     """The application over a storage, which it closes at its end."""
     app = web.Application(
-        middlewares=[identified, errors, auth, handlers.questions, standing, caching],
+        middlewares=[
+            *([cross_origin(settings.server.cors)] if settings.server.cors else []),
+            identified,
+            errors,
+            auth,
+            handlers.questions,
+            standing,
+            caching,
+        ],
         client_max_size=int(settings.limits.body),
         handler_args=connections.options(settings.limits),
     )
@@ -94,6 +103,8 @@ async def identified(request: web.Request, handler: Handler) -> web.StreamRespon
     request[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else next(_request_ids)
     response = await handler(request)
     response.headers["X-Request-ID"] = request[REQUEST_ID]
+    if POLICY not in response.headers:
+        response.headers.update(SAFE)
     if request.app[STOPPING].is_set():
         response.force_close()
     timing.first_byte = time.perf_counter() - timing.began

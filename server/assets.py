@@ -6,6 +6,7 @@ from pathlib import Path
 from aiohttp import hdrs, web
 
 from server.auth import public
+from server.headers import POLICY, SAFE
 
 _STATIC = Path(__file__).with_name("static")
 
@@ -38,7 +39,6 @@ def files(folder: str, shown: Collection[str], policy: str) -> web.RouteDef:
 def _headers(policy: str) -> dict[str, str]:
     return {
         hdrs.CACHE_CONTROL: "no-cache",
-        "Content-Security-Policy": f"{policy}; frame-ancestors 'none'; base-uri 'none'",
-        "Referrer-Policy": "no-referrer",
-        "X-Content-Type-Options": "nosniff",
+        **SAFE,
+        POLICY: f"{policy}; frame-ancestors 'none'; base-uri 'none'",
     }

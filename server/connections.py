@@ -12,6 +12,7 @@ from aiohttp.http import HttpProcessingError
 from aiohttp.http_exceptions import LineTooLong
 
 from server.errors import ApiError, told
+from server.headers import SAFE
 from settings import Limits
 
 log = logging.getLogger("server")
@@ -114,6 +115,7 @@ class Connection(web.RequestHandler):
         """What never came to the application is refused in the same shape as the rest."""
         super().handle_error(request, status, exc, message)
         response = told(self._refused(status, exc))
+        response.headers.update(SAFE)
         response.force_close()
         return response
 

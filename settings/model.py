@@ -46,6 +46,8 @@ _LOOPBACK: tuple[Network, ...] = (
     ipaddress.ip_network("::1"),
 )
 _NETWORKS = "addresses or networks such as 10.1.2.3, 10.0.0.0/8, ::1"
+_ORIGINS = "origins in small letters such as https://example.org, http://localhost:3000"
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _DATABASE_URL = "sqlite:///file.db or mysql://host:3306/name"
 _CACHE_URL = "memory:// or redis://host:6379/0 or rediss://host:6379/0"
 _HOST = r"(?P<host>[^\s/:@\[\]?#]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?"
@@ -137,6 +139,15 @@ def _networks(given: object) -> tuple[Network, ...]:
         raise ValueError(f"expected {_NETWORKS}") from None
 
 
+def _origins(given: object) -> tuple[str, ...]:
+    """Origins as browsers write them, from a list, or from a text with commas."""
+    texts = given if isinstance(given, list | tuple) else str(given).split(",")
+    origins = tuple(str(text).strip() for text in texts if text)
+    if not all(map(_ORIGIN.fullmatch, origins)):
+        raise ValueError(f"expected {_ORIGINS}")
+    return origins
+
+
 def _key_name(name: str) -> str:
     if not _KEY_NAME.fullmatch(name):
         raise ValueError("expected names of keys of 1 to 64 letters, digits, '.', '_' and '-'")
@@ -188,6 +199,7 @@ class Server(Section):
     metrics_from: Annotated[tuple[Network, ...], BeforeValidator(_networks)] = Field(
         _LOOPBACK, description=_NETWORKS
     )
+    cors: Annotated[tuple[str, ...], BeforeValidator(_origins)] = Field((), description=_ORIGINS)
     tls: Tls
 
     @property
