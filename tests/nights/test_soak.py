@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean
 
 import pytest
 from aiohttp import ClientPayloadError, ClientSession, TCPConnector
@@ -127,6 +126,8 @@ async def test_memory_and_descriptors_stay_flat_and_every_answer_is_right(
             database.config,
             ELECDATA_SERVER__WORKERS="2",
             ELECDATA_CACHE__TTL="2",
+            # It is full soon: what it may take is not what is asked here.
+            ELECDATA_CACHE__MAX_BYTES="8MiB",
             ELECDATA_LOG__LEVEL="info",
         )
     )
@@ -155,7 +156,8 @@ async def test_memory_and_descriptors_stay_flat_and_every_answer_is_right(
         assert await asyncio.to_thread(server.stop) == 0
     third = len(looks) // 3
     middle, last = looks[third : 2 * third], looks[2 * third :]
-    memory = [mean(look[0] for look in part) for part in (middle, last)]
+    # A password takes 64 MiB while it is hashed: the least tells what is kept.
+    memory = [min(look[0] for look in part) for part in (middle, last)]
     descriptors = [max(look[1] for look in part) for part in (middle, last)]
     assert soak.answers["put off"] < soak.answers["right"] / 10
     print(looks)  # shown where the test fails
@@ -165,6 +167,6 @@ async def test_memory_and_descriptors_stay_flat_and_every_answer_is_right(
         f"A soak of {SECONDS / 60:.0f} min with {imports} imports, {database.kind}",
         sum(soak.answers.values()),
         f"{soak.answers['right']} answers right, {soak.answers['put off']} refused or visibly cut,"
-        f" as an import was written meanwhile; two workers {memory[0]:.0f} MiB in the second third,"
-        f" {memory[1]:.0f} in the last; descriptors {descriptors[0]} and {descriptors[1]}",
+        f" as an import was written meanwhile; two workers at least {memory[0]:.0f} MiB in the second"
+        f" third, {memory[1]:.0f} in the last; descriptors {descriptors[0]} and {descriptors[1]}",
     )
