@@ -20,7 +20,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run test trust check bench bench-quick lock swagger-ui uplot axe screenshots configuration-page \
+.PHONY: help run test trust holes check bench bench-quick lock swagger-ui uplot axe screenshots configuration-page \
 	clean
 
 help: ## show this list
@@ -38,10 +38,14 @@ trust: $(VENV)/.dev $(VENV)/.fuzz ## try bad input and bad nights for half an ho
 	@tests/install-services.sh
 	$(PY) -m pytest --numprocesses auto --dist worksteal -m promise $(ARGS)
 
+holes: $(VENV)/.dev ## check the locked packages for known holes, without network
+	$(PY) -m tests.holes
+
 check: $(VENV)/.dev ## check format, lint and types, then run the tests
 	$(PY) -m ruff format --check
 	$(PY) -m ruff check
 	$(PY) -m mypy .
+	$(PY) -m tests.holes
 	@$(MAKE) --no-print-directory test
 
 bench: $(VENV)/.run $(BENCH_VENV)/.bench ## measure everything, an hour or so, into bench/results.*
