@@ -28,8 +28,9 @@ async def test_client_that_reads_nothing_more_is_cut_off(
     caplog.set_level(logging.WARNING)
     api = await serve(sample, ELECDATA_CACHE__TTL=ttl, **QUICK)
     client = await stalled(api, api.head("getData", version))
-    while api.app[STREAMS]._users:
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(30):
+        while api.app[STREAMS]._users:
+            await asyncio.sleep(0.01)
     with pytest.raises(ConnectionResetError):
         await rest(client)
     client.close()
@@ -44,9 +45,10 @@ async def test_client_below_the_floor_is_cut_off(serve: Serve, sample: Database)
     api = await serve(sample, **QUICK)
     client = await stalled(api, api.head("getData"))
     loop = asyncio.get_running_loop()
-    while api.app[STREAMS]._users:
-        assert await loop.sock_recv(client, 1)
-        await asyncio.sleep(0.001)
+    async with asyncio.timeout(30):
+        while api.app[STREAMS]._users:
+            assert await loop.sock_recv(client, 1)
+            await asyncio.sleep(0.001)
     with pytest.raises(ConnectionResetError):
         await rest(client)
     client.close()
