@@ -167,6 +167,7 @@ async def test_memory_and_descriptors_stay_flat_and_every_answer_is_right(
         f"A soak of {SECONDS / 60:.0f} min with {imports} imports, {database.kind}",
         sum(soak.answers.values()),
         f"{soak.answers['right']} answers right, {soak.answers['put off']} refused or visibly cut,"
-        f" as an import was written meanwhile; two workers at least {memory[0]:.0f} MiB in the second"
-        f" third, {memory[1]:.0f} in the last; descriptors {descriptors[0]} and {descriptors[1]}",
+        f" as an import was written meanwhile; two workers at least {memory[0]:.0f} MiB in the"
+        f" second third, {memory[1]:.0f} in the last; descriptors {descriptors[0]}"
+        f" and {descriptors[1]}",
     )
