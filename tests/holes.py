@@ -1,7 +1,8 @@
 """Checks the locked packages for known holes; `make holes` and `make check` run it.
 
 The list beside it was put together by hand, knows of nothing that came up after the day that it
-names, and needs no network: it is no complete one. `accepted` maps a hole to the reason why it does not matter here.
+names, and needs no network: it is no complete one. `accepted` maps a hole to the reason why it does
+not matter here.
 """
 
 import json
