@@ -38,7 +38,7 @@ trust: $(VENV)/.dev $(VENV)/.fuzz ## try bad input and bad nights for half an ho
 	@tests/install-services.sh
 	$(PY) -m pytest --numprocesses auto --dist worksteal -m promise $(ARGS)
 
-holes: $(VENV)/.dev ## check the locked packages for known holes, without network
+holes: $(VENV)/.dev ## check the locked packages for known holes, by a list alone where there is no network
 	$(PY) -m tests.holes
 
 check: $(VENV)/.dev ## check format, lint and types, then run the tests

@@ -2,9 +2,19 @@
 
 import pytest
 
-from tests.holes import LOCKED, ROOT, found, pins
+from tests.holes import LOCKED, ROOT, audited_holes, listed_holes, pins
 
-HOLES = {"holes": [["aiohttp", "CVE-1", ">=3.0,<3.9.2"]], "accepted": {}}
+HOLES = [("aiohttp", "CVE-1", ">=3.0,<3.9.2")]
+REPORT = {
+    "dependencies": [
+        {"name": "idna", "version": "3.7", "vulns": []},
+        {
+            "name": "aiohttp",
+            "version": "3.9.1",
+            "vulns": [{"id": "PYSEC-1", "aliases": ["CVE-1"], "fix_versions": ["3.9.2"]}],
+        },
+    ]
+}
 
 
 @pytest.mark.parametrize(
@@ -17,13 +27,26 @@ HOLES = {"holes": [["aiohttp", "CVE-1", ">=3.0,<3.9.2"]], "accepted": {}}
     ],
 )
 def test_hole_of_a_locked_version_is_found(pin: str, count: int) -> None:
-    assert len(list(found("requirements.txt", f"{pin} \\\n    --hash=sha256:0\n", HOLES))) == count
+    locked = f"{pin} \\\n    --hash=sha256:0\n"
+    assert len(list(listed_holes("requirements.txt", locked, HOLES, {}))) == count
 
 
 def test_hole_is_accepted_for_a_reason_alone() -> None:
     for reason, count in (("not reachable here", 0), ("", 1)):
-        listed = HOLES | {"accepted": {"CVE-1": reason}}
-        assert len(list(found("file", "aiohttp==3.9.1\n", listed))) == count
+        accepted = {"CVE-1": reason}
+        assert len(list(listed_holes("file", "aiohttp==3.9.1\n", HOLES, accepted))) == count
+        assert len(list(audited_holes("file", REPORT, accepted))) == count
+
+
+def test_hole_that_the_audit_knows_is_told_with_what_mends_it() -> None:
+    (line,) = audited_holes("requirements.txt", REPORT, {})
+    assert line == "requirements.txt: aiohttp 3.9.1 has PYSEC-1 or CVE-1, mended in 3.9.2"
+
+
+def test_package_that_the_audit_left_out_does_not_pass_for_sound() -> None:
+    left_out = {"dependencies": [{"name": "aiohttp", "skip_reason": "not found"}]}
+    (line,) = audited_holes("requirements.txt", left_out, {})
+    assert line == "requirements.txt: aiohttp could not be checked: not found"
 
 
 @pytest.mark.parametrize("file", LOCKED)
