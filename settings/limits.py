@@ -17,7 +17,7 @@ class Limits(Section):
     headers: int = Field(100, ge=20, description="a whole number, 20 or more")
     body: ByteSize = Field(ByteSize(1024**2), ge=1, description=_BYTES)
     parameters: int = Field(100, ge=1, description=_POSITIVE)
-    ids: int = Field(10_000, ge=1, description=_POSITIVE)
+    ids: int = Field(100_000, ge=1, description=_POSITIVE)
     request_time: float = Field(75, gt=0, allow_inf_nan=False, description=_SECONDS)
     requests_per_user: int = Field(10_000, ge=1, description=_POSITIVE)
     requests_per_address: int = Field(20_000, ge=1, description=_POSITIVE)
