@@ -6,7 +6,9 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from itertools import count
+from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -49,6 +51,11 @@ from storage.reader import Reader
 TOLD_FROM = 0.001
 """Seconds from which on an answer says how long it took: telling costs the quick ones too much."""
 
+_ROUTES = [
+    *(*pages.ROUTES, *dashboard.ROUTES, *handlers.ROUTES, *aggregates.ROUTES),
+    *(*health.ROUTES, *metrics.ROUTES),
+]
+
 _REQUEST_ID = re.compile("[A-Za-z0-9._-]{1,64}")
 _PROCESS = secrets.token_hex(5)
 _request_ids = (f"{_PROCESS}-{number:x}" for number in count())
@@ -82,11 +89,18 @@ def make_app(*, settings: Settings, reader: Reader, signing_keys: SigningKeys) -
     app[CURSORS] = Cursors(signing_keys)
     app[HASHING] = Hashing()
     app[ATTEMPTS] = Attempts(settings.auth.attempts, settings.auth.attempts_window)
-    app.add_routes([*pages.ROUTES, *dashboard.ROUTES, *handlers.ROUTES, *aggregates.ROUTES])
-    app.add_routes([*health.ROUTES, *metrics.ROUTES])
-    app[DOCUMENT] = pages.described(app)
+    app.add_routes(_ROUTES)
+    app[DOCUMENT] = _document()
     app.cleanup_ctx.append(_closed)
     return app
+
+
+@cache
+def _document() -> dict[str, Any]:
+    """The description of the routes, which all applications share."""
+    app = web.Application()
+    app.add_routes(_ROUTES)
+    return pages.described(app)
 
 
 @web.middleware

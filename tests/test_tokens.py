@@ -184,6 +184,7 @@ UNKNOWN = {
 """Signed by ours, but of nobody who is there."""
 
 FORGED = INVALID | UNKNOWN
+INVALID_TOKEN = documented("token_invalid")
 
 
 async def test_token_is_accepted_in_either_header(api: Api) -> None:
@@ -209,14 +210,15 @@ async def test_missing_token_is_a_405(api: Api, path: str, headers: dict[str, st
 
 
 @pytest.mark.parametrize("header", ["SESSION", "Authorization"])
-@pytest.mark.parametrize("token", FORGED.values(), ids=FORGED.keys())
-async def test_invalid_token_is_a_406(api: Api, header: str, token: str) -> None:
-    value = token if header == "SESSION" else f"Bearer {token}"
-    async with await api.client.get("/apielec/ping", headers={header: value}) as response:
-        assert response.status == 406
-        body = await response.json()
-        assert body.pop("message")
-        assert body == documented("token_invalid")
+async def test_invalid_token_is_a_406(api: Api, header: str) -> None:
+    otherwise = {}
+    for name, token in FORGED.items():
+        value = token if header == "SESSION" else f"Bearer {token}"
+        async with await api.client.get("/apielec/ping", headers={header: value}) as response:
+            body = await response.json()
+        if not body.pop("message", "") or (response.status, body) != (406, INVALID_TOKEN):
+            otherwise[name] = response.status, body
+    assert not otherwise
 
 
 async def test_forged_token_leaves_nothing_in_the_log(
