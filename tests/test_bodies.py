@@ -19,6 +19,7 @@ from tests.serving import Api, Document, token
 from tests.test_server_command import Server
 
 pytestmark = [
+    pytest.mark.one_database,
     pytest.mark.promise("Bad input"),
     # The server leaves these out by itself, and pytest puts them in again.
     pytest.mark.filterwarnings("ignore::aiohttp.BadContentDispositionHeader"),

@@ -9,7 +9,7 @@ from tests.databases import Database
 from tests.serving import Api, Serve
 from tests.test_settings import URL, Configuration, config  # noqa: F401 - a fixture
 
-pytestmark = pytest.mark.promise("Getting in")
+pytestmark = [pytest.mark.promise("Getting in"), pytest.mark.one_database]
 
 PAGES = {
     "/": "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'",

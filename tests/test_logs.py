@@ -11,7 +11,7 @@ import pytest
 from tests.databases import Database
 from tests.test_server_command import Server, asked, connected, received
 
-pytestmark = pytest.mark.promise("Seeing")
+pytestmark = [pytest.mark.promise("Seeing"), pytest.mark.one_database]
 
 JSON = {"ELECDATA_LOG__FORMAT": "json"}
 

@@ -15,7 +15,7 @@ from tests.databases import Database
 from tests.reports import HEADING, MADRID, numbered, quarters, report, row
 from tests.test_loader_command import ENVIRON, ROOT, count, load
 
-pytestmark = pytest.mark.promise("Bad input")
+pytestmark = [pytest.mark.promise("Bad input"), pytest.mark.one_database]
 
 MEBIBYTE = 2**20
 ROWS = numbered(quarters("2019-08-01", 96))

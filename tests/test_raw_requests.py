@@ -15,7 +15,7 @@ from tests.test_deploy import behind_nginx, in_front, nginx_program
 
 __all__ = ["nginx_program"]
 
-pytestmark = pytest.mark.promise("Bad input")
+pytestmark = [pytest.mark.promise("Bad input"), pytest.mark.one_database]
 
 SECONDS = 30
 HIDDEN = b"GET /hidden HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"

@@ -12,7 +12,7 @@ from tests.test_deploy import behind_nginx, in_front, nginx_program
 
 __all__ = ["nginx_program"]
 
-pytestmark = pytest.mark.promise("Bad input")
+pytestmark = [pytest.mark.promise("Bad input"), pytest.mark.one_database]
 
 FOLDERS = ("/static/swagger/", "/static/dashboard/", "/static/uplot/")
 UP = [

@@ -39,6 +39,12 @@ def test_that_fails():
     assert not "shut"
 
 
+@pytest.mark.one_database
+@pytest.mark.parametrize("database", ["sqlite", "mariadb"])
+def test_bell(database):
+    pass
+
+
 @pytest.mark.trust
 def test_window():
     pytest.skip("there is none")
@@ -64,7 +70,7 @@ def run(folder: Path, text: str, *args: str) -> tuple[int, str]:
 def test_what_takes_long_is_left_out_and_the_reason_said(tmp_path: Path) -> None:
     status, output = run(tmp_path, TESTS)
     assert status == 0
-    assert "5 passed, 4 deselected" in output
+    assert "6 passed, 5 deselected" in output
     assert "tests that take minutes are left out; `make trust` runs them" in output
     assert not (tmp_path / "var").exists()
 
@@ -77,13 +83,13 @@ def test_table_tells_what_was_tried_how_often_and_what_came_of_it(tmp_path: Path
     assert lines[2] == "## Getting in"
     assert {line for line in lines if line.startswith("| ")} == {
         "| tried | times | outcome |",
-        "| Doors: all of them are shut | 2 | as promised |",
+        "| Doors: all of them are shut | 4 | as promised |",
         "| Hole is too small | 3 | as promised |",
         "| a wrong key | 100 | refused |",
         "| test_it.py::test_that_fails | 1 | **failed** |",
         "| test_it.py::test_window | 0 | left out: there is none |",
     }
-    assert lines[-1] == "106 tries in 0 min, 1 failed"
+    assert lines[-1] == "108 tries in 0 min, 1 failed"
 
 
 def test_what_takes_long_has_to_promise_something(tmp_path: Path) -> None:

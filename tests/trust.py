@@ -1,9 +1,12 @@
 """What is tried so that the service can be trusted, and a table of how it went.
 
 A test with the mark `promise` shows what a paragraph promises; one that takes long has the mark
-`trust` too, and runs in `make trust` only. There each of them has a row in the table: a module's
-tests share the one that its docstring heads, or with `by_test=True` each test has its own, which
-its name heads. The fixture `tried` gives other rows, with how often and with what outcome.
+`trust` too, and runs in `make trust` only. What never gets as far as a database has the mark
+`one_database`: it is tried with SQLite, and in `make trust` with MariaDB too.
+
+There each of them has a row in the table: a module's tests share the one that its docstring heads,
+or with `by_test=True` each test has its own, which its name heads. The fixture `tried` gives other
+rows, with how often and with what outcome.
 """
 
 import time
@@ -99,6 +102,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for line in (
         "promise(paragraph, by_test): shows what a paragraph promises; `make trust` runs it too",
         "trust: takes long, and runs in `make trust` only",
+        "one_database: never gets as far as a database; with MariaDB it runs in `make trust` only",
     ):
         config.addinivalue_line("markers", line)
     if _is_asked(config) and not hasattr(config, "workerinput"):
@@ -127,9 +131,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         elif item.get_closest_marker("trust"):
             raise pytest.UsageError(f"{item.nodeid}: a test with the mark trust promises something")
     if not _is_asked(config):
-        long = [item for item in items if item.get_closest_marker("trust")]
+        long = [item for item in items if _is_long(item)]
         config.hook.pytest_deselected(items=long)
-        items[:] = [item for item in items if not item.get_closest_marker("trust")]
+        items[:] = [item for item in items if not _is_long(item)]
+
+
+def _is_long(item: pytest.Item) -> bool:
+    """Whether a test is for `make trust` alone."""
+    if item.get_closest_marker("trust"):
+        return True
+    callspec = getattr(item, "callspec", None)
+    with_mariadb = callspec is not None and "mariadb" in callspec.params.values()
+    return with_mariadb and item.get_closest_marker("one_database") is not None
 
 
 def _name(item: pytest.Item) -> str:
