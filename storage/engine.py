@@ -26,6 +26,9 @@ class Engine(Protocol):
         A brief one finds a few rows by their keys, so that no thread is worth its while.
         """
 
+    def writes(self) -> int | None:
+        """A number that moves with everything that is written, None where it costs a question."""
+
     async def execute(self, sql: str, args: Sequence[object]) -> None:
         """Runs a statement that writes, at once and for good."""
 

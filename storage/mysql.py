@@ -229,6 +229,10 @@ class MysqlEngine:
         finally:
             self.load.end(began)
 
+    def writes(self) -> int | None:
+        """Unknown: to ask for it would cost as much as to ask for the state."""
+        return None
+
     async def execute(self, sql: str, args: Sequence[object]) -> None:
         """Runs a statement that writes; the account's rights say which may."""
         await self.fetch(sql, args)

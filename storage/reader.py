@@ -69,8 +69,9 @@ class Reader:
         """How busy the database's connections are."""
         self._tables: set[bytes] = set()
         self._distrusted: str | None = None
+        self._seen: tuple[int | None, State] | None = None
         self.state: Callable[[], Awaitable[State]] = (
-            self._read_state if self._dialect.is_near else Shared(self._read_state)
+            self._noticed_state if self._dialect.is_near else Shared(self._read_state)
         )
         """The state of the data at some moment after the call."""
         self.access = Access(engine, self._known_tables)
@@ -148,6 +149,14 @@ class Reader:
             self._tables = {row[0] for row in await self._engine.fetch(self._dialect.tables)}
         if table not in self._tables:
             raise Outdated(f"the database has an older layout, without {what}: run the loader")
+
+    async def _noticed_state(self) -> State:
+        """The state, read again only where the database has noticed that something was written."""
+        writes = self._engine.writes()
+        if self._seen is None or writes is None or self._seen[0] != writes:
+            # What is written meanwhile has moved the number by the next time.
+            self._seen = writes, await self._read_state()
+        return self._seen[1]
 
     async def _read_state(self) -> State:
         tables = await self._known_tables()
@@ -306,7 +315,7 @@ class Reader:
             async for page in pages:
                 yield page
         except Inconsistent:
-            self._distrusted = state.version
+            self._distrusted, self._seen = state.version, None
             raise
         finally:
             await pages.aclose()

@@ -177,6 +177,11 @@ class SqliteEngine:
         except sqlite3.Error:
             return None  # a thread waits, or says what is wrong
 
+    def writes(self) -> int | None:
+        """Moves with every transaction that another connection has written."""
+        rows = self._fetch_here("PRAGMA data_version", ())
+        return rows[0][0] if rows else None
+
     async def execute(self, sql: str, args: Sequence[object]) -> None:
         """Runs a statement that writes, through a connection of its own."""
         began = time.perf_counter()

@@ -75,6 +75,9 @@ class Watched:
         finally:
             self.running -= 1
 
+    def writes(self) -> int | None:
+        return self.engine.writes() if self.step_in is None else None
+
     async def execute(self, sql: str, args: Sequence[object]) -> None:
         self.statements.append(sql)
         if self.step_in is not None:
