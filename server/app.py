@@ -17,7 +17,7 @@ from server import aggregates, connections, dashboard, handlers, health, metrics
 from server.attempts import Attempts
 from server.auth import auth, standing
 from server.cache import AnswerCache
-from server.caching import caching
+from server.caching import caching, repeated
 from server.cursors import Cursors
 from server.errors import errors
 from server.hashing import Hashing
@@ -31,6 +31,7 @@ from server.keys import (
     HASHING,
     LATELY_ASKED,
     READER,
+    REPEATS,
     REQUEST_ID,
     REQUESTS,
     SETTINGS,
@@ -41,6 +42,7 @@ from server.keys import (
     TOKENS,
 )
 from server.limits import Requests, Streams
+from server.repeats import Repeats
 from server.signing import SigningKeys
 from server.tally import Tally, Timing
 from server.tokens import Tokens
@@ -69,6 +71,7 @@ def make_app(*, settings: Settings, reader: Reader, signing_keys: SigningKeys) -
             identified,
             errors,
             auth,
+            repeated,
             handlers.questions,
             standing,
             caching,
@@ -81,6 +84,7 @@ def make_app(*, settings: Settings, reader: Reader, signing_keys: SigningKeys) -
     app[CACHE] = AnswerCache(settings.cache)
     app[LATELY_ASKED] = {}
     app[FILLINGS] = {}
+    app[REPEATS] = Repeats()
     app[REQUESTS] = Requests(settings.limits)
     app[STREAMS] = Streams(settings.limits)
     app[TALLY] = Tally()

@@ -71,6 +71,11 @@ class BoundedMemoryCache(SimpleMemoryCache):  # type: ignore[misc]  # aiocache c
         self.bytes -= value.stored_bytes
         return 1
 
+    async def _clear(self, namespace: str | None = None, _conn: object = None) -> bool:  # noqa: ARG002 - aiocache's signature
+        self._cache.clear()
+        self.bytes = 0
+        return True
+
 
 class _KeptSerializer(BaseSerializer):  # type: ignore[misc]  # aiocache comes without types
     """Answers as bytes, for a cache outside this process."""
@@ -109,6 +114,7 @@ class AnswerCache:
         self._backend = _backend(settings)
         self.largest_plain = self.largest if isinstance(self._backend, BoundedMemoryCache) else 0
         """The largest that is kept plain as well, where there is room, in plain bytes."""
+        self._version: str | None = None
         self._failing = False
         self._asked_again = 0.0
         """When a cache that has failed may be asked again."""
@@ -134,10 +140,13 @@ class AnswerCache:
         """The memory that answers take in this process."""
         return self._backend.bytes if isinstance(self._backend, BoundedMemoryCache) else 0
 
-    async def put(self, key: str, answer: Kept) -> None:
-        """Keeps an answer under a key."""
+    async def put(self, key: str, answer: Kept, version: str) -> None:
+        """Keeps an answer of this version of the data, and in this process none of another."""
         if self._is_passed_by():
             return
+        if isinstance(self._backend, BoundedMemoryCache) and version != self._version:
+            await self._backend.clear()
+            self._version = version
         try:
             await self._backend.set(key, answer, ttl=self._ttl)
         except (RedisError, OSError, TimeoutError) as error:

@@ -13,7 +13,19 @@ from server.asked import Asked
 from server.coding import Coding, Identity, negotiated
 from server.filling import Filling, TooLargeError
 from server.kept import Kept
-from server.keys import ASKED, CACHE, COMPRESSED, FILLINGS, READER, SETTINGS, STATE, STREAMS, USER
+from server.keys import (
+    ASKED,
+    CACHE,
+    COMPRESSED,
+    FILLINGS,
+    READER,
+    REPEATS,
+    SETTINGS,
+    STATE,
+    STREAMS,
+    TOKEN,
+    USER,
+)
 from server.limits import LimitError
 from server.streaming import Streamed, content_type
 from settings import MysqlUrl, SqliteUrl
@@ -35,6 +47,25 @@ Answered = tuple[web.StreamResponse, Mapping[str, str]]
 
 
 @web.middleware
+async def repeated(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answers a request as the same one was answered, where nothing has changed since."""
+    app = request.app
+    repeat = app[REPEATS].get(request)
+    if repeat is None:
+        return await handler(request)
+    token = request[TOKEN]
+    state = await app[READER].state()
+    if state.version != repeat.version or state.access != token.access:
+        return await handler(request)
+    kept = await app[CACHE].get(repeat.key)
+    body = kept and kept.ready(repeat.coding)
+    if body is None:
+        return await handler(request)
+    request[USER] = token.user
+    return web.Response(body=body, headers=repeat.headers)
+
+
+@web.middleware
 async def caching(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answers what is asked for from the cache, and keeps what can be kept."""
     asked = request.get(ASKED)
@@ -52,6 +83,7 @@ async def caching(request: web.Request, handler: Handler) -> web.StreamResponse:
     if any(tag.value == "*" or tag.value.startswith(key) for tag in known):
         return web.Response(status=304, headers=headers)
     wanted = request.headers.get(hdrs.CACHE_CONTROL, "").lower().replace(" ", "").split(",")
+    kept = None
     if not app[CACHE].largest or not _FRESH.isdisjoint(wanted):
         response, notes = await _direct(request, handler, coding)
     elif kept := await app[CACHE].get(key):
@@ -60,6 +92,8 @@ async def caching(request: web.Request, handler: Handler) -> web.StreamResponse:
         response, notes = await _shared(request, handler, key, coding)
     response.headers.update(headers)
     response.headers.update(asked.headers(notes))
+    if kept is not None and isinstance(response, web.Response):
+        app[REPEATS].add(request, request[STATE].version, key, coding, response)
     return response
 
 
@@ -169,5 +203,6 @@ async def _fill(request: web.Request, handler: Handler, key: str, filling: Filli
 async def _keep(request: web.Request, key: str, answer: Kept) -> None:
     with suppress(StorageError):
         # An answer made while an import was written may hold readings of before and after it.
-        if (await request.app[READER].state()).version == request[STATE].version:
-            await request.app[CACHE].put(key, answer)
+        version = request[STATE].version
+        if (await request.app[READER].state()).version == version:
+            await request.app[CACHE].put(key, answer, version)

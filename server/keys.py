@@ -12,6 +12,7 @@ from server.cursors import Cursors
 from server.filling import Filling
 from server.hashing import Hashing
 from server.limits import Requests, Streams
+from server.repeats import Repeats
 from server.tally import Tally, Timing
 from server.tokens import Token, Tokens
 from settings import Settings
@@ -26,6 +27,7 @@ CURSORS = web.AppKey("cursors", Cursors)
 TOKENS = web.AppKey("tokens", Tokens)
 HASHING = web.AppKey("hashing", Hashing)
 ATTEMPTS = web.AppKey("attempts", Attempts)
+REPEATS = web.AppKey("repeats", Repeats)
 REQUESTS = web.AppKey("requests", Requests)
 STREAMS = web.AppKey("streams", Streams)
 TALLY = web.AppKey("tally", Tally)

@@ -204,6 +204,21 @@ async def test_answer_made_while_an_import_was_written_is_not_kept(
 # Bounds
 
 
+async def test_answers_of_older_data_leave_memory_with_the_first_of_newer(
+    serve: Serve, database: Database
+) -> None:
+    await database.load(report(*numbered(MOMENTS[:10])))
+    api = await serve(database)
+    for number in range(1, 9):
+        await api.get("getDataById", {"id": str(number)})
+        await api.settled()
+    kept = api.app[CACHE].bytes
+    await database.load(report(*numbered(MOMENTS[:10], 100)))
+    await api.get("getDataById", {"id": "1"})
+    await api.settled()
+    assert 0 < api.app[CACHE].bytes < kept / 4
+
+
 async def test_oldest_answers_leave_first(serve: Serve, sample: Database) -> None:
     api = await serve(sample, ELECDATA_CACHE__MAX_BYTES="2000")
     for number in range(1, 9):
