@@ -1,8 +1,8 @@
 """Checks the locked packages for known holes; `make holes` and `make check` run it.
 
 pip-audit asks OSV, the database of open source vulnerabilities. Without network, and beside it, the
-list next to this file is gone by: some holes of these packages, put together by hand. In it,
-`accepted` maps a hole to the reason why it does not matter here.
+list next to this file is gone by: some holes of these packages, put together by hand out of
+published advisories. In it, `accepted` maps a hole to the reason why it does not matter here.
 """
 
 import json
