@@ -156,6 +156,7 @@ async def _serve(
     reader = open_reader(settings)
     await _until_up(reader, settings.database.wait, stop)
     app = make_app(settings=settings, reader=reader, signing_keys=keys)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload, config, secured, app)
     if shared is not None:
         app.cleanup_ctx.append(metrics.shared(shared))
     runner = web.AppRunner(

@@ -15,6 +15,10 @@ class Cursors:
     """Writes places as texts that say nothing to a client, and knows those it wrote."""
 
     def __init__(self, keys: SigningKeys) -> None:
+        self.use(keys)
+
+    def use(self, keys: SigningKeys) -> None:
+        """Signs and checks with these keys from now on."""
         derived = {
             name: hmac.digest(secret.encode(), b"places in answers", sha256)
             for name, secret in keys.secrets.items()

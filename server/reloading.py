@@ -4,21 +4,36 @@ import logging
 import ssl
 from pathlib import Path
 
+from aiohttp import web
+
 from server import logs, tls
+from server.keys import CURSORS, TOKENS
+from server.signing import SigningKeys
 from settings import SettingsError, load_settings
 
 log = logging.getLogger("server")
 
 
-def reload(config: Path | None, secured: ssl.SSLContext | None = None) -> None:
-    """Reads log.level, log.format and the certificate again; where that fails, all stays."""
+def reload(
+    config: Path | None, secured: ssl.SSLContext | None = None, app: web.Application | None = None
+) -> None:
+    """Reads log.level and log.format again, and for an application its keys and certificate.
+
+    Where one of them cannot be read, all stay as they are.
+    """
+    read = ["log.level", "log.format"]
     try:
         settings = load_settings(config)
+        keys = None if app is None else SigningKeys.of(settings)
         if secured is not None and settings.server.tls.certificate is not None:
             tls.load(secured, settings.server.tls)
+            read.append("certificate")
     except SettingsError as error:
         log.error("nothing was read again: %s", error)
         return
+    if app is not None and keys is not None:
+        app[TOKENS].use(keys)
+        app[CURSORS].use(keys)
+        read.append("signing keys")
     logs.set_up(settings.log)
-    certificate = "" if secured is None else ", certificate"
-    log.warning("read again: log.level, log.format%s", certificate)
+    log.warning("read again: %s", ", ".join(read))

@@ -1,5 +1,7 @@
 """Several keys that sign and verify, and their replacement while tokens are out."""
 
+import json
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,9 @@ import pytest
 from server.signing import SigningKeys
 from server.tokens import InvalidTokenError, Tokens
 from settings import Settings, load_settings
+from tests.databases import Database
+from tests.test_logs import said_by_all
+from tests.test_server_command import Server, connected, received
 
 pytestmark = pytest.mark.promise("Getting in")
 
@@ -103,3 +108,50 @@ def test_secrets_stay_out_of_texts(tmp_path: Path) -> None:
     for text in (repr(settings), repr(SigningKeys.of(settings))):
         assert FIRST not in text
         assert SECOND not in text
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("workers", [1, 2])
+def test_sighup_replaces_the_keys_of_a_running_server(
+    sample: Database, tmp_path: Path, workers: int
+) -> None:
+    """Tokens of the old key hold until it goes, and end with it."""
+    config = tmp_path / "config.yaml"
+    document = json.loads(sample.config.read_text())
+    old, new = {"old": FIRST}, {"new": SECOND}
+    by_old, by_new = (Tokens(SigningKeys(keys, *keys), 60).issue("rick", 1) for keys in (old, new))
+
+    def configure(keys: dict[str, str]) -> None:
+        config.write_text(json.dumps({**document, "auth": {"keys": keys}}))
+
+    def reload(keys: dict[str, str]) -> None:
+        configure(keys)
+        server.process.send_signal(signal.SIGHUP)
+        # The process that started several says that it has read its part, too.
+        said_by_all(server, "read again: ", workers + (workers > 1))
+
+    def statuses(token: str) -> set[bytes]:
+        """Of some connections, so that every worker is likely to have its turn."""
+        found = set()
+        for _ in range(4):
+            with connected(listening) as client:
+                head = f"Host: x\r\nSESSION: {token}\r\nConnection: close\r\n\r\n"
+                client.sendall(f"GET /apielec/ping HTTP/1.1\r\n{head}".encode())
+                found.add(received(client).split()[1])
+        return found
+
+    configure(old)
+    nowhere = str(tmp_path / "none")
+    with Server(
+        config,
+        ELECDATA_SERVER__WORKERS=str(workers),
+        ELECDATA_AUTH__SECRET="",
+        ELECDATA_AUTH__SECRET_STORE=nowhere,
+    ) as server:
+        listening = int(said_by_all(server, "listening on", workers).rpartition(":")[2])
+        assert (statuses(by_old), statuses(by_new)) == ({b"200"}, {b"406"})
+        reload(old | new)
+        assert (statuses(by_old), statuses(by_new)) == ({b"200"}, {b"200"})
+        reload(new)
+        assert (statuses(by_old), statuses(by_new)) == ({b"406"}, {b"200"})
+        assert server.stop() == 0
