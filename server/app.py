@@ -65,6 +65,7 @@ _request_ids = (f"{_PROCESS}-{number:x}" for number in count())
 
 def make_app(*, settings: Settings, reader: Reader, signing_keys: SigningKeys) -> web.Application:
     """The application over a storage, which it closes at its end."""
+    tally = Tally()
     app = web.Application(
         middlewares=[
             *([cross_origin(settings.server.cors)] if settings.server.cors else []),
@@ -77,7 +78,7 @@ def make_app(*, settings: Settings, reader: Reader, signing_keys: SigningKeys) -
             caching,
         ],
         client_max_size=int(settings.limits.body),
-        handler_args=connections.options(settings.limits),
+        handler_args=connections.options(settings.limits, tally),
     )
     app[SETTINGS] = settings
     app[READER] = reader
@@ -87,7 +88,7 @@ def make_app(*, settings: Settings, reader: Reader, signing_keys: SigningKeys) -
     app[REPEATS] = Repeats()
     app[REQUESTS] = Requests(settings.limits)
     app[STREAMS] = Streams(settings.limits)
-    app[TALLY] = Tally()
+    app[TALLY] = tally
     app[STOPPING] = asyncio.Event()
     app[TOKENS] = Tokens(signing_keys, settings.auth.token_lifetime)
     app[CURSORS] = Cursors(signing_keys)

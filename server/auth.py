@@ -109,6 +109,16 @@ async def _require_standing(request: web.Request, token: Token) -> None:
     request[USER] = token.user
 
 
+async def is_admin(request: web.Request) -> bool:
+    """Whether a request carries a good token of an admin."""
+    try:
+        token = request.app[TOKENS].token(_text(request))
+        await _require_standing(request, token)
+    except (InvalidTokenError, ApiError, StorageError):
+        return False
+    return token.role == "admin"
+
+
 async def logged_in(request: web.Request) -> User:
     """The user whose name and password a request gives; raises ApiError."""
     try:

@@ -13,6 +13,7 @@ from aiohttp.http_exceptions import LineTooLong
 
 from server.errors import ApiError, told
 from server.headers import SAFE
+from server.tally import Tally
 from settings import Limits
 
 log = logging.getLogger("server")
@@ -29,7 +30,7 @@ _BYTES_ACKED = struct.Struct("120xQ")
 _TCP_INFO = getattr(socket, "TCP_INFO", None)
 
 
-def options(limits: Limits) -> dict[str, Any]:
+def options(limits: Limits, tally: Tally) -> dict[str, Any]:
     """What aiohttp is to make each connection with."""
     return {
         "max_line_size": int(limits.request_line),
@@ -39,6 +40,7 @@ def options(limits: Limits) -> dict[str, Any]:
         "keepalive_timeout": limits.request_time,
         "slowest_client": int(limits.slowest_client),
         "slow_after": limits.slow_after,
+        "tally": tally,
     }
 
 
@@ -56,12 +58,18 @@ class Connection(web.RequestHandler):
     it: a second for each `slowest_client` bytes, up to `slow_after` seconds.
     """
 
-    __slots__ = ("_left", "_look", "_looked", "_slow_after", "_slowest_client", "_taken")
+    __slots__ = ("_left", "_look", "_looked", "_slow_after", "_slowest_client", "_taken", "_tally")
 
     def __init__(
-        self, *args: Any, slowest_client: int = 1, slow_after: float = 60, **options: Any
+        self,
+        *args: Any,
+        slowest_client: int = 1,
+        slow_after: float = 60,
+        tally: Tally | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(*args, **options)
+        self._tally = tally or Tally()
         self._slowest_client = slowest_client
         self._slow_after = slow_after
         self._look: asyncio.TimerHandle | None = None
@@ -103,6 +111,7 @@ class Connection(web.RequestHandler):
             "%s reads too slowly and is let go (limits.slowest_client, limits.slow_after)",
             (self.peername or "-")[0],
         )
+        self._tally.clients_let_go += 1
         break_off(transport)
 
     def handle_error(

@@ -57,3 +57,5 @@ class Tally:
         """Streams whose client went away."""
         self.streams_failed = 0
         """Streams that were cut off."""
+        self.clients_let_go = 0
+        """Clients that read too slowly."""

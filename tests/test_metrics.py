@@ -203,7 +203,32 @@ async def test_others_are_refused(serve: Serve, sample: Database, networks: str)
         assert response.status == 403
         assert response.content_type == "application/problem+json"
         body = await response.json()
-        assert body["detail"] == "Metrics are for the networks of server.metrics_from alone"
+        assert body["detail"] == (
+            "Metrics are for the networks of server.metrics_from, and for admins"
+        )
+
+
+async def test_admin_may_read_them_from_anywhere_and_a_reader_may_not(
+    serve: Serve, database: Database
+) -> None:
+    await database.load(report(*numbered(quarters("2019-08-01", 4))))
+    await database.admit("rick")
+    api = await serve(database, ELECDATA_SERVER__METRICS_FROM="10.0.0.0/8")
+
+    async def status(token: str) -> int:
+        async with await api.client.get("/metrics", headers={"SESSION": token}) as response:
+            return response.status
+
+    assert await status(api.token) == 403
+    async with database.writer() as writer:
+        async for _ in writer.prepare():
+            pass
+        assert await writer.set_role("rick", "admin")
+    assert await status(api.token) == 200
+    assert await status("forged") == 403
+    async with await api.client.post("/logout", headers={"SESSION": api.token}) as response:
+        assert response.status == 200
+    assert await status(api.token) == 403
 
 
 async def test_client_of_a_configured_proxy_is_who_counts(serve: Serve, sample: Database) -> None:
