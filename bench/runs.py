@@ -50,6 +50,8 @@ def long_run(lab: Lab, sizes: Sequence[int], rounds: int, say: Say) -> Outcome:
         compare(sides, rounds, outcome.answers[size])
     size = _main_size(sizes)
     outcome.checks = _checks(lab, outcome, size, size, say)
+    say("figures")
+    outcome.checks += figures(lab, Dataset(size))
     return outcome
 
 
@@ -106,8 +108,6 @@ def _checks(lab: Lab, outcome: Outcome, readings: int, repeated: int, say: Say) 
     from_cache = cached(lab, Dataset(min(_CACHED, readings)))
     say("lookups")
     few = lookups(lab, dataset)
-    say("figures")
-    worked_out = figures(lab, dataset)
     say("workers, and pings beside a stream")
     together = [*workers(lab, small), *pings(lab, Dataset(max(outcome.answers)))]
     return [
@@ -116,7 +116,6 @@ def _checks(lab: Lab, outcome: Outcome, readings: int, repeated: int, say: Say) 
         *slow,
         *from_cache,
         *few,
-        *worked_out,
         *importing(outcome.imports[readings], readings),
         *importing_again(outcome.imports[repeated], repeated),
         *together,
