@@ -56,7 +56,7 @@ class BoundedMemoryCache(SimpleMemoryCache):  # type: ignore[misc]  # aiocache c
         self, key: str, value: Kept, ttl: float | None = None, *_: object, **__: object
     ) -> bool:
         await self._delete(key)
-        if self.bytes + value.stored_bytes > self._max_bytes and value.gzip is None:
+        if self.bytes + value.stored_bytes > self._max_bytes:
             value = value.without_plain()
         self._cache[key] = (value, time.monotonic() + (ttl or 0))
         self.bytes += value.stored_bytes

@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler
 from server.asked import Asked
 from server.coding import Coding, Identity, negotiated
 from server.filling import Filling, TooLargeError
-from server.kept import Kept
+from server.kept import BRIEF, Kept
 from server.keys import (
     ASKED,
     CACHE,
@@ -33,7 +33,7 @@ from storage.errors import StorageError
 from storage.paging import FEW
 from storage.pieces import Piece, piece
 
-FORMAT = 2
+FORMAT = 3
 """Names the form of answers: another one makes those obsolete that are kept elsewhere."""
 
 KEPT_BYTES = 48
@@ -59,7 +59,7 @@ async def repeated(request: web.Request, handler: Handler) -> web.StreamResponse
         return await handler(request)
     kept = await app[CACHE].get(repeat.key)
     body = kept and kept.ready(repeat.coding)
-    if body is None:
+    if not body:
         return await handler(request)
     request[USER] = token.user
     return web.Response(body=body, headers=repeat.headers)
@@ -106,12 +106,12 @@ def _key(location: SqliteUrl | MysqlUrl, version: str, asked: str) -> str:
 async def _kept(request: web.Request, kept: Kept, coding: Coding) -> Answered:
     asked = request[ASKED]
     body = kept.ready(coding)
-    if body is not None:
+    if body is not None and kept.is_brief:
         return _whole(body, asked, coding), kept.notes
     _enter(request)
-    response = Streamed(kept.parts(coding), media_type=asked.media_type)
+    response = Streamed(kept.parts(), media_type=asked.media_type)
     response.content_length = kept.length(coding)
-    return await response.begin(coding), kept.notes
+    return await response.begin(coding, body), kept.notes
 
 
 def _whole(body: bytes, asked: Asked, coding: Coding) -> web.Response:
@@ -191,13 +191,20 @@ async def _fill(request: web.Request, handler: Handler, key: str, filling: Filli
     except Exception as error:  # noqa: BLE001 - whoever follows raises it
         filling.fail(error)
     else:
-        answer = Kept.of(filling.pieces, filling.notes)
-        if answer.plain is None and answer.plain_bytes <= cache.largest_plain:
-            answer = await asyncio.to_thread(answer.inflated)
+        answer = await _complete(filling, cache.largest_plain)
         await _keep(request, key, answer)
     finally:
         if fillings.get(key) is filling:
             del fillings[key]
+
+
+async def _complete(filling: Filling, largest_plain: int) -> Kept:
+    if filling.expected <= BRIEF:
+        return Kept.of(filling.pieces, filling.notes)
+    answer = await asyncio.to_thread(Kept.of, filling.pieces, filling.notes)
+    if answer.plain is None and answer.plain_bytes <= largest_plain:
+        answer = await asyncio.to_thread(answer.inflated)
+    return answer
 
 
 async def _keep(request: web.Request, key: str, answer: Kept) -> None:

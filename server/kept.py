@@ -6,34 +6,34 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 
-from server.coding import SLICE, Coding, Gzipped, Identity, Part
-from storage.pieces import GZIP_BYTES, Gzip, Piece
+from server.coding import Coding, Gzipped, Identity, Part
+from storage.pieces import GZIP_HEAD, Gzip, Piece
 
-_BRIEF = 2**16
-"""Plain bytes up to which an answer is kept ready to be sent, plain and as gzip."""
+BRIEF = 2**16
+"""Plain bytes up to which an answer is kept plain as well, and sent in one go."""
 
-_HEAD = struct.Struct("<III")
-_LENGTH = struct.Struct("<I")
+_HEAD = struct.Struct("<II")
+_PIECE = struct.Struct("<III")
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """An answer, compressed once; a brief one is ready in both forms that clients ask for.
+    """An answer, compressed once, ready to be sent as gzip, and plain where it is kept so too.
 
-    A longer one may be kept plain as well, which saves inflating it for each of them.
+    A brief one always is; a longer one may be, which saves inflating it for each who asks.
     """
 
+    gzip: bytes
     pieces: Sequence[Piece]
-    plain: bytes | None
-    gzip: bytes | None
+    """Parts of `gzip`."""
+    plain: bytes | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
     """See `Streamed`."""
 
     @property
     def stored_bytes(self) -> int:
         """The memory that it takes."""
-        ready = len(self.plain or b"") + len(self.gzip or b"")
-        return ready + self._deflated
+        return len(self.gzip) + len(self.plain or b"")
 
     @property
     def plain_bytes(self) -> int:
@@ -41,22 +41,17 @@ class Kept:
         return sum(piece.size for piece in self.pieces)
 
     @property
-    def _deflated(self) -> int:
-        return sum(len(piece.deflated) for piece in self.pieces)
+    def is_brief(self) -> bool:
+        """Whether it is sent in one go."""
+        return self.plain_bytes <= BRIEF
 
-    async def parts(self, coding: Coding) -> AsyncGenerator[Part]:
-        """The answer, to be coded; plain in slices, as those who read slowly hold no more."""
-        if self.plain is None or coding.takes_pieces:
-            for piece in self.pieces:
-                yield piece
-        else:
-            for at in range(0, len(self.plain), SLICE):
-                yield self.plain[at : at + SLICE]
+    async def parts(self) -> AsyncGenerator[Part]:
+        """The answer, to be coded."""
+        for piece in self.pieces:
+            yield piece
 
     def ready(self, coding: Coding) -> bytes | None:
-        """The whole body in a coding, if the answer is brief and kept in that form."""
-        if self.gzip is None:
-            return None
+        """The whole body in a coding, if it is kept in that form."""
         if isinstance(coding, Identity):
             return self.plain
         return self.gzip if isinstance(coding, Gzipped) else None
@@ -65,7 +60,7 @@ class Kept:
         """The bytes of the body in a coding, where they are known beforehand."""
         if isinstance(coding, Identity):
             return self.plain_bytes
-        return self._deflated + GZIP_BYTES if isinstance(coding, Gzipped) else None
+        return len(self.gzip) if isinstance(coding, Gzipped) else None
 
     def inflated(self) -> "Kept":
         """The same answer, kept plain as well."""
@@ -74,37 +69,48 @@ class Kept:
         return replace(self, plain=plain.getvalue())
 
     def without_plain(self) -> "Kept":
-        """The same answer, inflated for each who wants it plain."""
-        return replace(self, plain=None)
+        """The same answer, inflated for each who wants it plain, unless it is brief."""
+        return self if self.is_brief else replace(self, plain=None)
 
     def dump(self) -> bytes:
         """The answer as bytes, for a cache outside this process."""
         notes = json.dumps(dict(self.notes)).encode()
-        return (_LENGTH.pack(len(notes)) + notes) + b"".join(
-            _HEAD.pack(len(piece.deflated), piece.size, piece.crc) + piece.deflated
-            for piece in self.pieces
+        return b"".join(
+            [
+                _HEAD.pack(len(notes), len(self.pieces)),
+                notes,
+                *(_PIECE.pack(len(piece.deflated), piece.size, piece.crc) for piece in self.pieces),
+                self.gzip,
+            ]
         )
 
     @classmethod
     def load(cls, dumped: bytes) -> "Kept":
         """The answer that `dump` gave the bytes of."""
-        pieces = []
-        (length,) = _LENGTH.unpack_from(dumped)
-        at = _LENGTH.size + length
-        notes = json.loads(dumped[_LENGTH.size : at])
-        while at < len(dumped):
-            length, size, crc = _HEAD.unpack_from(dumped, at)
-            at += _HEAD.size
-            pieces.append(Piece(dumped[at : at + length], size, crc))
-            at += length
-        return cls.of(pieces, notes)
+        length, count = _HEAD.unpack_from(dumped)
+        at = _HEAD.size + length
+        notes = json.loads(dumped[_HEAD.size : at])
+        table = dumped[at : at + count * _PIECE.size]
+        gzip = dumped[at + len(table) :]
+        return cls._of(gzip, list(_PIECE.iter_unpack(table)), notes)
 
     @classmethod
     def of(cls, pieces: Sequence[Piece], notes: Mapping[str, str]) -> "Kept":
         """The answer that pieces make."""
-        long = cls(pieces, None, None, notes)
-        if long.plain_bytes > _BRIEF:
-            return long
         joined = Gzip()
-        body = b"".join(joined.add(piece) for piece in pieces) + joined.end()
-        return cls(pieces, b"".join(piece.plain() for piece in pieces), body, notes)
+        gzip = b"".join([*(joined.add(piece) for piece in pieces), joined.end()])
+        table = [(len(piece.deflated), piece.size, piece.crc) for piece in pieces]
+        return cls._of(gzip, table, notes)
+
+    @classmethod
+    def _of(
+        cls, gzip: bytes, table: Sequence[tuple[int, int, int]], notes: Mapping[str, str]
+    ) -> "Kept":
+        pieces = []
+        at = len(GZIP_HEAD)
+        deflated = memoryview(gzip)
+        for length, size, crc in table:
+            pieces.append(Piece(deflated[at : at + length], size, crc))
+            at += length
+        kept = cls(gzip, pieces, None, notes)
+        return kept.inflated() if kept.is_brief else kept

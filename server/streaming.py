@@ -17,6 +17,9 @@ log = logging.getLogger("server")
 
 JSON = "application/json"
 
+_AT_ONCE = 2**20
+"""Bytes of a body, ready in memory, that are written at a time."""
+
 
 def content_type(media_type: str) -> str:
     """A media type as a header has it: texts name their encoding."""
@@ -41,14 +44,17 @@ class Streamed(web.StreamResponse):
         """The number of records."""
         self.notes = notes or {}
         """What its headers have to tell of it; kept with it in the cache."""
-        self._coded: AsyncGenerator[bytes] | None = None
-        self._first = b""
+        self._coded: AsyncGenerator[bytes | memoryview] | None = None
+        self._first: bytes | memoryview = b""
 
-    async def begin(self, coding: Coding) -> Self:
-        """Makes the first bytes, so that what fails at once fails before the head is sent."""
+    async def begin(self, coding: Coding, body: bytes | None = None) -> Self:
+        """Makes the first bytes, so that what fails at once fails before the head is sent.
+
+        Where the whole body is there in that coding, it is sent and no part asked for.
+        """
         if not isinstance(coding, Identity):
             self.headers[hdrs.CONTENT_ENCODING] = coding.name
-        self._coded = encoded(self.parts, coding)
+        self._coded = encoded(self.parts, coding) if body is None else _views(memoryview(body))
         self._first = await anext(self._coded)
         return self
 
@@ -66,7 +72,7 @@ class Streamed(web.StreamResponse):
                 await self._send(coded)
         await super().write_eof(data)
 
-    async def _send(self, coded: AsyncGenerator[bytes]) -> None:
+    async def _send(self, coded: AsyncGenerator[bytes | memoryview]) -> None:
         request = self._req
         assert isinstance(request, web.Request)
         tally = request.app[TALLY]
@@ -91,6 +97,11 @@ class Streamed(web.StreamResponse):
             tally.streams_left += 1
             _cut_off(request)
             raise
+
+
+async def _views(body: memoryview) -> AsyncGenerator[memoryview]:
+    for at in range(0, len(body), _AT_ONCE):
+        yield body[at : at + _AT_ONCE]
 
 
 def _cut_off(request: web.BaseRequest) -> ConnectionResetError:

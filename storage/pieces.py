@@ -13,18 +13,15 @@ from isal import isal_zlib
 
 _LEVEL = 1
 _RAW = -15
-_GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _LAST_BLOCK = b"\x03\x00"
 _TRAILER = struct.Struct("<II")
-
-GZIP_BYTES = len(_GZIP_HEAD) + len(_LAST_BLOCK) + _TRAILER.size
-"""What a gzip stream takes beside its pieces."""
 
 
 class Piece(NamedTuple):
     """Compressed bytes; the size and CRC-32 are those of the plain ones."""
 
-    deflated: bytes
+    deflated: bytes | memoryview
     size: int
     crc: int
 
@@ -61,10 +58,10 @@ class Gzip:
 
     def add(self, part: Piece) -> bytes:
         """The bytes of the next piece, the first one with gzip's head."""
-        head = b"" if self._size else _GZIP_HEAD
+        head = b"" if self._size else GZIP_HEAD
         self._crc = isal_zlib.crc32_combine(self._crc, part.crc, part.size)
         self._size += part.size
-        return head + part.deflated
+        return head + bytes(part.deflated)
 
     def end(self) -> bytes:
         """What stands behind the pieces."""
