@@ -129,7 +129,6 @@ DIALECT = Dialect(
     hundred_thousandths=f"CAST(COALESCE(SUM(energy), 0) * {SCALE} AS SIGNED)",
     by_id="FORCE INDEX (PRIMARY)",
     tables="SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()",
-    is_near=False,
     instant=lambda seconds: str(datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)),
     seconds="TO_SECONDS({})",
     quotient="(({}) DIV {})",

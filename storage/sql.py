@@ -63,8 +63,6 @@ class Dialect:
     """Follows the table's name where its rows are to be read in the order of id."""
     tables: str
     """Gives the names of the tables."""
-    is_near: bool
-    """Whether the database is in this process, so that a brief statement waits for nothing."""
     instant: Callable[[int], object]
     """The value of the column utc for so many seconds since 1970-01-01 00:00:00 UTC."""
     seconds: str

@@ -104,7 +104,6 @@ DIALECT = Dialect(
     hundred_thousandths="COALESCE(SUM(energy), 0)",
     by_id="NOT INDEXED",
     tables="SELECT name FROM sqlite_master WHERE type = 'table'",
-    is_near=True,
     instant=int,
     seconds=f"({{}} + {ERA})",
     quotient="(({}) / {})",
