@@ -35,7 +35,7 @@ def main() -> None:
 
 @main.command()
 @click.option("--readings", type=click.IntRange(10_000), multiple=True, default=SIZES)
-@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
+@click.option("--rounds", type=click.IntRange(1), default=2, show_default=True)
 def full(readings: Sequence[int], rounds: int) -> None:
     """Every side at every size; writes results.json, .md, .svg and .png."""
     say = _Narrator()

@@ -35,9 +35,7 @@ LEFT_OUT = {
         "python3 -m venv .venv": "installs from a registry, as `make check` does for these tests",
     },
     "docs/performance.md": {
-        'make bench ARGS="--readings 10000 --readings 100000 --readings 1000000 --rounds 2"': (
-            "takes an hour; the bench's own parts are tested where they are"
-        ),
+        "make bench": ("takes an hour; the bench's own parts are tested where they are"),
     },
     "docs/nginx.md": {
         "install -m 644 deploy/nginx.conf /etc/nginx/conf.d/elecdata.conf": (
