@@ -48,7 +48,7 @@ check: $(VENV)/.dev ## check format, lint and types, then run the tests
 	$(PY) -m tests.holes
 	@$(MAKE) --no-print-directory test
 
-bench: $(VENV)/.run $(BENCH_VENV)/.bench ## measure everything, an hour or so, into bench/results.*
+bench: $(VENV)/.run $(BENCH_VENV)/.bench ## measure everything, most of an hour, into bench/results.*
 	@tests/install-services.sh
 	@$(BENCH_PY) -m bench full $(ARGS)
 

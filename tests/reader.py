@@ -35,7 +35,7 @@ LEFT_OUT = {
         "python3 -m venv .venv": "installs from a registry, as `make check` does for these tests",
     },
     "docs/performance.md": {
-        "make bench": ("takes an hour; the bench's own parts are tested where they are"),
+        "make bench": ("takes most of an hour; the bench's own parts are tested where they are"),
     },
     "docs/nginx.md": {
         "install -m 644 deploy/nginx.conf /etc/nginx/conf.d/elecdata.conf": (

@@ -8,7 +8,7 @@ from bench import load
 from bench.asked import Check
 from bench.client import fetch, request, save
 from bench.data import DAY, Dataset
-from bench.lab import Lab
+from bench.lab import ENGINES, Lab
 from bench.paths import WORK
 from bench.process import FailedError, Server
 from bench.sides.limits import BareHandler
@@ -23,10 +23,14 @@ _FOR_LARGE = 8
 
 def cached(lab: Lab, large: Dataset) -> list[Check]:
     """Rates of small and large answers, and the queries that repetitions cost."""
-    lab.need("mariadb", large)
+    for engine in ENGINES:
+        lab.need(engine, large)
+    with Service(lab, "sqlite", large) as server:
+        small = _share(server, ONE, "a small one, sqlite", {}, load.CONNECTIONS)
     with Service(lab, "mariadb", large) as server:
         return [
-            _share(server, ONE, "a small one", {}, load.CONNECTIONS),
+            _share(server, ONE, "a small one, mariadb", {}, load.CONNECTIONS),
+            small,
             _share(server, ALL, f"{large.readings:,} readings, plain", {}, _FOR_LARGE),
             _share(server, ALL, f"{large.readings:,} readings, gzip", GZIP, _FOR_LARGE),
             _unmodified(lab, server),
