@@ -13,13 +13,15 @@ import click
 from bench.asked import missed
 from bench.lab import laboratory
 from bench.machine import facts
-from bench.paths import RESULTS, WORK, MissingError
+from bench.paths import RESULTS, ROOT, WORK, MissingError
 from bench.plot import draw
 from bench.process import FailedError
-from bench.report import checks_table, write_json, write_markdown
+from bench.report import checks_table, write_json, write_markdown, write_readme
 from bench.runs import long_run, short_run
 
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
+README_SIZE = 1_000_000
+"""Readings that the README's table is about."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -37,7 +39,7 @@ def main() -> None:
 @click.option("--readings", type=click.IntRange(10_000), multiple=True, default=SIZES)
 @click.option("--rounds", type=click.IntRange(1), default=2, show_default=True)
 def full(readings: Sequence[int], rounds: int) -> None:
-    """Every side at every size; writes results.json, .md, .svg and .png."""
+    """Every side at every size; writes results.json, .md, .svg and .png, and the README's table."""
     say = _Narrator()
     with laboratory() as lab:
         outcome = long_run(lab, sorted(readings), rounds, say)
@@ -45,6 +47,8 @@ def full(readings: Sequence[int], rounds: int) -> None:
     write_json(RESULTS / "results.json", outcome, machine)
     write_markdown(RESULTS / "results.md", outcome, machine)
     draw([RESULTS / "results.svg", RESULTS / "results.png"], outcome.answers)
+    if README_SIZE in outcome.answers:
+        write_readme(ROOT / "README.md", outcome.answers[README_SIZE])
     click.echo((RESULTS / "results.md").read_text())
 
 

@@ -5,9 +5,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from bench.asked import MARIADB, Check
+from bench.asked import MARIADB, SQLITE, Check
 from bench.measure import SLOW, Comparison, Spread
 from bench.runs import Outcome
+from bench.sides import clickhouse, datasette, limits, roapi, scripts
+
+_README_TABLE = "| | seconds | first byte, ms | server's peak, MiB |\n|---|---|---|---|\n"
+_README_SIDES = {
+    MARIADB,
+    f"{MARIADB}, gzip",
+    SQLITE,
+    limits.DUMP,
+    roapi.ROAPI,
+    clickhouse.CLICKHOUSE,
+    datasette.JSON,
+    scripts.PLAIN,
+    scripts.ORIGINAL,
+}
 
 
 def write_json(file: Path, outcome: Outcome, machine: Mapping[str, str]) -> None:
@@ -42,6 +56,22 @@ def write_markdown(file: Path, outcome: Outcome, machine: Mapping[str, str]) -> 
         ),
     ]
     file.write_text("\n\n".join(parts) + "\n")
+
+
+def write_readme(file: Path, comparison: Comparison) -> None:
+    """Puts into the README's table what a reader would compare first, the quickest above."""
+    before, heading, rest = file.read_text().partition(_README_TABLE)
+    assert heading, "the README has another table than this one"
+    _, _, after = rest.partition("\n\n")
+    shown = [item for item in comparison.series.items() if item[0] in _README_SIDES]
+    shown.sort(key=lambda item: item[1].seconds.median)
+    rows = [
+        f"| {name} | {series.seconds.median:.2g} | {_whole(_median(series.first_byte, 1000))}"
+        f" | {_whole(_median(series.peak))} |"
+        for name, series in shown
+    ]
+    table = "\n".join(rows)
+    file.write_text(f"{before}{heading}{table}\n\n{after}")
 
 
 def checks_table(checks: Sequence[Check]) -> str:
@@ -119,6 +149,10 @@ def _median(spread: Spread | None, factor: float = 1) -> float | None:
 def _spread(spread: Spread) -> str:
     text = _short(spread.median)
     return text if spread.runs == 1 else f"{text} ({_short(spread.low)}-{_short(spread.high)})"
+
+
+def _whole(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}"
 
 
 def _short(value: float | None) -> str:

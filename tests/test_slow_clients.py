@@ -71,6 +71,31 @@ async def test_slow_client_above_the_floor_is_served_to_the_end(
     assert time.monotonic() - began > 3 * 0.3
 
 
+@pytest.mark.one_database
+@pytest.mark.parametrize("reads", [True, False])
+async def test_what_is_left_to_send_decides_where_the_kernel_does_not_tell(
+    serve: Serve, sample: Database, monkeypatch: pytest.MonkeyPatch, *, reads: bool
+) -> None:
+    monkeypatch.setattr("server.connections._TCP_INFO", None)
+    api = await serve(sample, **QUICK)
+    client = await stalled(api, api.head("getData", "1.1", "Connection: close"))
+    loop = asyncio.get_running_loop()
+    if reads:
+        tail = b""
+        while part := await loop.sock_recv(client, 65536):
+            tail = (tail + part)[-5:]
+            await asyncio.sleep(len(part) / 2**22)
+        assert tail == b"0\r\n\r\n"
+    else:
+        async with asyncio.timeout(30):
+            while api.app[STREAMS]._users:
+                await asyncio.sleep(0.01)
+        with pytest.raises(ConnectionResetError):
+            await rest(client)
+    client.close()
+    assert api.app[TALLY].clients_let_go == (not reads)
+
+
 async def test_answers_that_nobody_reads_are_cut_off_too(serve: Serve, sample: Database) -> None:
     """Many brief ones, asked for one behind the other."""
     api = await serve(sample, **QUICK)

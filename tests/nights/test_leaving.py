@@ -56,12 +56,15 @@ async def seconds_until_free(api: Api, database: Database) -> float:
 
 async def test_all_places_are_free_again_within_a_second(slow: Api, sample: Database) -> None:
     """Also where all connections were taken, so that none is at hand to end a statement."""
+    times = []
     for _ in range(3):
         clients = [await slow.raw(slow.head("getDataById?id=5")) for _ in range(PLACES)]
         await begun(slow, sample, PLACES)
         for _, writer in clients:
             writer.close()
-        assert await seconds_until_free(slow, sample) < SECONDS
+        times.append(await seconds_until_free(slow, sample))
+    assert max(times) < SECONDS
+    assert min(times) < 1
     slow.engine.step_in = None
     assert len(await slow.records("getDataById", id="5")) == 1
 
