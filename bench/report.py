@@ -66,7 +66,7 @@ def write_readme(file: Path, comparison: Comparison) -> None:
     shown = [item for item in comparison.series.items() if item[0] in _README_SIDES]
     shown.sort(key=lambda item: item[1].seconds.median)
     rows = [
-        f"| {name} | {series.seconds.median:.2g} | {_whole(_median(series.first_byte, 1000))}"
+        f"| {name} | {_brief(series.seconds.median)} | {_whole(_median(series.first_byte, 1000))}"
         f" | {_whole(_median(series.peak))} |"
         for name, series in shown
     ]
@@ -149,6 +149,10 @@ def _median(spread: Spread | None, factor: float = 1) -> float | None:
 def _spread(spread: Spread) -> str:
     text = _short(spread.median)
     return text if spread.runs == 1 else f"{text} ({_short(spread.low)}-{_short(spread.high)})"
+
+
+def _brief(seconds: float) -> str:
+    return f"{seconds:.2g}" if seconds < 10 else f"{seconds:,.0f}"
 
 
 def _whole(value: float | None) -> str:

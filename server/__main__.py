@@ -201,10 +201,11 @@ async def _serve(
 def _collect_seldom() -> None:
     """Lets the collector of cycles run seldom, and look at nothing that stays for good.
 
-    Requests leave none behind, and looking for some was a tenth of what a cached answer costs.
+    Requests leave none behind but where they fail, and looking for some was a tenth of what a
+    cached answer costs.
     """
     gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
+    gc.set_threshold(5_000, 10, 10)
 
 
 async def _watch_parent(shared: Path, stop: asyncio.Event) -> None:

@@ -110,11 +110,11 @@ async def _require_standing(request: web.Request, token: Token) -> None:
 
 
 async def is_admin(request: web.Request) -> bool:
-    """Whether a request carries a good token of an admin."""
+    """Whether a request carries a good token of an admin; raises StorageError."""
     try:
         token = request.app[TOKENS].token(_text(request))
         await _require_standing(request, token)
-    except (InvalidTokenError, ApiError, StorageError):
+    except (InvalidTokenError, ApiError):
         return False
     return token.role == "admin"
 

@@ -119,10 +119,10 @@ class AnswerCache:
         self._asked_again = 0.0
         """When a cache that has failed may be asked again."""
 
-    async def get(self, key: str) -> Kept | None:
+    async def get(self, key: str, *, counts_miss: bool = True) -> Kept | None:
         """The answer kept under a key, if it still is."""
         if self._is_passed_by():
-            self.misses += 1
+            self.misses += counts_miss
             return None
         try:
             kept: Kept | None = await self._backend.get(key)
@@ -132,7 +132,7 @@ class AnswerCache:
         else:
             self._failing = False
         self.hits += kept is not None
-        self.misses += kept is None
+        self.misses += counts_miss and kept is None
         return kept
 
     @property

@@ -57,7 +57,7 @@ async def repeated(request: web.Request, handler: Handler) -> web.StreamResponse
     state = await app[READER].state()
     if state.version != repeat.version or state.access != token.access:
         return await handler(request)
-    kept = await app[CACHE].get(repeat.key)
+    kept = await app[CACHE].get(repeat.key, counts_miss=False)
     body = kept and kept.ready(repeat.coding)
     if not body:
         return await handler(request)
@@ -200,8 +200,9 @@ async def _fill(request: web.Request, handler: Handler, key: str, filling: Filli
 
 async def _complete(filling: Filling, largest_plain: int) -> Kept:
     if filling.expected <= BRIEF:
-        return Kept.of(filling.pieces, filling.notes)
-    answer = await asyncio.to_thread(Kept.of, filling.pieces, filling.notes)
+        answer = Kept.of(filling.pieces, filling.notes)
+    else:
+        answer = await asyncio.to_thread(Kept.of, filling.pieces, filling.notes)
     if answer.plain is None and answer.plain_bytes <= largest_plain:
         answer = await asyncio.to_thread(answer.inflated)
     return answer

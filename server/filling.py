@@ -34,12 +34,18 @@ class Filling:
     def end(self) -> None:
         """All pieces are there."""
         self._complete = True
+        self._settle()
         self._tell()
 
     def fail(self, error: Exception) -> None:
         """There will be no further piece."""
         self._error = error
+        self._settle()
         self._tell()
+
+    def _settle(self) -> None:
+        # What gives up this answer holds it in turn, and pieces would wait for the collector.
+        self._abandon = _nothing
 
     def _tell(self) -> None:
         news, self._news = self._news, asyncio.Event()
@@ -63,3 +69,7 @@ class Filling:
             self._followers -= 1
             if not self._followers and not self._complete:
                 self._abandon()
+
+
+def _nothing() -> None:
+    pass

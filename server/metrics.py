@@ -92,7 +92,14 @@ ROUTES = [web.get("/metrics", metrics)]
 async def _admit(request: web.Request) -> None:
     networks = request.app[SETTINGS].server.metrics_from
     is_near = is_among(client_address(request), networks)
-    if (is_forwarded_by_a_stranger(request) or not is_near) and not await is_admin(request):
+    if is_near and not is_forwarded_by_a_stranger(request):
+        return
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            may_read = await is_admin(request)
+    except TimeoutError:
+        raise ApiError(503, "The database did not answer in time") from None
+    if not may_read:
         raise ApiError(403, "Metrics are for the networks of server.metrics_from, and for admins")
 
 

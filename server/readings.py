@@ -80,7 +80,8 @@ class Readings:
     def key(self) -> str:
         """The same for questions that have the same answer."""
         zone = self.zone if self.format is PARQUET else ""
-        return f"readings {self.format.name} {zone} {self.shape.key} {self.query.key}"
+        places = "" if self.query.limit is None else self.cursors.name
+        return f"readings {self.format.name} {zone} {places} {self.shape.key} {self.query.key}"
 
     @property
     def media_type(self) -> str:

@@ -7,9 +7,9 @@ from pathlib import Path
 from aiohttp import web
 
 from server import logs, tls
-from server.keys import CURSORS, TOKENS
+from server.keys import CURSORS, LATELY_ASKED, REPEATS, SETTINGS, TOKENS
 from server.signing import SigningKeys
-from settings import SettingsError, load_settings
+from settings import Settings, SettingsError, load_settings
 
 log = logging.getLogger("server")
 
@@ -24,7 +24,7 @@ def reload(
     read = ["log.level", "log.format"]
     try:
         settings = load_settings(config)
-        keys = None if app is None else SigningKeys.of(settings)
+        keys = None if app is None else _keys(settings, app)
         if secured is not None and settings.server.tls.certificate is not None:
             tls.load(secured, settings.server.tls)
             read.append("certificate")
@@ -34,6 +34,15 @@ def reload(
     if app is not None and keys is not None:
         app[TOKENS].use(keys)
         app[CURSORS].use(keys)
+        # They hold places that were signed with the old ones.
+        app[LATELY_ASKED].clear()
+        app[REPEATS].clear()
         read.append("signing keys")
     logs.set_up(settings.log)
     log.warning("read again: %s", ", ".join(read))
+
+
+def _keys(settings: Settings, app: web.Application) -> SigningKeys:
+    """The keys; raises SettingsError where they are not safe for the address that is served."""
+    settings.model_copy(update={"server": app[SETTINGS].server}).require_safe()
+    return SigningKeys.of(settings)

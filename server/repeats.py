@@ -32,7 +32,7 @@ class Repeat:
 
 
 class Repeats:
-    """The latest heads that were answered with a brief answer from the cache."""
+    """Heads that were answered with a brief answer from the cache, the latest new ones."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, RawHeaders], Repeat] = {}
@@ -48,7 +48,10 @@ class Repeats:
     ) -> None:
         """Notes how a request was answered: with the answer of this key and these headers."""
         size = sum(len(name) + len(value) for name, value in request.raw_headers)
-        if request.method != hdrs.METH_GET or request.body_exists or size > _LONGEST:
+        if request.method != hdrs.METH_GET or request.body_exists:
+            return
+        # One with an id of its own does not come again.
+        if size + len(request.raw_path) > _LONGEST or "X-Request-ID" in request.headers:
             return
         headers = CIMultiDict(response.headers)
         headers.update(SAFE)
@@ -56,3 +59,7 @@ class Repeats:
         self._known[head] = Repeat(version, key, coding, headers)
         if len(self._known) > _REMEMBERED:
             del self._known[next(iter(self._known))]
+
+    def clear(self) -> None:
+        """Forgets them."""
+        self._known.clear()

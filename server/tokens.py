@@ -44,13 +44,14 @@ class Tokens:
 
     def __init__(self, keys: SigningKeys, lifetime: float) -> None:
         self._lifetime = lifetime
+        self._keys = keys
         self._checked: OrderedDict[str, Token] = OrderedDict()
-        self.use(keys)
 
     def use(self, keys: SigningKeys) -> None:
         """Signs and checks with these keys from now on; tokens of others are good no longer."""
-        self._keys = keys
-        self._checked.clear()
+        if keys != self._keys:
+            self._keys = keys
+            self._checked.clear()
 
     def issue(self, user: str, generation: int) -> str:
         """A token for a user, good as long as the user's generation is this one."""

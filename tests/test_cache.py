@@ -1,11 +1,16 @@
 """Kept answers: fewer queries, never an old one, never more memory than allowed."""
 
 import asyncio
+import gc
+import weakref
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from aiohttp import ClientPayloadError
 
+from server import caching
+from server.filling import Filling
 from server.keys import CACHE, LATELY_ASKED
 from storage.errors import Unreachable
 from tests.databases import Database
@@ -241,6 +246,50 @@ async def test_answer_too_large_to_keep_is_streamed(serve: Serve, sample: Databa
     asked = api.engine.readings_asked
     await api.get("getDataById", {"id": "5"})
     assert api.engine.readings_asked == asked
+
+
+async def test_answer_of_middling_length_is_kept_plain(api: Api) -> None:
+    await api.records("getData", limit="1000")
+    await api.settled()
+    ((kept, _),) = api.app[CACHE]._backend._cache.values()
+    assert not kept.is_brief
+    assert kept.plain is not None
+
+
+async def test_answer_leaves_nothing_for_the_collector(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The collector of cycles runs seldom, and pages are large."""
+    begun, begin = [], caching._begin
+
+    def watched(*args: Any) -> Filling:
+        filling = begin(*args)
+        begun.append(weakref.ref(filling))
+        return filling
+
+    monkeypatch.setattr(caching, "_begin", watched)
+    gc.disable()
+    try:
+        for limit in ("1000", "2000"):
+            await api.records("getData", limit=limit)
+            await api.settled()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert [filling() for filling in begun] == [None, None]
+    finally:
+        gc.enable()
+
+
+async def test_request_counts_once_as_a_hit_or_a_miss(serve: Serve, sample: Database) -> None:
+    """Also one whose like was answered from the cache before, and whose answer has gone."""
+    api = await serve(sample, ELECDATA_CACHE__MAX_BYTES="2000")
+    for path in ["getDataById?id=5"] * 3 + [f"getDataById?id={n}" for n in range(6, 14)]:
+        await api.get(path)
+        await api.settled()
+    cache = api.app[CACHE]
+    before = (cache.hits, cache.misses)
+    await api.get("getDataById?id=5")
+    assert (cache.hits, cache.misses) == (before[0], before[1] + 1)
 
 
 @pytest.mark.parametrize(

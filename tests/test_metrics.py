@@ -16,6 +16,7 @@ from server.colleagues import Colleagues, merged
 from server.keys import READER
 from server.metrics import snapshot
 from server.tally import BUCKETS, Times
+from storage.errors import Unreachable
 from tests.databases import Database
 from tests.reports import numbered, quarters, report
 from tests.serving import Api, Serve, about_readings, token
@@ -226,6 +227,20 @@ async def test_admin_may_read_them_from_anywhere_and_a_reader_may_not(
         assert await writer.set_role("rick", "admin")
     assert await status(api.token) == 200
     assert await status("forged") == 403
+
+    async def fail(_: str) -> str:
+        raise Unreachable("gone")
+
+    api.engine.step_in = fail
+    assert await status(api.token) == 503
+    api.engine.step_in = None
+    async with database.writer() as writer:
+        assert await writer.is_prepared()
+        assert await writer.set_role("rick", "read")
+    assert await status(api.token) == 403
+    async with database.writer() as writer:
+        assert await writer.is_prepared()
+        assert await writer.set_role("rick", "admin")
     async with await api.client.post("/logout", headers={"SESSION": api.token}) as response:
         assert response.status == 200
     assert await status(api.token) == 403

@@ -139,6 +139,8 @@ async def test_what_is_remembered_of_heads_is_bounded(
     for number in range(1, 6):
         await ask_twice(api, f"getDataById?id={number}")
     await ask_twice(api, headers={"X-Long": "x" * 5000})
+    await ask_twice(api, f"getDataById?id={'5,' * 2500}5")
+    await ask_twice(api, headers={"X-Request-ID": "r1"})
     known = api.app[REPEATS]._known
     assert [path for path, _ in known] == [f"/apielec/getDataById?id={n}" for n in (3, 4, 5)]
 

@@ -1,5 +1,6 @@
 """Several keys that sign and verify, and their replacement while tokens are out."""
 
+import asyncio
 import json
 import signal
 import time
@@ -9,10 +10,12 @@ from typing import Any
 import jwt
 import pytest
 
+from server.reloading import reload
 from server.signing import SigningKeys
 from server.tokens import InvalidTokenError, Tokens
 from settings import Settings, load_settings
 from tests.databases import Database
+from tests.serving import Serve
 from tests.test_logs import said_by_all
 from tests.test_server_command import Server, connected, received
 
@@ -155,3 +158,40 @@ def test_sighup_replaces_the_keys_of_a_running_server(
         reload(new)
         assert (statuses(by_old), statuses(by_new)) == ({b"406"}, {b"200"})
         assert server.stop() == 0
+
+
+async def test_places_in_answers_are_written_with_the_new_key(
+    serve: Serve, sample: Database, tmp_path: Path
+) -> None:
+    """Also in answers that were kept: one written with a key that has gone leads nowhere."""
+    api = await serve(sample)
+
+    async def place(after: str | None = None) -> str:
+        params = {"limit": "2"} if after is None else {"limit": "2", "after": after}
+        async with await api.request("getData", params) as response:
+            assert response.status == 200, await response.text()
+            return response.headers["X-Next"]
+
+    for _ in range(3):
+        before = await place()
+        await api.settled()
+    config = tmp_path / "config.yaml"
+    document = json.loads(sample.config.read_text())
+    config.write_text(json.dumps({**document, "auth": {"keys": {"new": SECOND}}}))
+    await asyncio.to_thread(reload, config, app=api.app)
+    api.token = Tokens(SigningKeys({"new": SECOND}, "new"), 60).issue("rick", 1)
+    after = await place()
+    assert after != before
+    assert await place(after)
+    assert (await api.get("getData", {"limit": "2", "after": before}))[0] == 400
+
+
+@pytest.mark.one_database
+async def test_published_secret_is_not_taken_by_a_server_for_other_machines(
+    serve: Serve, sample: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    api = await serve(sample, ELECDATA_SERVER__HOST="0.0.0.0")  # noqa: S104 - what is to be refused
+    shipped = Path(__file__).parent.parent / "config.yaml"
+    await asyncio.to_thread(reload, shipped, app=api.app)
+    assert "nothing was read again: server.host: 0.0.0.0 serves other machines" in caplog.text
+    assert (await api.get("ping"))[0] == 200
