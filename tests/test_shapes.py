@@ -15,7 +15,7 @@ from storage.reading import NAMES, RECORD_KEYS
 from tests.conftest import fresh
 from tests.databases import Database
 from tests.meter_days import IMPLAUSIBLE, Reading, load, modeled, read, readings_of_days
-from tests.reports import numbered, quarters, report
+from tests.reports import numbered, quarters, report, row
 from tests.serving import Api, Serve, make_pages_small
 
 # Both clock changes, and days that came late.
@@ -194,6 +194,13 @@ async def test_time_tells_the_passes_of_the_repeated_hour_apart(
 ) -> None:
     records = await api.records("getDataByDate", date="2019-10-27%", time=time, columns="date")
     assert [record["date"] for record in records[11:13]] == dates
+
+
+async def test_offset_in_utc_is_written_with_a_plus(serve: Serve, database: Database) -> None:
+    database.configure(meter={"timezone": "UTC"})
+    await database.load(report(row("1 Aug 2019 00:00:00", "1")))
+    (found,) = await (await serve(database)).records("getData", time="offset")
+    assert found["date"] == "2019-08-01T00:00:00+00:00"
 
 
 async def test_lines_end_with_the_count(api: Api) -> None:
@@ -401,6 +408,17 @@ async def test_place_in_another_answer_is_refused(api: Api) -> None:
         assert (await api.get("getData", {"after": after, **params}))[0] == 400
     assert (await api.get("getDataByDate", {"after": after, "date": "2019-10%"}))[0] == 400
     assert (await api.get("getData", {"after": after, "columns": "id"}))[0] == 200
+
+
+# A range without gaps, which begins and ends within pages
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+async def test_range_of_several_pages_comes_whole(api: Api, order: str) -> None:
+    bounds = {"date": "2019-10-26 06:00", "end_date": "2019-10-27 12:00", "columns": "id"}
+    records = await api.records("getDataByRange", **bounds, order=order)
+    ids = [str(number) for number in range(25, 150)]
+    assert [record["id"] for record in records] == (ids if order == "asc" else ids[::-1])
 
 
 # The range's end
