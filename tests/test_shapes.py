@@ -18,8 +18,8 @@ from tests.meter_days import IMPLAUSIBLE, Reading, load, modeled, read, readings
 from tests.reports import numbered, quarters, report, row
 from tests.serving import Api, Serve, make_pages_small
 
-# Both clock changes, and days that came late.
-READINGS = readings_of_days("2019-10-26", "2019-10-27", "2019-03-31", "2019-10-25", "2019-03-30")
+# Both clock changes, and days that came late, one of them newest first.
+READINGS = readings_of_days("2019-10-26", "2019-10-27", "-2019-03-31", "2019-10-25", "2019-03-30")
 DEFAULTS = {
     "json": RECORD_KEYS,
     "ndjson": RECORD_KEYS,
