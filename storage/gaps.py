@@ -108,7 +108,7 @@ async def _gaps(engine: Engine, asked: Scope) -> list[Row]:
         empty += await _empty(engine, asked, window)
         for before, at, behind in await _edges(engine, asked, window):
             gaps += _gap(asked, last if before is None else before, at, empty)
-            del empty[: bisect_left(empty, _due(asked, at))]
+            del empty[: bisect_left(empty, asked.due(at))]
             if behind is None:
                 last = at
         if len(gaps) > MOST:
@@ -147,18 +147,13 @@ async def _empty(engine: Engine, asked: Scope, window: Window) -> list[int]:
         f" WHERE {where.text} AND {ANY_VALUE} IS NULL ORDER BY utc",
         where.args,
     )
-    return [_due(asked, since_epoch(at)) for (at,) in rows]
-
-
-def _due(asked: Scope, at: int) -> int:
-    """When the expected reading should start that one stands for: the nearest one."""
-    return asked.next_expected(at - asked.meter.interval // 2)
+    return [asked.due(since_epoch(at)) for (at,) in rows]
 
 
 def _gap(asked: Scope, before: int | None, behind: int | None, empty: Sequence[int]) -> list[Row]:
     """What is missing between two readings, or an end of the scope, if anything is."""
-    start = asked.start if before is None else _due(asked, before) + 1
-    end = asked.until if behind is None else _due(asked, behind)
+    start = asked.start if before is None else asked.due(before) + 1
+    end = asked.until if behind is None else asked.due(behind)
     readings = asked.expected(start, end)
     if readings <= 0:
         return []

@@ -104,12 +104,17 @@ class Metered:
         start = self.readings[0].at
         if date is not None:
             start = next(at for at in steps if self.local(at, zone) >= date)
-        until = self.readings[-1].at + self.case.interval
+        until = self.due(self.readings[-1].at) + self.case.interval
         if end_date is not None and end == "exclusive":
             until = next(at for at in steps if self.local(at, zone) >= end_date)
         elif end_date is not None:
             until = max(at for at in steps if self.local(at, zone) <= end_date) + 1
         return start, max(start, until)
+
+    def due(self, at: int) -> int:
+        """When the expected reading starts that is nearest to an instant."""
+        late = (at - self.readings[0].at) % self.case.interval
+        return at - late + (self.case.interval if late > self.case.interval / 2 else 0)
 
     def expected(self, start: int, end: int) -> int:
         """How many readings should start between two instants."""

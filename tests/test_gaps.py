@@ -27,9 +27,7 @@ def gaps(metered: Metered, start: int, until: int) -> list[tuple[int, ...]]:
     present: set[int] = set()
     empty: set[int] = set()
     for reading in metered.within(start, until):
-        late = (reading.at - anchor) % interval
-        due = reading.at - late + (interval if late > interval / 2 else 0)
-        (present if reading.is_present else empty).add(due)
+        (present if reading.is_present else empty).add(metered.due(reading.at))
     first = start + (anchor - start) % interval
     found: list[tuple[int, ...]] = []
     for is_missing, group in groupby(range(first, until, interval), lambda at: at not in present):
@@ -78,7 +76,7 @@ async def test_reading_off_the_grid_stands_for_the_one_it_is_nearest_to(
     database: Database,
 ) -> None:
     energies = {"00:00:00": "1", "00:15:00": "", "00:16:00": "", "00:17:00": ""}
-    energies |= {"00:45:07": "1", "00:59:50": "1", "01:15:00": "1"}
+    energies |= {"00:45:07": "1", "00:59:50": "1", "01:15:07": "1"}
     rows = [row(f"1 Aug 2019 {time}", energy) for time, energy in energies.items()]
     await database.load(report(*rows))
     async with database.reader() as reader:
@@ -147,15 +145,15 @@ def test_summary_is_that_of_plain_reckoning(
         peak = max(value for r in believed if (value := r.values["maximeter"]) is not None)
         hours = Fraction(len(energies) * metered.case.interval, 3600)
         mean = rounded(sum(energies) / hours)
-        due = metered.expected(readings[0].at, readings[-1].at + metered.case.interval)
+        start, end = metered.bounds(None, None, "inclusive")
         expected = {
             "first_reading": readings[0].at,
             "last_reading": readings[-1].at,
             "date": readings[0].at,
-            "end": readings[0].at + due * metered.case.interval,
+            "end": end,
             "energy": total([r.values["energy"] for r in readings]),
             "reactive_energy": total([r.values["reactive_energy"] for r in readings]),
-            "expected": due,
+            "expected": metered.expected(start, end),
             "present": sum(r.is_present for r in readings),
             "readings": len(readings),
             "peak_demand": peak,
