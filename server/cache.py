@@ -151,6 +151,8 @@ class AnswerCache:
             await self._backend.set(key, answer, ttl=self._ttl)
         except (RedisError, OSError, TimeoutError) as error:
             self._note(error)
+        else:
+            self._failing = False
 
     async def close(self) -> None:
         """Ends its connections."""

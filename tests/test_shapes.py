@@ -231,6 +231,7 @@ async def test_nothing_found_is_a_whole_answer_in_every_format(api: Api) -> None
         ("application/json", "json"),
         ("text/csv", "csv"),
         ("TEXT/CSV; q=0.5", "csv"),
+        ("text/*", "csv"),
         ("application/x-ndjson, */*;q=0.1", "ndjson"),
         ("application/vnd.apache.parquet", "parquet"),
         ("text/csv;q=0.2, application/x-ndjson;q=0.3", "ndjson"),
