@@ -20,7 +20,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run test trust holes check bench bench-quick lock swagger-ui uplot axe screenshots configuration-page \
+.PHONY: help run test trust holes check bench bench-quick matrix lock swagger-ui uplot axe screenshots configuration-page \
 	clean
 
 help: ## show this list
@@ -55,6 +55,9 @@ bench: $(VENV)/.run $(BENCH_VENV)/.bench ## measure everything, most of an hour,
 bench-quick: $(VENV)/.run $(BENCH_VENV)/.bench ## measure what was promised, and fail where it isn't kept
 	@tests/install-services.sh
 	@$(BENCH_PY) -m bench quick $(ARGS)
+
+matrix: ## run the README's commands on empty Debian systems, and the tests with each Python; needs root
+	@$(PYTHON) -m tools.matrix $(ARGS)
 
 lock: $(UV) ## write the requirements anew from pyproject.toml and bench/requirements.in; ARGS (--upgrade) go to uv
 	$(COMPILE) $(ARGS) pyproject.toml -o requirements.txt
