@@ -32,11 +32,11 @@ run: $(VENV)/.run ## load the sample report into the database and serve it
 
 test: $(VENV)/.dev ## run the tests, on a private MariaDB and Redis as well; ARGS go to pytest
 	@tests/install-services.sh
-	$(PY) -m pytest --numprocesses auto --dist worksteal $(ARGS)
+	@$(call pytest,$(ARGS))
 
 trust: $(VENV)/.dev $(VENV)/.fuzz ## try bad input and bad nights for half an hour or so; a table into var/trust.md
 	@tests/install-services.sh
-	$(PY) -m pytest --numprocesses auto --dist worksteal -m promise $(ARGS)
+	@$(call pytest,-m promise $(ARGS))
 
 holes: $(VENV)/.dev ## check the locked packages for known holes, by a list alone where there is no network
 	$(PY) -m tests.holes
@@ -84,6 +84,11 @@ screenshots: $(VENV)/.dev ## draw the dashboard's pictures in docs/ anew, from t
 
 configuration-page: $(VENV)/.dev ## write docs/configuration.md anew, from the settings
 	@$(PY) -m tests.configuration_page
+
+# The list of what is not installed comes last, and the status is that of the tests, unless that list
+# has to be empty.
+pytest = $(PY) -m pytest --numprocesses auto --dist worksteal $1; status=$$?; \
+	tests/install-services.sh --missing && exit $$status
 
 # $1: a package of npm, $2: the sha512 that its archive must have, $3: the folder that its files go
 # to, $4: the files

@@ -4,6 +4,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from abc import ABC, abstractmethod
 from contextlib import suppress
@@ -13,7 +14,9 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 # Where servers live that an ordinary user's PATH leaves out.
-SERVER_FOLDERS = "/usr/sbin:/usr/local/sbin:/usr/local/bin:/usr/libexec:/opt/homebrew/bin"
+SERVER_FOLDERS = (
+    f"{sys.prefix}/bin:/usr/sbin:/usr/local/sbin:/usr/local/bin:/usr/libexec:/opt/homebrew/bin"
+)
 PORT_TRIES = 5
 START_SECONDS = 60
 STOP_SECONDS = 60

@@ -130,10 +130,7 @@ def _tried(name: str, *, keep: bool, rebuild: bool) -> Row:
     folder = FOLDER / name
     _remove(folder)
     try:
-        if is_root:
-            place = _system(name, folder, rebuild=rebuild)
-        else:
-            place = _host(name, folder)
+        place = _system(name, folder, rebuild=rebuild) if is_root else _host(name, folder)
         _clone(place.clone)
         place.log.write_text("")
         _fill(row, place)
@@ -167,6 +164,7 @@ def _fill(row: Row, place: Place) -> None:
 def _run(place: Place, signum: signal.Signals) -> float:
     """The seconds of a `make run` until the service answers; it is ended by a signal."""
     print(f"{place.name}: make run, until {signum.name}", flush=True)
+    said_before = len(place.log.read_text())
     port = _free_port()
     words = place.command(place.made("run"), ELECDATA_SERVER__PORT=str(port))
     begin = time.monotonic()
@@ -188,7 +186,8 @@ def _run(place: Place, signum: signal.Signals) -> float:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-    if _answers(port) or "Traceback" in place.log.read_text():
+    said = place.log.read_text()[said_before:]
+    if _answers(port) or "Traceback" in said or "INFO stopping" not in said:
         raise MatrixError(f"`make run` does not end cleanly by {signum.name}, see {place.log}")
     return seconds
 
@@ -352,7 +351,10 @@ def _patch(folder: Path) -> int:
 def _is_usable(interpreter: Path) -> bool:
     """A shim of pyenv is there for Pythons that can't be run."""
     words = [str(interpreter), "-c", "import ensurepip, venv"]
-    return interpreter.exists() and not subprocess.run(words, check=False, capture_output=True).returncode
+    return (
+        interpreter.exists()
+        and not subprocess.run(words, check=False, capture_output=True).returncode
+    )
 
 
 # Files
@@ -390,4 +392,7 @@ def _write(table: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
