@@ -130,9 +130,9 @@ $(UV): | $(PY)
 
 $(PY):
 	@command -v $(PYTHON) >/dev/null || \
-		{ echo "$(PYTHON) is not installed: Python 3.11 or newer is needed" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Python 3.11 or newer is needed, and $(PYTHON) is older;" \
+		{ echo "$(PYTHON) is not installed: Python 3.11 to 3.14 is needed" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' || \
+		{ echo "Python 3.11 to 3.14 is needed, and $(PYTHON) is another one;" \
 		"name another one: make PYTHON=python3.13 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo "$(PYTHON) cannot make environments; on Debian and Ubuntu:" \

@@ -86,6 +86,7 @@ with="install"
 need "bash" "bash" has bash
 need "sed" "sed" has sed
 need "curl" "curl" has curl
+need "openssl" "openssl" has openssl
 need "MariaDB and Redis" "$servers" has_servers
 need "nginx" "$nginx" has nginx
 need "faketime" "faketime" has faketime

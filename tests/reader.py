@@ -79,7 +79,7 @@ class Reader:
 
     def __init__(self, folder: Path, page: str, *, lines: int = 0, **environ: str) -> None:
         """`lines` cuts the sample short, where what a page says does not hang on its length."""
-        require("bash", "curl")
+        require("bash", "curl", "openssl")
         self.bash = str(find_program("bash"))
         left_out = LEFT_OUT.get(page, {})
         self.blocks = [block for block in blocks(page) if _first(block) not in left_out]
