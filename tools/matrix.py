@@ -116,10 +116,10 @@ def main() -> int:
         row = _tried(name, keep=options.keep, rebuild=options.rebuild)
         print(row.line(), flush=True)
         rows.append(row)
-    table = _table(rows)
+    table = table_of(rows)
     print(f"\n{table}")
     if not options.rows:
-        _write(table)
+        write(PAGE, table)
     return 0 if all(row.is_good for row in rows) else 1
 
 
@@ -154,7 +154,7 @@ def _fill(row: Row, place: Place) -> None:
         done = subprocess.run(
             place.command(place.made("test")), stdout=log, stderr=subprocess.STDOUT, check=False
         )
-    row.test = _outcome(place.log.read_text())
+    row.test = outcome(place.log.read_text())
     row.is_good = done.returncode == 0
     row.python = place.output(interpreter, "--version").removeprefix("Python ")
     version = re.search(r"(\d+\.\d+\.\d+)-MariaDB", place.output("mariadbd", "--version"))
@@ -207,7 +207,7 @@ def _free_port() -> int:
     return port
 
 
-def _outcome(log: str) -> str:
+def outcome(log: str) -> str:
     """How many tests passed, failed and were left out."""
     ends = re.findall(r"(?m)^=+ (.*) in [\d.]+s.* =+$", log)
     if not ends:
@@ -224,7 +224,10 @@ def _outcome(log: str) -> str:
 def _system(suite: str, folder: Path, *, rebuild: bool) -> Place:
     """A fresh copy of an empty root, which is made where there is none."""
     if os.geteuid() != 0:
-        raise MatrixError("left out: only root can make a root and enter it")
+        raise MatrixError("left out: only root can make a minimal system and enter it")
+    words = ["unshare", "--mount", "--pid", "--fork", "true"]
+    if not shutil.which(words[0]) or subprocess.run(words, check=False).returncode:
+        raise MatrixError("left out: here not even root may mount, as in most containers")
     empty = FOLDER / f"{suite}.empty"
     if rebuild:
         _remove(empty)
@@ -378,17 +381,17 @@ def _remove(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _table(rows: Sequence[Row]) -> str:
+def table_of(rows: Sequence[Row]) -> str:
     head = ["| system | Python | MariaDB | `make run`, s | `make test` |", "|---|---|---|---|---|"]
     return "\n".join([*head, *(row.line() for row in rows)])
 
 
-def _write(table: str) -> None:
+def write(page: Path, table: str) -> None:
     """Put the table into the documentation, between its markers."""
-    before, begin, rest = PAGE.read_text().partition(BEGIN)
+    before, begin, rest = page.read_text().partition(BEGIN)
     _, end, after = rest.partition(END)
-    assert begin and end, f"{PAGE} has no markers"  # noqa: PT018 - not a test
-    PAGE.write_text(f"{before}{begin}\n{table}\n\n{end}{after}")
+    assert begin and end, f"{page} has no markers"  # noqa: PT018 - not a test
+    page.write_text(f"{before}{begin}\n{table}\n\n{end}{after}")
 
 
 if __name__ == "__main__":
