@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,6 +27,10 @@ from tests.trust import (  # noqa: F401 - hooks and a fixture
     pytest_report_header,
     tried,
 )
+
+# A script that runs the tests in the background has interrupts ignored, by what the tests start too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A machine that is busy with other things is no fault of the code.
 hypothesis.settings.register_profile("untimed", deadline=None)

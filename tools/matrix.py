@@ -395,6 +395,8 @@ def write(page: Path, table: str) -> None:
 
 
 if __name__ == "__main__":
+    # A script that runs this in the background has interrupts ignored, by what is started here too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         sys.exit(main())
     except KeyboardInterrupt:
