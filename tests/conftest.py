@@ -28,7 +28,7 @@ from tests.trust import (  # noqa: F401 - hooks and a fixture
     tried,
 )
 
-# A script that runs the tests in the background has interrupts ignored, by what the tests start too.
+# Where a script runs the tests in the background, they and what they start ignore interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
