@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from socket import create_server
 from urllib.error import URLError
@@ -44,8 +44,12 @@ START_SECONDS = 900
 STOP_SECONDS = 60
 
 
-class MatrixError(Exception):
-    """A row cannot be tried, or its `make run` did not do what the README says."""
+class RunError(Exception):
+    """`make run` did not do what the README says."""
+
+
+class LeftOutError(Exception):
+    """A row cannot be tried here."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +61,10 @@ class Place:
     """As the host sees it."""
     root: Path | None = None
     make: tuple[str, ...] = ("make",)
-    log: Path = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "log", FOLDER / f"{self.name}.log")
+    @property
+    def log(self) -> Path:
+        return FOLDER / f"{self.name}.log"
 
     def command(self, words: Sequence[str], **environ: str) -> list[str]:
         """The whole command, with no variable of the host but those that are carried."""
@@ -134,7 +138,10 @@ def _tried(name: str, *, keep: bool, rebuild: bool) -> Row:
         _clone(place.clone)
         place.log.write_text("")
         _fill(row, place)
-    except MatrixError as error:
+    except LeftOutError as error:
+        row.test = f"left out: {error}"
+        row.is_good = True
+    except RunError as error:
         row.test = str(error)
     finally:
         if not keep:
@@ -156,6 +163,8 @@ def _fill(row: Row, place: Place) -> None:
         )
     row.test = outcome(place.log.read_text())
     row.is_good = done.returncode == 0
+    if not row.is_good and " 0 failed" in row.test:
+        row.test += f", but status {done.returncode}"
     row.python = place.output(interpreter, "--version").removeprefix("Python ")
     version = re.search(r"(\d+\.\d+\.\d+)-MariaDB", place.output("mariadbd", "--version"))
     row.mariadb = version[1] if version else "none"
@@ -175,20 +184,20 @@ def _run(place: Place, signum: signal.Signals) -> float:
         try:
             while not _answers(port):
                 if process.poll() is not None or time.monotonic() > begin + START_SECONDS:
-                    raise MatrixError(f"`make run` does not serve, see {place.log}")
+                    raise RunError(f"`make run` does not serve, see {place.log}")
                 time.sleep(0.1)
             seconds = time.monotonic() - begin
             os.killpg(process.pid, signum)
             process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired as error:
-            raise MatrixError(f"`make run` goes on after {signum.name}") from error
+            raise RunError(f"`make run` goes on after {signum.name}") from error
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
     said = place.log.read_text()[said_before:]
     if _answers(port) or "Traceback" in said or "INFO stopping" not in said:
-        raise MatrixError(f"`make run` does not end cleanly by {signum.name}, see {place.log}")
+        raise RunError(f"`make run` does not end cleanly by {signum.name}, see {place.log}")
     return seconds
 
 
@@ -224,10 +233,10 @@ def outcome(log: str) -> str:
 def _system(suite: str, folder: Path, *, rebuild: bool) -> Place:
     """A fresh copy of an empty root, which is made where there is none."""
     if os.geteuid() != 0:
-        raise MatrixError("left out: only root can make a minimal system and enter it")
+        raise LeftOutError("only root can make a minimal system and enter it")
     words = ["unshare", "--mount", "--pid", "--fork", "true"]
     if not shutil.which(words[0]) or subprocess.run(words, check=False).returncode:
-        raise MatrixError("left out: here not even root may mount, as in most containers")
+        raise LeftOutError("here not even root may mount, as in most containers")
     empty = FOLDER / f"{suite}.empty"
     if rebuild:
         _remove(empty)
@@ -243,7 +252,7 @@ def _bootstrap(suite: str, empty: Path) -> None:
     if not shutil.which("debootstrap") and shutil.which("apt-get"):
         subprocess.run(["apt-get", "install", "-qq", "-y", "debootstrap"], check=False)
     if not shutil.which("debootstrap"):
-        raise MatrixError("left out: debootstrap is not installed")
+        raise LeftOutError("debootstrap is not installed")
     print(f"{suite}: debootstrap", flush=True)
     unfinished = empty.with_suffix(".unfinished")
     _remove(unfinished)
@@ -258,7 +267,7 @@ def _bootstrap(suite: str, empty: Path) -> None:
             check=False,
         )
     if done.returncode:
-        raise MatrixError(f"left out: debootstrap failed, see {log}")
+        raise LeftOutError(f"debootstrap failed, see {log}")
     unfinished.rename(empty)
 
 
@@ -328,7 +337,7 @@ def _host(version: str, folder: Path) -> Place:
     """The tests with a Python of the host."""
     interpreter = _interpreter(version)
     if interpreter is None:
-        raise MatrixError(f"left out: Python {version} is not on the host")
+        raise LeftOutError(f"Python {version} is not on the host")
     (folder / "home").mkdir(parents=True)
     make = ("make", f"PYTHON={interpreter}")
     return Place(f"python-{version}", folder / "elecdata", make=make)
