@@ -32,8 +32,12 @@ if has apt-get; then
         as_root env DEBIAN_FRONTEND=noninteractive \
             apt-get install --no-install-recommends -qq -y "$@"
     }
-    # Its package would run Prometheus as a service: the program is taken out of it.
+    # Before Debian 13, promtool's package would run Prometheus as a service: it is taken out of that.
     unpack() {
+        if apt-cache show promtool >/dev/null 2>&1; then
+            install promtool
+            return
+        fi
         folder="$(mktemp -d)"
         (
             cd "$folder" && apt-get -o APT::Sandbox::User=root download -qq "$1" &&
