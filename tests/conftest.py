@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.databases import Database, MariadbDatabase, SqliteDatabase
 from tests.figures import CASES, Metered, loaded
 from tests.mariadb import MariaDB, find_mariadb
 from tests.redis_server import Redis, find_redis
+from tests.service import find_program
 from tests.serving import ACCESS, Api, Serve, application
 from tests.trust import (  # noqa: F401 - hooks and a fixture
     pytest_collection_modifyitems,
@@ -25,6 +27,10 @@ from tests.trust import (  # noqa: F401 - hooks and a fixture
     pytest_report_header,
     tried,
 )
+
+# Where a script runs the tests in the background, they and what they start ignore interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A machine that is busy with other things is no fault of the code.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -147,8 +153,15 @@ async def browser(chromium: Chromium) -> AsyncIterator[Browser]:
         yield page
 
 
-def leave_out(server: str) -> NoReturn:
-    reason = f"{server} is not installed: `make test` installs it, or says how"
+def require(*programs: str) -> None:
+    """Leaves a test out, or fails it, where a program that it runs is not installed."""
+    for program in programs:
+        if find_program(program) is None:
+            leave_out(program)
+
+
+def leave_out(program: str) -> NoReturn:
+    reason = f"{program} is not installed: `make test` installs it, or says how"
     if os.environ.get("REQUIRE_SERVICES") == "1":
         pytest.fail(reason)
     pytest.skip(reason)
