@@ -28,7 +28,6 @@ BEGIN, END = "<!-- make matrix writes from here -->\n", "<!-- to here -->\n"
 DEBIAN = {"bookworm": "Debian 12", "trixie": "Debian 13", "sid": "Debian unstable"}
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 PACKAGES = ("python3", "python3-venv", "make", "git", "ca-certificates")
-MIRROR = "http://deb.debian.org/debian"
 CLONE = "srv/elecdata"
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -261,7 +260,7 @@ def _bootstrap(suite: str, empty: Path) -> None:
     with log.open("w") as file:
         done = subprocess.run(
             # Its mounts are undone with the namespace, also where it is broken off.
-            ["unshare", "--mount", *words, suite, str(unfinished), _mirror()],
+            ["unshare", "--mount", *words, suite, str(unfinished), *_mirror()],
             stdout=file,
             stderr=file,
             check=False,
@@ -293,10 +292,10 @@ def _prepare(root: Path) -> None:
     policy.chmod(0o755)
 
 
-def _mirror() -> str:
-    """The host's mirror of Debian, or the usual one."""
+def _mirror() -> Sequence[str]:
+    """The host's mirror of Debian; none where debootstrap takes its own."""
     if not shutil.which("apt-get"):
-        return MIRROR
+        return ()
     words = ["apt-get", "indextargets", "--format", "$(REPO_URI)"]
     told = subprocess.run(
         [*words, "Created-By: Packages", "Origin: Debian", "Label: Debian"],
@@ -304,7 +303,7 @@ def _mirror() -> str:
         text=True,
         check=False,
     )
-    return next(iter(told.stdout.split()), MIRROR)
+    return told.stdout.split()[:1]
 
 
 def _bundle() -> str:
