@@ -44,11 +44,11 @@ _PATIENCE = 0.2
 """Seconds that a statement waits for another program; then it is tried again, or given up."""
 
 # All decimals are there, so that the digits alone are the number of hundred-thousandths.
-_QUANTITIES = ", ".join(
-    f"CAST(replace(NULLIF(?{place}, ''), '.', '') AS INTEGER)"
-    for place in range(len(FIELDS) - len(NAMES) + 1, len(FIELDS) + 1)
+_QUANTITIES = ", ".join(f"CAST(replace(NULLIF({name}, ''), '.', '') AS INTEGER)" for name in NAMES)
+_ROWS = (
+    f"SELECT number + {{before}}, date, strftime('%s', date) - seconds_ahead, {_QUANTITIES}"
+    f" FROM (SELECT {', '.join(f'? AS {name}' for name in FIELDS)})"
 )
-_ROWS = f"VALUES (?1 + {{before}}, ?2, strftime('%s', ?2) - ?3, {_QUANTITIES})"
 _STAGE = f"INSERT INTO incoming (number, date, utc, {', '.join(NAMES)}) {_ROWS}"
 _APPEND = f"INSERT INTO consumpdata (id, date, utc, {', '.join(NAMES)}) {_ROWS}"
 
