@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -143,7 +144,7 @@ class SqliteWriteEngine:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-        except sqlite3.Error:
+        except BaseException:
             connection.close()
             raise
         self._connection = connection
@@ -198,11 +199,13 @@ class SqliteWriteEngine:
         try:
             await asyncio.wait([thread])
         except asyncio.CancelledError:
-            # The connection is free again once the thread has left it.
+            # The connection is free again once the thread has left it, however often that is asked.
             self._stopped = True
             if self._connection is not None:
                 self._connection.interrupt()
-            await asyncio.wait([thread])
+            while not thread.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([thread])
             thread.exception()  # which nobody asks for any more
             raise
         return thread.result()
