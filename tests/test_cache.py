@@ -377,7 +377,7 @@ async def test_redis_that_is_gone_is_passed_by(
 def spoil(server: Redis, number: int) -> None:
     """Leaves values in one of its databases that are no answers."""
     with Client(port=server.port, db=number) as client:
-        for key in client.keys():
+        for key in client.scan_iter():
             client.set(key, b"x")
 
 
