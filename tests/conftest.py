@@ -15,6 +15,7 @@ from pytest_aiohttp import AiohttpClient, AiohttpServer
 
 from server.accounting import accounting
 from tests.browser import Browser, Chromium, find_browser
+from tests.connections import Connections
 from tests.databases import Database, MariadbDatabase, SqliteDatabase
 from tests.figures import CASES, Metered, loaded
 from tests.mariadb import MariaDB, find_mariadb
@@ -93,13 +94,26 @@ def meters(
         }
 
 
+@pytest.fixture(autouse=True)
+def connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connections]:
+    """The connections to SQLite files that a test makes, all of which must be closed at its end."""
+    connections = Connections()
+    monkeypatch.setattr("sqlite3.connect", connections.connect)
+    yield connections
+    left = connections.open()
+    for connection in left:
+        connection.close()
+    assert not left
+
+
 @pytest.fixture
 def unblocked() -> Iterator[None]:
     """Fails what blocks the event loop of the server; the loader may, it has its own."""
     names = ["copying", "mysql_connection", "mysql_copy", "mysql_writer", "schema"]
     names += ["sqlite_copy", "sqlite_writer", "writer"]
     loaders = [f"storage.{name}" for name in names]
-    with blockbuster_ctx(["server", "storage"], excluded_modules=loaders) as blocking:
+    watched = ["server", "storage", "aiocache", "redis"]
+    with blockbuster_ctx(watched, excluded_modules=loaders) as blocking:
         # Once a statement has failed, whether there is a file at all is worth a look.
         blocking.functions["os.stat"].can_block_in("storage/sqlite.py", "explained")
         # A few rows by their keys are quicker to read than to ask a thread for.
