@@ -1,0 +1,120 @@
+"""Which tests run a line, by what the plugin `reached` noted."""
+
+import ast
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import coverage
+
+from tools.mutants import reached
+
+_FINGERPRINT = "code.sha256"
+
+
+class Reaching:
+    """The tests that passed, how long each took, and what each of them ran."""
+
+    def __init__(self, folder: Path) -> None:
+        self._lines = coverage.CoverageData(str(folder / "all"))
+        self._lines.read()
+        self.seconds: dict[str, float] = {}
+        self._sharing: dict[str, set[str]] = {}
+        for file in folder.glob("tests-*.json"):
+            for name, test in json.loads(file.read_text()).items():
+                self.seconds[name] = test["seconds"]
+                for other in (name, name.partition("::")[0], *test["fixtures"]):
+                    self._sharing.setdefault(other, set()).add(name)
+
+    def statement(self, module: str, source: str, line: int) -> set[str]:
+        """The tests that run the statement of a line; what runs on import runs in no test."""
+        lines = _lines_of_statement(ast.parse(source), line)
+        return self._tests(module, lines) if lines else set()
+
+    def module(self, module: str) -> set[str]:
+        """The tests that run any line of a module."""
+        return self._tests(module, None)
+
+    def _tests(self, module: str, lines: Iterable[int] | None) -> set[str]:
+        contexts = self._lines.contexts_by_lineno(module)
+        wanted = contexts if lines is None else lines
+        names = {name for line in wanted for name in contexts.get(line, ())}
+        return {test for name in names for test in self._sharing.get(name, ())}
+
+
+def _lines_of_statement(tree: ast.Module, line: int) -> range | None:
+    """The lines of the statement at a line, without those inside it; none outside functions."""
+    found: ast.stmt | None = None
+    is_inside = False
+    nodes: list[tuple[ast.AST, bool]] = [(tree, False)]
+    while nodes:
+        node, in_function = nodes.pop()
+        for child in ast.iter_child_nodes(node):
+            first, last = getattr(child, "lineno", line), getattr(child, "end_lineno", line)
+            if first <= line <= last:
+                body = getattr(node, "body", [])
+                is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+                inside = in_function or (is_function and isinstance(body, list) and child in body)
+                nodes.append((child, inside))
+                if isinstance(child, ast.stmt):
+                    found, is_inside = child, inside
+    if found is None or not is_inside:
+        return None
+    body = getattr(found, "body", None)
+    end = body[0].lineno - 1 if body else found.end_lineno or found.lineno
+    return range(found.lineno, max(end, found.lineno) + 1)
+
+
+def copied(root: Path, folder: Path) -> Path:
+    """A copy of the project, which may be spoilt."""
+    ignored = shutil.ignore_patterns(".git", ".venv*", "var", "*_cache", ".hypothesis")
+    return Path(shutil.copytree(root, folder, ignore=ignored))
+
+
+def measured(
+    root: Path, folder: Path, source: list[str], tests: Sequence[str], jobs: int, scratch: Path
+) -> Reaching:
+    """What the tests run, measured unless it is known of just this code."""
+    fingerprint = _fingerprint(root)
+    known = folder / _FINGERPRINT
+    if not known.exists() or known.read_text() != fingerprint:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        reached.configure(folder, source)
+        command = [sys.executable, "-m", "pytest", "-q", "-p", reached.__name__]
+        command += ["-n", str(jobs), "--dist", "worksteal", *tests]
+        with (folder / "log").open("wb") as log:
+            subprocess.run(  # noqa: S603 - this project's tests
+                command,
+                cwd=copied(root, scratch / "measured"),
+                env={**os.environ, reached.FOLDER: str(folder)},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                check=False,  # a test that fails here is not used
+            )
+        data = coverage.CoverageData(str(folder / "all"))
+        for file in folder.glob("lines.*"):
+            some = coverage.CoverageData(str(file))
+            some.read()
+            data.update(some)
+        data.write()
+        known.write_text(fingerprint)
+    return Reaching(folder)
+
+
+def _fingerprint(root: Path) -> str:
+    """Changes when the code does, or its tests."""
+    digest = hashlib.sha256()
+    for file in sorted(_code(root)):
+        digest.update(f"{file.relative_to(root)}\0".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _code(root: Path) -> Iterator[Path]:
+    for folder in ("loader", "server", "settings", "storage", "tests"):
+        yield from (root / folder).rglob("*.py")
