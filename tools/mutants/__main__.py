@@ -198,9 +198,7 @@ def main(count: int, seed: int, minutes: int, jobs: int) -> None:
     with TemporaryDirectory(prefix="mutants-") as made, ThreadPoolExecutor(jobs) as pool:
         scratch = Path(made)
         click.echo("Measuring which tests run which lines")
-        reaching = measured(
-            ROOT, FOLDER / "reached", configured["folders"], configured["tests"], jobs, scratch
-        )
+        reaching = measured(ROOT, FOLDER / "reached", configured["folders"], jobs, scratch)
         trial = Trial(reaching, scratch, jobs, deadline)
         outcomes = []
         for mutant, outcome in pool.map(trial.outcome, mutants):
