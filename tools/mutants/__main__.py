@@ -30,9 +30,9 @@ ARGUED = Path(__file__).with_name("argued.toml")
 LEAST_KILLED = 0.9
 QUICK_SECONDS = 20
 """How long the tests of a first run take by themselves; few mistakes get past them."""
-ALL_SECONDS = 180
-"""How long all tests of a mutant take by themselves; slower ones are left out."""
-_STARTING, _SLOWER = 60, 5
+SLOW_SECONDS = 60
+"""How long those of a second run take, which are slower, or run other lines of the module."""
+_STARTING, _SLOWER = 60, 4
 """A run is late when it takes so many seconds and so many times as long as it should."""
 _LEAVING = 15
 
@@ -93,20 +93,23 @@ class Trial:
         return Outcome.SURVIVED
 
     def _runs(self, mutant: Mutant, source: str) -> Iterator[list[str]]:
-        """The tests of each run: quick ones that run the statement, then all of the module."""
-        near = self._reaching.statement(mutant.module, source, mutant.line)
+        """The tests of each run: quick ones that run the statement, then others of the module."""
+        seconds = self._reaching.seconds
+        near = sorted(
+            self._reaching.statement(mutant.module, source, mutant.line),
+            key=lambda test: (seconds[test], test),
+        )
         quick = self._within(near, QUICK_SECONDS)
-        rest = near.difference(quick)
-        rest = {*self._within(rest, ALL_SECONDS)}
-        left = ALL_SECONDS - sum(self._reaching.seconds[test] for test in rest)
-        others = self._reaching.module(mutant.module).difference(near)
-        slow = self._within(rest, ALL_SECONDS) + self._within(others, left)
+        slow = self._within(near[len(quick) :], SLOW_SECONDS)
+        seen = {*near}
+        others = [test for test in self._reaching.module(mutant.module) if test not in seen]
+        slow += self._within(others, SLOW_SECONDS - sum(seconds[test] for test in slow))
         yield from (tests for tests in (quick, slow) if tests)
 
     def _within(self, tests: Iterable[str], seconds: float) -> list[str]:
-        """The quickest of some tests, those with SQLite first, as many as fit into some time."""
+        """The first of some tests that take no longer than some time; those with SQLite first."""
         fitting = []
-        for test in sorted(tests, key=lambda test: (self._reaching.seconds[test], test)):
+        for test in tests:
             seconds -= self._reaching.seconds[test]
             if seconds < 0:
                 break
