@@ -120,6 +120,10 @@ def test_hour_that_a_day_does_not_have_is_a_fault(
             f"CUPS: ES2: expected {CUPS} as in line 2: one meter in a report",
         ),
         (
+            f"ES;{SUMMER};2;1;R",
+            f"CUPS: ES: expected {CUPS} as in line 2: one meter in a report",
+        ),
+        (
             f"{CUPS};{SUMMER};24;1;R",
             "Fecha: 01/08/2019: expected a local time that does not stand above already",
         ),
