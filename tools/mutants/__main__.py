@@ -28,10 +28,12 @@ ROOT = Path(__file__).parent.parent.parent
 FOLDER = ROOT / "var" / "mutants"
 ARGUED = Path(__file__).with_name("argued.toml")
 LEAST_KILLED = 0.9
+FEW_FILES, FEW_SECONDS = 3, 10
+"""Where the tests of a first run stand and how long they take by themselves."""
 QUICK_SECONDS = 20
-"""How long the tests of a first run take by themselves; few mistakes get past them."""
+"""How long the tests of a second run take; few mistakes get past them."""
 SLOW_SECONDS = 60
-"""How long those of a second run take, which are slower, or run other lines of the module."""
+"""How long those of a third run take, which are slower, or run other lines of the module."""
 _STARTING, _SLOWER = 60, 4
 """A run is late when it takes so many seconds and so many times as long as it should."""
 _LEAVING = 15
@@ -93,18 +95,20 @@ class Trial:
         return Outcome.SURVIVED
 
     def _runs(self, mutant: Mutant, source: str) -> Iterator[list[str]]:
-        """The tests of each run: quick ones that run the statement, then others of the module."""
+        """The tests of each run: few of its own, then quick ones, then others of the module."""
         seconds = self._reaching.seconds
-        near = sorted(
-            self._reaching.statement(mutant.module, source, mutant.line),
-            key=lambda test: (seconds[test], test),
-        )
-        quick = self._within(near, QUICK_SECONDS)
-        slow = self._within(near[len(quick) :], SLOW_SECONDS)
-        seen = {*near}
-        others = [test for test in self._reaching.module(mutant.module) if test not in seen]
-        slow += self._within(others, SLOW_SECONDS - sum(seconds[test] for test in slow))
-        yield from (tests for tests in (quick, slow) if tests)
+        near = self._reaching.statement(mutant.module, source, mutant.line)
+        every = self._reaching.module(mutant.module)
+        own = [test for test in every if test in near] or every
+        files = list(dict.fromkeys(map(_file, own)))[:FEW_FILES]
+        few = self._within([test for test in own if _file(test) in files], FEW_SECONDS)
+        others = sorted(near.difference(few), key=lambda test: (seconds[test], test))
+        quick = self._within(others, QUICK_SECONDS)
+        slow = self._within(others[len(quick) :], SLOW_SECONDS)
+        seen = {*few, *near}
+        rest = [test for test in every if test not in seen]
+        slow += self._within(rest, SLOW_SECONDS - sum(seconds[test] for test in slow))
+        yield from (tests for tests in (few, quick, slow) if tests)
 
     def _within(self, tests: Iterable[str], seconds: float) -> list[str]:
         """The first of some tests that take no longer than some time; those with SQLite first."""
@@ -123,7 +127,7 @@ class Trial:
         failed.unlink(missing_ok=True)
         temporary = copy.with_suffix(".tmp")
         temporary.mkdir(exist_ok=True)
-        files = sorted({test.partition("::")[0] for test in tests})
+        files = sorted(set(map(_file, tests)))
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", chosen.__name__]
         command += ["-p", "no:cacheprovider", "--hypothesis-seed=0", *files]
         seconds = sum(self._reaching.seconds[test] for test in tests)
@@ -153,6 +157,11 @@ class Trial:
         if not status:
             return Outcome.SURVIVED, None
         return Outcome.KILLED, failed.read_text() if failed.exists() else None
+
+
+def _file(test: str) -> str:
+    """The file of a test."""
+    return test.partition("::")[0]
 
 
 def _write(file: Path, source: str) -> None:
