@@ -6,7 +6,8 @@ two other numbers for each number, so a place is chosen first, and then one of i
 
 import ast
 import difflib
-from collections import defaultdict
+import hashlib
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,14 +41,25 @@ class Mutant:
 
 
 def sample(modules: Iterable[Path], root: Path, seed: int) -> Iterator[Mutant]:
-    """All places of the modules in random order, each with a random mistake."""
-    random = Random(seed)  # noqa: S311 - a sample that can be taken again
-    places: dict[tuple[Path, tuple[int, int], str], list[tuple[str, int]]] = defaultdict(list)
+    """All places of the modules in random order, each with a random mistake.
+
+    A place keeps its mistake while its line and its file's name stay, wherever they move.
+    """
+    drawn: list[tuple[str, Path, list[tuple[str, int]]]] = []
     for module in sorted(modules):
-        for name, occurrence, position in _mistakes(module.read_text()):
-            places[module, position, get_operator(name).__module__].append((name, occurrence))
-    for (module, (line, _), _), mistakes in random.sample(list(places.items()), len(places)):
-        random.shuffle(mistakes)
+        source = module.read_text()
+        lines = source.splitlines()
+        places: dict[tuple[tuple[int, int], str], list[tuple[str, int]]] = defaultdict(list)
+        for name, occurrence, position in _mistakes(source):
+            places[position, get_operator(name).__module__].append((name, occurrence))
+        alike: Counter[str] = Counter()
+        for ((line, column), kind), mistakes in sorted(places.items()):
+            place = f"{seed} {module.name} {lines[line - 1]} {column} {kind}"
+            alike[place] += 1
+            digest = hashlib.sha256(f"{place} {alike[place]}".encode()).hexdigest()
+            drawn.append((digest, module, mistakes))
+    for digest, module, mistakes in sorted(drawn):
+        Random(digest).shuffle(mistakes)  # noqa: S311 - a sample that can be taken again
         source = module.read_text()
         for name, occurrence in mistakes:
             try:
@@ -55,7 +67,7 @@ def sample(modules: Iterable[Path], root: Path, seed: int) -> Iterator[Mutant]:
             except AttributeError:
                 continue  # Cosmic Ray cannot replace an exception whose name has a dot
             if _differs(source, mutated):
-                yield _mutant(str(module.relative_to(root)), line, name, source, mutated)
+                yield _mutant(str(module.relative_to(root)), name, source, mutated)
                 break
 
 
@@ -98,8 +110,10 @@ def _differs(source: str, mutated: str) -> bool:
         return False
 
 
-def _mutant(module: str, line: int, name: str, source: str, mutated: str) -> Mutant:
-    changes = list(difflib.ndiff(source.splitlines(), mutated.splitlines()))
-    before = " ".join(text[2:].strip() for text in changes if text.startswith("- "))
-    after = " ".join(text[2:].strip() for text in changes if text.startswith("+ "))
-    return Mutant(module, line, name.partition("/")[2], before, after, mutated)
+def _mutant(module: str, name: str, source: str, mutated: str) -> Mutant:
+    lines, others = source.splitlines(), mutated.splitlines()
+    changes = difflib.SequenceMatcher(None, lines, others, autojunk=False).get_opcodes()
+    _, first, last, start, end = next(change for change in changes if change[0] != "equal")
+    before = " ".join(text.strip() for text in lines[first:last])
+    after = " ".join(text.strip() for text in others[start:end])
+    return Mutant(module, first + 1, name.partition("/")[2], before, after, mutated)
