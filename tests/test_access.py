@@ -284,6 +284,16 @@ async def test_server_may_write_nothing_but_revocations(mariadb: MariaDB, tmp_pa
                     await reader._engine.execute(sql, ())
 
 
+async def test_reader_comes_from_this_machine_alone_where_the_database_is_on_it(
+    mariadb: MariaDB, tmp_path: Path
+) -> None:
+    with MariadbDatabase(tmp_path, mariadb) as database:
+        await database.load(REPORT)
+        hosts = database.run(f"SELECT host FROM mysql.user WHERE user = '{database.reader_user}'")
+        assert {host for (host,) in hosts} <= {"localhost", "127.0.0.1"}
+        assert len(hosts) == 1
+
+
 # The log
 
 
