@@ -36,7 +36,7 @@ class Reaching:
                     self._sharing.setdefault(other, set()).add(name)
 
     def statement(self, module: str, source: str, line: int) -> set[str]:
-        """The tests that run the statement of a line; what runs on import runs in no test."""
+        """The tests that run the statement of a line; none where it runs on import."""
         lines = _lines_of_statement(ast.parse(source), line)
         return self._tests(module, lines) if lines else set()
 
@@ -68,7 +68,10 @@ class Reaching:
 
 
 def _lines_of_statement(tree: ast.Module, line: int) -> range | None:
-    """The lines of the statement at a line, without those inside it; none outside functions."""
+    """The lines of the statement at a line, without those inside it; none outside functions.
+
+    What stands in the head of a function shows wherever the function runs.
+    """
     found: ast.stmt | None = None
     is_inside = False
     nodes: list[tuple[ast.AST, bool]] = [(tree, False)]
@@ -83,6 +86,8 @@ def _lines_of_statement(tree: ast.Module, line: int) -> range | None:
                 nodes.append((child, inside))
                 if isinstance(child, ast.stmt):
                     found, is_inside = child, inside
+    if isinstance(found, ast.FunctionDef | ast.AsyncFunctionDef):
+        return range(found.body[0].lineno, (found.end_lineno or found.lineno) + 1)
     if found is None or not is_inside:
         return None
     body = getattr(found, "body", None)
