@@ -16,6 +16,7 @@ import coverage
 from tools.mutants import reached
 
 _FINGERPRINT = "code.sha256"
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 class Reaching:
@@ -72,27 +73,28 @@ def _lines_of_statement(tree: ast.Module, line: int) -> range | None:
 
     What stands in the head of a function shows wherever the function runs.
     """
-    found: ast.stmt | None = None
-    is_inside = False
-    nodes: list[tuple[ast.AST, bool]] = [(tree, False)]
-    while nodes:
-        node, in_function = nodes.pop()
-        for child in ast.iter_child_nodes(node):
-            first, last = getattr(child, "lineno", line), getattr(child, "end_lineno", line)
-            if first <= line <= last:
-                body = getattr(node, "body", [])
-                is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-                inside = in_function or (is_function and isinstance(body, list) and child in body)
-                nodes.append((child, inside))
-                if isinstance(child, ast.stmt):
-                    found, is_inside = child, inside
-    if isinstance(found, ast.FunctionDef | ast.AsyncFunctionDef):
-        return range(found.body[0].lineno, (found.end_lineno or found.lineno) + 1)
-    if found is None or not is_inside:
+    holding = [
+        node
+        for node in ast.walk(tree)  # what stands inside comes after what it stands in
+        if isinstance(node, ast.stmt) and _first(node) <= line <= _last(node)
+    ]
+    if not any(isinstance(statement, _FUNCTIONS) for statement in holding):
         return None
-    body = getattr(found, "body", None)
-    end = body[0].lineno - 1 if body else found.end_lineno or found.lineno
-    return range(found.lineno, max(end, found.lineno) + 1)
+    innermost = holding[-1]
+    if isinstance(innermost, _FUNCTIONS):
+        return range(_first(innermost.body[0]), _last(innermost) + 1)
+    body = getattr(innermost, "body", None)
+    end = _first(body[0]) if body else _last(innermost) + 1
+    return range(innermost.lineno, max(end, innermost.lineno + 1))
+
+
+def _first(statement: ast.stmt) -> int:
+    """The first line of a statement, decorators included."""
+    return min([statement.lineno, *(d.lineno for d in getattr(statement, "decorator_list", ()))])
+
+
+def _last(statement: ast.stmt) -> int:
+    return statement.end_lineno or statement.lineno
 
 
 def copied(root: Path, folder: Path) -> Path:
