@@ -90,7 +90,8 @@ def _lines_of_statement(tree: ast.Module, line: int) -> range | None:
 
 def _first(statement: ast.stmt) -> int:
     """The first line of a statement, decorators included."""
-    return min([statement.lineno, *(d.lineno for d in getattr(statement, "decorator_list", ()))])
+    decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
+    return min([statement.lineno, *[decorator.lineno for decorator in decorators]])
 
 
 def _last(statement: ast.stmt) -> int:
