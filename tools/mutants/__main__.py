@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from enum import StrEnum
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 from queue import SimpleQueue
 from tempfile import TemporaryDirectory
@@ -99,6 +99,9 @@ class Trial:
         seconds = self._reaching.seconds
         near = self._reaching.statement(mutant.module, source, mutant.line)
         every = self._reaching.module(mutant.module)
+        if not near:  # it runs on import, and shows where other modules use it
+            both = zip_longest(every, self._reaching.folder(mutant.module))
+            every = list(dict.fromkeys(test for pair in both for test in pair if test))
         own = [test for test in every if test in near] or every
         files = list(dict.fromkeys(map(_file, own)))[:FEW_FILES]
         few = self._within([test for test in own if _file(test) in files], FEW_SECONDS)

@@ -43,7 +43,19 @@ class Reaching:
 
     def module(self, module: str) -> list[str]:
         """The tests that run any line of a module; first those that run little else."""
-        inside = self._counts(module)
+        return self._shared(self._counts(module))
+
+    def folder(self, module: str) -> list[str]:
+        """The same of all modules in a module's folder."""
+        folder = Path(module).parent
+        counts: Counter[str] = Counter()
+        for other in self._lines.measured_files():
+            if Path(other).parent == folder:
+                counts += self._counts(other)
+        return self._shared(counts)
+
+    def _shared(self, inside: Counter[str]) -> list[str]:
+        """The tests of some names, those first to whose lines these are the most."""
         shares = {
             test: max(inside[name] / self._all_lines[name] for name in names)
             for test, names in self._names(inside).items()
