@@ -124,6 +124,15 @@ async def test_logout_that_cannot_be_written_leaves_the_token_good(
     assert (await api.get("ping"))[0] == 406
 
 
+async def test_write_that_sqlite_refuses_is_an_outage(tmp_path: Path) -> None:
+    with SqliteDatabase(tmp_path) as database:
+        await database.load(REPORT)
+        database.run("DROP TABLE revocations")
+        async with database.reader() as reader:
+            with pytest.raises(Unreachable, match=r"elecprod\.db cannot be written: no such table"):
+                await reader._engine.execute("DELETE FROM revocations", ())
+
+
 # Changes of users
 
 

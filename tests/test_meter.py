@@ -197,6 +197,7 @@ def test_interval_of_days_holds_across_midnight() -> None:
     assert usual_interval((day * 86400, (43200,)) for day in range(9)) == 86400
     halves = (0, 43200)
     assert usual_interval((day * 86400, halves) for day in range(9)) == 43200
+    assert usual_interval((day * 86400, halves) for day in range(2)) == 43200
 
 
 # The command
