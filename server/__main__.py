@@ -155,8 +155,12 @@ async def _serve(
     secured = tls.context(settings.server.tls)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload, config, secured)
     reader = open_reader(settings)
-    await _until_up(reader, settings.database.wait, stop)
-    app = make_app(settings=settings, reader=reader, signing_keys=keys)
+    try:
+        await _until_up(reader, settings.database.wait, stop)
+        app = make_app(settings=settings, reader=reader, signing_keys=keys)
+    except BaseException:
+        await reader.close()
+        raise
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload, config, secured, app)
     if shared is not None:
         app.cleanup_ctx.append(metrics.shared(shared))
@@ -167,8 +171,8 @@ async def _serve(
         access_log_class=accounting(app),
         access_log=logging.getLogger("access"),
     )
-    await runner.setup()
     try:
+        await runner.setup()
         host = settings.server.host
         try:
             site = web.TCPSite(
@@ -247,7 +251,6 @@ async def _until_up(reader: Reader, wait: float, stop: asyncio.Event) -> None:
             state = await reader.state()
         except StorageError as error:
             if asyncio.get_running_loop().time() >= deadline:
-                await reader.close()
                 raise StartError(f"{error} (database.wait: gave up after {wait:g} s)") from None
             if str(error) != told:
                 told = str(error)

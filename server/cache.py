@@ -13,7 +13,7 @@ from aiocache.base import BaseCache
 from aiocache.serializers import BaseSerializer
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError, RedisError  # noqa: A004 - this one is redis's
+from redis.exceptions import ConnectionError  # noqa: A004 - this one is redis's
 
 from server.kept import Kept
 from settings import Cache
@@ -126,7 +126,7 @@ class AnswerCache:
             return None
         try:
             kept: Kept | None = await self._backend.get(key)
-        except (RedisError, OSError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the answer can be made
             self._note(error)
             kept = None
         else:
@@ -149,8 +149,10 @@ class AnswerCache:
             self._version = version
         try:
             await self._backend.set(key, answer, ttl=self._ttl)
-        except (RedisError, OSError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001 - the answer is on its way all the same
             self._note(error)
+        else:
+            self._failing = False
 
     async def close(self) -> None:
         """Ends its connections."""
@@ -179,6 +181,8 @@ _CONNECTION: dict[str, Any] = {
     "retry": Retry(NoBackoff(), 1, supported_errors=(ConnectionError,)),
     # A cancellation alone doesn't always end it in time.
     "socket_timeout": _REDIS_TIMEOUT,
+    # Each connection would look up on the disk which release of redis this is, to tell the server.
+    "driver_info": None,
 }
 
 

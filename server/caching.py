@@ -165,9 +165,7 @@ def _begin(request: web.Request, handler: Handler, key: str) -> Filling:
     fillings = request.app[FILLINGS]
 
     def give_up() -> None:
-        # Where this one has failed, another may have taken its place.
-        if fillings.get(key) is filling:
-            del fillings[key]
+        del fillings[key]
         task.cancel()
 
     filling = fillings[key] = Filling(give_up)

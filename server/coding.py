@@ -6,8 +6,8 @@ from contextlib import aclosing
 from typing import Protocol
 
 from aiohttp import hdrs, web
-from backports import zstd
 
+from server.zstandard import zstd
 from storage.pieces import Gzip, Piece, piece
 
 Part = bytes | Piece

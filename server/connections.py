@@ -91,6 +91,13 @@ class Connection(web.RequestHandler):
             self._look.cancel()
         super().connection_lost(exc)
 
+    def force_close(self) -> None:
+        """Ends the connection, as where the server stops; in mid answer, it breaks."""
+        transport = self.transport
+        if transport is not None and self._request_in_progress and not transport.is_closing():
+            break_off(transport)
+        super().force_close()
+
     def _look_later(self) -> None:
         wait = min(self._left, self._slow_after / _LOOKS)
         self._look = self._loop.call_later(wait, self._look_at_client)

@@ -82,7 +82,7 @@ class Streamed(web.StreamResponse):
             async for part in coded:
                 await self.write(part)
             tally.streams_complete += 1
-        except ConnectionError:
+        except (ConnectionError, asyncio.CancelledError):
             tally.streams_left += 1
             raise
         except StorageError as error:
@@ -93,10 +93,6 @@ class Streamed(web.StreamResponse):
             tally.streams_failed += 1
             log.error("%s answer cut off", request.get(REQUEST_ID), exc_info=error)
             raise _cut_off(request) from error
-        except asyncio.CancelledError:
-            tally.streams_left += 1
-            _cut_off(request)
-            raise
 
 
 async def _views(body: memoryview) -> AsyncGenerator[memoryview]:

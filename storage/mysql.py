@@ -16,7 +16,7 @@ from pymysql.err import MySQLError
 from settings import Account, MysqlUrl
 from storage.errors import NotPrepared, Refused, StorageError, Unreachable, Untrusted
 from storage.load import Load
-from storage.mysql_tls import context, distrust
+from storage.mysql_tls import SECURE_TRANSPORT_REQUIRED, context, distrust
 from storage.quality import FLAGS
 from storage.reading import MONTHS, NAMES, SCALE
 from storage.shape import FLAGS_COLUMN, Form, Shape, Time
@@ -37,7 +37,7 @@ _CONVERSIONS: dict[Any, Any] = {
     **dict.fromkeys((FIELD_TYPE.TINY, FIELD_TYPE.SHORT, FIELD_TYPE.LONG, FIELD_TYPE.LONGLONG), int),
 }
 
-_REFUSED = {1044, 1045, 1130, 1142, 1143, 1227, 1410, 1698}
+_REFUSED = {1044, 1045, 1130, 1142, 1143, 1227, 1410, 1698, SECURE_TRANSPORT_REQUIRED}
 _NOT_PREPARED = {1049, 1146}
 _TOO_LONG = {1969, 3024}
 

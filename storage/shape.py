@@ -107,7 +107,7 @@ class Shape:
 
     def counted(self, records: bytes) -> int:
         """How many records there are in a text of whole ones."""
-        return records.count(b"{" if self.form is Form.OBJECTS else b"\n")
+        return records.count(b"}" if self.form is Form.OBJECTS else b"\n")
 
 
 CONTRACT = Shape()

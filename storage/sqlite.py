@@ -3,9 +3,9 @@
 import asyncio
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -141,6 +141,7 @@ class SqliteEngine:
         self.load = Load(connections)
         self._here: sqlite3.Connection | None = None
         self._free: list[sqlite3.Connection] = []
+        self._is_closed = False
         self._threads = ThreadPoolExecutor(connections, thread_name_prefix="sqlite")
         # One that waits for an import to end keeps no reader from a thread.
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writing")
@@ -157,9 +158,9 @@ class SqliteEngine:
         try:
             async with self._slots:
                 try:
-                    connection = self._free.pop() if self._free else self._connect()
-                    async with asyncio.timeout(self._statement_timeout):
-                        return await self._run(connection, sql, args)
+                    with self._connection() as connection:
+                        async with asyncio.timeout(self._statement_timeout):
+                            return await self._run(connection, sql, args)
                 except TimeoutError as error:
                     raise explained(sqlite3.OperationalError("interrupted"), self._path) from error
                 except sqlite3.Error as error:
@@ -217,14 +218,28 @@ class SqliteEngine:
         try:
             return await asyncio.shield(statement)
         finally:
-            # Whoever asked may have gone: the statement must end before its connection is free.
-            # One that has not begun yet does not notice an interrupt.
+            # Whoever asked may have gone, and may say so again: the statement must end before its
+            # connection is free. One that has not begun yet does not notice an interrupt.
             while not statement.done():
                 connection.interrupt()
-                await asyncio.wait([statement], timeout=_BETWEEN_INTERRUPTS)
-            self._free.append(connection)
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([statement], timeout=_BETWEEN_INTERRUPTS)
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        """A connection for one statement, kept for the next one unless the engine was closed."""
+        connection = self._free.pop() if self._free else self._connect()
+        try:
+            yield connection
+        finally:
+            if self._is_closed:
+                connection.close()
+            else:
+                self._free.append(connection)
 
     def _connect(self, patience: float = _PATIENCE) -> sqlite3.Connection:
+        if self._is_closed:
+            raise sqlite3.ProgrammingError("all connections were ended")
         connection = sqlite3.connect(
             f"{self._path.absolute().as_uri()}?mode=ro",
             uri=True,
@@ -236,10 +251,11 @@ class SqliteEngine:
         return connection
 
     async def close(self) -> None:
-        """End all connections."""
-        await asyncio.to_thread(self._threads.shutdown)
-        if self._here is not None:
-            self._here.close()
-        await asyncio.to_thread(self._writing.shutdown)
+        """End all connections, those in use with their statements."""
+        self._is_closed = True
         while self._free:
             self._free.pop().close()
+        if self._here is not None:
+            self._here.close()
+        await asyncio.to_thread(self._threads.shutdown)
+        await asyncio.to_thread(self._writing.shutdown)

@@ -19,6 +19,7 @@ from storage.meter import METER
 from storage.pages import PAGE, PageMaker
 from storage.pieces import Piece, piece
 from storage.reading import NAMES
+from storage.shape import CONTRACT
 from storage.write_engine import WriteEngine
 
 TELLING = 1000
@@ -183,9 +184,11 @@ class Writer:
         reading = self._engine.reading
         where = reading.between(first_id, first_id + PAGE - 1)
         rows = await self._engine.fetch(reading.page(where), where.args)
-        count, records = rows[0]
-        if count == PAGE:
-            page = await asyncio.to_thread(piece, records.encode())
+        count, text = rows[0]
+        records = (text or "").encode()
+        # What the database cut short isn't kept: whoever asks for it is told.
+        if count == PAGE == CONTRACT.counted(records):
+            page = await asyncio.to_thread(piece, records)
             await self._engine.keep_page(first_id, page)
 
     async def _insertion(self) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,10 +15,12 @@ from pytest_aiohttp import AiohttpClient, AiohttpServer
 
 from server.accounting import accounting
 from tests.browser import Browser, Chromium, find_browser
+from tests.connections import Connections
 from tests.databases import Database, MariadbDatabase, SqliteDatabase
 from tests.figures import CASES, Metered, loaded
 from tests.mariadb import MariaDB, find_mariadb
 from tests.redis_server import Redis, find_redis
+from tests.service import find_program
 from tests.serving import ACCESS, Api, Serve, application
 from tests.trust import (  # noqa: F401 - hooks and a fixture
     pytest_collection_modifyitems,
@@ -25,6 +28,10 @@ from tests.trust import (  # noqa: F401 - hooks and a fixture
     pytest_report_header,
     tried,
 )
+
+# Where a script runs the tests in the background, they and what they start ignore interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A machine that is busy with other things is no fault of the code.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -87,13 +94,26 @@ def meters(
         }
 
 
+@pytest.fixture(autouse=True)
+def connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connections]:
+    """The connections to SQLite files that a test makes, all of which must be closed at its end."""
+    connections = Connections()
+    monkeypatch.setattr("sqlite3.connect", connections.connect)
+    yield connections
+    left = connections.open()
+    for connection in left:
+        connection.close()
+    assert not left
+
+
 @pytest.fixture
 def unblocked() -> Iterator[None]:
     """Fails what blocks the event loop of the server; the loader may, it has its own."""
     names = ["copying", "mysql_connection", "mysql_copy", "mysql_writer", "schema"]
     names += ["sqlite_copy", "sqlite_writer", "writer"]
     loaders = [f"storage.{name}" for name in names]
-    with blockbuster_ctx(["server", "storage"], excluded_modules=loaders) as blocking:
+    watched = ["server", "storage", "aiocache", "redis"]
+    with blockbuster_ctx(watched, excluded_modules=loaders) as blocking:
         # Once a statement has failed, whether there is a file at all is worth a look.
         blocking.functions["os.stat"].can_block_in("storage/sqlite.py", "explained")
         # A few rows by their keys are quicker to read than to ask a thread for.
@@ -147,8 +167,15 @@ async def browser(chromium: Chromium) -> AsyncIterator[Browser]:
         yield page
 
 
-def leave_out(server: str) -> NoReturn:
-    reason = f"{server} is not installed: `make test` installs it, or says how"
+def require(*programs: str) -> None:
+    """Leaves a test out, or fails it, where a program that it runs is not installed."""
+    for program in programs:
+        if find_program(program) is None:
+            leave_out(program)
+
+
+def leave_out(program: str) -> NoReturn:
+    reason = f"{program} is not installed: `make test` installs it, or says how"
     if os.environ.get("REQUIRE_SERVICES") == "1":
         pytest.fail(reason)
     pytest.skip(reason)

@@ -10,9 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import pytest
-
+from tests.conftest import require
 from tests.program import Program
+from tests.service import find_program
 
 ROOT = Path(__file__).parent.parent
 PAGES = {
@@ -79,10 +79,8 @@ class Reader:
 
     def __init__(self, folder: Path, page: str, *, lines: int = 0, **environ: str) -> None:
         """`lines` cuts the sample short, where what a page says does not hang on its length."""
-        bash = shutil.which("bash")
-        if bash is None or shutil.which("curl") is None:
-            pytest.skip("bash or curl is not installed")
-        self.bash = bash
+        require("bash", "curl", "openssl")
+        self.bash = str(find_program("bash"))
         left_out = LEFT_OUT.get(page, {})
         self.blocks = [block for block in blocks(page) if _first(block) not in left_out]
         self.folder = _copied(folder / "project")

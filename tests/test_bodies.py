@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import pytest
 from aiohttp import ClientSession
-from backports import zstd
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from server.zstandard import zstd
 from tests.databases import Database
 from tests.serving import Api, Document, token
 from tests.test_server_command import Server

@@ -3,22 +3,30 @@
 import asyncio
 import gc
 import weakref
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiohttp import ClientPayloadError
+from redis import Redis as Client
 
 from server import caching
+from server.cache import AnswerCache
 from server.filling import Filling
+from server.kept import Kept
 from server.keys import CACHE, LATELY_ASKED
+from settings import Cache
 from storage.errors import Unreachable
+from storage.pieces import piece
 from tests.databases import Database
 from tests.redis_server import Redis
 from tests.reports import numbered, quarters, report
 from tests.serving import Api, Serve, about_readings, make_pages_small
 
 MOMENTS = quarters("2019-08-01", 20)
+ANSWER = Kept.of([piece(b"an answer")], {})
 
 
 @pytest.fixture
@@ -38,6 +46,15 @@ def gate(api: Api) -> asyncio.Event:
 async def etag(api: Api, path: str = "getDataById?id=5") -> str:
     async with await api.request(path) as response:
         return response.headers["ETag"]
+
+
+@asynccontextmanager
+async def in_redis(url: str, **more: object) -> AsyncIterator[AnswerCache]:
+    cache = AnswerCache(Cache.model_validate({"url": url, **more}))
+    try:
+        yield cache
+    finally:
+        await cache.close()
 
 
 # Fewer queries
@@ -201,6 +218,8 @@ async def test_answer_made_while_an_import_was_written_is_not_kept(
 
     api.engine.step_in = load
     await api.get("getData")
+    await api.settled()
+    assert not api.app[CACHE].bytes
     asked = api.engine.readings_asked
     assert (await api.records("getData"))[0]["energy"] == "100.00000"
     assert api.engine.readings_asked > asked
@@ -234,6 +253,13 @@ async def test_oldest_answers_leave_first(serve: Serve, sample: Database) -> Non
     assert api.engine.readings_asked == asked
     await api.get("getDataById", {"id": "1"})
     assert api.engine.readings_asked == asked + 1
+
+
+async def test_answer_that_is_kept_twice_counts_once() -> None:
+    cache = AnswerCache(Cache.model_validate({}))
+    for _ in range(2):
+        await cache.put("key", ANSWER, "version")
+    assert cache.bytes == ANSWER.stored_bytes
 
 
 async def test_answer_too_large_to_keep_is_streamed(serve: Serve, sample: Database) -> None:
@@ -349,6 +375,14 @@ async def test_servers_share_answers_in_redis(
     assert second.engine.readings_asked == 0
 
 
+async def test_answers_in_redis_live_for_their_time(redis_url: str) -> None:
+    async with in_redis(redis_url, ttl=100) as cache:
+        await cache.put("mortal", ANSWER, "version")
+        redis = cache._backend.client
+        (key,) = await redis.keys("*mortal")
+        assert 50_000 < await redis.pttl(key) <= 100_000
+
+
 async def test_redis_that_is_gone_is_passed_by(
     serve: Serve,
     sample: Database,
@@ -371,6 +405,47 @@ async def test_redis_that_is_gone_is_passed_by(
         asked = api.engine.readings_asked
         assert await api.get("getDataById?id=5") == kept
         assert api.engine.readings_asked == asked
+
+
+@pytest.mark.parametrize("first", ["get", "put"])
+async def test_redis_that_has_recovered_is_asked_each_time_again(
+    redis_server: Redis, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr("server.cache.time", SimpleNamespace(monotonic=lambda: clock.now))
+    async with AsyncExitStack() as stack:
+        own = stack.enter_context(Redis(redis_server.program))
+        cache = await stack.enter_async_context(in_redis(own.url))
+        await cache.put("key", ANSWER, "version")
+        own.kill()
+        assert await cache.get("key") is None
+        own.start()
+        clock.now += 5
+        if first == "get":
+            assert await cache.get("key") is None
+        for _ in range(3):
+            await cache.put("key", ANSWER, "version")
+            kept = await cache.get("key")
+            assert kept is not None
+            assert kept.plain == ANSWER.plain
+
+
+def spoil(server: Redis, number: int) -> None:
+    """Leaves values in one of its databases that are no answers."""
+    with Client(port=server.port, db=number) as client:
+        for key in client.scan_iter():
+            client.set(key, b"x")
+
+
+async def test_whatever_redis_answers_with_is_passed_by(
+    serve: Serve, sample: Database, redis_server: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    api = await serve(sample, ELECDATA_CACHE__URL=redis_server.url.removesuffix("0") + "1")
+    kept = await api.get("getDataById?id=5")
+    await api.settled()
+    await asyncio.to_thread(spoil, redis_server, 1)
+    assert await api.get("getDataById?id=5") == kept
+    assert "the cache is passed by" in caplog.text
 
 
 # Cut answers

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
-from backports import zstd
 
 from server.coding import negotiated
+from server.zstandard import zstd
 from tests.serving import Api
 
 DECODERS: dict[str, Callable[[bytes], bytes]] = {

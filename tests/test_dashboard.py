@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +21,7 @@ from storage.profile import Profile
 from storage.summary import Summary
 from storage.table import Table
 from tests.browser import Browser
+from tests.conftest import require
 from tests.databases import Database, SqliteDatabase
 from tests.reports import numbered, quarters, report
 from tests.screenshots import drawn, log_in
@@ -117,8 +117,7 @@ async def test_first_look_shows_the_figures_of_last_month(browser: Browser, api:
 async def test_table_csv_and_copied_line_hold_what_the_chart_shows(
     browser: Browser, api: Api, tmp_path: Path
 ) -> None:
-    if shutil.which("curl") is None:
-        pytest.skip("the line needs curl")
+    require("curl")
     await browser.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
     await browser.call("Browser.grantPermissions", permissions=CLIPBOARD)
     await enter(browser, api)

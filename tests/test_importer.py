@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import hashlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -14,8 +15,10 @@ import pymysql
 import pytest
 
 import loader.slices
-from loader.faults import ReportError
+from loader.faults import Fault, ReportError
+from loader.heading import Heading
 from loader.importer import FaultyReportsError, Importer, Summary, Watcher
+from loader.rejects import RejectedRows
 from storage.errors import Conflict, NotPrepared, Outdated, StorageError
 from storage.mysql_writer import MysqlWriteEngine
 from storage.query import Query
@@ -262,6 +265,19 @@ async def test_rejected_rows_never_replace_others(database: Database) -> None:
     await database.load(path, skip_bad_rows=True)
     await database.load(path, skip_bad_rows=True)
     assert sorted(database.folder.glob("*.rejected.csv*")) == [kept]
+
+
+def test_rejected_rows_may_be_read_by_whom_the_umask_lets(tmp_path: Path) -> None:
+    heading = Heading(("Date",), ",", "utf-8")
+    before = os.umask(0o027)
+    try:
+        with RejectedRows(str(tmp_path / "report.csv")) as rejected:
+            rejected.add([Fault(2, "Date", "never", "a date")], b"never", heading)
+            rejected.keep()
+    finally:
+        after = os.umask(before)
+    assert after == 0o027
+    assert rejected.path.stat().st_mode & 0o777 == 0o640
 
 
 async def test_report_of_bad_rows_only_is_refused_in_spite_of_skipping(database: Database) -> None:

@@ -135,7 +135,7 @@ class Trial:
         seconds = sum(self._reaching.seconds[test] for test in tests)
         with (
             copy.with_suffix(".log").open("wb") as log,
-            subprocess.Popen(  # noqa: S603 - this project's tests
+            subprocess.Popen(
                 command,
                 cwd=copy,
                 env={

@@ -127,7 +127,7 @@ def measured(root: Path, folder: Path, source: list[str], jobs: int, scratch: Pa
         command = [sys.executable, "-m", "pytest", "-q", "-p", reached.__name__]
         command += ["-n", str(jobs), "--dist", "worksteal"]
         with (folder / "log").open("wb") as log:
-            subprocess.run(  # noqa: S603 - this project's tests
+            subprocess.run(
                 command,
                 cwd=copied(root, scratch / "measured"),
                 env={**os.environ, reached.FOLDER: str(folder)},
