@@ -20,7 +20,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run test trust holes check bench bench-quick matrix lock swagger-ui uplot axe screenshots configuration-page \
+.PHONY: help run test trust mutants holes check bench bench-quick matrix lock swagger-ui uplot axe screenshots configuration-page \
 	clean
 
 help: ## show this list
@@ -37,6 +37,10 @@ test: $(VENV)/.dev ## run the tests, on a private MariaDB and Redis as well; ARG
 trust: $(VENV)/.dev $(VENV)/.fuzz ## try bad input and bad nights for half an hour or so; a table into var/trust.md
 	@tests/install-services.sh
 	@$(call pytest,-m promise $(ARGS))
+
+mutants: $(VENV)/.dev $(VENV)/.mutants ## see whether the tests notice mistakes in the code, for 45 minutes or so; into var/mutants
+	@tests/install-services.sh
+	@$(PY) -m tools.mutants $(ARGS)
 
 holes: $(VENV)/.dev ## check the locked packages for known holes, by a list alone where there is no network
 	$(PY) -m tests.holes
@@ -63,6 +67,7 @@ lock: $(UV) ## write the requirements anew from pyproject.toml and bench/require
 	$(COMPILE) $(ARGS) pyproject.toml -o requirements.txt
 	$(COMPILE) $(ARGS) pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
 	$(COMPILE) $(ARGS) --group fuzz -o requirements-fuzz.txt
+	$(COMPILE) $(ARGS) --group mutants -c requirements-dev.txt -o requirements-mutants.txt
 	$(COMPILE) $(ARGS) bench/requirements.in -c requirements.txt -o bench/requirements.txt
 
 swagger-ui: ## fetch the Swagger UI of SWAGGER_UI_VERSION from npm
@@ -117,6 +122,11 @@ $(VENV)/.run $(VENV)/.dev:
 $(VENV)/.fuzz: requirements-fuzz.txt | $(VENV)/.dev
 	@echo "Installing $< into $(VENV)"
 	@$(PIP) install --require-hashes -r $< || echo "without atheris, nothing is fuzzed"
+	@touch $@
+
+$(VENV)/.mutants: requirements-mutants.txt | $(VENV)/.dev
+	@echo "Installing $< into $(VENV)"
+	@$(PIP) install --require-hashes -r $<
 	@touch $@
 
 $(BENCH_VENV)/.bench: bench/requirements.txt | $(PY)

@@ -1,14 +1,16 @@
 """Reports of other meters: rows in any format are read, or are told as faults."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from loader.layouts import SHIPPED, Described
+from loader.quantity import Quantity
 from settings import Format
-from settings.formats import Columns
+from settings.formats import Column, Columns
 from storage.reading import NAMES
 from tests.formats import (
     AUTUMN,
@@ -120,6 +122,10 @@ def test_hour_that_a_day_does_not_have_is_a_fault(
             f"CUPS: ES2: expected {CUPS} as in line 2: one meter in a report",
         ),
         (
+            f"ES;{SUMMER};2;1;R",
+            f"CUPS: ES: expected {CUPS} as in line 2: one meter in a report",
+        ),
+        (
             f"{CUPS};{SUMMER};24;1;R",
             "Fecha: 01/08/2019: expected a local time that does not stand above already",
         ),
@@ -216,6 +222,11 @@ def test_decimal_that_cannot_be_kept_exactly_is_a_fault(
         "expected a decimal like -8,382, with at most 10 digits before the mark" in done.faults[0]
     )
     assert (f"once multiplied by {factor}" in done.faults[0]) == (factor != "1")
+
+
+def test_least_negative_quantity_keeps_its_sign() -> None:
+    quantity = Quantity(Column(header="kWh", factor=Decimal(1)), 0, 0, ",")
+    assert quantity.stored("-0,00001") == "-0.00001"
 
 
 def test_bytes_of_another_encoding_are_a_fault(read: Reading) -> None:
