@@ -31,29 +31,29 @@ run: $(VENV)/.run ## load the sample report into the database and serve it
 	@exec $(PY) -m server --welcome
 
 test: $(VENV)/.dev ## run the tests, on a private MariaDB and Redis as well; ARGS go to pytest
-	@tests/install-services.sh
+	@tools/install-services.sh
 	$(PY) -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
 trust: $(VENV)/.dev $(VENV)/.fuzz ## try bad input and bad nights for half an hour or so; a table into var/trust.md
-	@tests/install-services.sh
+	@tools/install-services.sh
 	$(PY) -m pytest --numprocesses auto --dist worksteal -m promise $(ARGS)
 
 holes: $(VENV)/.dev ## check the locked packages for known holes, by a list alone where there is no network
-	$(PY) -m tests.holes
+	$(PY) -m tools.vulnerabilities
 
 check: $(VENV)/.dev ## check format, lint and types, then run the tests
 	$(PY) -m ruff format --check
 	$(PY) -m ruff check
 	$(PY) -m mypy .
-	$(PY) -m tests.holes
+	$(PY) -m tools.vulnerabilities
 	@$(MAKE) --no-print-directory test
 
 bench: $(VENV)/.run $(BENCH_VENV)/.bench ## measure everything, most of an hour, into bench/results.*
-	@tests/install-services.sh
+	@tools/install-services.sh
 	@$(BENCH_PY) -m bench full $(ARGS)
 
 bench-quick: $(VENV)/.run $(BENCH_VENV)/.bench ## measure what was promised, and fail where it isn't kept
-	@tests/install-services.sh
+	@tools/install-services.sh
 	@$(BENCH_PY) -m bench quick $(ARGS)
 
 lock: $(UV) ## write the requirements anew from pyproject.toml and bench/requirements.in; ARGS (--upgrade) go to uv
@@ -63,24 +63,24 @@ lock: $(UV) ## write the requirements anew from pyproject.toml and bench/require
 	$(COMPILE) $(ARGS) bench/requirements.in -c requirements.txt -o bench/requirements.txt
 
 swagger-ui: ## fetch the Swagger UI of SWAGGER_UI_VERSION from npm
-	@$(call fetch,swagger-ui-dist@$(SWAGGER_UI_VERSION),$(SWAGGER_UI_SHA512),server/static/swagger,$(SWAGGER_UI_FILES))
-	@echo $(SWAGGER_UI_VERSION) >server/static/swagger/VERSION
+	@$(call fetch,swagger-ui-dist@$(SWAGGER_UI_VERSION),$(SWAGGER_UI_SHA512),server/web/static/swagger,$(SWAGGER_UI_FILES))
+	@echo $(SWAGGER_UI_VERSION) >server/web/static/swagger/VERSION
 
 uplot: ## fetch the uPlot of UPLOT_VERSION from npm
-	@$(call fetch,uplot@$(UPLOT_VERSION),$(UPLOT_SHA512),server/static/uplot,$(UPLOT_FILES))
-	@echo $(UPLOT_VERSION) >server/static/uplot/VERSION
+	@$(call fetch,uplot@$(UPLOT_VERSION),$(UPLOT_SHA512),server/web/static/uplot,$(UPLOT_FILES))
+	@echo $(UPLOT_VERSION) >server/web/static/uplot/VERSION
 
 axe: ## fetch the axe-core of AXE_VERSION from npm, which examines pages in the tests
-	@mkdir -p tests/axe
-	@$(call fetch,axe-core@$(AXE_VERSION),$(AXE_SHA512),tests/axe,$(AXE_FILES))
-	@echo $(AXE_VERSION) >tests/axe/VERSION
+	@mkdir -p tests/web/axe
+	@$(call fetch,axe-core@$(AXE_VERSION),$(AXE_SHA512),tests/web/axe,$(AXE_FILES))
+	@echo $(AXE_VERSION) >tests/web/axe/VERSION
 
 screenshots: $(VENV)/.dev ## draw the dashboard's pictures in docs/ anew, from the sample
-	@tests/install-services.sh
-	@$(PY) -m tests.screenshots
+	@tools/install-services.sh
+	@$(PY) -m tools.screenshots
 
 configuration-page: $(VENV)/.dev ## write docs/configuration.md anew, from the settings
-	@$(PY) -m tests.configuration_page
+	@$(PY) -m tools.configuration_page
 
 # $1: a package of npm, $2: the sha512 that its archive must have, $3: the folder that its files go
 # to, $4: the files

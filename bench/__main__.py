@@ -10,14 +10,14 @@ from typing import NoReturn
 
 import click
 
-from bench.asked import missed
-from bench.lab import laboratory
 from bench.machine import facts
 from bench.paths import RESULTS, ROOT, WORK, MissingError
 from bench.plot import draw
 from bench.process import FailedError
 from bench.report import checks_table, write_json, write_markdown, write_readme
-from bench.runs import long_run, short_run
+from bench.suites import long_run, short_run
+from bench.targets import missed
+from bench.workspace import laboratory
 
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
 README_SIZE = 1_000_000

@@ -7,7 +7,7 @@ from typing import Any
 
 import pymysql
 
-from tests.mariadb import MariaDB
+from tests.support.mariadb import MariaDB
 
 BUFFER_POOL = "4G"
 _OF_THE_RECORD = {

@@ -6,9 +6,9 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib import pyplot as plt
 
-from bench.asked import MARIADB, SQLITE
+from bench.contenders import clickhouse, datasette, limits, roapi, scripts
 from bench.measure import Comparison, Series
-from bench.sides import clickhouse, datasette, limits, roapi, scripts
+from bench.targets import MARIADB, SQLITE
 
 # From the slowest to the fastest, as a rule; limits are dashed.
 SHOWN = {

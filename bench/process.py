@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from bench.paths import ROOT, WORK
-from tests.service import free_port
+from tests.support.live_server import free_port
 
 HOST = "127.0.0.1"
 START_SECONDS = 90

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from bench.asked import MARIADB, SQLITE, Check
+from bench.contenders import clickhouse, datasette, limits, roapi, scripts
 from bench.measure import SLOW, Comparison, Spread
-from bench.runs import Outcome
-from bench.sides import clickhouse, datasette, limits, roapi, scripts
+from bench.suites import Outcome
+from bench.targets import MARIADB, SQLITE, Check
 
 _README_TABLE = "| | seconds | first byte, ms | server's peak, MiB |\n|---|---|---|---|\n"
 _README_SIDES = {

@@ -17,13 +17,15 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from loader.faults import ReportError
-from loader.importer import FaultyReportsError, Importer, Summary, Watcher
-from loader.slices import STANDARD_INPUT
-from loader.telling import Form, Teller, results, stopped, told
+from cli.error_report import FaultyReportsError
+from cli.output import CommandOutput, OutputMode, output_options, stopped
+from loader.importer import Importer, ImportListener, Summary
+from loader.rows.errors import ReportError
+from loader.rows.file_reader import STANDARD_INPUT
+from loader.summary import results
 from settings import MONITORING, SettingsError, load_settings
-from storage.errors import StorageError
-from storage.opening import open_writer
+from storage.common.errors import StorageError
+from storage.factory import open_importer
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -45,14 +47,14 @@ from storage.opening import open_writer
     help="The format of the reports, where their headings don't tell it.",
 )
 @click.argument("reports", metavar="REPORT.csv...", nargs=-1, required=True)
-@told
+@output_options
 def main(
     config: Path | None,
     dry_run: bool,
     skip_bad_rows: bool,
     layout: str | None,
     reports: Sequence[str],
-    teller: Teller,
+    teller: CommandOutput,
 ) -> None:
     """Load meter reports into the database: all of them, or none if anything is wrong.
 
@@ -88,18 +90,18 @@ async def _import(
     config: Path | None,
     layout: str | None,
     reports: Sequence[str],
-    teller: Teller,
+    teller: CommandOutput,
     *,
     dry_run: bool,
     skip_bad_rows: bool,
 ) -> None:
     settings = load_settings(config)
-    writer = open_writer(settings)
+    writer = open_importer(settings)
     with _Progress(teller) as progress:
         importer = Importer(
             settings,
             writer,
-            Watcher(
+            ImportListener(
                 on_step=lambda step: progress.say(f"OK - {step}"),
                 on_wait=lambda: progress.say("Waiting for another import to finish"),
                 on_progress=progress.show,
@@ -157,7 +159,7 @@ def _text(summary: Summary) -> str:
 class _Progress:
     """A bar on a terminal, and plain lines."""
 
-    def __init__(self, teller: Teller) -> None:
+    def __init__(self, teller: CommandOutput) -> None:
         self._teller = teller
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -167,7 +169,7 @@ class _Progress:
             console=Console(stderr=True),
             transient=True,
             redirect_stdout=sys.stdout.isatty(),
-            disable=not sys.stderr.isatty() or teller.form is not Form.TEXT,
+            disable=not sys.stderr.isatty() or teller.form is not OutputMode.TEXT,
         )
         self._tasks: dict[str, TaskID] = {}
 

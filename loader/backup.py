@@ -5,10 +5,10 @@ from pathlib import Path
 
 import click
 
-from loader.telling import Teller, stopped, told
+from cli.output import CommandOutput, output_options, stopped
 from settings import SettingsError, load_settings
-from storage.errors import StorageError
-from storage.opening import open_copier
+from storage.common.errors import StorageError
+from storage.factory import open_backup
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -19,8 +19,8 @@ from storage.opening import open_copier
 )
 @click.option("--restore", is_flag=True, help="Read FILE into the database, which must be empty.")
 @click.argument("file", type=click.Path(path_type=Path))
-@told
-def main(config: Path | None, restore: bool, file: Path, teller: Teller) -> None:
+@output_options
+def main(config: Path | None, restore: bool, file: Path, teller: CommandOutput) -> None:
     """Copy the whole database into a new FILE, while it is read and written, or back.
 
     SQLite gives another SQLite file, MySQL and MariaDB a file of SQL. It holds the hashes of
@@ -36,7 +36,7 @@ def main(config: Path | None, restore: bool, file: Path, teller: Teller) -> None
     """
 
     async def run() -> None:
-        async with open_copier(load_settings(config)) as copier:
+        async with open_backup(load_settings(config)) as copier:
             await (copier.restore(file) if restore else copier.backup(file))
 
     try:

@@ -5,42 +5,18 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from loader.faults import Fault, FaultyRowsError, ReportError
-from loader.layouts import known_layouts, named_layout
-from loader.rejects import RejectedRows
+from cli.error_report import ErrorReport, FaultyReportsError
+from loader.formats.registry import format_by_name, known_formats
 from loader.report import Report
+from loader.rows.errors import FaultyRowsError, ReportError, RowError
+from loader.rows.rejected import RejectedRows
 from settings import Settings
-from storage.errors import StorageError
-from storage.passwords import hashed
-from storage.writer import Imported, Writer
-
-SHOWN = 20
-"""Faults that are kept word by word; the others are counted."""
-
-
-@dataclass(slots=True)
-class Faults:
-    """What is wrong in the reports, the first faults as `file:line: column: value: expected`."""
-
-    shown: list[str] = field(default_factory=list)
-    count: int = 0
-
-    def add(self, text: str) -> None:
-        """Counts a fault, and keeps its text if it is among the first."""
-        self.count += 1
-        if len(self.shown) < SHOWN:
-            self.shown.append(text)
-
-
-class FaultyReportsError(Exception):
-    """Nothing was written, since reports have faults."""
-
-    def __init__(self, faults: Faults) -> None:
-        super().__init__(f"{faults.count} fault{'s' * (faults.count != 1)}")
-        self.faults = faults
+from storage.common.errors import StorageError
+from storage.common.passwords import hash_password
+from storage.imports.import_writer import ImportResult, ImportWriter
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +24,13 @@ class Summary:
     """What became of a report; `imported` is None where there was no database to compare with."""
 
     report: Report
-    imported: Imported | None
+    imported: ImportResult | None
     seconds: float
     rejected_to: Path | None
 
 
 @dataclass(frozen=True, slots=True)
-class Watcher:
+class ImportListener:
     """Is told how an import goes."""
 
     on_step: Callable[[str], None]
@@ -69,18 +45,22 @@ class Importer:
     """Imports reports, in one transaction, once the database is prepared."""
 
     def __init__(
-        self, settings: Settings, writer: Writer, watcher: Watcher, layout: str | None = None
+        self,
+        settings: Settings,
+        writer: ImportWriter,
+        watcher: ImportListener,
+        layout: str | None = None,
     ) -> None:
         """Where no layout is named, each report's heading tells its own.
 
         Raises ReportError where there is none of that name.
         """
-        known = known_layouts(settings)
-        self._layouts = known if layout is None else (named_layout(known, layout),)
+        known = known_formats(settings)
+        self._layouts = known if layout is None else (format_by_name(known, layout),)
         self._settings = settings
         self._writer = writer
         self._watcher = watcher
-        self.faults = Faults()
+        self.faults = ErrorReport()
         """What was found so far: with bad rows skipped, an import succeeds in spite of faults."""
 
     async def prepare(self) -> None:
@@ -91,7 +71,7 @@ class Importer:
         for name, password in self._settings.api_users.items():
             if name not in known:
                 secret = password.get_secret_value()
-                await self._writer.add_user(name, await asyncio.to_thread(hashed, secret))
+                await self._writer.add_user(name, await asyncio.to_thread(hash_password, secret))
         self._watcher.on_step("User")
         if reader := await self._writer.admit_reader():
             self._watcher.on_step(f"'{reader}' user")
@@ -135,7 +115,7 @@ class Importer:
     def _report(
         self, path: str, rejected: RejectedRows, *, skip_bad_rows: bool, keep_bad_rows: bool
     ) -> tuple[Report, RejectedRows]:
-        def on_faults(faults: list[Fault], raw: bytes) -> None:
+        def on_faults(faults: list[RowError], raw: bytes) -> None:
             for fault in faults:
                 self.faults.add(f"{path}:{fault}")
             if keep_bad_rows:

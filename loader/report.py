@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from loader.faults import Fault, FaultyRowsError, ReportError
-from loader.layouts import SHIPPED, Fitting, Layout, fitting_layout
-from loader.rows import Rows, Surroundings
-from loader.slices import Slices, check_length
-from storage.incoming import Block
+from domain.report_source import RowBatch
+from loader.formats.registry import SHIPPED_FORMATS, DetectedFormat, ReportFormat, detect_format
+from loader.rows.errors import FaultyRowsError, ReportError, RowError
+from loader.rows.file_reader import ChunkedFile, check_row_length
+from loader.rows.reader import ParseContext, RowReader
 
 
 class Report:
@@ -24,19 +24,19 @@ class Report:
         zone: ZoneInfo,
         *,
         skip_bad_rows: bool,
-        on_faults: Callable[[list[Fault], bytes], None],
+        on_faults: Callable[[list[RowError], bytes], None],
         on_progress: Callable[[int], None] = lambda _: None,
-        layouts: Sequence[Layout] = SHIPPED,
+        layouts: Sequence[ReportFormat] = SHIPPED_FORMATS,
     ) -> None:
         self.path = path
-        self._slices = Slices(path, on_progress)
+        self._slices = ChunkedFile(path, on_progress)
         self.span: tuple[str, str] | None = None
         self.name = self._slices.name
-        self.fitting: Fitting | None = None
+        self.fitting: DetectedFormat | None = None
         self.interval: int | None = None
-        self._around = Surroundings(path, zone, skip_bad_rows, on_faults)
+        self._around = ParseContext(path, zone, skip_bad_rows, on_faults)
         self._layouts = layouts
-        self._rows: Rows[Any] | None = None
+        self._rows: RowReader[Any] | None = None
 
     @property
     def sha256(self) -> str:
@@ -45,7 +45,7 @@ class Report:
 
     @property
     def readings(self) -> int:
-        """Rows that are right."""
+        """RowReader that are right."""
         return self._rows.readings if self._rows else 0
 
     @property
@@ -55,7 +55,7 @@ class Report:
 
     @property
     def rejected(self) -> int:
-        """Rows that are wrong."""
+        """RowReader that are wrong."""
         return self._rows.rejected if self._rows else 0
 
     @property
@@ -63,14 +63,14 @@ class Report:
         """What the report calls the meter, if it does."""
         return self._rows.identifier if self._rows else None
 
-    def blocks(self) -> Iterator[Block]:
+    def blocks(self) -> Iterator[RowBatch]:
         """The checked rows.
 
         Raises ReportError where the file can't be read or isn't a report, and FaultyRowsError
         at its end where rows were wrong and none are to be skipped.
         """
         line = 1
-        rows: Rows[Any] | None = None
+        rows: RowReader[Any] | None = None
         for part in self._slices.parts():
             body = part
             count = part.count(b"\n")
@@ -90,13 +90,13 @@ class Report:
             raise ReportError(f"{self.path}: expected at least one reading below the heading")
         self.interval = self._checked_interval(rows)
 
-    def _below(self, raw: bytes) -> Rows[Any]:
+    def _below(self, raw: bytes) -> RowReader[Any]:
         """The rows that come below a heading."""
-        check_length(self.path, 1, raw)
-        self.fitting = fitting_layout(self._layouts, self.path, raw)
+        check_row_length(self.path, 1, raw)
+        self.fitting = detect_format(self._layouts, self.path, raw)
         return self.fitting.layout.rows(self.fitting.heading, self._around)
 
-    def _ready(self, rows: Rows[Any]) -> Iterator[Block]:
+    def _ready(self, rows: RowReader[Any]) -> Iterator[RowBatch]:
         """The rows that became ready, unless they are only checked."""
         for block in rows.block():
             earliest, latest = self.span or (block.first, block.last)
@@ -104,7 +104,7 @@ class Report:
             if self._around.skip_bad_rows or not rows.rejected:
                 yield block
 
-    def _checked_interval(self, rows: Rows[Any]) -> int | None:
+    def _checked_interval(self, rows: RowReader[Any]) -> int | None:
         """The interval that the format says, or else the rows, unless they are what is left over.
 
         Raises ReportError where both say one and they differ.

@@ -26,7 +26,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
-from settings.unforeseen import unforeseen
+from cli.error_boundary import report_unexpected
 
 HEADER = (
     "Date,Energy (kWh),Reactive energy (kVArh),Power (kW),Maximeter (kW),Reactive power (kVAr),"
@@ -269,7 +269,7 @@ def main(
     Status: 0 done, 1 not done, 2 wrong command line.
     """
     blocks = report(readings, start=start.date(), seed=seed, timezone=timezone, interval=interval)
-    with unforeseen(debug=debug):
+    with report_unexpected(debug=debug):
         try:
             for block in blocks:
                 sys.stdout.buffer.write(block.encode())

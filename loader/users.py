@@ -10,12 +10,12 @@ from pathlib import Path
 
 import click
 
-from loader.telling import Teller, stopped, told
+from cli.output import CommandOutput, output_options, stopped
 from settings import SettingsError, load_settings
-from storage.errors import StorageError
-from storage.opening import open_writer
-from storage.passwords import hashed, is_sha256
-from storage.writer import Writer
+from storage.common.errors import StorageError
+from storage.common.passwords import hash_password, is_sha256
+from storage.factory import open_importer
+from storage.imports.import_writer import ImportWriter
 
 audit = logging.getLogger("audit")
 
@@ -59,8 +59,8 @@ def main(context: click.Context, config: Path | None) -> None:
 @main.command()
 @click.argument("name")
 @click.pass_obj
-@told
-def add(config: Path | None, name: str, teller: Teller) -> None:
+@output_options
+def add(config: Path | None, name: str, teller: CommandOutput) -> None:
     """Add a user.
 
     \b
@@ -83,8 +83,8 @@ def add(config: Path | None, name: str, teller: Teller) -> None:
 @main.command("password")
 @click.argument("name")
 @click.pass_obj
-@told
-def set_password(config: Path | None, name: str, teller: Teller) -> None:
+@output_options
+def set_password(config: Path | None, name: str, teller: CommandOutput) -> None:
     """Change a user's password.
 
     \b
@@ -103,8 +103,8 @@ def set_password(config: Path | None, name: str, teller: Teller) -> None:
 @main.command()
 @click.argument("name")
 @click.pass_obj
-@told
-def disable(config: Path | None, name: str, teller: Teller) -> None:
+@output_options
+def disable(config: Path | None, name: str, teller: CommandOutput) -> None:
     """Keep a user from logging in.
 
     \b
@@ -123,8 +123,8 @@ def disable(config: Path | None, name: str, teller: Teller) -> None:
 @main.command()
 @click.argument("name")
 @click.pass_obj
-@told
-def enable(config: Path | None, name: str, teller: Teller) -> None:
+@output_options
+def enable(config: Path | None, name: str, teller: CommandOutput) -> None:
     """Let a user log in again.
 
     \b
@@ -144,8 +144,8 @@ def enable(config: Path | None, name: str, teller: Teller) -> None:
 @click.argument("name")
 @click.argument("role", type=click.Choice(["read", "admin"]))
 @click.pass_obj
-@told
-def set_role(config: Path | None, name: str, role: str, teller: Teller) -> None:
+@output_options
+def set_role(config: Path | None, name: str, role: str, teller: CommandOutput) -> None:
     """Say what a user may do.
 
     \b
@@ -159,8 +159,8 @@ def set_role(config: Path | None, name: str, role: str, teller: Teller) -> None:
 
 @main.command("list")
 @click.pass_obj
-@told
-def list_users(config: Path | None, teller: Teller) -> None:
+@output_options
+def list_users(config: Path | None, teller: CommandOutput) -> None:
     """List the users.
 
     \b
@@ -169,7 +169,7 @@ def list_users(config: Path | None, teller: Teller) -> None:
       python -m loader.users list --json | jq -r '.users[] | select(.enabled).name'
     """
 
-    async def show(writer: Writer) -> None:
+    async def show(writer: ImportWriter) -> None:
         users = []
         for user in await writer.users():
             state = "enabled" if user.enabled else "disabled"
@@ -189,7 +189,7 @@ def list_users(config: Path | None, teller: Teller) -> None:
     _run(config, teller, show)
 
 
-def _done(teller: Teller, name: str, what: str) -> None:
+def _done(teller: CommandOutput, name: str, what: str) -> None:
     teller.say(f"{name} {what}")
     teller.give({"ok": True, "user": name})
 
@@ -222,12 +222,14 @@ def _password() -> str:
             raise click.UsageError("expected a password in UTF-8") from None
     if not password:
         raise click.UsageError("expected a password, got an empty one")
-    return hashed(password)
+    return hash_password(password)
 
 
-def _run(config: Path | None, teller: Teller, work: Callable[[Writer], Awaitable[None]]) -> None:
+def _run(
+    config: Path | None, teller: CommandOutput, work: Callable[[ImportWriter], Awaitable[None]]
+) -> None:
     async def run() -> None:
-        writer = open_writer(load_settings(config))
+        writer = open_importer(load_settings(config))
         try:
             async for _ in writer.prepare():
                 pass

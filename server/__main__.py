@@ -15,21 +15,22 @@ import click
 import uvloop
 from aiohttp import web
 
-from server import logs, metrics, tls
-from server.accounting import accounting
+from cli.error_boundary import report_unexpected
 from server.app import make_app
-from server.checkup import checkup
-from server.findings import Finding, document, is_bad, line
-from server.reloading import reload
-from server.signing import SigningKeys
-from server.stopping import leave, linger
-from server.welcome import welcome
-from server.workers import PARENT, run_workers
+from server.observability import logging_setup, metrics
+from server.observability.accounting import access_logger
+from server.observability.checks import run_checks
+from server.observability.findings import Finding, format_json, format_line, has_failures
+from server.process.banner import banner
+from server.process.reload import reload
+from server.process.shutdown import drain, stop_accepting
+from server.process.workers import PARENT, run_workers
+from server.security.signing_keys import SigningKeys
+from server.transport import tls
 from settings import Settings, SettingsError, load_settings
-from settings.unforeseen import unforeseen
-from storage.errors import StorageError
-from storage.opening import open_reader
-from storage.reader import Reader
+from storage.common.errors import StorageError
+from storage.database import Database
+from storage.factory import open_database
 
 log = logging.getLogger("server")
 
@@ -82,7 +83,7 @@ def main(
     """
     if as_json and not check:
         raise click.UsageError("--json goes with --check")
-    with unforeseen(debug=debug):
+    with report_unexpected(debug=debug):
         if check:
             sys.exit(_examine(config, as_json=as_json))
         _run(config, debug=debug, worker_port=worker_port, shared=shared, greet=greet)
@@ -94,7 +95,7 @@ def _run(
     """Serves in this process, or in workers."""
     try:
         settings = load_settings(config)
-        logs.set_up(settings.log)
+        logging_setup.set_up_logging(settings.log)
         settings.require_safe()
         keys = SigningKeys.of(settings)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -112,7 +113,7 @@ def _run(
                 ):
                     port = holder.getsockname()[1]
                     if greet:
-                        click.echo(welcome(settings, port))
+                        click.echo(banner(settings, port))
                     workers = run_workers(settings.server.workers, port, config, Path(folder))
                     if not runner.run(workers):
                         sys.exit(1)
@@ -128,16 +129,16 @@ def _examine(config: Path | None, *, as_json: bool) -> int:
 
     async def look() -> list[Finding]:
         found = []
-        async for finding in checkup(config):
+        async for finding in run_checks(config):
             found.append(finding)
             if not as_json:
-                click.echo(line(finding))
+                click.echo(format_line(finding))
         return found
 
     found = asyncio.run(look())
     if as_json:
-        click.echo(document(found))
-    return int(is_bad(found))
+        click.echo(format_json(found))
+    return int(has_failures(found))
 
 
 async def _serve(
@@ -152,19 +153,19 @@ async def _serve(
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
-    secured = tls.context(settings.server.tls)
+    secured = tls.tls_context(settings.server.tls)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload, config, secured)
-    reader = open_reader(settings)
+    reader = open_database(settings)
     await _until_up(reader, settings.database.wait, stop)
     app = make_app(settings=settings, reader=reader, signing_keys=keys)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload, config, secured, app)
     if shared is not None:
-        app.cleanup_ctx.append(metrics.shared(shared))
+        app.cleanup_ctx.append(metrics.publish_snapshots(shared))
     _collect_seldom()
     runner = web.AppRunner(
         app,
         handler_cancellation=True,
-        access_log_class=accounting(app),
+        access_log_class=access_logger(app),
         access_log=logging.getLogger("access"),
     )
     await runner.setup()
@@ -186,14 +187,14 @@ async def _serve(
         for address in runner.addresses:
             log.info("listening on %s://%s:%d", scheme, *address[:2])
         if greet:
-            click.echo(welcome(settings, runner.addresses[0][1]))
+            click.echo(banner(settings, runner.addresses[0][1]))
         parent = None if shared is None else asyncio.create_task(_watch_parent(shared, stop))
         await stop.wait()
         if parent is not None:
             parent.cancel()
-        await leave(runner, site, secured)
+        await stop_accepting(runner, site, secured)
         log.info("stopping: running requests finish, new ones are refused")
-        await linger(runner)
+        await drain(runner)
     finally:
         await runner.cleanup()
 
@@ -238,7 +239,7 @@ def _cannot_listen(host: str, port: int, error: OSError | UnicodeError) -> Start
     return StartError(f"server.host, server.port: cannot listen on {host}:{port}: {reason}")
 
 
-async def _until_up(reader: Reader, wait: float, stop: asyncio.Event) -> None:
+async def _until_up(reader: Database, wait: float, stop: asyncio.Event) -> None:
     """Waits until the database has tables to read; raises StartError if it doesn't in time."""
     deadline = asyncio.get_running_loop().time() + wait
     told = ""

@@ -13,48 +13,51 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from server import aggregates, connections, dashboard, handlers, health, metrics, pages
-from server.attempts import Attempts
-from server.auth import auth, standing
-from server.cache import AnswerCache
-from server.caching import caching, repeated
-from server.cursors import Cursors
-from server.errors import errors
-from server.hashing import Hashing
-from server.headers import POLICY, SAFE, cross_origin
-from server.keys import (
-    ATTEMPTS,
+from server.api import figures, routes
+from server.api.cursors import Cursors
+from server.api.responder import cache_responses, replay
+from server.cache.replay import ReplayCache
+from server.cache.store import ResponseCache
+from server.context import (
     CACHE,
+    COUNTERS,
     CURSORS,
+    DATABASE,
     DOCUMENT,
-    FILLINGS,
-    HASHING,
-    LATELY_ASKED,
-    READER,
-    REPEATS,
+    IN_FLIGHT,
+    LOGIN_THROTTLE,
+    PARSED_REQUESTS,
+    PASSWORD_CHECKER,
+    REPLAY_CACHE,
     REQUEST_ID,
-    REQUESTS,
+    REQUEST_LIMITER,
     SETTINGS,
-    STOPPING,
-    STREAMS,
-    TALLY,
+    SHUTTING_DOWN,
+    STREAM_LIMITER,
     TIMING,
     TOKENS,
 )
-from server.limits import Requests, Streams
-from server.repeats import Repeats
-from server.signing import SigningKeys
-from server.tally import Tally, Timing
-from server.tokens import Tokens
+from server.errors import handle_errors
+from server.observability import health, metrics
+from server.observability.counters import RequestCounters, RequestTiming
+from server.security.authentication import authenticate, check_revocation
+from server.security.login_throttle import LoginThrottle
+from server.security.password_checker import PasswordChecker
+from server.security.rate_limits import RequestLimiter, StreamLimiter
+from server.security.signing_keys import SigningKeys
+from server.security.tokens import TokenService
+from server.transport import connection
+from server.transport.security_headers import CSP_HEADER, SECURITY_HEADERS, cors
+from server.web import dashboard, swagger
 from settings import Settings
-from storage.load import SPENT
-from storage.reader import Reader
+from storage.backends.statistics import CURRENT_TIMER
+from storage.database import Database
 
-TOLD_FROM = 0.001
+SERVER_TIMING_FROM = 0.001
 """Seconds from which on an answer says how long it took: telling costs the quick ones too much."""
 
 _ROUTES = [
-    *(*pages.ROUTES, *dashboard.ROUTES, *handlers.ROUTES, *aggregates.ROUTES),
+    *(*swagger.ROUTES, *dashboard.ROUTES, *routes.ROUTES, *figures.ROUTES),
     *(*health.ROUTES, *metrics.ROUTES),
 ]
 
@@ -63,37 +66,37 @@ _PROCESS = secrets.token_hex(5)
 _request_ids = (f"{_PROCESS}-{number:x}" for number in count())
 
 
-def make_app(*, settings: Settings, reader: Reader, signing_keys: SigningKeys) -> web.Application:
+def make_app(*, settings: Settings, reader: Database, signing_keys: SigningKeys) -> web.Application:
     """The application over a storage, which it closes at its end."""
-    tally = Tally()
+    tally = RequestCounters()
     app = web.Application(
         middlewares=[
-            *([cross_origin(settings.server.cors)] if settings.server.cors else []),
-            identified,
-            errors,
-            auth,
-            repeated,
-            handlers.questions,
-            standing,
-            caching,
+            *([cors(settings.server.cors)] if settings.server.cors else []),
+            request_context,
+            handle_errors,
+            authenticate,
+            replay,
+            routes.parse_data_request,
+            check_revocation,
+            cache_responses,
         ],
         client_max_size=int(settings.limits.body),
-        handler_args=connections.options(settings.limits, tally),
+        handler_args=connection.handler_options(settings.limits, tally),
     )
     app[SETTINGS] = settings
-    app[READER] = reader
-    app[CACHE] = AnswerCache(settings.cache)
-    app[LATELY_ASKED] = {}
-    app[FILLINGS] = {}
-    app[REPEATS] = Repeats()
-    app[REQUESTS] = Requests(settings.limits)
-    app[STREAMS] = Streams(settings.limits)
-    app[TALLY] = tally
-    app[STOPPING] = asyncio.Event()
-    app[TOKENS] = Tokens(signing_keys, settings.auth.token_lifetime)
+    app[DATABASE] = reader
+    app[CACHE] = ResponseCache(settings.cache)
+    app[PARSED_REQUESTS] = {}
+    app[IN_FLIGHT] = {}
+    app[REPLAY_CACHE] = ReplayCache()
+    app[REQUEST_LIMITER] = RequestLimiter(settings.limits)
+    app[STREAM_LIMITER] = StreamLimiter(settings.limits)
+    app[COUNTERS] = tally
+    app[SHUTTING_DOWN] = asyncio.Event()
+    app[TOKENS] = TokenService(signing_keys, settings.auth.token_lifetime)
     app[CURSORS] = Cursors(signing_keys)
-    app[HASHING] = Hashing()
-    app[ATTEMPTS] = Attempts(settings.auth.attempts, settings.auth.attempts_window)
+    app[PASSWORD_CHECKER] = PasswordChecker()
+    app[LOGIN_THROTTLE] = LoginThrottle(settings.auth.attempts, settings.auth.attempts_window)
     app.add_routes(_ROUTES)
     app[DOCUMENT] = _document()
     app.cleanup_ctx.append(_closed)
@@ -105,35 +108,35 @@ def _document() -> dict[str, Any]:
     """The description of the routes, which all applications share."""
     app = web.Application()
     app.add_routes(_ROUTES)
-    return pages.described(app)
+    return swagger.build_document(app)
 
 
 @web.middleware
-async def identified(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def request_context(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Gives a request and its answer an id: the client's own, if it is one that a log can hold.
 
     And notes how long it takes until an answer is ready to be sent, the first bytes of a streamed
     one included.
     """
-    timing = request[TIMING] = Timing()
+    timing = request[TIMING] = RequestTiming()
     timing.began = time.perf_counter()
-    SPENT.set(timing)
+    CURRENT_TIMER.set(timing)
     given = request.headers.get("X-Request-ID", "")
     request[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else next(_request_ids)
     response = await handler(request)
     response.headers["X-Request-ID"] = request[REQUEST_ID]
-    if POLICY not in response.headers:
-        response.headers.update(SAFE)
-    if request.app[STOPPING].is_set():
+    if CSP_HEADER not in response.headers:
+        response.headers.update(SECURITY_HEADERS)
+    if request.app[SHUTTING_DOWN].is_set():
         response.force_close()
     timing.first_byte = time.perf_counter() - timing.began
     # Of a refused login it could tell whether the user exists.
-    if timing.first_byte >= TOLD_FROM and response.status < 400:
+    if timing.first_byte >= SERVER_TIMING_FROM and response.status < 400:
         response.headers["Server-Timing"] = _told(timing)
     return response
 
 
-def _told(timing: Timing) -> str:
+def _told(timing: RequestTiming) -> str:
     told = f"total;dur={timing.first_byte * 1000:.2f}"
     return f"db;dur={timing.seconds * 1000:.2f}, {told}" if timing.seconds else told
 
@@ -142,7 +145,7 @@ def _told(timing: Timing) -> str:
 async def _closed(app: web.Application) -> AsyncIterator[None]:
     yield
     try:
-        await app[HASHING].close()
+        await app[PASSWORD_CHECKER].close()
         await app[CACHE].close()
     finally:
-        await app[READER].close()
+        await app[DATABASE].close()

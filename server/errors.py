@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from server.keys import REQUEST_ID, SETTINGS
-from server.limits import LimitError
-from server.problems import problem, tells_problems
-from storage.errors import NotPrepared, Outdated, StorageError
-from storage.query import QueryError
+from domain.readings_query import QueryError
+from server.context import REQUEST_ID, SETTINGS
+from server.problems import problem_response, uses_problem_details
+from server.security.rate_limits import LimitError
+from storage.common.errors import NotPrepared, Outdated, StorageError
 
 log = logging.getLogger("server")
 
@@ -43,7 +43,7 @@ class ParameterError(ApiError):
 
 
 @web.middleware
-async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def handle_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turns whatever goes wrong before an answer begins into the contract's shape."""
     try:
         return await handler(request)
@@ -81,12 +81,12 @@ def _public(error: StorageError) -> str:
 
 
 def _response(request: web.Request, error: ApiError) -> web.Response:
-    if tells_problems(request):
-        return problem(request, error.code, error.message, error.headers)
-    return told(error)
+    if uses_problem_details(request):
+        return problem_response(request, error.code, error.message, error.headers)
+    return to_response(error)
 
 
-def told(error: ApiError) -> web.Response:
+def to_response(error: ApiError) -> web.Response:
     """An error in the contract's shape."""
     body = {"message": error.message} if error.message else {}
     body |= {"status": error.status, "statusCode": str(error.code)}

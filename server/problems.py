@@ -6,18 +6,18 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from server.keys import REQUEST_ID
+from server.context import REQUEST_ID
 
 CONTENT_TYPE = "application/problem+json"
 _PATHS = ("/health/", "/metrics")
 
 
-def tells_problems(request: web.Request) -> bool:
+def uses_problem_details(request: web.Request) -> bool:
     """Whether errors of what a request asks for are told this way."""
     return request.path.startswith(_PATHS)
 
 
-def problem(
+def problem_response(
     request: web.Request, code: int, message: str, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """An error as an object with type, title, status and detail."""

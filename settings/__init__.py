@@ -1,50 +1,50 @@
 """What a deployment may change: config.yaml and the environment."""
 
-from settings.formats import HOUR, ISO, Column, Format, Time
-from settings.limits import Limits
+from settings.limits import LimitSettings
+from settings.loading import load_settings, sources
 from settings.model import (
     MONITORING,
-    Account,
-    Auth,
-    Cache,
-    Database,
-    Log,
-    Meter,
+    AccountSettings,
+    AuthSettings,
+    CacheSettings,
+    DatabaseSettings,
+    LogSettings,
+    MeterSettings,
     MysqlUrl,
     Network,
-    Quality,
-    Server,
+    QualitySettings,
+    ServerSettings,
     Settings,
     SqliteUrl,
-    Tls,
+    TlsSettings,
     is_demonstration,
 )
-from settings.reading import load_settings, sources
+from settings.report_formats import HOUR_SECONDS, ISO, ColumnSettings, FormatSettings, TimeSettings
 from settings.section import SettingsError
-from settings.signing import signing_secret
+from settings.signing_secret import signing_secret
 
 __all__ = [
-    "HOUR",
+    "HOUR_SECONDS",
     "ISO",
     "MONITORING",
-    "Account",
-    "Auth",
-    "Cache",
-    "Column",
-    "Database",
-    "Format",
-    "Limits",
-    "Log",
-    "Meter",
+    "AccountSettings",
+    "AuthSettings",
+    "CacheSettings",
+    "ColumnSettings",
+    "DatabaseSettings",
+    "FormatSettings",
+    "LimitSettings",
+    "LogSettings",
+    "MeterSettings",
     "MysqlUrl",
     "Network",
-    "Quality",
-    "Server",
+    "QualitySettings",
+    "ServerSettings",
     "Settings",
     "SettingsError",
     "SqliteUrl",
-    "Time",
-    "Tls",
+    "TimeSettings",
+    "TlsSettings",
     "is_demonstration",
     "load_settings",
     "signing_secret",

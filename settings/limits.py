@@ -9,7 +9,7 @@ _POSITIVE = "a whole number, 1 or more"
 _SECONDS = "seconds, more than 0"
 
 
-class Limits(Section):
+class LimitSettings(Section):
     """What each worker grants by itself; beyond, a request is refused or a client let go."""
 
     request_line: ByteSize = Field(ByteSize(64 * 1024), ge=1024, description=f"{_BYTES}, from 1KiB")

@@ -21,8 +21,8 @@ from pydantic import (
     model_validator,
 )
 
-from settings.formats import Format
-from settings.limits import Limits
+from settings.limits import LimitSettings
+from settings.report_formats import FormatSettings
 from settings.section import Section, SettingsError
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -170,7 +170,7 @@ def _format_name(name: str) -> str:
     return name
 
 
-class Tls(Section):
+class TlsSettings(Section):
     """The certificate that the service shows; without one it speaks plain HTTP."""
 
     certificate: Annotated[Path | None, AfterValidator(_optional)] = Field(
@@ -187,7 +187,7 @@ class Tls(Section):
         return self
 
 
-class Server(Section):
+class ServerSettings(Section):
     """Where the service listens."""
 
     host: str = Field("127.0.0.1", min_length=1, description="an address or a host name")
@@ -200,7 +200,7 @@ class Server(Section):
         _LOOPBACK, description=_NETWORKS
     )
     cors: Annotated[tuple[str, ...], BeforeValidator(_origins)] = Field((), description=_ORIGINS)
-    tls: Tls
+    tls: TlsSettings
 
     @property
     def is_loopback(self) -> bool:
@@ -208,14 +208,14 @@ class Server(Section):
         return _is_loopback(self.host)
 
 
-class Account(Section):
+class AccountSettings(Section):
     """A login of the database server."""
 
     user: str = Field(min_length=1, description="the name of a database account")
     password: SecretStr = Field(description="its password")
 
 
-class DatabaseTls(Section):
+class DatabaseTlsSettings(Section):
     """Whom a MySQL or MariaDB server has to prove itself to; without one, TLS is not used."""
 
     ca: Annotated[Path | None, AfterValidator(_optional)] = Field(
@@ -223,15 +223,15 @@ class DatabaseTls(Section):
     )
 
 
-class Database(Section):
+class DatabaseSettings(Section):
     """Where the readings live, and who reads and writes them."""
 
     location: Annotated[SqliteUrl | MysqlUrl, BeforeValidator(_database)] = Field(
         alias="url", description=_DATABASE_URL
     )
-    reader: Account | None = None
-    admin: Account | None = None
-    tls: DatabaseTls
+    reader: AccountSettings | None = None
+    admin: AccountSettings | None = None
+    tls: DatabaseTlsSettings
     wait: float = Field(30, ge=0, allow_inf_nan=False, description="seconds, 0 or more")
     statement_timeout: float = Field(
         30, gt=0, allow_inf_nan=False, description="seconds, more than 0"
@@ -239,7 +239,7 @@ class Database(Section):
     connections: int = Field(8, ge=2, description="a whole number, 2 or more")
 
 
-class Auth(Section):
+class AuthSettings(Section):
     """How tokens are signed, how long they last, and how often a login may fail."""
 
     keys: Mapping[
@@ -270,7 +270,7 @@ class Auth(Section):
         return name
 
 
-class Cache(Section):
+class CacheSettings(Section):
     """How long, where and how many answers are kept."""
 
     ttl: float = Field(600, ge=0, allow_inf_nan=False, description="seconds, 0 or more")
@@ -282,7 +282,7 @@ class Cache(Section):
     )
 
 
-class Meter(Section):
+class MeterSettings(Section):
     """What a report leaves unsaid."""
 
     timezone: ZoneInfo = Field(
@@ -290,7 +290,7 @@ class Meter(Section):
     )
 
 
-class Quality(Section):
+class QualitySettings(Section):
     """From when on the energy of a reading is more than its maximeter allows."""
 
     maximeter_tolerance: Decimal = Field(
@@ -305,7 +305,7 @@ class Quality(Section):
     )
 
 
-class Log(Section):
+class LogSettings(Section):
     """What is written to standard error, and how."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
@@ -317,18 +317,18 @@ class Log(Section):
 class Settings(Section):
     """All settings, checked."""
 
-    server: Server
-    database: Database
-    auth: Auth
-    limits: Limits
-    cache: Cache
-    meter: Meter
-    quality: Quality
-    log: Log
+    server: ServerSettings
+    database: DatabaseSettings
+    auth: AuthSettings
+    limits: LimitSettings
+    cache: CacheSettings
+    meter: MeterSettings
+    quality: QualitySettings
+    log: LogSettings
     api_users: Mapping[
         Annotated[str, AfterValidator(_user_name)], Annotated[SecretStr, Field(min_length=1)]
     ] = Field({}, description="a mapping of users to passwords")
-    formats: Mapping[Annotated[str, AfterValidator(_format_name)], Format] = Field(
+    formats: Mapping[Annotated[str, AfterValidator(_format_name)], FormatSettings] = Field(
         {}, description="a mapping of names to formats, see docs/formats.md"
     )
 

@@ -12,25 +12,18 @@ import pytest
 from blockbuster import blockbuster_ctx
 from pytest_aiohttp import AiohttpClient, AiohttpServer
 
-from server.accounting import accounting
-from tests.browser import Browser, Chromium, find_browser
-from tests.databases import Database, MariadbDatabase, SqliteDatabase
-from tests.figures import CASES, Metered, loaded
-from tests.mariadb import MariaDB, find_mariadb
-from tests.redis_server import Redis, find_redis
-from tests.serving import ACCESS, Api, Serve, application
-from tests.trust import (  # noqa: F401 - hooks and a fixture
-    pytest_collection_modifyitems,
-    pytest_configure,
-    pytest_report_header,
-    tried,
-)
+from server.observability.accounting import access_logger
+from tests.support.app_client import ACCESS, Api, Serve, application
+from tests.support.browser import Browser, Chromium, find_browser
+from tests.support.databases import DatabaseFixture, MariadbDatabase, SqliteDatabase
+from tests.support.mariadb import MariaDB, find_mariadb
+from tests.support.paths import SAMPLE
+from tests.support.redis_server import Redis, find_redis
+from tests.support.reference_figures import CASES, Metered, loaded
 
 # A machine that is busy with other things is no fault of the code.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
-
-SAMPLE = Path(__file__).parent.parent / "Monitoring_report.csv"
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +48,7 @@ def redis_url(redis_server: Redis) -> str:
 
 
 @pytest.fixture(params=["sqlite", "mariadb"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DatabaseFixture]:
     """A database of each kind that does not exist yet."""
     with fresh(request, tmp_path) as database:
         yield database
@@ -64,7 +57,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
 @pytest.fixture(scope="session", params=["sqlite", "mariadb"])
 def sample(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Database]:
+) -> Iterator[DatabaseFixture]:
     """A database of each kind that holds the sample report; for tests that only read."""
     folder = tmp_path_factory.mktemp("sample")
     with fresh(request, folder) as loaded:
@@ -95,10 +88,12 @@ def unblocked() -> Iterator[None]:
     loaders = [f"storage.{name}" for name in names]
     with blockbuster_ctx(["server", "storage"], excluded_modules=loaders) as blocking:
         # Once a statement has failed, whether there is a file at all is worth a look.
-        blocking.functions["os.stat"].can_block_in("storage/sqlite.py", "explained")
+        blocking.functions["os.stat"].can_block_in("storage/backends/sqlite/engine.py", "explained")
         # A few rows by their keys are quicker to read than to ask a thread for.
         for name in ("sqlite3.Connection.execute", "sqlite3.Cursor.fetchall"):
-            blocking.functions[name].can_block_in("storage/sqlite.py", "_fetch_here")
+            blocking.functions[name].can_block_in(
+                "storage/backends/sqlite/engine.py", "_fetch_here"
+            )
         yield
 
 
@@ -110,22 +105,22 @@ async def serve(
 ) -> Serve:
     """Runs the application over a database until the test ends; rick may ask."""
 
-    async def run(database: Database, **environ: str) -> Api:
+    async def run(database: DatabaseFixture, **environ: str) -> Api:
         await database.admit("rick")
         app, engine = application(database, **environ)
-        server = await aiohttp_server(app, access_log_class=accounting(app), access_log=ACCESS)
+        server = await aiohttp_server(app, access_log_class=access_logger(app), access_log=ACCESS)
         return Api(await aiohttp_client(server), engine, app)
 
     return run
 
 
 @pytest.fixture
-async def api(serve: Serve, sample: Database) -> Api:
+async def api(serve: Serve, sample: DatabaseFixture) -> Api:
     """The application over the sample."""
     return await serve(sample)
 
 
-def fresh(request: pytest.FixtureRequest, folder: Path) -> Database:
+def fresh(request: pytest.FixtureRequest, folder: Path) -> DatabaseFixture:
     """A database of the kind that a fixture's parameter names."""
     if request.param == "sqlite":
         return SqliteDatabase(folder)

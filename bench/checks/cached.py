@@ -4,15 +4,15 @@ import resource
 import statistics
 from contextlib import ExitStack
 
-from bench import load
-from bench.asked import Check
-from bench.client import fetch, request, save
-from bench.data import DAY, Dataset
-from bench.lab import ENGINES, Lab
+from bench import load_generator
+from bench.contenders.limits import BareHandler
+from bench.contenders.service import ALL, GZIP, ONE, Service, middlewares
+from bench.datasets import DAY, Dataset
+from bench.http_client import fetch, request, save
 from bench.paths import WORK
 from bench.process import FailedError, Server
-from bench.sides.limits import BareHandler
-from bench.sides.service import ALL, GZIP, ONE, Service, middlewares
+from bench.targets import Check
+from bench.workspace import ENGINES, Lab
 
 ROUNDS = 3
 SECONDS = 0.6
@@ -26,10 +26,10 @@ def cached(lab: Lab, large: Dataset) -> list[Check]:
     for engine in ENGINES:
         lab.need(engine, large)
     with Service(lab, "sqlite", large) as server:
-        small = _share(server, ONE, "a small one, sqlite", {}, load.CONNECTIONS)
+        small = _share(server, ONE, "a small one, sqlite", {}, load_generator.CONNECTIONS)
     with Service(lab, "mariadb", large) as server:
         return [
-            _share(server, ONE, "a small one, mariadb", {}, load.CONNECTIONS),
+            _share(server, ONE, "a small one, mariadb", {}, load_generator.CONNECTIONS),
             small,
             _share(server, ALL, f"{large.readings:,} readings, plain", {}, _FOR_LARGE),
             _share(server, ALL, f"{large.readings:,} readings, gzip", GZIP, _FOR_LARGE),
@@ -52,7 +52,7 @@ def _share(server: Server, path: str, what: str, accept: dict[str, str], connect
         rates: list[list[float]] = [[], []]
         for _ in range(ROUNDS):
             for (port, message), found in zip(sides, rates, strict=True):
-                found.append(load.rate(port, message, SECONDS, connections))
+                found.append(load_generator.rate(port, message, SECONDS, connections))
     ours, theirs = map(statistics.median, rates)
     if accept and not encoding:
         what += " (not compressed)"
@@ -65,7 +65,7 @@ def _unmodified(lab: Lab, server: Server) -> Check:
     etag = save(server.port, ALL, server.headers, WORK / "cached.body")["etag"]
     message = request(ALL, {**server.headers, "If-None-Match": etag})
     with lab.mariadb.watched() as queries:
-        load.burst(server.port, message, 100)
+        load_generator.burst(server.port, message, 100)
     return Check(4, "queries of readings for 100 times If-None-Match", 0, len(queries))
 
 
@@ -75,7 +75,7 @@ def _at_once(lab: Lab, server: Server) -> Check:
     with lab.mariadb.watched() as for_one:
         fetch(server.port, path, {**server.headers, "Cache-Control": "no-cache"})
     with lab.mariadb.watched() as for_many:
-        load.burst(server.port, request(path, server.headers), _connections())
+        load_generator.burst(server.port, request(path, server.headers), _connections())
     if not for_one:
         raise FailedError("the database's log shows no query of readings")
     text = f"queries of readings: {_connections():,} equal requests at once / one request"

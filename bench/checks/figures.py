@@ -10,25 +10,25 @@ import sqlite3
 import time
 from contextlib import closing
 
-from bench.asked import Check
-from bench.client import fetch
-from bench.data import Dataset
-from bench.lab import ENGINES, Engine, Lab
-from bench.sides.service import ONE, UNCACHED, Service
-from storage.reading import COLUMNS, NAMES, Rule
+from bench.contenders.service import ONE, UNCACHED, Service
+from bench.datasets import Dataset
+from bench.http_client import fetch
+from bench.targets import Check
+from bench.workspace import ENGINES, Engine, Lab
+from domain.quantities import QUANTITIES, QUANTITY_NAMES, AggregationRule
 
 ROUNDS = 2
 
 _FUNCTIONS = {
-    Rule.TOTAL: ("SUM",),
-    Rule.LEVEL: ("SUM", "COUNT", "MIN", "MAX"),
-    Rule.DEMAND: ("MAX",),
-    Rule.RATIO: (),
+    AggregationRule.TOTAL: ("SUM",),
+    AggregationRule.LEVEL: ("SUM", "COUNT", "MIN", "MAX"),
+    AggregationRule.DEMAND: ("MAX",),
+    AggregationRule.RATIO: (),
 }
 _SUMS = ", ".join(
-    f"{function}({column.name})" for column in COLUMNS for function in _FUNCTIONS[column.rule]
+    f"{function}({column.name})" for column in QUANTITIES for function in _FUNCTIONS[column.rule]
 )
-_PRESENT = f"COUNT(COALESCE({', '.join(NAMES)}))"
+_PRESENT = f"COUNT(COALESCE({', '.join(QUANTITY_NAMES)}))"
 
 _DAY: dict[Engine, str] = {"mariadb": "DATE(date)", "sqlite": "substr(date, 1, 10)"}
 

@@ -15,14 +15,14 @@ from contextlib import ExitStack, closing, contextmanager
 import aiomysql
 import uvloop
 
-from bench.asked import Check
-from bench.client import Connection, fetch, request, save
-from bench.data import DAY, KEYS, PER_DAY, Dataset
-from bench.lab import ENGINES, Engine, Lab
+from bench.contenders.limits import BareHandler
+from bench.contenders.service import ONE, UNCACHED, Service
+from bench.datasets import DAY, KEYS, PER_DAY, Dataset
+from bench.http_client import Connection, fetch, request, save
 from bench.paths import WORK
 from bench.process import FailedError, Server
-from bench.sides.limits import BareHandler
-from bench.sides.service import ONE, UNCACHED, Service
+from bench.targets import Check
+from bench.workspace import ENGINES, Engine, Lab
 
 ROUNDS = 8
 _BY_ID = "id = 5"

@@ -4,13 +4,13 @@ import statistics
 import threading
 from contextlib import ExitStack
 
-from bench import load
-from bench.asked import Check
-from bench.client import Connection, fetch, request
-from bench.data import Dataset
-from bench.lab import Lab
+from bench import load_generator
+from bench.contenders.service import ALL, ONE, TITLES, UNCACHED, Service
+from bench.datasets import Dataset
+from bench.http_client import Connection, fetch, request
 from bench.process import FailedError
-from bench.sides.service import ALL, ONE, TITLES, UNCACHED, Service
+from bench.targets import Check
+from bench.workspace import Lab
 
 ROUNDS = 3
 SECONDS = 0.7
@@ -20,7 +20,7 @@ WORKERS = 2
 
 def workers(lab: Lab, dataset: Dataset) -> list[Check]:
     """Rates of a cached answer."""
-    text = f"cached answers, {WORKERS} workers / one, asked by {load.lean()}"
+    text = f"cached answers, {WORKERS} workers / one, asked by {load_generator.lean()}"
     rates: dict[int, list[float]] = {1: [], WORKERS: []}
     try:
         with ExitStack() as stack:
@@ -30,7 +30,9 @@ def workers(lab: Lab, dataset: Dataset) -> list[Check]:
             }
             for _ in range(ROUNDS):
                 for count, server in servers.items():
-                    rates[count].append(load.lean_rate(server.port, ONE, server.headers, SECONDS))
+                    rates[count].append(
+                        load_generator.lean_rate(server.port, ONE, server.headers, SECONDS)
+                    )
     except FailedError:
         return [Check(7, f"{text} (they did not start)", 1.6, None, at_least=True)]
     one, two = (statistics.median(found) for found in rates.values())

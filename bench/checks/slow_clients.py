@@ -4,12 +4,12 @@ import socket
 import time
 from contextlib import ExitStack
 
-from bench.asked import Check
-from bench.client import fetch, request
-from bench.data import Dataset
-from bench.lab import Lab
+from bench.contenders.service import ALL, ONE, UNCACHED, Service
+from bench.datasets import Dataset
+from bench.http_client import fetch, request
 from bench.process import HOST, Server
-from bench.sides.service import ALL, ONE, UNCACHED, Service
+from bench.targets import Check
+from bench.workspace import Lab
 
 MANY = 50
 SECONDS = 3.0

@@ -1,0 +1,98 @@
+"""What can't be beaten by much: the databases' own clients, and bytes sent from memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.contenders.http import HttpSide
+from bench.datasets import KEYS, Dataset
+from bench.measure import Sample
+from bench.paths import BENCH_PYTHON, program
+from bench.process import Server, timed
+from bench.workspace import Lab
+
+DUMP = "mariadb --quick --batch"
+SHELL = "sqlite3 -csv"
+BARE = "the same bytes from memory"
+WRAPPED = "the same bytes behind empty middlewares"
+_COLUMNS = ", ".join(KEYS)
+
+
+@dataclass(frozen=True, slots=True)
+class MariadbDump:
+    """The client of MariaDB writes the columns of the answer to nowhere."""
+
+    lab: Lab
+    dataset: Dataset
+    name: str = DUMP
+
+    def run(self) -> Sample:
+        """Writes all readings."""
+        select = f"SELECT {_COLUMNS} FROM consumpdata ORDER BY id"
+        options = ["--quick", "--batch", self.dataset.schema, "-e", select]
+        seconds, _ = timed([*client(self.lab), *options], changes=password(self.lab))
+        return Sample(seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteDump:
+    """The shell of SQLite writes the same columns, as they are stored, to nowhere."""
+
+    dataset: Dataset
+    name: str = SHELL
+
+    def run(self) -> Sample:
+        """Writes all readings."""
+        select = f"SELECT {_COLUMNS} FROM consumpdata ORDER BY id"
+        seconds, _ = timed([program("sqlite3"), "-csv", str(self.dataset.sqlite), select])
+        return Sample(seconds)
+
+
+class BareHandler(Server):
+    """An aiohttp handler that sends a file's bytes from memory."""
+
+    name = "bare"
+
+    def __init__(self, file: str, *, middlewares: int, chunked: bool, encoding: str = "") -> None:
+        super().__init__()
+        self._options = ["--middlewares", str(middlewares)]
+        if chunked:
+            self._options.append("--chunked")
+        if encoding:
+            self._options += ["--encoding", encoding]
+        self._options.append(file)
+
+    def command(self) -> Sequence[str]:
+        return [
+            *(str(BENCH_PYTHON), "-m", "bench.baselines.bare_handler"),
+            *("--port", str(self.port), *self._options),
+        ]
+
+
+def sides(
+    lab: Lab, dataset: Dataset, middlewares: int
+) -> list[MariadbDump | SqliteDump | HttpSide]:
+    """All limits of getData."""
+
+    def bare(count: int) -> BareHandler:
+        return BareHandler(str(dataset.answer), middlewares=count, chunked=True)
+
+    return [
+        MariadbDump(lab, dataset),
+        SqliteDump(dataset),
+        HttpSide(BARE, lambda: bare(0), "/", dataset.readings, counts_memory=False),
+        HttpSide(WRAPPED, lambda: bare(middlewares), "/", dataset.readings, counts_memory=False),
+    ]
+
+
+def client(lab: Lab) -> list[str]:
+    """The client of MariaDB, connected as the service is."""
+    server = lab.mariadb
+    return [
+        *(program("mariadb"), "--no-defaults", "--protocol=tcp", f"--host={server.host}"),
+        *(f"--port={server.port}", f"--user={server.root_user}"),
+    ]
+
+
+def password(lab: Lab) -> dict[str, str]:
+    """The environment that the client finds its password in."""
+    return {"MYSQL_PWD": lab.mariadb.root_password}

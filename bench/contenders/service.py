@@ -1,0 +1,90 @@
+"""This service."""
+
+import subprocess
+from collections.abc import Sequence
+
+from bench.contenders.http import HttpSide
+from bench.datasets import Dataset
+from bench.http_client import token
+from bench.paths import ROOT, SERVICE_PYTHON
+from bench.process import Server, environment
+from bench.workspace import Engine, Lab
+
+ALL = "/apielec/getData"
+ONE = "/apielec/getDataById?id=5"
+UNCACHED = {"Cache-Control": "no-cache"}
+GZIP = {"Accept-Encoding": "gzip"}
+FORMATS = {"ndjson": "NDJSON", "csv": "CSV", "parquet": "Parquet"}
+TITLES = {"mariadb": "this service, MariaDB", "sqlite": "this service, SQLite"}
+_LOGIN = ("rick", "morty")  # the demonstration's, good on this machine only
+
+_COUNT = """
+from server.app import make_app
+from server.signing import SigningKeys
+from settings import load_settings
+from storage.opening import open_reader
+settings = load_settings()
+keys = SigningKeys.single("-" * 32)
+app = make_app(settings=settings, reader=open_reader(settings), signing_keys=keys)
+print(len(app.middlewares))
+"""
+
+
+class Service(Server):
+    """The service over one database, with the settings of config.yaml."""
+
+    def __init__(self, lab: Lab, engine: Engine, dataset: Dataset, workers: int = 1) -> None:
+        super().__init__()
+        self.name = f"service-{engine}"
+        self._settings = lab.settings(engine, dataset)
+        self._settings["ELECDATA_SERVER__PORT"] = str(self.port)
+        if workers > 1:
+            self._settings["ELECDATA_SERVER__WORKERS"] = str(workers)
+
+    def command(self) -> Sequence[str]:
+        return [str(SERVICE_PYTHON), "-m", "server"]
+
+    def environment(self) -> dict[str, str]:
+        return environment(self._settings)
+
+    def prepare(self) -> None:
+        self.headers = {"SESSION": token(self.port, *_LOGIN)}
+
+
+def sides(lab: Lab, engine: Engine, dataset: Dataset) -> list[HttpSide]:
+    """All readings, nothing cached and cached, plain and compressed, and in other formats."""
+
+    def start() -> Service:
+        return Service(lab, engine, dataset)
+
+    title = TITLES[engine]
+    return [
+        HttpSide(title, start, ALL, dataset.readings, UNCACHED, warm=(ONE,)),
+        HttpSide(f"{title}, gzip", start, ALL, dataset.readings, UNCACHED | GZIP, warm=(ONE,)),
+        HttpSide(f"{title}, cached", start, ALL, dataset.readings, warm=(ALL,)),
+        HttpSide(f"{title}, cached, gzip", start, ALL, dataset.readings, GZIP, warm=(ALL,)),
+        *(
+            HttpSide(
+                f"{title}, {name}",
+                start,
+                f"{ALL}?format={parameter}",
+                dataset.readings,
+                UNCACHED,
+                warm=(f"{ONE}&format={parameter}",),
+            )
+            for parameter, name in FORMATS.items()
+        ),
+    ]
+
+
+def middlewares() -> int:
+    """How many middlewares a request passes through in the service."""
+    counted = subprocess.run(
+        [str(SERVICE_PYTHON), "-c", _COUNT],
+        cwd=ROOT,
+        env=environment(),
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return int(counted.stdout)

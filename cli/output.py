@@ -1,0 +1,87 @@
+"""Console output of all commands: text, JSON, or errors only."""
+
+import json
+import sys
+from collections.abc import Callable
+from enum import Enum
+from functools import wraps
+from typing import Any, NoReturn
+
+import click
+
+from cli.error_boundary import report_unexpected
+from cli.error_report import ErrorReport, FaultyReportsError, error_summary
+
+
+class OutputMode(Enum):
+    """For whom a command talks."""
+
+    TEXT = "people"
+    JSON = "scripts"
+    QUIET = "nobody, unless something is wrong"
+
+
+def output_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command the options --json, --quiet and --debug, and what they make: its teller."""
+
+    @wraps(command)
+    def telling(*args: Any, as_json: bool, quiet: bool, debug: bool, **more: Any) -> None:
+        if as_json and quiet:
+            raise click.UsageError("--json and --quiet: expected one of them")
+        form = OutputMode.JSON if as_json else OutputMode.QUIET if quiet else OutputMode.TEXT
+        with report_unexpected(debug=debug):
+            command(*args, teller=CommandOutput(form, debug=debug), **more)
+
+    for option in (
+        click.option("--debug", is_flag=True, help="Show where in the program an error came up."),
+        click.option("--quiet", is_flag=True, help="Print errors only."),
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts."),
+    ):
+        telling = option(telling)
+    return telling
+
+
+class CommandOutput:
+    """Prints what a command did."""
+
+    def __init__(self, form: OutputMode, *, debug: bool) -> None:
+        self.form = form
+        self._debug = debug
+
+    def say(self, text: str) -> None:
+        """A line for people."""
+        if self.form is OutputMode.TEXT:
+            click.echo(text)
+
+    def give(self, document: object) -> None:
+        """What scripts get, once."""
+        if self.form is OutputMode.JSON:
+            click.echo(json.dumps(document, ensure_ascii=False))
+
+    def faults(self, faults: ErrorReport) -> None:
+        """What is wrong in the reports; scripts get it with all the rest."""
+        if self.form is OutputMode.JSON:
+            return
+        for fault in faults.shown:
+            click.echo(fault, err=True)
+        if more := faults.count - len(faults.shown):
+            click.echo(f"... and {more} more", err=True)
+
+    def fail(self, error: Exception) -> NoReturn:
+        """Says what went wrong and ends with status 1."""
+        if self._debug:
+            raise error
+        if isinstance(error, FaultyReportsError):
+            self.faults(error.faults)
+            text, faults = f"{error}; nothing was written", error.faults
+        else:
+            text, faults = str(error), ErrorReport()
+        self.give({"ok": False, "error": text, "faults": error_summary(faults)})
+        click.echo(f"ERROR - {text}", err=True)
+        sys.exit(1)
+
+
+def stopped(what: str = "") -> NoReturn:
+    """Says that Ctrl-C was heard and ends with the status that shells expect then."""
+    click.echo(f"Stopped{what}", err=True)
+    sys.exit(130)

@@ -1,0 +1,120 @@
+"""From the local times of a report to instants.
+
+A report gives local time without its offset. Where clocks go back, an hour stands twice, and only
+the order of the rows tells which reading belongs to which pass; where they go forward, an hour
+does not exist. PEP 495's fold tells the two offsets of such times apart.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+NONEXISTENT_TIME = "a local time that exists: clocks go forward over this one"
+DUPLICATE_TIME = "a local time that does not stand above already"
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_STEP = 3 * 86_400
+"""Seconds within which no zone ever changed its offset twice."""
+_EARLIEST = int(datetime(1, 1, 3, tzinfo=UTC).timestamp())
+_LATEST = int(datetime(9999, 12, 28, tzinfo=UTC).timestamp())
+
+
+class LocalTimeResolver:
+    """The offsets of a zone, in seconds ahead of UTC."""
+
+    def __init__(self, zone: ZoneInfo) -> None:
+        self._zone = zone
+
+    def offset_all_day(self, day: date) -> int | None:
+        """The offset of a day; None where it changes on that day."""
+        ends = (datetime.combine(day, time.min), datetime.combine(day, time(23, 59, 59)))
+        offsets = {self._offset(end, fold) for end in ends for fold in (0, 1)}
+        return offsets.pop() if len(offsets) == 1 else None
+
+    def offsets(
+        self, times: Sequence[datetime], taken: set[tuple[datetime, int]] | None = None
+    ) -> list[int | str]:
+        """The offset of each of a day's times, given in the order of the report.
+
+        `taken` holds what stood above them already, and is added to. For a time that has no offset
+        left, NOT_SHOWN or SHOWN_BEFORE says what was expected instead.
+        """
+        taken = set() if taken is None else taken
+        if _descends(times):
+            return self.offsets(times[::-1], taken)[::-1]
+        folds = _folds([local for local in times if self.is_repeated(local)])
+        return [self._free_offset(local, folds, taken) for local in times]
+
+    def is_repeated(self, local: datetime) -> bool:
+        """Whether clocks show this time twice."""
+        return self._offset(local, 0) > self._offset(local, 1)
+
+    def repeated(self, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """Where clocks go back: from which instant to before which one local times stand twice.
+
+        All in seconds since 1970. Some may lie a little beyond the two instants asked for.
+        """
+        at = max(first - _STEP, _EARLIEST)
+        ahead = self._ahead(at)
+        while at < min(last + _STEP, _LATEST):
+            at += _STEP
+            before, ahead = ahead, self._ahead(at)
+            if before > ahead:
+                earlier, later = at - _STEP, at
+                while later - earlier > 1:
+                    middle = (earlier + later) // 2
+                    if self._ahead(middle) == before:
+                        earlier = middle
+                    else:
+                        later = middle
+                yield later - (before - ahead), later + (before - ahead)
+
+    def _ahead(self, instant: int) -> int:
+        """How far local time is ahead of UTC at an instant."""
+        offset = (_EPOCH + timedelta(seconds=instant)).astimezone(self._zone).utcoffset()
+        assert offset is not None
+        return int(offset.total_seconds())
+
+    def _free_offset(
+        self, local: datetime, folds: Iterator[int], taken: set[tuple[datetime, int]]
+    ) -> int | str:
+        before, after = self._offset(local, 0), self._offset(local, 1)
+        if before < after:
+            return NONEXISTENT_TIME
+        candidates = [before]
+        if before > after:
+            candidates = [before, after] if next(folds) == 0 else [after, before]
+        for offset in candidates:
+            if (local, offset) not in taken:
+                taken.add((local, offset))
+                return offset
+        return DUPLICATE_TIME
+
+    def _offset(self, local: datetime, fold: int) -> int:
+        offset = local.replace(tzinfo=self._zone, fold=fold).utcoffset()
+        assert offset is not None
+        return int(offset.total_seconds())
+
+
+def _descends(times: Sequence[datetime]) -> bool:
+    """Whether the newest reading comes first: time goes back more often than clocks can."""
+    falls = sum(earlier > later for earlier, later in pairwise(times))
+    rises = sum(earlier < later for earlier, later in pairwise(times))
+    return falls > max(1, rises)
+
+
+def _folds(times: Sequence[datetime]) -> Iterator[int]:
+    """Which pass of the repeated hour each time belongs to by its place in the report.
+
+    A report sorted by local time has the two readings of a time one after the other; any other
+    has the whole first pass before the second, and time goes back once in between.
+    """
+    if any(earlier == later for earlier, later in pairwise(times)):
+        yield from (0 for _ in times)
+        return
+    fold = 0
+    for place, local in enumerate(times):
+        if place and local < times[place - 1]:
+            fold = 1
+        yield fold

@@ -1,0 +1,1 @@
+"""Rows of a report: read, checked and dated."""

@@ -1,0 +1,244 @@
+"""`/metrics`: how the whole service stands, for Prometheus."""
+
+import asyncio
+import json
+import platform
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from aiohttp import hdrs, web
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from server import VERSION
+from server.context import CACHE, COUNTERS, DATABASE, SETTINGS
+from server.errors import ApiError
+from server.observability.counters import BUCKETS
+from server.observability.worker_snapshots import Snapshot, WorkerSnapshots, merge_snapshots
+from server.security.authentication import is_admin, public
+from server.transport.client_address import client_address, is_among, is_forwarded_by_untrusted
+from storage.common.errors import StorageError
+
+WORKER_SNAPSHOTS = web.AppKey("colleagues", WorkerSnapshots)
+
+_PATIENCE = 3.0
+"""Seconds that the database has to answer."""
+
+_BETWEEN_TELLINGS = 1.0
+_BOUNDS = [*map(str, BUCKETS), "+Inf"]
+_COUNTS = {
+    "streams_begun": "Answers that were begun to be streamed",
+    "streams_complete": "Streamed answers that were sent whole",
+    "streams_left": "Streamed answers whose client went away",
+    "streams_failed": "Streamed answers that were cut off, since the database failed",
+    "clients_let_go": "Clients that read too slowly, see limits.slowest_client",
+    "cache_hits": "Answers that the cache had",
+    "cache_misses": "Answers that the cache had not",
+    "database_statements": "Statements that were run",
+    "database_seconds": "Seconds that they took, those of waiting for a connection included",
+}
+_LEVELS = {
+    "workers": "Processes that serve",
+    "streams_active": "Answers being streamed",
+    "cache_bytes": "Memory that kept answers take; those in Redis do not count",
+    "pool_connections": "Most connections to the database",
+    "pool_busy": "Connections in use",
+    "pool_waiting": "Statements that no connection is free for",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DataStatistics:
+    """The data, where the database answers."""
+
+    version: str
+    newest: float | None
+    """Start of the newest reading, seconds since 1970."""
+
+
+@public
+async def metrics(request: web.Request) -> web.Response:
+    """All metrics, of all workers."""
+    await _admit(request)
+    app = request.app
+    data = await _data(app)
+    own = snapshot(app)
+    if colleagues := app.get(WORKER_SNAPSHOTS):
+        # What is counted here is told first: nobody may see less of it afterwards.
+        await colleagues.tell(own)
+        total = merge_snapshots(await asyncio.to_thread(colleagues.told))
+    else:
+        total = merge_snapshots([own])
+    registry = CollectorRegistry()
+    registry.register(_Collected(total, data))
+    encode, kind = choose_encoder(request.headers.get(hdrs.ACCEPT, ""))
+    return web.Response(body=encode(registry), headers={hdrs.CONTENT_TYPE: kind})
+
+
+ROUTES = [web.get("/metrics", metrics)]
+
+
+async def _admit(request: web.Request) -> None:
+    networks = request.app[SETTINGS].server.metrics_from
+    is_near = is_among(client_address(request), networks)
+    if is_near and not is_forwarded_by_untrusted(request):
+        return
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            may_read = await is_admin(request)
+    except TimeoutError:
+        raise ApiError(503, "The database did not answer in time") from None
+    if not may_read:
+        raise ApiError(403, "Metrics are for the networks of server.metrics_from, and for admins")
+
+
+async def _data(app: web.Application) -> DataStatistics | None:
+    reader, zone = app[DATABASE], app[SETTINGS].meter.timezone
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            state = await reader.state()
+            newest = await reader.newest()
+    except (StorageError, TimeoutError):
+        return None
+    instant = None if newest is None else newest.replace(tzinfo=zone).timestamp()
+    return DataStatistics(state.version, instant)
+
+
+def snapshot(app: web.Application) -> Snapshot:
+    """How this process stands."""
+    tally, cache, load = app[COUNTERS], app[CACHE], app[DATABASE].load
+    ended = tally.streams_complete + tally.streams_left + tally.streams_failed
+    return {
+        "answers": {
+            json.dumps(kind): [
+                answers.bytes,
+                [answers.first_byte.seconds, answers.first_byte.counts],
+                [answers.whole.seconds, answers.whole.counts],
+            ]
+            for kind, answers in tally.answers.items()
+        },
+        "counts": {
+            "streams_begun": tally.streams_begun,
+            "streams_complete": tally.streams_complete,
+            "streams_left": tally.streams_left,
+            "streams_failed": tally.streams_failed,
+            "clients_let_go": tally.clients_let_go,
+            "cache_hits": cache.hits,
+            "cache_misses": cache.misses,
+            "database_statements": load.statements,
+            "database_seconds": load.seconds,
+        },
+        "levels": {
+            "workers": 1,
+            "streams_active": tally.streams_begun - ended,
+            "cache_bytes": cache.bytes,
+            "pool_connections": load.connections,
+            "pool_busy": load.busy,
+            "pool_waiting": load.waiting,
+        },
+    }
+
+
+def publish_snapshots(folder: Path) -> Any:
+    """Lets a worker tell its colleagues how it stands, as long as its application runs."""
+
+    @asynccontextmanager
+    async def telling(app: web.Application) -> AsyncIterator[None]:
+        colleagues = app[WORKER_SNAPSHOTS] = WorkerSnapshots(folder)
+
+        async def tell() -> None:
+            while True:
+                await colleagues.tell(snapshot(app))
+                await asyncio.sleep(_BETWEEN_TELLINGS)
+
+        task = asyncio.create_task(tell())
+        yield
+        task.cancel()
+        await asyncio.wait([task])
+        await colleagues.tell(snapshot(app))
+        await colleagues.close()
+
+    return telling
+
+
+class _Collected(Collector):
+    """Snapshots and data as prometheus-client wants them."""
+
+    def __init__(self, total: Snapshot, data: DataStatistics | None) -> None:
+        self._total = total
+        self._data = data
+
+    def collect(self) -> Iterator[Metric]:
+        """Every metric."""
+        yield from self._answers()
+        for name, text in _COUNTS.items():
+            count = self._total["counts"][name]
+            yield CounterMetricFamily(f"elecdata_{name}", text, value=count)
+        for name, text in _LEVELS.items():
+            level = self._total["levels"][name]
+            yield GaugeMetricFamily(f"elecdata_{name}", text, value=level)
+        yield from self._about_data()
+        build = GaugeMetricFamily(
+            "elecdata_build_info", "What runs here", labels=["version", "python"]
+        )
+        build.add_metric([VERSION, platform.python_version()], 1)
+        yield build
+
+    def _answers(self) -> Iterator[Metric]:
+        labels = ["route", "method", "status"]
+        requests = CounterMetricFamily("elecdata_requests", "Requests answered", labels=labels)
+        sent = CounterMetricFamily(
+            "elecdata_sent_bytes", "Bytes of answers, with their heads", labels=labels
+        )
+        refused = 0
+        routes: dict[str, list[Any]] = {}
+        for key, (size, first_byte, whole) in self._total["answers"].items():
+            route, method, status = json.loads(key)
+            count = sum(whole[1])
+            requests.add_metric([route, method, str(status)], count)
+            sent.add_metric([route, method, str(status)], size)
+            if route == "/login" and status in (401, 429):
+                refused += count
+            routes.setdefault(route, []).append((first_byte, whole))
+        yield requests
+        yield sent
+        yield CounterMetricFamily("elecdata_logins_refused", "Logins refused", value=refused)
+        for place, (name, text) in enumerate(
+            [
+                ("first_byte", "Seconds from a request to the first byte of its answer"),
+                ("request", "Seconds from a request to the last byte of its answer"),
+            ]
+        ):
+            histogram = HistogramMetricFamily(f"elecdata_{name}_seconds", text, labels=["route"])
+            for route, kinds in routes.items():
+                times = [kind[place] for kind in kinds]
+                counts = accumulate(map(sum, zip(*(time[1] for time in times), strict=True)))
+                buckets = list(zip(_BOUNDS, counts, strict=True))
+                histogram.add_metric([route], buckets, sum(time[0] for time in times))
+            yield histogram
+
+    def _about_data(self) -> Iterator[Metric]:
+        up = int(self._data is not None)
+        yield GaugeMetricFamily("elecdata_database_up", "Whether the database answers", value=up)
+        if self._data is None:
+            return
+        version = GaugeMetricFamily("elecdata_data_info", "The data served", labels=["version"])
+        version.add_metric([self._data.version], 1)
+        yield version
+        if self._data.newest is not None:
+            yield GaugeMetricFamily(
+                "elecdata_newest_reading_timestamp_seconds",
+                "Start of the newest reading",
+                value=self._data.newest,
+            )

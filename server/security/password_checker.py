@@ -1,0 +1,42 @@
+"""Checks of passwords: few at once, and not many in line."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+from storage.common.passwords import verify_password
+
+MAX_CONCURRENT_CHECKS = 2
+"""Passwords that are checked at once: each takes a core and 64 MiB."""
+
+MAX_WAITING = 16
+"""Passwords that may wait for that: more would wait longer than anybody wants to."""
+
+
+class BusyError(Exception):
+    """The line is full."""
+
+
+class PasswordChecker:
+    """Compares passwords with hashes, in threads of its own."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(MAX_CONCURRENT_CHECKS, thread_name_prefix="hashing")
+        self._waiting = 0
+
+    async def matches(self, password: str, stored: str) -> bool:
+        """Whether a password has the stored hash; raises BusyError."""
+        if self._waiting >= MAX_CONCURRENT_CHECKS + MAX_WAITING:
+            raise BusyError
+        self._waiting += 1
+        check = self._threads.submit(verify_password, password, stored)
+        # A thread goes on when whoever asked has left, and its place is taken until it ends.
+        loop = asyncio.get_running_loop()
+        check.add_done_callback(lambda _: loop.call_soon_threadsafe(self._leave))
+        return await asyncio.wrap_future(check)
+
+    def _leave(self) -> None:
+        self._waiting -= 1
+
+    async def close(self) -> None:
+        """Ends the threads."""
+        await asyncio.to_thread(self._threads.shutdown)

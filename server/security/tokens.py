@@ -1,0 +1,134 @@
+"""Tokens: signed statements of who somebody is, good for a while."""
+
+import json
+import re
+import secrets
+import time
+from base64 import urlsafe_b64decode
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+
+from server.security.signing_keys import SigningKeys
+
+ALGORITHM = "HS256"
+_REQUIRED = ["sub", "iat", "exp", "jti"]
+_REMEMBERED = 4096
+_LONGEST = 4096
+_JTI = re.compile("[A-Za-z0-9_.-]{1,64}")
+_COUNTS = range(2**63)
+
+
+class InvalidTokenError(Exception):
+    """A token is forged, expired, revoked or none at all; the text says which."""
+
+
+@dataclass(slots=True)
+class Token:
+    """What a token states, and what the database said of it."""
+
+    user: str
+    generation: int
+    jti: str
+    expires: float
+    access: int | None = None
+    """The number of changes of users and revocations at which it was found good."""
+    role: str = "read"
+    """What its user might do then."""
+
+
+class TokenService:
+    """Issues and checks tokens; what was checked once is remembered until it expires."""
+
+    def __init__(self, keys: SigningKeys, lifetime: float) -> None:
+        self._lifetime = lifetime
+        self._keys = keys
+        self._checked: OrderedDict[str, Token] = OrderedDict()
+
+    def use(self, keys: SigningKeys) -> None:
+        """Signs and checks with these keys from now on; tokens of others are good no longer."""
+        if keys != self._keys:
+            self._keys = keys
+            self._checked.clear()
+
+    def issue(self, user: str, generation: int) -> str:
+        """A token for a user, good as long as the user's generation is this one."""
+        now = time.time()
+        claims = {
+            "sub": user,
+            "gen": generation,
+            "iat": int(now),
+            "exp": int(now + self._lifetime),
+            "jti": secrets.token_urlsafe(16),
+        }
+        kid = self._keys.sign_with
+        return jwt.encode(
+            claims, self._keys.secrets[kid], algorithm=ALGORITHM, headers={"kid": kid}
+        )
+
+    def token(self, text: str) -> Token:
+        """What a token states; raises InvalidTokenError."""
+        token = self._checked.get(text) or self._check(text)
+        if token.expires <= time.time():
+            raise InvalidTokenError("The token has expired, log in again")
+        return token
+
+    def _check(self, text: str) -> Token:
+        if len(text) > _LONGEST:
+            raise InvalidTokenError("The token is too long")
+        try:
+            claims = jwt.decode(
+                text,
+                self._key(text),
+                algorithms=[ALGORITHM],
+                options={"require": _REQUIRED, "enforce_minimum_key_length": True},
+            )
+            _require_plain(text)
+        except jwt.ExpiredSignatureError:
+            raise InvalidTokenError("The token has expired, log in again") from None
+        # Where a header is no text at all, the token cannot even be encoded.
+        except (jwt.InvalidTokenError, ValueError, RecursionError):
+            raise _foreign() from None
+        # Tokens that were issued before there were generations belong to the first one.
+        generation = claims.get("gen", 0)
+        counts = (generation, claims["iat"], claims["exp"])
+        if not all(type(count) is int and count in _COUNTS for count in counts):
+            raise _foreign()
+        if not _JTI.fullmatch(claims["jti"]):
+            raise _foreign()
+        token = Token(claims["sub"], generation, claims["jti"], float(claims["exp"]))
+        self._checked[text] = token
+        if len(self._checked) > _REMEMBERED:
+            self._checked.popitem(last=False)
+        return token
+
+    def _key(self, text: str) -> str:
+        """The secret that a token says it was signed with."""
+        kid = jwt.get_unverified_header(text).get("kid")
+        secret = self._keys.without_kid if kid is None else self._keys.secrets.get(kid)
+        if secret is None:
+            raise _foreign()
+        return secret
+
+
+def _require_plain(text: str) -> None:
+    """Raises ValueError where a token of ours could be written otherwise, or read otherwise."""
+    if "=" in text:
+        raise ValueError(text)
+    for part in text.split(".")[:2]:
+        decoded = urlsafe_b64decode(part + "=" * (-len(part) % 4))
+        json.loads(decoded, object_pairs_hook=_once).get("sub", "").encode()
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, Any]:
+    """The members of an object none of whose names stands twice."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise ValueError(pairs)
+    return members
+
+
+def _foreign() -> InvalidTokenError:
+    return InvalidTokenError("The token was not issued here, log in again")

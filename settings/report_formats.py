@@ -1,0 +1,181 @@
+"""How the reports of other meters are laid out."""
+
+import codecs
+import re
+from collections import Counter
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
+
+from settings.section import Section
+
+ISO = "iso"
+"""The pattern of times that carry their offset."""
+
+HOUR_SECONDS = 3600
+
+_DIRECTIVES = re.compile(r"%(?![%dmyYbBjHIpMS]).?", re.DOTALL)
+_MOMENT = datetime(2019, 10, 27, 13, 45)  # noqa: DTZ001 - the zone has no part in a pattern
+_MIDNIGHT = datetime(2019, 10, 27)  # noqa: DTZ001 - likewise
+_PATTERN = "a date pattern such as %d/%m/%Y %H:%M, or iso for times with their offset"
+
+
+def _delimiter(text: str) -> str:
+    """One character that no number and no quoted field is made of."""
+    if len(text) != 1 or text.isalnum() or not text.isascii() or text in '"\n\r\0-+ ':
+        raise ValueError(f"expected one character such as , or ; or a tab, got {text!a:.20}")
+    return text
+
+
+def _encoding(name: str) -> str:
+    """An encoding in which ASCII is ASCII, so that lines can be told apart."""
+    ascii_only = bytes(range(128))
+    try:
+        is_usable = (
+            ascii_only.decode(name) == ascii_only.decode("ascii") and "a".encode(name) == b"a"
+        )
+        return codecs.lookup(name).name if is_usable else _wrong_encoding(name)
+    except (LookupError, ValueError):
+        return _wrong_encoding(name)
+
+
+def _wrong_encoding(name: str) -> str:
+    raise ValueError(f"expected an encoding such as utf-8, latin-1 or cp1252, got {name!a:.40}")
+
+
+def _pattern(pattern: str, info: ValidationInfo) -> str:
+    """A pattern that gives back what it was made of."""
+    has_hours = info.data.get("hour") is not None
+    if pattern == ISO and not has_hours:
+        return pattern
+    parts, whole = ("year, month and day", _MIDNIGHT) if has_hours else ("the whole time", _MOMENT)
+    try:
+        found = datetime.strptime(_MOMENT.strftime(pattern), pattern)  # noqa: DTZ007 - no zone in it
+    except (ValueError, re.error):  # the latter where a part is named twice
+        found = None
+    if found != whole or _DIRECTIVES.search(pattern):
+        raise ValueError(
+            f"expected {_PATTERN}; it says {parts} with %d %m %b %B %j %y %Y %H %I %p %M %S,"
+            f" got {pattern!a:.60}"
+        )
+    return pattern
+
+
+class ColumnSettings(Section):
+    """Where a quantity stands, and what makes it the unit that is stored."""
+
+    header: str = Field(min_length=1, description="the heading of a column")
+    factor: Decimal = Field(
+        Decimal(1),
+        allow_inf_nan=False,
+        max_digits=20,
+        description="a decimal other than 0, such as 0.001 for Wh",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spell_out(cls, column: object) -> object:
+        """A heading alone is a column with nothing to convert."""
+        return {"header": column} if isinstance(column, str) else column
+
+    @model_validator(mode="after")
+    def _require_factor(self) -> "ColumnSettings":
+        if not self.factor:
+            raise ValueError("expected a factor other than 0")
+        return self
+
+
+_HEADING = "the heading of its column, or a section with header and factor"
+
+
+class ColumnsSettings(Section):
+    """Which columns hold the quantities of a reading: their names in storage.reading."""
+
+    energy: ColumnSettings | None = Field(None, description=_HEADING)
+    reactive_energy: ColumnSettings | None = Field(None, description=_HEADING)
+    power: ColumnSettings | None = Field(None, description=_HEADING)
+    maximeter: ColumnSettings | None = Field(None, description=_HEADING)
+    reactive_power: ColumnSettings | None = Field(None, description=_HEADING)
+    voltage: ColumnSettings | None = Field(None, description=_HEADING)
+    intensity: ColumnSettings | None = Field(None, description=_HEADING)
+    power_factor: ColumnSettings | None = Field(None, description=_HEADING)
+
+    def named(self) -> dict[str, ColumnSettings]:
+        """The columns that a report has, by their quantities."""
+        return {name: column for name, column in self if column is not None}
+
+    @model_validator(mode="after")
+    def _require_one(self) -> "ColumnsSettings":
+        if not self.named():
+            raise ValueError(f"expected at least one of {', '.join(type(self).model_fields)}")
+        return self
+
+
+class TimeSettings(Section):
+    """How the time of a reading stands in its row."""
+
+    column: str = Field(min_length=1, description="the heading of the column with the time")
+    hour: str | None = Field(
+        None, min_length=1, description="the heading of the column with the hour of the day"
+    )
+    pattern: Annotated[str, AfterValidator(_pattern)] = Field(description=_PATTERN)
+    marks: Literal["start", "end"] = Field(
+        description="start or end: which end of its interval a time marks"
+    )
+    timezone: ZoneInfo | None = Field(
+        None, description="an IANA time zone, or nothing where it is that of meter.timezone"
+    )
+
+    @property
+    def marks_end(self) -> bool:
+        """Whether a reading belongs to the interval before its time."""
+        return self.marks == "end"
+
+
+def _interval(seconds: int | None, info: ValidationInfo) -> int | None:
+    """The interval's length; that of hours is known, and where ends are marked it is needed."""
+    time = info.data.get("time")
+    if time is None:
+        return seconds
+    if time.hour is not None and seconds not in (None, HOUR_SECONDS):
+        raise ValueError(f"expected {HOUR_SECONDS} or nothing, since time.hour counts hours")
+    if time.hour is None and time.marks_end and seconds is None:
+        raise ValueError("missing, expected seconds, since time.marks is end")
+    return HOUR_SECONDS if time.hour is not None else seconds
+
+
+class FormatSettings(Section):
+    """The layout of a report in lines of fields, below a heading that names them."""
+
+    delimiter: Annotated[str, AfterValidator(_delimiter)] = Field(
+        ",", description="one character such as , or ; or a tab"
+    )
+    decimal: Literal[".", ","] = Field(".", description="the decimal mark, a point or a comma")
+    encoding: Annotated[str, AfterValidator(_encoding)] = Field(
+        "utf-8", description="an encoding such as utf-8, latin-1 or cp1252"
+    )
+    columns: ColumnsSettings
+    time: TimeSettings
+    interval: Annotated[int | None, AfterValidator(_interval)] = Field(
+        None, ge=1, le=86400, validate_default=True, description="seconds from 1 to 86400"
+    )
+    identifier: str | None = Field(
+        None, min_length=1, description="the heading of the column that names the meter"
+    )
+    ignored: tuple[str, ...] = Field((), description="a list of headings")
+
+    def headers(self) -> tuple[str, ...]:
+        """The headings that a report must have."""
+        others = (self.identifier, self.time.column, self.time.hour)
+        named = (column.header for column in self.columns.named().values())
+        return (*(header for header in others if header is not None), *named)
+
+    @model_validator(mode="after")
+    def _require_distinct_headers(self) -> "FormatSettings":
+        counts = Counter((*self.headers(), *self.ignored))
+        if twice := [header for header, count in counts.items() if count > 1]:
+            raise ValueError(f"expected each heading once, {twice[0]!a:.60} is named twice")
+        return self

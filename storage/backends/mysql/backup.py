@@ -1,0 +1,151 @@
+"""MySQL and MariaDB, copied by the database's own programs."""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from settings import AccountSettings, MysqlUrl
+from storage.backends.backup import next_counter, temporary_file
+from storage.backends.mysql.writer import MysqlWriteEngine
+from storage.common.errors import Conflict, NotPrepared, Unreachable
+
+_HOLDS_READINGS = b"CREATE TABLE `consumpdata`"
+_ENDS = b"-- Dump completed"
+_TAIL = 200
+"""Bytes among which the end of a whole dump stands."""
+
+_TABLES = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = %s"
+_COUNTS = f"{_TABLES} AND table_name = 'access'"
+_READINGS = f"{_TABLES} AND table_name = 'consumpdata'"
+
+
+class MysqlBackup:
+    """A database on a server, dumped as SQL in one transaction."""
+
+    def __init__(
+        self,
+        location: MysqlUrl,
+        admin: AccountSettings,
+        engine: MysqlWriteEngine,
+        *,
+        ca: Path | None,
+    ) -> None:
+        self._location = location
+        self._admin = admin
+        self._engine = engine
+        self._ca = ca
+
+    async def backup(self, file: Path) -> None:
+        """Writes all that is committed into a new file, readable by its owner alone."""
+        if not await self._count(_READINGS):
+            raise NotPrepared(f"{self._location.name} holds no readings")
+        options = ["--single-transaction", "--quick", "--hex-blob", "--triggers", "--comments"]
+        options += ["--no-tablespaces", "--default-character-set=utf8mb4"]
+        try:
+            with temporary_file(file) as unfinished, unfinished.open("wb") as out:
+                program = _program("mariadb-dump", "mysqldump")
+                await self._run([program, *options, self._location.name], out=out)
+        except FileExistsError:
+            raise Conflict(f"{file} exists already") from None
+        except OSError as error:
+            raise Unreachable(f"{file} cannot be written: {error.strerror}") from error
+
+    async def restore(self, file: Path) -> None:
+        """Reads a backup into a database that must be empty, or not there yet."""
+        try:
+            _require_whole(file)
+            if await self._count(_TABLES):
+                raise Conflict(
+                    f"{self._location.name} is not empty, as the place of a restored backup must be"
+                )
+            await self._engine.execute(
+                f"CREATE DATABASE IF NOT EXISTS `{self._location.name}`"
+                " DEFAULT CHARACTER SET utf8mb4"
+            )
+            with file.open("rb") as backup:
+                await self._run([_program("mariadb", "mysql"), self._location.name], given=backup)
+            await self._end_tokens()
+        except OSError as error:
+            raise Unreachable(f"{file} cannot be read: {error.strerror}") from error
+
+    async def _end_tokens(self) -> None:
+        """Lets no token be good that was revoked after the backup was made."""
+        if not await self._count(_COUNTS):
+            return
+        await self._engine.execute(f"USE `{self._location.name}`")
+        for (changes,) in await self._engine.fetch("SELECT changes FROM access"):
+            number = (next_counter(changes),)
+            await self._engine.execute("UPDATE access SET changes = %s", number)
+            await self._engine.execute("UPDATE users SET generation = %s", number)
+
+    async def _count(self, sql: str) -> int:
+        await self._engine.open()
+        rows = await self._engine.fetch(sql, (self._location.name,))
+        return int(rows[0][0])
+
+    async def _run(
+        self,
+        command: Sequence[str],
+        *,
+        given: IO[bytes] | None = None,
+        out: IO[bytes] | None = None,
+    ) -> None:
+        with self._login() as options:
+            process = await asyncio.create_subprocess_exec(
+                command[0],
+                f"--defaults-extra-file={options}",
+                *command[1:],
+                stdin=given or asyncio.subprocess.DEVNULL,
+                stdout=out or asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
+            )
+            _, said = await process.communicate()
+        if process.returncode:
+            lines = said.decode(errors="replace").strip().splitlines()
+            name = Path(command[0]).name
+            raise Unreachable(f"{name} failed: {lines[0] if lines else process.returncode}")
+
+    @contextmanager
+    def _login(self) -> Iterator[str]:
+        """A file that only this account reads: a command line is seen by all."""
+        descriptor, name = tempfile.mkstemp(prefix="elecdata-")
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                file.write(
+                    f"[client]\nhost={_quoted(self._location.host)}\nport={self._location.port}\n"
+                    f"protocol=TCP\nuser={_quoted(self._admin.user)}\n"
+                    f"password={_quoted(self._admin.password.get_secret_value())}\n"
+                )
+                if self._ca is not None:
+                    # MariaDB's programs know one of these words, MySQL's the other.
+                    file.write(f"ssl-ca={_quoted(str(self._ca))}\nloose-ssl-verify-server-cert\n")
+                    file.write("loose-ssl-mode=VERIFY_IDENTITY\n")
+            yield name
+        finally:
+            Path(name).unlink()
+
+
+def _require_whole(file: Path) -> None:
+    """Refuses what is no backup, or a part of one."""
+    with file.open("rb") as backup:
+        has_readings = any(_HOLDS_READINGS in line for line in backup)
+        backup.seek(max(0, file.stat().st_size - _TAIL))
+        if not has_readings or _ENDS not in backup.read():
+            raise NotPrepared(f"{file} is no whole backup of such a database")
+
+
+def _quoted(text: str) -> str:
+    """A value as the option files of these programs have it."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _program(*names: str) -> str:
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        raise Unreachable(f"{' or '.join(names)} is not installed, which this needs")
+    return found

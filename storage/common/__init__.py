@@ -1,0 +1,1 @@
+"""What all of storage uses: errors, compression, concurrency, passwords."""

@@ -1,0 +1,144 @@
+"""How each column of readings is put together for a longer interval, by its own rule."""
+
+from collections.abc import Callable, Sequence
+from operator import add
+
+from domain.fixed_point import divide_rounded, power_factor
+from domain.quantities import QUANTITIES, AggregationRule, Quantity
+from domain.readings_query import QueryError
+from storage.backends.dialect import MAX_SECONDS, YEAR_0_TO_1970_SECONDS, Dialect
+from storage.figures.result import Field, FieldType, Value
+
+AggregatePart = tuple[str, str]
+"""What the database works out: an aggregate function and what it is of."""
+
+PartValues = Sequence[int | None]
+"""What it worked out, in the order in which it was asked."""
+
+SUM, COUNT, MIN, MAX, GREATEST = "SUM", "COUNT", "MIN", "MAX", "greatest"
+
+_MERGED: dict[str, Callable[[int, int], int]] = {
+    SUM: add,
+    COUNT: add,
+    MIN: min,
+    MAX: max,
+    GREATEST: max,
+}
+
+
+class Measures:
+    """The columns asked for: what the database works out of them, and the fields that gives."""
+
+    def __init__(self, columns: Sequence[Quantity]) -> None:
+        self.key = ",".join(column.name for column in columns)
+        self.fields = [field for column in columns for field in _fields(column)]
+        self.parts = list(dict.fromkeys(part for column in columns for part in _parts(column)))
+        self._made = [
+            _MADE[column.rule](*[self.parts.index(part) for part in _parts(column)])
+            for column in columns
+        ]
+
+    def values(self, parts: PartValues) -> list[Value]:
+        """The values of the fields."""
+        values: list[Value] = []
+        for made in self._made:
+            values += made(parts)
+        return values
+
+
+def parse_measures(text: str | None) -> Measures:
+    """The columns in a text such as `energy,power`, all without one; raises QueryError."""
+    if text is None:
+        return Measures(QUANTITIES)
+    known = {column.name: column for column in QUANTITIES}
+    names = [name.strip(" ") for name in text.split(",")]
+    for name in names:
+        if name not in known:
+            raise QueryError("columns", f"expected some of {', '.join(known)}, got {name[:40]!a}")
+    return Measures([column for column in QUANTITIES if column.name in names])
+
+
+def sql_expression(part: AggregatePart, dialect: Dialect) -> str:
+    """The SQL of a part."""
+    function, column = part
+    if function == GREATEST:
+        return dialect.greatest.format(value=column, seconds=dialect.seconds.format("utc"))
+    return f"{function}({column})"
+
+
+def merge_parts(asked: Sequence[AggregatePart], one: PartValues, other: PartValues) -> PartValues:
+    """The parts of some readings and of others as those of all."""
+    return [
+        a if b is None else b if a is None else _MERGED[function](a, b)
+        for (function, _), a, b in zip(asked, one, other, strict=True)
+    ]
+
+
+def split_max(number: int | None) -> tuple[int | None, int | None]:
+    """The greatest quantity and when it first was."""
+    if number is None:
+        return None, None
+    quantity, rest = divmod(number, MAX_SECONDS)
+    return quantity, MAX_SECONDS - 1 - rest - YEAR_0_TO_1970_SECONDS
+
+
+def mean(total: int | None, count: int | None) -> int | None:
+    """The mean of so many values, a half rounded away from zero."""
+    if total is None or not count:
+        return None
+    return (2 * total + count) // (2 * count) if total >= 0 else divide_rounded(total, count)
+
+
+_MADE: dict[AggregationRule, Callable[..., Callable[[PartValues], Sequence[Value]]]] = {
+    AggregationRule.TOTAL: lambda total: lambda parts: (parts[total],),
+    AggregationRule.LEVEL: lambda total, count, least, most: (
+        lambda parts: (
+            mean(parts[total], parts[count]),
+            parts[least],
+            parts[most],
+        )
+    ),
+    AggregationRule.DEMAND: lambda place: lambda parts: split_max(parts[place]),
+    AggregationRule.RATIO: lambda active, reactive: (
+        lambda parts: (power_factor(parts[active], parts[reactive]),)
+    ),
+}
+"""What makes the fields' values of a column from the parts, by the places that these have."""
+
+
+def _parts(column: Quantity) -> list[AggregatePart]:
+    match column.rule:
+        case AggregationRule.TOTAL:
+            return [(SUM, column.name)]
+        case AggregationRule.LEVEL:
+            return [(function, column.name) for function in (SUM, COUNT, MIN, MAX)]
+        case AggregationRule.DEMAND:
+            return [(GREATEST, column.name)]
+        case AggregationRule.RATIO:
+            return [(SUM, "energy"), (SUM, "reactive_energy")]
+
+
+def _fields(column: Quantity) -> list[Field]:
+    name, title, unit = column.name, column.title, column.unit
+
+    def quantity(suffix: str, means: str) -> Field:
+        return Field(name + suffix, FieldType.QUANTITY, means)
+
+    match column.rule:
+        case AggregationRule.TOTAL:
+            return [quantity("", f"{title}, sum ({unit})")]
+        case AggregationRule.LEVEL:
+            return [
+                quantity("_mean", f"{title}, mean of the readings that have it ({unit})"),
+                quantity("_min", f"{title}, least ({unit})"),
+                quantity("_max", f"{title}, greatest ({unit})"),
+            ]
+        case AggregationRule.DEMAND:
+            return [
+                quantity("", f"{title}, greatest ({unit})"),
+                Field(f"{name}_date", FieldType.INSTANT, f"{title}: the first reading with it"),
+            ]
+        case AggregationRule.RATIO:
+            return [
+                quantity("_of_energy", "Active over apparent energy, of the interval's sums (Fi)")
+            ]

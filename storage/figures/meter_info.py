@@ -1,0 +1,54 @@
+"""One record that says which meter it is, and from when to when it has readings."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from storage.backends.base import ReadEngine
+from storage.figures.result import Field, FieldType, ResultTable, as_chunks, empty_table
+from storage.figures.selection import Period, select
+
+FIELDS = (
+    Field("first_reading", FieldType.INSTANT, "Start of the first reading"),
+    Field("last_reading", FieldType.INSTANT, "Start of the last reading"),
+    Field("end", FieldType.INSTANT, "End of the last reading's interval"),
+    Field("timezone", FieldType.TEXT, "Zone of the meter"),
+    Field("interval_seconds", FieldType.COUNT, "From the start of a reading to that of the next"),
+    Field("identifier", FieldType.TEXT, "What reports call the meter"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MeterInfo:
+    """What the meter is; it costs a look at both ends of an index."""
+
+    @property
+    def key(self) -> str:
+        """A text that is the same for questions that have the same answer."""
+        return "about"
+
+    @property
+    def fields(self) -> Sequence[Field]:
+        """The fields of a row."""
+        return FIELDS
+
+    @classmethod
+    def of(cls, _: Mapping[str, str]) -> Self:
+        """The question; no parameter changes it."""
+        return cls()
+
+    async def table(self, engine: ReadEngine) -> ResultTable:
+        """One row, or none where there are no readings."""
+        whole = await select(engine, Period())
+        if whole is None:
+            return empty_table(self.fields)
+        meter = whole.meter
+        row = (
+            whole.first_reading,
+            whole.last_reading,
+            whole.until,
+            meter.zone.name,
+            meter.interval,
+            meter.identifier,
+        )
+        return ResultTable(self.fields, whole.zone, 1, as_chunks([row]))

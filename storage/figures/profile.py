@@ -1,0 +1,195 @@
+"""How a quantity is spread over the day: what readings at each time of day have in common."""
+
+import asyncio
+from array import array
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Self
+
+from domain.fixed_point import divide_rounded
+from domain.flags import CATCH_UP
+from domain.readings_query import QueryError
+from domain.time_zone import DAY_SECONDS
+from storage.backends.base import ReadEngine
+from storage.backends.dialect import Condition
+from storage.common.prefetch import prefetch
+from storage.figures.result import (
+    Field,
+    FieldType,
+    Metadata,
+    ResultTable,
+    Row,
+    as_chunks,
+    empty_table,
+)
+from storage.figures.scan import TimeChunk, plan_scan, time_chunks
+from storage.figures.selection import Period, Selection, parse_choice, select
+from storage.readings.pager import PAGES_IN_FLIGHT
+
+COLUMNS = ("power", "energy", "reactive_energy", "reactive_power", "maximeter")
+PERCENTILES = (5, 25, 50, 75, 95)
+MAX_PERCENTILES = 20
+
+_DAY_TYPE = Field("day_type", FieldType.TEXT, "working_day (Monday to Friday), saturday or sunday")
+_WEEKDAY = Field("weekday", FieldType.TEXT, "monday to sunday")
+_MONTH = Field("month", FieldType.COUNT, "1 to 12, of whatever year")
+
+SPLITS = {
+    "day_type": (_DAY_TYPE,),
+    "month": (_MONTH,),
+    "both": (_MONTH, _DAY_TYPE),
+    "weekday": (_WEEKDAY,),
+    "none": (),
+}
+_WORKING_DAY = 4
+"""Any of Monday to Friday, as a day of the week."""
+_FIRST_WEEKDAY = 5
+"""That of the day from which databases count seconds, a Saturday."""
+WEEK_SECONDS = 7 * DAY_SECONDS
+
+_Group = tuple[int, bytes]
+"""The month and the second of the week as one number, and the quantities as a text."""
+
+_Spread = defaultdict[tuple[int, ...], "array[int]"]
+"""The quantities of each kind of day at each time."""
+
+_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A column by time of day, in local time, split by the days that the readings are of."""
+
+    period: Period
+    column: str
+    by: str
+    percentiles: tuple[int, ...]
+
+    @property
+    def key(self) -> str:
+        """A text that is the same for questions that have the same answer."""
+        return f"profile {self.column} {self.by} {self.percentiles} {self.period.key}"
+
+    @property
+    def fields(self) -> Sequence[Field]:
+        """The fields of a row."""
+        return (
+            *SPLITS[self.by],
+            Field("time", FieldType.TEXT, "Start of the readings, local time"),
+            Field("readings", FieldType.COUNT, "Readings that have the column"),
+            Field("mean", FieldType.QUANTITY, "Mean"),
+            Field("min", FieldType.QUANTITY, "Least"),
+            Field("max", FieldType.QUANTITY, "Greatest"),
+            *(
+                Field(f"p{percent}", FieldType.QUANTITY, f"{percent}th percentile, nearest rank")
+                for percent in self.percentiles
+            ),
+        )
+
+    @classmethod
+    def of(cls, given: Mapping[str, str]) -> Self:
+        """What the parameters of a request mean; raises QueryError."""
+        column = parse_choice(given, "column", COLUMNS)
+        by = parse_choice(given, "by", tuple(SPLITS))
+        return cls(Period.of(given), column, by, _percentiles(given.get("percentiles")))
+
+    async def table(self, engine: ReadEngine) -> ResultTable:
+        """A row for each time of day of each kind of days; catch-ups are left out."""
+        asked = await select(engine, self.period)
+        if asked is None:
+            return empty_table(self.fields)
+        spread: _Spread = defaultdict(lambda: array("q"))
+        jobs = self._jobs(engine, asked)
+        async with aclosing(prefetch(jobs, PAGES_IN_FLIGHT)) as results:
+            async for groups in results:
+                await asyncio.to_thread(self._add, spread, groups)
+        table = await asyncio.to_thread(
+            lambda: [self._row(key, spread[key]) for key in sorted(spread)]
+        )
+        remarks: Metadata = {"column": self.column, **await asked.left_out(engine)}
+        return ResultTable(self.fields, asked.zone, len(table), as_chunks(table), remarks)
+
+    async def _jobs(
+        self, engine: ReadEngine, asked: Selection
+    ) -> AsyncGenerator[Coroutine[Any, Any, list[_Group]]]:
+        for window in time_chunks(asked, DAY_SECONDS):
+            yield self._groups(engine, asked, window)
+
+    async def _groups(
+        self, engine: ReadEngine, asked: Selection, window: TimeChunk
+    ) -> list[_Group]:
+        """The quantities of a window for each time of the week and, if that is told, month."""
+        believed = await plan_scan(engine, asked, CATCH_UP, window=window)
+        where = believed.where & Condition(f"{self.column} IS NOT NULL")
+        local = f"({engine.dialect.seconds.format('utc')} + {window.offset})"
+        weeks = engine.dialect.quotient.format(local, WEEK_SECONDS)
+        key = f"{local} - {weeks} * {WEEK_SECONDS}"
+        if _MONTH in SPLITS[self.by]:
+            key += f" + CAST(SUBSTR(date, 6, 2) AS SIGNED INTEGER) * {WEEK_SECONDS}"
+        rows = await engine.fetch(
+            f"SELECT {key} AS number, GROUP_CONCAT({self.column}) FROM {believed.table}"
+            f" WHERE {where.text} GROUP BY number",
+            where.args,
+        )
+        return [(number, text) for number, text in rows]
+
+    def _add(self, spread: "_Spread", groups: Iterable[_Group]) -> None:
+        for number, text in groups:
+            month, second = divmod(number, WEEK_SECONDS)
+            day, time = divmod(second, DAY_SECONDS)
+            weekday = (day + _FIRST_WEEKDAY) % 7
+            split = tuple(_SPLIT[field](month, weekday) for field in SPLITS[self.by])
+            quantities = text.replace(b".", b"").split(b",")
+            spread[*split, time].extend(map(int, quantities))
+
+    def _row(self, key: tuple[int, ...], quantities: "array[int]") -> Row:
+        *split, time = key
+        ranked = sorted(quantities)
+        count = len(ranked)
+        return (
+            *(_named(field, value) for field, value in zip(SPLITS[self.by], split, strict=True)),
+            f"{time // 3600:02}:{time // 60 % 60:02}:{time % 60:02}",
+            count,
+            divide_rounded(sum(ranked), count),
+            ranked[0],
+            ranked[-1],
+            *(ranked[nearest_rank(percent, count) - 1] for percent in self.percentiles),
+        )
+
+
+def nearest_rank(percent: int, count: int) -> int:
+    """Which of so many values, in their order, is a percentile: ceil(percent / 100 * count)."""
+    return -(-percent * count // 100)
+
+
+_SPLIT: dict[Field, Callable[[int, int], int]] = {
+    _DAY_TYPE: lambda _, weekday: max(weekday, _WORKING_DAY),
+    _WEEKDAY: lambda _, weekday: weekday,
+    _MONTH: lambda month, _: month,
+}
+"""What a split tells apart, by month and day of the week, in the order of an answer."""
+
+
+def _named(field: Field, value: int) -> int | str:
+    if field is _MONTH:
+        return value
+    if field is _DAY_TYPE and value == _WORKING_DAY:
+        return "working_day"
+    return _WEEKDAYS[value]
+
+
+def _percentiles(text: str | None) -> tuple[int, ...]:
+    if text is None:
+        return PERCENTILES
+    parts = [part.strip(" ") for part in text.split(",")]
+    known = {str(percent): percent for percent in range(1, 101)}
+    found = {known.get(part, 0) for part in parts}
+    if 0 in found or len(found) > MAX_PERCENTILES:
+        raise QueryError(
+            "percentiles",
+            f"expected whole numbers from 1 to 100 like 5,50,95, at most {MAX_PERCENTILES}, "
+            f"got {text[:40]!a}",
+        )
+    return tuple(sorted(found))

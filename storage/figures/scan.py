@@ -1,0 +1,109 @@
+"""A scope window by window, so that neither a statement nor its result grows with the scope."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from domain.flags import Flag
+from domain.time_zone import DAY_SECONDS
+from storage.backends.base import ReadEngine
+from storage.backends.dialect import Condition, all_of
+from storage.figures.selection import Selection, without_flags
+from storage.readings.pager import SPARSE_FACTOR
+
+CHUNK_GROUPS = 2000
+"""Groups that the readings of a window make at most."""
+
+MAX_CHUNK_SECONDS = 500 * DAY_SECONDS
+"""Seconds that a window may have."""
+
+CHUNK_IDS = 50_000
+"""Ids of a slice."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeChunk:
+    """Readings from `start` up to `end`, while local time is `offset` seconds ahead of UTC."""
+
+    start: int
+    end: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScanPlan:
+    """Where readings are; `ids` are the first and the last one's, of readings with any flags."""
+
+    table: str
+    where: Condition
+    flagged: Condition
+    """What stands behind FROM for those among them that have flags."""
+    ids: tuple[int, int]
+    is_empty: bool = False
+    slices: Sequence[Condition] = ()
+    """Conditions that together are `where`, each for not too many readings, where they are read by
+    id since most ids between those are of such readings."""
+
+
+_FLAGGED = "flags CROSS JOIN consumpdata ON id = reading_id"
+"""Flags are few: SQLite, which keeps the order of a CROSS JOIN, is to begin with them."""
+
+
+def time_chunks(scope: Selection, size: int) -> Iterator[TimeChunk]:
+    """The windows of a scope, in order, for groups of so many seconds; none without readings."""
+    length = min(CHUNK_GROUPS * size, MAX_CHUNK_SECONDS)
+    start = max(scope.start, scope.first_reading)
+    end = min(scope.until, scope.last_reading + 1)
+    for stretch in scope.zone.stretches(start, end):
+        for at in range(stretch.start, stretch.end, length):
+            yield TimeChunk(at, min(at + length, stretch.end), stretch.offset)
+
+
+async def plan_scan(
+    engine: ReadEngine, scope: Selection, *flags: Flag, window: TimeChunk | None = None
+) -> ScanPlan:
+    """Where the readings of a scope, or of a window of it, are that have none of some flags.
+
+    Where they have ids of their own, one after the other, they are read by id: their table is kept
+    in that order, and going by the index on instants would fetch them one by one.
+    """
+    dialect = engine.dialect
+    ends = {"start": window.start, "end": window.end} if window else {}
+    # Flags are few, and to look for those of each reading takes longer than to count all readings.
+    within = scope.raw().where(dialect, **ends)
+    if scope.is_whole and window is None:
+        # Each in a query of its own, for which SQLite looks at one end of the table.
+        rows = await engine.fetch(
+            "SELECT (SELECT MIN(id) FROM consumpdata), (SELECT MAX(id) FROM consumpdata)"
+        )
+        first_id, last_id = rows[0]
+        count = last_id - first_id + 1
+    else:
+        rows = await engine.fetch(
+            f"SELECT COUNT(*), MIN(id), MAX(id) FROM consumpdata WHERE {within.text}", within.args
+        )
+        count, first_id, last_id = rows[0]
+    if not count:
+        return ScanPlan("consumpdata", within, within, (0, 0), is_empty=True)
+    bits = scope.bits(*flags)
+    unflagged = without_flags(bits) if bits else None
+    if last_id - first_id >= SPARSE_FACTOR * count:
+        where = all_of(within, unflagged)
+        flagged = Condition(f"{_FLAGGED} WHERE {where.text}", where.args)
+        return ScanPlan("consumpdata", where, flagged, (first_id, last_id))
+    # Where there are as many ids as readings, instants need not be looked at.
+    rest = unflagged if last_id - first_id < count else all_of(within, unflagged)
+    where = all_of(dialect.between(first_id, last_id), rest)
+    flagged = Condition(
+        f"{_FLAGGED} WHERE reading_id BETWEEN {dialect.place} AND {dialect.place}",
+        (first_id, last_id),
+    )
+    return ScanPlan(
+        f"consumpdata {dialect.by_id}",
+        where,
+        all_of(flagged, rest),
+        (first_id, last_id),
+        slices=[
+            all_of(dialect.between(at, min(at + CHUNK_IDS - 1, last_id)), rest)
+            for at in range(first_id, last_id + 1, CHUNK_IDS)
+        ],
+    )

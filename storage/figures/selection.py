@@ -1,0 +1,190 @@
+"""Which readings an answer is worked out from, and the SQL that selects them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Self
+
+from domain.fixed_point import format_scaled, parse_scaled
+from domain.flags import IMPLAUSIBLE, Flag
+from domain.quantities import QUANTITY_NAMES
+from domain.readings_query import QueryError, ReadingsQuery
+from domain.time_zone import DAY_SECONDS, LAST_INSTANT, TimeZone
+from storage.backends.base import ReadEngine
+from storage.backends.dialect import Condition, Dialect, to_seconds_since_year_0
+from storage.common.errors import NotPrepared
+from storage.meters import METER, Meter, meter
+
+_ALL_FROM = "1000"
+_ALL_TO = "9999-12-29"
+
+YEAR_SECONDS = 366 * DAY_SECONDS
+MAX_PERIOD = 400 * YEAR_SECONDS
+"""Seconds that a period may have: its clock changes are looked for day by day."""
+
+ANY_VALUE = f"COALESCE({', '.join(QUANTITY_NAMES)})"
+"""NULL where a reading has no quantity at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """The part of the readings that is asked for; None where it reaches as far as they do.
+
+    Both bounds are local time. `is_clean` leaves out what is flagged as implausible.
+    """
+
+    first: datetime | None = None
+    last: datetime | None = None
+    is_exclusive: bool = False
+    is_clean: bool = False
+
+    @property
+    def key(self) -> str:
+        """A text that is the same for periods that mean the same."""
+        return f"{self.first}/{self.last}/{self.is_exclusive:d}/{self.is_clean:d}"
+
+    @classmethod
+    def of(cls, given: Mapping[str, str]) -> Self:
+        """The period that the parameters `date`, `end_date`, `end` and `quality` mean.
+
+        Raises QueryError.
+        """
+        is_exclusive = parse_choice(given, "end", ("inclusive", "exclusive")) == "exclusive"
+        is_clean = parse_choice(given, "quality", ("raw", "clean")) == "clean"
+        bounds = ReadingsQuery.by_range(
+            given.get("date", _ALL_FROM), given.get("end_date", _ALL_TO)
+        )
+        first = bounds.first if "date" in given else None
+        last = bounds.last if "end_date" in given else None
+        if last is not None and last >= LAST_INSTANT.replace(tzinfo=None):
+            raise QueryError(
+                "end_date", f"expected a time before {LAST_INSTANT:%Y-%m-%d}, got {last}"
+            )
+        return cls(first, last, is_exclusive, is_clean)
+
+
+def parse_choice(given: Mapping[str, str], parameter: str, choices: tuple[str, ...]) -> str:
+    """The value of a parameter that is one of a few, by default the first of them."""
+    value = given.get(parameter, choices[0])
+    if value not in choices:
+        raise QueryError(parameter, f"expected {' or '.join(choices)}, got {value[:40]!a}")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The readings of a meter from `start` up to, and without, `until`.
+
+    Readings are expected at `first_reading` and every interval before and after it; `end` is the
+    first such moment that isn't before `until`. All are seconds since 1970-01-01 00:00:00 UTC.
+    """
+
+    meter: Meter
+    zone: TimeZone
+    """Of the bounds, and of local times in the answer."""
+    first_reading: int
+    last_reading: int
+    start: int
+    until: int
+    is_clean: bool
+
+    @property
+    def end(self) -> int:
+        """Where the last interval that is asked for ends."""
+        return self.next_expected(self.until)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all readings belong to it, but for those that a clean answer leaves out."""
+        return self.start <= self.first_reading and self.until > self.last_reading
+
+    def next_expected(self, instant: int) -> int:
+        """When a reading should start, at an instant or else next."""
+        return self.first_reading + self._raster(instant) * self.meter.interval
+
+    def expected(self, start: int, end: int) -> int:
+        """How many readings should start between two instants."""
+        return self._raster(end) - self._raster(start)
+
+    def raw(self) -> "Selection":
+        """The same with all readings, also those that a clean answer leaves out."""
+        return replace(self, is_clean=False)
+
+    def where(
+        self, dialect: Dialect, *flags: Flag, start: int | None = None, end: int | None = None
+    ) -> Condition:
+        """The readings of the scope, or of a part of it, that have none of some flags."""
+        start = self.start if start is None else max(start, self.start)
+        end = self.until if end is None else min(end, self.until)
+        within = Condition(
+            f"meter_id = {METER} AND utc >= {dialect.place} AND utc < {dialect.place}",
+            (dialect.instant(start), dialect.instant(end)),
+        )
+        bits = self.bits(*flags)
+        return within & without_flags(bits) if bits else within
+
+    def bits(self, *flags: Flag) -> int:
+        """Those of some flags and of the flag that a clean answer leaves out."""
+        all_flags = {*flags, IMPLAUSIBLE} if self.is_clean else {*flags}
+        return sum(flag.bit for flag in all_flags)
+
+    async def left_out(self, engine: ReadEngine) -> dict[str, dict[str, str]]:
+        """How many readings, and how much energy, a clean answer leaves out."""
+        if not self.is_clean:
+            return {}
+        where = self.raw().where(engine.dialect)
+        rows = await engine.fetch(
+            f"SELECT COUNT(*), SUM(energy) FROM flags JOIN consumpdata ON id = reading_id"
+            f" WHERE flags & {IMPLAUSIBLE.bit} <> 0 AND {where.text}",
+            where.args,
+        )
+        count, energy = rows[0]
+        return {
+            "left_out": {"readings": str(count), "energy": format_scaled(parse_scaled(energy) or 0)}
+        }
+
+    def _raster(self, instant: int) -> int:
+        return -((self.first_reading - instant) // self.meter.interval)
+
+
+def without_flags(bits: int) -> Condition:
+    """The readings that have none of some flags."""
+    return Condition(
+        f"NOT EXISTS (SELECT 1 FROM flags AS f WHERE f.reading_id = id AND f.flags & {bits} <> 0)"
+    )
+
+
+async def select(
+    engine: ReadEngine, period: Period, zone: TimeZone | None = None
+) -> Selection | None:
+    """The readings of a period, its bounds in a zone, by default the meter's; None without any.
+
+    Raises QueryError where the period is too long.
+    """
+    found = await meter(engine)
+    seconds = engine.dialect.seconds.format
+    # Each in a query of its own, for which SQLite looks at one end of the index.
+    rows = await engine.fetch(
+        f"SELECT (SELECT {seconds('MIN(utc)')} FROM consumpdata WHERE meter_id = {METER}),"
+        f" (SELECT {seconds('MAX(utc)')} FROM consumpdata WHERE meter_id = {METER})"
+    )
+    if rows[0][0] is None:
+        return None
+    if found is None:
+        raise NotPrepared("the zone of the readings is not known yet: load a report")
+    first, last = (to_seconds_since_year_0(value) for value in rows[0])
+    zone = zone or found.zone
+    start = first if period.first is None else zone.first(period.first)
+    until = last + found.interval
+    if period.last is not None:
+        until = zone.first(period.last) if period.is_exclusive else zone.after(period.last)
+    if until - start > MAX_PERIOD:
+        raise QueryError(
+            "end_date" if period.first is None else "date",
+            f"expected a period of at most {MAX_PERIOD // YEAR_SECONDS} years",
+        )
+    return (
+        Selection(found, zone, first, last, start, until, period.is_clean)
+        if start < until
+        else None
+    )

@@ -1,0 +1,1 @@
+"""Reports written into the database."""

@@ -1,0 +1,300 @@
+"""The flags of readings, worked out by the database: the rules of domain/flags.py as SQL.
+
+Whether an energy is doubtful depends on its own maximeter and, after a gap, on how long that was.
+Few readings come near, and only they are looked at closely.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TypeVar
+from zoneinfo import ZoneInfo
+
+from domain.flags import CATCH_UP, FLAGS, IMPLAUSIBLE, MISSING, REPEATED_HOUR, ZERO_VOLTAGE
+from domain.local_time import LocalTimeResolver
+from domain.quantities import DECIMALS, INTEGER_DIGITS, QUANTITY_NAMES
+from domain.sampling_interval import interval_on_record
+from settings import QualitySettings
+from storage.backends.write_base import WriteDialect, WriteEngine
+from storage.meters import METER
+
+T = TypeVar("T")
+
+BATCH_SIZE = 400
+"""Parts of one statement: SQLite takes 500."""
+
+MAX_FACTOR = 2**63 // (10 ** (INTEGER_DIGITS + DECIMALS))
+"""What the largest quantity may be multiplied by in an integer of 64 bits."""
+
+DAY_SECONDS = 86_400
+NEIGHBOURHOOD_INTERVALS = 8
+"""An energy is looked for within a day, and then within so many times that, over and over."""
+
+METER_READINGS = f"consumpdata WHERE meter_id = {METER}"
+
+ALL_READINGS = "TRUE"
+"""The condition that every reading fulfils."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlagParameters:
+    """What flags are worked out with."""
+
+    timezone: str
+    interval: int
+    """Seconds from the start of a reading to that of the next."""
+    quality: QualitySettings
+
+    def __str__(self) -> str:
+        return (
+            f"maximeter_tolerance {self.quality.maximeter_tolerance.normalize():f},"
+            f" maximeter_allowance {self.quality.maximeter_allowance.normalize():f} kW,"
+            f" interval {self.interval} s, {self.timezone}"
+        )
+
+
+class FlagUpdater:
+    """Keeps the flags of readings up to date, in the transaction that changes the readings."""
+
+    def __init__(self, engine: WriteEngine, quality: QualitySettings) -> None:
+        self._engine = engine
+        self._quality = quality
+
+    async def mark(self, appended: range, *, merged: bool) -> None:
+        """Flags the readings that an import can have changed, all where the terms are new.
+
+        Those with the ids `appended` lie behind all others; where `merged`, those of `incoming`
+        were added or corrected anywhere.
+        """
+        terms, applied = await self._terms()
+        rules = _FlagSql(self._engine.dialect, terms)
+        if str(terms) != applied:
+            await self._engine.execute("DELETE FROM flags")
+            if await self._engine.fetch("SELECT 1 FROM consumpdata LIMIT 1"):
+                await self._flag(rules, ALL_READINGS)
+            await self._engine.execute(
+                f"UPDATE meters SET quality = {self._engine.dialect.place} WHERE id = {METER}",
+                (str(terms),),
+            )
+            return
+        if appended:
+            await self._flag(rules, f"c.id BETWEEN {appended[0]} AND {appended[-1]}")
+        if merged:
+            touched = await self._touched(rules)
+            await self._engine.execute(
+                "DELETE FROM flags WHERE EXISTS"
+                f" (SELECT 1 FROM consumpdata c WHERE c.id = flags.reading_id AND {touched})"
+            )
+            await self._flag(rules, touched)
+
+    async def counts(self, span: tuple[str, str] | None) -> dict[str, int]:
+        """How many readings between two local times have which flag."""
+        if span is None:
+            return {}
+        place = self._engine.dialect.place
+        rows = await self._engine.fetch(
+            "SELECT flags, COUNT(*) FROM flags WHERE EXISTS (SELECT 1 FROM consumpdata c"
+            f" WHERE c.id = reading_id AND c.date BETWEEN {place} AND {place}) GROUP BY flags",
+            span,
+        )
+        counts = {
+            flag.name: sum(count for flags, count in rows if flags & flag.bit) for flag in FLAGS
+        }
+        return {name: count for name, count in counts.items() if count}
+
+    async def _terms(self) -> tuple[FlagParameters, str | None]:
+        """What flags are to be worked out with, and what they were worked out with."""
+        rows = await self._engine.fetch(
+            f"SELECT timezone, interval_seconds, quality FROM meters WHERE id = {METER}"
+        )
+        timezone, interval, applied = rows[0]
+        return FlagParameters(timezone, interval_on_record(interval), self._quality), applied
+
+    async def _touched(self, rules: "_FlagSql") -> str:
+        """From the first row of `incoming` to the next energy after the last, which looks back."""
+        first, last = await self._ends("incoming", rules)
+        latest = (await self._ends(METER_READINGS, rules))[1]
+        end = reached = last
+        window = DAY_SECONDS
+        while reached < latest:
+            reached = min(last + window, latest)
+            rows = await self._engine.fetch(rules.following(last, reached))
+            if rows:
+                end = rows[0][0]
+                break
+            window *= NEIGHBOURHOOD_INTERVALS
+        between = f"{rules.instant(first)} AND {rules.instant(end)}"
+        return f"c.meter_id = {METER} AND c.utc BETWEEN {between}"
+
+    async def _ends(self, readings: str, rules: "_FlagSql") -> tuple[int, int]:
+        """The earliest and the latest instant of some readings, in seconds since 1970."""
+        ends = [rules.seconds(f"(SELECT {end}(utc) FROM {readings})") for end in ("MIN", "MAX")]
+        first, last = (await self._engine.fetch(f"SELECT {', '.join(ends)}"))[0]
+        return first, last
+
+    async def _flag(self, rules: "_FlagSql", where: str) -> None:
+        """Flags the readings that fulfil a condition, none of which has flags yet."""
+        first, last = await self._ends(METER_READINGS, rules)
+        await self._engine.execute(rules.insertion(where, first, last))
+        gaps = await self._engine.fetch(rules.after_gaps(where))
+        for some in _batches(gaps):
+            await self._judge(rules, await self._looked_back(rules, some, first))
+
+    async def _looked_back(
+        self, rules: "_FlagSql", gaps: Sequence[Sequence[int]], first: int
+    ) -> dict[int, int | None]:
+        """How many seconds before each reading the last energy was; None where there was none."""
+        since: dict[int, int | None] = {number: None for number, _ in gaps}
+        gaps = [gap for gap in gaps if gap[1] > first]
+        window = DAY_SECONDS
+        while gaps:
+            rows = await self._engine.fetch(rules.before(gaps, window, first))
+            since.update((number, seconds) for number, seconds in rows)
+            gaps = [gap for gap in gaps if since[gap[0]] is None and gap[1] - window > first]
+            window *= NEIGHBOURHOOD_INTERVALS
+        return since
+
+    async def _judge(self, rules: "_FlagSql", since: dict[int, int | None]) -> None:
+        """Takes back the catch-ups that are none."""
+        wrong = {0: [number for number, seconds in since.items() if seconds is None]}
+        known = [(number, seconds) for number, seconds in since.items() if seconds is not None]
+        if known:
+            for number, verdict in await self._engine.fetch(rules.verdicts(known)):
+                wrong.setdefault(verdict, []).append(number)
+        for verdict, numbers in wrong.items():
+            if numbers:
+                ids = f"reading_id IN ({', '.join(map(str, numbers))})"
+                change = f"flags + {verdict} - {CATCH_UP.bit}"
+                await self._engine.execute(f"UPDATE flags SET flags = {change} WHERE {ids}")
+                await self._engine.execute(f"DELETE FROM flags WHERE flags = 0 AND {ids}")
+
+
+class _FlagSql:
+    """The rules in the words of a database, for readings `c`."""
+
+    def __init__(self, dialect: WriteDialect, terms: FlagParameters) -> None:
+        self._dialect = dialect
+        self._interval = terms.interval
+        self._clock = LocalTimeResolver(ZoneInfo(terms.timezone))
+        self._hundredths = int(terms.quality.maximeter_tolerance * 100)
+        self._allowance = int(terms.quality.maximeter_allowance * 100) * terms.interval
+
+    def instant(self, seconds: int) -> str:
+        """An instant, from the seconds since 1970."""
+        return self._dialect.later.format(self._dialect.epoch, seconds)
+
+    def seconds(self, instant: str) -> str:
+        """The seconds since 1970 of an instant."""
+        return self._dialect.elapsed.format(self._dialect.epoch, instant)
+
+    def insertion(self, where: str, first: int, last: int) -> str:
+        """Flags the readings that fulfil a condition, all of them between two instants.
+
+        What follows a gap, or may, is flagged as a catch-up for the time being.
+        """
+        repeated = "".join(
+            f" UNION ALL SELECT c.id, {REPEATED_HOUR.bit} FROM consumpdata c"
+            f" WHERE ({' OR '.join(ranges)}) AND {where}"
+            for ranges in _batches([*self._repeated(first, last)])
+        )
+        return (
+            "INSERT INTO flags (reading_id, flags) SELECT id, SUM(bits) FROM"
+            f" (SELECT id, bits FROM ({self._faulty(where)}) AS faulty WHERE bits > 0{repeated})"
+            " AS found GROUP BY id"
+        )
+
+    def after_gaps(self, where: str) -> str:
+        """The ids and instants of the readings that are flagged as catch-ups."""
+        # Flags are few: SQLite, which keeps the order of a CROSS JOIN, is to begin with them.
+        return (
+            f"SELECT c.id, {self.seconds('c.utc')} FROM flags f CROSS JOIN consumpdata c"
+            f" ON c.id = f.reading_id WHERE f.flags & {CATCH_UP.bit} <> 0 AND {where}"
+        )
+
+    def before(self, gaps: Sequence[Sequence[int]], window: int, first: int) -> str:
+        """The ids of readings, and the seconds since the last energy within a window before."""
+        return " UNION ALL ".join(
+            f"SELECT {number}, (SELECT {self._dialect.elapsed.format('p.utc', self.instant(at))}"
+            f" {self._energy(max(at - window, first), at - 1)} ORDER BY p.utc DESC LIMIT 1)"
+            for number, at in gaps
+        )
+
+    def following(self, instant: int, last: int) -> str:
+        """The instant of the first energy after an instant, up to another."""
+        return (
+            f"SELECT {self.seconds('p.utc')} {self._energy(instant + 1, last)}"
+            " ORDER BY p.utc LIMIT 1"
+        )
+
+    def verdicts(self, since: Sequence[tuple[int, int]]) -> str:
+        """The ids of readings that are no catch-ups, and the bit that each is to have instead."""
+        known = " UNION ALL ".join(
+            f"SELECT {number} AS id, {seconds} AS since" for number, seconds in since
+        )
+        longer = f"CASE WHEN b.since > {self._interval} THEN b.since ELSE {self._interval} END"
+        return (
+            "SELECT id, verdict FROM (SELECT c.id,"
+            f" CASE WHEN {self._exceeds(longer, self._allowance)} THEN {IMPLAUSIBLE.bit}"
+            f" WHEN b.since > {self._interval} THEN {CATCH_UP.bit} ELSE 0 END AS verdict"
+            f" FROM ({known}) AS b CROSS JOIN consumpdata c ON c.id = b.id) AS judged"
+            f" WHERE verdict <> {CATCH_UP.bit}"
+        )
+
+    def _energy(self, first: int, last: int) -> str:
+        """The readings with energy between two instants.
+
+        The instants are written out and near each other: MariaDB would search a wide range, or
+        one that another row gives, from the end of the index.
+        """
+        return (
+            f"FROM consumpdata p WHERE p.meter_id = {METER} AND p.energy IS NOT NULL"
+            f" AND p.utc BETWEEN {self.instant(first)} AND {self.instant(last)}"
+        )
+
+    def _faulty(self, where: str) -> str:
+        missing = " AND ".join(f"c.{name} IS NULL" for name in QUANTITY_NAMES)
+        dead = "c.voltage = 0 AND c.intensity > 0"
+        suspect = self._suspect()
+        return (
+            f"SELECT c.id, CASE WHEN {missing} THEN {MISSING.bit} ELSE 0 END"
+            f" + CASE WHEN {dead} THEN {ZERO_VOLTAGE.bit} ELSE 0 END"
+            f" + CASE WHEN {suspect} THEN CASE WHEN NOT {self._follows()} THEN {CATCH_UP.bit}"
+            f" WHEN {self._exceeds(str(self._interval), self._allowance)} THEN {IMPLAUSIBLE.bit}"
+            f" ELSE 0 END ELSE 0 END AS bits FROM consumpdata c"
+            f" WHERE (({missing}) OR ({dead}) OR {suspect}) AND {where}"
+        )
+
+    def _follows(self) -> str:
+        """Whether there is an energy exactly one interval before."""
+        before = self._dialect.later.format("c.utc", -self._interval)
+        return (
+            "EXISTS (SELECT 1 FROM consumpdata p WHERE p.meter_id = c.meter_id"
+            f" AND p.utc = {before} AND p.energy IS NOT NULL)"
+        )
+
+    def _suspect(self) -> str:
+        """Whether energy is more than the maximeter allows in an interval; asked of every reading.
+
+        The usual way is quick, and exact as long as SQLite's integers hold the products.
+        """
+        factor = Fraction(self._hundredths * self._interval, 360_000)
+        if max(factor.numerator, factor.denominator) > MAX_FACTOR:
+            return self._exceeds(str(self._interval), 0)
+        times = "" if factor.numerator == 1 else f" * {factor.numerator}"
+        return f"c.energy * {factor.denominator} > c.maximeter{times}"
+
+    def _exceeds(self, seconds: str, allowance: int) -> str:
+        """Whether energy is more than the maximeter allows in so many seconds."""
+        return self._dialect.exceeds.format(times=f"{self._hundredths} * {seconds}", more=allowance)
+
+    def _repeated(self, first: int, last: int) -> Iterator[str]:
+        for begin, end in self._clock.repeated(first, last):
+            yield (
+                f"c.meter_id = {METER} AND c.utc >= {self.instant(begin)}"
+                f" AND c.utc < {self.instant(end)}"
+            )
+
+
+def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    for at in range(0, len(items), BATCH_SIZE):
+        yield items[at : at + BATCH_SIZE]

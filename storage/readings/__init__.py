@@ -1,0 +1,1 @@
+"""Stored readings, read page by page."""

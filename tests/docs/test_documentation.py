@@ -1,0 +1,54 @@
+"""The pages of docs/: that they are found, lead somewhere, and are what they are made of."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support.paths import ROOT
+from tools.configuration_page import PAGE, page
+
+PAGES = [ROOT / "README.md", ROOT / "examples" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def links(text: str) -> list[str]:
+    """What a page links to in the project."""
+    return re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)
+
+
+def test_index_leads_to_every_page() -> None:
+    index = ROOT / "docs" / "index.md"
+    found = {path.name for path in PAGES if path.parent.name == "docs"} - {index.name}
+    assert found <= set(links(index.read_text()))
+
+
+@pytest.mark.parametrize("file", PAGES, ids=lambda file: f"{file.parent.name}/{file.name}")
+def test_links_of_a_page_lead_to_something(file: Path) -> None:
+    for link in links(file.read_text()):
+        assert (file.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("file", PAGES, ids=lambda file: f"{file.parent.name}/{file.name}")
+def test_places_within_pages_that_are_linked_are_there(file: Path) -> None:
+    for path, place in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", file.read_text()):
+        target = file.parent / path if path else file
+        headings = re.findall(r"(?m)^#+ (.+)$", target.read_text())
+        anchors = {
+            re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings
+        }
+        assert place in anchors, (path, place)
+
+
+def test_readme_is_one_screen_with_the_command_the_pictures_and_the_figures() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= 60
+    assert re.findall(r"(?ms)^```sh\n(.*?)^```", text) == ["make run\n"]
+    for shown in ("docs/dashboard.png", "docs/dashboard-dark.png", "bench/results.svg"):
+        assert shown in text
+        assert (ROOT / shown).exists()
+    assert "docs/index.md" in links(text)
+
+
+def test_configuration_page_is_what_the_settings_make() -> None:
+    """Where it isn't, `make configuration-page` writes it anew."""
+    assert PAGE.read_text() == page()

@@ -1,0 +1,175 @@
+"""Gaps, flagged readings, coverage and the summary, beside plain reckoning."""
+
+from datetime import timedelta
+from fractions import Fraction
+from itertools import groupby
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from domain.fixed_point import SCALE
+from domain.flags import CATCH_UP, FLAGS, IMPLAUSIBLE
+from storage.figures import scan
+from storage.figures.data_quality import DataQuality
+from storage.figures.summary import Summary
+from tests.support.reference_figures import CASES, DOUBTFUL, Metered, rounded, total
+
+
+def gaps(metered: Metered, start: int, until: int) -> list[tuple[int, ...]]:
+    """The runs of expected readings that have no value."""
+    interval = metered.case.interval
+    known = {reading.at: reading for reading in metered.readings}
+    anchor = metered.readings[0].at
+    first = start + (anchor - start) % interval
+    found: list[tuple[int, ...]] = []
+    instants = range(first, until, interval)
+    for is_missing, group in groupby(
+        instants, lambda at: at not in known or not known[at].is_present
+    ):
+        run = list(group)
+        empty = sum(at in known for at in run)
+        if is_missing:
+            found.append((run[0], run[-1], len(run), empty, len(run) - empty))
+    return found
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    question=st.fixed_dictionaries(
+        {
+            "case": st.sampled_from(list(CASES)),
+            "bounds": st.tuples(*[st.none() | st.integers(-8, 330)] * 2),
+            "end": st.sampled_from(["inclusive", "exclusive"]),
+            "groups": st.sampled_from([1, 500]),
+            "day": st.sampled_from([3600, 86400]),
+        }
+    )
+)
+def test_gaps_are_those_of_a_plain_search(
+    meters: dict[str, Metered], monkeypatch: pytest.MonkeyPatch, question: dict[str, Any]
+) -> None:
+    metered = meters[question["case"]]
+    monkeypatch.setattr(scan, "GROUPS", question["groups"])
+    monkeypatch.setattr("storage.figures.data_quality.DAY", question["day"])
+    opening = metered.local(metered.case.start)
+    date, end_date = (
+        None if place is None else opening + timedelta(seconds=place * 900)
+        for place in question["bounds"]
+    )
+    assume(date is None or end_date is None or date <= end_date)
+    start, until = metered.bounds(date, end_date, question["end"])
+    texts = {"end": question["end"]}
+    texts |= {"date": str(date)} if date else {}
+    texts |= {"end_date": str(end_date)} if end_date else {}
+    _, rows = metered.ask(DataQuality.of(texts))
+    assert rows == gaps(metered, start, until)
+
+
+def test_flagged_readings_come_with_what_the_flags_say(meters: dict[str, Metered]) -> None:
+    for metered in meters.values():
+        _, rows = metered.ask(DataQuality.of({"list": "flagged"}))
+        flagged = [reading for reading in metered.readings if reading.flags]
+        assert len(flagged) > 3
+        for row, reading in zip(rows, flagged, strict=True):
+            flags = [flag for flag in FLAGS if flag.bit & reading.flags]
+            assert row == (
+                reading.id,
+                reading.at,
+                " ".join(flag.name for flag in flags),
+                reading.values["energy"],
+                reading.values["maximeter"],
+                "; ".join(flag.means for flag in flags),
+            )
+
+
+def test_days_have_their_coverage(meters: dict[str, Metered]) -> None:
+    metered = meters["autumn"]
+    _, rows = metered.ask(DataQuality.of({"list": "days"}))
+    for start, end, expected, present, _, coverage in rows:
+        assert isinstance(start, int)
+        assert isinstance(end, int)
+        readings = metered.within(start, end)
+        assert expected == metered.expected(start, end)
+        assert present == sum(reading.is_present for reading in readings)
+        assert coverage == rounded(Fraction(present * SCALE, metered.expected(start, end)))
+
+
+@pytest.mark.parametrize("asked", [2, 20, 1000])
+def test_summary_is_that_of_plain_reckoning(
+    meters: dict[str, Metered], monkeypatch: pytest.MonkeyPatch, asked: int
+) -> None:
+    """Whether the guess at base load is too low, good or not made, and however they are cut."""
+    monkeypatch.setattr("storage.figures.base_load.MIN_READINGS", asked)
+    monkeypatch.setattr("storage.figures.scan.CHUNK_IDS", 37)
+    for metered in meters.values():
+        table, [row] = metered.ask(Summary.of({}))
+        record = dict(zip([field.name for field in table.fields], row, strict=True))
+        readings = metered.readings
+        believed = [r for r in readings if not r.flags & CATCH_UP.bit]
+        energies = [value for r in believed if (value := r.values["energy"]) is not None]
+        powers = sorted(value for r in believed if (value := r.values["power"]) is not None)
+        peak = max(value for r in believed if (value := r.values["maximeter"]) is not None)
+        hours = Fraction(len(energies) * metered.case.interval, 3600)
+        mean = rounded(sum(energies) / hours)
+        expected = {
+            "first_reading": readings[0].at,
+            "last_reading": readings[-1].at,
+            "date": readings[0].at,
+            "end": metered.case.end,
+            "energy": total([r.values["energy"] for r in readings]),
+            "reactive_energy": total([r.values["reactive_energy"] for r in readings]),
+            "expected": metered.case.readings,
+            "present": sum(r.is_present for r in readings),
+            "readings": len(readings),
+            "peak_demand": peak,
+            "peak_demand_date": next(r.at for r in believed if r.values["maximeter"] == peak),
+            "mean_demand": mean,
+            "load_factor": rounded(Fraction(mean * SCALE, peak)),
+            "base_load": powers[-(-len(powers) * 5 // 100) - 1],
+            "timezone": metered.case.zone,
+            "interval_seconds": metered.case.interval,
+            "identifier": None,
+            "import_new": len(readings),
+            "import_changed": 0,
+            **{f"flag_{f.name}": sum(bool(r.flags & f.bit) for r in readings) for f in FLAGS},
+        }
+        assert {name: record[name] for name in expected} == expected
+        assert str(record["import_file"]).startswith("report")
+        assert table.remarks["demand_of"] == "maximeter"
+
+
+@pytest.mark.parametrize("quality", ["raw", "clean"])
+def test_summary_of_a_part_is_that_of_plain_reckoning(
+    meters: dict[str, Metered], monkeypatch: pytest.MonkeyPatch, quality: str
+) -> None:
+    monkeypatch.setattr("storage.figures.base_load.MIN_READINGS", 20)
+    without = IMPLAUSIBLE.bit if quality == "clean" else 0
+    for metered in meters.values():
+        first = metered.local(metered.case.start + 20 * metered.case.interval)
+        last = metered.local(metered.case.start + 110 * metered.case.interval)
+        asked = {"date": f"{first}", "end_date": f"{last}", "quality": quality}
+        table, [row] = metered.ask(Summary.of(asked))
+        record = dict(zip([field.name for field in table.fields], row, strict=True))
+        start, until = metered.bounds(first, last, "inclusive")
+        readings = metered.within(start, until, without)
+        believed = [r for r in readings if not r.flags & CATCH_UP.bit]
+        energies = [value for r in believed if (value := r.values["energy"]) is not None]
+        powers = sorted(value for r in believed if (value := r.values["power"]) is not None)
+        hours = Fraction(len(energies) * metered.case.interval, 3600)
+        every = metered.within(start, until)
+        expected = {
+            "first_reading": readings[0].at,
+            "last_reading": readings[-1].at,
+            "readings": len(readings),
+            "present": sum(r.is_present for r in readings),
+            "flagged": sum(bool(r.flags & DOUBTFUL) for r in readings),
+            "energy": total([r.values["energy"] for r in readings]),
+            "mean_demand": rounded(sum(energies) / hours),
+            "base_load": powers[-(-len(powers) * 5 // 100) - 1],
+            **{f"flag_{f.name}": sum(bool(r.flags & f.bit) for r in every) for f in FLAGS},
+        }
+        assert {name: record[name] for name in expected} == expected

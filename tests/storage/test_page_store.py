@@ -1,0 +1,170 @@
+"""Pages of records that are kept ready: right, forgotten and made anew."""
+
+import gzip
+import json
+
+import pytest
+
+from domain.readings_query import ReadingsQuery
+from storage.common.deflate import DeflateBlock, GzipJoiner, deflate_block
+from storage.readings.page_store import PAGE_READINGS, PageBuilder
+from storage.readings.pager import MIN_PAGE_STORE_ROWS
+from tests.support.app_client import Api
+from tests.support.databases import DatabaseFixture
+from tests.support.report_factory import numbered, quarters, report
+
+TWO_PAGES = report(*numbered(quarters("2019-08-01", 2 * PAGE_READINGS + 5)))
+FORMATTER = "GROUP_CONCAT"
+KEPT = "SELECT first_id FROM pages ORDER BY first_id"
+
+
+async def formatted(database: DatabaseFixture, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """All records, as the database itself writes them."""
+
+    async def none_kept(*_: object) -> None:
+        return None
+
+    with monkeypatch.context() as patch:
+        patch.setattr("storage.readings.pager.Pager._stored", none_kept)
+        return [*await database.records()]
+
+
+async def test_kept_pages_are_what_the_database_would_write(
+    database: DatabaseFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = "1 Jan 2020 00:00:00,-0.000,,0007,-9999999999.99999,9999999999.99999,0.5,1,\n"
+    await database.load(report(odd, *numbered(quarters("2020-01-02", PAGE_READINGS))))
+    assert [row[0] for row in await database.rows(KEPT)] == [1]
+    async with database.reader() as reader:
+        answer = await reader.answer(ReadingsQuery(), await reader.state())
+        assert isinstance(await anext(answer.pages), DeflateBlock)
+        await answer.pages.aclose()
+    assert await database.records() == await formatted(database, monkeypatch)
+
+
+async def test_second_report_completes_the_page_that_the_first_began(
+    database: DatabaseFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await database.load(report(*numbered(quarters("2019-08-01", 96 * 3))))
+    assert not await database.rows(KEPT)
+    await database.load(report(*numbered(quarters("2019-08-04", 2 * PAGE_READINGS))))
+    assert [row[0] for row in await database.rows(KEPT)] == [1, PAGE_READINGS + 1]
+    assert await database.records() == await formatted(database, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        f"UPDATE consumpdata SET voltage = 0 WHERE id = {PAGE_READINGS}",
+        f"DELETE FROM consumpdata WHERE id = {PAGE_READINGS}",
+    ],
+)
+async def test_page_of_a_reading_changed_by_hand_is_forgotten(
+    database: DatabaseFixture, change: str
+) -> None:
+    await database.load(TWO_PAGES)
+    await database.rows(change)
+    assert [row[0] for row in await database.rows(KEPT)] == [PAGE_READINGS + 1]
+
+
+async def test_corrected_reading_is_in_its_page(
+    database: DatabaseFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await database.load(TWO_PAGES)
+    corrected = TWO_PAGES.splitlines(keepends=True)
+    corrected[17] = corrected[17].split(",")[0] + ",123.45,,,,,,,\n"
+    await database.load("".join(corrected))
+    assert [row[0] for row in await database.rows(KEPT)] == [1, PAGE_READINGS + 1]
+    records = await database.records()
+    assert records[16]["energy"] == "123.45000"
+    assert records == await formatted(database, monkeypatch)
+
+
+async def test_lost_pages_are_made_at_the_next_import(database: DatabaseFixture) -> None:
+    await database.load(TWO_PAGES)
+    await database.rows("DELETE FROM pages")
+    before = await database.records()
+    await database.load(TWO_PAGES)
+    assert [row[0] for row in await database.rows(KEPT)] == [1, PAGE_READINGS + 1]
+    assert await database.records() == before
+
+
+async def test_pages_of_a_table_that_was_emptied_are_forgotten(database: DatabaseFixture) -> None:
+    await database.load(TWO_PAGES)
+    await database.rows("CREATE TABLE earlier AS SELECT * FROM pages")
+    await database.rows("DELETE FROM consumpdata")
+    await database.rows("INSERT INTO pages SELECT * FROM earlier")
+    await database.load(report(*numbered(quarters("2021-01-01", PAGE_READINGS))))
+    records = await database.records()
+    assert [row[0] for row in await database.rows(KEPT)] == [1]
+    assert len(records) == PAGE_READINGS
+    assert records[0]["date"] == "2021-01-01 00:00:00"
+
+
+@pytest.mark.parametrize(
+    ("coding", "shape"), [("gzip", {}), ("identity", {}), ("identity", {"format": "ndjson"})]
+)
+@pytest.mark.parametrize(
+    ("first", "last", "formatted"),
+    [
+        (1, MIN_PAGE_STORE_ROWS, 0),
+        (1000, 1000 + MIN_PAGE_STORE_ROWS, 0),
+        (1, PAGE_READINGS, 0),
+        (PAGE_READINGS - MIN_PAGE_STORE_ROWS, PAGE_READINGS + MIN_PAGE_STORE_ROWS, 0),
+        (PAGE_READINGS - 9, 2 * PAGE_READINGS, 1),
+        (1000, 999 + MIN_PAGE_STORE_ROWS - 1, 1),
+        (2 * PAGE_READINGS - MIN_PAGE_STORE_ROWS, 2 * PAGE_READINGS + 9, 1),
+    ],
+)
+async def test_parts_of_kept_pages_are_cut_out_of_them(
+    api: Api, first: int, last: int, formatted: int, coding: str, shape: dict[str, str]
+) -> None:
+    everything = await api.records("getData")
+    wanted = everything[first - 1 : last]
+    span = {"date": str(wanted[0]["date"]), "end_date": str(wanted[-1]["date"])}
+    headers = {"Accept-Encoding": coding, "Cache-Control": "no-cache"}
+    api.engine.statements.clear()
+    async with await api.request("getDataByRange", span | shape, headers=headers) as response:
+        text = await response.text()
+    statements = [statement.upper() for statement in api.engine.statements]
+    assert sum(FORMATTER in statement for statement in statements) == formatted
+    if shape:
+        assert [json.loads(line) for line in text.splitlines()[:-1]] == wanted
+    else:
+        assert json.loads(text)["values"] == {"numrecs": len(wanted), "records": wanted}
+
+
+@pytest.mark.parametrize("coding", ["gzip", "identity"])
+async def test_kept_pages_in_lines_are_the_same_records(api: Api, coding: str) -> None:
+    records = await api.records("getData")
+    api.engine.statements.clear()
+    headers = {"Accept-Encoding": coding}
+    async with await api.request("getData", {"format": "ndjson"}, headers=headers) as response:
+        lines = (await response.text()).splitlines()
+    assert [json.loads(line) for line in lines] == [*records, {"numrecs": len(records)}]
+    assert any("FROM pages" in statement for statement in api.engine.statements)
+
+
+def test_pages_begin_where_a_page_begins() -> None:
+    maker = PageBuilder(last_id=PAGE_READINGS - 2)
+    row = b"1,2019-08-01 00:00:00,7200" + b",1.00000" * 8 + b"\n"
+    assert not [*maker.add(row)]
+    ((first_id, page),) = maker.add(row * (PAGE_READINGS + 1))
+    records = json.loads(b"[" + page.plain() + b"]")
+    assert first_id == PAGE_READINGS + 1
+    assert [records[0]["id"], records[-1]["id"]] == [str(PAGE_READINGS + 1), str(2 * PAGE_READINGS)]
+
+
+@pytest.mark.parametrize("size", [1, 1000, 10**6])
+def test_slices_of_a_piece_are_its_bytes(size: int) -> None:
+    plain = bytes(range(256)) * 40
+    slices = [*deflate_block(plain).slices(size)]
+    assert b"".join(slices) == plain
+    assert max(map(len, slices)) <= size
+
+
+def test_pieces_join_into_one_gzip_stream() -> None:
+    parts = [b"a", b"", b"b" * 10**6, bytes(range(256)) * 99]
+    joined = GzipJoiner()
+    stream = b"".join(joined.add(deflate_block(part)) for part in parts) + joined.end()
+    assert gzip.decompress(stream) == b"".join(parts)

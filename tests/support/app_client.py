@@ -1,0 +1,189 @@
+"""The application on a real server over a loaded database, and a client that has a token."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import pytest
+from aiohttp import ClientResponse, encode_basic_auth, web
+from aiohttp.test_utils import TestClient
+
+from server.app import make_app
+from server.context import IN_FLIGHT
+from server.security.signing_keys import SigningKeys
+from server.security.tokens import TokenService
+from settings import load_settings
+from storage.backends.base import ReadEngine
+from storage.database import Database
+from storage.factory import open_database
+from tests.support.databases import DatabaseFixture
+
+SECRET = "a signing secret that only the tests know"
+
+Document = dict[str, Any]
+
+
+def token(user: str = "rick", generation: int = 1) -> str:
+    """A token as a login gives it, by default to the first user of a database."""
+    return TokenService(SigningKeys.single(SECRET), 3600).issue(user, generation)
+
+
+def about_readings(sql: str) -> bool:
+    """Whether a statement asks for readings or for pages of them."""
+    return "FROM consumpdata" in sql or "FROM pages" in sql
+
+
+def make_pages_small(monkeypatch: pytest.MonkeyPatch, readings: int) -> None:
+    """Lets a page hold so many readings; those that are kept ready hold another number."""
+
+    async def none_kept(*_: object) -> None:
+        return None
+
+    for module in ("pages", "paging", "reader"):
+        monkeypatch.setattr(f"storage.{module}.PAGE", readings)
+    monkeypatch.setattr("storage.readings.pager.Pager._stored", none_kept)
+
+
+class Watched:
+    """A storage engine that keeps a record of its statements and lets a test step in."""
+
+    def __init__(self, engine: ReadEngine) -> None:
+        self.engine = engine
+        self.dialect = engine.dialect
+        self.load = engine.load
+        self.statements: list[str] = []
+        self.running = 0
+        self.step_in: Callable[[str], Awaitable[str]] | None = None
+        """Is given a statement before it runs, and gives the one to run."""
+
+    @property
+    def readings_asked(self) -> int:
+        """How many statements went to the readings."""
+        return sum(about_readings(statement) for statement in self.statements)
+
+    async def fetch(
+        self, sql: str, args: Sequence[object] = (), *, brief: bool = False
+    ) -> Sequence[Sequence[Any]]:
+        self.statements.append(sql)
+        self.running += 1
+        try:
+            if self.step_in is None:
+                return await self.engine.fetch(sql, args, brief=brief)
+            instead = await self.step_in(sql)
+            return await self.engine.fetch(instead, args if instead == sql else ())
+        finally:
+            self.running -= 1
+
+    def writes(self) -> int | None:
+        return self.engine.writes() if self.step_in is None else None
+
+    async def execute(self, sql: str, args: Sequence[object]) -> None:
+        self.statements.append(sql)
+        if self.step_in is not None:
+            sql = await self.step_in(sql)
+        await self.engine.execute(sql, args)
+
+    async def close(self) -> None:
+        await self.engine.close()
+
+
+class Api:
+    """A client of a running application."""
+
+    def __init__(self, client: TestClient[Any, Any], engine: Watched, app: web.Application) -> None:
+        self.client = client
+        self.engine = engine
+        self.app = app
+        self.token = token()
+
+    @property
+    def port(self) -> int:
+        port = self.client.port
+        assert port is not None
+        return port
+
+    async def request(
+        self,
+        path: str,
+        params: Mapping[str, str] | Sequence[tuple[str, str]] = (),
+        *,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> ClientResponse:
+        """An answer of a route of the API, its body not read yet."""
+        return await self.client.request(
+            method,
+            f"/apielec/{path}",
+            params=params,
+            headers={"SESSION": self.token, **(headers or {})},
+            **options,
+        )
+
+    async def get(
+        self,
+        path: str,
+        params: Mapping[str, str] | Sequence[tuple[str, str]] = (),
+        **options: Any,
+    ) -> tuple[int, Document]:
+        """The status and the parsed body of an answer."""
+        async with await self.request(path, params, **options) as response:
+            return response.status, await response.json()
+
+    async def records(self, path: str, **params: str) -> list[dict[str, str | None]]:
+        """The records of a success."""
+        status, body = await self.get(path, params)
+        assert status == 200, body
+        records: list[dict[str, str | None]] = body["values"]["records"]
+        assert body["values"]["numrecs"] == len(records)
+        return records
+
+    async def settled(self) -> None:
+        """Returns once no answer is being made; one is kept a little after it was sent."""
+        while self.app[IN_FLIGHT]:
+            await asyncio.sleep(0)
+
+    async def followed(self, clients: int) -> None:
+        """Returns once so many clients wait for the answers being made."""
+        while sum(filling._followers for filling in self.app[IN_FLIGHT].values()) != clients:
+            await asyncio.sleep(0)
+
+    async def login(
+        self, user: str, password: str, *, method: str = "POST"
+    ) -> tuple[int, Document]:
+        """The status and the parsed body of a login's answer."""
+        headers = {"Authorization": encode_basic_auth(user, password)}
+        async with await self.client.request(method, "/login", headers=headers) as response:
+            return response.status, await response.json()
+
+    async def raw(self, request: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection on which these bytes were sent."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(request)
+        await writer.drain()
+        return reader, writer
+
+    def head(self, path: str, version: str = "1.1", *more: str) -> bytes:
+        """The bytes of a request."""
+        lines = [f"GET /apielec/{path} HTTP/{version}", "Host: test", f"SESSION: {self.token}"]
+        return "\r\n".join([*lines, *more, "", ""]).encode()
+
+
+class Serve(Protocol):
+    """Runs the application over a database until the test ends."""
+
+    async def __call__(self, database: DatabaseFixture, **environ: str) -> Api: ...
+
+
+def application(database: DatabaseFixture, **environ: str) -> tuple[web.Application, Watched]:
+    """The application over a database, and the engine that it reads through."""
+    settings = load_settings(database.config, environ)
+    engine = Watched(open_database(settings)._engine)
+    app = make_app(
+        settings=settings, reader=Database(engine), signing_keys=SigningKeys.single(SECRET)
+    )
+    return app, engine
+
+
+ACCESS = logging.getLogger("access")

@@ -1,0 +1,38 @@
+"""A database as the original service's importer makes it."""
+
+from datetime import datetime
+from pathlib import Path
+
+from domain.quantities import QUANTITY_NAMES
+from tests.support.databases import MariadbDatabase
+
+ORIGINAL = [
+    "CREATE DATABASE {name} DEFAULT CHARACTER SET 'utf8'",
+    """CREATE TABLE {name}.consumpdata (
+        id INT NOT NULL AUTO_INCREMENT, date DATETIME NOT NULL, energy DECIMAL(15,5),
+        reactive_energy DECIMAL(15,5), power DECIMAL(15,5), maximeter DECIMAL(15,5),
+        reactive_power DECIMAL(15,5), voltage DECIMAL(15,5), intensity DECIMAL(15,5),
+        power_factor DECIMAL(15,5) COMMENT 'Fi', PRIMARY KEY (id)
+    )""",
+    """CREATE TABLE {name}.users (
+        id INT NOT NULL AUTO_INCREMENT, user CHAR(10), password CHAR(200), PRIMARY KEY (id),
+        UNIQUE (user)
+    )""",
+    """CREATE TRIGGER {name}.encpassword BEFORE INSERT ON {name}.users FOR EACH ROW
+        SET NEW.password = SHA2(NEW.password, 256)""",
+    "INSERT INTO {name}.users (user, password) VALUES ('rick', 'morty')",
+]
+
+
+def make_original(database: MariadbDatabase, report: Path) -> None:
+    """Makes the database, its user and the readings of a report."""
+    for sql in ORIGINAL:
+        database._run(sql.format(name=database.name))
+    values = []
+    for line in report.read_text().splitlines()[1:]:
+        moment, *quantities = line.split(",")
+        date = datetime.strptime(moment, "%d %b %Y %H:%M:%S")  # noqa: DTZ007 - local time, as in a report
+        values.append(f"('{date}', {', '.join(value or 'NULL' for value in quantities)})")
+    database.run(
+        f"INSERT INTO consumpdata (date, {', '.join(QUANTITY_NAMES)}) VALUES {', '.join(values)}"
+    )

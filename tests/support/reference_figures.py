@@ -1,0 +1,205 @@
+"""Meters with readings made at random, and what they come to by plain reckoning."""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from fractions import Fraction
+from zoneinfo import ZoneInfo
+
+from domain.fixed_point import SCALE
+from domain.flags import CATCH_UP, IMPLAUSIBLE, MISSING, REPEATED_HOUR, ZERO_VOLTAGE
+from domain.quantities import QUANTITY_NAMES
+from storage.figures.result import FigureQuery, ResultTable, Row
+from tests.support.databases import DatabaseFixture
+from tests.support.report_factory import report, written
+
+STEP = 900
+"""Every clock change, and every bound of a bucket, falls on a multiple of it."""
+
+DOUBTFUL = CATCH_UP.bit | IMPLAUSIBLE.bit | ZERO_VOLTAGE.bit
+
+BITS = (MISSING.bit, CATCH_UP.bit, IMPLAUSIBLE.bit, ZERO_VOLTAGE.bit, REPEATED_HOUR.bit)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A meter: its zone, its interval, and the local time of its first reading."""
+
+    zone: str
+    interval: int
+    first: str
+    readings: int
+
+    @property
+    def start(self) -> int:
+        return int(datetime.fromisoformat(self.first).replace(tzinfo=self.info).timestamp())
+
+    @property
+    def end(self) -> int:
+        return self.start + self.readings * self.interval
+
+    @property
+    def info(self) -> ZoneInfo:
+        return ZoneInfo(self.zone)
+
+
+CASES = {
+    "autumn": Case("Europe/Madrid", 900, "2019-10-25 22:30", 320),
+    "spring": Case("Europe/Madrid", 900, "2019-03-29 23:00", 300),
+    "half an hour back": Case("Australia/Lord_Howe", 900, "2019-04-06 00:00", 250),
+    "hours, 45 minutes off": Case("Asia/Kathmandu", 3600, "2019-12-28 00:00", 150),
+    "hours over a change": Case("Europe/Madrid", 3600, "2019-10-21 05:00", 300),
+    "half hours over a year's end": Case("America/St_Johns", 1800, "2019-12-29 00:00", 200),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A reading: quantities in hundred-thousandths, missing ones None."""
+
+    id: int
+    at: int
+    values: dict[str, int | None]
+    flags: int
+
+    @property
+    def is_present(self) -> bool:
+        return any(value is not None for value in self.values.values())
+
+
+class Metered:
+    """A loaded meter and what it wrote."""
+
+    def __init__(self, case: Case, database: DatabaseFixture, readings: Sequence[Reading]) -> None:
+        self.case = case
+        self.database = database
+        self.readings = readings
+
+    def local(self, at: int, zone: str | None = None) -> datetime:
+        """What clocks show at an instant."""
+        return local(at, zone or self.case.zone)
+
+    def bounds(
+        self, date: datetime | None, end_date: datetime | None, end: str, zone: str | None = None
+    ) -> tuple[int, int]:
+        """The first instant of a period and the first one behind it."""
+        margin = 3 * 86400
+        steps = range(self.case.start - margin, self.case.end + margin, STEP)
+        steps = range(steps.start // STEP * STEP, steps.stop, STEP)
+        start = self.readings[0].at
+        if date is not None:
+            start = next(at for at in steps if self.local(at, zone) >= date)
+        until = self.readings[-1].at + self.case.interval
+        if end_date is not None and end == "exclusive":
+            until = next(at for at in steps if self.local(at, zone) >= end_date)
+        elif end_date is not None:
+            until = max(at for at in steps if self.local(at, zone) <= end_date) + 1
+        return start, max(start, until)
+
+    def expected(self, start: int, end: int) -> int:
+        """How many readings should start between two instants."""
+        interval = self.case.interval
+        anchor = self.readings[0].at
+        first = start + (anchor - start) % interval
+        return len(range(first, end, interval))
+
+    def within(self, start: int, until: int, without: int = 0) -> list[Reading]:
+        """The readings between two instants that have none of some flags."""
+        return [r for r in self.readings if start <= r.at < until and not r.flags & without]
+
+    def ask(self, question: FigureQuery) -> tuple[ResultTable, list[Row]]:
+        """The answer to a question."""
+
+        async def answer() -> tuple[ResultTable, list[Row]]:
+            async with self.database.reader() as reader:
+                table = await reader.table(question, await reader.state())
+                return table, [row async for rows in table.rows for row in rows]
+
+        table, rows = asyncio.run(answer())
+        assert table.count == len(rows)
+        assert all(len(row) == len(table.fields) for row in rows)
+        return table, rows
+
+
+def local(at: int, zone: str) -> datetime:
+    return datetime.fromtimestamp(at, ZoneInfo(zone)).replace(tzinfo=None)
+
+
+def made(case: Case, seed: int) -> list[Reading]:
+    """Readings of a meter: some are absent, some have no value, some lack one or have flags."""
+    chance = random.Random(seed)  # noqa: S311 - test data
+    readings: list[Reading] = []
+    for place in range(case.readings):
+        if 0 < place < case.readings - 1 and chance.random() < 0.06:
+            continue
+        is_empty = chance.random() < 0.06
+        values = {
+            name: None if is_empty or chance.random() < 0.05 else quantity(chance, name)
+            for name in QUANTITY_NAMES
+        }
+        flags = sum(bit for bit in BITS if chance.random() < 0.04)
+        number = len(readings) + 1
+        readings.append(Reading(number, case.start + place * case.interval, values, flags))
+    return readings
+
+
+def quantity(chance: random.Random, name: str) -> int:
+    """Few different values of demand, so that several readings share the greatest one."""
+    if name == "maximeter":
+        return chance.randrange(3, 9) * 50_000
+    if name in ("energy", "reactive_energy"):
+        return max(0, chance.randrange(-5 * SCALE, 20 * SCALE))
+    return chance.randrange(-(10**7), 10**8)
+
+
+def loaded(case: Case, database: DatabaseFixture, seed: int = 1) -> Metered:
+    """A meter in a database of its own."""
+    readings = made(case, seed)
+    database.configure(meter={"timezone": case.zone})
+    rows = [
+        ",".join([written(local(r.at, case.zone)), *map(decimal, r.values.values())]) + "\n"
+        for r in readings
+    ]
+    asyncio.run(database.load(report(*rows)))
+    database.run(f"UPDATE meters SET interval_seconds = {case.interval}")
+    database.run("DELETE FROM flags")
+    flags = [f"({r.id}, {r.flags})" for r in readings if r.flags]
+    database.run(f"INSERT INTO flags (reading_id, flags) VALUES {', '.join(flags)}")
+    return Metered(case, database, readings)
+
+
+def decimal(value: int | None) -> str:
+    if value is None:
+        return ""
+    return f"{'-' if value < 0 else ''}{abs(value) // SCALE}.{abs(value) % SCALE:05}"
+
+
+def rounded(value: Fraction) -> int:
+    """A number of hundred-thousandths, a half away from zero."""
+    up = int(abs(value) + Fraction(1, 2))
+    return up if value >= 0 else -up
+
+
+def total(values: Sequence[int | None]) -> int | None:
+    """The sum of what is there, None without any."""
+    there = [value for value in values if value is not None]
+    return sum(there) if there else None
+
+
+def labelled(
+    start: int, end: int, zone: str, label: Callable[[datetime], object]
+) -> Iterator[tuple[int, int]]:
+    """The runs of instants whose local time has one label."""
+    begun = start
+    for at in range(start // STEP * STEP + STEP, end, STEP):
+        if at > begun and label(aware(at, zone)) != label(aware(at - STEP, zone)):
+            yield begun, at
+            begun = at
+    if begun < end:
+        yield begun, end
+
+
+def aware(at: int, zone: str) -> datetime:
+    return datetime.fromtimestamp(at, UTC).astimezone(ZoneInfo(zone))

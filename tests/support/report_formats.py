@@ -1,0 +1,103 @@
+"""Reports in other formats, and what becomes of them."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from domain.quantities import QUANTITY_NAMES
+from loader.formats.registry import SHIPPED_FORMATS, ConfiguredFormat, ReportFormat
+from loader.report import Report
+from loader.rows.errors import ReportError, RowError
+from settings import FormatSettings
+from tests.support.report_factory import MADRID
+
+CUPS = "ES0000000000000001AA"
+DISTRIBUTOR = "CUPS;Fecha;Hora;Consumo_kWh;Metodo_obtencion\n"
+
+AUTUMN, SPRING, SUMMER = "27/10/2019", "31/03/2019", "01/08/2019"
+
+
+def hourly(day: str, *hours: int, cups: str = CUPS) -> list[str]:
+    """A distributor's rows, the energy of each its hour."""
+    return [f"{cups};{day};{hour};{hour},5;R\n" for hour in hours]
+
+
+WORKSHOP: dict[str, Any] = {
+    "delimiter": ";",
+    "decimal": ",",
+    "encoding": "latin-1",
+    "columns": {
+        "energy": {"header": "Energía (Wh)", "factor": "0.001"},
+        "voltage": "Tensión (V)",
+    },
+    "time": {"column": "Hasta", "pattern": "%d.%m.%y %H:%M", "marks": "end"},
+    "interval": "900",
+    "ignored": ["Estado"],
+}
+WORKSHOP_HEADING = "Hasta;Tensión (V);Energía (Wh);Estado\n"
+
+
+def layout(**changes: Any) -> ReportFormat:
+    """The workshop's format, changed."""
+    return ConfiguredFormat("workshop", FormatSettings.model_validate(WORKSHOP | changes))
+
+
+class Read:
+    """What became of a report."""
+
+    def __init__(self, path: Path, layouts: Sequence[ReportFormat], *, skip_bad_rows: bool) -> None:
+        self.faults: list[str] = []
+        self.rejected: list[bytes] = []
+        self.error = ""
+        self.report = Report(
+            str(path),
+            MADRID,
+            skip_bad_rows=skip_bad_rows,
+            on_faults=self._on_faults,
+            layouts=layouts,
+        )
+        self.rows: list[list[str]] = []
+        try:
+            for block in self.report.blocks():
+                self.rows += [line.split(",") for line in block.rows.decode().splitlines()]
+        except ReportError as error:
+            self.error = str(error).removeprefix(f"{path}:")
+
+    def _on_faults(self, faults: list[RowError], raw: bytes) -> None:
+        self.faults += map(str, faults)
+        self.rejected.append(raw)
+
+    @property
+    def times(self) -> list[tuple[str, int]]:
+        """The local times and how many hours each is ahead of UTC."""
+        return [(row[1], int(row[2]) // 3600) for row in self.rows]
+
+    @property
+    def instants(self) -> list[datetime]:
+        return [
+            datetime.fromisoformat(f"{row[1]}Z") - timedelta(seconds=int(row[2]))
+            for row in self.rows
+        ]
+
+    def quantities(self, name: str) -> list[str]:
+        return [row[3 + QUANTITY_NAMES.index(name)] for row in self.rows]
+
+
+Reading = Callable[..., Read]
+
+
+def reading(folder: Path) -> Reading:
+    """Reads a text or bytes through a file in the folder, by default in any shipped format."""
+
+    def read(
+        content: str | bytes,
+        *layouts: ReportFormat,
+        skip_bad_rows: bool = False,
+        encoding: str = "utf-8",
+    ) -> Read:
+        path = folder / "report.csv"
+        path.write_bytes(content.encode(encoding) if isinstance(content, str) else content)
+        return Read(path, layouts or SHIPPED_FORMATS, skip_bad_rows=skip_bad_rows)
+
+    return read
