@@ -12,11 +12,11 @@ import pytest
 from settings import Settings, SettingsError, load_settings
 from storage.common.errors import Untrusted
 from storage.factory import open_backup, open_diagnostics, open_importer
-from tests.conftest import SAMPLE, leave_out
+from tests.conftest import leave_out
 from tests.support.certificates import make_certificate
 from tests.support.databases import MariadbDatabase
 from tests.support.mariadb import MariaDB, find_mariadb
-from tests.support.paths import ROOT
+from tests.support.paths import ROOT, SAMPLE
 from tests.support.report_factory import numbered, quarters, report
 
 pytestmark = pytest.mark.promise("Getting in")
