@@ -225,6 +225,8 @@ class ResponseCache:
             await self._backend.set(key, entry, ttl=self._ttl)
         except (RedisError, OSError, TimeoutError) as error:
             self._note_failure(error)
+        else:
+            self._is_failing = False
 
     async def close(self) -> None:
         """End the connections."""

@@ -125,6 +125,13 @@ class SlowClientGuard(web.RequestHandler):
             self._check.cancel()
         super().connection_lost(exc)
 
+    def force_close(self) -> None:
+        """End the connection, as when the server stops; in the middle of a response, reset it."""
+        transport = self.transport
+        if transport is not None and self._request_in_progress and not transport.is_closing():
+            reset_connection(transport)
+        super().force_close()
+
     def _schedule_check(self) -> None:
         wait = min(self._left, self._slow_after / _CHECKS)
         self._check = self._loop.call_later(wait, self._check_client)

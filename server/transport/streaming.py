@@ -103,7 +103,7 @@ class StreamingResponse(web.StreamResponse):
             async for part in encoded:
                 await self.write(part)
             statistics.complete += 1
-        except ConnectionError:
+        except (ConnectionError, asyncio.CancelledError):
             statistics.left += 1
             raise
         except StorageError as error:
@@ -114,10 +114,6 @@ class StreamingResponse(web.StreamResponse):
             statistics.failed += 1
             log.error("%s answer cut off", request_id(request), exc_info=error)
             raise _cut_off(request) from error
-        except asyncio.CancelledError:
-            statistics.left += 1
-            _cut_off(request)
-            raise
 
 
 async def views(body: bytes) -> AsyncGenerator[memoryview]:

@@ -3,6 +3,8 @@
 import asyncio
 import gc
 import weakref
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,8 +12,11 @@ import pytest
 from aiohttp import ClientPayloadError
 
 from server.api.responder import Responder
+from server.cache.entry import CacheEntry
 from server.cache.single_flight import InFlightResponse
-from server.cache.store import CACHE
+from server.cache.store import CACHE, ResponseCache
+from settings import CacheSettings
+from storage.common.deflate import deflate_block
 from storage.common.errors import Unreachable
 from tests.support.app_client import Api, Serve, about_readings, make_pages_small
 from tests.support.databases import DatabaseFixture
@@ -19,6 +24,7 @@ from tests.support.redis_server import Redis
 from tests.support.report_factory import numbered, quarters, report
 
 MOMENTS = quarters("2019-08-01", 20)
+ANSWER = CacheEntry.of([deflate_block(b"an answer")], {})
 
 
 @pytest.fixture
@@ -38,6 +44,15 @@ def gate(api: Api) -> asyncio.Event:
 async def etag(api: Api, path: str = "getDataById?id=5") -> str:
     async with await api.request(path) as response:
         return response.headers["ETag"]
+
+
+@asynccontextmanager
+async def in_redis(url: str, **more: object) -> AsyncIterator[ResponseCache]:
+    cache = ResponseCache(CacheSettings.model_validate({"url": url, **more}))
+    try:
+        yield cache
+    finally:
+        await cache.close()
 
 
 # Fewer queries
@@ -201,6 +216,8 @@ async def test_answer_made_while_an_import_was_written_is_not_kept(
 
     api.engine.step_in = load
     await api.get("getData")
+    await api.settled()
+    assert not api.app[CACHE].bytes
     asked = api.engine.readings_asked
     assert (await api.records("getData"))[0]["energy"] == "100.00000"
     assert api.engine.readings_asked > asked
@@ -234,6 +251,13 @@ async def test_oldest_answers_leave_first(serve: Serve, sample: DatabaseFixture)
     assert api.engine.readings_asked == asked
     await api.get("getDataById", {"id": "1"})
     assert api.engine.readings_asked == asked + 1
+
+
+async def test_answer_that_is_kept_twice_counts_once() -> None:
+    cache = ResponseCache(CacheSettings.model_validate({}))
+    for _ in range(2):
+        await cache.put("key", ANSWER, "version")
+    assert cache.bytes == ANSWER.stored_bytes
 
 
 async def test_answer_too_large_to_keep_is_streamed(serve: Serve, sample: DatabaseFixture) -> None:
@@ -351,6 +375,14 @@ async def test_servers_share_answers_in_redis(
     assert second.engine.readings_asked == 0
 
 
+async def test_answers_in_redis_live_for_their_time(redis_url: str) -> None:
+    async with in_redis(redis_url, ttl=100) as cache:
+        await cache.put("mortal", ANSWER, "version")
+        redis = cache._backend.client
+        (key,) = await redis.keys("*mortal")
+        assert 50_000 < await redis.pttl(key) <= 100_000
+
+
 async def test_redis_that_is_gone_is_passed_by(
     serve: Serve,
     sample: DatabaseFixture,
@@ -373,6 +405,29 @@ async def test_redis_that_is_gone_is_passed_by(
         asked = api.engine.readings_asked
         assert await api.get("getDataById?id=5") == kept
         assert api.engine.readings_asked == asked
+
+
+@pytest.mark.parametrize("first", ["get", "put"])
+async def test_redis_that_has_recovered_is_asked_each_time_again(
+    redis_server: Redis, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr("server.cache.store.time", SimpleNamespace(monotonic=lambda: clock.now))
+    async with AsyncExitStack() as stack:
+        own = stack.enter_context(Redis(redis_server.program))
+        cache = await stack.enter_async_context(in_redis(own.url))
+        await cache.put("key", ANSWER, "version")
+        own.kill()
+        assert await cache.get("key") is None
+        own.start()
+        clock.now += 5
+        if first == "get":
+            assert await cache.get("key") is None
+        for _ in range(3):
+            await cache.put("key", ANSWER, "version")
+            kept = await cache.get("key")
+            assert kept is not None
+            assert kept.plain == ANSWER.plain
 
 
 # Cut answers
