@@ -85,7 +85,9 @@ class AccessLog:
             for request, response, ended in waiting
         ]
         if log.isEnabledFor(logging.INFO):
-            log.info(AccessRecords(finished, self._proxies))
+            # `log.info` would look up the caller's line, which is never shown.
+            records = AccessRecords(finished, self._proxies)
+            log.handle(log.makeRecord(log.name, logging.INFO, "", 0, records, (), None))
 
     def _count(self, request: web.BaseRequest, response: web.StreamResponse, ended: float) -> float:
         """Count a response and return the seconds that it took."""

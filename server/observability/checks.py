@@ -105,7 +105,7 @@ def _tls(settings: Settings) -> Finding:
             "Set server.tls, or name the proxy that has the certificate in server.proxies.",
         )
     try:
-        tls.tls_context(server.tls)
+        tls.server_context(server.tls)
         left = tls.certificate_expiry(server.tls) - datetime.now(UTC)
     except (SettingsError, ValueError) as error:
         return fail("tls", str(error))

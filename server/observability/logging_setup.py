@@ -51,9 +51,6 @@ def _dumped(line: Mapping[str, object]) -> str:
 def set_up_logging(log: LogSettings) -> None:
     """Lets the log be as configured from now on."""
     logging.basicConfig(stream=sys.stderr)
-    # None of these is in the lines, and each costs every one of them.
-    logging.logThreads = logging.logMultiprocessing = logging.logProcesses = False
-    logging._srcfile = None  # as logging's documentation advises
     root = logging.getLogger()
     root.setLevel(log.level.upper())
     for handler in root.handlers:

@@ -85,7 +85,7 @@ async def _serve(
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
-    secured = tls.tls_context(settings.server.tls)
+    secured = tls.server_context(settings.server.tls)
     loop.add_signal_handler(signal.SIGHUP, reload, config, secured)
     database = open_database(settings)
     await _wait_for_database(database, settings.database.wait, stop)

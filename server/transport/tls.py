@@ -8,7 +8,7 @@ from cryptography import x509
 from settings import SettingsError, TlsSettings
 
 
-def tls_context(tls: TlsSettings) -> ssl.SSLContext | None:
+def server_context(tls: TlsSettings) -> ssl.SSLContext | None:
     """What connections are wrapped in; None where none is configured. Raises SettingsError."""
     if tls.certificate is None:
         return None
