@@ -9,7 +9,6 @@ from aiohttp_apispec import setup_aiohttp_apispec
 from server.security.authentication import TOKEN_HEADER
 from server.web.static_files import file_routes, page_route
 
-_SHOWN = {"init.js", "swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"}
 _POLICY = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'"
 
 _TAGS = {
@@ -23,21 +22,21 @@ DOCUMENT = web.AppKey("openapi_document", dict[str, object])
 
 
 async def document_handler(request: web.Request) -> web.Response:
-    """The description of the API, Swagger 2.0."""
+    """Return the description of the API, Swagger 2.0."""
     return web.json_response(request.app[DOCUMENT])
 
 
 ROUTES = [
     page_route("/", "swagger", _POLICY),
-    file_routes("swagger", _SHOWN, _POLICY),
+    file_routes("swagger", _POLICY),
     web.get("/swagger.json", document_handler),
 ]
 
 
 def build_document(app: web.Application) -> dict[str, Any]:
-    """The document of an application whose routes are all there."""
+    """Return the document of an application whose routes have all been added."""
     with warnings.catch_warnings():
-        # aiohttp-apispec keeps its result under plain text keys
+        # aiohttp-apispec stores its result under a plain text key.
         warnings.simplefilter("ignore", web.NotAppKeyWarning)
         setup_aiohttp_apispec(
             app,
