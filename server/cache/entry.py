@@ -12,11 +12,14 @@ from storage.common.deflate import GZIP_HEADER, DeflateBlock, GzipJoiner
 SMALL_RESPONSE_BYTES = 2**16
 """Plain bytes up to which a response is stored plain as well, and sent in one block."""
 
-_OVERHEAD = 1664
-"""Bytes that an entry takes besides its content: objects, dictionary slots, metadata."""
+_OVERHEAD = 704
+"""Bytes that an entry takes besides its content, measured: its objects, key and slots."""
 
 _BLOCK_OVERHEAD = 320
-"""Bytes of the objects of a block."""
+"""Bytes of the objects of a block, measured."""
+
+_METADATA_OVERHEAD = 64
+"""Bytes of a metadata value's object, and its slot."""
 
 _HEAD = struct.Struct("<II")
 _BLOCK = struct.Struct("<III")
@@ -40,7 +43,8 @@ class CacheEntry:
     def stored_bytes(self) -> int:
         """The memory that it takes, its objects included."""
         content = len(self.gzip) + len(self.plain or b"")
-        return content + _OVERHEAD + _BLOCK_OVERHEAD * len(self.blocks)
+        metadata = sum(len(value) + _METADATA_OVERHEAD for value in self.metadata.values())
+        return content + metadata + _OVERHEAD + _BLOCK_OVERHEAD * len(self.blocks)
 
     @property
     def plain_bytes(self) -> int:

@@ -113,14 +113,19 @@ class BoundedMemoryCache(SimpleMemoryCache):  # type: ignore[misc]  # aiocache c
         self, key: str, value: CacheEntry, ttl: float | None = None, *_: object, **__: object
     ) -> bool:
         await self._delete(key)
-        room = self._max_bytes - self._held.uncached_bytes
-        if self.bytes + value.stored_bytes > room:
+        if self._total_bytes + value.stored_bytes > self._max_bytes:
             value = value.without_plain()
         self._cache[key] = (value, time.monotonic() + (ttl or 0))
         self.bytes += value.stored_bytes
-        while self.bytes > room and self._cache:
-            await self._delete(next(iter(self._cache)))
+        while self._total_bytes > self._max_bytes:
+            # Evicting an entry that is being sent would free nothing.
+            idle = (key for key, (entry, _) in self._cache.items() if entry not in self._held)
+            await self._delete(next(idle))
         return True
+
+    @property
+    def _total_bytes(self) -> int:
+        return self.bytes + self._held.uncached_bytes
 
     async def _delete(self, key: str, _conn: object = None) -> int:
         value, _ = self._cache.pop(key, (None, 0.0))
