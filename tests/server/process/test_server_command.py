@@ -143,8 +143,8 @@ def test_port_in_use_is_one_line(config: Path) -> None:
         port = taken.getsockname()[1]
         line = fault(Server(config, ELECDATA_SERVER__PORT=str(port)))
     assert line == (
-        f"ERROR - server.host, server.port: cannot listen on 127.0.0.1:{port}: another program"
-        " does; take another port, such as ELECDATA_SERVER__PORT=5001"
+        f"ERROR - server.host, server.port: cannot listen on 127.0.0.1:{port}: port already in"
+        " use; choose another, such as ELECDATA_SERVER__PORT=5001"
     )
 
 
