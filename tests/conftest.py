@@ -18,6 +18,12 @@ from tests.support.browser import Browser, Chromium, find_browser
 from tests.support.databases import DatabaseFixture, MariadbDatabase, SqliteDatabase
 from tests.support.mariadb import MariaDB, find_mariadb
 from tests.support.paths import SAMPLE
+from tests.support.promises import (  # noqa: F401 - hooks and a fixture
+    pytest_collection_modifyitems,
+    pytest_configure,
+    pytest_report_header,
+    tried,
+)
 from tests.support.redis_server import Redis, find_redis
 from tests.support.reference_figures import CASES, Metered, loaded
 
@@ -83,12 +89,15 @@ def meters(
 @pytest.fixture
 def unblocked() -> Iterator[None]:
     """Fails what blocks the event loop of the server; the loader may, it has its own."""
-    names = ["copying", "mysql_connection", "mysql_copy", "mysql_writer", "schema"]
-    names += ["sqlite_copy", "sqlite_writer", "writer"]
+    names = ["backends.backup", "backends.mysql.backup", "backends.mysql.connection"]
+    names += ["backends.mysql.writer", "backends.schema", "backends.sqlite.backup"]
+    names += ["backends.sqlite.writer", "imports.import_writer"]
     loaders = [f"storage.{name}" for name in names]
     with blockbuster_ctx(["server", "storage"], excluded_modules=loaders) as blocking:
         # Once a statement has failed, whether there is a file at all is worth a look.
-        blocking.functions["os.stat"].can_block_in("storage/backends/sqlite/engine.py", "explained")
+        blocking.functions["os.stat"].can_block_in(
+            "storage/backends/sqlite/engine.py", "translate_error"
+        )
         # A few rows by their keys are quicker to read than to ask a thread for.
         for name in ("sqlite3.Connection.execute", "sqlite3.Cursor.fetchall"):
             blocking.functions[name].can_block_in(
