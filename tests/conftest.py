@@ -101,7 +101,7 @@ def unblocked() -> Iterator[None]:
         # A few rows by their keys are quicker to read than to ask a thread for.
         for name in ("sqlite3.Connection.execute", "sqlite3.Cursor.fetchall"):
             blocking.functions[name].can_block_in(
-                "storage/backends/sqlite/engine.py", "_fetch_here"
+                "storage/backends/sqlite/engine.py", "_fetch_inline"
             )
         yield
 

@@ -83,7 +83,7 @@ class FigureRequest:
         compressed: bool,  # noqa: ARG002 - parts are made as they are sent
     ) -> StreamingResponse:
         """The answer."""
-        table = await reader.table(self.question, state)
+        table = await reader.figures(self.question, state)
         notes = {}
         left_out = table.remarks.get("left_out")
         if isinstance(left_out, Mapping):

@@ -82,7 +82,7 @@ class ReadingsRequest:
     ) -> StreamingResponse:
         """The readings."""
         compressed = compressed and self.format is not PARQUET
-        answer = await reader.answer(self.query, state, self.shape, compressed=compressed)
+        answer = await reader.readings(self.query, state, self.shape, compressed=compressed)
         notes, facts = {}, {}
         if answer.following is not None:
             notes[_NEXT] = self.cursors.written(key_without_paging(self.query), answer.following)

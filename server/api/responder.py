@@ -55,7 +55,7 @@ async def replay(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await handler(request)
     token = request[TOKEN]
     state = await app[DATABASE].state()
-    if state.version != repeat.version or state.access != token.access:
+    if state.version != repeat.version or state.auth_version != token.access:
         return await handler(request)
     kept = await app[CACHE].get(repeat.key, counts_miss=False)
     body = kept and kept.ready(repeat.coding)

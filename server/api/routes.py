@@ -114,7 +114,7 @@ async def logout(request: web.Request) -> web.Response:
     await read_parameters(request, ())
     token = request[TOKEN]
     try:
-        await request.app[DATABASE].access.revoke(token.jti, int(token.expires))
+        await request.app[DATABASE].users.revoke(token.jti, int(token.expires))
     except StorageError as error:
         log.error("%s %s", request[REQUEST_ID], error)
         raise _still_good(error) from None

@@ -91,11 +91,11 @@ async def _load_access(request: web.Request, token: Token) -> None:
     """
     reader = request.app[DATABASE]
     state = request[DATA_STATE] = await reader.state()
-    if token.access != state.access and state.access is not None:
-        role = await reader.access.role(token.user, token.generation, token.jti)
+    if token.access != state.auth_version and state.auth_version is not None:
+        role = await reader.users.role(token.user, token.generation, token.jti)
         if role is None:
             raise _invalid("The token has been revoked, log in again")
-        token.role, token.access = role, state.access
+        token.role, token.access = role, state.auth_version
     request[USER] = token.user
 
 

@@ -26,7 +26,6 @@ from storage.figures.aggregation_rules import (
 from storage.figures.result import Field, FieldType, ResultTable, Row, chunks, empty_table
 from storage.figures.scan import TimeChunk, plan_scan, time_chunks
 from storage.figures.selection import ANY_VALUE, Period, Selection, select
-from storage.readings.pager import PAGES_IN_FLIGHT
 
 DOUBTFUL_BITS = CATCH_UP.bit | IMPLAUSIBLE.bit | ZERO_VOLTAGE.bit
 """The flags that count as such; a missing reading is not present to begin with."""
@@ -154,7 +153,7 @@ class _Sums:
     async def rows(self, buckets: Buckets) -> AsyncGenerator[Sequence[Row]]:
         """The rows of all buckets, in order."""
         filling = _Filling(0, self._nothing)
-        async with aclosing(prefetch(self._jobs(), PAGES_IN_FLIGHT)) as results:
+        async with aclosing(prefetch(self._jobs())) as results:
             async for groups in results:
                 for rows in chunks(self._filled(buckets, filling, groups)):
                     yield rows
@@ -189,14 +188,14 @@ class _Sums:
         place = await plan_scan(self._engine, self._asked, window=window)
         if place.is_empty:
             return []
-        local = f"{self._dialect.seconds.format('utc')} + {window.offset}"
-        number = self._dialect.quotient.format(local, self._size)
+        local = f"{self._dialect.year_0_seconds('utc')} + {window.offset}"
+        number = self._dialect.int_div(local, self._size)
         sums = [sql_expression(part, self._dialect) for part in self._summed]
         rows = await self._engine.fetch(
-            self._dialect.grouped(number, sums, f"{place.table} WHERE {place.where.text}"),
+            self._dialect.group_sums(number, sums, f"{place.table} WHERE {place.where.text}"),
             place.where.args,
         )
-        groups = self._dialect.groups(rows)
+        groups = self._dialect.parse_groups(rows)
         flagged = await self._engine.fetch(
             f"SELECT {number} AS number, COUNT(*) FROM {place.flagged.text}"
             f" AND flags & {DOUBTFUL_BITS} <> 0 GROUP BY number",
@@ -208,7 +207,7 @@ class _Sums:
         for number, *parts in groups:
             for at in self._greatest:
                 if parts[at] is not None:
-                    parts[at] = int(parts[at]) - self._dialect.greatest_base
+                    parts[at] = int(parts[at]) - self._dialect.max_with_time_zero
             parts.append(counts.get(number))
             # A group may have begun in the window before.
             made.append((max(number * self._size - first, window.start), parts))

@@ -62,7 +62,7 @@ def sql_expression(part: AggregatePart, dialect: Dialect) -> str:
     """The SQL of a part."""
     function, column = part
     if function == GREATEST:
-        return dialect.greatest.format(value=column, seconds=dialect.seconds.format("utc"))
+        return dialect.max_with_time(column, dialect.year_0_seconds("utc"))
     return f"{function}({column})"
 
 

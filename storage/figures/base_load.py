@@ -50,4 +50,4 @@ async def _low(engine: ReadEngine, believed: ScanPlan, where: Condition) -> Cond
     if not rows:
         return None
     guess = rows[nearest_rank(SAMPLE_MARGIN * PERCENT, len(rows)) - 1][0]
-    return Condition(f"power <= {engine.dialect.place}", (comparable(guess),))
+    return Condition(f"power <= {engine.dialect.placeholder}", (comparable(guess),))

@@ -11,7 +11,7 @@ from domain.readings_query import QueryError
 from domain.time_buckets import BUCKET_SIZES
 from domain.time_zone import DAY_SECONDS
 from storage.backends.base import ReadEngine
-from storage.backends.dialect import to_seconds_since_year_0
+from storage.backends.dialect import to_unix_seconds
 from storage.figures.aggregate import BOUNDS, COVERAGE, Aggregate
 from storage.figures.aggregation_rules import Measures
 from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks, empty_table
@@ -87,7 +87,7 @@ class DataQuality:
 async def _flagged(engine: ReadEngine, asked: Selection) -> list[Row]:
     where = asked.where(engine.dialect)
     rows = await engine.fetch(
-        f"SELECT id, {engine.dialect.seconds.format('utc')}, flags, energy, maximeter"
+        f"SELECT id, {engine.dialect.year_0_seconds('utc')}, flags, energy, maximeter"
         f" FROM flags JOIN consumpdata ON id = reading_id WHERE {where.text}"
         f" ORDER BY utc LIMIT {MAX_RECORDS + 1}",
         where.args,
@@ -100,7 +100,7 @@ async def _flagged(engine: ReadEngine, asked: Selection) -> list[Row]:
         listed.append(
             (
                 number,
-                to_seconds_since_year_0(at),
+                to_unix_seconds(at),
                 names,
                 parse_scaled(energy),
                 parse_scaled(maximeter),
@@ -133,7 +133,7 @@ async def _edges(engine: ReadEngine, asked: Selection, window: TimeChunk) -> lis
         "SELECT before_it, start, behind_it FROM (SELECT start,"
         " LAG(start) OVER (ORDER BY start) AS before_it,"
         " LEAD(start) OVER (ORDER BY start) AS behind_it"
-        f" FROM (SELECT {engine.dialect.seconds.format('utc')} AS start FROM consumpdata"
+        f" FROM (SELECT {engine.dialect.year_0_seconds('utc')} AS start FROM consumpdata"
         f" WHERE {where.text} AND {ANY_VALUE} IS NOT NULL) AS present) AS neighbours"
         " WHERE before_it IS NULL OR behind_it IS NULL"
         f" OR start - before_it > {asked.meter.interval} ORDER BY start",
@@ -141,9 +141,9 @@ async def _edges(engine: ReadEngine, asked: Selection, window: TimeChunk) -> lis
     )
     return [
         (
-            None if before is None else to_seconds_since_year_0(before),
-            to_seconds_since_year_0(at),
-            None if behind is None else to_seconds_since_year_0(behind),
+            None if before is None else to_unix_seconds(before),
+            to_unix_seconds(at),
+            None if behind is None else to_unix_seconds(behind),
         )
         for before, at, behind in rows
     ]
@@ -153,11 +153,11 @@ async def _empty(engine: ReadEngine, asked: Selection, window: TimeChunk) -> lis
     """When the readings without any value start."""
     where = asked.where(engine.dialect, start=window.start, end=window.end)
     rows = await engine.fetch(
-        f"SELECT {engine.dialect.seconds.format('utc')} FROM consumpdata"
+        f"SELECT {engine.dialect.year_0_seconds('utc')} FROM consumpdata"
         f" WHERE {where.text} AND {ANY_VALUE} IS NULL ORDER BY utc",
         where.args,
     )
-    return [to_seconds_since_year_0(at) for (at,) in rows]
+    return [to_unix_seconds(at) for (at,) in rows]
 
 
 def _gap(

@@ -8,7 +8,7 @@ from domain.fixed_point import divide_rounded, parse_scaled
 from domain.flags import CATCH_UP
 from domain.readings_query import QueryError
 from storage.backends.base import ReadEngine
-from storage.backends.dialect import Condition, comparable, to_seconds_since_year_0
+from storage.backends.dialect import Condition, comparable, to_unix_seconds
 from storage.figures.result import Field, FieldType, Metadata, ResultTable, as_chunks, empty_table
 from storage.figures.scan import ScanPlan, plan_scan
 from storage.figures.selection import Period, Selection, select, without_flags
@@ -131,7 +131,7 @@ async def _descending(
     where = with_demand
     while True:
         rows = await engine.fetch(
-            f"SELECT {dialect.seconds.format('utc')}, {column}, COALESCE(flags, 0)"
+            f"SELECT {dialect.year_0_seconds('utc')}, {column}, COALESCE(flags, 0)"
             f" FROM (SELECT id, utc, {column} FROM {every.table} WHERE {where.text}"
             f" {order} LIMIT {limit}) AS highest LEFT JOIN flags ON reading_id = id {order}",
             where.args,
@@ -140,13 +140,13 @@ async def _descending(
             number = parse_scaled(value)
             assert number is not None
             if not flags & bits:
-                yield to_seconds_since_year_0(at), number
+                yield to_unix_seconds(at), number
         if len(rows) < limit:
             return
         last = rows[-1]
-        at = dialect.instant(to_seconds_since_year_0(last[0]))
+        at = dialect.utc(to_unix_seconds(last[0]))
         value = comparable(last[1])
-        as_high = f"{column} = {dialect.place} AND utc > {dialect.place}"
+        as_high = f"{column} = {dialect.placeholder} AND utc > {dialect.placeholder}"
         where = with_demand & Condition(
-            f"({column} < {dialect.place} OR {as_high})", (value, value, at)
+            f"({column} < {dialect.placeholder} OR {as_high})", (value, value, at)
         )

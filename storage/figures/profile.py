@@ -26,7 +26,6 @@ from storage.figures.result import (
 )
 from storage.figures.scan import TimeChunk, plan_scan, time_chunks
 from storage.figures.selection import Period, Selection, parse_choice, select
-from storage.readings.pager import PAGES_IN_FLIGHT
 
 COLUMNS = ("power", "energy", "reactive_energy", "reactive_power", "maximeter")
 PERCENTILES = (5, 25, 50, 75, 95)
@@ -102,7 +101,7 @@ class Profile:
             return empty_table(self.fields)
         spread: _Spread = defaultdict(lambda: array("q"))
         jobs = self._jobs(engine, asked)
-        async with aclosing(prefetch(jobs, PAGES_IN_FLIGHT)) as results:
+        async with aclosing(prefetch(jobs)) as results:
             async for groups in results:
                 await asyncio.to_thread(self._add, spread, groups)
         table = await asyncio.to_thread(
@@ -123,8 +122,8 @@ class Profile:
         """The quantities of a window for each time of the week and, if that is told, month."""
         believed = await plan_scan(engine, asked, CATCH_UP, window=window)
         where = believed.where & Condition(f"{self.column} IS NOT NULL")
-        local = f"({engine.dialect.seconds.format('utc')} + {window.offset})"
-        weeks = engine.dialect.quotient.format(local, WEEK_SECONDS)
+        local = f"({engine.dialect.year_0_seconds('utc')} + {window.offset})"
+        weeks = engine.dialect.int_div(local, WEEK_SECONDS)
         key = f"{local} - {weeks} * {WEEK_SECONDS}"
         if _MONTH in SPLITS[self.by]:
             key += f" + CAST(SUBSTR(date, 6, 2) AS SIGNED INTEGER) * {WEEK_SECONDS}"

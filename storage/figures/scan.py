@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from domain.flags import Flag
 from domain.time_zone import DAY_SECONDS
 from storage.backends.base import ReadEngine
-from storage.backends.dialect import Condition, all_of
+from storage.backends.dialect import SPARSE_FACTOR, Condition, all_of
 from storage.figures.selection import Selection, without_flags
-from storage.readings.pager import SPARSE_FACTOR
 
 CHUNK_GROUPS = 2000
 """Groups that the readings of a window make at most."""
@@ -94,7 +93,7 @@ async def plan_scan(
     rest = unflagged if last_id - first_id < count else all_of(within, unflagged)
     where = all_of(dialect.between(first_id, last_id), rest)
     flagged = Condition(
-        f"{_FLAGGED} WHERE reading_id BETWEEN {dialect.place} AND {dialect.place}",
+        f"{_FLAGGED} WHERE reading_id BETWEEN {dialect.placeholder} AND {dialect.placeholder}",
         (first_id, last_id),
     )
     return ScanPlan(

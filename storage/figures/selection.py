@@ -11,9 +11,9 @@ from domain.quantities import QUANTITY_NAMES
 from domain.readings_query import QueryError, ReadingsQuery
 from domain.time_zone import DAY_SECONDS, LAST_INSTANT, TimeZone
 from storage.backends.base import ReadEngine
-from storage.backends.dialect import Condition, Dialect, to_seconds_since_year_0
+from storage.backends.dialect import Condition, Dialect, to_unix_seconds
 from storage.common.errors import NotPrepared
-from storage.meters import METER, Meter, meter
+from storage.meters import METER_ID, Meter, MeterStore
 
 _ALL_FROM = "1000"
 _ALL_TO = "9999-12-29"
@@ -117,8 +117,9 @@ class Selection:
         start = self.start if start is None else max(start, self.start)
         end = self.until if end is None else min(end, self.until)
         within = Condition(
-            f"meter_id = {METER} AND utc >= {dialect.place} AND utc < {dialect.place}",
-            (dialect.instant(start), dialect.instant(end)),
+            f"meter_id = {METER_ID} AND utc >= {dialect.placeholder}"
+            f" AND utc < {dialect.placeholder}",
+            (dialect.utc(start), dialect.utc(end)),
         )
         bits = self.bits(*flags)
         return within & without_flags(bits) if bits else within
@@ -161,18 +162,18 @@ async def select(
 
     Raises QueryError where the period is too long.
     """
-    found = await meter(engine)
-    seconds = engine.dialect.seconds.format
+    found = await MeterStore(engine).meter()
+    seconds = engine.dialect.year_0_seconds
     # Each in a query of its own, for which SQLite looks at one end of the index.
     rows = await engine.fetch(
-        f"SELECT (SELECT {seconds('MIN(utc)')} FROM consumpdata WHERE meter_id = {METER}),"
-        f" (SELECT {seconds('MAX(utc)')} FROM consumpdata WHERE meter_id = {METER})"
+        f"SELECT (SELECT {seconds('MIN(utc)')} FROM consumpdata WHERE meter_id = {METER_ID}),"
+        f" (SELECT {seconds('MAX(utc)')} FROM consumpdata WHERE meter_id = {METER_ID})"
     )
     if rows[0][0] is None:
         return None
     if found is None:
         raise NotPrepared("the zone of the readings is not known yet: load a report")
-    first, last = (to_seconds_since_year_0(value) for value in rows[0])
+    first, last = (to_unix_seconds(value) for value in rows[0])
     zone = zone or found.zone
     start = first if period.first is None else zone.first(period.first)
     until = last + found.interval

@@ -11,7 +11,7 @@ from domain.fixed_point import SCALE, divide_rounded, parse_scaled
 from domain.flags import CATCH_UP, FLAGS
 from domain.quantities import QUANTITIES, AggregationRule
 from storage.backends.base import ReadEngine
-from storage.backends.dialect import Condition, to_seconds_since_year_0
+from storage.backends.dialect import Condition, to_unix_seconds
 from storage.common.prefetch import prefetch
 from storage.figures.aggregate import BOUNDS, COVERAGE, DOUBTFUL_BITS, coverage
 from storage.figures.aggregation_rules import (
@@ -37,7 +37,6 @@ from storage.figures.result import (
 )
 from storage.figures.scan import ScanPlan, plan_scan
 from storage.figures.selection import ANY_VALUE, Period, Selection, select
-from storage.readings.pager import PAGES_IN_FLIGHT
 
 _TOTALS = Measures(
     [
@@ -110,8 +109,8 @@ class Summary:
             asked, totals[0], caught_up or 0, (with_energy or 0) - (energy_caught_up or 0)
         )
         row = (
-            None if first is None else to_seconds_since_year_0(first),
-            None if last is None else to_seconds_since_year_0(last),
+            None if first is None else to_unix_seconds(first),
+            None if last is None else to_unix_seconds(last),
             asked.start,
             asked.end,
             *_TOTALS.values(totals),
@@ -139,7 +138,7 @@ class Summary:
 async def _sums(engine: ReadEngine, there: ScanPlan) -> PartValues:
     """How many readings there are, when the first and the last start, how many have any value,
     energy and power, and the parts of the totals."""
-    seconds = engine.dialect.seconds.format("utc")
+    seconds = engine.dialect.year_0_seconds("utc")
     parts: list[AggregatePart] = [
         (COUNT, "id"),
         (MIN, seconds),
@@ -162,7 +161,7 @@ async def _sums(engine: ReadEngine, there: ScanPlan) -> PartValues:
             yield summed(where)
 
     sums: PartValues = [0, None, None, *[None] * (len(parts) - 3)]
-    async with aclosing(prefetch(jobs(), PAGES_IN_FLIGHT)) as results:
+    async with aclosing(prefetch(jobs())) as results:
         async for some in results:
             sums = merge_parts(parts, sums, some)
     return sums

@@ -15,8 +15,9 @@ from domain.local_time import LocalTimeResolver
 from domain.quantities import DECIMALS, INTEGER_DIGITS, QUANTITY_NAMES
 from domain.sampling_interval import interval_on_record
 from settings import QualitySettings
-from storage.backends.write_base import WriteDialect, WriteEngine
-from storage.meters import METER
+from storage.backends.base import WriteEngine
+from storage.backends.dialect import Dialect
+from storage.meters import METER_ID
 
 T = TypeVar("T")
 
@@ -30,7 +31,7 @@ DAY_SECONDS = 86_400
 NEIGHBOURHOOD_INTERVALS = 8
 """An energy is looked for within a day, and then within so many times that, over and over."""
 
-METER_READINGS = f"consumpdata WHERE meter_id = {METER}"
+METER_READINGS = f"consumpdata WHERE meter_id = {METER_ID}"
 
 ALL_READINGS = "TRUE"
 """The condition that every reading fulfils."""
@@ -60,7 +61,7 @@ class FlagUpdater:
         self._engine = engine
         self._quality = quality
 
-    async def mark(self, appended: range, *, merged: bool) -> None:
+    async def update(self, appended: range, *, merged: bool) -> None:
         """Flags the readings that an import can have changed, all where the terms are new.
 
         Those with the ids `appended` lie behind all others; where `merged`, those of `incoming`
@@ -73,7 +74,8 @@ class FlagUpdater:
             if await self._engine.fetch("SELECT 1 FROM consumpdata LIMIT 1"):
                 await self._flag(rules, ALL_READINGS)
             await self._engine.execute(
-                f"UPDATE meters SET quality = {self._engine.dialect.place} WHERE id = {METER}",
+                f"UPDATE meters SET quality = {self._engine.dialect.placeholder}"
+                f" WHERE id = {METER_ID}",
                 (str(terms),),
             )
             return
@@ -91,7 +93,7 @@ class FlagUpdater:
         """How many readings between two local times have which flag."""
         if span is None:
             return {}
-        place = self._engine.dialect.place
+        place = self._engine.dialect.placeholder
         rows = await self._engine.fetch(
             "SELECT flags, COUNT(*) FROM flags WHERE EXISTS (SELECT 1 FROM consumpdata c"
             f" WHERE c.id = reading_id AND c.date BETWEEN {place} AND {place}) GROUP BY flags",
@@ -105,7 +107,7 @@ class FlagUpdater:
     async def _terms(self) -> tuple[FlagParameters, str | None]:
         """What flags are to be worked out with, and what they were worked out with."""
         rows = await self._engine.fetch(
-            f"SELECT timezone, interval_seconds, quality FROM meters WHERE id = {METER}"
+            f"SELECT timezone, interval_seconds, quality FROM meters WHERE id = {METER_ID}"
         )
         timezone, interval, applied = rows[0]
         return FlagParameters(timezone, interval_on_record(interval), self._quality), applied
@@ -124,7 +126,7 @@ class FlagUpdater:
                 break
             window *= NEIGHBOURHOOD_INTERVALS
         between = f"{rules.instant(first)} AND {rules.instant(end)}"
-        return f"c.meter_id = {METER} AND c.utc BETWEEN {between}"
+        return f"c.meter_id = {METER_ID} AND c.utc BETWEEN {between}"
 
     async def _ends(self, readings: str, rules: "_FlagSql") -> tuple[int, int]:
         """The earliest and the latest instant of some readings, in seconds since 1970."""
@@ -172,7 +174,7 @@ class FlagUpdater:
 class _FlagSql:
     """The rules in the words of a database, for readings `c`."""
 
-    def __init__(self, dialect: WriteDialect, terms: FlagParameters) -> None:
+    def __init__(self, dialect: Dialect, terms: FlagParameters) -> None:
         self._dialect = dialect
         self._interval = terms.interval
         self._clock = LocalTimeResolver(ZoneInfo(terms.timezone))
@@ -181,11 +183,11 @@ class _FlagSql:
 
     def instant(self, seconds: int) -> str:
         """An instant, from the seconds since 1970."""
-        return self._dialect.later.format(self._dialect.epoch, seconds)
+        return self._dialect.instant(seconds)
 
     def seconds(self, instant: str) -> str:
         """The seconds since 1970 of an instant."""
-        return self._dialect.elapsed.format(self._dialect.epoch, instant)
+        return self._dialect.unix_seconds(instant)
 
     def insertion(self, where: str, first: int, last: int) -> str:
         """Flags the readings that fulfil a condition, all of them between two instants.
@@ -214,7 +216,7 @@ class _FlagSql:
     def before(self, gaps: Sequence[Sequence[int]], window: int, first: int) -> str:
         """The ids of readings, and the seconds since the last energy within a window before."""
         return " UNION ALL ".join(
-            f"SELECT {number}, (SELECT {self._dialect.elapsed.format('p.utc', self.instant(at))}"
+            f"SELECT {number}, (SELECT {self._dialect.elapsed('p.utc', self.instant(at))}"
             f" {self._energy(max(at - window, first), at - 1)} ORDER BY p.utc DESC LIMIT 1)"
             for number, at in gaps
         )
@@ -247,7 +249,7 @@ class _FlagSql:
         one that another row gives, from the end of the index.
         """
         return (
-            f"FROM consumpdata p WHERE p.meter_id = {METER} AND p.energy IS NOT NULL"
+            f"FROM consumpdata p WHERE p.meter_id = {METER_ID} AND p.energy IS NOT NULL"
             f" AND p.utc BETWEEN {self.instant(first)} AND {self.instant(last)}"
         )
 
@@ -266,7 +268,7 @@ class _FlagSql:
 
     def _follows(self) -> str:
         """Whether there is an energy exactly one interval before."""
-        before = self._dialect.later.format("c.utc", -self._interval)
+        before = self._dialect.add_seconds("c.utc", -self._interval)
         return (
             "EXISTS (SELECT 1 FROM consumpdata p WHERE p.meter_id = c.meter_id"
             f" AND p.utc = {before} AND p.energy IS NOT NULL)"
@@ -285,12 +287,12 @@ class _FlagSql:
 
     def _exceeds(self, seconds: str, allowance: int) -> str:
         """Whether energy is more than the maximeter allows in so many seconds."""
-        return self._dialect.exceeds.format(times=f"{self._hundredths} * {seconds}", more=allowance)
+        return self._dialect.exceeds(f"{self._hundredths} * {seconds}", allowance)
 
     def _repeated(self, first: int, last: int) -> Iterator[str]:
         for begin, end in self._clock.repeated(first, last):
             yield (
-                f"c.meter_id = {METER} AND c.utc >= {self.instant(begin)}"
+                f"c.meter_id = {METER_ID} AND c.utc >= {self.instant(begin)}"
                 f" AND c.utc < {self.instant(end)}"
             )
 

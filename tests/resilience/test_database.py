@@ -65,9 +65,10 @@ def impatient(api: Api) -> Iterator[None]:
     engine = api.engine.engine
     assert isinstance(engine, MysqlEngine)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("storage.backends.mysql.engine.CONNECT_TIMEOUT", PATIENCE)
+        for module in ("connection", "engine"):
+            patch.setattr(f"storage.backends.mysql.{module}.CONNECT_TIMEOUT", PATIENCE)
         patch.setattr(engine, "_statement_timeout", PATIENCE)
-        patch.setattr(engine._slots, "_patience", 2 * PATIENCE)
+        patch.setattr(engine._pool, "_timeout", 2 * PATIENCE)
         yield
 
 

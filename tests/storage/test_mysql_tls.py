@@ -87,11 +87,11 @@ async def test_connections_of_server_and_loader_are_encrypted(loaded: MariadbDat
         ((used,),) = await reader._engine.fetch(cipher)
         assert used.startswith(b"TLS_")
     writer = open_importer(loaded.settings)
-    engine = writer._engine
+    engine = writer.engine
     await engine.open()  # type: ignore[attr-defined]  # MySQL's alone has it
     ((used,),) = await engine.fetch(cipher)
     assert str(used).startswith("TLS_")
-    await writer.close()
+    await writer.engine.close()
 
 
 def test_every_command_works_over_tls(loaded: MariadbDatabase, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ async def test_kept_pages_are_what_the_database_would_write(
     await database.load(report(odd, *numbered(quarters("2020-01-02", PAGE_READINGS))))
     assert [row[0] for row in await database.rows(KEPT)] == [1]
     async with database.reader() as reader:
-        answer = await reader.answer(ReadingsQuery(), await reader.state())
+        answer = await reader.readings(ReadingsQuery(), await reader.state())
         assert isinstance(await anext(answer.pages), DeflateBlock)
         await answer.pages.aclose()
     assert await database.records() == await formatted(database, monkeypatch)

@@ -40,7 +40,7 @@ def make_pages_small(monkeypatch: pytest.MonkeyPatch, readings: int) -> None:
     async def none_kept(*_: object) -> None:
         return None
 
-    for module in ("readings.page_store", "readings.pager", "database"):
+    for module in ("readings.page_store", "readings.pager", "readings.reader"):
         monkeypatch.setattr(f"storage.{module}.PAGE_READINGS", readings)
     monkeypatch.setattr("storage.readings.pager.Pager._stored", none_kept)
 

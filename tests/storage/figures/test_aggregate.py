@@ -245,9 +245,9 @@ def test_readings_of_a_taken_over_meter_are_of_quarters(database: DatabaseFixtur
 
 async def test_database_without_readings_has_no_records(database: DatabaseFixture) -> None:
     async with database.writer() as writer:
-        async for _ in writer.prepare():
+        async for _ in writer.engine.prepare():
             pass
-        await writer.admit_reader()
+        await writer.engine.admit_reader()
     async with database.reader() as reader:
         questions: list[FigureQuery] = [
             Aggregate.of({"interval": "day"}),
@@ -257,7 +257,7 @@ async def test_database_without_readings_has_no_records(database: DatabaseFixtur
         ]
         questions += [Summary.of({}), DataQuality.of({}), DataQuality.of({"list": "flagged"})]
         for question in questions:
-            assert (await reader.table(question, await reader.state())).count == 0
+            assert (await reader.figures(question, await reader.state())).count == 0
 
 
 def test_sums_of_the_greatest_quantities_are_exact(database: DatabaseFixture) -> None:
