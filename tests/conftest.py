@@ -89,10 +89,10 @@ def meters(
 @pytest.fixture
 def unblocked() -> Iterator[None]:
     """Fails what blocks the event loop of the server; the loader may, it has its own."""
-    names = ["backends.backup", "backends.mysql.backup", "backends.mysql.connection"]
-    names += ["backends.mysql.writer", "backends.schema", "backends.sqlite.backup"]
-    names += ["backends.sqlite.writer", "imports.import_writer"]
-    loaders = [f"storage.{name}" for name in names]
+    names = ("backup", "mysql.backup", "mysql.connection", "mysql.session", "mysql.writer")
+    names += ("sqlite.backup", "sqlite.writer")
+    loaders = [f"storage.backends.{name}" for name in names]
+    loaders.append("storage.imports.import_writer")
     with blockbuster_ctx(["server", "storage"], excluded_modules=loaders) as blocking:
         # Once a statement has failed, whether there is a file at all is worth a look.
         blocking.functions["os.stat"].can_block_in(
