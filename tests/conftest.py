@@ -89,8 +89,8 @@ def meters(
 @pytest.fixture
 def unblocked() -> Iterator[None]:
     """Fails what blocks the event loop of the server; the loader may, it has its own."""
-    names = ("backup", "mysql.backup", "mysql.connection", "mysql.session", "mysql.writer")
-    names += ("sqlite.backup", "sqlite.writer")
+    names = ["backup", "mysql.backup", "mysql.connection", "mysql.session", "mysql.writer"]
+    names += ["sqlite.backup", "sqlite.writer"]
     loaders = [f"storage.backends.{name}" for name in names]
     loaders.append("storage.imports.import_writer")
     with blockbuster_ctx(["server", "storage"], excluded_modules=loaders) as blocking:
