@@ -146,7 +146,7 @@ class Importer:
                 if into_database and not failed:
                     imported = await self._database.imports.load(report)
                 else:
-                    deque(report.blocks(), maxlen=0)
+                    deque(report.batches(), maxlen=0)
             except ReportError as error:
                 failed = True
                 if not isinstance(error, FaultyRowsError):

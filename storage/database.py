@@ -105,7 +105,7 @@ class Database:
         rows = await self._engine.fetch(
             f"SELECT JSON_ARRAY({auth_version_sql}, version, readings, first_id, last_id)"
             " FROM imports ORDER BY id DESC LIMIT 1",
-            brief=True,
+            small=True,
         )
         if rows:
             auth_version, version, count, first_id, last_id = json.loads(rows[0][0])

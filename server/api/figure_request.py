@@ -85,7 +85,7 @@ class FigureRequest:
         """The answer."""
         table = await reader.figures(self.question, state)
         notes = {}
-        left_out = table.remarks.get("left_out")
+        left_out = table.metadata.get("left_out")
         if isinstance(left_out, Mapping):
             notes = {
                 _LEFT_OUT_READINGS: left_out["readings"],
@@ -117,7 +117,7 @@ class FigureRequest:
 def _facts(table: ResultTable, *, numbers: bool) -> dict[str, str]:
     """The remarks of a table as JSON texts."""
     facts = {}
-    for name, remark in table.remarks.items():
+    for name, remark in table.metadata.items():
         text = json.dumps(remark, separators=(",", ":"))
         if numbers and name == "left_out" and isinstance(remark, Mapping):
             text = "{" + ",".join(f'"{key}":{value}' for key, value in remark.items()) + "}"

@@ -24,11 +24,11 @@ class ReadEngine(Protocol):
         """The database's SQL."""
 
     async def fetch(
-        self, sql: str, args: Sequence[object] = (), *, brief: bool = False
+        self, sql: str, args: Sequence[object] = (), *, small: bool = False
     ) -> Sequence[Row]:
         """Return a statement's rows: integers as int, texts as bytes, NULL as None.
 
-        A brief statement finds a few rows by their keys, too quick to be worth a thread.
+        A small statement finds a few rows by their keys, too quick to be worth a thread.
         """
 
     def writes(self) -> int | None:

@@ -109,9 +109,9 @@ class Dialect(ABC):
             return names if layout.is_json else f"COALESCE(NULLIF({names}, ''), '{layout.missing}')"
         if column != "date":
             return column
-        if layout.form is Encoding.CELLS:
+        if layout.encoding is Encoding.CSV_TYPED:
             return self.unix_seconds("utc")
-        if layout.form is Encoding.ROWS and layout.time is TimeStyle.LOCAL:
+        if layout.encoding is Encoding.CSV_REPORT and layout.time is TimeStyle.LOCAL:
             return self.report_date
         return self.dates[layout.time]
 

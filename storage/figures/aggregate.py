@@ -86,7 +86,7 @@ class Aggregate:
         asked = await select(engine, self.period, own)
         if asked is None:
             return empty_table(self.fields)
-        if self.interval.shortest < asked.meter.interval:
+        if self.interval.min_seconds < asked.meter.interval:
             raise QueryError(
                 "interval",
                 f"expected no less than the {asked.meter.interval} seconds between readings, "
@@ -105,7 +105,7 @@ class Aggregate:
             raise _unknown(name) from None
 
     async def _buckets(self, asked: Selection) -> Buckets:
-        if (asked.end - asked.start) // self.interval.shortest <= MAX_BUCKETS:
+        if (asked.end - asked.start) // self.interval.min_seconds <= MAX_BUCKETS:
             buckets = await asyncio.to_thread(
                 Buckets, self.interval, asked.zone, asked.start, asked.end
             )
@@ -165,7 +165,7 @@ class _Sums:
     ) -> Iterator[Row]:
         """The rows of the buckets that further groups lie behind."""
         for instant, parts in groups:
-            place = buckets.place(instant)
+            place = buckets.index(instant)
             while filling.place < place:
                 yield self._row(*buckets[filling.place], filling.parts)
                 filling.place, filling.parts = filling.place + 1, self._nothing

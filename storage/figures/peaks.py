@@ -71,8 +71,8 @@ class Peaks:
                 if len(peaks) == self.number:
                     break
         rows = [(at, demand_of_value(column, value, asked)) for at, value in peaks]
-        remarks: Metadata = {"demand_of": column, **await asked.left_out(engine)}
-        return ResultTable(self.fields, asked.zone, len(rows), as_chunks(rows), remarks)
+        metadata: Metadata = {"demand_of": column, **await asked.left_out(engine)}
+        return ResultTable(self.fields, asked.zone, len(rows), as_chunks(rows), metadata)
 
     def _candidates(self, asked: Selection) -> int:
         """How many readings are enough, since a peak rules out so many others at most."""

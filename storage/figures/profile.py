@@ -107,8 +107,8 @@ class Profile:
         table = await asyncio.to_thread(
             lambda: [self._row(key, spread[key]) for key in sorted(spread)]
         )
-        remarks: Metadata = {"column": self.column, **await asked.left_out(engine)}
-        return ResultTable(self.fields, asked.zone, len(table), as_chunks(table), remarks)
+        metadata: Metadata = {"column": self.column, **await asked.left_out(engine)}
+        return ResultTable(self.fields, asked.zone, len(table), as_chunks(table), metadata)
 
     async def _jobs(
         self, engine: ReadEngine, asked: Selection

@@ -47,7 +47,7 @@ class ResultTable:
     """Of local times; None where there is nothing to tell."""
     count: int
     rows: AsyncGenerator[Sequence[Row]]
-    remarks: Metadata = field(default_factory=dict)
+    metadata: Metadata = field(default_factory=dict)
 
 
 class FigureQuery(Protocol):

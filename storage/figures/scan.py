@@ -52,9 +52,9 @@ def time_chunks(scope: Selection, size: int) -> Iterator[TimeChunk]:
     length = min(CHUNK_GROUPS * size, MAX_CHUNK_SECONDS)
     start = max(scope.start, scope.first_reading)
     end = min(scope.until, scope.last_reading + 1)
-    for stretch in scope.zone.stretches(start, end):
-        for at in range(stretch.start, stretch.end, length):
-            yield TimeChunk(at, min(at + length, stretch.end), stretch.offset)
+    for period in scope.zone.offset_periods(start, end):
+        for at in range(period.start, period.end, length):
+            yield TimeChunk(at, min(at + length, period.end), period.offset)
 
 
 async def plan_scan(

@@ -127,12 +127,12 @@ class Summary:
             asked.meter.interval,
             asked.meter.identifier,
         )
-        remarks: Metadata = {
+        metadata: Metadata = {
             "units": _UNITS,
-            "demand_of": peaks.remarks["demand_of"],
+            "demand_of": peaks.metadata["demand_of"],
             **await asked.left_out(engine),
         }
-        return ResultTable(self.fields, asked.zone, 1, as_chunks([row]), remarks)
+        return ResultTable(self.fields, asked.zone, 1, as_chunks([row]), metadata)
 
 
 async def _sums(engine: ReadEngine, there: ScanPlan) -> PartValues:

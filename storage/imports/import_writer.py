@@ -55,7 +55,7 @@ class ImportWriter:
             f"DELETE FROM pages WHERE first_id > {last_id - PAGE_READINGS + 1}"
         )
         await self._engine.execute(f"DELETE FROM flags WHERE reading_id > {last_id}")
-        batches = _RowBatches(report.blocks(), "" if last_date is None else str(last_date)[:10])
+        batches = _RowBatches(report.batches(), "" if last_date is None else str(last_date)[:10])
         appended = await self._append(batches, last_id)
         staged = changed = inserted = 0
         if not batches.is_empty:

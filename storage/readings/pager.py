@@ -46,7 +46,7 @@ class IdRange:
     where: Condition
     stored: range | None = None
     """Their ids, if a stored page may hold all of them."""
-    is_brief: bool = False
+    is_small: bool = False
     """Whether the readings are few, and found by their ids."""
 
 
@@ -169,10 +169,10 @@ class Pager:
     async def _formatted(self, id_range: IdRange) -> Page:
         where = id_range.where if self._filter is None else id_range.where & self._filter
         sql = self._dialect.page(where, self._layout, descending=self._descending)
-        count, records = (await self._engine.fetch(sql, where.args, brief=id_range.is_brief))[0]
+        count, records = (await self._engine.fetch(sql, where.args, small=id_range.is_small))[0]
         if not count:
             return Page(0, b"")
-        if self._layout.counted(records) != count:
+        if self._layout.count_records(records) != count:
             raise Inconsistent("the database cut a page short: raise its max_allowed_packet")
         if not self._compressed:
             return Page(count, records)

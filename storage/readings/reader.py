@@ -99,8 +99,8 @@ class ReadingsReader:
         ]
         left_out = await self._left_out(*parts) if query.clean else None
         if len(parts) <= 1:
-            is_brief = len(ids) <= SMALL_RESULT_ROWS
-            only = IdRange(parts[0], is_brief=is_brief) if parts else None
+            is_small = len(ids) <= SMALL_RESULT_ROWS
+            only = IdRange(parts[0], is_small=is_small) if parts else None
             return _Plan(only, None, following, left_out)
         spans = [await self._span(part) for part in parts]
         count = sum(span.count for span in spans if span) - _readings(left_out)
@@ -111,7 +111,7 @@ class ReadingsReader:
         span = known if dated is None and known is not None else await self._span(dated)
         if span is None:
             return _Plan(None, left_out=LeftOut() if query.clean else None)
-        if query.is_part:
+        if query.is_partial:
             return await self._plan_part(pager, query, span, dated)
         left_out = await self._left_out(dated) if query.clean else None
         if span.count <= PAGE_READINGS and not pager.uses_page_store(span):

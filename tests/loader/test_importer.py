@@ -547,16 +547,16 @@ async def test_database_of_the_original_serves_all_that_needs_no_instants(
     reader = f"'{original.reader_user}'@'localhost'"
     original.run(f"CREATE USER {reader} IDENTIFIED BY 'reads only'")
     original.run(f"GRANT SELECT ON {original.name}.* TO {reader}")
-    rows = RecordLayout.of(("date", "energy"), Encoding.ROWS, TimeStyle.LOCAL, numbers=False)
+    rows = RecordLayout.of(("date", "energy"), Encoding.CSV_REPORT, TimeStyle.LOCAL, numbers=False)
     async with original.reader() as storage:
         state = await storage.state()
         query = ReadingsQuery(descending=True, limit=1)
         answer = await storage.readings(query, state, rows)
         assert [page async for page in answer.pages] == [b"30 Nov 2019 23:45:00,4.70000\r\n"]
         for shape in (
-            RecordLayout.of(("date",), Encoding.OBJECTS, TimeStyle.UTC, numbers=False),
-            RecordLayout.of(("date",), Encoding.CELLS, TimeStyle.LOCAL, numbers=False),
-            RecordLayout.of(("flags",), Encoding.OBJECTS, TimeStyle.LOCAL, numbers=False),
+            RecordLayout.of(("date",), Encoding.JSON_OBJECTS, TimeStyle.UTC, numbers=False),
+            RecordLayout.of(("date",), Encoding.CSV_TYPED, TimeStyle.LOCAL, numbers=False),
+            RecordLayout.of(("flags",), Encoding.JSON_OBJECTS, TimeStyle.LOCAL, numbers=False),
         ):
             with pytest.raises(Outdated):
                 await storage.readings(query, state, shape)

@@ -63,13 +63,13 @@ class Watched:
         return sum(about_readings(statement) for statement in self.statements)
 
     async def fetch(
-        self, sql: str, args: Sequence[object] = (), *, brief: bool = False
+        self, sql: str, args: Sequence[object] = (), *, small: bool = False
     ) -> Sequence[Sequence[Any]]:
         self.statements.append(sql)
         self.running += 1
         try:
             if self.step_in is None:
-                return await self.engine.fetch(sql, args, brief=brief)
+                return await self.engine.fetch(sql, args, small=small)
             instead = await self.step_in(sql)
             return await self.engine.fetch(instead, args if instead == sql else ())
         finally:

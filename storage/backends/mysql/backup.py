@@ -1,4 +1,4 @@
-"""MySQL and MariaDB, copied by the database's own programs."""
+"""Backups of MySQL and MariaDB, by the database's own programs."""
 
 import asyncio
 import os
@@ -15,9 +15,9 @@ from storage.backends.mysql.writer import MysqlWriteEngine
 from storage.common.errors import Conflict, NotPrepared, Unreachable
 
 _HOLDS_READINGS = b"CREATE TABLE `consumpdata`"
-_ENDS = b"-- Dump completed"
-_TAIL = 200
-"""Bytes among which the end of a whole dump stands."""
+_END = b"-- Dump completed"
+_END_BYTES = 200
+"""Bytes that hold the end of a complete dump."""
 
 _TABLES = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = %s"
 _COUNTS = f"{_TABLES} AND table_name = 'access'"
@@ -41,7 +41,7 @@ class MysqlBackup:
         self._ca = ca
 
     async def backup(self, file: Path) -> None:
-        """Writes all that is committed into a new file, readable by its owner alone."""
+        """Write all that is committed into a new file that only its owner can read."""
         if not await self._count(_READINGS):
             raise NotPrepared(f"{self._location.name} holds no readings")
         options = ["--single-transaction", "--quick", "--hex-blob", "--triggers", "--comments"]
@@ -49,14 +49,14 @@ class MysqlBackup:
         try:
             with temporary_file(file) as unfinished, unfinished.open("wb") as out:
                 program = _program("mariadb-dump", "mysqldump")
-                await self._run([program, *options, self._location.name], out=out)
+                await self._run([program, *options, self._location.name], stdout=out)
         except FileExistsError:
             raise Conflict(f"{file} exists already") from None
         except OSError as error:
             raise Unreachable(f"{file} cannot be written: {error.strerror}") from error
 
     async def restore(self, file: Path) -> None:
-        """Reads a backup into a database that must be empty, or not there yet."""
+        """Restore a backup into a database that must be empty or missing."""
         try:
             _require_whole(file)
             if await self._count(_TABLES):
@@ -68,13 +68,13 @@ class MysqlBackup:
                 " DEFAULT CHARACTER SET utf8mb4"
             )
             with file.open("rb") as backup:
-                await self._run([_program("mariadb", "mysql"), self._location.name], given=backup)
-            await self._end_tokens()
+                await self._run([_program("mariadb", "mysql"), self._location.name], stdin=backup)
+            await self._invalidate_tokens()
         except OSError as error:
             raise Unreachable(f"{file} cannot be read: {error.strerror}") from error
 
-    async def _end_tokens(self) -> None:
-        """Lets no token be good that was revoked after the backup was made."""
+    async def _invalidate_tokens(self) -> None:
+        """Invalidate all tokens: some may have been revoked after the backup was made."""
         if not await self._count(_COUNTS):
             return
         await self._engine.execute(f"USE `{self._location.name}`")
@@ -92,27 +92,27 @@ class MysqlBackup:
         self,
         command: Sequence[str],
         *,
-        given: IO[bytes] | None = None,
-        out: IO[bytes] | None = None,
+        stdin: IO[bytes] | None = None,
+        stdout: IO[bytes] | None = None,
     ) -> None:
         with self._login() as options:
             process = await asyncio.create_subprocess_exec(
                 command[0],
                 f"--defaults-extra-file={options}",
                 *command[1:],
-                stdin=given or asyncio.subprocess.DEVNULL,
-                stdout=out or asyncio.subprocess.DEVNULL,
+                stdin=stdin or asyncio.subprocess.DEVNULL,
+                stdout=stdout or asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
             )
-            _, said = await process.communicate()
+            _, stderr = await process.communicate()
         if process.returncode:
-            lines = said.decode(errors="replace").strip().splitlines()
+            lines = stderr.decode(errors="replace").strip().splitlines()
             name = Path(command[0]).name
             raise Unreachable(f"{name} failed: {lines[0] if lines else process.returncode}")
 
     @contextmanager
     def _login(self) -> Iterator[str]:
-        """A file that only this account reads: a command line is seen by all."""
+        """Yield a file that only this account can read: everybody sees a command line."""
         descriptor, name = tempfile.mkstemp(prefix="elecdata-")
         try:
             with os.fdopen(descriptor, "w") as file:
@@ -131,16 +131,16 @@ class MysqlBackup:
 
 
 def _require_whole(file: Path) -> None:
-    """Refuses what is no backup, or a part of one."""
+    """Raise NotPrepared if a file is no backup, or a part of one."""
     with file.open("rb") as backup:
         has_readings = any(_HOLDS_READINGS in line for line in backup)
-        backup.seek(max(0, file.stat().st_size - _TAIL))
-        if not has_readings or _ENDS not in backup.read():
+        backup.seek(max(0, file.stat().st_size - _END_BYTES))
+        if not has_readings or _END not in backup.read():
             raise NotPrepared(f"{file} is no whole backup of such a database")
 
 
 def _quoted(text: str) -> str:
-    """A value as the option files of these programs have it."""
+    """Return a value as option files have it."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 

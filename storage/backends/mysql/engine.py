@@ -67,12 +67,12 @@ class MysqlEngine:
         )
 
     async def fetch(
-        self, sql: str, args: Sequence[object] = (), *, brief: bool = False
+        self, sql: str, args: Sequence[object] = (), *, small: bool = False
     ) -> Sequence[Sequence[Any]]:
         """Return a statement's rows: integers as int, texts as bytes, NULL as None."""
         began = self.load.begin()
         # The server's own limit ends a slow statement first; this one a silent server.
-        timeout = CONNECT_TIMEOUT + (0 if brief else self._statement_timeout)
+        timeout = CONNECT_TIMEOUT + (0 if small else self._statement_timeout)
         try:
             async with self._connection() as connection, connection.cursor() as cursor:
                 async with asyncio.timeout(timeout):

@@ -48,14 +48,14 @@ class SqliteEngine:
         self._statement_timeout = statement_timeout
         self._pool = ConnectionPool(self._open, connections, statement_timeout + BUSY_TIMEOUT)
         self._inline: sqlite3.Connection | None = None
-        """Used in the event loop's own thread, for brief statements."""
+        """Used in the event loop's own thread, for small statements."""
         self._threads = ThreadPoolExecutor(connections, thread_name_prefix="sqlite")
         # One that waits for an import to end keeps no reader from a thread.
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writing")
 
-    async def fetch(self, sql: str, args: Sequence[object] = (), *, brief: bool = False) -> Rows:
+    async def fetch(self, sql: str, args: Sequence[object] = (), *, small: bool = False) -> Rows:
         """Return a statement's rows: integers as int, texts as bytes, NULL as None."""
-        if brief and (rows := self._fetch_inline(sql, args)) is not None:
+        if small and (rows := self._fetch_inline(sql, args)) is not None:
             # To take its time would cost too large a part of it.
             self.load.statements += 1
             return rows
@@ -122,7 +122,7 @@ class SqliteEngine:
         except sqlite3.Error as error:
             raise Unreachable(f"{self._path} cannot be written: {error}") from error
         finally:
-            self.load.took(began)
+            self.load.record(began)
 
     def _execute(self, sql: str, args: Sequence[object]) -> None:
         with closing(

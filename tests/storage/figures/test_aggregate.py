@@ -195,7 +195,7 @@ def test_clean_says_what_it_leaves_out(meters: dict[str, Metered]) -> None:
     left_out = [r for r in metered.readings if r.flags & IMPLAUSIBLE.bit]
     energy = sum(r.values["energy"] or 0 for r in left_out)
     assert len(left_out) > 3
-    assert table.remarks == {
+    assert table.metadata == {
         "left_out": {"readings": str(len(left_out)), "energy": f"{energy / SCALE:.5f}"}
     }
 

@@ -139,7 +139,7 @@ def test_summary_is_that_of_plain_reckoning(
         }
         assert {name: record[name] for name in expected} == expected
         assert str(record["import_file"]).startswith("report")
-        assert table.remarks["demand_of"] == "maximeter"
+        assert table.metadata["demand_of"] == "maximeter"
 
 
 @pytest.mark.parametrize("quality", ["raw", "clean"])
