@@ -98,7 +98,8 @@ class FlagUpdater:
         placeholder = self._engine.dialect.placeholder
         rows = await self._engine.fetch(
             "SELECT flags, COUNT(*) FROM flags WHERE EXISTS (SELECT 1 FROM consumpdata c"
-            f" WHERE c.id = reading_id AND c.date BETWEEN {placeholder} AND {placeholder}) GROUP BY flags",
+            f" WHERE c.id = reading_id AND c.date BETWEEN {placeholder} AND {placeholder})"
+            " GROUP BY flags",
             span,
         )
         counts = {
