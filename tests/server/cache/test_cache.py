@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from aiohttp import ClientPayloadError
 
-from server.api import responder
+from server.api.responder import Responder
 from server.cache.single_flight import InFlightResponse
-from server.context import CACHE, PARSED_REQUESTS
+from server.cache.store import CACHE
 from storage.common.errors import Unreachable
 from tests.support.app_client import Api, Serve, about_readings, make_pages_small
 from tests.support.databases import DatabaseFixture
@@ -225,7 +225,7 @@ async def test_answers_of_older_data_leave_memory_with_the_first_of_newer(
 
 
 async def test_oldest_answers_leave_first(serve: Serve, sample: DatabaseFixture) -> None:
-    api = await serve(sample, ELECDATA_CACHE__MAX_BYTES="2000")
+    api = await serve(sample, ELECDATA_CACHE__MAX_BYTES="8000")
     for number in range(1, 9):
         await api.get("getDataById", {"id": str(number)})
         await api.settled()
@@ -252,7 +252,7 @@ async def test_answer_of_middling_length_is_kept_plain(api: Api) -> None:
     await api.records("getData", limit="1000")
     await api.settled()
     ((kept, _),) = api.app[CACHE]._backend._cache.values()
-    assert not kept.is_brief
+    assert not kept.is_small
     assert kept.plain is not None
 
 
@@ -260,14 +260,14 @@ async def test_answer_leaves_nothing_for_the_collector(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The collector of cycles runs seldom, and pages are large."""
-    begun, begin = [], responder._begin
+    begun, begin = [], Responder._launch
 
     def watched(*args: Any) -> InFlightResponse:
         filling = begin(*args)
         begun.append(weakref.ref(filling))
         return filling
 
-    monkeypatch.setattr(responder, "_begin", watched)
+    monkeypatch.setattr(Responder, "_launch", watched)
     gc.disable()
     try:
         for limit in ("1000", "2000"):
@@ -284,7 +284,7 @@ async def test_request_counts_once_as_a_hit_or_a_miss(
     serve: Serve, sample: DatabaseFixture
 ) -> None:
     """Also one whose like was answered from the cache before, and whose answer has gone."""
-    api = await serve(sample, ELECDATA_CACHE__MAX_BYTES="2000")
+    api = await serve(sample, ELECDATA_CACHE__MAX_BYTES="8000")
     for path in ["getDataById?id=5"] * 3 + [f"getDataById?id={n}" for n in range(6, 14)]:
         await api.get(path)
         await api.settled()
@@ -358,14 +358,14 @@ async def test_redis_that_is_gone_is_passed_by(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("server.cache.store._PAUSE", 0.0)
+    monkeypatch.setattr("server.cache.store._RETRY_AFTER", 0.0)
     with Redis(redis_server.program) as own:
         api = await serve(sample, ELECDATA_CACHE__URL=own.url)
         kept = await api.get("getDataById?id=5")
         own.kill()
         for _ in range(3):
             assert await api.get("getDataById?id=5") == kept
-        passed_by = [r for r in caplog.records if "cache is passed by" in r.getMessage()]
+        passed_by = [r for r in caplog.records if "cache is bypassed" in r.getMessage()]
         assert len(passed_by) == 1
         own.start()
         await api.get("getDataById?id=5")
@@ -392,17 +392,6 @@ async def test_cut_answer_is_not_kept(api: Api, monkeypatch: pytest.MonkeyPatch)
         await response.read()
     api.engine.step_in = None
     assert len(await api.records("getData")) == 11716
-
-
-async def test_what_is_remembered_of_questions_is_bounded(
-    api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("server.api.routes.REMEMBERED", 3)
-    for number in [1, 2, 3, 4, 1, 5]:
-        (record,) = await api.records("getDataById", id=str(number))
-        assert record["id"] == str(number)
-    await api.records("getDataById", id="5," * 400 + "5")
-    assert len(api.app[PARSED_REQUESTS]) == 3
 
 
 async def test_same_words_in_another_format_are_another_question(api: Api) -> None:

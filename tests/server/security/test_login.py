@@ -72,7 +72,7 @@ async def test_user_is_put_off_after_too_many_failures(
 ) -> None:
     clock = SimpleNamespace(now=1000.0)
     monkeypatch.setattr(
-        "server.security.login_throttle.time", SimpleNamespace(monotonic=lambda: clock.now)
+        "server.security.rate_limits.time", SimpleNamespace(monotonic=lambda: clock.now)
     )
     api = await serve(sample, ELECDATA_AUTH__ATTEMPTS="3", ELECDATA_AUTH__ATTEMPTS_WINDOW="60")
     for _ in range(3):
@@ -96,7 +96,7 @@ async def test_unknown_user_is_put_off_just_as_well(
     serve: Serve, sample: DatabaseFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "server.security.login_throttle.time", SimpleNamespace(monotonic=lambda: 1000.0)
+        "server.security.rate_limits.time", SimpleNamespace(monotonic=lambda: 1000.0)
     )
     api = await serve(sample, ELECDATA_AUTH__ATTEMPTS="1")
     answers = [[await api.login(user, "x") for _ in range(3)] for user in ("rick", "nobody")]
@@ -159,7 +159,7 @@ def test_attempts_are_remembered_in_bounded_memory() -> None:
     for number in range(20_000):
         attempts.begin(f"user {number}", f"2001:db8:{number:x}::1")
     for counts in (attempts._users, attempts._addresses):
-        assert len(counts._taken) == 10_000
+        assert len(counts._used) == 10_000
     assert attempts.wait("user 19999", None) > 0
     assert attempts.wait("first", None) == 0
 
