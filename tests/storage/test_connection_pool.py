@@ -1,10 +1,14 @@
 """The pool of connections while the database's host does not answer new ones."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+import pytest
+
+from storage.backends.pool import ConnectionPool
 from storage.common.errors import StorageError
 from tests.support.databases import MariadbDatabase
 from tests.support.mariadb import MariaDB
@@ -91,3 +95,60 @@ async def statement_of(database: MariadbDatabase) -> int:
         f" WHERE user = '{database.reader_user}' AND info LIKE '%SLEEP(600)%'"
     )
     return rows[0][0] if rows else 0
+
+
+class Memory(sqlite3.Connection):
+    """A connection that counts those which are open."""
+
+    is_usable = True
+    opened = 0
+
+    def __init__(self) -> None:
+        super().__init__(":memory:")
+        Memory.opened += 1
+
+    def close(self) -> None:
+        super().close()
+        Memory.opened -= 1
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_client_that_leaves_while_connecting_costs_no_connection(turns: int) -> None:
+    """However far it got: before, while or after it was handed its connection."""
+
+    async def connect() -> Memory:
+        await asyncio.sleep(0)
+        return Memory()
+
+    pool = ConnectionPool(connect, 1, TIMEOUT)
+    leaving = asyncio.create_task(pool.acquire())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    if leaving.cancel():
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+    else:
+        pool.release(leaving.result())
+    async with asyncio.timeout(TIMEOUT):
+        connection = await pool.acquire()
+    assert Memory.opened == 1
+    pool.release(connection)
+    await pool.close()
+    assert Memory.opened == 0
+
+
+async def test_connection_that_cannot_be_opened_is_the_error_of_whoever_waits_for_it() -> None:
+    failures = [OSError("first"), OSError("second")]
+
+    async def connect() -> Memory:
+        await asyncio.sleep(0)
+        if failures:
+            raise failures.pop(0)
+        return Memory()
+
+    pool = ConnectionPool(connect, 2, TIMEOUT)
+    errors = await asyncio.gather(pool.acquire(), pool.acquire(), return_exceptions=True)
+    assert [str(error) for error in errors] == ["first", "second"]
+    connection = await pool.acquire()
+    pool.release(connection)
+    await pool.close()
