@@ -153,8 +153,9 @@ async def test_answer_under_way_is_cut_off_and_the_next_one_is_whole(
     with ExitStack() as stack:
 
         def befalls(server: MariaDB) -> None:
-            fault(server)
+            # First, since the next page may be asked for while the fault befalls the server.
             stack.enter_context(impatient(api))
+            fault(server)
 
         api.engine.step_in = once(night.server, befalls, in_mid_stream())
         async with asyncio.timeout(LONGEST):
