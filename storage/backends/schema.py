@@ -50,15 +50,15 @@ class SchemaVersion:
         """Read the version, unless it is the newest already; raise NotPrepared without tables."""
         if self._number >= self._newest:
             return
-        dialect = self._engine.dialect
         try:
-            self._number = (await self._engine.fetch(dialect.schema_version))[0][0]
+            number = (await self._engine.fetch(self._engine.dialect.schema_version))[0][0]
         except NotPrepared:
-            self._number = 0
-        if not self._number and dialect.legacy_version is None:
-            raise NotPrepared(
-                "the database has no readings yet: load a report with python -m loader REPORT.csv"
-            )
+            number = 0
+        # Both have been there from the first, and the error says so if they are not.
+        await self._engine.fetch(
+            "SELECT (SELECT 1 FROM users LIMIT 1), (SELECT 1 FROM consumpdata LIMIT 1)"
+        )
+        self._number = number
 
     def supports(self, feature: Feature) -> bool:
         """Return whether the database has a feature."""
