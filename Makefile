@@ -20,7 +20,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run test trust holes check bench bench-quick lock swagger-ui uplot axe screenshots configuration-page \
+.PHONY: help run test trust holes check bench bench-quick matrix lock swagger-ui uplot axe screenshots configuration-page \
 	clean
 
 help: ## show this list
@@ -32,11 +32,11 @@ run: $(VENV)/.run ## load the sample report into the database and serve it
 
 test: $(VENV)/.dev ## run the tests, on a private MariaDB and Redis as well; ARGS go to pytest
 	@tools/install-services.sh
-	$(PY) -m pytest --numprocesses auto --dist worksteal $(ARGS)
+	@$(call pytest,$(ARGS))
 
 trust: $(VENV)/.dev $(VENV)/.fuzz ## try bad input and bad nights for half an hour or so; a table into var/trust.md
 	@tools/install-services.sh
-	$(PY) -m pytest --numprocesses auto --dist worksteal -m promise $(ARGS)
+	@$(call pytest,-m promise $(ARGS))
 
 holes: $(VENV)/.dev ## check the locked packages for known holes, by a list alone where there is no network
 	$(PY) -m tools.vulnerabilities
@@ -55,6 +55,9 @@ bench: $(VENV)/.run $(BENCH_VENV)/.bench ## measure everything, most of an hour,
 bench-quick: $(VENV)/.run $(BENCH_VENV)/.bench ## measure what was promised, and fail where it isn't kept
 	@tools/install-services.sh
 	@$(BENCH_PY) -m bench quick $(ARGS)
+
+matrix: ## run the README's commands on empty Debian systems, and the tests with each Python; needs root
+	@$(PYTHON) -m tools.matrix $(ARGS)
 
 lock: $(UV) ## write the requirements anew from pyproject.toml and bench/requirements.in; ARGS (--upgrade) go to uv
 	$(COMPILE) $(ARGS) pyproject.toml -o requirements.txt
@@ -81,6 +84,11 @@ screenshots: $(VENV)/.dev ## draw the dashboard's pictures in docs/ anew, from t
 
 configuration-page: $(VENV)/.dev ## write docs/configuration.md anew, from the settings
 	@$(PY) -m tools.configuration_page
+
+# The list of what is not installed comes last, and the status is that of the tests, unless that list
+# has to be empty.
+pytest = $(PY) -m pytest --numprocesses auto --dist worksteal $1; status=$$?; \
+	tools/install-services.sh --missing && exit $$status
 
 # $1: a package of npm, $2: the sha512 that its archive must have, $3: the folder that its files go
 # to, $4: the files
@@ -122,9 +130,9 @@ $(UV): | $(PY)
 
 $(PY):
 	@command -v $(PYTHON) >/dev/null || \
-		{ echo "$(PYTHON) is not installed: Python 3.11 or newer is needed" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Python 3.11 or newer is needed, and $(PYTHON) is older;" \
+		{ echo "$(PYTHON) is not installed: Python 3.11 to 3.14 is needed" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' || \
+		{ echo "Python 3.11 to 3.14 is needed, and $(PYTHON) is another one;" \
 		"name another one: make PYTHON=python3.13 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo "$(PYTHON) cannot make environments; on Debian and Ubuntu:" \

@@ -19,7 +19,7 @@ PASSWORD = "morty"
 async def main() -> None:
     program = find_browser()
     if program is None:
-        sys.exit("Chromium is not installed: tools/install-services.sh installs it, or says how")
+        sys.exit("Chromium is not installed; tools/install-services.sh --missing says how")
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         database = SqliteDatabase(Path(folder))
         database.configure(api_users={"rick": PASSWORD})

@@ -63,7 +63,7 @@ def audited_holes(
 
 def _audit(file: str) -> Mapping[str, Any] | None:
     """pip-audit's report; None where OSV does not answer."""
-    done = subprocess.run(  # noqa: S603 - arguments of our own
+    done = subprocess.run(
         [sys.executable, "-m", *_AUDIT, file], cwd=ROOT, capture_output=True, check=False, text=True
     )
     try:

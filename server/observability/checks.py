@@ -75,11 +75,11 @@ def _secret(settings: Settings) -> Finding:
         return ok("secret", f"auth.keys {', '.join(auth.keys)}; {signing} signs")
     if auth.secret is None and not store.exists():
         folder = next(folder for folder in store.parents if folder.exists())
-        if os.access(folder, os.W_OK):
+        if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
             return ok("secret", f"one will be made in {store} at the first start")
         return fail(
             "secret",
-            f"auth.secret_store: {store} is missing, and {folder} cannot be written",
+            f"auth.secret_store: {store} is missing, and {folder} is not a writable folder",
             "Let the server's account write there, or set ELECDATA_AUTH__SECRET_FILE.",
         )
     try:

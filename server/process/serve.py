@@ -88,8 +88,12 @@ async def _serve(
     secured = tls.tls_context(settings.server.tls)
     loop.add_signal_handler(signal.SIGHUP, reload, config, secured)
     database = open_database(settings)
-    await _wait_for_database(database, settings.database.wait, stop)
-    app = make_app(settings=settings, database=database, signing_keys=keys)
+    try:
+        await _wait_for_database(database, settings.database.wait, stop)
+        app = make_app(settings=settings, database=database, signing_keys=keys)
+    except BaseException:
+        await database.close()
+        raise
     loop.add_signal_handler(signal.SIGHUP, reload, config, secured, app)
     if shared is not None:
         app.cleanup_ctx.append(metrics.publish_snapshots(shared))
@@ -165,7 +169,6 @@ async def _wait_for_database(database: Database, wait: float, stop: asyncio.Even
             state = await database.state()
         except StorageError as error:
             if asyncio.get_running_loop().time() >= deadline:
-                await database.close()
                 raise StartError(f"{error} (database.wait: gave up after {wait:g} s)") from None
             if str(error) != logged:
                 logged = str(error)

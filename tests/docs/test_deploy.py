@@ -4,7 +4,6 @@ import asyncio
 import os
 import re
 import shlex
-import shutil
 import ssl
 import subprocess
 import sys
@@ -18,7 +17,7 @@ import pytest
 import yaml
 
 from settings import load_settings
-from tests.conftest import leave_out
+from tests.conftest import leave_out, require
 from tests.support.app_client import Api, Serve
 from tests.support.certificates import make_certificate
 from tests.support.databases import DatabaseFixture, SqliteDatabase
@@ -114,8 +113,7 @@ def test_compose_file_names_what_there_is(tmp_path: Path) -> None:
 
 
 def test_units_are_valid_where_the_programs_are_there(tmp_path: Path) -> None:
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("systemd is not installed")
+    require("systemd-analyze")
     for unit in UNITS:
         text = unit.read_text().replace("/opt/elecdata/.venv/bin/python", sys.executable)
         text = text.replace("/opt/elecdata/deploy", str(DEPLOY))
@@ -133,8 +131,7 @@ def test_units_are_valid_where_the_programs_are_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["elecdata.service", "elecdata-import.service"])
 def test_units_are_confined(name: str) -> None:
     """To an exposure of at most 1.5 out of 10, as systemd counts."""
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("systemd is not installed")
+    require("systemd-analyze")
     unit = str(DEPLOY / "systemd" / name)
     subprocess.run(  # noqa: S603 - a program of this machine's own
         ["systemd-analyze", "security", "--offline=true", "--threshold=15", unit],  # noqa: S607 - wherever it is
@@ -195,7 +192,7 @@ async def test_alerts_ask_for_metrics_that_there_are(api: Api) -> None:
 
 
 def test_alerts_are_valid_where_promtool_is_at_hand() -> None:
-    promtool = find_program("promtool") or pytest.skip("promtool is not installed")
+    promtool = find_program("promtool") or leave_out("promtool")
     rules = str(DEPLOY / "prometheus-alerts.yaml")
     subprocess.run([str(promtool), "check", "rules", rules], check=True)  # noqa: S603 - found above
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import pytest
-
+from tests.conftest import require
+from tests.support.live_server import find_program
 from tests.support.paths import ROOT
 from tests.support.process import Program
 
@@ -79,10 +79,8 @@ class DocumentationRunner:
 
     def __init__(self, folder: Path, page: str, *, lines: int = 0, **environ: str) -> None:
         """`lines` cuts the sample short, where what a page says does not hang on its length."""
-        bash = shutil.which("bash")
-        if bash is None or shutil.which("curl") is None:
-            pytest.skip("bash or curl is not installed")
-        self.bash = bash
+        require("bash", "curl", "openssl")
+        self.bash = str(find_program("bash"))
         left_out = LEFT_OUT.get(page, {})
         self.blocks = [block for block in blocks(page) if _first(block) not in left_out]
         self.folder = _copied(folder / "project")

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +21,7 @@ from storage.common.errors import Unreachable
 from storage.figures.profile import Profile
 from storage.figures.result import ResultTable
 from storage.figures.summary import Summary
+from tests.conftest import require
 from tests.support.app_client import Api, Serve, application
 from tests.support.browser import Browser
 from tests.support.databases import DatabaseFixture, SqliteDatabase
@@ -118,8 +118,7 @@ async def test_first_look_shows_the_figures_of_last_month(browser: Browser, api:
 async def test_table_csv_and_copied_line_hold_what_the_chart_shows(
     browser: Browser, api: Api, tmp_path: Path
 ) -> None:
-    if shutil.which("curl") is None:
-        pytest.skip("the line needs curl")
+    require("curl")
     await browser.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
     await browser.call("Browser.grantPermissions", permissions=CLIPBOARD)
     await enter(browser, api)

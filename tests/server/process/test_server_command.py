@@ -5,7 +5,6 @@ import errno
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +15,7 @@ from threading import Thread
 
 import pytest
 
+from tests.conftest import require
 from tests.support.app_client import SECRET, token
 from tests.support.databases import DatabaseFixture, SqliteDatabase
 from tests.support.mariadb import MariaDB
@@ -232,8 +232,7 @@ def test_sigterm_while_it_waits_for_the_database_ends_it(database: DatabaseFixtu
 
 
 def test_welcome_prints_lines_that_work(sample: DatabaseFixture) -> None:
-    if shutil.which("curl") is None or shutil.which("sed") is None:
-        pytest.skip("the lines need curl and sed")
+    require("curl", "sed")
     with Server(sample.config, "--welcome") as server:
         server.said("Ctrl-C")
         commands = [line for line in server.lines if re.match(r"  (TOKEN=|curl )", line)]
