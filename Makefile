@@ -79,7 +79,7 @@ screenshots: $(VENV)/.dev ## draw the dashboard's pictures in docs/ anew, from t
 	@tools/install-services.sh
 	@$(PY) -m tools.screenshots
 
-configuration-page: $(VENV)/.dev ## write docs/configuration.md anew, from the settings
+configuration-page: $(VENV)/.dev ## write docs/reference/configuration.md anew, from the settings
 	@$(PY) -m tools.configuration_page
 
 # $1: a package of npm, $2: the sha512 that its archive must have, $3: the folder that its files go

@@ -12,7 +12,7 @@ from settings.key_paths import Key, dotted, is_secret, variable_of
 from settings.section import inner_section, is_named_sections
 
 ROOT = Path(__file__).parent.parent
-PAGE = ROOT / "docs" / "configuration.md"
+PAGE = ROOT / "docs" / "reference" / "configuration.md"
 HEAD = """\
 # Configuration
 

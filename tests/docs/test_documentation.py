@@ -8,7 +8,9 @@ import pytest
 from tests.support.paths import ROOT
 from tools.configuration_page import PAGE, page
 
-PAGES = [ROOT / "README.md", ROOT / "examples" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+FOLDERS = {"tutorials", "how-to", "reference", "explanation"}
+PAGES = [ROOT / "README.md", ROOT / "examples" / "README.md", *sorted(DOCS.rglob("*.md"))]
 
 
 def links(text: str) -> list[str]:
@@ -16,10 +18,10 @@ def links(text: str) -> list[str]:
     return re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)
 
 
-def test_index_leads_to_every_page() -> None:
-    index = ROOT / "docs" / "index.md"
-    found = {path.name for path in PAGES if path.parent.name == "docs"} - {index.name}
-    assert found <= set(links(index.read_text()))
+def test_index_leads_to_every_page_and_each_lies_in_a_folder_of_its_kind() -> None:
+    pages = {str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")} - {"index.md"}
+    assert {page.partition("/")[0] for page in pages} == FOLDERS
+    assert pages <= set(links((DOCS / "index.md").read_text()))
 
 
 @pytest.mark.parametrize("file", PAGES, ids=lambda file: f"{file.parent.name}/{file.name}")

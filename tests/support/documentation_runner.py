@@ -17,7 +17,7 @@ from tests.support.process import Program
 
 PAGES = {
     str(path.relative_to(ROOT)): path
-    for path in (ROOT / "README.md", ROOT / "examples/README.md", *sorted(ROOT.glob("docs/*.md")))
+    for path in (ROOT / "README.md", ROOT / "examples/README.md", *sorted(ROOT.glob("docs/**/*.md")))
 }
 BLOCK = re.compile(r"(?ms)^```(\w*)\n(.*?)^```$")
 SERVES = re.compile(
@@ -31,18 +31,18 @@ COPIED = {"config.yaml", "deploy"}
 HIDDEN = {"var", ".venv", ".git"}
 
 LEFT_OUT = {
-    "docs/running.md": {
+    "docs/how-to/running.md": {
         "python3 -m venv .venv": "installs from a registry, as `make check` does for these tests",
     },
-    "docs/performance.md": {
+    "docs/explanation/performance.md": {
         "make bench": ("takes most of an hour; the bench's own parts are tested where they are"),
     },
-    "docs/nginx.md": {
+    "docs/how-to/nginx.md": {
         "install -m 644 deploy/nginx.conf /etc/nginx/conf.d/elecdata.conf": (
             "changes the system; the same file is run by a private nginx here"
         ),
     },
-    "docs/systemd.md": {
+    "docs/how-to/systemd.md": {
         "install -d /opt/elecdata && cp -r . /opt/elecdata && make -C /opt/elecdata .venv/.run": (
             "needs root and a running systemd; the units are verified by test_deploy.py"
         ),
@@ -52,7 +52,7 @@ LEFT_OUT = {
         "sudo -u elecdata /opt/elecdata/.venv/bin/python -m loader.users"
         " --config /etc/elecdata/config.yaml add morgan": "needs the account made above",
     },
-    "docs/docker.md": {
+    "docs/how-to/docker.md": {
         "docker compose -f deploy/compose.yaml up --detach --build": "needs a container engine",
         "docker build -f deploy/Dockerfile -t elecdata .": "needs a container engine",
     },
