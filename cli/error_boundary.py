@@ -42,4 +42,4 @@ def _told(error: Exception) -> str:
         what = f"{place}{error.strerror}"
     else:
         what = f"unexpected {type(error).__name__}: {' '.join(str(error).split())}"
-    return f"{what} (--debug shows where it came up)"
+    return f"{what} (use --debug for a traceback)"

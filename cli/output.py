@@ -27,13 +27,13 @@ def output_options(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def telling(*args: Any, as_json: bool, quiet: bool, debug: bool, **more: Any) -> None:
         if as_json and quiet:
-            raise click.UsageError("--json and --quiet: expected one of them")
+            raise click.UsageError("--json and --quiet cannot be combined")
         form = OutputMode.JSON if as_json else OutputMode.QUIET if quiet else OutputMode.TEXT
         with report_unexpected(debug=debug):
             command(*args, teller=CommandOutput(form, debug=debug), **more)
 
     for option in (
-        click.option("--debug", is_flag=True, help="Show where in the program an error came up."),
+        click.option("--debug", is_flag=True, help="Show a traceback on errors."),
         click.option("--quiet", is_flag=True, help="Print errors only."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts."),
     ):

@@ -113,8 +113,7 @@ class Database:
             self._tables = {row[0] for row in await self._engine.fetch(self._dialect.tables)}
             if not {b"consumpdata", b"users"} <= self._tables:
                 raise NotPrepared(
-                    "the database has no readings yet: load a report with "
-                    "python -m loader REPORT.csv"
+                    "the database has no readings yet: load a report with elecdata load REPORT.csv"
                 )
         return self._tables
 

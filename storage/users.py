@@ -59,7 +59,7 @@ class UserStore:
     async def revoke(self, jti: str, expires: int) -> None:
         """Revokes a token for all servers, and forgets those that have long expired."""
         if b"access" not in await self._tables():
-            raise NotPrepared("the database keeps no revocations yet: run python -m loader")
+            raise NotPrepared("the database cannot store revocations yet: run `elecdata load`")
         await self._engine.execute(
             f"DELETE FROM revocations WHERE expires < {self._place}",
             (int(time.time()) - REVOCATION_GRACE_SECONDS,),

@@ -1,4 +1,4 @@
-"""The page of all settings; `make configuration-page` makes it of their model and config.yaml."""
+"""The page of all settings; `make reference-pages` makes it of their model and config.yaml."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ PAGE = ROOT / "docs" / "reference" / "configuration.md"
 HEAD = """\
 # Configuration
 
-Made from the settings themselves by `make configuration-page`. Keys stand in `config.yaml`, or in
+Made from the settings themselves by `make reference-pages`. Keys stand in `config.yaml`, or in
 the file that `--config` names. A variable overrides its key; that of a secret may instead have
 `_FILE` behind its name and name a file that holds it. Durations are seconds, and relative paths
 start from the folder of the file. Where a key isn't known or a value isn't possible, both programs

@@ -2,11 +2,12 @@
 
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from tests.support.paths import ROOT
-from tools.configuration_page import PAGE, page
+from tools import command_line_page, configuration_page
 
 DOCS = ROOT / "docs"
 FOLDERS = {"tutorials", "how-to", "reference", "explanation"}
@@ -51,6 +52,7 @@ def test_readme_is_one_screen_with_the_command_the_pictures_and_the_figures() ->
     assert "docs/index.md" in links(text)
 
 
-def test_configuration_page_is_what_the_settings_make() -> None:
-    """Where it isn't, `make configuration-page` writes it anew."""
-    assert PAGE.read_text() == page()
+@pytest.mark.parametrize("tool", [configuration_page, command_line_page])
+def test_generated_page_is_up_to_date(tool: ModuleType) -> None:
+    """If it isn't, `make reference-pages` writes it again."""
+    assert tool.PAGE.read_text() == tool.page()

@@ -31,13 +31,15 @@ from tools.configuration_page import PAGE as CONFIGURATION
 KINDS = {"sh", "text", "json", "csv", "yaml", "python"}
 SOME = 97
 """Lines of the sample: its first day."""
+FOLDERS = {path.name for path in ROOT.iterdir() if path.is_dir() and path.name[0] != "."} - {"var"}
+HTTP_PAGES = ("http", "aggregates", "errors")
 FOLLOWED: set[str] = set()
 Test = TypeVar("Test")
 
 
-def follows(page: str) -> Callable[[Test], Test]:
-    """Notes that a test runs all commands of a page."""
-    FOLLOWED.add(page)
+def follows(*pages: str) -> Callable[[Test], Test]:
+    """Notes that a test runs all commands of some pages."""
+    FOLLOWED.update(pages)
     return lambda test: test
 
 
@@ -77,10 +79,10 @@ def test_page_of_another_meter_describes_and_reads_it(tmp_path: Path) -> None:
         reader.follow()
 
 
-@follows("docs/reference/http.md")
-@follows("docs/reference/aggregates.md")
-@follows("docs/reference/errors.md")
-@pytest.mark.parametrize("page", ["docs/reference/http.md", "docs/reference/aggregates.md", "docs/reference/errors.md"])
+@follows(*(f"docs/reference/{name}.md" for name in HTTP_PAGES))
+@pytest.mark.parametrize(
+    "page", ["docs/reference/http.md", "docs/reference/aggregates.md", "docs/reference/errors.md"]
+)
 def test_page_about_http_gives_what_it_says(
     sample: DatabaseFixture, tmp_path: Path, page: str
 ) -> None:
@@ -97,14 +99,14 @@ def test_page_about_http_gives_what_it_says(
 @follows("docs/how-to/running.md")
 def test_page_of_running_leads_to_an_installation(tmp_path: Path) -> None:
     with DocumentationRunner(tmp_path, "docs/how-to/running.md", lines=SOME) as reader:
-        reader.ran("python -m loader --quiet Monitoring_report.csv")
+        reader.ran("elecdata load --quiet Monitoring_report.csv")
         reader.follow()
 
 
 @follows("docs/how-to/workers.md")
 def test_page_of_workers_starts_two(tmp_path: Path) -> None:
     with DocumentationRunner(tmp_path, "docs/how-to/workers.md", lines=SOME) as reader:
-        reader.ran("python -m loader --quiet Monitoring_report.csv")
+        reader.ran("elecdata load --quiet Monitoring_report.csv")
         port = reader.follow_to_server()
         ask = f"curl -sS --fail http://127.0.0.1:{port}/metrics"
         deadline = time.monotonic() + SECONDS
@@ -116,14 +118,14 @@ def test_page_of_workers_starts_two(tmp_path: Path) -> None:
 @follows("docs/how-to/users.md")
 def test_page_of_users_adds_one_and_disables_another(tmp_path: Path) -> None:
     with DocumentationRunner(tmp_path, "docs/how-to/users.md", lines=SOME) as reader:
-        reader.ran("python -m loader --quiet Monitoring_report.csv")
+        reader.ran("elecdata load --quiet Monitoring_report.csv")
         reader.follow()
 
 
 @follows("docs/how-to/backup.md")
 def test_page_of_backup_copies_and_restores(tmp_path: Path) -> None:
     with DocumentationRunner(tmp_path, "docs/how-to/backup.md") as reader:
-        reader.ran("python -m loader --quiet Monitoring_report.csv")
+        reader.ran("elecdata load --quiet Monitoring_report.csv")
         reader.follow()
 
 
@@ -134,7 +136,7 @@ async def test_page_of_nginx_asks_through_it(tmp_path: Path) -> None:
     with DocumentationRunner(
         tmp_path, "docs/how-to/nginx.md", lines=SOME, CURL_CA_BUNDLE=trusted
     ) as reader:
-        reader.ran("python -m loader --quiet Monitoring_report.csv")
+        reader.ran("elecdata load --quiet Monitoring_report.csv")
         nginx = Nginx(program, tmp_path, reader.follow_to_server())
         reader.replaced |= {
             "https://meter.example.org": f"https://127.0.0.1:{nginx.secure}",
@@ -246,20 +248,19 @@ def test_commands_within_sentences_name_what_there_is(page: str) -> None:
     outside = re.sub(r"(?ms)^```.*?^```$", "", PAGES[page].read_text())
     makefile = (ROOT / "Makefile").read_text()
     for span in re.findall(r"`([^`\n]+)`", outside):
-        if found := re.search(r"python -m (\S+)(.*)", span):
+        if found := re.search(r"python -m (\S+)", span):
+            assert importlib.util.find_spec(found[1]), span
+        elif found := re.search(r"elecdata ([a-z]+)(.*)", span):
             _check(found[1], shlex.split(found[2]))
         elif found := re.fullmatch(r"make(?: ([\w.-]+))?(?: ARGS=.*)?", span):
             target = found[1] or "help"
             assert f"\n{target}:" in makefile or target.startswith(".venv/"), span
-        elif re.fullmatch(r"(?:tests|deploy|bench|examples|server|docs)/[\w./-]+", span):
+        elif re.fullmatch(rf"(?:{'|'.join(FOLDERS)})/[\w./-]+", span):
             assert (ROOT / span).exists(), span
 
 
-def _check(module: str, arguments: list[str]) -> None:
-    if module not in COMMANDS:
-        assert importlib.util.find_spec(module), module
-        return
-    command = COMMANDS[module]
+def _check(name: str, arguments: list[str]) -> None:
+    command = COMMANDS[name]
     if isinstance(command, click.Group) and arguments and arguments[0] in command.commands:
         command = command.commands[arguments[0]]
     options = {name for param in command.params for name in param.opts}

@@ -329,7 +329,7 @@ def test_user_is_added_changed_disabled_and_listed(database: DatabaseFixture) ->
     assert users(database, "list").stdout == "morgan: admin, enabled\n"
 
     again = users(database, "add", "morgan", stdin="four")
-    assert (again.exit_code, again.stderr) == (1, "ERROR - morgan exists already\n")
+    assert (again.exit_code, again.stderr) == (1, "ERROR - user morgan already exists\n")
     assert verify_password("three", stored())
 
 
@@ -353,15 +353,15 @@ def test_change_of_a_user_is_a_line_that_says_who_made_it(database: DatabaseFixt
 def test_unknown_user_is_refused(database: DatabaseFixture, command: str) -> None:
     more = ["admin"] if command == "role" else []
     done = users(database, command, "Nobody", *more, stdin="secret")
-    assert (done.exit_code, done.stderr) == (1, "ERROR - there is no user Nobody\n")
+    assert (done.exit_code, done.stderr) == (1, "ERROR - no such user: Nobody\n")
 
 
 @pytest.mark.parametrize(
     ("name", "stdin", "expected"),
     [
-        ("morgan", b"", "expected a password, got an empty one"),
-        ("morgan", b"\n", "expected a password, got an empty one"),
-        ("morgan", b"caf\xe9\n", "expected a password in UTF-8"),
+        ("morgan", b"", "the password must not be empty"),
+        ("morgan", b"\n", "the password must not be empty"),
+        ("morgan", b"caf\xe9\n", "the password must be UTF-8"),
         ("a:b", b"secret", "expected 1 to 64 printable characters other than ':'"),
         ("", b"secret", "expected 1 to 64 printable characters other than ':'"),
         ("a\nb", b"secret", "expected 1 to 64 printable characters other than ':'"),
@@ -392,7 +392,7 @@ def test_hash_of_the_old_kind_is_pointed_out(database: DatabaseFixture) -> None:
     digest = "0123456789abcdef" * 4
     database.run(f"INSERT INTO users (user, password) VALUES ('rick', '{digest}')")
     assert users(database, "list").output == (
-        "rick: read, enabled, old kind of hash: set the password anew\n"
+        "rick: read, enabled, old password hash: set a new password\n"
     )
 
 

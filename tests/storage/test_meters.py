@@ -261,4 +261,4 @@ def test_unknown_format_is_one_line_that_names_all(database: DatabaseFixture) ->
 def test_help_shows_how_to_name_a_format() -> None:
     shown = CliRunner().invoke(loader.__main__.main, ["--help"]).stdout
     assert "--format NAME" in shown
-    assert "python -m loader --format distributor-hourly consumption.csv" in shown
+    assert "elecdata load --format distributor-hourly consumption.csv" in shown

@@ -17,17 +17,19 @@ from tests.support.process import Program
 
 PAGES = {
     str(path.relative_to(ROOT)): path
-    for path in (ROOT / "README.md", ROOT / "examples/README.md", *sorted(ROOT.glob("docs/**/*.md")))
+    for path in (
+        ROOT / "README.md",
+        ROOT / "examples/README.md",
+        *sorted(ROOT.glob("docs/**/*.md")),
+    )
 }
 BLOCK = re.compile(r"(?ms)^```(\w*)\n(.*?)^```$")
-SERVES = re.compile(
-    r"(?m)^(?:\w+=\S+ )*(?:\S*python -m server(?! .*--check)(?! .*2>&1).*|make run)\Z"
-)
+SERVES = re.compile(r"(?m)^(?:\w+=\S+ )*(?:\S*elecdata serve(?! .*2>&1).*|make run)\Z")
 OURS = "127.0.0.1:5000"
 KEPT = 'set -a; [ ! -e "$KEEP" ] || . "$KEEP"; {}\n[ "$KEEP" = - ] || export -p >"$KEEP"'
 """What runs a block with the variables that those before it have set."""
-COPIED = {"config.yaml", "deploy"}
-"""What a reader changes; the rest of the project is only read."""
+COPIED = {"bin", "config.yaml", "deploy"}
+"""What a reader changes, and the command that finds its project; the rest is only read."""
 HIDDEN = {"var", ".venv", ".git"}
 
 LEFT_OUT = {
@@ -49,8 +51,8 @@ LEFT_OUT = {
         "systemd-analyze verify --man=no /etc/systemd/system/elecdata.service": (
             "needs what the block above installs; test_deploy.py runs both on the units"
         ),
-        "sudo -u elecdata /opt/elecdata/.venv/bin/python -m loader.users"
-        " --config /etc/elecdata/config.yaml add morgan": "needs the account made above",
+        "sudo -u elecdata /opt/elecdata/bin/elecdata users --config /etc/elecdata/config.yaml"
+        " add morgan": "needs the account created above",
     },
     "docs/how-to/docker.md": {
         "docker compose -f deploy/compose.yaml up --detach --build": "needs a container engine",
@@ -99,7 +101,7 @@ class DocumentationRunner:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("ELECDATA_")}
         self.environ = {
             **inherited,
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PATH": f"{self.folder}/.venv/bin{os.pathsep}{os.environ['PATH']}",
             "KEEP": str(folder / "variables"),
             "ELECDATA_SERVER__PORT": "0",
             **environ,
@@ -198,9 +200,21 @@ def _copied(place: Path) -> Path:
             (shutil.copytree if part.is_dir() else shutil.copy)(part, place / part.name)
         elif part.name not in HIDDEN:
             (place / part.name).symlink_to(part)
-    environment = place / ".venv"
-    environment.mkdir()
-    for name in ("bin", "lib", "pyvenv.cfg"):
-        (environment / name).symlink_to(Path(sys.prefix) / name)
-    (environment / ".run").touch()
+    _make_environment(place / ".venv")
     return place
+
+
+def _make_environment(environment: Path) -> None:
+    """The environment of the tests, as `make` would have made it in that place."""
+    programs = environment / "bin"
+    programs.mkdir(parents=True)
+    for name in ("lib", "pyvenv.cfg"):
+        (environment / name).symlink_to(Path(sys.prefix) / name)
+    for program in (Path(sys.prefix) / "bin").iterdir():
+        if program.name == "activate":
+            text = program.read_text().replace(sys.prefix, str(environment))
+            (programs / program.name).write_text(text)
+        elif program.name != "elecdata":
+            (programs / program.name).symlink_to(program)
+    (programs / "elecdata").symlink_to("../../bin/elecdata")
+    (environment / ".run").touch()

@@ -254,7 +254,7 @@ async def test_empty_database_says_how_to_fill_it(
     await database.load(report(*numbered(quarters("2019-08-01", 1))))
     await database.rows("DELETE FROM consumpdata")
     await browser.click("#login .main")
-    await browser.find("#empty", "python -m loader")
+    await browser.find("#empty", "elecdata load")
 
     await database.load(SAMPLE)
     await browser.click("#empty button")

@@ -24,7 +24,7 @@ def translate_error(error: sqlite3.Error, path: Path) -> StorageError:
     """What an error of the library means for whoever runs the service."""
     if not path.exists() or "no such table" in str(error):
         return NotPrepared(
-            f"{path} has no readings yet: load a report with python -m loader REPORT.csv"
+            f"{path} has no readings yet: load a report with elecdata load REPORT.csv"
         )
     if isinstance(error, sqlite3.OperationalError) and "interrupted" in str(error):
         return Unreachable("a statement took longer than database.statement_timeout allows")
