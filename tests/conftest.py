@@ -83,12 +83,15 @@ def meters(
 @pytest.fixture
 def unblocked() -> Iterator[None]:
     """Fails what blocks the event loop of the server; the loader may, it has its own."""
-    names = ["copying", "mysql_connection", "mysql_copy", "mysql_writer", "schema"]
-    names += ["sqlite_copy", "sqlite_writer", "writer"]
-    loaders = [f"storage.{name}" for name in names]
+    names = ("backup", "mysql.backup", "mysql.connection", "mysql.writer", "schema")
+    names += ("sqlite.backup", "sqlite.writer")
+    loaders = [f"storage.backends.{name}" for name in names]
+    loaders.append("storage.imports.import_writer")
     with blockbuster_ctx(["server", "storage"], excluded_modules=loaders) as blocking:
         # Once a statement has failed, whether there is a file at all is worth a look.
-        blocking.functions["os.stat"].can_block_in("storage/backends/sqlite/engine.py", "explained")
+        blocking.functions["os.stat"].can_block_in(
+            "storage/backends/sqlite/engine.py", "translate_error"
+        )
         # A few rows by their keys are quicker to read than to ask a thread for.
         for name in ("sqlite3.Connection.execute", "sqlite3.Cursor.fetchall"):
             blocking.functions[name].can_block_in(

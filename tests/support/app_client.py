@@ -40,8 +40,8 @@ def make_pages_small(monkeypatch: pytest.MonkeyPatch, readings: int) -> None:
     async def none_kept(*_: object) -> None:
         return None
 
-    for module in ("pages", "paging", "reader"):
-        monkeypatch.setattr(f"storage.{module}.PAGE", readings)
+    for module in ("readings.page_store", "readings.pager", "database"):
+        monkeypatch.setattr(f"storage.{module}.PAGE_READINGS", readings)
     monkeypatch.setattr("storage.readings.pager.Pager._stored", none_kept)
 
 

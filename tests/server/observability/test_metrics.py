@@ -333,7 +333,7 @@ def test_bucket_holds_what_is_not_above_its_bound() -> None:
 
 
 async def test_answers_say_how_long_they_took(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("server.app.TOLD_FROM", 0)
+    monkeypatch.setattr("server.app.SERVER_TIMING_FROM", 0)
     async with await api.request("getDataByDate?date=2019-09-11%25") as response:
         found = re.fullmatch(
             r"db;dur=(\d+\.\d\d), total;dur=(\d+\.\d\d)", response.headers["Server-Timing"]
@@ -342,6 +342,6 @@ async def test_answers_say_how_long_they_took(api: Api, monkeypatch: pytest.Monk
         assert 0 < float(found[1]) <= float(found[2]) < 60_000
     async with await api.client.get("/health/live") as response:
         assert re.fullmatch(r"total;dur=\d+\.\d\d", response.headers["Server-Timing"])
-    monkeypatch.setattr("server.app.TOLD_FROM", 60)
+    monkeypatch.setattr("server.app.SERVER_TIMING_FROM", 60)
     async with await api.request("getDataById?id=5") as response:
         assert "Server-Timing" not in response.headers

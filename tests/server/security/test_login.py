@@ -199,7 +199,7 @@ class Gate:
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
     gate = Gate()
-    monkeypatch.setattr("server.security.password_checker.matches", gate)
+    monkeypatch.setattr("server.security.password_checker.verify_password", gate)
     return gate
 
 

@@ -27,8 +27,8 @@ async def none_stored(_pager: Pager, _first_id: int) -> None:
 
 def pages_of(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets the database format pages of so many readings."""
-    for module in ("pages", "paging", "reader"):
-        monkeypatch.setattr(f"storage.{module}.PAGE", count)
+    for module in ("readings.page_store", "readings.pager", "database"):
+        monkeypatch.setattr(f"storage.{module}.PAGE_READINGS", count)
     monkeypatch.setattr("storage.readings.pager.Pager._stored", none_stored)
 
 

@@ -132,7 +132,7 @@ def test_sums_are_those_of_plain_reckoning(
     metered = meters[question["case"]]
     is_finer = {"15m": 900, "hour": 3600}.get(question["interval"], 86400) < metered.case.interval
     assume(not is_finer)
-    monkeypatch.setattr(scan, "GROUPS", question["groups"])
+    monkeypatch.setattr(scan, "CHUNK_GROUPS", question["groups"])
     zone = question["zone"] or metered.case.zone
     opening = metered.local(metered.case.start, zone)
     date, end_date = (

@@ -53,8 +53,8 @@ def test_gaps_are_those_of_a_plain_search(
     meters: dict[str, Metered], monkeypatch: pytest.MonkeyPatch, question: dict[str, Any]
 ) -> None:
     metered = meters[question["case"]]
-    monkeypatch.setattr(scan, "GROUPS", question["groups"])
-    monkeypatch.setattr("storage.figures.data_quality.DAY", question["day"])
+    monkeypatch.setattr(scan, "CHUNK_GROUPS", question["groups"])
+    monkeypatch.setattr("storage.figures.data_quality.DAY_SECONDS", question["day"])
     opening = metered.local(metered.case.start)
     date, end_date = (
         None if place is None else opening + timedelta(seconds=place * 900)

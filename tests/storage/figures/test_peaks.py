@@ -52,7 +52,7 @@ def test_peaks_are_those_of_a_plain_search(
     meters: dict[str, Metered], monkeypatch: pytest.MonkeyPatch, question: dict[str, Any]
 ) -> None:
     metered = meters[question["case"]]
-    monkeypatch.setattr(peaks, "AT_ONCE", question["at_once"])
+    monkeypatch.setattr(peaks, "BATCH_READINGS", question["at_once"])
     texts = {name: str(question[name]) for name in ("number", "separation", "quality")}
     table, rows = metered.ask(Peaks.of(texts))
     is_clean = question["quality"] == "clean"
