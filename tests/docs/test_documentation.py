@@ -1,15 +1,19 @@
 """The pages of docs/: that they are found, lead somewhere, and are what they are made of."""
 
+import asyncio
 import re
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from tests.support.databases import SqliteDatabase
 from tests.support.paths import ROOT
+from tests.support.report_factory import numbered, quarters, report
 from tools import command_line_page, configuration_page
 
 DOCS = ROOT / "docs"
+TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
 FOLDERS = {"tutorials", "how-to", "reference", "explanation"}
 PAGES = [ROOT / "README.md", ROOT / "examples" / "README.md", *sorted(DOCS.rglob("*.md"))]
 
@@ -56,3 +60,27 @@ def test_readme_is_one_screen_with_the_command_the_pictures_and_the_figures() ->
 def test_generated_page_is_up_to_date(tool: ModuleType) -> None:
     """If it isn't, `make reference-pages` writes it again."""
     assert tool.PAGE.read_text() == tool.page()
+
+
+def test_developing_page_names_every_folder_and_files_that_there_are() -> None:
+    text = (DOCS / "how-to" / "developing.md").read_text()
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert packages - set(re.findall(r"`(\w+)/`", text)) == set()
+    questions = re.findall(r"(?m)^\| Wh.+\? \| (.+) \|$", text)
+    assert len(questions) >= 20
+    for files in questions:
+        for file in files.split(", "):
+            assert (ROOT / file.strip("`")).is_file(), file
+
+
+def test_database_page_has_every_table_and_column(tmp_path: Path) -> None:
+    database = SqliteDatabase(tmp_path)
+    asyncio.run(database.load(report(*numbered(quarters("2019-08-01", 4)))))
+    tables = {name for (name,) in database.run(TABLES)}
+    page = (DOCS / "reference" / "database.md").read_text()
+    sections = dict(re.findall(r"(?ms)^## (\w+)\n(.*?)(?=^## |\Z)", page))
+    assert sections.keys() == tables
+    for table, text in sections.items():
+        columns = {row[1] for row in database.run(f"PRAGMA table_info({table})")}
+        named = re.findall(r"(?m)^\| (`.+?) \|", text)
+        assert set(re.findall(r"`(\w+)`", " ".join(named))) == columns
