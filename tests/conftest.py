@@ -18,6 +18,12 @@ from tests.support.browser import Browser, Chromium, find_browser
 from tests.support.databases import DatabaseFixture, MariadbDatabase, SqliteDatabase
 from tests.support.mariadb import MariaDB, find_mariadb
 from tests.support.paths import SAMPLE
+from tests.support.promises import (  # noqa: F401 - hooks and a fixture
+    pytest_collection_modifyitems,
+    pytest_configure,
+    pytest_report_header,
+    tried,
+)
 from tests.support.redis_server import Redis, find_redis
 from tests.support.reference_figures import CASES, Metered, loaded
 
