@@ -63,7 +63,7 @@ class ImportWriter:
             await self._insert("meters", {"id": METER, "timezone": timezone})
         elif known[0] != timezone:
             raise Conflict(
-                f"{self.database} holds readings in the zone {known[0]}, and meter.timezone is "
+                f"{self.database} contains readings in the time zone {known[0]}, but meter.timezone is "
                 f"{timezone}: set meter.timezone to {known[0]}, or use another database.url"
             )
         if not known or known[1] is None:
@@ -84,15 +84,15 @@ class ImportWriter:
             await self._change_meter("identifier", report.identifier)
         elif report.identifier not in (None, known[0]):
             raise Conflict(
-                f"{self.database} holds readings of the meter {known[0]}, and {report.name} has "
-                f"those of {report.identifier}: use another database.url for them"
+                f"{self.database} contains readings of the meter {known[0]}, but {report.name} has "
+                f"readings of {report.identifier}: use another database.url"
             )
         if known[1] is None:
             await self._change_meter("interval_seconds", report.interval)
         elif report.interval not in (None, known[1]):
             raise Conflict(
-                f"{self.database} holds readings of every {known[1]} seconds, and {report.name} "
-                f"has those of every {report.interval}: use another database.url for them"
+                f"{self.database} contains readings every {known[1]} seconds, but {report.name} "
+                f"has readings every {report.interval}: use another database.url"
             )
 
     async def _meter(self, columns: str) -> Sequence[Any]:

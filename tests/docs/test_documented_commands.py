@@ -51,8 +51,8 @@ def test_newcomer_gets_from_clone_to_dashboard_with_one_command(tmp_path: Path) 
         (run,) = reader.servers
         page = run.said("/dashboard").rpartition(" ")[2]
         assert page == f"http://127.0.0.1:{port}/dashboard"
-        assert "rick / morty" in run.said("login:")
-        run.said("Ctrl-C stops it.")
+        assert "rick / morty" in run.said("User and password:")
+        run.said("Press Ctrl-C to stop.")
         assert "<title>" in reader.ran(f"curl -sS --fail {page}")
         lines = [line.strip() for line in run.lines if re.match(r"  (TOKEN=|curl )", line)]
         assert len(lines) == 3
