@@ -14,7 +14,7 @@ AMBIGUOUS_TIME = (
 )
 
 UNORDERED_TIMES = (
-    "rows from before this hour, or times with their UTC offset: this hour occurs twice, and a report"
+    "rows from before this hour, or times with their UTC offset: it occurs twice, and a report"
     " that begins in it and contains it once is ambiguous"
 )
 

@@ -207,6 +207,6 @@ def test_help_shows_options_and_ends_well(command: Any, args: list[str]) -> None
     assert done.exit_code == 0
     if "list" not in args:
         assert "Examples:" in done.output
-        assert "Status: 0 done" in done.output
+        assert "Status: 0 success" in done.output
     else:
         assert "--json" in done.output

@@ -76,9 +76,7 @@ def test_faulty_row_of_another_format_takes_the_repeated_hour_along(read: Readin
     assert done.report.readings == 8
 
 
-EITHER = (
-    "expected rows from before this hour, or times with their UTC offset: this hour occurs twice"
-)
+EITHER = "expected rows from before this hour, or times with their UTC offset: it occurs twice"
 
 
 @pytest.mark.parametrize("first", [8, 10])

@@ -113,8 +113,8 @@ async def test_report_of_another_meter_is_a_conflict(database: DatabaseFixture) 
     with pytest.raises(Conflict) as caught:
         await database.load(other)
     assert str(caught.value) == (
-        f"{database.name} contains readings of the meter {CUPS}, but report-0.csv has readings of ES2: "
-        "use another database.url"
+        f"{database.name} contains readings of the meter {CUPS}, but report-0.csv has readings "
+        "of ES2: use another database.url"
     )
     assert await database.rows("SELECT * FROM consumpdata") == before
     with pytest.raises(FaultyReportsError) as faulty:
