@@ -64,7 +64,8 @@ class ImportWriter:
         elif known[0] != timezone:
             raise Conflict(
                 f"{self.database} contains readings in the time zone {known[0]}, but "
-                f"meter.timezone is {timezone}: set meter.timezone to {known[0]}, or use another database.url"
+                f"meter.timezone is {timezone}: set meter.timezone to {known[0]}, or use another "
+                "database.url"
             )
         if not known or known[1] is None:
             # Readings of an older layout, or too few so far.

@@ -141,7 +141,7 @@ async def test_report_of_another_interval_is_a_conflict(database: DatabaseFixtur
 
 
 async def test_reports_of_one_import_have_one_interval(database: DatabaseFixture) -> None:
-    with pytest.raises(Conflict, match=r"every 900 seconds, and report-1\.csv has those of every"):
+    with pytest.raises(Conflict, match=r"every 900 seconds, but report-1\.csv has readings every"):
         await database.load(report(*numbered(SUMMER)), DAY)
     assert not await database.records()
 
