@@ -109,7 +109,7 @@ class RecordLayout:
 
     def counted(self, records: bytes) -> int:
         """How many records there are in a text of whole ones."""
-        return records.count(b"{" if self.form is Encoding.OBJECTS else b"\n")
+        return records.count(b"}" if self.form is Encoding.OBJECTS else b"\n")
 
 
 CONTRACT_LAYOUT = RecordLayout()

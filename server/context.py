@@ -1,43 +1,55 @@
-"""What the application and a request carry along."""
+"""What each request carries along, and the application's keys that every part needs."""
 
 import asyncio
-from collections.abc import Hashable
+import time
+from dataclasses import dataclass
 
 from aiohttp import web
 
-from server.api.cursors import Cursors
-from server.api.data_request import DataRequest
-from server.cache.replay import ReplayCache
-from server.cache.single_flight import InFlightResponse
-from server.cache.store import ResponseCache
-from server.observability.counters import RequestCounters, RequestTiming
-from server.security.login_throttle import LoginThrottle
-from server.security.password_checker import PasswordChecker
-from server.security.rate_limits import RequestLimiter, StreamLimiter
-from server.security.tokens import Token, TokenService
 from settings import Settings
+from storage.backends.statistics import QueryTimer
 from storage.database import Database, DataState
 
-SETTINGS = web.AppKey("settings", Settings)
-DATABASE = web.AppKey("reader", Database)
-CACHE = web.AppKey("cache", ResponseCache)
-PARSED_REQUESTS = web.AppKey("lately_asked", dict[Hashable, DataRequest])
-IN_FLIGHT = web.AppKey("fillings", dict[str, InFlightResponse])
-CURSORS = web.AppKey("cursors", Cursors)
-TOKENS = web.AppKey("tokens", TokenService)
-PASSWORD_CHECKER = web.AppKey("hashing", PasswordChecker)
-LOGIN_THROTTLE = web.AppKey("attempts", LoginThrottle)
-REPLAY_CACHE = web.AppKey("repeats", ReplayCache)
-REQUEST_LIMITER = web.AppKey("requests", RequestLimiter)
-STREAM_LIMITER = web.AppKey("streams", StreamLimiter)
-COUNTERS = web.AppKey("tally", RequestCounters)
-SHUTTING_DOWN = web.AppKey("stopping", asyncio.Event)
-DOCUMENT = web.AppKey("document", dict[str, object])
 
-REQUEST_ID = web.RequestKey("request_id", str)
-USER = web.RequestKey("user", str)
-DATA_REQUEST = web.RequestKey("asked", DataRequest)
-TOKEN = web.RequestKey("token", Token)
-WANTS_DEFLATE = web.RequestKey("compressed", bool)
-DATA_STATE = web.RequestKey("state", DataState)
-TIMING = web.RequestKey("timing", RequestTiming)
+@dataclass(slots=True)
+class Token:
+    """The claims of a verified token, and what the database said of its user."""
+
+    user: str
+    generation: int
+    jti: str
+    expires: float
+    auth_version: int | None = None
+    """The number of changes of users and revocations at which the token was found good."""
+    role: str = "read"
+    """The user's role at that number."""
+
+
+class RequestContext(QueryTimer):
+    """One request: its id, who asks, the state of the data, and how long it takes."""
+
+    __slots__ = ("began", "first_byte", "id", "state", "token", "user")
+
+    def __init__(self, request_id: str) -> None:
+        self.id = request_id
+        self.began = time.perf_counter()
+        self.first_byte = 0.0
+        """Seconds from the beginning until the response could be sent."""
+        self.user: str | None = None
+        """The user, once known and admitted."""
+        self.token: Token | None = None
+        self.state: DataState | None = None
+        """The state of the data when the token was checked."""
+
+
+CONTEXT = web.RequestKey("context", RequestContext)
+
+SETTINGS = web.AppKey("settings", Settings)
+DATABASE = web.AppKey("database", Database)
+SHUTTING_DOWN = web.AppKey("shutting_down", asyncio.Event)
+
+
+def request_id(request: web.BaseRequest) -> str:
+    """Return the id of a request, or `-` for one that never reached the application."""
+    context = request.get(CONTEXT)
+    return "-" if context is None else context.id

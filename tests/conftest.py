@@ -10,10 +10,10 @@ from typing import NoReturn
 import hypothesis
 import pytest
 from blockbuster import blockbuster_ctx
-from pytest_aiohttp import AiohttpClient, AiohttpServer
+from pytest_aiohttp import AiohttpClient
 
-from server.observability.accounting import access_logger
-from tests.support.app_client import ACCESS, Api, Serve, application
+from tests.support.app_client import Api, Serve, application
+from tests.support.app_server import AppServer
 from tests.support.browser import Browser, Chromium, find_browser
 from tests.support.databases import DatabaseFixture, MariadbDatabase, SqliteDatabase
 from tests.support.mariadb import MariaDB, find_mariadb
@@ -89,7 +89,13 @@ def meters(
 @pytest.fixture
 def unblocked() -> Iterator[None]:
     """Fails what blocks the event loop of the server; the loader may, it has its own."""
-    names = ("backup", "mysql.backup", "mysql.connection", "mysql.writer", "schema")
+    names: tuple[str, ...] = (
+        "backup",
+        "mysql.backup",
+        "mysql.connection",
+        "mysql.writer",
+        "schema",
+    )
     names += ("sqlite.backup", "sqlite.writer")
     loaders = [f"storage.backends.{name}" for name in names]
     loaders.append("storage.imports.import_writer")
@@ -109,7 +115,6 @@ def unblocked() -> Iterator[None]:
 @pytest.fixture
 async def serve(
     unblocked: None,  # noqa: ARG001 - asked for its effect
-    aiohttp_server: AiohttpServer,
     aiohttp_client: AiohttpClient,
 ) -> Serve:
     """Runs the application over a database until the test ends; rick may ask."""
@@ -117,8 +122,7 @@ async def serve(
     async def run(database: DatabaseFixture, **environ: str) -> Api:
         await database.admit("rick")
         app, engine = application(database, **environ)
-        server = await aiohttp_server(app, access_log_class=access_logger(app), access_log=ACCESS)
-        return Api(await aiohttp_client(server), engine, app)
+        return Api(await aiohttp_client(AppServer(app)), engine, app)
 
     return run
 

@@ -24,18 +24,20 @@ takes `-h` and `--help`. The commands can be run as modules too: `python -m serv
 
 def page() -> str:
     """Return the text of the page."""
-    return HEAD + "".join(_section(context) for context in _contexts(click.Context(main)))
+    return HEAD + "".join(_section(context) for context in _contexts(main, "elecdata"))
 
 
-def _contexts(parent: click.Context) -> Iterator[click.Context]:
-    """Yield a context for each command, depth first."""
-    parent.info_name = parent.info_name or "elecdata"
-    yield parent
-    if isinstance(parent.command, click.Group):
-        for name in parent.command.list_commands(parent):
-            command = parent.command.get_command(parent, name)
-            assert command is not None
-            yield from _contexts(click.Context(command, info_name=name, parent=parent))
+def _contexts(
+    command: click.Command, name: str, parent: click.Context | None = None
+) -> Iterator[click.Context]:
+    """Yield the context of a command and those of the commands within it."""
+    context = click.Context(command, parent, info_name=name, **command.context_settings)
+    yield context
+    if isinstance(command, click.Group):
+        for inner_name in command.list_commands(context):
+            inner = command.get_command(context, inner_name)
+            assert inner is not None
+            yield from _contexts(inner, inner_name, context)
 
 
 def _section(context: click.Context) -> str:

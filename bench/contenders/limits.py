@@ -90,6 +90,7 @@ def client(lab: Lab) -> list[str]:
     return [
         *(program("mariadb"), "--no-defaults", "--protocol=tcp", f"--host={server.host}"),
         *(f"--port={server.port}", f"--user={server.root_user}"),
+        "--skip-ssl",  # which the server does not speak, and newer clients demand
     ]
 
 

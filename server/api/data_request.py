@@ -1,36 +1,35 @@
-"""What a route of readings, or of what is worked out from them, asks for."""
+"""The interface of a parsed request for data, readings and figures alike."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
 
+from aiohttp import web
+
+from server.transport.streaming import Payload
 from storage.database import Database, DataState
-
-if TYPE_CHECKING:
-    from server.transport.streaming import StreamingResponse
 
 
 class DataRequest(Protocol):
-    """A question that the middleware can look up, share and keep the answer of.
-
-    A handler's `parse` makes it from a request, before the cache is looked at.
-    """
+    """A parsed request for data whose response can be cached and shared."""
 
     @property
     def key(self) -> str:
-        """A text that is the same for questions, of whatever route, whose answers are equal."""
+        """A text that is equal for requests, of whatever route, with equal responses."""
 
     @property
     def media_type(self) -> str:
-        """The media type of the answer."""
+        """The media type of the response."""
 
     @property
-    def by_accept(self) -> bool:
-        """Whether the header Accept had a say in it."""
+    def varies_by_accept(self) -> bool:
+        """Whether the header Accept decided the format."""
 
-    def headers(self, notes: Mapping[str, str]) -> Mapping[str, str]:
-        """The headers of a success with these notes, see `Streamed`."""
+    def headers(self, metadata: Mapping[str, str]) -> Mapping[str, str]:
+        """Return the headers of a success, given the payload's metadata."""
 
-    async def answer(
-        self, reader: Database, state: DataState, *, compressed: bool
-    ) -> "StreamingResponse":
-        """The answer; with `compressed`, its parts had better be compressed pieces."""
+    async def payload(self, database: Database, state: DataState, *, deflate: bool) -> Payload:
+        """Query the database; with `deflate`, chunks should be compressed blocks."""
+
+
+Parser = Callable[[web.Request], Awaitable[DataRequest]]
+"""Reads a request; raises ApiError or QueryError."""

@@ -20,7 +20,7 @@ from server.formats.columns import (
 from server.formats.parquet import table_parquet
 from server.formats.registry import CSV, NDJSON, PARQUET, Format, negotiate_format
 from server.transport.content_coding import Chunk
-from server.transport.streaming import StreamingResponse
+from server.transport.streaming import Payload
 from storage.database import Database, DataState
 from storage.figures.result import FigureQuery, ResultTable
 from storage.figures.selection import parse_choice
@@ -34,13 +34,13 @@ _LEFT_OUT_ENERGY = "X-Left-Out-Energy"
 
 @dataclass(frozen=True)
 class FigureRequest:
-    """A question and how its answer is to be written, see `server.asked`."""
+    """A question and how its answer is to be written, see `DataRequest`."""
 
     question: FigureQuery
     name: str
     """What a file of the answer is called."""
     format: Format
-    by_accept: bool
+    varies_by_accept: bool
     numbers: bool
     time: str
 
@@ -68,34 +68,32 @@ class FigureRequest:
         """That of the format."""
         return self.format.media_type
 
-    def headers(self, notes: Mapping[str, str]) -> Mapping[str, str]:
+    def headers(self, metadata: Mapping[str, str]) -> Mapping[str, str]:
         """What was left out, and the name of a file."""
         if self.format.file is None:
-            return notes
+            return metadata
         disposition = f'attachment; filename="{self.name}.{self.format.name}"'
-        return {**notes, hdrs.CONTENT_DISPOSITION: disposition}
+        return {**metadata, hdrs.CONTENT_DISPOSITION: disposition}
 
-    async def answer(
+    async def payload(
         self,
-        reader: Database,
+        database: Database,
         state: DataState,
         *,
-        compressed: bool,  # noqa: ARG002 - parts are made as they are sent
-    ) -> StreamingResponse:
-        """The answer."""
-        table = await reader.table(self.question, state)
-        notes = {}
+        deflate: bool,  # noqa: ARG002 - chunks are made as they are sent
+    ) -> Payload:
+        """Compute the figure."""
+        table = await database.table(self.question, state)
+        metadata = {}
         left_out = table.remarks.get("left_out")
         if isinstance(left_out, Mapping):
-            notes = {
+            metadata = {
                 _LEFT_OUT_READINGS: left_out["readings"],
                 _LEFT_OUT_ENERGY: left_out["energy"],
             }
-        return StreamingResponse(
-            self._parts(table), table.count, media_type=self.media_type, notes=notes
-        )
+        return Payload(self._chunks(table), table.count, metadata)
 
-    def _parts(self, table: ResultTable) -> AsyncGenerator[Chunk]:
+    def _chunks(self, table: ResultTable) -> AsyncGenerator[Chunk]:
         if self.format is PARQUET:
             return table_parquet(table, "UTC" if self.time == "utc" else None)
         written = column_writers(table.fields, self._dates(table.zone))

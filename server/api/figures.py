@@ -5,20 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
-from aiohttp_apispec import docs, form_schema, querystring_schema
 from marshmallow import Schema, fields
 
 from domain.quantities import QUANTITY_NAMES
 from domain.time_buckets import BUCKET_SIZES
 from server.api.data_request import DataRequest
+from server.api.data_route import DataRoute, Params
 from server.api.figure_request import TIMES, VALUES, FigureRequest
 from server.api.openapi.fields import PATTERN_TEXT, csv_pattern, integer_field
 from server.api.openapi.responses import figures_responses
-from server.api.routes import respond
 from server.formats.registry import FORMATS
-from server.security.authentication import TOKEN_HEADER
-from server.transport.parameters import read_parameters
 from storage.figures.aggregate import Aggregate
 from storage.figures.data_quality import LISTS, DataQuality
 from storage.figures.meter_info import MeterInfo
@@ -227,37 +223,19 @@ _ROUTES = (
 )
 
 
-def _routes(route: _FigureRoute) -> list[web.RouteDef]:
-    known = route.parameters().fields
-    required = [name for name, field in known.items() if field.required]
-    optional = [name for name, field in known.items() if not field.required]
-    responses = figures_responses(route.name, route.kinds)
+def _definitions(route: _FigureRoute) -> list[web.RouteDef]:
+    def make_request(request: web.Request, params: Params) -> DataRequest:
+        return FigureRequest.of(request, params, route.question(params), route.name)
 
-    async def parse(request: web.Request) -> DataRequest:
-        given = await read_parameters(request, required, optional)
-        return FigureRequest.of(request, given, route.question(given), route.name)
-
-    def handler(describe_parameters: Any) -> Handler:
-        async def table(request: web.Request) -> web.StreamResponse:
-            return await respond(request)
-
-        table.parse = parse  # type: ignore[attr-defined]  # where the middleware finds it
-        describe = docs(
-            tags=["figures"],
-            security=[{TOKEN_HEADER: []}],
-            summary=route.summary,
-            description=route.description,
-            produces=[each.media_type for each in FORMATS.values()],
-            responses=responses,
-        )
-        described: Handler = describe(describe_parameters(route.parameters)(table))
-        return described
-
-    path = f"/apielec/{route.name}"
-    return [
-        web.get(path, handler(querystring_schema), allow_head=False),
-        web.post(path, handler(form_schema)),
-    ]
+    return DataRoute(
+        route.name,
+        route.parameters,
+        make_request,
+        tag="figures",
+        summary=route.summary,
+        description=route.description,
+        responses=figures_responses(route.name, route.kinds),
+    ).definitions()
 
 
-ROUTES = [made for route in _ROUTES for made in _routes(route)]
+ROUTES = [definition for route in _ROUTES for definition in _definitions(route)]

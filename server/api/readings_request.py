@@ -19,14 +19,14 @@ from domain.record_layout import (
     ValueStyle,
     parse_columns,
 )
-from server.api.cursors import Cursors
-from server.context import CURSORS, SETTINGS
+from server.api.cursors import CURSORS, Cursors
+from server.context import SETTINGS
 from server.errors import ParameterError
 from server.formats.parquet import readings_parquet
 from server.formats.registry import CSV, NDJSON, PARQUET, Format, negotiate_format
 from server.formats.text import readings_csv, readings_envelope, readings_ndjson
 from server.transport.content_coding import Chunk
-from server.transport.streaming import StreamingResponse
+from server.transport.streaming import Payload
 from storage.database import Database, DataState
 from storage.readings.reader import ReadingsResult
 
@@ -42,12 +42,12 @@ E = TypeVar("E", bound=Enum)
 
 @dataclass(frozen=True)
 class ReadingsRequest:
-    """Some readings in a shape and a format, see `server.asked`."""
+    """Some readings in a shape and a format, see `DataRequest`."""
 
     query: ReadingsQuery
     shape: RecordLayout
     format: Format
-    by_accept: bool
+    varies_by_accept: bool
     zone: str
     """The zone in which Parquet shows instants."""
     cursors: Cursors
@@ -66,37 +66,34 @@ class ReadingsRequest:
         """That of the format."""
         return self.format.media_type
 
-    def headers(self, notes: Mapping[str, str]) -> Mapping[str, str]:
+    def headers(self, metadata: Mapping[str, str]) -> Mapping[str, str]:
         """Where the next part is, what was left out, and the name of a file."""
-        headers = {name: text for name, text in notes.items() if name.startswith("X-")}
+        headers = {name: text for name, text in metadata.items() if name.startswith("X-")}
         if self.format.file is not None:
             headers[hdrs.CONTENT_DISPOSITION] = f'attachment; filename="{self.format.file}"'
-        if self.link is not None and _NEXT in notes:
-            url = str(self.link.update_query(after=notes[_NEXT]))
+        if self.link is not None and _NEXT in metadata:
+            url = str(self.link.update_query(after=metadata[_NEXT]))
             if len(url) <= _LONGEST_LINK:
                 headers[hdrs.LINK] = f'<{url}>; rel="next"'
         return headers
 
-    async def answer(
-        self, reader: Database, state: DataState, *, compressed: bool
-    ) -> StreamingResponse:
-        """The readings."""
-        compressed = compressed and self.format is not PARQUET
-        answer = await reader.answer(self.query, state, self.shape, compressed=compressed)
-        notes, facts = {}, {}
+    async def payload(self, database: Database, state: DataState, *, deflate: bool) -> Payload:
+        """Query the readings."""
+        deflate = deflate and self.format is not PARQUET
+        answer = await database.answer(self.query, state, self.shape, compressed=deflate)
+        metadata, facts = {}, {}
         if answer.following is not None:
-            notes[_NEXT] = self.cursors.written(key_without_paging(self.query), answer.following)
-            facts["next"] = f'"{notes[_NEXT]}"'
+            metadata[_NEXT] = self.cursors.make(key_without_paging(self.query), answer.following)
+            facts["next"] = f'"{metadata[_NEXT]}"'
         if answer.left_out is not None:
             readings, energy = str(answer.left_out.readings), f"{answer.left_out.energy:f}"
-            notes |= {_LEFT_OUT_READINGS: readings, _LEFT_OUT_ENERGY: energy}
+            metadata |= {_LEFT_OUT_READINGS: readings, _LEFT_OUT_ENERGY: energy}
             if not self.shape.numbers:
                 readings, energy = f'"{readings}"', f'"{energy}"'
             facts["left_out"] = f'{{"readings":{readings},"energy":{energy}}}'
-        parts = self._parts(answer, facts)
-        return StreamingResponse(parts, answer.count, media_type=self.media_type, notes=notes)
+        return Payload(self._chunks(answer, facts), answer.count, metadata)
 
-    def _parts(self, answer: ReadingsResult, facts: Mapping[str, str]) -> AsyncGenerator[Chunk]:
+    def _chunks(self, answer: ReadingsResult, facts: Mapping[str, str]) -> AsyncGenerator[Chunk]:
         if self.format is NDJSON:
             return readings_ndjson(answer, facts)
         if self.format is CSV:
@@ -136,7 +133,7 @@ def readings_request(
         query=query,
         shape=RecordLayout.of(names, format.form, time, numbers=numbers),
         format=format,
-        by_accept="format" not in given,
+        varies_by_accept="format" not in given,
         zone="UTC" if time is TimeStyle.UTC else zone,
         cursors=cursors,
         link=link,

@@ -1,220 +1,257 @@
-"""Answers from the cache where they are, and one query for equal requests where they aren't."""
+"""The path of every data request: replay, parse, conditional request, cache, database, stream."""
 
 import asyncio
 import hashlib
 from collections.abc import Mapping
 from contextlib import aclosing, suppress
-from functools import lru_cache
 
 from aiohttp import hdrs, web
-from aiohttp.typedefs import Handler
 
-from server.api.data_request import DataRequest
+from server.api.data_request import DataRequest, Parser
 from server.cache.entry import SMALL_RESPONSE_BYTES, CacheEntry
+from server.cache.replay import ReplayCache
 from server.cache.single_flight import InFlightResponse, TooLargeError
-from server.context import (
-    CACHE,
-    DATA_REQUEST,
-    DATA_STATE,
-    DATABASE,
-    IN_FLIGHT,
-    REPLAY_CACHE,
-    SETTINGS,
-    STREAM_LIMITER,
-    TOKEN,
-    USER,
-    WANTS_DEFLATE,
-)
-from server.security.rate_limits import LimitError
-from server.transport.content_coding import Coding, Identity, negotiate_coding
-from server.transport.streaming import StreamingResponse, content_type
+from server.cache.store import ResponseCache
+from server.context import CONTEXT, RequestContext
+from server.errors import RateLimited
+from server.security.rate_limits import StreamLimiter
+from server.transport.content_coding import Coding, Identity
+from server.transport.negotiation import negotiate_coding
+from server.transport.streaming import Payload, StreamingResponse, content_type, views
 from settings import MysqlUrl, SqliteUrl
 from storage.common.deflate import DeflateBlock, deflate_block
 from storage.common.errors import StorageError
+from storage.database import Database, DataState
 from storage.readings.pager import SMALL_RESULT_ROWS
 
 CACHE_FORMAT_VERSION = 3
-"""Names the form of answers: another one makes those obsolete that are kept elsewhere."""
+"""Part of every key: raising it makes entries of another layout unreachable, in Redis too."""
 
-KEY_CHARACTERS = 48
+RECORD_BYTES = 48
 """About what a record takes in the cache."""
 
 _VARY_BY_ACCEPT = f"{hdrs.ACCEPT_ENCODING}, {hdrs.ACCEPT}"
-_FRESH = {"no-cache", "no-store", "max-age=0"}
+_BYPASS = {"no-cache", "no-store", "max-age=0"}
 
-Answered = tuple[web.StreamResponse, Mapping[str, str]]
-"""A response, and its notes, see `Streamed`."""
-
-
-@web.middleware
-async def replay(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answers a request as the same one was answered, where nothing has changed since."""
-    app = request.app
-    repeat = app[REPLAY_CACHE].get(request)
-    if repeat is None:
-        return await handler(request)
-    token = request[TOKEN]
-    state = await app[DATABASE].state()
-    if state.version != repeat.version or state.access != token.access:
-        return await handler(request)
-    kept = await app[CACHE].get(repeat.key, counts_miss=False)
-    body = kept and kept.ready(repeat.coding)
-    if not body:
-        return await handler(request)
-    request[USER] = token.user
-    return web.Response(body=body, headers=repeat.headers)
+Response = tuple[web.StreamResponse, Mapping[str, str]]
+"""A response, and the metadata of its payload."""
 
 
-@web.middleware
-async def cache_responses(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answers what is asked for from the cache, and keeps what can be kept."""
-    asked = request.get(DATA_REQUEST)
-    if asked is None:
-        return await handler(request)
-    app = request.app
-    key = _key(app[SETTINGS].database.location, request[DATA_STATE].version, asked.key)
-    coding = negotiate_coding(request)
-    headers = {
-        hdrs.ETAG: f'"{key}-{coding.name}"',
-        hdrs.CACHE_CONTROL: "private, no-cache",
-        hdrs.VARY: _VARY_BY_ACCEPT if asked.by_accept else hdrs.ACCEPT_ENCODING,
-    }
-    known = (request.method == hdrs.METH_GET and request.if_none_match) or ()
-    if any(tag.value == "*" or tag.value.startswith(key) for tag in known):
-        return web.Response(status=304, headers=headers)
-    wanted = request.headers.get(hdrs.CACHE_CONTROL, "").lower().replace(" ", "").split(",")
-    kept = None
-    if not app[CACHE].largest or not _FRESH.isdisjoint(wanted):
-        response, notes = await _direct(request, handler, coding)
-    elif kept := await app[CACHE].get(key):
-        response, notes = await _kept(request, kept, coding)
-    else:
-        response, notes = await _shared(request, handler, key, coding)
-    response.headers.update(headers)
-    response.headers.update(asked.headers(notes))
-    if kept is not None and isinstance(response, web.Response):
-        app[REPLAY_CACHE].add(request, request[DATA_STATE].version, key, coding, response)
-    return response
+class Responder:
+    """Answers data requests from the cache, from an equal request in flight, or the database."""
+
+    def __init__(
+        self,
+        location: SqliteUrl | MysqlUrl,
+        database: Database,
+        cache: ResponseCache,
+        streams: StreamLimiter,
+        replays: ReplayCache,
+    ) -> None:
+        self._location = location
+        self._database = database
+        self._cache = cache
+        self._streams = streams
+        self._replays = replays
+        self.in_flight: dict[str, InFlightResponse] = {}
+        """Responses in production, by key."""
+        self._still_read: set[InFlightResponse] = set()
+        """Responses that are no longer in production and that subscribers still read."""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def respond(self, request: web.Request, parse: Parser) -> web.StreamResponse:
+        """Answer a request that is authenticated. Raise ApiError, QueryError or StorageError."""
+        context = request[CONTEXT]
+        if (replayed := await self._replay(request, context)) is not None:
+            return replayed
+        query = await parse(request)
+        state = _state(context)
+        key = self._key(query, state)
+        coding = negotiate_coding(request)
+        headers = {
+            hdrs.ETAG: f'"{key}-{coding.name}"',
+            hdrs.CACHE_CONTROL: "private, no-cache",
+            hdrs.VARY: _VARY_BY_ACCEPT if query.varies_by_accept else hdrs.ACCEPT_ENCODING,
+        }
+        if _matches_etag(request, key):
+            return web.Response(status=304, headers=headers)
+        entry = None
+        if not self._cache.max_entry_bytes or _bypasses_cache(request):
+            response, metadata = await self._direct(context, query, coding)
+        elif entry := await self._cache.get(key):
+            response, metadata = await self._cached(context, query, entry, coding)
+        else:
+            response, metadata = await self._shared(context, query, key, coding)
+        response.headers.update(headers)
+        response.headers.update(query.headers(metadata))
+        if entry is not None and isinstance(response, web.Response):
+            self._replays.add(request, state.version, key, coding, response)
+        return response
+
+    async def close(self) -> None:
+        """End the production of responses."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _replay(
+        self, request: web.Request, context: RequestContext
+    ) -> web.StreamResponse | None:
+        """Answer as the same request was answered before, if nothing has changed since."""
+        replay = self._replays.get(request)
+        if replay is None or _state(context).version != replay.version:
+            return None
+        entry = await self._cache.get(replay.key, count_miss=False)
+        body = entry and entry.body(replay.coding)
+        return web.Response(body=body, headers=replay.headers) if body else None
+
+    def _key(self, query: DataRequest, state: DataState) -> str:
+        text = f"{CACHE_FORMAT_VERSION} {self._location} {state.version} {query.key}"
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    async def _cached(
+        self, context: RequestContext, query: DataRequest, entry: CacheEntry, coding: Coding
+    ) -> Response:
+        body = entry.body(coding)
+        if body is not None and entry.is_small:
+            return _small_response(body, query, coding), entry.metadata
+        if not self._cache.can_hold(entry):
+            return await self._direct(context, query, coding)
+        self._enter_stream(context)
+        response = StreamingResponse(query.media_type, coding)
+        response.content_length = entry.length(coding)
+        hold = self._cache.hold
+        if body is None:
+            return await response.start(hold(entry, entry.chunks())), entry.metadata
+        return await response.start_encoded(hold(entry, views(body))), entry.metadata
+
+    async def _direct(
+        self, context: RequestContext, query: DataRequest, coding: Coding
+    ) -> Response:
+        """Answer from the database, for this request alone."""
+        payload = await self._payload(context, query, deflate=coding.takes_blocks)
+        if payload.count > SMALL_RESULT_ROWS:
+            self._enter_stream(context)
+            response = StreamingResponse(query.media_type, coding)
+            return await response.start(payload.chunks), payload.metadata
+        chunks = [coding.add(chunk) async for chunk in payload.chunks]
+        body = b"".join(chunks) + coding.end()
+        return _small_response(body, query, coding), payload.metadata
+
+    async def _shared(
+        self, context: RequestContext, query: DataRequest, key: str, coding: Coding
+    ) -> Response:
+        """Answer with the response in flight for equal requests, or put one in flight."""
+        in_flight = self.in_flight.get(key) or self._launch(context, query, key)
+        response = StreamingResponse(query.media_type, coding)
+        try:
+            await response.start(in_flight.subscribe())
+        except TooLargeError:
+            return await self._direct(context, query, coding)
+        if in_flight.expected_bytes > SMALL_RESULT_ROWS * RECORD_BYTES:
+            try:
+                self._enter_stream(context)
+            except RateLimited:
+                await response.discard()
+                raise
+        return response, in_flight.metadata
+
+    def _launch(self, context: RequestContext, query: DataRequest, key: str) -> InFlightResponse:
+        def on_idle(idle: InFlightResponse) -> None:
+            self._still_read.discard(idle)
+            if not idle.is_complete:
+                self._land(key, idle)
+                task.cancel()
+
+        in_flight = self.in_flight[key] = InFlightResponse(on_idle)
+        task = asyncio.create_task(self._produce(context, query, key, in_flight))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return in_flight
+
+    def _land(self, key: str, in_flight: InFlightResponse) -> None:
+        # Where this one has failed, another may have taken its place.
+        if self.in_flight.get(key) is in_flight:
+            del self.in_flight[key]
+
+    async def _produce(
+        self, context: RequestContext, query: DataRequest, key: str, in_flight: InFlightResponse
+    ) -> None:
+        """Produce a response for all its subscribers, and store it."""
+        try:
+            payload = await self._payload(context, query, deflate=True)
+            in_flight.metadata = payload.metadata
+            in_flight.expected_bytes = payload.count * RECORD_BYTES
+            if self._bytes_in_flight() > self._cache.max_entry_bytes:
+                raise TooLargeError
+            async with aclosing(payload.chunks) as chunks:
+                async for chunk in chunks:
+                    in_flight.add(
+                        chunk if isinstance(chunk, DeflateBlock) else deflate_block(chunk)
+                    )
+            in_flight.complete()
+        except Exception as error:  # noqa: BLE001 - subscribers raise it
+            in_flight.fail(error)
+        else:
+            entry = await self._entry(in_flight)
+            # From here on, slow subscribers share the memory of the entry.
+            in_flight.blocks = list(entry.blocks)
+            await self._store(_state(context).version, key, entry)
+        finally:
+            self._land(key, in_flight)
+            if in_flight.has_subscribers:
+                self._still_read.add(in_flight)
+
+    def _bytes_in_flight(self) -> int:
+        """Return about how much memory responses take that are in flight or still being read."""
+        return sum(each.expected_bytes for each in {*self.in_flight.values(), *self._still_read})
+
+    async def _entry(self, in_flight: InFlightResponse) -> CacheEntry:
+        if in_flight.expected_bytes <= SMALL_RESPONSE_BYTES:
+            entry = CacheEntry.of(in_flight.blocks, in_flight.metadata)
+        else:
+            entry = await asyncio.to_thread(CacheEntry.of, in_flight.blocks, in_flight.metadata)
+        if entry.plain is None and entry.plain_bytes <= self._cache.max_plain_bytes:
+            entry = await asyncio.to_thread(entry.inflated)
+        return entry
+
+    async def _store(self, version: str, key: str, entry: CacheEntry) -> None:
+        with suppress(StorageError):
+            # A response made while an import was written may hold readings of before and after it.
+            if (await self._database.state()).version == version:
+                await self._cache.put(key, entry, version)
+
+    async def _payload(
+        self, context: RequestContext, query: DataRequest, *, deflate: bool
+    ) -> Payload:
+        return await query.payload(self._database, _state(context), deflate=deflate)
+
+    def _enter_stream(self, context: RequestContext) -> None:
+        """Reserve a stream for a long response. Raise RateLimited."""
+        assert context.user is not None
+        self._streams.enter(context.user)
 
 
-@lru_cache(1024)
-def _key(location: SqliteUrl | MysqlUrl, version: str, asked: str) -> str:
-    """Names an answer: what is asked, and of which data."""
-    return hashlib.sha256(
-        f"{CACHE_FORMAT_VERSION} {location} {version} {asked}".encode()
-    ).hexdigest()[:32]
+RESPONDER = web.AppKey("responder", Responder)
 
 
-async def _kept(request: web.Request, kept: CacheEntry, coding: Coding) -> Answered:
-    asked = request[DATA_REQUEST]
-    body = kept.ready(coding)
-    if body is not None and kept.is_brief:
-        return _whole(body, asked, coding), kept.notes
-    _enter(request)
-    response = StreamingResponse(kept.parts(), media_type=asked.media_type)
-    response.content_length = kept.length(coding)
-    return await response.begin(coding, body), kept.notes
+def _state(context: RequestContext) -> DataState:
+    assert context.state is not None, "data requests are authenticated"
+    return context.state
 
 
-def _whole(body: bytes, asked: DataRequest, coding: Coding) -> web.Response:
-    response = web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type(asked.media_type)})
+def _matches_etag(request: web.Request, key: str) -> bool:
+    tags = (request.method == hdrs.METH_GET and request.if_none_match) or ()
+    return any(tag.value == "*" or tag.value.startswith(key) for tag in tags)
+
+
+def _bypasses_cache(request: web.Request) -> bool:
+    directives = request.headers.get(hdrs.CACHE_CONTROL, "").lower().replace(" ", "").split(",")
+    return not _BYPASS.isdisjoint(directives)
+
+
+def _small_response(body: bytes, query: DataRequest, coding: Coding) -> web.Response:
+    response = web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type(query.media_type)})
     if not isinstance(coding, Identity):
         response.headers[hdrs.CONTENT_ENCODING] = coding.name
     return response
-
-
-async def _made(request: web.Request, handler: Handler, *, compressed: bool) -> StreamingResponse:
-    request[WANTS_DEFLATE] = compressed
-    response = await handler(request)
-    assert isinstance(response, StreamingResponse)
-    return response
-
-
-async def _direct(request: web.Request, handler: Handler, coding: Coding) -> Answered:
-    """The answer straight from the database; a brief one in one go."""
-    response = await _made(request, handler, compressed=coding.takes_pieces)
-    if response.count > SMALL_RESULT_ROWS:
-        _enter(request)
-        return await response.begin(coding), response.notes
-    parts = [coding.add(part) async for part in response.parts]
-    whole = _whole(b"".join(parts) + coding.end(), request[DATA_REQUEST], coding)
-    return whole, response.notes
-
-
-async def _shared(request: web.Request, handler: Handler, key: str, coding: Coding) -> Answered:
-    """The answer under way for equal requests, or one begun for this."""
-    filling = request.app[IN_FLIGHT].get(key) or _begin(request, handler, key)
-    response = StreamingResponse(filling.follow(), media_type=request[DATA_REQUEST].media_type)
-    try:
-        await response.begin(coding)
-    except TooLargeError:
-        return await _direct(request, handler, coding)
-    if filling.expected > SMALL_RESULT_ROWS * KEY_CHARACTERS:
-        try:
-            _enter(request)
-        except LimitError:
-            await response.drop()
-            raise
-    return response, filling.notes
-
-
-def _enter(request: web.Request) -> None:
-    """Makes room for a long answer; raises LimitError."""
-    request.app[STREAM_LIMITER].enter(request[USER])
-
-
-def _begin(request: web.Request, handler: Handler, key: str) -> InFlightResponse:
-    fillings = request.app[IN_FLIGHT]
-
-    def give_up() -> None:
-        # Where this one has failed, another may have taken its place.
-        if fillings.get(key) is filling:
-            del fillings[key]
-        task.cancel()
-
-    filling = fillings[key] = InFlightResponse(give_up)
-    task = asyncio.create_task(_fill(request, handler, key, filling))
-    return filling
-
-
-async def _fill(
-    request: web.Request, handler: Handler, key: str, filling: InFlightResponse
-) -> None:
-    """Makes an answer and keeps it."""
-    cache, fillings = request.app[CACHE], request.app[IN_FLIGHT]
-    try:
-        response = await _made(request, handler, compressed=True)
-        filling.notes = response.notes
-        filling.expected = response.count * KEY_CHARACTERS
-        if sum(other.expected for other in fillings.values()) > cache.largest:
-            raise TooLargeError
-        async with aclosing(response.parts) as parts:
-            async for part in parts:
-                filling.add(part if isinstance(part, DeflateBlock) else deflate_block(part))
-        filling.end()
-    except Exception as error:  # noqa: BLE001 - whoever follows raises it
-        filling.fail(error)
-    else:
-        answer = await _complete(filling, cache.largest_plain)
-        await _keep(request, key, answer)
-    finally:
-        if fillings.get(key) is filling:
-            del fillings[key]
-
-
-async def _complete(filling: InFlightResponse, largest_plain: int) -> CacheEntry:
-    if filling.expected <= SMALL_RESPONSE_BYTES:
-        answer = CacheEntry.of(filling.pieces, filling.notes)
-    else:
-        answer = await asyncio.to_thread(CacheEntry.of, filling.pieces, filling.notes)
-    if answer.plain is None and answer.plain_bytes <= largest_plain:
-        answer = await asyncio.to_thread(answer.inflated)
-    return answer
-
-
-async def _keep(request: web.Request, key: str, answer: CacheEntry) -> None:
-    with suppress(StorageError):
-        # An answer made while an import was written may hold readings of before and after it.
-        version = request[DATA_STATE].version
-        if (await request.app[DATABASE].state()).version == version:
-            await request.app[CACHE].put(key, answer, version)

@@ -1,4 +1,4 @@
-"""A complete answer as the cache keeps it."""
+"""A complete response as the cache stores it."""
 
 import json
 import struct
@@ -10,107 +10,114 @@ from server.transport.content_coding import Chunk, Coding, Gzipped, Identity
 from storage.common.deflate import GZIP_HEADER, DeflateBlock, GzipJoiner
 
 SMALL_RESPONSE_BYTES = 2**16
-"""Plain bytes up to which an answer is kept plain as well, and sent in one go."""
+"""Plain bytes up to which a response is stored plain as well, and sent in one block."""
+
+_OVERHEAD = 1664
+"""Bytes that an entry takes besides its content: objects, dictionary slots, metadata."""
+
+_BLOCK_OVERHEAD = 320
+"""Bytes of the objects of a block."""
 
 _HEAD = struct.Struct("<II")
-_PIECE = struct.Struct("<III")
+_BLOCK = struct.Struct("<III")
 
 
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
-    """An answer, compressed once, ready to be sent as gzip, and plain where it is kept so too.
+    """A response compressed once: its gzip bytes, and the plain bytes where there is room.
 
-    A brief one always is; a longer one may be, which saves inflating it for each who asks.
+    A small one is always stored plain too; for a longer one this saves inflating it each time.
     """
 
     gzip: bytes
-    pieces: Sequence[DeflateBlock]
-    """Parts of `gzip`."""
+    blocks: Sequence[DeflateBlock]
+    """Views of `gzip`."""
     plain: bytes | None = None
-    notes: Mapping[str, str] = field(default_factory=dict)
-    """See `Streamed`."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """See `Payload`."""
 
     @property
     def stored_bytes(self) -> int:
-        """The memory that it takes."""
-        return len(self.gzip) + len(self.plain or b"")
+        """The memory that it takes, its objects included."""
+        content = len(self.gzip) + len(self.plain or b"")
+        return content + _OVERHEAD + _BLOCK_OVERHEAD * len(self.blocks)
 
     @property
     def plain_bytes(self) -> int:
-        """The size of the plain answer."""
-        return sum(piece.size for piece in self.pieces)
+        """The size of the plain response."""
+        return sum(block.size for block in self.blocks)
 
     @property
-    def is_brief(self) -> bool:
-        """Whether it is sent in one go."""
+    def is_small(self) -> bool:
+        """Whether it is sent in one block."""
         return self.plain_bytes <= SMALL_RESPONSE_BYTES
 
-    async def parts(self) -> AsyncGenerator[Chunk]:
-        """The answer, to be coded."""
-        for piece in self.pieces:
-            yield piece
+    async def chunks(self) -> AsyncGenerator[Chunk]:
+        """Yield the blocks, to be encoded."""
+        for block in self.blocks:
+            yield block
 
-    def ready(self, coding: Coding) -> bytes | None:
-        """The whole body in a coding, if it is kept in that form."""
+    def body(self, coding: Coding) -> bytes | None:
+        """Return the whole body in a coding, if it is stored in that form."""
         if isinstance(coding, Identity):
             return self.plain
         return self.gzip if isinstance(coding, Gzipped) else None
 
     def length(self, coding: Coding) -> int | None:
-        """The bytes of the body in a coding, where they are known beforehand."""
+        """Return the length of the body in a coding, if it is known beforehand."""
         if isinstance(coding, Identity):
             return self.plain_bytes
         return len(self.gzip) if isinstance(coding, Gzipped) else None
 
     def inflated(self) -> "CacheEntry":
-        """The same answer, kept plain as well."""
+        """Return the same response, with its plain bytes."""
         plain = BytesIO()
-        plain.writelines(piece.plain() for piece in self.pieces)
+        plain.writelines(block.plain() for block in self.blocks)
         return replace(self, plain=plain.getvalue())
 
     def without_plain(self) -> "CacheEntry":
-        """The same answer, inflated for each who wants it plain, unless it is brief."""
-        return self if self.is_brief else replace(self, plain=None)
+        """Return the same response without its plain bytes, unless it is small."""
+        return self if self.is_small else replace(self, plain=None)
 
     def dump(self) -> bytes:
-        """The answer as bytes, for a cache outside this process."""
-        notes = json.dumps(dict(self.notes)).encode()
+        """Return the response as bytes, for a cache outside this process."""
+        metadata = json.dumps(dict(self.metadata)).encode()
         return b"".join(
             [
-                _HEAD.pack(len(notes), len(self.pieces)),
-                notes,
-                *(_PIECE.pack(len(piece.deflated), piece.size, piece.crc) for piece in self.pieces),
+                _HEAD.pack(len(metadata), len(self.blocks)),
+                metadata,
+                *(_BLOCK.pack(len(block.deflated), block.size, block.crc) for block in self.blocks),
                 self.gzip,
             ]
         )
 
     @classmethod
     def load(cls, dumped: bytes) -> "CacheEntry":
-        """The answer that `dump` gave the bytes of."""
+        """Return the response that `dump` made these bytes of."""
         length, count = _HEAD.unpack_from(dumped)
         at = _HEAD.size + length
-        notes = json.loads(dumped[_HEAD.size : at])
-        table = dumped[at : at + count * _PIECE.size]
+        metadata = json.loads(dumped[_HEAD.size : at])
+        table = dumped[at : at + count * _BLOCK.size]
         gzip = dumped[at + len(table) :]
-        return cls._of(gzip, list(_PIECE.iter_unpack(table)), notes)
+        return cls._of(gzip, list(_BLOCK.iter_unpack(table)), metadata)
 
     @classmethod
-    def of(cls, pieces: Sequence[DeflateBlock], notes: Mapping[str, str]) -> "CacheEntry":
-        """The answer that pieces make."""
+    def of(cls, blocks: Sequence[DeflateBlock], metadata: Mapping[str, str]) -> "CacheEntry":
+        """Return the response that these blocks make."""
         joined = GzipJoiner()
-        gzip = b"".join([*(joined.add(piece) for piece in pieces), joined.end()])
-        table = [(len(piece.deflated), piece.size, piece.crc) for piece in pieces]
-        return cls._of(gzip, table, notes)
+        gzip = b"".join([*(joined.add(block) for block in blocks), joined.end()])
+        table = [(len(block.deflated), block.size, block.crc) for block in blocks]
+        return cls._of(gzip, table, metadata)
 
     @classmethod
     def _of(
-        cls, gzip: bytes, table: Sequence[tuple[int, int, int]], notes: Mapping[str, str]
+        cls, gzip: bytes, table: Sequence[tuple[int, int, int]], metadata: Mapping[str, str]
     ) -> "CacheEntry":
-        pieces = []
+        blocks = []
         at = len(GZIP_HEADER)
         deflated = memoryview(gzip)
         for length, size, crc in table:
-            pieces.append(DeflateBlock(deflated[at : at + length], size, crc))
+            blocks.append(DeflateBlock(deflated[at : at + length], size, crc))
             at += length
-        kept = cls(gzip, pieces, None, notes)
-        return kept.inflated() if kept.is_brief else kept
+        entry = cls(gzip, blocks, None, metadata)
+        return entry.inflated() if entry.is_small else entry

@@ -1,7 +1,7 @@
-"""Requests that say the same as an earlier one, byte for byte.
+"""Replay of cached responses to requests whose head equals an earlier one, byte for byte.
 
-Clients that ask again and again send the same head each time. What it asks for is found out once;
-after that, what may have changed is looked at: the data, users and revocations, and the cache.
+Clients that poll send the same head each time. It is parsed once; after that, only what may have
+changed is checked: the data, users and revocations, and the cache.
 """
 
 from dataclasses import dataclass
@@ -16,14 +16,13 @@ from server.transport.security_headers import SECURITY_HEADERS
 if TYPE_CHECKING:
     from aiohttp.typedefs import RawHeaders
 
-_REMEMBERED = 1024
-_LONGEST = 4096
-"""Bytes of a head that is remembered."""
+_MAX_ENTRIES = 1024
+_MAX_HEAD_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """How a request was answered from the cache, and with what version of the data."""
+    """How a request was answered from the cache, and at which version of the data."""
 
     version: str
     key: str
@@ -32,34 +31,37 @@ class Replay:
 
 
 class ReplayCache:
-    """Heads that were answered with a brief answer from the cache, the latest new ones."""
+    """Request heads that were answered with a small response from the cache, the latest ones."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, RawHeaders], Replay] = {}
+        self._replays: dict[tuple[str, RawHeaders], Replay] = {}
 
     def get(self, request: web.Request) -> Replay | None:
-        """How the same request was answered."""
+        """Return how the same request was answered, or None."""
         if request.method != hdrs.METH_GET or request.body_exists:
             return None
-        return self._known.get((request.raw_path, request.raw_headers))
+        return self._replays.get((request.raw_path, request.raw_headers))
 
     def add(
         self, request: web.Request, version: str, key: str, coding: Coding, response: web.Response
     ) -> None:
-        """Notes how a request was answered: with the answer of this key and these headers."""
+        """Store how a request was answered: the key of the entry, and the headers."""
         size = sum(len(name) + len(value) for name, value in request.raw_headers)
         if request.method != hdrs.METH_GET or request.body_exists:
             return
-        # One with an id of its own does not come again.
-        if size + len(request.raw_path) > _LONGEST or "X-Request-ID" in request.headers:
+        # A request with an id of its own does not come again.
+        if size + len(request.raw_path) > _MAX_HEAD_BYTES or "X-Request-ID" in request.headers:
             return
         headers = CIMultiDict(response.headers)
         headers.update(SECURITY_HEADERS)
         head = (request.raw_path, request.raw_headers)
-        self._known[head] = Replay(version, key, coding, headers)
-        if len(self._known) > _REMEMBERED:
-            del self._known[next(iter(self._known))]
+        self._replays[head] = Replay(version, key, coding, headers)
+        if len(self._replays) > _MAX_ENTRIES:
+            del self._replays[next(iter(self._replays))]
 
     def clear(self) -> None:
-        """Forgets them."""
-        self._known.clear()
+        """Remove all entries."""
+        self._replays.clear()
+
+
+REPLAY_CACHE = web.AppKey("replay_cache", ReplayCache)

@@ -1,4 +1,4 @@
-"""An answer that is being made, for all who asked for it."""
+"""Responses in production: equal requests that arrive meanwhile share one."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -8,68 +8,67 @@ from storage.common.deflate import DeflateBlock
 
 
 class TooLargeError(Exception):
-    """An answer is too large to be kept."""
+    """A response is too large to be stored, or to be held for its subscribers."""
 
 
 class InFlightResponse:
-    """An answer that is being made: its pieces so far, for all who follow it."""
+    """A response in production; subscribers receive its blocks as they arrive.
 
-    def __init__(self, abandon: Callable[[], None]) -> None:
-        self.expected = 0
-        """About how many bytes it will take."""
-        self.pieces: list[DeflateBlock] = []
-        self.notes: Mapping[str, str] = {}
-        """See `Streamed`; there before the first piece is."""
-        self._abandon = abandon
-        self._complete = False
+    `on_idle` is called when the last subscriber leaves: with a complete response, its memory can
+    be given back; an incomplete one need not be produced any further.
+    """
+
+    def __init__(self, on_idle: Callable[["InFlightResponse"], None]) -> None:
+        self.expected_bytes = 0
+        """About how many bytes it will take in memory."""
+        self.blocks: list[DeflateBlock] = []
+        self.metadata: Mapping[str, str] = {}
+        """See `Payload`; there before the first block is."""
+        self.is_complete = False
+        self._on_idle = on_idle
         self._error: Exception | None = None
-        self._followers = 0
-        self._news = asyncio.Event()
+        self._subscribers = 0
+        self._arrival = asyncio.Event()
 
-    def add(self, piece: DeflateBlock) -> None:
-        """A further piece is there."""
-        self.pieces.append(piece)
-        self._tell()
+    @property
+    def has_subscribers(self) -> bool:
+        """Whether anybody still reads it."""
+        return self._subscribers > 0
 
-    def end(self) -> None:
-        """All pieces are there."""
-        self._complete = True
-        self._settle()
-        self._tell()
+    def add(self, block: DeflateBlock) -> None:
+        """Append a block."""
+        self.blocks.append(block)
+        self._wake()
+
+    def complete(self) -> None:
+        """Note that all blocks are there."""
+        self.is_complete = True
+        self._wake()
 
     def fail(self, error: Exception) -> None:
-        """There will be no further piece."""
+        """Note that no further block will come; subscribers raise the error."""
         self._error = error
-        self._settle()
-        self._tell()
+        self._wake()
 
-    def _settle(self) -> None:
-        # What gives up this answer holds it in turn, and pieces would wait for the collector.
-        self._abandon = _nothing
+    def _wake(self) -> None:
+        arrival, self._arrival = self._arrival, asyncio.Event()
+        arrival.set()
 
-    def _tell(self) -> None:
-        news, self._news = self._news, asyncio.Event()
-        news.set()
-
-    async def follow(self) -> AsyncGenerator[Chunk]:
-        """All pieces, as they come; an incomplete answer is given up once nobody follows it."""
-        self._followers += 1
-        place = 0
+    async def subscribe(self) -> AsyncGenerator[Chunk]:
+        """Yield all blocks, as they arrive."""
+        self._subscribers += 1
+        position = 0
         try:
             while True:
-                while place < len(self.pieces):
-                    yield self.pieces[place]
-                    place += 1
+                while position < len(self.blocks):
+                    yield self.blocks[position]
+                    position += 1
                 if self._error is not None:
                     raise self._error
-                if self._complete:
+                if self.is_complete:
                     return
-                await self._news.wait()
+                await self._arrival.wait()
         finally:
-            self._followers -= 1
-            if not self._followers and not self._complete:
-                self._abandon()
-
-
-def _nothing() -> None:
-    pass
+            self._subscribers -= 1
+            if not self._subscribers:
+                self._on_idle(self)

@@ -1,16 +1,20 @@
-"""Answers kept for a while, in this process or in Redis.
+"""The response cache, in this process or in Redis.
 
-A key names the version of the data, so that an import makes every older answer unreachable.
+A key contains the version of the data, so that an import makes every older response unreachable.
 """
 
 import logging
 import time
-from typing import Any
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from aiocache import RedisCache, SimpleMemoryCache
 from aiocache.base import BaseCache
 from aiocache.serializers import BaseSerializer
+from aiohttp import web
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError, RedisError  # noqa: A004 - this one is redis's
@@ -21,29 +25,82 @@ from settings import CacheSettings
 log = logging.getLogger("server")
 
 _REDIS_TIMEOUT = 1.0
-_PAUSE = 5.0
-"""Seconds for which a cache that has failed is not asked: one that is frozen costs its timeout."""
+_RETRY_AFTER = 5.0
+"""Seconds for which a failed cache is not tried again: a frozen one costs its timeout each time."""
 
 _LARGEST_SHARE = 4
-"""An answer may take this part of the room."""
+"""A response may take this part of the room."""
+
+T = TypeVar("T")
+
+
+class HeldEntries:
+    """Entries that clients still read, and the memory of those evicted meanwhile."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        """Memory of all that are being read, each counted once."""
+        self.uncached_bytes = 0
+        """Memory of those among them that the cache no longer holds."""
+        self._readers: Counter[int] = Counter()
+        self._uncached: set[int] = set()
+
+    def __contains__(self, entry: CacheEntry) -> bool:
+        return id(entry) in self._readers
+
+    async def read(
+        self, entry: CacheEntry, chunks: AsyncGenerator[T], *, is_cached: bool
+    ) -> AsyncGenerator[T]:
+        """Yield chunks of an entry, which counts as held until they end."""
+        if not self._readers[id(entry)]:
+            self.bytes += entry.stored_bytes
+            if not is_cached:
+                self._leave_cache(entry)
+        self._readers[id(entry)] += 1
+        try:
+            async with aclosing(chunks):
+                async for chunk in chunks:
+                    yield chunk
+        finally:
+            self._readers[id(entry)] -= 1
+            if not self._readers[id(entry)]:
+                self._release(entry)
+
+    def evicted(self, entry: CacheEntry) -> None:
+        """Note that an entry has left the cache."""
+        if entry in self:
+            self._leave_cache(entry)
+
+    def _leave_cache(self, entry: CacheEntry) -> None:
+        self._uncached.add(id(entry))
+        self.uncached_bytes += entry.stored_bytes
+
+    def _release(self, entry: CacheEntry) -> None:
+        del self._readers[id(entry)]
+        self.bytes -= entry.stored_bytes
+        if id(entry) in self._uncached:
+            self._uncached.discard(id(entry))
+            self.uncached_bytes -= entry.stored_bytes
 
 
 class BoundedMemoryCache(SimpleMemoryCache):  # type: ignore[misc]  # aiocache comes without types
-    """A cache in memory that holds answers of so many bytes; the oldest leave first.
+    """A cache in memory with a bound on its bytes; the oldest entries are evicted first.
 
-    Times to live are looked at when an entry is asked for: the timers that aiocache sets would
-    remove entries without their bytes being counted.
+    Entries that left the cache and are still being sent count towards the bound. Times to live
+    are checked when an entry is read: the timers that aiocache sets would remove entries without
+    their bytes being counted.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, held: HeldEntries) -> None:
         super().__init__(timeout=None)
         self.bytes = 0
+        self._held = held
         self._max_bytes = max_bytes
 
     async def get(self, key: str, *_: object, **__: object) -> CacheEntry | None:
-        """The answer kept under a key, without aiocache's timeouts, plugins and serializers."""
-        kept: CacheEntry | None = await self._get(key)
-        return kept
+        """Return the entry of a key, without aiocache's timeouts, plugins and serializers."""
+        entry: CacheEntry | None = await self._get(key)
+        return entry
 
     async def _get(self, key: str, encoding: str | None = None, _conn: object = None) -> Any:  # noqa: ARG002 - aiocache's signature
         value, expires = self._cache.get(key, (None, 0.0))
@@ -56,11 +113,12 @@ class BoundedMemoryCache(SimpleMemoryCache):  # type: ignore[misc]  # aiocache c
         self, key: str, value: CacheEntry, ttl: float | None = None, *_: object, **__: object
     ) -> bool:
         await self._delete(key)
-        if self.bytes + value.stored_bytes > self._max_bytes:
+        room = self._max_bytes - self._held.uncached_bytes
+        if self.bytes + value.stored_bytes > room:
             value = value.without_plain()
         self._cache[key] = (value, time.monotonic() + (ttl or 0))
         self.bytes += value.stored_bytes
-        while self.bytes > self._max_bytes:
+        while self.bytes > room and self._cache:
             await self._delete(next(iter(self._cache)))
         return True
 
@@ -69,16 +127,17 @@ class BoundedMemoryCache(SimpleMemoryCache):  # type: ignore[misc]  # aiocache c
         if value is None:
             return 0
         self.bytes -= value.stored_bytes
+        self._held.evicted(value)
         return 1
 
     async def _clear(self, namespace: str | None = None, _conn: object = None) -> bool:  # noqa: ARG002 - aiocache's signature
-        self._cache.clear()
-        self.bytes = 0
+        for key in list(self._cache):
+            await self._delete(key)
         return True
 
 
-class _KeptSerializer(BaseSerializer):  # type: ignore[misc]  # aiocache comes without types
-    """Answers as bytes, for a cache outside this process."""
+class _EntrySerializer(BaseSerializer):  # type: ignore[misc]  # aiocache comes without types
+    """Entries as bytes, for a cache outside this process."""
 
     DEFAULT_ENCODING = None
 
@@ -103,75 +162,92 @@ class SharedCache(RedisCache):  # type: ignore[misc]  # aiocache comes without t
 
 
 class ResponseCache:
-    """Answers by key; a cache that fails is passed by."""
+    """Responses by key. A cache that fails is bypassed for a while."""
 
     def __init__(self, settings: CacheSettings) -> None:
-        self.largest = settings.max_bytes // _LARGEST_SHARE if settings.ttl else 0
-        """The largest answer that is kept, in bytes."""
+        self.max_entry_bytes = settings.max_bytes // _LARGEST_SHARE if settings.ttl else 0
+        """The largest response that is stored, in bytes."""
         self.hits = 0
         self.misses = 0
         self._ttl = settings.ttl
-        self._backend = _backend(settings)
-        self.largest_plain = self.largest if isinstance(self._backend, BoundedMemoryCache) else 0
-        """The largest that is kept plain as well, where there is room, in plain bytes."""
+        self._max_bytes = settings.max_bytes
+        self._held = HeldEntries()
+        self._backend = _backend(settings, self._held)
+        self._is_local = isinstance(self._backend, BoundedMemoryCache)
+        self.max_plain_bytes = self.max_entry_bytes if self._is_local else 0
+        """The largest that is stored plain as well, where there is room, in plain bytes."""
         self._version: str | None = None
-        self._failing = False
-        self._asked_again = 0.0
-        """When a cache that has failed may be asked again."""
+        self._is_failing = False
+        self._retry_at = 0.0
+        """When a cache that has failed may be tried again."""
 
-    async def get(self, key: str, *, counts_miss: bool = True) -> CacheEntry | None:
-        """The answer kept under a key, if it still is."""
-        if self._is_passed_by():
-            self.misses += counts_miss
+    async def get(self, key: str, *, count_miss: bool = True) -> CacheEntry | None:
+        """Return the entry of a key, or None."""
+        if self._is_bypassed():
+            self.misses += count_miss
             return None
         try:
-            kept: CacheEntry | None = await self._backend.get(key)
+            entry: CacheEntry | None = await self._backend.get(key)
         except (RedisError, OSError, TimeoutError) as error:
-            self._note(error)
-            kept = None
+            self._note_failure(error)
+            entry = None
         else:
-            self._failing = False
-        self.hits += kept is not None
-        self.misses += counts_miss and kept is None
-        return kept
+            self._is_failing = False
+        self.hits += entry is not None
+        self.misses += count_miss and entry is None
+        return entry
 
     @property
     def bytes(self) -> int:
-        """The memory that answers take in this process."""
-        return self._backend.bytes if isinstance(self._backend, BoundedMemoryCache) else 0
+        """The memory that entries take in this process, those being sent included."""
+        local = self._backend.bytes if self._is_local else 0
+        return int(local) + self._held.uncached_bytes
 
-    async def put(self, key: str, answer: CacheEntry, version: str) -> None:
-        """Keeps an answer of this version of the data, and in this process none of another."""
-        if self._is_passed_by():
+    def can_hold(self, entry: CacheEntry) -> bool:
+        """Return whether there is memory to send an entry, however slowly its client reads."""
+        return entry in self._held or self._held.bytes + entry.stored_bytes <= self._max_bytes
+
+    def hold(self, entry: CacheEntry, chunks: AsyncGenerator[T]) -> AsyncGenerator[T]:
+        """Yield chunks of an entry, whose memory is counted until they end."""
+        return self._held.read(entry, chunks, is_cached=self._is_local)
+
+    async def put(self, key: str, entry: CacheEntry, version: str) -> None:
+        """Store a response made of this version of the data, and drop those of other versions.
+
+        A cache outside this process drops nothing: its entries expire.
+        """
+        if self._is_bypassed():
             return
-        if isinstance(self._backend, BoundedMemoryCache) and version != self._version:
+        if self._is_local and version != self._version:
             await self._backend.clear()
             self._version = version
         try:
-            await self._backend.set(key, answer, ttl=self._ttl)
+            await self._backend.set(key, entry, ttl=self._ttl)
         except (RedisError, OSError, TimeoutError) as error:
-            self._note(error)
+            self._note_failure(error)
+        else:
+            self._is_failing = False
 
     async def close(self) -> None:
-        """Ends its connections."""
+        """End the connections."""
         await self._backend.close()
 
-    def _is_passed_by(self) -> bool:
-        """Whether the cache has failed lately; once in a while, one request finds out anew."""
-        if not self._failing:
+    def _is_bypassed(self) -> bool:
+        """Return whether the cache has failed lately; now and then one request tries it again."""
+        if not self._is_failing:
             return False
         now = time.monotonic()
-        if now < self._asked_again:
+        if now < self._retry_at:
             return True
-        self._asked_again = now + _PAUSE
+        self._retry_at = now + _RETRY_AFTER
         return False
 
-    def _note(self, error: Exception) -> None:
-        """Says once that the cache fails, and not for every request."""
-        if not self._failing:
-            log.warning("the cache is passed by: %s", type(error).__name__)
-        self._failing = True
-        self._asked_again = time.monotonic() + _PAUSE
+    def _note_failure(self, error: Exception) -> None:
+        """Log once that the cache fails, not for every request."""
+        if not self._is_failing:
+            log.warning("the cache is bypassed: %s", type(error).__name__)
+        self._is_failing = True
+        self._retry_at = time.monotonic() + _RETRY_AFTER
 
 
 _CONNECTION: dict[str, Any] = {
@@ -182,10 +258,10 @@ _CONNECTION: dict[str, Any] = {
 }
 
 
-def _backend(settings: CacheSettings) -> BaseCache:
+def _backend(settings: CacheSettings, held: HeldEntries) -> BaseCache:
     url = urlsplit(settings.url.get_secret_value())
     if url.scheme == "memory":
-        return BoundedMemoryCache(settings.max_bytes)
+        return BoundedMemoryCache(settings.max_bytes, held)
     username = {"username": unquote(url.username)} if url.username else {}
     return SharedCache(
         endpoint=url.hostname,
@@ -194,8 +270,11 @@ def _backend(settings: CacheSettings) -> BaseCache:
         password=unquote(url.password) if url.password else None,
         connection_pool_kwargs=_CONNECTION | username,
         ssl=url.scheme == "rediss",
-        serializer=_KeptSerializer(),
+        serializer=_EntrySerializer(),
         namespace="elecdata",
         timeout=_REDIS_TIMEOUT,
         create_connection_timeout=_REDIS_TIMEOUT,
     )
+
+
+CACHE = web.AppKey("cache", ResponseCache)

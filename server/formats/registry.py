@@ -8,6 +8,7 @@ from aiohttp import hdrs, web
 from domain.quantities import QUANTITY_NAMES, RECORD_KEYS
 from domain.record_layout import Encoding
 from server.errors import ParameterError
+from server.transport.negotiation import quality_values
 from server.transport.streaming import JSON_MEDIA_TYPE
 
 
@@ -51,7 +52,7 @@ def _accepted(header: str) -> Format:
     """Of formats that a client likes equally, the first one in the list."""
     if not header or header == "*/*":
         return JSON
-    weights = dict(_weighted(item) for item in header.lower().split(","))
+    weights = quality_values(header)
 
     def weight(media_type: str) -> float:
         kind = media_type.partition("/")[0]
@@ -61,15 +62,3 @@ def _accepted(header: str) -> Format:
         return 0
 
     return max(FORMATS.values(), key=lambda each: weight(each.media_type))
-
-
-def _weighted(item: str) -> tuple[str, float]:
-    media_type, *parameters = (part.strip() for part in item.split(";"))
-    for parameter in parameters:
-        name, _, value = parameter.partition("=")
-        if name.strip() == "q":
-            try:
-                return media_type, float(value)
-            except ValueError:
-                return media_type, 0
-    return media_type, 1

@@ -6,30 +6,25 @@ from aiohttp import web
 
 from server.context import DATABASE
 from server.errors import ApiError
-from server.security.authentication import public, uncounted
 from server.transport.parameters import read_parameters
 
-_PATIENCE = 3.0
+_DATABASE_TIMEOUT = 3.0
 """Seconds that the database has to answer."""
 
 _HEADERS = {"Cache-Control": "no-store"}
 
 
-@uncounted
-@public
 async def live(request: web.Request) -> web.Response:
     """The process answers."""
     await read_parameters(request, ())
     return web.json_response({"status": "live"}, headers=_HEADERS)
 
 
-@uncounted
-@public
 async def ready(request: web.Request) -> web.Response:
     """The database answers, has its tables, and names the version of the data."""
     await read_parameters(request, ())
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_DATABASE_TIMEOUT):
             state = await request.app[DATABASE].state()
     except TimeoutError:
         raise ApiError(503, "The database did not answer in time") from None

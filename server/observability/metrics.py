@@ -1,4 +1,4 @@
-"""`/metrics`: how the whole service stands, for Prometheus."""
+"""`/metrics`: the state of the whole service, for Prometheus."""
 
 import asyncio
 import json
@@ -22,20 +22,22 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from server import VERSION
-from server.context import CACHE, COUNTERS, DATABASE, SETTINGS
+from server.cache.store import CACHE
+from server.context import DATABASE, SETTINGS
 from server.errors import ApiError
-from server.observability.counters import BUCKETS
+from server.observability.counters import BUCKETS, COUNTERS
 from server.observability.worker_snapshots import Snapshot, WorkerSnapshots, merge_snapshots
-from server.security.authentication import is_admin, public
+from server.security.authentication import is_admin
 from server.transport.client_address import client_address, is_among, is_forwarded_by_untrusted
+from server.transport.streaming import STREAM_STATISTICS
 from storage.common.errors import StorageError
 
-WORKER_SNAPSHOTS = web.AppKey("colleagues", WorkerSnapshots)
+WORKER_SNAPSHOTS = web.AppKey("worker_snapshots", WorkerSnapshots)
 
-_PATIENCE = 3.0
+_DATABASE_TIMEOUT = 3.0
 """Seconds that the database has to answer."""
 
-_BETWEEN_TELLINGS = 1.0
+_SNAPSHOT_INTERVAL = 1.0
 _BOUNDS = [*map(str, BUCKETS), "+Inf"]
 _COUNTS = {
     "streams_begun": "Answers that were begun to be streamed",
@@ -67,17 +69,16 @@ class DataStatistics:
     """Start of the newest reading, seconds since 1970."""
 
 
-@public
 async def metrics(request: web.Request) -> web.Response:
-    """All metrics, of all workers."""
+    """Return all metrics, of all workers."""
     await _admit(request)
     app = request.app
     data = await _data(app)
     own = snapshot(app)
-    if colleagues := app.get(WORKER_SNAPSHOTS):
-        # What is counted here is told first: nobody may see less of it afterwards.
-        await colleagues.tell(own)
-        total = merge_snapshots(await asyncio.to_thread(colleagues.told))
+    if snapshots := app.get(WORKER_SNAPSHOTS):
+        # Its own counts are published first: nobody may see smaller ones afterwards.
+        await snapshots.publish(own)
+        total = merge_snapshots(await asyncio.to_thread(snapshots.collect))
     else:
         total = merge_snapshots([own])
     registry = CollectorRegistry()
@@ -95,7 +96,7 @@ async def _admit(request: web.Request) -> None:
     if is_near and not is_forwarded_by_untrusted(request):
         return
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_DATABASE_TIMEOUT):
             may_read = await is_admin(request)
     except TimeoutError:
         raise ApiError(503, "The database did not answer in time") from None
@@ -106,7 +107,7 @@ async def _admit(request: web.Request) -> None:
 async def _data(app: web.Application) -> DataStatistics | None:
     reader, zone = app[DATABASE], app[SETTINGS].meter.timezone
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_DATABASE_TIMEOUT):
             state = await reader.state()
             newest = await reader.newest()
     except (StorageError, TimeoutError):
@@ -116,9 +117,9 @@ async def _data(app: web.Application) -> DataStatistics | None:
 
 
 def snapshot(app: web.Application) -> Snapshot:
-    """How this process stands."""
-    tally, cache, load = app[COUNTERS], app[CACHE], app[DATABASE].load
-    ended = tally.streams_complete + tally.streams_left + tally.streams_failed
+    """Return the metrics of this process."""
+    counters, streams = app[COUNTERS], app[STREAM_STATISTICS]
+    cache, load = app[CACHE], app[DATABASE].load
     return {
         "answers": {
             json.dumps(kind): [
@@ -126,14 +127,14 @@ def snapshot(app: web.Application) -> Snapshot:
                 [answers.first_byte.seconds, answers.first_byte.counts],
                 [answers.whole.seconds, answers.whole.counts],
             ]
-            for kind, answers in tally.answers.items()
+            for kind, answers in counters.routes.items()
         },
         "counts": {
-            "streams_begun": tally.streams_begun,
-            "streams_complete": tally.streams_complete,
-            "streams_left": tally.streams_left,
-            "streams_failed": tally.streams_failed,
-            "clients_let_go": tally.clients_let_go,
+            "streams_begun": streams.begun,
+            "streams_complete": streams.complete,
+            "streams_left": streams.left,
+            "streams_failed": streams.failed,
+            "clients_let_go": counters.dropped_clients,
             "cache_hits": cache.hits,
             "cache_misses": cache.misses,
             "database_statements": load.statements,
@@ -141,7 +142,7 @@ def snapshot(app: web.Application) -> Snapshot:
         },
         "levels": {
             "workers": 1,
-            "streams_active": tally.streams_begun - ended,
+            "streams_active": streams.active,
             "cache_bytes": cache.bytes,
             "pool_connections": load.connections,
             "pool_busy": load.busy,
@@ -151,36 +152,36 @@ def snapshot(app: web.Application) -> Snapshot:
 
 
 def publish_snapshots(folder: Path) -> Any:
-    """Lets a worker tell its colleagues how it stands, as long as its application runs."""
+    """Return a cleanup context that publishes this worker's snapshot every second."""
 
     @asynccontextmanager
-    async def telling(app: web.Application) -> AsyncIterator[None]:
-        colleagues = app[WORKER_SNAPSHOTS] = WorkerSnapshots(folder)
+    async def publishing(app: web.Application) -> AsyncIterator[None]:
+        snapshots = app[WORKER_SNAPSHOTS] = WorkerSnapshots(folder)
 
-        async def tell() -> None:
+        async def publish() -> None:
             while True:
-                await colleagues.tell(snapshot(app))
-                await asyncio.sleep(_BETWEEN_TELLINGS)
+                await snapshots.publish(snapshot(app))
+                await asyncio.sleep(_SNAPSHOT_INTERVAL)
 
-        task = asyncio.create_task(tell())
+        task = asyncio.create_task(publish())
         yield
         task.cancel()
         await asyncio.wait([task])
-        await colleagues.tell(snapshot(app))
-        await colleagues.close()
+        await snapshots.publish(snapshot(app))
+        await snapshots.close()
 
-    return telling
+    return publishing
 
 
 class _Collected(Collector):
-    """Snapshots and data as prometheus-client wants them."""
+    """Collects snapshots and data for prometheus-client."""
 
     def __init__(self, total: Snapshot, data: DataStatistics | None) -> None:
         self._total = total
         self._data = data
 
     def collect(self) -> Iterator[Metric]:
-        """Every metric."""
+        """Yield every metric."""
         yield from self._answers()
         for name, text in _COUNTS.items():
             count = self._total["counts"][name]

@@ -1,4 +1,4 @@
-"""What the workers of one service let each other know: a file of each in a folder they share."""
+"""Exchange of metric snapshots between workers, through files in a shared folder."""
 
 import asyncio
 import fcntl
@@ -17,34 +17,34 @@ _ENDED = "ended.json"
 
 
 class WorkerSnapshots:
-    """The snapshots of all workers, those included that have ended."""
+    """The snapshots of all workers, including those that have ended."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         # One thread, so that an older snapshot never replaces a newer one.
-        self._telling = ThreadPoolExecutor(1, thread_name_prefix="telling")
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="snapshots")
 
-    async def tell(self, snapshot: Snapshot) -> None:
-        """Lets the others know how this process stands."""
+    async def publish(self, snapshot: Snapshot) -> None:
+        """Write the snapshot of this process."""
         name = f"{os.getpid()}.json"
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._telling, self._write, name, snapshot)
+        await loop.run_in_executor(self._writer, self._write, name, snapshot)
 
     async def close(self) -> None:
-        """Returns once all is told."""
-        await asyncio.to_thread(self._telling.shutdown)
+        """Return once all snapshots are written."""
+        await asyncio.to_thread(self._writer.shutdown)
 
-    def told(self) -> list[Snapshot]:
-        """What all of them have told."""
+    def collect(self) -> list[Snapshot]:
+        """Return the latest snapshot of each worker, and of those that ended."""
         with self._locked():
             return [json.loads(file.read_bytes()) for file in self._folder.glob("*.json")]
 
-    def ended(self, worker: int) -> None:
-        """Keeps what a worker had counted, now that it has ended."""
+    def keep_ended(self, worker: int) -> None:
+        """Keep the counts of a worker that has ended."""
         with self._locked():
             own = self._folder / f"{worker}.json"
-            kept = self._folder / _ENDED
-            snapshots = [json.loads(file.read_bytes()) for file in (kept, own) if file.exists()]
+            ended = self._folder / _ENDED
+            snapshots = [json.loads(file.read_bytes()) for file in (ended, own) if file.exists()]
             if snapshots:
                 self._write(_ENDED, {**merge_snapshots(snapshots), "levels": {}})
             own.unlink(missing_ok=True)
@@ -56,14 +56,14 @@ class WorkerSnapshots:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Alone: a snapshot that moves from one file to another must be found in exactly one."""
+        """Lock the folder: a snapshot that moves between files must be found in exactly one."""
         with (self._folder / "lock").open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
 
 def merge_snapshots(snapshots: list[Snapshot]) -> Snapshot:
-    """Several snapshots added up."""
+    """Return the sum of snapshots."""
     total: Snapshot = {"answers": {}, "counts": {}, "levels": {}}
     for snapshot in snapshots:
         for part, values in total.items():

@@ -1,4 +1,4 @@
-"""SIGHUP: what may change while the server runs is read again."""
+"""SIGHUP: reload what may change while the server runs."""
 
 import logging
 import ssl
@@ -6,9 +6,12 @@ from pathlib import Path
 
 from aiohttp import web
 
-from server.context import CURSORS, PARSED_REQUESTS, REPLAY_CACHE, SETTINGS, TOKENS
+from server.api.cursors import CURSORS
+from server.cache.replay import REPLAY_CACHE
+from server.context import SETTINGS
 from server.observability import logging_setup
 from server.security.signing_keys import SigningKeys
+from server.security.tokens import TOKENS
 from server.transport import tls
 from settings import Settings, SettingsError, load_settings
 
@@ -18,9 +21,9 @@ log = logging.getLogger("server")
 def reload(
     config: Path | None, secured: ssl.SSLContext | None = None, app: web.Application | None = None
 ) -> None:
-    """Reads log.level and log.format again, and for an application its keys and certificate.
+    """Reload log.level and log.format, and for an application its keys and certificate.
 
-    Where one of them cannot be read, all stay as they are.
+    If one of them cannot be read, all stay as they are.
     """
     read = ["log.level", "log.format"]
     try:
@@ -35,8 +38,7 @@ def reload(
     if app is not None and keys is not None:
         app[TOKENS].use(keys)
         app[CURSORS].use(keys)
-        # They hold places that were signed with the old ones.
-        app[PARSED_REQUESTS].clear()
+        # Its headers hold cursors that were signed with the old keys.
         app[REPLAY_CACHE].clear()
         read.append("signing keys")
     logging_setup.set_up_logging(settings.log)
@@ -44,6 +46,6 @@ def reload(
 
 
 def _keys(settings: Settings, app: web.Application) -> SigningKeys:
-    """The keys; raises SettingsError where they are not safe for the address that is served."""
+    """Return the keys. Raise SettingsError if they are not safe for the address that is served."""
     settings.model_copy(update={"server": app[SETTINGS].server}).require_safe()
     return SigningKeys.of(settings)

@@ -1,4 +1,4 @@
-"""Several processes that serve one address."""
+"""Worker processes that serve one address."""
 
 import asyncio
 import logging
@@ -16,16 +16,16 @@ log = logging.getLogger("server")
 PARENT = "parent"
 """A file in the shared folder with the number of the process that starts the workers."""
 
-_BETWEEN_STARTS = 1.0
+_RESTART_SECONDS = 1.0
 
 
 async def run_workers(count: int, port: int, config: Path | None, shared: Path) -> bool:
-    """Runs workers until a signal stops them; whether all of them ended well.
+    """Run workers until a signal stops them, and return whether all of them ended well.
 
-    Each listens on the port itself, and the kernel shares out the connections: from a single
+    Each listens on the port itself, and the kernel distributes the connections: from a single
     queue, the first to wake would take them all. A worker that dies is replaced; one that says
-    why it cannot start ends them all. SIGHUP is passed on to them. In the shared folder they tell
-    each other how they stand.
+    why it cannot start ends them all. SIGHUP is passed on to them. They exchange metrics through
+    the shared folder.
     """
     (shared / PARENT).write_text(str(os.getpid()))
     workers = _Supervisor(port, config, shared)
@@ -39,7 +39,7 @@ async def run_workers(count: int, port: int, config: Path | None, shared: Path) 
 
 
 class _Supervisor:
-    """Processes that are started, replaced, told and stopped together."""
+    """Starts, replaces, signals and stops the workers."""
 
     def __init__(self, port: int, config: Path | None, shared: Path) -> None:
         self.stop = asyncio.Event()
@@ -49,29 +49,29 @@ class _Supervisor:
         self._running: set[Process] = set()
 
     def reload(self) -> None:
-        """Reads again what may change, in every process."""
+        """Reload in every process."""
         reload(self._config)
         for worker in self._running:
             worker.send_signal(signal.SIGHUP)
 
     async def keep_one(self) -> bool:
-        """Keeps a worker running until all are stopped; whether it ended well."""
+        """Keep a worker running until all are stopped, and return whether it ended well."""
         while True:
-            worker = await self._started()
+            worker = await self._start_worker()
             self._running.add(worker)
-            code = await self._ended(worker)
+            code = await self._wait(worker)
             self._running.remove(worker)
             if self.stop.is_set() or code == 1:
                 self.stop.set()
                 # One that was just starting knows neither signal yet.
                 return code in (0, -signal.SIGTERM, -signal.SIGHUP)
-            await asyncio.to_thread(WorkerSnapshots(self._shared).ended, worker.pid)
+            await asyncio.to_thread(WorkerSnapshots(self._shared).keep_ended, worker.pid)
             # The next one reads it all anew.
             if code != -signal.SIGHUP:
                 log.error("worker %d ended with status %d and is replaced", worker.pid, code)
-                await asyncio.sleep(_BETWEEN_STARTS)
+                await asyncio.sleep(_RESTART_SECONDS)
 
-    async def _ended(self, worker: Process) -> int:
+    async def _wait(self, worker: Process) -> int:
         ended = asyncio.create_task(worker.wait())
         stopped = asyncio.create_task(self.stop.wait())
         await asyncio.wait([ended, stopped], return_when=asyncio.FIRST_COMPLETED)
@@ -81,7 +81,7 @@ class _Supervisor:
         stopped.cancel()
         return code
 
-    async def _started(self) -> Process:
+    async def _start_worker(self) -> Process:
         options = [] if self._config is None else ["--config", str(self._config)]
         return await asyncio.create_subprocess_exec(
             sys.executable,

@@ -4,16 +4,11 @@ import math
 
 from aiohttp import BasicAuth, hdrs, web
 
-from server.context import (
-    DATABASE,
-    LOGIN_THROTTLE,
-    PASSWORD_CHECKER,
-    SETTINGS,
-    USER,
-)
+from server.context import CONTEXT, DATABASE, SETTINGS
 from server.errors import ApiError
 from server.security.audit_log import audit
-from server.security.password_checker import BusyError
+from server.security.login_throttle import LOGIN_THROTTLE
+from server.security.password_checker import PASSWORD_CHECKER, BusyError
 from server.transport.client_address import client_address
 from settings import is_demonstration
 from storage.common.errors import StorageError
@@ -22,25 +17,25 @@ from storage.users import User
 
 
 async def authenticate_password(request: web.Request) -> User:
-    """The user whose name and password a request gives; raises ApiError."""
+    """Return the user whose name and password a request gives. Raise ApiError."""
     try:
         given = BasicAuth.decode(request.headers.get(hdrs.AUTHORIZATION, ""), encoding="utf-8")
     except ValueError:
         raise _refused(request, None, "malformed") from None
-    attempts, name, address = request.app[LOGIN_THROTTLE], given.login, client_address(request)
-    if wait := attempts.wait(name, address):
+    throttle, name, address = request.app[LOGIN_THROTTLE], given.login, client_address(request)
+    if wait := throttle.wait(name, address):
         raise _throttled(request, name, 429, wait)
-    attempts.begin(name, address)
+    throttle.begin(name, address)
     try:
         user = await request.app[DATABASE].access.user(name)
         right = await request.app[PASSWORD_CHECKER].matches(
             given.password, user.password if user else UNMATCHABLE_HASH
         )
     except StorageError:
-        attempts.undone(name, address)
+        throttle.cancel(name, address)
         raise
     except BusyError:
-        attempts.undone(name, address)
+        throttle.cancel(name, address)
         raise _throttled(request, name, 503, 1) from None
     if user is None or not right:
         raise _refused(request, name, "password" if user else "unknown")
@@ -49,9 +44,9 @@ async def authenticate_password(request: web.Request) -> User:
     if is_demonstration(name, given.password) and not request.app[SETTINGS].server.is_loopback:
         message = "The demonstration's user may not log in from other machines"
         raise _refused(request, name, "demonstration", message)
-    attempts.succeeded(name, address)
+    throttle.succeed(name, address)
     audit(request, "login", name, role=user.role)
-    request[USER] = name
+    request[CONTEXT].user = name
     return user
 
 
@@ -68,7 +63,7 @@ def _refused(
 
 
 def _throttled(request: web.Request, name: str, code: int, seconds: float) -> ApiError:
-    """Too many logins have failed, or are under way."""
+    """Return the error for too many failed logins (429), or too many at once (503)."""
     failed = code == 429
     audit(request, "login refused", name, reason="attempts" if failed else "busy")
     message = "Too many logins have failed" if failed else "Too many logins at once"

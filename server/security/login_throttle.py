@@ -1,72 +1,51 @@
-"""Logins that failed lately, counted so that passwords can't be guessed by trying."""
+"""Failed logins by user and by address, counted so that passwords cannot be guessed by trying."""
 
-import time
-from collections import OrderedDict
+from aiohttp import web
 
-from server.transport.rate_limit_key import rate_limit_key
+from server.security.rate_limits import FixedWindow
+from server.transport.client_address import rate_limit_key
 
-_REMEMBERED = 10_000
+_MAX_KEYS = 10_000
 _PER_ADDRESS = 10
-"""One address may fail so many times as often as one user: several may stand behind it."""
+"""An address may fail so many times as often as a user: several users may share it."""
 
-_LONGEST_NAME = 65
-"""Longer names are no user's, and all that begin alike count as one."""
-
-
-class _Counts:
-    """How often each key was taken in its window, which opens at the first time."""
-
-    def __init__(self, limit: int, window: float) -> None:
-        self._limit = limit
-        self._window = window
-        self._taken: OrderedDict[str, tuple[int, float]] = OrderedDict()
-
-    def wait(self, key: str) -> float:
-        """Seconds until a key may be taken again."""
-        count, closes = self._taken.get(key, (0, 0.0))
-        return max(0.0, closes - time.monotonic()) if count >= self._limit else 0.0
-
-    def take(self, key: str) -> None:
-        now = time.monotonic()
-        count, closes = self._taken.pop(key, (0, 0.0))
-        self._taken[key] = (count + 1, closes) if closes > now else (1, now + self._window)
-        if len(self._taken) > _REMEMBERED:
-            self._taken.popitem(last=False)
-
-    def give_back(self, key: str) -> None:
-        if key in self._taken:
-            count, closes = self._taken[key]
-            self._taken[key] = (max(0, count - 1), closes)
-
-    def forget(self, key: str) -> None:
-        self._taken.pop(key, None)
+_MAX_NAME_LENGTH = 65
+"""Longer names are no user's; those that begin alike count as one."""
 
 
 class LoginThrottle:
-    """LoginThrottle to log in, by user and by address, in this process."""
+    """Attempts to log in, by user and by address, in this process."""
 
     def __init__(self, limit: int, window: float) -> None:
-        self._users = _Counts(limit, window)
-        self._addresses = _Counts(limit * _PER_ADDRESS, window)
+        self._users = FixedWindow(limit, window, _MAX_KEYS)
+        self._addresses = FixedWindow(limit * _PER_ADDRESS, window, _MAX_KEYS)
 
     def wait(self, user: str, address: str | None) -> float:
-        """Seconds until a user may try from an address; 0 where that is now."""
-        return max(
-            self._users.wait(user[:_LONGEST_NAME]),
-            self._addresses.wait(rate_limit_key(address or "")),
-        )
+        """Return the seconds until a user may try from an address, 0 if that is now."""
+        return max(self._users.wait(_name(user)), self._addresses.wait(_network(address)))
 
     def begin(self, user: str, address: str | None) -> None:
-        """Counts an attempt before its outcome is known: those under way count as well."""
-        self._users.take(user[:_LONGEST_NAME])
-        self._addresses.take(rate_limit_key(address or ""))
+        """Count an attempt before its outcome is known: concurrent ones count as well."""
+        self._users.use(_name(user))
+        self._addresses.use(_network(address))
 
-    def succeeded(self, user: str, address: str | None) -> None:
-        """The attempt was right: the user's earlier failures are forgotten."""
-        self._users.forget(user[:_LONGEST_NAME])
-        self._addresses.give_back(rate_limit_key(address or ""))
+    def succeed(self, user: str, address: str | None) -> None:
+        """Note that the login succeeded, which resets the user's failures."""
+        self._users.reset(_name(user))
+        self._addresses.release(_network(address))
 
-    def undone(self, user: str, address: str | None) -> None:
-        """The attempt was not looked at."""
-        self._users.give_back(user[:_LONGEST_NAME])
-        self._addresses.give_back(rate_limit_key(address or ""))
+    def cancel(self, user: str, address: str | None) -> None:
+        """Take back an attempt that was not examined."""
+        self._users.release(_name(user))
+        self._addresses.release(_network(address))
+
+
+LOGIN_THROTTLE = web.AppKey("login_throttle", LoginThrottle)
+
+
+def _name(user: str) -> str:
+    return user[:_MAX_NAME_LENGTH]
+
+
+def _network(address: str | None) -> str:
+    return rate_limit_key(address or "")

@@ -1,7 +1,9 @@
-"""Checks of passwords: few at once, and not many in line."""
+"""Password checks in threads: few at once, and a bounded number waiting."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+
+from aiohttp import web
 
 from storage.common.passwords import verify_password
 
@@ -13,18 +15,18 @@ MAX_WAITING = 16
 
 
 class BusyError(Exception):
-    """The line is full."""
+    """Too many password checks are waiting."""
 
 
 class PasswordChecker:
-    """Compares passwords with hashes, in threads of its own."""
+    """Compares passwords with stored hashes, in threads of its own."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(MAX_CONCURRENT_CHECKS, thread_name_prefix="hashing")
         self._waiting = 0
 
     async def matches(self, password: str, stored: str) -> bool:
-        """Whether a password has the stored hash; raises BusyError."""
+        """Return whether a password has the stored hash. Raise BusyError."""
         if self._waiting >= MAX_CONCURRENT_CHECKS + MAX_WAITING:
             raise BusyError
         self._waiting += 1
@@ -38,5 +40,8 @@ class PasswordChecker:
         self._waiting -= 1
 
     async def close(self) -> None:
-        """Ends the threads."""
+        """End the threads."""
         await asyncio.to_thread(self._threads.shutdown)
+
+
+PASSWORD_CHECKER = web.AppKey("password_checker", PasswordChecker)

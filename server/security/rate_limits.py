@@ -1,31 +1,61 @@
-"""How much one client may ask for: requests in a while, and answers streamed at a time."""
+"""Rate limits: requests of each user and address in a window, and long responses at a time."""
 
 import asyncio
 import math
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 
-from server.transport.rate_limit_key import rate_limit_key
+from aiohttp import web
+
+from server.errors import RateLimited
+from server.transport.client_address import rate_limit_key
 from settings import LimitSettings
 
-_KEYS = 100_000
-"""Users, or addresses, that are told apart within a window."""
+_MAX_KEYS = 100_000
+"""Users, or addresses, that are counted apart within a window."""
 
-_WAIT = 5
-"""Seconds after which there may be room for another long answer."""
+_STREAM_WAIT = 5
+"""Seconds after which there may be room for another long response."""
 
 
-class LimitError(Exception):
-    """A client asks for more than it may, and had better wait some seconds."""
+class FixedWindow:
+    """How often each key was used in its window, which opens at the first use.
 
-    def __init__(self, code: int, message: str, wait: int) -> None:
-        super().__init__(f"{message}, try again in {wait} s")
-        self.code = code
-        self.wait = wait
+    Keeps the `max_keys` latest keys.
+    """
+
+    def __init__(self, limit: int, window: float, max_keys: int) -> None:
+        self._limit = limit
+        self._window = window
+        self._max_keys = max_keys
+        self._used: OrderedDict[str, tuple[int, float]] = OrderedDict()
+
+    def wait(self, key: str) -> float:
+        """Return the seconds until a key may be used again, 0 if it may be used now."""
+        count, closes = self._used.get(key, (0, 0.0))
+        return max(0.0, closes - time.monotonic()) if count >= self._limit else 0.0
+
+    def use(self, key: str) -> None:
+        """Count a use of a key."""
+        now = time.monotonic()
+        count, closes = self._used.pop(key, (0, 0.0))
+        self._used[key] = (count + 1, closes) if closes > now else (1, now + self._window)
+        if len(self._used) > self._max_keys:
+            self._used.popitem(last=False)
+
+    def release(self, key: str) -> None:
+        """Take one use back."""
+        if key in self._used:
+            count, closes = self._used[key]
+            self._used[key] = (max(0, count - 1), closes)
+
+    def reset(self, key: str) -> None:
+        """Forget the uses of a key."""
+        self._used.pop(key, None)
 
 
 class RequestLimiter:
-    """RequestLimiter of each user and from each address in the window of time that is open."""
+    """Requests of each user and from each address, in one window for all."""
 
     def __init__(self, limits: LimitSettings) -> None:
         self._limits = limits
@@ -34,48 +64,53 @@ class RequestLimiter:
         self._closes = 0.0
 
     def count_address(self, address: str) -> None:
-        """Notes a request from an address; raises LimitError where it is one too many."""
-        most = self._limits.requests_per_address
-        self._count(self._addresses, rate_limit_key(address), most, "from this address")
+        """Count a request from an address. Raise RateLimited if it is one too many."""
+        limit = self._limits.requests_per_address
+        self._count(self._addresses, rate_limit_key(address), limit, "from this address")
 
     def count_user(self, user: str) -> None:
-        """Notes a request of a user; raises LimitError where it is one too many."""
+        """Count a request of a user. Raise RateLimited if it is one too many."""
         self._count(self._users, user, self._limits.requests_per_user, "of this user")
 
-    def _count(self, counts: dict[str, int], key: str, most: int, whose: str) -> None:
+    def _count(self, counts: dict[str, int], key: str, limit: int, whose: str) -> None:
         now = time.monotonic()
         window = self._limits.requests_window
-        if now >= self._closes or len(counts) > _KEYS:
+        if now >= self._closes or len(counts) > _MAX_KEYS:
             self._users.clear()
             self._addresses.clear()
             self._closes = now + window
         count = counts[key] = counts.get(key, 0) + 1
-        if count > most:
-            message = f"Too many requests {whose}, at most {most} in {window:g} s"
-            raise LimitError(429, message, math.ceil(self._closes - now))
+        if count > limit:
+            message = f"Too many requests {whose}, at most {limit} in {window:g} s"
+            raise RateLimited(429, message, math.ceil(self._closes - now))
 
 
 class StreamLimiter:
-    """Answers that are being streamed, of each user and in all."""
+    """Long responses being sent: of each user, and in all."""
 
     def __init__(self, limits: LimitSettings) -> None:
         self._limits = limits
         self._users: Counter[str] = Counter()
 
     def enter(self, user: str) -> None:
-        """Makes room for a long answer until its request is done; raises LimitError."""
-        most = self._limits.streams_per_user
-        if self._users[user] >= most:
-            raise LimitError(429, f"Too many long answers at a time, at most {most} a user", _WAIT)
+        """Reserve a stream until the current task ends. Raise RateLimited."""
+        limit = self._limits.streams_per_user
+        if self._users[user] >= limit:
+            message = f"Too many long answers at a time, at most {limit} a user"
+            raise RateLimited(429, message, _STREAM_WAIT)
         if self._users.total() >= self._limits.streams:
-            raise LimitError(503, "Too many long answers at a time", _WAIT)
+            raise RateLimited(503, "Too many long answers at a time", _STREAM_WAIT)
         task = asyncio.current_task()
         assert task is not None
         self._users[user] += 1
-        # A request has a task of its own, which sends the answer as well.
+        # A request has a task of its own, which also sends the response.
         task.add_done_callback(lambda _: self._leave(user))
 
     def _leave(self, user: str) -> None:
         self._users[user] -= 1
         if not self._users[user]:
             del self._users[user]
+
+
+REQUEST_LIMITER = web.AppKey("request_limiter", RequestLimiter)
+STREAM_LIMITER = web.AppKey("stream_limiter", StreamLimiter)

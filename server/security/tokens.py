@@ -1,4 +1,4 @@
-"""Tokens: signed statements of who somebody is, good for a while."""
+"""JSON Web Tokens: issued, verified and remembered until they expire."""
 
 import json
 import re
@@ -6,41 +6,28 @@ import secrets
 import time
 from base64 import urlsafe_b64decode
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Any
 
 import jwt
+from aiohttp import web
 
+from server.context import Token
 from server.security.signing_keys import SigningKeys
 
 ALGORITHM = "HS256"
 _REQUIRED = ["sub", "iat", "exp", "jti"]
-_REMEMBERED = 4096
-_LONGEST = 4096
+_MAX_ENTRIES = 4096
+_MAX_CHARACTERS = 4096
 _JTI = re.compile("[A-Za-z0-9_.-]{1,64}")
 _COUNTS = range(2**63)
 
 
 class InvalidTokenError(Exception):
-    """A token is forged, expired, revoked or none at all; the text says which."""
-
-
-@dataclass(slots=True)
-class Token:
-    """What a token states, and what the database said of it."""
-
-    user: str
-    generation: int
-    jti: str
-    expires: float
-    access: int | None = None
-    """The number of changes of users and revocations at which it was found good."""
-    role: str = "read"
-    """What its user might do then."""
+    """A token is forged, expired or malformed; the text says which."""
 
 
 class TokenService:
-    """Issues and checks tokens; what was checked once is remembered until it expires."""
+    """Issues and verifies tokens; a verified one is remembered until it expires."""
 
     def __init__(self, keys: SigningKeys, lifetime: float) -> None:
         self._lifetime = lifetime
@@ -48,13 +35,13 @@ class TokenService:
         self._checked: OrderedDict[str, Token] = OrderedDict()
 
     def use(self, keys: SigningKeys) -> None:
-        """Signs and checks with these keys from now on; tokens of others are good no longer."""
+        """Sign and verify with these keys from now on; tokens signed by others are refused."""
         if keys != self._keys:
             self._keys = keys
             self._checked.clear()
 
     def issue(self, user: str, generation: int) -> str:
-        """A token for a user, good as long as the user's generation is this one."""
+        """Return a token for a user, valid while the user's generation is this one."""
         now = time.time()
         claims = {
             "sub": user,
@@ -68,15 +55,15 @@ class TokenService:
             claims, self._keys.secrets[kid], algorithm=ALGORITHM, headers={"kid": kid}
         )
 
-    def token(self, text: str) -> Token:
-        """What a token states; raises InvalidTokenError."""
+    def verify(self, text: str) -> Token:
+        """Return the claims of a token. Raise InvalidTokenError."""
         token = self._checked.get(text) or self._check(text)
         if token.expires <= time.time():
             raise InvalidTokenError("The token has expired, log in again")
         return token
 
     def _check(self, text: str) -> Token:
-        if len(text) > _LONGEST:
+        if len(text) > _MAX_CHARACTERS:
             raise InvalidTokenError("The token is too long")
         try:
             claims = jwt.decode(
@@ -100,12 +87,12 @@ class TokenService:
             raise _foreign()
         token = Token(claims["sub"], generation, claims["jti"], float(claims["exp"]))
         self._checked[text] = token
-        if len(self._checked) > _REMEMBERED:
+        if len(self._checked) > _MAX_ENTRIES:
             self._checked.popitem(last=False)
         return token
 
     def _key(self, text: str) -> str:
-        """The secret that a token says it was signed with."""
+        """Return the secret that a token says it was signed with."""
         kid = jwt.get_unverified_header(text).get("kid")
         secret = self._keys.without_kid if kid is None else self._keys.secrets.get(kid)
         if secret is None:
@@ -113,17 +100,20 @@ class TokenService:
         return secret
 
 
+TOKENS = web.AppKey("tokens", TokenService)
+
+
 def _require_plain(text: str) -> None:
-    """Raises ValueError where a token of ours could be written otherwise, or read otherwise."""
+    """Raise ValueError for a second spelling of a token, or one that parsers read differently."""
     if "=" in text:
         raise ValueError(text)
     for part in text.split(".")[:2]:
         decoded = urlsafe_b64decode(part + "=" * (-len(part) % 4))
-        json.loads(decoded, object_pairs_hook=_once).get("sub", "").encode()
+        json.loads(decoded, object_pairs_hook=_unique_members).get("sub", "").encode()
 
 
-def _once(pairs: list[tuple[str, object]]) -> dict[str, Any]:
-    """The members of an object none of whose names stands twice."""
+def _unique_members(pairs: list[tuple[str, object]]) -> dict[str, Any]:
+    """Return the members of an object. Raise ValueError for a repeated name."""
     members = dict(pairs)
     if len(members) < len(pairs):
         raise ValueError(pairs)

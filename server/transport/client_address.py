@@ -1,36 +1,37 @@
-"""Who really asks, where a proxy stands between: its word counts only if it is a configured one."""
+"""The address and scheme of the client; a proxy is believed only if it is configured."""
 
 import ipaddress
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from aiohttp import hdrs, web
 
-from server.context import SETTINGS, TIMING
+from server.context import CONTEXT, SETTINGS
 from settings import Network
 
 _FORWARDED = (hdrs.X_FORWARDED_FOR, hdrs.X_FORWARDED_PROTO, hdrs.FORWARDED)
 
 
 def client_address(request: web.BaseRequest) -> str:
-    """The address of the client: of the nearest one that is no configured proxy."""
+    """Return the address of the client: the nearest one that is no configured proxy."""
     return resolve_address(request, _proxies(request))
 
 
 def resolve_address(request: web.BaseRequest, proxies: Sequence[Network]) -> str:
-    """The same, where the configured proxies are at hand."""
+    """Return the address of the client behind these proxies."""
     remote = request.remote or "-"
     # What was no HTTP never came to the application, and has no headers either.
-    if not proxies or TIMING not in request:
+    if not proxies or CONTEXT not in request:
         return remote
     return nearest_untrusted(
         remote, ",".join(request.headers.getall(hdrs.X_FORWARDED_FOR, ())), proxies
     )
 
 
-def nearest_untrusted(remote: str, heard: str, proxies: Sequence[Network]) -> str:
-    """The first address that is no proxy, on the way back from us."""
-    # Each proxy adds whom it heard from at the right; the left may be a client's invention.
-    earlier = heard.split(",")
+def nearest_untrusted(remote: str, forwarded: str, proxies: Sequence[Network]) -> str:
+    """Return the first address that is no proxy, on the way back from this server."""
+    # Each proxy adds whom it forwarded from at the right; the left may be a client's invention.
+    earlier = forwarded.split(",")
     address = remote
     while earlier and is_among(address, proxies):
         address = _plain(earlier.pop()) or address
@@ -38,23 +39,23 @@ def nearest_untrusted(remote: str, heard: str, proxies: Sequence[Network]) -> st
 
 
 def resolve_scheme(request: web.BaseRequest, proxies: Sequence[Network]) -> str:
-    """How the client asks, `http` or `https`."""
+    """Return the scheme that the client used, `http` or `https`."""
     if not proxies:
         return request.scheme
-    told = request.headers.get(hdrs.X_FORWARDED_PROTO, "").lower()
-    if told in ("http", "https") and is_among(request.remote or "", proxies):
-        return told
+    scheme = request.headers.get(hdrs.X_FORWARDED_PROTO, "").lower()
+    if scheme in ("http", "https") and is_among(request.remote or "", proxies):
+        return scheme
     return request.scheme
 
 
 def is_forwarded_by_untrusted(request: web.Request) -> bool:
-    """Whether a proxy that is not configured asks on behalf of somebody else."""
+    """Return whether a proxy that is not configured asks on behalf of somebody else."""
     claims = any(name in request.headers for name in _FORWARDED)
     return claims and not is_among(request.remote or "", _proxies(request))
 
 
 def is_among(address: str, networks: Iterable[Network]) -> bool:
-    """Whether an address belongs to one of these networks."""
+    """Return whether an address belongs to one of these networks."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
@@ -63,16 +64,29 @@ def is_among(address: str, networks: Iterable[Network]) -> bool:
     return any((mapped or parsed) in network for network in networks)
 
 
+@lru_cache(4096)
+def rate_limit_key(address: str) -> str:
+    """Return the rate-limit key of an address: an IPv4 address or an IPv6 /64, else empty."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return ""
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    if parsed.version == 4 or mapped:
+        return str(mapped or parsed)
+    return str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))
+
+
 def _proxies(request: web.BaseRequest) -> tuple[Network, ...]:
     # What was no HTTP never came to the application.
-    if TIMING not in request or not isinstance(request, web.Request):
+    if CONTEXT not in request or not isinstance(request, web.Request):
         return ()
     return request.app[SETTINGS].server.proxies
 
 
-def _plain(heard: str) -> str:
-    """An address without a port; empty where it is none."""
-    text = heard.strip().removeprefix("[").partition("]")[0]
+def _plain(forwarded: str) -> str:
+    """Return an address without its port, or an empty text if it is none."""
+    text = forwarded.strip().removeprefix("[").partition("]")[0]
     if text.count(":") == 1:
         text = text.partition(":")[0]
     try:

@@ -1,117 +1,158 @@
-"""A connection that has its limits: what it may send, and how slowly its client may read."""
+"""The protocol of a connection: bounds on requests, and on how slowly a client may read."""
 
 import asyncio
 import logging
 import socket
 import struct
+from collections.abc import Callable
 from typing import Any
 
-import aiohttp.web_server
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 from aiohttp.http_exceptions import LineTooLong
 
 from server.errors import ApiError, to_response
-from server.observability.counters import RequestCounters
 from server.transport.security_headers import SECURITY_HEADERS
 from settings import LimitSettings
 
 log = logging.getLogger("server")
 
 _RESET = struct.pack("ii", 1, 0)
-"""Closes a socket by breaking its connection."""
+"""SO_LINGER that makes close() reset the connection."""
 
-_LOOKS = 8
-"""How often a client that reads slowly is looked at before it is let go."""
+_CHECKS = 8
+"""How often a slow client is checked before it is disconnected."""
 
 _BYTES_ACKED = struct.Struct("120xQ")
-"""Where the kernel's `tcp_info` says how many bytes the other side has got."""
+"""Where the kernel's `tcp_info` says how many bytes the other side has received."""
 
 _TCP_INFO = getattr(socket, "TCP_INFO", None)
 
 
-def handler_options(limits: LimitSettings, tally: RequestCounters) -> dict[str, Any]:
-    """What aiohttp is to make each connection with."""
-    return {
+FinishedCallback = Callable[[web.BaseRequest, web.StreamResponse], None]
+"""Is called when the last byte of a response was sent."""
+
+
+def connection_factory(
+    server: web.Server,
+    limits: LimitSettings,
+    *,
+    on_finished: FinishedCallback,
+    on_dropped: Callable[[], None],
+) -> Callable[[], "SlowClientGuard"]:
+    """Return what makes the protocol of each connection, for `loop.create_server`.
+
+    `on_dropped` is called when a slow client is disconnected.
+    """
+    loop = asyncio.get_running_loop()
+    options = {
         "max_line_size": int(limits.request_line),
         "max_field_size": int(limits.header),
         "max_headers": limits.headers,
         "auto_decompress": False,
         "keepalive_timeout": limits.request_time,
-        "slowest_client": int(limits.slowest_client),
-        "slow_after": limits.slow_after,
-        "tally": tally,
     }
+    return lambda: SlowClientGuard(
+        server,
+        loop=loop,
+        on_finished=on_finished,
+        on_dropped=on_dropped,
+        slowest_client=int(limits.slowest_client),
+        slow_after=limits.slow_after,
+        **options,
+    )
 
 
 def reset_connection(transport: asyncio.Transport) -> None:
-    """Breaks a connection; to HTTP/1.0 clients one that merely ends would end a whole answer."""
+    """Reset a connection: to HTTP/1.0 clients, one that just closes would end a whole response."""
     client = transport.get_extra_info("socket")
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     transport.abort()
 
 
 class SlowClientGuard(web.RequestHandler):
-    """A connection that is broken off when its client takes too little for too long.
+    """A connection that is reset when its client reads too slowly for too long.
 
-    Time is counted while an answer waits for the client, and what the client takes buys more of
-    it: a second for each `slowest_client` bytes, up to `slow_after` seconds.
+    Time is counted while a response waits for the client, and each `slowest_client` bytes that
+    the client reads buy it another second, up to `slow_after` seconds.
     """
 
-    __slots__ = ("_left", "_look", "_looked", "_slow_after", "_slowest_client", "_taken", "_tally")
+    __slots__ = (
+        *("_acked", "_check", "_checked_at", "_left", "_on_dropped", "_on_finished"),
+        *("_slow_after", "_slowest_client"),
+    )
 
     def __init__(
         self,
-        *args: Any,
-        slowest_client: int = 1,
-        slow_after: float = 60,
-        tally: RequestCounters | None = None,
+        server: web.Server,
+        *,
+        on_finished: FinishedCallback,
+        on_dropped: Callable[[], None],
+        slowest_client: int,
+        slow_after: float,
         **options: Any,
     ) -> None:
-        super().__init__(*args, **options)
-        self._tally = tally or RequestCounters()
+        super().__init__(server, **options)
+        self._on_finished = on_finished
+        self._on_dropped = on_dropped
         self._slowest_client = slowest_client
         self._slow_after = slow_after
-        self._look: asyncio.TimerHandle | None = None
-        self._left = self._looked = 0.0
-        self._taken = 0
+        self._check: asyncio.TimerHandle | None = None
+        self._left = self._checked_at = 0.0
+        self._acked = 0
+
+    def log_access(
+        self,
+        request: web.BaseRequest,
+        response: web.StreamResponse,
+        time: float | None,  # noqa: ARG002 - aiohttp's clock is a coarse one
+    ) -> None:
+        """Tell the application that a response was sent."""
+        self._on_finished(request, response)
 
     def pause_writing(self) -> None:
-        """An answer has to wait for the client."""
+        """Start timing the client: the send buffer is full."""
         super().pause_writing()
-        if self._look is None and self.transport is not None:
+        if self._check is None and self.transport is not None:
             self._left = self._slow_after
-            self._looked = self._loop.time()
-            self._taken = _taken(self.transport)
-            self._look_later()
+            self._checked_at = self._loop.time()
+            self._acked = _acked_bytes(self.transport)
+            self._schedule_check()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """The connection has ended."""
-        if self._look is not None:
-            self._look.cancel()
+        """Stop timing the client."""
+        if self._check is not None:
+            self._check.cancel()
         super().connection_lost(exc)
 
-    def _look_later(self) -> None:
-        wait = min(self._left, self._slow_after / _LOOKS)
-        self._look = self._loop.call_later(wait, self._look_at_client)
+    def force_close(self) -> None:
+        """End the connection, as when the server stops; in the middle of a response, reset it."""
+        transport = self.transport
+        if transport is not None and self._request_in_progress and not transport.is_closing():
+            reset_connection(transport)
+        super().force_close()
 
-    def _look_at_client(self) -> None:
-        self._look = None
+    def _schedule_check(self) -> None:
+        wait = min(self._left, self._slow_after / _CHECKS)
+        self._check = self._loop.call_later(wait, self._check_client)
+
+    def _check_client(self) -> None:
+        self._check = None
         transport = self.transport
         if transport is None or not self.writing_paused:
             return
-        now, taken = self._loop.time(), _taken(transport)
-        bought = abs(taken - self._taken) / self._slowest_client
-        self._left = min(self._left + self._looked - now + bought, self._slow_after)
-        self._looked, self._taken = now, taken
+        now, acked = self._loop.time(), _acked_bytes(transport)
+        bought = abs(acked - self._acked) / self._slowest_client
+        self._left = min(self._left + self._checked_at - now + bought, self._slow_after)
+        self._checked_at, self._acked = now, acked
         if self._left > 0:
-            self._look_later()
+            self._schedule_check()
             return
         log.warning(
-            "%s reads too slowly and is let go (limits.slowest_client, limits.slow_after)",
+            "%s reads too slowly and is disconnected (limits.slowest_client, limits.slow_after)",
             (self.peername or "-")[0],
         )
-        self._tally.clients_let_go += 1
+        self._on_dropped()
         reset_connection(transport)
 
     def handle_error(
@@ -121,7 +162,7 @@ class SlowClientGuard(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """What never came to the application is refused in the same shape as the rest."""
+        """Refuse what never reached the application in the same shape as other errors."""
         super().handle_error(request, status, exc, message)
         response = to_response(self._refused(status, exc))
         response.headers.update(SECURITY_HEADERS)
@@ -139,10 +180,10 @@ class SlowClientGuard(web.RequestHandler):
         return ApiError(status, "malformed request" if status == 400 else "")
 
 
-def _taken(transport: asyncio.Transport) -> int:
-    """How many bytes the other side has got.
+def _acked_bytes(transport: asyncio.Transport) -> int:
+    """Return how many bytes the other side has received.
 
-    Where the kernel doesn't tell, a number that changes with what we still have in our hands.
+    Where the kernel doesn't tell, a number that changes with what is still in our buffer.
     """
     if _TCP_INFO is not None:
         info = transport.get_extra_info("socket").getsockopt(
@@ -152,7 +193,3 @@ def _taken(transport: asyncio.Transport) -> int:
             acked: int = _BYTES_ACKED.unpack_from(info)[0]
             return acked
     return -transport.get_write_buffer_size()
-
-
-# aiohttp has no other place to name the kind of connection that a server makes.
-aiohttp.web_server.RequestHandler = SlowClientGuard  # type: ignore[attr-defined]  # imported there, not shown

@@ -1,11 +1,10 @@
-"""Content codings: how the parts of an answer become the bytes of a body."""
+"""Content codings: gzip, Zstandard, identity."""
 
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Protocol
 
-from aiohttp import hdrs, web
 from backports import zstd
 
 from storage.common.deflate import DeflateBlock, GzipJoiner, deflate_block
@@ -13,13 +12,13 @@ from storage.common.deflate import DeflateBlock, GzipJoiner, deflate_block
 Chunk = bytes | DeflateBlock
 
 SLICE_BYTES = 2**18
-"""Plain bytes that are made at a time from a page that is kept compressed."""
+"""Plain bytes that are inflated at a time."""
 
-_BRIEF = 2**15
-"""Bytes that are quicker to work on than to hand to a thread, and to copy than to send alone."""
+_SMALL_BYTES = 2**15
+"""Bytes that are quicker to compress than to hand to a thread, and to copy than to send alone."""
 
-_TEXT = 2**8
-"""Bytes of what stands around pages, at most."""
+_SEPARATOR_BYTES = 2**8
+"""The largest chunk that only stands between pages."""
 
 _ZSTD_LEVEL = 1
 
@@ -29,110 +28,89 @@ class Coding(Protocol):
 
     name: str
     """As in Content-Encoding."""
-    takes_pieces: bool
-    """Whether parts had better be compressed pieces."""
+    takes_blocks: bool
+    """Whether compressed blocks are cheaper for it than plain bytes."""
 
-    def add(self, part: Chunk) -> bytes:
-        """The next bytes of the body."""
+    def add(self, chunk: Chunk) -> bytes:
+        """Return the next bytes of the body."""
 
     def end(self) -> bytes:
-        """Its last bytes."""
+        """Return the last bytes of the body."""
 
 
 class Identity:
     """No coding at all."""
 
     name = "identity"
-    takes_pieces = False
+    takes_blocks = False
 
-    def add(self, part: Chunk) -> bytes:
-        """The part itself."""
-        return part.plain() if isinstance(part, DeflateBlock) else part
+    def add(self, chunk: Chunk) -> bytes:
+        """Return the chunk, plain."""
+        return chunk.plain() if isinstance(chunk, DeflateBlock) else chunk
 
     def end(self) -> bytes:
-        """Nothing."""
+        """Return nothing."""
         return b""
 
 
 class Gzipped:
-    """gzip, joined from pieces."""
+    """gzip, joined from deflate blocks."""
 
     name = "gzip"
-    takes_pieces = True
+    takes_blocks = True
 
     def __init__(self) -> None:
         self._gzip = GzipJoiner()
 
-    def add(self, part: Chunk) -> bytes:
-        """A piece, compressed now if it wasn't before."""
-        return self._gzip.add(part if isinstance(part, DeflateBlock) else deflate_block(part))
+    def add(self, chunk: Chunk) -> bytes:
+        """Return a block, compressed now if it was plain."""
+        return self._gzip.add(chunk if isinstance(chunk, DeflateBlock) else deflate_block(chunk))
 
     def end(self) -> bytes:
-        """The trailer."""
+        """Return the trailer."""
         return self._gzip.end()
 
 
 class Zstandard:
-    """Zstandard, for clients that want it rather than gzip."""
+    """Zstandard, for clients that prefer it to gzip."""
 
     name = "zstd"
-    takes_pieces = False
+    takes_blocks = False
 
     def __init__(self) -> None:
         self._packer = zstd.ZstdCompressor(level=_ZSTD_LEVEL)
 
-    def add(self, part: Chunk) -> bytes:
-        """A block, complete so that it can be read at once."""
-        plain = part.plain() if isinstance(part, DeflateBlock) else part
+    def add(self, chunk: Chunk) -> bytes:
+        """Return a complete block, which can be read at once."""
+        plain = chunk.plain() if isinstance(chunk, DeflateBlock) else chunk
         return self._packer.compress(plain, mode=zstd.ZstdCompressor.FLUSH_BLOCK)
 
     def end(self) -> bytes:
-        """The end of the frame."""
+        """Return the end of the frame."""
         return self._packer.flush()
 
 
-_CODINGS: dict[str, type[Coding]] = {"gzip": Gzipped, "zstd": Zstandard, "identity": Identity}
+CODINGS: dict[str, type[Coding]] = {"gzip": Gzipped, "zstd": Zstandard, "identity": Identity}
 
 
-def negotiate_coding(request: web.Request) -> Coding:
-    """The coding that a client likes best; of those it likes equally, gzip comes first."""
-    header = request.headers.get(hdrs.ACCEPT_ENCODING)
-    if not header:
-        return Identity()
-    weights = dict(_weighted(item) for item in header.lower().split(","))
-    rest = weights.get("*", 0.0)
-    weights.setdefault("identity", rest or 0.001)
-    best = max(_CODINGS, key=lambda name: weights.get(name, rest))
-    return _CODINGS[best]()
-
-
-def _weighted(item: str) -> tuple[str, float]:
-    name, _, parameters = item.partition(";")
-    _, _, weight = parameters.partition("q=")
-    try:
-        return name.strip(), float(weight) if weight else 1.0
-    except ValueError:
-        return name.strip(), 0.0
-
-
-async def encode(parts: AsyncGenerator[Chunk], coding: Coding) -> AsyncGenerator[bytes]:
-    """The body that the parts make; what stands between pages is sent with the next one."""
+async def encode(chunks: AsyncGenerator[Chunk], coding: Coding) -> AsyncGenerator[bytes]:
+    """Yield the encoded body; what stands between pages is sent with the next one."""
     waiting = b""
-    if not coding.takes_pieces:
-        parts = _inflated(parts)
-    async with aclosing(parts):
-        async for part in parts:
+    if not coding.takes_blocks:
+        chunks = _inflated(chunks)
+    async with aclosing(chunks):
+        async for chunk in chunks:
             if (
-                isinstance(part, DeflateBlock)
-                or len(part) <= _BRIEF
+                isinstance(chunk, DeflateBlock)
+                or len(chunk) <= _SMALL_BYTES
                 or isinstance(coding, Identity)
             ):
-                coded = coding.add(part)
+                coded = coding.add(chunk)
             else:
-                coded = await asyncio.to_thread(coding.add, part)
-            if _size(part) <= _TEXT:
+                coded = await asyncio.to_thread(coding.add, chunk)
+            if _size(chunk) <= _SEPARATOR_BYTES:
                 waiting += coded
-            elif len(coded) <= _BRIEF:
+            elif len(coded) <= _SMALL_BYTES:
                 yield waiting + coded
                 waiting = b""
             else:
@@ -143,16 +121,16 @@ async def encode(parts: AsyncGenerator[Chunk], coding: Coding) -> AsyncGenerator
     yield waiting + coding.end()
 
 
-async def _inflated(parts: AsyncGenerator[Chunk]) -> AsyncGenerator[Chunk]:
-    """The parts, plain, in slices: a client that reads slowly is no reason to hold a page."""
-    async with aclosing(parts):
-        async for part in parts:
-            if isinstance(part, bytes):
-                yield part
+async def _inflated(chunks: AsyncGenerator[Chunk]) -> AsyncGenerator[Chunk]:
+    """Yield the chunks plain, in slices: a slow client should not hold a whole page."""
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            if isinstance(chunk, bytes):
+                yield chunk
             else:
-                for inflated in part.slices(SLICE_BYTES):
+                for inflated in chunk.slices(SLICE_BYTES):
                     yield inflated
 
 
-def _size(part: Chunk) -> int:
-    return part.size if isinstance(part, DeflateBlock) else len(part)
+def _size(chunk: Chunk) -> int:
+    return chunk.size if isinstance(chunk, DeflateBlock) else len(chunk)

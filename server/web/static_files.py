@@ -5,7 +5,6 @@ from pathlib import Path
 
 from aiohttp import hdrs, web
 
-from server.security.authentication import public
 from server.transport.security_headers import CSP_HEADER, SECURITY_HEADERS
 
 _STATIC = Path(__file__).with_name("static")
@@ -15,7 +14,6 @@ def page_route(path: str, folder: str, policy: str) -> web.RouteDef:
     """The route of a folder's index.html, under a Content-Security-Policy."""
     headers = _headers(policy)
 
-    @public
     async def index(_: web.Request) -> web.FileResponse:
         return web.FileResponse(_STATIC / folder / "index.html", headers=headers)
 
@@ -26,7 +24,6 @@ def file_routes(folder: str, shown: Collection[str], policy: str) -> web.RouteDe
     """The route of those files of a folder that a page asks for."""
     headers = _headers(policy)
 
-    @public
     async def asset(request: web.Request) -> web.FileResponse:
         name = request.match_info["name"]
         if name not in shown:

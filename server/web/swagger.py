@@ -6,8 +6,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp_apispec import setup_aiohttp_apispec
 
-from server.context import DOCUMENT
-from server.security.authentication import TOKEN_HEADER, public
+from server.security.authentication import TOKEN_HEADER
 from server.web.static_files import file_routes, page_route
 
 _SHOWN = {"init.js", "swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"}
@@ -20,7 +19,9 @@ _TAGS = {
 }
 
 
-@public
+DOCUMENT = web.AppKey("openapi_document", dict[str, object])
+
+
 async def document_handler(request: web.Request) -> web.Response:
     """The description of the API, Swagger 2.0."""
     return web.json_response(request.app[DOCUMENT])

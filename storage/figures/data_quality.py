@@ -118,7 +118,7 @@ async def _gaps(engine: ReadEngine, asked: Selection) -> list[Row]:
         empty += await _empty(engine, asked, window)
         for before, at, behind in await _edges(engine, asked, window):
             gaps += _gap(asked, last if before is None else before, at, empty)
-            del empty[: bisect_left(empty, at)]
+            del empty[: bisect_left(empty, asked.due(at))]
             if behind is None:
                 last = at
         if len(gaps) > MAX_RECORDS:
@@ -150,26 +150,26 @@ async def _edges(engine: ReadEngine, asked: Selection, window: TimeChunk) -> lis
 
 
 async def _empty(engine: ReadEngine, asked: Selection, window: TimeChunk) -> list[int]:
-    """When the readings without any value start."""
+    """When the readings without any value were due."""
     where = asked.where(engine.dialect, start=window.start, end=window.end)
     rows = await engine.fetch(
         f"SELECT {engine.dialect.seconds.format('utc')} FROM consumpdata"
         f" WHERE {where.text} AND {ANY_VALUE} IS NULL ORDER BY utc",
         where.args,
     )
-    return [to_seconds_since_year_0(at) for (at,) in rows]
+    return [asked.due(to_seconds_since_year_0(at)) for (at,) in rows]
 
 
 def _gap(
     asked: Selection, before: int | None, behind: int | None, empty: Sequence[int]
 ) -> list[Row]:
     """What is missing between two readings, or an end of the scope, if anything is."""
-    start = asked.start if before is None else before + 1
-    end = asked.until if behind is None else behind
+    start = asked.start if before is None else asked.due(before) + 1
+    end = asked.until if behind is None else asked.due(behind)
     readings = asked.expected(start, end)
     if readings <= 0:
         return []
     first = asked.next_expected(start)
     last = first + (readings - 1) * asked.meter.interval
-    without_value = min(bisect_left(empty, end) - bisect_left(empty, start), readings)
+    without_value = len({*empty[bisect_left(empty, start) : bisect_left(empty, end)]})
     return [(first, last, readings, without_value, readings - without_value)]

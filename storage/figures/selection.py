@@ -102,6 +102,10 @@ class Selection:
         """When a reading should start, at an instant or else next."""
         return self.first_reading + self._raster(instant) * self.meter.interval
 
+    def due(self, instant: int) -> int:
+        """When the reading should have started that one at an instant stands for: the nearest."""
+        return self.next_expected(instant - self.meter.interval // 2)
+
     def expected(self, start: int, end: int) -> int:
         """How many readings should start between two instants."""
         return self._raster(end) - self._raster(start)
@@ -174,8 +178,9 @@ async def select(
         raise NotPrepared("the zone of the readings is not known yet: load a report")
     first, last = (to_seconds_since_year_0(value) for value in rows[0])
     zone = zone or found.zone
+    whole = Selection(found, zone, first, last, first, last + found.interval, period.is_clean)
     start = first if period.first is None else zone.first(period.first)
-    until = last + found.interval
+    until = whole.due(last) + found.interval
     if period.last is not None:
         until = zone.first(period.last) if period.is_exclusive else zone.after(period.last)
     if until - start > MAX_PERIOD:
@@ -183,8 +188,4 @@ async def select(
             "end_date" if period.first is None else "date",
             f"expected a period of at most {MAX_PERIOD // YEAR_SECONDS} years",
         )
-    return (
-        Selection(found, zone, first, last, start, until, period.is_clean)
-        if start < until
-        else None
-    )
+    return replace(whole, start=start, until=until) if start < until else None

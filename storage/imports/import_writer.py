@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any
 
 from domain.quantities import QUANTITY_NAMES
+from domain.record_layout import CONTRACT_LAYOUT
 from domain.report_source import ReportSource, RowBatch
 from domain.sampling_interval import usual_interval
 from settings import QualitySettings
@@ -188,9 +189,11 @@ class ImportWriter:
         reading = self._engine.reading
         where = reading.between(first_id, first_id + PAGE_READINGS - 1)
         rows = await self._engine.fetch(reading.page(where), where.args)
-        count, records = rows[0]
-        if count == PAGE_READINGS:
-            page = await asyncio.to_thread(deflate_block, records.encode())
+        count, text = rows[0]
+        records = (text or "").encode()
+        # What the database cut short isn't kept: whoever asks for it is told.
+        if count == PAGE_READINGS == CONTRACT_LAYOUT.counted(records):
+            page = await asyncio.to_thread(deflate_block, records)
             await self._engine.keep_page(first_id, page)
 
     async def _insertion(self) -> str:

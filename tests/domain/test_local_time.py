@@ -187,6 +187,12 @@ def test_repeated_times_are_those_with_two_offsets(zone: str, first: str) -> Non
         assert repeated == (ahead[0] > ahead[1])  # type: ignore[operator]  # both are known
 
 
+@pytest.mark.parametrize("minutes", [-60, -1, 0, 59])
+def test_repeated_time_is_found_where_it_is_all_that_there_is(minutes: int) -> None:
+    at = int(datetime(2019, 10, 27, 1, tzinfo=UTC).timestamp()) + minutes * 60
+    assert any(begin <= at < end for begin, end in LocalTimeResolver(MADRID).repeated(at, at))
+
+
 @pytest.mark.parametrize("zone", ["Europe/Madrid", "Asia/Manila", "UTC"])
 def test_repeated_times_are_found_from_the_first_day_to_the_last(zone: str) -> None:
     ends = [datetime(1, 1, 1, tzinfo=UTC), datetime(1950, 1, 1, tzinfo=UTC)]

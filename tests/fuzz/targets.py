@@ -191,7 +191,7 @@ def credentials(data: bytes) -> None:
     """What a stranger sends for a token, a place in an answer, and the way that it came."""
     text = data.decode("utf-8", "surrogateescape")
     try:
-        TOKENS.token(text)
+        TOKENS.verify(text)
     except InvalidTokenError:
         pass
     else:

@@ -265,6 +265,15 @@ def test_offset_twice_is_a_fault_of_the_second(read: Reading, first: str) -> Non
     assert "that does not occur in an earlier row" in done.faults[0]
 
 
+def test_offset_of_a_local_time_above_is_a_fault(read: Reading) -> None:
+    """Although rows of that day wait for the others that have no offset."""
+    moments = ["27 Oct 2019 01:45:00", "27 Oct 2019 02:00:00", "2019-10-27T00:00:00Z"]
+    done = read(report(*numbered(moments)))
+    (fault,) = done.faults
+    assert fault.startswith("4: Date: ")
+    assert fault.endswith(": expected a local time that does not stand above already")
+
+
 @pytest.mark.parametrize(
     "moment",
     [

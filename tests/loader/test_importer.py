@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import hashlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -19,7 +20,9 @@ from domain.quantities import QUANTITY_NAMES
 from domain.readings_query import ReadingsQuery
 from domain.record_layout import Encoding, RecordLayout, TimeStyle
 from loader.importer import Importer, ImportListener, Summary
-from loader.rows.errors import ReportError
+from loader.rows.errors import ReportError, RowError
+from loader.rows.header import Header
+from loader.rows.rejected import RejectedRows
 from storage.backends.mysql.writer import MysqlWriteEngine
 from storage.backends.schema import statements
 from storage.backends.sqlite.writer import SqliteWriteEngine
@@ -265,6 +268,19 @@ async def test_rejected_rows_never_replace_others(database: DatabaseFixture) -> 
     await database.load(path, skip_bad_rows=True)
     await database.load(path, skip_bad_rows=True)
     assert sorted(database.folder.glob("*.rejected.csv*")) == [kept]
+
+
+def test_rejected_rows_may_be_read_by_whom_the_umask_lets(tmp_path: Path) -> None:
+    heading = Header(("Date",), ",", "utf-8")
+    before = os.umask(0o027)
+    try:
+        with RejectedRows(str(tmp_path / "report.csv")) as rejected:
+            rejected.add([RowError(2, "Date", "never", "a date")], b"never", heading)
+            rejected.keep()
+    finally:
+        after = os.umask(before)
+    assert after == 0o027
+    assert rejected.path.stat().st_mode & 0o777 == 0o640
 
 
 async def test_report_of_bad_rows_only_is_refused_in_spite_of_skipping(

@@ -64,16 +64,19 @@ def test_faulty_row_at_the_top_of_the_repeated_hour_takes_it_along(read: Reading
     assert other.report.rejected == 1
 
 
-def test_faulty_row_of_another_format_takes_the_repeated_hour_along(read: Reading) -> None:
+@pytest.mark.parametrize(("bad", "lost"), [(2, 1), (3, 8), (10, 8), (11, 1)])
+def test_faulty_row_of_another_format_takes_the_repeated_hour_along_only_from_within(
+    read: Reading, bad: int, lost: int
+) -> None:
     ends = [
         datetime(2019, 10, 26, 23, 15, tzinfo=UTC) + timedelta(minutes=15) * n for n in range(16)
     ]
     lines = [f"{end.astimezone(MADRID):%d.%m.%y %H:%M};;1;\n" for end in ends]
-    lines[5] = lines[5].replace(";1;", ";one;")
+    lines[bad] = lines[bad].replace(";1;", ";one;")
     text = WORKSHOP_HEADING + "".join(lines)
     done = read(text, layout(), skip_bad_rows=True, encoding="latin-1")
-    assert done.report.rejected == 8
-    assert done.report.readings == 8
+    assert done.report.rejected == lost
+    assert done.report.readings == 16 - lost
 
 
 EITHER = "expected rows from before this hour, or times with their UTC offset: it occurs twice"

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from server.cache import store
-from server.cache.store import SharedCache
-from server.context import CACHE
+from server.cache.store import CACHE, SharedCache
 from tests.support.app_client import Api, Serve
 from tests.support.databases import DatabaseFixture
 from tests.support.redis_server import Redis
@@ -38,7 +37,7 @@ async def api(
     """An application that keeps its answers there."""
     monkeypatch.setattr(store, "_REDIS_TIMEOUT", PATIENCE)
     monkeypatch.setitem(store._CONNECTION, "socket_timeout", PATIENCE)
-    monkeypatch.setattr(store, "_PAUSE", PAUSE)
+    monkeypatch.setattr(store, "_RETRY_AFTER", PAUSE)
     return await serve(sample, ELECDATA_CACHE__URL=redis.url)
 
 
@@ -82,7 +81,7 @@ async def test_cache_is_passed_by_at_little_cost_and_used_again(
     hits = api.app[CACHE].hits
     async with asyncio.timeout(LONGEST):
         while api.app[CACHE].hits == hits:
-            monkeypatch.setattr(api.app[CACHE], "_asked_again", 0.0)
+            monkeypatch.setattr(api.app[CACHE], "_retry_at", 0.0)
             assert await day(api, 1) == expected[0]
             await api.settled()
 
@@ -102,7 +101,7 @@ async def test_answer_that_came_too_late_is_not_taken_for_another(
     api: Api, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A connection on which an answer is outstanding is not used again."""
-    monkeypatch.setattr(store, "_PAUSE", 0.0)
+    monkeypatch.setattr(store, "_RETRY_AFTER", 0.0)
     expected = [await day(api, number) for number in range(1, ASKED + 1)]
     await api.settled()
     for number in range(3):

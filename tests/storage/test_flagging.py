@@ -122,10 +122,33 @@ async def test_energy_after_a_gap_of_years_looks_back_over_all_of_it(
     last = row("1 Jan 2019 00:00:00", "2000000", "0", "4", "4")
     hours = (datetime(2019, 1, 1, tzinfo=UTC) - datetime(1990, 1, 1, tzinfo=UTC)).days * 24
     assert 2_000_000 < hours * 4 * 2 < 2_100_000
-    await database.load(report(first, last))
+    async with asyncio.timeout(10):
+        await database.load(report(first, last))
     assert await flagged(database) == {2: CATCH_UP.bit}
     await database.load(report(last, row("2 Jan 1990 00:00:00", "9", "0", "9", "9")))
     assert await flagged(database) == {2: CATCH_UP.bit, 3: CATCH_UP.bit}
+
+
+async def test_import_changes_the_verdict_on_an_energy_days_later(
+    database: DatabaseFixture,
+) -> None:
+    """Twice 4 kW allow as much in 240 h, since the first reading, but not in the last 144 h."""
+    last = row("11 Aug 2019 00:00:00", "1500", "0", "4", "4")
+    await database.load(report(row(SUMMER[0], *ORDINARY), last))
+    assert await flagged(database) == {2: CATCH_UP.bit}
+    async with asyncio.timeout(10):
+        await database.load(report(row("5 Aug 2019 00:00:00", *ORDINARY)))
+    assert await flagged(database) == {2: flags.IMPLAUSIBLE.bit}
+
+
+@pytest.mark.parametrize(("energy", "flags"), [("24.5", {}), ("24.50001", {2: 4})])
+async def test_energy_sooner_than_an_interval_is_judged_like_one_of_an_interval(
+    database: DatabaseFixture, energy: str, flags: dict[int, int]
+) -> None:
+    """Twice 4 kW and 90 kW more, for a quarter of an hour, of which half has passed."""
+    moments = ("1 Aug 2019 00:00:00", "1 Aug 2019 00:07:30")
+    await database.load(report(row(moments[0], *ORDINARY), row(moments[1], energy, "0", "4", "4")))
+    assert await flagged(database) == flags
 
 
 # Any readings in any order

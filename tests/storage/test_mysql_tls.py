@@ -4,13 +4,16 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
 
-from settings import Settings, SettingsError, load_settings
-from storage.common.errors import Untrusted
+from settings import MysqlUrl, Settings, SettingsError, load_settings
+from storage.backends.mysql.backup import MysqlBackup
+from storage.backends.mysql.writer import MysqlWriteEngine
+from storage.common.errors import Unreachable, Untrusted
 from storage.factory import open_backup, open_diagnostics, open_importer
 from tests.conftest import leave_out
 from tests.support.certificates import make_certificate
@@ -67,7 +70,7 @@ def run(database: MariadbDatabase, *command: str) -> tuple[int, str]:
         [sys.executable, "-m", *command],
         cwd=ROOT,
         env={k: v for k, v in os.environ.items() if not k.startswith("ELECDATA_")}
-        | {"ELECDATA_SERVER__PORT": "0"},
+        | {"ELECDATA_SERVER__PORT": "0", "HOME": str(database.folder)},
         input=b"a password\n",
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -94,17 +97,27 @@ async def test_connections_of_server_and_loader_are_encrypted(loaded: MariadbDat
     await writer.close()
 
 
-def test_every_command_works_over_tls(loaded: MariadbDatabase, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_tls", [False, True], ids=["plain", "TLS"])
+def test_every_command_does_as_configured_whatever_the_clients_of_the_database_default_to(
+    loaded: MariadbDatabase, tmp_path: Path, is_tls: bool
+) -> None:
     config = ("--config", str(loaded.config))
-    status, said = run(loaded, "server", *config, "--check")
-    assert "over TLS with TLS_" in said
-    assert status == 0, said
-    assert run(loaded, "loader.users", *config, "add", "morgan")[0] == 0
-    copy = tmp_path / "copy"
-    assert run(loaded, "loader.backup", *config, str(copy))[0] == 0
-    loaded.run(f"DROP DATABASE {loaded.name}")
-    assert run(loaded, "loader.backup", *config, "--restore", str(copy))[0] == 0
-    assert len(asyncio.run(loaded.records())) == 100
+    others = "skip-ssl" if is_tls else "ssl-ca=/none\nssl-verify-server-cert"
+    (loaded.folder / ".my.cnf").write_text(f"[client]\n{others}\n[mysqldump]\nno-data\n")
+    if not is_tls:
+        loaded.configure(database=loaded.section(), api_users={"rick": "morty"})
+    with tls_required(loaded) if is_tls else nullcontext():
+        status, said = run(loaded, "server", *config, "--check")
+        assert ("over TLS with TLS_" in said) == is_tls
+        assert status == 0, said
+        assert run(loaded, "loader.users", *config, "add", "morgan")[0] == 0
+        copy = tmp_path / "copy"
+        status, said = run(loaded, "loader.backup", *config, str(copy))
+        assert status == 0, said
+        loaded.run(f"DROP DATABASE {loaded.name}")
+        status, said = run(loaded, "loader.backup", *config, "--restore", str(copy))
+        assert status == 0, said
+        assert len(asyncio.run(loaded.records())) == 100
 
 
 @pytest.mark.parametrize(
@@ -143,6 +156,68 @@ def test_server_that_cannot_be_trusted_is_refused_by_every_command(
             assert status == 1, said
             assert reason in said
         assert not (tmp_path / "copy").exists()
+
+
+@pytest.mark.parametrize("fault", ["no TLS", "unknown", "another name"])
+async def test_clients_of_the_database_refuse_a_server_that_cannot_be_trusted(
+    request: pytest.FixtureRequest, certificate: tuple[Path, Path], tmp_path: Path, fault: str
+) -> None:
+    """The connection before them finds nothing wrong here."""
+    server: MariaDB = request.getfixturevalue("mariadb" if fault == "no TLS" else "secured")
+    with MariadbDatabase(tmp_path / "db", server) as database:
+        await database.load(REPORT)
+        sound, copy = tmp_path / "sound", tmp_path / "copy"
+        async with open_backup(database.settings) as copier:
+            await copier.backup(sound)
+        ca = make_certificate(tmp_path)[0] if fault == "unknown" else certificate[0]
+        host = "localhost" if fault == "another name" else server.host
+        async with distrusting(database, MysqlUrl(host, server.port, database.name), ca) as copier:
+            with pytest.raises(Unreachable, match=r"^mariadb-dump failed: .*(TLS|SSL)"):
+                await copier.backup(copy)
+            assert not copy.exists()
+            database.run(f"DROP DATABASE {database.name}")
+            with pytest.raises(Unreachable, match=r"^mariadb failed: .*(TLS|SSL)"):
+                await copier.restore(sound)
+            assert not database.run("SHOW TABLES")
+
+
+@asynccontextmanager
+async def distrusting(
+    database: MariadbDatabase, elsewhere: MysqlUrl, ca: Path
+) -> AsyncIterator[MysqlBackup]:
+    """A copier whose programs go elsewhere than its own connection, and trust others."""
+    settings = database.settings.database
+    assert settings.admin is not None
+    assert isinstance(settings.location, MysqlUrl)
+    zone = database.settings.meter.timezone
+    engine = MysqlWriteEngine(settings.location, settings.admin, None, zone, ca=None)
+    try:
+        yield MysqlBackup(elsewhere, settings.admin, engine, ca=ca)
+    finally:
+        await engine.close()
+
+
+@contextmanager
+def tls_required(database: MariadbDatabase) -> Iterator[None]:
+    """Lets the server refuse what comes without TLS."""
+    database.run("SET GLOBAL require_secure_transport = ON")
+    try:
+        yield
+    finally:
+        database.run("SET GLOBAL require_secure_transport = OFF")
+
+
+def test_server_that_requires_tls_names_the_setting_that_is_missing(
+    loaded: MariadbDatabase, tmp_path: Path
+) -> None:
+    loaded.configure(database=loaded.section(), api_users={"rick": "morty"})
+    config = ("--config", str(loaded.config))
+    with tls_required(loaded):
+        for command in (("server", *config, "--check"), ("loader.backup", *config, str(tmp_path))):
+            status, said = run(loaded, *command)
+            assert status == 1, said
+            assert "access denied" in said
+            assert "; if TLS is required, set database.tls.ca\n" in said
 
 
 async def test_password_is_not_shown_to_a_server_without_tls(

@@ -2,15 +2,21 @@
 
 import gzip
 import json
+import struct
+from pathlib import Path
 
 import pytest
 
 from domain.readings_query import ReadingsQuery
+from domain.record_layout import CONTRACT_LAYOUT, CONTRACT_NDJSON_LAYOUT, Encoding, RecordLayout
+from loader.sample import IMPLAUSIBLE
 from storage.common.deflate import DeflateBlock, GzipJoiner, deflate_block
+from storage.common.errors import Inconsistent
 from storage.readings.page_store import PAGE_READINGS, PageBuilder
 from storage.readings.pager import MIN_PAGE_STORE_ROWS
 from tests.support.app_client import Api
-from tests.support.databases import DatabaseFixture
+from tests.support.databases import DatabaseFixture, MariadbDatabase
+from tests.support.mariadb import MariaDB
 from tests.support.report_factory import numbered, quarters, report
 
 TWO_PAGES = report(*numbered(quarters("2019-08-01", 2 * PAGE_READINGS + 5)))
@@ -53,18 +59,29 @@ async def test_second_report_completes_the_page_that_the_first_began(
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "kept", "ids"),
     [
-        f"UPDATE consumpdata SET voltage = 0 WHERE id = {PAGE_READINGS}",
-        f"DELETE FROM consumpdata WHERE id = {PAGE_READINGS}",
+        (
+            f"UPDATE consumpdata SET voltage = 0 WHERE id = {PAGE_READINGS}",
+            [1, PAGE_READINGS + 1],
+            [*range(1, 2 * PAGE_READINGS + 6)],
+        ),
+        (
+            f"DELETE FROM consumpdata WHERE id = {PAGE_READINGS}",
+            [PAGE_READINGS + 1],
+            [*range(1, PAGE_READINGS), *range(PAGE_READINGS + 1, 2 * PAGE_READINGS + 7)],
+        ),
     ],
 )
-async def test_page_of_a_reading_changed_by_hand_is_forgotten(
-    database: DatabaseFixture, change: str
+async def test_page_of_a_reading_changed_by_hand_is_forgotten_until_it_is_whole(
+    database: DatabaseFixture, change: str, kept: list[int], ids: list[int]
 ) -> None:
     await database.load(TWO_PAGES)
     await database.rows(change)
     assert [row[0] for row in await database.rows(KEPT)] == [PAGE_READINGS + 1]
+    await database.load(TWO_PAGES)
+    assert [row[0] for row in await database.rows(KEPT)] == kept
+    assert [int(record["id"] or 0) for record in await database.records()] == ids
 
 
 async def test_corrected_reading_is_in_its_page(
@@ -145,14 +162,61 @@ async def test_kept_pages_in_lines_are_the_same_records(api: Api, coding: str) -
     assert any("FROM pages" in statement for statement in api.engine.statements)
 
 
-def test_pages_begin_where_a_page_begins() -> None:
-    maker = PageBuilder(last_id=PAGE_READINGS - 2)
+async def test_clean_answer_is_not_made_of_kept_pages(api: Api) -> None:
+    records = await api.records("getData")
+    doubtful = {str(number) for number in IMPLAUSIBLE}
+    clean = await api.records("getData", quality="clean")
+    assert clean == [record for record in records if record["id"] not in doubtful]
+
+
+@pytest.mark.filterwarnings("ignore:.* was cut by")  # as the test wants it
+@pytest.mark.parametrize(
+    "shape", [CONTRACT_LAYOUT, CONTRACT_NDJSON_LAYOUT, RecordLayout(form=Encoding.ROWS)]
+)
+async def test_records_that_the_database_cut_short_are_refused(
+    mariadb: MariaDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: RecordLayout
+) -> None:
+    """Were it only by the last byte."""
+    with MariadbDatabase(tmp_path, mariadb) as database:
+        await database.load(report(*numbered(quarters("2019-08-01", 3))))
+        async with database.reader() as reader:
+            answer = await reader.answer(ReadingsQuery(), await reader.state(), shape)
+            size = sum([len(page) async for page in answer.pages if isinstance(page, bytes)])
+        for longest, is_whole in ((size, True), (size - 1, False), (size // 2, False)):
+            monkeypatch.setattr("storage.backends.mysql.engine.MAX_PAGE_BYTES", longest)
+            async with database.reader() as reader:
+                state = await reader.state()
+                if is_whole:
+                    assert (await reader.answer(ReadingsQuery(), state, shape)).count == 3
+                    continue
+                with pytest.raises(Inconsistent, match="cut a page short: raise its max_allowed"):
+                    await reader.answer(ReadingsQuery(), state, shape)
+
+
+@pytest.mark.filterwarnings("ignore:.* was cut by")  # as the test wants it
+async def test_page_that_the_database_cut_short_is_not_kept(
+    mariadb: MariaDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with MariadbDatabase(tmp_path, mariadb) as database:
+        await database.load(TWO_PAGES)
+        ((size,),) = await database.rows("SELECT MIN(size) FROM pages")
+        await database.rows("DELETE FROM pages")
+        monkeypatch.setattr("storage.backends.mysql.writer.MAX_PAGE_BYTES", size - 1)
+        await database.load(TWO_PAGES)
+        assert not await database.rows(KEPT)
+
+
+@pytest.mark.parametrize(
+    "last_id", [0, 1, PAGE_READINGS - 2, PAGE_READINGS - 1, PAGE_READINGS, PAGE_READINGS + 1]
+)
+def test_pages_begin_where_a_page_begins(last_id: int) -> None:
+    maker = PageBuilder(last_id)
     row = b"1,2019-08-01 00:00:00,7200" + b",1.00000" * 8 + b"\n"
     assert not [*maker.add(row)]
-    ((first_id, page),) = maker.add(row * (PAGE_READINGS + 1))
+    ((first_id, page),) = maker.add(row * (2 * PAGE_READINGS - 2))
     records = json.loads(b"[" + page.plain() + b"]")
-    assert first_id == PAGE_READINGS + 1
-    assert [records[0]["id"], records[-1]["id"]] == [str(PAGE_READINGS + 1), str(2 * PAGE_READINGS)]
+    assert first_id == -(-last_id // PAGE_READINGS) * PAGE_READINGS + 1
+    assert [int(record["id"]) for record in records] == [*range(first_id, first_id + PAGE_READINGS)]
 
 
 @pytest.mark.parametrize("size", [1, 1000, 10**6])
@@ -168,3 +232,11 @@ def test_pieces_join_into_one_gzip_stream() -> None:
     joined = GzipJoiner()
     stream = b"".join(joined.add(deflate_block(part)) for part in parts) + joined.end()
     assert gzip.decompress(stream) == b"".join(parts)
+
+
+def test_gzip_stream_of_more_than_4_gib_tells_its_size_modulo_4_gib() -> None:
+    part, joined = deflate_block(bytes(2**20)), GzipJoiner()
+    for _ in range(4097):
+        joined.add(part)
+    (size,) = struct.unpack("<I", joined.end()[-4:])
+    assert size == 2**20

@@ -1,7 +1,6 @@
 """The application on a real server over a loaded database, and a client that has a token."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -9,8 +8,8 @@ import pytest
 from aiohttp import ClientResponse, encode_basic_auth, web
 from aiohttp.test_utils import TestClient
 
+from server.api.responder import RESPONDER
 from server.app import make_app
-from server.context import IN_FLIGHT
 from server.security.signing_keys import SigningKeys
 from server.security.tokens import TokenService
 from settings import load_settings
@@ -141,12 +140,12 @@ class Api:
 
     async def settled(self) -> None:
         """Returns once no answer is being made; one is kept a little after it was sent."""
-        while self.app[IN_FLIGHT]:
+        while self.app[RESPONDER].in_flight:
             await asyncio.sleep(0)
 
     async def followed(self, clients: int) -> None:
         """Returns once so many clients wait for the answers being made."""
-        while sum(filling._followers for filling in self.app[IN_FLIGHT].values()) != clients:
+        while sum(each._subscribers for each in self.app[RESPONDER].in_flight.values()) != clients:
             await asyncio.sleep(0)
 
     async def login(
@@ -181,9 +180,6 @@ def application(database: DatabaseFixture, **environ: str) -> tuple[web.Applicat
     settings = load_settings(database.config, environ)
     engine = Watched(open_database(settings)._engine)
     app = make_app(
-        settings=settings, reader=Database(engine), signing_keys=SigningKeys.single(SECRET)
+        settings=settings, database=Database(engine), signing_keys=SigningKeys.single(SECRET)
     )
     return app, engine
-
-
-ACCESS = logging.getLogger("access")

@@ -207,8 +207,8 @@ class MariadbDatabase(DatabaseFixture):
         with (
             closing(
                 pymysql.connect(
-                    host=self.server.host,
-                    port=self.server.port,
+                    # Its socket counts as secure where the server refuses what is not.
+                    unix_socket=str(self.server.socket),
                     user=self.server.root_user,
                     password=self.server.root_password,
                     database=database,

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fractions import Fraction
 from zoneinfo import ZoneInfo
@@ -13,7 +13,7 @@ from domain.flags import CATCH_UP, IMPLAUSIBLE, MISSING, REPEATED_HOUR, ZERO_VOL
 from domain.quantities import QUANTITY_NAMES
 from storage.figures.result import FigureQuery, ResultTable, Row
 from tests.support.databases import DatabaseFixture
-from tests.support.report_factory import report, written
+from tests.support.report_factory import report, row, written
 
 STEP = 900
 """Every clock change, and every bound of a bucket, falls on a multiple of it."""
@@ -31,6 +31,11 @@ class Case:
     interval: int
     first: str
     readings: int
+    """How many there should be."""
+    demands: tuple[int, int] = (3, 9)
+    """From how many to before how many halves of a kW."""
+    late: int = 0
+    """Seconds by which the first one was late."""
 
     @property
     def start(self) -> int:
@@ -39,6 +44,13 @@ class Case:
     @property
     def end(self) -> int:
         return self.start + self.readings * self.interval
+
+    def shifted(self, at: int, seconds: int) -> int:
+        """An instant moved, unless its local time stands twice and a report's order would tell."""
+        here = aware(at, self.zone)
+        return (
+            at if here.replace(fold=not here.fold).utcoffset() != here.utcoffset() else at + seconds
+        )
 
     @property
     def info(self) -> ZoneInfo:
@@ -49,9 +61,11 @@ CASES = {
     "autumn": Case("Europe/Madrid", 900, "2019-10-25 22:30", 320),
     "spring": Case("Europe/Madrid", 900, "2019-03-29 23:00", 300),
     "half an hour back": Case("Australia/Lord_Howe", 900, "2019-04-06 00:00", 250),
-    "hours, 45 minutes off": Case("Asia/Kathmandu", 3600, "2019-12-28 00:00", 150),
+    "hours, 45 minutes off": Case("Asia/Kathmandu", 3600, "2019-12-28 00:00", 150, (-6, 1)),
     "hours over a change": Case("Europe/Madrid", 3600, "2019-10-21 05:00", 300),
-    "half hours over a year's end": Case("America/St_Johns", 1800, "2019-12-29 00:00", 200),
+    "half hours over a year's end": Case(
+        "America/St_Johns", 1800, "2019-12-29 00:00", 200, (-9, -2), 7
+    ),
 }
 
 
@@ -70,7 +84,7 @@ class Reading:
 
 
 class Metered:
-    """A loaded meter and what it wrote."""
+    """A loaded meter and what it wrote, in the order of time."""
 
     def __init__(self, case: Case, database: DatabaseFixture, readings: Sequence[Reading]) -> None:
         self.case = case
@@ -91,12 +105,17 @@ class Metered:
         start = self.readings[0].at
         if date is not None:
             start = next(at for at in steps if self.local(at, zone) >= date)
-        until = self.readings[-1].at + self.case.interval
+        until = self.due(self.readings[-1].at) + self.case.interval
         if end_date is not None and end == "exclusive":
             until = next(at for at in steps if self.local(at, zone) >= end_date)
         elif end_date is not None:
             until = max(at for at in steps if self.local(at, zone) <= end_date) + 1
         return start, max(start, until)
+
+    def due(self, at: int) -> int:
+        """When the expected reading starts that is nearest to an instant."""
+        late = (at - self.readings[0].at) % self.case.interval
+        return at - late + (self.case.interval if late > self.case.interval / 2 else 0)
 
     def expected(self, start: int, end: int) -> int:
         """How many readings should start between two instants."""
@@ -128,27 +147,44 @@ def local(at: int, zone: str) -> datetime:
 
 
 def made(case: Case, seed: int) -> list[Reading]:
-    """Readings of a meter: some are absent, some have no value, some lack one or have flags."""
+    """Readings of a meter: some are absent, some have no value, some lack one or have flags.
+
+    Some come early or late, and some are followed by another one before the next is due.
+    """
     chance = random.Random(seed)  # noqa: S311 - test data
     readings: list[Reading] = []
     for place in range(case.readings):
         if 0 < place < case.readings - 1 and chance.random() < 0.06:
             continue
-        is_empty = chance.random() < 0.06
-        values = {
-            name: None if is_empty or chance.random() < 0.05 else quantity(chance, name)
-            for name in QUANTITY_NAMES
-        }
-        flags = sum(bit for bit in BITS if chance.random() < 0.04)
-        number = len(readings) + 1
-        readings.append(Reading(number, case.start + place * case.interval, values, flags))
-    return readings
+        due = case.start + place * case.interval
+        instants = {due if place else due + case.late}
+        if place and chance.random() < 0.15:
+            instants = {case.shifted(due, chance.choice([-410, -7, 7, 410]))}
+        if chance.random() < 0.05:
+            instants.add(case.shifted(due, 300))
+        for at in sorted(instants):
+            is_empty = chance.random() < 0.08
+            values = {
+                name: None if is_empty or chance.random() < 0.05 else quantity(chance, name, case)
+                for name in QUANTITY_NAMES
+            }
+            flags = sum(bit for bit in BITS if chance.random() < 0.04)
+            readings.append(Reading(0, at, values, flags))
+    # The later half was imported first, and came with the newest reading first.
+    days = [local(reading.at, case.zone).date() for reading in readings]
+    middle = len(days) // 2
+    half = days.index(days[middle]) or middle
+    later = len(readings) - half
+    return [
+        replace(reading, id=later + place + 1 if place < half else len(readings) - place)
+        for place, reading in enumerate(readings)
+    ]
 
 
-def quantity(chance: random.Random, name: str) -> int:
+def quantity(chance: random.Random, name: str, case: Case) -> int:
     """Few different values of demand, so that several readings share the greatest one."""
     if name == "maximeter":
-        return chance.randrange(3, 9) * 50_000
+        return chance.randrange(*case.demands) * 50_000
     if name in ("energy", "reactive_energy"):
         return max(0, chance.randrange(-5 * SCALE, 20 * SCALE))
     return chance.randrange(-(10**7), 10**8)
@@ -158,16 +194,20 @@ def loaded(case: Case, database: DatabaseFixture, seed: int = 1) -> Metered:
     """A meter in a database of its own."""
     readings = made(case, seed)
     database.configure(meter={"timezone": case.zone})
-    rows = [
-        ",".join([written(local(r.at, case.zone)), *map(decimal, r.values.values())]) + "\n"
-        for r in readings
-    ]
-    asyncio.run(database.load(report(*rows)))
+    rows = {r.id: line(r, case.zone) for r in readings}
+    in_order = [rows[number] for number in sorted(rows)]
+    first = readings[0].id - 1
+    asyncio.run(database.load(*(report(*part) for part in (in_order[:first], in_order[first:]))))
     database.run(f"UPDATE meters SET interval_seconds = {case.interval}")
     database.run("DELETE FROM flags")
     flags = [f"({r.id}, {r.flags})" for r in readings if r.flags]
     database.run(f"INSERT INTO flags (reading_id, flags) VALUES {', '.join(flags)}")
     return Metered(case, database, readings)
+
+
+def line(reading: Reading, zone: str) -> str:
+    """A reading as a report has it."""
+    return row(written(local(reading.at, zone)), *map(decimal, reading.values.values()))
 
 
 def decimal(value: int | None) -> str:

@@ -60,22 +60,32 @@ class Reading:
 
 
 def readings_of_days(*days: str) -> list[Reading]:
-    """The readings of local days as they are numbered where the days come in this order."""
+    """The readings of local days as they are numbered where the days come in this order.
+
+    Those of a day with a minus in front come newest first. Some are late.
+    """
     readings: list[Reading] = []
     for day in days:
-        instant = datetime.fromisoformat(day).replace(tzinfo=MADRID).astimezone(UTC)
-        while (local := instant.astimezone(MADRID)).strftime("%Y-%m-%d") == day:
+        instants = _instants(day.removeprefix("-"))
+        for instant in instants[::-1] if day.startswith("-") else instants:
             number = len(readings) + 1
             quantities = [
                 None if (number * 7 + place) % 31 == 0 or number % 50 == 0 else _quantity(number)
                 for place in range(len(QUANTITIES))
             ]
             flags = number % 32 if number % 5 == 0 else 0
-            if local.fold:
+            if instant.astimezone(MADRID).fold:
                 flags |= 16
             readings.append(Reading(number, instant, tuple(quantities), flags))
-            instant += timedelta(minutes=15)
     return readings
+
+
+def _instants(day: str) -> list[datetime]:
+    """When the readings of a local day start; some of those at half past are seven seconds late."""
+    first = datetime.fromisoformat(day).replace(tzinfo=MADRID).astimezone(UTC)
+    quarters = [first + timedelta(minutes=15) * number for number in range(100)]
+    there = [at for at in quarters if f"{at.astimezone(MADRID):%Y-%m-%d}" == day]
+    return [at + timedelta(seconds=7 if place % 12 == 2 else 0) for place, at in enumerate(there)]
 
 
 def _quantity(number: int) -> str:

@@ -15,7 +15,8 @@ import pytest
 from aiohttp.test_utils import BaseTestServer, TestServer
 from yarl import URL
 
-from server.context import DATABASE, TOKENS
+from server.context import DATABASE
+from server.security.tokens import TOKENS
 from storage.backends.base import ReadEngine
 from storage.common.errors import Unreachable
 from storage.figures.profile import Profile

@@ -4,13 +4,14 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from settings import AccountSettings, MysqlUrl
 from storage.backends.backup import next_counter, temporary_file
+from storage.backends.mysql.tls import quoted, tls_options
 from storage.backends.mysql.writer import MysqlWriteEngine
 from storage.common.errors import Conflict, NotPrepared, Unreachable
 
@@ -49,7 +50,7 @@ class MysqlBackup:
         try:
             with temporary_file(file) as unfinished, unfinished.open("wb") as out:
                 program = _program("mariadb-dump", "mysqldump")
-                await self._run([program, *options, self._location.name], out=out)
+                await self._run(program, *options, self._location.name, out=out)
         except FileExistsError:
             raise Conflict(f"{file} already exists") from None
         except OSError as error:
@@ -68,7 +69,7 @@ class MysqlBackup:
                 " DEFAULT CHARACTER SET utf8mb4"
             )
             with file.open("rb") as backup:
-                await self._run([_program("mariadb", "mysql"), self._location.name], given=backup)
+                await self._run(_program("mariadb", "mysql"), self._location.name, given=backup)
             await self._end_tokens()
         except OSError as error:
             raise Unreachable(f"{file} cannot be read: {error.strerror}") from error
@@ -90,41 +91,43 @@ class MysqlBackup:
 
     async def _run(
         self,
-        command: Sequence[str],
-        *,
+        program: str,
+        *args: str,
         given: IO[bytes] | None = None,
         out: IO[bytes] | None = None,
     ) -> None:
-        with self._login() as options:
+        with self._options(tls_options(self._ca, is_mariadb=await _is_mariadb(program))) as options:
             process = await asyncio.create_subprocess_exec(
-                command[0],
-                f"--defaults-extra-file={options}",
-                *command[1:],
+                program,
+                f"--defaults-file={options}",
+                *args,
+                # MySQL's programs read this file whatever else they are told to read.
+                env=os.environ | {"MYSQL_TEST_LOGIN_FILE": os.devnull},
                 stdin=given or asyncio.subprocess.DEVNULL,
                 stdout=out or asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
             )
             _, said = await process.communicate()
         if process.returncode:
-            lines = said.decode(errors="replace").strip().splitlines()
-            name = Path(command[0]).name
-            raise Unreachable(f"{name} failed: {lines[0] if lines else process.returncode}")
+            lines = said.decode(errors="replace").strip().splitlines() or [f"{process.returncode}"]
+            name = Path(program).name
+            raise Unreachable(f"{name} failed: {lines[0].removeprefix(f'{name}: ')}")
 
     @contextmanager
-    def _login(self) -> Iterator[str]:
-        """A file that only this account reads: a command line is seen by all."""
+    def _options(self, tls: Iterable[str]) -> Iterator[str]:
+        """The only options of a program, in a file that only this account reads.
+
+        A command line is seen by all, and the options of the machine and its user say other things.
+        """
         descriptor, name = tempfile.mkstemp(prefix="elecdata-")
         try:
             with os.fdopen(descriptor, "w") as file:
                 file.write(
-                    f"[client]\nhost={_quoted(self._location.host)}\nport={self._location.port}\n"
-                    f"protocol=TCP\nuser={_quoted(self._admin.user)}\n"
-                    f"password={_quoted(self._admin.password.get_secret_value())}\n"
+                    f"[client]\nhost={quoted(self._location.host)}\nport={self._location.port}\n"
+                    f"protocol=TCP\nuser={quoted(self._admin.user)}\n"
+                    f"password={quoted(self._admin.password.get_secret_value())}\n"
                 )
-                if self._ca is not None:
-                    # MariaDB's programs know one of these words, MySQL's the other.
-                    file.write(f"ssl-ca={_quoted(str(self._ca))}\nloose-ssl-verify-server-cert\n")
-                    file.write("loose-ssl-mode=VERIFY_IDENTITY\n")
+                file.writelines(f"{option}\n" for option in tls)
             yield name
         finally:
             Path(name).unlink()
@@ -139,13 +142,17 @@ def _require_whole(file: Path) -> None:
             raise NotPrepared(f"{file} is not a complete backup of such a database")
 
 
-def _quoted(text: str) -> str:
-    """A value as the option files of these programs have it."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
 def _program(*names: str) -> str:
     found = next(filter(None, map(shutil.which, names)), None)
     if found is None:
         raise Unreachable(f"{' or '.join(names)} is not installed")
     return found
+
+
+async def _is_mariadb(program: str) -> bool:
+    """Whether a program is MariaDB's; what is called mysqldump may be either's."""
+    process = await asyncio.create_subprocess_exec(
+        program, "--no-defaults", "--version", stdout=asyncio.subprocess.PIPE
+    )
+    said, _ = await process.communicate()
+    return b"MariaDB" in said

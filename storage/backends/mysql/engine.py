@@ -13,7 +13,7 @@ from pymysql.err import MySQLError
 
 from settings import AccountSettings, MysqlUrl
 from storage.backends.mysql.dialect import DIALECT
-from storage.backends.mysql.tls import tls_context, untrusted_reason
+from storage.backends.mysql.tls import SECURE_TRANSPORT_REQUIRED, tls_context, untrusted_reason
 from storage.backends.pool import ConnectionPool
 from storage.backends.statistics import PoolStatistics
 from storage.common.errors import NotPrepared, Refused, StorageError, Unreachable, Untrusted
@@ -32,7 +32,7 @@ _CONVERSIONS: dict[Any, Any] = {
     **dict.fromkeys((FIELD_TYPE.TINY, FIELD_TYPE.SHORT, FIELD_TYPE.LONG, FIELD_TYPE.LONGLONG), int),
 }
 
-_REFUSED = {1044, 1045, 1130, 1142, 1143, 1227, 1410, 1698}
+_REFUSED = {1044, 1045, 1130, 1142, 1143, 1227, 1410, 1698, SECURE_TRANSPORT_REQUIRED}
 _NOT_PREPARED = {1049, 1146}
 _TOO_LONG = {1969, 3024}
 

@@ -4,10 +4,14 @@ import ssl
 from pathlib import Path
 
 import aiomysql.connection
-from pymysql.constants import CLIENT, CR
+from pymysql.constants import CLIENT, CR, ER
 from pymysql.err import OperationalError
 
 from settings import SettingsError
+
+SECURE_TRANSPORT_REQUIRED = 3159
+_WITHOUT_TLS = {ER.ACCESS_DENIED_ERROR, SECURE_TRANSPORT_REQUIRED}
+"""What servers that require TLS say to others; MariaDB 10.11 has but the first."""
 
 
 def tls_context(ca: Path | None) -> ssl.SSLContext | None:
@@ -30,7 +34,15 @@ class SecuredConnection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql 
     async def _request_authentication(self) -> None:
         if self._ssl_context is not None and not self.server_capabilities & CLIENT.SSL:
             raise OperationalError(CR.CR_SSL_CONNECTION_ERROR, "the server offers no TLS")
-        await super()._request_authentication()
+        try:
+            await super()._request_authentication()
+        except OperationalError as error:
+            code, text = error.args
+            offers_tls = self.server_capabilities & CLIENT.SSL
+            if code not in _WITHOUT_TLS or self._ssl_context is not None or not offers_tls:
+                raise
+            text = f"{text.rstrip('.')}; if TLS is required, set database.tls.ca"
+            raise OperationalError(code, text) from error
 
     def close(self) -> None:
         """Ends the connection, without waiting for a server to agree."""
@@ -50,6 +62,22 @@ def untrusted_reason(error: BaseException) -> str | None:
     if isinstance(error, OperationalError) and error.args[0] == CR.CR_SSL_CONNECTION_ERROR:
         return "it offers no TLS, which database.tls.ca asks for"
     return None
+
+
+def tls_options(ca: Path | None, *, is_mariadb: bool) -> list[str]:
+    """What tells the client programs to do as the connections here do, whatever their defaults.
+
+    The programs of MariaDB and of MySQL have different words for it, and stop at an unknown one.
+    """
+    if ca is None:
+        return ["skip-ssl"] if is_mariadb else ["ssl-mode=DISABLED", "get-server-public-key"]
+    verify = "ssl-verify-server-cert" if is_mariadb else "ssl-mode=VERIFY_IDENTITY"
+    return [f"ssl-ca={quoted(str(ca))}", verify, "tls-version=TLSv1.2,TLSv1.3"]
+
+
+def quoted(text: str) -> str:
+    """A value as the option files of these programs have it."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 # aiomysql's own goes on without TLS where the server has none, and its pool can't be told another.

@@ -27,7 +27,7 @@ def test_place_is_found_again_by_its_own_question_alone(
     place: int, question: str, other: str
 ) -> None:
     cursors = Cursors(SigningKeys.single(SECRET))
-    written = cursors.written(question, place)
+    written = cursors.make(question, place)
     assert cursors.read(question, written) == place
     if other != question:
         with pytest.raises(ValueError):  # noqa: PT011 - likewise

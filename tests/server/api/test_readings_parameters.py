@@ -23,10 +23,10 @@ from tests.support.reference_readings import (
     read,
     readings_of_days,
 )
-from tests.support.report_factory import numbered, quarters, report
+from tests.support.report_factory import numbered, quarters, report, row
 
-# Both clock changes, and days that came late.
-READINGS = readings_of_days("2019-10-26", "2019-10-27", "2019-03-31", "2019-10-25", "2019-03-30")
+# Both clock changes, and days that came late, one of them newest first.
+READINGS = readings_of_days("2019-10-26", "2019-10-27", "-2019-03-31", "2019-10-25", "2019-03-30")
 DEFAULTS = {
     "json": RECORD_KEYS,
     "ndjson": RECORD_KEYS,
@@ -205,6 +205,15 @@ async def test_time_tells_the_passes_of_the_repeated_hour_apart(
     assert [record["date"] for record in records[11:13]] == dates
 
 
+async def test_offset_in_utc_is_written_with_a_plus(
+    serve: Serve, database: DatabaseFixture
+) -> None:
+    database.configure(meter={"timezone": "UTC"})
+    await database.load(report(row("1 Aug 2019 00:00:00", "1")))
+    (found,) = await (await serve(database)).records("getData", time="offset")
+    assert found["date"] == "2019-08-01T00:00:00+00:00"
+
+
 async def test_lines_end_with_the_count(api: Api) -> None:
     for ids, count in (("5,6", 2), ("9999", 0)):
         params = {"id": ids, "format": "ndjson", "columns": "id"}
@@ -233,6 +242,7 @@ async def test_nothing_found_is_a_whole_answer_in_every_format(api: Api) -> None
         ("application/json", "json"),
         ("text/csv", "csv"),
         ("TEXT/CSV; q=0.5", "csv"),
+        ("text/*", "csv"),
         ("application/x-ndjson, */*;q=0.1", "ndjson"),
         ("application/vnd.apache.parquet", "parquet"),
         ("text/csv;q=0.2, application/x-ndjson;q=0.3", "ndjson"),
@@ -410,6 +420,17 @@ async def test_place_in_another_answer_is_refused(api: Api) -> None:
         assert (await api.get("getData", {"after": after, **params}))[0] == 400
     assert (await api.get("getDataByDate", {"after": after, "date": "2019-10%"}))[0] == 400
     assert (await api.get("getData", {"after": after, "columns": "id"}))[0] == 200
+
+
+# A range without gaps, which begins and ends within pages
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+async def test_range_of_several_pages_comes_whole(api: Api, order: str) -> None:
+    bounds = {"date": "2019-10-26 06:00", "end_date": "2019-10-27 12:00", "columns": "id"}
+    records = await api.records("getDataByRange", **bounds, order=order)
+    ids = [str(number) for number in range(25, 150)]
+    assert [record["id"] for record in records] == (ids if order == "asc" else ids[::-1])
 
 
 # The range's end

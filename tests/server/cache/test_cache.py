@@ -3,15 +3,20 @@
 import asyncio
 import gc
 import weakref
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiohttp import ClientPayloadError
 
-from server.api import responder
+from server.api.responder import Responder
+from server.cache.entry import CacheEntry
 from server.cache.single_flight import InFlightResponse
-from server.context import CACHE, PARSED_REQUESTS
+from server.cache.store import CACHE, ResponseCache
+from settings import CacheSettings
+from storage.common.deflate import deflate_block
 from storage.common.errors import Unreachable
 from tests.support.app_client import Api, Serve, about_readings, make_pages_small
 from tests.support.databases import DatabaseFixture
@@ -19,6 +24,7 @@ from tests.support.redis_server import Redis
 from tests.support.report_factory import numbered, quarters, report
 
 MOMENTS = quarters("2019-08-01", 20)
+ANSWER = CacheEntry.of([deflate_block(b"an answer")], {})
 
 
 @pytest.fixture
@@ -38,6 +44,15 @@ def gate(api: Api) -> asyncio.Event:
 async def etag(api: Api, path: str = "getDataById?id=5") -> str:
     async with await api.request(path) as response:
         return response.headers["ETag"]
+
+
+@asynccontextmanager
+async def in_redis(url: str, **more: object) -> AsyncIterator[ResponseCache]:
+    cache = ResponseCache(CacheSettings.model_validate({"url": url, **more}))
+    try:
+        yield cache
+    finally:
+        await cache.close()
 
 
 # Fewer queries
@@ -201,6 +216,8 @@ async def test_answer_made_while_an_import_was_written_is_not_kept(
 
     api.engine.step_in = load
     await api.get("getData")
+    await api.settled()
+    assert not api.app[CACHE].bytes
     asked = api.engine.readings_asked
     assert (await api.records("getData"))[0]["energy"] == "100.00000"
     assert api.engine.readings_asked > asked
@@ -225,7 +242,7 @@ async def test_answers_of_older_data_leave_memory_with_the_first_of_newer(
 
 
 async def test_oldest_answers_leave_first(serve: Serve, sample: DatabaseFixture) -> None:
-    api = await serve(sample, ELECDATA_CACHE__MAX_BYTES="2000")
+    api = await serve(sample, ELECDATA_CACHE__MAX_BYTES="8000")
     for number in range(1, 9):
         await api.get("getDataById", {"id": str(number)})
         await api.settled()
@@ -234,6 +251,13 @@ async def test_oldest_answers_leave_first(serve: Serve, sample: DatabaseFixture)
     assert api.engine.readings_asked == asked
     await api.get("getDataById", {"id": "1"})
     assert api.engine.readings_asked == asked + 1
+
+
+async def test_answer_that_is_kept_twice_counts_once() -> None:
+    cache = ResponseCache(CacheSettings.model_validate({}))
+    for _ in range(2):
+        await cache.put("key", ANSWER, "version")
+    assert cache.bytes == ANSWER.stored_bytes
 
 
 async def test_answer_too_large_to_keep_is_streamed(serve: Serve, sample: DatabaseFixture) -> None:
@@ -252,7 +276,7 @@ async def test_answer_of_middling_length_is_kept_plain(api: Api) -> None:
     await api.records("getData", limit="1000")
     await api.settled()
     ((kept, _),) = api.app[CACHE]._backend._cache.values()
-    assert not kept.is_brief
+    assert not kept.is_small
     assert kept.plain is not None
 
 
@@ -260,14 +284,14 @@ async def test_answer_leaves_nothing_for_the_collector(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The collector of cycles runs seldom, and pages are large."""
-    begun, begin = [], responder._begin
+    begun, begin = [], Responder._launch
 
     def watched(*args: Any) -> InFlightResponse:
         filling = begin(*args)
         begun.append(weakref.ref(filling))
         return filling
 
-    monkeypatch.setattr(responder, "_begin", watched)
+    monkeypatch.setattr(Responder, "_launch", watched)
     gc.disable()
     try:
         for limit in ("1000", "2000"):
@@ -284,7 +308,7 @@ async def test_request_counts_once_as_a_hit_or_a_miss(
     serve: Serve, sample: DatabaseFixture
 ) -> None:
     """Also one whose like was answered from the cache before, and whose answer has gone."""
-    api = await serve(sample, ELECDATA_CACHE__MAX_BYTES="2000")
+    api = await serve(sample, ELECDATA_CACHE__MAX_BYTES="8000")
     for path in ["getDataById?id=5"] * 3 + [f"getDataById?id={n}" for n in range(6, 14)]:
         await api.get(path)
         await api.settled()
@@ -351,6 +375,14 @@ async def test_servers_share_answers_in_redis(
     assert second.engine.readings_asked == 0
 
 
+async def test_answers_in_redis_live_for_their_time(redis_url: str) -> None:
+    async with in_redis(redis_url, ttl=100) as cache:
+        await cache.put("mortal", ANSWER, "version")
+        redis = cache._backend.client
+        (key,) = await redis.keys("*mortal")
+        assert 50_000 < await redis.pttl(key) <= 100_000
+
+
 async def test_redis_that_is_gone_is_passed_by(
     serve: Serve,
     sample: DatabaseFixture,
@@ -358,14 +390,14 @@ async def test_redis_that_is_gone_is_passed_by(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("server.cache.store._PAUSE", 0.0)
+    monkeypatch.setattr("server.cache.store._RETRY_AFTER", 0.0)
     with Redis(redis_server.program) as own:
         api = await serve(sample, ELECDATA_CACHE__URL=own.url)
         kept = await api.get("getDataById?id=5")
         own.kill()
         for _ in range(3):
             assert await api.get("getDataById?id=5") == kept
-        passed_by = [r for r in caplog.records if "cache is passed by" in r.getMessage()]
+        passed_by = [r for r in caplog.records if "cache is bypassed" in r.getMessage()]
         assert len(passed_by) == 1
         own.start()
         await api.get("getDataById?id=5")
@@ -373,6 +405,29 @@ async def test_redis_that_is_gone_is_passed_by(
         asked = api.engine.readings_asked
         assert await api.get("getDataById?id=5") == kept
         assert api.engine.readings_asked == asked
+
+
+@pytest.mark.parametrize("first", ["get", "put"])
+async def test_redis_that_has_recovered_is_asked_each_time_again(
+    redis_server: Redis, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr("server.cache.store.time", SimpleNamespace(monotonic=lambda: clock.now))
+    async with AsyncExitStack() as stack:
+        own = stack.enter_context(Redis(redis_server.program))
+        cache = await stack.enter_async_context(in_redis(own.url))
+        await cache.put("key", ANSWER, "version")
+        own.kill()
+        assert await cache.get("key") is None
+        own.start()
+        clock.now += 5
+        if first == "get":
+            assert await cache.get("key") is None
+        for _ in range(3):
+            await cache.put("key", ANSWER, "version")
+            kept = await cache.get("key")
+            assert kept is not None
+            assert kept.plain == ANSWER.plain
 
 
 # Cut answers
@@ -392,17 +447,6 @@ async def test_cut_answer_is_not_kept(api: Api, monkeypatch: pytest.MonkeyPatch)
         await response.read()
     api.engine.step_in = None
     assert len(await api.records("getData")) == 11716
-
-
-async def test_what_is_remembered_of_questions_is_bounded(
-    api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("server.api.routes.REMEMBERED", 3)
-    for number in [1, 2, 3, 4, 1, 5]:
-        (record,) = await api.records("getDataById", id=str(number))
-        assert record["id"] == str(number)
-    await api.records("getDataById", id="5," * 400 + "5")
-    assert len(api.app[PARSED_REQUESTS]) == 3
 
 
 async def test_same_words_in_another_format_are_another_question(api: Api) -> None:

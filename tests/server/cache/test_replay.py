@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
-from server.api import responder
-from server.context import REPLAY_CACHE
+from server.api.data_request import DataRequest
+from server.api.responder import Responder
+from server.cache.replay import REPLAY_CACHE
+from storage.database import DataState
 from tests.support.app_client import Api, Serve
 from tests.support.databases import DatabaseFixture
 from tests.support.report_factory import numbered, quarters, report
@@ -18,13 +20,13 @@ MOMENTS = quarters("2019-08-01", 20)
 def in_full(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The questions that were read parameter by parameter, or looked up in the cache by them."""
     looked_up: list[str] = []
-    named = responder._key
+    named = Responder._key
 
-    def key(location: Any, version: str, asked: str) -> str:
-        looked_up.append(asked)
-        return named(location, version, asked)
+    def key(responder: Responder, query: DataRequest, state: DataState) -> str:
+        looked_up.append(query.key)
+        return named(responder, query, state)
 
-    monkeypatch.setattr(responder, "_key", key)
+    monkeypatch.setattr(Responder, "_key", key)
     return looked_up
 
 
@@ -51,10 +53,10 @@ async def test_same_request_gets_the_same_answer_in_one_step(
     headers = {"Accept-Encoding": coding}
     await ask_twice(api, headers=headers)
     steps = len(in_full)
-    (repeat,) = api.app[REPLAY_CACHE]._known.values()
+    (repeat,) = api.app[REPLAY_CACHE]._replays.values()
     repeated = [await told(api, headers=headers) for _ in range(3)]
     assert len(in_full) == steps
-    api.app[REPLAY_CACHE]._known.clear()
+    api.app[REPLAY_CACHE]._replays.clear()
     assert repeated == [await told(api, headers=headers)] * 3
     assert repeated[0][1]["Etag"] == f'"{repeat.key}-{coding}"'
 
@@ -128,9 +130,9 @@ async def test_request_that_differs_is_no_repetition(
     plain = {"Accept-Encoding": "identity"}
     options = {**options, "headers": plain | options.get("headers", {})}
     await ask_twice(api, **options)
-    api.app[REPLAY_CACHE]._known.clear()
+    api.app[REPLAY_CACHE]._replays.clear()
     first = await told(api, **options)
-    api.app[REPLAY_CACHE]._known.clear()
+    api.app[REPLAY_CACHE]._replays.clear()
     await ask_twice(api, headers=plain)
     assert await told(api, **options) == first
     assert first[0] == status
@@ -139,13 +141,13 @@ async def test_request_that_differs_is_no_repetition(
 async def test_what_is_remembered_of_heads_is_bounded(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("server.cache.replay._REMEMBERED", 3)
+    monkeypatch.setattr("server.cache.replay._MAX_ENTRIES", 3)
     for number in range(1, 6):
         await ask_twice(api, f"getDataById?id={number}")
     await ask_twice(api, headers={"X-Long": "x" * 5000})
     await ask_twice(api, f"getDataById?id={'5,' * 2500}5")
     await ask_twice(api, headers={"X-Request-ID": "r1"})
-    known = api.app[REPLAY_CACHE]._known
+    known = api.app[REPLAY_CACHE]._replays
     assert [path for path, _ in known] == [f"/apielec/getDataById?id={n}" for n in (3, 4, 5)]
 
 
@@ -153,4 +155,4 @@ async def test_long_answer_is_no_repetition(api: Api) -> None:
     for _ in range(3):
         await api.records("getData")
         await api.settled()
-    assert not api.app[REPLAY_CACHE]._known
+    assert not api.app[REPLAY_CACHE]._replays

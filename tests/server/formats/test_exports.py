@@ -27,8 +27,8 @@ from tests.support.reference_readings import load, readings_of_days
 
 FORMATS = ("json", "ndjson", "csv", "parquet")
 
-# Both clock changes, and days that came late.
-READINGS = readings_of_days("2019-10-26", "2019-10-27", "2019-10-28", "2019-03-31", "2019-10-25")
+# Both clock changes, and days that came late, one of them newest first.
+READINGS = readings_of_days("2019-10-26", "2019-10-27", "2019-10-28", "-2019-03-31", "2019-10-25")
 
 
 async def body(api: Api, route: str = "getData", **params: str) -> bytes:

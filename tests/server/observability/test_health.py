@@ -62,7 +62,7 @@ async def test_database_that_is_silent_is_a_problem_and_the_server_lives(
         raise AssertionError
 
     monkeypatch.setattr(api.engine, "step_in", wait)
-    monkeypatch.setattr("server.observability.health._PATIENCE", 0.01)
+    monkeypatch.setattr("server.observability.health._DATABASE_TIMEOUT", 0.01)
     status, kind, body = await asked(api, "/health/ready")
     assert (status, kind) == (503, "application/problem+json")
     assert body["detail"] == "The database did not answer in time"

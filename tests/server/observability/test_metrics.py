@@ -301,8 +301,8 @@ def test_any_worker_tells_of_all_and_of_those_that_are_gone(sample: DatabaseFixt
 async def test_snapshots_are_told_in_their_order_however_many_come_at_once(tmp_path: Path) -> None:
     colleagues = WorkerSnapshots(tmp_path)
     snapshots = [{"answers": {}, "counts": {"c": number}, "levels": {}} for number in range(100)]
-    await asyncio.gather(*map(colleagues.tell, snapshots))
-    assert await asyncio.to_thread(colleagues.told) == snapshots[-1:]
+    await asyncio.gather(*map(colleagues.publish, snapshots))
+    assert await asyncio.to_thread(colleagues.collect) == snapshots[-1:]
     await colleagues.close()
 
 
@@ -312,8 +312,8 @@ def test_worker_that_ends_leaves_its_counts_and_no_levels(tmp_path: Path) -> Non
     for name in (7, 8, 9):
         (tmp_path / f"{name}.json").write_text(json.dumps(own))
     for worker in (7, 8, 10):
-        colleagues.ended(worker)
-    assert merge_snapshots(colleagues.told()) == {
+        colleagues.keep_ended(worker)
+    assert merge_snapshots(colleagues.collect()) == {
         "answers": {"a": [3, [1.5, [3, 0]]]},
         "counts": {"c": 6},
         "levels": {"workers": 1},
@@ -333,7 +333,7 @@ def test_bucket_holds_what_is_not_above_its_bound() -> None:
 
 
 async def test_answers_say_how_long_they_took(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("server.app.SERVER_TIMING_FROM", 0)
+    monkeypatch.setattr("server.middleware.SERVER_TIMING_FROM", 0)
     async with await api.request("getDataByDate?date=2019-09-11%25") as response:
         found = re.fullmatch(
             r"db;dur=(\d+\.\d\d), total;dur=(\d+\.\d\d)", response.headers["Server-Timing"]
@@ -342,6 +342,6 @@ async def test_answers_say_how_long_they_took(api: Api, monkeypatch: pytest.Monk
         assert 0 < float(found[1]) <= float(found[2]) < 60_000
     async with await api.client.get("/health/live") as response:
         assert re.fullmatch(r"total;dur=\d+\.\d\d", response.headers["Server-Timing"])
-    monkeypatch.setattr("server.app.SERVER_TIMING_FROM", 60)
+    monkeypatch.setattr("server.middleware.SERVER_TIMING_FROM", 60)
     async with await api.request("getDataById?id=5") as response:
         assert "Server-Timing" not in response.headers

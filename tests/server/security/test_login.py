@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +18,7 @@ from server.security.password_checker import (
     BusyError,
     PasswordChecker,
 )
+from storage.common.errors import Unreachable
 from storage.common.passwords import UNMATCHABLE_HASH, hash_password, verify_password
 from tests.support.app_client import Api, Serve
 from tests.support.databases import DatabaseFixture
@@ -72,7 +74,7 @@ async def test_user_is_put_off_after_too_many_failures(
 ) -> None:
     clock = SimpleNamespace(now=1000.0)
     monkeypatch.setattr(
-        "server.security.login_throttle.time", SimpleNamespace(monotonic=lambda: clock.now)
+        "server.security.rate_limits.time", SimpleNamespace(monotonic=lambda: clock.now)
     )
     api = await serve(sample, ELECDATA_AUTH__ATTEMPTS="3", ELECDATA_AUTH__ATTEMPTS_WINDOW="60")
     for _ in range(3):
@@ -96,7 +98,7 @@ async def test_unknown_user_is_put_off_just_as_well(
     serve: Serve, sample: DatabaseFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "server.security.login_throttle.time", SimpleNamespace(monotonic=lambda: 1000.0)
+        "server.security.rate_limits.time", SimpleNamespace(monotonic=lambda: 1000.0)
     )
     api = await serve(sample, ELECDATA_AUTH__ATTEMPTS="1")
     answers = [[await api.login(user, "x") for _ in range(3)] for user in ("rick", "nobody")]
@@ -130,6 +132,20 @@ async def test_logins_at_once_are_counted_before_they_fail(
     assert sorted(status for status, _ in answers) == [401] * 3 + [429] * 9
 
 
+async def test_logins_during_an_outage_use_up_no_attempts(
+    serve: Serve, sample: DatabaseFixture
+) -> None:
+    api = await serve(sample, ELECDATA_AUTH__ATTEMPTS="1")
+
+    async def fail(_: str) -> str:
+        raise Unreachable("gone")
+
+    api.engine.step_in = fail
+    assert [(await api.login("rick", "morty"))[0] for _ in range(12)] == [503] * 12
+    api.engine.step_in = None
+    assert (await api.login("rick", "morty"))[0] == 200
+
+
 async def test_attempts_behind_a_proxy_count_for_its_clients(
     serve: Serve, sample: DatabaseFixture, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -153,13 +169,37 @@ async def test_attempts_behind_a_proxy_count_for_its_clients(
     assert {line.split(" address=")[1].split()[0] for line in lines} == {"192.0.2.7", "192.0.2.8"}
 
 
+def test_window_of_attempts_closes_after_the_first_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(
+        "server.security.rate_limits.time", SimpleNamespace(monotonic=lambda: clock.now)
+    )
+    attempts = LoginThrottle(2, 60)
+    waits = []
+    for seconds in (0, 40, 20):
+        clock.now += seconds
+        attempts.begin("rick", "192.0.2.1")
+        waits.append(attempts.wait("rick", "192.0.2.1"))
+    assert waits == [0, 20, 0]
+
+
+def test_right_logins_never_put_off_their_address() -> None:
+    attempts = LoginThrottle(1, 60)
+    for number in range(30):
+        attempts.begin(f"user {number}", "192.0.2.1")
+        attempts.succeed(f"user {number}", "192.0.2.1")
+    assert attempts.wait("rick", "192.0.2.1") == 0
+
+
 def test_attempts_are_remembered_in_bounded_memory() -> None:
     attempts = LoginThrottle(1, 60)
     attempts.begin("first", "192.0.2.1")
     for number in range(20_000):
         attempts.begin(f"user {number}", f"2001:db8:{number:x}::1")
     for counts in (attempts._users, attempts._addresses):
-        assert len(counts._taken) == 10_000
+        assert len(counts._used) == 10_000
     assert attempts.wait("user 19999", None) > 0
     assert attempts.wait("first", None) == 0
 
@@ -197,10 +237,11 @@ class Gate:
 
 
 @pytest.fixture
-def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     gate = Gate()
     monkeypatch.setattr("server.security.password_checker.verify_password", gate)
-    return gate
+    yield gate
+    gate.opened.set()  # or the server would wait for its threads
 
 
 async def test_logins_beyond_the_line_are_put_off_and_others_are_served(
@@ -221,6 +262,24 @@ async def test_logins_beyond_the_line_are_put_off_and_others_are_served(
     statuses = sorted(status for status, _ in await asyncio.gather(*logins))
     assert statuses == [401] * room + [503] * 10
     assert gate.most <= MAX_CONCURRENT_CHECKS
+    assert (await api.login("rick", "morty"))[0] == 200
+
+
+async def test_logins_that_are_put_off_as_busy_use_up_no_attempts(
+    serve: Serve, sample: DatabaseFixture, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.security.password_checker.MAX_WAITING", 0)
+    api = await serve(sample, ELECDATA_AUTH__ATTEMPTS="1")
+    logins = [
+        asyncio.create_task(api.login(f"user {n}", "x")) for n in range(MAX_CONCURRENT_CHECKS)
+    ]
+    async with asyncio.timeout(10):
+        while gate.running < MAX_CONCURRENT_CHECKS:
+            await asyncio.sleep(0)
+        statuses = [(await api.login("rick", "morty"))[0] for _ in range(12)]
+        gate.opened.set()
+        await asyncio.gather(*logins)
+    assert statuses == [503] * 12
     assert (await api.login("rick", "morty"))[0] == 200
 
 

@@ -54,11 +54,11 @@ def test_keys_are_replaced_without_logging_anybody_out(tmp_path: Path) -> None:
         present, added, signing, removed = [tokens(tmp_path, *step) for step in steps]
         # Servers take a step one after the other, and serve the same clients.
         for one, other in ((present, added), (added, signing)):
-            assert one.token(other.issue("rick", 1)).user == "rick"
-            assert other.token(one.issue("rick", 1)).user == "rick"
-        assert removed.token(signing.issue("rick", 1)).user == "rick"
+            assert one.verify(other.issue("rick", 1)).user == "rick"
+            assert other.verify(one.issue("rick", 1)).user == "rick"
+        assert removed.verify(signing.issue("rick", 1)).user == "rick"
         with pytest.raises(InvalidTokenError):
-            removed.token(present.issue("rick", 1))
+            removed.verify(present.issue("rick", 1))
 
 
 def test_first_key_signs_unless_another_is_named(tmp_path: Path) -> None:
@@ -68,42 +68,42 @@ def test_first_key_signs_unless_another_is_named(tmp_path: Path) -> None:
     single = tokens(tmp_path, f"secret: {FIRST}")
     token = tokens(tmp_path, both, f"secret: {FIRST}").issue("rick", 1)
     assert kid(token) == kid(single.issue("rick", 1))
-    assert single.token(token).user == "rick"
+    assert single.verify(token).user == "rick"
 
 
 def test_key_that_was_removed_verifies_no_longer(tmp_path: Path) -> None:
     token = tokens(tmp_path, "keys: {b: " + SECOND + "}").issue("rick", 1)
     with pytest.raises(InvalidTokenError):
-        tokens(tmp_path, "keys: {c: " + THIRD + "}").token(token)
+        tokens(tmp_path, "keys: {c: " + THIRD + "}").verify(token)
 
 
 def test_key_of_another_name_does_not_verify(tmp_path: Path) -> None:
     """Though the secret itself is one of ours."""
     ours = tokens(tmp_path, "keys: {b: " + SECOND + ", c: " + THIRD + "}")
     with pytest.raises(InvalidTokenError):
-        ours.token(jwt.encode(CLAIMS, SECOND, headers={"kid": "c"}))
+        ours.verify(jwt.encode(CLAIMS, SECOND, headers={"kid": "c"}))
 
 
 def test_token_without_a_kid_is_one_of_the_single_secret(tmp_path: Path) -> None:
     single = tokens(tmp_path, "secret: " + FIRST)
-    assert single.token(jwt.encode(CLAIMS, FIRST)).user == "rick"
+    assert single.verify(jwt.encode(CLAIMS, FIRST)).user == "rick"
     assert FIRST not in kid(single.issue("rick", 1))
     both = tokens(tmp_path, "secret: " + FIRST, "keys: {b: " + SECOND + "}")
-    assert both.token(jwt.encode(CLAIMS, FIRST)).user == "rick"
+    assert both.verify(jwt.encode(CLAIMS, FIRST)).user == "rick"
     for other in (both, tokens(tmp_path, "keys: {b: " + SECOND + "}")):
         with pytest.raises(InvalidTokenError):
-            other.token(jwt.encode(CLAIMS, SECOND))
+            other.verify(jwt.encode(CLAIMS, SECOND))
 
 
 def test_secret_that_was_made_verifies_beside_keys_as_long_as_it_is_kept(tmp_path: Path) -> None:
     made = tokens(tmp_path)
     token = made.issue("rick", 1)
     keys = "keys: {b: " + SECOND + "}"
-    assert tokens(tmp_path, keys).token(token).user == "rick"
+    assert tokens(tmp_path, keys).verify(token).user == "rick"
     store = configured(tmp_path).auth.secret_store
     store.unlink()
     with pytest.raises(InvalidTokenError):
-        tokens(tmp_path, keys).token(token)
+        tokens(tmp_path, keys).verify(token)
     assert not store.exists()
 
 

@@ -273,5 +273,5 @@ def test_forged_tokens_are_not_remembered() -> None:
     tokens = TokenService(SigningKeys.single(SECRET), 60)
     for token in INVALID.values():
         with pytest.raises(Exception, match="token"):
-            tokens.token(token)
+            tokens.verify(token)
     assert not tokens._checked

@@ -7,7 +7,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from backports import zstd
 
-from server.transport.content_coding import negotiate_coding
+from server.transport.negotiation import negotiate_coding
 from tests.support.app_client import Api
 
 DECODERS: dict[str, Callable[[bytes], bytes]] = {

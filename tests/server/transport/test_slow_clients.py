@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from server.context import COUNTERS, STREAM_LIMITER
+from server.observability.counters import COUNTERS
+from server.security.rate_limits import STREAM_LIMITER
+from server.transport.streaming import STREAM_STATISTICS
 from tests.server.process.test_server_command import Server, connected
 from tests.support.app_client import Serve, token
 from tests.support.certificates import make_certificate
@@ -34,8 +36,8 @@ async def test_client_that_reads_nothing_more_is_cut_off(
     with pytest.raises(ConnectionResetError):
         await rest(client)
     client.close()
-    assert api.app[COUNTERS].streams_left == api.app[COUNTERS].clients_let_go == 1
-    assert "127.0.0.1 reads too slowly and is let go" in caplog.text
+    assert api.app[STREAM_STATISTICS].left == api.app[COUNTERS].dropped_clients == 1
+    assert "127.0.0.1 reads too slowly and is disconnected" in caplog.text
     await api.settled()
     assert len(await api.records("getData")) == 11716
 
@@ -93,7 +95,7 @@ async def test_what_is_left_to_send_decides_where_the_kernel_does_not_tell(
         with pytest.raises(ConnectionResetError):
             await rest(client)
     client.close()
-    assert api.app[COUNTERS].clients_let_go == (not reads)
+    assert api.app[COUNTERS].dropped_clients == (not reads)
 
 
 async def test_answers_that_nobody_reads_are_cut_off_too(
@@ -126,7 +128,7 @@ async def test_client_is_cut_off_over_tls(sample: DatabaseFixture, tmp_path: Pat
             request = f"GET /apielec/getData HTTP/1.1\r\nHost: x\r\nSESSION: {token()}\r\n\r\n"
             client.sendall(request.encode() * 4)
             assert client.recv(12).startswith(b"HTTP/1.1 200")
-            await asyncio.to_thread(server.said, "reads too slowly and is let go")
+            await asyncio.to_thread(server.said, "reads too slowly and is disconnected")
             with pytest.raises(OSError, match=r"reset|EOF"):  # noqa: PT012 - at whichever part
                 while client.recv(65536):
                     pass

@@ -4,10 +4,12 @@ import asyncio
 import json
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 
 import pytest
 from aiohttp import ClientPayloadError
 
+from server.transport.streaming import STREAM_STATISTICS
 from storage.common.errors import Unreachable
 from storage.readings.pager import Pager
 from tests.support.app_client import Api, Serve, about_readings, make_pages_small
@@ -145,6 +147,27 @@ async def test_cut_answer_neither_ends_well_nor_holds_a_second_head(
     assert received.count(b"HTTP/1.") <= 1
     assert not received.endswith(b"0\r\n\r\n")
     assert broken
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+async def test_answer_that_a_stopping_server_gives_up_is_cut(uncached: Api, version: str) -> None:
+    stuck = asyncio.Event()
+
+    async def step_in(sql: str) -> str:
+        if uncached.engine.readings_asked == 20:
+            stuck.set()
+            await asyncio.Event().wait()
+        return sql
+
+    uncached.engine.step_in = step_in
+    reader, writer = await uncached.raw(uncached.head("getData", version))
+    with closing(writer):
+        async with asyncio.timeout(10):
+            await stuck.wait()
+            await uncached.client.server.handler.shutdown(0.01)
+            with pytest.raises(ConnectionResetError):
+                await reader.read()
+    assert uncached.app[STREAM_STATISTICS].left == 1
 
 
 async def test_reading_that_vanishes_in_mid_stream_cuts_the_answer(

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from domain.fixed_point import SCALE
@@ -126,6 +126,18 @@ questions = st.fixed_dictionaries(
     max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(question=questions)
+@example(
+    question={
+        "case": "half an hour back",
+        "interval": "hour",
+        "columns": {"energy"},
+        "zone": None,
+        "bounds": (None, None),
+        "end": "inclusive",
+        "quality": "raw",
+        "groups": 500,
+    }
+)
 def test_sums_are_those_of_plain_reckoning(
     meters: dict[str, Metered], monkeypatch: pytest.MonkeyPatch, question: dict[str, Any]
 ) -> None:
@@ -157,6 +169,24 @@ def test_sums_are_those_of_plain_reckoning(
         metered, question["interval"], columns, zone, start, until, clean=is_clean
     )
     assert rows == list(wanted)
+
+
+def test_questions_that_differ_are_kept_apart() -> None:
+    bounds = {"date": "2019-08", "end_date": "2019-09"}
+    asked: list[FigureQuery] = []
+    for period in ({}, {"quality": "clean"}, bounds, bounds | {"end": "exclusive"}):
+        asked += [Peaks.of(period | more) for more in ({}, {"number": "3"}, {"separation": "0"})]
+        asked += [
+            DataQuality.of(period | {"list": wanted}) for wanted in ("gaps", "flagged", "days")
+        ]
+        asked += [Summary.of(period)]
+        asked += [Profile.of(period)]
+        asked += [Profile.of(period | {"column": "energy"}), Profile.of(period | {"by": "month"})]
+        asked += [Profile.of(period | {"percentiles": percents}) for percents in ("5", "95")]
+        asked += [Aggregate.of(period | {"interval": name}) for name in ("day", "week")]
+        for more in ({"columns": "energy"}, {"timezone": "UTC"}):
+            asked.append(Aggregate.of(period | {"interval": "day"} | more))
+    assert len({question.key for question in asked}) == len(asked)
 
 
 @pytest.mark.parametrize(

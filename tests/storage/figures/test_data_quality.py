@@ -1,6 +1,6 @@
 """Gaps, flagged readings, coverage and the summary, beside plain reckoning."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from fractions import Fraction
 from itertools import groupby
 from typing import Any
@@ -11,27 +11,30 @@ from hypothesis import strategies as st
 
 from domain.fixed_point import SCALE
 from domain.flags import CATCH_UP, FLAGS, IMPLAUSIBLE
+from domain.readings_query import QueryError
 from storage.figures import scan
 from storage.figures.data_quality import DataQuality
 from storage.figures.summary import Summary
+from tests.support.databases import DatabaseFixture
 from tests.support.reference_figures import CASES, DOUBTFUL, Metered, rounded, total
+from tests.support.report_factory import MADRID, report, row
 
 
 def gaps(metered: Metered, start: int, until: int) -> list[tuple[int, ...]]:
-    """The runs of expected readings that have no value."""
+    """The runs of expected readings that no reading with a value stands for."""
     interval = metered.case.interval
-    known = {reading.at: reading for reading in metered.readings}
     anchor = metered.readings[0].at
+    present: set[int] = set()
+    empty: set[int] = set()
+    for reading in metered.within(start, until):
+        (present if reading.is_present else empty).add(metered.due(reading.at))
     first = start + (anchor - start) % interval
     found: list[tuple[int, ...]] = []
-    instants = range(first, until, interval)
-    for is_missing, group in groupby(
-        instants, lambda at: at not in known or not known[at].is_present
-    ):
+    for is_missing, group in groupby(range(first, until, interval), lambda at: at not in present):
         run = list(group)
-        empty = sum(at in known for at in run)
+        without_value = sum(at in empty for at in run)
         if is_missing:
-            found.append((run[0], run[-1], len(run), empty, len(run) - empty))
+            found.append((run[0], run[-1], len(run), without_value, len(run) - without_value))
     return found
 
 
@@ -69,14 +72,41 @@ def test_gaps_are_those_of_a_plain_search(
     assert rows == gaps(metered, start, until)
 
 
+async def test_reading_off_the_grid_stands_for_the_one_it_is_nearest_to(
+    database: DatabaseFixture,
+) -> None:
+    energies = {"00:00:00": "1", "00:15:00": "", "00:16:00": "", "00:17:00": ""}
+    energies |= {"00:45:07": "1", "00:59:50": "1", "01:15:07": "1"}
+    rows = [row(f"1 Aug 2019 {time}", energy) for time, energy in energies.items()]
+    await database.load(report(*rows))
+    async with database.reader() as reader:
+        table = await reader.table(DataQuality.of({}), await reader.state())
+        ((gap,),) = [some async for some in table.rows]
+    first = int(datetime(2019, 8, 1, 0, 15, tzinfo=MADRID).timestamp())
+    assert gap == (first, first + 900, 2, 1, 1)
+
+
+@pytest.mark.parametrize("wanted", ["gaps", "flagged"])
+def test_list_of_more_than_the_bound_is_refused(
+    meters: dict[str, Metered], monkeypatch: pytest.MonkeyPatch, wanted: str
+) -> None:
+    metered, question = meters["autumn"], DataQuality.of({"list": wanted})
+    _, rows = metered.ask(question)
+    monkeypatch.setattr("storage.figures.data_quality.MAX_RECORDS", len(rows))
+    assert metered.ask(question)[1] == rows
+    monkeypatch.setattr("storage.figures.data_quality.MAX_RECORDS", len(rows) - 1)
+    with pytest.raises(QueryError, match=f"^list: expected at most {len(rows) - 1} records"):
+        metered.ask(question)
+
+
 def test_flagged_readings_come_with_what_the_flags_say(meters: dict[str, Metered]) -> None:
     for metered in meters.values():
         _, rows = metered.ask(DataQuality.of({"list": "flagged"}))
         flagged = [reading for reading in metered.readings if reading.flags]
         assert len(flagged) > 3
-        for row, reading in zip(rows, flagged, strict=True):
+        for listed, reading in zip(rows, flagged, strict=True):
             flags = [flag for flag in FLAGS if flag.bit & reading.flags]
-            assert row == (
+            assert listed == (
                 reading.id,
                 reading.at,
                 " ".join(flag.name for flag in flags),
@@ -115,25 +145,26 @@ def test_summary_is_that_of_plain_reckoning(
         peak = max(value for r in believed if (value := r.values["maximeter"]) is not None)
         hours = Fraction(len(energies) * metered.case.interval, 3600)
         mean = rounded(sum(energies) / hours)
+        start, end = metered.bounds(None, None, "inclusive")
         expected = {
             "first_reading": readings[0].at,
             "last_reading": readings[-1].at,
             "date": readings[0].at,
-            "end": metered.case.end,
+            "end": end,
             "energy": total([r.values["energy"] for r in readings]),
             "reactive_energy": total([r.values["reactive_energy"] for r in readings]),
-            "expected": metered.case.readings,
+            "expected": metered.expected(start, end),
             "present": sum(r.is_present for r in readings),
             "readings": len(readings),
             "peak_demand": peak,
             "peak_demand_date": next(r.at for r in believed if r.values["maximeter"] == peak),
             "mean_demand": mean,
-            "load_factor": rounded(Fraction(mean * SCALE, peak)),
+            "load_factor": rounded(Fraction(mean * SCALE, peak)) if peak > 0 else None,
             "base_load": powers[-(-len(powers) * 5 // 100) - 1],
             "timezone": metered.case.zone,
             "interval_seconds": metered.case.interval,
             "identifier": None,
-            "import_new": len(readings),
+            "import_new": len(readings) + 1 - readings[0].id,
             "import_changed": 0,
             **{f"flag_{f.name}": sum(bool(r.flags & f.bit) for r in readings) for f in FLAGS},
         }

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from domain.flags import CATCH_UP, IMPLAUSIBLE
+from domain.flags import CATCH_UP, IMPLAUSIBLE, Flag
 from domain.readings_query import QueryError
 from storage.figures import peaks
 from storage.figures.peaks import Peaks
@@ -77,6 +77,18 @@ def test_demand_is_taken_from_what_there_is(
         wanted = [(at, rounded(Fraction(value * KW_PER_KWH, 1800))) for at, value in wanted]
     assert rows == wanted
     assert table.remarks["demand_of"] == column
+
+
+@pytest.mark.parametrize(("flag", "quality"), [(CATCH_UP, "raw"), (IMPLAUSIBLE, "clean")])
+def test_demand_is_not_taken_from_what_only_readings_left_out_have(
+    database: DatabaseFixture, flag: Flag, quality: str
+) -> None:
+    metered = loaded(Case("Europe/Madrid", 900, "2019-08-01 00:00", 60), database)
+    one = next(r for r in metered.readings if r.flags & flag.bit and r.values["maximeter"])
+    database.run(f"UPDATE consumpdata SET maximeter = NULL WHERE id <> {one.id}")
+    table, rows = metered.ask(Peaks.of({"quality": quality}))
+    assert table.remarks["demand_of"] == "power"
+    assert rows == expected(metered, "power", 10, 3600, clean=quality == "clean")
 
 
 def test_catch_up_is_no_peak(database: DatabaseFixture) -> None:

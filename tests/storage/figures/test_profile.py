@@ -91,6 +91,11 @@ def test_profile_goes_from_monday_to_sunday_and_from_midnight_on(
     assert {day for day, _ in keys} == set(range(7))
 
 
+def test_as_many_percentiles_as_allowed_are_allowed() -> None:
+    twenty = tuple(range(5, 101, 5))
+    assert Profile.of({"percentiles": ",".join(map(str, twenty))}).percentiles == twenty
+
+
 @pytest.mark.parametrize(
     "text", ["", "0", "101", "5,", "5;50", "50.5", ",".join(map(str, range(1, 22)))]
 )
