@@ -98,12 +98,11 @@ clean: ## remove the environments and caches, but not the data in var
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps record which requirements are installed; both kinds share one environment.
-$(VENV)/.run: requirements.txt | $(PY)
-$(VENV)/.dev: requirements-dev.txt | $(PY)
+$(VENV)/.run: requirements.txt | $(VENV)/bin/elecdata
+$(VENV)/.dev: requirements-dev.txt | $(VENV)/bin/elecdata
 $(VENV)/.run $(VENV)/.dev:
 	@echo "Installing $< into $(VENV)"
 	@$(PIP) install --require-hashes -r $<
-	@ln -sf ../../bin/elecdata $(VENV)/bin/elecdata
 	@touch $@
 
 # The fuzzer runs on Linux x86-64 only; the report says where it was skipped.
@@ -117,6 +116,9 @@ $(BENCH_VENV)/.bench: bench/requirements.txt | $(PY)
 	@$(PY) -m venv --clear $(BENCH_VENV)
 	@$(BENCH_PY) -m pip -qq --disable-pip-version-check --no-input install --require-hashes -r $<
 	@touch $@
+
+$(VENV)/bin/elecdata: | $(PY)
+	@ln -sf ../../bin/elecdata $@
 
 $(UV): | $(PY)
 	@$(PIP) install --target $(VENV)/uv uv
