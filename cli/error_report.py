@@ -24,7 +24,7 @@ class FaultyReportsError(Exception):
     """Nothing was written, because reports have errors."""
 
     def __init__(self, faults: ErrorReport) -> None:
-        super().__init__(f"{faults.count} fault{'s' * (faults.count != 1)}")
+        super().__init__(f"{faults.count} error{'s' * (faults.count != 1)}")
         self.faults = faults
 
 

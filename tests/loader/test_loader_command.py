@@ -112,14 +112,14 @@ def test_faults_are_printed_the_first_twenty_and_a_count(database: DatabaseFixtu
         "at most 10 digits before the point and 5 after it, or nothing"
     )
     assert len(lines) == 22
-    assert lines[20:] == ["... and 3 more", "ERROR - 23 faults; nothing was written"]
+    assert lines[20:] == ["... and 3 more", "ERROR - 23 errors; nothing was written"]
     assert "successfully" not in done.stdout
     assert count(database) == 0
 
 
 def test_one_fault_is_one_fault(database: DatabaseFixture) -> None:
     done = load(database, database.file(report(BAD)))
-    assert done.stderr.splitlines()[-1] == "ERROR - 1 fault; nothing was written"
+    assert done.stderr.splitlines()[-1] == "ERROR - 1 error; nothing was written"
 
 
 def test_skipped_rows_are_counted_and_their_file_is_named(database: DatabaseFixture) -> None:
@@ -216,7 +216,7 @@ def test_missing_report_is_one_fault(database: DatabaseFixture) -> None:
     assert done.exit_code == 1
     assert done.stderr.splitlines() == [
         f"{database.folder}/none.csv: cannot be read: No such file or directory",
-        "ERROR - 1 fault; nothing was written",
+        "ERROR - 1 error; nothing was written",
     ]
 
 

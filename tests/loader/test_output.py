@@ -83,9 +83,9 @@ def test_json_of_a_dry_run_says_that_nothing_was_written(database: DatabaseFixtu
 def test_json_of_a_failure_holds_the_faults(database: DatabaseFixture) -> None:
     done = load(database, "--json", database.file(report(*[BAD] * 23)))
     assert done.exit_code == 1
-    assert done.stderr == "ERROR - 23 faults; nothing was written\n"
+    assert done.stderr == "ERROR - 23 errors; nothing was written\n"
     failure = given(done.stdout)
-    assert (failure["ok"], failure["error"]) == (False, "23 faults; nothing was written")
+    assert (failure["ok"], failure["error"]) == (False, "23 errors; nothing was written")
     assert failure["faults"]["count"] == 23
     assert len(failure["faults"]["shown"]) == 20
 
@@ -107,7 +107,7 @@ def test_quiet_prints_nothing_but_errors(database: DatabaseFixture) -> None:
     done = load(database, "--quiet", database.file(report(BAD)))
     assert done.exit_code == 1
     assert done.stdout == ""
-    assert done.stderr.splitlines()[-1] == "ERROR - 1 fault; nothing was written"
+    assert done.stderr.splitlines()[-1] == "ERROR - 1 error; nothing was written"
 
 
 def test_json_and_quiet_exclude_each_other(tmp_path: Any) -> None:
