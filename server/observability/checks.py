@@ -1,4 +1,4 @@
-"""The examination behind `python -m server --check`: nothing is changed, no secret is shown."""
+"""The examination behind `elecdata check`: nothing is changed, no secret is shown."""
 
 import asyncio
 import os
@@ -32,7 +32,7 @@ async def run_checks(config: Path | None) -> AsyncIterator[Finding]:
         settings = load_settings(config)
         origins = sources(config)
     except SettingsError as error:
-        yield fail("configuration", str(error), "Mend this first; the rest was not looked at.")
+        yield fail("configuration", str(error), "Fix this first; remaining checks were skipped.")
         return
     yield ok("configuration", _origin(origins), details=origins)
     yield _credentials(settings)

@@ -156,7 +156,7 @@ def _cannot_listen(host: str, port: int, error: OSError | UnicodeError) -> Start
     number = getattr(error, "errno", None)
     reason = getattr(error, "strerror", None) or error
     if number == errno.EADDRINUSE:
-        reason = "another program does; take another port, such as ELECDATA_SERVER__PORT=5001"
+        reason = "port already in use; choose another, for example ELECDATA_SERVER__PORT=5001"
     return StartError(f"server.host, server.port: cannot listen on {host}:{port}: {reason}")
 
 
@@ -176,5 +176,5 @@ async def _wait_for_database(database: Database, wait: float, stop: asyncio.Even
             await asyncio.sleep(_RETRY_SECONDS)
         else:
             if state.is_empty:
-                log.warning("there are no readings yet: python -m loader REPORT.csv loads some")
+                log.warning("there are no readings yet: load some with `elecdata load REPORT.csv`")
             return

@@ -215,7 +215,7 @@ def test_server_that_requires_tls_names_the_setting_that_is_missing(
         for command in (("server", *config, "--check"), ("loader.backup", *config, str(tmp_path))):
             status, said = run(loaded, *command)
             assert status == 1, said
-            assert "refused the account" in said
+            assert "access denied" in said
             assert "; if TLS is required, set database.tls.ca\n" in said
 
 

@@ -26,7 +26,7 @@ def translate_error(error: sqlite3.Error, path: Path) -> StorageError:
     """Return what an error of the library means for whoever runs the service."""
     if not path.exists() or "no such table" in str(error):
         return NotPrepared(
-            f"{path} has no readings yet: load a report with python -m loader REPORT.csv"
+            f"{path} has no readings yet: load a report with elecdata load REPORT.csv"
         )
     if isinstance(error, sqlite3.OperationalError) and "interrupted" in str(error):
         return _too_long()

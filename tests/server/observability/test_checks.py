@@ -1,4 +1,4 @@
-"""`python -m server --check`: what it finds, what it advises, and what it keeps to itself."""
+"""`elecdata check`: what it finds, what it advises, and what it keeps to itself."""
 
 import asyncio
 import json
@@ -222,7 +222,7 @@ def test_missing_database_is_a_failure_that_names_the_loader(database: DatabaseF
     level, text = checked.found("database")
     assert level == "FAIL"
     # Where accounts are made by the loader as well, there is none to ask with yet.
-    assert "python -m loader REPORT.csv" in text or "refused the account" in text
+    assert "elecdata load REPORT.csv" in text or "access denied" in text
     assert "schema" not in checked.checks
 
 
@@ -234,7 +234,7 @@ def test_older_layout_names_the_loader(loaded: DatabaseFixture) -> None:
     level, text = Checked(loaded.config).found("schema")
     assert level == "WARN"
     assert text.startswith("3 of ")
-    assert "python -m loader" in text
+    assert "elecdata load" in text
 
 
 def test_newer_layout_is_a_failure(loaded: DatabaseFixture) -> None:
@@ -341,7 +341,7 @@ def test_redis_that_answers_is_fine_and_one_that_does_not_a_warning(
 def test_json_alone_is_refused() -> None:
     done = CliRunner().invoke(server.__main__.main, ["--json"])
     assert done.exit_code == 2
-    assert "--json goes with --check" in done.output
+    assert "--json requires --check" in done.output
 
 
 def test_debug_shows_where_an_error_came_up(tmp_path: Path) -> None:
