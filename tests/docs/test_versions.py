@@ -2,14 +2,13 @@
 
 import re
 import tomllib
-from pathlib import Path
 
 import pytest
 from packaging.specifiers import SpecifierSet
 
+from tests.support.paths import ROOT
 from tools.matrix import DEBIAN, PYTHONS
 
-ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 OLDEST, NEWEST = PYTHONS[0], PYTHONS[-1]
 
@@ -22,7 +21,7 @@ def test_package_allows_the_versions_that_are_tried_and_no_other() -> None:
     assert PROJECT["project"]["classifiers"] == [named + version for version in PYTHONS]
 
 
-@pytest.mark.parametrize("file", ["README.md", "docs/tutorial.md"])
+@pytest.mark.parametrize("file", ["README.md", "docs/tutorials/first-report.md"])
 def test_page_names_the_oldest_and_the_newest(file: str) -> None:
     named = re.findall(r"Python (3\.\d+) to (3\.\d+)", (ROOT / file).read_text())
     assert named == [(OLDEST, NEWEST)]
