@@ -85,18 +85,8 @@ MAY_IMPORT = {
 }
 """What the files of a folder, or a file that has a line of its own, may import besides itself."""
 
-PENDING = {
-    ("storage.backends.mysql", "storage.meters"),
-    ("storage.backends.sqlite", "storage.meters"),
-    ("storage.figures", "storage.readings"),
-}
-"""TEMPORARY: imports of storage that are being removed; the list goes with the last one."""
-
-PENDING_ASSIGNMENTS = {"storage.backends.mysql.connection", "storage.backends.mysql.tls"}
-"""TEMPORARY: modules that set something in aiomysql; the list goes when they no longer do."""
-
 PENDING_NAMES = {
-    *("Summary", "DIALECT", "FORMATS", "HEADER", "IMPLAUSIBLE", "MISSING"),
+    *("Summary", "FORMATS", "HEADER", "IMPLAUSIBLE", "MISSING"),
     *("BUSY_TIMEOUT", "DAY_SECONDS", "HOUR_SECONDS"),
 }
 """TEMPORARY: names with two meanings in storage, settings and loader, to be renamed there."""
@@ -218,11 +208,7 @@ def several(names: Iterable[tuple[str, Path]]) -> dict[str, list[str]]:
 
 
 def test_files_import_what_their_folder_may() -> None:
-    assert found(lambda file: crossings(file) - PENDING - allowed()) == {}
-
-
-def test_no_import_is_pending_that_is_gone() -> None:
-    assert {pair for file in FILES for pair in crossings(file)} >= PENDING
+    assert found(lambda file: crossings(file) - allowed()) == {}
 
 
 def test_folders_may_not_import_in_a_circle() -> None:
@@ -247,8 +233,7 @@ def test_engines_are_imported_in_backends_alone() -> None:
 
 
 def test_nothing_is_set_in_what_is_imported() -> None:
-    setting = found(assignments)
-    assert setting.keys() - PENDING_ASSIGNMENTS == set(), setting
+    assert found(assignments) == {}
 
 
 def test_docstrings_begin_with_one_sentence() -> None:

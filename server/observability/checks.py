@@ -1,4 +1,4 @@
-"""The checks of `python -m server --check`, which change nothing and show no secret."""
+"""The checks of `elecdata check`, which change nothing and show no secret."""
 
 import asyncio
 import os
@@ -75,11 +75,11 @@ def _secret(settings: Settings) -> Finding:
         return ok("secret", f"auth.keys {', '.join(auth.keys)}; {signing} signs")
     if auth.secret is None and not store.exists():
         folder = next(folder for folder in store.parents if folder.exists())
-        if os.access(folder, os.W_OK):
+        if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
             return ok("secret", f"{store} will be created at the first start")
         return fail(
             "secret",
-            f"auth.secret_store: {store} is missing, and {folder} is not writable",
+            f"auth.secret_store: {store} is missing, and {folder} is not a writable folder",
             "Make it writable for the server's account, or set ELECDATA_AUTH__SECRET_FILE.",
         )
     try:

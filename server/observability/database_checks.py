@@ -11,7 +11,7 @@ from storage.backends.diagnostics import Diagnostics
 from storage.common.errors import StorageError
 from storage.factory import open_diagnostics
 
-_RUN_LOADER = "Run python -m loader REPORT.csv, which creates what is missing."
+_RUN_LOADER = "Run `elecdata load REPORT.csv`, which creates what is missing."
 _MAX_CLOCK_DIFFERENCE = 2.0
 """Seconds."""
 

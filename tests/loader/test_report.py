@@ -37,7 +37,7 @@ NUMBER = (
 DATE = "expected a date like 1 Aug 2019 00:15:00 or 2019-08-01T00:15:00+02:00, from 1970 to 2199"
 FIELDS = "expected 9 fields, separated by commas"
 SKIPPED = "expected a local time that exists: clocks go forward over this one"
-AGAIN = "expected a local time that does not stand above already"
+AGAIN = "expected a local time that does not occur in an earlier row"
 TEXT = "expected UTF-8 without NUL bytes"
 KNOWN = (
     f"{HEADING.strip()} (monitoring), "
@@ -58,7 +58,7 @@ class Read:
             str(path), MADRID, skip_bad_rows=skip_bad_rows, on_faults=self._on_faults
         )
         try:
-            self.blocks.extend(block.rows for block in self.report.blocks())
+            self.blocks.extend(block.rows for block in self.report.batches())
         except ReportError as error:
             self.error = str(error).removeprefix(f"{path}:")
 
@@ -328,7 +328,7 @@ def test_repeated_hour_past_midnight_is_two(tmp_path: Path, order: int) -> None:
     found = Report(
         str(path), zone, skip_bad_rows=False, on_faults=lambda more, _: faults.extend(more)
     )
-    lines = b"".join(block.rows for block in found.blocks()).splitlines()
+    lines = b"".join(block.rows for block in found.batches()).splitlines()
     assert not faults
     ahead = [int(line.split(b",")[2]) for line in lines]
     assert ahead[::order] == [-9000] * 49 + [-12600] * 51
