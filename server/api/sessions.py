@@ -9,7 +9,7 @@ from aiohttp_apispec import docs
 from server.api.openapi.responses import LOGIN, LOGOUT, PING
 from server.context import CONTEXT, DATABASE, request_id
 from server.errors import RETRY_AFTER, ApiError
-from server.formats.text import ENVELOPE_END, envelope_start
+from server.formats.json import ENVELOPE_END, envelope_start
 from server.security.audit_log import audit
 from server.security.authentication import TOKEN_HEADER
 from server.security.login import authenticate_password

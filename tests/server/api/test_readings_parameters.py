@@ -54,7 +54,7 @@ def days(
 @pytest.fixture
 async def api(serve: Serve, days: DatabaseFixture, monkeypatch: pytest.MonkeyPatch) -> Api:
     make_pages_small(monkeypatch, 50)
-    monkeypatch.setattr("server.formats.parquet.GROUP_ROWS", 128)
+    monkeypatch.setattr("server.formats.parquet.ROW_GROUP_ROWS", 128)
     return await serve(days)
 
 

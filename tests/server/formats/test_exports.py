@@ -16,7 +16,8 @@ from aiohttp import ClientPayloadError
 
 from domain.quantities import QUANTITY_NAMES
 from domain.record_layout import Encoding, RecordLayout
-from server.formats.parquet import GROUP_ROWS, readings_parquet
+from server.formats.base import ReadingsOptions
+from server.formats.parquet import ROW_GROUP_ROWS, Parquet
 from storage.common.errors import Unreachable
 from storage.imports.import_writer import ImportResult
 from storage.readings.page_store import PAGE_READINGS
@@ -101,8 +102,8 @@ async def test_parquet_shows_instants_in_utc_where_that_is_asked(api: Api) -> No
         assert schema.field("date").type == pa.timestamp("ms", zone)
 
 
-async def test_parquet_takes_the_memory_of_a_few_groups() -> None:
-    shape = RecordLayout.of(
+async def test_parquet_takes_the_memory_of_a_few_row_groups() -> None:
+    layout = RecordLayout.of(
         ("id", "date", *QUANTITY_NAMES), Encoding.CELLS, RecordLayout().time, numbers=False
     )
     row = "{},{},{}\n"
@@ -118,12 +119,11 @@ async def test_parquet_takes_the_memory_of_a_few_groups() -> None:
             yield page
 
     pages = 120
-    group = len(page) * (GROUP_ROWS // PAGE_READINGS + 1)
+    group = len(page) * (ROW_GROUP_ROWS // PAGE_READINGS + 1)
     held = 0
     tracemalloc.start()
-    async for part in readings_parquet(
-        ReadingsResult(pages * PAGE_READINGS, repeated(pages)), shape, "UTC"
-    ):
+    result = ReadingsResult(pages * PAGE_READINGS, repeated(pages))
+    async for part in Parquet().readings(result, ReadingsOptions(layout, "UTC", {})):
         held = max(held, len(part) + pa.total_allocated_bytes())
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -139,7 +139,7 @@ async def test_failure_in_mid_stream_cuts_the_answer(
     serve: Serve, sample: DatabaseFixture, monkeypatch: pytest.MonkeyPatch, form: str, ttl: str
 ) -> None:
     make_pages_small(monkeypatch, 50)
-    monkeypatch.setattr("server.formats.parquet.GROUP_ROWS", 100)
+    monkeypatch.setattr("server.formats.parquet.ROW_GROUP_ROWS", 100)
     api = await serve(sample, ELECDATA_CACHE__TTL=ttl)
     whole = await body(api, format=form)
     failing = await serve(sample, ELECDATA_CACHE__TTL=ttl)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.quantities import QUANTITY_NAMES
-from server.formats.columns import neutralize_formula
+from server.formats.csv import neutralize_formula
 from tests.support.app_client import Api, Serve
 from tests.support.databases import DatabaseFixture
 from tests.support.report_factory import numbered, quarters, report, row
