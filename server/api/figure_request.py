@@ -7,17 +7,29 @@ from typing import Self
 
 from aiohttp import web
 
+from domain.parameters import Choice, Params
 from domain.record_layout import TimeStyle
 from server.api.payload_headers import disposition, left_out_headers
 from server.formats.base import Format, TableOptions
-from server.formats.registry import negotiate_format
+from server.formats.registry import FORMAT, negotiate_format
 from server.transport.streaming import Payload
 from storage.database import Database, DataState
 from storage.figures.result import FigureQuery
-from storage.figures.selection import parse_choice
 
-VALUES = ("text", "number")
-TIMES = ("offset", "utc", "local")
+_VALUES = Choice(
+    "values",
+    "Whether JSON has numbers as texts or as numbers.",
+    choices={"text": False, "number": True},
+    expected="text or number",
+)
+_TIME = Choice(
+    "time",
+    "How dates are written: local time with its offset from UTC, UTC, or local time alone.",
+    choices={each.value: each for each in (TimeStyle.OFFSET, TimeStyle.UTC, TimeStyle.LOCAL)},
+    expected="offset or utc or local",
+)
+OUTPUT_PARAMETERS = (_VALUES, _TIME, FORMAT)
+"""The parameters of all figures, which say how a result is written."""
 
 
 @dataclass(frozen=True)
@@ -32,19 +44,14 @@ class FigureRequest:
     options: TableOptions
 
     @classmethod
-    def of(
-        cls, request: web.Request, params: Mapping[str, str], query: FigureQuery, name: str
-    ) -> Self:
-        """Parse the parameters that say how a result is written; raise QueryError or ApiError."""
+    def of(cls, request: web.Request, params: Params, query: FigureQuery, name: str) -> Self:
+        """Parse the output parameters; raise QueryError."""
         return cls(
             query,
             name,
             negotiate_format(request, params),
-            "format" not in params,
-            TableOptions(
-                TimeStyle(parse_choice(params, "time", TIMES)),
-                numbers=parse_choice(params, "values", VALUES) == "number",
-            ),
+            FORMAT.name not in params,
+            TableOptions(_TIME.parse(params), numbers=_VALUES.parse(params)),
         )
 
     @cached_property

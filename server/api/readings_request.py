@@ -1,16 +1,17 @@
-"""Requests for readings: what they ask for, in what shape, and how they are answered."""
+"""Requests for readings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from enum import Enum
 from functools import cached_property
-from typing import TypeVar
 
 from aiohttp import hdrs, web
 from yarl import URL
 
+from domain.flags import FLAGS
+from domain.parameters import Integer, Parameter, Params, csv_pattern, enum_choice
 from domain.readings_query import ReadingsQuery
 from domain.record_layout import (
+    KNOWN_COLUMNS,
     MAX_LIMIT,
     QualityFilter,
     RecordLayout,
@@ -24,16 +25,56 @@ from server.api.payload_headers import disposition, left_out_headers
 from server.context import SETTINGS
 from server.errors import ParameterError
 from server.formats.base import Format, ReadingsOptions
-from server.formats.registry import negotiate_format
+from server.formats.registry import FORMAT, negotiate_format
 from server.transport.streaming import Payload
 from storage.database import Database, DataState
+
+_COLUMNS = Parameter(
+    "columns",
+    f"What to tell of each reading, in this order: any of {', '.join(KNOWN_COLUMNS)}. The "
+    f"flags are those of {', '.join(flag.name for flag in FLAGS)} that it has, blanks "
+    "between them. By default all but the flags; in CSV those of a report.",
+    "date,energy",
+    csv_pattern("|".join(KNOWN_COLUMNS)),
+)
+_VALUES = enum_choice(
+    "values",
+    "Whether JSON has ids and quantities as texts or as numbers, exactly as stored.",
+    ValueStyle,
+)
+_TIME = enum_choice(
+    "time",
+    "How dates are written: in local time as 2019-10-27 02:00:00, in UTC as "
+    "2019-10-27T00:00:00Z, or with their offset as 2019-10-27T02:00:00+02:00.",
+    TimeStyle,
+)
+_QUALITY = enum_choice(
+    "quality",
+    "With clean, readings that cannot be right are left out, and left_out says how many "
+    "they are and how many kWh.",
+    QualityFilter,
+)
+_ORDER = enum_choice("order", "By id, from the lowest or from the highest.", SortOrder)
+_LIMIT = Integer(
+    "limit",
+    f"At most so many readings, 1 to {MAX_LIMIT}; next and the header Link lead on.",
+    10,
+    minimum=1,
+    maximum=MAX_LIMIT,
+    default=None,
+    kind="number",
+)
+_AFTER = Parameter("after", "Continues an answer: what its next said.", pattern="^[A-Za-z0-9_=-]*$")
+COMMON_PARAMETERS = (
+    *(_COLUMNS, _VALUES, _TIME, FORMAT),
+    *(_QUALITY, _ORDER, _LIMIT, _AFTER),
+)
+"""The parameters of all routes of readings."""
 
 _MAX_LINK_LENGTH = 4000
 """Characters of a URL that clients accept in a header."""
 
 _NEXT = "X-Next"
-
-E = TypeVar("E", bound=Enum)
 
 
 @dataclass(frozen=True)
@@ -78,7 +119,7 @@ class ReadingsRequest:
         metadata: dict[str, str | Mapping[str, str]] = {}
         headers = {}
         if result.following is not None:
-            cursor = self.cursors.make(key_without_paging(self.query), result.following)
+            cursor = self.cursors.make(_key_without_paging(self.query), result.following)
             metadata["next"] = headers[_NEXT] = cursor
         if result.left_out is not None:
             readings, energy = str(result.left_out.readings), f"{result.left_out.energy:f}"
@@ -87,64 +128,42 @@ class ReadingsRequest:
         return Payload(chunks, result.count, headers | left_out_headers(metadata))
 
 
-def readings_request(
-    request: web.Request, given: Mapping[str, str], query: ReadingsQuery
-) -> ReadingsRequest:
-    """What a request with these parameters asks for, its query known; raises ParameterError."""
-    format = negotiate_format(request, given)  # noqa: A001 - the parameter's name
-    names = parse_columns(given["columns"]) if "columns" in given else format.default_columns
-    time = parse_enum(given, "time", TimeStyle.LOCAL)
-    numbers = parse_enum(given, "values", ValueStyle.TEXT) is ValueStyle.NUMBER
+def readings_request(request: web.Request, params: Params, query: ReadingsQuery) -> ReadingsRequest:
+    """Return the request for a query, with its common parameters; raise ApiError or QueryError."""
+    format = negotiate_format(request, params)  # noqa: A001 - the parameter's name
+    columns = params.get(_COLUMNS.name)
+    names = format.default_columns if columns is None else parse_columns(columns)
+    time = _TIME.parse(params)
+    numbers = _VALUES.parse(params) is ValueStyle.NUMBER
     query = replace(
         query,
-        clean=parse_enum(given, "quality", QualityFilter.RAW) is QualityFilter.CLEAN,
-        descending=parse_enum(given, "order", SortOrder.ASCENDING) is SortOrder.DESCENDING,
-        limit=_limit(given),
+        clean=_QUALITY.parse(params) is QualityFilter.CLEAN,
+        descending=_ORDER.parse(params) is SortOrder.DESCENDING,
+        limit=_LIMIT.parse(params),
     )
     cursors = request.app[CURSORS]
-    if "after" in given:
+    if _AFTER.name in params:
         try:
-            query = replace(query, after=cursors.read(key_without_paging(query), given["after"]))
+            after = cursors.read(_key_without_paging(query), params[_AFTER.name])
         except ValueError:
             raise ParameterError(
                 "after: expected what `next` says in an earlier answer to the same question"
             ) from None
+        query = replace(query, after=after)
     link = None
     if request.method == hdrs.METH_GET and query.limit is not None:
-        link = URL.build(path=request.path.rpartition("/")[2], query=given)
+        link = URL.build(path=request.path.rpartition("/")[2], query=params)
     zone = request.app[SETTINGS].meter.timezone.key
     return ReadingsRequest(
         query=query,
         layout=RecordLayout.of(names, format.encoding, time, numbers=numbers),
         format=format,
-        varies_by_accept="format" not in given,
+        varies_by_accept=FORMAT.name not in params,
         zone="UTC" if time is TimeStyle.UTC else zone,
         cursors=cursors,
         link=link,
     )
 
 
-def key_without_paging(query: ReadingsQuery) -> str:
-    """What stays the same from part to part."""
+def _key_without_paging(query: ReadingsQuery) -> str:
     return replace(query, after=None, limit=None).key
-
-
-def parse_enum(given: Mapping[str, str], name: str, default: E) -> E:
-    """The choice that a parameter makes; raises ParameterError."""
-    text = given.get(name, default.value)
-    choices = type(default)
-    try:
-        return choices(text)
-    except ValueError:
-        known = ", ".join(choice.value for choice in choices)
-        raise ParameterError(f"{name}: expected any of {known}, got {text[:40]!a}") from None
-
-
-def _limit(given: Mapping[str, str]) -> int | None:
-    text = given.get("limit")
-    if text is None:
-        return None
-    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_LIMIT))
-    if not is_number or not 1 <= int(text) <= MAX_LIMIT:
-        raise ParameterError(f"limit: expected a number from 1 to {MAX_LIMIT}, got {text[:40]!a}")
-    return int(text)

@@ -1,10 +1,8 @@
 """The output formats, and the one that a client prefers."""
 
-from collections.abc import Mapping
-
 from aiohttp import hdrs, web
 
-from server.errors import ParameterError
+from domain.parameters import Choice, Params
 from server.formats.base import Format
 from server.formats.csv import Csv
 from server.formats.json import Json
@@ -13,18 +11,20 @@ from server.formats.parquet import Parquet
 from server.transport.negotiation import quality_values
 
 _FORMATS: tuple[Format, ...] = (Json(), Ndjson(), Csv(), Parquet())
-FORMATS = {each.name: each for each in _FORMATS}
-"""The formats by name; the first is the default."""
+
+FORMAT = Choice(
+    "format",
+    "The format of the answer; the header Accept has a say where this is left out.",
+    choices={each.name: each for each in _FORMATS},
+)
+MEDIA_TYPES = [each.media_type for each in _FORMATS]
 
 
-def negotiate_format(request: web.Request, params: Mapping[str, str]) -> Format:
-    """Return the format of the parameter, else of the header Accept, else the default."""
-    name = params.get("format")
-    if name is None:
-        return _accepted(",".join(request.headers.getall(hdrs.ACCEPT, ())))
-    if name not in FORMATS:
-        raise ParameterError(f"format: expected any of {', '.join(FORMATS)}, got {name[:40]!a}")
-    return FORMATS[name]
+def negotiate_format(request: web.Request, params: Params) -> Format:
+    """Return the format of the parameter, or else of the header Accept; raise QueryError."""
+    if FORMAT.name in params:
+        return FORMAT.parse(params)
+    return _accepted(",".join(request.headers.getall(hdrs.ACCEPT, ())))
 
 
 def _accepted(header: str) -> Format:

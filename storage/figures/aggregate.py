@@ -1,13 +1,15 @@
 """Readings put together for longer intervals: the database sums up, little by little."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from domain.fixed_point import SCALE, divide_rounded
 from domain.flags import CATCH_UP, IMPLAUSIBLE, ZERO_VOLTAGE
+from domain.parameters import Choice, Parameter, Params, csv_pattern
+from domain.quantities import QUANTITY_NAMES
 from domain.readings_query import QueryError
 from domain.time_buckets import BUCKET_SIZES, MAX_BUCKETS, Buckets, BucketSize
 from domain.time_zone import TimeZone, UnknownZoneError, load_time_zone
@@ -25,7 +27,14 @@ from storage.figures.aggregation_rules import (
 )
 from storage.figures.result import Field, FieldType, ResultTable, Row, chunks, empty_table
 from storage.figures.scan import TimeChunk, plan_scan, time_chunks
-from storage.figures.selection import ANY_VALUE, Period, Selection, select
+from storage.figures.selection import (
+    ANY_VALUE,
+    PERIOD_PARAMETERS,
+    QUALITY,
+    Period,
+    Selection,
+    select,
+)
 from storage.readings.pager import PAGES_IN_FLIGHT
 
 DOUBTFUL_BITS = CATCH_UP.bit | IMPLAUSIBLE.bit | ZERO_VOLTAGE.bit
@@ -42,6 +51,27 @@ COVERAGE = (
     Field("coverage", FieldType.QUANTITY, "Present over expected"),
 )
 
+_INTERVAL = Choice(
+    "interval",
+    "How long the time is that a record stands for.",
+    "day",
+    is_required=True,
+    choices=BUCKET_SIZES,
+    expected=f"one of {', '.join(BUCKET_SIZES)}",
+)
+_COLUMNS = Parameter(
+    "columns",
+    f"What to put together: any of {', '.join(QUANTITY_NAMES)}; by default all.",
+    ",".join(QUANTITY_NAMES),
+    csv_pattern("|".join(QUANTITY_NAMES)),
+)
+_TIMEZONE = Parameter(
+    "timezone",
+    "The zone, by its IANA name, whose days and months they are and that date and end_date are "
+    "in; by default the meter's.",
+    "Europe/Madrid",
+)
+
 Group = tuple[int, PartValues]
 """Some readings of one bucket: an instant of it, and their parts."""
 
@@ -54,6 +84,11 @@ class Aggregate:
     interval: BucketSize
     measures: Measures
     timezone: str | None
+
+    parameters: ClassVar[Sequence[Parameter]] = (
+        *(_INTERVAL, *PERIOD_PARAMETERS),
+        *(_COLUMNS, _TIMEZONE, QUALITY),
+    )
 
     @property
     def key(self) -> str:
@@ -68,18 +103,14 @@ class Aggregate:
         return (*BOUNDS, *self.measures.fields, *COVERAGE)
 
     @classmethod
-    def of(cls, given: Mapping[str, str]) -> Self:
-        """What the parameters of a request mean; raises QueryError."""
-        name = given["interval"]
-        if name not in BUCKET_SIZES:
-            raise QueryError(
-                "interval", f"expected one of {', '.join(BUCKET_SIZES)}, got {name[:40]!a}"
-            )
-        columns = parse_measures(given.get("columns"))
-        timezone = given.get("timezone")
+    def of(cls, params: Params) -> Self:
+        """Parse the parameters of a request; raise QueryError."""
+        interval = _INTERVAL.parse(params)
+        measures = parse_measures(params.get("columns"))
+        timezone = params.get("timezone")
         if timezone is not None and not timezone.isascii():
             raise _unknown(timezone)
-        return cls(Period.of(given), BUCKET_SIZES[name], columns, timezone)
+        return cls(Period.of(params), interval, measures, timezone)
 
     async def table(self, engine: ReadEngine) -> ResultTable:
         """A row for each bucket; raises QueryError where there can be none of that length."""

@@ -1,12 +1,13 @@
 """What is missing and what is doubtful: gaps, flagged readings, coverage by day."""
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 from domain.fixed_point import parse_scaled
 from domain.flags import FLAGS
+from domain.parameters import Parameter, Params, either
 from domain.readings_query import QueryError
 from domain.time_buckets import BUCKET_SIZES
 from domain.time_zone import DAY_SECONDS
@@ -16,9 +17,14 @@ from storage.figures.aggregate import BOUNDS, COVERAGE, Aggregate
 from storage.figures.aggregation_rules import Measures
 from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks, empty_table
 from storage.figures.scan import TimeChunk, time_chunks
-from storage.figures.selection import ANY_VALUE, Period, Selection, parse_choice, select
+from storage.figures.selection import ANY_VALUE, PERIOD_PARAMETERS, Period, Selection, select
 
 LISTS = ("gaps", "flagged", "days")
+_LIST = either(
+    "list",
+    "Gaps, flagged readings, or the coverage of each day.",
+    LISTS,
+)
 
 MAX_RECORDS = 100_000
 """Gaps, or flagged readings, that an answer may have."""
@@ -51,6 +57,8 @@ class DataQuality:
     period: Period
     wanted: str
 
+    parameters: ClassVar[Sequence[Parameter]] = (_LIST, *PERIOD_PARAMETERS)
+
     @property
     def key(self) -> str:
         """A text that is the same for questions that have the same answer."""
@@ -62,9 +70,9 @@ class DataQuality:
         return _FIELDS[self.wanted]
 
     @classmethod
-    def of(cls, given: Mapping[str, str]) -> Self:
-        """What the parameters of a request mean; raises QueryError."""
-        return cls(Period.of(given), parse_choice(given, "list", LISTS))
+    def of(cls, params: Params) -> Self:
+        """Parse the parameters of a request; raise QueryError."""
+        return cls(Period.of(params), _LIST.parse(params))
 
     async def table(self, engine: ReadEngine) -> ResultTable:
         """The list, in the order of time."""

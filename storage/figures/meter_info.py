@@ -1,9 +1,10 @@
 """One record that says which meter it is, and from when to when it has readings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
+from domain.parameters import Parameter, Params
 from storage.backends.base import ReadEngine
 from storage.figures.result import Field, FieldType, ResultTable, as_chunks, empty_table
 from storage.figures.selection import Period, select
@@ -22,6 +23,8 @@ FIELDS = (
 class MeterInfo:
     """What the meter is; it costs a look at both ends of an index."""
 
+    parameters: ClassVar[Sequence[Parameter]] = ()
+
     @property
     def key(self) -> str:
         """A text that is the same for questions that have the same answer."""
@@ -33,7 +36,7 @@ class MeterInfo:
         return FIELDS
 
     @classmethod
-    def of(cls, _: Mapping[str, str]) -> Self:
+    def of(cls, _: Params) -> Self:
         """The question; no parameter changes it."""
         return cls()
 

@@ -1,21 +1,26 @@
 """The highest demands and when they were."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 from domain.fixed_point import divide_rounded, parse_scaled
 from domain.flags import CATCH_UP
-from domain.readings_query import QueryError
+from domain.parameters import Integer, Parameter, Params
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import Condition, comparable, to_seconds_since_year_0
 from storage.figures.result import Field, FieldType, Metadata, ResultTable, as_chunks, empty_table
 from storage.figures.scan import ScanPlan, plan_scan
-from storage.figures.selection import Period, Selection, select, without_flags
+from storage.figures.selection import (
+    PERIOD_PARAMETERS,
+    QUALITY,
+    Period,
+    Selection,
+    select,
+    without_flags,
+)
 
-MAX_PEAKS = 1000
 HOUR_SECONDS = 3600
-_DAY = 86400
 
 DEMAND_OF = ("maximeter", "power", "energy")
 """What demand is taken from: the first of these that any reading has."""
@@ -23,6 +28,19 @@ DEMAND_OF = ("maximeter", "power", "energy")
 FIELDS = (
     Field("date", FieldType.INSTANT, "Start of the reading"),
     Field("demand", FieldType.QUANTITY, "Demand (kW)"),
+)
+
+_NUMBER = Integer(
+    "number", "How many, 1 to 1000; by default 10.", 10, minimum=1, maximum=1000, default=10
+)
+_SEPARATION = Integer(
+    "separation",
+    "Seconds that any two are apart at least, 0 to 86400; by default 3600. The higher one wins, "
+    "and of two as high the earlier.",
+    3600,
+    minimum=0,
+    maximum=86400,
+    default=HOUR_SECONDS,
 )
 
 Peak = tuple[int, int]
@@ -37,6 +55,8 @@ class Peaks:
     number: int
     separation: int
 
+    parameters: ClassVar[Sequence[Parameter]] = (_NUMBER, _SEPARATION, *PERIOD_PARAMETERS, QUALITY)
+
     @property
     def fields(self) -> Sequence[Field]:
         """The fields of a row."""
@@ -48,13 +68,9 @@ class Peaks:
         return f"peaks {self.number} {self.separation} {self.period.key}"
 
     @classmethod
-    def of(cls, given: Mapping[str, str]) -> Self:
-        """What the parameters of a request mean; raises QueryError."""
-        return cls(
-            Period.of(given),
-            parse_int(given, "number", 10, 1, MAX_PEAKS),
-            parse_int(given, "separation", HOUR_SECONDS, 0, _DAY),
-        )
+    def of(cls, params: Params) -> Self:
+        """Parse the parameters of a request; raise QueryError."""
+        return cls(Period.of(params), _NUMBER.parse(params), _SEPARATION.parse(params))
 
     async def table(self, engine: ReadEngine) -> ResultTable:
         """The peaks, the highest first, and of those as high as each other the earliest."""
@@ -98,17 +114,6 @@ def demand_of_value(column: str, value: int, asked: Selection) -> int:
     return (
         divide_rounded(value * HOUR_SECONDS, asked.meter.interval) if column == "energy" else value
     )
-
-
-def parse_int(given: Mapping[str, str], parameter: str, default: int, least: int, most: int) -> int:
-    """The value of a parameter that is a whole number; raises QueryError."""
-    text = given.get(parameter, str(default))
-    digits = text.isascii() and text.isdigit() and len(text) <= len(str(most))
-    if not digits or not least <= int(text) <= most:
-        raise QueryError(
-            parameter, f"expected a whole number from {least} to {most}, got {text[:40]!a}"
-        )
-    return int(text)
 
 
 BATCH_READINGS = 5000

@@ -3,13 +3,14 @@
 import asyncio
 from array import array
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from domain.fixed_point import divide_rounded
 from domain.flags import CATCH_UP
+from domain.parameters import Parameter, Params, csv_pattern, either
 from domain.readings_query import QueryError
 from domain.time_zone import DAY_SECONDS
 from storage.backends.base import ReadEngine
@@ -25,7 +26,7 @@ from storage.figures.result import (
     empty_table,
 )
 from storage.figures.scan import TimeChunk, plan_scan, time_chunks
-from storage.figures.selection import Period, Selection, parse_choice, select
+from storage.figures.selection import PERIOD_PARAMETERS, QUALITY, Period, Selection, select
 from storage.readings.pager import PAGES_IN_FLIGHT
 
 COLUMNS = ("power", "energy", "reactive_energy", "reactive_power", "maximeter")
@@ -43,6 +44,20 @@ SPLITS = {
     "weekday": (_WEEKDAY,),
     "none": (),
 }
+_COLUMN = either("column", "What is told of.", COLUMNS)
+_BY = either(
+    "by",
+    "How days are split: by type (Monday to Friday, Saturday, Sunday; public holidays are the "
+    "weekday that they are), by month, both, or not.",
+    tuple(SPLITS),
+)
+_PERCENTILES = Parameter(
+    "percentiles",
+    "Percentiles, whole numbers from 1 to 100; each is a value of some reading.",
+    ",".join(map(str, PERCENTILES)),
+    csv_pattern("100|[1-9][0-9]?"),
+)
+
 _WORKING_DAY = 4
 """Any of Monday to Friday, as a day of the week."""
 _FIRST_WEEKDAY = 5
@@ -67,6 +82,11 @@ class Profile:
     by: str
     percentiles: tuple[int, ...]
 
+    parameters: ClassVar[Sequence[Parameter]] = (
+        *(_COLUMN, _BY, _PERCENTILES),
+        *(*PERIOD_PARAMETERS, QUALITY),
+    )
+
     @property
     def key(self) -> str:
         """A text that is the same for questions that have the same answer."""
@@ -89,11 +109,10 @@ class Profile:
         )
 
     @classmethod
-    def of(cls, given: Mapping[str, str]) -> Self:
-        """What the parameters of a request mean; raises QueryError."""
-        column = parse_choice(given, "column", COLUMNS)
-        by = parse_choice(given, "by", tuple(SPLITS))
-        return cls(Period.of(given), column, by, _percentiles(given.get("percentiles")))
+    def of(cls, params: Params) -> Self:
+        """Parse the parameters of a request; raise QueryError."""
+        column, by = _COLUMN.parse(params), _BY.parse(params)
+        return cls(Period.of(params), column, by, _parse_percentiles(params.get("percentiles")))
 
     async def table(self, engine: ReadEngine) -> ResultTable:
         """A row for each time of day of each kind of days; catch-ups are left out."""
@@ -180,7 +199,7 @@ def _named(field: Field, value: int) -> int | str:
     return _WEEKDAYS[value]
 
 
-def _percentiles(text: str | None) -> tuple[int, ...]:
+def _parse_percentiles(text: str | None) -> tuple[int, ...]:
     if text is None:
         return PERCENTILES
     parts = [part.strip(" ") for part in text.split(",")]

@@ -1,12 +1,12 @@
 """Which readings an answer is worked out from, and the SQL that selects them."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Self
 
 from domain.fixed_point import format_scaled, parse_scaled
 from domain.flags import IMPLAUSIBLE, Flag
+from domain.parameters import DATE_PATTERN, Parameter, Params, either
 from domain.quantities import QUANTITY_NAMES
 from domain.readings_query import QueryError, ReadingsQuery
 from domain.time_zone import DAY_SECONDS, LAST_INSTANT, TimeZone
@@ -21,6 +21,25 @@ _ALL_TO = "9999-12-29"
 YEAR_SECONDS = 366 * DAY_SECONDS
 MAX_PERIOD = 400 * YEAR_SECONDS
 """Seconds that a period may have: its clock changes are looked for day by day."""
+
+QUALITY = either(
+    "quality",
+    "With clean, implausible readings are left out, and left_out says how many they are and how "
+    "many kWh.",
+    ("raw", "clean"),
+)
+_END = either("end", "Whether a reading at the end belongs to it.", ("inclusive", "exclusive"))
+PERIOD_PARAMETERS = (
+    Parameter(
+        "date",
+        "Begin, included, local time, by the rule of getDataByRange; by default the first reading.",
+        pattern=DATE_PATTERN,
+    ),
+    Parameter(
+        "end_date", "End, by the same rule; by default the last reading.", pattern=DATE_PATTERN
+    ),
+    _END,
+)
 
 ANY_VALUE = f"COALESCE({', '.join(QUANTITY_NAMES)})"
 """NULL where a reading has no quantity at all."""
@@ -44,31 +63,23 @@ class Period:
         return f"{self.first}/{self.last}/{self.is_exclusive:d}/{self.is_clean:d}"
 
     @classmethod
-    def of(cls, given: Mapping[str, str]) -> Self:
+    def of(cls, params: Params) -> Self:
         """The period that the parameters `date`, `end_date`, `end` and `quality` mean.
 
         Raises QueryError.
         """
-        is_exclusive = parse_choice(given, "end", ("inclusive", "exclusive")) == "exclusive"
-        is_clean = parse_choice(given, "quality", ("raw", "clean")) == "clean"
+        is_exclusive = _END.parse(params) == "exclusive"
+        is_clean = QUALITY.parse(params) == "clean"
         bounds = ReadingsQuery.by_range(
-            given.get("date", _ALL_FROM), given.get("end_date", _ALL_TO)
+            params.get("date", _ALL_FROM), params.get("end_date", _ALL_TO)
         )
-        first = bounds.first if "date" in given else None
-        last = bounds.last if "end_date" in given else None
+        first = bounds.first if "date" in params else None
+        last = bounds.last if "end_date" in params else None
         if last is not None and last >= LAST_INSTANT.replace(tzinfo=None):
             raise QueryError(
                 "end_date", f"expected a time before {LAST_INSTANT:%Y-%m-%d}, got {last}"
             )
         return cls(first, last, is_exclusive, is_clean)
-
-
-def parse_choice(given: Mapping[str, str], parameter: str, choices: tuple[str, ...]) -> str:
-    """The value of a parameter that is one of a few, by default the first of them."""
-    value = given.get(parameter, choices[0])
-    if value not in choices:
-        raise QueryError(parameter, f"expected {' or '.join(choices)}, got {value[:40]!a}")
-    return value
 
 
 @dataclass(frozen=True, slots=True)

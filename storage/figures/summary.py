@@ -1,14 +1,15 @@
 """One record that says what there is, and what it comes to."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from domain.fixed_point import SCALE, divide_rounded, parse_scaled
 from domain.flags import CATCH_UP, FLAGS
+from domain.parameters import Parameter, Params
 from domain.quantities import QUANTITIES, AggregationRule
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import Condition, to_seconds_since_year_0
@@ -36,7 +37,14 @@ from storage.figures.result import (
     empty_table,
 )
 from storage.figures.scan import ScanPlan, plan_scan
-from storage.figures.selection import ANY_VALUE, Period, Selection, select
+from storage.figures.selection import (
+    ANY_VALUE,
+    PERIOD_PARAMETERS,
+    QUALITY,
+    Period,
+    Selection,
+    select,
+)
 from storage.readings.pager import PAGES_IN_FLIGHT
 
 _TOTALS = Measures(
@@ -78,6 +86,8 @@ class Summary:
 
     period: Period
 
+    parameters: ClassVar[Sequence[Parameter]] = (*PERIOD_PARAMETERS, QUALITY)
+
     @property
     def key(self) -> str:
         """A text that is the same for questions that have the same answer."""
@@ -89,9 +99,9 @@ class Summary:
         return FIELDS
 
     @classmethod
-    def of(cls, given: Mapping[str, str]) -> Self:
-        """What the parameters of a request mean; raises QueryError."""
-        return cls(Period.of(given))
+    def of(cls, params: Params) -> Self:
+        """Parse the parameters of a request; raise QueryError."""
+        return cls(Period.of(params))
 
     async def table(self, engine: ReadEngine) -> ResultTable:
         """One row, or none where there are no readings."""

@@ -3,22 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from server.api.openapi.examples import EXAMPLES
+from marshmallow import fields
+
 from server.api.openapi.schemas import EnvelopeSchema, ErrorSchema, TokenSchema, table_schema
 from storage.figures.result import Field
-
-_RECORD = {
-    "date": "2019-08-01 01:00:00",
-    "energy": "1.71000",
-    "id": "5",
-    "intensity": "78.31200",
-    "maximeter": "14.64400",
-    "power": "9.42300",
-    "power_factor": "0.86900",
-    "reactive_energy": "0.61000",
-    "reactive_power": "-10.10200",
-    "voltage": "122.01000",
-}
 
 
 def _response(description: str, schema: type, example: dict[str, Any]) -> dict[str, Any]:
@@ -91,25 +79,6 @@ _LIMITED = {
         "Too many long answers at a time, at most 100 a user",
     ),
 }
-_BAD_REQUESTS = {
-    "getData": "limit: expected a number from 1 to 100000, got '0'",
-    "getDataById": "id: expected ids like 5 or 5,100, got 'five'",
-    "getDataByDate": (
-        "date: expected 1 to 64 characters, each a digit, '-', ':', '.', blank, 'T', '%' or '_', "
-        "like 2019-09-11%, got '11 September'"
-    ),
-    "getDataByRange": "end_date: missing",
-    "getMeter": "time: expected offset or utc or local, got 'mine'",
-    "getAggregate": (
-        "interval: expected one of 15m, hour, day, week, month, year, got 'fortnight'"
-    ),
-    "getProfile": (
-        "percentiles: expected whole numbers from 1 to 100 like 5,50,95, at most 20, got '0'"
-    ),
-    "getPeaks": "number: expected a whole number from 1 to 1000, got '0'",
-    "getSummary": "quality: expected raw or clean, got 'dirty'",
-    "getQuality": "list: expected gaps or flagged or days, got 'holes'",
-}
 
 
 def _bad_request(message: str) -> dict[str, Any]:
@@ -177,32 +146,50 @@ LOGIN = {
 }
 
 
-def readings_responses(name: str) -> dict[str, Any]:
-    """The answers of a route of readings."""
-    answer = _response(
-        "The readings, in the order of id; none is a success as well, with the message "
-        "No data found and numrecs 0",
-        EnvelopeSchema,
-        _answer("", [_RECORD]),
-    )
-    return _answers(name, answer | _headers(_HEADERS))
+READINGS = _response(
+    "The readings, in the order of id; none is a success as well, with the message "
+    "No data found and numrecs 0",
+    EnvelopeSchema,
+    _answer(
+        "",
+        [
+            {
+                "date": "2019-08-01 01:00:00",
+                "energy": "1.71000",
+                "id": "5",
+                "intensity": "78.31200",
+                "maximeter": "14.64400",
+                "power": "9.42300",
+                "power_factor": "0.86900",
+                "reactive_energy": "0.61000",
+                "reactive_power": "-10.10200",
+                "voltage": "122.01000",
+            }
+        ],
+    ),
+) | _headers(_HEADERS)
 
 
-def figures_responses(name: str, kinds: Sequence[Sequence[Field]]) -> dict[str, Any]:
-    """The answers of a route of what is worked out from readings, records of some kind."""
-    answer = _response(
+def figures_success(
+    name: str,
+    kinds: Sequence[Sequence[Field]],
+    metadata: Mapping[str, fields.Field[Any]],
+    record: Mapping[str, str | None],
+) -> dict[str, Any]:
+    """Return a success of a route of figures, whose records are of some kinds."""
+    return _response(
         "The records; none is a success as well, with the message No data found and numrecs 0",
-        table_schema(name, kinds),
-        _answer("", [EXAMPLES[name]]),
-    )
-    return _answers(name, answer | _headers(_LEFT_OUT))
+        table_schema(name, kinds, metadata),
+        _answer("", [record]),
+    ) | _headers(_LEFT_OUT)
 
 
-def _answers(name: str, success: dict[str, Any]) -> dict[str, Any]:
+def data_responses(success: Mapping[str, Any], bad_request: str) -> dict[str, Any]:
+    """Return the responses of a data route."""
     return {
         "200": success,
         "304": _UNCHANGED,
-        "400": _bad_request(_BAD_REQUESTS[name]),
+        "400": _bad_request(bad_request),
         **_GUARDED,
         **_LIMITED,
         "503": _UNAVAILABLE,

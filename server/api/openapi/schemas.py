@@ -63,25 +63,9 @@ class EnvelopeSchema(Schema):
     values = fields.Nested(ValuesSchema, required=True)
 
 
-_DEMAND_OF = fields.String(metadata={"description": "What demand is taken from"})
-_REMARKS: Mapping[str, Mapping[str, fields.Field[Any]]] = {
-    "getProfile": {
-        "column": fields.String(metadata={"description": "What is told of"}),
-    },
-    "getPeaks": {"demand_of": _DEMAND_OF},
-    "getSummary": {
-        "units": fields.Dict(
-            fields.String(),
-            fields.String(),
-            metadata={"description": "The unit of each quantity"},
-        ),
-        "demand_of": _DEMAND_OF,
-    },
-}
-"""What routes say beside their records, where there are any readings in the period."""
-
-
-def table_schema(name: str, kinds: Sequence[Sequence[Field]]) -> type[Schema]:
+def table_schema(
+    name: str, kinds: Sequence[Sequence[Field]], metadata: Mapping[str, fields.Field[Any]]
+) -> type[Schema]:
     """A success whose records are of some kind, each of which has these fields."""
     known = {field.name: field for kind in reversed(kinds) for field in kind}
     common = set.intersection(*({field.name for field in kind} for kind in kinds))
@@ -95,7 +79,7 @@ def table_schema(name: str, kinds: Sequence[Sequence[Field]]) -> type[Schema]:
     values = Schema.from_dict(
         {
             "numrecs": fields.Integer(required=True),
-            **_REMARKS.get(name, {}),
+            **metadata,
             "left_out": fields.Nested(
                 LeftOutSchema, metadata={"description": "With quality=clean"}
             ),
