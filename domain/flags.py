@@ -1,7 +1,7 @@
-"""What may be doubtful about a reading: the sole list of flags, and of the rules behind them.
+"""Quality flags of readings, and the rules behind them.
 
-Flags are worked out when readings are imported and kept beside them, so that everybody who asks
-gets the same judgement. A reading is never changed or dropped because of one.
+Flags are computed when readings are imported and stored beside them, so that everybody gets the
+same judgement. A reading is never changed or dropped because of one.
 """
 
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """A mark on a reading: its name in answers and its bit in the database."""
+    """A flag of a reading: its name in responses and its bit in the database."""
 
     name: str
     bit: int
     means: str
-    """What is so about the reading."""
+    """What is true of the reading."""
     use: str
-    """What becomes of the reading in sums, peaks and profiles."""
+    """How sums, peaks and profiles treat the reading."""
     source: str
     """Where the rule comes from."""
 

@@ -96,11 +96,11 @@ async def _import(
     skip_bad_rows: bool,
 ) -> None:
     settings = load_settings(config)
-    writer = open_importer(settings)
+    database = open_importer(settings)
     with _Progress(teller) as progress:
         importer = Importer(
             settings,
-            writer,
+            database,
             ImportListener(
                 on_step=lambda step: progress.say(f"OK - {step}"),
                 on_wait=lambda: progress.say("Waiting for another import to finish"),
@@ -113,13 +113,13 @@ async def _import(
                 await importer.prepare()
             summaries = await importer.run(reports, skip_bad_rows=skip_bad_rows, dry_run=dry_run)
         finally:
-            await writer.close()
+            await database.engine.close()
     teller.faults(importer.faults)
     for summary in summaries:
         if not dry_run:
             teller.say(
                 f"OK - CSV ({summary.report.readings} lines) successfully imported to "
-                f"{writer.database}.consumpdata"
+                f"{database.engine.database}.consumpdata"
             )
     for summary in summaries:
         teller.say(_text(summary))

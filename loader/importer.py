@@ -16,7 +16,8 @@ from loader.rows.rejected import RejectedRows
 from settings import Settings
 from storage.common.errors import StorageError
 from storage.common.passwords import hash_password
-from storage.imports.import_writer import ImportResult, ImportWriter
+from storage.factory import WritableDatabase
+from storage.imports.import_writer import ImportResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Importer:
     def __init__(
         self,
         settings: Settings,
-        writer: ImportWriter,
+        database: WritableDatabase,
         watcher: ImportListener,
         layout: str | None = None,
     ) -> None:
@@ -58,22 +59,23 @@ class Importer:
         known = known_formats(settings)
         self._layouts = known if layout is None else (format_by_name(known, layout),)
         self._settings = settings
-        self._writer = writer
+        self._database = database
         self._watcher = watcher
         self.faults = ErrorReport()
         """What was found so far: with bad rows skipped, an import succeeds in spite of faults."""
 
     async def prepare(self) -> None:
         """Makes what is missing: database, tables, users, the account that reads."""
-        async for step in self._writer.prepare():
+        async for step in self._database.engine.prepare():
             self._watcher.on_step(step)
-        known = {user.name for user in await self._writer.users()}
+        known = {user.name for user in await self._database.users.users()}
         for name, password in self._settings.api_users.items():
             if name not in known:
                 secret = password.get_secret_value()
-                await self._writer.add_user(name, await asyncio.to_thread(hash_password, secret))
+                hashed = await asyncio.to_thread(hash_password, secret)
+                await self._database.users.add(name, hashed)
         self._watcher.on_step("User")
-        if reader := await self._writer.admit_reader():
+        if reader := await self._database.engine.admit_reader():
             self._watcher.on_step(f"'{reader}' user")
 
     async def run(
@@ -93,22 +95,22 @@ class Importer:
                 )
                 for path in paths
             ]
-            if dry_run and not await self._writer.is_prepared():
+            if dry_run and not await self._database.engine.is_prepared():
                 return await self._load(reports, into_database=False)
-            await self._writer.begin(self._watcher.on_wait)
+            await self._database.engine.begin(self._watcher.on_wait)
             try:
-                await self._writer.meter(str(self._settings.meter.timezone))
+                await self._database.meters.register(str(self._settings.meter.timezone))
                 summaries = await self._load(reports)
                 if dry_run:
-                    await self._writer.rollback()
+                    await self._database.engine.rollback()
                     return summaries
                 for _, rejected in reports:
                     rejected.keep()
-                await _uninterrupted(self._writer.commit())
+                await _uninterrupted(self._database.engine.commit())
             except BaseException:
                 # What went wrong matters more than a connection that can't even roll back.
                 with suppress(StorageError):
-                    await self._writer.rollback()
+                    await self._database.engine.rollback()
                 raise
             return summaries
 
@@ -142,9 +144,9 @@ class Importer:
             imported = None
             try:
                 if into_database and not failed:
-                    imported = await self._writer.load(report)
+                    imported = await self._database.imports.load(report)
                 else:
-                    deque(report.blocks(), maxlen=0)
+                    deque(report.batches(), maxlen=0)
             except ReportError as error:
                 failed = True
                 if not isinstance(error, FaultyRowsError):

@@ -1,4 +1,4 @@
-"""A report on its way in: its format is found by its heading, its rows go on as blocks."""
+"""A report on its way in: its format is found by its heading, its rows go on as batches."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -12,10 +12,10 @@ from loader.rows.reader import ParseContext, RowReader
 
 
 class Report:
-    """A report on its way in: `blocks` reads it once, and the counts are right after that.
+    """A report on its way in: `batches` reads it once, and the counts are right after that.
 
     `on_faults` is told what is wrong in a row and the row's own text. Once a row was wrong,
-    further blocks are only checked, unless bad rows are to be skipped.
+    further batches are only checked, unless bad rows are to be skipped.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Report:
         """What the report calls the meter, if it does."""
         return self._rows.identifier if self._rows else None
 
-    def blocks(self) -> Iterator[RowBatch]:
+    def batches(self) -> Iterator[RowBatch]:
         """The checked rows.
 
         Raises ReportError where the file can't be read or isn't a report, and FaultyRowsError

@@ -15,7 +15,7 @@ from settings import SettingsError, load_settings
 from storage.common.errors import StorageError
 from storage.common.passwords import hash_password, is_sha256
 from storage.factory import open_importer
-from storage.imports.import_writer import ImportWriter
+from storage.users import UserAdmin
 
 audit = logging.getLogger("audit")
 
@@ -74,7 +74,7 @@ def add(config: Path | None, name: str, teller: CommandOutput) -> None:
     _run(
         config,
         teller,
-        lambda writer: _require(writer.add_user(name, password), f"{name} exists already"),
+        lambda users: _require(users.add(name, password), f"{name} exists already"),
     )
     _tell("user added", name)
     _done(teller, name, "was added")
@@ -93,9 +93,7 @@ def set_password(config: Path | None, name: str, teller: CommandOutput) -> None:
       python -m loader.users password morgan < /run/secrets/morgan
     """
     password = _password()
-    _run(
-        config, teller, lambda writer: _require(writer.set_password(name, password), _unknown(name))
-    )
+    _run(config, teller, lambda users: _require(users.set_password(name, password), _unknown(name)))
     _tell("password changed", name)
     _done(teller, name, "has a new password")
 
@@ -114,7 +112,7 @@ def disable(config: Path | None, name: str, teller: CommandOutput) -> None:
     _run(
         config,
         teller,
-        lambda writer: _require(writer.set_enabled(name, enabled=False), _unknown(name)),
+        lambda users: _require(users.set_enabled(name, enabled=False), _unknown(name)),
     )
     _tell("user disabled", name)
     _done(teller, name, "is disabled")
@@ -134,7 +132,7 @@ def enable(config: Path | None, name: str, teller: CommandOutput) -> None:
     _run(
         config,
         teller,
-        lambda writer: _require(writer.set_enabled(name, enabled=True), _unknown(name)),
+        lambda users: _require(users.set_enabled(name, enabled=True), _unknown(name)),
     )
     _tell("user enabled", name)
     _done(teller, name, "is enabled")
@@ -152,7 +150,7 @@ def set_role(config: Path | None, name: str, role: str, teller: CommandOutput) -
     Example:
       python -m loader.users role morgan admin
     """
-    _run(config, teller, lambda writer: _require(writer.set_role(name, role), _unknown(name)))
+    _run(config, teller, lambda users: _require(users.set_role(name, role), _unknown(name)))
     _tell("role changed", name, f" role={role}")
     _done(teller, name, f"has the role {role}")
 
@@ -169,9 +167,9 @@ def list_users(config: Path | None, teller: CommandOutput) -> None:
       python -m loader.users list --json | jq -r '.users[] | select(.enabled).name'
     """
 
-    async def show(writer: ImportWriter) -> None:
+    async def show(admin: UserAdmin) -> None:
         users = []
-        for user in await writer.users():
+        for user in await admin.users():
             state = "enabled" if user.enabled else "disabled"
             is_old = is_sha256(user.password)
             old = ", old kind of hash: set the password anew" if is_old else ""
@@ -226,16 +224,16 @@ def _password() -> str:
 
 
 def _run(
-    config: Path | None, teller: CommandOutput, work: Callable[[ImportWriter], Awaitable[None]]
+    config: Path | None, teller: CommandOutput, work: Callable[[UserAdmin], Awaitable[None]]
 ) -> None:
     async def run() -> None:
-        writer = open_importer(load_settings(config))
+        database = open_importer(load_settings(config))
         try:
-            async for _ in writer.prepare():
+            async for _ in database.engine.prepare():
                 pass
-            await work(writer)
+            await work(database.users)
         finally:
-            await writer.close()
+            await database.engine.close()
 
     try:
         asyncio.run(run())

@@ -89,14 +89,8 @@ def meters(
 @pytest.fixture
 def unblocked() -> Iterator[None]:
     """Fails what blocks the event loop of the server; the loader may, it has its own."""
-    names: tuple[str, ...] = (
-        "backup",
-        "mysql.backup",
-        "mysql.connection",
-        "mysql.writer",
-        "schema",
-    )
-    names += ("sqlite.backup", "sqlite.writer")
+    names = ["backup", "mysql.backup", "mysql.connection", "mysql.session", "mysql.writer"]
+    names += ["sqlite.backup", "sqlite.writer"]
     loaders = [f"storage.backends.{name}" for name in names]
     loaders.append("storage.imports.import_writer")
     with blockbuster_ctx(["server", "storage"], excluded_modules=loaders) as blocking:
@@ -107,7 +101,7 @@ def unblocked() -> Iterator[None]:
         # A few rows by their keys are quicker to read than to ask a thread for.
         for name in ("sqlite3.Connection.execute", "sqlite3.Cursor.fetchall"):
             blocking.functions[name].can_block_in(
-                "storage/backends/sqlite/engine.py", "_fetch_here"
+                "storage/backends/sqlite/engine.py", "_fetch_inline"
             )
         yield
 

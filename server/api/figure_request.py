@@ -77,6 +77,6 @@ class FigureRequest:
         deflate: bool,  # noqa: ARG002 - chunks are made as they are sent
     ) -> Payload:
         """Compute the figures."""
-        table = await database.table(self.query, state)
+        table = await database.figures(self.query, state)
         chunks = self.format.table(table, self.options)
-        return Payload(chunks, table.count, left_out_headers(table.remarks))
+        return Payload(chunks, table.count, left_out_headers(table.metadata))

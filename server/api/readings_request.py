@@ -115,7 +115,7 @@ class ReadingsRequest:
     async def payload(self, database: Database, state: DataState, *, deflate: bool) -> Payload:
         """Query the readings."""
         deflate = deflate and not self.format.is_typed
-        result = await database.answer(self.query, state, self.layout, compressed=deflate)
+        result = await database.readings(self.query, state, self.layout, compressed=deflate)
         metadata: dict[str, str | Mapping[str, str]] = {}
         headers = {}
         if result.following is not None:

@@ -26,7 +26,7 @@ class Csv(Format):
 
     name = "csv"
     media_type = "text/csv"
-    encoding = Encoding.ROWS
+    encoding = Encoding.CSV_REPORT
     default_columns = ("date", *QUANTITY_NAMES)
     is_file = True
 

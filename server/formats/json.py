@@ -21,7 +21,7 @@ class Json(Format):
 
     name = "json"
     media_type = JSON_MEDIA_TYPE
-    encoding = Encoding.OBJECTS
+    encoding = Encoding.JSON_OBJECTS
     default_columns = RECORD_KEYS
 
     async def readings(
@@ -42,7 +42,7 @@ class Json(Format):
     async def table(self, table: ResultTable, options: TableOptions) -> AsyncGenerator[Chunk]:
         """Yield rows as objects in an envelope."""
         write = json_writer(table, options)
-        before = _start(table.count, json_members(table.remarks, numbers=options.numbers))
+        before = _start(table.count, json_members(table.metadata, numbers=options.numbers))
         async with aclosing(table.rows) as chunks:
             async for rows in chunks:
                 yield before + ",".join(write(rows)).encode()

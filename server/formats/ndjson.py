@@ -18,7 +18,7 @@ class Ndjson(Format):
 
     name = "ndjson"
     media_type = "application/x-ndjson"
-    encoding = Encoding.LINES
+    encoding = Encoding.NDJSON
     default_columns = RECORD_KEYS
 
     async def readings(
@@ -36,7 +36,7 @@ class Ndjson(Format):
         async with aclosing(table.rows) as chunks:
             async for rows in chunks:
                 yield ("\n".join(write(rows)) + "\n").encode()
-        yield _last_line(table.count, table.remarks, numbers=options.numbers)
+        yield _last_line(table.count, table.metadata, numbers=options.numbers)
 
 
 def _last_line(count: int, metadata: Metadata, *, numbers: bool) -> bytes:

@@ -32,7 +32,7 @@ class Parquet(Format):
 
     name = "parquet"
     media_type = "application/vnd.apache.parquet"
-    encoding = Encoding.CELLS
+    encoding = Encoding.CSV_TYPED
     default_columns = ("id", "date", *QUANTITY_NAMES)
     is_file = True
     is_typed = True

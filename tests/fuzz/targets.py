@@ -83,7 +83,7 @@ def loaded(
     rows: list[Row] = []
     instants = set()
     try:
-        for block in read.blocks():
+        for block in read.batches():
             texts = block.rows.decode("ascii").removesuffix("\n").split("\n")
             assert block.count == len(texts)
             for text in texts:

@@ -58,7 +58,7 @@ class Read:
             str(path), MADRID, skip_bad_rows=skip_bad_rows, on_faults=self._on_faults
         )
         try:
-            self.blocks.extend(block.rows for block in self.report.blocks())
+            self.blocks.extend(block.rows for block in self.report.batches())
         except ReportError as error:
             self.error = str(error).removeprefix(f"{path}:")
 
@@ -328,7 +328,7 @@ def test_repeated_hour_past_midnight_is_two(tmp_path: Path, order: int) -> None:
     found = Report(
         str(path), zone, skip_bad_rows=False, on_faults=lambda more, _: faults.extend(more)
     )
-    lines = b"".join(block.rows for block in found.blocks()).splitlines()
+    lines = b"".join(block.rows for block in found.batches()).splitlines()
     assert not faults
     ahead = [int(line.split(b",")[2]) for line in lines]
     assert ahead[::order] == [-9000] * 49 + [-12600] * 51

@@ -113,13 +113,13 @@ def test_backup_holds_what_is_committed_while_an_import_is_under_way(
 ) -> None:
     async def copied_meanwhile() -> None:
         async with loaded.writer() as writer:
-            async for _ in writer.prepare():
+            async for _ in writer.engine.prepare():
                 pass
-            await writer.begin(lambda: None)
-            await writer._engine.execute("DELETE FROM consumpdata")
+            await writer.engine.begin(lambda: None)
+            await writer.engine.execute("DELETE FROM consumpdata")
             done = await asyncio.to_thread(copy, loaded, str(tmp_path / "backup"))
             assert done.exit_code == 0, done.output
-            await writer.rollback()
+            await writer.engine.rollback()
 
     asyncio.run(copied_meanwhile())
     with another(loaded, tmp_path / "other") as other:

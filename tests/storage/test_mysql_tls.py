@@ -90,11 +90,11 @@ async def test_connections_of_server_and_loader_are_encrypted(loaded: MariadbDat
         ((used,),) = await reader._engine.fetch(cipher)
         assert used.startswith(b"TLS_")
     writer = open_importer(loaded.settings)
-    engine = writer._engine
+    engine = writer.engine
     await engine.open()  # type: ignore[attr-defined]  # MySQL's alone has it
     ((used,),) = await engine.fetch(cipher)
     assert str(used).startswith("TLS_")
-    await writer.close()
+    await writer.engine.close()
 
 
 @pytest.mark.parametrize("is_tls", [False, True], ids=["plain", "TLS"])

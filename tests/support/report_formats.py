@@ -59,7 +59,7 @@ class Read:
         )
         self.rows: list[list[str]] = []
         try:
-            for block in self.report.blocks():
+            for block in self.report.batches():
                 self.rows += [line.split(",") for line in block.rows.decode().splitlines()]
         except ReportError as error:
             self.error = str(error).removeprefix(f"{path}:")

@@ -207,7 +207,7 @@ async def test_expired_login_is_asked_for_again_and_goes_on(browser: Browser, ap
 async def test_logging_out_ends_the_token_on_the_server_too(browser: Browser, api: Api) -> None:
     await enter(browser, api)
     (token,) = api.app[TOKENS]._checked.values()
-    access, known = api.app[DATABASE].access, (token.user, token.generation, token.jti)
+    access, known = api.app[DATABASE].users, (token.user, token.generation, token.jti)
     assert await access.role(*known)
     await browser.click("#logout")
     await browser.until("performance.getEntriesByName(new URL('/logout', location)).length > 0")
