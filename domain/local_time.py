@@ -11,7 +11,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 NONEXISTENT_TIME = "a local time that exists: clocks go forward over this one"
-DUPLICATE_TIME = "a local time that does not stand above already"
+DUPLICATE_TIME = "a local time that does not occur in an earlier row"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SEARCH_STEP = 3 * 86_400

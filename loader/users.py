@@ -28,27 +28,27 @@ class _Failed(Exception):  # noqa: N818 - never leaves this file
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
-    help="Settings file, instead of the config.yaml of the project.",
+    help="Configuration file. Default: config.yaml in the project's folder.",
 )
 @click.pass_context
 def main(context: click.Context, config: Path | None) -> None:
     """Add, change, disable and list the users of the API.
 
-    A password is asked for on a terminal, and read from standard input elsewhere. A user whose
-    password changes, or who is disabled, has to log in anew. Each change is a line on standard
-    error that says who made it.
+    On a terminal, the command asks for the password; otherwise it reads the password from
+    standard input. Changing a password or disabling a user ends the user's sessions. Each change
+    writes an audit line to standard error, with the uid of the account that made it.
 
     \b
     Examples:
-      python -m loader.users add morgan
-      python -m loader.users password morgan < /run/secrets/morgan
-      python -m loader.users disable rick
-      python -m loader.users role morgan admin
-      python -m loader.users list
-      python -m loader.users list --json | jq -r '.users[] | select(.enabled).name'
+      elecdata users add morgan
+      elecdata users password morgan < /run/secrets/morgan
+      elecdata users disable rick
+      elecdata users role morgan admin
+      elecdata users list
+      elecdata users list --json | jq -r '.users[] | select(.enabled).name'
 
     \b
-    Status: 0 done, 1 not done, 2 wrong command line, 130 stopped by Ctrl-C.
+    Status: 0 success, 1 failure, 2 wrong command line, 130 stopped by Ctrl-C.
     """
     context.obj = config
     logging.basicConfig(
@@ -65,8 +65,8 @@ def add(config: Path | None, name: str, teller: CommandOutput) -> None:
 
     \b
     Examples:
-      python -m loader.users add morgan
-      python -m loader.users add morgan < /run/secrets/morgan
+      elecdata users add morgan
+      elecdata users add morgan < /run/secrets/morgan
     """
     if not 1 <= len(name) <= 64 or not name.isprintable() or ":" in name:
         raise click.BadParameter("expected 1 to 64 printable characters other than ':'")
@@ -74,7 +74,7 @@ def add(config: Path | None, name: str, teller: CommandOutput) -> None:
     _run(
         config,
         teller,
-        lambda users: _require(users.add(name, password), f"{name} exists already"),
+        lambda users: _require(users.add(name, password), f"user {name} already exists"),
     )
     _tell("user added", name)
     _done(teller, name, "was added")
@@ -89,8 +89,8 @@ def set_password(config: Path | None, name: str, teller: CommandOutput) -> None:
 
     \b
     Examples:
-      python -m loader.users password morgan
-      python -m loader.users password morgan < /run/secrets/morgan
+      elecdata users password morgan
+      elecdata users password morgan < /run/secrets/morgan
     """
     password = _password()
     _run(config, teller, lambda users: _require(users.set_password(name, password), _unknown(name)))
@@ -103,11 +103,11 @@ def set_password(config: Path | None, name: str, teller: CommandOutput) -> None:
 @click.pass_obj
 @output_options
 def disable(config: Path | None, name: str, teller: CommandOutput) -> None:
-    """Keep a user from logging in.
+    """Disable a user: no login, and all tokens revoked.
 
     \b
     Example:
-      python -m loader.users disable rick
+      elecdata users disable rick
     """
     _run(
         config,
@@ -123,11 +123,11 @@ def disable(config: Path | None, name: str, teller: CommandOutput) -> None:
 @click.pass_obj
 @output_options
 def enable(config: Path | None, name: str, teller: CommandOutput) -> None:
-    """Let a user log in again.
+    """Enable a disabled user.
 
     \b
     Example:
-      python -m loader.users enable rick
+      elecdata users enable rick
     """
     _run(
         config,
@@ -144,11 +144,11 @@ def enable(config: Path | None, name: str, teller: CommandOutput) -> None:
 @click.pass_obj
 @output_options
 def set_role(config: Path | None, name: str, role: str, teller: CommandOutput) -> None:
-    """Say what a user may do.
+    """Set a user's role.
 
     \b
     Example:
-      python -m loader.users role morgan admin
+      elecdata users role morgan admin
     """
     _run(config, teller, lambda users: _require(users.set_role(name, role), _unknown(name)))
     _tell("role changed", name, f" role={role}")
@@ -163,8 +163,8 @@ def list_users(config: Path | None, teller: CommandOutput) -> None:
 
     \b
     Examples:
-      python -m loader.users list
-      python -m loader.users list --json | jq -r '.users[] | select(.enabled).name'
+      elecdata users list
+      elecdata users list --json | jq -r '.users[] | select(.enabled).name'
     """
 
     async def show(admin: UserAdmin) -> None:
@@ -172,7 +172,7 @@ def list_users(config: Path | None, teller: CommandOutput) -> None:
         for user in await admin.users():
             state = "enabled" if user.enabled else "disabled"
             is_old = is_sha256(user.password)
-            old = ", old kind of hash: set the password anew" if is_old else ""
+            old = ", old password hash: set a new password" if is_old else ""
             teller.say(f"{user.name}: {user.role}, {state}{old}")
             users.append(
                 {
@@ -198,7 +198,7 @@ def _tell(event: str, name: str, details: str = "") -> None:
 
 
 def _unknown(name: str) -> str:
-    return f"there is no user {name}"
+    return f"no such user: {name}"
 
 
 async def _require(change: Awaitable[bool], otherwise: str) -> None:
@@ -217,9 +217,9 @@ def _password() -> str:
         try:
             password = sys.stdin.buffer.readline().decode().rstrip("\r\n")
         except UnicodeDecodeError:
-            raise click.UsageError("expected a password in UTF-8") from None
+            raise click.UsageError("the password must be UTF-8") from None
     if not password:
-        raise click.UsageError("expected a password, got an empty one")
+        raise click.UsageError("the password must not be empty")
     return hash_password(password)
 
 

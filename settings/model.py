@@ -329,7 +329,7 @@ class Settings(Section):
         Annotated[str, AfterValidator(_user_name)], Annotated[SecretStr, Field(min_length=1)]
     ] = Field({}, description="a mapping of users to passwords")
     formats: Mapping[Annotated[str, AfterValidator(_format_name)], FormatSettings] = Field(
-        {}, description="a mapping of names to formats, see docs/formats.md"
+        {}, description="a mapping of names to formats, see docs/reference/formats.md"
     )
 
     def demonstration_keys(self) -> tuple[str, ...]:

@@ -71,7 +71,7 @@ class MeterAdmin:
             )
         elif known[0] != timezone:
             raise Conflict(
-                f"{self._engine.database} holds readings in the zone {known[0]}, and "
+                f"{self._engine.database} contains readings in the time zone {known[0]}, but "
                 f"meter.timezone is {timezone}: set meter.timezone to {known[0]}, or use another "
                 "database.url"
             )
@@ -86,16 +86,15 @@ class MeterAdmin:
             await self._set("identifier", report.identifier)
         elif report.identifier not in (None, identifier):
             raise Conflict(
-                f"{self._engine.database} holds readings of the meter {identifier}, and "
-                f"{report.name} has those of {report.identifier}: use another database.url for them"
+                f"{self._engine.database} contains readings of the meter {identifier}, but "
+                f"{report.name} has readings of {report.identifier}: use another database.url"
             )
         if interval is None:
             await self._set("interval_seconds", report.interval)
         elif report.interval not in (None, interval):
             raise Conflict(
-                f"{self._engine.database} holds readings of every {interval} seconds, and "
-                f"{report.name} has those of every {report.interval}: use another database.url for "
-                "them"
+                f"{self._engine.database} contains readings every {interval} seconds, but "
+                f"{report.name} has readings every {report.interval}: use another database.url"
             )
 
     async def _usual_interval(self) -> int | None:

@@ -62,7 +62,7 @@ class UserStore:
         """Revoke a token for all servers, and forget the revocations of long-expired ones."""
         await self._schema.refresh()
         if not self._schema.supports(Feature.AUTH_VERSION):
-            raise NotPrepared("the database keeps no revocations yet: run python -m loader")
+            raise NotPrepared("the database cannot store revocations yet: run `elecdata load`")
         await self._engine.execute(
             f"DELETE FROM revocations WHERE expires < {self._placeholder}",
             (int(time.time()) - REVOCATION_GRACE_SECONDS,),

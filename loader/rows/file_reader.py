@@ -54,7 +54,7 @@ class ChunkedFile:
                     size += len(part)
                     if size > max(_BRIEF, _SWOLLEN * raw.tell() if file is not raw else size):
                         raise ReportError(
-                            f"{self.path}: cannot be read: it unpacks to more than {_SWOLLEN} "
+                            f"{self.path}: cannot be read: it decompresses to more than {_SWOLLEN} "
                             "times its size: expected a report"
                         )
                     self._on_progress(raw.tell() if raw.seekable() else size)

@@ -67,6 +67,8 @@ class Dialect(ABC):
     """Selects how many statements of the schema were applied."""
     legacy_version: ClassVar[str | None] = None
     """Selects a text that changes with the readings of a database without a table of imports."""
+    is_legacy: ClassVar[str | None] = None
+    """Selects whether the readings are those of the original's importer, without instants."""
     max_with_time_zero: ClassVar[int] = 0
     """The number of `max_with_time` for a quantity of zero at the latest time."""
 

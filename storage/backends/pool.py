@@ -41,6 +41,7 @@ class ConnectionPool(Generic[C]):
         self._waiting: deque[asyncio.Future[C]] = deque()
         self._opening: set[asyncio.Task[C]] = set()
         self._cleanups: set[asyncio.Task[None]] = set()
+        self._is_shut = False
 
     async def acquire(self) -> C:
         """Return a connection; raise Unreachable if none becomes free in time."""
@@ -58,6 +59,8 @@ class ConnectionPool(Generic[C]):
 
     async def take(self) -> C:
         """Return a connection under a permit that is held already."""
+        if self._is_shut:
+            raise Unreachable("all connections were ended")
         while self._free:
             connection = self._free.pop()
             if connection.is_usable:
@@ -82,7 +85,7 @@ class ConnectionPool(Generic[C]):
     def put(self, connection: C) -> None:
         """Take a connection back, if it is usable, and leave its permit held."""
         self._used.discard(connection)
-        if not connection.is_usable:
+        if self._is_shut or not connection.is_usable:
             connection.close()
         elif (waiter := self._next_waiter()) is None:
             self._free.append(connection)
@@ -96,15 +99,21 @@ class ConnectionPool(Generic[C]):
         self._cleanups.add(task)
         task.add_done_callback(self._cleaned_up)
 
+    def shut(self) -> None:
+        """Open no further connection, and close each one as soon as nobody uses it."""
+        self._is_shut = True
+        while self._free:
+            self._free.pop().close()
+
     async def close(self) -> None:
         """Close all connections, once abandoned statements have ended."""
+        self.shut()
         await asyncio.gather(*self._cleanups)
         for task in self._opening:
             task.cancel()
         await asyncio.gather(*self._opening, return_exceptions=True)
-        for connection in (*self._free, *self._used):
+        for connection in self._used:
             connection.close()
-        self._free.clear()
 
     async def _permit(self) -> None:
         if not self._permits.locked():

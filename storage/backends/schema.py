@@ -5,7 +5,7 @@ from enum import Enum
 from importlib.resources import files
 
 from storage.backends.base import ReadEngine
-from storage.common.errors import NotPrepared, Outdated
+from storage.common.errors import NotPrepared, Outdated, Refused
 
 
 def _statements(name: str) -> list[str]:
@@ -54,11 +54,20 @@ class SchemaVersion:
             number = (await self._engine.fetch(self._engine.dialect.schema_version))[0][0]
         except NotPrepared:
             number = 0
+        except Refused:
+            # An account with rights on single tables is refused one that is missing, too.
+            if not await self._is_legacy():
+                raise
+            number = 0
         # Both have been there from the first, and the error says so if they are not.
         await self._engine.fetch(
             "SELECT (SELECT 1 FROM users LIMIT 1), (SELECT 1 FROM consumpdata LIMIT 1)"
         )
         self._number = number
+
+    async def _is_legacy(self) -> bool:
+        sql = self._engine.dialect.is_legacy
+        return sql is not None and bool((await self._engine.fetch(sql))[0][0])
 
     def supports(self, feature: Feature) -> bool:
         """Return whether the database has a feature."""

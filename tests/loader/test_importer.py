@@ -261,7 +261,7 @@ async def test_rejected_rows_never_replace_others(database: DatabaseFixture) -> 
     path = database.file(report(*numbered(SUMMER), BAD))
     kept = database.folder / "report.rejected.csv"
     kept.write_text("mine")
-    with pytest.raises(ReportError, match=r"report.rejected.csv: holds other rejected rows"):
+    with pytest.raises(ReportError, match=r"report.rejected.csv: contains other rejected rows"):
         await database.load(path, skip_bad_rows=True)
     assert kept.read_text() == "mine"
     assert not await database.records()
@@ -347,7 +347,7 @@ async def test_another_zone_than_that_of_the_readings_is_a_conflict(
     with pytest.raises(Conflict) as caught:
         await database.load(report(*numbered(SUMMER)))
     assert str(caught.value) == (
-        f"{database.name} holds readings in the zone Europe/Madrid, and meter.timezone is "
+        f"{database.name} contains readings in the time zone Europe/Madrid, but meter.timezone is "
         "Europe/Lisbon: set meter.timezone to Europe/Madrid, or use another database.url"
     )
     assert await contents(database) == before

@@ -22,7 +22,7 @@ from tests.support.databases import DatabaseFixture
 from tests.support.paths import ROOT
 from tests.support.report_factory import MADRID, quarters, report, row
 
-DOCUMENT = ROOT / "docs" / "quality.md"
+DOCUMENT = ROOT / "docs" / "reference" / "quality.md"
 SUMMER = quarters("2019-08-01", 12)
 FLAGGED = "SELECT reading_id, flags FROM flags ORDER BY reading_id"
 ORDINARY = ("1", "0", "4", "4")

@@ -1,6 +1,7 @@
 """A database that the original's importer made, served before any loader of ours touched it."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
@@ -93,3 +94,23 @@ async def test_what_needs_a_newer_schema_says_so(
 ) -> None:
     async with await api.request(route, params) as response:
         assert (response.status, (await response.json())["message"]) == (503, OUTDATED)
+
+
+async def test_account_with_rights_on_single_tables_is_served(
+    serve: Serve, mariadb: MariaDB, tmp_path: Path
+) -> None:
+    with MariadbDatabase(tmp_path, mariadb) as database:
+        make_original(database, SAMPLE)
+        reader = f"'{database.reader_user}'@'localhost'"
+        database.run(f"CREATE USER {reader} IDENTIFIED BY 'reads only'")
+        for table in ("consumpdata", "users"):
+            database.run(f"GRANT SELECT ON {database.name}.{table} TO {reader}")
+        api = await serve(database)
+        assert len(await api.records("getData")) == READINGS
+        await database.load(SAMPLE)
+        api = await serve(database)
+        api.token = (await api.login("rick", "morty"))[1]["value_token"]
+        assert len(await api.records("getData", quality="clean", limit="5")) == 5
+        database.run(f"REVOKE SELECT ON {database.name}.* FROM {reader}")
+        api = await serve(database)  # which must not take the database for the original's
+        assert (await api.get("getData"))[0] == 503

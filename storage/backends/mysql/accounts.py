@@ -7,7 +7,10 @@ from settings import AccountSettings, MysqlUrl
 from storage.backends.mysql.session import Session
 from storage.common.errors import Refused
 
-_READING = "SELECT 1 FROM consumpdata LIMIT 1"
+_READING = (
+    "SELECT (SELECT 1 FROM consumpdata LIMIT 1), (SELECT MAX(statements) FROM schema_version)"
+)
+"""Needs rights on all tables: the original's account may have them on single ones."""
 
 _REVOKING = {
     "INSERT": "INSERT INTO revocations (jti, expires) SELECT jti, expires FROM revocations LIMIT 0",

@@ -51,7 +51,7 @@ class MysqlBackup:
                 program = _program("mariadb-dump", "mysqldump")
                 await self._run(program, *options, self._location.name, stdout=out)
         except FileExistsError:
-            raise Conflict(f"{file} exists already") from None
+            raise Conflict(f"{file} already exists") from None
         except OSError as error:
             raise Unreachable(f"{file} cannot be written: {error.strerror}") from error
 
@@ -61,7 +61,7 @@ class MysqlBackup:
             _require_whole(file)
             if await self._count(_TABLES):
                 raise Conflict(
-                    f"{self._location.name} is not empty, as the place of a restored backup must be"
+                    f"{self._location.name} is not empty; restore into an empty database"
                 )
             await self._engine.execute(
                 f"CREATE DATABASE IF NOT EXISTS `{self._location.name}`"
@@ -139,7 +139,7 @@ def _require_whole(file: Path) -> None:
         has_readings = any(_HOLDS_READINGS in line for line in backup)
         backup.seek(max(0, file.stat().st_size - _END_BYTES))
         if not has_readings or _END not in backup.read():
-            raise NotPrepared(f"{file} is no whole backup of such a database")
+            raise NotPrepared(f"{file} is not a complete backup of such a database")
 
 
 def tls_options(ca: Path | None, *, is_mariadb: bool) -> list[str]:
@@ -161,7 +161,7 @@ def quoted(text: str) -> str:
 def _program(*names: str) -> str:
     found = next(filter(None, map(shutil.which, names)), None)
     if found is None:
-        raise Unreachable(f"{' or '.join(names)} is not installed, which this needs")
+        raise Unreachable(f"{' or '.join(names)} is not installed")
     return found
 
 

@@ -174,11 +174,11 @@ def translate_error(error: BaseException, location: MysqlUrl) -> StorageError:
         return Untrusted(f"{where} is not trusted: {reason}")
     code, text = (*error.args, "")[:2] if isinstance(error, MySQLError) else (0, str(error))
     if code in _REFUSED:
-        return Refused(f"{where} refused the account or its rights: {text}")
+        return Refused(f"{where}: access denied: {text}")
     if code in _NOT_PREPARED:
         return NotPrepared(
             f"{where} has no database or table for readings yet ({text}): "
-            "load a report with python -m loader REPORT.csv"
+            "load a report with elecdata load REPORT.csv"
         )
     if code in _TOO_LONG:
         return Unreachable(f"{where} took longer than database.statement_timeout allows")

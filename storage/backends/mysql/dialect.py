@@ -28,6 +28,10 @@ class MysqlDialect(Dialect):
         " FROM information_schema.tables"
         " WHERE table_schema = DATABASE() AND table_name = 'consumpdata'"
     )
+    is_legacy = (
+        "SELECT COUNT(*) = 0 FROM information_schema.columns WHERE table_schema = DATABASE()"
+        " AND table_name = 'consumpdata' AND column_name = 'utc'"
+    )
     flag_names = f"CONCAT_WS(' ', {_FLAG_NAMES})"
     # Dates are arguments of CONCAT.
     report_date = (

@@ -31,7 +31,7 @@ class SqliteBackup:
             with temporary_file(file) as unfinished:
                 _copy(_existing(self._path), unfinished)
         except FileExistsError:
-            raise Conflict(f"{file} exists already") from None
+            raise Conflict(f"{file} already exists") from None
         except (sqlite3.Error, OSError) as error:
             raise Unreachable(f"{self._path} cannot be copied to {file}: {error}") from error
 
@@ -43,9 +43,7 @@ class SqliteBackup:
                 _copy(source, unfinished)
                 _invalidate_tokens(unfinished)
         except FileExistsError:
-            raise Conflict(
-                f"{self._path} is there already; a backup is restored where nothing is"
-            ) from None
+            raise Conflict(f"{self._path} already exists; restore into an empty location") from None
         except (sqlite3.Error, OSError) as error:
             raise Unreachable(f"{file} cannot be restored to {self._path}: {error}") from error
 

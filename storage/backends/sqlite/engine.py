@@ -26,7 +26,7 @@ def translate_error(error: sqlite3.Error, path: Path) -> StorageError:
     """Return what an error of the library means for whoever runs the service."""
     if not path.exists() or "no such table" in str(error):
         return NotPrepared(
-            f"{path} has no readings yet: load a report with python -m loader REPORT.csv"
+            f"{path} has no readings yet: load a report with elecdata load REPORT.csv"
         )
     if isinstance(error, sqlite3.OperationalError) and "interrupted" in str(error):
         return _too_long()
@@ -49,6 +49,7 @@ class SqliteEngine:
         self._pool = ConnectionPool(self._open, connections, statement_timeout + BUSY_TIMEOUT)
         self._inline: sqlite3.Connection | None = None
         """Used in the event loop's own thread, for small statements."""
+        self._is_closed = False
         self._threads = ThreadPoolExecutor(connections, thread_name_prefix="sqlite")
         # One that waits for an import to end keeps no reader from a thread.
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writing")
@@ -139,6 +140,8 @@ class SqliteEngine:
         return self._connect(BUSY_TIMEOUT)
 
     def _connect(self, busy_timeout: float) -> _ReadConnection:
+        if self._is_closed:
+            raise sqlite3.ProgrammingError("all connections were ended")
         connection = sqlite3.connect(
             f"{self._path.absolute().as_uri()}?mode=ro",
             uri=True,
@@ -152,9 +155,11 @@ class SqliteEngine:
 
     async def close(self) -> None:
         """Close all connections, once their statements have ended."""
-        await asyncio.to_thread(self._threads.shutdown)
+        self._is_closed = True
         if self._inline is not None:
             self._inline.close()
+        self._pool.shut()
+        await asyncio.to_thread(self._threads.shutdown)
         await asyncio.to_thread(self._writing.shutdown)
         await self._pool.close()
 

@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,10 +21,12 @@ BUSY_TIMEOUT = 0.2
 
 # All decimals are there, so that the digits alone are the number of hundred-thousandths.
 _QUANTITIES = ", ".join(
-    f"CAST(replace(NULLIF(?{place}, ''), '.', '') AS INTEGER)"
-    for place in range(len(BATCH_FIELDS) - len(QUANTITY_NAMES) + 1, len(BATCH_FIELDS) + 1)
+    f"CAST(replace(NULLIF({name}, ''), '.', '') AS INTEGER)" for name in QUANTITY_NAMES
 )
-_ROWS = f"VALUES (?1 + {{before}}, ?2, strftime('%s', ?2) - ?3, {_QUANTITIES})"
+_ROWS = (
+    f"SELECT number + {{before}}, date, strftime('%s', date) - seconds_ahead, {_QUANTITIES}"
+    f" FROM (SELECT {', '.join(f'? AS {name}' for name in BATCH_FIELDS)})"
+)
 _STAGE = f"INSERT INTO incoming (number, date, utc, {', '.join(QUANTITY_NAMES)}) {_ROWS}"
 _APPEND = f"INSERT INTO consumpdata (id, date, utc, {', '.join(QUANTITY_NAMES)}) {_ROWS}"
 
@@ -116,7 +119,7 @@ class SqliteWriteEngine:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-        except sqlite3.Error:
+        except BaseException:
             connection.close()
             raise
         self._connection = connection
@@ -171,11 +174,13 @@ class SqliteWriteEngine:
         try:
             await asyncio.wait([thread])
         except asyncio.CancelledError:
-            # The connection is free again once the thread has left it.
+            # The connection is free again once the thread has left it, however often that is asked.
             self._stopped = True
             if self._connection is not None:
                 self._connection.interrupt()
-            await asyncio.wait([thread])
+            while not thread.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([thread])
             thread.exception()  # which nobody asks for any more
             raise
         return thread.result()
