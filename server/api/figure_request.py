@@ -18,13 +18,13 @@ from storage.figures.result import FigureQuery
 
 _VALUES = Choice(
     "values",
-    "Whether JSON has numbers as texts or as numbers.",
+    "Whether JSON contains numbers as text or as numbers.",
     choices={"text": False, "number": True},
     expected="text or number",
 )
 _TIME = Choice(
     "time",
-    "How dates are written: local time with its offset from UTC, UTC, or local time alone.",
+    "How times are written: local time with its UTC offset, UTC, or only local time.",
     choices={each.value: each for each in (TimeStyle.OFFSET, TimeStyle.UTC, TimeStyle.LOCAL)},
     expected="offset or utc or local",
 )

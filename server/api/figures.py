@@ -76,16 +76,16 @@ class FigureRoute:
 
 
 _WEEK = {"date": "2019-09-02", "end_date": "2019-09-08 23:45"}
-_DEMAND_OF = fields.String(metadata={"description": "What demand is taken from"})
+_DEMAND_OF = fields.String(metadata={"description": "The quantity that demand is taken from"})
 
 _ROUTES = (
     FigureRoute(
         name="getMeter",
         query=MeterInfo,
-        summary="Which meter it is, and from when to when it has readings",
+        summary="The meter and the period of its readings",
         description=(
-            "One record, however many readings there are: the zone and the interval of the meter, "
-            "what reports call it, its first and its last reading."
+            "One record: the meter's time zone, interval and name in reports, its first and its "
+            "last reading. Fast for any number of readings."
         ),
         record={
             "first_reading": "2019-08-01T00:00:00+02:00",
@@ -100,12 +100,12 @@ _ROUTES = (
     FigureRoute(
         name="getAggregate",
         query=Aggregate,
-        summary="Readings put together for hours, days, months",
+        summary="Readings aggregated by hour, day or month",
         description=(
-            "Each column by its own rule: energy is summed; power, voltage and intensity have "
-            "their mean, least and greatest; of the maximeter the greatest and when it was. Days "
-            "and longer follow local time; a repeated hour is two hours. A record without readings "
-            "has nulls."
+            "Energy is summed; power, voltage and intensity have mean, minimum and maximum (nulls "
+            "ignored); the maximeter has its maximum and the time of it. Days and longer intervals "
+            "follow local time; a repeated hour gives two records. A record without readings has "
+            "nulls."
         ),
         examples={"date": "2019-10-26", "end_date": "2019-10-28 23:45"},
         record={
@@ -142,10 +142,10 @@ _ROUTES = (
     FigureRoute(
         name="getProfile",
         query=Profile,
-        summary="How power is spread over the day",
+        summary="Load profile: a quantity by time of day",
         description=(
-            "By time of day in local time: mean, least, greatest and percentiles (nearest rank). "
-            "Readings flagged catch_up are left out."
+            "For each local time of day: mean, minimum, maximum and percentiles (nearest rank). "
+            "Readings flagged catch_up are excluded."
         ),
         examples=_WEEK,
         record={
@@ -162,7 +162,7 @@ _ROUTES = (
             "p95": "22.71100",
         },
         variants=[{}, {"percentiles": "1"}, *({"by": by} for by in SPLITS)],
-        metadata={"column": fields.String(metadata={"description": "What is told of"})},
+        metadata={"column": fields.String(metadata={"description": "The quantity of the profile"})},
         bad_request=(
             "percentiles: expected whole numbers from 1 to 100 like 5,50,95, at most 20, got '0'"
         ),
@@ -170,10 +170,11 @@ _ROUTES = (
     FigureRoute(
         name="getPeaks",
         query=Peaks,
-        summary="The highest demands and when they were",
+        summary="The highest demands with their times",
         description=(
-            "Demand is the maximeter's; where no reading has one it is power, and else energy over "
-            "the reading's hours: demand_of says which. Readings flagged catch_up are left out."
+            "Demand is the maximeter; if no reading has one, it is power, or else energy divided "
+            "by the hours of the reading: demand_of names the source. Readings flagged catch_up "
+            "are excluded."
         ),
         examples=_WEEK,
         record={
@@ -186,9 +187,9 @@ _ROUTES = (
     FigureRoute(
         name="getSummary",
         query=Summary,
-        summary="What there is and what it comes to",
+        summary="Summary statistics for a period",
         description=(
-            "One record: span, readings, totals, peak demand, load factor, power factor, base "
+            "One record: period, readings, totals, peak demand, load factor, power factor, base "
             "load, coverage, flags, the last import and the meter."
         ),
         examples=_WEEK,
@@ -236,8 +237,8 @@ _ROUTES = (
     FigureRoute(
         name="getQuality",
         query=DataQuality,
-        summary="What is missing and what is doubtful",
-        description="A gap is a run of readings that are absent or have no value at all.",
+        summary="Gaps, flagged readings and coverage",
+        description="A gap is a sequence of readings that are absent or have no values.",
         examples={"date": "2019-09-25", "end_date": "2019-09-25 23:45"},
         record={
             "date": "2019-09-25T10:15:00+02:00",

@@ -31,40 +31,42 @@ from storage.database import Database, DataState
 
 _COLUMNS = Parameter(
     "columns",
-    f"What to tell of each reading, in this order: any of {', '.join(KNOWN_COLUMNS)}. The "
-    f"flags are those of {', '.join(flag.name for flag in FLAGS)} that it has, blanks "
-    "between them. By default all but the flags; in CSV those of a report.",
+    f"Fields to return, in this order: any of {', '.join(KNOWN_COLUMNS)}. The flags of a reading "
+    f"are any of {', '.join(flag.name for flag in FLAGS)}, separated by spaces. By default all "
+    "fields except the flags; in CSV the fields of a report.",
     "date,energy",
     csv_pattern("|".join(KNOWN_COLUMNS)),
 )
 _VALUES = enum_choice(
     "values",
-    "Whether JSON has ids and quantities as texts or as numbers, exactly as stored.",
+    "Whether JSON contains ids and quantities as text or as numbers, exactly as stored.",
     ValueStyle,
 )
 _TIME = enum_choice(
     "time",
-    "How dates are written: in local time as 2019-10-27 02:00:00, in UTC as "
-    "2019-10-27T00:00:00Z, or with their offset as 2019-10-27T02:00:00+02:00.",
+    "How times are written: in local time as 2019-10-27 02:00:00, in UTC as "
+    "2019-10-27T00:00:00Z, or with their UTC offset as 2019-10-27T02:00:00+02:00.",
     TimeStyle,
 )
 _QUALITY = enum_choice(
     "quality",
-    "With clean, readings that cannot be right are left out, and left_out says how many "
-    "they are and how many kWh.",
+    "With clean, implausible readings are excluded; left_out contains their number and kWh.",
     QualityFilter,
 )
-_ORDER = enum_choice("order", "By id, from the lowest or from the highest.", SortOrder)
+_ORDER = enum_choice("order", "Order by id, ascending or descending.", SortOrder)
 _LIMIT = Integer(
     "limit",
-    f"At most so many readings, 1 to {MAX_LIMIT}; next and the header Link lead on.",
+    f"Maximum number of readings, 1 to {MAX_LIMIT}. If there are more, next and the Link header "
+    "give the next page.",
     10,
     minimum=1,
     maximum=MAX_LIMIT,
     default=None,
     kind="number",
 )
-_AFTER = Parameter("after", "Continues an answer: what its next said.", pattern="^[A-Za-z0-9_=-]*$")
+_AFTER = Parameter(
+    "after", "Continue after a previous page: the value of its next.", pattern="^[A-Za-z0-9_=-]*$"
+)
 COMMON_PARAMETERS = (
     *(_COLUMNS, _VALUES, _TIME, FORMAT),
     *(_QUALITY, _ORDER, _LIMIT, _AFTER),

@@ -14,7 +14,7 @@ _FORMATS: tuple[Format, ...] = (Json(), Ndjson(), Csv(), Parquet())
 
 FORMAT = Choice(
     "format",
-    "The format of the answer; the header Accept has a say where this is left out.",
+    "The format of the response; if omitted, the Accept header decides.",
     choices={each.name: each for each in _FORMATS},
 )
 MEDIA_TYPES = [each.media_type for each in _FORMATS]

@@ -41,7 +41,7 @@ FLAGGED_BITS = CATCH_UP.bit | IMPLAUSIBLE.bit | ZERO_VOLTAGE.bit
 
 BOUNDS = (
     Field("date", FieldType.INSTANT, "Start"),
-    Field("end", FieldType.INSTANT, "End, which doesn't belong to it"),
+    Field("end", FieldType.INSTANT, "End, exclusive"),
 )
 COVERAGE = (
     Field("expected", FieldType.COUNT, "Readings that the meter should have written"),
@@ -52,7 +52,7 @@ COVERAGE = (
 
 _INTERVAL = Choice(
     "interval",
-    "How long the time is that a record stands for.",
+    "Length of the interval of a record.",
     "day",
     is_required=True,
     choices=BUCKET_SIZES,
@@ -60,14 +60,13 @@ _INTERVAL = Choice(
 )
 _COLUMNS = Parameter(
     "columns",
-    f"What to put together: any of {', '.join(QUANTITY_NAMES)}; by default all.",
+    f"Quantities to aggregate: any of {', '.join(QUANTITY_NAMES)}; by default all.",
     ",".join(QUANTITY_NAMES),
     csv_pattern("|".join(QUANTITY_NAMES)),
 )
 _TIMEZONE = Parameter(
     "timezone",
-    "The zone, by its IANA name, whose days and months they are and that date and end_date are "
-    "in; by default the meter's.",
+    "IANA time zone of the days and months, and of date and end_date; by default the meter's.",
     "Europe/Madrid",
 )
 

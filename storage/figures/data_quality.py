@@ -20,7 +20,7 @@ from storage.figures.scan import TimeChunk, time_chunks
 from storage.figures.selection import ANY_VALUE, PERIOD_PARAMETERS, Period, Selection, select
 
 LISTS = ("gaps", "flagged", "days")
-_LIST = either("list", "Gaps, flagged readings, or the coverage of each day.", LISTS)
+_LIST = either("list", "Gaps, flagged readings, or coverage by day.", LISTS)
 
 MAX_RECORDS = 100_000
 """Gaps, or flagged readings, that a result may have."""
@@ -28,17 +28,17 @@ MAX_RECORDS = 100_000
 GAP_FIELDS = (
     Field("date", FieldType.INSTANT, "Start of the first reading that is missing"),
     Field("last", FieldType.INSTANT, "Start of the last one"),
-    Field("readings", FieldType.COUNT, "How many are missing"),
-    Field("empty", FieldType.COUNT, "Those that stand there without any value"),
-    Field("absent", FieldType.COUNT, "Those that don't stand there at all"),
+    Field("readings", FieldType.COUNT, "Number of missing readings"),
+    Field("empty", FieldType.COUNT, "Of these, readings without any value"),
+    Field("absent", FieldType.COUNT, "Of these, readings that do not exist"),
 )
 FLAGGED_FIELDS = (
-    Field("id", FieldType.COUNT, "Number of the reading"),
+    Field("id", FieldType.COUNT, "Id of the reading"),
     Field("date", FieldType.INSTANT, "Its start"),
-    Field("flags", FieldType.TEXT, "Names of its flags, separated by blanks"),
+    Field("flags", FieldType.TEXT, "Names of its flags, separated by spaces"),
     Field("energy", FieldType.QUANTITY, "Energy (kWh)"),
     Field("maximeter", FieldType.QUANTITY, "Maximeter (kW)"),
-    Field("means", FieldType.TEXT, "What the flags say"),
+    Field("means", FieldType.TEXT, "What the flags mean"),
 )
 _FIELDS = {"gaps": GAP_FIELDS, "flagged": FLAGGED_FIELDS, "days": (*BOUNDS, *COVERAGE)}
 

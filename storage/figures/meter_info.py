@@ -13,9 +13,9 @@ FIELDS = (
     Field("first_reading", FieldType.INSTANT, "Start of the first reading"),
     Field("last_reading", FieldType.INSTANT, "Start of the last reading"),
     Field("end", FieldType.INSTANT, "End of the last reading's interval"),
-    Field("timezone", FieldType.TEXT, "Zone of the meter"),
-    Field("interval_seconds", FieldType.COUNT, "From the start of a reading to that of the next"),
-    Field("identifier", FieldType.TEXT, "What reports call the meter"),
+    Field("timezone", FieldType.TEXT, "Time zone of the meter"),
+    Field("interval_seconds", FieldType.COUNT, "Seconds from one reading to the next"),
+    Field("identifier", FieldType.TEXT, "Name of the meter in reports"),
 )
 
 

@@ -31,12 +31,12 @@ FIELDS = (
 )
 
 _NUMBER = Integer(
-    "number", "How many, 1 to 1000; by default 10.", 10, minimum=1, maximum=1000, default=10
+    "number", "Number of peaks, 1 to 1000; by default 10.", 10, minimum=1, maximum=1000, default=10
 )
 _SEPARATION = Integer(
     "separation",
-    "Seconds that any two are apart at least, 0 to 86400; by default 3600. The higher one wins, "
-    "and of two as high the earlier.",
+    "Minimum seconds between two peaks, 0 to 86400; by default 3600. Of two that are closer, the "
+    "higher one counts, and of two equal ones the earlier.",
     3600,
     minimum=0,
     maximum=86400,

@@ -43,16 +43,16 @@ SPLITS = {
     "weekday": (_WEEKDAY,),
     "none": (),
 }
-_COLUMN = either("column", "What is told of.", COLUMNS)
+_COLUMN = either("column", "The quantity of the profile.", COLUMNS)
 _BY = either(
     "by",
-    "How days are split: by type (Monday to Friday, Saturday, Sunday; public holidays are the "
-    "weekday that they are), by month, both, or not.",
+    "How days are grouped: by type (Monday to Friday, Saturday, Sunday; public holidays count as "
+    "their weekday), by month, by both, by weekday, or not at all.",
     tuple(SPLITS),
 )
 _PERCENTILES = Parameter(
     "percentiles",
-    "Percentiles, whole numbers from 1 to 100; each is a value of some reading.",
+    "Percentiles, whole numbers from 1 to 100; each is an observed value.",
     ",".join(map(str, PERCENTILES)),
     csv_pattern("100|[1-9][0-9]?"),
 )
@@ -99,8 +99,8 @@ class Profile:
             Field("time", FieldType.TEXT, "Start of the readings, local time"),
             Field("readings", FieldType.COUNT, "Readings that have the column"),
             Field("mean", FieldType.QUANTITY, "Mean"),
-            Field("min", FieldType.QUANTITY, "Least"),
-            Field("max", FieldType.QUANTITY, "Greatest"),
+            Field("min", FieldType.QUANTITY, "Minimum"),
+            Field("max", FieldType.QUANTITY, "Maximum"),
             *(
                 Field(f"p{percent}", FieldType.QUANTITY, f"{percent}th percentile, nearest rank")
                 for percent in self.percentiles

@@ -24,15 +24,14 @@ MAX_PERIOD = 400 * YEAR_SECONDS
 
 QUALITY = either(
     "quality",
-    "With clean, implausible readings are left out, and left_out says how many they are and how "
-    "many kWh.",
+    "With clean, implausible readings are excluded; left_out contains their number and kWh.",
     ("raw", "clean"),
 )
-_END = either("end", "Whether a reading at the end belongs to it.", ("inclusive", "exclusive"))
+_END = either("end", "Whether a reading at the end is included.", ("inclusive", "exclusive"))
 PERIOD_PARAMETERS = (
     Parameter(
         "date",
-        "Begin, included, local time, by the rule of getDataByRange; by default the first reading.",
+        "Start, inclusive, in local time, as in getDataByRange; by default the first reading.",
         pattern=DATE_PATTERN,
     ),
     Parameter(
