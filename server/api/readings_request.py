@@ -56,8 +56,7 @@ _QUALITY = enum_choice(
 _ORDER = enum_choice("order", "Order by id, ascending or descending.", SortOrder)
 _LIMIT = Integer(
     "limit",
-    f"Maximum number of readings, 1 to {MAX_LIMIT}. If there are more, next and the Link header "
-    "give the next page.",
+    "Maximum number of readings. If there are more, next and the Link header give the next page.",
     10,
     minimum=1,
     maximum=MAX_LIMIT,

@@ -30,13 +30,11 @@ FIELDS = (
     Field("demand", FieldType.QUANTITY, "Demand (kW)"),
 )
 
-_NUMBER = Integer(
-    "number", "Number of peaks, 1 to 1000; by default 10.", 10, minimum=1, maximum=1000, default=10
-)
+_NUMBER = Integer("number", "Number of peaks.", 10, minimum=1, maximum=1000, default=10)
 _SEPARATION = Integer(
     "separation",
-    "Minimum seconds between two peaks, 0 to 86400; by default 3600. Of two that are closer, the "
-    "higher one counts, and of two equal ones the earlier.",
+    "Minimum seconds between two peaks. Of two that are closer, the higher one counts, and of two "
+    "equal ones the earlier.",
     3600,
     minimum=0,
     maximum=86400,

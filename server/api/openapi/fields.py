@@ -19,5 +19,9 @@ def _field(parameter: Parameter) -> fields.Field[Any]:
         metadata["x-example"] = parameter.example
     if parameter.is_required:
         metadata["default"] = parameter.example
-    kind = fields.Integer if isinstance(parameter, Integer) else fields.String
-    return kind(required=parameter.is_required, metadata=metadata)
+    if not isinstance(parameter, Integer):
+        return fields.String(required=parameter.is_required, metadata=metadata)
+    bounds = f"From {parameter.minimum} to {parameter.maximum}"
+    default = "" if parameter.default is None else f"; by default {parameter.default}"
+    metadata["description"] = f"{parameter.description} {bounds}{default}."
+    return fields.Integer(required=parameter.is_required, metadata=metadata)
