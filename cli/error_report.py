@@ -23,11 +23,11 @@ class ErrorReport:
 class FaultyReportsError(Exception):
     """Nothing was written, since reports have faults."""
 
-    def __init__(self, faults: ErrorReport) -> None:
-        super().__init__(f"{faults.count} fault{'s' * (faults.count != 1)}")
-        self.faults = faults
+    def __init__(self, errors: ErrorReport) -> None:
+        super().__init__(f"{errors.count} fault{'s' * (errors.count != 1)}")
+        self.errors = errors
 
 
-def error_summary(faults: ErrorReport) -> dict[str, object]:
+def error_summary(errors: ErrorReport) -> dict[str, object]:
     """How many faults there are, and the first of them."""
-    return {"count": faults.count, "shown": faults.shown}
+    return {"count": errors.count, "shown": errors.shown}

@@ -31,7 +31,7 @@ class ReportSource(Protocol):
 
     name: str
 
-    def blocks(self) -> Iterable[RowBatch]:
+    def batches(self) -> Iterable[RowBatch]:
         """Its checked rows, in the order of the report."""
 
     @property

@@ -20,7 +20,7 @@ from storage.factory import open_backup
 @click.option("--restore", is_flag=True, help="Read FILE into the database, which must be empty.")
 @click.argument("file", type=click.Path(path_type=Path))
 @output_options
-def main(config: Path | None, restore: bool, file: Path, teller: CommandOutput) -> None:
+def main(config: Path | None, restore: bool, file: Path, output: CommandOutput) -> None:
     """Copy the whole database into a new FILE, while it is read and written, or back.
 
     SQLite gives another SQLite file, MySQL and MariaDB a file of SQL. It holds the hashes of
@@ -36,18 +36,18 @@ def main(config: Path | None, restore: bool, file: Path, teller: CommandOutput) 
     """
 
     async def run() -> None:
-        async with open_backup(load_settings(config)) as copier:
-            await (copier.restore(file) if restore else copier.backup(file))
+        async with open_backup(load_settings(config)) as driver:
+            await (driver.restore(file) if restore else driver.backup(file))
 
     try:
         asyncio.run(run())
     except (SettingsError, StorageError) as error:
-        teller.fail(error)
+        output.fail(error)
     except KeyboardInterrupt:
         stopped("; what was restored so far is incomplete" if restore else "")
-    teller.say(f"OK - the database was {'restored from' if restore else 'copied to'} {file}")
+    output.say(f"OK - the database was {'restored from' if restore else 'copied to'} {file}")
     size = file.stat().st_size
-    teller.give({"ok": True, "file": click.format_filename(file), "bytes": size})
+    output.give({"ok": True, "file": click.format_filename(file), "bytes": size})
 
 
 if __name__ == "__main__":

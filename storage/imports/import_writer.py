@@ -119,7 +119,7 @@ class ImportWriter:
             f"DELETE FROM pages WHERE first_id > {last_id - PAGE_READINGS + 1}"
         )
         await self._engine.execute(f"DELETE FROM flags WHERE reading_id > {last_id}")
-        blocks = _Blocks(report.blocks(), "" if last_date is None else str(last_date)[:10])
+        blocks = _Blocks(report.batches(), "" if last_date is None else str(last_date)[:10])
         new = await self._append(blocks, last_id)
         staged = changed = inserted = 0
         if not blocks.is_empty:

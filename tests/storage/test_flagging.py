@@ -192,7 +192,7 @@ class Rows:
         self._times = times
         self.span = min(times), max(times)
 
-    def blocks(self) -> Iterator[RowBatch]:
+    def batches(self) -> Iterator[RowBatch]:
         for at in range(0, len(self._readings), 5):
             some = self._readings[at : at + 5]
             lines = "".join(reading.line(at + n) for n, reading in enumerate(some, 1))

@@ -69,7 +69,7 @@ class DatabaseFixture(ABC):
         return str(path)
 
     async def load(
-        self, *reports: str | Path, skip_bad_rows: bool = False, watcher: ImportListener = SILENT
+        self, *reports: str | Path, skip_bad_rows: bool = False, listener: ImportListener = SILENT
     ) -> list[Summary]:
         """Imports files, or texts, as the loader does."""
         paths = [
@@ -77,7 +77,7 @@ class DatabaseFixture(ABC):
             for number, report in enumerate(map(str, reports))
         ]
         async with self.writer() as writer:
-            importer = Importer(self.settings, writer, watcher)
+            importer = Importer(self.settings, writer, listener)
             await importer.prepare()
             return await importer.run(paths, skip_bad_rows=skip_bad_rows)
 

@@ -36,14 +36,14 @@ def stop_before(reached: Callable[[str], None]) -> None:
         for name in ("execute", "fetch"):
             setattr(engine, name, announced(getattr(engine, name)))
 
-    blocks = Report.blocks
+    batches = Report.batches
 
     def numbered(self: Report) -> Iterator[RowBatch]:
-        for number, block in enumerate(blocks(self), 1):
+        for number, block in enumerate(batches(self), 1):
             reached(f"block {number}")
             yield block
 
-    setattr(Report, "blocks", numbered)  # noqa: B010 - the name of a method
+    setattr(Report, "batches", numbered)  # noqa: B010 - the name of a method
 
 
 if __name__ == "__main__":
@@ -54,6 +54,6 @@ if __name__ == "__main__":
         if here.startswith(moment):
             os.kill(os.getpid(), stop)
 
-    loader.rows.file_reader._SLICE = 2**13
+    loader.rows.file_reader.CHUNK_BYTES = 2**13
     stop_before(send)
     main(prog_name="loader")

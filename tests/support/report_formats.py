@@ -46,26 +46,26 @@ def layout(**changes: Any) -> ReportFormat:
 class Read:
     """What became of a report."""
 
-    def __init__(self, path: Path, layouts: Sequence[ReportFormat], *, skip_bad_rows: bool) -> None:
-        self.faults: list[str] = []
+    def __init__(self, path: Path, formats: Sequence[ReportFormat], *, skip_bad_rows: bool) -> None:
+        self.row_errors: list[str] = []
         self.rejected: list[bytes] = []
         self.error = ""
         self.report = Report(
             str(path),
             MADRID,
             skip_bad_rows=skip_bad_rows,
-            on_faults=self._on_faults,
-            layouts=layouts,
+            on_errors=self._on_errors,
+            formats=formats,
         )
         self.rows: list[list[str]] = []
         try:
-            for block in self.report.blocks():
+            for block in self.report.batches():
                 self.rows += [line.split(",") for line in block.rows.decode().splitlines()]
         except ReportError as error:
             self.error = str(error).removeprefix(f"{path}:")
 
-    def _on_faults(self, faults: list[RowError], raw: bytes) -> None:
-        self.faults += map(str, faults)
+    def _on_errors(self, errors: list[RowError], raw: bytes) -> None:
+        self.row_errors += map(str, errors)
         self.rejected.append(raw)
 
     @property
@@ -92,12 +92,12 @@ def reading(folder: Path) -> Reading:
 
     def read(
         content: str | bytes,
-        *layouts: ReportFormat,
+        *formats: ReportFormat,
         skip_bad_rows: bool = False,
         encoding: str = "utf-8",
     ) -> Read:
         path = folder / "report.csv"
         path.write_bytes(content.encode(encoding) if isinstance(content, str) else content)
-        return Read(path, layouts or SHIPPED_FORMATS, skip_bad_rows=skip_bad_rows)
+        return Read(path, formats or SHIPPED_FORMATS, skip_bad_rows=skip_bad_rows)
 
     return read
