@@ -1,4 +1,4 @@
-"""The readings that are measured with: a report, and what is made of it for each side."""
+"""The readings that are measured with: a report, and what is made of it for each contender."""
 
 from dataclasses import dataclass
 from pathlib import Path

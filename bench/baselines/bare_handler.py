@@ -1,6 +1,6 @@
 """An aiohttp server that sends the bytes of a file from memory and does nothing else.
 
-`python -m bench.bare_handler --port 8000 answer.json`
+`python -m bench.baselines.bare_handler --port 8000 answer.json`
 """
 
 from pathlib import Path

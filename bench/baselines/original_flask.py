@@ -1,8 +1,8 @@
 """The service that this one replaces, rewritten small from the description of what it answered.
 
 It reads the whole table with fetchall, makes a dict of texts of every row, and has Flask write
-them as sorted, indented JSON. `python -m bench.original_flask` with DATABASE_HOST, _PORT, _NAME,
-_USER and _PASSWORD in the environment.
+them as sorted, indented JSON. `python -m bench.baselines.original_flask --port 8000` with
+DATABASE_HOST, _PORT, _NAME, _USER and _PASSWORD in the environment.
 """
 
 import hashlib

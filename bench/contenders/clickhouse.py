@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from bench.contenders.http import HttpSide
+from bench.contenders.http import HttpContender
 from bench.datasets import QUANTITIES, Dataset
 from bench.http_client import post
 from bench.paths import WORK, MissingError
@@ -105,11 +105,11 @@ def unpack() -> None:
     draft.replace(_ROOT)
 
 
-def side(dataset: Dataset) -> HttpSide:
+def contender(dataset: Dataset) -> HttpContender:
     """All readings; raises MissingError."""
     unpack()
     path = f"/?query={quote(_ALL)}"
-    return HttpSide(CLICKHOUSE, lambda: ClickHouse(dataset), path, dataset.readings)
+    return HttpContender(CLICKHOUSE, lambda: ClickHouse(dataset), path, dataset.readings)
 
 
 def _output(*command: str) -> str:

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.contenders.http import HttpSide
+from bench.contenders.http import HttpContender
 from bench.datasets import KEYS, Dataset
 from bench.measure import Sample
 from bench.paths import BENCH_PYTHON, program
 from bench.process import Server, timed
-from bench.workspace import Lab
+from bench.workspace import Workspace
 
 DUMP = "mariadb --quick --batch"
 SHELL = "sqlite3 -csv"
@@ -21,7 +21,7 @@ _COLUMNS = ", ".join(KEYS)
 class MariadbDump:
     """The client of MariaDB writes the columns of the answer to nowhere."""
 
-    lab: Lab
+    workspace: Workspace
     dataset: Dataset
     name: str = DUMP
 
@@ -29,7 +29,7 @@ class MariadbDump:
         """Writes all readings."""
         select = f"SELECT {_COLUMNS} FROM consumpdata ORDER BY id"
         options = ["--quick", "--batch", self.dataset.schema, "-e", select]
-        seconds, _ = timed([*client(self.lab), *options], changes=password(self.lab))
+        seconds, _ = timed([*client(self.workspace), *options], changes=password(self.workspace))
         return Sample(seconds)
 
 
@@ -68,25 +68,27 @@ class BareHandler(Server):
         ]
 
 
-def sides(
-    lab: Lab, dataset: Dataset, middlewares: int
-) -> list[MariadbDump | SqliteDump | HttpSide]:
+def contenders(
+    workspace: Workspace, dataset: Dataset
+) -> list[MariadbDump | SqliteDump | HttpContender]:
     """All limits of getData."""
 
     def bare(count: int) -> BareHandler:
         return BareHandler(str(dataset.answer), middlewares=count, chunked=True)
 
     return [
-        MariadbDump(lab, dataset),
+        MariadbDump(workspace, dataset),
         SqliteDump(dataset),
-        HttpSide(BARE, lambda: bare(0), "/", dataset.readings, counts_memory=False),
-        HttpSide(WRAPPED, lambda: bare(middlewares), "/", dataset.readings, counts_memory=False),
+        HttpContender(BARE, lambda: bare(0), "/", dataset.readings, counts_memory=False),
+        HttpContender(
+            WRAPPED, lambda: bare(workspace.middlewares), "/", dataset.readings, counts_memory=False
+        ),
     ]
 
 
-def client(lab: Lab) -> list[str]:
+def client(workspace: Workspace) -> list[str]:
     """The client of MariaDB, connected as the service is."""
-    server = lab.mariadb
+    server = workspace.mariadb
     return [
         *(program("mariadb"), "--no-defaults", "--protocol=tcp", f"--host={server.host}"),
         *(f"--port={server.port}", f"--user={server.root_user}"),
@@ -94,6 +96,6 @@ def client(lab: Lab) -> list[str]:
     ]
 
 
-def password(lab: Lab) -> dict[str, str]:
+def password(workspace: Workspace) -> dict[str, str]:
     """The environment that the client finds its password in."""
-    return {"MYSQL_PWD": lab.mariadb.root_password}
+    return {"MYSQL_PWD": workspace.mariadb.root_password}

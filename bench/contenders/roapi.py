@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from bench.contenders.http import HttpSide
+from bench.contenders.http import HttpContender
 from bench.datasets import KEYS, Dataset
 from bench.paths import program
 from bench.process import HOST, Server
@@ -43,6 +43,6 @@ class Roapi(Server):
         return [program("roapi"), "--config", str(self._config)]
 
 
-def side(dataset: Dataset) -> HttpSide:
+def contender(dataset: Dataset) -> HttpContender:
     """All readings."""
-    return HttpSide(ROAPI, lambda: Roapi(dataset), "/api/tables/consumpdata", dataset.readings)
+    return HttpContender(ROAPI, lambda: Roapi(dataset), "/api/tables/consumpdata", dataset.readings)
