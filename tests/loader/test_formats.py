@@ -21,8 +21,8 @@ from tests.support.report_formats import (
     WORKSHOP_HEADING,
     Reading,
     hourly,
-    layout,
     reading,
+    workshop,
 )
 
 
@@ -146,7 +146,7 @@ def test_row_without_energy_is_a_reading_with_a_missing_value(read: Reading) -> 
 def test_row_is_converted_and_belongs_to_the_interval_before_its_time(read: Reading) -> None:
     done = read(
         WORKSHOP_HEADING + "01.08.19 00:15;230,5;1250;x\n01.08.19 00:30;;-1;\n\n",
-        layout(),
+        workshop(),
         encoding="latin-1",
     )
     assert not done.row_errors
@@ -158,7 +158,8 @@ def test_row_is_converted_and_belongs_to_the_interval_before_its_time(read: Read
 
 def test_columns_may_stand_in_any_order_and_ignored_ones_may_lack(read: Reading) -> None:
     done = read(
-        "Energía (Wh);Hasta;Tensión (V)\n1000;01.08.19 00:15;230\n", layout(encoding="utf-8")
+        "Energía (Wh);Hasta;Tensión (V)\n1000;01.08.19 00:15;230\n",
+        workshop(encoding="utf-8"),
     )
     assert done.quantities("energy") == ["1.00000"]
 
@@ -169,12 +170,12 @@ def test_repeated_hour_is_told_by_the_order_of_ends(read: Reading) -> None:
     ]
     lines = [f"{end.astimezone(MADRID):%d.%m.%y %H:%M};;1;\n" for end in ends]
     for order in (1, -1):
-        done = read(WORKSHOP_HEADING + "".join(lines[::order]), layout(), encoding="latin-1")
+        done = read(WORKSHOP_HEADING + "".join(lines[::order]), workshop(), encoding="latin-1")
         assert done.instants == [end - timedelta(minutes=15) for end in ends[::order]]
 
 
 def test_time_that_clocks_skip_is_a_fault(read: Reading) -> None:
-    done = read(WORKSHOP_HEADING + "31.03.19 02:30;;1;\n", layout(), encoding="latin-1")
+    done = read(WORKSHOP_HEADING + "31.03.19 02:30;;1;\n", workshop(), encoding="latin-1")
     assert done.row_errors == [
         (
             "2: Hasta: 31.03.19 02:30: expected a local time that exists: clocks go forward over "
@@ -184,7 +185,7 @@ def test_time_that_clocks_skip_is_a_fault(read: Reading) -> None:
 
 
 def test_zone_of_a_format_may_differ_from_that_of_the_meter(read: Reading) -> None:
-    changed = layout(time=WORKSHOP["time"] | {"timezone": "UTC", "marks": "start"})
+    changed = workshop(time=WORKSHOP["time"] | {"timezone": "UTC", "marks": "start"})
     done = read(
         WORKSHOP_HEADING + "27.10.19 00:00;;1;\n27.10.19 01:00;;1;\n", changed, encoding="latin-1"
     )
@@ -209,7 +210,7 @@ def test_decimal_that_cannot_be_kept_exactly_is_a_fault(
     read: Reading, wrong: str, factor: str
 ) -> None:
     columns = {"energy": {"header": "kWh", "factor": factor}}
-    changed = layout(columns=columns, encoding="utf-8")
+    changed = workshop(columns=columns, encoding="utf-8")
     done = read(f"Hasta;kWh\n01.08.19 00:15;{wrong}\n", changed)
     assert len(done.row_errors) == 1
     assert (
@@ -221,7 +222,7 @@ def test_decimal_that_cannot_be_kept_exactly_is_a_fault(
 
 def test_bytes_of_another_encoding_are_a_fault(read: Reading) -> None:
     heading = "Hasta;Energía (Wh);Tensión (V);Estado\n".encode()
-    done = read(heading + b"01.08.19 00:15;1;1;\xff\n", layout(encoding="utf-8"))
+    done = read(heading + b"01.08.19 00:15;1;1;\xff\n", workshop(encoding="utf-8"))
     assert done.row_errors == [
         "2: row: 01.08.19 00:15;1;1;\\ufffd: expected utf-8 without NUL bytes"
     ]
@@ -229,7 +230,7 @@ def test_bytes_of_another_encoding_are_a_fault(read: Reading) -> None:
 
 def test_interval_that_readings_contradict_is_refused(read: Reading) -> None:
     lines = [f"01.08.19 {hour:02}:00;;1;\n" for hour in range(8)]
-    done = read(WORKSHOP_HEADING + "".join(lines), layout(), encoding="latin-1")
+    done = read(WORKSHOP_HEADING + "".join(lines), workshop(), encoding="latin-1")
     assert done.error == (
         " readings are 3600 seconds apart: expected 900, as the format workshop says"
     )
@@ -291,7 +292,7 @@ def test_offset_of_a_local_time_above_is_a_fault(read: Reading) -> None:
     ],
 )
 def test_time_without_an_instant_is_a_fault(read: Reading, moment: str) -> None:
-    iso = layout(time={"column": "Hasta", "pattern": "iso", "marks": "start"}, encoding="utf-8")
+    iso = workshop(time={"column": "Hasta", "pattern": "iso", "marks": "start"}, encoding="utf-8")
     heading = WORKSHOP_HEADING
     for done in (read(report(row(moment))), read(f"{heading}{moment};1;1;\n", iso)):
         (fault,) = done.row_errors
@@ -303,7 +304,7 @@ def test_time_without_an_instant_is_a_fault(read: Reading, moment: str) -> None:
 
 
 def test_heading_that_fits_no_format_names_all_that_are_known(read: Reading) -> None:
-    done = read("Fecha;Consumo\n1;2\n", *SHIPPED_FORMATS, layout())
+    done = read("Fecha;Consumo\n1;2\n", *SHIPPED_FORMATS, workshop())
     assert done.error == (
         f"1: heading: 'Fecha;Consumo': expected {HEADING.strip()} (monitoring), or "
         f"{DISTRIBUTOR.strip()} (distributor-hourly), or Hasta;Energía (Wh);Tensión (V);Estado "
@@ -313,7 +314,7 @@ def test_heading_that_fits_no_format_names_all_that_are_known(read: Reading) -> 
 
 def test_heading_that_fits_several_formats_asks_for_one(read: Reading) -> None:
     other = ConfiguredFormat("other", FormatSettings.model_validate(WORKSHOP | {"interval": 3600}))
-    done = read(WORKSHOP_HEADING, layout(), other, encoding="latin-1")
+    done = read(WORKSHOP_HEADING, workshop(), other, encoding="latin-1")
     assert done.error.endswith("fits several formats: say which with --format: workshop, other")
 
 

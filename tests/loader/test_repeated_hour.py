@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.report_factory import MADRID, numbered, quarters, report, row
-from tests.support.report_formats import WORKSHOP_HEADING, Reading, layout, reading
+from tests.support.report_formats import WORKSHOP_HEADING, Reading, reading, workshop
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_faulty_row_of_another_format_takes_the_repeated_hour_along_only_from_wi
     lines = [f"{end.astimezone(MADRID):%d.%m.%y %H:%M};;1;\n" for end in ends]
     lines[bad] = lines[bad].replace(";1;", ";one;")
     text = WORKSHOP_HEADING + "".join(lines)
-    done = read(text, layout(), skip_bad_rows=True, encoding="latin-1")
+    done = read(text, workshop(), skip_bad_rows=True, encoding="latin-1")
     assert done.report.rejected == lost
     assert done.report.readings == 16 - lost
 

@@ -7,13 +7,12 @@ import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import pytest
 
 from tests.support.paths import ROOT
-from tests.support.process import Program
+from tests.support.process import Process
 
 PAGES = {
     str(path.relative_to(ROOT)): path
@@ -105,18 +104,13 @@ class DocumentationRunner:
             **environ,
         }
         self.said = ""
-        self.servers: list[Program] = []
+        self.servers: list[Process] = []
         self._running = ExitStack()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _: object, error: BaseException | None, *__: object) -> None:
         with self._running:
             if error is None:
                 assert self.blocks == []
@@ -172,7 +166,7 @@ class DocumentationRunner:
         for written, real in self.replaced.items():
             serving = serving.replace(written, real)
         command = [self.bash, "-ec", KEPT.format(serving)]
-        server = self._running.enter_context(Program(command, self.folder, self.environ))
+        server = self._running.enter_context(Process(command, self.folder, self.environ))
         self.servers.append(server)
         port = server.port()
         self.replaced[OURS] = f"127.0.0.1:{port}"

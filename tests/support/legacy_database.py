@@ -1,4 +1,4 @@
-"""A database as the original service's importer makes it."""
+"""A database as the original service's importer creates it."""
 
 from datetime import datetime
 from pathlib import Path
@@ -25,13 +25,13 @@ ORIGINAL = [
 
 
 def make_original(database: MariadbDatabase, report: Path) -> None:
-    """Makes the database, its user and the readings of a report."""
+    """Create the database, its user and the readings of a report."""
     for sql in ORIGINAL:
         database._run(sql.format(name=database.name))
     values = []
     for line in report.read_text().splitlines()[1:]:
-        moment, *quantities = line.split(",")
-        date = datetime.strptime(moment, "%d %b %Y %H:%M:%S")  # noqa: DTZ007 - local time, as in a report
+        timestamp, *quantities = line.split(",")
+        date = datetime.strptime(timestamp, "%d %b %Y %H:%M:%S")  # noqa: DTZ007 - local time, as in a report
         values.append(f"('{date}', {', '.join(value or 'NULL' for value in quantities)})")
     database.run(
         f"INSERT INTO consumpdata (date, {', '.join(QUANTITY_NAMES)}) VALUES {', '.join(values)}"

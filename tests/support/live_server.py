@@ -1,4 +1,4 @@
-"""A server that the tests start for themselves, beside any that runs on the machine already."""
+"""A private server of the tests, independent of others on the machine."""
 
 import shutil
 import signal
@@ -9,11 +9,10 @@ from abc import ABC, abstractmethod
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import TracebackType
 from typing import ClassVar, Self
 
-# Where servers live that an ordinary user's PATH leaves out.
-SERVER_FOLDERS = "/usr/sbin:/usr/local/sbin:/usr/local/bin:/usr/libexec:/opt/homebrew/bin"
+# Where servers are installed that an ordinary user's PATH omits.
+SERVER_PATH = "/usr/sbin:/usr/local/sbin:/usr/local/bin:/usr/libexec:/opt/homebrew/bin"
 PORT_TRIES = 5
 START_SECONDS = 60
 STOP_SECONDS = 60
@@ -21,7 +20,7 @@ POLL_SECONDS = 0.02
 
 
 def find_program(name: str) -> Path | None:
-    found = shutil.which(name) or shutil.which(name, path=SERVER_FOLDERS)
+    found = shutil.which(name) or shutil.which(name, path=SERVER_PATH)
     return Path(found) if found else None
 
 
@@ -31,7 +30,7 @@ def free_port(host: str) -> int:
     return port
 
 
-class Service(ABC):
+class LiveServer(ABC):
     """A server on a free port of the loopback interface, with a folder of its own.
 
     As a context manager it runs from entry to exit. In between it may be stopped or killed and
@@ -54,11 +53,11 @@ class Service(ABC):
         """Return the command that runs the server in the foreground."""
 
     @abstractmethod
-    def answers(self, connection: socket.socket) -> bool:
-        """Tell whether the server at the other end is ready for clients."""
+    def is_ready(self, connection: socket.socket) -> bool:
+        """Return whether the server at the other end is ready for clients."""
 
     def start(self) -> None:
-        """Start the server and return once it answers."""
+        """Start the server and wait until it is ready."""
         if self._process:
             raise RuntimeError(f"{self.program.name} is running already")
         deadline = time.monotonic() + START_SECONDS
@@ -72,7 +71,7 @@ class Service(ABC):
             raise RuntimeError(f"{self.program} did not start:\n{self._log.read_text()}")
 
     def stop(self) -> None:
-        """Let the server finish and leave; one that is down already stays so."""
+        """Stop the server gracefully, if it is running."""
         if self._process:
             self.thaw()
             self._process.terminate()
@@ -82,7 +81,7 @@ class Service(ABC):
                 self.kill()
 
     def kill(self) -> None:
-        """End the server at once, as a crash does."""
+        """Kill the server, as a crash does."""
         if self._process:
             self._process.kill()
             self._process.wait()
@@ -93,11 +92,11 @@ class Service(ABC):
         return self._process is not None
 
     def freeze(self) -> None:
-        """Let the server neither work nor leave: its connections stay, and nobody answers."""
+        """Suspend the server: its connections stay open, and nothing is answered."""
         self._send(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let a frozen server go on where it was."""
+        """Resume a suspended server."""
         self._send(signal.SIGCONT)
 
     def _send(self, signum: signal.Signals) -> None:
@@ -108,12 +107,7 @@ class Service(ABC):
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
         self._folder.cleanup()
 
@@ -128,18 +122,18 @@ class Service(ABC):
             while not ready and self._process.poll() is None and time.monotonic() < deadline:
                 with suppress(subprocess.TimeoutExpired):
                     self._process.wait(POLL_SECONDS)
-                ready = self._is_ready()
+                ready = self._answers()
         finally:
             if not ready:
                 self.kill()
         return ready
 
-    def _is_ready(self) -> bool:
+    def _answers(self) -> bool:
         # Asked over its own socket: at the port, another's server might answer.
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(1)
             try:
                 connection.connect(str(self.socket))
-                return self.answers(connection)
+                return self.is_ready(connection)
             except OSError:
                 return False
