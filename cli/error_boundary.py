@@ -1,4 +1,4 @@
-"""What a command says where something comes up that nobody has foreseen: a line, no traceback."""
+"""Turn unexpected exceptions into one line and exit status 1."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ import click
 
 @contextmanager
 def report_unexpected(*, debug: bool) -> Iterator[None]:
-    """Ends the command with a line on standard error and status 1; with `debug`, it is raised."""
+    """Exit with one line on standard error and status 1; with `debug`, re-raise the exception."""
     try:
         yield
         sys.stdout.flush()
@@ -19,7 +19,7 @@ def report_unexpected(*, debug: bool) -> Iterator[None]:
         raise
     except Exception as error:
         is_left = isinstance(error, OSError) and error.errno == errno.EPIPE
-        if is_left:  # click ends quietly where nobody reads on
+        if is_left:  # click exits quietly if the reader has gone
             raise
         _give_up_output()
         if debug:
@@ -29,7 +29,7 @@ def report_unexpected(*, debug: bool) -> Iterator[None]:
 
 
 def _give_up_output() -> None:
-    """Drops output that cannot be written, or Python would try once more at its end, and fail."""
+    """Discard output that cannot be written; Python would try again at exit, and fail."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -42,4 +42,4 @@ def _told(error: Exception) -> str:
         what = f"{place}{error.strerror}"
     else:
         what = f"unexpected {type(error).__name__}: {' '.join(str(error).split())}"
-    return f"{what} (--debug shows where it came up)"
+    return f"{what} (use --debug for a traceback)"

@@ -1,33 +1,33 @@
-"""What is wrong with the input of a command: a count, and the first messages."""
+"""Errors in the input of a command: their number and the first messages."""
 
 from dataclasses import dataclass, field
 
 MAX_ERRORS_SHOWN = 20
-"""Faults that are kept word by word; the others are counted."""
+"""Messages that are kept; further errors are only counted."""
 
 
 @dataclass(slots=True)
 class ErrorReport:
-    """What is wrong in the reports, the first faults as `file:line: column: value: expected`."""
+    """Errors in reports, the first of them as `file:line: column: value: expected`."""
 
     shown: list[str] = field(default_factory=list)
     count: int = 0
 
     def add(self, text: str) -> None:
-        """Counts a fault, and keeps its text if it is among the first."""
+        """Count an error, and keep its message if it is among the first."""
         self.count += 1
         if len(self.shown) < MAX_ERRORS_SHOWN:
             self.shown.append(text)
 
 
 class FaultyReportsError(Exception):
-    """Nothing was written, since reports have faults."""
+    """Nothing was written, because reports have errors."""
 
     def __init__(self, errors: ErrorReport) -> None:
-        super().__init__(f"{errors.count} fault{'s' * (errors.count != 1)}")
+        super().__init__(f"{errors.count} error{'s' * (errors.count != 1)}")
         self.errors = errors
 
 
 def error_summary(errors: ErrorReport) -> dict[str, object]:
-    """How many faults there are, and the first of them."""
+    """Return the number of errors and the first messages, for JSON output."""
     return {"count": errors.count, "shown": errors.shown}

@@ -14,26 +14,26 @@ from cli.error_report import ErrorReport, FaultyReportsError, error_summary
 
 
 class OutputMode(Enum):
-    """For whom a command talks."""
+    """How a command prints its results."""
 
-    TEXT = "people"
-    JSON = "scripts"
-    QUIET = "nobody, unless something is wrong"
+    TEXT = "text"
+    JSON = "JSON"
+    QUIET = "errors only"
 
 
 def output_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command the options --json, --quiet and --debug, and what they make: its `output`."""
+    """Add the options --json, --quiet and --debug, and pass the command its output as `output`."""
 
     @wraps(command)
     def with_output(*args: Any, as_json: bool, quiet: bool, debug: bool, **more: Any) -> None:
         if as_json and quiet:
-            raise click.UsageError("--json and --quiet: expected one of them")
+            raise click.UsageError("--json and --quiet cannot be combined")
         mode = OutputMode.JSON if as_json else OutputMode.QUIET if quiet else OutputMode.TEXT
         with report_unexpected(debug=debug):
             command(*args, output=CommandOutput(mode, debug=debug), **more)
 
     for option in (
-        click.option("--debug", is_flag=True, help="Show where in the program an error came up."),
+        click.option("--debug", is_flag=True, help="Show a traceback on errors."),
         click.option("--quiet", is_flag=True, help="Print errors only."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts."),
     ):
@@ -42,24 +42,24 @@ def output_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 class CommandOutput:
-    """Prints what a command did."""
+    """Prints the results of a command."""
 
     def __init__(self, mode: OutputMode, *, debug: bool) -> None:
         self.mode = mode
         self._debug = debug
 
     def say(self, text: str) -> None:
-        """A line for people."""
+        """Print a line in text mode."""
         if self.mode is OutputMode.TEXT:
             click.echo(text)
 
     def give(self, document: object) -> None:
-        """What scripts get, once."""
+        """Print the JSON document in JSON mode."""
         if self.mode is OutputMode.JSON:
             click.echo(json.dumps(document, ensure_ascii=False))
 
     def print_errors(self, errors: ErrorReport) -> None:
-        """What is wrong in the reports; scripts get it with all the rest."""
+        """Print the errors in the reports; JSON output has them in its document."""
         if self.mode is OutputMode.JSON:
             return
         for error in errors.shown:
@@ -68,7 +68,7 @@ class CommandOutput:
             click.echo(f"... and {more} more", err=True)
 
     def fail(self, error: Exception) -> NoReturn:
-        """Says what went wrong and ends with status 1."""
+        """Print the error and exit with status 1."""
         if self._debug:
             raise error
         if isinstance(error, FaultyReportsError):
@@ -82,6 +82,6 @@ class CommandOutput:
 
 
 def stopped(what: str = "") -> NoReturn:
-    """Says that Ctrl-C was heard and ends with the status that shells expect then."""
+    """Report Ctrl-C and exit with status 130, as shells expect."""
     click.echo(f"Stopped{what}", err=True)
     sys.exit(130)

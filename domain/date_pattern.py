@@ -2,6 +2,14 @@
 
 `%` stands for any run of characters, `_` for any one; nothing is escaped. An instant is a whole
 second of the calendar from 1000-01-01 00:00:00 to 9999-12-31 23:59:59, the range of a DATETIME.
+
+The first and the last instant of a pattern bound what the database has to scan. They are found by
+walking the texts of all instants and the pattern at the same time. The texts form a small graph,
+since most days have the same hours and most years the same months. For `2019-02-3%` the walk takes
+2-0-1-9---0-2--- and then finds no day that begins with 3: no instant matches. For `2019-_1-31%`
+it must not take the month 11, which has no day 31, though its digits match: so each node is first
+marked with the positions in the pattern from which some way to the end matches, and the walk,
+which picks the smallest or the greatest character each time, only enters nodes so marked.
 """
 
 import re
@@ -13,17 +21,17 @@ _WILDCARDS = re.compile(r"[%_]*%[%_]*")
 
 
 def canonical_pattern(pattern: str) -> str:
-    """The pattern with each run of wildcards in one spelling: `%%` as `%`, `%_%` as `_%`."""
+    """Return the pattern with equal wildcards spelled alike: `%%` as `%`, `%_%` as `_%`."""
     return _WILDCARDS.sub(lambda run: "_" * run[0].count("_") + "%", pattern)
 
 
 def earliest_instant(pattern: str) -> datetime | None:
-    """The first instant whose text matches, None where none does."""
+    """Return the first instant whose text matches, None if none does."""
     return _extreme(pattern, min)
 
 
 def latest_instant(pattern: str) -> datetime | None:
-    """The last instant whose text matches, None where none does."""
+    """Return the last instant whose text matches, None if none does."""
     return _extreme(pattern, max)
 
 
@@ -32,15 +40,15 @@ _Step = tuple[str, int, int]
 
 
 def _calendar() -> tuple[_Edges, ...]:
-    """The smallest graph that spells the texts of all instants.
+    """Return the smallest graph that spells the texts of all instants.
 
-    A node is the characters that may follow and the nodes they lead to, which stand before it.
+    A node is the characters that may follow and the nodes they lead to, which come before it.
     The first node is the end of the text, the last one its start.
     """
     nodes: dict[_Edges, int] = {(): 0}
 
     def node(texts: dict[str, int]) -> int:
-        """The node from which each text leads to the node named with it."""
+        """Return the node from which each text leads to the node named with it."""
         if "" in texts:
             return texts[""]
         heads: dict[str, dict[str, int]] = {}
@@ -66,7 +74,7 @@ _ALPHABET = "0123456789-: "
 
 
 def _extreme(pattern: str, pick: Callable[[Iterable[_Step]], _Step]) -> datetime | None:
-    """The instant that matches and whose text has, at each place, the character picked.
+    """Return the matching instant whose text has, at each position, the character picked.
 
     The pattern is run as an automaton: in state i, i of its characters other than `%` have been
     matched. A set of states is an int with bit i for state i.
@@ -74,12 +82,12 @@ def _extreme(pattern: str, pick: Callable[[Iterable[_Step]], _Step]) -> datetime
     stays = 0
     takes = dict.fromkeys(_ALPHABET, 0)
     state = 1
-    for wanted in pattern:
-        if wanted == "%":
+    for symbol in pattern:
+        if symbol == "%":
             stays |= state
         else:
             for char in _ALPHABET:
-                if wanted in ("_", char):
+                if symbol in ("_", char):
                     takes[char] |= state
             state <<= 1
 

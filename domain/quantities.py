@@ -1,4 +1,4 @@
-"""The quantities of a reading: their sole list.
+"""The quantities of a reading.
 
 A reading is what a meter wrote for one interval: the local time at which the interval starts
 and eight quantities, each a decimal of at most ten digits before the point and five after it,
@@ -11,11 +11,11 @@ from enum import Enum
 DECIMALS = 5
 INTEGER_DIGITS = 10
 MONTH_NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-"""As a report has them."""
+"""Month names as reports write them."""
 
 
 class AggregationRule(Enum):
-    """How the values of several intervals become the value of a longer one."""
+    """How the values of several intervals are aggregated."""
 
     TOTAL = "the sum: energy adds up over time"
     LEVEL = "mean, least and greatest: a state that was measured in each interval"
@@ -25,7 +25,7 @@ class AggregationRule(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """A quantity: its name in the database and in JSON, and what a report calls it."""
+    """A quantity: its name in the database and in JSON, and its title in reports."""
 
     name: str
     title: str
@@ -35,7 +35,7 @@ class Quantity:
 
     @property
     def header(self) -> str:
-        """The column's heading in a report."""
+        """The column's name in a report's header."""
         return f"{self.title} ({self.report_unit or self.unit})"
 
     @property
@@ -57,4 +57,4 @@ QUANTITIES = (
 QUANTITY_NAMES = tuple(column.name for column in QUANTITIES)
 
 RECORD_KEYS = tuple(sorted(("id", "date", *QUANTITY_NAMES)))
-"""The keys of a record in an answer, in their documented order."""
+"""The keys of a record in a response, in their documented order."""

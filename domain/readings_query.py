@@ -1,4 +1,4 @@
-"""Which readings are asked for, and how the texts of a request say so."""
+"""Queries for readings, parsed from the parameters of a request."""
 
 import re
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _ZERO_FRACTION = re.compile(r"([^%.]{19})\.0{1,6}")
 
 
 class QueryError(ValueError):
-    """A parameter is malformed: `parameter` is its name, `message` says what was expected."""
+    """A malformed parameter: `parameter` is its name, `message` says what was expected."""
 
     def __init__(self, parameter: str, message: str) -> None:
         super().__init__(parameter, message)
@@ -27,15 +27,14 @@ class QueryError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ReadingsQuery:
-    """Which readings are asked for: those that meet every condition that isn't None.
+    """The readings that meet every condition that isn't None.
 
-    `ids` are sorted and unique; when empty, nothing is asked for. `like` is a LIKE pattern over
-    the local time as `YYYY-MM-DD HH:MM:SS`. `first` and `last` are the earliest and the latest
-    local time, whole seconds without a zone; both belong to the range. With `clean`, those that
-    cannot be right are left out.
+    `ids` are sorted and unique; if empty, no reading meets them. `like` is a LIKE pattern over the
+    local time as `YYYY-MM-DD HH:MM:SS`. `first` and `last` are the earliest and the latest local
+    time, whole seconds without a zone; both belong to the range. `clean` leaves out implausible
+    readings.
 
-    They come in the order of id, or against it where `descending`: those behind the id `after`,
-    and at most `limit` of them.
+    The order is by id, `descending` or not: those after the id `after`, at most `limit` of them.
     """
 
     ids: tuple[int, ...] | None = None
@@ -48,13 +47,13 @@ class ReadingsQuery:
     limit: int | None = None
 
     @property
-    def is_part(self) -> bool:
-        """Whether some of those that meet the conditions are asked for."""
+    def is_partial(self) -> bool:
+        """Whether the query asks for a part of the readings that meet its conditions."""
         return self.after is not None or self.limit is not None
 
     @property
     def key(self) -> str:
-        """A text that is the same for queries that have the same answer; a query for all is ''."""
+        """A text that is equal for queries with the same result; that of all readings is ''."""
         ids = None if self.ids is None else ",".join(map(str, self.ids))
         conditions = {
             "ids": ids,
@@ -72,10 +71,7 @@ class ReadingsQuery:
 
     @classmethod
     def by_ids(cls, text: str) -> Self:
-        """The readings with the ids in a text such as `5, 100`; ids that cannot exist are left out.
-
-        Raises QueryError.
-        """
+        """Parse ids such as `5, 100`, leaving out those that cannot exist; raise QueryError."""
         ids = set()
         for part in text.split(","):
             number = part.strip(" ")
@@ -88,11 +84,8 @@ class ReadingsQuery:
 
     @classmethod
     def by_date(cls, pattern: str) -> Self:
-        """The readings whose time matches a LIKE pattern such as `2019-09-11%`.
-
-        Raises QueryError.
-        """
-        pattern = _checked("date", pattern)
+        """Parse a LIKE pattern of local times such as `2019-09-11%`; raise QueryError."""
+        pattern = _parse_pattern("date", pattern)
         if pattern == "%":
             return cls()
         first, last = earliest_instant(pattern), latest_instant(pattern)
@@ -104,13 +97,13 @@ class ReadingsQuery:
 
     @classmethod
     def by_range(cls, date: str, end_date: str, *, end_included: bool = True) -> Self:
-        """The readings from one bound to another, such as `2019-09-11 10:45:00` and `2019-10`.
+        """Parse the bounds of a range, such as `2019-09-11 10:45:00` and `2019-10`.
 
         A bound means the earliest instant that it, continued in any way, matches.
-        Raises QueryError.
+        Raise QueryError.
         """
-        first = _bound("date", date)
-        last = _bound("end_date", end_date)
+        first = _parse_bound("date", date)
+        last = _parse_bound("end_date", end_date)
         if last < first:
             raise QueryError("end_date", f"expected {first} (date) or later, got {last}")
         if end_included:
@@ -120,8 +113,8 @@ class ReadingsQuery:
         return cls(first=first, last=last - timedelta(seconds=1))
 
 
-def _bound(parameter: str, text: str) -> datetime:
-    pattern = _checked(parameter, text)
+def _parse_bound(parameter: str, text: str) -> datetime:
+    pattern = _parse_pattern(parameter, text)
     if fraction := _ZERO_FRACTION.fullmatch(pattern):
         pattern = fraction[1]
     instant = earliest_instant(canonical_pattern(pattern + "%"))
@@ -132,7 +125,7 @@ def _bound(parameter: str, text: str) -> datetime:
     return instant
 
 
-def _checked(parameter: str, text: str) -> str:
+def _parse_pattern(parameter: str, text: str) -> str:
     if not PATTERN.fullmatch(text):
         raise QueryError(
             parameter,

@@ -1,4 +1,4 @@
-"""What a report must offer to be written."""
+"""Reports as sources of rows for the database."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from typing import Protocol
 from domain.quantities import QUANTITY_NAMES
 
 BATCH_FIELDS = ("number", "date", "seconds_ahead", *QUANTITY_NAMES)
-"""The fields of a row on its way in, separated by commas.
+"""The fields of a row, separated by commas.
 
 `number` counts the rows of the report from 1, `date` is the local time as `YYYY-MM-DD HH:MM:SS`,
-`seconds_ahead` is how far local time is ahead of UTC then; no instant stands twice. A quantity has
+`seconds_ahead` is its UTC offset; no instant occurs twice. A quantity has
 exactly as many decimals as are stored, no superfluous zero before and no sign at zero; it is empty
 where it is missing.
 """
@@ -18,7 +18,7 @@ where it is missing.
 
 @dataclass(frozen=True, slots=True)
 class RowBatch:
-    """Some rows, a line each, and the earliest and latest local time in them."""
+    """Some rows, one a line, and the earliest and latest local time in them."""
 
     rows: bytes
     count: int
@@ -27,16 +27,16 @@ class RowBatch:
 
 
 class ReportSource(Protocol):
-    """A report on its way in."""
+    """A report that is being imported."""
 
     name: str
 
     def batches(self) -> Iterable[RowBatch]:
-        """Its checked rows, in the order of the report."""
+        """Return the valid rows, in the order of the report."""
 
     @property
     def sha256(self) -> str:
-        """The digest of what was read, in hex."""
+        """The SHA-256 of what was read, in hex."""
 
     @property
     def rejected(self) -> int:
@@ -44,12 +44,12 @@ class ReportSource(Protocol):
 
     @property
     def span(self) -> tuple[str, str] | None:
-        """The earliest and the latest local time of the rows given."""
+        """The earliest and the latest local time of the valid rows."""
 
     @property
     def interval(self) -> int | None:
-        """Seconds from one reading to the next; None where too few tell."""
+        """Seconds from one reading to the next; None if there are too few."""
 
     @property
     def identifier(self) -> str | None:
-        """What the report calls the meter; None where it doesn't say."""
+        """The meter's name in the report, if it has one."""

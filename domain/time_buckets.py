@@ -1,8 +1,8 @@
-"""Buckets: the intervals, other than a reading's own, that readings are put together for.
+"""Time buckets that readings are aggregated by: quarters of an hour to years.
 
-Days and longer ones follow local time, so that a day has 23, 24 or 25 hours where clocks change.
-Hours and quarters are all of one length, so that a repeated hour is two; they begin where local
-time shows whole ones, and where clocks change by a part of an hour, one is cut short.
+Days and longer ones follow local time, so that a day has 23, 24 or 25 hours when clocks change.
+Hours and quarters all have one length, so that a repeated hour is two; they begin at whole ones of
+local time, and when clocks change by a part of an hour, one is cut short.
 """
 
 from array import array
@@ -14,11 +14,11 @@ from datetime import date
 from domain.time_zone import DAY_SECONDS, OffsetPeriod, TimeZone
 
 MAX_BUCKETS = 1_000_000
-"""Buckets that an answer may have."""
+"""Buckets that a result may have."""
 
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _MONDAY = 3
-"""The day of the week, counted from Monday, of 1970-01-01."""
+"""The weekday, counted from Monday, of 1970-01-01."""
 
 
 def _month(day: int) -> int:
@@ -28,15 +28,15 @@ def _month(day: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class BucketSize:
-    """A length of buckets."""
+    """A size of buckets."""
 
     name: str
     size: int
-    """Seconds in local time, or of the parts that it is put together from."""
-    shortest: int
-    """Seconds that one takes at least, but for those at clock changes and at the ends."""
+    """Seconds in local time, or of the parts that a bucket is merged from."""
+    min_seconds: int
+    """Seconds that a bucket has at least, except at clock changes and at the ends."""
     number: Callable[[int], int] | None = None
-    """Numbers the buckets by the days that they hold; None where all are of one length."""
+    """Returns the bucket's number for a day; None if all buckets have one length."""
 
 
 BUCKET_SIZES = {
@@ -58,46 +58,46 @@ BUCKET_SIZES = {
 
 
 class Buckets:
-    """The buckets between two instants, the first and the last one clipped; `end` is later."""
+    """The buckets between two instants, the first and the last one clipped."""
 
     def __init__(self, interval: BucketSize, zone: TimeZone, start: int, end: int) -> None:
-        inner = _starts(interval, zone.stretches(start, end))
+        inner = _starts(interval, zone.offset_periods(start, end))
         self._edges = array("q", (start, *(at for at in inner if start < at < end), end))
 
     def __len__(self) -> int:
         return len(self._edges) - 1
 
-    def __getitem__(self, place: int) -> tuple[int, int]:
-        return self._edges[place], self._edges[place + 1]
+    def __getitem__(self, index: int) -> tuple[int, int]:
+        return self._edges[index], self._edges[index + 1]
 
-    def place(self, instant: int) -> int:
-        """Which bucket an instant belongs to."""
+    def index(self, instant: int) -> int:
+        """Return the index of the bucket that an instant belongs to."""
         return bisect_right(self._edges, instant) - 1
 
 
-def _starts(interval: BucketSize, stretches: Iterator[OffsetPeriod]) -> Iterator[int]:
+def _starts(interval: BucketSize, periods: Iterator[OffsetPeriod]) -> Iterator[int]:
     if interval.number is None:
-        return _uniform(interval.size, stretches)
-    return _numbered(interval.number, stretches)
+        return _uniform(interval.size, periods)
+    return _numbered(interval.number, periods)
 
 
-def _uniform(size: int, stretches: Iterator[OffsetPeriod]) -> Iterator[int]:
+def _uniform(size: int, periods: Iterator[OffsetPeriod]) -> Iterator[int]:
     before = None
-    for stretch in stretches:
-        for instant in stretch.aligned(size):
+    for period in periods:
+        for instant in period.aligned(size):
             if instant != before:
                 yield instant
             before = instant
 
 
-def _numbered(number: Callable[[int], int], stretches: Iterator[OffsetPeriod]) -> Iterator[int]:
-    """Where a number is reached for the first time: midnight, or the end of a leap over it."""
+def _numbered(number: Callable[[int], int], periods: Iterator[OffsetPeriod]) -> Iterator[int]:
+    """Yield when a number is first reached: midnight, or the end of a leap over it."""
     reached: int | None = None
-    for stretch in stretches:
-        for instant in (stretch.start, *stretch.aligned(DAY_SECONDS)):
-            if instant == stretch.end:
+    for period in periods:
+        for instant in (period.start, *period.aligned(DAY_SECONDS)):
+            if instant == period.end:
                 break
-            here = number((instant + stretch.offset) // DAY_SECONDS)
+            here = number((instant + period.offset) // DAY_SECONDS)
             if reached is None or here > reached:
                 yield instant
                 reached = here

@@ -1,4 +1,4 @@
-"""A time zone as stretches of constant offset, in whole seconds since 1970-01-01 00:00:00 UTC."""
+"""Time zones as periods of constant offset; instants are seconds since 1970, UTC."""
 
 import asyncio
 from collections.abc import Iterator
@@ -9,21 +9,21 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 DAY_SECONDS = 86400
 
 LAST_INSTANT = datetime(9999, 12, 30, tzinfo=UTC)
-"""Behind it, local time could leave the calendar."""
+"""After it, local time could leave the calendar."""
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - local times without a zone are reckoned from it
 
 
 @dataclass(frozen=True, slots=True)
 class OffsetPeriod:
-    """Instants from `start` up to `end` at which local time is so many seconds ahead of UTC."""
+    """Instants from `start` up to `end`, while local time is `offset` seconds ahead of UTC."""
 
     start: int
     end: int
     offset: int
 
     def aligned(self, size: int) -> range:
-        """The instants, `end` among them, at which local time is a multiple of a size."""
+        """Return the instants, `end` included, at which local time is a multiple of a size."""
         first = self.start + -(self.start + self.offset) % size
         return range(first, self.end + 1, size)
 
@@ -33,29 +33,29 @@ class UnknownZoneError(ValueError):
 
 
 class TimeZone:
-    """A time zone."""
+    """A time zone of the IANA database."""
 
     def __init__(self, info: ZoneInfo) -> None:
         self.info = info
         self.name = info.key
 
     def at(self, instant: int) -> datetime:
-        """The local time, with its offset, of an instant."""
+        """Return the local time, with its offset, of an instant."""
         return datetime.fromtimestamp(instant, self.info)
 
     def offset(self, instant: int) -> int:
-        """How many seconds local time is ahead of UTC."""
+        """Return how many seconds local time is ahead of UTC."""
         offset = self.at(instant).utcoffset()
         assert offset is not None
         return int(offset.total_seconds())
 
-    def stretches(self, start: int, end: int) -> Iterator[OffsetPeriod]:
-        """The stretches of constant offset between two instants, in order."""
+    def offset_periods(self, start: int, end: int) -> Iterator[OffsetPeriod]:
+        """Yield the periods of constant offset between two instants, in order."""
         at, begun, offset = start, start, self.offset(start)
         while at < end:
             later = min(at + DAY_SECONDS, end)
             if self.offset(later) != offset:
-                later = self._change(at, later)
+                later = self._transition(at, later)
                 yield OffsetPeriod(begun, later, offset)
                 begun, offset = later, self.offset(later)
             at = later
@@ -63,24 +63,24 @@ class TimeZone:
             yield OffsetPeriod(begun, end, offset)
 
     def first(self, local: datetime) -> int:
-        """The first instant at which clocks show a local time, or have gone forward over it."""
+        """Return the first instant at which clocks show a local time, or have skipped it."""
         seconds = _seconds(local)
         before, after = (
             seconds - int(offset.total_seconds())
             for fold in (0, 1)
             if (offset := local.replace(tzinfo=self.info, fold=fold).utcoffset()) is not None
         )
-        return before if before <= after else self._change(after, before)
+        return before if before <= after else self._transition(after, before)
 
     def after(self, local: datetime) -> int:
-        """The first instant at which clocks have shown a local time for the last time."""
+        """Return the first instant after clocks have shown a local time for the last time."""
         later = local.replace(tzinfo=self.info, fold=1).utcoffset()
         assert later is not None
         last = _seconds(local) - int(later.total_seconds())
         return max(self.first(local), last + 1)
 
-    def _change(self, before: int, after: int) -> int:
-        """The first instant of an offset, between one of another offset and one that has it."""
+    def _transition(self, before: int, after: int) -> int:
+        """Return when the offset changes between two instants."""
         offset = self.offset(before)
         while after - before > 1:
             middle = (before + after) // 2
@@ -92,7 +92,7 @@ class TimeZone:
 
 
 async def load_time_zone(name: str) -> TimeZone:
-    """The zone of a name; raises UnknownZoneError."""
+    """Load the zone of a name; raise UnknownZoneError."""
     try:
         return TimeZone(await asyncio.to_thread(ZoneInfo, name))
     except (ZoneInfoNotFoundError, ValueError, OSError):

@@ -32,19 +32,23 @@ from storage.factory import open_importer
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
-    help="Settings file, instead of the config.yaml of the project.",
+    help="Configuration file. Default: config.yaml in the project's folder.",
 )
-@click.option("--dry-run", is_flag=True, help="Check and compare; write nothing.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Check the reports and print what would be imported; write nothing.",
+)
 @click.option(
     "--skip-bad-rows",
     is_flag=True,
-    help="Load the good rows, and write the others to REPORT.rejected.csv with the reason.",
+    help="Load the valid rows; write the others to REPORT.rejected.csv, each with the reason.",
 )
 @click.option(
     "--format",
     "format_name",
     metavar="NAME",
-    help="The format of the reports, where their headings don't tell it.",
+    help="Format of the reports. Default: detected from the header row.",
 )
 @click.argument("reports", metavar="REPORT.csv...", nargs=-1, required=True)
 @output_options
@@ -56,24 +60,24 @@ def main(
     reports: Sequence[str],
     output: CommandOutput,
 ) -> None:
-    """Load meter reports into the database: all of them, or none if anything is wrong.
+    """Load meter reports into the database: all of them, or none if any has an error.
 
-    What is missing there is made: the database, its tables, the users of the API, the account
-    that the server reads with. A report can be loaded again: readings that are there already
-    stay, those that it corrects are updated.
+    Creates what is missing: the database, its tables, the API users and the database account of
+    the server. Loading a report again is safe: existing readings stay, corrected ones are
+    updated.
 
-    A REPORT may be a .csv or .csv.gz file, or - for standard input.
+    A REPORT is a .csv or .csv.gz file, or - for standard input.
 
     \b
     Examples:
-      python -m loader Monitoring_report.csv
-      python -m loader --dry-run january.csv.gz february.csv.gz
-      python -m loader --format distributor-hourly consumption.csv
-      zcat report.csv.gz | python -m loader -
-      python -m loader --json report.csv | jq '.reports[].new'
+      elecdata load Monitoring_report.csv
+      elecdata load --dry-run january.csv.gz february.csv.gz
+      elecdata load --format distributor-hourly consumption.csv
+      zcat report.csv.gz | elecdata load -
+      elecdata load --json report.csv | jq '.reports[].new'
 
     \b
-    Status: 0 done, 1 nothing was written, 2 wrong command line, 130 stopped by Ctrl-C.
+    Status: 0 success, 1 nothing was written, 2 wrong command line, 130 stopped by Ctrl-C.
     """
     try:
         work = _import(
@@ -96,11 +100,11 @@ async def _import(
     skip_bad_rows: bool,
 ) -> None:
     settings = load_settings(config)
-    writer = open_importer(settings)
+    database = open_importer(settings)
     with _Progress(output) as progress:
         importer = Importer(
             settings,
-            writer,
+            database,
             ImportListener(
                 on_step=lambda step: progress.say(f"OK - {step}"),
                 on_wait=lambda: progress.say("Waiting for another import to finish"),
@@ -113,13 +117,13 @@ async def _import(
                 await importer.prepare()
             summaries = await importer.run(reports, skip_bad_rows=skip_bad_rows, dry_run=dry_run)
         finally:
-            await writer.close()
+            await database.engine.close()
     output.print_errors(importer.errors)
     for summary in summaries:
         if not dry_run:
             output.say(
                 f"OK - CSV ({summary.report.readings} lines) successfully imported to "
-                f"{writer.database}.consumpdata"
+                f"{database.engine.database}.consumpdata"
             )
     for summary in summaries:
         output.say(_format_summary(summary))

@@ -16,7 +16,8 @@ from loader.rows.rejected import RejectedRows
 from settings import Settings
 from storage.common.errors import StorageError
 from storage.common.passwords import hash_password
-from storage.imports.import_writer import ImportResult, ImportWriter
+from storage.factory import WritableDatabase
+from storage.imports.import_writer import ImportResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Importer:
     def __init__(
         self,
         settings: Settings,
-        writer: ImportWriter,
+        database: WritableDatabase,
         listener: ImportListener,
         format_name: str | None = None,
     ) -> None:
@@ -58,22 +59,23 @@ class Importer:
         known = known_formats(settings)
         self._formats = known if format_name is None else (format_by_name(known, format_name),)
         self._settings = settings
-        self._writer = writer
+        self._database = database
         self._listener = listener
         self.errors = ErrorReport()
         """The errors so far; if bad rows are skipped, an import succeeds in spite of them."""
 
     async def prepare(self) -> None:
         """Create what is missing: database, tables, users, the server's database account."""
-        async for step in self._writer.prepare():
+        async for step in self._database.engine.prepare():
             self._listener.on_step(step)
-        known = {user.name for user in await self._writer.users()}
+        known = {user.name for user in await self._database.users.users()}
         for name, password in self._settings.api_users.items():
             if name not in known:
                 secret = password.get_secret_value()
-                await self._writer.add_user(name, await asyncio.to_thread(hash_password, secret))
+                hashed = await asyncio.to_thread(hash_password, secret)
+                await self._database.users.add(name, hashed)
         self._listener.on_step("User")
-        if reader := await self._writer.admit_reader():
+        if reader := await self._database.engine.admit_reader():
             self._listener.on_step(f"'{reader}' user")
 
     async def run(
@@ -93,22 +95,22 @@ class Importer:
                 )
                 for path in paths
             ]
-            if dry_run and not await self._writer.is_prepared():
+            if dry_run and not await self._database.engine.is_prepared():
                 return await self._load(reports, into_database=False)
-            await self._writer.begin(self._listener.on_wait)
+            await self._database.engine.begin(self._listener.on_wait)
             try:
-                await self._writer.meter(str(self._settings.meter.timezone))
+                await self._database.meters.register(str(self._settings.meter.timezone))
                 summaries = await self._load(reports)
                 if dry_run:
-                    await self._writer.rollback()
+                    await self._database.engine.rollback()
                     return summaries
                 for _, rejected in reports:
                     rejected.save()
-                await _finish(self._writer.commit())
+                await _finish(self._database.engine.commit())
             except BaseException:
                 # The first error matters more than a connection that can't roll back.
                 with suppress(StorageError):
-                    await self._writer.rollback()
+                    await self._database.engine.rollback()
                 raise
             return summaries
 
@@ -142,7 +144,7 @@ class Importer:
             imported = None
             try:
                 if into_database and not failed:
-                    imported = await self._writer.load(report)
+                    imported = await self._database.imports.load(report)
                 else:
                     deque(report.batches(), maxlen=0)
             except ReportError as error:

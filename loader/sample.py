@@ -201,13 +201,13 @@ def _zone(_context: click.Context, _option: click.Parameter, name: str) -> str:
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise click.BadParameter(f"{name!r} is not the name of a time zone") from error
+        raise click.BadParameter(f"{name!r} is not an IANA time zone") from error
     return name
 
 
 def _divisor(_context: click.Context, _option: click.Parameter, seconds: int) -> int:
     if 3600 % seconds:
-        raise click.BadParameter(f"{seconds} seconds do not divide an hour")
+        raise click.BadParameter(f"{seconds} seconds does not divide an hour")
     return seconds
 
 
@@ -217,28 +217,32 @@ def _divisor(_context: click.Context, _option: click.Parameter, seconds: int) ->
     type=click.IntRange(min=0),
     default=READINGS,
     show_default=True,
-    help="How many there are.",
+    metavar="NUMBER",
+    help="Number of readings.",
 )
 @click.option(
     "--start",
     type=click.DateTime(["%Y-%m-%d"]),
     default=f"{START}",
     show_default=True,
-    help="Day of the first reading, which is at midnight.",
+    metavar="YYYY-MM-DD",
+    help="Date of the first reading, which is at midnight.",
 )
 @click.option(
     "--seed",
     type=int,
     default=SEED,
     show_default=True,
-    help="Another one makes other readings, the same one the same.",
+    metavar="NUMBER",
+    help="Seed of the random generator; the same seed gives the same report.",
 )
 @click.option(
     "--timezone",
     callback=_zone,
     default=TIMEZONE,
     show_default=True,
-    help="The zone whose clocks the times are of.",
+    metavar="ZONE",
+    help="Time zone of the local times in the report.",
 )
 @click.option(
     "--interval",
@@ -246,22 +250,23 @@ def _divisor(_context: click.Context, _option: click.Parameter, seconds: int) ->
     callback=_divisor,
     default=INTERVAL,
     show_default=True,
-    help="Seconds from one reading to the next; they divide an hour.",
+    metavar="SECONDS",
+    help="Seconds between readings; must divide an hour.",
 )
-@click.option("--debug", is_flag=True, help="Show where in the program an error came up.")
+@click.option("--debug", is_flag=True, help="Show a traceback on errors.")
 def main(
     readings: int, start: datetime, seed: int, timezone: str, interval: int, *, debug: bool
 ) -> None:
-    """Write a synthetic report to standard output: a workshop's load, with gaps and odd readings.
+    """Write a synthetic report to standard output: the load of a bakery, with gaps and errors.
 
     \b
     Examples:
-      python -m loader.sample > Monitoring_report.csv
-      python -m loader.sample --readings 1000000 --start 1997-01-01 | gzip > million.csv.gz
-      python -m loader.sample --interval 3600 --timezone America/New_York --seed 7 > hours.csv
+      elecdata sample > Monitoring_report.csv
+      elecdata sample --readings 1000000 --start 1997-01-01 | gzip > million.csv.gz
+      elecdata sample --interval 3600 --timezone America/New_York --seed 7 > hours.csv
 
     \b
-    Status: 0 done, 1 not done, 2 wrong command line.
+    Status: 0 success, 1 failure, 2 wrong command line.
     """
     blocks = report(readings, start=start.date(), seed=seed, timezone=timezone, interval=interval)
     with report_unexpected(debug=debug):
@@ -270,7 +275,7 @@ def main(
                 sys.stdout.buffer.write(block.encode())
             sys.stdout.flush()
         except OverflowError as error:
-            raise click.ClickException("the dates go beyond the years 1 to 9999") from error
+            raise click.ClickException("the dates are outside the years 1 to 9999") from error
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from settings import SettingsError, load_settings
 from storage.common.errors import StorageError
 from storage.common.passwords import hash_password, is_sha256
 from storage.factory import open_importer
-from storage.imports.import_writer import ImportWriter
+from storage.users import UserAdmin
 
 _AUDIT_LOG = logging.getLogger("audit")
 
@@ -28,27 +28,27 @@ class _Failed(Exception):  # noqa: N818 - never leaves this file
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
-    help="Settings file, instead of the config.yaml of the project.",
+    help="Configuration file. Default: config.yaml in the project's folder.",
 )
 @click.pass_context
 def main(context: click.Context, config: Path | None) -> None:
     """Add, change, disable and list the users of the API.
 
-    A password is asked for on a terminal, and read from standard input elsewhere. A user whose
-    password changes, or who is disabled, has to log in anew. Each change is a line on standard
-    error that says who made it.
+    On a terminal, the command asks for the password; otherwise it reads the password from
+    standard input. Changing a password or disabling a user ends the user's sessions. Each change
+    writes an audit line to standard error, with the uid of the account that made it.
 
     \b
     Examples:
-      python -m loader.users add morgan
-      python -m loader.users password morgan < /run/secrets/morgan
-      python -m loader.users disable rick
-      python -m loader.users role morgan admin
-      python -m loader.users list
-      python -m loader.users list --json | jq -r '.users[] | select(.enabled).name'
+      elecdata users add morgan
+      elecdata users password morgan < /run/secrets/morgan
+      elecdata users disable rick
+      elecdata users role morgan admin
+      elecdata users list
+      elecdata users list --json | jq -r '.users[] | select(.enabled).name'
 
     \b
-    Status: 0 done, 1 not done, 2 wrong command line, 130 stopped by Ctrl-C.
+    Status: 0 success, 1 failure, 2 wrong command line, 130 stopped by Ctrl-C.
     """
     context.obj = config
     logging.basicConfig(
@@ -72,14 +72,14 @@ def add(config: Path | None, name: str, output: CommandOutput) -> None:
 
     \b
     Examples:
-      python -m loader.users add morgan
-      python -m loader.users add morgan < /run/secrets/morgan
+      elecdata users add morgan
+      elecdata users add morgan < /run/secrets/morgan
     """
     if not 1 <= len(name) <= 64 or not name.isprintable() or ":" in name:
         raise click.BadParameter("expected 1 to 64 printable characters other than ':'")
     password = _read_password()
-    failure = f"{name} exists already"
-    _run(config, output, lambda writer: _require(writer.add_user(name, password), failure))
+    failure = f"user {name} already exists"
+    _run(config, output, lambda users: _require(users.add(name, password), failure))
     _report(output, name, "was added", "user added")
 
 
@@ -89,48 +89,48 @@ def set_password(config: Path | None, name: str, output: CommandOutput) -> None:
 
     \b
     Examples:
-      python -m loader.users password morgan
-      python -m loader.users password morgan < /run/secrets/morgan
+      elecdata users password morgan
+      elecdata users password morgan < /run/secrets/morgan
     """
     password = _read_password()
-    _change(config, output, name, lambda writer: writer.set_password(name, password))
+    _change(config, output, name, lambda users: users.set_password(name, password))
     _report(output, name, "has a new password", "password changed")
 
 
 @_user_command("disable")
 def disable(config: Path | None, name: str, output: CommandOutput) -> None:
-    """Keep a user from logging in.
+    """Disable a user: no login, and all tokens revoked.
 
     \b
     Example:
-      python -m loader.users disable rick
+      elecdata users disable rick
     """
-    _change(config, output, name, lambda writer: writer.set_enabled(name, enabled=False))
+    _change(config, output, name, lambda users: users.set_enabled(name, enabled=False))
     _report(output, name, "is disabled", "user disabled")
 
 
 @_user_command("enable")
 def enable(config: Path | None, name: str, output: CommandOutput) -> None:
-    """Let a user log in again.
+    """Enable a disabled user.
 
     \b
     Example:
-      python -m loader.users enable rick
+      elecdata users enable rick
     """
-    _change(config, output, name, lambda writer: writer.set_enabled(name, enabled=True))
+    _change(config, output, name, lambda users: users.set_enabled(name, enabled=True))
     _report(output, name, "is enabled", "user enabled")
 
 
 @_user_command("role")
 @click.argument("role", type=click.Choice(["read", "admin"]))
 def set_role(config: Path | None, name: str, role: str, output: CommandOutput) -> None:
-    """Say what a user may do.
+    """Set a user's role.
 
     \b
     Example:
-      python -m loader.users role morgan admin
+      elecdata users role morgan admin
     """
-    _change(config, output, name, lambda writer: writer.set_role(name, role))
+    _change(config, output, name, lambda users: users.set_role(name, role))
     _report(output, name, f"has the role {role}", "role changed", f" role={role}")
 
 
@@ -142,16 +142,16 @@ def list_users(config: Path | None, output: CommandOutput) -> None:
 
     \b
     Examples:
-      python -m loader.users list
-      python -m loader.users list --json | jq -r '.users[] | select(.enabled).name'
+      elecdata users list
+      elecdata users list --json | jq -r '.users[] | select(.enabled).name'
     """
 
-    async def show(writer: ImportWriter) -> None:
+    async def show(admin: UserAdmin) -> None:
         users = []
-        for user in await writer.users():
+        for user in await admin.users():
             state = "enabled" if user.enabled else "disabled"
             is_old = is_sha256(user.password)
-            old = ", old kind of hash: set the password anew" if is_old else ""
+            old = ", old password hash: set a new password" if is_old else ""
             output.say(f"{user.name}: {user.role}, {state}{old}")
             users.append(
                 {
@@ -170,10 +170,10 @@ def _change(
     config: Path | None,
     output: CommandOutput,
     name: str,
-    change: Callable[[ImportWriter], Awaitable[bool]],
+    change: Callable[[UserAdmin], Awaitable[bool]],
 ) -> None:
     """Change a user who must exist."""
-    _run(config, output, lambda writer: _require(change(writer), f"there is no user {name}"))
+    _run(config, output, lambda users: _require(change(users), f"no such user: {name}"))
 
 
 def _report(output: CommandOutput, name: str, text: str, event: str, details: str = "") -> None:
@@ -199,23 +199,23 @@ def _read_password() -> str:
         try:
             password = sys.stdin.buffer.readline().decode().rstrip("\r\n")
         except UnicodeDecodeError:
-            raise click.UsageError("expected a password in UTF-8") from None
+            raise click.UsageError("the password must be UTF-8") from None
     if not password:
-        raise click.UsageError("expected a password, got an empty one")
+        raise click.UsageError("the password must not be empty")
     return hash_password(password)
 
 
 def _run(
-    config: Path | None, output: CommandOutput, work: Callable[[ImportWriter], Awaitable[None]]
+    config: Path | None, output: CommandOutput, work: Callable[[UserAdmin], Awaitable[None]]
 ) -> None:
     async def run() -> None:
-        writer = open_importer(load_settings(config))
+        database = open_importer(load_settings(config))
         try:
-            async for _ in writer.prepare():
+            async for _ in database.engine.prepare():
                 pass
-            await work(writer)
+            await work(database.users)
         finally:
-            await writer.close()
+            await database.engine.close()
 
     try:
         asyncio.run(run())

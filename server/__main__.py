@@ -16,14 +16,14 @@ from server.process.serve import run
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
-    help="Settings file, instead of the config.yaml of the project.",
+    help="Configuration file. Default: config.yaml in the project's folder.",
 )
-@click.option("--check", is_flag=True, help="Examine all that the server needs, and start nothing.")
-@click.option("--json", "as_json", is_flag=True, help="With --check: one JSON object for scripts.")
-@click.option("--debug", is_flag=True, help="Show where in the program an error came up.")
+@click.option("--check", is_flag=True, help="Check everything the server needs; start nothing.")
+@click.option("--json", "as_json", is_flag=True, help="With --check: print one JSON object.")
+@click.option("--debug", is_flag=True, help="Show a traceback on errors.")
 @click.option("--worker-port", type=int, hidden=True)
 @click.option("--shared", type=click.Path(path_type=Path), hidden=True)
-@click.option("--welcome", "greet", is_flag=True, help="Print some lines to try it with.")
+@click.option("--welcome", "greet", is_flag=True, help="Print URL, login and example requests.")
 def main(
     config: Path | None,
     *,
@@ -34,23 +34,20 @@ def main(
     shared: Path | None,
     greet: bool,
 ) -> None:
-    """Serve the readings over HTTP until SIGTERM or Ctrl-C, which let running requests finish.
-
-    With --check, say of everything that the server needs whether it is fine and what to do, and
-    end with status 0 if it can start, else with 1.
+    """Serve the readings over HTTP until SIGTERM or Ctrl-C; running requests finish first.
 
     \b
     Examples:
-      python -m server
-      ELECDATA_SERVER__PORT=8080 python -m server --config /etc/elecdata.yaml
-      python -m server --check
-      python -m server --check --json | jq .ok
+      elecdata serve
+      ELECDATA_SERVER__PORT=8080 elecdata serve --config /etc/elecdata/config.yaml
+      elecdata serve --check
+      elecdata serve --check --json | jq .ok
 
     \b
-    Status: 0 stopped as told, or nothing wrong; 1 it cannot start; 2 wrong command line.
+    Status: 0 stopped, or all checks passed; 1 the server cannot start; 2 wrong command line.
     """
     if as_json and not check:
-        raise click.UsageError("--json goes with --check")
+        raise click.UsageError("--json requires --check")
     with report_unexpected(debug=debug):
         if check:
             sys.exit(_check(config, as_json=as_json))

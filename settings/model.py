@@ -198,7 +198,7 @@ class Settings(Section):
         {}, description="a mapping of users to passwords"
     )
     formats: Mapping[FormatName, FormatSettings] = Field(
-        {}, description="a mapping of names to formats, see docs/formats.md"
+        {}, description="a mapping of names to formats, see docs/reference/formats.md"
     )
 
     def demonstration_keys(self) -> tuple[str, ...]:

@@ -1,11 +1,11 @@
-"""From settings to a storage: the only place that knows which engines there are."""
+"""Databases from settings: the only module that chooses between the engines."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from settings import Settings, SettingsError, SqliteUrl
+from settings import MysqlUrl, QualitySettings, Settings, SettingsError, SqliteUrl
 from storage.backends.backup import BackupDriver
-from storage.backends.base import ReadEngine
+from storage.backends.base import ReadEngine, WriteEngine
 from storage.backends.diagnostics import Diagnostics
 from storage.backends.mysql.backup import MysqlBackup
 from storage.backends.mysql.diagnostics import MysqlDiagnostics
@@ -17,15 +17,27 @@ from storage.backends.sqlite.engine import SqliteEngine
 from storage.backends.sqlite.writer import SqliteWriteEngine
 from storage.database import Database
 from storage.imports.import_writer import ImportWriter
+from storage.meters import MeterAdmin
+from storage.users import UserAdmin
+
+
+class WritableDatabase:
+    """The loader's side of a database: its engine, imports, users and meters."""
+
+    def __init__(self, engine: WriteEngine, quality: QualitySettings) -> None:
+        self.engine = engine
+        self.imports = ImportWriter(engine, quality)
+        self.users = UserAdmin(engine)
+        self.meters = MeterAdmin(engine)
 
 
 def open_database(settings: Settings) -> Database:
-    """The server's side of the configured database; connections are made when first needed."""
+    """Return the server's side of the configured database; it connects when first needed."""
     return Database(_engine(settings))
 
 
 def open_diagnostics(settings: Settings) -> Diagnostics:
-    """The same side, to be looked at."""
+    """Return the diagnostics of the configured database."""
     engine = _engine(settings)
     location = settings.database.location
     if isinstance(location, SqliteUrl):
@@ -33,42 +45,41 @@ def open_diagnostics(settings: Settings) -> Diagnostics:
     return MysqlDiagnostics(engine, location.name)
 
 
-def open_importer(settings: Settings) -> ImportWriter:
-    """The loader's side of the configured database; its connection is made when first needed."""
-    database = settings.database
-    location = database.location
+def open_importer(settings: Settings) -> WritableDatabase:
+    """Return the loader's side of the configured database; it connects when first needed."""
+    location = settings.database.location
     if isinstance(location, SqliteUrl):
-        return ImportWriter(SqliteWriteEngine(location.path), settings.quality)
-    if database.admin is None:
-        raise SettingsError("database.admin: expected the loader's user and password")
-    return ImportWriter(
-        MysqlWriteEngine(
-            location,
-            database.admin,
-            database.reader,
-            settings.meter.timezone,
-            ca=database.tls.ca,
-        ),
-        settings.quality,
-    )
+        return WritableDatabase(SqliteWriteEngine(location.path), settings.quality)
+    return WritableDatabase(_mysql_write_engine(settings, location), settings.quality)
 
 
 @asynccontextmanager
 async def open_backup(settings: Settings) -> AsyncIterator[BackupDriver]:
-    """The configured database, to be copied with the rights of the loader's account."""
+    """Return the backup driver of the configured database, with the loader's rights."""
     database = settings.database
     location = database.location
     if isinstance(location, SqliteUrl):
         yield SqliteBackup(location.path)
         return
-    if database.admin is None:
-        raise SettingsError("database.admin: expected the loader's user and password")
-    ca = database.tls.ca
-    engine = MysqlWriteEngine(location, database.admin, None, settings.meter.timezone, ca=ca)
+    engine = _mysql_write_engine(settings, location)
+    assert database.admin is not None
     try:
-        yield MysqlBackup(location, database.admin, engine, ca=ca)
+        yield MysqlBackup(location, database.admin, engine, ca=database.tls.ca)
     finally:
         await engine.close()
+
+
+def _mysql_write_engine(settings: Settings, location: MysqlUrl) -> MysqlWriteEngine:
+    database = settings.database
+    if database.admin is None:
+        raise SettingsError("database.admin: expected the loader's user and password")
+    return MysqlWriteEngine(
+        location,
+        database.admin,
+        database.reader,
+        settings.meter.timezone,
+        ca=database.tls.ca,
+    )
 
 
 def _engine(settings: Settings) -> ReadEngine:

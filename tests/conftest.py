@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,7 +16,9 @@ from pytest_aiohttp import AiohttpClient
 from tests.support.app_client import Api, Serve, application
 from tests.support.app_server import AppServer
 from tests.support.browser import Browser, Chromium, find_browser
+from tests.support.connections import Connections
 from tests.support.databases import DatabaseFixture, MariadbDatabase, SqliteDatabase
+from tests.support.live_server import find_program
 from tests.support.mariadb import MariaDB, find_mariadb
 from tests.support.paths import SAMPLE
 from tests.support.promises import (  # noqa: F401 - hooks and a fixture
@@ -26,6 +29,10 @@ from tests.support.promises import (  # noqa: F401 - hooks and a fixture
 )
 from tests.support.redis_server import Redis, find_redis
 from tests.support.reference_figures import CASES, Metered, loaded
+
+# Where a script runs the tests in the background, they and what they start ignore interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A machine that is busy with other things is no fault of the code.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -86,20 +93,27 @@ def meters(
         }
 
 
+@pytest.fixture(autouse=True)
+def connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connections]:
+    """The connections to SQLite files that a test makes, all of which must be closed at its end."""
+    connections = Connections()
+    monkeypatch.setattr("sqlite3.connect", connections.connect)
+    yield connections
+    left = connections.open()
+    for connection in left:
+        connection.close()
+    assert not left
+
+
 @pytest.fixture
 def unblocked() -> Iterator[None]:
     """Fails what blocks the event loop of the server; the loader may, it has its own."""
-    names: tuple[str, ...] = (
-        "backup",
-        "mysql.backup",
-        "mysql.connection",
-        "mysql.writer",
-        "schema",
-    )
-    names += ("sqlite.backup", "sqlite.writer")
+    names = ["backup", "mysql.backup", "mysql.connection", "mysql.session", "mysql.writer"]
+    names += ["sqlite.backup", "sqlite.writer"]
     loaders = [f"storage.backends.{name}" for name in names]
     loaders.append("storage.imports.import_writer")
-    with blockbuster_ctx(["server", "storage"], excluded_modules=loaders) as blocking:
+    watched = ["server", "storage", "aiocache", "redis"]
+    with blockbuster_ctx(watched, excluded_modules=loaders) as blocking:
         # Once a statement has failed, whether there is a file at all is worth a look.
         blocking.functions["os.stat"].can_block_in(
             "storage/backends/sqlite/engine.py", "translate_error"
@@ -107,7 +121,7 @@ def unblocked() -> Iterator[None]:
         # A few rows by their keys are quicker to read than to ask a thread for.
         for name in ("sqlite3.Connection.execute", "sqlite3.Cursor.fetchall"):
             blocking.functions[name].can_block_in(
-                "storage/backends/sqlite/engine.py", "_fetch_here"
+                "storage/backends/sqlite/engine.py", "_fetch_inline"
             )
         yield
 
@@ -155,8 +169,15 @@ async def browser(chromium: Chromium) -> AsyncIterator[Browser]:
         yield page
 
 
-def leave_out(server: str) -> NoReturn:
-    reason = f"{server} is not installed: `make test` installs it, or says how"
+def require(*programs: str) -> None:
+    """Leaves a test out, or fails it, where a program that it runs is not installed."""
+    for program in programs:
+        if find_program(program) is None:
+            leave_out(program)
+
+
+def leave_out(program: str) -> NoReturn:
+    reason = f"{program} is not installed: `make test` installs it, or says how"
     if os.environ.get("REQUIRE_SERVICES") == "1":
         pytest.fail(reason)
     pytest.skip(reason)

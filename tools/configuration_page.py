@@ -1,9 +1,10 @@
-"""The page of all settings; `make configuration-page` makes it of their model and config.yaml."""
+"""Write docs/reference/configuration.md from the settings and the comments of config.yaml."""
 
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import yaml
 from pydantic import ByteSize, SecretStr
 from pydantic.fields import FieldInfo
 
@@ -12,21 +13,23 @@ from settings.key_paths import Key, dotted, is_secret, variable_of
 from settings.section import inner_section, is_named_sections
 
 ROOT = Path(__file__).parent.parent
-PAGE = ROOT / "docs" / "configuration.md"
+PAGE = ROOT / "docs" / "reference" / "configuration.md"
 HEAD = """\
 # Configuration
 
-Made from the settings themselves by `make configuration-page`. Keys stand in `config.yaml`, or in
-the file that `--config` names. A variable overrides its key; that of a secret may instead have
-`_FILE` behind its name and name a file that holds it. Durations are seconds, and relative paths
-start from the folder of the file. Where a key isn't known or a value isn't possible, both programs
-say which, where it stands and what was expected, and do nothing else.
+Generated from the settings by `make reference-pages`.
+
+Keys are set in `config.yaml`, or in the file that `--config` names. An environment variable
+overrides its key. For a secret, append `_FILE` to the variable's name and set it to the path of a
+file that holds the secret. Durations are in seconds; relative paths start from the folder of the
+configuration file. Unknown keys and invalid values are errors: the program prints the key, its
+source and what was expected, and exits.
 """
 KEY = re.compile(r"( *)([a-z_]+):")
 
 
 def page() -> str:
-    """The text of the page."""
+    """Return the text of the page."""
     meanings = meant((ROOT / "config.yaml").read_text())
     parts = [HEAD]
     for name, field in Settings.model_fields.items():
@@ -36,7 +39,7 @@ def page() -> str:
 
 
 def keys(key: Key, field: FieldInfo) -> Iterator[tuple[Key, FieldInfo]]:
-    """A key, or those of its section."""
+    """Yield a key, or the keys of its section."""
     section = inner_section(field)
     if section is None or is_named_sections(field):
         yield key, field
@@ -46,30 +49,32 @@ def keys(key: Key, field: FieldInfo) -> Iterator[tuple[Key, FieldInfo]]:
 
 
 def entry(key: Key, field: FieldInfo, meanings: Mapping[Key, str]) -> str:
-    """What is known of a key."""
+    """Return the entry of a key."""
     meaning = meanings.get(key) or meanings.get(key[:-1], "")
     file = ", also with `_FILE`" if is_secret(key) else ""
+    kept = "required" if field.is_required() else f"default: {default(field)}"
     return (
         f"\n**`{dotted(key)}`** {meaning}".rstrip()
-        + f"\n\n- expected: {field.description}\n- default: {default(field)}\n"
-        f"- variable: `{variable_of(key)}`{file}\n"
+        + f"\n\n- expected: {field.description}\n- {kept}\n- variable: `{variable_of(key)}`{file}\n"
     )
 
 
 def default(field: FieldInfo) -> str:
-    """What holds where a key is left out."""
-    if field.is_required():
-        return "none, it has to be there"
+    """Return the default as it would be written in config.yaml."""
     value = field.get_default()
+    if value is None or value == {}:
+        return "none"
     if isinstance(value, SecretStr):
         value = value.get_secret_value()
-    if isinstance(value, ByteSize):
+    elif isinstance(value, ByteSize):
         value = value.human_readable(separator="")
-    return "none" if value is None or value == {} else f"`{value}`"
+    elif isinstance(value, tuple):
+        value = yaml.safe_dump([str(each) for each in value], default_flow_style=True).strip()
+    return f"`{value}`"
 
 
 def meant(text: str) -> dict[Key, str]:
-    """The comments above the keys of config.yaml."""
+    """Return the comments above the keys of config.yaml."""
     found: dict[Key, str] = {}
     above: Key = ()
     lines: list[str] = []

@@ -1,4 +1,4 @@
-"""Pictures of the dashboard on the sample: `make screenshots` writes them into docs/."""
+"""Write screenshots of the dashboard to docs/; `make screenshots` runs it."""
 
 import asyncio
 import sys
@@ -19,7 +19,7 @@ PASSWORD = "morty"
 async def main() -> None:
     program = find_browser()
     if program is None:
-        sys.exit("Chromium is not installed: tools/install-services.sh installs it, or says how")
+        sys.exit("Chromium is not installed; tools/install-services.sh --missing says how")
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         database = SqliteDatabase(Path(folder))
         database.configure(api_users={"rick": PASSWORD})
@@ -38,7 +38,7 @@ async def main() -> None:
 
 
 async def log_in(browser: Browser, password: str = PASSWORD) -> None:
-    """Logs in at the dashboard."""
+    """Sign in at the dashboard."""
     await browser.until("document.querySelector('#login')?.open")
     await browser.type("#login [name=user]", "rick")
     await browser.type("#login [name=password]", password)
@@ -46,7 +46,7 @@ async def log_in(browser: Browser, password: str = PASSWORD) -> None:
 
 
 async def drawn(browser: Browser) -> None:
-    """Returns once the dashboard shows all that was asked for."""
+    """Wait until the dashboard has drawn everything."""
     await browser.until(
         "document.querySelector('#figures').childElementCount"
         " && !document.querySelector('.loading, [aria-busy]')"

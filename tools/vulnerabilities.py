@@ -1,8 +1,9 @@
-"""Checks the locked packages for known holes; `make holes` and `make check` run it.
+"""Check the locked packages for known vulnerabilities; `make audit` and `make check` run it.
 
-pip-audit asks OSV, the database of open source vulnerabilities. Without network, and beside it, the
-list next to this file is gone by: some holes of these packages, put together by hand out of
-published advisories. In it, `accepted` maps a hole to the reason why it does not matter here.
+pip-audit asks OSV, the database of open source vulnerabilities. The list next to this file is
+checked as well: some vulnerabilities of these packages, collected by hand from published
+advisories, and the only source without network. Its `accepted` maps a vulnerability to the reason
+why it does not matter here.
 """
 
 import json
@@ -28,42 +29,42 @@ _AUDIT = (
 
 
 def pins(text: str) -> Iterator[tuple[str, str]]:
-    """The packages that a file locks, and their versions."""
+    """Yield the packages that a file locks, with their versions."""
     for name, version in _PIN.findall(text):
         yield canonicalize_name(name), version
 
 
-def listed_holes(
+def listed_vulnerabilities(
     file: str, text: str, listed: Iterable[tuple[str, str, str]], accepted: Mapping[str, str]
 ) -> Iterator[str]:
-    """A line for each listed hole that is neither mended nor accepted."""
+    """Yield a line for each listed vulnerability that is neither fixed nor accepted."""
     for name, version in pins(text):
-        for package, hole, affected in listed:
+        for package, vulnerability, affected in listed:
             is_open = SpecifierSet(affected).contains(version, prereleases=True)
-            if package == name and is_open and not accepted.get(hole):
-                yield f"{file}: {name} {version} has {hole} ({affected}): upgrade it"
+            if package == name and is_open and not accepted.get(vulnerability):
+                yield f"{file}: {name} {version} has {vulnerability} ({affected}): upgrade it"
 
 
-def audited_holes(
+def audited_vulnerabilities(
     file: str, report: Mapping[str, Any], accepted: Mapping[str, str]
 ) -> Iterator[str]:
-    """A line for each package of pip-audit's report that has a hole, or was not looked at."""
+    """Yield a line for each package of pip-audit's report that is vulnerable or was skipped."""
     for package in report["dependencies"]:
         if "skip_reason" in package:
             yield f"{file}: {package['name']} could not be checked: {package['skip_reason']}"
-        for hole in package.get("vulns", ()):
-            names = (hole["id"], *hole["aliases"])
+        for vulnerability in package.get("vulns", ()):
+            names = (vulnerability["id"], *vulnerability["aliases"])
             if not any(accepted.get(name) for name in names):
-                mended = ", ".join(hole["fix_versions"]) or "no version yet"
+                fixed = ", ".join(vulnerability["fix_versions"]) or "no version yet"
                 yield (
                     f"{file}: {package['name']} {package['version']} has {' or '.join(names)},"
-                    f" mended in {mended}"
+                    f" fixed in {fixed}"
                 )
 
 
 def _audit(file: str) -> Mapping[str, Any] | None:
-    """pip-audit's report; None where OSV does not answer."""
-    done = subprocess.run(  # noqa: S603 - arguments of our own
+    """Return pip-audit's report; None if OSV does not answer."""
+    done = subprocess.run(
         [sys.executable, "-m", *_AUDIT, file], cwd=ROOT, capture_output=True, check=False, text=True
     )
     try:
@@ -74,28 +75,24 @@ def _audit(file: str) -> Mapping[str, Any] | None:
 
 
 def main() -> int:
-    """Tells what is found, and gives the exit status."""
+    """Print the findings and return the exit status."""
     kept = json.loads(LISTED.read_text())
     texts = {file: (ROOT / file).read_text() for file in LOCKED}
     lines: list[str] = []
     is_asked = True
     for file, text in texts.items():
-        lines += listed_holes(file, text, kept["holes"], kept["accepted"])
+        lines += listed_vulnerabilities(file, text, kept["vulnerabilities"], kept["accepted"])
         report = _audit(file) if is_asked else None
         is_asked = report is not None
         if report is not None:
-            lines += audited_holes(file, report, kept["accepted"])
+            lines += audited_vulnerabilities(file, report, kept["accepted"])
     for line in lines:
         print(line, file=sys.stderr)
     count = len({pin for text in texts.values() for pin in pins(text)})
     age = (datetime.now(UTC).date() - date.fromisoformat(kept["newest"])).days
-    gone_by = (
-        f"a list of {len(kept['holes'])} holes, the newest {age} days old, which is not complete"
-    )
-    if is_asked:
-        print(f"{count} locked packages: {len(lines)} open holes, says OSV, and {gone_by}")
-    else:
-        print(f"{count} locked packages: OSV does not answer; {len(lines)} open holes by {gone_by}")
+    local = f"the local list ({len(kept['vulnerabilities'])} entries, newest {age} days old)"
+    source = f"OSV and {local}" if is_asked else f"{local}; OSV does not answer"
+    print(f"{count} locked packages, {len(lines)} open vulnerabilities according to {source}")
     return int(bool(lines))
 
 

@@ -10,12 +10,12 @@ from domain.local_time import LocalTimeResolver
 Row = TypeVar("Row")
 
 AMBIGUOUS_TIME = (
-    "no faulty row in the repeated hour, whose two passes only the order of the rows tells apart"
+    "no invalid row in the repeated hour: only the order of its rows tells its two passes apart"
 )
 
 UNORDERED_TIMES = (
-    "rows from before this hour, or times with their offset: clocks show it twice, and a report"
-    " that begins in it and has it once doesn't tell which pass it is"
+    "rows from before this hour, or times with their UTC offset: it occurs twice, and a report"
+    " that begins in it and contains it once is ambiguous"
 )
 
 _FIRST_ROW = 2

@@ -57,7 +57,7 @@ class ChunkedFile:
                     max_size = _MAX_COMPRESSION_RATIO * raw.tell() if is_compressed else size
                     if size > max(_UNCHECKED_BYTES, max_size):
                         raise ReportError(
-                            f"{self.path}: cannot be read: it unpacks to more than "
+                            f"{self.path}: cannot be read: it decompresses to more than "
                             f"{_MAX_COMPRESSION_RATIO} times its size: expected a report"
                         )
                     self._on_progress(raw.tell() if raw.seekable() else size)

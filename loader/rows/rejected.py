@@ -64,7 +64,7 @@ class RejectedRows:
             self._draft.flush()
             if self.path.exists() and self.path.read_bytes() != draft.read_bytes():
                 raise ReportError(
-                    f"{self.path}: holds other rejected rows: load them or move them away first"
+                    f"{self.path}: contains other rejected rows: load or move the file first"
                 )
             draft.chmod(0o666 & ~_umask())
             draft.replace(self.path)

@@ -83,9 +83,9 @@ class FigureRequest:
         deflate: bool,  # noqa: ARG002 - chunks are made as they are sent
     ) -> Payload:
         """Compute the figure."""
-        table = await database.table(self.question, state)
+        table = await database.figures(self.question, state)
         metadata = {}
-        left_out = table.remarks.get("left_out")
+        left_out = table.metadata.get("left_out")
         if isinstance(left_out, Mapping):
             metadata = {
                 _LEFT_OUT_READINGS: left_out["readings"],
@@ -115,7 +115,7 @@ class FigureRequest:
 def _facts(table: ResultTable, *, numbers: bool) -> dict[str, str]:
     """The remarks of a table as JSON texts."""
     facts = {}
-    for name, remark in table.remarks.items():
+    for name, remark in table.metadata.items():
         text = json.dumps(remark, separators=(",", ":"))
         if numbers and name == "left_out" and isinstance(remark, Mapping):
             text = "{" + ",".join(f'"{key}":{value}' for key, value in remark.items()) + "}"

@@ -80,7 +80,7 @@ class ReadingsRequest:
     async def payload(self, database: Database, state: DataState, *, deflate: bool) -> Payload:
         """Query the readings."""
         deflate = deflate and self.format is not PARQUET
-        answer = await database.answer(self.query, state, self.shape, compressed=deflate)
+        answer = await database.readings(self.query, state, self.shape, compressed=deflate)
         metadata, facts = {}, {}
         if answer.following is not None:
             metadata[_NEXT] = self.cursors.make(key_without_paging(self.query), answer.following)

@@ -63,7 +63,7 @@ async def logout(request: web.Request) -> web.Response:
     token = request[CONTEXT].token
     assert token is not None
     try:
-        await request.app[DATABASE].access.revoke(token.jti, int(token.expires))
+        await request.app[DATABASE].users.revoke(token.jti, int(token.expires))
     except StorageError as error:
         log.error("%s %s", request_id(request), error)
         raise _still_good(error) from None

@@ -25,13 +25,13 @@ class Format:
     """The name under which it is saved."""
 
 
-JSON = Format("json", JSON_MEDIA_TYPE, Encoding.OBJECTS, RECORD_KEYS)
-NDJSON = Format("ndjson", "application/x-ndjson", Encoding.LINES, RECORD_KEYS)
-CSV = Format("csv", "text/csv", Encoding.ROWS, ("date", *QUANTITY_NAMES), "readings.csv")
+JSON = Format("json", JSON_MEDIA_TYPE, Encoding.JSON_OBJECTS, RECORD_KEYS)
+NDJSON = Format("ndjson", "application/x-ndjson", Encoding.NDJSON, RECORD_KEYS)
+CSV = Format("csv", "text/csv", Encoding.CSV_REPORT, ("date", *QUANTITY_NAMES), "readings.csv")
 PARQUET = Format(
     "parquet",
     "application/vnd.apache.parquet",
-    Encoding.CELLS,
+    Encoding.CSV_TYPED,
     ("id", "date", *QUANTITY_NAMES),
     "readings.parquet",
 )

@@ -1,4 +1,4 @@
-"""The examination behind `python -m server --check`: nothing is changed, no secret is shown."""
+"""The examination behind `elecdata check`: nothing is changed, no secret is shown."""
 
 import asyncio
 import os
@@ -32,7 +32,7 @@ async def run_checks(config: Path | None) -> AsyncIterator[Finding]:
         settings = load_settings(config)
         origins = sources(config)
     except SettingsError as error:
-        yield fail("configuration", str(error), "Mend this first; the rest was not looked at.")
+        yield fail("configuration", str(error), "Fix this first; remaining checks were skipped.")
         return
     yield ok("configuration", _origin(origins), details=origins)
     yield _credentials(settings)
@@ -75,11 +75,11 @@ def _secret(settings: Settings) -> Finding:
         return ok("secret", f"auth.keys {', '.join(auth.keys)}; {signing} signs")
     if auth.secret is None and not store.exists():
         folder = next(folder for folder in store.parents if folder.exists())
-        if os.access(folder, os.W_OK):
+        if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
             return ok("secret", f"one will be made in {store} at the first start")
         return fail(
             "secret",
-            f"auth.secret_store: {store} is missing, and {folder} cannot be written",
+            f"auth.secret_store: {store} is missing, and {folder} is not a writable folder",
             "Let the server's account write there, or set ELECDATA_AUTH__SECRET_FILE.",
         )
     try:

@@ -11,7 +11,7 @@ from storage.backends.diagnostics import Diagnostics
 from storage.common.errors import StorageError
 from storage.factory import open_diagnostics
 
-_LOADER = "Run python -m loader REPORT.csv, which makes what is missing."
+_LOADER = "Run `elecdata load REPORT.csv`, which creates what is missing."
 _CLOCKS_APART = 2.0
 _OLD = 40
 """Days after which readings count as old: reports come by the month."""

@@ -109,7 +109,7 @@ async def _data(app: web.Application) -> DataStatistics | None:
     try:
         async with asyncio.timeout(_DATABASE_TIMEOUT):
             state = await reader.state()
-            newest = await reader.newest()
+            newest = await reader.meters.newest_reading()
     except (StorageError, TimeoutError):
         return None
     instant = None if newest is None else newest.replace(tzinfo=zone).timestamp()

@@ -6,7 +6,7 @@ from settings import Settings, is_demonstration
 
 _TEXT = r"""
 Electricity readings: {url}/dashboard
-{login}The API, to try it:   {url}/
+{login}API documentation:    {url}/
 
 Try it in another terminal:
 
@@ -14,7 +14,7 @@ Try it in another terminal:
   curl -s -H "SESSION: $TOKEN" '{url}/apielec/getDataById?id=5,100'
   curl -s -H "SESSION: $TOKEN" -G --data-urlencode 'date=2019-09-11%' {url}/apielec/getDataByDate
 
-Ctrl-C stops it.
+Press Ctrl-C to stop.
 """
 
 
@@ -25,7 +25,7 @@ def banner(settings: Settings, port: int) -> str:
         for name, password in settings.api_users.items()
         if is_demonstration(name, password.get_secret_value())
     ]
-    login = f"The sample's login:   {published[0].replace(':', ' / ')}\n" if published else ""
+    login = f"User and password:    {published[0].replace(':', ' / ')}\n" if published else ""
     scheme = "http" if settings.server.tls.certificate is None else "https"
     user = published[0] if published else "USER"
     return _TEXT.format(

@@ -88,8 +88,12 @@ async def _serve(
     secured = tls.tls_context(settings.server.tls)
     loop.add_signal_handler(signal.SIGHUP, reload, config, secured)
     database = open_database(settings)
-    await _wait_for_database(database, settings.database.wait, stop)
-    app = make_app(settings=settings, database=database, signing_keys=keys)
+    try:
+        await _wait_for_database(database, settings.database.wait, stop)
+        app = make_app(settings=settings, database=database, signing_keys=keys)
+    except BaseException:
+        await database.close()
+        raise
     loop.add_signal_handler(signal.SIGHUP, reload, config, secured, app)
     if shared is not None:
         app.cleanup_ctx.append(metrics.publish_snapshots(shared))
@@ -152,7 +156,7 @@ def _cannot_listen(host: str, port: int, error: OSError | UnicodeError) -> Start
     number = getattr(error, "errno", None)
     reason = getattr(error, "strerror", None) or error
     if number == errno.EADDRINUSE:
-        reason = "another program does; take another port, such as ELECDATA_SERVER__PORT=5001"
+        reason = "port already in use; choose another, for example ELECDATA_SERVER__PORT=5001"
     return StartError(f"server.host, server.port: cannot listen on {host}:{port}: {reason}")
 
 
@@ -165,7 +169,6 @@ async def _wait_for_database(database: Database, wait: float, stop: asyncio.Even
             state = await database.state()
         except StorageError as error:
             if asyncio.get_running_loop().time() >= deadline:
-                await database.close()
                 raise StartError(f"{error} (database.wait: gave up after {wait:g} s)") from None
             if str(error) != logged:
                 logged = str(error)
@@ -173,5 +176,5 @@ async def _wait_for_database(database: Database, wait: float, stop: asyncio.Even
             await asyncio.sleep(_RETRY_SECONDS)
         else:
             if state.is_empty:
-                log.warning("there are no readings yet: python -m loader REPORT.csv loads some")
+                log.warning("there are no readings yet: load some with `elecdata load REPORT.csv`")
             return

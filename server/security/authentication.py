@@ -69,11 +69,11 @@ async def _check_revocation(request: web.Request, context: RequestContext, token
     """
     database = request.app[DATABASE]
     state = context.state = await database.state()
-    if token.auth_version != state.access and state.access is not None:
-        role = await database.access.role(token.user, token.generation, token.jti)
+    if token.auth_version != state.auth_version and state.auth_version is not None:
+        role = await database.users.role(token.user, token.generation, token.jti)
         if role is None:
             raise _invalid("The token has been revoked, log in again")
-        token.role, token.auth_version = role, state.access
+        token.role, token.auth_version = role, state.auth_version
 
 
 def _invalid(message: str) -> ApiError:

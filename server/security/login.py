@@ -27,7 +27,7 @@ async def authenticate_password(request: web.Request) -> User:
         raise _throttled(request, name, 429, wait)
     throttle.begin(name, address)
     try:
-        user = await request.app[DATABASE].access.user(name)
+        user = await request.app[DATABASE].users.user(name)
         right = await request.app[PASSWORD_CHECKER].matches(
             given.password, user.password if user else UNMATCHABLE_HASH
         )

@@ -5,8 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Protocol
 
-from backports import zstd
-
+from server.transport.zstandard import zstd
 from storage.common.deflate import DeflateBlock, GzipJoiner, deflate_block
 
 Chunk = bytes | DeflateBlock

@@ -1,4 +1,4 @@
-"""A whole database into a file, and back into an empty one."""
+"""Backups of a whole database into a file, restored into an empty place."""
 
 import time
 from collections.abc import Iterator
@@ -8,23 +8,23 @@ from typing import Protocol
 
 
 class BackupDriver(Protocol):
-    """A database that can be copied. Every call raises a StorageError where it fails."""
+    """Backs up and restores a database. Every call raises a StorageError if it fails."""
 
     async def backup(self, file: Path) -> None:
-        """Writes all that is committed into a new file, readable by its owner alone."""
+        """Write all that is committed into a new file that only its owner can read."""
 
     async def restore(self, file: Path) -> None:
-        """Reads a backup into a database that must be empty, or not there yet."""
+        """Restore a backup into a database that must be empty or missing."""
 
 
 def next_counter(changes: int) -> int:
-    """What `access` goes on counting from after a restore: more than it can have come to."""
+    """Return the auth version after a restore: greater than any it can have had."""
     return max(changes, int(time.time())) + 1
 
 
 @contextmanager
 def temporary_file(file: Path) -> Iterator[Path]:
-    """A file to write to, which takes its name once it is whole; nothing remains of a part."""
+    """Yield a file that takes its name once it is complete; nothing remains of a part."""
     unfinished = file.with_name(f".{file.name}.part")
     unfinished.unlink(missing_ok=True)
     unfinished.touch(mode=0o600)

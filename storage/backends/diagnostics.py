@@ -1,11 +1,11 @@
-"""What is to be known of a database before it is served."""
+"""What the startup checks ask a database."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import datetime
 
 from storage.backends.base import ReadEngine
-from storage.backends.schema import statements
+from storage.backends.schema import STATEMENTS
 from storage.common.errors import NotPrepared
 
 
@@ -26,45 +26,43 @@ class ReadingsCount:
 
 
 class Diagnostics(ABC):
-    """Looks at a database through the server's account. Every call may raise a StorageError."""
-
-    _layout: str
-    _schema: str
+    """Checks a database with the server's account. Every call may raise a StorageError."""
 
     def __init__(self, engine: ReadEngine) -> None:
         self._engine = engine
         self.close = engine.close
 
     async def connect(self) -> None:
-        """Returns once the database has answered."""
+        """Return once the database has answered."""
         await self._engine.fetch("SELECT 1")
 
     async def layout(self) -> Layout:
-        """How far the schema is."""
+        """Return how far the schema is."""
+        wanted = len(STATEMENTS[self._engine.dialect.name])
         try:
-            rows = await self._engine.fetch(self._layout)
+            rows = await self._engine.fetch(self._engine.dialect.schema_version)
         except NotPrepared:
-            return Layout(0, len(statements(self._schema)))
-        return Layout(int(rows[0][0] or 0), len(statements(self._schema)))
+            return Layout(0, wanted)
+        return Layout(rows[0][0], wanted)
 
     async def readings(self) -> ReadingsCount:
-        """What there is to be served."""
+        """Count the readings."""
         rows = await self._engine.fetch("SELECT COUNT(*), MAX(date) FROM consumpdata")
         count, newest = rows[0]
         return ReadingsCount(count, newest and datetime.fromisoformat(newest.decode()))
 
     @abstractmethod
     async def cipher(self) -> str | None:
-        """What the connection is encrypted with; None where it isn't, or where there is none."""
+        """Return the cipher of the connection, None if it is not encrypted."""
 
     @abstractmethod
     async def rights_to_write(self) -> list[str]:
-        """What the account may do besides reading and revoking tokens, as `RIGHT ON place`."""
+        """Return the account's rights beyond reading and revoking tokens, as `RIGHT ON place`."""
 
     @abstractmethod
     async def time(self) -> float | None:
-        """The database's clock, seconds since 1970; None where it has none of its own."""
+        """Return the database's clock in seconds since 1970, None if it has none of its own."""
 
     @abstractmethod
     async def most_connections(self) -> int | None:
-        """How many connections it takes from this account; None where there is no limit."""
+        """Return how many connections it takes from this account, None without a limit."""

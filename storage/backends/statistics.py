@@ -1,52 +1,52 @@
-"""How busy a database's connections are, and whom its statements were for."""
+"""Statistics of a database's connections, and the time of a request's statements."""
 
 import time
 from contextvars import ContextVar
 
 
 class QueryTimer:
-    """The seconds that statements took, on behalf of whoever holds this."""
+    """The seconds of the statements that were run for one request."""
 
     seconds = 0.0
 
 
-CURRENT_TIMER: ContextVar[QueryTimer | None] = ContextVar("spent", default=None)
-"""Set by whoever wants to know; tasks begun after that count as well."""
+CURRENT_TIMER: ContextVar[QueryTimer | None] = ContextVar("current_timer", default=None)
+"""The timer of the current context; tasks that are created in it count as well."""
 
 
 class PoolStatistics:
-    """Statements of one engine: how many there were, how long they took, how many there are."""
+    """Counts an engine's statements, their seconds, and those that run or wait."""
 
     def __init__(self, connections: int) -> None:
         self.connections = connections
         self.statements = 0
         self.seconds = 0.0
-        self._asked = 0
+        self._running = 0
 
     @property
     def busy(self) -> int:
-        """Connections in use."""
-        return min(self._asked, self.connections)
+        """The number of connections in use."""
+        return min(self._running, self.connections)
 
     @property
     def waiting(self) -> int:
-        """Statements that no connection is free for."""
-        return max(self._asked - self.connections, 0)
+        """The number of statements that wait for a connection."""
+        return max(self._running - self.connections, 0)
 
     def begin(self) -> float:
-        """A statement is asked for; gives what `end` wants to be told."""
-        self._asked += 1
+        """Count a statement that begins; return the argument of `end`."""
+        self._running += 1
         return time.perf_counter()
 
     def end(self, began: float) -> None:
-        """It has ended, well or not."""
-        self._asked -= 1
-        self.took(began)
+        """Count the end of a statement, failed or not."""
+        self._running -= 1
+        self.record(began)
 
-    def took(self, began: float) -> None:
-        """The same, of a statement that none of the connections was needed for."""
+    def record(self, began: float) -> None:
+        """Count a statement that needed none of the connections."""
         seconds = time.perf_counter() - began
         self.statements += 1
         self.seconds += seconds
-        if (spent := CURRENT_TIMER.get()) is not None:
-            spent.seconds += seconds
+        if (timer := CURRENT_TIMER.get()) is not None:
+            timer.seconds += seconds

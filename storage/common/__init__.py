@@ -1,1 +1,1 @@
-"""What all of storage uses: errors, compression, concurrency, passwords."""
+"""Errors, compression, concurrency and passwords, for all of storage."""

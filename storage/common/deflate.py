@@ -1,8 +1,8 @@
-"""Compressed pieces that can be kept one by one and joined into one gzip stream.
+"""DEFLATE blocks that can be stored one by one and joined into one gzip stream.
 
-A piece is raw DEFLATE without a last block, ending on a byte boundary, so that pieces may stand
-one behind the other (RFC 1951); gzip's trailer wants the CRC-32 of the whole, which the pieces'
-own combine into (RFC 1952).
+A block is raw DEFLATE without an end, on a byte boundary, so that blocks may follow each other
+(RFC 1951); the gzip trailer has the CRC-32 of the whole, which combines those of the blocks
+(RFC 1952).
 """
 
 import struct
@@ -19,50 +19,50 @@ _TRAILER = struct.Struct("<II")
 
 
 class DeflateBlock(NamedTuple):
-    """Compressed bytes; the size and CRC-32 are those of the plain ones."""
+    """Compressed bytes, and the size and CRC-32 of the plain ones."""
 
     deflated: bytes | memoryview
     size: int
     crc: int
 
     def plain(self) -> bytes:
-        """The bytes that were compressed."""
+        """Return the plain bytes."""
         inflated: bytes = isal_zlib.decompressobj(_RAW).decompress(self.deflated)
         return inflated
 
     def slices(self, size: int) -> Iterator[bytes]:
-        """The bytes that were compressed, so many at a time."""
+        """Yield the plain bytes, at most `size` at a time."""
         inflater = isal_zlib.decompressobj(_RAW)
-        waiting = self.deflated
-        given = 0
-        while given < self.size:
-            inflated = inflater.decompress(waiting, size)
-            waiting = inflater.unconsumed_tail
-            given += len(inflated)
+        rest = self.deflated
+        yielded = 0
+        while yielded < self.size:
+            inflated = inflater.decompress(rest, size)
+            rest = inflater.unconsumed_tail
+            yielded += len(inflated)
             yield inflated
 
 
 def deflate_block(plain: bytes) -> DeflateBlock:
-    """Compresses bytes."""
-    packer = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _RAW)
-    deflated = packer.compress(plain) + packer.flush(isal_zlib.Z_FULL_FLUSH)
+    """Compress bytes."""
+    compressor = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _RAW)
+    deflated = compressor.compress(plain) + compressor.flush(isal_zlib.Z_FULL_FLUSH)
     return DeflateBlock(deflated, len(plain), isal_zlib.crc32(plain))
 
 
 class GzipJoiner:
-    """Joins pieces into one gzip stream."""
+    """Joins blocks into one gzip stream."""
 
     def __init__(self) -> None:
         self._size = 0
         self._crc = 0
 
-    def add(self, part: DeflateBlock) -> bytes:
-        """The bytes of the next piece, the first one with gzip's head."""
-        head = b"" if self._size else GZIP_HEADER
-        self._crc = isal_zlib.crc32_combine(self._crc, part.crc, part.size)
-        self._size += part.size
-        return head + bytes(part.deflated)
+    def add(self, block: DeflateBlock) -> bytes:
+        """Return the bytes of the next block, the first one with the gzip header."""
+        header = b"" if self._size else GZIP_HEADER
+        self._crc = isal_zlib.crc32_combine(self._crc, block.crc, block.size)
+        self._size += block.size
+        return header + bytes(block.deflated)
 
     def end(self) -> bytes:
-        """What stands behind the pieces."""
+        """Return the bytes after the last block."""
         return _LAST_BLOCK + _TRAILER.pack(self._crc, self._size & 0xFFFFFFFF)

@@ -1,13 +1,13 @@
-"""What can go wrong with the storage.
+"""The errors of the storage.
 
 StorageError
 ├── Unreachable      no connection can be made now; waiting may help
 │   └── Untrusted    the server does not prove who it is, as database.tls asks
-├── Refused          the database turned the account away or denied it a right
-├── NotPrepared      the database or its tables are missing: the loader makes them
-├── Outdated         the tables are those of an older loader and lack what is asked for
-├── Inconsistent     an answer would differ from what its head announced
-└── Conflict         what is to be written contradicts what is there
+├── Refused          the database rejected the account or denied it a right
+├── NotPrepared      the database or its tables are missing: the loader creates them
+├── Outdated         the schema is older and lacks what is asked for
+├── Inconsistent     a result would differ from what it announced
+└── Conflict         what is to be written contradicts what is stored
 """
 
 
@@ -24,7 +24,7 @@ class Untrusted(Unreachable):
 
 
 class Refused(StorageError):
-    """The database turned the account away or denied it a right."""
+    """The database rejected the account or denied it a right."""
 
 
 class NotPrepared(StorageError):
@@ -32,7 +32,7 @@ class NotPrepared(StorageError):
 
 
 class Outdated(StorageError):
-    """The tables are those of an older loader, or of the original's."""
+    """The schema is that of an older loader, or of the original's importer."""
 
 
 class Inconsistent(StorageError):
@@ -40,4 +40,4 @@ class Inconsistent(StorageError):
 
 
 class Conflict(StorageError):
-    """What is to be written contradicts what is there."""
+    """What is to be written contradicts what is stored."""

@@ -1,4 +1,4 @@
-"""Passwords: argon2id for new ones, SHA-256 in hex where the original or a trigger made it."""
+"""Password hashes: argon2id, or SHA-256 in hex if the original or a trigger made it."""
 
 import base64
 import hashlib
@@ -14,7 +14,7 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 
 
 def hash_password(password: str) -> str:
-    """The argon2id hash of a password; takes tens of milliseconds and 64 MiB."""
+    """Return the argon2id hash of a password; takes tens of milliseconds and 64 MiB."""
     return _HASHER.hash(password)
 
 
@@ -30,11 +30,11 @@ def _unmatched() -> str:
 
 
 UNMATCHABLE_HASH = _unmatched()
-"""A hash that no password has, to compare with where there is none: it takes as long."""
+"""A hash that no password has: to verify one against it takes as long."""
 
 
 def verify_password(password: str, stored: str) -> bool:
-    """Whether a password has the stored hash; takes as long as `hashed` whatever it is."""
+    """Return whether a password has the stored hash, in the same time for any kind of hash."""
     if _SHA256.fullmatch(stored):
         _matches_argon2(password, UNMATCHABLE_HASH)
         return hmac.compare_digest(hashlib.sha256(password.encode()).hexdigest(), stored)
@@ -42,7 +42,7 @@ def verify_password(password: str, stored: str) -> bool:
 
 
 def is_sha256(stored: str) -> bool:
-    """Whether a hash is of the old kind, which is quick to guess from."""
+    """Return whether a hash is SHA-256, which is fast to brute-force."""
     return _SHA256.fullmatch(stored) is not None
 
 

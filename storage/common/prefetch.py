@@ -1,4 +1,4 @@
-"""Results in order, of work that is begun ahead."""
+"""Results in order, of jobs that run ahead."""
 
 import asyncio
 from collections import deque
@@ -9,17 +9,16 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-async def prefetch(jobs: AsyncGenerator[Coroutine[Any, Any, T]], at_once: int) -> AsyncGenerator[T]:
-    """The results of jobs in their order, so many of them under way at once.
-
-    Where nobody wants further results, those under way are cancelled and waited for.
-    """
+async def prefetch(
+    jobs: AsyncGenerator[Coroutine[Any, Any, T]], concurrency: int = 2
+) -> AsyncGenerator[T]:
+    """Run jobs concurrently and yield their results in order; cancel the rest when closed."""
     running: deque[asyncio.Task[T]] = deque()
     try:
         async with aclosing(jobs):
             async for job in jobs:
                 running.append(asyncio.create_task(job))
-                if len(running) == at_once:
+                if len(running) == concurrency:
                     yield await running.popleft()
             while running:
                 yield await running.popleft()

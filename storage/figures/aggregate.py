@@ -1,4 +1,4 @@
-"""Readings put together for longer intervals: the database sums up, little by little."""
+"""Aggregates of readings by time bucket: the database sums up, chunk by chunk."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping, Sequence
@@ -26,10 +26,9 @@ from storage.figures.aggregation_rules import (
 from storage.figures.result import Field, FieldType, ResultTable, Row, chunks, empty_table
 from storage.figures.scan import TimeChunk, plan_scan, time_chunks
 from storage.figures.selection import ANY_VALUE, Period, Selection, select
-from storage.readings.pager import PAGES_IN_FLIGHT
 
-DOUBTFUL_BITS = CATCH_UP.bit | IMPLAUSIBLE.bit | ZERO_VOLTAGE.bit
-"""The flags that count as such; a missing reading is not present to begin with."""
+FLAGGED_BITS = CATCH_UP.bit | IMPLAUSIBLE.bit | ZERO_VOLTAGE.bit
+"""The flags counted as flagged; a missing reading is not present in the first place."""
 
 BOUNDS = (
     Field("date", FieldType.INSTANT, "Start"),
@@ -43,12 +42,12 @@ COVERAGE = (
 )
 
 Group = tuple[int, PartValues]
-"""Some readings of one bucket: an instant of it, and their parts."""
+"""Some readings of one bucket: an instant in it, and their aggregates."""
 
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """Buckets of a length, and the columns that are put together in them."""
+    """A query for columns aggregated by buckets of one size."""
 
     period: Period
     interval: BucketSize
@@ -57,7 +56,7 @@ class Aggregate:
 
     @property
     def key(self) -> str:
-        """A text that is the same for questions that have the same answer."""
+        """A text that is equal for queries with the same result."""
         return (
             f"aggregate {self.interval.name} {self.measures.key} {self.timezone} {self.period.key}"
         )
@@ -68,35 +67,35 @@ class Aggregate:
         return (*BOUNDS, *self.measures.fields, *COVERAGE)
 
     @classmethod
-    def of(cls, given: Mapping[str, str]) -> Self:
-        """What the parameters of a request mean; raises QueryError."""
-        name = given["interval"]
+    def of(cls, params: Mapping[str, str]) -> Self:
+        """Parse the parameters of a request; raise QueryError."""
+        name = params["interval"]
         if name not in BUCKET_SIZES:
             raise QueryError(
                 "interval", f"expected one of {', '.join(BUCKET_SIZES)}, got {name[:40]!a}"
             )
-        columns = parse_measures(given.get("columns"))
-        timezone = given.get("timezone")
+        columns = parse_measures(params.get("columns"))
+        timezone = params.get("timezone")
         if timezone is not None and not timezone.isascii():
             raise _unknown(timezone)
-        return cls(Period.of(given), BUCKET_SIZES[name], columns, timezone)
+        return cls(Period.of(params), BUCKET_SIZES[name], columns, timezone)
 
     async def table(self, engine: ReadEngine) -> ResultTable:
-        """A row for each bucket; raises QueryError where there can be none of that length."""
-        own = None if self.timezone is None else await self._zone(self.timezone)
-        asked = await select(engine, self.period, own)
-        if asked is None:
+        """Return a row for each bucket; raise QueryError if the size does not fit."""
+        zone = None if self.timezone is None else await self._zone(self.timezone)
+        selection = await select(engine, self.period, zone)
+        if selection is None:
             return empty_table(self.fields)
-        if self.interval.shortest < asked.meter.interval:
+        if self.interval.min_seconds < selection.meter.interval:
             raise QueryError(
                 "interval",
-                f"expected no less than the {asked.meter.interval} seconds between readings, "
+                f"expected no less than the {selection.meter.interval} seconds between readings, "
                 f"got {self.interval.name}",
             )
-        buckets = await self._buckets(asked)
-        rows = _Sums(engine, asked, self.measures, self.interval).rows(buckets)
+        buckets = await self._buckets(selection)
+        rows = _BucketSums(engine, selection, self.measures, self.interval).rows(buckets)
         return ResultTable(
-            self.fields, asked.zone, len(buckets), rows, await asked.left_out(engine)
+            self.fields, selection.zone, len(buckets), rows, await selection.left_out(engine)
         )
 
     async def _zone(self, name: str) -> TimeZone:
@@ -105,10 +104,10 @@ class Aggregate:
         except UnknownZoneError:
             raise _unknown(name) from None
 
-    async def _buckets(self, asked: Selection) -> Buckets:
-        if (asked.end - asked.start) // self.interval.shortest <= MAX_BUCKETS:
+    async def _buckets(self, selection: Selection) -> Buckets:
+        if (selection.end - selection.start) // self.interval.min_seconds <= MAX_BUCKETS:
             buckets = await asyncio.to_thread(
-                Buckets, self.interval, asked.zone, asked.start, asked.end
+                Buckets, self.interval, selection.zone, selection.start, selection.end
             )
             if len(buckets) <= MAX_BUCKETS:
                 return buckets
@@ -120,10 +119,10 @@ class Aggregate:
 
 
 def coverage(
-    asked: Selection, start: int, end: int, present: int | None, flagged: int | None
+    selection: Selection, start: int, end: int, present: int | None, flagged: int | None
 ) -> Sequence[int | None]:
-    """The values of COVERAGE for so many readings between two instants; None means 0."""
-    expected = asked.expected(start, end)
+    """Return the values of COVERAGE between two instants; None means 0."""
+    expected = selection.expected(start, end)
     coverage = divide_rounded((present or 0) * SCALE, expected) if expected else None
     return expected, present or 0, flagged or 0, coverage
 
@@ -132,97 +131,97 @@ def _unknown(timezone: str) -> QueryError:
     return QueryError("timezone", f"expected a name like Europe/Madrid, got {timezone[:40]!a}")
 
 
-class _Sums:
-    """The sums of a scope, for buckets of a length."""
+class _BucketSums:
+    """Sums of a selection by bucket."""
 
     def __init__(
-        self, engine: ReadEngine, asked: Selection, wanted: Measures, interval: BucketSize
+        self, engine: ReadEngine, selection: Selection, measures: Measures, interval: BucketSize
     ) -> None:
         self._engine = engine
         self._dialect = engine.dialect
-        self._asked = asked
-        self._measures = wanted
+        self._selection = selection
+        self._measures = measures
         self._size = interval.size
-        # How many are flagged is counted by another statement, and stands behind the others.
-        self._summed: list[AggregatePart] = [*wanted.parts, ("COUNT", ANY_VALUE)]
+        # How many are flagged is counted by another statement, and comes after the others.
+        self._summed: list[AggregatePart] = [*measures.parts, ("COUNT", ANY_VALUE)]
         self._parts: list[AggregatePart] = [*self._summed, ("COUNT", "flags")]
-        self._greatest = [
-            place for place, (function, _) in enumerate(self._summed) if function == GREATEST
+        self._max_parts = [
+            index for index, (function, _) in enumerate(self._summed) if function == GREATEST
         ]
         self._nothing: PartValues = [None] * len(self._parts)
 
     async def rows(self, buckets: Buckets) -> AsyncGenerator[Sequence[Row]]:
-        """The rows of all buckets, in order."""
-        filling = _Filling(0, self._nothing)
-        async with aclosing(prefetch(self._jobs(), PAGES_IN_FLIGHT)) as results:
+        """Yield the rows of all buckets, in order."""
+        bucket = _OpenBucket(0, self._nothing)
+        async with aclosing(prefetch(self._jobs())) as results:
             async for groups in results:
-                for rows in chunks(self._filled(buckets, filling, groups)):
+                for rows in chunks(self._filled(buckets, bucket, groups)):
                     yield rows
-        for rows in chunks(self._rest(buckets, filling)):
+        for rows in chunks(self._rest(buckets, bucket)):
             yield rows
 
     def _filled(
-        self, buckets: Buckets, filling: "_Filling", groups: Sequence[Group]
+        self, buckets: Buckets, bucket: "_OpenBucket", groups: Sequence[Group]
     ) -> Iterator[Row]:
-        """The rows of the buckets that further groups lie behind."""
+        """Yield the rows of the buckets before those of further groups."""
         for instant, parts in groups:
-            place = buckets.place(instant)
-            while filling.place < place:
-                yield self._row(*buckets[filling.place], filling.parts)
-                filling.place, filling.parts = filling.place + 1, self._nothing
-            if filling.parts is self._nothing:
-                filling.parts = parts
+            index = buckets.index(instant)
+            while bucket.index < index:
+                yield self._row(*buckets[bucket.index], bucket.parts)
+                bucket.index, bucket.parts = bucket.index + 1, self._nothing
+            if bucket.parts is self._nothing:
+                bucket.parts = parts
             else:
-                filling.parts = merge_parts(self._parts, filling.parts, parts)
+                bucket.parts = merge_parts(self._parts, bucket.parts, parts)
 
-    def _rest(self, buckets: Buckets, filling: "_Filling") -> Iterator[Row]:
-        for place in range(filling.place, len(buckets)):
-            yield self._row(*buckets[place], filling.parts)
-            filling.parts = self._nothing
+    def _rest(self, buckets: Buckets, bucket: "_OpenBucket") -> Iterator[Row]:
+        for index in range(bucket.index, len(buckets)):
+            yield self._row(*buckets[index], bucket.parts)
+            bucket.parts = self._nothing
 
     async def _jobs(self) -> AsyncGenerator[Coroutine[Any, Any, list[Group]]]:
-        for window in time_chunks(self._asked, self._size):
-            yield self._groups(window)
+        for chunk in time_chunks(self._selection, self._size):
+            yield self._groups(chunk)
 
-    async def _groups(self, window: TimeChunk) -> list[Group]:
-        """The parts of a window's readings, in the order of time; several may be of one bucket."""
-        place = await plan_scan(self._engine, self._asked, window=window)
-        if place.is_empty:
+    async def _groups(self, chunk: TimeChunk) -> list[Group]:
+        """Return the groups of a chunk, in order of time; several may be of one bucket."""
+        plan = await plan_scan(self._engine, self._selection, chunk=chunk)
+        if plan.is_empty:
             return []
-        local = f"{self._dialect.seconds.format('utc')} + {window.offset}"
-        number = self._dialect.quotient.format(local, self._size)
+        local = f"{self._dialect.year_0_seconds('utc')} + {chunk.offset}"
+        number = self._dialect.int_div(local, self._size)
         sums = [sql_expression(part, self._dialect) for part in self._summed]
         rows = await self._engine.fetch(
-            self._dialect.grouped(number, sums, f"{place.table} WHERE {place.where.text}"),
-            place.where.args,
+            self._dialect.group_sums(number, sums, f"{plan.table} WHERE {plan.where.text}"),
+            plan.where.args,
         )
-        groups = self._dialect.groups(rows)
+        groups = self._dialect.parse_groups(rows)
         flagged = await self._engine.fetch(
-            f"SELECT {number} AS number, COUNT(*) FROM {place.flagged.text}"
-            f" AND flags & {DOUBTFUL_BITS} <> 0 GROUP BY number",
-            place.flagged.args,
+            f"SELECT {number} AS number, COUNT(*) FROM {plan.flagged.text}"
+            f" AND flags & {FLAGGED_BITS} <> 0 GROUP BY number",
+            plan.flagged.args,
         )
         counts = {row[0]: row[1] for row in flagged}
-        first = YEAR_0_TO_1970_SECONDS + window.offset
+        first = YEAR_0_TO_1970_SECONDS + chunk.offset
         made: list[Group] = []
         for number, *parts in groups:
-            for at in self._greatest:
+            for at in self._max_parts:
                 if parts[at] is not None:
-                    parts[at] = int(parts[at]) - self._dialect.greatest_base
+                    parts[at] = int(parts[at]) - self._dialect.max_with_time_zero
             parts.append(counts.get(number))
-            # A group may have begun in the window before.
-            made.append((max(number * self._size - first, window.start), parts))
+            # A group may have begun in the chunk before.
+            made.append((max(number * self._size - first, chunk.start), parts))
         return made
 
     def _row(self, start: int, end: int, parts: PartValues) -> Row:
         *_, present, flagged = parts
         values = self._measures.values(parts)
-        return (start, end, *values, *coverage(self._asked, start, end, present, flagged))
+        return (start, end, *values, *coverage(self._selection, start, end, present, flagged))
 
 
 @dataclass(slots=True)
-class _Filling:
-    """The bucket that is being filled."""
+class _OpenBucket:
+    """The bucket that groups are being merged into."""
 
-    place: int
+    index: int
     parts: PartValues

@@ -1,4 +1,4 @@
-"""How each column of readings is put together for a longer interval, by its own rule."""
+"""The aggregation rule of each column: its SQL aggregates, and the values made of them."""
 
 from collections.abc import Callable, Sequence
 from operator import add
@@ -10,10 +10,10 @@ from storage.backends.dialect import MAX_SECONDS, YEAR_0_TO_1970_SECONDS, Dialec
 from storage.figures.result import Field, FieldType, Value
 
 AggregatePart = tuple[str, str]
-"""What the database works out: an aggregate function and what it is of."""
+"""What the database computes: an aggregate function and its operand."""
 
 PartValues = Sequence[int | None]
-"""What it worked out, in the order in which it was asked."""
+"""What it computed, in the order of its parts."""
 
 SUM, COUNT, MIN, MAX, GREATEST = "SUM", "COUNT", "MIN", "MAX", "greatest"
 
@@ -27,27 +27,27 @@ _MERGED: dict[str, Callable[[int, int], int]] = {
 
 
 class Measures:
-    """The columns asked for: what the database works out of them, and the fields that gives."""
+    """The columns of a query: the aggregates they need, and the fields they give."""
 
     def __init__(self, columns: Sequence[Quantity]) -> None:
         self.key = ",".join(column.name for column in columns)
         self.fields = [field for column in columns for field in _fields(column)]
         self.parts = list(dict.fromkeys(part for column in columns for part in _parts(column)))
-        self._made = [
-            _MADE[column.rule](*[self.parts.index(part) for part in _parts(column)])
+        self._values_of = [
+            _VALUES_OF[column.rule](*[self.parts.index(part) for part in _parts(column)])
             for column in columns
         ]
 
     def values(self, parts: PartValues) -> list[Value]:
-        """The values of the fields."""
+        """Return the values of the fields."""
         values: list[Value] = []
-        for made in self._made:
-            values += made(parts)
+        for values_of in self._values_of:
+            values += values_of(parts)
         return values
 
 
 def parse_measures(text: str | None) -> Measures:
-    """The columns in a text such as `energy,power`, all without one; raises QueryError."""
+    """Parse columns such as `energy,power`, by default all; raise QueryError."""
     if text is None:
         return Measures(QUANTITIES)
     known = {column.name: column for column in QUANTITIES}
@@ -59,23 +59,23 @@ def parse_measures(text: str | None) -> Measures:
 
 
 def sql_expression(part: AggregatePart, dialect: Dialect) -> str:
-    """The SQL of a part."""
+    """Return the SQL of a part."""
     function, column = part
     if function == GREATEST:
-        return dialect.greatest.format(value=column, seconds=dialect.seconds.format("utc"))
+        return dialect.max_with_time(column, dialect.year_0_seconds("utc"))
     return f"{function}({column})"
 
 
-def merge_parts(asked: Sequence[AggregatePart], one: PartValues, other: PartValues) -> PartValues:
-    """The parts of some readings and of others as those of all."""
+def merge_parts(parts: Sequence[AggregatePart], one: PartValues, other: PartValues) -> PartValues:
+    """Merge the values of some readings with those of others."""
     return [
         a if b is None else b if a is None else _MERGED[function](a, b)
-        for (function, _), a, b in zip(asked, one, other, strict=True)
+        for (function, _), a, b in zip(parts, one, other, strict=True)
     ]
 
 
 def split_max(number: int | None) -> tuple[int | None, int | None]:
-    """The greatest quantity and when it first was."""
+    """Return the greatest quantity and the first time it was reached."""
     if number is None:
         return None, None
     quantity, rest = divmod(number, MAX_SECONDS)
@@ -83,13 +83,13 @@ def split_max(number: int | None) -> tuple[int | None, int | None]:
 
 
 def mean(total: int | None, count: int | None) -> int | None:
-    """The mean of so many values, a half rounded away from zero."""
+    """Return the mean, a half rounded away from zero."""
     if total is None or not count:
         return None
     return (2 * total + count) // (2 * count) if total >= 0 else divide_rounded(total, count)
 
 
-_MADE: dict[AggregationRule, Callable[..., Callable[[PartValues], Sequence[Value]]]] = {
+_VALUES_OF: dict[AggregationRule, Callable[..., Callable[[PartValues], Sequence[Value]]]] = {
     AggregationRule.TOTAL: lambda total: lambda parts: (parts[total],),
     AggregationRule.LEVEL: lambda total, count, least, most: (
         lambda parts: (
@@ -98,12 +98,12 @@ _MADE: dict[AggregationRule, Callable[..., Callable[[PartValues], Sequence[Value
             parts[most],
         )
     ),
-    AggregationRule.DEMAND: lambda place: lambda parts: split_max(parts[place]),
+    AggregationRule.DEMAND: lambda index: lambda parts: split_max(parts[index]),
     AggregationRule.RATIO: lambda active, reactive: (
         lambda parts: (power_factor(parts[active], parts[reactive]),)
     ),
 }
-"""What makes the fields' values of a column from the parts, by the places that these have."""
+"""Makes the values of a column's fields from the parts at some positions."""
 
 
 def _parts(column: Quantity) -> list[AggregatePart]:

@@ -12,42 +12,42 @@ PERCENT = 5
 """The percentile of power that base load is."""
 
 MIN_READINGS = 1000
-"""Readings that a guess is made from."""
+"""Readings that the estimate is made from."""
 
 SAMPLE_MARGIN = 2
-"""How many times the wanted percentile the guess is, so that it is seldom too low."""
+"""The estimate's percentile over the base load's, so that it is seldom too low."""
 
 
-async def base_load(engine: ReadEngine, asked: Selection, with_power: int) -> int | None:
-    """The base load in hundred-thousandths of a kW, of so many readings that are no catch-ups."""
+async def base_load(engine: ReadEngine, selection: Selection, with_power: int) -> int | None:
+    """Return the base load in kW, scaled, of readings with power that are no catch-ups."""
     if not with_power:
         return None
-    believed = await plan_scan(engine, asked, CATCH_UP)
-    where = believed.where & Condition("power IS NOT NULL")
-    low = await _low(engine, believed, where)
+    plan = await plan_scan(engine, selection, CATCH_UP)
+    where = plan.where & Condition("power IS NOT NULL")
+    low = await _low_powers(engine, plan, where)
     # To sort the low ones is quick. Were they too few after all, all are sorted.
-    for wanted in ([] if low is None else [low & where]) + [where]:
+    for condition in ([] if low is None else [low & where]) + [where]:
         rows = await engine.fetch(
-            f"SELECT power FROM {believed.table} WHERE {wanted.text}"
+            f"SELECT power FROM {plan.table} WHERE {condition.text}"
             f" ORDER BY power LIMIT 1 OFFSET {nearest_rank(PERCENT, with_power) - 1}",
-            wanted.args,
+            condition.args,
         )
         if rows:
             return parse_scaled(rows[0][0])
     return None
 
 
-async def _low(engine: ReadEngine, believed: ScanPlan, where: Condition) -> Condition | None:
-    """The readings up to a power that is a guess, from some of many that are spread over all."""
-    first, last = believed.ids
-    if not believed.slices or last - first < SAMPLE_MARGIN * MIN_READINGS:
+async def _low_powers(engine: ReadEngine, plan: ScanPlan, where: Condition) -> Condition | None:
+    """Select the readings up to an estimated power, from a sample of many; None of few."""
+    first, last = plan.ids
+    if not plan.slices or last - first < SAMPLE_MARGIN * MIN_READINGS:
         return None
     ids = engine.dialect.among(range(first, last + 1, (last - first) // MIN_READINGS))
-    some = ids & where
+    sample = ids & where
     rows = await engine.fetch(
-        f"SELECT power FROM consumpdata WHERE {some.text} ORDER BY power", some.args
+        f"SELECT power FROM consumpdata WHERE {sample.text} ORDER BY power", sample.args
     )
     if not rows:
         return None
-    guess = rows[nearest_rank(SAMPLE_MARGIN * PERCENT, len(rows)) - 1][0]
-    return Condition(f"power <= {engine.dialect.place}", (comparable(guess),))
+    estimate = rows[nearest_rank(SAMPLE_MARGIN * PERCENT, len(rows)) - 1][0]
+    return Condition(f"power <= {engine.dialect.placeholder}", (comparable(estimate),))

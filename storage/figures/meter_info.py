@@ -1,4 +1,4 @@
-"""One record that says which meter it is, and from when to when it has readings."""
+"""Meter information: one record of its name, zone, interval, first and last reading."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ FIELDS = (
 
 @dataclass(frozen=True, slots=True)
 class MeterInfo:
-    """What the meter is; it costs a look at both ends of an index."""
+    """A query for the meter, which costs a look at both ends of an index."""
 
     @property
     def key(self) -> str:
-        """A text that is the same for questions that have the same answer."""
+        """A text that is equal for queries with the same result."""
         return "about"
 
     @property
@@ -34,11 +34,11 @@ class MeterInfo:
 
     @classmethod
     def of(cls, _: Mapping[str, str]) -> Self:
-        """The question; no parameter changes it."""
+        """Return the query; it has no parameters."""
         return cls()
 
     async def table(self, engine: ReadEngine) -> ResultTable:
-        """One row, or none where there are no readings."""
+        """Return one row, or none if there are no readings."""
         whole = await select(engine, Period())
         if whole is None:
             return empty_table(self.fields)

@@ -1,4 +1,4 @@
-"""How a quantity is spread over the day: what readings at each time of day have in common."""
+"""Profiles: statistics of a quantity by time of day."""
 
 import asyncio
 from array import array
@@ -26,7 +26,6 @@ from storage.figures.result import (
 )
 from storage.figures.scan import TimeChunk, plan_scan, time_chunks
 from storage.figures.selection import Period, Selection, parse_choice, select
-from storage.readings.pager import PAGES_IN_FLIGHT
 
 COLUMNS = ("power", "energy", "reactive_energy", "reactive_power", "maximeter")
 PERCENTILES = (5, 25, 50, 75, 95)
@@ -44,23 +43,23 @@ SPLITS = {
     "none": (),
 }
 _WORKING_DAY = 4
-"""Any of Monday to Friday, as a day of the week."""
+"""The weekday that stands for Monday to Friday."""
 _FIRST_WEEKDAY = 5
-"""That of the day from which databases count seconds, a Saturday."""
+"""The weekday of the first day of the year 0, a Saturday."""
 WEEK_SECONDS = 7 * DAY_SECONDS
 
 _Group = tuple[int, bytes]
-"""The month and the second of the week as one number, and the quantities as a text."""
+"""The month and the second of the week as one number, and the quantities as text."""
 
-_Spread = defaultdict[tuple[int, ...], "array[int]"]
-"""The quantities of each kind of day at each time."""
+_Quantities = defaultdict[tuple[int, ...], "array[int]"]
+"""The quantities of each split at each time of day."""
 
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A column by time of day, in local time, split by the days that the readings are of."""
+    """A query for a column by local time of day, split by month or kind of day."""
 
     period: Period
     column: str
@@ -69,7 +68,7 @@ class Profile:
 
     @property
     def key(self) -> str:
-        """A text that is the same for questions that have the same answer."""
+        """A text that is equal for queries with the same result."""
         return f"profile {self.column} {self.by} {self.percentiles} {self.period.key}"
 
     @property
@@ -89,60 +88,60 @@ class Profile:
         )
 
     @classmethod
-    def of(cls, given: Mapping[str, str]) -> Self:
-        """What the parameters of a request mean; raises QueryError."""
-        column = parse_choice(given, "column", COLUMNS)
-        by = parse_choice(given, "by", tuple(SPLITS))
-        return cls(Period.of(given), column, by, _percentiles(given.get("percentiles")))
+    def of(cls, params: Mapping[str, str]) -> Self:
+        """Parse the parameters of a request; raise QueryError."""
+        column = parse_choice(params, "column", COLUMNS)
+        by = parse_choice(params, "by", tuple(SPLITS))
+        return cls(Period.of(params), column, by, _percentiles(params.get("percentiles")))
 
     async def table(self, engine: ReadEngine) -> ResultTable:
-        """A row for each time of day of each kind of days; catch-ups are left out."""
-        asked = await select(engine, self.period)
-        if asked is None:
+        """Return a row for each time of day of each split, without catch-ups."""
+        selection = await select(engine, self.period)
+        if selection is None:
             return empty_table(self.fields)
-        spread: _Spread = defaultdict(lambda: array("q"))
-        jobs = self._jobs(engine, asked)
-        async with aclosing(prefetch(jobs, PAGES_IN_FLIGHT)) as results:
+        quantities: _Quantities = defaultdict(lambda: array("q"))
+        jobs = self._jobs(engine, selection)
+        async with aclosing(prefetch(jobs)) as results:
             async for groups in results:
-                await asyncio.to_thread(self._add, spread, groups)
+                await asyncio.to_thread(self._add, quantities, groups)
         table = await asyncio.to_thread(
-            lambda: [self._row(key, spread[key]) for key in sorted(spread)]
+            lambda: [self._row(key, quantities[key]) for key in sorted(quantities)]
         )
-        remarks: Metadata = {"column": self.column, **await asked.left_out(engine)}
-        return ResultTable(self.fields, asked.zone, len(table), as_chunks(table), remarks)
+        metadata: Metadata = {"column": self.column, **await selection.left_out(engine)}
+        return ResultTable(self.fields, selection.zone, len(table), as_chunks(table), metadata)
 
     async def _jobs(
-        self, engine: ReadEngine, asked: Selection
+        self, engine: ReadEngine, selection: Selection
     ) -> AsyncGenerator[Coroutine[Any, Any, list[_Group]]]:
-        for window in time_chunks(asked, DAY_SECONDS):
-            yield self._groups(engine, asked, window)
+        for chunk in time_chunks(selection, DAY_SECONDS):
+            yield self._groups(engine, selection, chunk)
 
     async def _groups(
-        self, engine: ReadEngine, asked: Selection, window: TimeChunk
+        self, engine: ReadEngine, selection: Selection, chunk: TimeChunk
     ) -> list[_Group]:
-        """The quantities of a window for each time of the week and, if that is told, month."""
-        believed = await plan_scan(engine, asked, CATCH_UP, window=window)
-        where = believed.where & Condition(f"{self.column} IS NOT NULL")
-        local = f"({engine.dialect.seconds.format('utc')} + {window.offset})"
-        weeks = engine.dialect.quotient.format(local, WEEK_SECONDS)
+        """Return the quantities of a chunk for each time of the week and, if split so, month."""
+        plan = await plan_scan(engine, selection, CATCH_UP, chunk=chunk)
+        where = plan.where & Condition(f"{self.column} IS NOT NULL")
+        local = f"({engine.dialect.year_0_seconds('utc')} + {chunk.offset})"
+        weeks = engine.dialect.int_div(local, WEEK_SECONDS)
         key = f"{local} - {weeks} * {WEEK_SECONDS}"
         if _MONTH in SPLITS[self.by]:
             key += f" + CAST(SUBSTR(date, 6, 2) AS SIGNED INTEGER) * {WEEK_SECONDS}"
         rows = await engine.fetch(
-            f"SELECT {key} AS number, GROUP_CONCAT({self.column}) FROM {believed.table}"
+            f"SELECT {key} AS number, GROUP_CONCAT({self.column}) FROM {plan.table}"
             f" WHERE {where.text} GROUP BY number",
             where.args,
         )
         return [(number, text) for number, text in rows]
 
-    def _add(self, spread: "_Spread", groups: Iterable[_Group]) -> None:
+    def _add(self, quantities: "_Quantities", groups: Iterable[_Group]) -> None:
         for number, text in groups:
             month, second = divmod(number, WEEK_SECONDS)
             day, time = divmod(second, DAY_SECONDS)
             weekday = (day + _FIRST_WEEKDAY) % 7
             split = tuple(_SPLIT[field](month, weekday) for field in SPLITS[self.by])
-            quantities = text.replace(b".", b"").split(b",")
-            spread[*split, time].extend(map(int, quantities))
+            texts = text.replace(b".", b"").split(b",")
+            quantities[*split, time].extend(map(int, texts))
 
     def _row(self, key: tuple[int, ...], quantities: "array[int]") -> Row:
         *split, time = key
@@ -160,7 +159,7 @@ class Profile:
 
 
 def nearest_rank(percent: int, count: int) -> int:
-    """Which of so many values, in their order, is a percentile: ceil(percent / 100 * count)."""
+    """Return the rank of a percentile among sorted values: ceil(percent / 100 * count)."""
     return -(-percent * count // 100)
 
 
@@ -169,7 +168,7 @@ _SPLIT: dict[Field, Callable[[int, int], int]] = {
     _WEEKDAY: lambda _, weekday: weekday,
     _MONTH: lambda month, _: month,
 }
-"""What a split tells apart, by month and day of the week, in the order of an answer."""
+"""The value of each split field, by month and weekday, in the order of the result."""
 
 
 def _named(field: Field, value: int) -> int | str:
@@ -185,11 +184,11 @@ def _percentiles(text: str | None) -> tuple[int, ...]:
         return PERCENTILES
     parts = [part.strip(" ") for part in text.split(",")]
     known = {str(percent): percent for percent in range(1, 101)}
-    found = {known.get(part, 0) for part in parts}
-    if 0 in found or len(found) > MAX_PERCENTILES:
+    numbers = {known.get(part, 0) for part in parts}
+    if 0 in numbers or len(numbers) > MAX_PERCENTILES:
         raise QueryError(
             "percentiles",
             f"expected whole numbers from 1 to 100 like 5,50,95, at most {MAX_PERCENTILES}, "
             f"got {text[:40]!a}",
         )
-    return tuple(sorted(found))
+    return tuple(sorted(numbers))

@@ -1,4 +1,4 @@
-"""Answers that are worked out from readings: named columns, and rows that come little by little."""
+"""Results of figures: typed fields, and rows in chunks."""
 
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,13 +14,13 @@ Row = Sequence[Value]
 Metadata = Mapping[str, str | Mapping[str, str]]
 
 CHUNK_ROWS = 2000
-"""The most rows that are given at once."""
+"""The most rows of a chunk."""
 
 
 class FieldType(Enum):
-    """What the values of a field are."""
+    """The type of a field's values."""
 
-    QUANTITY = "a decimal, as a whole number of hundred-thousandths"
+    QUANTITY = "a decimal, as an integer scaled by 10^5"
     COUNT = "a whole number"
     INSTANT = "a moment, in seconds since 1970-01-01 00:00:00 UTC"
     TEXT = "a text"
@@ -37,47 +37,44 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class ResultTable:
-    """So many rows, and what is to be said besides.
-
-    The rows raise a StorageError where the database fails.
-    """
+    """Fields, rows and metadata. The rows raise a StorageError if the database fails."""
 
     fields: Sequence[Field]
     zone: TimeZone | None
-    """Of local times; None where there is nothing to tell."""
+    """The zone of local times; None without rows."""
     count: int
     rows: AsyncGenerator[Sequence[Row]]
-    remarks: Metadata = field(default_factory=dict)
+    metadata: Metadata = field(default_factory=dict)
 
 
 class FigureQuery(Protocol):
-    """What is asked for that is worked out from readings."""
+    """A query for figures."""
 
     @property
     def key(self) -> str:
-        """A text that is the same for questions that have the same answer."""
+        """A text that is equal for queries with the same result."""
 
     @property
     def fields(self) -> Sequence[Field]:
         """The fields of a row."""
 
     async def table(self, engine: ReadEngine) -> ResultTable:
-        """The answer; raises QueryError where there can be none."""
+        """Return the result; raise QueryError if there can be none."""
 
 
 def empty_table(fields: Sequence[Field]) -> ResultTable:
-    """A table without rows."""
+    """Return a result without rows."""
     return ResultTable(fields, None, 0, as_chunks(()))
 
 
 async def as_chunks(rows: Iterable[Row]) -> AsyncGenerator[Sequence[Row]]:
-    """Rows that are there already."""
-    for some in chunks(rows):
-        yield some
+    """Yield rows that are in memory, in chunks."""
+    for chunk in chunks(rows):
+        yield chunk
 
 
 def chunks(rows: Iterable[Row]) -> Iterator[Sequence[Row]]:
-    """Rows, not too many at a time."""
-    left = iter(rows)
-    while some := list(islice(left, CHUNK_ROWS)):
-        yield some
+    """Yield rows in chunks."""
+    rest = iter(rows)
+    while chunk := list(islice(rest, CHUNK_ROWS)):
+        yield chunk

@@ -1,4 +1,4 @@
-"""A scope window by window, so that neither a statement nor its result grows with the scope."""
+"""Plans of scanning a selection, in chunks that bound each statement and its result."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,18 +6,17 @@ from dataclasses import dataclass
 from domain.flags import Flag
 from domain.time_zone import DAY_SECONDS
 from storage.backends.base import ReadEngine
-from storage.backends.dialect import Condition, all_of
+from storage.backends.dialect import SPARSE_FACTOR, Condition, all_of
 from storage.figures.selection import Selection, without_flags
-from storage.readings.pager import SPARSE_FACTOR
 
 CHUNK_GROUPS = 2000
-"""Groups that the readings of a window make at most."""
+"""The most groups of a chunk."""
 
 MAX_CHUNK_SECONDS = 500 * DAY_SECONDS
-"""Seconds that a window may have."""
+"""The most seconds of a chunk."""
 
 CHUNK_IDS = 50_000
-"""Ids of a slice."""
+"""The ids of a slice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,46 +30,45 @@ class TimeChunk:
 
 @dataclass(frozen=True, slots=True)
 class ScanPlan:
-    """Where readings are; `ids` are the first and the last one's, of readings with any flags."""
+    """How to scan readings; `ids` are the first and the last one, whatever the flags."""
 
     table: str
     where: Condition
     flagged: Condition
-    """What stands behind FROM for those among them that have flags."""
+    """Follows FROM to select those that have flags."""
     ids: tuple[int, int]
     is_empty: bool = False
     slices: Sequence[Condition] = ()
-    """Conditions that together are `where`, each for not too many readings, where they are read by
-    id since most ids between those are of such readings."""
+    """Conditions that together are `where`, each of a bounded id range; none for an index scan."""
 
 
 _FLAGGED = "flags CROSS JOIN consumpdata ON id = reading_id"
 """Flags are few: SQLite, which keeps the order of a CROSS JOIN, is to begin with them."""
 
 
-def time_chunks(scope: Selection, size: int) -> Iterator[TimeChunk]:
-    """The windows of a scope, in order, for groups of so many seconds; none without readings."""
+def time_chunks(selection: Selection, size: int) -> Iterator[TimeChunk]:
+    """Yield the chunks of a selection, in order, for groups of `size` seconds."""
     length = min(CHUNK_GROUPS * size, MAX_CHUNK_SECONDS)
-    start = max(scope.start, scope.first_reading)
-    end = min(scope.until, scope.last_reading + 1)
-    for stretch in scope.zone.stretches(start, end):
-        for at in range(stretch.start, stretch.end, length):
-            yield TimeChunk(at, min(at + length, stretch.end), stretch.offset)
+    start = max(selection.start, selection.first_reading)
+    end = min(selection.until, selection.last_reading + 1)
+    for period in selection.zone.offset_periods(start, end):
+        for at in range(period.start, period.end, length):
+            yield TimeChunk(at, min(at + length, period.end), period.offset)
 
 
 async def plan_scan(
-    engine: ReadEngine, scope: Selection, *flags: Flag, window: TimeChunk | None = None
+    engine: ReadEngine, selection: Selection, *flags: Flag, chunk: TimeChunk | None = None
 ) -> ScanPlan:
-    """Where the readings of a scope, or of a window of it, are that have none of some flags.
+    """Choose an id range or an index scan for a selection, or a chunk of it, without some flags.
 
-    Where they have ids of their own, one after the other, they are read by id: their table is kept
-    in that order, and going by the index on instants would fetch them one by one.
+    Readings that share their id range with few others are scanned by id: the table is stored in
+    that order, and the index on instants would fetch them one by one.
     """
     dialect = engine.dialect
-    ends = {"start": window.start, "end": window.end} if window else {}
+    bounds = {"start": chunk.start, "end": chunk.end} if chunk else {}
     # Flags are few, and to look for those of each reading takes longer than to count all readings.
-    within = scope.raw().where(dialect, **ends)
-    if scope.is_whole and window is None:
+    within = selection.raw().where(dialect, **bounds)
+    if selection.is_whole and chunk is None:
         # Each in a query of its own, for which SQLite looks at one end of the table.
         rows = await engine.fetch(
             "SELECT (SELECT MIN(id) FROM consumpdata), (SELECT MAX(id) FROM consumpdata)"
@@ -84,7 +82,7 @@ async def plan_scan(
         count, first_id, last_id = rows[0]
     if not count:
         return ScanPlan("consumpdata", within, within, (0, 0), is_empty=True)
-    bits = scope.bits(*flags)
+    bits = selection.bits(*flags)
     unflagged = without_flags(bits) if bits else None
     if last_id - first_id >= SPARSE_FACTOR * count:
         where = all_of(within, unflagged)
@@ -94,7 +92,7 @@ async def plan_scan(
     rest = unflagged if last_id - first_id < count else all_of(within, unflagged)
     where = all_of(dialect.between(first_id, last_id), rest)
     flagged = Condition(
-        f"{_FLAGGED} WHERE reading_id BETWEEN {dialect.place} AND {dialect.place}",
+        f"{_FLAGGED} WHERE reading_id BETWEEN {dialect.placeholder} AND {dialect.placeholder}",
         (first_id, last_id),
     )
     return ScanPlan(

@@ -1,4 +1,4 @@
-"""Which readings an answer is worked out from, and the SQL that selects them."""
+"""Selections: the readings that figures are computed from, and their SQL."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,26 +11,26 @@ from domain.quantities import QUANTITY_NAMES
 from domain.readings_query import QueryError, ReadingsQuery
 from domain.time_zone import DAY_SECONDS, LAST_INSTANT, TimeZone
 from storage.backends.base import ReadEngine
-from storage.backends.dialect import Condition, Dialect, to_seconds_since_year_0
+from storage.backends.dialect import Condition, Dialect, to_unix_seconds
 from storage.common.errors import NotPrepared
-from storage.meters import METER, Meter, meter
+from storage.meters import METER_ID, Meter, MeterStore
 
 _ALL_FROM = "1000"
 _ALL_TO = "9999-12-29"
 
 YEAR_SECONDS = 366 * DAY_SECONDS
 MAX_PERIOD = 400 * YEAR_SECONDS
-"""Seconds that a period may have: its clock changes are looked for day by day."""
+"""The most seconds of a period: its clock changes are searched day by day."""
 
 ANY_VALUE = f"COALESCE({', '.join(QUANTITY_NAMES)})"
-"""NULL where a reading has no quantity at all."""
+"""NULL if a reading has no quantity at all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """The part of the readings that is asked for; None where it reaches as far as they do.
+    """Bounds in local time, None for those of the readings.
 
-    Both bounds are local time. `is_clean` leaves out what is flagged as implausible.
+    `is_clean` leaves out what is flagged as implausible.
     """
 
     first: datetime | None = None
@@ -40,22 +40,19 @@ class Period:
 
     @property
     def key(self) -> str:
-        """A text that is the same for periods that mean the same."""
+        """A text that is equal for equal periods."""
         return f"{self.first}/{self.last}/{self.is_exclusive:d}/{self.is_clean:d}"
 
     @classmethod
-    def of(cls, given: Mapping[str, str]) -> Self:
-        """The period that the parameters `date`, `end_date`, `end` and `quality` mean.
-
-        Raises QueryError.
-        """
-        is_exclusive = parse_choice(given, "end", ("inclusive", "exclusive")) == "exclusive"
-        is_clean = parse_choice(given, "quality", ("raw", "clean")) == "clean"
+    def of(cls, params: Mapping[str, str]) -> Self:
+        """Parse the parameters `date`, `end_date`, `end` and `quality`; raise QueryError."""
+        is_exclusive = parse_choice(params, "end", ("inclusive", "exclusive")) == "exclusive"
+        is_clean = parse_choice(params, "quality", ("raw", "clean")) == "clean"
         bounds = ReadingsQuery.by_range(
-            given.get("date", _ALL_FROM), given.get("end_date", _ALL_TO)
+            params.get("date", _ALL_FROM), params.get("end_date", _ALL_TO)
         )
-        first = bounds.first if "date" in given else None
-        last = bounds.last if "end_date" in given else None
+        first = bounds.first if "date" in params else None
+        last = bounds.last if "end_date" in params else None
         if last is not None and last >= LAST_INSTANT.replace(tzinfo=None):
             raise QueryError(
                 "end_date", f"expected a time before {LAST_INSTANT:%Y-%m-%d}, got {last}"
@@ -63,9 +60,9 @@ class Period:
         return cls(first, last, is_exclusive, is_clean)
 
 
-def parse_choice(given: Mapping[str, str], parameter: str, choices: tuple[str, ...]) -> str:
-    """The value of a parameter that is one of a few, by default the first of them."""
-    value = given.get(parameter, choices[0])
+def parse_choice(params: Mapping[str, str], parameter: str, choices: tuple[str, ...]) -> str:
+    """Parse a parameter that is one of some choices, by default the first; raise QueryError."""
+    value = params.get(parameter, choices[0])
     if value not in choices:
         raise QueryError(parameter, f"expected {' or '.join(choices)}, got {value[:40]!a}")
     return value
@@ -81,7 +78,7 @@ class Selection:
 
     meter: Meter
     zone: TimeZone
-    """Of the bounds, and of local times in the answer."""
+    """The zone of the bounds, and of local times in the result."""
     first_reading: int
     last_reading: int
     start: int
@@ -90,50 +87,51 @@ class Selection:
 
     @property
     def end(self) -> int:
-        """Where the last interval that is asked for ends."""
+        """The end of the last interval."""
         return self.next_expected(self.until)
 
     @property
     def is_whole(self) -> bool:
-        """Whether all readings belong to it, but for those that a clean answer leaves out."""
+        """Whether all readings belong to it, except those that a clean result leaves out."""
         return self.start <= self.first_reading and self.until > self.last_reading
 
     def next_expected(self, instant: int) -> int:
-        """When a reading should start, at an instant or else next."""
-        return self.first_reading + self._raster(instant) * self.meter.interval
+        """Return the first expected start of a reading at or after an instant."""
+        return self.first_reading + self._interval_index(instant) * self.meter.interval
 
     def due(self, instant: int) -> int:
-        """When the reading should have started that one at an instant stands for: the nearest."""
+        """Return the expected start that is nearest to an instant."""
         return self.next_expected(instant - self.meter.interval // 2)
 
     def expected(self, start: int, end: int) -> int:
-        """How many readings should start between two instants."""
-        return self._raster(end) - self._raster(start)
+        """Return how many readings should start between two instants."""
+        return self._interval_index(end) - self._interval_index(start)
 
     def raw(self) -> "Selection":
-        """The same with all readings, also those that a clean answer leaves out."""
+        """Return the same selection, not clean."""
         return replace(self, is_clean=False)
 
     def where(
         self, dialect: Dialect, *flags: Flag, start: int | None = None, end: int | None = None
     ) -> Condition:
-        """The readings of the scope, or of a part of it, that have none of some flags."""
+        """Select its readings, or a part of them, that have none of some flags."""
         start = self.start if start is None else max(start, self.start)
         end = self.until if end is None else min(end, self.until)
         within = Condition(
-            f"meter_id = {METER} AND utc >= {dialect.place} AND utc < {dialect.place}",
-            (dialect.instant(start), dialect.instant(end)),
+            f"meter_id = {METER_ID} AND utc >= {dialect.placeholder}"
+            f" AND utc < {dialect.placeholder}",
+            (dialect.utc(start), dialect.utc(end)),
         )
         bits = self.bits(*flags)
         return within & without_flags(bits) if bits else within
 
     def bits(self, *flags: Flag) -> int:
-        """Those of some flags and of the flag that a clean answer leaves out."""
+        """Return the bits of some flags, and of the one that a clean result leaves out."""
         all_flags = {*flags, IMPLAUSIBLE} if self.is_clean else {*flags}
         return sum(flag.bit for flag in all_flags)
 
     async def left_out(self, engine: ReadEngine) -> dict[str, dict[str, str]]:
-        """How many readings, and how much energy, a clean answer leaves out."""
+        """Return how many readings, and how much energy, a clean result leaves out."""
         if not self.is_clean:
             return {}
         where = self.raw().where(engine.dialect)
@@ -147,12 +145,12 @@ class Selection:
             "left_out": {"readings": str(count), "energy": format_scaled(parse_scaled(energy) or 0)}
         }
 
-    def _raster(self, instant: int) -> int:
+    def _interval_index(self, instant: int) -> int:
         return -((self.first_reading - instant) // self.meter.interval)
 
 
 def without_flags(bits: int) -> Condition:
-    """The readings that have none of some flags."""
+    """Select the readings that have none of some flags."""
     return Condition(
         f"NOT EXISTS (SELECT 1 FROM flags AS f WHERE f.reading_id = id AND f.flags & {bits} <> 0)"
     )
@@ -161,26 +159,26 @@ def without_flags(bits: int) -> Condition:
 async def select(
     engine: ReadEngine, period: Period, zone: TimeZone | None = None
 ) -> Selection | None:
-    """The readings of a period, its bounds in a zone, by default the meter's; None without any.
+    """Select the readings of a period, its bounds in a zone, by default the meter's; None if empty.
 
-    Raises QueryError where the period is too long.
+    Raise QueryError if the period is too long.
     """
-    found = await meter(engine)
-    seconds = engine.dialect.seconds.format
+    meter = await MeterStore(engine).meter()
+    seconds = engine.dialect.year_0_seconds
     # Each in a query of its own, for which SQLite looks at one end of the index.
     rows = await engine.fetch(
-        f"SELECT (SELECT {seconds('MIN(utc)')} FROM consumpdata WHERE meter_id = {METER}),"
-        f" (SELECT {seconds('MAX(utc)')} FROM consumpdata WHERE meter_id = {METER})"
+        f"SELECT (SELECT {seconds('MIN(utc)')} FROM consumpdata WHERE meter_id = {METER_ID}),"
+        f" (SELECT {seconds('MAX(utc)')} FROM consumpdata WHERE meter_id = {METER_ID})"
     )
     if rows[0][0] is None:
         return None
-    if found is None:
+    if meter is None:
         raise NotPrepared("the zone of the readings is not known yet: load a report")
-    first, last = (to_seconds_since_year_0(value) for value in rows[0])
-    zone = zone or found.zone
-    whole = Selection(found, zone, first, last, first, last + found.interval, period.is_clean)
+    first, last = (to_unix_seconds(value) for value in rows[0])
+    zone = zone or meter.zone
+    whole = Selection(meter, zone, first, last, first, last + meter.interval, period.is_clean)
     start = first if period.first is None else zone.first(period.first)
-    until = whole.due(last) + found.interval
+    until = whole.due(last) + meter.interval
     if period.last is not None:
         until = zone.first(period.last) if period.is_exclusive else zone.after(period.last)
     if until - start > MAX_PERIOD:

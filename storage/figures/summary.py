@@ -1,4 +1,4 @@
-"""One record that says what there is, and what it comes to."""
+"""Summaries: one record of totals, coverage, demand and flags of a period."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
@@ -11,9 +11,9 @@ from domain.fixed_point import SCALE, divide_rounded, parse_scaled
 from domain.flags import CATCH_UP, FLAGS
 from domain.quantities import QUANTITIES, AggregationRule
 from storage.backends.base import ReadEngine
-from storage.backends.dialect import Condition, to_seconds_since_year_0
+from storage.backends.dialect import Condition, to_unix_seconds
 from storage.common.prefetch import prefetch
-from storage.figures.aggregate import BOUNDS, COVERAGE, DOUBTFUL_BITS, coverage
+from storage.figures.aggregate import BOUNDS, COVERAGE, FLAGGED_BITS, coverage
 from storage.figures.aggregation_rules import (
     COUNT,
     MAX,
@@ -37,7 +37,6 @@ from storage.figures.result import (
 )
 from storage.figures.scan import ScanPlan, plan_scan
 from storage.figures.selection import ANY_VALUE, Period, Selection, select
-from storage.readings.pager import PAGES_IN_FLIGHT
 
 _TOTALS = Measures(
     [
@@ -74,13 +73,13 @@ _UNITS = {column.name: column.unit for column in QUANTITIES}
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What the readings of a period come to."""
+    """A query for the summary of a period."""
 
     period: Period
 
     @property
     def key(self) -> str:
-        """A text that is the same for questions that have the same answer."""
+        """A text that is equal for queries with the same result."""
         return f"summary {self.period.key}"
 
     @property
@@ -89,57 +88,57 @@ class Summary:
         return FIELDS
 
     @classmethod
-    def of(cls, given: Mapping[str, str]) -> Self:
-        """What the parameters of a request mean; raises QueryError."""
-        return cls(Period.of(given))
+    def of(cls, params: Mapping[str, str]) -> Self:
+        """Parse the parameters of a request; raise QueryError."""
+        return cls(Period.of(params))
 
     async def table(self, engine: ReadEngine) -> ResultTable:
-        """One row, or none where there are no readings."""
-        asked = await select(engine, self.period)
-        if asked is None:
+        """Return one row, or none if there are no readings."""
+        selection = await select(engine, self.period)
+        if selection is None:
             return empty_table(self.fields)
         sums, peaks, flagged = await asyncio.gather(
-            _sums(engine, await plan_scan(engine, asked)),
+            _sums(engine, await plan_scan(engine, selection)),
             Peaks(self.period, 1, 0).table(engine),
-            _flagged(engine, asked),
+            _flagged(engine, selection),
         )
         (peak,) = [row async for rows in peaks.rows for row in rows] or [(None, None)]
         count, first, last, present, with_energy, with_power, *totals = sums
-        doubtful, caught_up, energy_caught_up, power_caught_up, *flags = flagged
+        flagged_count, caught_up, energy_caught_up, power_caught_up, *flags = flagged
         demand = _mean_demand(
-            asked, totals[0], caught_up or 0, (with_energy or 0) - (energy_caught_up or 0)
+            selection, totals[0], caught_up or 0, (with_energy or 0) - (energy_caught_up or 0)
         )
         row = (
-            None if first is None else to_seconds_since_year_0(first),
-            None if last is None else to_seconds_since_year_0(last),
-            asked.start,
-            asked.end,
+            None if first is None else to_unix_seconds(first),
+            None if last is None else to_unix_seconds(last),
+            selection.start,
+            selection.end,
             *_TOTALS.values(totals),
-            *coverage(asked, asked.start, asked.end, present, doubtful),
+            *coverage(selection, selection.start, selection.end, present, flagged_count),
             count,
             peak[1],
             peak[0],
             demand,
             _ratio(demand, _integer(peak[1])),
-            await base_load(engine, asked, (with_power or 0) - (power_caught_up or 0)),
+            await base_load(engine, selection, (with_power or 0) - (power_caught_up or 0)),
             *flags,
             *await _last_import(engine),
-            asked.meter.zone.name,
-            asked.meter.interval,
-            asked.meter.identifier,
+            selection.meter.zone.name,
+            selection.meter.interval,
+            selection.meter.identifier,
         )
-        remarks: Metadata = {
+        metadata: Metadata = {
             "units": _UNITS,
-            "demand_of": peaks.remarks["demand_of"],
-            **await asked.left_out(engine),
+            "demand_of": peaks.metadata["demand_of"],
+            **await selection.left_out(engine),
         }
-        return ResultTable(self.fields, asked.zone, 1, as_chunks([row]), remarks)
+        return ResultTable(self.fields, selection.zone, 1, as_chunks([row]), metadata)
 
 
-async def _sums(engine: ReadEngine, there: ScanPlan) -> PartValues:
-    """How many readings there are, when the first and the last start, how many have any value,
-    energy and power, and the parts of the totals."""
-    seconds = engine.dialect.seconds.format("utc")
+async def _sums(engine: ReadEngine, plan: ScanPlan) -> PartValues:
+    """Return the number of readings, the first and the last start, how many have any value, energy
+    and power, and the parts of the totals."""
+    seconds = engine.dialect.year_0_seconds("utc")
     parts: list[AggregatePart] = [
         (COUNT, "id"),
         (MIN, seconds),
@@ -153,44 +152,46 @@ async def _sums(engine: ReadEngine, there: ScanPlan) -> PartValues:
 
     async def summed(where: Condition) -> PartValues:
         rows = await engine.fetch(
-            f"SELECT {selected} FROM {there.table} WHERE {where.text}", where.args
+            f"SELECT {selected} FROM {plan.table} WHERE {where.text}", where.args
         )
         return [parse_scaled(value) for value in rows[0]]
 
     async def jobs() -> AsyncGenerator[Coroutine[Any, Any, PartValues]]:
-        for where in there.slices or [there.where]:
+        for where in plan.slices or [plan.where]:
             yield summed(where)
 
     sums: PartValues = [0, None, None, *[None] * (len(parts) - 3)]
-    async with aclosing(prefetch(jobs(), PAGES_IN_FLIGHT)) as results:
-        async for some in results:
-            sums = merge_parts(parts, sums, some)
+    async with aclosing(prefetch(jobs())) as results:
+        async for values in results:
+            sums = merge_parts(parts, sums, values)
     return sums
 
 
-async def _flagged(engine: ReadEngine, asked: Selection) -> PartValues:
-    """How many readings are doubtful; of catch-ups the energy, and how many have energy and power;
-    how many readings have which flag, also of those that a clean answer leaves out."""
-    kept = f"flags & {asked.bits()} = 0"
-    caught_up = f"flags & {CATCH_UP.bit} <> 0 AND {kept}"
-    every = await plan_scan(engine, asked.raw())
+async def _flagged(engine: ReadEngine, selection: Selection) -> PartValues:
+    """Return how many readings count as flagged; the energy of catch-ups, and how many have energy
+    and power; and how many readings have each flag, also those that a clean result leaves out."""
+    is_included = f"flags & {selection.bits()} = 0"
+    caught_up = f"flags & {CATCH_UP.bit} <> 0 AND {is_included}"
+    plan = await plan_scan(engine, selection.raw())
     rows = await engine.fetch(
-        f"SELECT COUNT(CASE WHEN flags & {DOUBTFUL_BITS} <> 0 AND {kept} THEN 1 END),"
+        f"SELECT COUNT(CASE WHEN flags & {FLAGGED_BITS} <> 0 AND {is_included} THEN 1 END),"
         f" SUM(CASE WHEN {caught_up} THEN energy END),"
         f" COUNT(CASE WHEN {caught_up} THEN energy END),"
         f" COUNT(CASE WHEN {caught_up} THEN power END), "
         + ", ".join(f"COUNT(CASE WHEN flags & {flag.bit} <> 0 THEN 1 END)" for flag in FLAGS)
-        + f" FROM {every.flagged.text}",
-        every.flagged.args,
+        + f" FROM {plan.flagged.text}",
+        plan.flagged.args,
     )
     return [parse_scaled(value) for value in rows[0]]
 
 
-def _mean_demand(asked: Selection, energy: int | None, caught_up: int, readings: int) -> int | None:
-    """Energy, without that of catch-ups, over the hours of so many readings."""
+def _mean_demand(
+    selection: Selection, energy: int | None, caught_up: int, readings: int
+) -> int | None:
+    """Return energy, without that of catch-ups, over the hours of the readings."""
     if energy is None or not readings:
         return None
-    return divide_rounded((energy - caught_up) * HOUR_SECONDS, readings * asked.meter.interval)
+    return divide_rounded((energy - caught_up) * HOUR_SECONDS, readings * selection.meter.interval)
 
 
 async def _last_import(engine: ReadEngine) -> list[Value]:

@@ -1,1 +1,1 @@
-"""Reports written into the database."""
+"""Imports of reports into the database."""

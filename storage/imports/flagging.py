@@ -1,7 +1,7 @@
-"""The flags of readings, worked out by the database: the rules of domain/flags.py as SQL.
+"""Quality flags computed by the database: the rules of domain/flags.py as SQL.
 
-Whether an energy is doubtful depends on its own maximeter and, after a gap, on how long that was.
-Few readings come near, and only they are looked at closely.
+Whether an energy is flagged depends on its own maximeter and, after a gap, on the gap's length. Few
+readings come near the limit, and only they are examined.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,30 +15,33 @@ from domain.local_time import LocalTimeResolver
 from domain.quantities import DECIMALS, INTEGER_DIGITS, QUANTITY_NAMES
 from domain.sampling_interval import interval_on_record
 from settings import QualitySettings
-from storage.backends.write_base import WriteDialect, WriteEngine
-from storage.meters import METER
+from storage.backends.base import WriteEngine
+from storage.backends.dialect import Dialect
+from storage.meters import METER_ID
 
 T = TypeVar("T")
 
 BATCH_SIZE = 400
-"""Parts of one statement: SQLite takes 500."""
+"""Terms of one compound SELECT: SQLite takes 500."""
 
 MAX_FACTOR = 2**63 // (10 ** (INTEGER_DIGITS + DECIMALS))
-"""What the largest quantity may be multiplied by in an integer of 64 bits."""
+"""The factor that keeps the largest scaled quantity in an integer of 64 bits."""
 
 DAY_SECONDS = 86_400
-NEIGHBOURHOOD_INTERVALS = 8
-"""An energy is looked for within a day, and then within so many times that, over and over."""
+"""Seconds of the first range that a neighbouring energy is searched in."""
 
-METER_READINGS = f"consumpdata WHERE meter_id = {METER}"
+RANGE_GROWTH = 8
+"""The growth of the range each time none is found."""
+
+METER_READINGS = f"consumpdata WHERE meter_id = {METER_ID}"
 
 ALL_READINGS = "TRUE"
-"""The condition that every reading fulfils."""
+"""The condition that every reading meets."""
 
 
 @dataclass(frozen=True, slots=True)
 class FlagParameters:
-    """What flags are worked out with."""
+    """The parameters of flagging; the text is stored with the meter, to notice changes."""
 
     timezone: str
     interval: int
@@ -54,47 +57,49 @@ class FlagParameters:
 
 
 class FlagUpdater:
-    """Keeps the flags of readings up to date, in the transaction that changes the readings."""
+    """Updates quality flags within the import's transaction."""
 
     def __init__(self, engine: WriteEngine, quality: QualitySettings) -> None:
         self._engine = engine
         self._quality = quality
 
-    async def mark(self, appended: range, *, merged: bool) -> None:
-        """Flags the readings that an import can have changed, all where the terms are new.
+    async def update(self, appended: range, *, merged: bool) -> None:
+        """Flag the readings that an import can have changed, or all if parameters changed.
 
-        Those with the ids `appended` lie behind all others; where `merged`, those of `incoming`
-        were added or corrected anywhere.
+        Those with the ids `appended` come after all others; if `merged`, those of `incoming` were
+        added or corrected anywhere.
         """
-        terms, applied = await self._terms()
-        rules = _FlagSql(self._engine.dialect, terms)
-        if str(terms) != applied:
+        parameters, applied = await self._parameters()
+        sql = _FlagSql(self._engine.dialect, parameters)
+        if str(parameters) != applied:
             await self._engine.execute("DELETE FROM flags")
             if await self._engine.fetch("SELECT 1 FROM consumpdata LIMIT 1"):
-                await self._flag(rules, ALL_READINGS)
+                await self._flag(sql, ALL_READINGS)
             await self._engine.execute(
-                f"UPDATE meters SET quality = {self._engine.dialect.place} WHERE id = {METER}",
-                (str(terms),),
+                f"UPDATE meters SET quality = {self._engine.dialect.placeholder}"
+                f" WHERE id = {METER_ID}",
+                (str(parameters),),
             )
             return
         if appended:
-            await self._flag(rules, f"c.id BETWEEN {appended[0]} AND {appended[-1]}")
+            await self._flag(sql, f"c.id BETWEEN {appended[0]} AND {appended[-1]}")
         if merged:
-            touched = await self._touched(rules)
+            touched = await self._touched(sql)
             await self._engine.execute(
                 "DELETE FROM flags WHERE EXISTS"
                 f" (SELECT 1 FROM consumpdata c WHERE c.id = flags.reading_id AND {touched})"
             )
-            await self._flag(rules, touched)
+            await self._flag(sql, touched)
 
     async def counts(self, span: tuple[str, str] | None) -> dict[str, int]:
-        """How many readings between two local times have which flag."""
+        """Return how many readings between two local times have which flag."""
         if span is None:
             return {}
-        place = self._engine.dialect.place
+        placeholder = self._engine.dialect.placeholder
         rows = await self._engine.fetch(
             "SELECT flags, COUNT(*) FROM flags WHERE EXISTS (SELECT 1 FROM consumpdata c"
-            f" WHERE c.id = reading_id AND c.date BETWEEN {place} AND {place}) GROUP BY flags",
+            f" WHERE c.id = reading_id AND c.date BETWEEN {placeholder} AND {placeholder})"
+            " GROUP BY flags",
             span,
         )
         counts = {
@@ -102,64 +107,66 @@ class FlagUpdater:
         }
         return {name: count for name, count in counts.items() if count}
 
-    async def _terms(self) -> tuple[FlagParameters, str | None]:
-        """What flags are to be worked out with, and what they were worked out with."""
+    async def _parameters(self) -> tuple[FlagParameters, str | None]:
+        """Return the parameters to flag with, and the text of those that were applied."""
         rows = await self._engine.fetch(
-            f"SELECT timezone, interval_seconds, quality FROM meters WHERE id = {METER}"
+            f"SELECT timezone, interval_seconds, quality FROM meters WHERE id = {METER_ID}"
         )
         timezone, interval, applied = rows[0]
         return FlagParameters(timezone, interval_on_record(interval), self._quality), applied
 
-    async def _touched(self, rules: "_FlagSql") -> str:
-        """From the first row of `incoming` to the next energy after the last, which looks back."""
-        first, last = await self._ends("incoming", rules)
-        latest = (await self._ends(METER_READINGS, rules))[1]
+    async def _touched(self, sql: "_FlagSql") -> str:
+        """Select the readings from the first of `incoming` to the next energy after its last."""
+        first, last = await self._ends("incoming", sql)
+        latest = (await self._ends(METER_READINGS, sql))[1]
         end = reached = last
-        window = DAY_SECONDS
+        search_seconds = DAY_SECONDS
         while reached < latest:
-            reached = min(last + window, latest)
-            rows = await self._engine.fetch(rules.following(last, reached))
+            reached = min(last + search_seconds, latest)
+            rows = await self._engine.fetch(sql.following(last, reached))
             if rows:
                 end = rows[0][0]
                 break
-            window *= NEIGHBOURHOOD_INTERVALS
-        between = f"{rules.instant(first)} AND {rules.instant(end)}"
-        return f"c.meter_id = {METER} AND c.utc BETWEEN {between}"
+            search_seconds *= RANGE_GROWTH
+        between = f"{sql.instant(first)} AND {sql.instant(end)}"
+        return f"c.meter_id = {METER_ID} AND c.utc BETWEEN {between}"
 
-    async def _ends(self, readings: str, rules: "_FlagSql") -> tuple[int, int]:
-        """The earliest and the latest instant of some readings, in seconds since 1970."""
-        ends = [rules.seconds(f"(SELECT {end}(utc) FROM {readings})") for end in ("MIN", "MAX")]
+    async def _ends(self, readings: str, sql: "_FlagSql") -> tuple[int, int]:
+        """Return the earliest and the latest instant of some readings, in seconds since 1970."""
+        ends = [sql.seconds(f"(SELECT {end}(utc) FROM {readings})") for end in ("MIN", "MAX")]
         first, last = (await self._engine.fetch(f"SELECT {', '.join(ends)}"))[0]
         return first, last
 
-    async def _flag(self, rules: "_FlagSql", where: str) -> None:
-        """Flags the readings that fulfil a condition, none of which has flags yet."""
-        first, last = await self._ends(METER_READINGS, rules)
-        await self._engine.execute(rules.insertion(where, first, last))
-        gaps = await self._engine.fetch(rules.after_gaps(where))
-        for some in _batches(gaps):
-            await self._judge(rules, await self._looked_back(rules, some, first))
+    async def _flag(self, sql: "_FlagSql", where: str) -> None:
+        """Flag the readings that meet a condition, none of which has flags yet."""
+        first, last = await self._ends(METER_READINGS, sql)
+        await self._engine.execute(sql.insertion(where, first, last))
+        gaps = await self._engine.fetch(sql.after_gaps(where))
+        for batch in _batches(gaps):
+            await self._correct_catch_ups(sql, await self._seconds_since_energy(sql, batch, first))
 
-    async def _looked_back(
-        self, rules: "_FlagSql", gaps: Sequence[Sequence[int]], first: int
+    async def _seconds_since_energy(
+        self, sql: "_FlagSql", gaps: Sequence[Sequence[int]], first: int
     ) -> dict[int, int | None]:
-        """How many seconds before each reading the last energy was; None where there was none."""
+        """Return the seconds from the last energy to each reading, None if there was none."""
         since: dict[int, int | None] = {number: None for number, _ in gaps}
         gaps = [gap for gap in gaps if gap[1] > first]
-        window = DAY_SECONDS
+        search_seconds = DAY_SECONDS
         while gaps:
-            rows = await self._engine.fetch(rules.before(gaps, window, first))
+            rows = await self._engine.fetch(sql.before(gaps, search_seconds, first))
             since.update((number, seconds) for number, seconds in rows)
-            gaps = [gap for gap in gaps if since[gap[0]] is None and gap[1] - window > first]
-            window *= NEIGHBOURHOOD_INTERVALS
+            gaps = [
+                gap for gap in gaps if since[gap[0]] is None and gap[1] - search_seconds > first
+            ]
+            search_seconds *= RANGE_GROWTH
         return since
 
-    async def _judge(self, rules: "_FlagSql", since: dict[int, int | None]) -> None:
-        """Takes back the catch-ups that are none."""
+    async def _correct_catch_ups(self, sql: "_FlagSql", since: dict[int, int | None]) -> None:
+        """Change the flags of readings that are no catch-ups after all."""
         wrong = {0: [number for number, seconds in since.items() if seconds is None]}
         known = [(number, seconds) for number, seconds in since.items() if seconds is not None]
         if known:
-            for number, verdict in await self._engine.fetch(rules.verdicts(known)):
+            for number, verdict in await self._engine.fetch(sql.verdicts(known)):
                 wrong.setdefault(verdict, []).append(number)
         for verdict, numbers in wrong.items():
             if numbers:
@@ -170,27 +177,27 @@ class FlagUpdater:
 
 
 class _FlagSql:
-    """The rules in the words of a database, for readings `c`."""
+    """The rules as SQL, for readings `c`."""
 
-    def __init__(self, dialect: WriteDialect, terms: FlagParameters) -> None:
+    def __init__(self, dialect: Dialect, parameters: FlagParameters) -> None:
         self._dialect = dialect
-        self._interval = terms.interval
-        self._clock = LocalTimeResolver(ZoneInfo(terms.timezone))
-        self._hundredths = int(terms.quality.maximeter_tolerance * 100)
-        self._allowance = int(terms.quality.maximeter_allowance * 100) * terms.interval
+        self._interval = parameters.interval
+        self._resolver = LocalTimeResolver(ZoneInfo(parameters.timezone))
+        self._hundredths = int(parameters.quality.maximeter_tolerance * 100)
+        self._allowance = int(parameters.quality.maximeter_allowance * 100) * parameters.interval
 
     def instant(self, seconds: int) -> str:
-        """An instant, from the seconds since 1970."""
-        return self._dialect.later.format(self._dialect.epoch, seconds)
+        """Return an instant, from the seconds since 1970."""
+        return self._dialect.instant(seconds)
 
     def seconds(self, instant: str) -> str:
-        """The seconds since 1970 of an instant."""
-        return self._dialect.elapsed.format(self._dialect.epoch, instant)
+        """Return the seconds since 1970 of an instant."""
+        return self._dialect.unix_seconds(instant)
 
     def insertion(self, where: str, first: int, last: int) -> str:
-        """Flags the readings that fulfil a condition, all of them between two instants.
+        """Flag the readings that meet a condition, all of them between two instants.
 
-        What follows a gap, or may, is flagged as a catch-up for the time being.
+        Those that follow a gap, or may, are flagged as catch-ups for the time being.
         """
         repeated = "".join(
             f" UNION ALL SELECT c.id, {REPEATED_HOUR.bit} FROM consumpdata c"
@@ -199,35 +206,35 @@ class _FlagSql:
         )
         return (
             "INSERT INTO flags (reading_id, flags) SELECT id, SUM(bits) FROM"
-            f" (SELECT id, bits FROM ({self._faulty(where)}) AS faulty WHERE bits > 0{repeated})"
+            f" (SELECT id, bits FROM ({self._flagged(where)}) AS flagged WHERE bits > 0{repeated})"
             " AS found GROUP BY id"
         )
 
     def after_gaps(self, where: str) -> str:
-        """The ids and instants of the readings that are flagged as catch-ups."""
+        """Select the ids and instants of the readings that are flagged as catch-ups."""
         # Flags are few: SQLite, which keeps the order of a CROSS JOIN, is to begin with them.
         return (
             f"SELECT c.id, {self.seconds('c.utc')} FROM flags f CROSS JOIN consumpdata c"
             f" ON c.id = f.reading_id WHERE f.flags & {CATCH_UP.bit} <> 0 AND {where}"
         )
 
-    def before(self, gaps: Sequence[Sequence[int]], window: int, first: int) -> str:
-        """The ids of readings, and the seconds since the last energy within a window before."""
+    def before(self, gaps: Sequence[Sequence[int]], search_seconds: int, first: int) -> str:
+        """Select the ids of readings, and the seconds since the last energy within some before."""
         return " UNION ALL ".join(
-            f"SELECT {number}, (SELECT {self._dialect.elapsed.format('p.utc', self.instant(at))}"
-            f" {self._energy(max(at - window, first), at - 1)} ORDER BY p.utc DESC LIMIT 1)"
+            f"SELECT {number}, (SELECT {self._dialect.elapsed('p.utc', self.instant(at))}"
+            f" {self._energy(max(at - search_seconds, first), at - 1)} ORDER BY p.utc DESC LIMIT 1)"
             for number, at in gaps
         )
 
     def following(self, instant: int, last: int) -> str:
-        """The instant of the first energy after an instant, up to another."""
+        """Select the instant of the first energy after an instant, up to another."""
         return (
             f"SELECT {self.seconds('p.utc')} {self._energy(instant + 1, last)}"
             " ORDER BY p.utc LIMIT 1"
         )
 
     def verdicts(self, since: Sequence[tuple[int, int]]) -> str:
-        """The ids of readings that are no catch-ups, and the bit that each is to have instead."""
+        """Select the ids of readings that are no catch-ups, and the bit each gets instead."""
         known = " UNION ALL ".join(
             f"SELECT {number} AS id, {seconds} AS since" for number, seconds in since
         )
@@ -241,17 +248,17 @@ class _FlagSql:
         )
 
     def _energy(self, first: int, last: int) -> str:
-        """The readings with energy between two instants.
+        """Return the readings with energy between two instants.
 
         The instants are written out and near each other: MariaDB would search a wide range, or
         one that another row gives, from the end of the index.
         """
         return (
-            f"FROM consumpdata p WHERE p.meter_id = {METER} AND p.energy IS NOT NULL"
+            f"FROM consumpdata p WHERE p.meter_id = {METER_ID} AND p.energy IS NOT NULL"
             f" AND p.utc BETWEEN {self.instant(first)} AND {self.instant(last)}"
         )
 
-    def _faulty(self, where: str) -> str:
+    def _flagged(self, where: str) -> str:
         missing = " AND ".join(f"c.{name} IS NULL" for name in QUANTITY_NAMES)
         dead = "c.voltage = 0 AND c.intensity > 0"
         suspect = self._suspect()
@@ -265,15 +272,15 @@ class _FlagSql:
         )
 
     def _follows(self) -> str:
-        """Whether there is an energy exactly one interval before."""
-        before = self._dialect.later.format("c.utc", -self._interval)
+        """Return whether there is an energy exactly one interval before."""
+        before = self._dialect.add_seconds("c.utc", -self._interval)
         return (
             "EXISTS (SELECT 1 FROM consumpdata p WHERE p.meter_id = c.meter_id"
             f" AND p.utc = {before} AND p.energy IS NOT NULL)"
         )
 
     def _suspect(self) -> str:
-        """Whether energy is more than the maximeter allows in an interval; asked of every reading.
+        """Return whether energy exceeds the maximeter in an interval, for every reading.
 
         The usual way is quick, and exact as long as SQLite's integers hold the products.
         """
@@ -284,13 +291,13 @@ class _FlagSql:
         return f"c.energy * {factor.denominator} > c.maximeter{times}"
 
     def _exceeds(self, seconds: str, allowance: int) -> str:
-        """Whether energy is more than the maximeter allows in so many seconds."""
-        return self._dialect.exceeds.format(times=f"{self._hundredths} * {seconds}", more=allowance)
+        """Return whether energy exceeds the maximeter in so many seconds."""
+        return self._dialect.exceeds(f"{self._hundredths} * {seconds}", allowance)
 
     def _repeated(self, first: int, last: int) -> Iterator[str]:
-        for begin, end in self._clock.repeated(first, last):
+        for begin, end in self._resolver.repeated(first, last):
             yield (
-                f"c.meter_id = {METER} AND c.utc >= {self.instant(begin)}"
+                f"c.meter_id = {METER_ID} AND c.utc >= {self.instant(begin)}"
                 f" AND c.utc < {self.instant(end)}"
             )
 

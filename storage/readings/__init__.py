@@ -1,1 +1,1 @@
-"""Stored readings, read page by page."""
+"""Readings as formatted records, page by page."""

@@ -1,9 +1,9 @@
-"""Pages of records that are kept ready, compressed, beside the readings.
+"""The page store: compressed pages of formatted records, beside the readings.
 
-A page holds the records of PAGE readings whose ids follow each other, the first one a multiple of
-PAGE plus one. It is written in the transaction that writes its readings; a trigger removes it when
-one of them changes by whatever hand, so that a page which is there is right. A reader that finds
-none lets the database format the readings.
+A page holds the records of PAGE_READINGS readings with consecutive ids, the first one a multiple of
+that plus one. It is written in the transaction that writes its readings; a trigger removes it when
+one of them changes in any way, so that a stored page is always right. A reader that finds none lets
+the database format the readings.
 """
 
 from collections.abc import Iterator
@@ -13,8 +13,8 @@ from domain.quantities import QUANTITY_NAMES, RECORD_KEYS
 from storage.common.deflate import DeflateBlock, deflate_block
 
 PAGE_READINGS = 4000
-"""Readings in a page: as many as keep the database busy and other requests quick. The triggers
-of the schema know this number."""
+"""Readings in a page: enough to keep the database busy, few enough to keep other requests fast. The
+triggers of the schema know this number."""
 
 _FIELDS = ("id", "date", "seconds_ahead", *QUANTITY_NAMES)
 _in_order = itemgetter(*(_FIELDS.index(key) for key in RECORD_KEYS))
@@ -23,22 +23,22 @@ _WITH_NULL = _WHOLE.replace('"%s"', "%s")
 
 
 def first_id_of_page(number: int) -> int:
-    """The first id of the page that a reading belongs to."""
+    """Return the first id of the page that a reading belongs to."""
     return (number - 1) // PAGE_READINGS * PAGE_READINGS + 1
 
 
 def slice_page(records: bytes, first_id: int, last_id: int) -> bytes:
-    """The records of a page from one id to another, both of which are there."""
+    """Return the records of a page from one id to another, both of which must be in it."""
     start = records.rindex(b"{", 0, records.index(b'"id":"%d"' % first_id))
     end = records.index(b"}", records.index(b'"id":"%d"' % last_id, start)) + 1
     return records[start:end]
 
 
 class PageBuilder:
-    """Makes pages of new readings while they are on their way into the database.
+    """Formats pages of new readings while the database inserts them.
 
-    It writes records exactly as the databases do, see the dialects. They could do it themselves,
-    but have their hands full then, while another core is free.
+    It writes records exactly as the databases do, see the dialects. They could do it, but are busy
+    at that time, while another core is idle.
     """
 
     def __init__(self, last_id: int) -> None:
@@ -47,7 +47,7 @@ class PageBuilder:
         self._first_id = self._next_id
 
     def add(self, rows: bytes) -> Iterator[tuple[int, DeflateBlock]]:
-        """Takes rows, see `storage.incoming`, and gives the pages that they complete."""
+        """Add rows, see `domain.report_source`, and yield the pages that they complete."""
         for row in rows.decode("ascii").splitlines():
             fields = row.split(",")
             fields[0] = str(self._next_id)
@@ -56,7 +56,7 @@ class PageBuilder:
         yield from self._completed()
 
     def _completed(self) -> Iterator[tuple[int, DeflateBlock]]:
-        # The page that the first new readings share with older ones is the database's to format.
+        # The database formats the page that the first new readings share with older ones.
         shared = first_id_of_page(self._first_id + PAGE_READINGS - 1) - self._first_id
         if len(self._records) < shared:
             return
@@ -69,7 +69,7 @@ class PageBuilder:
 
 
 def _record(fields: list[str]) -> str:
-    """The fields of a reading, its id the first of them, as the text of a JSON object."""
+    """Return a reading as a JSON object; its id is the first of the fields."""
     if "" in fields:
         return _WITH_NULL % tuple(f'"{field}"' if field else "null" for field in _in_order(fields))
     text: str = _WHOLE % _in_order(fields)

@@ -1,4 +1,4 @@
-"""Long answers, a page at a time: found, fetched ahead, and counted."""
+"""Pages of long results: their id ranges, read ahead and counted."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -7,28 +7,22 @@ from dataclasses import dataclass
 
 from domain.record_layout import CONTRACT_LAYOUT, CONTRACT_NDJSON_LAYOUT, RecordLayout
 from storage.backends.base import ReadEngine
-from storage.backends.dialect import DESCENDING, PLAUSIBLE, Condition
+from storage.backends.dialect import DESCENDING, PLAUSIBLE, SPARSE_FACTOR, Condition
 from storage.common.deflate import DeflateBlock, deflate_block
 from storage.common.errors import Inconsistent
 from storage.common.prefetch import prefetch
 from storage.readings.page_store import PAGE_READINGS, first_id_of_page, slice_page
 
-PAGES_IN_FLIGHT = 2
-"""Pages of one answer that are fetched at once."""
-
 SMALL_RESULT_ROWS = 100
-"""Readings that are quicker to work on than to hand to a thread."""
+"""Readings that are faster to process than to hand to a thread."""
 
 MIN_PAGE_STORE_ROWS = 500
-"""Readings that are quicker to cut out of a page which is kept ready than to format."""
-
-SPARSE_FACTOR = 4
-"""Ids for each reading from which on looking for the next ones beats trying all ids."""
+"""Readings from which slicing a stored page is faster than formatting them."""
 
 
 @dataclass(frozen=True, slots=True)
 class IdSpan:
-    """How many readings there are, and between which ids."""
+    """The number of some readings, and their first and last id."""
 
     count: int
     first_id: int
@@ -41,70 +35,74 @@ class IdSpan:
 
     @property
     def is_sparse(self) -> bool:
-        """Whether most ids between the first and the last have none."""
+        """Whether most ids between the first and the last have no reading."""
         return self.last_id - self.first_id > SPARSE_FACTOR * self.count
 
 
 @dataclass(frozen=True, slots=True)
 class IdRange:
-    """Where the readings of a page, or of a part of one, are."""
+    """The readings of a page, or of a part of one."""
 
     where: Condition
     stored: range | None = None
-    """Their ids, where a page that is kept ready may hold all of them."""
-    is_brief: bool = False
-    """Whether its readings are few, and found by their ids."""
+    """Their ids, if a stored page may hold all of them."""
+    is_small: bool = False
+    """Whether the readings are few, and found by their ids."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some records; a page that was kept ready is compressed."""
+    """Some records; those of a stored page are compressed."""
 
     count: int
     records: bytes | DeflateBlock
 
 
 class Pager:
-    """Fetches pages. Every call raises a StorageError where the database fails.
+    """Fetches pages of records. Every call raises a StorageError if the database fails.
 
-    With `clean`, pages lack the readings that cannot be right.
+    With `clean`, pages lack the implausible readings.
     """
 
     def __init__(
         self,
         engine: ReadEngine,
-        shape: RecordLayout = CONTRACT_LAYOUT,
+        layout: RecordLayout,
         *,
-        clean: bool = False,
-        descending: bool = False,
+        clean: bool,
+        descending: bool,
         compressed: bool,
+        has_page_store: bool,
     ) -> None:
         self._engine = engine
         self._dialect = engine.dialect
-        self._shape = shape
-        self._only = PLAUSIBLE if clean else None
+        self._layout = layout
+        self._filter = PLAUSIBLE if clean else None
         self._descending = descending
         self._compressed = compressed
         self._uses_stored = (
-            shape in (CONTRACT_LAYOUT, CONTRACT_NDJSON_LAYOUT) and not clean and not descending
+            has_page_store
+            and layout in (CONTRACT_LAYOUT, CONTRACT_NDJSON_LAYOUT)
+            and not clean
+            and not descending
         )
 
-    def cuts(self, span: IdSpan) -> bool:
-        """Whether the readings of a span had better be cut out of pages that are kept ready."""
+    def uses_page_store(self, span: IdSpan) -> bool:
+        """Return whether the page store serves a span faster than SQL."""
         return self._uses_stored and span.is_dense and span.count >= MIN_PAGE_STORE_ROWS
 
-    async def windows(self, span: IdSpan, dated: Condition | None) -> AsyncGenerator[IdRange]:
-        """Windows that hold at most a page each and, together, all readings of a span."""
+    async def id_ranges(self, span: IdSpan, dated: Condition | None) -> AsyncGenerator[IdRange]:
+        """Yield ranges of at most a page each that together hold the readings of a span."""
         if span.is_dense:
             dated = None
-        sparse = span.is_sparse or dated is not None
+        is_sparse = span.is_sparse or dated is not None
         if self._descending:
-            async for window in self._backwards(span, dated, sparse=sparse):
-                yield window
+            async for id_range in self._backwards(span, dated, is_sparse=is_sparse):
+                yield id_range
             return
         at = span.first_id
         while at <= span.last_id:
-            if sparse:
+            if is_sparse:
                 end = await self._page_end(at, span.last_id, dated)
                 yield IdRange(self._within(at, end, dated))
             else:
@@ -115,25 +113,25 @@ class Pager:
             at = end + 1
 
     async def _backwards(
-        self, span: IdSpan, dated: Condition | None, *, sparse: bool
+        self, span: IdSpan, dated: Condition | None, *, is_sparse: bool
     ) -> AsyncGenerator[IdRange]:
-        """The same windows, the last one first."""
+        """Yield the same ranges, the last one first."""
         at = span.last_id
         while at >= span.first_id:
-            if sparse:
+            if is_sparse:
                 end = await self._page_end(span.first_id, at, dated)
             else:
                 end = max(first_id_of_page(at), span.first_id)
-            yield IdRange(self._within(end, at, dated if sparse else None))
+            yield IdRange(self._within(end, at, dated if is_sparse else None))
             at = end - 1
 
     async def pages(
-        self, windows: AsyncGenerator[IdRange], count: int
+        self, ranges: AsyncGenerator[IdRange], count: int
     ) -> AsyncGenerator[bytes | DeflateBlock]:
-        """The records of some windows; raises Inconsistent unless they are as many as `count`."""
+        """Yield the records of some ranges; raise Inconsistent unless there are `count`."""
         found = 0
-        jobs = (self.page(window) async for window in windows)
-        async with aclosing(windows), aclosing(prefetch(jobs, PAGES_IN_FLIGHT)) as pages:
+        jobs = (self.page(id_range) async for id_range in ranges)
+        async with aclosing(ranges), aclosing(prefetch(jobs)) as pages:
             async for page in pages:
                 found += page.count
                 if found > count:
@@ -143,38 +141,38 @@ class Pager:
         if found != count:
             raise Inconsistent(f"{count} readings were announced, {found} or more were found")
 
-    async def page(self, window: IdRange) -> Page:
-        """The records of a window."""
-        ids = window.stored
-        if ids is not None and (kept := await self._stored(first_id_of_page(ids[0]))):
-            if self._shape == CONTRACT_LAYOUT and len(ids) == PAGE_READINGS:
-                return Page(PAGE_READINGS, kept)
-            return await asyncio.to_thread(self._of_stored, kept, ids)
-        return await self._formatted(window)
+    async def page(self, id_range: IdRange) -> Page:
+        """Return the records of a range."""
+        ids = id_range.stored
+        if ids is not None and (stored := await self._stored(first_id_of_page(ids[0]))):
+            if self._layout == CONTRACT_LAYOUT and len(ids) == PAGE_READINGS:
+                return Page(PAGE_READINGS, stored)
+            return await asyncio.to_thread(self._part_of_stored, stored, ids)
+        return await self._formatted(id_range)
 
-    def _of_stored(self, kept: DeflateBlock, ids: range) -> Page:
-        """Some records of a page that was kept ready: no value of a record holds a brace."""
-        records = kept.plain()
+    def _part_of_stored(self, stored: DeflateBlock, ids: range) -> Page:
+        """Return some records of a stored page: no value of a record holds a brace."""
+        records = stored.plain()
         if len(ids) < PAGE_READINGS:
             records = slice_page(records, ids[0], ids[-1])
-        if self._shape == CONTRACT_NDJSON_LAYOUT:
+        if self._layout == CONTRACT_NDJSON_LAYOUT:
             records = records.replace(b"},{", b"}\n{") + b"\n"
         return Page(len(ids), deflate_block(records) if self._compressed else records)
 
     async def _stored(self, first_id: int) -> DeflateBlock | None:
         rows = await self._engine.fetch(
-            f"SELECT deflated, size, crc FROM pages WHERE first_id = {self._dialect.place}",
+            f"SELECT deflated, size, crc FROM pages WHERE first_id = {self._dialect.placeholder}",
             (first_id,),
         )
         return DeflateBlock(*rows[0]) if rows else None
 
-    async def _formatted(self, window: IdRange) -> Page:
-        where = window.where if self._only is None else window.where & self._only
-        sql = self._dialect.page(where, self._shape, descending=self._descending)
-        count, records = (await self._engine.fetch(sql, where.args, brief=window.is_brief))[0]
+    async def _formatted(self, id_range: IdRange) -> Page:
+        where = id_range.where if self._filter is None else id_range.where & self._filter
+        sql = self._dialect.page(where, self._layout, descending=self._descending)
+        count, records = (await self._engine.fetch(sql, where.args, small=id_range.is_small))[0]
         if not count:
             return Page(0, b"")
-        if self._shape.counted(records) != count:
+        if self._layout.count_records(records) != count:
             raise Inconsistent("the database cut a page short: raise its max_allowed_packet")
         if not self._compressed:
             return Page(count, records)
@@ -183,7 +181,7 @@ class Pager:
         return Page(count, await asyncio.to_thread(deflate_block, records))
 
     async def _page_end(self, first_id: int, last_id: int, dated: Condition | None) -> int:
-        """The last id of a page that begins at the first of some ids, or at their last."""
+        """Return the last id of a page that begins at the first of some ids, or at their last."""
         where = self._within(first_id, last_id, dated)
         direction, rest = (DESCENDING, first_id) if self._descending else ("", last_id)
         rows = await self._engine.fetch(

@@ -31,13 +31,15 @@ from tools.configuration_page import PAGE as CONFIGURATION
 KINDS = {"sh", "text", "json", "csv", "yaml", "python"}
 SOME = 97
 """Lines of the sample: its first day."""
+FOLDERS = {path.name for path in ROOT.iterdir() if path.is_dir() and path.name[0] != "."} - {"var"}
+HTTP_PAGES = ("http", "aggregates", "errors")
 FOLLOWED: set[str] = set()
 Test = TypeVar("Test")
 
 
-def follows(page: str) -> Callable[[Test], Test]:
-    """Notes that a test runs all commands of a page."""
-    FOLLOWED.add(page)
+def follows(*pages: str) -> Callable[[Test], Test]:
+    """Notes that a test runs all commands of some pages."""
+    FOLLOWED.update(pages)
     return lambda test: test
 
 
@@ -49,8 +51,8 @@ def test_newcomer_gets_from_clone_to_dashboard_with_one_command(tmp_path: Path) 
         (run,) = reader.servers
         page = run.wait_for_line("/dashboard").rpartition(" ")[2]
         assert page == f"http://127.0.0.1:{port}/dashboard"
-        assert "rick / morty" in run.wait_for_line("login:")
-        run.wait_for_line("Ctrl-C stops it.")
+        assert "rick / morty" in run.wait_for_line("User and password:")
+        run.wait_for_line("Press Ctrl-C to stop.")
         assert "<title>" in reader.ran(f"curl -sS --fail {page}")
         lines = [line.strip() for line in run.lines if re.match(r"  (TOKEN=|curl )", line)]
         assert len(lines) == 3
@@ -59,28 +61,28 @@ def test_newcomer_gets_from_clone_to_dashboard_with_one_command(tmp_path: Path) 
         reader.follow()
 
 
-@follows("docs/tutorial.md")
+@follows("docs/tutorials/first-report.md")
 def test_tutorial_leads_from_a_csv_to_figures(tmp_path: Path) -> None:
-    with DocumentationRunner(tmp_path, "docs/tutorial.md") as reader:
+    with DocumentationRunner(tmp_path, "docs/tutorials/first-report.md") as reader:
         reader.follow()
 
 
-@follows("docs/loading.md")
+@follows("docs/how-to/loading.md")
 def test_page_of_loading_loads_and_rejects(tmp_path: Path) -> None:
-    with DocumentationRunner(tmp_path, "docs/loading.md") as reader:
+    with DocumentationRunner(tmp_path, "docs/how-to/loading.md") as reader:
         reader.follow()
 
 
-@follows("docs/another-meter.md")
+@follows("docs/how-to/another-meter.md")
 def test_page_of_another_meter_describes_and_reads_it(tmp_path: Path) -> None:
-    with DocumentationRunner(tmp_path, "docs/another-meter.md") as reader:
+    with DocumentationRunner(tmp_path, "docs/how-to/another-meter.md") as reader:
         reader.follow()
 
 
-@follows("docs/http.md")
-@follows("docs/aggregates.md")
-@follows("docs/errors.md")
-@pytest.mark.parametrize("page", ["docs/http.md", "docs/aggregates.md", "docs/errors.md"])
+@follows(*(f"docs/reference/{name}.md" for name in HTTP_PAGES))
+@pytest.mark.parametrize(
+    "page", ["docs/reference/http.md", "docs/reference/aggregates.md", "docs/reference/errors.md"]
+)
 def test_page_about_http_gives_what_it_says(
     sample: DatabaseFixture, tmp_path: Path, page: str
 ) -> None:
@@ -94,17 +96,17 @@ def test_page_about_http_gives_what_it_says(
         reader.follow()
 
 
-@follows("docs/running.md")
+@follows("docs/how-to/running.md")
 def test_page_of_running_leads_to_an_installation(tmp_path: Path) -> None:
-    with DocumentationRunner(tmp_path, "docs/running.md", lines=SOME) as reader:
-        reader.ran("python -m loader --quiet Monitoring_report.csv")
+    with DocumentationRunner(tmp_path, "docs/how-to/running.md", lines=SOME) as reader:
+        reader.ran("elecdata load --quiet Monitoring_report.csv")
         reader.follow()
 
 
-@follows("docs/workers.md")
+@follows("docs/how-to/workers.md")
 def test_page_of_workers_starts_two(tmp_path: Path) -> None:
-    with DocumentationRunner(tmp_path, "docs/workers.md", lines=SOME) as reader:
-        reader.ran("python -m loader --quiet Monitoring_report.csv")
+    with DocumentationRunner(tmp_path, "docs/how-to/workers.md", lines=SOME) as reader:
+        reader.ran("elecdata load --quiet Monitoring_report.csv")
         port = reader.follow_to_server()
         ask = f"curl -sS --fail http://127.0.0.1:{port}/metrics"
         deadline = time.monotonic() + TIMEOUT
@@ -113,28 +115,28 @@ def test_page_of_workers_starts_two(tmp_path: Path) -> None:
             assert time.monotonic() < deadline
 
 
-@follows("docs/users.md")
+@follows("docs/how-to/users.md")
 def test_page_of_users_adds_one_and_disables_another(tmp_path: Path) -> None:
-    with DocumentationRunner(tmp_path, "docs/users.md", lines=SOME) as reader:
-        reader.ran("python -m loader --quiet Monitoring_report.csv")
+    with DocumentationRunner(tmp_path, "docs/how-to/users.md", lines=SOME) as reader:
+        reader.ran("elecdata load --quiet Monitoring_report.csv")
         reader.follow()
 
 
-@follows("docs/backup.md")
+@follows("docs/how-to/backup.md")
 def test_page_of_backup_copies_and_restores(tmp_path: Path) -> None:
-    with DocumentationRunner(tmp_path, "docs/backup.md") as reader:
-        reader.ran("python -m loader --quiet Monitoring_report.csv")
+    with DocumentationRunner(tmp_path, "docs/how-to/backup.md") as reader:
+        reader.ran("elecdata load --quiet Monitoring_report.csv")
         reader.follow()
 
 
-@follows("docs/nginx.md")
+@follows("docs/how-to/nginx.md")
 async def test_page_of_nginx_asks_through_it(tmp_path: Path) -> None:
     program = find_program("nginx") or leave_out("nginx")
     trusted = f"{tmp_path}/certificate.pem"
     with DocumentationRunner(
-        tmp_path, "docs/nginx.md", lines=SOME, CURL_CA_BUNDLE=trusted
+        tmp_path, "docs/how-to/nginx.md", lines=SOME, CURL_CA_BUNDLE=trusted
     ) as reader:
-        reader.ran("python -m loader --quiet Monitoring_report.csv")
+        reader.ran("elecdata load --quiet Monitoring_report.csv")
         nginx = Nginx(program, tmp_path, reader.follow_to_server())
         reader.replaced |= {
             "https://meter.example.org": f"https://127.0.0.1:{nginx.secure}",
@@ -148,9 +150,9 @@ async def test_page_of_nginx_asks_through_it(tmp_path: Path) -> None:
         assert reader.said[told:].split() == ["308", "https://127.0.0.1/dashboard", "404"]
 
 
-@follows("docs/systemd.md")
+@follows("docs/how-to/systemd.md")
 def test_page_of_systemd_imports_a_folder(tmp_path: Path) -> None:
-    with DocumentationRunner(tmp_path, "docs/systemd.md", lines=SOME) as reader:
+    with DocumentationRunner(tmp_path, "docs/how-to/systemd.md", lines=SOME) as reader:
         incoming = tmp_path / "var/lib/elecdata/incoming"
         incoming.mkdir()
         reader.ran("cp config.yaml /etc/elecdata/")
@@ -159,9 +161,9 @@ def test_page_of_systemd_imports_a_folder(tmp_path: Path) -> None:
         assert (incoming / "done" / "a.csv").exists()
 
 
-@follows("docs/docker.md")
+@follows("docs/how-to/docker.md")
 def test_page_of_docker_makes_the_secrets_that_the_compose_file_names(tmp_path: Path) -> None:
-    with DocumentationRunner(tmp_path, "docs/docker.md", lines=SOME) as reader:
+    with DocumentationRunner(tmp_path, "docs/how-to/docker.md", lines=SOME) as reader:
         reader.follow()
         compose = (ROOT / "deploy" / "compose.yaml").read_text()
         named = re.findall(r"file: (\./secrets/\w+)", compose)
@@ -170,21 +172,21 @@ def test_page_of_docker_makes_the_secrets_that_the_compose_file_names(tmp_path: 
             assert len((reader.folder / "deploy" / name).read_text()) == 65
 
 
-@follows("docs/performance.md")
+@follows("docs/explanation/performance.md")
 @follows("examples/README.md")
-@pytest.mark.parametrize("page", ["docs/performance.md", "examples/README.md"])
+@pytest.mark.parametrize("page", ["docs/explanation/performance.md", "examples/README.md"])
 def test_page_has_nothing_to_run_here(tmp_path: Path, page: str) -> None:
     with DocumentationRunner(tmp_path, page) as reader:
         assert reader.blocks == []
 
 
-@follows("docs/mariadb.md")
+@follows("docs/how-to/mariadb.md")
 def test_page_of_mariadb_makes_the_database(mariadb: MariaDB, tmp_path: Path) -> None:
     with (
         MariadbDatabase(tmp_path, mariadb) as database,
         DocumentationRunner(
             tmp_path,
-            "docs/mariadb.md",
+            "docs/how-to/mariadb.md",
             ROOT_PASSWORD=mariadb.root_password,
             ELECDATA_DATABASE__READER__USER=database.reader_user,
         ) as reader,
@@ -197,13 +199,13 @@ def test_page_of_mariadb_makes_the_database(mariadb: MariaDB, tmp_path: Path) ->
         reader.follow()
 
 
-@follows("docs/moving.md")
+@follows("docs/how-to/moving.md")
 def test_page_of_moving_takes_the_original_database_over(mariadb: MariaDB, tmp_path: Path) -> None:
     with MariadbDatabase(tmp_path, mariadb) as database:
         make_original(database, ROOT / "Monitoring_report.csv")
         with DocumentationRunner(
             tmp_path,
-            "docs/moving.md",
+            "docs/how-to/moving.md",
             ROOT_PASSWORD=mariadb.root_password,
             ELECDATA_DATABASE__READER__USER=database.reader_user,
         ) as reader:
@@ -246,20 +248,19 @@ def test_commands_within_sentences_name_what_there_is(page: str) -> None:
     outside = re.sub(r"(?ms)^```.*?^```$", "", PAGES[page].read_text())
     makefile = (ROOT / "Makefile").read_text()
     for span in re.findall(r"`([^`\n]+)`", outside):
-        if found := re.search(r"python -m (\S+)(.*)", span):
+        if found := re.search(r"python -m (\S+)", span):
+            assert importlib.util.find_spec(found[1]), span
+        elif found := re.search(r"elecdata ([a-z]+)(.*)", span):
             _check(found[1], shlex.split(found[2]))
         elif found := re.fullmatch(r"make(?: ([\w.-]+))?(?: ARGS=.*)?", span):
             target = found[1] or "help"
             assert f"\n{target}:" in makefile or target.startswith(".venv/"), span
-        elif re.fullmatch(r"(?:tests|deploy|bench|examples|server|docs)/[\w./-]+", span):
+        elif re.fullmatch(rf"(?:{'|'.join(FOLDERS)})/[\w./-]+", span):
             assert (ROOT / span).exists(), span
 
 
-def _check(module: str, arguments: list[str]) -> None:
-    if module not in COMMANDS:
-        assert importlib.util.find_spec(module), module
-        return
-    command = COMMANDS[module]
+def _check(name: str, arguments: list[str]) -> None:
+    command = COMMANDS[name]
     if isinstance(command, click.Group) and arguments and arguments[0] in command.commands:
         command = command.commands[arguments[0]]
     options = {name for param in command.params for name in param.opts}

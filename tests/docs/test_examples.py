@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import sys
 from datetime import datetime
 from decimal import Decimal
@@ -10,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import pytest
 import yaml
 
+from tests.conftest import leave_out, require
 from tests.support.app_client import Api, Document
 from tests.support.commands import output
+from tests.support.live_server import find_program
 from tests.support.paths import ROOT
 
 EXAMPLES = ROOT / "examples"
@@ -30,13 +30,10 @@ SEPTEMBER = {"date": "2019-09", "end_date": "2019-10", "end": "exclusive"}
 
 async def said(api: Api, folder: Path, *command: str) -> str:
     """What an example says that asks this server."""
-    program = shutil.which(command[0])
     if command[0] == "python":
         runner = [sys.executable, "-c", RUN]
-    elif program is None:
-        pytest.skip(f"{command[0]} is not installed")
     else:
-        runner = [program]
+        runner = [str(find_program(command[0]) or leave_out(command[0]))]
     file = str(EXAMPLES / command[1])
     return await output([*runner, file], folder, API_URL=f"http://127.0.0.1:{api.port}")
 
@@ -55,6 +52,7 @@ def test_every_example_stands_in_the_table() -> None:
 
 
 async def test_curl_gets_readings_days_and_a_file(api: Api, tmp_path: Path) -> None:
+    require("curl", "sed")
     lines = (await said(api, tmp_path, "sh", "curl.sh")).splitlines()
     assert [json.loads(line) for line in lines[:3]] == [
         *await api.records("getDataById", id="5,100", columns="id,date,energy"),

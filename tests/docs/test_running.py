@@ -9,7 +9,7 @@ from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.promise("Running it")
 
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
 
 
 def test_keys_are_keys_of_the_configuration() -> None:
@@ -17,7 +17,7 @@ def test_keys_are_keys_of_the_configuration() -> None:
     named = "".join(page.read_text() for page in PAGES)
     keys = set(re.findall(rf"`((?:{sections})\.[a-z_.]+)`", named))
     assert len(keys) > 20
-    told = (ROOT / "docs" / "configuration.md").read_text()
+    told = (ROOT / "docs" / "reference" / "configuration.md").read_text()
     for key in keys:
         assert re.search(rf"\*\*`{re.escape(key)}[`.]", told), key
 
@@ -26,7 +26,7 @@ async def test_metrics_are_those_that_are_told(api: Api) -> None:
     await api.get("getDataById?id=5")
     async with await api.client.get("/metrics") as response:
         told = set(re.findall(r"# TYPE (\w+) ", await response.text()))
-    text = (ROOT / "docs" / "monitoring.md").read_text()
+    text = (ROOT / "docs" / "how-to" / "monitoring.md").read_text()
     named = set(re.findall(r"`(elecdata_\w+)`", text))
     assert len(named) > 15
     assert named <= told

@@ -1,10 +1,16 @@
-"""Locked packages are checked for known holes."""
+"""Locked packages are checked for known vulnerabilities."""
 
 import pytest
 
-from tools.vulnerabilities import LOCKED, ROOT, audited_holes, listed_holes, pins
+from tools.vulnerabilities import (
+    LOCKED,
+    ROOT,
+    audited_vulnerabilities,
+    listed_vulnerabilities,
+    pins,
+)
 
-HOLES = [("aiohttp", "CVE-1", ">=3.0,<3.9.2")]
+LISTED = [("aiohttp", "CVE-1", ">=3.0,<3.9.2")]
 REPORT = {
     "dependencies": [
         {"name": "idna", "version": "3.7", "vulns": []},
@@ -26,26 +32,28 @@ REPORT = {
         ("x==3.9.1", 0),
     ],
 )
-def test_hole_of_a_locked_version_is_found(pin: str, count: int) -> None:
+def test_vulnerability_of_a_locked_version_is_found(pin: str, count: int) -> None:
     locked = f"{pin} \\\n    --hash=sha256:0\n"
-    assert len(list(listed_holes("requirements.txt", locked, HOLES, {}))) == count
+    assert len(list(listed_vulnerabilities("requirements.txt", locked, LISTED, {}))) == count
 
 
-def test_hole_is_accepted_for_a_reason_alone() -> None:
+def test_vulnerability_is_accepted_only_with_a_reason() -> None:
     for reason, count in (("not reachable here", 0), ("", 1)):
         accepted = {"CVE-1": reason}
-        assert len(list(listed_holes("file", "aiohttp==3.9.1\n", HOLES, accepted))) == count
-        assert len(list(audited_holes("file", REPORT, accepted))) == count
+        assert (
+            len(list(listed_vulnerabilities("file", "aiohttp==3.9.1\n", LISTED, accepted))) == count
+        )
+        assert len(list(audited_vulnerabilities("file", REPORT, accepted))) == count
 
 
-def test_hole_that_the_audit_knows_is_told_with_what_mends_it() -> None:
-    (line,) = audited_holes("requirements.txt", REPORT, {})
-    assert line == "requirements.txt: aiohttp 3.9.1 has PYSEC-1 or CVE-1, mended in 3.9.2"
+def test_vulnerability_is_reported_with_the_version_that_fixes_it() -> None:
+    (line,) = audited_vulnerabilities("requirements.txt", REPORT, {})
+    assert line == "requirements.txt: aiohttp 3.9.1 has PYSEC-1 or CVE-1, fixed in 3.9.2"
 
 
-def test_package_that_the_audit_left_out_does_not_pass_for_sound() -> None:
+def test_package_that_the_audit_skipped_is_reported() -> None:
     left_out = {"dependencies": [{"name": "aiohttp", "skip_reason": "not found"}]}
-    (line,) = audited_holes("requirements.txt", left_out, {})
+    (line,) = audited_vulnerabilities("requirements.txt", left_out, {})
     assert line == "requirements.txt: aiohttp could not be checked: not found"
 
 

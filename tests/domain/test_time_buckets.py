@@ -138,7 +138,7 @@ def test_every_instant_is_in_one_bucket(zone: str, interval: str, start: int, le
     assert ends[-1][1] == start + length
     assert all(before[1] == after[0] for before, after in pairwise(ends))
     assert all(
-        buckets.place(first) == buckets.place(last - 1) == n for n, (first, last) in enumerate(ends)
+        buckets.index(first) == buckets.index(last - 1) == n for n, (first, last) in enumerate(ends)
     )
 
 

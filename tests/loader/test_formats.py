@@ -121,7 +121,7 @@ def test_hour_that_a_day_does_not_have_is_a_fault(
         ),
         (
             f"{CUPS};{SUMMER};24;1;R",
-            "Fecha: 01/08/2019: expected a local time that does not stand above already",
+            "Fecha: 01/08/2019: expected a local time that does not occur in an earlier row",
         ),
     ],
 )
@@ -266,7 +266,7 @@ def test_offset_twice_is_a_fault_of_the_second(read: Reading, first: str) -> Non
     done = read(report(row(first, "1"), row(again, "2")))
     assert len(done.row_errors) == 1
     assert done.row_errors[0].startswith("3: Date: ")
-    assert "that does not stand above already" in done.row_errors[0]
+    assert "that does not occur in an earlier row" in done.row_errors[0]
 
 
 def test_offset_of_a_local_time_above_is_a_fault(read: Reading) -> None:

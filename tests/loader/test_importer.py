@@ -23,8 +23,9 @@ from loader.importer import Importer, ImportListener, Summary
 from loader.rows.errors import ReportError, RowError
 from loader.rows.header import Header
 from loader.rows.rejected import RejectedRows
+from storage.backends.mysql.session import Session
 from storage.backends.mysql.writer import MysqlWriteEngine
-from storage.backends.schema import statements
+from storage.backends.schema import STATEMENTS
 from storage.backends.sqlite.writer import SqliteWriteEngine
 from storage.common.errors import Conflict, NotPrepared, Outdated, StorageError
 from tests.support.databases import SILENT, DatabaseFixture, MariadbDatabase, SqliteDatabase
@@ -260,7 +261,7 @@ async def test_rejected_rows_never_replace_others(database: DatabaseFixture) -> 
     path = database.file(report(*numbered(SUMMER), BAD))
     kept = database.folder / "report.rejected.csv"
     kept.write_text("mine")
-    with pytest.raises(ReportError, match=r"report.rejected.csv: holds other rejected rows"):
+    with pytest.raises(ReportError, match=r"report.rejected.csv: contains other rejected rows"):
         await database.load(path, skip_bad_rows=True)
     assert kept.read_text() == "mine"
     assert not await database.records()
@@ -346,7 +347,7 @@ async def test_another_zone_than_that_of_the_readings_is_a_conflict(
     with pytest.raises(Conflict) as caught:
         await database.load(report(*numbered(SUMMER)))
     assert str(caught.value) == (
-        f"{database.name} holds readings in the zone Europe/Madrid, and meter.timezone is "
+        f"{database.name} contains readings in the time zone Europe/Madrid, but meter.timezone is "
         "Europe/Lisbon: set meter.timezone to Europe/Madrid, or use another database.url"
     )
     assert await contents(database) == before
@@ -410,14 +411,14 @@ async def test_loader_that_waits_can_be_cancelled(database: DatabaseFixture) -> 
         on_step=SILENT.on_step, on_wait=waiting.set, on_progress=SILENT.on_progress
     )
     async with database.writer() as first:
-        assert await first.is_prepared()
-        await first.begin(lambda: None)
+        assert await first.engine.is_prepared()
+        await first.engine.begin(lambda: None)
         second = asyncio.create_task(database.load(report(*numbered(SUMMER, 5)), listener=listener))
         await waiting.wait()
         second.cancel()
         with pytest.raises(asyncio.CancelledError):
             await second
-        await first.rollback()
+        await first.engine.rollback()
     assert (await database.records())[0]["energy"] == "1.00000"
 
 
@@ -452,11 +453,11 @@ async def test_server_reads_and_cannot_write(database: DatabaseFixture) -> None:
 
 async def test_empty_database_says_which_command_loads_it(database: DatabaseFixture) -> None:
     async with database.writer() as writer:
-        assert not await writer.is_prepared()
-        async for _ in writer.prepare():
+        assert not await writer.engine.is_prepared()
+        async for _ in writer.engine.prepare():
             pass
-        assert await writer.is_prepared()
-        await writer.admit_reader()
+        assert await writer.engine.is_prepared()
+        await writer.engine.admit_reader()
     assert await database.records() == []
 
 
@@ -562,21 +563,21 @@ async def test_database_of_the_original_serves_all_that_needs_no_instants(
     reader = f"'{original.reader_user}'@'localhost'"
     original.run(f"CREATE USER {reader} IDENTIFIED BY 'reads only'")
     original.run(f"GRANT SELECT ON {original.name}.* TO {reader}")
-    rows = RecordLayout.of(("date", "energy"), Encoding.ROWS, TimeStyle.LOCAL, numbers=False)
+    rows = RecordLayout.of(("date", "energy"), Encoding.CSV_REPORT, TimeStyle.LOCAL, numbers=False)
     async with original.reader() as storage:
         state = await storage.state()
         query = ReadingsQuery(descending=True, limit=1)
-        answer = await storage.answer(query, state, rows)
+        answer = await storage.readings(query, state, rows)
         assert [page async for page in answer.pages] == [b"30 Nov 2019 23:45:00,4.70000\r\n"]
         for shape in (
-            RecordLayout.of(("date",), Encoding.OBJECTS, TimeStyle.UTC, numbers=False),
-            RecordLayout.of(("date",), Encoding.CELLS, TimeStyle.LOCAL, numbers=False),
-            RecordLayout.of(("flags",), Encoding.OBJECTS, TimeStyle.LOCAL, numbers=False),
+            RecordLayout.of(("date",), Encoding.JSON_OBJECTS, TimeStyle.UTC, numbers=False),
+            RecordLayout.of(("date",), Encoding.CSV_TYPED, TimeStyle.LOCAL, numbers=False),
+            RecordLayout.of(("flags",), Encoding.JSON_OBJECTS, TimeStyle.LOCAL, numbers=False),
         ):
             with pytest.raises(Outdated):
-                await storage.answer(query, state, shape)
+                await storage.readings(query, state, shape)
         with pytest.raises(Outdated):
-            await storage.answer(ReadingsQuery(clean=True), state)
+            await storage.readings(ReadingsQuery(clean=True), state)
 
 
 async def test_original_with_a_reading_twice_is_a_conflict(original: MariadbDatabase) -> None:
@@ -596,27 +597,27 @@ async def test_original_with_a_time_that_no_clock_showed_is_a_conflict(
         await original.load(SAMPLE)
 
 
-@pytest.mark.parametrize("stop", range(1, len(statements("mysql")) + 1))
+@pytest.mark.parametrize("stop", range(1, len(STATEMENTS["mysql"]) + 1))
 async def test_schema_is_finished_by_the_next_loader(
     maria: MariadbDatabase, monkeypatch: pytest.MonkeyPatch, stop: int
 ) -> None:
     """The one before was stopped when it had applied a statement and not noted it yet."""
-    execute = MysqlWriteEngine.execute
+    execute = Session.execute
 
-    async def failing(self: MysqlWriteEngine, sql: str, args: tuple[object, ...] = ()) -> int:
+    async def failing(self: Session, sql: str, args: tuple[object, ...] = ()) -> int:
         written = await execute(self, sql, args)
-        if sql == statements("mysql")[stop - 1]:
+        if sql == STATEMENTS["mysql"][stop - 1]:
             raise NotPrepared("stopped")
         return written
 
     with monkeypatch.context() as patch:
-        patch.setattr(MysqlWriteEngine, "execute", failing)
+        patch.setattr(Session, "execute", failing)
         with pytest.raises(NotPrepared, match="stopped"):
             await maria.load(report(*numbered(SUMMER)))
     (summary,) = await maria.load(report(*numbered(SUMMER)))
     assert counts(summary) == (12, 0, 0, 0)
     assert await maria.rows("SELECT statements FROM schema_version") == (
-        (len(statements("mysql")),),
+        (len(STATEMENTS["mysql"]),),
     )
 
 

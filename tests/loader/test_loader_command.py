@@ -112,14 +112,14 @@ def test_faults_are_printed_the_first_twenty_and_a_count(database: DatabaseFixtu
         "at most 10 digits before the point and 5 after it, or nothing"
     )
     assert len(lines) == 22
-    assert lines[20:] == ["... and 3 more", "ERROR - 23 faults; nothing was written"]
+    assert lines[20:] == ["... and 3 more", "ERROR - 23 errors; nothing was written"]
     assert "successfully" not in done.stdout
     assert count(database) == 0
 
 
 def test_one_fault_is_one_fault(database: DatabaseFixture) -> None:
     done = load(database, database.file(report(BAD)))
-    assert done.stderr.splitlines()[-1] == "ERROR - 1 fault; nothing was written"
+    assert done.stderr.splitlines()[-1] == "ERROR - 1 error; nothing was written"
 
 
 def test_skipped_rows_are_counted_and_their_file_is_named(database: DatabaseFixture) -> None:
@@ -216,7 +216,7 @@ def test_missing_report_is_one_fault(database: DatabaseFixture) -> None:
     assert done.exit_code == 1
     assert done.stderr.splitlines() == [
         f"{database.folder}/none.csv: cannot be read: No such file or directory",
-        "ERROR - 1 fault; nothing was written",
+        "ERROR - 1 error; nothing was written",
     ]
 
 
@@ -329,7 +329,7 @@ def test_user_is_added_changed_disabled_and_listed(database: DatabaseFixture) ->
     assert users(database, "list").stdout == "morgan: admin, enabled\n"
 
     again = users(database, "add", "morgan", stdin="four")
-    assert (again.exit_code, again.stderr) == (1, "ERROR - morgan exists already\n")
+    assert (again.exit_code, again.stderr) == (1, "ERROR - user morgan already exists\n")
     assert verify_password("three", stored())
 
 
@@ -353,15 +353,15 @@ def test_change_of_a_user_is_a_line_that_says_who_made_it(database: DatabaseFixt
 def test_unknown_user_is_refused(database: DatabaseFixture, command: str) -> None:
     more = ["admin"] if command == "role" else []
     done = users(database, command, "Nobody", *more, stdin="secret")
-    assert (done.exit_code, done.stderr) == (1, "ERROR - there is no user Nobody\n")
+    assert (done.exit_code, done.stderr) == (1, "ERROR - no such user: Nobody\n")
 
 
 @pytest.mark.parametrize(
     ("name", "stdin", "expected"),
     [
-        ("morgan", b"", "expected a password, got an empty one"),
-        ("morgan", b"\n", "expected a password, got an empty one"),
-        ("morgan", b"caf\xe9\n", "expected a password in UTF-8"),
+        ("morgan", b"", "the password must not be empty"),
+        ("morgan", b"\n", "the password must not be empty"),
+        ("morgan", b"caf\xe9\n", "the password must be UTF-8"),
         ("a:b", b"secret", "expected 1 to 64 printable characters other than ':'"),
         ("", b"secret", "expected 1 to 64 printable characters other than ':'"),
         ("a\nb", b"secret", "expected 1 to 64 printable characters other than ':'"),
@@ -392,7 +392,7 @@ def test_hash_of_the_old_kind_is_pointed_out(database: DatabaseFixture) -> None:
     digest = "0123456789abcdef" * 4
     database.run(f"INSERT INTO users (user, password) VALUES ('rick', '{digest}')")
     assert users(database, "list").output == (
-        "rick: read, enabled, old kind of hash: set the password anew\n"
+        "rick: read, enabled, old password hash: set a new password\n"
     )
 
 

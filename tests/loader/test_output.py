@@ -83,9 +83,9 @@ def test_json_of_a_dry_run_says_that_nothing_was_written(database: DatabaseFixtu
 def test_json_of_a_failure_holds_the_faults(database: DatabaseFixture) -> None:
     done = load(database, "--json", database.file(report(*[BAD] * 23)))
     assert done.exit_code == 1
-    assert done.stderr == "ERROR - 23 faults; nothing was written\n"
+    assert done.stderr == "ERROR - 23 errors; nothing was written\n"
     failure = given(done.stdout)
-    assert (failure["ok"], failure["error"]) == (False, "23 faults; nothing was written")
+    assert (failure["ok"], failure["error"]) == (False, "23 errors; nothing was written")
     assert failure["faults"]["count"] == 23
     assert len(failure["faults"]["shown"]) == 20
 
@@ -107,7 +107,7 @@ def test_quiet_prints_nothing_but_errors(database: DatabaseFixture) -> None:
     done = load(database, "--quiet", database.file(report(BAD)))
     assert done.exit_code == 1
     assert done.stdout == ""
-    assert done.stderr.splitlines()[-1] == "ERROR - 1 fault; nothing was written"
+    assert done.stderr.splitlines()[-1] == "ERROR - 1 error; nothing was written"
 
 
 def test_json_and_quiet_exclude_each_other(tmp_path: Any) -> None:
@@ -117,7 +117,7 @@ def test_json_and_quiet_exclude_each_other(tmp_path: Any) -> None:
         users(database, "list", "--json", "--quiet"),
     ):
         assert done.exit_code == 2
-        assert "--json and --quiet: expected one of them" in done.stderr
+        assert "--json and --quiet cannot be combined" in done.stderr
 
 
 def test_debug_shows_the_traceback_and_nothing_else_does(tmp_path: Any) -> None:
@@ -168,7 +168,7 @@ def test_users_are_told_as_json(database: DatabaseFixture) -> None:
     assert done.exit_code == 1
     assert given(done.stdout) == {
         "ok": False,
-        "error": "there is no user Nobody",
+        "error": "no such user: Nobody",
         "faults": {"count": 0, "shown": []},
     }
 
@@ -207,6 +207,6 @@ def test_help_shows_options_and_ends_well(command: Any, args: list[str]) -> None
     assert done.exit_code == 0
     if "list" not in args:
         assert "Examples:" in done.output
-        assert "Status: 0 done" in done.output
+        assert "Status: 0 success" in done.output
     else:
         assert "--json" in done.output

@@ -16,8 +16,8 @@ def read(tmp_path: Path) -> Reading:
 
 NIGHT = quarters("2019-10-27", 100)
 REASON = (
-    "expected no faulty row in the repeated hour, whose two passes only the order of the rows "
-    "tells apart"
+    "expected no invalid row in the repeated hour: only the order of its rows tells its two passes "
+    "apart"
 )
 
 
@@ -79,7 +79,7 @@ def test_faulty_row_of_another_format_takes_the_repeated_hour_along_only_from_wi
     assert done.report.readings == 16 - lost
 
 
-EITHER = "expected rows from before this hour, or times with their offset: clocks show it twice"
+EITHER = "expected rows from before this hour, or times with their UTC offset: it occurs twice"
 
 
 @pytest.mark.parametrize("first", [8, 10])

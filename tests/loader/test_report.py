@@ -37,7 +37,7 @@ NUMBER = (
 DATE = "expected a date like 1 Aug 2019 00:15:00 or 2019-08-01T00:15:00+02:00, from 1970 to 2199"
 FIELDS = "expected 9 fields, separated by commas"
 SKIPPED = "expected a local time that exists: clocks go forward over this one"
-AGAIN = "expected a local time that does not stand above already"
+AGAIN = "expected a local time that does not occur in an earlier row"
 TEXT = "expected UTF-8 without NUL bytes"
 KNOWN = (
     f"{HEADING.strip()} (monitoring), "

@@ -235,11 +235,11 @@ def test_long_report_comes_a_day_at_a_time() -> None:
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("--timezone", "Europe/Madird", "'Europe/Madird' is not the name of a time zone"),
-        ("--interval", "7", "7 seconds do not divide an hour"),
+        ("--timezone", "Europe/Madird", "'Europe/Madird' is not an IANA time zone"),
+        ("--interval", "7", "7 seconds does not divide an hour"),
         ("--readings", "-1", "-1 is not in the range"),
         ("--start", "1 Aug", "does not match the format"),
-        ("--start", "9999-12-30", "the dates go beyond the years 1 to 9999"),
+        ("--start", "9999-12-30", "the dates are outside the years 1 to 9999"),
     ],
 )
 def test_wrong_option_is_named(option: str, value: str, message: str) -> None:

@@ -1,7 +1,6 @@
 """A wall clock that jumps while the server runs."""
 
 import asyncio
-import shutil
 from base64 import b64encode
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
+from tests.conftest import require
 from tests.server.process.test_server_command import Server
 from tests.support.databases import DatabaseFixture
 from tests.support.promises import Tried
@@ -22,8 +22,7 @@ LOGIN = {"Authorization": "Basic " + b64encode(b"rick:morty").decode()}
 
 def library() -> str:
     """What lets a program see another time."""
-    if shutil.which("faketime") is None:
-        pytest.skip("faketime is not installed: `make trust` installs it, or says how")
+    require("faketime")
     found = [path for folder in LIBRARIES for path in Path(folder).rglob("libfaketimeMT.so.1")]
     return str(found[0])
 

@@ -65,9 +65,10 @@ def impatient(api: Api) -> Iterator[None]:
     engine = api.engine.engine
     assert isinstance(engine, MysqlEngine)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("storage.backends.mysql.engine.CONNECT_TIMEOUT", PATIENCE)
+        for module in ("connection", "engine"):
+            patch.setattr(f"storage.backends.mysql.{module}.CONNECT_TIMEOUT", PATIENCE)
         patch.setattr(engine, "_statement_timeout", PATIENCE)
-        patch.setattr(engine._slots, "_patience", 2 * PATIENCE)
+        patch.setattr(engine._pool, "_timeout", 2 * PATIENCE)
         yield
 
 
@@ -152,8 +153,9 @@ async def test_answer_under_way_is_cut_off_and_the_next_one_is_whole(
     with ExitStack() as stack:
 
         def befalls(server: MariaDB) -> None:
-            fault(server)
+            # First, since the next page may be asked for while the fault befalls the server.
             stack.enter_context(impatient(api))
+            fault(server)
 
         api.engine.step_in = once(night.server, befalls, in_mid_stream())
         async with asyncio.timeout(LONGEST):

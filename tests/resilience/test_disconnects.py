@@ -104,7 +104,8 @@ async def test_statement_that_took_too_long_does_not_run_on(
 
     api.engine.step_in = slowly
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("storage.backends.mysql.engine.CONNECT_TIMEOUT", 0.3)
+        for module in ("connection", "engine"):
+            patch.setattr(f"storage.backends.mysql.{module}.CONNECT_TIMEOUT", 0.3)
         status, _ = await api.get("getDataByDate", {"date": "2019-09-11%"})
     assert status == 503
     assert await seconds_until_free(api, sample) < SECONDS

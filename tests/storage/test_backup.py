@@ -50,11 +50,11 @@ async def test_restored_database_gives_the_same_answers(
 ) -> None:
     file = tmp_path / "backup"
     done = await asyncio.to_thread(copy, loaded, str(file))
-    assert (done.exit_code, done.output) == (0, f"OK - the database was copied to {file}\n")
+    assert (done.exit_code, done.output) == (0, f"OK - database backed up to {file}\n")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     with another(loaded, tmp_path / "other") as other:
         done = await asyncio.to_thread(copy, other, "--restore", str(file))
-        assert (done.exit_code, done.output) == (0, f"OK - the database was restored from {file}\n")
+        assert (done.exit_code, done.output) == (0, f"OK - database restored from {file}\n")
         tables = await names(loaded)
         assert tables == await names(other)
         assert {"access", "flags", "meters", "revocations", "users"} <= tables
@@ -113,13 +113,13 @@ def test_backup_holds_what_is_committed_while_an_import_is_under_way(
 ) -> None:
     async def copied_meanwhile() -> None:
         async with loaded.writer() as writer:
-            async for _ in writer.prepare():
+            async for _ in writer.engine.prepare():
                 pass
-            await writer.begin(lambda: None)
-            await writer._engine.execute("DELETE FROM consumpdata")
+            await writer.engine.begin(lambda: None)
+            await writer.engine.execute("DELETE FROM consumpdata")
             done = await asyncio.to_thread(copy, loaded, str(tmp_path / "backup"))
             assert done.exit_code == 0, done.output
-            await writer.rollback()
+            await writer.engine.rollback()
 
     asyncio.run(copied_meanwhile())
     with another(loaded, tmp_path / "other") as other:
@@ -134,7 +134,7 @@ def test_backup_replaces_no_file_and_leaves_no_part(
     file = tmp_path / "backup"
     file.write_text("precious")
     done = copy(loaded, str(file))
-    assert (done.exit_code, done.output) == (1, f"ERROR - {file} exists already\n")
+    assert (done.exit_code, done.output) == (1, f"ERROR - {file} already exists\n")
     assert file.read_text() == "precious"
     assert not list(tmp_path.glob(".backup*"))
     done = copy(loaded, str(tmp_path / "none" / "backup"))
@@ -148,7 +148,7 @@ def test_restore_leaves_alone_what_is_not_empty(loaded: DatabaseFixture, tmp_pat
     loaded.run("DELETE FROM consumpdata WHERE id > 10")
     done = copy(loaded, "--restore", file)
     assert done.exit_code == 1
-    assert "is not empty" in done.output or "is there already" in done.output
+    assert "is not empty" in done.output or "already exists" in done.output
     assert loaded.run("SELECT COUNT(*) FROM consumpdata")[0][0] == 10
 
 

@@ -17,13 +17,12 @@ from domain.flags import CATCH_UP, FLAGS, MISSING
 from domain.report_source import RowBatch
 from loader.sample import GAPS, IMPLAUSIBLE
 from settings import QualitySettings
-from storage.factory import open_importer
-from storage.imports.import_writer import ImportWriter
+from storage.factory import WritableDatabase, open_importer
 from tests.support.databases import DatabaseFixture
 from tests.support.paths import ROOT
 from tests.support.report_factory import MADRID, quarters, report, row
 
-DOCUMENT = ROOT / "docs" / "quality.md"
+DOCUMENT = ROOT / "docs" / "reference" / "quality.md"
 SUMMER = quarters("2019-08-01", 12)
 FLAGGED = "SELECT reading_id, flags FROM flags ORDER BY reading_id"
 ORDINARY = ("1", "0", "4", "4")
@@ -279,18 +278,19 @@ def imports(draw: st.DrawFn) -> tuple[int, list[tuple[QualitySettings, list[Read
 
 
 async def outcome(
-    writer: ImportWriter, interval: int, steps: Sequence[tuple[QualitySettings, Sequence[Reading]]]
+    writer: WritableDatabase,
+    interval: int,
+    steps: Sequence[tuple[QualitySettings, Sequence[Reading]]],
 ) -> dict[datetime, int]:
     """The flags after some imports into a database without readings, which stays so."""
-    engine = writer._engine
+    engine = writer.engine
     await engine.begin(lambda: None)
     try:
         for terms, readings in steps:
-            loading = ImportWriter(engine, terms)
-            await loading.meter("Europe/Madrid")
+            await writer.meters.register("Europe/Madrid")
             await engine.execute(f"UPDATE meters SET interval_seconds = {interval}")
-            await loading.load(Rows(readings))
-        elapsed = engine.dialect.elapsed.format(engine.dialect.epoch, "c.utc")
+            await WritableDatabase(engine, terms).imports.load(Rows(readings))
+        elapsed = engine.dialect.unix_seconds("c.utc")
         rows: Sequence[Sequence[Any]] = await engine.fetch(
             f"SELECT {elapsed}, f.flags FROM flags f JOIN consumpdata c ON c.id = f.reading_id"
         )
@@ -306,7 +306,7 @@ def test_flags_are_those_of_the_model_however_the_readings_came_in(
     with asyncio.Runner() as runner:
 
         async def prepare() -> None:
-            async for _ in writer.prepare():
+            async for _ in writer.engine.prepare():
                 pass
 
         writer = open_importer(database.settings)
@@ -326,7 +326,7 @@ def test_flags_are_those_of_the_model_however_the_readings_came_in(
         try:
             check()
         finally:
-            runner.run(writer.close())
+            runner.run(writer.engine.close())
 
 
 # The document

@@ -113,8 +113,8 @@ async def test_report_of_another_meter_is_a_conflict(database: DatabaseFixture) 
     with pytest.raises(Conflict) as caught:
         await database.load(other)
     assert str(caught.value) == (
-        f"{database.name} holds readings of the meter {CUPS}, and report-0.csv has those of ES2: "
-        "use another database.url for them"
+        f"{database.name} contains readings of the meter {CUPS}, but report-0.csv has readings "
+        "of ES2: use another database.url"
     )
     assert await database.rows("SELECT * FROM consumpdata") == before
     with pytest.raises(FaultyReportsError) as faulty:
@@ -131,17 +131,17 @@ async def test_report_of_another_interval_is_a_conflict(database: DatabaseFixtur
     with pytest.raises(Conflict) as caught:
         await database.load(DAY)
     assert str(caught.value) == (
-        f"{database.name} holds readings of every 900 seconds, and report-0.csv has those of "
-        "every 3600: use another database.url for them"
+        f"{database.name} contains readings every 900 seconds, but report-0.csv has readings "
+        "every 3600: use another database.url"
     )
     assert await meter(database) == (None, 900)
     assert len(await database.records()) == 12
-    with pytest.raises(Conflict, match="holds readings of every 900 seconds"):
+    with pytest.raises(Conflict, match="contains readings every 900 seconds"):
         await database.load(report(*numbered(quarters("2019-08-02", 96)[::2])))
 
 
 async def test_reports_of_one_import_have_one_interval(database: DatabaseFixture) -> None:
-    with pytest.raises(Conflict, match=r"every 900 seconds, and report-1\.csv has those of every"):
+    with pytest.raises(Conflict, match=r"every 900 seconds, but report-1\.csv has readings every"):
         await database.load(report(*numbered(SUMMER)), DAY)
     assert not await database.records()
 
@@ -173,7 +173,7 @@ async def test_interval_of_an_older_layout_comes_from_its_readings(
     """So that the first report after it, of another interval, is refused as well."""
     await database.load(report(*numbered(SUMMER)))
     await asyncio.to_thread(database.run, "UPDATE meters SET interval_seconds = NULL")
-    with pytest.raises(Conflict, match="holds readings of every 900 seconds"):
+    with pytest.raises(Conflict, match="contains readings every 900 seconds"):
         await database.load(DAY)
     assert await meter(database) == (None, None)
     await database.load(report(*numbered(SUMMER[:1])))
@@ -261,4 +261,4 @@ def test_unknown_format_is_one_line_that_names_all(database: DatabaseFixture) ->
 def test_help_shows_how_to_name_a_format() -> None:
     shown = CliRunner().invoke(loader.__main__.main, ["--help"]).stdout
     assert "--format NAME" in shown
-    assert "python -m loader --format distributor-hourly consumption.csv" in shown
+    assert "elecdata load --format distributor-hourly consumption.csv" in shown

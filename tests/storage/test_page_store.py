@@ -42,7 +42,7 @@ async def test_kept_pages_are_what_the_database_would_write(
     await database.load(report(odd, *numbered(quarters("2020-01-02", PAGE_READINGS))))
     assert [row[0] for row in await database.rows(KEPT)] == [1]
     async with database.reader() as reader:
-        answer = await reader.answer(ReadingsQuery(), await reader.state())
+        answer = await reader.readings(ReadingsQuery(), await reader.state())
         assert isinstance(await anext(answer.pages), DeflateBlock)
         await answer.pages.aclose()
     assert await database.records() == await formatted(database, monkeypatch)
@@ -171,7 +171,7 @@ async def test_clean_answer_is_not_made_of_kept_pages(api: Api) -> None:
 
 @pytest.mark.filterwarnings("ignore:.* was cut by")  # as the test wants it
 @pytest.mark.parametrize(
-    "shape", [CONTRACT_LAYOUT, CONTRACT_NDJSON_LAYOUT, RecordLayout(form=Encoding.ROWS)]
+    "shape", [CONTRACT_LAYOUT, CONTRACT_NDJSON_LAYOUT, RecordLayout(encoding=Encoding.CSV_REPORT)]
 )
 async def test_records_that_the_database_cut_short_are_refused(
     mariadb: MariaDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: RecordLayout
@@ -180,17 +180,17 @@ async def test_records_that_the_database_cut_short_are_refused(
     with MariadbDatabase(tmp_path, mariadb) as database:
         await database.load(report(*numbered(quarters("2019-08-01", 3))))
         async with database.reader() as reader:
-            answer = await reader.answer(ReadingsQuery(), await reader.state(), shape)
+            answer = await reader.readings(ReadingsQuery(), await reader.state(), shape)
             size = sum([len(page) async for page in answer.pages if isinstance(page, bytes)])
         for longest, is_whole in ((size, True), (size - 1, False), (size // 2, False)):
             monkeypatch.setattr("storage.backends.mysql.engine.MAX_PAGE_BYTES", longest)
             async with database.reader() as reader:
                 state = await reader.state()
                 if is_whole:
-                    assert (await reader.answer(ReadingsQuery(), state, shape)).count == 3
+                    assert (await reader.readings(ReadingsQuery(), state, shape)).count == 3
                     continue
                 with pytest.raises(Inconsistent, match="cut a page short: raise its max_allowed"):
-                    await reader.answer(ReadingsQuery(), state, shape)
+                    await reader.readings(ReadingsQuery(), state, shape)
 
 
 @pytest.mark.filterwarnings("ignore:.* was cut by")  # as the test wants it

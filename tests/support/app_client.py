@@ -39,7 +39,7 @@ def make_pages_small(monkeypatch: pytest.MonkeyPatch, readings: int) -> None:
     async def none_kept(*_: object) -> None:
         return None
 
-    for module in ("readings.page_store", "readings.pager", "database"):
+    for module in ("readings.page_store", "readings.pager", "readings.reader"):
         monkeypatch.setattr(f"storage.{module}.PAGE_READINGS", readings)
     monkeypatch.setattr("storage.readings.pager.Pager._stored", none_kept)
 
@@ -62,13 +62,13 @@ class Watched:
         return sum(about_readings(statement) for statement in self.statements)
 
     async def fetch(
-        self, sql: str, args: Sequence[object] = (), *, brief: bool = False
+        self, sql: str, args: Sequence[object] = (), *, small: bool = False
     ) -> Sequence[Sequence[Any]]:
         self.statements.append(sql)
         self.running += 1
         try:
             if self.step_in is None:
-                return await self.engine.fetch(sql, args, brief=brief)
+                return await self.engine.fetch(sql, args, small=small)
             instead = await self.step_in(sql)
             return await self.engine.fetch(instead, args if instead == sql else ())
         finally:

@@ -19,8 +19,7 @@ from settings import Settings, load_settings
 from storage.common.deflate import DeflateBlock
 from storage.common.passwords import hash_password
 from storage.database import Database
-from storage.factory import open_database, open_importer
-from storage.imports.import_writer import ImportWriter
+from storage.factory import WritableDatabase, open_database, open_importer
 from tests.support.mariadb import MariaDB
 
 Record = dict[str, str | None]
@@ -81,13 +80,13 @@ class DatabaseFixture(ABC):
             return await importer.run(paths, skip_bad_rows=skip_bad_rows)
 
     @asynccontextmanager
-    async def writer(self) -> AsyncIterator[ImportWriter]:
+    async def writer(self) -> AsyncIterator[WritableDatabase]:
         """The loader's side of the database."""
         writer = open_importer(self.settings)
         try:
             yield writer
         finally:
-            await writer.close()
+            await writer.engine.close()
 
     @asynccontextmanager
     async def reader(self) -> AsyncIterator[Database]:
@@ -101,7 +100,7 @@ class DatabaseFixture(ABC):
     async def records(self, query: ReadingsQuery | None = None) -> list[Record]:
         """The records that the server would answer with; by default all."""
         async with self.reader() as reader:
-            answer = await reader.answer(query or ReadingsQuery(), await reader.state())
+            answer = await reader.readings(query or ReadingsQuery(), await reader.state())
             pages = [
                 page.plain() if isinstance(page, DeflateBlock) else page
                 async for page in answer.pages
@@ -114,8 +113,8 @@ class DatabaseFixture(ABC):
         if not self.exists():
             return
         async with self.writer() as writer:
-            if await writer.is_prepared() and not await writer.users():
-                await writer.add_user(user, _hashed(user))
+            if await writer.engine.is_prepared() and not await writer.users.users():
+                await writer.users.add(user, _hashed(user))
 
     async def rows(self, sql: str) -> Sequence[tuple[Any, ...]]:
         """The rows that a statement gives to whoever may do everything."""

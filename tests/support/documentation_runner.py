@@ -9,49 +9,51 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
-import pytest
-
+from tests.conftest import require
+from tests.support.live_server import find_program
 from tests.support.paths import ROOT
 from tests.support.process import Process
 
 PAGES = {
     str(path.relative_to(ROOT)): path
-    for path in (ROOT / "README.md", ROOT / "examples/README.md", *sorted(ROOT.glob("docs/*.md")))
+    for path in (
+        ROOT / "README.md",
+        ROOT / "examples/README.md",
+        *sorted(ROOT.glob("docs/**/*.md")),
+    )
 }
 BLOCK = re.compile(r"(?ms)^```(\w*)\n(.*?)^```$")
-SERVES = re.compile(
-    r"(?m)^(?:\w+=\S+ )*(?:\S*python -m server(?! .*--check)(?! .*2>&1).*|make run)\Z"
-)
+SERVES = re.compile(r"(?m)^(?:\w+=\S+ )*(?:\S*elecdata serve(?! .*2>&1).*|make run)\Z")
 OURS = "127.0.0.1:5000"
 KEPT = 'set -a; [ ! -e "$KEEP" ] || . "$KEEP"; {}\n[ "$KEEP" = - ] || export -p >"$KEEP"'
 """What runs a block with the variables that those before it have set."""
-COPIED = {"config.yaml", "deploy"}
-"""What a reader changes; the rest of the project is only read."""
+COPIED = {"bin", "config.yaml", "deploy"}
+"""What a reader changes, and the command that finds its project; the rest is only read."""
 HIDDEN = {"var", ".venv", ".git"}
 
 LEFT_OUT = {
-    "docs/running.md": {
+    "docs/how-to/running.md": {
         "python3 -m venv .venv": "installs from a registry, as `make check` does for these tests",
     },
-    "docs/performance.md": {
+    "docs/explanation/performance.md": {
         "make bench": ("takes most of an hour; the bench's own parts are tested where they are"),
     },
-    "docs/nginx.md": {
+    "docs/how-to/nginx.md": {
         "install -m 644 deploy/nginx.conf /etc/nginx/conf.d/elecdata.conf": (
             "changes the system; the same file is run by a private nginx here"
         ),
     },
-    "docs/systemd.md": {
+    "docs/how-to/systemd.md": {
         "install -d /opt/elecdata && cp -r . /opt/elecdata && make -C /opt/elecdata .venv/.run": (
             "needs root and a running systemd; the units are verified by test_deploy.py"
         ),
         "systemd-analyze verify --man=no /etc/systemd/system/elecdata.service": (
             "needs what the block above installs; test_deploy.py runs both on the units"
         ),
-        "sudo -u elecdata /opt/elecdata/.venv/bin/python -m loader.users"
-        " --config /etc/elecdata/config.yaml add morgan": "needs the account made above",
+        "sudo -u elecdata /opt/elecdata/bin/elecdata users --config /etc/elecdata/config.yaml"
+        " add morgan": "needs the account created above",
     },
-    "docs/docker.md": {
+    "docs/how-to/docker.md": {
         "docker compose -f deploy/compose.yaml up --detach --build": "needs a container engine",
         "docker build -f deploy/Dockerfile -t elecdata .": "needs a container engine",
     },
@@ -78,10 +80,8 @@ class DocumentationRunner:
 
     def __init__(self, folder: Path, page: str, *, lines: int = 0, **environ: str) -> None:
         """`lines` cuts the sample short, where what a page says does not hang on its length."""
-        bash = shutil.which("bash")
-        if bash is None or shutil.which("curl") is None:
-            pytest.skip("bash or curl is not installed")
-        self.bash = bash
+        require("bash", "curl", "openssl")
+        self.bash = str(find_program("bash"))
         left_out = LEFT_OUT.get(page, {})
         self.blocks = [block for block in blocks(page) if _first(block) not in left_out]
         self.folder = _copied(folder / "project")
@@ -98,7 +98,7 @@ class DocumentationRunner:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("ELECDATA_")}
         self.environ = {
             **inherited,
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PATH": f"{self.folder}/.venv/bin{os.pathsep}{os.environ['PATH']}",
             "KEEP": str(folder / "variables"),
             "ELECDATA_SERVER__PORT": "0",
             **environ,
@@ -192,9 +192,21 @@ def _copied(place: Path) -> Path:
             (shutil.copytree if part.is_dir() else shutil.copy)(part, place / part.name)
         elif part.name not in HIDDEN:
             (place / part.name).symlink_to(part)
-    environment = place / ".venv"
-    environment.mkdir()
-    for name in ("bin", "lib", "pyvenv.cfg"):
-        (environment / name).symlink_to(Path(sys.prefix) / name)
-    (environment / ".run").touch()
+    _make_environment(place / ".venv")
     return place
+
+
+def _make_environment(environment: Path) -> None:
+    """The environment of the tests, as `make` would have made it in that place."""
+    programs = environment / "bin"
+    programs.mkdir(parents=True)
+    for name in ("lib", "pyvenv.cfg"):
+        (environment / name).symlink_to(Path(sys.prefix) / name)
+    for program in (Path(sys.prefix) / "bin").iterdir():
+        if program.name == "activate":
+            text = program.read_text().replace(sys.prefix, str(environment))
+            (programs / program.name).write_text(text)
+        elif program.name != "elecdata":
+            (programs / program.name).symlink_to(program)
+    (programs / "elecdata").symlink_to("../../bin/elecdata")
+    (environment / ".run").touch()

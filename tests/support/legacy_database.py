@@ -1,10 +1,11 @@
-"""A database as the original service's importer creates it."""
+"""Databases as the original service's importer creates them, or an older loader of ours."""
 
 from datetime import datetime
 from pathlib import Path
 
 from domain.quantities import QUANTITY_NAMES
-from tests.support.databases import MariadbDatabase
+from storage.backends.schema import STATEMENTS
+from tests.support.databases import DatabaseFixture, MariadbDatabase
 
 ORIGINAL = [
     "CREATE DATABASE {name} DEFAULT CHARACTER SET 'utf8'",
@@ -36,3 +37,18 @@ def make_original(database: MariadbDatabase, report: Path) -> None:
     database.run(
         f"INSERT INTO consumpdata (date, {', '.join(QUANTITY_NAMES)}) VALUES {', '.join(values)}"
     )
+
+
+def forget_flags(database: DatabaseFixture) -> None:
+    """Take the schema back to before there were flags."""
+    for sql in ("DROP TRIGGER forget_flags_of_deleted", "DROP TABLE flags"):
+        database.run(sql)
+    if isinstance(database, MariadbDatabase):
+        database.run(f"UPDATE schema_version SET statements = {_before_flags('mysql')}")
+    else:
+        database.run(f"PRAGMA user_version = {_before_flags('sqlite')}")
+
+
+def _before_flags(dialect: str) -> int:
+    statements = STATEMENTS[dialect]
+    return next(n for n, sql in enumerate(statements) if sql.startswith("CREATE TABLE flags"))

@@ -4,6 +4,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from abc import ABC, abstractmethod
 from contextlib import suppress
@@ -11,8 +12,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ClassVar, Self
 
-# Where servers are installed that an ordinary user's PATH omits.
-SERVER_PATH = "/usr/sbin:/usr/local/sbin:/usr/local/bin:/usr/libexec:/opt/homebrew/bin"
+# Where programs live that an ordinary user's PATH leaves out.
+SYSTEM_FOLDERS = "/usr/sbin:/usr/local/sbin:/usr/local/bin:/usr/libexec:/opt/homebrew/bin"
+FOLDERS = f"{sys.prefix}/bin:{SYSTEM_FOLDERS}"
 PORT_TRIES = 5
 START_SECONDS = 60
 STOP_SECONDS = 60
@@ -20,7 +22,7 @@ POLL_SECONDS = 0.02
 
 
 def find_program(name: str) -> Path | None:
-    found = shutil.which(name) or shutil.which(name, path=SERVER_PATH)
+    found = shutil.which(name) or shutil.which(name, path=FOLDERS)
     return Path(found) if found else None
 
 

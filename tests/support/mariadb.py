@@ -62,7 +62,8 @@ class MariaDB(LiveServer):
         )
         installer = find_program(INSTALLER) or INSTALLER
         done = subprocess.run(  # noqa: S603 - a program of this machine's own
-            [str(installer), *self._common_options(), "--skip-test-db"],
+            # It need not find the name of this machine.
+            [str(installer), *self._common_options(), "--skip-test-db", "--force"],
             check=False,
             text=True,
             stdout=subprocess.PIPE,

@@ -133,7 +133,7 @@ class Metered:
 
         async def answer() -> tuple[ResultTable, list[Row]]:
             async with self.database.reader() as reader:
-                table = await reader.table(question, await reader.state())
+                table = await reader.figures(question, await reader.state())
                 return table, [row async for rows in table.rows for row in rows]
 
         table, rows = asyncio.run(answer())

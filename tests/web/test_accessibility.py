@@ -14,7 +14,7 @@ from tests.support.databases import DatabaseFixture, SqliteDatabase
 from tests.support.paths import ROOT
 from tools.screenshots import drawn, log_in
 
-AXE = (ROOT / "tests" / "axe" / "axe.min.js").read_text()
+AXE = (ROOT / "tests" / "web" / "axe" / "axe.min.js").read_text()
 EXAMINED = """axe.run(document, { resultTypes: ["violations"] }).then(({ violations, passes }) => ({
   rules: passes.length,
   found: violations.flatMap(({ id, nodes }) =>
@@ -86,7 +86,7 @@ async def test_charts_are_told_by_name_with_what_they_show(
         "Energy by day, ",
         "Demand, ",
         "Mean power by hour",
-        "The average day, ",
+        "Average day, ",
         "Data qual",
     )
     assert [name for name in named if name.startswith(beginnings)] == named

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +21,7 @@ from storage.common.errors import Unreachable
 from storage.figures.profile import Profile
 from storage.figures.result import ResultTable
 from storage.figures.summary import Summary
+from tests.conftest import require
 from tests.support.app_client import Api, Serve, application
 from tests.support.browser import Browser
 from tests.support.databases import DatabaseFixture, SqliteDatabase
@@ -105,7 +105,7 @@ async def test_first_look_shows_the_figures_of_last_month(browser: Browser, api:
         for record in await api.records("getQuality", list="days", **NOVEMBER)
         if record["present"] != record["expected"]
     ]
-    assert f"|{len(lacking)} days lack readings" in await figure(browser, "coverage")
+    assert f"|{len(lacking)} days with missing data" in await figure(browser, "coverage")
     named = await browser.find("#quality .days", "missing")
     assert re.findall(r"(\d+) Nov 2019:", named) == [f"{int(day)}" for day in lacking]
 
@@ -118,8 +118,7 @@ async def test_first_look_shows_the_figures_of_last_month(browser: Browser, api:
 async def test_table_csv_and_copied_line_hold_what_the_chart_shows(
     browser: Browser, api: Api, tmp_path: Path
 ) -> None:
-    if shutil.which("curl") is None:
-        pytest.skip("the line needs curl")
+    require("curl")
     await browser.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
     await browser.call("Browser.grantPermissions", permissions=CLIPBOARD)
     await enter(browser, api)
@@ -185,7 +184,7 @@ async def test_wrong_password_is_said_and_can_be_corrected(browser: Browser, api
     await browser.imitate()
     await browser.open(page(api))
     await log_in(browser, "wrong")
-    await browser.find("#login .fault", "User or password is wrong.")
+    await browser.find("#login .fault", "Wrong user or password.")
     await browser.run("document.querySelector('#login form').reset()")
     await log_in(browser)
     await drawn(browser)
@@ -197,7 +196,7 @@ async def test_expired_login_is_asked_for_again_and_goes_on(browser: Browser, ap
         token.expires = 0.0
 
     await browser.click("#presets [value=week]")
-    await browser.find("#login-why", "Your login has expired")
+    await browser.find("#login-why", "Your session has expired")
     await browser.type("#login [name=password]", "morty")
     await browser.click("#login .main")
     await browser.find("#span-name", LAST_WEEK)
@@ -207,7 +206,7 @@ async def test_expired_login_is_asked_for_again_and_goes_on(browser: Browser, ap
 async def test_logging_out_ends_the_token_on_the_server_too(browser: Browser, api: Api) -> None:
     await enter(browser, api)
     (token,) = api.app[TOKENS]._checked.values()
-    access, known = api.app[DATABASE].access, (token.user, token.generation, token.jti)
+    access, known = api.app[DATABASE].users, (token.user, token.generation, token.jti)
     assert await access.role(*known)
     await browser.click("#logout")
     await browser.until("performance.getEntriesByName(new URL('/logout', location)).length > 0")
@@ -231,7 +230,7 @@ async def test_server_that_is_gone_is_awaited(browser: Browser, loaded: Database
         await log_in(browser)
         await drawn(browser)
     await browser.click("#presets [value=week]")
-    await browser.find("#banner", "The server does not answer.")
+    await browser.find("#banner", "The server does not respond.")
     assert "kWh" in await figure(browser, "energy")
     assert await browser.find("#span-name") == "November 2019"
 
@@ -255,7 +254,7 @@ async def test_empty_database_says_how_to_fill_it(
     await database.load(report(*numbered(quarters("2019-08-01", 1))))
     await database.rows("DELETE FROM consumpdata")
     await browser.click("#login .main")
-    await browser.find("#empty", "python -m loader")
+    await browser.find("#empty", "elecdata load")
 
     await database.load(SAMPLE)
     await browser.click("#empty button")
@@ -269,7 +268,7 @@ async def test_span_without_readings_leads_back_to_one_with_some(
     await browser.imitate()
     await browser.open(page(api) + "#from=2021-01-01&to=2021-01-31")
     await log_in(browser)
-    await browser.find("#empty", "There are none for January 2021.")
+    await browser.find("#empty", "No readings for January 2021.")
     await browser.click("#empty button")
     await browser.find("#span-name", "November 2019")
 
@@ -280,8 +279,8 @@ async def test_raw_shows_what_clean_leaves_out(browser: Browser, api: Api) -> No
     left_out = raw["flag_implausible"]
     assert f"{left_out} implausible reading" in await figure(browser, "energy")
     said = (await browser.find("#quality .sub")).replace("\N{NO-BREAK SPACE}", " ")
-    assert f"leaves out {left_out} implausible reading" in said
-    assert f"{clean['energy']:,.0f} kWh remain" in said
+    assert f"excludes {left_out} implausible reading" in said
+    assert f"({raw['energy'] - clean['energy']:,.0f} kWh)" in said
 
     await browser.click("#quality-choice [value=raw]")
     await browser.find("#quality .sub", "Raw includes")

@@ -1,4 +1,4 @@
-"""MySQL and MariaDB, copied by the database's own programs."""
+"""Backups of MySQL and MariaDB, by the database's own programs."""
 
 import asyncio
 import os
@@ -11,14 +11,13 @@ from typing import IO
 
 from settings import AccountSettings, MysqlUrl
 from storage.backends.backup import next_counter, temporary_file
-from storage.backends.mysql.tls import quoted, tls_options
 from storage.backends.mysql.writer import MysqlWriteEngine
 from storage.common.errors import Conflict, NotPrepared, Unreachable
 
 _HOLDS_READINGS = b"CREATE TABLE `consumpdata`"
-_ENDS = b"-- Dump completed"
-_TAIL = 200
-"""Bytes among which the end of a whole dump stands."""
+_END = b"-- Dump completed"
+_END_BYTES = 200
+"""Bytes that hold the end of a complete dump."""
 
 _TABLES = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = %s"
 _COUNTS = f"{_TABLES} AND table_name = 'access'"
@@ -42,7 +41,7 @@ class MysqlBackup:
         self._ca = ca
 
     async def backup(self, file: Path) -> None:
-        """Writes all that is committed into a new file, readable by its owner alone."""
+        """Write all that is committed into a new file that only its owner can read."""
         if not await self._count(_READINGS):
             raise NotPrepared(f"{self._location.name} holds no readings")
         options = ["--single-transaction", "--quick", "--hex-blob", "--triggers", "--comments"]
@@ -50,32 +49,32 @@ class MysqlBackup:
         try:
             with temporary_file(file) as unfinished, unfinished.open("wb") as out:
                 program = _program("mariadb-dump", "mysqldump")
-                await self._run(program, *options, self._location.name, out=out)
+                await self._run(program, *options, self._location.name, stdout=out)
         except FileExistsError:
-            raise Conflict(f"{file} exists already") from None
+            raise Conflict(f"{file} already exists") from None
         except OSError as error:
             raise Unreachable(f"{file} cannot be written: {error.strerror}") from error
 
     async def restore(self, file: Path) -> None:
-        """Reads a backup into a database that must be empty, or not there yet."""
+        """Restore a backup into a database that must be empty or missing."""
         try:
             _require_whole(file)
             if await self._count(_TABLES):
                 raise Conflict(
-                    f"{self._location.name} is not empty, as the place of a restored backup must be"
+                    f"{self._location.name} is not empty; restore into an empty database"
                 )
             await self._engine.execute(
                 f"CREATE DATABASE IF NOT EXISTS `{self._location.name}`"
                 " DEFAULT CHARACTER SET utf8mb4"
             )
             with file.open("rb") as backup:
-                await self._run(_program("mariadb", "mysql"), self._location.name, given=backup)
-            await self._end_tokens()
+                await self._run(_program("mariadb", "mysql"), self._location.name, stdin=backup)
+            await self._invalidate_tokens()
         except OSError as error:
             raise Unreachable(f"{file} cannot be read: {error.strerror}") from error
 
-    async def _end_tokens(self) -> None:
-        """Lets no token be good that was revoked after the backup was made."""
+    async def _invalidate_tokens(self) -> None:
+        """Invalidate all tokens: some may have been revoked after the backup was made."""
         if not await self._count(_COUNTS):
             return
         await self._engine.execute(f"USE `{self._location.name}`")
@@ -93,8 +92,8 @@ class MysqlBackup:
         self,
         program: str,
         *args: str,
-        given: IO[bytes] | None = None,
-        out: IO[bytes] | None = None,
+        stdin: IO[bytes] | None = None,
+        stdout: IO[bytes] | None = None,
     ) -> None:
         with self._options(tls_options(self._ca, is_mariadb=await _is_mariadb(program))) as options:
             process = await asyncio.create_subprocess_exec(
@@ -103,21 +102,22 @@ class MysqlBackup:
                 *args,
                 # MySQL's programs read this file whatever else they are told to read.
                 env=os.environ | {"MYSQL_TEST_LOGIN_FILE": os.devnull},
-                stdin=given or asyncio.subprocess.DEVNULL,
-                stdout=out or asyncio.subprocess.DEVNULL,
+                stdin=stdin or asyncio.subprocess.DEVNULL,
+                stdout=stdout or asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
             )
-            _, said = await process.communicate()
+            _, stderr = await process.communicate()
         if process.returncode:
-            lines = said.decode(errors="replace").strip().splitlines() or [f"{process.returncode}"]
+            lines = stderr.decode(errors="replace").strip().splitlines()
             name = Path(program).name
-            raise Unreachable(f"{name} failed: {lines[0].removeprefix(f'{name}: ')}")
+            reason = lines[0].removeprefix(f"{name}: ") if lines else process.returncode
+            raise Unreachable(f"{name} failed: {reason}")
 
     @contextmanager
     def _options(self, tls: Iterable[str]) -> Iterator[str]:
-        """The only options of a program, in a file that only this account reads.
+        """Yield a file with the only options of a program, which only this account can read.
 
-        A command line is seen by all, and the options of the machine and its user say other things.
+        Everybody sees a command line, and the options of the machine and its user may differ.
         """
         descriptor, name = tempfile.mkstemp(prefix="elecdata-")
         try:
@@ -134,18 +134,34 @@ class MysqlBackup:
 
 
 def _require_whole(file: Path) -> None:
-    """Refuses what is no backup, or a part of one."""
+    """Raise NotPrepared if a file is no backup, or a part of one."""
     with file.open("rb") as backup:
         has_readings = any(_HOLDS_READINGS in line for line in backup)
-        backup.seek(max(0, file.stat().st_size - _TAIL))
-        if not has_readings or _ENDS not in backup.read():
-            raise NotPrepared(f"{file} is no whole backup of such a database")
+        backup.seek(max(0, file.stat().st_size - _END_BYTES))
+        if not has_readings or _END not in backup.read():
+            raise NotPrepared(f"{file} is not a complete backup of such a database")
+
+
+def tls_options(ca: Path | None, *, is_mariadb: bool) -> list[str]:
+    """Return the options by which the client programs use TLS as the connections here do.
+
+    The programs of MariaDB and of MySQL name them differently, and stop at an unknown one.
+    """
+    if ca is None:
+        return ["skip-ssl"] if is_mariadb else ["ssl-mode=DISABLED", "get-server-public-key"]
+    verify = "ssl-verify-server-cert" if is_mariadb else "ssl-mode=VERIFY_IDENTITY"
+    return [f"ssl-ca={quoted(str(ca))}", verify, "tls-version=TLSv1.2,TLSv1.3"]
+
+
+def quoted(text: str) -> str:
+    """Return a value as option files have it."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _program(*names: str) -> str:
     found = next(filter(None, map(shutil.which, names)), None)
     if found is None:
-        raise Unreachable(f"{' or '.join(names)} is not installed, which this needs")
+        raise Unreachable(f"{' or '.join(names)} is not installed")
     return found
 
 

@@ -1,4 +1,4 @@
-"""What a check asks a MySQL or MariaDB database."""
+"""The diagnostics of MySQL and MariaDB."""
 
 import re
 from collections.abc import Iterator
@@ -24,10 +24,7 @@ _READ_ONLY_RIGHTS = {
 
 
 class MysqlDiagnostics(Diagnostics):
-    """Looks at a MySQL or MariaDB server."""
-
-    _layout = "SELECT MAX(statements) FROM schema_version"
-    _schema = "mysql"
+    """Checks a MySQL or MariaDB server."""
 
     def __init__(self, engine: ReadEngine, database: str) -> None:
         super().__init__(engine)

@@ -1,4 +1,4 @@
-"""SQLite, copied while others read and write."""
+"""Backups of SQLite, while others read and write."""
 
 import asyncio
 import sqlite3
@@ -13,17 +13,17 @@ _COUNTS = "SELECT COUNT(*) FROM sqlite_master WHERE name = 'access'"
 
 
 class SqliteBackup:
-    """A database file, copied by the library's own means."""
+    """A database file, copied by SQLite itself."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     async def backup(self, file: Path) -> None:
-        """Writes all that is committed into a new file, readable by its owner alone."""
+        """Write all that is committed into a new file that only its owner can read."""
         await asyncio.to_thread(self._backup, file)
 
     async def restore(self, file: Path) -> None:
-        """Reads a backup into a database that must be empty, or not there yet."""
+        """Restore a backup into a database that must be empty or missing."""
         await asyncio.to_thread(self._restore, file)
 
     def _backup(self, file: Path) -> None:
@@ -31,7 +31,7 @@ class SqliteBackup:
             with temporary_file(file) as unfinished:
                 _copy(_existing(self._path), unfinished)
         except FileExistsError:
-            raise Conflict(f"{file} exists already") from None
+            raise Conflict(f"{file} already exists") from None
         except (sqlite3.Error, OSError) as error:
             raise Unreachable(f"{self._path} cannot be copied to {file}: {error}") from error
 
@@ -41,17 +41,15 @@ class SqliteBackup:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with temporary_file(self._path) as unfinished:
                 _copy(source, unfinished)
-                _end_tokens(unfinished)
+                _invalidate_tokens(unfinished)
         except FileExistsError:
-            raise Conflict(
-                f"{self._path} is there already; a backup is restored where nothing is"
-            ) from None
+            raise Conflict(f"{self._path} already exists; restore into an empty location") from None
         except (sqlite3.Error, OSError) as error:
             raise Unreachable(f"{file} cannot be restored to {self._path}: {error}") from error
 
 
 def _existing(path: Path) -> str:
-    """The address of a file with readings, for reading alone."""
+    """Return the read-only address of a file that holds readings."""
     address = f"{path.absolute().as_uri()}?mode=ro"
     path.stat()
     with closing(sqlite3.connect(address, uri=True)) as connection:
@@ -72,8 +70,8 @@ def _copy(source: str, target: Path) -> None:
             raise sqlite3.DatabaseError(fault)
 
 
-def _end_tokens(target: Path) -> None:
-    """Lets no token be good that was revoked after the backup was made."""
+def _invalidate_tokens(target: Path) -> None:
+    """Invalidate all tokens: some may have been revoked after the backup was made."""
     with closing(sqlite3.connect(target)) as writing, writing:
         if not writing.execute(_COUNTS).fetchone()[0]:
             return

@@ -1,13 +1,10 @@
-"""What a check asks a SQLite database."""
+"""The diagnostics of SQLite, which has no accounts and no connection to encrypt."""
 
 from storage.backends.diagnostics import Diagnostics
 
 
 class SqliteDiagnostics(Diagnostics):
-    """Looks at a SQLite file."""
-
-    _layout = "PRAGMA user_version"
-    _schema = "sqlite"
+    """Checks a SQLite file."""
 
     async def cipher(self) -> str | None:
         return None

@@ -10,83 +10,107 @@ from pathlib import Path
 from typing import Any
 
 from storage.backends.pool import ConnectionPool
-from storage.backends.sqlite.dialect import DIALECT
+from storage.backends.sqlite.dialect import SqliteDialect
 from storage.backends.statistics import PoolStatistics
 from storage.common.errors import NotPrepared, StorageError, Unreachable
 
-_BETWEEN_INTERRUPTS = 0.01
-
-_PATIENCE = 5.0
+BUSY_TIMEOUT = 5.0
 """Seconds that a statement waits in its thread for another program."""
+
+_INTERRUPT_INTERVAL = 0.01
+
+Rows = Sequence[Sequence[Any]]
 
 
 def translate_error(error: sqlite3.Error, path: Path) -> StorageError:
-    """What an error of the library means for whoever runs the service."""
+    """Return what an error of the library means for whoever runs the service."""
     if not path.exists() or "no such table" in str(error):
         return NotPrepared(
-            f"{path} has no readings yet: load a report with python -m loader REPORT.csv"
+            f"{path} has no readings yet: load a report with elecdata load REPORT.csv"
         )
     if isinstance(error, sqlite3.OperationalError) and "interrupted" in str(error):
-        return Unreachable("a statement took longer than database.statement_timeout allows")
+        return _too_long()
     return Unreachable(f"{path} cannot be read: {error}")
+
+
+class _ReadConnection(sqlite3.Connection):
+    is_usable = True
+    """A file does not hang up."""
 
 
 class SqliteEngine:
     """A bounded number of connections that only read, each used by one thread at a time."""
 
-    dialect = DIALECT
-
     def __init__(self, path: Path, *, connections: int, statement_timeout: float) -> None:
+        self.dialect = SqliteDialect()
+        self.load = PoolStatistics(connections)
         self._path = path
         self._statement_timeout = statement_timeout
-        self._slots = ConnectionPool(connections, statement_timeout + _PATIENCE)
-        self.load = PoolStatistics(connections)
-        self._here: sqlite3.Connection | None = None
-        self._free: list[sqlite3.Connection] = []
+        self._pool = ConnectionPool(self._open, connections, statement_timeout + BUSY_TIMEOUT)
+        self._inline: sqlite3.Connection | None = None
+        """Used in the event loop's own thread, for small statements."""
+        self._is_closed = False
         self._threads = ThreadPoolExecutor(connections, thread_name_prefix="sqlite")
         # One that waits for an import to end keeps no reader from a thread.
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writing")
 
-    async def fetch(
-        self, sql: str, args: Sequence[object] = (), *, brief: bool = False
-    ) -> Sequence[Sequence[Any]]:
-        """The rows of a statement: integers as int, texts as bytes, NULL as None."""
-        if brief and (rows := self._fetch_here(sql, args)) is not None:
+    async def fetch(self, sql: str, args: Sequence[object] = (), *, small: bool = False) -> Rows:
+        """Return a statement's rows: integers as int, texts as bytes, NULL as None."""
+        if small and (rows := self._fetch_inline(sql, args)) is not None:
             # To take its time would cost too large a part of it.
             self.load.statements += 1
             return rows
         began = self.load.begin()
         try:
-            async with self._slots:
-                try:
-                    connection = self._free.pop() if self._free else self._connect()
-                    async with asyncio.timeout(self._statement_timeout):
-                        return await self._run(connection, sql, args)
-                except TimeoutError as error:
-                    raise translate_error(
-                        sqlite3.OperationalError("interrupted"), self._path
-                    ) from error
-                except sqlite3.Error as error:
-                    raise translate_error(error, self._path) from error
+            connection = await self._pool.acquire()
+            async with asyncio.timeout(self._statement_timeout):
+                return await self._fetch(connection, sql, args)
+        except TimeoutError as error:
+            raise _too_long() from error
+        except sqlite3.Error as error:
+            raise translate_error(error, self._path) from error
         finally:
             self.load.end(began)
 
-    def _fetch_here(self, sql: str, args: Sequence[object]) -> Sequence[Sequence[Any]] | None:
-        """The rows, unless they have to be waited for: a thread costs ten times as much."""
+    async def _fetch(self, connection: _ReadConnection, sql: str, args: Sequence[object]) -> Rows:
+        statement = asyncio.get_running_loop().run_in_executor(
+            self._threads, lambda: connection.execute(sql, args).fetchall()
+        )
         try:
-            if self._here is None:
-                self._here = self._connect(patience=0)
-            return self._here.execute(sql, args).fetchall()
+            return await asyncio.shield(statement)
+        finally:
+            if statement.done():
+                self._pool.release(connection)
+            else:
+                self._pool.clean_up(self._interrupt(connection, statement))
+
+    async def _interrupt(
+        self, connection: _ReadConnection, statement: "asyncio.Future[list[Any]]"
+    ) -> None:
+        """End a statement whose client has left: before that, its connection is not free."""
+        # One that has not begun yet does not notice an interrupt.
+        while not statement.done():
+            connection.interrupt()
+            await asyncio.wait([statement], timeout=_INTERRUPT_INTERVAL)
+        statement.exception()  # which nobody asks for any more
+        self._pool.put(connection)
+
+    def _fetch_inline(self, sql: str, args: Sequence[object]) -> Rows | None:
+        """Return the rows, unless they have to be waited for: a thread costs ten times as much."""
+        try:
+            if self._inline is None:
+                self._inline = self._connect(busy_timeout=0)
+            return self._inline.execute(sql, args).fetchall()
         except sqlite3.Error:
             return None  # a thread waits, or says what is wrong
 
     def writes(self) -> int | None:
-        """Moves with every transaction that another connection has written."""
-        rows = self._fetch_here("PRAGMA data_version", ())
+        """Return a number that moves with every transaction of another connection."""
+        rows = self._fetch_inline("PRAGMA data_version", ())
         return rows[0][0] if rows else None
 
     async def execute(self, sql: str, args: Sequence[object]) -> None:
-        """Runs a statement that writes, through a connection of its own."""
+        """Run a statement that writes, through a connection of its own."""
         began = time.perf_counter()
         written = asyncio.get_running_loop().run_in_executor(
             self._writing, self._execute, sql, args
@@ -99,7 +123,7 @@ class SqliteEngine:
         except sqlite3.Error as error:
             raise Unreachable(f"{self._path} cannot be written: {error}") from error
         finally:
-            self.load.took(began)
+            self.load.record(began)
 
     def _execute(self, sql: str, args: Sequence[object]) -> None:
         with closing(
@@ -112,38 +136,33 @@ class SqliteEngine:
         ) as connection:
             connection.execute(sql, args)
 
-    async def _run(
-        self, connection: sqlite3.Connection, sql: str, args: Sequence[object]
-    ) -> Sequence[Sequence[Any]]:
-        statement = asyncio.get_running_loop().run_in_executor(
-            self._threads, lambda: connection.execute(sql, args).fetchall()
-        )
-        try:
-            return await asyncio.shield(statement)
-        finally:
-            # Whoever asked may have gone: the statement must end before its connection is free.
-            # One that has not begun yet does not notice an interrupt.
-            while not statement.done():
-                connection.interrupt()
-                await asyncio.wait([statement], timeout=_BETWEEN_INTERRUPTS)
-            self._free.append(connection)
+    async def _open(self) -> _ReadConnection:
+        return self._connect(BUSY_TIMEOUT)
 
-    def _connect(self, patience: float = _PATIENCE) -> sqlite3.Connection:
+    def _connect(self, busy_timeout: float) -> _ReadConnection:
+        if self._is_closed:
+            raise sqlite3.ProgrammingError("all connections were ended")
         connection = sqlite3.connect(
             f"{self._path.absolute().as_uri()}?mode=ro",
             uri=True,
-            timeout=min(patience, self._statement_timeout),
+            timeout=min(busy_timeout, self._statement_timeout),
             isolation_level=None,
             check_same_thread=False,
+            factory=_ReadConnection,
         )
         connection.text_factory = bytes
         return connection
 
     async def close(self) -> None:
-        """End all connections."""
+        """Close all connections, once their statements have ended."""
+        self._is_closed = True
+        if self._inline is not None:
+            self._inline.close()
+        self._pool.shut()
         await asyncio.to_thread(self._threads.shutdown)
-        if self._here is not None:
-            self._here.close()
         await asyncio.to_thread(self._writing.shutdown)
-        while self._free:
-            self._free.pop().close()
+        await self._pool.close()
+
+
+def _too_long() -> Unreachable:
+    return Unreachable("a statement took longer than database.statement_timeout allows")

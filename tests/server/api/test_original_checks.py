@@ -3,23 +3,20 @@
 import pytest
 
 from storage.common.errors import StorageError
-from storage.factory import open_database
 from tests.support.app_client import Api
 from tests.support.databases import DatabaseFixture
 
 
 async def test_reader_can_read(sample: DatabaseFixture) -> None:
-    reader = open_database(sample.settings)
-    rows = await reader._engine.fetch("SELECT COUNT(*) FROM consumpdata")
-    await reader.close()
+    async with sample.reader() as reader:
+        rows = await reader._engine.fetch("SELECT COUNT(*) FROM consumpdata")
     assert rows[0][0] == 11716
 
 
 async def test_reader_cannot_insert(sample: DatabaseFixture) -> None:
-    reader = open_database(sample.settings)
-    with pytest.raises(StorageError):
-        await reader._engine.fetch("INSERT INTO users (user, password) VALUES ('eve', 'x')")
-    await reader.close()
+    async with sample.reader() as reader:
+        with pytest.raises(StorageError):
+            await reader._engine.fetch("INSERT INTO users (user, password) VALUES ('eve', 'x')")
     assert await sample.rows("SELECT user FROM users") in ([("rick",)], (("rick",),))
 
 

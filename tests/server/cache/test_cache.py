@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientPayloadError
+from redis import Redis as Client
 
 from server.api.responder import Responder
 from server.cache.entry import CacheEntry
@@ -428,6 +429,24 @@ async def test_redis_that_has_recovered_is_asked_each_time_again(
             kept = await cache.get("key")
             assert kept is not None
             assert kept.plain == ANSWER.plain
+
+
+def spoil(server: Redis, number: int) -> None:
+    """Leaves values in one of its databases that are no answers."""
+    with Client(port=server.port, db=number) as client:
+        for key in client.scan_iter():
+            client.set(key, b"x")
+
+
+async def test_whatever_redis_answers_with_is_passed_by(
+    serve: Serve, sample: DatabaseFixture, redis_server: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    api = await serve(sample, ELECDATA_CACHE__URL=redis_server.url.removesuffix("0") + "1")
+    kept = await api.get("getDataById?id=5")
+    await api.settled()
+    await asyncio.to_thread(spoil, redis_server, 1)
+    assert await api.get("getDataById?id=5") == kept
+    assert "the cache is passed by" in caplog.text
 
 
 # Cut answers

@@ -103,7 +103,7 @@ async def test_parquet_shows_instants_in_utc_where_that_is_asked(api: Api) -> No
 
 async def test_parquet_takes_the_memory_of_a_few_groups() -> None:
     shape = RecordLayout.of(
-        ("id", "date", *QUANTITY_NAMES), Encoding.CELLS, RecordLayout().time, numbers=False
+        ("id", "date", *QUANTITY_NAMES), Encoding.CSV_TYPED, RecordLayout().time, numbers=False
     )
     row = "{},{},{}\n"
     page = "".join(

@@ -38,9 +38,9 @@ async def test_ready_server_names_the_version_of_the_data(
 
 async def test_missing_tables_are_a_problem(serve: Serve, database: DatabaseFixture) -> None:
     async with database.writer() as writer:
-        async for _ in writer.prepare():
+        async for _ in writer.engine.prepare():
             pass
-        await writer.admit_reader()
+        await writer.engine.admit_reader()
     api = await serve(database)
     await database.rows("DROP TABLE users")
     status, kind, body = await asked(api, "/health/ready")

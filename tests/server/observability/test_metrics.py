@@ -225,9 +225,9 @@ async def test_admin_may_read_them_from_anywhere_and_a_reader_may_not(
 
     assert await status(api.token) == 403
     async with database.writer() as writer:
-        async for _ in writer.prepare():
+        async for _ in writer.engine.prepare():
             pass
-        assert await writer.set_role("rick", "admin")
+        assert await writer.users.set_role("rick", "admin")
     assert await status(api.token) == 200
     assert await status("forged") == 403
 
@@ -238,12 +238,12 @@ async def test_admin_may_read_them_from_anywhere_and_a_reader_may_not(
     assert await status(api.token) == 503
     api.engine.step_in = None
     async with database.writer() as writer:
-        assert await writer.is_prepared()
-        assert await writer.set_role("rick", "read")
+        assert await writer.engine.is_prepared()
+        assert await writer.users.set_role("rick", "read")
     assert await status(api.token) == 403
     async with database.writer() as writer:
-        assert await writer.is_prepared()
-        assert await writer.set_role("rick", "admin")
+        assert await writer.engine.is_prepared()
+        assert await writer.users.set_role("rick", "admin")
     async with await api.client.post("/logout", headers={"SESSION": api.token}) as response:
         assert response.status == 200
     assert await status(api.token) == 403

@@ -5,7 +5,6 @@ import errno
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +15,7 @@ from threading import Thread
 
 import pytest
 
+from tests.conftest import require
 from tests.support.app_client import SECRET, token
 from tests.support.databases import DatabaseFixture, SqliteDatabase
 from tests.support.mariadb import MariaDB
@@ -105,7 +105,7 @@ def test_it_waits_for_the_loader_and_then_starts(database: DatabaseFixture) -> N
 def test_missing_database_is_one_line_that_names_the_remedy(database: DatabaseFixture) -> None:
     line = fault(Server(database.config, ELECDATA_DATABASE__WAIT="0"))
     assert line.startswith("ERROR - ")
-    assert "python -m loader REPORT.csv" in line or "refused the account" in line
+    assert "elecdata load REPORT.csv" in line or "access denied" in line
 
 
 def test_unreachable_database_is_one_line_that_names_it(mariadb: MariaDB, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_unreachable_database_is_one_line_that_names_it(mariadb: MariaDB, tmp_pa
     url = f"mysql://127.0.0.1:{mariadb.port}/elecprod"
     config.write_text(json.dumps({"database": {"url": url, "reader": account, "wait": 0}}))
     line = fault(Server(config))
-    assert line.startswith(f"ERROR - 127.0.0.1:{mariadb.port} refused the account or its rights: ")
+    assert line.startswith(f"ERROR - 127.0.0.1:{mariadb.port}: access denied: ")
 
 
 def test_empty_database_is_served_with_a_hint(database: DatabaseFixture) -> None:
@@ -132,7 +132,7 @@ def test_empty_database_is_served_with_a_hint(database: DatabaseFixture) -> None
 
     asyncio.run(prepare())
     with Server(database.config) as server:
-        server.wait_for_line("there are no readings yet: python -m loader REPORT.csv loads some")
+        server.wait_for_line("there are no readings yet: load some with `elecdata load REPORT.csv`")
         with connected(server.port()) as client:
             asked(client, "/apielec/getData")
             assert b"No data found" in received(client)
@@ -143,8 +143,8 @@ def test_port_in_use_is_one_line(config: Path) -> None:
         port = taken.getsockname()[1]
         line = fault(Server(config, ELECDATA_SERVER__PORT=str(port)))
     assert line == (
-        f"ERROR - server.host, server.port: cannot listen on 127.0.0.1:{port}: another program"
-        " does; take another port, such as ELECDATA_SERVER__PORT=5001"
+        f"ERROR - server.host, server.port: cannot listen on 127.0.0.1:{port}: port already in use"
+        "; choose another, for example ELECDATA_SERVER__PORT=5001"
     )
 
 
@@ -232,8 +232,7 @@ def test_sigterm_while_it_waits_for_the_database_ends_it(database: DatabaseFixtu
 
 
 def test_welcome_prints_lines_that_work(sample: DatabaseFixture) -> None:
-    if shutil.which("curl") is None or shutil.which("sed") is None:
-        pytest.skip("the lines need curl and sed")
+    require("curl", "sed")
     with Server(sample.config, "--welcome") as server:
         server.wait_for_line("Ctrl-C")
         commands = [line for line in server.lines if re.match(r"  (TOKEN=|curl )", line)]
@@ -290,4 +289,4 @@ def test_workers_that_cannot_start_say_so_and_end(tmp_path: Path) -> None:
     config.write_text("database: {url: 'sqlite:///none.db', wait: 0}\nserver: {workers: 2}\n")
     with Server(config) as server:
         assert server.wait() == 1
-        assert any("load a report with python -m loader" in line for line in server.lines)
+        assert any("load a report with elecdata load" in line for line in server.lines)

@@ -10,7 +10,7 @@ from pathlib import Path
 import jwt
 import pytest
 
-from storage.backends.schema import statements
+from storage.backends.schema import STATEMENTS
 from storage.common.errors import Refused, Unreachable
 from storage.common.passwords import hash_password
 from tests.server.api.test_contract import documented
@@ -176,11 +176,11 @@ async def test_change_of_another_user_or_of_a_role_ends_no_token(
 ) -> None:
     api = await serve(loaded)
     async with loaded.writer() as writer:
-        async for _ in writer.prepare():
+        async for _ in writer.engine.prepare():
             pass
-        assert await writer.add_user("beth", OTHER)
-        assert await writer.set_enabled("beth", enabled=False)
-        assert await writer.set_role("rick", "admin")
+        assert await writer.users.add("beth", OTHER)
+        assert await writer.users.set_enabled("beth", enabled=False)
+        assert await writer.users.set_role("rick", "admin")
     assert (await api.get("ping"))[0] == 200
 
 
@@ -232,7 +232,7 @@ async def test_token_is_not_believed_where_changes_are_no_longer_counted(
 def make_older(database: DatabaseFixture) -> None:
     """The database as it was before there were revocations, with a user."""
     kind = "sqlite" if isinstance(database, SqliteDatabase) else "mysql"
-    layout = statements(kind)
+    layout = STATEMENTS[kind]
     older = layout[: next(n for n, sql in enumerate(layout) if "ADD COLUMN role" in sql)]
     if isinstance(database, SqliteDatabase):
         database.path.parent.mkdir()

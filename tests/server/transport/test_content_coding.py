@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
-from backports import zstd
 
 from server.transport.negotiation import negotiate_coding
+from server.transport.zstandard import zstd
 from tests.support.app_client import Api
 
 DECODERS: dict[str, Callable[[bytes], bytes]] = {

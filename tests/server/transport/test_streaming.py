@@ -29,7 +29,7 @@ async def none_stored(_pager: Pager, _first_id: int) -> None:
 
 def pages_of(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets the database format pages of so many readings."""
-    for module in ("readings.page_store", "readings.pager", "database"):
+    for module in ("readings.page_store", "readings.pager", "readings.reader"):
         monkeypatch.setattr(f"storage.{module}.PAGE_READINGS", count)
     monkeypatch.setattr("storage.readings.pager.Pager._stored", none_stored)
 

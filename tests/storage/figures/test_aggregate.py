@@ -225,7 +225,7 @@ def test_clean_says_what_it_leaves_out(meters: dict[str, Metered]) -> None:
     left_out = [r for r in metered.readings if r.flags & IMPLAUSIBLE.bit]
     energy = sum(r.values["energy"] or 0 for r in left_out)
     assert len(left_out) > 3
-    assert table.remarks == {
+    assert table.metadata == {
         "left_out": {"readings": str(len(left_out)), "energy": f"{energy / SCALE:.5f}"}
     }
 
@@ -275,9 +275,9 @@ def test_readings_of_a_taken_over_meter_are_of_quarters(database: DatabaseFixtur
 
 async def test_database_without_readings_has_no_records(database: DatabaseFixture) -> None:
     async with database.writer() as writer:
-        async for _ in writer.prepare():
+        async for _ in writer.engine.prepare():
             pass
-        await writer.admit_reader()
+        await writer.engine.admit_reader()
     async with database.reader() as reader:
         questions: list[FigureQuery] = [
             Aggregate.of({"interval": "day"}),
@@ -287,7 +287,7 @@ async def test_database_without_readings_has_no_records(database: DatabaseFixtur
         ]
         questions += [Summary.of({}), DataQuality.of({}), DataQuality.of({"list": "flagged"})]
         for question in questions:
-            assert (await reader.table(question, await reader.state())).count == 0
+            assert (await reader.figures(question, await reader.state())).count == 0
 
 
 def test_sums_of_the_greatest_quantities_are_exact(database: DatabaseFixture) -> None:

@@ -80,7 +80,7 @@ async def test_reading_off_the_grid_stands_for_the_one_it_is_nearest_to(
     rows = [row(f"1 Aug 2019 {time}", energy) for time, energy in energies.items()]
     await database.load(report(*rows))
     async with database.reader() as reader:
-        table = await reader.table(DataQuality.of({}), await reader.state())
+        table = await reader.figures(DataQuality.of({}), await reader.state())
         ((gap,),) = [some async for some in table.rows]
     first = int(datetime(2019, 8, 1, 0, 15, tzinfo=MADRID).timestamp())
     assert gap == (first, first + 900, 2, 1, 1)
@@ -170,7 +170,7 @@ def test_summary_is_that_of_plain_reckoning(
         }
         assert {name: record[name] for name in expected} == expected
         assert str(record["import_file"]).startswith("report")
-        assert table.remarks["demand_of"] == "maximeter"
+        assert table.metadata["demand_of"] == "maximeter"
 
 
 @pytest.mark.parametrize("quality", ["raw", "clean"])

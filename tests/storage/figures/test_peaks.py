@@ -58,8 +58,8 @@ def test_peaks_are_those_of_a_plain_search(
     is_clean = question["quality"] == "clean"
     number, separation = question["number"], question["separation"]
     assert rows == expected(metered, "maximeter", number, separation, clean=is_clean)
-    assert table.remarks["demand_of"] == "maximeter"
-    assert ("left_out" in table.remarks) == is_clean
+    assert table.metadata["demand_of"] == "maximeter"
+    assert ("left_out" in table.metadata) == is_clean
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_demand_is_taken_from_what_there_is(
     if column == "energy":
         wanted = [(at, rounded(Fraction(value * KW_PER_KWH, 1800))) for at, value in wanted]
     assert rows == wanted
-    assert table.remarks["demand_of"] == column
+    assert table.metadata["demand_of"] == column
 
 
 @pytest.mark.parametrize(("flag", "quality"), [(CATCH_UP, "raw"), (IMPLAUSIBLE, "clean")])
@@ -87,7 +87,7 @@ def test_demand_is_not_taken_from_what_only_readings_left_out_have(
     one = next(r for r in metered.readings if r.flags & flag.bit and r.values["maximeter"])
     database.run(f"UPDATE consumpdata SET maximeter = NULL WHERE id <> {one.id}")
     table, rows = metered.ask(Peaks.of({"quality": quality}))
-    assert table.remarks["demand_of"] == "power"
+    assert table.metadata["demand_of"] == "power"
     assert rows == expected(metered, "power", 10, 3600, clean=quality == "clean")
 
 

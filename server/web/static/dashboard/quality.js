@@ -57,12 +57,12 @@ export class Quality extends Panel {
     return [days, ...flagged];
   }
 
-  show([{ records }, { records: clean, left_out: left }, flagged]) {
+  show([{ records }, { left_out: left }, flagged]) {
     this.kinds = flagged ? ["missing", "catch_up", "implausible"] : ["missing", "flagged"];
     this.records = this.#counted(records, flagged?.records ?? []);
     const totals = this.kinds.map((kind) =>
       this.records.reduce((sum, record) => sum + record.counts[kind], 0));
-    this.name(word("quality_title"), this.#changes(clean, left));
+    this.name(word("quality_title"), this.#changes(left));
     this.legend(this.kinds.map((kind) =>
       [`${word(kind)}: ${word(`${kind}_means`)}`, kind, "bar"]));
     const locals = records.map(({ date }) => date);
@@ -124,16 +124,13 @@ export class Quality extends Panel {
     });
   }
 
-  /** What the switch between raw and clean is about, in numbers. */
-  #changes(clean, left) {
+  /** The difference between raw and clean, in numbers. */
+  #changes(left) {
     const readings = Number(left?.readings ?? 0);
     if (!readings) return word("changes_none");
-    const energy = Number(left.energy);
-    const isClean = this.view.quality === "clean";
-    const total = summed(clean, "energy") + (isClean ? 0 : energy);
     return word(
-      isClean ? "changes_clean" : "changes_raw",
-      counted("implausible_readings", readings), amount(energy, "kWh"), amount(total, "kWh"),
+      this.view.quality === "clean" ? "changes_clean" : "changes_raw",
+      counted("implausible_readings", readings), amount(Number(left.energy), "kWh"),
     );
   }
 
