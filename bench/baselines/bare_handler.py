@@ -15,7 +15,7 @@ CHUNK = 512 * 1024
 
 @web.middleware
 async def nothing(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Passes a request on."""
+    """Pass a request on."""
     return await handler(request)
 
 

@@ -25,11 +25,11 @@ FIELDS = (
     "power_factor",
 )
 BATCH_ROWS = 1000
-"""Rows that are written together; one by one would be slower still."""
+"""Rows that are written together; single rows would be slower still."""
 
 
 async def get_data(request: web.Request) -> web.StreamResponse:
-    """All readings, without counting them first."""
+    """Stream all readings, without counting them first."""
     response = web.StreamResponse()
     response.content_type = "application/json"
     await response.prepare(request)

@@ -1,4 +1,4 @@
-"""Item 4: answers from the cache, against a handler that does nothing but send the same bytes."""
+"""Item 4: cached responses, compared with a handler that only sends the same bytes."""
 
 import resource
 import statistics
@@ -18,11 +18,11 @@ ROUNDS = 3
 SECONDS = 0.6
 MAX_CONNECTIONS = 10_000
 _LARGE_CONNECTIONS = 8
-"""Connections that ask for large answers: more would have to be waited for."""
+"""Connections for large responses; with more, the last ones would take too long."""
 
 
 def cached(workspace: Workspace, large: Dataset) -> list[Check]:
-    """Rates of small and large answers, and the queries that repetitions cost."""
+    """Check the rates of small and large responses, and the queries of repeated requests."""
     for engine in ENGINES:
         workspace.require(engine, large)
     with Service(workspace, "sqlite", large) as server:
@@ -62,7 +62,7 @@ def _share(
     accept: dict[str, str],
     connections: int,
 ) -> Check:
-    """How much of a bare handler's rate the service reaches."""
+    """Compare the service's rate with a bare handler's."""
     headers = {**server.headers, **accept}
     fetch(server.port, path, headers)
     file = WORK / "cached.body"
@@ -86,7 +86,7 @@ def _share(
 
 
 def _unmodified(workspace: Workspace, server: Server) -> Check:
-    """What answers cost that the client has already."""
+    """Count the queries of responses that the client has already."""
     etag = save(server.port, ALL, server.headers, WORK / "cached.body")["etag"]
     message = request(ALL, {**server.headers, "If-None-Match": etag})
     with workspace.mariadb.watched() as queries:
@@ -95,7 +95,7 @@ def _unmodified(workspace: Workspace, server: Server) -> Check:
 
 
 def _at_once(workspace: Workspace, server: Server) -> Check:
-    """What many equal requests at once cost, against one."""
+    """Count the queries of many concurrent equal requests, compared with one request."""
     path = f"/apielec/getDataByDate?date={DAY}%2012:%25"
     with workspace.mariadb.watched() as for_one:
         fetch(server.port, path, {**server.headers, "Cache-Control": "no-cache"})
@@ -108,6 +108,6 @@ def _at_once(workspace: Workspace, server: Server) -> Check:
 
 
 def _connections() -> int:
-    """As many as this process may open, with some to spare."""
+    """Return how many connections this process may open, with some in reserve."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return min(MAX_CONNECTIONS, soft - 100)

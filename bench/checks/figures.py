@@ -46,14 +46,14 @@ FIGURES = {
     ),
     "getPeaks": "SELECT date, maximeter FROM {table} ORDER BY maximeter DESC LIMIT 10",
 }
-"""What is asked of the service, and the bare statement."""
+"""The route of the service, and the bare statement."""
 
 ALLOWED = {"getAggregate?interval=day": 1.5}
-"""How many times as long as its statement an answer may take."""
+"""The maximum ratio of a response's time to its statement's; 3 by default."""
 
 
 def figures(workspace: Workspace, dataset: Dataset) -> list[Check]:
-    """On both databases, nothing cached."""
+    """Compare all figures with their statements on both databases, without the cache."""
     checks = []
     for engine in ENGINES:
         workspace.require(engine, dataset)
@@ -75,7 +75,7 @@ def figures(workspace: Workspace, dataset: Dataset) -> list[Check]:
 
 
 def _bare(workspace: Workspace, engine: Engine, dataset: Dataset, statement: str) -> float:
-    """Seconds that a statement takes without the service."""
+    """Return the seconds that a statement takes without the service."""
     started = time.perf_counter()
     day = _DAY[engine]
     if engine == "mariadb":

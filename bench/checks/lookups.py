@@ -40,7 +40,7 @@ LOOKUPS = {
 
 
 def lookups(workspace: Workspace, dataset: Dataset) -> list[Check]:
-    """Every lookup on both databases, and what the database plans for a pattern."""
+    """Check every lookup on both databases, and MariaDB's plan for a pattern."""
     checks = []
     for engine in ENGINES:
         workspace.require(engine, dataset)
@@ -93,7 +93,7 @@ def _exchanges(connection: Connection, message: bytes, count: int) -> list[float
 def _driver(
     workspace: Workspace, engine: Engine, dataset: Dataset
 ) -> Iterator[Callable[[str, int], list[float]]]:
-    """Runs a query some times through the driver alone; gives the seconds of each."""
+    """Yield a function that runs a query repeatedly through the driver; it returns the seconds."""
     if engine == "sqlite":
         with closing(sqlite3.connect(f"{dataset.sqlite.as_uri()}?mode=ro", uri=True)) as file:
             yield lambda condition, count: _sqlite_times(file, condition, count)
@@ -141,7 +141,7 @@ def _select(condition: str) -> str:
 
 
 def _plan(workspace: Workspace, server: Server, dataset: Dataset) -> Check:
-    """How many rows the database means to read for a day's pattern, by its own plan."""
+    """Compare the rows that MariaDB plans to read for a day's pattern with the day's rows."""
     path = LOOKUPS["getDataByDate"][0]
     with workspace.mariadb.watched() as queries:
         fetch(server.port, path, {**server.headers, **UNCACHED})

@@ -19,7 +19,7 @@ WORKERS = 2
 
 
 def workers(workspace: Workspace, dataset: Dataset) -> list[Check]:
-    """Rates of a cached answer."""
+    """Compare the rates of a cached response."""
     text = f"cached answers, {WORKERS} workers / one, asked by {load_generator.program_name()}"
     rates: dict[int, list[float]] = {1: [], WORKERS: []}
     try:
@@ -41,7 +41,7 @@ def workers(workspace: Workspace, dataset: Dataset) -> list[Check]:
 
 
 def pings(workspace: Workspace, dataset: Dataset) -> list[Check]:
-    """How long /apielec/ping takes in a worker that streams all readings meanwhile."""
+    """Measure /apielec/ping in a worker that streams all readings meanwhile."""
     checks = []
     for engine in ("mariadb", "sqlite"):
         with Service(workspace, engine, dataset) as server:

@@ -19,7 +19,7 @@ _PAUSE = 0.05
 
 
 def slow_clients(workspace: Workspace, dataset: Dataset) -> list[Check]:
-    """How much memory many slow clients take, and whether they hold the database."""
+    """Measure the memory of many slow clients, and whether they occupy database connections."""
     with Service(workspace, "mariadb", dataset) as server:
         one, _ = _read_slowly(workspace, server, 1)
     with Service(workspace, "mariadb", dataset) as server:
@@ -31,7 +31,7 @@ def slow_clients(workspace: Workspace, dataset: Dataset) -> list[Check]:
 
 
 def _read_slowly(workspace: Workspace, server: Server, clients: int) -> tuple[float, int]:
-    """Peak memory, and the connections in use once nobody reads any more."""
+    """Return the peak memory, and the connections in use after all clients stopped reading."""
     message = request(ALL, {**server.headers, **UNCACHED})
     with ExitStack() as stack:
         connections = []

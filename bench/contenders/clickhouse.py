@@ -1,4 +1,4 @@
-"""ClickHouse as Debian packages it, unpacked beside the data and not installed."""
+"""ClickHouse from Debian's packages, unpacked without being installed."""
 
 import shutil
 import subprocess
@@ -43,7 +43,7 @@ _CONFIG = """<yandex>
 
 
 class ClickHouse(Server):
-    """ClickHouse with a table of texts, filled when it is first started for a dataset."""
+    """ClickHouse with a table of texts, filled at the first start with a dataset."""
 
     name = "clickhouse"
 
@@ -87,7 +87,7 @@ class ClickHouse(Server):
 
 
 def unpack() -> None:
-    """Fetches and unpacks the packages, unless that is done; raises MissingError."""
+    """Download and unpack the packages, unless that is done; raise MissingError."""
     if _ROOT.exists():
         return
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
@@ -106,7 +106,7 @@ def unpack() -> None:
 
 
 def contender(dataset: Dataset) -> HttpContender:
-    """All readings; raises MissingError."""
+    """Return the contender for all readings; raise MissingError."""
     unpack()
     path = f"/?query={quote(_ALL)}"
     return HttpContender(CLICKHOUSE, lambda: ClickHouse(dataset), path, dataset.readings)

@@ -34,7 +34,7 @@ class Datasette(Server):
 
 
 def contenders(dataset: Dataset) -> list[HttpContender]:
-    """All readings as one page of JSON, and as a stream of CSV."""
+    """Return the contenders for all readings: one page of JSON, and a stream of CSV."""
 
     def start() -> Datasette:
         return Datasette(dataset)

@@ -1,4 +1,4 @@
-"""A report into the databases, and what their own tools take for rows that nobody checks."""
+"""Imports of a report, and unchecked imports by the databases' own tools."""
 
 import sqlite3
 from contextlib import closing
@@ -28,11 +28,11 @@ class Import:
 
     @property
     def name(self) -> str:
-        """What the tables call it."""
+        """The name in the tables."""
         return (AGAIN if self.again else FIRST)[self.engine]
 
     def run(self) -> Sample:
-        """Imports into an empty database, or once more into a full one."""
+        """Import into an empty database, or again into a full one."""
         if not self.again:
             self.workspace.clear(self.engine, self.dataset)
         seconds, peak = self.workspace.load(self.engine, self.dataset)
@@ -48,7 +48,7 @@ class LoadData:
     name: str = LOAD_DATA
 
     def run(self) -> Sample:
-        """Loads into an empty table."""
+        """Load into an empty table."""
         rows = self.dataset.folder / "rows.tsv"
         rows.unlink(missing_ok=True)
         table = f"{self.dataset.schema}.consumpdata"
@@ -73,7 +73,7 @@ class ShellImport:
     name: str = SHELL_IMPORT
 
     def run(self) -> Sample:
-        """Imports into an empty table."""
+        """Import into an empty table."""
         rows = self.dataset.folder / "rows.csv"
         database = self.dataset.folder / "unchecked.db"
         database.unlink(missing_ok=True)
@@ -100,12 +100,12 @@ class ShellImport:
 
 
 def contenders(workspace: Workspace, dataset: Dataset) -> list[Import | LoadData | ShellImport]:
-    """All imports; each engine's first comes before what needs its rows."""
+    """Return all imports, each engine's first one before those that need its rows."""
     return [*first_imports(workspace, dataset), *repeated_imports(workspace, dataset)]
 
 
 def first_imports(workspace: Workspace, dataset: Dataset) -> list[Import | LoadData | ShellImport]:
-    """Imports into empty tables."""
+    """Return the imports into empty tables."""
     return [
         Import(workspace, "mariadb", dataset),
         LoadData(workspace, dataset),
@@ -115,5 +115,5 @@ def first_imports(workspace: Workspace, dataset: Dataset) -> list[Import | LoadD
 
 
 def repeated_imports(workspace: Workspace, dataset: Dataset) -> list[Import]:
-    """Imports into tables that hold the same readings."""
+    """Return the imports into tables that contain the same readings."""
     return [Import(workspace, engine, dataset, again=True) for engine in ENGINES]

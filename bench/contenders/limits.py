@@ -1,4 +1,4 @@
-"""What can't be beaten by much: the databases' own clients, and bytes sent from memory."""
+"""The lower limits: the databases' own clients, and bytes sent from memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ _COLUMNS = ", ".join(KEYS)
 
 @dataclass(frozen=True, slots=True)
 class MariadbDump:
-    """The client of MariaDB writes the columns of the answer to nowhere."""
+    """MariaDB's client, which writes the columns of the response to /dev/null."""
 
     workspace: Workspace
     dataset: Dataset
     name: str = DUMP
 
     def run(self) -> Sample:
-        """Writes all readings."""
+        """Write all readings."""
         select = f"SELECT {_COLUMNS} FROM consumpdata ORDER BY id"
         options = ["--quick", "--batch", self.dataset.schema, "-e", select]
         seconds, _ = timed([*client(self.workspace), *options], changes=password(self.workspace))
@@ -35,13 +35,13 @@ class MariadbDump:
 
 @dataclass(frozen=True, slots=True)
 class SqliteDump:
-    """The shell of SQLite writes the same columns, as they are stored, to nowhere."""
+    """SQLite's shell, which writes the same columns, as stored, to /dev/null."""
 
     dataset: Dataset
     name: str = SHELL
 
     def run(self) -> Sample:
-        """Writes all readings."""
+        """Write all readings."""
         select = f"SELECT {_COLUMNS} FROM consumpdata ORDER BY id"
         seconds, _ = timed([program("sqlite3"), "-csv", str(self.dataset.sqlite), select])
         return Sample(seconds)
@@ -71,7 +71,7 @@ class BareHandler(Server):
 def contenders(
     workspace: Workspace, dataset: Dataset
 ) -> list[MariadbDump | SqliteDump | HttpContender]:
-    """All limits of getData."""
+    """Return the contenders that are limits of getData."""
 
     def bare(count: int) -> BareHandler:
         return BareHandler(str(dataset.answer), middlewares=count, chunked=True)
@@ -87,7 +87,7 @@ def contenders(
 
 
 def client(workspace: Workspace) -> list[str]:
-    """The client of MariaDB, connected as the service is."""
+    """Return the command of MariaDB's client, connected as the service is."""
     server = workspace.mariadb
     return [
         *(program("mariadb"), "--no-defaults", "--protocol=tcp", f"--host={server.host}"),
@@ -97,5 +97,5 @@ def client(workspace: Workspace) -> list[str]:
 
 
 def password(workspace: Workspace) -> dict[str, str]:
-    """The environment that the client finds its password in."""
+    """Return the environment with the client's password."""
     return {"MYSQL_PWD": workspace.mariadb.root_password}

@@ -1,4 +1,4 @@
-"""roapi over a CSV file of texts, which it reads before it answers."""
+"""roapi over a CSV file of texts, which it reads at its start."""
 
 import json
 from collections.abc import Sequence
@@ -44,5 +44,5 @@ class Roapi(Server):
 
 
 def contender(dataset: Dataset) -> HttpContender:
-    """All readings."""
+    """Return the contender for all readings."""
     return HttpContender(ROAPI, lambda: Roapi(dataset), "/api/tables/consumpdata", dataset.readings)

@@ -1,4 +1,4 @@
-"""The peers that are written here: the original as it was, and the usual way to stream."""
+"""The baselines as contenders: the original service, and the usual way to stream."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ PLAIN = "aiohttp, aiomysql SSCursor"
 
 
 class Script(Server):
-    """A module of this folder over a database on MariaDB."""
+    """A module of bench.baselines with a database on MariaDB."""
 
     def __init__(self, module: str, workspace: Workspace, dataset: Dataset) -> None:
         super().__init__()
@@ -37,14 +37,14 @@ class Script(Server):
 
 
 class Original(Script):
-    """The original, logged in to."""
+    """The original service, with a token."""
 
     def prepare(self) -> None:
         self.headers = {"SESSION": token(self.port, *ORIGINAL_USER)}
 
 
 def original(workspace: Workspace, dataset: Dataset) -> HttpContender:
-    """All readings from the original."""
+    """Return the contender for all readings from the original."""
 
     def start() -> Original:
         workspace.add_original_user(dataset)
@@ -54,7 +54,7 @@ def original(workspace: Workspace, dataset: Dataset) -> HttpContender:
 
 
 def plain(workspace: Workspace, dataset: Dataset) -> HttpContender:
-    """All readings through a cursor."""
+    """Return the contender for all readings through a cursor."""
 
     def start() -> Script:
         return Script("bench.baselines.plain_aiomysql", workspace, dataset)

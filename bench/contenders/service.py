@@ -1,4 +1,4 @@
-"""This service."""
+"""This service as a contender."""
 
 import subprocess
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ print(len(app.middlewares))
 
 
 class Service(Server):
-    """The service over one database, with the settings of config.yaml."""
+    """The service with one database and the settings of config.yaml."""
 
     def __init__(
         self, workspace: Workspace, engine: Engine, dataset: Dataset, workers: int = 1
@@ -54,7 +54,7 @@ class Service(Server):
 
 
 def contenders(workspace: Workspace, engine: Engine, dataset: Dataset) -> list[HttpContender]:
-    """All readings, nothing cached and cached, plain and compressed, and in other formats."""
+    """Return the contenders for all readings: cached or not, compressed or not, in all formats."""
 
     def start() -> Service:
         return Service(workspace, engine, dataset)

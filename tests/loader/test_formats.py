@@ -275,7 +275,7 @@ def test_offset_of_a_local_time_above_is_a_fault(read: Reading) -> None:
     done = read(report(*numbered(moments)))
     (fault,) = done.row_errors
     assert fault.startswith("4: Date: ")
-    assert fault.endswith(": expected a local time that does not stand above already")
+    assert fault.endswith(": expected a local time that does not occur in an earlier row")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Someone who follows a page of the documentation in a copy of the project."""
+"""Running the commands of a documentation page in a copy of the project."""
 
 import os
 import re
@@ -26,7 +26,7 @@ BLOCK = re.compile(r"(?ms)^```(\w*)\n(.*?)^```$")
 SERVES = re.compile(r"(?m)^(?:\w+=\S+ )*(?:\S*elecdata serve(?! .*2>&1).*|make run)\Z")
 OURS = "127.0.0.1:5000"
 KEPT = 'set -a; [ ! -e "$KEEP" ] || . "$KEEP"; {}\n[ "$KEEP" = - ] || export -p >"$KEEP"'
-"""What runs a block with the variables that those before it have set."""
+"""Runs a block with the shell variables of earlier blocks."""
 COPIED = {"bin", "config.yaml", "deploy"}
 """What a reader changes, and the command that finds its project; the rest is only read."""
 HIDDEN = {"var", ".venv", ".git"}
@@ -62,11 +62,11 @@ LEFT_OUT = {
         "API_URL=http://127.0.0.1:5000 API_TOKEN=... grafana server": "needs Grafana",
     },
 }
-"""Blocks of commands that no test can run, by page and first line, and why."""
+"""Blocks that no test can run, by page and first line, with the reason."""
 
 
 def blocks(page: str) -> list[tuple[str, str]]:
-    """The kind and the text of each block of a page."""
+    """Return the language and the text of each code block of a page."""
     return [(kind, text) for kind, text in BLOCK.findall(PAGES[page].read_text())]
 
 
@@ -116,12 +116,12 @@ class DocumentationRunner:
                 assert self.blocks == []
 
     def follow(self) -> None:
-        """Runs all blocks that are left."""
+        """Run all remaining blocks."""
         while self.follow_to_server():
             pass
 
     def follow_to_server(self) -> int:
-        """Runs blocks up to one that serves, and gives its port; 0 where there is none."""
+        """Run blocks up to one that starts a server; return its port, or 0 if there is none."""
         while self.blocks:
             kind, text = self.blocks.pop(0)
             if kind == "sh" and (found := SERVES.search(text.strip())):
@@ -140,7 +140,7 @@ class DocumentationRunner:
         return 0
 
     def ran(self, text: str) -> str:
-        """What commands say."""
+        """Run commands; return their output."""
         for written, real in self.replaced.items():
             text = text.replace(written, real)
         said = self._output([self.bash, "-o", "pipefail", "-ec", KEPT.format(text)])
@@ -173,7 +173,7 @@ class DocumentationRunner:
         return port
 
     def _configured(self, text: str) -> None:
-        """Puts a section into config.yaml, in place of one of its name."""
+        """Write a section to config.yaml, replacing the one of its name."""
         file = self.folder / "config.yaml"
         section = re.escape(text.split(":", maxsplit=1)[0])
         kept = re.sub(rf"(?m)^{section}:.*\n(?:[ #].*\n|\n)*", "", file.read_text())
