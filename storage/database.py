@@ -55,8 +55,6 @@ class Database:
         query: ReadingsQuery,
         state: DataState,
         layout: RecordLayout = CONTRACT_LAYOUT,
-        *,
-        compressed: bool = False,
     ) -> ReadingsResult:
         """Return the readings of a query; raise Outdated if the schema lacks what it needs."""
         if query.clean or layout.has_flags:
@@ -67,7 +65,6 @@ class Database:
             query,
             state.span,
             layout,
-            compressed=compressed,
             has_page_store=self._schema.supports(Feature.PAGES),
         )
         if query.ids is not None:

@@ -27,8 +27,8 @@ class DataRequest(Protocol):
     def headers(self, metadata: Mapping[str, str]) -> Mapping[str, str]:
         """Return the headers of a success, given the payload's metadata."""
 
-    async def payload(self, database: Database, state: DataState, *, deflate: bool) -> Payload:
-        """Query the database; with `deflate`, chunks should be compressed blocks."""
+    async def payload(self, database: Database, state: DataState) -> Payload:
+        """Query the database."""
 
 
 Parser = Callable[[web.Request], Awaitable[DataRequest]]

@@ -69,13 +69,7 @@ class FigureRequest:
         """Return what was left out, and the name of a file."""
         return {**metadata, **disposition(self.format, self.name)}
 
-    async def payload(
-        self,
-        database: Database,
-        state: DataState,
-        *,
-        deflate: bool,  # noqa: ARG002 - chunks are made as they are sent
-    ) -> Payload:
+    async def payload(self, database: Database, state: DataState) -> Payload:
         """Compute the figures."""
         table = await database.figures(self.query, state)
         chunks = self.format.table(table, self.options)

@@ -113,10 +113,9 @@ class ReadingsRequest:
                 headers[hdrs.LINK] = f'<{url}>; rel="next"'
         return headers
 
-    async def payload(self, database: Database, state: DataState, *, deflate: bool) -> Payload:
+    async def payload(self, database: Database, state: DataState) -> Payload:
         """Query the readings."""
-        deflate = deflate and not self.format.is_typed
-        result = await database.readings(self.query, state, self.layout, compressed=deflate)
+        result = await database.readings(self.query, state, self.layout)
         metadata: dict[str, str | Mapping[str, str]] = {}
         headers = {}
         if result.following is not None:
@@ -126,7 +125,8 @@ class ReadingsRequest:
             readings, energy = str(result.left_out.readings), f"{result.left_out.energy:f}"
             metadata["left_out"] = {"readings": readings, "energy": energy}
         chunks = self.format.readings(result, ReadingsOptions(self.layout, self.zone, metadata))
-        return Payload(chunks, result.count, headers | left_out_headers(metadata))
+        deflate = None if self.format.is_typed else result.deflate
+        return Payload(chunks, result.count, headers | left_out_headers(metadata), deflate)
 
 
 def readings_request(request: web.Request, params: Params, query: ReadingsQuery) -> ReadingsRequest:

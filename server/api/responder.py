@@ -15,7 +15,7 @@ from server.cache.store import ResponseCache
 from server.context import CONTEXT, RequestContext
 from server.errors import RateLimited
 from server.security.rate_limits import StreamLimiter
-from server.transport.content_coding import Coding, Identity
+from server.transport.content_coding import SMALL_CHUNK_BYTES, Chunk, Coding, Identity
 from server.transport.negotiation import negotiate_coding
 from server.transport.streaming import Payload, StreamingResponse, content_type, views
 from settings import MysqlUrl, SqliteUrl
@@ -126,10 +126,17 @@ class Responder:
         return await response.start_encoded(hold(entry, views(body))), entry.metadata
 
     async def _direct(
-        self, context: RequestContext, query: DataRequest, coding: Coding
+        self,
+        context: RequestContext,
+        query: DataRequest,
+        coding: Coding,
+        payload: Payload | None = None,
     ) -> Response:
-        """Answer from the database, for this request alone."""
-        payload = await self._payload(context, query, deflate=coding.takes_blocks)
+        """Answer from the database, for this request alone; `payload` if it is known already."""
+        if payload is None:
+            payload = await query.payload(self._database, _state(context))
+        if coding.takes_blocks and payload.deflate is not None:
+            payload.deflate()
         if payload.count > SMALL_RESULT_ROWS:
             self._enter_stream(context)
             response = StreamingResponse(query.media_type, coding)
@@ -146,8 +153,8 @@ class Responder:
         response = StreamingResponse(query.media_type, coding)
         try:
             await response.start(in_flight.subscribe())
-        except TooLargeError:
-            return await self._direct(context, query, coding)
+        except TooLargeError as error:
+            return await self._direct(context, query, coding, error.take_payload())
         if in_flight.expected_bytes > SMALL_RESULT_ROWS * RECORD_BYTES:
             try:
                 self._enter_stream(context)
@@ -179,16 +186,16 @@ class Responder:
     ) -> None:
         """Produce a response for all its subscribers, and store it."""
         try:
-            payload = await self._payload(context, query, deflate=True)
+            payload = await query.payload(self._database, _state(context))
             in_flight.metadata = payload.metadata
             in_flight.expected_bytes = payload.count * RECORD_BYTES
             if self._bytes_in_flight() > self._cache.max_entry_bytes:
-                raise TooLargeError
+                raise TooLargeError(payload)
+            if payload.deflate is not None:
+                payload.deflate()
             async with aclosing(payload.chunks) as chunks:
                 async for chunk in chunks:
-                    in_flight.add(
-                        chunk if isinstance(chunk, DeflateBlock) else deflate_block(chunk)
-                    )
+                    in_flight.add(await _deflated(chunk))
             in_flight.complete()
         except Exception as error:  # noqa: BLE001 - subscribers raise it
             in_flight.fail(error)
@@ -221,11 +228,6 @@ class Responder:
             if (await self._database.state()).version == version:
                 await self._cache.put(key, entry, version)
 
-    async def _payload(
-        self, context: RequestContext, query: DataRequest, *, deflate: bool
-    ) -> Payload:
-        return await query.payload(self._database, _state(context), deflate=deflate)
-
     def _enter_stream(self, context: RequestContext) -> None:
         """Reserve a stream for a long response. Raise RateLimited."""
         assert context.user is not None
@@ -238,6 +240,15 @@ RESPONDER = web.AppKey("responder", Responder)
 def _state(context: RequestContext) -> DataState:
     assert context.state is not None, "data requests are authenticated"
     return context.state
+
+
+async def _deflated(chunk: Chunk) -> DeflateBlock:
+    if isinstance(chunk, DeflateBlock):
+        return chunk
+    # A small one is quicker to compress than to hand to a thread.
+    if len(chunk) <= SMALL_CHUNK_BYTES:
+        return deflate_block(chunk)
+    return await asyncio.to_thread(deflate_block, chunk)
 
 
 def _matches_etag(request: web.Request, key: str) -> bool:

@@ -4,11 +4,21 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 
 from server.transport.content_coding import Chunk
+from server.transport.streaming import Payload
 from storage.common.deflate import DeflateBlock
 
 
 class TooLargeError(Exception):
     """A response is too large to be stored, or to be held for its subscribers."""
+
+    def __init__(self, payload: Payload) -> None:
+        super().__init__()
+        self._payload: Payload | None = payload
+
+    def take_payload(self) -> Payload | None:
+        """Return the payload to the first subscriber that asks for it: it can be sent once."""
+        payload, self._payload = self._payload, None
+        return payload
 
 
 class InFlightResponse:

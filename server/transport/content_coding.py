@@ -13,7 +13,7 @@ Chunk = bytes | DeflateBlock
 SLICE_BYTES = 2**18
 """Plain bytes that are inflated at a time."""
 
-_SMALL_BYTES = 2**15
+SMALL_CHUNK_BYTES = 2**15
 """Bytes up to which compressing beats handing over to a thread, and copying beats sending twice."""
 
 _SEPARATOR_BYTES = 2**8
@@ -101,7 +101,7 @@ async def encode(chunks: AsyncGenerator[Chunk], coding: Coding) -> AsyncGenerato
         async for chunk in chunks:
             if (
                 isinstance(chunk, DeflateBlock)
-                or len(chunk) <= _SMALL_BYTES
+                or len(chunk) <= SMALL_CHUNK_BYTES
                 or isinstance(coding, Identity)
             ):
                 coded = coding.add(chunk)
@@ -109,7 +109,7 @@ async def encode(chunks: AsyncGenerator[Chunk], coding: Coding) -> AsyncGenerato
                 coded = await asyncio.to_thread(coding.add, chunk)
             if _size(chunk) <= _SEPARATOR_BYTES:
                 pending += coded
-            elif len(coded) <= _SMALL_BYTES:
+            elif len(coded) <= SMALL_CHUNK_BYTES:
                 yield pending + coded
                 pending = b""
             else:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Self
@@ -50,6 +50,8 @@ class Payload:
     count: int = 0
     metadata: Mapping[str, str] = field(default_factory=dict)
     """Values for response headers; stored with the content in the cache."""
+    deflate: Callable[[], None] | None = None
+    """Asks for compressed blocks instead of plain chunks, before the first one is taken."""
 
 
 def content_type(media_type: str) -> str:

@@ -71,7 +71,6 @@ class Pager:
         *,
         clean: bool,
         descending: bool,
-        compressed: bool,
         has_page_store: bool,
     ) -> None:
         self._engine = engine
@@ -79,13 +78,17 @@ class Pager:
         self._layout = layout
         self._filter = PLAUSIBLE if clean else None
         self._descending = descending
-        self._compressed = compressed
+        self._compressed = False
         self._uses_stored = (
             has_page_store
             and layout in (CONTRACT_LAYOUT, CONTRACT_NDJSON_LAYOUT)
             and not clean
             and not descending
         )
+
+    def deflate(self) -> None:
+        """Compress the pages that are fetched from now on, not only the stored ones."""
+        self._compressed = True
 
     def uses_page_store(self, span: IdSpan) -> bool:
         """Return whether the page store serves a span faster than SQL."""

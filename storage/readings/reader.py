@@ -1,6 +1,6 @@
 """Readings by id, by pattern and by range: how many there are, and where their pages begin."""
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeVar
@@ -30,14 +30,16 @@ class LeftOut:
 class ReadingsResult:
     """The number of readings, and their records as texts, page by page.
 
-    Stored pages are compressed; the others are if that was asked for. Pages raise Inconsistent if
-    they hold more or fewer readings than `count`, another StorageError if the database fails. If
-    the limit cut the result short, it goes on after the id `following`; a clean result has
-    `left_out`.
+    Stored pages are compressed; the others are after `deflate`, if there are several. Pages raise
+    Inconsistent if they hold more or fewer readings than `count`, another StorageError if the
+    database fails. If the limit cut the result short, it goes on after the id `following`; a clean
+    result has `left_out`.
     """
 
     count: int
     pages: AsyncGenerator[bytes | DeflateBlock]
+    deflate: Callable[[], None]
+    """Asks for compressed pages, before the first one is taken."""
     following: int | None = None
     left_out: LeftOut | None = None
 
@@ -65,7 +67,6 @@ class ReadingsReader:
         known: IdSpan | None,
         layout: RecordLayout,
         *,
-        compressed: bool,
         has_page_store: bool,
     ) -> ReadingsResult:
         """Return the readings of a query; `known` is the span of all readings, if on record."""
@@ -74,7 +75,6 @@ class ReadingsReader:
             layout,
             clean=query.clean,
             descending=query.descending,
-            compressed=compressed,
             has_page_store=has_page_store,
         )
         if query.ids is None:
@@ -89,7 +89,7 @@ class ReadingsReader:
             page = await pager.page(plan.ranges) if plan.ranges else None
             count = page.count if page else 0
             pages = _each([page.records] if page and count else [])
-        return ReadingsResult(count, pages, plan.following, plan.left_out)
+        return ReadingsResult(count, pages, pager.deflate, plan.following, plan.left_out)
 
     async def _plan_ids(self, query: ReadingsQuery) -> _Plan:
         ids, following = await self._limited_ids(query)

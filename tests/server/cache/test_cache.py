@@ -273,6 +273,18 @@ async def test_answer_too_large_to_keep_is_streamed(serve: Serve, sample: Databa
     assert api.engine.readings_asked == asked
 
 
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+async def test_answer_too_large_to_keep_is_counted_once(
+    serve: Serve, sample: DatabaseFixture, coding: str
+) -> None:
+    api = await serve(sample, ELECDATA_CACHE__MAX_BYTES="100000")
+    api.engine.statements.clear()
+    headers = {"Accept-Encoding": coding}
+    _, body = await api.get("getDataByDate", {"date": "2019-%"}, headers=headers)
+    assert body["values"]["numrecs"] == 11716
+    assert sum("COUNT(*)" in sql and "MIN(id)" in sql for sql in api.engine.statements) == 1
+
+
 async def test_answer_of_middling_length_is_kept_plain(api: Api) -> None:
     await api.records("getData", limit="1000")
     await api.settled()
@@ -446,7 +458,7 @@ async def test_whatever_redis_answers_with_is_passed_by(
     await api.settled()
     await asyncio.to_thread(spoil, redis_server, 1)
     assert await api.get("getDataById?id=5") == kept
-    assert "the cache is passed by" in caplog.text
+    assert "the cache is bypassed" in caplog.text
 
 
 # Cut answers

@@ -122,7 +122,7 @@ async def test_parquet_takes_the_memory_of_a_few_row_groups() -> None:
     group = len(page) * (ROW_GROUP_ROWS // PAGE_READINGS + 1)
     held = 0
     tracemalloc.start()
-    result = ReadingsResult(pages * PAGE_READINGS, repeated(pages))
+    result = ReadingsResult(pages * PAGE_READINGS, repeated(pages), lambda: None)
     async for part in Parquet().readings(result, ReadingsOptions(layout, "UTC", {})):
         held = max(held, len(part) + pa.total_allocated_bytes())
     peak = tracemalloc.get_traced_memory()[1]
