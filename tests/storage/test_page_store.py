@@ -201,7 +201,7 @@ async def test_page_that_the_database_cut_short_is_not_kept(
         await database.load(TWO_PAGES)
         ((size,),) = await database.rows("SELECT MIN(size) FROM pages")
         await database.rows("DELETE FROM pages")
-        monkeypatch.setattr("storage.backends.mysql.writer.MAX_PAGE_BYTES", size - 1)
+        monkeypatch.setattr("storage.backends.mysql.session.MAX_PAGE_BYTES", size - 1)
         await database.load(TWO_PAGES)
         assert not await database.rows(KEPT)
 
