@@ -1,4 +1,4 @@
-"""The readings that are measured with: a report, and what is made of it for each side."""
+"""The datasets: a report of generated readings, and its copies for the contenders."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from bench.process import timed
 START = "2000-01-01"
 INTERVAL = 60
 DAY = "2000-01-03"
-"""A whole day of readings, the third, which also the smallest report has."""
+"""A whole day of readings, the third; the smallest report has it too."""
 PER_DAY = 24 * 3600 // INTERVAL
 
 QUANTITIES = (
@@ -24,18 +24,18 @@ QUANTITIES = (
 )
 KEYS = ("id", "date", *QUANTITIES)
 SCALE = 100_000
-"""The service's SQLite file holds quantities as whole hundred-thousandths."""
+"""The service's SQLite file stores quantities as integers, scaled by this factor."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """So many readings, and the files that hold them; what no import makes is kept between runs."""
+    """A number of readings and their files; those that no import creates stay between runs."""
 
     readings: int
 
     @property
     def folder(self) -> Path:
-        """Where the files are."""
+        """The folder of the files."""
         return WORK / str(self.readings)
 
     @property
@@ -55,7 +55,7 @@ class Dataset:
 
     @property
     def texts(self) -> Path:
-        """An SQLite file with a table of the answer's columns, quantities as decimal texts."""
+        """An SQLite file with a table of the response's columns, quantities as decimal texts."""
         return self.folder / "texts.db"
 
     @property
@@ -65,11 +65,11 @@ class Dataset:
 
     @property
     def answer(self) -> Path:
-        """The answer that the service gives for all readings."""
+        """The service's response with all readings."""
         return self.folder / "answer.json"
 
     def make_report(self) -> None:
-        """Writes the report, unless it is there."""
+        """Write the report, unless it exists."""
         if self.report.exists():
             return
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -86,7 +86,7 @@ class Dataset:
         draft.replace(self.report)
 
     def make_texts(self) -> None:
-        """Makes the tables of texts from the service's SQLite file, unless they are there."""
+        """Create the tables of texts from the service's SQLite file, unless they exist."""
         if self.texts.exists() and self.table.exists():
             return
         for old in (self.texts, self.table):

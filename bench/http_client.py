@@ -1,4 +1,4 @@
-"""HTTP as far as a measurement needs it, at a cost that doesn't weigh on what is measured."""
+"""A minimal HTTP client whose own cost doesn't distort the measurements."""
 
 import base64
 import json
@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from bench.process import HOST, FailedError
@@ -34,13 +33,13 @@ class Transfer:
 
 
 def request(path: str, headers: Mapping[str, str]) -> bytes:
-    """The bytes of a GET."""
+    """Return the bytes of a GET request."""
     lines = [f"GET {path} HTTP/1.1", f"Host: {HOST}", *(f"{k}: {v}" for k, v in headers.items())]
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-class Ending:
-    """Finds the end of an answer in its bytes as they come."""
+class ResponseEnd:
+    """Finds the end of a response in its bytes as they arrive."""
 
     def __init__(self) -> None:
         self.head = b""
@@ -52,7 +51,7 @@ class Ending:
         self._tail = b"\r\n"
 
     def take(self, data: memoryview) -> None:
-        """Further bytes have come."""
+        """Take further bytes."""
         if self.status:
             self._take_body(data)
             return
@@ -69,7 +68,7 @@ class Ending:
                 self.complete = True
 
     def finish(self) -> None:
-        """The connection was closed; raises FailedError where something is missing."""
+        """Take the end of the connection; raise FailedError if the response is incomplete."""
         if not self.complete and (not self.status or self._chunked or self._length is not None):
             raise FailedError(f"the answer was cut off after {self.size} bytes")
 
@@ -83,7 +82,7 @@ class Ending:
 
 
 class Connection:
-    """A connection that is kept for several requests, one after the other."""
+    """A connection for several requests, one after the other."""
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection((HOST, port), TIMEOUT)
@@ -91,35 +90,32 @@ class Connection:
         self._buffer = memoryview(bytearray(_BUFFER))
 
     def exchange(self, message: bytes) -> Transfer:
-        """Sends a request and reads the whole answer."""
-        ending = Ending()
+        """Send a request and read the whole response."""
+        response_end = ResponseEnd()
         first_byte = 0.0
         started = time.perf_counter()
         self._socket.sendall(message)
-        while not ending.complete:
+        while not response_end.complete:
             count = self._socket.recv_into(self._buffer)
             if not count:
-                ending.finish()
+                response_end.finish()
                 break
-            ending.take(self._buffer[:count])
-            if not first_byte and ending.size:
+            response_end.take(self._buffer[:count])
+            if not first_byte and response_end.size:
                 first_byte = time.perf_counter() - started
-        return Transfer(ending.status, ending.size, first_byte, time.perf_counter() - started)
+        return Transfer(
+            response_end.status, response_end.size, first_byte, time.perf_counter() - started
+        )
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._socket.close()
 
 
 def fetch(port: int, path: str, headers: Mapping[str, str]) -> Transfer:
-    """A GET on a connection of its own; raises FailedError unless it succeeds."""
+    """GET on a new connection; raise FailedError unless it succeeds."""
     with Connection(port) as connection:
         transfer = connection.exchange(request(path, headers))
     if transfer.status != 200:
@@ -128,7 +124,7 @@ def fetch(port: int, path: str, headers: Mapping[str, str]) -> Transfer:
 
 
 def save(port: int, path: str, headers: Mapping[str, str], file: Path) -> dict[str, str]:
-    """Writes the body of an answer to a file; gives its headers, by names in small letters."""
+    """Write the body of a response to a file; return its headers by lowercase names."""
     connection = HTTPConnection(HOST, port, timeout=TIMEOUT)
     try:
         connection.request("GET", path, headers=dict(headers))

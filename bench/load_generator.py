@@ -1,4 +1,4 @@
-"""Many connections that ask the same, from one thread."""
+"""A load generator: many connections that repeat one request, from one thread."""
 
 import math
 import re
@@ -10,44 +10,44 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.http_client import Ending, request
+from bench.http_client import ResponseEnd, request
 from bench.paths import MissingError, program
 from bench.process import HOST, FailedError
 
 CONNECTIONS = 32
 _BUFFER = 1024 * 1024
-_PATIENCE = 60.0
+_TIMEOUT = 60.0
 # A server accepts so many connections at a time; those above would be tried again a second later.
 _BACKLOG = 64
-_BREATH = 0.005
+_BACKLOG_PAUSE = 0.005
 
 
 class Caller:
-    """A connection that asks again and again."""
+    """A connection that repeats a request."""
 
     def __init__(self, connection: socket.socket, message: bytes) -> None:
         self.connection = connection
         self._message = message
-        self._ending = Ending()
+        self._response_end = ResponseEnd()
 
     def ask(self) -> None:
-        """Sends the request."""
-        self._ending = Ending()
+        """Send the request."""
+        self._response_end = ResponseEnd()
         self.connection.send(self._message)
 
     def read(self, buffer: memoryview) -> bool:
-        """Reads what is there; tells whether the answer is complete."""
+        """Read what has arrived; return whether the response is complete."""
         count = self.connection.recv_into(buffer)
         if not count:
             raise FailedError("a connection was closed")
-        self._ending.take(buffer[:count])
-        if self._ending.complete and self._ending.status not in (200, 304):
-            raise FailedError(f"HTTP {self._ending.status}")
-        return self._ending.complete
+        self._response_end.take(buffer[:count])
+        if self._response_end.complete and self._response_end.status not in (200, 304):
+            raise FailedError(f"HTTP {self._response_end.status}")
+        return self._response_end.complete
 
 
 def rate(port: int, message: bytes, seconds: float, connections: int = CONNECTIONS) -> float:
-    """Answers a second: for some seconds every connection asks again once it is answered."""
+    """Return the responses per second of connections that repeat a request for some seconds."""
     with ExitStack() as stack:
         selector, callers = _connected(stack, port, message, connections)
         buffer = memoryview(bytearray(_BUFFER))
@@ -56,7 +56,7 @@ def rate(port: int, message: bytes, seconds: float, connections: int = CONNECTIO
         started = time.perf_counter()
         for caller in callers:
             caller.ask()
-        # What was asked for in time is waited for, or large answers would hardly count.
+        # Wait for responses under way at the end, or large ones would hardly count.
         while waiting:
             over = time.perf_counter() - started > seconds
             for caller in _ready(selector, started):
@@ -69,16 +69,16 @@ def rate(port: int, message: bytes, seconds: float, connections: int = CONNECTIO
         return answers / (time.perf_counter() - started)
 
 
-def lean() -> str:
-    """Who asks where little of the processor may go to asking."""
+def program_name() -> str:
+    """Return the name of the cheapest load generator that is installed."""
     try:
         return Path(program("wrk")).name
     except MissingError:
         return "this program"
 
 
-def lean_rate(port: int, path: str, headers: Mapping[str, str], seconds: float) -> float:
-    """The same through wrk where it is installed, which leaves more of the cores to the server."""
+def efficient_rate(port: int, path: str, headers: Mapping[str, str], seconds: float) -> float:
+    """Return the same rate, from wrk if it is installed: it leaves more CPU to the server."""
     try:
         wrk = program("wrk")
     except MissingError:
@@ -95,7 +95,7 @@ def lean_rate(port: int, path: str, headers: Mapping[str, str], seconds: float) 
 
 
 def burst(port: int, message: bytes, connections: int) -> None:
-    """Returns once each connection has its answer, all having asked at once."""
+    """Send a request on all connections at once, and return when all have their responses."""
     with ExitStack() as stack:
         selector, callers = _connected(stack, port, message, connections)
         buffer = memoryview(bytearray(_BUFFER))
@@ -108,9 +108,9 @@ def burst(port: int, message: bytes, connections: int) -> None:
 
 
 def _ready(selector: selectors.BaseSelector, started: float) -> list[Caller]:
-    """The connections on which something has come."""
-    if time.perf_counter() - started > _PATIENCE:
-        raise FailedError(f"answers are still missing after {_PATIENCE:g} s")
+    """Return the connections on which bytes have arrived."""
+    if time.perf_counter() - started > _TIMEOUT:
+        raise FailedError(f"answers are still missing after {_TIMEOUT:g} s")
     return [key.data for key, _ in selector.select(0.1)]
 
 
@@ -121,7 +121,7 @@ def _connected(
     callers = []
     for number in range(connections):
         if number % _BACKLOG == _BACKLOG - 1:
-            time.sleep(_BREATH)
+            time.sleep(_BACKLOG_PAUSE)
         connection = stack.enter_context(socket.create_connection((HOST, port), 30))
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         caller = Caller(connection, message)

@@ -1,4 +1,4 @@
-"""What was asked for, as ratios and limits, and what the measurements say about it."""
+"""Performance targets, as ratios and limits, checked against the measurements."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,41 +13,41 @@ MARIADB, SQLITE = TITLES["mariadb"], TITLES["sqlite"]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A line of the list: the asked value and the measured one, None where there is none."""
+    """A target and its measured value, None if it was not measured."""
 
     item: int
     text: str
-    asked: float
+    target: float
     value: float | None
     unit: str = ""
     at_least: bool = False
     binding: bool = True
-    """Whether it was promised; the others are shown to decide by."""
+    """Whether it was promised; the others are for comparison."""
 
     @property
     def reached(self) -> bool:
-        """Whether the value is as asked."""
+        """Whether the value meets the target."""
         return self._within(1)
 
     @property
     def missed(self) -> bool:
-        """Whether a promise is broken by more than a tenth."""
+        """Whether a binding target is missed by more than a tenth."""
         return self.binding and not self._within(TOLERANCE)
 
     def _within(self, tolerance: float) -> bool:
         if self.value is None:
             return False
         if self.at_least:
-            return self.value * tolerance >= self.asked
-        return self.value <= self.asked * tolerance
+            return self.value * tolerance >= self.target
+        return self.value <= self.target * tolerance
 
 
 def streaming(comparisons: Mapping[int, Comparison], readings: int) -> list[Check]:
-    """Items 1 and 2: getData of so many readings."""
+    """Check items 1 and 2: getData of all readings."""
     at = comparisons[readings].series
 
-    def ratio(side: str, other: str) -> float | None:
-        return _ratio(at.get(side), at.get(other))
+    def ratio(contender: str, other: str) -> float | None:
+        return _ratio(at.get(contender), at.get(other))
 
     size = f"{readings:,}"
     return [
@@ -68,10 +68,10 @@ def streaming(comparisons: Mapping[int, Comparison], readings: int) -> list[Chec
                 2,
                 f"first getData of {size}, MariaDB, {how} / its client's dump",
                 share * 0.9,
-                ratio(side, limits.DUMP),
+                ratio(contender, limits.DUMP),
                 binding=False,
             )
-            for how, side, share in (
+            for how, contender, share in (
                 ("plain", MARIADB, 1 / 3),
                 ("gzip", f"{MARIADB}, gzip", 1 / 10),
             )
@@ -80,7 +80,7 @@ def streaming(comparisons: Mapping[int, Comparison], readings: int) -> list[Chec
 
 
 def memory(comparisons: Mapping[int, Comparison]) -> list[Check]:
-    """Item 3, as far as runs one by one show it."""
+    """Check item 3, as far as single runs show it."""
     sizes = sorted(comparisons)
     checks = []
     for name in (MARIADB, SQLITE):
@@ -93,11 +93,11 @@ def memory(comparisons: Mapping[int, Comparison]) -> list[Check]:
 
 
 def importing(comparison: Comparison, readings: int) -> list[Check]:
-    """Item 6: imports of so many readings."""
+    """Check item 6: first imports."""
     at = comparison.series
 
-    def ratio(side: str, other: str) -> float | None:
-        return _ratio(at.get(side), at.get(other))
+    def ratio(contender: str, other: str) -> float | None:
+        return _ratio(at.get(contender), at.get(other))
 
     first = imports.FIRST
     size = f"import of {readings:,}"
@@ -112,7 +112,7 @@ def importing(comparison: Comparison, readings: int) -> list[Check]:
 
 
 def importing_again(comparison: Comparison, readings: int) -> list[Check]:
-    """Item 6: second imports of the same report."""
+    """Check item 6: second imports of the same report."""
     at = comparison.series
     return [
         Check(
@@ -126,7 +126,7 @@ def importing_again(comparison: Comparison, readings: int) -> list[Check]:
 
 
 def _against_original(comparisons: Mapping[int, Comparison], readings: int) -> Check:
-    """The original at this size, or else at the largest it was run at, scaled."""
+    """Compare with the original at this size, or at the largest that it was run at, scaled."""
     ours = comparisons[readings].series.get(MARIADB)
     sizes = [
         size
@@ -167,10 +167,10 @@ def _growth(comparisons: Mapping[int, Comparison]) -> list[Check]:
     return checks
 
 
-def _ratio(side: Series | None, other: Series | None) -> float | None:
-    if side is None or other is None:
+def _ratio(contender: Series | None, other: Series | None) -> float | None:
+    if contender is None or other is None:
         return None
-    return side.seconds.median / other.seconds.median
+    return contender.seconds.median / other.seconds.median
 
 
 def _peak(series: Series | None) -> float | None:
@@ -178,5 +178,5 @@ def _peak(series: Series | None) -> float | None:
 
 
 def missed(checks: Sequence[Check]) -> list[Check]:
-    """The promises that are broken."""
+    """Return the binding targets that are missed."""
     return [check for check in checks if check.missed]

@@ -1,4 +1,4 @@
-"""The databases and data of a run, with their owners' keys."""
+"""The databases and datasets of a run."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,15 +16,17 @@ ENGINES: tuple[Engine, ...] = ("mariadb", "sqlite")
 ORIGINAL_USER = ("original", "the-original-password")
 
 
-class Lab:
-    """Data on a MariaDB server and in SQLite files."""
+class Workspace:
+    """Datasets on a MariaDB server and in SQLite files."""
 
-    def __init__(self, mariadb: BenchMariaDB) -> None:
+    def __init__(self, mariadb: BenchMariaDB, middlewares: int) -> None:
         self.mariadb = mariadb
+        self.middlewares = middlewares
+        """Empty middlewares of the bare handler that the service is compared with."""
         self._imported: set[tuple[Engine, int]] = set()
 
     def settings(self, engine: Engine, dataset: Dataset) -> dict[str, str]:
-        """The environment that points the service and its loader to a database."""
+        """Return the environment that points the service and its loader to a database."""
         server = self.mariadb
         urls = {
             "mariadb": f"mariadb://{server.host}:{server.port}/{dataset.schema}",
@@ -40,7 +42,7 @@ class Lab:
         }
 
     def load(self, engine: Engine, dataset: Dataset) -> tuple[float, float]:
-        """Runs the loader; gives its seconds and its peak in MiB."""
+        """Run the loader; return its seconds and its peak memory in MiB."""
         dataset.make_report()
         measured = timed(
             [str(SERVICE_PYTHON), "-m", "loader", str(dataset.report)],
@@ -50,7 +52,7 @@ class Lab:
         return measured
 
     def clear(self, engine: Engine, dataset: Dataset) -> None:
-        """Removes a database."""
+        """Drop a database."""
         if engine == "mariadb":
             self.mariadb.query(f"DROP DATABASE IF EXISTS {dataset.schema}")
         else:
@@ -58,14 +60,14 @@ class Lab:
                 dataset.sqlite.with_name(dataset.sqlite.name + ending).unlink(missing_ok=True)
         self._imported.discard((engine, dataset.readings))
 
-    def need(self, engine: Engine, dataset: Dataset) -> None:
-        """Sees to it that the readings are in a database."""
+    def require(self, engine: Engine, dataset: Dataset) -> None:
+        """Import the readings into a database, unless they are there."""
         if (engine, dataset.readings) not in self._imported:
             self.clear(engine, dataset)
             self.load(engine, dataset)
 
     def add_original_user(self, dataset: Dataset) -> None:
-        """A user whose password is kept as the original kept it: the table's trigger hashes it."""
+        """Add a user with the original's kind of password hash, made by the table's trigger."""
         self.mariadb.query(
             f"INSERT IGNORE INTO {dataset.schema}.users (user, password) VALUES (%s, %s)",
             ORIGINAL_USER,
@@ -73,10 +75,10 @@ class Lab:
 
 
 @contextmanager
-def laboratory() -> Iterator[Lab]:
-    """A lab with a database server that lives as long as it."""
+def open_workspace(middlewares: int) -> Iterator[Workspace]:
+    """Yield a workspace with a database server that runs until its end."""
     program = find_mariadb()
     if program is None:
         raise MissingError("mariadbd is not installed: `make test` installs it")
     with BenchMariaDB(program) as mariadb:
-        yield Lab(mariadb)
+        yield Workspace(mariadb, middlewares)

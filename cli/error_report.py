@@ -23,11 +23,11 @@ class ErrorReport:
 class FaultyReportsError(Exception):
     """Nothing was written, because reports have errors."""
 
-    def __init__(self, faults: ErrorReport) -> None:
-        super().__init__(f"{faults.count} error{'s' * (faults.count != 1)}")
-        self.faults = faults
+    def __init__(self, errors: ErrorReport) -> None:
+        super().__init__(f"{errors.count} error{'s' * (errors.count != 1)}")
+        self.errors = errors
 
 
-def error_summary(faults: ErrorReport) -> dict[str, object]:
+def error_summary(errors: ErrorReport) -> dict[str, object]:
     """Return the number of errors and the first messages, for JSON output."""
-    return {"count": faults.count, "shown": faults.shown}
+    return {"count": errors.count, "shown": errors.shown}

@@ -22,49 +22,49 @@ class OutputMode(Enum):
 
 
 def output_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options --json, --quiet and --debug, and pass the command its output as `teller`."""
+    """Add the options --json, --quiet and --debug, and pass the command its output as `output`."""
 
     @wraps(command)
-    def telling(*args: Any, as_json: bool, quiet: bool, debug: bool, **more: Any) -> None:
+    def with_output(*args: Any, as_json: bool, quiet: bool, debug: bool, **more: Any) -> None:
         if as_json and quiet:
             raise click.UsageError("--json and --quiet cannot be combined")
-        form = OutputMode.JSON if as_json else OutputMode.QUIET if quiet else OutputMode.TEXT
+        mode = OutputMode.JSON if as_json else OutputMode.QUIET if quiet else OutputMode.TEXT
         with report_unexpected(debug=debug):
-            command(*args, teller=CommandOutput(form, debug=debug), **more)
+            command(*args, output=CommandOutput(mode, debug=debug), **more)
 
     for option in (
         click.option("--debug", is_flag=True, help="Show a traceback on errors."),
         click.option("--quiet", is_flag=True, help="Print errors only."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts."),
     ):
-        telling = option(telling)
-    return telling
+        with_output = option(with_output)
+    return with_output
 
 
 class CommandOutput:
     """Prints the results of a command."""
 
-    def __init__(self, form: OutputMode, *, debug: bool) -> None:
-        self.form = form
+    def __init__(self, mode: OutputMode, *, debug: bool) -> None:
+        self.mode = mode
         self._debug = debug
 
     def say(self, text: str) -> None:
         """Print a line in text mode."""
-        if self.form is OutputMode.TEXT:
+        if self.mode is OutputMode.TEXT:
             click.echo(text)
 
     def give(self, document: object) -> None:
         """Print the JSON document in JSON mode."""
-        if self.form is OutputMode.JSON:
+        if self.mode is OutputMode.JSON:
             click.echo(json.dumps(document, ensure_ascii=False))
 
-    def faults(self, faults: ErrorReport) -> None:
+    def print_errors(self, errors: ErrorReport) -> None:
         """Print the errors in the reports; JSON output has them in its document."""
-        if self.form is OutputMode.JSON:
+        if self.mode is OutputMode.JSON:
             return
-        for fault in faults.shown:
-            click.echo(fault, err=True)
-        if more := faults.count - len(faults.shown):
+        for error in errors.shown:
+            click.echo(error, err=True)
+        if more := errors.count - len(errors.shown):
             click.echo(f"... and {more} more", err=True)
 
     def fail(self, error: Exception) -> NoReturn:
@@ -72,11 +72,11 @@ class CommandOutput:
         if self._debug:
             raise error
         if isinstance(error, FaultyReportsError):
-            self.faults(error.faults)
-            text, faults = f"{error}; nothing was written", error.faults
+            self.print_errors(error.errors)
+            text, errors = f"{error}; nothing was written", error.errors
         else:
-            text, faults = str(error), ErrorReport()
-        self.give({"ok": False, "error": text, "faults": error_summary(faults)})
+            text, errors = str(error), ErrorReport()
+        self.give({"ok": False, "error": text, "faults": error_summary(errors)})
         click.echo(f"ERROR - {text}", err=True)
         sys.exit(1)
 

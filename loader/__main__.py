@@ -22,7 +22,7 @@ from cli.output import CommandOutput, OutputMode, output_options, stopped
 from loader.importer import Importer, ImportListener, Summary
 from loader.rows.errors import ReportError
 from loader.rows.file_reader import STANDARD_INPUT
-from loader.summary import results
+from loader.summary import import_document
 from settings import MONITORING, SettingsError, load_settings
 from storage.common.errors import StorageError
 from storage.factory import open_importer
@@ -46,7 +46,7 @@ from storage.factory import open_importer
 )
 @click.option(
     "--format",
-    "layout",
+    "format_name",
     metavar="NAME",
     help="Format of the reports. Default: detected from the header row.",
 )
@@ -56,9 +56,9 @@ def main(
     config: Path | None,
     dry_run: bool,
     skip_bad_rows: bool,
-    layout: str | None,
+    format_name: str | None,
     reports: Sequence[str],
-    teller: CommandOutput,
+    output: CommandOutput,
 ) -> None:
     """Load meter reports into the database: all of them, or none if any has an error.
 
@@ -81,27 +81,27 @@ def main(
     """
     try:
         work = _import(
-            config, layout, reports, teller, dry_run=dry_run, skip_bad_rows=skip_bad_rows
+            config, format_name, reports, output, dry_run=dry_run, skip_bad_rows=skip_bad_rows
         )
         asyncio.run(work)
     except (FaultyReportsError, SettingsError, StorageError, ReportError) as error:
-        teller.fail(error)
+        output.fail(error)
     except KeyboardInterrupt:
         stopped("; nothing was written")
 
 
 async def _import(
     config: Path | None,
-    layout: str | None,
+    format_name: str | None,
     reports: Sequence[str],
-    teller: CommandOutput,
+    output: CommandOutput,
     *,
     dry_run: bool,
     skip_bad_rows: bool,
 ) -> None:
     settings = load_settings(config)
     database = open_importer(settings)
-    with _Progress(teller) as progress:
+    with _Progress(output) as progress:
         importer = Importer(
             settings,
             database,
@@ -110,7 +110,7 @@ async def _import(
                 on_wait=lambda: progress.say("Waiting for another import to finish"),
                 on_progress=progress.show,
             ),
-            layout,
+            format_name,
         )
         try:
             if not dry_run:
@@ -118,25 +118,25 @@ async def _import(
             summaries = await importer.run(reports, skip_bad_rows=skip_bad_rows, dry_run=dry_run)
         finally:
             await database.engine.close()
-    teller.faults(importer.faults)
+    output.print_errors(importer.errors)
     for summary in summaries:
         if not dry_run:
-            teller.say(
+            output.say(
                 f"OK - CSV ({summary.report.readings} lines) successfully imported to "
                 f"{database.engine.database}.consumpdata"
             )
     for summary in summaries:
-        teller.say(_text(summary))
+        output.say(_format_summary(summary))
     if dry_run:
-        teller.say("Nothing was written (--dry-run)")
-    teller.give(results(summaries, importer.faults, dry_run=dry_run))
+        output.say("Nothing was written (--dry-run)")
+    output.give(import_document(summaries, importer.errors, dry_run=dry_run))
 
 
-def _text(summary: Summary) -> str:
+def _format_summary(summary: Summary) -> str:
     report, imported = summary.report, summary.imported
     rows: list[tuple[str, object]] = []
-    if report.fitting is not None and report.fitting.layout.name != MONITORING:
-        rows.append(("format", report.fitting.layout.name))
+    if report.detected is not None and report.detected.format.name != MONITORING:
+        rows.append(("format", report.detected.format.name))
     rows.append(("readings", report.readings))
     if imported is not None:
         rows += [
@@ -146,9 +146,9 @@ def _text(summary: Summary) -> str:
         ]
     rows.append(("missing values", report.missing))
     if report.rejected:
-        to = summary.rejected_to
-        see = "" if to is None else f", see {click.format_filename(to)}"
-        rows.append(("rejected rows", f"{report.rejected}{see}"))
+        file = summary.rejected_to
+        hint = "" if file is None else f", see {click.format_filename(file)}"
+        rows.append(("rejected rows", f"{report.rejected}{hint}"))
     if imported is not None:
         flags = ", ".join(f"{count} {name}" for name, count in imported.flags.items())
         rows.append(("flags", flags or "none"))
@@ -161,10 +161,10 @@ def _text(summary: Summary) -> str:
 
 
 class _Progress:
-    """A bar on a terminal, and plain lines."""
+    """A progress bar on a terminal, with lines above it."""
 
-    def __init__(self, teller: CommandOutput) -> None:
-        self._teller = teller
+    def __init__(self, output: CommandOutput) -> None:
+        self._output = output
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -173,7 +173,7 @@ class _Progress:
             console=Console(stderr=True),
             transient=True,
             redirect_stdout=sys.stdout.isatty(),
-            disable=not sys.stderr.isatty() or teller.form is not OutputMode.TEXT,
+            disable=not sys.stderr.isatty() or output.mode is not OutputMode.TEXT,
         )
         self._tasks: dict[str, TaskID] = {}
 
@@ -185,11 +185,11 @@ class _Progress:
         self._bar.stop()
 
     def say(self, text: str) -> None:
-        """A line above the bar."""
-        self._teller.say(text)
+        """Print a line above the bar."""
+        self._output.say(text)
 
     def show(self, report: str, size: int) -> None:
-        """How far a report was read."""
+        """Show how many bytes of a report were read."""
         if report not in self._tasks:
             total = None if report == STANDARD_INPUT else Path(report).stat().st_size
             self._tasks[report] = self._bar.add_task(report, total=total)

@@ -20,7 +20,7 @@ from storage.factory import open_backup
 @click.option("--restore", is_flag=True, help="Restore FILE into an empty database.")
 @click.argument("file", type=click.Path(path_type=Path))
 @output_options
-def main(config: Path | None, restore: bool, file: Path, teller: CommandOutput) -> None:
+def main(config: Path | None, restore: bool, file: Path, output: CommandOutput) -> None:
     """Back up the whole database to a new FILE, or restore it from one.
 
     The service can run meanwhile: the backup is a consistent snapshot. SQLite gives a SQLite
@@ -37,18 +37,18 @@ def main(config: Path | None, restore: bool, file: Path, teller: CommandOutput) 
     """
 
     async def run() -> None:
-        async with open_backup(load_settings(config)) as copier:
-            await (copier.restore(file) if restore else copier.backup(file))
+        async with open_backup(load_settings(config)) as driver:
+            await (driver.restore(file) if restore else driver.backup(file))
 
     try:
         asyncio.run(run())
     except (SettingsError, StorageError) as error:
-        teller.fail(error)
+        output.fail(error)
     except KeyboardInterrupt:
         stopped("; the restored data is incomplete" if restore else "")
-    teller.say(f"OK - database {'restored from' if restore else 'backed up to'} {file}")
+    output.say(f"OK - database {'restored from' if restore else 'backed up to'} {file}")
     size = file.stat().st_size
-    teller.give({"ok": True, "file": click.format_filename(file), "bytes": size})
+    output.give({"ok": True, "file": click.format_filename(file), "bytes": size})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The results of an import, as JSON."""
+"""The JSON document that describes the outcome of an import."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,20 +9,20 @@ from cli.error_report import ErrorReport, error_summary
 from loader.importer import Summary
 
 
-def results(
-    summaries: Sequence[Summary], faults: ErrorReport, *, dry_run: bool
+def import_document(
+    summaries: Sequence[Summary], errors: ErrorReport, *, dry_run: bool
 ) -> dict[str, object]:
-    """What became of reports."""
-    reports = [_report(summary) for summary in summaries]
-    return {"ok": True, "written": not dry_run, "reports": reports, "faults": error_summary(faults)}
+    """Return the JSON document of an import."""
+    reports = [_report_document(summary) for summary in summaries]
+    return {"ok": True, "written": not dry_run, "reports": reports, "faults": error_summary(errors)}
 
 
-def _report(summary: Summary) -> dict[str, object]:
+def _report_document(summary: Summary) -> dict[str, object]:
     report, imported = summary.report, summary.imported
     first, last = report.span or (None, None)
     return {
         "report": report.name,
-        "format": None if report.fitting is None else report.fitting.layout.name,
+        "format": None if report.detected is None else report.detected.format.name,
         "interval": report.interval,
         "readings": report.readings,
         "new": imported and imported.new,
@@ -31,12 +31,12 @@ def _report(summary: Summary) -> dict[str, object]:
         "flags": imported and dict(imported.flags),
         "missing": report.missing,
         "rejected": report.rejected,
-        "rejected_to": _text(summary.rejected_to),
+        "rejected_to": _path_text(summary.rejected_to),
         "first": first,
         "last": last,
         "seconds": round(summary.seconds, 3),
     }
 
 
-def _text(path: Path | None) -> str | None:
+def _path_text(path: Path | None) -> str | None:
     return None if path is None else click.format_filename(path)

@@ -17,11 +17,11 @@ from storage.common.passwords import hash_password, is_sha256
 from storage.factory import open_importer
 from storage.users import UserAdmin
 
-audit = logging.getLogger("audit")
+_AUDIT_LOG = logging.getLogger("audit")
 
 
 class _Failed(Exception):  # noqa: N818 - never leaves this file
-    """The text says what could not be done."""
+    """The message says why a change failed."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -56,11 +56,18 @@ def main(context: click.Context, config: Path | None) -> None:
     )
 
 
-@main.command()
-@click.argument("name")
-@click.pass_obj
-@output_options
-def add(config: Path | None, name: str, teller: CommandOutput) -> None:
+def _user_command(command: str) -> Callable[[Callable[..., None]], click.Command]:
+    """Return a decorator that adds a command about one user."""
+
+    def decorate(function: Callable[..., None]) -> click.Command:
+        with_options = click.pass_obj(output_options(function))
+        return main.command(command)(click.argument("name")(with_options))
+
+    return decorate
+
+
+@_user_command("add")
+def add(config: Path | None, name: str, output: CommandOutput) -> None:
     """Add a user.
 
     \b
@@ -70,21 +77,14 @@ def add(config: Path | None, name: str, teller: CommandOutput) -> None:
     """
     if not 1 <= len(name) <= 64 or not name.isprintable() or ":" in name:
         raise click.BadParameter("expected 1 to 64 printable characters other than ':'")
-    password = _password()
-    _run(
-        config,
-        teller,
-        lambda users: _require(users.add(name, password), f"user {name} already exists"),
-    )
-    _tell("user added", name)
-    _done(teller, name, "was added")
+    password = _read_password()
+    failure = f"user {name} already exists"
+    _run(config, output, lambda users: _require(users.add(name, password), failure))
+    _report(output, name, "was added", "user added")
 
 
-@main.command("password")
-@click.argument("name")
-@click.pass_obj
-@output_options
-def set_password(config: Path | None, name: str, teller: CommandOutput) -> None:
+@_user_command("password")
+def set_password(config: Path | None, name: str, output: CommandOutput) -> None:
     """Change a user's password.
 
     \b
@@ -92,73 +92,52 @@ def set_password(config: Path | None, name: str, teller: CommandOutput) -> None:
       elecdata users password morgan
       elecdata users password morgan < /run/secrets/morgan
     """
-    password = _password()
-    _run(config, teller, lambda users: _require(users.set_password(name, password), _unknown(name)))
-    _tell("password changed", name)
-    _done(teller, name, "has a new password")
+    password = _read_password()
+    _change(config, output, name, lambda users: users.set_password(name, password))
+    _report(output, name, "has a new password", "password changed")
 
 
-@main.command()
-@click.argument("name")
-@click.pass_obj
-@output_options
-def disable(config: Path | None, name: str, teller: CommandOutput) -> None:
+@_user_command("disable")
+def disable(config: Path | None, name: str, output: CommandOutput) -> None:
     """Disable a user: no login, and all tokens revoked.
 
     \b
     Example:
       elecdata users disable rick
     """
-    _run(
-        config,
-        teller,
-        lambda users: _require(users.set_enabled(name, enabled=False), _unknown(name)),
-    )
-    _tell("user disabled", name)
-    _done(teller, name, "is disabled")
+    _change(config, output, name, lambda users: users.set_enabled(name, enabled=False))
+    _report(output, name, "is disabled", "user disabled")
 
 
-@main.command()
-@click.argument("name")
-@click.pass_obj
-@output_options
-def enable(config: Path | None, name: str, teller: CommandOutput) -> None:
+@_user_command("enable")
+def enable(config: Path | None, name: str, output: CommandOutput) -> None:
     """Enable a disabled user.
 
     \b
     Example:
       elecdata users enable rick
     """
-    _run(
-        config,
-        teller,
-        lambda users: _require(users.set_enabled(name, enabled=True), _unknown(name)),
-    )
-    _tell("user enabled", name)
-    _done(teller, name, "is enabled")
+    _change(config, output, name, lambda users: users.set_enabled(name, enabled=True))
+    _report(output, name, "is enabled", "user enabled")
 
 
-@main.command("role")
-@click.argument("name")
+@_user_command("role")
 @click.argument("role", type=click.Choice(["read", "admin"]))
-@click.pass_obj
-@output_options
-def set_role(config: Path | None, name: str, role: str, teller: CommandOutput) -> None:
+def set_role(config: Path | None, name: str, role: str, output: CommandOutput) -> None:
     """Set a user's role.
 
     \b
     Example:
       elecdata users role morgan admin
     """
-    _run(config, teller, lambda users: _require(users.set_role(name, role), _unknown(name)))
-    _tell("role changed", name, f" role={role}")
-    _done(teller, name, f"has the role {role}")
+    _change(config, output, name, lambda users: users.set_role(name, role))
+    _report(output, name, f"has the role {role}", "role changed", f" role={role}")
 
 
 @main.command("list")
 @click.pass_obj
 @output_options
-def list_users(config: Path | None, teller: CommandOutput) -> None:
+def list_users(config: Path | None, output: CommandOutput) -> None:
     """List the users.
 
     \b
@@ -173,7 +152,7 @@ def list_users(config: Path | None, teller: CommandOutput) -> None:
             state = "enabled" if user.enabled else "disabled"
             is_old = is_sha256(user.password)
             old = ", old password hash: set a new password" if is_old else ""
-            teller.say(f"{user.name}: {user.role}, {state}{old}")
+            output.say(f"{user.name}: {user.role}, {state}{old}")
             users.append(
                 {
                     "name": user.name,
@@ -182,32 +161,35 @@ def list_users(config: Path | None, teller: CommandOutput) -> None:
                     "old_hash": is_old,
                 }
             )
-        teller.give({"ok": True, "users": users})
+        output.give({"ok": True, "users": users})
 
-    _run(config, teller, show)
-
-
-def _done(teller: CommandOutput, name: str, what: str) -> None:
-    teller.say(f"{name} {what}")
-    teller.give({"ok": True, "user": name})
+    _run(config, output, show)
 
 
-def _tell(event: str, name: str, details: str = "") -> None:
-    """Writes an audit line; a name is quoted, so that it can't pass for another line."""
-    audit.info("%s user=%s%s uid=%d", event, json.dumps(name), details, os.getuid())
+def _change(
+    config: Path | None,
+    output: CommandOutput,
+    name: str,
+    change: Callable[[UserAdmin], Awaitable[bool]],
+) -> None:
+    """Change a user who must exist."""
+    _run(config, output, lambda users: _require(change(users), f"no such user: {name}"))
 
 
-def _unknown(name: str) -> str:
-    return f"no such user: {name}"
+def _report(output: CommandOutput, name: str, text: str, event: str, details: str = "") -> None:
+    """Print the result and log an audit line, with the name quoted against forged lines."""
+    _AUDIT_LOG.info("%s user=%s%s uid=%d", event, json.dumps(name), details, os.getuid())
+    output.say(f"{name} {text}")
+    output.give({"ok": True, "user": name})
 
 
-async def _require(change: Awaitable[bool], otherwise: str) -> None:
+async def _require(change: Awaitable[bool], failure: str) -> None:
     if not await change:
-        raise _Failed(otherwise)
+        raise _Failed(failure)
 
 
-def _password() -> str:
-    """The hash of a password that was asked for."""
+def _read_password() -> str:
+    """Prompt for a password, or read it from standard input; return its hash."""
     if sys.stdin.isatty():
         try:
             password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
@@ -224,7 +206,7 @@ def _password() -> str:
 
 
 def _run(
-    config: Path | None, teller: CommandOutput, work: Callable[[UserAdmin], Awaitable[None]]
+    config: Path | None, output: CommandOutput, work: Callable[[UserAdmin], Awaitable[None]]
 ) -> None:
     async def run() -> None:
         database = open_importer(load_settings(config))
@@ -238,7 +220,7 @@ def _run(
     try:
         asyncio.run(run())
     except (SettingsError, StorageError, _Failed) as error:
-        teller.fail(error)
+        output.fail(error)
     except KeyboardInterrupt:
         stopped()
 

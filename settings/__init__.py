@@ -1,27 +1,24 @@
-"""What a deployment may change: config.yaml and the environment."""
+"""The settings of a deployment, from config.yaml and the environment."""
 
 from settings.limits import LimitSettings
 from settings.loading import load_settings, sources
 from settings.model import (
-    MONITORING,
     AccountSettings,
     AuthSettings,
     CacheSettings,
     DatabaseSettings,
     LogSettings,
     MeterSettings,
-    MysqlUrl,
-    Network,
     QualitySettings,
     ServerSettings,
     Settings,
-    SqliteUrl,
     TlsSettings,
     is_demonstration,
 )
 from settings.report_formats import HOUR_SECONDS, ISO, ColumnSettings, FormatSettings, TimeSettings
 from settings.section import SettingsError
 from settings.signing_secret import signing_secret
+from settings.values import MONITORING, MysqlUrl, Network, SqliteUrl
 
 __all__ = [
     "HOUR_SECONDS",

@@ -1,9 +1,9 @@
-"""What a deployment may change: config.yaml and the environment as one frozen object.
+"""Loading config.yaml and the environment into one frozen object.
 
-The environment wins over config.yaml, and config.yaml over the defaults below. A variable is named
-after its key, ELECDATA_SERVER__PORT for server.port; a secret can also come from the file that
-ELECDATA_AUTH__SECRET_FILE names. Values are read as text and their key decides what they mean, so
-that a password such as 0123 or `no` needs no quotes.
+The environment wins over config.yaml, and config.yaml over the defaults of the model. A variable is
+named after its key, ELECDATA_SERVER__PORT for server.port; a secret can also come from the file
+that ELECDATA_AUTH__SECRET_FILE names. Values are read as text and their key decides what they mean,
+so that a password such as 0123 or `no` needs no quotes.
 """
 
 import os
@@ -18,44 +18,57 @@ from zoneinfo import ZoneInfo
 from pydantic import ByteSize, ValidationError
 from pydantic_core import ErrorDetails
 
-from settings import key_paths
-from settings.key_paths import Key, dotted, variable_of
+from settings.key_paths import (
+    NAMED_SECRETS,
+    Key,
+    dotted,
+    field_of,
+    is_mapping,
+    is_named_secret,
+    is_secret,
+    is_variable,
+    locatable_keys,
+    siblings,
+    suggest_key,
+    suggest_variable_key,
+    variable_of,
+)
 from settings.model import PREFIX, Settings
 from settings.section import SettingsError
-from settings.yaml_document import Document, parse_yaml, read_text
+from settings.yaml_document import YamlDocument, parse_yaml, read_text
 
-# Types whose wrong values may be shown; text that is wrong may be a secret gone astray.
-_HARMLESS = (int, float, Decimal, ByteSize, ZoneInfo)
-# What pydantic calls a key that no section has.
-_UNKNOWN = ("extra_forbidden", "invalid_key")
+# Types whose wrong values may be shown; wrong text may be a misplaced secret.
+_SHOWABLE_TYPES = (int, float, Decimal, ByteSize, ZoneInfo)
+# Pydantic's error types for an unknown key.
+_UNKNOWN_KEY = ("extra_forbidden", "invalid_key")
 
 
 def load_settings(config: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
-    """The settings of a file, by default the config.yaml of the project, and the environment."""
-    file = _file(config)
+    """Load the settings; `config` is the project's config.yaml by default. Raise SettingsError."""
+    file = _config_path(config)
     document = parse_yaml(read_text(file), str(file))
     overrides = _overrides(environ)
     sections: object = document.keys
     for key in sorted(overrides):
-        sections = _with(sections, key, overrides[key].value)
+        sections = _set_key(sections, key, overrides[key].value)
     try:
         return Settings.model_validate(sections, context=file.absolute().parent)
     except ValidationError as error:
-        faults = error.errors(include_url=False)
+        details = error.errors(include_url=False)
     # Raised out here, so that the values inside the ValidationError stay out of its traceback.
-    raise _fault(faults, document, overrides)
+    raise _to_settings_error(details, document, overrides)
 
 
 def sources(config: Path | None = None, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Where each key that is set was set: a line of the file, or a variable."""
-    file = _file(config)
+    """Return the source of each key that is set: a line of the file, or a variable."""
+    file = _config_path(config)
     document = parse_yaml(read_text(file), str(file))
-    found = {key: document.place(key) for key in key_paths.placed() if document.has(key)}
+    found = {key: document.location(key) for key in locatable_keys() if document.has(key)}
     found.update({key: override.variable for key, override in _overrides(environ).items()})
     return {dotted(key): found[key] for key in sorted(found)}
 
 
-def _file(config: Path | None) -> Path:
+def _config_path(config: Path | None) -> Path:
     return Path(__file__).parents[1] / "config.yaml" if config is None else config
 
 
@@ -66,117 +79,119 @@ class _Override:
 
 
 def _overrides(environ: Mapping[str, str]) -> dict[Key, _Override]:
-    """What the environment sets."""
+    """Return the values that the environment sets."""
     overrides: dict[Key, _Override] = {}
     for variable in sorted(environ):
         if not variable.upper().startswith(PREFIX):
             continue
-        key, from_file = _target(variable)
+        key, from_file = _parse_variable(variable)
         if key in overrides:
             raise SettingsError(
                 f"{variable}: {dotted(key)}: also set by {overrides[key].variable}, expected one"
             )
         if not _is_utf8(environ[variable]):
             raise SettingsError(f"{variable}: {dotted(key)}: expected UTF-8")
-        overrides[key] = _Override(variable, _value(variable, environ[variable], key, from_file))
+        overrides[key] = _Override(
+            variable, _read_value(variable, environ[variable], key, from_file)
+        )
     return overrides
 
 
 def _is_utf8(text: str) -> bool:
-    """Whether a variable's bytes could be decoded; the system marks those that could not."""
+    """Return whether a variable could be decoded; Python marks bytes that could not."""
     return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
-def _target(variable: str) -> tuple[Key, bool]:
-    """The key that a variable sets, and whether it does so by naming a file."""
+def _parse_variable(variable: str) -> tuple[Key, bool]:
+    """Return the key that a variable sets, and whether it names a file with the value."""
     name = variable[len(PREFIX) :].lower()
-    key, filed = tuple(name.split("__")), tuple(name.removesuffix("_file").split("__"))
-    if filed != key and key_paths.is_secret(filed):
-        return filed, True
-    if key_paths.is_variable(key):
+    key, file_key = tuple(name.split("__")), tuple(name.removesuffix("_file").split("__"))
+    if file_key != key and is_secret(file_key):
+        return file_key, True
+    if is_variable(key):
         return key, False
-    meant = key_paths.meant_variable(filed)
-    if meant is None:
+    suggestion = suggest_variable_key(file_key)
+    if suggestion is None:
         hint = (
             f"expected {PREFIX} and a key of config.yaml, as in {variable_of(('server', 'port'))}"
         )
     else:
-        ending = "_FILE" if filed != key and key_paths.is_secret(meant) else ""
-        hint = f"did you mean {variable_of(meant)}{ending}?"
+        ending = "_FILE" if file_key != key and is_secret(suggestion) else ""
+        hint = f"did you mean {variable_of(suggestion)}{ending}?"
     raise SettingsError(f"{variable}: {dotted(key)}: no such key; {hint}")
 
 
-def _value(variable: str, text: str, key: Key, from_file: bool) -> object:
+def _read_value(variable: str, text: str, key: Key, from_file: bool) -> object:
     if from_file:
-        return _secret(Path(text), f"{variable}: {dotted(key)}: ")
-    return parse_yaml(text, variable).keys if key_paths.is_mapping(key) else text
+        return _read_secret(Path(text), f"{variable}: {dotted(key)}: ")
+    return parse_yaml(text, variable).keys if is_mapping(key) else text
 
 
-def _secret(file: Path, prefix: str) -> str:
-    """What a secret's file holds, but for the newline that editors and echo put behind it."""
+def _read_secret(file: Path, prefix: str) -> str:
+    """Return the secret in a file, without the newline that editors and echo append."""
     secret = re.sub(r"\r?\n\Z", "", read_text(file, prefix))
     if not secret:
         raise SettingsError(f"{prefix}{file} is empty, expected the secret")
     return secret
 
 
-def _with(section: object, key: Key, value: object) -> object:
-    """A section with one key set; what is no section stays, for validation to refuse."""
+def _set_key(section: object, key: Key, value: object) -> object:
+    """Return a section with one key set; a value that is no section stays, and validation fails."""
     if not key:
         return value
-    held = {} if section is None else section
-    if not isinstance(held, dict):
-        return held
-    return held | {key[0]: _with(held.get(key[0]), key[1:], value)}
+    keys = {} if section is None else section
+    if not isinstance(keys, dict):
+        return keys
+    return keys | {key[0]: _set_key(keys.get(key[0]), key[1:], value)}
 
 
-def _fault(
-    faults: list[ErrorDetails], document: Document, overrides: Mapping[Key, _Override]
+def _to_settings_error(
+    errors: list[ErrorDetails], document: YamlDocument, overrides: Mapping[Key, _Override]
 ) -> SettingsError:
-    """The fault to mend first: a misspelt key, since others may follow from it."""
-    fault = min(faults, key=lambda fault: fault["type"] not in _UNKNOWN)
-    key = tuple(str(name) for name in fault["loc"])
+    """Return the error to fix first: an unknown key, since others may follow from it."""
+    error = min(errors, key=lambda error: error["type"] not in _UNKNOWN_KEY)
+    key = tuple(str(name) for name in error["loc"])
     source = _source(key, document, overrides)
     # What is refused as a user's name may be "user:password", so it is left to its line.
     shown = key[:-2] if key[-1] == "[key]" else key
-    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    return SettingsError(f"{source}: {dotted(shown)}: {_explained(fault, shown)}{more}")
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return SettingsError(f"{source}: {dotted(shown)}: {_explain(error, shown)}{more}")
 
 
-def _source(key: Key, document: Document, overrides: Mapping[Key, _Override]) -> str:
-    """The variable, or the line of the file, that set a key."""
+def _source(key: Key, document: YamlDocument, overrides: Mapping[Key, _Override]) -> str:
+    """Return the variable or the line of the file that set a key."""
     for length in range(len(key), 0, -1):
         if override := overrides.get(key[:length]):
             return override.variable
-    return document.place(key)
+    return document.location(key)
 
 
-def _explained(fault: ErrorDetails, key: Key) -> str:
-    """What is wrong with a key; its value only where that can't be a secret."""
-    if fault["type"] in _UNKNOWN:
-        return _unknown(key)
-    if fault["type"] == "value_error":
-        return str(fault["ctx"]["error"])
-    expected = f"expected {_expected(key)}"
-    if fault["type"] == "missing":
+def _explain(error: ErrorDetails, key: Key) -> str:
+    """Return what is wrong with a key, with its value only if that can't be a secret."""
+    if error["type"] in _UNKNOWN_KEY:
+        return _explain_unknown(key)
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
+    expected = f"expected {_describe(key)}"
+    if error["type"] == "missing":
         return f"missing, {expected}"
-    field = key_paths.field_of(key)
-    if field and field.annotation in _HARMLESS and isinstance(fault["input"], str):
-        return f"{expected}, got {reprlib.repr(fault['input'])}"
+    field = field_of(key)
+    if field and field.annotation in _SHOWABLE_TYPES and isinstance(error["input"], str):
+        return f"{expected}, got {reprlib.repr(error['input'])}"
     return expected
 
 
-def _unknown(key: Key) -> str:
-    if meant := key_paths.meant(key):
-        return f"no such key; did you mean {dotted(meant)}?"
-    return f"no such key; expected {key_paths.siblings(key[:-1])}"
+def _explain_unknown(key: Key) -> str:
+    if suggestion := suggest_key(key):
+        return f"no such key; did you mean {dotted(suggestion)}?"
+    return f"no such key; expected {siblings(key[:-1])}"
 
 
-def _expected(key: Key) -> str:
-    if key_paths.is_named_secret(key):
-        return key_paths.NAMED_SECRETS[key[:-1]]
-    field = key_paths.field_of(key)
+def _describe(key: Key) -> str:
+    if is_named_secret(key):
+        return NAMED_SECRETS[key[:-1]]
+    field = field_of(key)
     if field is None:
-        # Only what stands in a list has a key that is not known by itself.
-        return _expected(key[:-1])
-    return field.description or f"a section with {key_paths.siblings(key)}"
+        # Only an item of a list has a key without a field.
+        return _describe(key[:-1])
+    return field.description or f"a section with {siblings(key)}"

@@ -1,4 +1,4 @@
-"""How the reports of other meters are laid out."""
+"""The section `formats`: the report formats of other meters."""
 
 import codecs
 import re
@@ -13,25 +13,25 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from settings.section import Section
 
 ISO = "iso"
-"""The pattern of times that carry their offset."""
+"""The pattern of timestamps with their offset."""
 
 HOUR_SECONDS = 3600
 
 _DIRECTIVES = re.compile(r"%(?![%dmyYbBjHIpMS]).?", re.DOTALL)
-_MOMENT = datetime(2019, 10, 27, 13, 45)  # noqa: DTZ001 - the zone has no part in a pattern
-_MIDNIGHT = datetime(2019, 10, 27)  # noqa: DTZ001 - likewise
+_EXAMPLE = datetime(2019, 10, 27, 13, 45)  # noqa: DTZ001 - the zone has no part in a pattern
+_MIDNIGHT = datetime(2019, 10, 27)  # noqa: DTZ001 - as above
 _PATTERN = "a date pattern such as %d/%m/%Y %H:%M, or iso for times with their offset"
 
 
-def _delimiter(text: str) -> str:
-    """One character that no number and no quoted field is made of."""
+def _check_delimiter(text: str) -> str:
+    """Return a character that occurs in no number and no quoting."""
     if len(text) != 1 or text.isalnum() or not text.isascii() or text in '"\n\r\0-+ ':
         raise ValueError(f"expected one character such as , or ; or a tab, got {text!a:.20}")
     return text
 
 
-def _encoding(name: str) -> str:
-    """An encoding in which ASCII is ASCII, so that lines can be told apart."""
+def _check_encoding(name: str) -> str:
+    """Return an encoding that is a superset of ASCII, so that lines can be split."""
     ascii_only = bytes(range(128))
     try:
         is_usable = (
@@ -46,14 +46,14 @@ def _wrong_encoding(name: str) -> str:
     raise ValueError(f"expected an encoding such as utf-8, latin-1 or cp1252, got {name!a:.40}")
 
 
-def _pattern(pattern: str, info: ValidationInfo) -> str:
-    """A pattern that gives back what it was made of."""
+def _check_pattern(pattern: str, info: ValidationInfo) -> str:
+    """Return a pattern that parses what it formats."""
     has_hours = info.data.get("hour") is not None
     if pattern == ISO and not has_hours:
         return pattern
-    parts, whole = ("year, month and day", _MIDNIGHT) if has_hours else ("the whole time", _MOMENT)
+    parts, whole = ("year, month and day", _MIDNIGHT) if has_hours else ("the whole time", _EXAMPLE)
     try:
-        found = datetime.strptime(_MOMENT.strftime(pattern), pattern)  # noqa: DTZ007 - no zone in it
+        found = datetime.strptime(_EXAMPLE.strftime(pattern), pattern)  # noqa: DTZ007 - no zone in it
     except (ValueError, re.error):  # the latter where a part is named twice
         found = None
     if found != whole or _DIRECTIVES.search(pattern):
@@ -65,7 +65,7 @@ def _pattern(pattern: str, info: ValidationInfo) -> str:
 
 
 class ColumnSettings(Section):
-    """Where a quantity stands, and what makes it the unit that is stored."""
+    """The column of a quantity, and the factor that converts it to the stored unit."""
 
     header: str = Field(min_length=1, description="the heading of a column")
     factor: Decimal = Field(
@@ -78,7 +78,7 @@ class ColumnSettings(Section):
     @model_validator(mode="before")
     @classmethod
     def _spell_out(cls, column: object) -> object:
-        """A heading alone is a column with nothing to convert."""
+        """Treat a heading alone as a column without conversion."""
         return {"header": column} if isinstance(column, str) else column
 
     @model_validator(mode="after")
@@ -92,7 +92,7 @@ _HEADING = "the heading of its column, or a section with header and factor"
 
 
 class ColumnsSettings(Section):
-    """Which columns hold the quantities of a reading: their names in storage.reading."""
+    """The columns of the quantities, by their names in `domain.quantities`."""
 
     energy: ColumnSettings | None = Field(None, description=_HEADING)
     reactive_energy: ColumnSettings | None = Field(None, description=_HEADING)
@@ -104,7 +104,7 @@ class ColumnsSettings(Section):
     power_factor: ColumnSettings | None = Field(None, description=_HEADING)
 
     def named(self) -> dict[str, ColumnSettings]:
-        """The columns that a report has, by their quantities."""
+        """Return the columns that a report has, by quantity."""
         return {name: column for name, column in self if column is not None}
 
     @model_validator(mode="after")
@@ -115,13 +115,13 @@ class ColumnsSettings(Section):
 
 
 class TimeSettings(Section):
-    """How the time of a reading stands in its row."""
+    """The notation of a row's timestamp."""
 
     column: str = Field(min_length=1, description="the heading of the column with the time")
     hour: str | None = Field(
         None, min_length=1, description="the heading of the column with the hour of the day"
     )
-    pattern: Annotated[str, AfterValidator(_pattern)] = Field(description=_PATTERN)
+    pattern: Annotated[str, AfterValidator(_check_pattern)] = Field(description=_PATTERN)
     marks: Literal["start", "end"] = Field(
         description="start or end: which end of its interval a time marks"
     )
@@ -131,12 +131,12 @@ class TimeSettings(Section):
 
     @property
     def marks_end(self) -> bool:
-        """Whether a reading belongs to the interval before its time."""
+        """Return whether a timestamp marks the end of its interval."""
         return self.marks == "end"
 
 
-def _interval(seconds: int | None, info: ValidationInfo) -> int | None:
-    """The interval's length; that of hours is known, and where ends are marked it is needed."""
+def _check_interval(seconds: int | None, info: ValidationInfo) -> int | None:
+    """Return the interval in seconds: known for hours, required where timestamps mark ends."""
     time = info.data.get("time")
     if time is None:
         return seconds
@@ -148,18 +148,18 @@ def _interval(seconds: int | None, info: ValidationInfo) -> int | None:
 
 
 class FormatSettings(Section):
-    """The layout of a report in lines of fields, below a heading that names them."""
+    """A report format of delimited fields below a header."""
 
-    delimiter: Annotated[str, AfterValidator(_delimiter)] = Field(
+    delimiter: Annotated[str, AfterValidator(_check_delimiter)] = Field(
         ",", description="one character such as , or ; or a tab"
     )
     decimal: Literal[".", ","] = Field(".", description="the decimal mark, a point or a comma")
-    encoding: Annotated[str, AfterValidator(_encoding)] = Field(
+    encoding: Annotated[str, AfterValidator(_check_encoding)] = Field(
         "utf-8", description="an encoding such as utf-8, latin-1 or cp1252"
     )
     columns: ColumnsSettings
     time: TimeSettings
-    interval: Annotated[int | None, AfterValidator(_interval)] = Field(
+    interval: Annotated[int | None, AfterValidator(_check_interval)] = Field(
         None, ge=1, le=86400, validate_default=True, description="seconds from 1 to 86400"
     )
     identifier: str | None = Field(
@@ -168,7 +168,7 @@ class FormatSettings(Section):
     ignored: tuple[str, ...] = Field((), description="a list of headings")
 
     def headers(self) -> tuple[str, ...]:
-        """The headings that a report must have."""
+        """Return the columns that a report must have."""
         others = (self.identifier, self.time.column, self.time.hour)
         named = (column.header for column in self.columns.named().values())
         return (*(header for header in others if header is not None), *named)

@@ -1,4 +1,4 @@
-"""The secret that signs tokens."""
+"""Loading the secret that signs tokens, or creating it."""
 
 import os
 import secrets
@@ -6,25 +6,26 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from settings.model import MIN_SECRET_BYTES, Settings
+from settings.model import Settings
 from settings.section import SettingsError
+from settings.values import MIN_SECRET_BYTES
 
 
 def signing_secret(settings: Settings) -> str:
-    """The secret that signs tokens: the one configured, else one made once and kept."""
+    """Return the configured secret, or else the stored one, created on first use."""
     if settings.auth.secret:
         return settings.auth.secret.get_secret_value()
     store = settings.auth.secret_store
     try:
         if not store.exists():
-            _make_secret(store)
-        return _kept_secret(store)
+            _create_secret(store)
+        return _read_secret(store)
     except OSError as error:
         raise SettingsError(f"auth.secret_store: {store}: {error.strerror}") from None
 
 
-def _make_secret(store: Path) -> None:
-    """Keep a new secret, unless another process was first."""
+def _create_secret(store: Path) -> None:
+    """Store a new secret, unless another process was first."""
     store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{store.name}.", dir=store.parent)
     draft = Path(name)
@@ -40,7 +41,7 @@ def _make_secret(store: Path) -> None:
         draft.unlink()
 
 
-def _kept_secret(store: Path) -> str:
+def _read_secret(store: Path) -> str:
     with store.open("rb") as file:
         mode = os.fstat(file.fileno()).st_mode
         secret = file.read().removesuffix(b"\n")

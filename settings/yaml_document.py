@@ -1,4 +1,4 @@
-"""YAML, and where each of its keys stands."""
+"""Parsing YAML into a mapping that knows the location of each key."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from settings.section import SettingsError
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML whose scalars are text or nothing, and whose keys stand once."""
+    """Loads YAML whose scalars are text or null, and whose keys are unique."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - as the class above has it
         first: [(tag, pattern) for tag, pattern in resolvers if tag == "tag:yaml.org,2002:null"]
@@ -23,7 +23,9 @@ class _Loader(yaml.SafeLoader):
         names = [name.value for name, _ in node.value]
         for position, (name, _) in enumerate(node.value):
             if name.value in names[:position]:
-                raise SettingsError(f"{_place(name.start_mark)}: the key {name.value} stands twice")
+                raise SettingsError(
+                    f"{_location(name.start_mark)}: the key {name.value} stands twice"
+                )
         return super().construct_mapping(node, deep)
 
     def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> str:
@@ -33,41 +35,41 @@ class _Loader(yaml.SafeLoader):
 
 
 @dataclass(frozen=True)
-class Document:
-    """A mapping, and where each of its keys stands."""
+class YamlDocument:
+    """A mapping, and the location of each of its keys."""
 
     source: str
     node: yaml.Node | None
     keys: dict[str, object]
 
     def has(self, key: Sequence[str]) -> bool:
-        """Whether there is something behind a key."""
+        """Return whether a key has a value."""
         node: object = self.keys
         for name in key:
             node = node.get(name) if isinstance(node, dict) else None
         return node is not None
 
-    def place(self, key: Sequence[str]) -> str:
-        """The line of a key, or of the nearest section around it."""
-        place, node = self.source, self.node
+    def location(self, key: Sequence[str]) -> str:
+        """Return `file:line` of a key, or of the nearest section around it."""
+        location, node = self.source, self.node
         for name in key:
-            found = [pair for pair in _pairs(node) if pair[0].value == name]
-            if not found:
+            pair = next((pair for pair in _pairs(node) if pair[0].value == name), None)
+            if pair is None:
                 break
-            place, node = _place(found[0][0].start_mark), found[0][1]
-        return place
+            location, node = _location(pair[0].start_mark), pair[1]
+        return location
 
 
 def _pairs(node: yaml.Node | None) -> list[tuple[yaml.Node, yaml.Node]]:
     return node.value if isinstance(node, yaml.MappingNode) else []
 
 
-def _place(mark: yaml.Mark) -> str:
+def _location(mark: yaml.Mark) -> str:
     return f"{mark.name}:{mark.line + 1}"
 
 
 def read_text(file: Path, prefix: str = "") -> str:
-    """The text of a file; the prefix begins what is said where it can't be read."""
+    """Return the text of a file; `prefix` begins the message of the SettingsError if it fails."""
     try:
         return file.read_bytes().decode()
     except OSError as error:
@@ -77,8 +79,8 @@ def read_text(file: Path, prefix: str = "") -> str:
     raise SettingsError(f"{prefix}{file}:{line}: expected UTF-8")
 
 
-def parse_yaml(text: str, source: str) -> Document:
-    """The keys of a text, which came from a source that messages name."""
+def parse_yaml(text: str, source: str) -> YamlDocument:
+    """Parse YAML from a source that error messages name; raise SettingsError."""
     try:
         loader = _Loader(text)
         loader.name = source
@@ -86,12 +88,12 @@ def parse_yaml(text: str, source: str) -> Document:
         keys = {} if node is None else loader.construct_document(node)
     except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
-        place = source if mark is None else _place(mark)
+        location = source if mark is None else _location(mark)
     else:
         if isinstance(keys, dict):
-            return Document(source, node, keys)
+            return YamlDocument(source, node, keys)
         raise SettingsError(f"{source}: expected a mapping of keys to values")
     # Without the parser's own words, which quote the text and thus perhaps a secret.
     raise SettingsError(
-        f"{place}: not valid YAML; check the indentation, and quote text with special characters"
+        f"{location}: not valid YAML; check the indentation, and quote text with special characters"
     )

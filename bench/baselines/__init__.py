@@ -1,1 +1,1 @@
-"""What the service is compared with, written here."""
+"""Baselines of the project's own that the service is compared with."""

@@ -1,6 +1,6 @@
 """An aiohttp server that sends the bytes of a file from memory and does nothing else.
 
-`python -m bench.bare_handler --port 8000 answer.json`
+`python -m bench.baselines.bare_handler --port 8000 answer.json`
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ CHUNK = 512 * 1024
 
 @web.middleware
 async def nothing(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Passes a request on."""
+    """Pass a request on."""
     return await handler(request)
 
 

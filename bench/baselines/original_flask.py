@@ -1,8 +1,8 @@
-"""The service that this one replaces, rewritten small from the description of what it answered.
+"""A small rewrite of the original service, from the description of its responses.
 
 It reads the whole table with fetchall, makes a dict of texts of every row, and has Flask write
-them as sorted, indented JSON. `python -m bench.original_flask` with DATABASE_HOST, _PORT, _NAME,
-_USER and _PASSWORD in the environment.
+them as sorted, indented JSON. `python -m bench.baselines.original_flask --port 8000` with
+DATABASE_HOST, _PORT, _NAME, _USER and _PASSWORD in the environment.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ app.json.compact = False
 
 
 def rows(sql: str, *args: str) -> list[tuple[Any, ...]]:
-    """All rows of a statement."""
+    """Return all rows of a statement."""
     connection = pymysql.connect(
         host=os.environ["DATABASE_HOST"],
         port=int(os.environ["DATABASE_PORT"]),
@@ -52,7 +52,7 @@ def rows(sql: str, *args: str) -> list[tuple[Any, ...]]:
 
 
 def login() -> Response:
-    """A token for a user whose password's SHA-256 is in the table."""
+    """Return a token for a user whose password's SHA-256 is in the table."""
     given = request.authorization
     if given is not None and given.username and given.password:
         digest = hashlib.sha256(given.password.encode()).hexdigest()
@@ -70,7 +70,7 @@ def login() -> Response:
 
 
 def get_data() -> Response:
-    """All readings."""
+    """Return all readings."""
     if "SESSION" not in request.headers:
         return refused(405, "Token is missing")
     try:
@@ -86,7 +86,7 @@ def get_data() -> Response:
 
 
 def refused(code: int, status: str) -> Response:
-    """An error."""
+    """Return an error."""
     answer = jsonify(status=status, statusCode=str(code))
     answer.status_code = code
     return answer

@@ -1,7 +1,7 @@
 """The usual way to stream a table: aiohttp, an aiomysql SSCursor, and json for each row.
 
-`python -m bench.plain_aiomysql` with DATABASE_HOST, _PORT, _NAME, _USER and _PASSWORD in the
-environment.
+`python -m bench.baselines.plain_aiomysql --port 8000` with DATABASE_HOST, _PORT, _NAME, _USER and
+_PASSWORD in the environment.
 """
 
 import json
@@ -24,12 +24,12 @@ FIELDS = (
     "intensity",
     "power_factor",
 )
-AT_ONCE = 1000
-"""Rows that are written together; one by one would be slower still."""
+BATCH_ROWS = 1000
+"""Rows that are written together; single rows would be slower still."""
 
 
 async def get_data(request: web.Request) -> web.StreamResponse:
-    """All readings, without counting them first."""
+    """Stream all readings, without counting them first."""
     response = web.StreamResponse()
     response.content_type = "application/json"
     await response.prepare(request)
@@ -44,7 +44,7 @@ async def get_data(request: web.Request) -> web.StreamResponse:
         async with connection.cursor(aiomysql.SSCursor) as cursor:
             await cursor.execute(f"SELECT {', '.join(FIELDS)} FROM consumpdata ORDER BY id")
             before = '{"message":"","status":"OK","statusCode":200,"values":{"records":['
-            while rows := await cursor.fetchmany(AT_ONCE):
+            while rows := await cursor.fetchmany(BATCH_ROWS):
                 records = ",".join(
                     json.dumps(
                         {

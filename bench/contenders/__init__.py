@@ -1,1 +1,1 @@
-"""Those that are compared."""
+"""The contenders: the service, its peers, and the limits."""

@@ -1,11 +1,11 @@
-"""ClickHouse as Debian packages it, unpacked beside the data and not installed."""
+"""ClickHouse from Debian's packages, unpacked without being installed."""
 
 import shutil
 import subprocess
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from bench.contenders.http import HttpSide
+from bench.contenders.http import HttpContender
 from bench.datasets import QUANTITIES, Dataset
 from bench.http_client import post
 from bench.paths import WORK, MissingError
@@ -43,7 +43,7 @@ _CONFIG = """<yandex>
 
 
 class ClickHouse(Server):
-    """ClickHouse with a table of texts, filled when it is first started for a dataset."""
+    """ClickHouse with a table of texts, filled at the first start with a dataset."""
 
     name = "clickhouse"
 
@@ -87,7 +87,7 @@ class ClickHouse(Server):
 
 
 def unpack() -> None:
-    """Fetches and unpacks the packages, unless that is done; raises MissingError."""
+    """Download and unpack the packages, unless that is done; raise MissingError."""
     if _ROOT.exists():
         return
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
@@ -105,11 +105,11 @@ def unpack() -> None:
     draft.replace(_ROOT)
 
 
-def side(dataset: Dataset) -> HttpSide:
-    """All readings; raises MissingError."""
+def contender(dataset: Dataset) -> HttpContender:
+    """Return the contender for all readings; raise MissingError."""
     unpack()
     path = f"/?query={quote(_ALL)}"
-    return HttpSide(CLICKHOUSE, lambda: ClickHouse(dataset), path, dataset.readings)
+    return HttpContender(CLICKHOUSE, lambda: ClickHouse(dataset), path, dataset.readings)
 
 
 def _output(*command: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bench.contenders.http import HttpSide
+from bench.contenders.http import HttpContender
 from bench.datasets import Dataset
 from bench.paths import program
 from bench.process import Server
@@ -33,8 +33,8 @@ class Datasette(Server):
         return [program("datasette"), "serve", self._file, "--port", str(self.port), *settings]
 
 
-def sides(dataset: Dataset) -> list[HttpSide]:
-    """All readings as one page of JSON, and as a stream of CSV."""
+def contenders(dataset: Dataset) -> list[HttpContender]:
+    """Return the contenders for all readings: one page of JSON, and a stream of CSV."""
 
     def start() -> Datasette:
         return Datasette(dataset)
@@ -42,8 +42,8 @@ def sides(dataset: Dataset) -> list[HttpSide]:
     count = dataset.readings
     table = f"/{dataset.texts.stem}/consumpdata"
     return [
-        HttpSide(
+        HttpContender(
             JSON, start, f"{table}.json?_size=max&_shape=objects&_nocount=1&_nofacet=1", count
         ),
-        HttpSide(CSV, start, f"{table}.csv?_stream=on&_size=max", count),
+        HttpContender(CSV, start, f"{table}.csv?_stream=on&_size=max", count),
     ]

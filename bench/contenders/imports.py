@@ -1,4 +1,4 @@
-"""A report into the databases, and what their own tools take for rows that nobody checks."""
+"""Imports of a report, and unchecked imports by the databases' own tools."""
 
 import sqlite3
 from contextlib import closing
@@ -9,7 +9,7 @@ from bench.datasets import Dataset
 from bench.measure import Sample
 from bench.paths import program
 from bench.process import timed
-from bench.workspace import ENGINES, Engine, Lab
+from bench.workspace import ENGINES, Engine, Workspace
 
 FIRST = {"mariadb": "this loader, MariaDB", "sqlite": "this loader, SQLite"}
 AGAIN = {engine: f"{name}, the same again" for engine, name in FIRST.items()}
@@ -21,21 +21,21 @@ SHELL_IMPORT = "sqlite3 .import, unchecked"
 class Import:
     """The loader, from the start of its process to the end."""
 
-    lab: Lab
+    workspace: Workspace
     engine: Engine
     dataset: Dataset
     again: bool = False
 
     @property
     def name(self) -> str:
-        """What the tables call it."""
+        """The name in the tables."""
         return (AGAIN if self.again else FIRST)[self.engine]
 
     def run(self) -> Sample:
-        """Imports into an empty database, or once more into a full one."""
+        """Import into an empty database, or again into a full one."""
         if not self.again:
-            self.lab.clear(self.engine, self.dataset)
-        seconds, peak = self.lab.load(self.engine, self.dataset)
+            self.workspace.clear(self.engine, self.dataset)
+        seconds, peak = self.workspace.load(self.engine, self.dataset)
         return Sample(seconds, peak=peak)
 
 
@@ -43,23 +43,23 @@ class Import:
 class LoadData:
     """LOAD DATA LOCAL of a file of the table's own rows into a table like it, indexes and all."""
 
-    lab: Lab
+    workspace: Workspace
     dataset: Dataset
     name: str = LOAD_DATA
 
     def run(self) -> Sample:
-        """Loads into an empty table."""
+        """Load into an empty table."""
         rows = self.dataset.folder / "rows.tsv"
         rows.unlink(missing_ok=True)
         table = f"{self.dataset.schema}.consumpdata"
-        database = self.lab.mariadb
+        database = self.workspace.mariadb
         database.query(f"SELECT * FROM {table} ORDER BY id INTO OUTFILE '{rows}'")
         database.query("DROP DATABASE IF EXISTS unchecked")
         database.query("CREATE DATABASE unchecked")
         database.query(f"CREATE TABLE unchecked.consumpdata LIKE {table}")
         load = f"LOAD DATA LOCAL INFILE '{rows}' INTO TABLE consumpdata"
-        command = [*client(self.lab), "--local-infile=1", "unchecked", "-e", load]
-        seconds, _ = timed(command, changes=password(self.lab))
+        command = [*client(self.workspace), "--local-infile=1", "unchecked", "-e", load]
+        seconds, _ = timed(command, changes=password(self.workspace))
         database.query("DROP DATABASE unchecked")
         rows.unlink()
         return Sample(seconds)
@@ -73,7 +73,7 @@ class ShellImport:
     name: str = SHELL_IMPORT
 
     def run(self) -> Sample:
-        """Imports into an empty table."""
+        """Import into an empty table."""
         rows = self.dataset.folder / "rows.csv"
         database = self.dataset.folder / "unchecked.db"
         database.unlink(missing_ok=True)
@@ -99,21 +99,21 @@ class ShellImport:
         return Sample(seconds)
 
 
-def sides(lab: Lab, dataset: Dataset) -> list[Import | LoadData | ShellImport]:
-    """All imports; each engine's first comes before what needs its rows."""
-    return [*firsts(lab, dataset), *agains(lab, dataset)]
+def contenders(workspace: Workspace, dataset: Dataset) -> list[Import | LoadData | ShellImport]:
+    """Return all imports, each engine's first one before those that need its rows."""
+    return [*first_imports(workspace, dataset), *repeated_imports(workspace, dataset)]
 
 
-def firsts(lab: Lab, dataset: Dataset) -> list[Import | LoadData | ShellImport]:
-    """Imports into empty tables."""
+def first_imports(workspace: Workspace, dataset: Dataset) -> list[Import | LoadData | ShellImport]:
+    """Return the imports into empty tables."""
     return [
-        Import(lab, "mariadb", dataset),
-        LoadData(lab, dataset),
-        Import(lab, "sqlite", dataset),
+        Import(workspace, "mariadb", dataset),
+        LoadData(workspace, dataset),
+        Import(workspace, "sqlite", dataset),
         ShellImport(dataset),
     ]
 
 
-def agains(lab: Lab, dataset: Dataset) -> list[Import]:
-    """Imports into tables that hold the same readings."""
-    return [Import(lab, engine, dataset, again=True) for engine in ENGINES]
+def repeated_imports(workspace: Workspace, dataset: Dataset) -> list[Import]:
+    """Return the imports into tables that contain the same readings."""
+    return [Import(workspace, engine, dataset, again=True) for engine in ENGINES]

@@ -1,14 +1,14 @@
-"""What can't be beaten by much: the databases' own clients, and bytes sent from memory."""
+"""The lower limits: the databases' own clients, and bytes sent from memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.contenders.http import HttpSide
+from bench.contenders.http import HttpContender
 from bench.datasets import KEYS, Dataset
 from bench.measure import Sample
 from bench.paths import BENCH_PYTHON, program
 from bench.process import Server, timed
-from bench.workspace import Lab
+from bench.workspace import Workspace
 
 DUMP = "mariadb --quick --batch"
 SHELL = "sqlite3 -csv"
@@ -19,29 +19,29 @@ _COLUMNS = ", ".join(KEYS)
 
 @dataclass(frozen=True, slots=True)
 class MariadbDump:
-    """The client of MariaDB writes the columns of the answer to nowhere."""
+    """MariaDB's client, which writes the columns of the response to /dev/null."""
 
-    lab: Lab
+    workspace: Workspace
     dataset: Dataset
     name: str = DUMP
 
     def run(self) -> Sample:
-        """Writes all readings."""
+        """Write all readings."""
         select = f"SELECT {_COLUMNS} FROM consumpdata ORDER BY id"
         options = ["--quick", "--batch", self.dataset.schema, "-e", select]
-        seconds, _ = timed([*client(self.lab), *options], changes=password(self.lab))
+        seconds, _ = timed([*client(self.workspace), *options], changes=password(self.workspace))
         return Sample(seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class SqliteDump:
-    """The shell of SQLite writes the same columns, as they are stored, to nowhere."""
+    """SQLite's shell, which writes the same columns, as stored, to /dev/null."""
 
     dataset: Dataset
     name: str = SHELL
 
     def run(self) -> Sample:
-        """Writes all readings."""
+        """Write all readings."""
         select = f"SELECT {_COLUMNS} FROM consumpdata ORDER BY id"
         seconds, _ = timed([program("sqlite3"), "-csv", str(self.dataset.sqlite), select])
         return Sample(seconds)
@@ -68,25 +68,27 @@ class BareHandler(Server):
         ]
 
 
-def sides(
-    lab: Lab, dataset: Dataset, middlewares: int
-) -> list[MariadbDump | SqliteDump | HttpSide]:
-    """All limits of getData."""
+def contenders(
+    workspace: Workspace, dataset: Dataset
+) -> list[MariadbDump | SqliteDump | HttpContender]:
+    """Return the contenders that are limits of getData."""
 
     def bare(count: int) -> BareHandler:
         return BareHandler(str(dataset.answer), middlewares=count, chunked=True)
 
     return [
-        MariadbDump(lab, dataset),
+        MariadbDump(workspace, dataset),
         SqliteDump(dataset),
-        HttpSide(BARE, lambda: bare(0), "/", dataset.readings, counts_memory=False),
-        HttpSide(WRAPPED, lambda: bare(middlewares), "/", dataset.readings, counts_memory=False),
+        HttpContender(BARE, lambda: bare(0), "/", dataset.readings, counts_memory=False),
+        HttpContender(
+            WRAPPED, lambda: bare(workspace.middlewares), "/", dataset.readings, counts_memory=False
+        ),
     ]
 
 
-def client(lab: Lab) -> list[str]:
-    """The client of MariaDB, connected as the service is."""
-    server = lab.mariadb
+def client(workspace: Workspace) -> list[str]:
+    """Return the command of MariaDB's client, connected as the service is."""
+    server = workspace.mariadb
     return [
         *(program("mariadb"), "--no-defaults", "--protocol=tcp", f"--host={server.host}"),
         *(f"--port={server.port}", f"--user={server.root_user}"),
@@ -94,6 +96,6 @@ def client(lab: Lab) -> list[str]:
     ]
 
 
-def password(lab: Lab) -> dict[str, str]:
-    """The environment that the client finds its password in."""
-    return {"MYSQL_PWD": lab.mariadb.root_password}
+def password(workspace: Workspace) -> dict[str, str]:
+    """Return the environment with the client's password."""
+    return {"MYSQL_PWD": workspace.mariadb.root_password}

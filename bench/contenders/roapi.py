@@ -1,9 +1,9 @@
-"""roapi over a CSV file of texts, which it reads before it answers."""
+"""roapi over a CSV file of texts, which it reads at its start."""
 
 import json
 from collections.abc import Sequence
 
-from bench.contenders.http import HttpSide
+from bench.contenders.http import HttpContender
 from bench.datasets import KEYS, Dataset
 from bench.paths import program
 from bench.process import HOST, Server
@@ -43,6 +43,6 @@ class Roapi(Server):
         return [program("roapi"), "--config", str(self._config)]
 
 
-def side(dataset: Dataset) -> HttpSide:
-    """All readings."""
-    return HttpSide(ROAPI, lambda: Roapi(dataset), "/api/tables/consumpdata", dataset.readings)
+def contender(dataset: Dataset) -> HttpContender:
+    """Return the contender for all readings."""
+    return HttpContender(ROAPI, lambda: Roapi(dataset), "/api/tables/consumpdata", dataset.readings)

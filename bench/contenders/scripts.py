@@ -1,32 +1,32 @@
-"""The peers that are written here: the original as it was, and the usual way to stream."""
+"""The baselines as contenders: the original service, and the usual way to stream."""
 
 from collections.abc import Sequence
 
-from bench.contenders.http import HttpSide
+from bench.contenders.http import HttpContender
 from bench.contenders.service import ALL
 from bench.datasets import Dataset
 from bench.http_client import token
 from bench.paths import BENCH_PYTHON
 from bench.process import Server, environment
-from bench.workspace import ORIGINAL_USER, Lab
+from bench.workspace import ORIGINAL_USER, Workspace
 
 ORIGINAL = "the original (Flask)"
 PLAIN = "aiohttp, aiomysql SSCursor"
 
 
 class Script(Server):
-    """A module of this folder over a database on MariaDB."""
+    """A module of bench.baselines with a database on MariaDB."""
 
-    def __init__(self, module: str, lab: Lab, dataset: Dataset) -> None:
+    def __init__(self, module: str, workspace: Workspace, dataset: Dataset) -> None:
         super().__init__()
         self.name = module.rpartition(".")[2]
         self._module = module
         self._database = {
-            "DATABASE_HOST": lab.mariadb.host,
-            "DATABASE_PORT": str(lab.mariadb.port),
+            "DATABASE_HOST": workspace.mariadb.host,
+            "DATABASE_PORT": str(workspace.mariadb.port),
             "DATABASE_NAME": dataset.schema,
-            "DATABASE_USER": lab.mariadb.root_user,
-            "DATABASE_PASSWORD": lab.mariadb.root_password,
+            "DATABASE_USER": workspace.mariadb.root_user,
+            "DATABASE_PASSWORD": workspace.mariadb.root_password,
         }
 
     def command(self) -> Sequence[str]:
@@ -37,26 +37,26 @@ class Script(Server):
 
 
 class Original(Script):
-    """The original, logged in to."""
+    """The original service, with a token."""
 
     def prepare(self) -> None:
         self.headers = {"SESSION": token(self.port, *ORIGINAL_USER)}
 
 
-def original(lab: Lab, dataset: Dataset) -> HttpSide:
-    """All readings from the original."""
+def original(workspace: Workspace, dataset: Dataset) -> HttpContender:
+    """Return the contender for all readings from the original."""
 
     def start() -> Original:
-        lab.add_original_user(dataset)
-        return Original("bench.baselines.original_flask", lab, dataset)
+        workspace.add_original_user(dataset)
+        return Original("bench.baselines.original_flask", workspace, dataset)
 
-    return HttpSide(ORIGINAL, start, ALL, dataset.readings)
+    return HttpContender(ORIGINAL, start, ALL, dataset.readings)
 
 
-def plain(lab: Lab, dataset: Dataset) -> HttpSide:
-    """All readings through a cursor."""
+def plain(workspace: Workspace, dataset: Dataset) -> HttpContender:
+    """Return the contender for all readings through a cursor."""
 
     def start() -> Script:
-        return Script("bench.baselines.plain_aiomysql", lab, dataset)
+        return Script("bench.baselines.plain_aiomysql", workspace, dataset)
 
-    return HttpSide(PLAIN, start, ALL, dataset.readings)
+    return HttpContender(PLAIN, start, ALL, dataset.readings)

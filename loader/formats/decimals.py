@@ -1,4 +1,4 @@
-"""Decimals in the notation and the unit of another meter."""
+"""Parsing decimals in the notation and unit of another meter."""
 
 import re
 
@@ -6,25 +6,25 @@ from domain.fixed_point import SCALE
 from domain.quantities import DECIMALS, INTEGER_DIGITS
 from settings import ColumnSettings
 
-_LONGEST = 40
-"""Digits before or after the mark, superfluous zeros included."""
+_MAX_DIGITS = 40
+"""Digits before or after the decimal mark, superfluous zeros included."""
 
 
 class DecimalColumn:
-    """A column of a report, whose decimals are read exactly or not at all."""
+    """A column of a report whose decimals are parsed exactly or rejected."""
 
-    def __init__(self, column: ColumnSettings, position: int, place: int, mark: str) -> None:
+    def __init__(self, column: ColumnSettings, position: int, field: int, mark: str) -> None:
         self.header = column.header
         self.position = position
-        """Its place among the quantities of a reading."""
-        self.place = place
-        """Its place in a row."""
+        """The quantity's position in a reading."""
+        self.field = field
+        """The column's position in a row."""
         sign, digits, exponent = column.factor.normalize().as_tuple()
         assert isinstance(exponent, int), "a factor is finite"
         self._digits = int("".join(map(str, digits))) * (-1 if sign else 1)
         self._exponent = exponent
         self._number = re.compile(
-            rf"(-?)([0-9]{{1,{_LONGEST}}})(?:{re.escape(mark)}([0-9]{{1,{_LONGEST}}}))?"
+            rf"(-?)([0-9]{{1,{_MAX_DIGITS}}})(?:{re.escape(mark)}([0-9]{{1,{_MAX_DIGITS}}}))?"
         )
         times = "" if column.factor == 1 else f" once multiplied by {column.factor:f}"
         self.expected = (
@@ -32,8 +32,8 @@ class DecimalColumn:
             f"{DECIMALS} after it{times}, or nothing"
         )
 
-    def stored(self, text: str) -> str | None:
-        """A quantity as the storage takes it; None where it could not be kept exactly."""
+    def parse(self, text: str) -> str | None:
+        """Return a quantity as a RowBatch has it; None if it can't be stored exactly."""
         if not text:
             return ""
         number = self._number.fullmatch(text)
@@ -42,8 +42,8 @@ class DecimalColumn:
         sign, whole, decimals = number.groups(default="")
         scaled = int(f"{sign}{whole}{decimals}") * self._digits
         exponent = DECIMALS + self._exponent - len(decimals)
-        scaled, rest = divmod(scaled * 10 ** max(exponent, 0), 10 ** max(-exponent, 0))
-        if rest or abs(scaled) >= SCALE * 10**INTEGER_DIGITS:
+        scaled, remainder = divmod(scaled * 10 ** max(exponent, 0), 10 ** max(-exponent, 0))
+        if remainder or abs(scaled) >= SCALE * 10**INTEGER_DIGITS:
             return None
-        units, parts = divmod(abs(scaled), SCALE)
-        return f"{'-' * (scaled < 0)}{units}.{parts:0{DECIMALS}}"
+        units, fraction = divmod(abs(scaled), SCALE)
+        return f"{'-' * (scaled < 0)}{units}.{fraction:0{DECIMALS}}"

@@ -1,4 +1,4 @@
-"""The rows of a report in the project's own format, `monitoring`."""
+"""Reading the rows of a report in the project's own format, `monitoring`."""
 
 import csv
 import re
@@ -48,12 +48,12 @@ _QUANTITY_EXPECTED = (
 )
 
 Fields = tuple[str, str, str, str]
-"""The day, the time and the quantities of a row as they stand in it: the usual or others."""
+"""The day, the time and the quantities of a row as text: the usual ones, or else others."""
 
 
 @dataclass(slots=True)
 class _Day:
-    """A day of the report: its offset, None where clocks change, and the times seen so far."""
+    """A day of the report: its offset, None if it changes, and the times of day seen so far."""
 
     date: date
     offset: int | None
@@ -61,69 +61,71 @@ class _Day:
 
 
 class MonitoringRows(RowReader[Fields]):
-    """Rows like `1 Aug 2019 00:15:00,1.299,...`; the date may also be one with its offset."""
+    """Reads rows like `1 Aug 2019 00:15:00,1.299,...`; the date may also be ISO with its offset."""
 
-    def __init__(self, around: ParseContext, heading: Header) -> None:
-        super().__init__(around, around.zone)
-        self._has_reasons = heading.has_reasons
+    def __init__(self, context: ParseContext, header: Header) -> None:
+        super().__init__(context, context.zone)
+        self._has_reasons = header.has_reasons
         self._days: dict[str, _Day | None] = {}
-        self._known: dict[date, _Day] = {}
+        self._days_by_date: dict[date, _Day] = {}
 
-    def take(self, part: bytes, line: int) -> None:
-        """Reads whole lines, the first of which has this number."""
-        self._date(self._rows(part, line))
+    def read(self, chunk: bytes, line: int) -> None:
+        """Read whole lines, the first of which has this number."""
+        self._add_rows(self._rows(chunk, line))
 
-    def _rows(self, part: bytes, line: int) -> Iterable[tuple[int, Fields]]:
-        """The rows of a part that are right in themselves."""
-        if part.isascii():
-            # One expression over the whole part: what it doesn't match is looked at row by row.
-            rows = _ROW.findall(part.decode("ascii"))
-            if len(rows) == part.count(b"\n"):
+    def _rows(self, chunk: bytes, line: int) -> Iterable[tuple[int, Fields]]:
+        """Return the rows of a chunk that are valid by themselves."""
+        if chunk.isascii():
+            # One expression for the whole chunk; unless all rows match, they are parsed singly.
+            rows = _ROW.findall(chunk.decode("ascii"))
+            if len(rows) == chunk.count(b"\n"):
                 return enumerate(rows, line)
-        return self._examined(part, line)
+        return self._parse_rows(chunk, line)
 
-    def _date(self, rows: Iterable[tuple[int, Fields]]) -> None:
-        """Dates rows for the storage; those of days on which clocks change wait for their end."""
+    def _add_rows(self, rows: Iterable[tuple[int, Fields]]) -> None:
+        """Add rows with their offsets; buffer those of days on which clocks change."""
         lines, dates = self._lines, self._dates
-        today = None
+        last_name = None
         day: _Day | None = None
-        places = self._places
+        times_of_day = self._times_of_day
         for row in rows:
             _, (name, clock_time, usual, other) = row
-            if name != today:
-                today = name
+            if name != last_name:
+                last_name = name
                 day = self._day(name)
                 if day is not None:
-                    if not self._continues_waiting(day):
-                        self.settle()
+                    if not self._continues_buffer(day):
+                        self.flush()
                     date_text, offset, seen = day.date.isoformat(), day.offset, day.seen
             if day is None:
-                self._leave_out(*self._undated(row, _DATE_EXPECTED), None)
+                self._reject_invalid(*self._date_error(row, _DATE_EXPECTED), None)
                 continue
             if offset is None:
-                self._wait(row[0], _local(day, clock_time), row[1])
+                self._buffer(row[0], _local(day, clock_time), row[1])
                 continue
-            place = places[clock_time]
-            if place >= len(seen):
-                seen.extend(bytes(place + 1 - len(seen)))
-            if seen[place]:
-                self._reject(*self._undated(row, DUPLICATE_TIME))
+            index = times_of_day[clock_time]
+            if index >= len(seen):
+                seen.extend(bytes(index + 1 - len(seen)))
+            if seen[index]:
+                self._reject(*self._date_error(row, DUPLICATE_TIME))
                 continue
-            seen[place] = 1
+            seen[index] = 1
             quantities = (
-                usual.replace(",", _USUAL_END) + _USUAL_ZEROS if usual else self._all(other)
+                usual.replace(",", _USUAL_END) + _USUAL_ZEROS
+                if usual
+                else self._format_quantities(other)
             )
             local = f"{date_text} {clock_time}"
             dates.append(local)
             lines.append(f"{self.readings + len(dates)},{local},{offset},{quantities}\n")
 
-    def _continues_waiting(self, day: _Day) -> bool:
-        return day.offset is None and self._changing.continues(day.date)
+    def _continues_buffer(self, day: _Day) -> bool:
+        return day.offset is None and self._dst_days.continues(day.date)
 
-    def _take_dated(self, line: int, local: datetime, offset: int | str, row: Fields) -> None:
-        """Takes a row that waited, with its offset, or what was expected instead."""
+    def _add_local(self, line: int, local: datetime, offset: int | str, row: Fields) -> None:
+        """Add a row by its local time and offset, or reject it with what was expected instead."""
         if isinstance(offset, str):
-            self._reject(*self._undated((line, row), offset))
+            self._reject(*self._date_error((line, row), offset))
         else:
             _, _, usual, other = row
             self._append(local, offset, usual or other)
@@ -132,16 +134,16 @@ class MonitoringRows(RowReader[Fields]):
         text = local.isoformat(" ")
         self._dates.append(text)
         number = self.readings + len(self._dates)
-        self._lines.append(f"{number},{text},{offset},{self._all(quantities)}\n")
+        self._lines.append(f"{number},{text},{offset},{self._format_quantities(quantities)}\n")
 
-    def _all(self, quantities: str) -> str:
-        """Quantities as the storage takes them, the missing ones counted."""
+    def _format_quantities(self, quantities: str) -> str:
+        """Return quantities as a RowBatch has them, and count the missing ones."""
         fields = quantities.split(",")
         self.missing += fields.count("")
-        return ",".join(map(_stored, fields))
+        return ",".join(map(_format_quantity, fields))
 
     def _day(self, name: str) -> _Day | None:
-        """What is known of a day such as `1 Aug 2019`; None where there is no such day."""
+        """Return a day by its name, such as `1 Aug 2019`; None if it is no valid day."""
         try:
             return self._days[name]
         except KeyError:
@@ -150,42 +152,42 @@ class MonitoringRows(RowReader[Fields]):
         self._days[name] = None
         if FIRST_YEAR <= int(year) <= LAST_YEAR:
             try:
-                day = date(int(year), MONTH_NAMES.index(month) + 1, int(number))
+                local_date = date(int(year), MONTH_NAMES.index(month) + 1, int(number))
             except ValueError:
                 return None
+            day = _Day(local_date, self._resolver.offset_all_day(local_date))
             # `1 Aug` and `01 Aug` are one day.
-            known = self._known.setdefault(day, _Day(day, self._clock.offset_all_day(day)))
-            self._days[name] = known
+            self._days[name] = self._days_by_date.setdefault(local_date, day)
         return self._days[name]
 
     def _runs(self) -> Iterator[tuple[int, tuple[int, ...]]]:
-        """The instants of the readings, as `usual_interval` takes them."""
-        for day in self._known.values():
+        """Yield the instants of the readings in runs, see `usual_interval`."""
+        for day in self._days_by_date.values():
             if day.offset is not None:
-                begin = seconds_since_1970(midnight(day.date)) - day.offset
-                yield begin, self._places.seconds(bytes(day.seen))
-        for local, offset in self._changing.taken:
+                start = seconds_since_1970(midnight(day.date)) - day.offset
+                yield start, self._times_of_day.seconds(bytes(day.seen))
+        for local, offset in self._dst_days.assigned:
             yield seconds_since_1970(local) - offset, (0,)
 
-    def _undated(self, row: tuple[int, Fields], expected: str) -> tuple[list[RowError], bytes]:
+    def _date_error(self, row: tuple[int, Fields], expected: str) -> tuple[list[RowError], bytes]:
         number, (name, clock_time, usual, other) = row
-        fault = RowError(number, HEADER[0], f"{name} {clock_time}", expected)
-        return [fault], f"{name} {clock_time},{usual or other}".encode()
+        error = RowError(number, HEADER[0], f"{name} {clock_time}", expected)
+        return [error], f"{name} {clock_time},{usual or other}".encode()
 
-    def _examined(self, part: bytes, line: int) -> Iterator[tuple[int, Fields]]:
-        """The rows of a part, each looked at by itself."""
-        for number, raw in enumerate(part.removesuffix(b"\n").split(b"\n"), line):
-            check_row_length(self._around.path, number, raw)
-            fields = self._fields(number, raw)
+    def _parse_rows(self, chunk: bytes, line: int) -> Iterator[tuple[int, Fields]]:
+        """Yield the valid rows of a chunk, parsed one by one."""
+        for number, raw in enumerate(chunk.removesuffix(b"\n").split(b"\n"), line):
+            check_row_length(self._context.path, number, raw)
+            fields = self._split(number, raw)
             if fields is None:
                 continue
             if isinstance(fields, RowError):
-                self._leave_out([fields], raw, None)
-            elif row := self._row(number, raw, fields):
+                self._reject_invalid([fields], raw, None)
+            elif row := self._parse_fields(number, raw, fields):
                 yield number, row
 
-    def _fields(self, number: int, raw: bytes) -> list[str] | RowError | None:
-        """The fields of a row, or what is wrong in it; None for an empty line."""
+    def _split(self, number: int, raw: bytes) -> list[str] | RowError | None:
+        """Return the fields of a row, or its error; None for an empty line."""
         text = raw.decode("utf-8", "replace").rstrip("\r")
         if not text.strip():
             return None
@@ -199,63 +201,63 @@ class MonitoringRows(RowReader[Fields]):
             return RowError(number, "row", f"{len(fields)} fields", _FIELDS_EXPECTED)
         return fields
 
-    def _row(self, number: int, raw: bytes, fields: list[str]) -> Fields | None:
-        """A row from its fields; None where it is wrong, or dated already by its own offset."""
-        named = _DATE.fullmatch(fields[0])
-        instant = None if named else parse_iso_instant(fields[0])
+    def _parse_fields(self, number: int, raw: bytes, fields: list[str]) -> Fields | None:
+        """Return a row from its fields; None if it was rejected, or added by its own offset."""
+        match = _DATE.fullmatch(fields[0])
+        instant = None if match else parse_iso_instant(fields[0])
         quantities = fields[1 : len(HEADER)]
-        faults = [
-            RowError(number, heading, value, _QUANTITY_EXPECTED)
-            for heading, value in zip(HEADER[1:], quantities, strict=True)
+        errors = [
+            RowError(number, column, value, _QUANTITY_EXPECTED)
+            for column, value in zip(HEADER[1:], quantities, strict=True)
             if not _QUANTITY.fullmatch(value)
         ]
-        if named:
-            row = named[1], named[2], "", ",".join(quantities)
-            day = self._day(named[1])
-            local = None if day is None else _local(day, named[2])
+        if match:
+            row = match[1], match[2], "", ",".join(quantities)
+            day = self._day(match[1])
+            local = None if day is None else _local(day, match[2])
         elif instant:
-            moment = instant.astimezone(self._around.zone)
-            local = moment.replace(tzinfo=None)
-            row = _name(local), local.strftime("%H:%M:%S"), "", ",".join(quantities)
+            timestamp = instant.astimezone(self._context.zone)
+            local = timestamp.replace(tzinfo=None)
+            row = _day_name(local), local.strftime("%H:%M:%S"), "", ",".join(quantities)
         else:
             local = None
-            faults.insert(0, RowError(number, HEADER[0], fields[0], _DATE_EXPECTED))
-        if faults:
-            self._leave_out(faults, raw, local)
+            errors.insert(0, RowError(number, HEADER[0], fields[0], _DATE_EXPECTED))
+        if errors:
+            self._reject_invalid(errors, raw, local)
             return None
-        if instant and self._is_changing(row[0]):
-            self._take_at_once(number, moment, row)
+        if instant and self._is_dst_day(row[0]):
+            self._add_on_dst_day(number, timestamp, row)
             return None
         return row
 
-    def _is_changing(self, name: str) -> bool:
+    def _is_dst_day(self, name: str) -> bool:
         day = self._day(name)
         return day is not None and day.offset is None
 
-    def _take_at_once(self, number: int, moment: datetime, row: Fields) -> None:
-        """Takes a row that tells its own offset on a day on which clocks change."""
-        self.settle()
-        local, ahead = moment.replace(tzinfo=None), moment.utcoffset()
-        assert ahead is not None
-        offset = int(ahead.total_seconds())
-        if (local, offset) in self._changing.taken:
-            self._take_dated(number, local, DUPLICATE_TIME, row)
+    def _add_on_dst_day(self, number: int, timestamp: datetime, row: Fields) -> None:
+        """Add a row that has its own offset, on a day on which clocks change."""
+        self.flush()
+        local, utc_offset = timestamp.replace(tzinfo=None), timestamp.utcoffset()
+        assert utc_offset is not None
+        offset = int(utc_offset.total_seconds())
+        if (local, offset) in self._dst_days.assigned:
+            self._add_local(number, local, DUPLICATE_TIME, row)
         else:
-            self._changing.taken.add((local, offset))
-            self._take_dated(number, local, offset, row)
+            self._dst_days.assigned.add((local, offset))
+            self._add_local(number, local, offset, row)
 
 
 def _local(day: _Day, clock_time: str) -> datetime:
     return datetime.combine(day.date, time.fromisoformat(clock_time))
 
 
-def _name(local: datetime) -> str:
-    """A day as reports have it."""
+def _day_name(local: datetime) -> str:
+    """Return the name of a day, as reports have it."""
     return f"{local.day} {MONTH_NAMES[local.month - 1]} {local.year}"
 
 
-def _stored(quantity: str) -> str:
-    """A quantity with all decimals, and in the one way to write it."""
+def _format_quantity(quantity: str) -> str:
+    """Return a quantity with all decimals, in its one canonical notation."""
     if not quantity:
         return ""
     whole, _, decimals = quantity.removeprefix("-").partition(".")

@@ -1,4 +1,4 @@
-"""The formats of reports that are known, and which of them a report has."""
+"""The known report formats, and the detection of a report's format by its header."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
@@ -28,15 +28,15 @@ class ReportFormat(Protocol):
 
     name: str
     expected: str
-    """Its heading, as messages show it."""
+    """Its header, for messages."""
     interval: int | None
-    """The seconds from one reading to the next, where the format says it."""
+    """Seconds from one reading to the next, if the format defines them."""
 
-    def heading(self, raw: bytes) -> Header | None:
-        """What a report's first line says, if it is of this format."""
+    def parse_header(self, raw: bytes) -> Header | None:
+        """Return the header in a report's first line; None if it is not of this format."""
 
-    def rows(self, heading: Header, around: ParseContext) -> RowReader[Any]:
-        """What reads the rows below that heading."""
+    def row_reader(self, header: Header, context: ParseContext) -> RowReader[Any]:
+        """Return a reader of the rows below a header."""
 
 
 class MonitoringFormat:
@@ -46,36 +46,36 @@ class MonitoringFormat:
     expected = ",".join(HEADER)
     interval: int | None = None
 
-    def heading(self, raw: bytes) -> Header | None:
-        """What a report's first line says, if it is of this format."""
-        found = read_header(raw, ",", "utf-8")
-        return found if found.names == HEADER else None
+    def parse_header(self, raw: bytes) -> Header | None:
+        """Return the header in a report's first line; None if it is not of this format."""
+        header = read_header(raw, ",", "utf-8")
+        return header if header.names == HEADER else None
 
-    def rows(self, heading: Header, around: ParseContext) -> RowReader[Any]:
-        """What reads the rows below that heading."""
-        return MonitoringRows(around, heading)
+    def row_reader(self, header: Header, context: ParseContext) -> RowReader[Any]:
+        """Return a reader of the rows below a header."""
+        return MonitoringRows(context, header)
 
 
 class ConfiguredFormat:
-    """A format that settings describe; its columns may stand in any order."""
+    """A format that settings describe, with its columns in any order."""
 
-    def __init__(self, name: str, layout: FormatSettings) -> None:
+    def __init__(self, name: str, settings: FormatSettings) -> None:
         self.name = name
-        self.expected = layout.delimiter.join((*layout.headers(), *layout.ignored))
-        self.interval = layout.interval
-        self._layout = layout
+        self.expected = settings.delimiter.join((*settings.headers(), *settings.ignored))
+        self.interval = settings.interval
+        self._settings = settings
 
-    def heading(self, raw: bytes) -> Header | None:
-        """What a report's first line says, if it is of this format."""
-        layout = self._layout
-        found = read_header(raw, layout.delimiter, layout.encoding)
-        names, needed = set(found.names), set(layout.headers())
-        is_fitting = needed <= names <= needed.union(layout.ignored)
-        return found if is_fitting and len(names) == len(found.names) else None
+    def parse_header(self, raw: bytes) -> Header | None:
+        """Return the header in a report's first line; None if it is not of this format."""
+        settings = self._settings
+        header = read_header(raw, settings.delimiter, settings.encoding)
+        names, required = set(header.names), set(settings.headers())
+        is_match = required <= names <= required.union(settings.ignored)
+        return header if is_match and len(names) == len(header.names) else None
 
-    def rows(self, heading: Header, around: ParseContext) -> RowReader[Any]:
-        """What reads the rows below that heading."""
-        return DelimitedRows(around, heading, self._layout)
+    def row_reader(self, header: Header, context: ParseContext) -> RowReader[Any]:
+        """Return a reader of the rows below a header."""
+        return DelimitedRows(context, header, self._settings)
 
 
 SHIPPED_FORMATS: tuple[ReportFormat, ...] = (
@@ -85,44 +85,44 @@ SHIPPED_FORMATS: tuple[ReportFormat, ...] = (
 
 
 def known_formats(settings: Settings) -> tuple[ReportFormat, ...]:
-    """The formats that are shipped and those of the settings, which win where names are equal."""
-    layouts = {layout.name: layout for layout in SHIPPED_FORMATS}
-    layouts.update(
-        {name: ConfiguredFormat(name, layout) for name, layout in settings.formats.items()}
+    """Return the shipped formats and the configured ones, which replace those of equal names."""
+    formats = {shipped.name: shipped for shipped in SHIPPED_FORMATS}
+    formats.update(
+        {name: ConfiguredFormat(name, configured) for name, configured in settings.formats.items()}
     )
-    return tuple(layouts.values())
+    return tuple(formats.values())
 
 
-def format_by_name(layouts: Sequence[ReportFormat], name: str) -> ReportFormat:
-    """The format of this name; raises ReportError where there is none."""
-    for layout in layouts:
-        if layout.name == name:
-            return layout
-    known = ", ".join(layout.name for layout in layouts)
+def format_by_name(formats: Sequence[ReportFormat], name: str) -> ReportFormat:
+    """Return the format of this name; raise ReportError if there is none."""
+    for report_format in formats:
+        if report_format.name == name:
+            return report_format
+    known = ", ".join(report_format.name for report_format in formats)
     raise ReportError(f"--format {name}: no such format, expected one of {known}")
 
 
 class DetectedFormat(NamedTuple):
-    """The format of a report, and its heading."""
+    """The format of a report, and its header."""
 
-    layout: ReportFormat
-    heading: Header
+    format: ReportFormat
+    header: Header
 
 
-def detect_format(layouts: Sequence[ReportFormat], path: str, raw: bytes) -> DetectedFormat:
-    """The format that a first line belongs to; raises ReportError where it isn't exactly one."""
-    found = [
-        DetectedFormat(layout, heading)
-        for layout in layouts
-        if (heading := layout.heading(raw)) is not None
+def detect_format(formats: Sequence[ReportFormat], path: str, raw: bytes) -> DetectedFormat:
+    """Detect the format by a report's first line; raise ReportError unless exactly one matches."""
+    matches = [
+        DetectedFormat(report_format, header)
+        for report_format in formats
+        if (header := report_format.parse_header(raw)) is not None
     ]
     text = raw.decode("utf-8-sig", "replace").rstrip("\r")[:80]
-    if not found:
-        known = ", or ".join(f"{layout.expected} ({layout.name})" for layout in layouts)
+    if not matches:
+        known = ", or ".join(f"{known.expected} ({known.name})" for known in formats)
         raise ReportError(f"{path}:1: heading: {text!a}: expected {known}")
-    if len(found) > 1:
-        names = ", ".join(layout.name for layout, _ in found)
+    if len(matches) > 1:
+        names = ", ".join(match.format.name for match in matches)
         raise ReportError(
             f"{path}:1: heading: {text!a}: fits several formats: say which with --format: {names}"
         )
-    return found[0]
+    return matches[0]

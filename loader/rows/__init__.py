@@ -1,1 +1,1 @@
-"""Rows of a report: read, checked and dated."""
+"""Reading, checking and dating the rows of a report."""

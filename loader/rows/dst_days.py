@@ -19,81 +19,78 @@ UNORDERED_TIMES = (
 )
 
 _FIRST_ROW = 2
-"""The line of a report's first row, below its heading."""
+"""The line of a report's first row, below its header."""
 
 _DAY = timedelta(days=1)
 
 
 class DstDayBuffer(Generic[Row]):
-    """Rows that wait for the others of their day, since they count in their order.
+    """Buffers the rows of a day on which clocks change, since their order decides their offsets.
 
-    Where a faulty row is left out of the repeated hour, the rest of it can't be told apart any
-    more, and no row of it gets an offset; nor does one where a report begins in that hour and has
-    one pass of it only, which may be either.
+    If an invalid row is rejected from the repeated hour, the rest of that hour is ambiguous and
+    gets no offset. Neither does a report that begins in that hour and contains one pass of it.
     """
 
-    def __init__(self, clock: LocalTimeResolver) -> None:
-        self._clock = clock
+    def __init__(self, resolver: LocalTimeResolver) -> None:
+        self._resolver = resolver
         self._rows: list[tuple[int, datetime, Row]] = []
-        self._faulty: list[int] = []
-        self._doubtful: set[date] = set()
-        self.taken: set[tuple[datetime, int]] = set()
-        """The local times of these days that were given an offset so far, and the offsets."""
+        self._rejected_lines: list[int] = []
+        self._ambiguous_days: set[date] = set()
+        self.assigned: set[tuple[datetime, int]] = set()
+        """The local times of these days that have an offset already, each with its offset."""
 
     def continues(self, day: date) -> bool:
-        """Whether rows wait that this day belongs to: the repeated hour may go past midnight."""
+        """Return whether a day belongs to the buffered rows; an hour may repeat past midnight."""
         return bool(self._rows) and abs(day - self._rows[-1][1].date()) <= _DAY
 
     def add(self, line: int, local: datetime, row: Row) -> None:
-        """Lets a row wait."""
+        """Buffer a row."""
         self._rows.append((line, local, row))
 
-    def leave_out(self, line: int, local: datetime | None) -> None:
-        """Notes that a row was faulty; where its time can't be read, its neighbours tell it."""
+    def reject(self, line: int, local: datetime | None) -> None:
+        """Note an invalid row; if its time is unreadable, that of its neighbours counts."""
         if local is not None:
-            self._doubt(local)
+            self._mark_ambiguous(local)
         elif self._rows:
-            self._faulty.append(line)
+            self._rejected_lines.append(line)
         else:
-            self._faulty = [line]
+            self._rejected_lines = [line]
 
-    def dated(self) -> list[tuple[int, datetime, Row, int | str]]:
-        """The rows that waited, each with its offset, or with what was expected instead."""
+    def flush(self) -> list[tuple[int, datetime, Row, int | str]]:
+        """Return the buffered rows, each with its offset or with what was expected instead."""
         rows, self._rows = self._rows, []
-        faulty, self._faulty = self._faulty, []
+        rejected, self._rejected_lines = self._rejected_lines, []
         lines = [line for line, _, _ in rows]
-        for line in faulty:
-            place = bisect(lines, line)
-            if place or lines[:1] == [line + 1]:
-                for _, local, _ in rows[max(place - 1, 0) : place + 1]:
-                    self._doubt(local)
+        for line in rejected:
+            index = bisect(lines, line)
+            if index or lines[:1] == [line + 1]:
+                for _, local, _ in rows[max(index - 1, 0) : index + 1]:
+                    self._mark_ambiguous(local)
         reason = UNORDERED_TIMES if self._begins_in_either_pass(rows) else AMBIGUOUS_TIME
-        given = {local for local, _ in self.taken} if self._doubtful else set()
-        left_out = [
-            self._clock.is_repeated(local)
-            and (reason is UNORDERED_TIMES or (self._is_doubtful(local) and local not in given))
+        known = {local for local, _ in self.assigned} if self._ambiguous_days else set()
+        unresolved = [
+            self._resolver.is_repeated(local)
+            and (reason is UNORDERED_TIMES or (self._is_ambiguous(local) and local not in known))
             for _, local, _ in rows
         ]
-        certain = [
-            local for (_, local, _), is_out in zip(rows, left_out, strict=True) if not is_out
-        ]
-        offsets = iter(self._clock.offsets(certain, self.taken))
+        resolved = [local for (_, local, _), skip in zip(rows, unresolved, strict=True) if not skip]
+        offsets = iter(self._resolver.offsets(resolved, self.assigned))
         return [
-            (*row, reason if is_out else next(offsets))
-            for row, is_out in zip(rows, left_out, strict=True)
+            (*row, reason if skip else next(offsets))
+            for row, skip in zip(rows, unresolved, strict=True)
         ]
 
     def _begins_in_either_pass(self, rows: list[tuple[int, datetime, Row]]) -> bool:
-        """Whether a report begins in a repeated hour and has one pass of it only."""
-        if not rows or rows[0][0] != _FIRST_ROW or not self._clock.is_repeated(rows[0][1]):
+        """Return whether a report begins in a repeated hour and contains one pass of it."""
+        if not rows or rows[0][0] != _FIRST_ROW or not self._resolver.is_repeated(rows[0][1]):
             return False
-        repeated = [local for _, local, _ in rows if self._clock.is_repeated(local)]
+        repeated = [local for _, local, _ in rows if self._resolver.is_repeated(local)]
         return all(earlier < later for earlier, later in pairwise(repeated))
 
-    def _doubt(self, local: datetime) -> None:
-        if self._clock.is_repeated(local):
-            self._doubtful.add(local.date())
+    def _mark_ambiguous(self, local: datetime) -> None:
+        if self._resolver.is_repeated(local):
+            self._ambiguous_days.add(local.date())
 
-    def _is_doubtful(self, local: datetime) -> bool:
+    def _is_ambiguous(self, local: datetime) -> bool:
         near = {local.date() + _DAY * days for days in (-1, 0, 1)}
-        return not near.isdisjoint(self._doubtful)
+        return not near.isdisjoint(self._ambiguous_days)

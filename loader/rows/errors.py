@@ -1,19 +1,19 @@
-"""What can be wrong with a report, and with its lines."""
+"""Errors in a report and in its rows."""
 
 from dataclasses import dataclass
 
 
 class ReportError(Exception):
-    """A report can't be used; the text is one line that names it."""
+    """A report can't be imported; the message is one line that names the report."""
 
 
 class FaultyRowsError(ReportError):
-    """Rows of a report are wrong, as was told of each."""
+    """Rows of a report are invalid; each was reported on its own."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class RowError:
-    """What is wrong in a line, counted from 1."""
+    """An error in a line of a report; lines are counted from 1."""
 
     line: int
     column: str

@@ -1,4 +1,4 @@
-"""A report's file, read in slices: memory does not grow with it."""
+"""Reading a report's file in chunks, so that memory does not grow with it."""
 
 import gzip
 import hashlib
@@ -14,48 +14,51 @@ from loader.rows.errors import ReportError
 
 STANDARD_INPUT = "-"
 
-_SLICE = 2**20
-_LONGEST_ROW = 2**16
-_SWOLLEN = 200
-"""Times its packed size; a report of nothing but zeros is some 30 times."""
-_BRIEF = 2**21
+CHUNK_BYTES = 2**20
+_MAX_ROW_BYTES = 2**16
+_MAX_COMPRESSION_RATIO = 200
+"""Of a compressed report; one of nothing but zeros has a ratio of about 30."""
+_UNCHECKED_BYTES = 2**21
+"""The compression ratio is not checked up to this uncompressed size."""
 
 
 class ChunkedFile:
-    """A file on its way in; its digest is right once it was read."""
+    """A report's file, read once; `sha256` is complete after that."""
 
     def __init__(self, path: str, on_progress: Callable[[int], None]) -> None:
         self.path = path
-        self.name = "standard input" if path == STANDARD_INPUT else _shown(Path(path).name)
+        self.name = "standard input" if path == STANDARD_INPUT else _printable(Path(path).name)
         self._on_progress = on_progress
         self._digest = hashlib.sha256()
 
     @property
     def sha256(self) -> str:
-        """The digest of what was read, uncompressed, in hex."""
+        """The digest of the uncompressed content, in hex."""
         return self._digest.hexdigest()
 
-    def parts(self) -> Iterator[bytes]:
-        """The file in parts of whole lines, each line with its end.
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the content in chunks of whole lines, each line with its end.
 
-        Raises ReportError where it can't be read, or a line has no end.
+        Raises ReportError if the file can't be read, or a line has no end.
         """
         rest = b""
         lines = size = 0
         try:
-            with _opened(self.path) as raw, _unpacked(raw, self.path) as file:
-                while part := file.read(_SLICE):
-                    self._digest.update(part)
-                    whole, end, rest = (rest + part).rpartition(b"\n")
+            with _open(self.path) as raw, _decompress(raw, self.path) as file:
+                while chunk := file.read(CHUNK_BYTES):
+                    self._digest.update(chunk)
+                    whole, end, rest = (rest + chunk).rpartition(b"\n")
                     lines += whole.count(b"\n") + len(end)
                     if end:
                         yield whole + end
                     check_row_length(self.path, lines + 1, rest)
-                    size += len(part)
-                    if size > max(_BRIEF, _SWOLLEN * raw.tell() if file is not raw else size):
+                    size += len(chunk)
+                    is_compressed = file is not raw
+                    max_size = _MAX_COMPRESSION_RATIO * raw.tell() if is_compressed else size
+                    if size > max(_UNCHECKED_BYTES, max_size):
                         raise ReportError(
-                            f"{self.path}: cannot be read: it decompresses to more than {_SWOLLEN} "
-                            "times its size: expected a report"
+                            f"{self.path}: cannot be read: it decompresses to more than "
+                            f"{_MAX_COMPRESSION_RATIO} times its size: expected a report"
                         )
                     self._on_progress(raw.tell() if raw.seekable() else size)
         except (OSError, EOFError, zlib.error) as error:
@@ -66,25 +69,25 @@ class ChunkedFile:
 
 
 def check_row_length(path: str, line: int, raw: bytes) -> None:
-    """Raises ReportError where a line is longer than any row."""
-    if len(raw) > _LONGEST_ROW:
+    """Raise ReportError if a line is longer than any row can be."""
+    if len(raw) > _MAX_ROW_BYTES:
         raise ReportError(
-            f"{path}:{line}: row: over {_LONGEST_ROW} bytes: expected lines with an end"
+            f"{path}:{line}: row: over {_MAX_ROW_BYTES} bytes: expected lines with an end"
         )
 
 
-def _shown(name: str) -> str:
-    """The name of a file in characters that every database and terminal takes."""
+def _printable(name: str) -> str:
+    """Return a file's name in characters that every database and terminal accepts."""
     return os.fsencode(name).decode("utf-8", "replace")
 
 
-def _opened(path: str) -> AbstractContextManager[IO[bytes]]:
+def _open(path: str) -> AbstractContextManager[IO[bytes]]:
     if path == STANDARD_INPUT:
         return nullcontext(sys.stdin.buffer)
     return Path(path).open("rb")
 
 
-def _unpacked(
+def _decompress(
     raw: IO[bytes], path: str
 ) -> AbstractContextManager[IO[bytes]] | AbstractContextManager[gzip.GzipFile]:
     return gzip.open(raw) if path.endswith(".gz") else nullcontext(raw)

@@ -1,7 +1,7 @@
-"""The rows of a report, each checked and dated, whatever the format.
+"""The base class that reads, checks and dates the rows of a report of any format.
 
-What is right becomes a line that the storage takes, see `storage.incoming`; what is wrong becomes
-a Fault.
+A valid row becomes a line of a RowBatch, see `domain.report_source`; an invalid one is reported
+as one or more RowErrors.
 """
 
 from abc import ABC, abstractmethod
@@ -24,114 +24,114 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True, slots=True)
 class ParseContext:
-    """What the rows of a report are read with."""
+    """The context in which the rows of a report are parsed."""
 
     path: str
     zone: ZoneInfo
-    """That of the readings; the times of a report may stand in another."""
+    """The zone of the readings; the times of a report may be of another."""
     skip_bad_rows: bool
-    on_faults: Callable[[list[RowError], bytes], None]
-    """Is told what is wrong in a row, and the row's own text, in the order of the lines."""
+    on_errors: Callable[[list[RowError], bytes], None]
+    """Called with the errors of a row and its raw text, in the order of the lines."""
 
 
 class TimeOfDayIndex(dict[str, int]):
-    """A place for every time of day that occurs, as HH:MM:SS, in the order of occurrence."""
+    """An index for every time of day that occurs, as HH:MM:SS, in the order of occurrence."""
 
     def __init__(self) -> None:
         self._seconds: dict[bytes, tuple[int, ...]] = {}
 
     def __missing__(self, key: str) -> int:
-        self[key] = place = len(self)
-        return place
+        self[key] = index = len(self)
+        return index
 
     def seconds(self, seen: bytes) -> tuple[int, ...]:
-        """The seconds of the day, ascending, of the places that are not 0."""
+        """Return the seconds of the day, ascending, of the indexes at which `seen` is not 0."""
         if seen not in self._seconds:
-            taken = (clock for clock, place in self.items() if place < len(seen) and seen[place])
-            self._seconds[seen] = tuple(sorted(map(_second, taken)))
+            times = (clock for clock, index in self.items() if index < len(seen) and seen[index])
+            self._seconds[seen] = tuple(sorted(map(_second, times)))
         return self._seconds[seen]
 
 
 class RowReader(ABC, Generic[Row]):
-    """The rows of a report: `take` reads some, `block` gives what is ready."""
+    """Reads the rows of a report: `read` takes chunks of it, `batches` returns what is ready."""
 
-    def __init__(self, around: ParseContext, zone: ZoneInfo) -> None:
+    def __init__(self, context: ParseContext, zone: ZoneInfo) -> None:
         self.readings = 0
         self.missing = 0
         self.rejected = 0
         self.identifier: str | None = None
-        """What the report calls the meter."""
-        self._around = around
-        self._clock = LocalTimeResolver(zone)
-        self._changing: DstDayBuffer[Row] = DstDayBuffer(self._clock)
-        self._places = TimeOfDayIndex()
+        """The meter's name in the report."""
+        self._context = context
+        self._resolver = LocalTimeResolver(zone)
+        self._dst_days: DstDayBuffer[Row] = DstDayBuffer(self._resolver)
+        self._times_of_day = TimeOfDayIndex()
         self._lines: list[str] = []
         self._dates: list[str] = []
-        self._is_holding = False
-        self._held: list[tuple[list[RowError], bytes]] = []
+        self._is_buffering = False
+        self._unreported: list[tuple[list[RowError], bytes]] = []
 
     @abstractmethod
-    def take(self, part: bytes, line: int) -> None:
-        """Reads whole lines, the first of which has this number."""
+    def read(self, chunk: bytes, line: int) -> None:
+        """Read whole lines, the first of which has this number."""
 
     @abstractmethod
-    def _take_dated(self, line: int, local: datetime, offset: int | str, row: Row) -> None:
-        """Takes a row that waited, with its offset, or what was expected instead."""
+    def _add_local(self, line: int, local: datetime, offset: int | str, row: Row) -> None:
+        """Add a row by its local time and offset, or reject it with what was expected instead."""
 
     @abstractmethod
     def _runs(self) -> Iterator[tuple[int, tuple[int, ...]]]:
-        """The instants of the readings, as `usual_interval` takes them."""
+        """Yield the instants of the readings in runs, see `usual_interval`."""
 
     def interval(self) -> int | None:
-        """Seconds from one reading to the next, as the readings tell."""
+        """Return the usual seconds from one reading to the next."""
         return usual_interval(self._runs())
 
-    def block(self) -> Iterator[RowBatch]:
-        """The rows that became ready since the last block."""
+    def batches(self) -> Iterator[RowBatch]:
+        """Yield the rows that became ready since the last call."""
         lines, dates, self._lines, self._dates = self._lines, self._dates, [], []
         if lines:
             self.readings += len(lines)
             yield RowBatch("".join(lines).encode(), len(lines), min(dates), max(dates))
 
-    def settle(self) -> None:
-        """Takes the rows that wait; none that comes later belongs to their days."""
-        if not self._is_holding:
+    def flush(self) -> None:
+        """Add the buffered rows; no later row belongs to their days."""
+        if not self._is_buffering:
             return
-        for line, local, row, offset in self._changing.dated():
-            self._take_dated(line, local, offset, row)
-        self._is_holding = False
-        self._tell()
+        for line, local, row, offset in self._dst_days.flush():
+            self._add_local(line, local, offset, row)
+        self._is_buffering = False
+        self._report_errors()
 
-    def _wait(self, line: int, local: datetime, row: Row) -> None:
-        """Lets a row wait for others of a day on which clocks change."""
-        self._changing.add(line, local, row)
-        self._is_holding = True
+    def _buffer(self, line: int, local: datetime, row: Row) -> None:
+        """Buffer a row of a day on which clocks change."""
+        self._dst_days.add(line, local, row)
+        self._is_buffering = True
 
-    def _leave_out(self, faults: list[RowError], raw: bytes, local: datetime | None) -> None:
-        """Rejects a row that is wrong in itself; its place among the others counts as well."""
-        if self._around.skip_bad_rows:
-            self._changing.leave_out(faults[0].line, local)
-        self._reject(faults, raw)
+    def _reject_invalid(self, errors: list[RowError], raw: bytes, local: datetime | None) -> None:
+        """Reject a row that is invalid by itself; its position among the others matters too."""
+        if self._context.skip_bad_rows:
+            self._dst_days.reject(errors[0].line, local)
+        self._reject(errors, raw)
 
-    def _reject(self, faults: list[RowError], raw: bytes) -> None:
+    def _reject(self, errors: list[RowError], raw: bytes) -> None:
         self.rejected += 1
-        self._held.append((faults, raw))
-        if not self._is_holding:
-            self._tell()
+        self._unreported.append((errors, raw))
+        if not self._is_buffering:
+            self._report_errors()
 
-    def _tell(self) -> None:
-        held, self._held = self._held, []
-        for faults, raw in sorted(held, key=lambda item: item[0][0].line):
-            self._around.on_faults(faults, raw)
+    def _report_errors(self) -> None:
+        unreported, self._unreported = self._unreported, []
+        for errors, raw in sorted(unreported, key=lambda item: item[0][0].line):
+            self._context.on_errors(errors, raw)
 
 
 def seconds_since_1970(local: datetime) -> int:
-    """The instant of a time in UTC."""
+    """Return the Unix time of a naive datetime in UTC."""
     return int(local.replace(tzinfo=UTC).timestamp())
 
 
 def midnight(day: date) -> datetime:
-    """The beginning of a day."""
+    """Return the beginning of a day."""
     return datetime.combine(day, time.min)
 
 

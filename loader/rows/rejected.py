@@ -1,4 +1,4 @@
-"""The rows of a report that were left out, in a file that can be mended and loaded again."""
+"""Writing the rejected rows of a report to a file that can be corrected and loaded again."""
 
 import os
 import re
@@ -16,7 +16,7 @@ _EARLIER_REASON = rb'"?line [0-9]+: .*'
 
 
 class RejectedRows:
-    """Rows with the reason of each in a last column, kept only once `keep` is called."""
+    """Rejected rows, each with its reason in a last column; discarded unless `save` is called."""
 
     def __init__(self, report: str) -> None:
         name = "stdin" if report == STANDARD_INPUT else report.removesuffix(".gz")
@@ -38,29 +38,29 @@ class RejectedRows:
         """Whether any row was added."""
         return self._draft is not None
 
-    def add(self, faults: list[RowError], raw: bytes, heading: Header) -> None:
-        """Adds a row as it stood in the report, but for the reason of an earlier rejection."""
+    def add(self, errors: list[RowError], raw: bytes, header: Header) -> None:
+        """Add a row as the report has it, without the reason of an earlier rejection."""
         reason = "; ".join(
-            f"line {fault.line}: {fault.column}: expected {fault.expected}" for fault in faults
+            f"line {error.line}: {error.column}: expected {error.expected}" for error in errors
         )
-        delimiter = heading.delimiter.encode()
+        delimiter = header.delimiter.encode()
         row = re.sub(
             re.escape(delimiter) + _EARLIER_REASON, b"", raw.rstrip(b"\r"), flags=re.DOTALL
         )
-        with self._reporting():
+        with self._translate_errors():
             if self._draft is None:
                 self._draft = tempfile.NamedTemporaryFile(  # noqa: SIM115 - closed on exit
                     dir=self.path.parent, prefix=f".{self.path.name}.", delete=False
                 )
-                self._draft.write(heading.line([*heading.names, REASON_COLUMN]))
-            self._draft.write(row + delimiter + heading.line([reason]))
+                self._draft.write(header.format_line([*header.names, REASON_COLUMN]))
+            self._draft.write(row + delimiter + header.format_line([reason]))
 
-    def keep(self) -> None:
-        """Puts the file in its place; raises ReportError where something else stands there."""
+    def save(self) -> None:
+        """Move the file to `path`; raise ReportError if another file is there."""
         if self._draft is None:
             return
         draft = Path(self._draft.name)
-        with self._reporting():
+        with self._translate_errors():
             self._draft.flush()
             if self.path.exists() and self.path.read_bytes() != draft.read_bytes():
                 raise ReportError(
@@ -70,7 +70,7 @@ class RejectedRows:
             draft.replace(self.path)
 
     @contextmanager
-    def _reporting(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:

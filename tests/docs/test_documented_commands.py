@@ -25,7 +25,7 @@ from tests.support.legacy_database import make_original
 from tests.support.live_server import find_program
 from tests.support.mariadb import MariaDB
 from tests.support.paths import ROOT
-from tests.support.process import SECONDS
+from tests.support.process import TIMEOUT
 from tools.configuration_page import PAGE as CONFIGURATION
 
 KINDS = {"sh", "text", "json", "csv", "yaml", "python"}
@@ -49,10 +49,10 @@ def test_newcomer_gets_from_clone_to_dashboard_with_one_command(tmp_path: Path) 
     with DocumentationRunner(tmp_path, "README.md") as reader:
         port = reader.follow_to_server()
         (run,) = reader.servers
-        page = run.said("/dashboard").rpartition(" ")[2]
+        page = run.wait_for_line("/dashboard").rpartition(" ")[2]
         assert page == f"http://127.0.0.1:{port}/dashboard"
-        assert "rick / morty" in run.said("User and password:")
-        run.said("Press Ctrl-C to stop.")
+        assert "rick / morty" in run.wait_for_line("User and password:")
+        run.wait_for_line("Press Ctrl-C to stop.")
         assert "<title>" in reader.ran(f"curl -sS --fail {page}")
         lines = [line.strip() for line in run.lines if re.match(r"  (TOKEN=|curl )", line)]
         assert len(lines) == 3
@@ -109,7 +109,7 @@ def test_page_of_workers_starts_two(tmp_path: Path) -> None:
         reader.ran("elecdata load --quiet Monitoring_report.csv")
         port = reader.follow_to_server()
         ask = f"curl -sS --fail http://127.0.0.1:{port}/metrics"
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + TIMEOUT
         # A worker knows of the others a second after they have started.
         while not re.search(r"(?m)^elecdata_workers 2", reader.ran(ask)):
             assert time.monotonic() < deadline

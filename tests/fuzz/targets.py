@@ -60,25 +60,25 @@ Row = tuple[datetime, tuple[Decimal | None, ...]]
 
 
 def loaded(
-    content: bytes, *, is_packed: bool, skip_bad_rows: bool, layout: FormatSettings | None = None
+    content: bytes, *, is_packed: bool, skip_bad_rows: bool, settings: FormatSettings | None = None
 ) -> list[Row]:
     """The rows that a report would give the database: the local time and the quantities."""
     path = FOLDER / ("report.csv.gz" if is_packed else "report.csv")
     path.write_bytes(content)
     lines = content.count(b"\n") + 1
 
-    def on_faults(faults: list[RowError], _: bytes) -> None:
-        assert faults
-        for fault in faults:
-            assert is_packed or 2 <= fault.line <= lines
-            assert "\n" not in str(fault)
+    def on_errors(errors: list[RowError], _: bytes) -> None:
+        assert errors
+        for error in errors:
+            assert is_packed or 2 <= error.line <= lines
+            assert "\n" not in str(error)
 
     read = Report(
         str(path),
         MADRID,
         skip_bad_rows=skip_bad_rows,
-        on_faults=on_faults,
-        layouts=SHIPPED_FORMATS if layout is None else [ConfiguredFormat("theirs", layout)],
+        on_errors=on_errors,
+        formats=SHIPPED_FORMATS if settings is None else [ConfiguredFormat("theirs", settings)],
     )
     rows: list[Row] = []
     instants = set()
@@ -125,7 +125,7 @@ def described(data: bytes) -> None:
         layout = FormatSettings.model_validate(json.loads(text))
     except (ValidationError, ValueError, RecursionError):
         return
-    loaded(content, is_packed=False, skip_bad_rows=True, layout=layout)
+    loaded(content, is_packed=False, skip_bad_rows=True, settings=layout)
 
 
 def settings(data: bytes) -> None:

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from loader.formats.registry import SHIPPED_FORMATS, ConfiguredFormat
 from settings import FormatSettings
-from tests.support.report_formats import AUTUMN, DISTRIBUTOR, WORKSHOP_HEADING, Read, hourly, layout
+from tests.support.report_formats import (
+    AUTUMN,
+    DISTRIBUTOR,
+    WORKSHOP_HEADING,
+    ReportResult,
+    hourly,
+    workshop,
+)
 
 GOOD = "".join(hourly(AUTUMN, 3, 4))
 snippets = st.sampled_from(
@@ -28,8 +35,8 @@ def test_no_line_is_lost_and_nothing_else_raised(
     path = tmp_path_factory.getbasetemp() / "whatever.csv"
     heading = WORKSHOP_HEADING if own else DISTRIBUTOR
     path.write_bytes(heading.encode() + content)
-    layouts = [layout(encoding="utf-8")] if own else SHIPPED_FORMATS
-    done = Read(path, layouts, skip_bad_rows=skipping)
+    formats = [workshop(encoding="utf-8")] if own else SHIPPED_FORMATS
+    done = ReportResult(path, formats, skip_bad_rows=skipping)
     assert "\n" not in done.error
     lines = content.removesuffix(b"\n").split(b"\n") if content else []
     blank = sum(not line.decode("utf-8", "replace").strip() for line in lines)
@@ -104,8 +111,8 @@ def test_rows_come_back_exactly(
     csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(lines)
     path = tmp_path_factory.getbasetemp() / "any.csv"
     path.write_bytes(text.getvalue().encode(encoding))
-    done = Read(path, [ConfiguredFormat("any", described)], skip_bad_rows=False)
-    assert not done.faults
+    done = ReportResult(path, [ConfiguredFormat("any", described)], skip_bad_rows=False)
+    assert not done.row_errors
     assert not done.error
     assert done.instants == begins
     assert done.quantities("power") == [

@@ -21,8 +21,8 @@ from tests.support.report_formats import (
     WORKSHOP_HEADING,
     Reading,
     hourly,
-    layout,
     reading,
+    workshop,
 )
 
 
@@ -40,7 +40,7 @@ def test_columns_of_a_format_are_the_quantities_of_a_reading() -> None:
 
 def test_hour_of_a_distributor_marks_its_end(read: Reading) -> None:
     done = read(DISTRIBUTOR + "".join(hourly(SUMMER, *range(1, 25))))
-    assert not done.faults
+    assert not done.row_errors
     assert done.times == [(f"2019-08-01 {hour:02}:00:00", 2) for hour in range(24)]
     assert done.quantities("energy") == [f"{hour}.50000" for hour in range(1, 25)]
     assert set(done.quantities("power")) == {""}
@@ -93,7 +93,7 @@ def test_hour_that_a_day_does_not_have_is_a_fault(
 ) -> None:
     done = read(DISTRIBUTOR + f"{CUPS};{day};{hour};1;R\n")
     shown = hour.encode("unicode_escape").decode() or "nothing"
-    assert done.faults == [
+    assert done.row_errors == [
         f"2: Hora: {shown}: expected an hour from 1 to {last}, as many as that day has"
     ]
 
@@ -129,8 +129,8 @@ def test_faulty_row_of_a_distributor_is_told_with_its_place(
     read: Reading, line: str, fault: str
 ) -> None:
     done = read(DISTRIBUTOR + "".join(hourly(SUMMER, 24)) + line + "\n")
-    assert len(done.faults) == 1
-    assert done.faults[0].startswith(f"3: {fault}")
+    assert len(done.row_errors) == 1
+    assert done.row_errors[0].startswith(f"3: {fault}")
     assert done.rejected == [line.encode()]
 
 
@@ -146,10 +146,10 @@ def test_row_without_energy_is_a_reading_with_a_missing_value(read: Reading) -> 
 def test_row_is_converted_and_belongs_to_the_interval_before_its_time(read: Reading) -> None:
     done = read(
         WORKSHOP_HEADING + "01.08.19 00:15;230,5;1250;x\n01.08.19 00:30;;-1;\n\n",
-        layout(),
+        workshop(),
         encoding="latin-1",
     )
-    assert not done.faults
+    assert not done.row_errors
     assert done.times == [("2019-08-01 00:00:00", 2), ("2019-08-01 00:15:00", 2)]
     assert done.quantities("energy") == ["1.25000", "-0.00100"]
     assert done.quantities("voltage") == ["230.50000", ""]
@@ -158,7 +158,8 @@ def test_row_is_converted_and_belongs_to_the_interval_before_its_time(read: Read
 
 def test_columns_may_stand_in_any_order_and_ignored_ones_may_lack(read: Reading) -> None:
     done = read(
-        "Energía (Wh);Hasta;Tensión (V)\n1000;01.08.19 00:15;230\n", layout(encoding="utf-8")
+        "Energía (Wh);Hasta;Tensión (V)\n1000;01.08.19 00:15;230\n",
+        workshop(encoding="utf-8"),
     )
     assert done.quantities("energy") == ["1.00000"]
 
@@ -169,13 +170,13 @@ def test_repeated_hour_is_told_by_the_order_of_ends(read: Reading) -> None:
     ]
     lines = [f"{end.astimezone(MADRID):%d.%m.%y %H:%M};;1;\n" for end in ends]
     for order in (1, -1):
-        done = read(WORKSHOP_HEADING + "".join(lines[::order]), layout(), encoding="latin-1")
+        done = read(WORKSHOP_HEADING + "".join(lines[::order]), workshop(), encoding="latin-1")
         assert done.instants == [end - timedelta(minutes=15) for end in ends[::order]]
 
 
 def test_time_that_clocks_skip_is_a_fault(read: Reading) -> None:
-    done = read(WORKSHOP_HEADING + "31.03.19 02:30;;1;\n", layout(), encoding="latin-1")
-    assert done.faults == [
+    done = read(WORKSHOP_HEADING + "31.03.19 02:30;;1;\n", workshop(), encoding="latin-1")
+    assert done.row_errors == [
         (
             "2: Hasta: 31.03.19 02:30: expected a local time that exists: clocks go forward over "
             "this one"
@@ -184,7 +185,7 @@ def test_time_that_clocks_skip_is_a_fault(read: Reading) -> None:
 
 
 def test_zone_of_a_format_may_differ_from_that_of_the_meter(read: Reading) -> None:
-    changed = layout(time=WORKSHOP["time"] | {"timezone": "UTC", "marks": "start"})
+    changed = workshop(time=WORKSHOP["time"] | {"timezone": "UTC", "marks": "start"})
     done = read(
         WORKSHOP_HEADING + "27.10.19 00:00;;1;\n27.10.19 01:00;;1;\n", changed, encoding="latin-1"
     )
@@ -209,24 +210,27 @@ def test_decimal_that_cannot_be_kept_exactly_is_a_fault(
     read: Reading, wrong: str, factor: str
 ) -> None:
     columns = {"energy": {"header": "kWh", "factor": factor}}
-    changed = layout(columns=columns, encoding="utf-8")
+    changed = workshop(columns=columns, encoding="utf-8")
     done = read(f"Hasta;kWh\n01.08.19 00:15;{wrong}\n", changed)
-    assert len(done.faults) == 1
+    assert len(done.row_errors) == 1
     assert (
-        "expected a decimal like -8,382, with at most 10 digits before the mark" in done.faults[0]
+        "expected a decimal like -8,382, with at most 10 digits before the mark"
+        in done.row_errors[0]
     )
-    assert (f"once multiplied by {factor}" in done.faults[0]) == (factor != "1")
+    assert (f"once multiplied by {factor}" in done.row_errors[0]) == (factor != "1")
 
 
 def test_bytes_of_another_encoding_are_a_fault(read: Reading) -> None:
     heading = "Hasta;Energía (Wh);Tensión (V);Estado\n".encode()
-    done = read(heading + b"01.08.19 00:15;1;1;\xff\n", layout(encoding="utf-8"))
-    assert done.faults == ["2: row: 01.08.19 00:15;1;1;\\ufffd: expected utf-8 without NUL bytes"]
+    done = read(heading + b"01.08.19 00:15;1;1;\xff\n", workshop(encoding="utf-8"))
+    assert done.row_errors == [
+        "2: row: 01.08.19 00:15;1;1;\\ufffd: expected utf-8 without NUL bytes"
+    ]
 
 
 def test_interval_that_readings_contradict_is_refused(read: Reading) -> None:
     lines = [f"01.08.19 {hour:02}:00;;1;\n" for hour in range(8)]
-    done = read(WORKSHOP_HEADING + "".join(lines), layout(), encoding="latin-1")
+    done = read(WORKSHOP_HEADING + "".join(lines), workshop(), encoding="latin-1")
     assert done.error == (
         " readings are 3600 seconds apart: expected 900, as the format workshop says"
     )
@@ -242,13 +246,13 @@ def test_own_report_with_offsets_reads_as_the_one_without(
 ) -> None:
     moments = quarters(first, 300)
     plain = read(report(*numbered(moments)))
-    assert not plain.faults
+    assert not plain.row_errors
     dated = [
         instant.astimezone(shown_in).isoformat().replace("+00:00", "Z")
         for instant in plain.instants
     ]
     done = read(report(*numbered(dated)))
-    assert not done.faults
+    assert not done.row_errors
     assert done.rows == plain.rows
     assert done.report.interval == plain.report.interval == 900
     shuffled = numbered(dated)[::7] + [line for n, line in enumerate(numbered(dated)) if n % 7]
@@ -260,18 +264,18 @@ def test_own_report_with_offsets_reads_as_the_one_without(
 def test_offset_twice_is_a_fault_of_the_second(read: Reading, first: str) -> None:
     again = datetime.fromisoformat(first).astimezone(UTC).isoformat()
     done = read(report(row(first, "1"), row(again, "2")))
-    assert len(done.faults) == 1
-    assert done.faults[0].startswith("3: Date: ")
-    assert "that does not occur in an earlier row" in done.faults[0]
+    assert len(done.row_errors) == 1
+    assert done.row_errors[0].startswith("3: Date: ")
+    assert "that does not occur in an earlier row" in done.row_errors[0]
 
 
 def test_offset_of_a_local_time_above_is_a_fault(read: Reading) -> None:
     """Although rows of that day wait for the others that have no offset."""
     moments = ["27 Oct 2019 01:45:00", "27 Oct 2019 02:00:00", "2019-10-27T00:00:00Z"]
     done = read(report(*numbered(moments)))
-    (fault,) = done.faults
+    (fault,) = done.row_errors
     assert fault.startswith("4: Date: ")
-    assert fault.endswith(": expected a local time that does not stand above already")
+    assert fault.endswith(": expected a local time that does not occur in an earlier row")
 
 
 @pytest.mark.parametrize(
@@ -288,10 +292,10 @@ def test_offset_of_a_local_time_above_is_a_fault(read: Reading) -> None:
     ],
 )
 def test_time_without_an_instant_is_a_fault(read: Reading, moment: str) -> None:
-    iso = layout(time={"column": "Hasta", "pattern": "iso", "marks": "start"}, encoding="utf-8")
+    iso = workshop(time={"column": "Hasta", "pattern": "iso", "marks": "start"}, encoding="utf-8")
     heading = WORKSHOP_HEADING
     for done in (read(report(row(moment))), read(f"{heading}{moment};1;1;\n", iso)):
-        (fault,) = done.faults
+        (fault,) = done.row_errors
         assert f": {moment}: expected a " in fault
         assert "2019-08-01T00:15:00+02:00, from 1970 to 2199" in fault
 
@@ -300,7 +304,7 @@ def test_time_without_an_instant_is_a_fault(read: Reading, moment: str) -> None:
 
 
 def test_heading_that_fits_no_format_names_all_that_are_known(read: Reading) -> None:
-    done = read("Fecha;Consumo\n1;2\n", *SHIPPED_FORMATS, layout())
+    done = read("Fecha;Consumo\n1;2\n", *SHIPPED_FORMATS, workshop())
     assert done.error == (
         f"1: heading: 'Fecha;Consumo': expected {HEADING.strip()} (monitoring), or "
         f"{DISTRIBUTOR.strip()} (distributor-hourly), or Hasta;Energía (Wh);Tensión (V);Estado "
@@ -310,7 +314,7 @@ def test_heading_that_fits_no_format_names_all_that_are_known(read: Reading) -> 
 
 def test_heading_that_fits_several_formats_asks_for_one(read: Reading) -> None:
     other = ConfiguredFormat("other", FormatSettings.model_validate(WORKSHOP | {"interval": 3600}))
-    done = read(WORKSHOP_HEADING, layout(), other, encoding="latin-1")
+    done = read(WORKSHOP_HEADING, workshop(), other, encoding="latin-1")
     assert done.error.endswith("fits several formats: say which with --format: workshop, other")
 
 

@@ -148,7 +148,7 @@ async def test_one_faulty_report_keeps_all_out(database: DatabaseFixture, good_f
     with pytest.raises(FaultyReportsError) as caught:
         await database.load(*((good, faulty) if good_first else (faulty, good)))
     assert await contents(database) == before
-    (fault,) = caught.value.faults.shown
+    (fault,) = caught.value.errors.shown
     assert fault.endswith(
         f"report-{int(good_first)}.csv:5: Energy (kWh): many: expected a decimal like -8.382, "
         "at most 10 digits before the point and 5 after it, or nothing"
@@ -160,7 +160,7 @@ async def test_all_faults_of_all_reports_are_counted_and_the_first_shown(
 ) -> None:
     with pytest.raises(FaultyReportsError) as caught:
         await database.load(report(*[BAD] * 15), database.file(""), report(*[BAD] * 15))
-    faults = caught.value.faults
+    faults = caught.value.errors
     assert faults.count == 31
     assert len(faults.shown) == 20
     assert faults.shown[15].endswith("report.csv: expected a report, the file is empty")
@@ -169,12 +169,12 @@ async def test_all_faults_of_all_reports_are_counted_and_the_first_shown(
 async def test_report_that_breaks_off_after_many_rows_leaves_nothing(
     database: DatabaseFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loader.rows.file_reader, "_SLICE", 2**16)
+    monkeypatch.setattr(loader.rows.file_reader, "CHUNK_BYTES", 2**16)
     packed = gzip.compress(SAMPLE.read_bytes())
     path = database.file(packed[: len(packed) // 2], "half.csv.gz")
     with pytest.raises(FaultyReportsError) as caught:
         await database.load(path)
-    assert caught.value.faults.shown == [
+    assert caught.value.errors.shown == [
         f"{path}: cannot be read: Compressed file ended before the end-of-stream marker was reached"
     ]
     assert not any(await contents(database))
@@ -183,7 +183,7 @@ async def test_report_that_breaks_off_after_many_rows_leaves_nothing(
 async def test_import_that_is_cancelled_stops_at_once_and_leaves_nothing(
     database: DatabaseFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loader.rows.file_reader, "_SLICE", 2**12)
+    monkeypatch.setattr(loader.rows.file_reader, "CHUNK_BYTES", 2**12)
     slices = 0
 
     def stop(_report: str, _size: int) -> None:
@@ -193,8 +193,8 @@ async def test_import_that_is_cancelled_stops_at_once_and_leaves_nothing(
             loop.call_soon_threadsafe(running.cancel)
 
     loop = asyncio.get_running_loop()
-    watcher = ImportListener(on_step=SILENT.on_step, on_wait=SILENT.on_wait, on_progress=stop)
-    running = asyncio.create_task(database.load(SAMPLE, watcher=watcher))
+    listener = ImportListener(on_step=SILENT.on_step, on_wait=SILENT.on_wait, on_progress=stop)
+    running = asyncio.create_task(database.load(SAMPLE, listener=listener))
     with pytest.raises(asyncio.CancelledError):
         await running
     assert slices < SAMPLE.stat().st_size / 2**12
@@ -277,7 +277,7 @@ def test_rejected_rows_may_be_read_by_whom_the_umask_lets(tmp_path: Path) -> Non
     try:
         with RejectedRows(str(tmp_path / "report.csv")) as rejected:
             rejected.add([RowError(2, "Date", "never", "a date")], b"never", heading)
-            rejected.keep()
+            rejected.save()
     finally:
         after = os.umask(before)
     assert after == 0o027
@@ -290,7 +290,7 @@ async def test_report_of_bad_rows_only_is_refused_in_spite_of_skipping(
     path = database.file(report(BAD))
     with pytest.raises(FaultyReportsError) as caught:
         await database.load(path, skip_bad_rows=True)
-    assert caught.value.faults.shown[-1] == (
+    assert caught.value.errors.shown[-1] == (
         f"{path}: expected at least one reading below the heading"
     )
     assert not (database.folder / "report.rejected.csv").exists()
@@ -396,7 +396,7 @@ async def test_loaders_at_once_take_turns(
 ) -> None:
     """On a database that none of them finds prepared."""
     database.configure(api_users={"rick": "morty"})
-    monkeypatch.setattr(loader.rows.file_reader, "_SLICE", 2**14)
+    monkeypatch.setattr(loader.rows.file_reader, "CHUNK_BYTES", 2**14)
     results = await asyncio.gather(*(database.load(SAMPLE) for _ in range(3)))
     done = sorted(counts(summary) for (summary,) in results)
     assert done == [(0, 0, 11716, 0), (0, 0, 11716, 0), (11716, 0, 0, 0)]
@@ -407,13 +407,13 @@ async def test_loaders_at_once_take_turns(
 async def test_loader_that_waits_can_be_cancelled(database: DatabaseFixture) -> None:
     await database.load(report(*numbered(SUMMER)))
     waiting = asyncio.Event()
-    watcher = ImportListener(
+    listener = ImportListener(
         on_step=SILENT.on_step, on_wait=waiting.set, on_progress=SILENT.on_progress
     )
     async with database.writer() as first:
         assert await first.engine.is_prepared()
         await first.engine.begin(lambda: None)
-        second = asyncio.create_task(database.load(report(*numbered(SUMMER, 5)), watcher=watcher))
+        second = asyncio.create_task(database.load(report(*numbered(SUMMER, 5)), listener=listener))
         await waiting.wait()
         second.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -624,7 +624,7 @@ async def test_schema_is_finished_by_the_next_loader(
 async def test_server_that_dies_during_an_import_leaves_nothing(
     mariadb: MariaDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loader.rows.file_reader, "_SLICE", 2**14)
+    monkeypatch.setattr(loader.rows.file_reader, "CHUNK_BYTES", 2**14)
     with MariaDB(mariadb.program) as server:
         database = MariadbDatabase(tmp_path, server)
         await database.load(report(*numbered(SUMMER)))
@@ -636,9 +636,9 @@ async def test_server_that_dies_during_an_import_leaves_nothing(
             if slices == 10:
                 server.kill()
 
-        watcher = ImportListener(on_step=SILENT.on_step, on_wait=SILENT.on_wait, on_progress=kill)
+        listener = ImportListener(on_step=SILENT.on_step, on_wait=SILENT.on_wait, on_progress=kill)
         with pytest.raises(StorageError) as caught:
-            await database.load(SAMPLE, watcher=watcher)
+            await database.load(SAMPLE, listener=listener)
         assert f"{server.host}:{server.port} cannot be reached" in str(caught.value)
         server.start()
         assert len(await database.records()) == 12

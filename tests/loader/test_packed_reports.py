@@ -139,5 +139,5 @@ def test_report_of_zeros_is_no_bomb(tmp_path: Path) -> None:
     assert len(plain) > 3 * MEBIBYTE
     path = tmp_path / "zeros.csv.gz"
     path.write_bytes(gzip.compress(plain))
-    read = Report(str(path), MADRID, skip_bad_rows=False, on_faults=lambda *_: None)
+    read = Report(str(path), MADRID, skip_bad_rows=False, on_errors=lambda *_: None)
     assert sum(block.count for block in read.batches()) == 60_000

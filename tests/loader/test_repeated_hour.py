@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.report_factory import MADRID, numbered, quarters, report, row
-from tests.support.report_formats import WORKSHOP_HEADING, Reading, layout, reading
+from tests.support.report_formats import WORKSHOP_HEADING, Reading, reading, workshop
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def test_second_pass_far_below_the_first_gets_the_offset_that_is_left(read: Read
     """As in a report in the order of ids whose second pass was imported later."""
     order = [*NIGHT[:12], *NIGHT[16:], *quarters("2019-11-01", 8), *NIGHT[12:16]]
     done = read(report(*map(row, order)))
-    assert not done.faults
+    assert not done.row_errors
     assert done.times[-4:] == [(f"2019-10-27 02:{minute:02}:00", 1) for minute in (0, 15, 30, 45)]
     assert {hours for time, hours in done.times[8:12]} == {2}
 
@@ -40,7 +40,7 @@ def test_faulty_row_takes_the_whole_repeated_hour_with_it(
     faulty = row(NIGHT[bad], "many") if wrong == "value" else "no row at all\n"
     done = read(report(*rows[:bad], faulty, *rows[bad + 1 :]), skip_bad_rows=True)
     assert done.report.rejected == 8
-    assert sum(REASON in fault for fault in done.faults) == 7
+    assert sum(REASON in fault for fault in done.row_errors) == 7
     expected = [line if n != bad - 8 else faulty for n, line in enumerate(rows[8:16])]
     assert b"".join(raw + b"\n" for raw in done.rejected).decode() == "".join(expected)
     assert [hours for _, hours in done.times] == [2] * 8 + [1] * 84
@@ -74,7 +74,7 @@ def test_faulty_row_of_another_format_takes_the_repeated_hour_along_only_from_wi
     lines = [f"{end.astimezone(MADRID):%d.%m.%y %H:%M};;1;\n" for end in ends]
     lines[bad] = lines[bad].replace(";1;", ";one;")
     text = WORKSHOP_HEADING + "".join(lines)
-    done = read(text, layout(), skip_bad_rows=True, encoding="latin-1")
+    done = read(text, workshop(), skip_bad_rows=True, encoding="latin-1")
     assert done.report.rejected == lost
     assert done.report.readings == 16 - lost
 
@@ -91,14 +91,14 @@ def test_report_that_begins_in_one_pass_of_the_hour_is_refused(
     rows = [*NIGHT[first:12], *NIGHT[16 : 16 + behind]]
     done = read(report(*map(row, rows)), skip_bad_rows=True)
     assert done.report.rejected == 12 - first
-    assert sum(EITHER in fault for fault in done.faults) == 12 - first
+    assert sum(EITHER in fault for fault in done.row_errors) == 12 - first
     assert [hours for _, hours in done.times] == [1] * behind
 
 
 @pytest.mark.parametrize("first", [7, 0])
 def test_report_that_begins_before_the_hour_has_its_first_pass(read: Reading, first: int) -> None:
     done = read(report(*map(row, [*NIGHT[first:12], *NIGHT[16:20]])))
-    assert not done.faults
+    assert not done.row_errors
     assert [hours for _, hours in done.times] == [2] * (12 - first) + [1] * 4
 
 
@@ -107,5 +107,5 @@ def test_report_that_begins_in_the_hour_and_has_both_passes_is_right(
     read: Reading, first: int
 ) -> None:
     done = read(report(*map(row, NIGHT[first:])))
-    assert not done.faults
+    assert not done.row_errors
     assert [hours for _, hours in done.times] == [2] * (12 - first) + [1] * 88

@@ -50,20 +50,20 @@ class Read:
     """What became of a report."""
 
     def __init__(self, path: str | Path, *, skip_bad_rows: bool = False) -> None:
-        self.faults: list[RowError] = []
+        self.row_errors: list[RowError] = []
         self.rejected: list[bytes] = []
         self.blocks: list[bytes] = []
         self.error = ""
         self.report = Report(
-            str(path), MADRID, skip_bad_rows=skip_bad_rows, on_faults=self._on_faults
+            str(path), MADRID, skip_bad_rows=skip_bad_rows, on_errors=self._on_errors
         )
         try:
             self.blocks.extend(block.rows for block in self.report.batches())
         except ReportError as error:
             self.error = str(error).removeprefix(f"{path}:")
 
-    def _on_faults(self, faults: list[RowError], raw: bytes) -> None:
-        self.faults += faults
+    def _on_errors(self, errors: list[RowError], raw: bytes) -> None:
+        self.row_errors += errors
         self.rejected.append(raw)
 
     @property
@@ -138,7 +138,7 @@ def test_spelling_that_means_the_same_reads_the_same(read: Reading, content: str
 
 def test_blank_lines_count_as_lines_but_not_as_rows(read: Reading) -> None:
     done = read(report("\n", GOOD, " \n", row("2 Aug 2019 00:00:00"), "\n", "wrong\n"))
-    assert [fault.line for fault in done.faults] == [7]
+    assert [fault.line for fault in done.row_errors] == [7]
     assert done.report.readings == 2
 
 
@@ -209,7 +209,7 @@ def test_faulty_row_is_told_with_its_place_and_what_was_expected(
     read: Reading, line: str, fault: str
 ) -> None:
     done = read(report(line, row("3 Aug 2019 00:00:00")))
-    assert [str(fault) for fault in done.faults] == [fault]
+    assert [str(fault) for fault in done.row_errors] == [fault]
     assert done.error.endswith("1 rows are wrong")
     assert done.rejected == [line.rstrip("\n").encode()]
     assert not done.text or done.text.startswith("3,")
@@ -217,13 +217,13 @@ def test_faulty_row_is_told_with_its_place_and_what_was_expected(
 
 def test_bytes_that_are_not_utf8_are_a_fault(read: Reading) -> None:
     done = read(report(GOOD).encode() + b"2 Aug 2019 00:00:00,\xff,,,,,,,\n")
-    assert str(done.faults[0]) == f"3: row: 2 Aug 2019 00:00:00,\\ufffd,,,,,,,: {TEXT}"
+    assert str(done.row_errors[0]) == f"3: row: 2 Aug 2019 00:00:00,\\ufffd,,,,,,,: {TEXT}"
     assert done.rejected == [b"2 Aug 2019 00:00:00,\xff,,,,,,,"]
 
 
 def test_every_faulty_field_of_a_row_is_told(read: Reading) -> None:
     done = read(report(row("never", "a", "1", "b")))
-    assert [fault.column for fault in done.faults] == ["Date", "Energy (kWh)", "Power (kW)"]
+    assert [fault.column for fault in done.row_errors] == ["Date", "Energy (kWh)", "Power (kW)"]
     assert done.report.rejected == 1
 
 
@@ -231,12 +231,12 @@ def test_every_faulty_field_of_a_row_is_told(read: Reading) -> None:
 def test_time_twice_is_a_fault_of_the_second(read: Reading, moment: str) -> None:
     first = moment.removeprefix("0")
     done = read(report(row(first, "1"), row("2 Aug 2019 00:00:00"), row(moment, "2")))
-    assert [str(fault) for fault in done.faults] == [f"4: Date: {moment}: {AGAIN}"]
+    assert [str(fault) for fault in done.row_errors] == [f"4: Date: {moment}: {AGAIN}"]
 
 
 def test_carriage_return_within_a_line_does_not_end_it(read: Reading) -> None:
     done = read(report(GOOD.rstrip("\n") + "\r" + row("2 Aug 2019 00:00:00"), "bad\n"))
-    assert [fault.line for fault in done.faults] == [2, 3]
+    assert [fault.line for fault in done.row_errors] == [2, 3]
 
 
 # Reports that can't be used
@@ -299,7 +299,7 @@ AUTUMN = quarters("2019-10-27", 100)
 
 
 def seconds_ahead(done: Read) -> list[int]:
-    assert not done.faults
+    assert not done.row_errors
     return [int(line.split(",")[2]) for line in done.text.splitlines()]
 
 
@@ -326,7 +326,7 @@ def test_repeated_hour_past_midnight_is_two(tmp_path: Path, order: int) -> None:
     path.write_text(report(*map(row, moments)))
     faults: list[RowError] = []
     found = Report(
-        str(path), zone, skip_bad_rows=False, on_faults=lambda more, _: faults.extend(more)
+        str(path), zone, skip_bad_rows=False, on_errors=lambda more, _: faults.extend(more)
     )
     lines = b"".join(block.rows for block in found.batches()).splitlines()
     assert not faults
@@ -358,11 +358,11 @@ def test_slices_do_not_show(tmp_path_factory: pytest.TempPathFactory, size: int)
     path.write_bytes(MIXED)
     whole = Read(path, skip_bad_rows=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loader.rows.file_reader, "_SLICE", size)
+        patch.setattr(loader.rows.file_reader, "CHUNK_BYTES", size)
         sliced = Read(path, skip_bad_rows=True)
-    assert len(whole.faults) == 4
+    assert len(whole.row_errors) == 4
     assert sliced.text == whole.text
-    assert sorted(sliced.faults) == sorted(whole.faults)
+    assert sorted(sliced.row_errors) == sorted(whole.row_errors)
     assert sorted(sliced.rejected) == sorted(whole.rejected)
     for name in ("readings", "missing", "rejected", "span", "sha256"):
         assert getattr(sliced.report, name) == getattr(whole.report, name)
@@ -407,9 +407,9 @@ def test_mutated_field_is_a_fault_of_its_line_unless_it_is_right(
     path.write_text(report(*rows), newline="")
     done = Read(path)
     if loader.formats.monitoring._QUANTITY.fullmatch(value.strip()) and field:
-        assert not done.faults
+        assert not done.row_errors
     else:
-        (fault,) = done.faults
+        (fault,) = done.row_errors
         assert fault.line == place + 2
         assert fault.column in (loader.formats.monitoring.HEADER[field], "row")
         assert done.report.readings == len(MAY) - 1
@@ -423,7 +423,7 @@ def test_every_moment_is_read_as_it_was_written(
     path = tmp_path_factory.getbasetemp() / "moment.csv"
     path.write_text(report(row(written(moment))))
     done = Read(path)
-    if done.faults:
-        assert "clocks go forward" in str(done.faults[0])
+    if done.row_errors:
+        assert "clocks go forward" in str(done.row_errors[0])
     else:
         assert done.text.split(",")[1] == f"{moment}"

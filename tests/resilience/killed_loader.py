@@ -1,6 +1,6 @@
 """Runs the loader again and again, and kills it.
 
-    python -m tests.nights.killed_loader CONFIG
+    python -m tests.resilience.killed_loader CONFIG
 
 reads lines such as `0.25 REPORT.csv`: after so many seconds the loader that loads the report is
 killed. Each is answered with its exit status, -9 if it was killed. Each loader is a fork, which

@@ -38,7 +38,7 @@ async def test_sigterm_under_load_loses_no_request(sample: DatabaseFixture, work
                 await asyncio.gather(*clients)
         assert set(staying.outcomes) == {"whole", "refused"}, staying.outcomes
         assert set(coming.outcomes) == {"whole", "refused"}, coming.outcomes
-        assert await asyncio.to_thread(server.left) == 0
+        assert await asyncio.to_thread(server.wait) == 0
 
 
 @pytest.mark.trust
@@ -74,5 +74,5 @@ def listening(server: Server, workers: int) -> int:
     """The port, once all workers listen on it."""
     port = server.port()
     while sum("listening on" in line for line in server.lines) < workers:
-        server.lines.append(server._news.get(timeout=30) or "")
+        server.lines.append(server._unread.get(timeout=30) or "")
     return port

@@ -119,7 +119,7 @@ async def test_report_of_another_meter_is_a_conflict(database: DatabaseFixture) 
     assert await database.rows("SELECT * FROM consumpdata") == before
     with pytest.raises(FaultyReportsError) as faulty:
         await database.load(DAY + hourly("02/08/2019", 1, cups="ES2")[0])
-    assert "report-0.csv:26: CUPS: ES2: expected" in faulty.value.faults.shown[0]
+    assert "report-0.csv:26: CUPS: ES2: expected" in faulty.value.errors.shown[0]
 
 
 # The same interval

@@ -1,4 +1,4 @@
-"""The application on a real server over a loaded database, and a client that has a token."""
+"""The application on a real server with a loaded database, and a client with a token."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -24,17 +24,17 @@ Document = dict[str, Any]
 
 
 def token(user: str = "rick", generation: int = 1) -> str:
-    """A token as a login gives it, by default to the first user of a database."""
+    """Return a token as a login does, by default for the first user of a database."""
     return TokenService(SigningKeys.single(SECRET), 3600).issue(user, generation)
 
 
 def about_readings(sql: str) -> bool:
-    """Whether a statement asks for readings or for pages of them."""
+    """Return whether a statement reads readings or stored pages."""
     return "FROM consumpdata" in sql or "FROM pages" in sql
 
 
 def make_pages_small(monkeypatch: pytest.MonkeyPatch, readings: int) -> None:
-    """Lets a page hold so many readings; those that are kept ready hold another number."""
+    """Set the readings of a page, and switch off the page store, whose pages have another size."""
 
     async def none_kept(*_: object) -> None:
         return None
@@ -45,7 +45,7 @@ def make_pages_small(monkeypatch: pytest.MonkeyPatch, readings: int) -> None:
 
 
 class Watched:
-    """A storage engine that keeps a record of its statements and lets a test step in."""
+    """A storage engine that records its statements and lets a test intervene."""
 
     def __init__(self, engine: ReadEngine) -> None:
         self.engine = engine
@@ -54,11 +54,11 @@ class Watched:
         self.statements: list[str] = []
         self.running = 0
         self.step_in: Callable[[str], Awaitable[str]] | None = None
-        """Is given a statement before it runs, and gives the one to run."""
+        """Called with a statement before it runs; returns the one to run."""
 
     @property
     def readings_asked(self) -> int:
-        """How many statements went to the readings."""
+        """The number of statements that read readings."""
         return sum(about_readings(statement) for statement in self.statements)
 
     async def fetch(
@@ -111,7 +111,7 @@ class Api:
         headers: Mapping[str, str] | None = None,
         **options: Any,
     ) -> ClientResponse:
-        """An answer of a route of the API, its body not read yet."""
+        """Request a route of the API; return the response, its body not read yet."""
         return await self.client.request(
             method,
             f"/apielec/{path}",
@@ -126,12 +126,12 @@ class Api:
         params: Mapping[str, str] | Sequence[tuple[str, str]] = (),
         **options: Any,
     ) -> tuple[int, Document]:
-        """The status and the parsed body of an answer."""
+        """Request a route; return the status and the parsed body."""
         async with await self.request(path, params, **options) as response:
             return response.status, await response.json()
 
     async def records(self, path: str, **params: str) -> list[dict[str, str | None]]:
-        """The records of a success."""
+        """Request a route, which must succeed; return the records."""
         status, body = await self.get(path, params)
         assert status == 200, body
         records: list[dict[str, str | None]] = body["values"]["records"]
@@ -139,44 +139,44 @@ class Api:
         return records
 
     async def settled(self) -> None:
-        """Returns once no answer is being made; one is kept a little after it was sent."""
+        """Wait until no response is in production; it is cached shortly after it was sent."""
         while self.app[RESPONDER].in_flight:
             await asyncio.sleep(0)
 
     async def followed(self, clients: int) -> None:
-        """Returns once so many clients wait for the answers being made."""
+        """Wait until so many clients have subscribed to the responses in production."""
         while sum(each._subscribers for each in self.app[RESPONDER].in_flight.values()) != clients:
             await asyncio.sleep(0)
 
     async def login(
         self, user: str, password: str, *, method: str = "POST"
     ) -> tuple[int, Document]:
-        """The status and the parsed body of a login's answer."""
+        """Log in; return the status and the parsed body."""
         headers = {"Authorization": encode_basic_auth(user, password)}
         async with await self.client.request(method, "/login", headers=headers) as response:
             return response.status, await response.json()
 
     async def raw(self, request: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A connection on which these bytes were sent."""
+        """Open a connection and send these bytes."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         writer.write(request)
         await writer.drain()
         return reader, writer
 
     def head(self, path: str, version: str = "1.1", *more: str) -> bytes:
-        """The bytes of a request."""
+        """Return the bytes of a request."""
         lines = [f"GET /apielec/{path} HTTP/{version}", "Host: test", f"SESSION: {self.token}"]
         return "\r\n".join([*lines, *more, "", ""]).encode()
 
 
 class Serve(Protocol):
-    """Runs the application over a database until the test ends."""
+    """Run the application with a database until the test ends."""
 
     async def __call__(self, database: DatabaseFixture, **environ: str) -> Api: ...
 
 
 def application(database: DatabaseFixture, **environ: str) -> tuple[web.Application, Watched]:
-    """The application over a database, and the engine that it reads through."""
+    """Return the application with a database, and its storage engine."""
     settings = load_settings(database.config, environ)
     engine = Watched(open_database(settings)._engine)
     app = make_app(

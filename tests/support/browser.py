@@ -38,7 +38,7 @@ def find_browser() -> Path | None:
 
 
 class Browser:
-    """A page of a browser, and what it has asked for and complained of."""
+    """A page of a browser, with its requests and console errors."""
 
     def __init__(self, connection: ClientWebSocketResponse) -> None:
         self.requests: list[str] = []
@@ -47,7 +47,7 @@ class Browser:
         self._numbers = count()
 
     async def call(self, method: str, **params: object) -> Any:
-        """The result of a command."""
+        """Send a command; return its result."""
         number = next(self._numbers)
         await self._connection.send_json({"id": number, "method": method, "params": params})
         async with asyncio.timeout(SECONDS):
@@ -57,7 +57,7 @@ class Browser:
         return message["result"]
 
     async def open(self, url: str) -> None:
-        """Goes to a page."""
+        """Go to a page."""
         for domain in ("Network", "Log", "Runtime", "Page"):
             await self.call(f"{domain}.enable")
         await self.call("Emulation.setFocusEmulationEnabled", enabled=True)
@@ -66,7 +66,7 @@ class Browser:
     async def imitate(
         self, *, width: int = 1280, height: int = 1600, language: str = "en-GB", dark: bool = False
     ) -> None:
-        """Shows pages from now on as to a reader with such a screen and language, at rest."""
+        """Emulate a screen and a language from now on, without animations."""
         await self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -82,7 +82,7 @@ class Browser:
         await self.call("Emulation.setEmulatedMedia", features=[scheme, motion])
 
     async def run(self, script: str) -> Any:
-        """The value of an expression of JavaScript, or of what it promises."""
+        """Return the value of a JavaScript expression, or of its promise."""
         answer = await self.call(
             "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
         )
@@ -90,32 +90,32 @@ class Browser:
         return answer["result"].get("value")
 
     async def until(self, condition: str) -> None:
-        """Waits until an expression of JavaScript is true."""
+        """Wait until a JavaScript expression is true."""
         await self.run(
             "new Promise(resolve => { const look = () =>"
             f" {condition} ? resolve() : setTimeout(look, 20); look() }})"
         )
 
     async def find(self, selector: str, text: str = "") -> str:
-        """Waits for an element that holds a text, and gives all of its text."""
+        """Wait for an element that contains a text; return all of its text."""
         content = f"document.querySelector({json.dumps(selector)})?.textContent"
         await self.until(f"{content}?.includes({json.dumps(text)})")
         found: str = await self.run(content)
         return found
 
     async def click(self, selector: str) -> None:
-        """Clicks on an element once it is there."""
+        """Click on an element once it exists."""
         await self.find(selector)
         await self.run(f"document.querySelector({json.dumps(selector)}).click()")
 
     async def type(self, selector: str, text: str) -> None:
-        """Types a text into a field once it is there."""
+        """Type a text into a field once it exists."""
         await self.find(selector)
         await self.run(f"document.querySelector({json.dumps(selector)}).focus()")
         await self.call("Input.insertText", text=text)
 
     async def press(self, key: str, *, shift: bool = False) -> None:
-        """Presses a key as on a keyboard: Tab, Enter, ArrowRight or a letter."""
+        """Press a key: Tab, Enter, ArrowRight or a letter."""
         text = {"text": "\r"} if key == "Enter" else {"text": key} if len(key) == 1 else {}
         code = {"Tab": 9, "Enter": 13, "ArrowRight": 39}.get(key, 0)
         keys = {"key": key, "windowsVirtualKeyCode": code, "modifiers": 8 * shift, **text}
@@ -123,7 +123,7 @@ class Browser:
         await self.call("Input.dispatchKeyEvent", type="keyUp", **keys)
 
     async def place(self, selector: str) -> tuple[float, float, float, float]:
-        """Where an element is, once it is there and scrolled to: left, top, width, height."""
+        """Scroll to an element once it exists; return its left, top, width and height."""
         await self.find(selector)
         left, top, width, height = await self.run(
             f"(() => {{ const found = document.querySelector({json.dumps(selector)});"
@@ -134,7 +134,7 @@ class Browser:
         return left, top, width, height
 
     async def swipe(self, selector: str, start: float, end: float, *, down: float = 0) -> None:
-        """Draws a finger over an element, between shares of its width, and so many pixels down."""
+        """Swipe over an element, between fractions of its width, and so many pixels down."""
         await self.call("Emulation.setTouchEmulationEnabled", enabled=True)
         left, top, width, height = await self.place(selector)
         for kind, share in (
@@ -151,7 +151,7 @@ class Browser:
             )
 
     async def drag(self, selector: str, start: float, end: float) -> None:
-        """Drags the pointer over an element, from one share of its width to another."""
+        """Drag the pointer over an element, from one fraction of its width to another."""
         left, top, width, height = await self.place(selector)
         places = [left + width * share for share in (start, (start + end) / 2, end)]
         kinds = ("mousePressed", "mouseMoved", "mouseMoved", "mouseReleased")
@@ -167,7 +167,7 @@ class Browser:
             )
 
     async def picture(self, width: int, height: int | None = None) -> bytes:
-        """The page as a PNG: all of it, or its upper part."""
+        """Return a screenshot of the page, or of its upper part, as PNG."""
         metrics = await self.call("Page.getLayoutMetrics")
         tall = height or metrics["cssContentSize"]["height"]
         answer = await self.call(
@@ -190,7 +190,7 @@ class Browser:
 
 
 class Chromium:
-    """A browser that runs while it is entered, its profile thrown away afterwards."""
+    """A browser with a temporary profile, running from entry to exit."""
 
     def __init__(self, program: Path) -> None:
         self.program = program
@@ -216,7 +216,7 @@ class Chromium:
         self._folder.cleanup()
 
     def _port(self) -> int:
-        """The port at which it lets itself be driven, once it has written it down."""
+        """Return the DevTools port, once the browser has written it to its profile."""
         written = Path(self._folder.name) / "DevToolsActivePort"
         deadline = time.monotonic() + SECONDS
         while self._process.poll() is None and time.monotonic() < deadline:
@@ -227,7 +227,7 @@ class Chromium:
 
     @asynccontextmanager
     async def page(self) -> AsyncIterator[Browser]:
-        """An empty page, closed at the end."""
+        """Open an empty page, closed at the end."""
         async with ClientSession(f"http://{self.address}") as session:
             async with session.put("/json/new?about:blank") as response:
                 page = await response.json()

@@ -1,4 +1,4 @@
-"""Certificates that sign themselves, for tests."""
+"""Self-signed certificates for tests."""
 
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 
 def make_certificate(folder: Path, days: float = 90) -> tuple[Path, Path, int]:
-    """The files of a certificate of 127.0.0.1 and its key, and its serial number."""
+    """Return the files of a new certificate for 127.0.0.1 and of its key, and its serial number."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "elecdata test")])
     now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""Commands that a reader would type, run as they stand."""
+"""Running commands as a user would type them."""
 
 import asyncio
 import os
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 async def output(command: list[str], folder: Path, **environ: str) -> str:
-    """What a command says, which has to succeed and complain of nothing."""
+    """Return the output of a command, which must succeed and print no errors."""
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=folder,
@@ -14,6 +14,6 @@ async def output(command: list[str], folder: Path, **environ: str) -> str:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    told, complaint = await process.communicate()
-    assert (process.returncode, complaint) == (0, b""), complaint.decode()
-    return told.decode().replace("\r\n", "\n")
+    stdout, stderr = await process.communicate()
+    assert (process.returncode, stderr) == (0, b""), stderr.decode()
+    return stdout.decode().replace("\r\n", "\n")

@@ -1,4 +1,4 @@
-"""Fresh databases for tests, one kind for each engine, and ways to look behind the scenes."""
+"""Temporary databases for tests, of each engine, with direct access to their rows."""
 
 import asyncio
 import json
@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from functools import cache
 from pathlib import Path
-from types import TracebackType
 from typing import Any, ClassVar, Self
 
 import pymysql
@@ -50,39 +49,39 @@ class DatabaseFixture(ABC):
 
     @property
     def settings(self) -> Settings:
-        """What config.yaml says now."""
+        """The settings in config.yaml."""
         return load_settings(self.config, {})
 
     def configure(self, **sections: object) -> None:
-        """Writes config.yaml: these sections besides the database's own."""
+        """Write config.yaml: these sections and the database's own."""
         self.config.write_text(json.dumps({"database": self.section(), **sections}))
 
     @abstractmethod
     def section(self) -> dict[str, object]:
-        """The keys of the section `database`."""
+        """Return the keys of the section `database`."""
 
     def file(self, report: str | bytes, name: str = "report.csv") -> str:
-        """The path of a new file with this text."""
+        """Write a report to a new file; return its path."""
         path = self.folder / name
         path.write_bytes(report.encode() if isinstance(report, str) else report)
         return str(path)
 
     async def load(
-        self, *reports: str | Path, skip_bad_rows: bool = False, watcher: ImportListener = SILENT
+        self, *reports: str | Path, skip_bad_rows: bool = False, listener: ImportListener = SILENT
     ) -> list[Summary]:
-        """Imports files, or texts, as the loader does."""
+        """Import files, or texts, as the loader does."""
         paths = [
             self.file(report, f"report-{number}.csv") if "\n" in str(report) else str(report)
             for number, report in enumerate(map(str, reports))
         ]
         async with self.writer() as writer:
-            importer = Importer(self.settings, writer, watcher)
+            importer = Importer(self.settings, writer, listener)
             await importer.prepare()
             return await importer.run(paths, skip_bad_rows=skip_bad_rows)
 
     @asynccontextmanager
     async def writer(self) -> AsyncIterator[WritableDatabase]:
-        """The loader's side of the database."""
+        """Open the database for the loader."""
         writer = open_importer(self.settings)
         try:
             yield writer
@@ -91,7 +90,7 @@ class DatabaseFixture(ABC):
 
     @asynccontextmanager
     async def reader(self) -> AsyncIterator[Database]:
-        """The server's side of the database."""
+        """Open the database for the server."""
         reader = open_database(self.settings)
         try:
             yield reader
@@ -99,7 +98,7 @@ class DatabaseFixture(ABC):
             await reader.close()
 
     async def records(self, query: ReadingsQuery | None = None) -> list[Record]:
-        """The records that the server would answer with; by default all."""
+        """Return the records that the server would return; by default all."""
         async with self.reader() as reader:
             answer = await reader.readings(query or ReadingsQuery(), await reader.state())
             pages = [
@@ -110,7 +109,7 @@ class DatabaseFixture(ABC):
         return records
 
     async def admit(self, user: str) -> None:
-        """Makes sure that there is a user, whose password is his name, if there are users yet."""
+        """Add a user whose password is the user's name, unless there are users already."""
         if not self.exists():
             return
         async with self.writer() as writer:
@@ -118,31 +117,26 @@ class DatabaseFixture(ABC):
                 await writer.users.add(user, _hashed(user))
 
     async def rows(self, sql: str) -> Sequence[tuple[Any, ...]]:
-        """The rows that a statement gives to whoever may do everything."""
+        """Return the rows of a statement, run with all rights."""
         return await asyncio.to_thread(self.run, sql)
 
     @abstractmethod
     def run(self, sql: str) -> Sequence[tuple[Any, ...]]:
-        """Runs a statement with all rights."""
+        """Run a statement with all rights."""
 
     @abstractmethod
     def exists(self) -> bool:
-        """Whether there is anything of it yet."""
+        """Return whether the database exists."""
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.drop()
 
     @abstractmethod
     def drop(self) -> None:
-        """Removes it with all that was made for it."""
+        """Drop the database and everything created for it."""
 
 
 class SqliteDatabase(DatabaseFixture):

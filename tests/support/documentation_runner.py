@@ -1,4 +1,4 @@
-"""Someone who follows a page of the documentation in a copy of the project."""
+"""Running the commands of a documentation page in a copy of the project."""
 
 import os
 import re
@@ -7,13 +7,12 @@ import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from tests.conftest import require
 from tests.support.live_server import find_program
 from tests.support.paths import ROOT
-from tests.support.process import Program
+from tests.support.process import Process
 
 PAGES = {
     str(path.relative_to(ROOT)): path
@@ -27,7 +26,7 @@ BLOCK = re.compile(r"(?ms)^```(\w*)\n(.*?)^```$")
 SERVES = re.compile(r"(?m)^(?:\w+=\S+ )*(?:\S*elecdata serve(?! .*2>&1).*|make run)\Z")
 OURS = "127.0.0.1:5000"
 KEPT = 'set -a; [ ! -e "$KEEP" ] || . "$KEEP"; {}\n[ "$KEEP" = - ] || export -p >"$KEEP"'
-"""What runs a block with the variables that those before it have set."""
+"""Runs a block with the shell variables of earlier blocks."""
 COPIED = {"bin", "config.yaml", "deploy"}
 """What a reader changes, and the command that finds its project; the rest is only read."""
 HIDDEN = {"var", ".venv", ".git"}
@@ -63,11 +62,11 @@ LEFT_OUT = {
         "API_URL=http://127.0.0.1:5000 API_TOKEN=... grafana server": "needs Grafana",
     },
 }
-"""Blocks of commands that no test can run, by page and first line, and why."""
+"""Blocks that no test can run, by page and first line, with the reason."""
 
 
 def blocks(page: str) -> list[tuple[str, str]]:
-    """The kind and the text of each block of a page."""
+    """Return the language and the text of each code block of a page."""
     return [(kind, text) for kind, text in BLOCK.findall(PAGES[page].read_text())]
 
 
@@ -105,29 +104,24 @@ class DocumentationRunner:
             **environ,
         }
         self.said = ""
-        self.servers: list[Program] = []
+        self.servers: list[Process] = []
         self._running = ExitStack()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _: object, error: BaseException | None, *__: object) -> None:
         with self._running:
             if error is None:
                 assert self.blocks == []
 
     def follow(self) -> None:
-        """Runs all blocks that are left."""
+        """Run all remaining blocks."""
         while self.follow_to_server():
             pass
 
     def follow_to_server(self) -> int:
-        """Runs blocks up to one that serves, and gives its port; 0 where there is none."""
+        """Run blocks up to one that starts a server; return its port, or 0 if there is none."""
         while self.blocks:
             kind, text = self.blocks.pop(0)
             if kind == "sh" and (found := SERVES.search(text.strip())):
@@ -146,7 +140,7 @@ class DocumentationRunner:
         return 0
 
     def ran(self, text: str) -> str:
-        """What commands say."""
+        """Run commands; return their output."""
         for written, real in self.replaced.items():
             text = text.replace(written, real)
         said = self._output([self.bash, "-o", "pipefail", "-ec", KEPT.format(text)])
@@ -172,14 +166,14 @@ class DocumentationRunner:
         for written, real in self.replaced.items():
             serving = serving.replace(written, real)
         command = [self.bash, "-ec", KEPT.format(serving)]
-        server = self._running.enter_context(Program(command, self.folder, self.environ))
+        server = self._running.enter_context(Process(command, self.folder, self.environ))
         self.servers.append(server)
         port = server.port()
         self.replaced[OURS] = f"127.0.0.1:{port}"
         return port
 
     def _configured(self, text: str) -> None:
-        """Puts a section into config.yaml, in place of one of its name."""
+        """Write a section to config.yaml, replacing the one of its name."""
         file = self.folder / "config.yaml"
         section = re.escape(text.split(":", maxsplit=1)[0])
         kept = re.sub(rf"(?m)^{section}:.*\n(?:[ #].*\n|\n)*", "", file.read_text())

@@ -1,6 +1,6 @@
-"""Logs in and reads with a client that bravado makes of the document, and prints what it got.
+"""Log in and read with a client that bravado generates from the OpenAPI document; print the result.
 
-It has a process of its own: validators that other tests load change what it makes of schemas.
+It runs in a process of its own: validators that other tests load change how it reads schemas.
 """
 
 import json
@@ -14,6 +14,7 @@ from yarl import URL
 
 
 def main(url: URL) -> None:
+    """Print the records that the client reads, and an error's message."""
     http = RequestsClient()
     client: Any = SwaggerClient.from_url(  # type: ignore[no-untyped-call]  # bravado's
         str(url / "swagger.json"), http_client=http
@@ -39,7 +40,7 @@ def main(url: URL) -> None:
 
 
 def fields(record: Any) -> dict[str, Any]:
-    """The fields of a record."""
+    """Return the fields of a record."""
     return {name: record[name] for name in dir(record) if record[name] is not None}
 
 

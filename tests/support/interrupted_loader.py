@@ -1,9 +1,9 @@
-"""Runs the loader, which stops itself at a moment that a test chooses.
+"""Run the loader, which sends itself a signal at a point that a test chooses.
 
-    python -m tests.stopped_loader SIGKILL "COMMIT" REPORT.csv
+    python -m tests.support.interrupted_loader SIGKILL "COMMIT" REPORT.csv
 
-sends the signal right before the first statement of the import that begins with the text, or,
-for a text such as "block 3", before that block of the report goes to the database.
+sends the signal before the first SQL statement that begins with the text, or, for a text such as
+"block 3", before that batch of the report goes to the database.
 """
 
 import os
@@ -23,7 +23,7 @@ Statement = Callable[..., Any]
 
 
 def stop_before(reached: Callable[[str], None]) -> None:
-    """Tells `reached` of each statement and block before it goes to the database."""
+    """Call `reached` with each statement and batch before it goes to the database."""
 
     def announced(run: Statement) -> Statement:
         def statement(self: object, sql: str, args: Sequence[object] = ()) -> Any:
@@ -54,6 +54,6 @@ if __name__ == "__main__":
         if here.startswith(moment):
             os.kill(os.getpid(), stop)
 
-    loader.rows.file_reader._SLICE = 2**13
+    loader.rows.file_reader.CHUNK_BYTES = 2**13
     stop_before(send)
     main(prog_name="loader")

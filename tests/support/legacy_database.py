@@ -1,4 +1,4 @@
-"""Databases as the original service's importer makes them, or an older loader of ours."""
+"""Databases as the original service's importer creates them, or an older loader of ours."""
 
 from datetime import datetime
 from pathlib import Path
@@ -26,13 +26,13 @@ ORIGINAL = [
 
 
 def make_original(database: MariadbDatabase, report: Path) -> None:
-    """Makes the database, its user and the readings of a report."""
+    """Create the database, its user and the readings of a report."""
     for sql in ORIGINAL:
         database._run(sql.format(name=database.name))
     values = []
     for line in report.read_text().splitlines()[1:]:
-        moment, *quantities = line.split(",")
-        date = datetime.strptime(moment, "%d %b %Y %H:%M:%S")  # noqa: DTZ007 - local time, as in a report
+        timestamp, *quantities = line.split(",")
+        date = datetime.strptime(timestamp, "%d %b %Y %H:%M:%S")  # noqa: DTZ007 - local time, as in a report
         values.append(f"('{date}', {', '.join(value or 'NULL' for value in quantities)})")
     database.run(
         f"INSERT INTO consumpdata (date, {', '.join(QUANTITY_NAMES)}) VALUES {', '.join(values)}"

@@ -1,4 +1,4 @@
-"""A server that the tests start for themselves, beside any that runs on the machine already."""
+"""A private server of the tests, independent of others on the machine."""
 
 import shutil
 import signal
@@ -10,7 +10,6 @@ from abc import ABC, abstractmethod
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import TracebackType
 from typing import ClassVar, Self
 
 # Where programs live that an ordinary user's PATH leaves out.
@@ -33,7 +32,7 @@ def free_port(host: str) -> int:
     return port
 
 
-class Service(ABC):
+class LiveServer(ABC):
     """A server on a free port of the loopback interface, with a folder of its own.
 
     As a context manager it runs from entry to exit. In between it may be stopped or killed and
@@ -56,11 +55,11 @@ class Service(ABC):
         """Return the command that runs the server in the foreground."""
 
     @abstractmethod
-    def answers(self, connection: socket.socket) -> bool:
-        """Tell whether the server at the other end is ready for clients."""
+    def is_ready(self, connection: socket.socket) -> bool:
+        """Return whether the server at the other end is ready for clients."""
 
     def start(self) -> None:
-        """Start the server and return once it answers."""
+        """Start the server and wait until it is ready."""
         if self._process:
             raise RuntimeError(f"{self.program.name} is running already")
         deadline = time.monotonic() + START_SECONDS
@@ -74,7 +73,7 @@ class Service(ABC):
             raise RuntimeError(f"{self.program} did not start:\n{self._log.read_text()}")
 
     def stop(self) -> None:
-        """Let the server finish and leave; one that is down already stays so."""
+        """Stop the server gracefully, if it is running."""
         if self._process:
             self.thaw()
             self._process.terminate()
@@ -84,7 +83,7 @@ class Service(ABC):
                 self.kill()
 
     def kill(self) -> None:
-        """End the server at once, as a crash does."""
+        """Kill the server, as a crash does."""
         if self._process:
             self._process.kill()
             self._process.wait()
@@ -95,11 +94,11 @@ class Service(ABC):
         return self._process is not None
 
     def freeze(self) -> None:
-        """Let the server neither work nor leave: its connections stay, and nobody answers."""
+        """Suspend the server: its connections stay open, and nothing is answered."""
         self._send(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let a frozen server go on where it was."""
+        """Resume a suspended server."""
         self._send(signal.SIGCONT)
 
     def _send(self, signum: signal.Signals) -> None:
@@ -110,12 +109,7 @@ class Service(ABC):
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
         self._folder.cleanup()
 
@@ -130,18 +124,18 @@ class Service(ABC):
             while not ready and self._process.poll() is None and time.monotonic() < deadline:
                 with suppress(subprocess.TimeoutExpired):
                     self._process.wait(POLL_SECONDS)
-                ready = self._is_ready()
+                ready = self._answers()
         finally:
             if not ready:
                 self.kill()
         return ready
 
-    def _is_ready(self) -> bool:
+    def _answers(self) -> bool:
         # Asked over its own socket: at the port, another's server might answer.
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(1)
             try:
                 connection.connect(str(self.socket))
-                return self.answers(connection)
+                return self.is_ready(connection)
             except OSError:
                 return False

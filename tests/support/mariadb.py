@@ -1,4 +1,4 @@
-"""A private MariaDB server, made and run in a folder that is thrown away afterwards."""
+"""A private MariaDB server in a temporary folder."""
 
 import os
 import secrets
@@ -6,7 +6,7 @@ import socket
 import subprocess
 from pathlib import Path
 
-from tests.support.live_server import Service, find_program
+from tests.support.live_server import LiveServer, find_program
 
 INSTALLER = "mariadb-install-db"
 PROTOCOL_VERSION = 10  # the fifth byte of the greeting; an error has another one there
@@ -16,7 +16,7 @@ def find_mariadb() -> Path | None:
     return find_program("mariadbd")
 
 
-class MariaDB(Service):
+class MariaDB(LiveServer):
     """A MariaDB server with one account, which may do everything and grant it to others."""
 
     root_user = "admin"
@@ -51,7 +51,7 @@ class MariaDB(Service):
             "--innodb-doublewrite=0",
         ]
 
-    def answers(self, connection: socket.socket) -> bool:
+    def is_ready(self, connection: socket.socket) -> bool:
         greeting = connection.recv(5)
         return len(greeting) == 5 and greeting[4] == PROTOCOL_VERSION
 

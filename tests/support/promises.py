@@ -26,14 +26,14 @@ _TRIED = "tried"
 
 
 class Tried(Protocol):
-    """Gives the table a row: what was tried, how often, and what came of it."""
+    """Adds a row to the table: what was tried, how often, and the outcome."""
 
     def __call__(self, what: str, times: int = 1, outcome: str = AS_PROMISED) -> None: ...
 
 
 @pytest.fixture
 def tried(request: pytest.FixtureRequest) -> Tried:
-    """Told at the end of a test, when nothing can fail any more."""
+    """Return the function that a test calls at its end, after its last assertion."""
 
     def tell(what: str, times: int = 1, outcome: str = AS_PROMISED) -> None:
         request.node.user_properties.append((_TRIED, (what, times, outcome)))
@@ -42,7 +42,7 @@ def tried(request: pytest.FixtureRequest) -> Tried:
 
 
 class Row(NamedTuple):
-    """A line of the table, but for how often it was tried."""
+    """A row of the table, without its count."""
 
     paragraph: str
     what: str
@@ -51,14 +51,14 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """Rows in the order in which they came, and how often each was tried."""
+    """The rows in their order, each with its count."""
 
     rows: dict[Row, int]
     file: Path
     began: float
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Notes how a test went."""
+        """Record the outcome of a test."""
         noted: list[tuple[str, Any]] = report.user_properties
         told = [value for name, value in noted if name == _TRIED]
         promises = [value for name, value in noted if name == _PROMISED]
@@ -76,7 +76,7 @@ class Table:
         self.rows[row] = self.rows.get(row, 0) + times
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Shows the table, and keeps it."""
+        """Print the table, and write it to a file."""
         text = "\n".join(_lines(self.rows, time.monotonic() - self.began))
         self.file.parent.mkdir(exist_ok=True)
         self.file.write_text(f"# Trust\n\n{text}\n")
@@ -85,7 +85,7 @@ class Table:
 
 
 def _lines(rows: dict[Row, int], seconds: float) -> Iterator[str]:
-    """The table in Markdown."""
+    """Yield the lines of the table in Markdown."""
     for paragraph in PARAGRAPHS:
         some = [row for row in rows if row.paragraph == paragraph]
         if some:
@@ -98,7 +98,7 @@ def _lines(rows: dict[Row, int], seconds: float) -> Iterator[str]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Makes the table where tests of trust were asked for."""
+    """Register the table if the tests of `make trust` are selected."""
     for line in (
         "promise(paragraph, by_test): shows what a paragraph promises; `make trust` runs it too",
         "trust: takes long, and runs in `make trust` only",
@@ -112,14 +112,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    """Says what is left out, and why."""
+    """Return a header line about what is left out, and why."""
     if _is_asked(config):
         return "trust: every promise is tried, for minutes"
     return "trust: tests that take minutes are left out; `make trust` runs them (-m promise)"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out what takes long, unless it was asked for."""
+    """Deselect long tests, unless they are selected by their marks."""
     for item in items:
         mark = item.get_closest_marker("promise")
         if mark is not None:
@@ -137,7 +137,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _is_long(item: pytest.Item) -> bool:
-    """Whether a test is for `make trust` alone."""
+    """Return whether a test runs in `make trust` only."""
     if item.get_closest_marker("trust"):
         return True
     callspec = getattr(item, "callspec", None)
@@ -146,13 +146,13 @@ def _is_long(item: pytest.Item) -> bool:
 
 
 def _name(item: pytest.Item) -> str:
-    """The name of a test in words, without its parameters."""
+    """Return the name of a test in words, without its parameters."""
     name = item.name.partition("[")[0].removeprefix("test_").replace("_", " ")
     return name[:1].upper() + name[1:]
 
 
 def _heading(item: pytest.Item) -> str:
-    """The first line of the docstring of a test's module."""
+    """Return the first line of the docstring of a test's module."""
     module = item.getparent(pytest.Module)
     assert module is not None
     lines: Sequence[str] = (module.obj.__doc__ or module.name).strip().splitlines()
@@ -160,6 +160,6 @@ def _heading(item: pytest.Item) -> str:
 
 
 def _is_asked(config: pytest.Config) -> bool:
-    """Whether tests are chosen by these marks."""
+    """Return whether tests are selected by these marks."""
     chosen = config.option.markexpr
     return "promise" in chosen or "trust" in chosen

@@ -1,16 +1,16 @@
-"""A private Redis server that keeps nothing on disk."""
+"""A private Redis server that stores nothing on disk."""
 
 import socket
 from pathlib import Path
 
-from tests.support.live_server import Service, find_program
+from tests.support.live_server import LiveServer, find_program
 
 
 def find_redis() -> Path | None:
     return find_program("redis-server")
 
 
-class Redis(Service):
+class Redis(LiveServer):
     """A Redis server without a password."""
 
     @property
@@ -27,6 +27,6 @@ class Redis(Service):
             *("--save", ""),
         ]
 
-    def answers(self, connection: socket.socket) -> bool:
+    def is_ready(self, connection: socket.socket) -> bool:
         connection.sendall(b"PING\r\n")
         return connection.recv(5) == b"+PONG"

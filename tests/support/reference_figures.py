@@ -1,4 +1,4 @@
-"""Meters with readings made at random, and what they come to by plain reckoning."""
+"""Meters with random readings, and their figures computed in plain Python."""
 
 import asyncio
 import random
@@ -25,17 +25,17 @@ BITS = (MISSING.bit, CATCH_UP.bit, IMPLAUSIBLE.bit, ZERO_VOLTAGE.bit, REPEATED_H
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A meter: its zone, its interval, and the local time of its first reading."""
+    """A meter's zone, interval, and local time of the first reading."""
 
     zone: str
     interval: int
     first: str
     readings: int
-    """How many there should be."""
+    """The number of expected readings."""
     demands: tuple[int, int] = (3, 9)
     """From how many to before how many halves of a kW."""
     late: int = 0
-    """Seconds by which the first one was late."""
+    """Seconds by which the first reading is late."""
 
     @property
     def start(self) -> int:
@@ -46,7 +46,7 @@ class Case:
         return self.start + self.readings * self.interval
 
     def shifted(self, at: int, seconds: int) -> int:
-        """An instant moved, unless its local time stands twice and a report's order would tell."""
+        """Return a shifted instant, unless its local time is ambiguous."""
         here = aware(at, self.zone)
         return (
             at if here.replace(fold=not here.fold).utcoffset() != here.utcoffset() else at + seconds
@@ -84,7 +84,7 @@ class Reading:
 
 
 class Metered:
-    """A loaded meter and what it wrote, in the order of time."""
+    """A loaded meter and its readings, in chronological order."""
 
     def __init__(self, case: Case, database: DatabaseFixture, readings: Sequence[Reading]) -> None:
         self.case = case
@@ -92,13 +92,13 @@ class Metered:
         self.readings = readings
 
     def local(self, at: int, zone: str | None = None) -> datetime:
-        """What clocks show at an instant."""
+        """Return the local time of an instant."""
         return local(at, zone or self.case.zone)
 
     def bounds(
         self, date: datetime | None, end_date: datetime | None, end: str, zone: str | None = None
     ) -> tuple[int, int]:
-        """The first instant of a period and the first one behind it."""
+        """Return the first instant of a period, and the first one after it."""
         margin = 3 * 86400
         steps = range(self.case.start - margin, self.case.end + margin, STEP)
         steps = range(steps.start // STEP * STEP, steps.stop, STEP)
@@ -113,23 +113,23 @@ class Metered:
         return start, max(start, until)
 
     def due(self, at: int) -> int:
-        """When the expected reading starts that is nearest to an instant."""
+        """Return the start of the expected reading that is nearest to an instant."""
         late = (at - self.readings[0].at) % self.case.interval
         return at - late + (self.case.interval if late > self.case.interval / 2 else 0)
 
     def expected(self, start: int, end: int) -> int:
-        """How many readings should start between two instants."""
+        """Return the number of readings expected to start between two instants."""
         interval = self.case.interval
         anchor = self.readings[0].at
         first = start + (anchor - start) % interval
         return len(range(first, end, interval))
 
     def within(self, start: int, until: int, without: int = 0) -> list[Reading]:
-        """The readings between two instants that have none of some flags."""
+        """Return the readings between two instants that have none of some flags."""
         return [r for r in self.readings if start <= r.at < until and not r.flags & without]
 
     def ask(self, question: FigureQuery) -> tuple[ResultTable, list[Row]]:
-        """The answer to a question."""
+        """Return the rows of a figure query."""
 
         async def answer() -> tuple[ResultTable, list[Row]]:
             async with self.database.reader() as reader:
@@ -182,7 +182,7 @@ def made(case: Case, seed: int) -> list[Reading]:
 
 
 def quantity(chance: random.Random, name: str, case: Case) -> int:
-    """Few different values of demand, so that several readings share the greatest one."""
+    """A strategy for few distinct demands, so that several readings share the maximum."""
     if name == "maximeter":
         return chance.randrange(*case.demands) * 50_000
     if name in ("energy", "reactive_energy"):
@@ -191,7 +191,7 @@ def quantity(chance: random.Random, name: str, case: Case) -> int:
 
 
 def loaded(case: Case, database: DatabaseFixture, seed: int = 1) -> Metered:
-    """A meter in a database of its own."""
+    """Load a meter into a database of its own."""
     readings = made(case, seed)
     database.configure(meter={"timezone": case.zone})
     rows = {r.id: line(r, case.zone) for r in readings}
@@ -206,7 +206,7 @@ def loaded(case: Case, database: DatabaseFixture, seed: int = 1) -> Metered:
 
 
 def line(reading: Reading, zone: str) -> str:
-    """A reading as a report has it."""
+    """Return a reading as a row of a report."""
     return row(written(local(reading.at, zone)), *map(decimal, reading.values.values()))
 
 
@@ -217,13 +217,13 @@ def decimal(value: int | None) -> str:
 
 
 def rounded(value: Fraction) -> int:
-    """A number of hundred-thousandths, a half away from zero."""
+    """Return a number in hundred-thousandths, halves rounded away from zero."""
     up = int(abs(value) + Fraction(1, 2))
     return up if value >= 0 else -up
 
 
 def total(values: Sequence[int | None]) -> int | None:
-    """The sum of what is there, None without any."""
+    """Return the sum of the values that are not None, or None if there are none."""
     there = [value for value in values if value is not None]
     return sum(there) if there else None
 
@@ -231,7 +231,7 @@ def total(values: Sequence[int | None]) -> int | None:
 def labelled(
     start: int, end: int, zone: str, label: Callable[[datetime], object]
 ) -> Iterator[tuple[int, int]]:
-    """The runs of instants whose local time has one label."""
+    """Yield the runs of instants whose local times have the same label."""
     begun = start
     for at in range(start // STEP * STEP + STEP, end, STEP):
         if at > begun and label(aware(at, zone)) != label(aware(at - STEP, zone)):

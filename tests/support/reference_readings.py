@@ -1,4 +1,4 @@
-"""Readings of some days, and what is to be answered about them, worked out in plain Python."""
+"""Readings of some days, and the expected responses, computed in plain Python."""
 
 import csv
 import io
@@ -41,13 +41,13 @@ class Reading:
         return self.local.strftime("%Y-%m-%d %H:%M:%S")
 
     def date_as(self, time: str) -> str:
-        """The date as `time` wants it."""
+        """Return the date in a time style."""
         if time == "utc":
             return self.instant.strftime("%Y-%m-%dT%H:%M:%SZ")
         return self.local.isoformat() if time == "offset" else self.date
 
     def value(self, column: str, time: str) -> str | None:
-        """The text of a column."""
+        """Return the text of a column."""
         if column == "flags":
             return " ".join(flag.name for flag in FLAGS if self.flags & flag.bit)
         if column in QUANTITY_NAMES:
@@ -94,7 +94,7 @@ def _quantity(number: int) -> str:
 
 
 async def load(database: DatabaseFixture, readings: Sequence[Reading]) -> None:
-    """Imports each day as a report of its own, and flags the readings."""
+    """Import each day as a report of its own, and flag the readings."""
     days: dict[str, list[str]] = {}
     for reading in readings:
         days.setdefault(reading.date[:10], []).append(reading.line)
@@ -107,11 +107,11 @@ async def load(database: DatabaseFixture, readings: Sequence[Reading]) -> None:
 
 @dataclass(frozen=True)
 class Told:
-    """What an answer in any format tells."""
+    """The content of a response in any format."""
 
     records: list[tuple[Any, ...]]
     facts: dict[str, Any]
-    """What stands beside the records."""
+    """The metadata beside the records."""
 
 
 def read(body: bytes, format: str, columns: Sequence[str]) -> Told:  # noqa: A002 - the parameter's name
@@ -155,7 +155,7 @@ def modeled(
     time: str,
     values: str,
 ) -> tuple[Any, ...]:
-    """The record of a reading as `read` gives it."""
+    """Return the record of a reading as `read` returns it."""
     record: list[Any] = []
     for column in columns:
         text = reading.value(column, time)

@@ -1,4 +1,4 @@
-"""Reports for tests, from a few rows."""
+"""Building small reports for tests."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -11,28 +11,28 @@ MADRID = ZoneInfo("Europe/Madrid")
 QUANTITIES = ("1.211", "0.200", "5.156", "5.306", "-8.382", "121.955", "53.003", "0.857")
 
 
-def row(moment: str, *quantities: str) -> str:
-    """A line with these quantities from the left; those left out are missing."""
-    return ",".join([moment, *quantities, *[""] * (8 - len(quantities))]) + "\n"
+def row(time: str, *quantities: str) -> str:
+    """Return a line with these quantities from the left; the others are missing."""
+    return ",".join([time, *quantities, *[""] * (8 - len(quantities))]) + "\n"
 
 
 def report(*rows: str) -> str:
-    """A report of these lines."""
+    """Return a report of these lines."""
     return HEADING + "".join(rows)
 
 
 def written(local: datetime) -> str:
-    """A local time as a report has it."""
+    """Return a local time as a report has it."""
     return f"{local.day} {local:%b %Y %H:%M:%S}"
 
 
 def quarters(first: str, count: int, zone: ZoneInfo = MADRID) -> list[str]:
-    """So many quarters of an hour from a local time on, in the order in which a meter has them."""
+    """Return the times of `count` quarter-hours from a local time on, in chronological order."""
     start = datetime.fromisoformat(first).replace(tzinfo=zone).astimezone(UTC)
-    moments = [start + timedelta(minutes=15) * number for number in range(count)]
-    return [written(moment.astimezone(zone)) for moment in moments]
+    times = [start + timedelta(minutes=15) * number for number in range(count)]
+    return [written(time.astimezone(zone)) for time in times]
 
 
-def numbered(moments: list[str], first: int = 1) -> list[str]:
-    """A line for each moment, its energy the number of the row."""
-    return [row(moment, str(number)) for number, moment in enumerate(moments, first)]
+def numbered(times: list[str], first: int = 1) -> list[str]:
+    """Return a line for each time, with the number of the row as its energy."""
+    return [row(time, str(number)) for number, time in enumerate(times, first)]

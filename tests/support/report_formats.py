@@ -1,4 +1,4 @@
-"""Reports in other formats, and what becomes of them."""
+"""Reports in configured formats, and the results of reading them."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ AUTUMN, SPRING, SUMMER = "27/10/2019", "31/03/2019", "01/08/2019"
 
 
 def hourly(day: str, *hours: int, cups: str = CUPS) -> list[str]:
-    """A distributor's rows, the energy of each its hour."""
+    """Return a distributor's rows, each with its hour as its energy."""
     return [f"{cups};{day};{hour};{hour},5;R\n" for hour in hours]
 
 
@@ -38,39 +38,39 @@ WORKSHOP: dict[str, Any] = {
 WORKSHOP_HEADING = "Hasta;Tensión (V);Energía (Wh);Estado\n"
 
 
-def layout(**changes: Any) -> ReportFormat:
-    """The workshop's format, changed."""
+def workshop(**changes: Any) -> ReportFormat:
+    """Return the workshop's format with changed settings."""
     return ConfiguredFormat("workshop", FormatSettings.model_validate(WORKSHOP | changes))
 
 
-class Read:
-    """What became of a report."""
+class ReportResult:
+    """The result of reading a report."""
 
-    def __init__(self, path: Path, layouts: Sequence[ReportFormat], *, skip_bad_rows: bool) -> None:
-        self.faults: list[str] = []
+    def __init__(self, path: Path, formats: Sequence[ReportFormat], *, skip_bad_rows: bool) -> None:
+        self.row_errors: list[str] = []
         self.rejected: list[bytes] = []
         self.error = ""
         self.report = Report(
             str(path),
             MADRID,
             skip_bad_rows=skip_bad_rows,
-            on_faults=self._on_faults,
-            layouts=layouts,
+            on_errors=self._on_errors,
+            formats=formats,
         )
         self.rows: list[list[str]] = []
         try:
-            for block in self.report.batches():
-                self.rows += [line.split(",") for line in block.rows.decode().splitlines()]
+            for batch in self.report.batches():
+                self.rows += [line.split(",") for line in batch.rows.decode().splitlines()]
         except ReportError as error:
             self.error = str(error).removeprefix(f"{path}:")
 
-    def _on_faults(self, faults: list[RowError], raw: bytes) -> None:
-        self.faults += map(str, faults)
+    def _on_errors(self, errors: list[RowError], raw: bytes) -> None:
+        self.row_errors += map(str, errors)
         self.rejected.append(raw)
 
     @property
     def times(self) -> list[tuple[str, int]]:
-        """The local times and how many hours each is ahead of UTC."""
+        """The local times, each with its UTC offset in hours."""
         return [(row[1], int(row[2]) // 3600) for row in self.rows]
 
     @property
@@ -84,20 +84,20 @@ class Read:
         return [row[3 + QUANTITY_NAMES.index(name)] for row in self.rows]
 
 
-Reading = Callable[..., Read]
+Reading = Callable[..., ReportResult]
 
 
 def reading(folder: Path) -> Reading:
-    """Reads a text or bytes through a file in the folder, by default in any shipped format."""
+    """Return a function that reads a report's text, by default in any shipped format."""
 
     def read(
         content: str | bytes,
-        *layouts: ReportFormat,
+        *formats: ReportFormat,
         skip_bad_rows: bool = False,
         encoding: str = "utf-8",
-    ) -> Read:
+    ) -> ReportResult:
         path = folder / "report.csv"
         path.write_bytes(content.encode(encoding) if isinstance(content, str) else content)
-        return Read(path, layouts or SHIPPED_FORMATS, skip_bad_rows=skip_bad_rows)
+        return ReportResult(path, formats or SHIPPED_FORMATS, skip_bad_rows=skip_bad_rows)
 
     return read

@@ -1,4 +1,4 @@
-"""Clients that read slowly, and limits that are reached soon."""
+"""Slow clients, and settings with low limits."""
 
 import asyncio
 import socket
@@ -10,13 +10,13 @@ from tests.support.app_client import Api
 
 
 def limited(**limits: object) -> dict[str, str]:
-    """The environment that sets keys of the section `limits`."""
+    """Return the environment that sets keys of the section `limits`."""
     return {f"ELECDATA_LIMITS__{name.upper()}": str(value) for name, value in limits.items()}
 
 
 @pytest.fixture
 def small_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets the kernel take less than an answer of the sample off the server's hands."""
+    """Make the kernel's send buffers smaller than a response with the sample's readings."""
     made = SlowClientGuard.connection_made
 
     def connection_made(self: SlowClientGuard, transport: asyncio.BaseTransport) -> None:
@@ -28,7 +28,7 @@ def small_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def stalled(api: Api, request: bytes) -> socket.socket:
-    """A client that has sent a request and has read the first bytes of the answer."""
+    """Return a client that has sent a request and read the first bytes of the response."""
     loop = asyncio.get_running_loop()
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -40,8 +40,8 @@ async def stalled(api: Api, request: bytes) -> socket.socket:
 
 
 async def rest(client: socket.socket) -> bytes:
-    """What else comes until the connection ends; raises where it breaks."""
+    """Return what else arrives until the connection ends; raise if it is reset."""
     loop, received = asyncio.get_running_loop(), b""
-    while part := await loop.sock_recv(client, 65536):
-        received += part
+    while chunk := await loop.sock_recv(client, 65536):
+        received += chunk
     return received

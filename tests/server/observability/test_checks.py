@@ -98,7 +98,7 @@ def test_no_secret_is_shown(loaded: DatabaseFixture, redis_url: str) -> None:
         ELECDATA_CACHE__URL=url,
         ELECDATA_API_USERS__MORGAN="Sesame9",
     ) as checking:
-        assert checking.left() == 0
+        assert checking.wait() == 0
         said = "\n".join(checking.lines)
     assert "Sesame9" not in said
     assert "reads only" not in said

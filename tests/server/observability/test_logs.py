@@ -35,7 +35,7 @@ def test_json_log_has_an_object_a_line_with_the_fields_of_a_request(
 ) -> None:
     with Server(sample.config, **JSON) as server:
         ping(port(server))
-        server.said('"request": "r1"')
+        server.wait_for_line('"request": "r1"')
         assert server.stop() == 0
         (line,) = [line for line in objects(server) if line["logger"] == "access"]
     assert line.pop("ms") > 0
@@ -81,7 +81,7 @@ def test_json_log_has_the_fields_of_a_login(sample: DatabaseFixture) -> None:
                 b"Content-Length: 0\r\nConnection: close\r\n\r\n"
             )
             assert received(client).startswith(b"HTTP/1.1 401 ")
-        line = json.loads(server.said('"logger": "audit"'))
+        line = json.loads(server.wait_for_line('"logger": "audit"'))
         assert server.stop() == 0
     assert line["message"] == "login refused user=- address=127.0.0.1 reason=malformed id=r1"
     assert (line["event"], line["user"], line["reason"]) == ("login refused", None, "malformed")
@@ -90,19 +90,19 @@ def test_json_log_has_the_fields_of_a_login(sample: DatabaseFixture) -> None:
 
 def port(server: Server) -> int:
     """Waits until it listens."""
-    message = json.loads(server.said("listening on http://127.0.0.1:"))["message"]
+    message = json.loads(server.wait_for_line("listening on http://127.0.0.1:"))["message"]
     return int(message.rpartition(":")[2])
 
 
 def test_client_behind_a_configured_proxy_is_logged(sample: DatabaseFixture) -> None:
     with Server(sample.config, **JSON, ELECDATA_SERVER__PROXIES="127.0.0.1") as server:
         ping(port(server), forwarded="192.0.2.7")
-        line = json.loads(server.said('"request": "r1"'))
+        line = json.loads(server.wait_for_line('"request": "r1"'))
         assert (line["client"], line["scheme"]) == ("192.0.2.7", "https")
         assert server.stop() == 0
     with Server(sample.config, ELECDATA_SERVER__PROXIES="127.0.0.1") as server:
         ping(server.port(), forwarded="192.0.2.7")
-        server.said("from=192.0.2.7 id=r1")
+        server.wait_for_line("from=192.0.2.7 id=r1")
         assert server.stop() == 0
 
 
@@ -117,7 +117,7 @@ def own_config(sample: DatabaseFixture, tmp_path: Path) -> Path:
 def said_by_all(server: Server, text: str, processes: int) -> str:
     """Waits until so many processes have said something."""
     for _ in range(processes):
-        line = server.said(text)
+        line = server.wait_for_line(text)
         server.lines.remove(line)
     return line
 
@@ -136,7 +136,7 @@ def test_sighup_reads_level_and_format_again_in_every_worker(
         with connected(listening) as client:
             asked(client, "/apielec/ping")
             assert received(client)
-        assert json.loads(server.said('"path": "/apielec/ping"'))["user"] == "rick"
+        assert json.loads(server.wait_for_line('"path": "/apielec/ping"'))["user"] == "rick"
         assert server.stop() == 0
 
 
@@ -146,7 +146,7 @@ def test_warning_level_leaves_requests_out_which_are_counted_all_the_same(own_co
         listening = server.port()
         own_config.write_text(json.dumps({**document, "log": {"level": "warning"}}))
         server.process.send_signal(signal.SIGHUP)
-        server.said("reloaded")
+        server.wait_for_line("reloaded")
         with connected(listening) as client:
             asked(client, "/apielec/ping")
             assert received(client)
@@ -163,10 +163,10 @@ def test_sighup_with_a_broken_file_changes_nothing(own_config: Path) -> None:
         document = json.loads(own_config.read_text())
         own_config.write_text(json.dumps({**document, "log": {"level": "loud"}}))
         server.process.send_signal(signal.SIGHUP)
-        line = server.said("reload failed, nothing was changed: ")
+        line = server.wait_for_line("reload failed, nothing was changed: ")
         assert line.endswith("log.level: expected debug, info, warning or error")
         with connected(listening) as client:
             asked(client, "/apielec/ping")
             assert received(client)
-        server.said("GET /apielec/ping 200 ")
+        server.wait_for_line("GET /apielec/ping 200 ")
         assert server.stop() == 0

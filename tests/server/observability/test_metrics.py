@@ -273,7 +273,7 @@ def test_any_worker_tells_of_all_and_of_those_that_are_gone(sample: DatabaseFixt
     """Counts never fall, whichever worker answers, and whether or not one was replaced."""
     with Server(sample.config, ELECDATA_SERVER__WORKERS="2") as running:
         port = running.port()
-        running.said("listening")
+        running.wait_for_line("listening")
 
         def get(path: str) -> str:
             # A connection of its own each time, so that the workers take turns.
@@ -293,7 +293,7 @@ def test_any_worker_tells_of_all_and_of_those_that_are_gone(sample: DatabaseFixt
         while parsed(get("/metrics"))["elecdata_workers", ()] < 2:
             pass
         os.kill(children(running.process)[0], signal.SIGKILL)
-        running.said("is replaced")
+        running.wait_for_line("is replaced")
         assert {pings() for _ in range(20)} == {40}
         assert running.stop() == 0
 

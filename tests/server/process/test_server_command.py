@@ -20,13 +20,13 @@ from tests.support.app_client import SECRET, token
 from tests.support.databases import DatabaseFixture, SqliteDatabase
 from tests.support.mariadb import MariaDB
 from tests.support.paths import ROOT
-from tests.support.process import SECONDS, Program
+from tests.support.process import TIMEOUT, Process
 from tests.support.report_factory import numbered, quarters, report
 
 OPEN = {"ELECDATA_SERVER__HOST": "0.0.0.0"}  # noqa: S104 - what is to be refused
 
 
-class Server(Program):
+class Server(Process):
     """A server process on a free port, unless it is told another."""
 
     def __init__(self, config: Path, *args: str, **environ: str) -> None:
@@ -43,7 +43,7 @@ class Server(Program):
 def connected(port: int) -> socket.socket:
     """A client that takes little at a time."""
     client = socket.socket()
-    client.settimeout(SECONDS)
+    client.settimeout(TIMEOUT)
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client.connect(("127.0.0.1", port))
     return client
@@ -66,7 +66,7 @@ def received(client: socket.socket) -> bytes:
 def fault(server: Server) -> str:
     """The last and only line in which a server refuses to start."""
     with server:
-        assert server.left() == 1
+        assert server.wait() == 1
     assert sum("ERROR" in line for line in server.lines) == 1
     return server.lines[-1]
 
@@ -87,13 +87,13 @@ def test_it_says_where_it_listens_and_answers_there(sample: DatabaseFixture) -> 
         with connected(server.port()) as client:
             asked(client, "/apielec/getDataById?id=5")
             assert b'"numrecs":1' in received(client)
-        server.said("GET /apielec/getDataById 200 ")
+        server.wait_for_line("GET /apielec/getDataById 200 ")
         assert server.stop() == 0
 
 
 def test_it_waits_for_the_loader_and_then_starts(database: DatabaseFixture) -> None:
     with Server(database.config) as server:
-        server.said("; waiting")
+        server.wait_for_line("; waiting")
         asyncio.run(database.load(report(*numbered(quarters("2019-08-01", 4)))))
         asyncio.run(database.admit("rick"))
         with connected(server.port()) as client:
@@ -132,7 +132,7 @@ def test_empty_database_is_served_with_a_hint(database: DatabaseFixture) -> None
 
     asyncio.run(prepare())
     with Server(database.config) as server:
-        server.said("there are no readings yet: load some with `elecdata load REPORT.csv`")
+        server.wait_for_line("there are no readings yet: load some with `elecdata load REPORT.csv`")
         with connected(server.port()) as client:
             asked(client, "/apielec/getData")
             assert b"No data found" in received(client)
@@ -183,7 +183,7 @@ def test_log_has_every_line_however_many_come_at_once(sample: DatabaseFixture) -
 def test_demonstration_user_may_not_log_in_from_other_machines(sample: DatabaseFixture) -> None:
     """Though the database has kept him from earlier days."""
     with Server(sample.config, **OPEN, ELECDATA_API_USERS="{}") as server:
-        port = int(server.said("listening on").rpartition(":")[2])
+        port = int(server.wait_for_line("listening on").rpartition(":")[2])
         with connected(port) as client:
             client.sendall(
                 b"GET /login HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
@@ -215,16 +215,16 @@ def test_sigterm_lets_a_running_answer_finish(stalled: tuple[Server, socket.sock
     server, client = stalled
     port = client.getpeername()[1]
     server.process.send_signal(signal.SIGTERM)
-    server.said("stopping")
+    server.wait_for_line("stopping")
     with socket.socket() as late:
         assert late.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED
     assert received(client).endswith(b"]}}\r\n0\r\n\r\n")
-    assert server.left() == 0
+    assert server.wait() == 0
 
 
 def test_sigterm_while_it_waits_for_the_database_ends_it(database: DatabaseFixture) -> None:
     with Server(database.config) as server:
-        server.said("; waiting")
+        server.wait_for_line("; waiting")
         assert server.stop() == 0
 
 
@@ -234,7 +234,7 @@ def test_sigterm_while_it_waits_for_the_database_ends_it(database: DatabaseFixtu
 def test_welcome_prints_lines_that_work(sample: DatabaseFixture) -> None:
     require("curl", "sed")
     with Server(sample.config, "--welcome") as server:
-        server.said("Ctrl-C")
+        server.wait_for_line("Ctrl-C")
         commands = [line for line in server.lines if re.match(r"  (TOKEN=|curl )", line)]
         assert len(commands) == 3
         done = subprocess.run(  # noqa: S603 - what a newcomer would run
@@ -242,7 +242,7 @@ def test_welcome_prints_lines_that_work(sample: DatabaseFixture) -> None:
             capture_output=True,
             text=True,
             check=True,
-            timeout=SECONDS,
+            timeout=TIMEOUT,
         )
         by_id, by_date = re.findall(r'"numrecs":(\d+)', done.stdout)
         assert (by_id, by_date) == ("2", "96")
@@ -263,12 +263,12 @@ def test_worker_that_dies_is_replaced_and_sigterm_ends_all(sample: DatabaseFixtu
         server.port()
         first, second = children(server.process)
         os.kill(first, signal.SIGKILL)
-        server.said(f"worker {first} ended with status -9 and is replaced")
+        server.wait_for_line(f"worker {first} ended with status -9 and is replaced")
         while len(workers := children(server.process)) < 2:
             pass
         assert second in workers
         assert first not in workers
-        server.said("listening on")
+        server.wait_for_line("listening on")
         assert server.stop() == 0
         assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
 
@@ -280,7 +280,7 @@ def test_workers_leave_when_their_parent_was_killed(sample: DatabaseFixture) -> 
         workers = children(server.process)
         server.process.kill()
         # The last of them closes the standard error that all of them share.
-        assert server.left() == -signal.SIGKILL
+        assert server.wait() == -signal.SIGKILL
         assert not any(Path(f"/proc/{worker}/exe").exists() for worker in workers)
 
 
@@ -288,5 +288,5 @@ def test_workers_that_cannot_start_say_so_and_end(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text("database: {url: 'sqlite:///none.db', wait: 0}\nserver: {workers: 2}\n")
     with Server(config) as server:
-        assert server.left() == 1
+        assert server.wait() == 1
         assert any("load a report with elecdata load" in line for line in server.lines)

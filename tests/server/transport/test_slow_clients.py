@@ -121,14 +121,14 @@ async def test_client_is_cut_off_over_tls(sample: DatabaseFixture, tmp_path: Pat
     await sample.admit("rick")
     context = ssl.create_default_context(cafile=certificate)
     with Server(sample.config, **environ, **QUICK) as server:
-        port = int(server.said("listening on https://").rpartition(":")[2])
+        port = int(server.wait_for_line("listening on https://").rpartition(":")[2])
         with context.wrap_socket(
             connected(port), server_hostname="127.0.0.1", suppress_ragged_eofs=False
         ) as client:
             request = f"GET /apielec/getData HTTP/1.1\r\nHost: x\r\nSESSION: {token()}\r\n\r\n"
             client.sendall(request.encode() * 4)
             assert client.recv(12).startswith(b"HTTP/1.1 200")
-            await asyncio.to_thread(server.said, "reads too slowly and is disconnected")
+            await asyncio.to_thread(server.wait_for_line, "reads too slowly and is disconnected")
             with pytest.raises(OSError, match=r"reset|EOF"):  # noqa: PT012 - at whichever part
                 while client.recv(65536):
                     pass

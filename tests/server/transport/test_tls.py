@@ -13,7 +13,7 @@ from tests.server.observability.test_checks import Checked, recent
 from tests.server.process.test_server_command import Server, fault
 from tests.support.certificates import make_certificate
 from tests.support.databases import SqliteDatabase
-from tests.support.process import SECONDS
+from tests.support.process import TIMEOUT
 
 pytestmark = pytest.mark.promise("Getting in")
 
@@ -39,7 +39,7 @@ def answered(port: int, trusted: Path) -> tuple[bytes, int]:
     """An answer over TLS, and the serial number of the certificate that was shown."""
     context = ssl.create_default_context(cafile=trusted)
     with (
-        socket.create_connection(("127.0.0.1", port), SECONDS) as plain,
+        socket.create_connection(("127.0.0.1", port), TIMEOUT) as plain,
         context.wrap_socket(plain, server_hostname="127.0.0.1") as client,
     ):
         shown = client.getpeercert(binary_form=True)
@@ -58,13 +58,13 @@ def test_certificate_is_served_and_renewed_without_a_restart(
     certificate, key, serial = make_certificate(tmp_path)
     environ = tls(certificate, key) | {"ELECDATA_SERVER__WORKERS": workers}
     with Server(config, **environ) as server:
-        port = int(server.said("listening on https://127.0.0.1:").rpartition(":")[2])
+        port = int(server.wait_for_line("listening on https://127.0.0.1:").rpartition(":")[2])
         answer, shown = answered(port, certificate)
         assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
         assert shown == serial
         certificate, key, renewed = make_certificate(tmp_path)
         server.process.send_signal(signal.SIGHUP)
-        server.said("reloaded: log.level, log.format, certificate")
+        server.wait_for_line("reloaded: log.level, log.format, certificate")
         while answered(port, certificate)[1] != renewed:
             pass
         assert server.stop() == 0
@@ -75,10 +75,10 @@ def test_renewal_that_is_broken_leaves_the_old_certificate(config: Path, tmp_pat
     trusted = tmp_path / "trusted.pem"
     trusted.write_bytes(certificate.read_bytes())
     with Server(config, **tls(certificate, key)) as server:
-        port = int(server.said("listening on https://").rpartition(":")[2])
+        port = int(server.wait_for_line("listening on https://").rpartition(":")[2])
         certificate.write_text("nonsense")
         server.process.send_signal(signal.SIGHUP)
-        server.said("reload failed, nothing was changed: server.tls: ")
+        server.wait_for_line("reload failed, nothing was changed: server.tls: ")
         assert answered(port, trusted)[1] == serial
         assert server.stop() == 0
 
