@@ -86,16 +86,14 @@ MAY_IMPORT = {
 """What the files of a folder, or a file that has a line of its own, may import besides itself."""
 
 PENDING_NAMES = {
-    *("Summary", "FORMATS", "HEADER", "IMPLAUSIBLE", "MISSING"),
+    *("Summary", "IMPLAUSIBLE", "MISSING", "READINGS"),
     *("BUSY_TIMEOUT", "DAY_SECONDS", "HOUR_SECONDS"),
 }
-"""TEMPORARY: names with two meanings in storage, settings and loader, to be renamed there."""
+"""TEMPORARY: names that two modules define, one of which is to be renamed."""
 
 FOLDERS = sorted({name.partition(".")[0] for name in MAY_IMPORT})
 FILES = sorted(file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py"))
-MAX_MODULES = 11
-MORE_MODULES = {"storage/figures": 12}
-"""A module for each figure, and what they share."""
+MAX_MODULES = 12
 
 SEVERAL_MODULES = {
     "log": "the logger of a module",
@@ -218,7 +216,7 @@ def test_folders_may_not_import_in_a_circle() -> None:
 def test_folders_have_few_modules() -> None:
     counts = Counter(file.parent for file in FILES if file.name != "__init__.py")
     names = {str(folder.relative_to(ROOT)): count for folder, count in counts.items()}
-    large = {n: count for n, count in names.items() if count > MORE_MODULES.get(n, MAX_MODULES)}
+    large = {n: count for n, count in names.items() if count > MAX_MODULES}
     assert large == {}
 
 

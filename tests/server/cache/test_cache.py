@@ -1,4 +1,4 @@
-"""Kept answers: fewer queries, never an old one, never more memory than allowed."""
+"""The response cache: fewer queries, never stale data, never more memory than allowed."""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-"""Clients that read too slowly are let go; those that are merely slow are served to the end."""
+"""Clients that read too slowly are disconnected; merely slow ones are served to the end."""
 
 import asyncio
 import logging
