@@ -150,7 +150,7 @@ LOGIN = {
 }
 
 
-READINGS = _response(
+READINGS_SUCCESS = _response(
     "The readings, in the order of id; if there are none, the message is No data found and "
     "numrecs is 0",
     EnvelopeSchema,
