@@ -1,16 +1,17 @@
-"""Requests for readings: what they ask for, in what shape, and how they are answered."""
+"""Requests for readings."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from enum import Enum
 from functools import cached_property
-from typing import TypeVar
 
 from aiohttp import hdrs, web
 from yarl import URL
 
+from domain.flags import FLAGS
+from domain.parameters import Integer, Parameter, Params, csv_pattern, enum_choice
 from domain.readings_query import ReadingsQuery
 from domain.record_layout import (
+    KNOWN_COLUMNS,
     MAX_LIMIT,
     QualityFilter,
     RecordLayout,
@@ -20,147 +21,150 @@ from domain.record_layout import (
     parse_columns,
 )
 from server.api.cursors import CURSORS, Cursors
+from server.api.payload_headers import disposition, left_out_headers
 from server.context import SETTINGS
 from server.errors import ParameterError
-from server.formats.parquet import readings_parquet
-from server.formats.registry import CSV, NDJSON, PARQUET, Format, negotiate_format
-from server.formats.text import readings_csv, readings_envelope, readings_ndjson
-from server.transport.content_coding import Chunk
+from server.formats.base import Format, ReadingsOptions
+from server.formats.registry import FORMAT, negotiate_format
 from server.transport.streaming import Payload
 from storage.database import Database, DataState
-from storage.readings.reader import ReadingsResult
 
-_LONGEST_LINK = 4000
-"""Characters of a URL that clients take in a header."""
+_COLUMNS = Parameter(
+    "columns",
+    f"Fields to return, in this order: any of {', '.join(KNOWN_COLUMNS)}. The flags of a reading "
+    f"are any of {', '.join(flag.name for flag in FLAGS)}, separated by spaces. By default all "
+    "fields except the flags; in CSV the fields of a report.",
+    "date,energy",
+    csv_pattern("|".join(KNOWN_COLUMNS)),
+)
+_VALUES = enum_choice(
+    "values",
+    "Whether JSON contains ids and quantities as text or as numbers, exactly as stored.",
+    ValueStyle,
+)
+_TIME = enum_choice(
+    "time",
+    "How times are written: in local time as 2019-10-27 02:00:00, in UTC as "
+    "2019-10-27T00:00:00Z, or with their UTC offset as 2019-10-27T02:00:00+02:00.",
+    TimeStyle,
+)
+_QUALITY = enum_choice(
+    "quality",
+    "With clean, implausible readings are excluded; left_out contains their number and kWh.",
+    QualityFilter,
+)
+_ORDER = enum_choice("order", "Order by id, ascending or descending.", SortOrder)
+_LIMIT = Integer(
+    "limit",
+    "Maximum number of readings. If there are more, next and the Link header give the next page.",
+    10,
+    minimum=1,
+    maximum=MAX_LIMIT,
+    default=None,
+    kind="number",
+)
+_AFTER = Parameter(
+    "after", "Continue after a previous page: the value of its next.", pattern="^[A-Za-z0-9_=-]*$"
+)
+COMMON_PARAMETERS = (
+    *(_COLUMNS, _VALUES, _TIME, FORMAT),
+    *(_QUALITY, _ORDER, _LIMIT, _AFTER),
+)
+"""The parameters of all routes of readings."""
+
+_MAX_LINK_LENGTH = 4000
+"""Characters of a URL that clients accept in a header."""
 
 _NEXT = "X-Next"
-_LEFT_OUT_READINGS = "X-Left-Out-Readings"
-_LEFT_OUT_ENERGY = "X-Left-Out-Energy"
-
-E = TypeVar("E", bound=Enum)
 
 
 @dataclass(frozen=True)
 class ReadingsRequest:
-    """Some readings in a shape and a format, see `DataRequest`."""
+    """A query for readings and how they are written, see `DataRequest`."""
 
     query: ReadingsQuery
-    shape: RecordLayout
+    layout: RecordLayout
     format: Format
     varies_by_accept: bool
     zone: str
-    """The zone in which Parquet shows instants."""
+    """The time zone of typed instants."""
     cursors: Cursors
     link: URL | None
-    """The request, where it can be asked for the next part by its URL alone."""
+    """The URL of the request, if the next page can be had by a URL."""
 
     @cached_property
     def key(self) -> str:
-        """The same for questions that have the same answer."""
-        zone = self.zone if self.format is PARQUET else ""
-        places = "" if self.query.limit is None else self.cursors.name
-        return f"readings {self.format.name} {zone} {places} {self.shape.key} {self.query.key}"
+        """A text that is equal for requests with equal responses."""
+        zone = self.zone if self.format.is_typed else ""
+        cursors = "" if self.query.limit is None else self.cursors.name
+        return f"readings {self.format.name} {zone} {cursors} {self.layout.key} {self.query.key}"
 
     @property
     def media_type(self) -> str:
-        """That of the format."""
+        """The media type of the format."""
         return self.format.media_type
 
     def headers(self, metadata: Mapping[str, str]) -> Mapping[str, str]:
-        """Where the next part is, what was left out, and the name of a file."""
-        headers = {name: text for name, text in metadata.items() if name.startswith("X-")}
-        if self.format.file is not None:
-            headers[hdrs.CONTENT_DISPOSITION] = f'attachment; filename="{self.format.file}"'
+        """Return where the next page is, what was left out, and the name of a file."""
+        headers = {**metadata, **disposition(self.format, "readings")}
         if self.link is not None and _NEXT in metadata:
             url = str(self.link.update_query(after=metadata[_NEXT]))
-            if len(url) <= _LONGEST_LINK:
+            if len(url) <= _MAX_LINK_LENGTH:
                 headers[hdrs.LINK] = f'<{url}>; rel="next"'
         return headers
 
     async def payload(self, database: Database, state: DataState, *, deflate: bool) -> Payload:
         """Query the readings."""
-        deflate = deflate and self.format is not PARQUET
-        answer = await database.readings(self.query, state, self.shape, compressed=deflate)
-        metadata, facts = {}, {}
-        if answer.following is not None:
-            metadata[_NEXT] = self.cursors.make(key_without_paging(self.query), answer.following)
-            facts["next"] = f'"{metadata[_NEXT]}"'
-        if answer.left_out is not None:
-            readings, energy = str(answer.left_out.readings), f"{answer.left_out.energy:f}"
-            metadata |= {_LEFT_OUT_READINGS: readings, _LEFT_OUT_ENERGY: energy}
-            if not self.shape.numbers:
-                readings, energy = f'"{readings}"', f'"{energy}"'
-            facts["left_out"] = f'{{"readings":{readings},"energy":{energy}}}'
-        return Payload(self._chunks(answer, facts), answer.count, metadata)
-
-    def _chunks(self, answer: ReadingsResult, facts: Mapping[str, str]) -> AsyncGenerator[Chunk]:
-        if self.format is NDJSON:
-            return readings_ndjson(answer, facts)
-        if self.format is CSV:
-            return readings_csv(answer, self.shape)
-        if self.format is PARQUET:
-            return readings_parquet(answer, self.shape, self.zone)
-        return readings_envelope(answer, facts)
+        deflate = deflate and not self.format.is_typed
+        result = await database.readings(self.query, state, self.layout, compressed=deflate)
+        metadata: dict[str, str | Mapping[str, str]] = {}
+        headers = {}
+        if result.following is not None:
+            cursor = self.cursors.make(_key_without_paging(self.query), result.following)
+            metadata["next"] = headers[_NEXT] = cursor
+        if result.left_out is not None:
+            readings, energy = str(result.left_out.readings), f"{result.left_out.energy:f}"
+            metadata["left_out"] = {"readings": readings, "energy": energy}
+        chunks = self.format.readings(result, ReadingsOptions(self.layout, self.zone, metadata))
+        return Payload(chunks, result.count, headers | left_out_headers(metadata))
 
 
-def readings_request(
-    request: web.Request, given: Mapping[str, str], query: ReadingsQuery
-) -> ReadingsRequest:
-    """What a request with these parameters asks for, its query known; raises ParameterError."""
-    format = negotiate_format(request, given)  # noqa: A001 - the parameter's name
-    names = parse_columns(given["columns"]) if "columns" in given else format.columns
-    time = parse_enum(given, "time", TimeStyle.LOCAL)
-    numbers = parse_enum(given, "values", ValueStyle.TEXT) is ValueStyle.NUMBER
+def readings_request(request: web.Request, params: Params, query: ReadingsQuery) -> ReadingsRequest:
+    """Return the request for a query, with its common parameters; raise ApiError or QueryError."""
+    format = negotiate_format(request, params)  # noqa: A001 - the parameter's name
+    columns = params.get(_COLUMNS.name)
+    names = format.default_columns if columns is None else parse_columns(columns)
+    time = _TIME.parse(params)
+    numbers = _VALUES.parse(params) is ValueStyle.NUMBER
     query = replace(
         query,
-        clean=parse_enum(given, "quality", QualityFilter.RAW) is QualityFilter.CLEAN,
-        descending=parse_enum(given, "order", SortOrder.ASCENDING) is SortOrder.DESCENDING,
-        limit=_limit(given),
+        clean=_QUALITY.parse(params) is QualityFilter.CLEAN,
+        descending=_ORDER.parse(params) is SortOrder.DESCENDING,
+        limit=_LIMIT.parse(params),
     )
     cursors = request.app[CURSORS]
-    if "after" in given:
+    if _AFTER.name in params:
         try:
-            query = replace(query, after=cursors.read(key_without_paging(query), given["after"]))
+            after = cursors.read(_key_without_paging(query), params[_AFTER.name])
         except ValueError:
             raise ParameterError(
                 "after: expected what `next` says in an earlier answer to the same question"
             ) from None
+        query = replace(query, after=after)
     link = None
     if request.method == hdrs.METH_GET and query.limit is not None:
-        link = URL.build(path=request.path.rpartition("/")[2], query=given)
+        link = URL.build(path=request.path.rpartition("/")[2], query=params)
     zone = request.app[SETTINGS].meter.timezone.key
     return ReadingsRequest(
         query=query,
-        shape=RecordLayout.of(names, format.form, time, numbers=numbers),
+        layout=RecordLayout.of(names, format.encoding, time, numbers=numbers),
         format=format,
-        varies_by_accept="format" not in given,
+        varies_by_accept=FORMAT.name not in params,
         zone="UTC" if time is TimeStyle.UTC else zone,
         cursors=cursors,
         link=link,
     )
 
 
-def key_without_paging(query: ReadingsQuery) -> str:
-    """What stays the same from part to part."""
+def _key_without_paging(query: ReadingsQuery) -> str:
     return replace(query, after=None, limit=None).key
-
-
-def parse_enum(given: Mapping[str, str], name: str, default: E) -> E:
-    """The choice that a parameter makes; raises ParameterError."""
-    text = given.get(name, default.value)
-    choices = type(default)
-    try:
-        return choices(text)
-    except ValueError:
-        known = ", ".join(choice.value for choice in choices)
-        raise ParameterError(f"{name}: expected any of {known}, got {text[:40]!a}") from None
-
-
-def _limit(given: Mapping[str, str]) -> int | None:
-    text = given.get("limit")
-    if text is None:
-        return None
-    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_LIMIT))
-    if not is_number or not 1 <= int(text) <= MAX_LIMIT:
-        raise ParameterError(f"limit: expected a number from 1 to {MAX_LIMIT}, got {text[:40]!a}")
-    return int(text)

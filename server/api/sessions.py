@@ -9,7 +9,7 @@ from aiohttp_apispec import docs
 from server.api.openapi.responses import LOGIN, LOGOUT, PING
 from server.context import CONTEXT, DATABASE, request_id
 from server.errors import RETRY_AFTER, ApiError
-from server.formats.text import ENVELOPE_END, envelope_start
+from server.formats.json import ENVELOPE_END, envelope_start
 from server.security.audit_log import audit
 from server.security.authentication import TOKEN_HEADER
 from server.security.login import authenticate_password
@@ -28,8 +28,8 @@ def _login() -> Handler:
         tags=["access"],
         summary="Get a token",
         description=(
-            "Send user and password by Basic authentication; send the token that comes back in "
-            "the header SESSION with every other request, or as Authorization: Bearer."
+            "Send user and password by Basic authentication. Send the returned token with every "
+            "other request, in the header SESSION or as Authorization: Bearer."
         ),
         security=[{"basic": []}],
         responses=LOGIN,
@@ -52,8 +52,8 @@ def _login() -> Handler:
 
 @docs(
     tags=["access"],
-    summary="Give a token back",
-    description="The token is good no longer, for this server and all others of the database.",
+    summary="Revoke a token",
+    description="The token is revoked on all servers that share the database.",
     security=_TOKEN_SECURITY,
     responses=LOGOUT,
 )
@@ -86,13 +86,13 @@ def _still_good(error: StorageError) -> ApiError:
 
 @docs(
     tags=["access"],
-    summary="See whether the service is there and the token is good",
-    description="Gives no readings; try it first, once a token stands under Authorize.",
+    summary="Check the service and the token",
+    description="Returns no readings. Try it first, after entering a token under Authorize.",
     security=_TOKEN_SECURITY,
     responses=PING,
 )
 async def ping(request: web.Request) -> web.Response:
-    """Tell that the service is there."""
+    """Answer that the service is available."""
     await read_parameters(request)
     return web.Response(
         body=envelope_start(0, "I'm here!!") + ENVELOPE_END,

@@ -12,11 +12,14 @@ from storage.common.deflate import GZIP_HEADER, DeflateBlock, GzipJoiner
 SMALL_RESPONSE_BYTES = 2**16
 """Plain bytes up to which a response is stored plain as well, and sent in one block."""
 
-_OVERHEAD = 1664
-"""Bytes that an entry takes besides its content: objects, dictionary slots, metadata."""
+_OVERHEAD = 704
+"""Bytes that an entry takes besides its content, measured: its objects, key and slots."""
 
 _BLOCK_OVERHEAD = 320
-"""Bytes of the objects of a block."""
+"""Bytes of the objects of a block, measured."""
+
+_METADATA_OVERHEAD = 64
+"""Bytes of a metadata value's object, and its slot."""
 
 _HEAD = struct.Struct("<II")
 _BLOCK = struct.Struct("<III")
@@ -24,9 +27,9 @@ _BLOCK = struct.Struct("<III")
 
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
-    """A response compressed once: its gzip bytes, and the plain bytes where there is room.
+    """A cached response: gzip bytes, and the plain bytes if there is room.
 
-    A small one is always stored plain too; for a longer one this saves inflating it each time.
+    A small one always has its plain bytes; for a longer one they save inflating it each time.
     """
 
     gzip: bytes
@@ -40,7 +43,8 @@ class CacheEntry:
     def stored_bytes(self) -> int:
         """The memory that it takes, its objects included."""
         content = len(self.gzip) + len(self.plain or b"")
-        return content + _OVERHEAD + _BLOCK_OVERHEAD * len(self.blocks)
+        metadata = sum(len(value) + _METADATA_OVERHEAD for value in self.metadata.values())
+        return content + metadata + _OVERHEAD + _BLOCK_OVERHEAD * len(self.blocks)
 
     @property
     def plain_bytes(self) -> int:
@@ -49,7 +53,7 @@ class CacheEntry:
 
     @property
     def is_small(self) -> bool:
-        """Whether it is sent in one block."""
+        """Whether it is sent at once."""
         return self.plain_bytes <= SMALL_RESPONSE_BYTES
 
     async def chunks(self) -> AsyncGenerator[Chunk]:
@@ -58,13 +62,13 @@ class CacheEntry:
             yield block
 
     def body(self, coding: Coding) -> bytes | None:
-        """Return the whole body in a coding, if it is stored in that form."""
+        """Return the whole body in a coding, or None if it is not stored in it."""
         if isinstance(coding, Identity):
             return self.plain
         return self.gzip if isinstance(coding, Gzipped) else None
 
     def length(self, coding: Coding) -> int | None:
-        """Return the length of the body in a coding, if it is known beforehand."""
+        """Return the length of the body in a coding, or None if it is unknown."""
         if isinstance(coding, Identity):
             return self.plain_bytes
         return len(self.gzip) if isinstance(coding, Gzipped) else None
@@ -93,7 +97,7 @@ class CacheEntry:
 
     @classmethod
     def load(cls, dumped: bytes) -> "CacheEntry":
-        """Return the response that `dump` made these bytes of."""
+        """Return the response from the bytes of `dump`."""
         length, count = _HEAD.unpack_from(dumped)
         at = _HEAD.size + length
         metadata = json.loads(dumped[_HEAD.size : at])
@@ -103,7 +107,7 @@ class CacheEntry:
 
     @classmethod
     def of(cls, blocks: Sequence[DeflateBlock], metadata: Mapping[str, str]) -> "CacheEntry":
-        """Return the response that these blocks make."""
+        """Return the response that consists of these blocks."""
         joined = GzipJoiner()
         gzip = b"".join([*(joined.add(block) for block in blocks), joined.end()])
         table = [(len(block.deflated), block.size, block.crc) for block in blocks]

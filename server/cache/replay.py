@@ -22,7 +22,7 @@ _MAX_HEAD_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """How a request was answered from the cache, and at which version of the data."""
+    """A response from the cache: its key, coding and headers, and the version of the data."""
 
     version: str
     key: str
@@ -31,13 +31,13 @@ class Replay:
 
 
 class ReplayCache:
-    """Request heads that were answered with a small response from the cache, the latest ones."""
+    """The latest request heads whose response was small and in the cache."""
 
     def __init__(self) -> None:
         self._replays: dict[tuple[str, RawHeaders], Replay] = {}
 
     def get(self, request: web.Request) -> Replay | None:
-        """Return how the same request was answered, or None."""
+        """Return the replay for an equal request, or None."""
         if request.method != hdrs.METH_GET or request.body_exists:
             return None
         return self._replays.get((request.raw_path, request.raw_headers))
@@ -45,7 +45,7 @@ class ReplayCache:
     def add(
         self, request: web.Request, version: str, key: str, coding: Coding, response: web.Response
     ) -> None:
-        """Store how a request was answered: the key of the entry, and the headers."""
+        """Store the response to a request: the key of its entry, and its headers."""
         size = sum(len(name) + len(value) for name, value in request.raw_headers)
         if request.method != hdrs.METH_GET or request.body_exists:
             return

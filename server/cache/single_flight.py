@@ -1,4 +1,4 @@
-"""Responses in production: equal requests that arrive meanwhile share one."""
+"""Responses in flight: equal requests that arrive during production share one."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -14,8 +14,8 @@ class TooLargeError(Exception):
 class InFlightResponse:
     """A response in production; subscribers receive its blocks as they arrive.
 
-    `on_idle` is called when the last subscriber leaves: with a complete response, its memory can
-    be given back; an incomplete one need not be produced any further.
+    `on_idle` is called when the last subscriber leaves: the memory of a complete response can be
+    released, and the production of an incomplete one be cancelled.
     """
 
     def __init__(self, on_idle: Callable[["InFlightResponse"], None]) -> None:
@@ -23,7 +23,7 @@ class InFlightResponse:
         """About how many bytes it will take in memory."""
         self.blocks: list[DeflateBlock] = []
         self.metadata: Mapping[str, str] = {}
-        """See `Payload`; there before the first block is."""
+        """See `Payload`; set before the first block."""
         self.is_complete = False
         self._on_idle = on_idle
         self._error: Exception | None = None
@@ -41,12 +41,12 @@ class InFlightResponse:
         self._wake()
 
     def complete(self) -> None:
-        """Note that all blocks are there."""
+        """Mark the response as complete."""
         self.is_complete = True
         self._wake()
 
     def fail(self, error: Exception) -> None:
-        """Note that no further block will come; subscribers raise the error."""
+        """Mark the response as failed; subscribers raise the error."""
         self._error = error
         self._wake()
 

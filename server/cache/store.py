@@ -26,16 +26,16 @@ log = logging.getLogger("server")
 
 _REDIS_TIMEOUT = 1.0
 _RETRY_AFTER = 5.0
-"""Seconds for which a failed cache is not tried again: a frozen one costs its timeout each time."""
+"""Seconds until a failed cache is tried again: a frozen one costs its timeout each time."""
 
-_LARGEST_SHARE = 4
-"""A response may take this part of the room."""
+_MAX_SHARE = 4
+"""A response may take one part in so many of the cache."""
 
 T = TypeVar("T")
 
 
 class HeldEntries:
-    """Entries that clients still read, and the memory of those evicted meanwhile."""
+    """Entries that are being sent, and the memory of those evicted meanwhile."""
 
     def __init__(self) -> None:
         self.bytes = 0
@@ -67,7 +67,7 @@ class HeldEntries:
                 self._release(entry)
 
     def evicted(self, entry: CacheEntry) -> None:
-        """Note that an entry has left the cache."""
+        """Account for an entry that was evicted."""
         if entry in self:
             self._leave_cache(entry)
 
@@ -113,14 +113,19 @@ class BoundedMemoryCache(SimpleMemoryCache):  # type: ignore[misc]  # aiocache c
         self, key: str, value: CacheEntry, ttl: float | None = None, *_: object, **__: object
     ) -> bool:
         await self._delete(key)
-        room = self._max_bytes - self._held.uncached_bytes
-        if self.bytes + value.stored_bytes > room:
+        if self._total_bytes + value.stored_bytes > self._max_bytes:
             value = value.without_plain()
         self._cache[key] = (value, time.monotonic() + (ttl or 0))
         self.bytes += value.stored_bytes
-        while self.bytes > room and self._cache:
-            await self._delete(next(iter(self._cache)))
+        while self._total_bytes > self._max_bytes:
+            # Evicting an entry that is being sent would free nothing.
+            idle = (key for key, (entry, _) in self._cache.items() if entry not in self._held)
+            await self._delete(next(idle))
         return True
+
+    @property
+    def _total_bytes(self) -> int:
+        return self.bytes + self._held.uncached_bytes
 
     async def _delete(self, key: str, _conn: object = None) -> int:
         value, _ = self._cache.pop(key, (None, 0.0))
@@ -165,7 +170,7 @@ class ResponseCache:
     """Responses by key. A cache that fails is bypassed for a while."""
 
     def __init__(self, settings: CacheSettings) -> None:
-        self.max_entry_bytes = settings.max_bytes // _LARGEST_SHARE if settings.ttl else 0
+        self.max_entry_bytes = settings.max_bytes // _MAX_SHARE if settings.ttl else 0
         """The largest response that is stored, in bytes."""
         self.hits = 0
         self.misses = 0
@@ -229,11 +234,11 @@ class ResponseCache:
             self._is_failing = False
 
     async def close(self) -> None:
-        """End the connections."""
+        """Close the connections."""
         await self._backend.close()
 
     def _is_bypassed(self) -> bool:
-        """Return whether the cache has failed lately; now and then one request tries it again."""
+        """Return whether the cache failed recently; now and then one request tries it again."""
         if not self._is_failing:
             return False
         now = time.monotonic()
@@ -243,7 +248,7 @@ class ResponseCache:
         return False
 
     def _note_failure(self, error: Exception) -> None:
-        """Log once that the cache fails, not for every request."""
+        """Log a failure of the cache once, not for every request."""
         if not self._is_failing:
             log.warning("the cache is bypassed: %s", type(error).__name__)
         self._is_failing = True
@@ -251,9 +256,9 @@ class ResponseCache:
 
 
 _CONNECTION: dict[str, Any] = {
-    # One that was closed while idle is made anew; by itself redis would try for seconds.
+    # A connection that was closed while idle is replaced; redis alone would retry for seconds.
     "retry": Retry(NoBackoff(), 1, supported_errors=(ConnectionError,)),
-    # A cancellation alone doesn't always end it in time.
+    # Cancellation alone doesn't always end a command in time.
     "socket_timeout": _REDIS_TIMEOUT,
     # Each connection would look up on the disk which release of redis this is, to tell the server.
     "driver_info": None,

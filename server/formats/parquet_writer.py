@@ -1,4 +1,4 @@
-"""A Parquet file, a group of rows at a time: the only place that knows pyarrow."""
+"""A writer of Parquet files; the only module that uses pyarrow."""
 
 import io
 from collections.abc import Mapping
@@ -12,39 +12,39 @@ from domain.quantities import DECIMALS
 from storage.figures.result import FieldType
 
 
-class _Sink(io.RawIOBase):
-    """Takes what is written until it is asked for."""
+class _Buffer(io.RawIOBase):
+    """Holds what is written until it is taken."""
 
     def __init__(self) -> None:
-        self._parts: list[bytes] = []
+        self._chunks: list[bytes] = []
         self._size = 0
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any, /) -> int:
-        part = bytes(data)
-        self._parts.append(part)
-        self._size += len(part)
-        return len(part)
+        chunk = bytes(data)
+        self._chunks.append(chunk)
+        self._size += len(chunk)
+        return len(chunk)
 
     def tell(self) -> int:
         return self._size
 
-    def drained(self) -> bytes:
-        """What was written since the last call."""
-        drained = b"".join(self._parts)
-        self._parts.clear()
-        return drained
+    def take(self) -> bytes:
+        """Return what was written since the last call."""
+        taken = b"".join(self._chunks)
+        self._chunks.clear()
+        return taken
 
 
-class ParquetFile:
-    """A file on its way out."""
+class ParquetWriter:
+    """Makes a file in memory, from which the bytes are taken after each row group."""
 
     def __init__(
         self, columns: Mapping[str, FieldType], zone: str, *, digits: int, null_texts: bool = False
     ) -> None:
-        """Quantities have so many digits; where texts can be null, they are so instead of empty."""
+        """Set the digits of quantities; with `null_texts`, an empty text is null."""
 
         def types(instant: Any) -> dict[str, Any]:
             known = {
@@ -56,26 +56,26 @@ class ParquetFile:
             return {name: known[kind] for name, kind in columns.items()}
 
         self._schema = pa.schema(types(pa.timestamp("ms", zone)))
-        # A number can become seconds, which Parquet doesn't have, and they milliseconds.
+        # A number can be cast to seconds, which Parquet doesn't have, and these to milliseconds.
         self._seconds = pa.schema(types(pa.timestamp("s", zone)))
-        self._how: dict[str, Any] = {
+        self._csv_options: dict[str, Any] = {
             "read_options": pa.csv.ReadOptions(column_names=[*columns], use_threads=False),
             "parse_options": pa.csv.ParseOptions(ignore_empty_lines=False),
             "convert_options": pa.csv.ConvertOptions(
                 column_types=types(pa.int64()), strings_can_be_null=null_texts
             ),
         }
-        self._sink = _Sink()
-        self._writer = pa.parquet.ParquetWriter(self._sink, self._schema, compression="zstd")
+        self._buffer = _Buffer()
+        self._writer = pa.parquet.ParquetWriter(self._buffer, self._schema, compression="zstd")
 
-    def group(self, cells: bytes) -> bytes:
-        """The bytes of a further group of rows."""
-        table = pa.csv.read_csv(pa.BufferReader(cells), **self._how)
+    def row_group(self, rows: bytes) -> bytes:
+        """Return the bytes of a further row group, of rows of CSV."""
+        table = pa.csv.read_csv(pa.BufferReader(rows), **self._csv_options)
         table = table.cast(self._seconds).cast(self._schema)
         self._writer.write_table(table, row_group_size=table.num_rows)
-        return self._sink.drained()
+        return self._buffer.take()
 
     def end(self) -> bytes:
-        """The bytes that stand behind all groups."""
+        """Return the bytes after all row groups."""
         self._writer.close()
-        return self._sink.drained()
+        return self._buffer.take()

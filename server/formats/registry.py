@@ -1,64 +1,43 @@
-"""The formats of answers, and the one that a client likes best."""
-
-from collections.abc import Mapping
-from dataclasses import dataclass
+"""The output formats, and the one that a client prefers."""
 
 from aiohttp import hdrs, web
 
-from domain.quantities import QUANTITY_NAMES, RECORD_KEYS
-from domain.record_layout import Encoding
-from server.errors import ParameterError
+from domain.parameters import Choice, Params
+from server.formats.base import Format
+from server.formats.csv import Csv
+from server.formats.json import Json
+from server.formats.ndjson import Ndjson
+from server.formats.parquet import Parquet
 from server.transport.negotiation import quality_values
-from server.transport.streaming import JSON_MEDIA_TYPE
 
+_FORMATS: tuple[Format, ...] = (Json(), Ndjson(), Csv(), Parquet())
 
-@dataclass(frozen=True, slots=True)
-class Format:
-    """A format: its name as a parameter, and what it takes to write records in it."""
-
-    name: str
-    media_type: str
-    form: Encoding
-    columns: tuple[str, ...]
-    """Those of a record where none are asked for."""
-    file: str | None = None
-    """The name under which it is saved."""
-
-
-JSON = Format("json", JSON_MEDIA_TYPE, Encoding.JSON_OBJECTS, RECORD_KEYS)
-NDJSON = Format("ndjson", "application/x-ndjson", Encoding.NDJSON, RECORD_KEYS)
-CSV = Format("csv", "text/csv", Encoding.CSV_REPORT, ("date", *QUANTITY_NAMES), "readings.csv")
-PARQUET = Format(
-    "parquet",
-    "application/vnd.apache.parquet",
-    Encoding.CSV_TYPED,
-    ("id", "date", *QUANTITY_NAMES),
-    "readings.parquet",
+FORMAT = Choice(
+    "format",
+    "The format of the response; if omitted, the Accept header decides.",
+    choices={each.name: each for each in _FORMATS},
 )
-FORMATS = {each.name: each for each in (JSON, NDJSON, CSV, PARQUET)}
+MEDIA_TYPES = [each.media_type for each in _FORMATS]
 
 
-def negotiate_format(request: web.Request, given: Mapping[str, str]) -> Format:
-    """The format that the parameter names, or else the header Accept; JSON where neither does."""
-    name = given.get("format")
-    if name is None:
-        return _accepted(",".join(request.headers.getall(hdrs.ACCEPT, ())))
-    if name not in FORMATS:
-        raise ParameterError(f"format: expected any of {', '.join(FORMATS)}, got {name[:40]!a}")
-    return FORMATS[name]
+def negotiate_format(request: web.Request, params: Params) -> Format:
+    """Return the format of the parameter, or else of the header Accept; raise QueryError."""
+    if FORMAT.name in params:
+        return FORMAT.parse(params)
+    return _accepted(",".join(request.headers.getall(hdrs.ACCEPT, ())))
 
 
 def _accepted(header: str) -> Format:
-    """Of formats that a client likes equally, the first one in the list."""
+    """Return the preferred format; of equally good ones, the first."""
     if not header or header == "*/*":
-        return JSON
+        return _FORMATS[0]
     weights = quality_values(header)
 
     def weight(media_type: str) -> float:
-        kind = media_type.partition("/")[0]
-        for pattern in (media_type, f"{kind}/*", "*/*"):
+        main_type = media_type.partition("/")[0]
+        for pattern in (media_type, f"{main_type}/*", "*/*"):
             if pattern in weights:
                 return weights[pattern]
         return 0
 
-    return max(FORMATS.values(), key=lambda each: weight(each.media_type))
+    return max(_FORMATS, key=lambda each: weight(each.media_type))

@@ -1,4 +1,4 @@
-"""The access log and the counters of responses; no query string, token or password is logged."""
+"""The access log, without query strings, tokens and passwords, and the counting of responses."""
 
 import asyncio
 import logging
@@ -24,7 +24,7 @@ FinishedRequest = tuple[web.BaseRequest, web.StreamResponse, float]
 
 @dataclass(frozen=True, slots=True)
 class AccessRecords:
-    """What is logged of requests in one message."""
+    """Finished requests that are logged in one message."""
 
     finished: Sequence[FinishedRequest]
     proxies: Sequence[Network]
@@ -85,13 +85,15 @@ class AccessLog:
             for request, response, ended in waiting
         ]
         if log.isEnabledFor(logging.INFO):
-            log.info(AccessRecords(finished, self._proxies))
+            # `log.info` would look up the caller's line, which is never shown.
+            records = AccessRecords(finished, self._proxies)
+            log.handle(log.makeRecord(log.name, logging.INFO, "", 0, records, (), None))
 
     def _count(self, request: web.BaseRequest, response: web.StreamResponse, ended: float) -> float:
         """Count a response and return the seconds that it took."""
         context = request.get(CONTEXT)
         seconds = first_byte = 0.0
-        # Paths without a route count as one, or a client could make up ever more of them.
+        # Paths without a route count as one: clients could invent any number of them.
         kind = ("", "", response.status)
         if context is not None:
             seconds = ended - context.began
@@ -102,7 +104,7 @@ class AccessLog:
         route = self._counters.routes[kind]
         route.bytes += response.body_length
         route.first_byte.add(first_byte)
-        route.whole.add(seconds)
+        route.duration.add(seconds)
         return seconds
 
 
@@ -110,7 +112,7 @@ ACCESS_LOG = web.AppKey("access_log", AccessLog)
 
 
 def _without_request(record: logging.LogRecord) -> bool:
-    """Remove from aiohttp's log lines what they quote of malformed requests."""
+    """Remove quotations of malformed requests from aiohttp's records."""
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, HttpProcessingError):
         record.msg, record.args = "malformed request: %s", (type(error).__name__,)

@@ -30,12 +30,12 @@ class Histogram:
 class RouteStatistics:
     """Responses of one route, method and status."""
 
-    __slots__ = ("bytes", "first_byte", "whole")
+    __slots__ = ("bytes", "duration", "first_byte")
 
     def __init__(self) -> None:
         self.bytes = 0
         self.first_byte = Histogram()
-        self.whole = Histogram()
+        self.duration = Histogram()
 
 
 class RequestCounters:

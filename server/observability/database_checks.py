@@ -1,4 +1,4 @@
-"""The part of the examination that asks the database."""
+"""The checks of the database: connection, schema, readings, privileges, clock."""
 
 import stat
 import time
@@ -11,27 +11,29 @@ from storage.backends.diagnostics import Diagnostics
 from storage.common.errors import StorageError
 from storage.factory import open_diagnostics
 
-_LOADER = "Run `elecdata load REPORT.csv`, which creates what is missing."
-_CLOCKS_APART = 2.0
-_OLD = 40
-"""Days after which readings count as old: reports come by the month."""
+_RUN_LOADER = "Run `elecdata load REPORT.csv`, which creates what is missing."
+_MAX_CLOCK_DIFFERENCE = 2.0
+"""Seconds."""
+
+_MAX_AGE_DAYS = 40
+"""Days after which readings are old: reports are monthly."""
 
 
 async def database_checks(settings: Settings) -> AsyncIterator[Finding]:
-    """Looks at the database; where it cannot be reached, that is the only finding."""
+    """Yield the findings about the database; if it is unreachable, that is the only one."""
     try:
-        inspector = open_diagnostics(settings)
+        diagnostics = open_diagnostics(settings)
     except SettingsError as error:
         yield fail("database", str(error))
         return
     try:
-        async for finding in _examined(settings, inspector):
+        async for finding in _check_database(settings, diagnostics):
             yield finding
     finally:
-        await inspector.close()
+        await diagnostics.close()
 
 
-async def _examined(settings: Settings, inspector: Diagnostics) -> AsyncIterator[Finding]:
+async def _check_database(settings: Settings, diagnostics: Diagnostics) -> AsyncIterator[Finding]:
     location = settings.database.location
     place = (
         str(location.path)
@@ -40,39 +42,39 @@ async def _examined(settings: Settings, inspector: Diagnostics) -> AsyncIterator
     )
     started = time.perf_counter()
     try:
-        await inspector.connect()
+        await diagnostics.connect()
         milliseconds = (time.perf_counter() - started) * 1000
-        cipher = await inspector.cipher()
+        cipher = await diagnostics.cipher()
         encrypted = "" if cipher is None else f", over TLS with {cipher}"
-        found = f"{place} answers, after {milliseconds:.0f} ms{encrypted}"
+        found = f"{place} responds after {milliseconds:.0f} ms{encrypted}"
         if cipher is None and isinstance(location, MysqlUrl) and not location.is_loopback:
-            yield warn("database", f"{found}, in plain text", "Set database.tls.ca.")
+            yield warn("database", f"{found}, unencrypted", "Set database.tls.ca.")
         else:
             yield ok("database", found)
-        for look in (_schema, _readings, _rights, _connections, _clock):
-            yield await look(settings, inspector)
+        for check in (_schema, _readings, _rights, _connections, _clock):
+            yield await check(settings, diagnostics)
     except StorageError as error:
         yield fail("database", str(error))
 
 
-async def _schema(_: Settings, inspector: Diagnostics) -> Finding:
-    layout = await inspector.layout()
-    seen = f"{layout.applied} of {layout.wanted} statements of the schema were applied"
+async def _schema(_: Settings, diagnostics: Diagnostics) -> Finding:
+    layout = await diagnostics.layout()
+    found = f"{layout.applied} of {layout.wanted} statements of the schema were applied"
     if layout.applied < layout.wanted:
-        return warn("schema", seen, _LOADER)
+        return warn("schema", found, _RUN_LOADER)
     if layout.applied > layout.wanted:
-        return fail("schema", f"{seen}: it is newer than this program", "Update the server.")
-    return ok("schema", f"the newest layout, {layout.wanted} statements")
+        return fail("schema", f"{found}: it is newer than this program", "Update the server.")
+    return ok("schema", f"up to date, {layout.wanted} statements")
 
 
-async def _readings(settings: Settings, inspector: Diagnostics) -> Finding:
-    readings = await inspector.readings()
+async def _readings(settings: Settings, diagnostics: Diagnostics) -> Finding:
+    readings = await diagnostics.readings()
     if readings.newest is None:
-        return warn("readings", "there are none yet", _LOADER)
+        return warn("readings", "there are none yet", _RUN_LOADER)
     zone = settings.meter.timezone
     age = datetime.now(UTC) - readings.newest.replace(tzinfo=zone)
     found = f"{readings.count:,}, the newest of {readings.newest}, {_days(age.days)} old"
-    if age.days > _OLD:
+    if age.days > _MAX_AGE_DAYS:
         return warn("readings", found, "Load newer reports, if there are any.")
     return ok("readings", found)
 
@@ -81,55 +83,55 @@ def _days(count: int) -> str:
     return f"{count} day{'s' * (count != 1)}"
 
 
-async def _rights(settings: Settings, inspector: Diagnostics) -> Finding:
+async def _rights(settings: Settings, diagnostics: Diagnostics) -> Finding:
     location = settings.database.location
     if isinstance(location, SqliteUrl):
         mode = stat.S_IMODE(location.path.stat().st_mode)
         if mode & stat.S_IWOTH:
             remedy = f"chmod o-w {location.path}"
             return warn(
-                "rights", f"every account of this machine can write {location.path}", remedy
+                "rights", f"every account of this machine can write to {location.path}", remedy
             )
-        return ok("rights", f"the file is opened for reading alone; its mode is {mode:o}")
+        return ok("rights", f"the file is opened read-only; its mode is {mode:o}")
     assert settings.database.reader is not None
     user = settings.database.reader.user
-    rights = await inspector.rights_to_write()
-    if rights:
+    privileges = await diagnostics.rights_to_write()
+    if privileges:
         return warn(
             "rights",
-            f"the account {user} can do more than read and revoke tokens: {', '.join(rights)}",
-            "Name an account of its own in database.reader; the loader makes it.",
+            f"the account {user} can do more than read and revoke tokens: {', '.join(privileges)}",
+            "Name a separate account in database.reader; the loader creates it.",
         )
     return ok("rights", f"the account {user} can read and revoke tokens, and nothing more")
 
 
-async def _connections(settings: Settings, inspector: Diagnostics) -> Finding:
-    most = await inspector.most_connections()
+async def _connections(settings: Settings, diagnostics: Diagnostics) -> Finding:
+    limit = await diagnostics.most_connections()
     workers = settings.server.workers
     wanted = settings.database.connections * workers
     found = f"up to {wanted} of this server"
-    if most is None:
+    if limit is None:
         return ok("connections", found)
-    found += f", and the database takes {most}"
-    if wanted >= most:
+    found += f", and the database allows {limit}"
+    if wanted >= limit:
         remedy = "Lower database.connections or server.workers, or raise the database's limit."
         return fail("connections", found, remedy)
     return ok("connections", found)
 
 
-async def _clock(settings: Settings, inspector: Diagnostics) -> Finding:
+async def _clock(settings: Settings, diagnostics: Diagnostics) -> Finding:
     before = time.time()
-    theirs = await inspector.time()
+    database_time = await diagnostics.time()
     zone = settings.meter.timezone
     local = datetime.now(zone)
-    known = f"in {zone} it is {local:%Y-%m-%d %H:%M} ({local:%Z})"
-    if theirs is None:
-        return ok("clock", known)
-    apart = max(before - theirs, theirs - time.time(), 0)
-    if apart > _CLOCKS_APART:
+    local_time = f"in {zone} it is {local:%Y-%m-%d %H:%M} ({local:%Z})"
+    if database_time is None:
+        return ok("clock", local_time)
+    difference = max(before - database_time, database_time - time.time(), 0)
+    if difference > _MAX_CLOCK_DIFFERENCE:
         return warn(
             "clock",
-            f"this machine's and the database's are {apart:.0f} s apart",
-            "Let both follow a time server.",
+            f"this machine's and the database's are {difference:.0f} s apart",
+            "Synchronize both with a time server.",
         )
-    return ok("clock", f"{known}; the database agrees")
+    return ok("clock", f"{local_time}; the database agrees")

@@ -1,4 +1,4 @@
-"""What an examination finds, and how it is told."""
+"""Findings of the checks, and their formats."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ import click
 
 
 class Level(StrEnum):
-    """How bad something is."""
+    """The severity of a finding."""
 
     OK = "OK"
     WARN = "WARN"
@@ -22,7 +22,7 @@ _MARGIN = 20
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was looked at, what was found, and what to do where it isn't fine.
+    """What was checked, what was found, and what to do if it isn't fine.
 
     Details are for scripts.
     """
@@ -35,29 +35,29 @@ class Finding:
 
 
 def ok(subject: str, found: str, details: Mapping[str, str] | None = None) -> Finding:
-    """Something is fine."""
+    """Return a finding: something is fine."""
     return Finding(Level.OK, subject, found, details=details or {})
 
 
 def warn(subject: str, found: str, remedy: str) -> Finding:
-    """Something works, and should be otherwise."""
+    """Return a finding: something works, and should be changed."""
     return Finding(Level.WARN, subject, found, remedy)
 
 
 def fail(subject: str, found: str, remedy: str = "") -> Finding:
-    """The service cannot work like this."""
+    """Return a finding: the service can't work like this."""
     return Finding(Level.FAIL, subject, found, remedy)
 
 
 def format_line(finding: Finding) -> str:
-    """A finding for people; click takes the colour out where there is no terminal."""
+    """Return a finding as text for people; click removes the colour without a terminal."""
     level = click.style(f"{finding.level:<5}", fg=_COLOURS[finding.level])
     remedy = f"\n{'':{_MARGIN}}{finding.remedy}" if finding.remedy else ""
     return f"{level} {finding.subject:<{_MARGIN - 7}} {finding.found}{remedy}"
 
 
 def format_json(findings: Sequence[Finding]) -> str:
-    """All findings for scripts, as one JSON object."""
+    """Return all findings for scripts, as one JSON object."""
     checks = []
     for finding in findings:
         check: dict[str, object] = {
@@ -74,5 +74,5 @@ def format_json(findings: Sequence[Finding]) -> str:
 
 
 def has_failures(findings: Sequence[Finding]) -> bool:
-    """Whether anything keeps the service from working."""
+    """Return whether anything keeps the service from working."""
     return any(finding.level == Level.FAIL for finding in findings)

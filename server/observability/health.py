@@ -1,4 +1,4 @@
-"""Whether the service lives, and whether it can answer: for whoever restarts or routes to it."""
+"""Health checks: liveness and readiness, for supervisors and load balancers."""
 
 import asyncio
 
@@ -9,19 +9,19 @@ from server.errors import ApiError
 from server.transport.parameters import read_parameters
 
 _DATABASE_TIMEOUT = 3.0
-"""Seconds that the database has to answer."""
+"""Seconds in which the database has to respond."""
 
 _HEADERS = {"Cache-Control": "no-store"}
 
 
 async def live(request: web.Request) -> web.Response:
-    """The process answers."""
+    """Respond while the process does."""
     await read_parameters(request, ())
     return web.json_response({"status": "live"}, headers=_HEADERS)
 
 
 async def ready(request: web.Request) -> web.Response:
-    """The database answers, has its tables, and names the version of the data."""
+    """Return the version of the data. Raise ApiError or StorageError if the database fails."""
     await read_parameters(request, ())
     try:
         async with asyncio.timeout(_DATABASE_TIMEOUT):

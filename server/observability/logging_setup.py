@@ -1,4 +1,4 @@
-"""The log as configured: lines for people, or a JSON object a line for machines."""
+"""Logging as configured: text lines for people, or a JSON object per line for machines."""
 
 import json
 import logging
@@ -11,25 +11,25 @@ from settings import LogSettings
 
 
 class LineFormatter(logging.Formatter):
-    """Begins every line of a message with its time and level."""
+    """Formats a record as text; each of its lines begins with time and level."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(message)s")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        """The lines of a record."""
+        """Return the lines of a record."""
         text = super().formatMessage(record)
         return text.replace("\n", "\n" + text[: len(text) - len(record.message)])
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as a JSON object; what was given as `extra={"fields": ...}` becomes members.
+    """Formats a record as a JSON object; `extra={"fields": ...}` gives it further members.
 
-    One that tells of several requests is an object for each, a line apart.
+    Access records become one object, and one line, for each request.
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        """The text of the lines."""
+        """Return the lines of a record."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -37,23 +37,20 @@ class JsonFormatter(logging.Formatter):
         }
         if isinstance(record.msg, AccessRecords):
             line["message"] = "request"
-            return "\n".join(_dumped({**line, **fields}) for fields in record.msg.each())
+            return "\n".join(_to_json({**line, **fields}) for fields in record.msg.each())
         line["message"] = record.getMessage()
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return _dumped({**line, **getattr(record, "fields", {})})
+        return _to_json({**line, **getattr(record, "fields", {})})
 
 
-def _dumped(line: Mapping[str, object]) -> str:
+def _to_json(line: Mapping[str, object]) -> str:
     return json.dumps(line, ensure_ascii=False)
 
 
 def set_up_logging(log: LogSettings) -> None:
-    """Lets the log be as configured from now on."""
+    """Apply the configuration of the log."""
     logging.basicConfig(stream=sys.stderr)
-    # None of these is in the lines, and each costs every one of them.
-    logging.logThreads = logging.logMultiprocessing = logging.logProcesses = False
-    logging._srcfile = None  # as logging's documentation advises
     root = logging.getLogger()
     root.setLevel(log.level.upper())
     for handler in root.handlers:

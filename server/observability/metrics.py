@@ -35,34 +35,34 @@ from storage.common.errors import StorageError
 WORKER_SNAPSHOTS = web.AppKey("worker_snapshots", WorkerSnapshots)
 
 _DATABASE_TIMEOUT = 3.0
-"""Seconds that the database has to answer."""
+"""Seconds in which the database has to respond."""
 
 _SNAPSHOT_INTERVAL = 1.0
 _BOUNDS = [*map(str, BUCKETS), "+Inf"]
 _COUNTS = {
-    "streams_begun": "Answers that were begun to be streamed",
-    "streams_complete": "Streamed answers that were sent whole",
-    "streams_left": "Streamed answers whose client went away",
-    "streams_failed": "Streamed answers that were cut off, since the database failed",
-    "clients_let_go": "Clients that read too slowly, see limits.slowest_client",
-    "cache_hits": "Answers that the cache had",
-    "cache_misses": "Answers that the cache had not",
-    "database_statements": "Statements that were run",
-    "database_seconds": "Seconds that they took, those of waiting for a connection included",
+    "streams_begun": "Streamed responses that began",
+    "streams_complete": "Streamed responses that were sent completely",
+    "streams_left": "Streamed responses whose client disconnected",
+    "streams_failed": "Streamed responses that failed; their connection was reset",
+    "clients_let_go": "Clients disconnected because they read too slowly (limits.slowest_client)",
+    "cache_hits": "Responses found in the cache",
+    "cache_misses": "Responses not found in the cache",
+    "database_statements": "Statements run by the database",
+    "database_seconds": "Seconds of statements, including the wait for a connection",
 }
 _LEVELS = {
-    "workers": "Processes that serve",
-    "streams_active": "Answers being streamed",
-    "cache_bytes": "Memory that kept answers take; those in Redis do not count",
-    "pool_connections": "Most connections to the database",
+    "workers": "Worker processes",
+    "streams_active": "Responses being streamed",
+    "cache_bytes": "Memory of cached responses, without those in Redis",
+    "pool_connections": "Maximum number of connections to the database",
     "pool_busy": "Connections in use",
-    "pool_waiting": "Statements that no connection is free for",
+    "pool_waiting": "Statements waiting for a connection",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class DataStatistics:
-    """The data, where the database answers."""
+    """What the metrics say of the data."""
 
     version: str
     newest: float | None
@@ -70,19 +70,19 @@ class DataStatistics:
 
 
 async def metrics(request: web.Request) -> web.Response:
-    """Return all metrics, of all workers."""
+    """Return the metrics of all workers. Raise ApiError if the client may not read them."""
     await _admit(request)
     app = request.app
     data = await _data(app)
     own = snapshot(app)
     if snapshots := app.get(WORKER_SNAPSHOTS):
-        # Its own counts are published first: nobody may see smaller ones afterwards.
+        # This process publishes first: a later scrape must not see smaller counts.
         await snapshots.publish(own)
         total = merge_snapshots(await asyncio.to_thread(snapshots.collect))
     else:
         total = merge_snapshots([own])
     registry = CollectorRegistry()
-    registry.register(_Collected(total, data))
+    registry.register(_SnapshotCollector(total, data))
     encode, kind = choose_encoder(request.headers.get(hdrs.ACCEPT, ""))
     return web.Response(body=encode(registry), headers={hdrs.CONTENT_TYPE: kind})
 
@@ -92,8 +92,8 @@ ROUTES = [web.get("/metrics", metrics)]
 
 async def _admit(request: web.Request) -> None:
     networks = request.app[SETTINGS].server.metrics_from
-    is_near = is_among(client_address(request), networks)
-    if is_near and not is_forwarded_by_untrusted(request):
+    is_allowed = is_among(client_address(request), networks)
+    if is_allowed and not is_forwarded_by_untrusted(request):
         return
     try:
         async with asyncio.timeout(_DATABASE_TIMEOUT):
@@ -105,11 +105,11 @@ async def _admit(request: web.Request) -> None:
 
 
 async def _data(app: web.Application) -> DataStatistics | None:
-    reader, zone = app[DATABASE], app[SETTINGS].meter.timezone
+    database, zone = app[DATABASE], app[SETTINGS].meter.timezone
     try:
         async with asyncio.timeout(_DATABASE_TIMEOUT):
-            state = await reader.state()
-            newest = await reader.meters.newest_reading()
+            state = await database.state()
+            newest = await database.meters.newest_reading()
     except (StorageError, TimeoutError):
         return None
     instant = None if newest is None else newest.replace(tzinfo=zone).timestamp()
@@ -119,15 +119,15 @@ async def _data(app: web.Application) -> DataStatistics | None:
 def snapshot(app: web.Application) -> Snapshot:
     """Return the metrics of this process."""
     counters, streams = app[COUNTERS], app[STREAM_STATISTICS]
-    cache, load = app[CACHE], app[DATABASE].load
+    cache, pool = app[CACHE], app[DATABASE].load
     return {
-        "answers": {
+        "routes": {
             json.dumps(kind): [
-                answers.bytes,
-                [answers.first_byte.seconds, answers.first_byte.counts],
-                [answers.whole.seconds, answers.whole.counts],
+                route.bytes,
+                [route.first_byte.seconds, route.first_byte.counts],
+                [route.duration.seconds, route.duration.counts],
             ]
-            for kind, answers in counters.routes.items()
+            for kind, route in counters.routes.items()
         },
         "counts": {
             "streams_begun": streams.begun,
@@ -137,16 +137,16 @@ def snapshot(app: web.Application) -> Snapshot:
             "clients_let_go": counters.dropped_clients,
             "cache_hits": cache.hits,
             "cache_misses": cache.misses,
-            "database_statements": load.statements,
-            "database_seconds": load.seconds,
+            "database_statements": pool.statements,
+            "database_seconds": pool.seconds,
         },
         "levels": {
             "workers": 1,
             "streams_active": streams.active,
             "cache_bytes": cache.bytes,
-            "pool_connections": load.connections,
-            "pool_busy": load.busy,
-            "pool_waiting": load.waiting,
+            "pool_connections": pool.connections,
+            "pool_busy": pool.busy,
+            "pool_waiting": pool.waiting,
         },
     }
 
@@ -173,7 +173,7 @@ def publish_snapshots(folder: Path) -> Any:
     return publishing
 
 
-class _Collected(Collector):
+class _SnapshotCollector(Collector):
     """Collects snapshots and data for prometheus-client."""
 
     def __init__(self, total: Snapshot, data: DataStatistics | None) -> None:
@@ -182,56 +182,58 @@ class _Collected(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric."""
-        yield from self._answers()
+        yield from self._routes()
         for name, text in _COUNTS.items():
             count = self._total["counts"][name]
             yield CounterMetricFamily(f"elecdata_{name}", text, value=count)
         for name, text in _LEVELS.items():
             level = self._total["levels"][name]
             yield GaugeMetricFamily(f"elecdata_{name}", text, value=level)
-        yield from self._about_data()
+        yield from self._data_metrics()
         build = GaugeMetricFamily(
-            "elecdata_build_info", "What runs here", labels=["version", "python"]
+            "elecdata_build_info",
+            "Version of the service and of Python",
+            labels=["version", "python"],
         )
         build.add_metric([VERSION, platform.python_version()], 1)
         yield build
 
-    def _answers(self) -> Iterator[Metric]:
+    def _routes(self) -> Iterator[Metric]:
         labels = ["route", "method", "status"]
-        requests = CounterMetricFamily("elecdata_requests", "Requests answered", labels=labels)
+        requests = CounterMetricFamily("elecdata_requests", "Responses sent", labels=labels)
         sent = CounterMetricFamily(
-            "elecdata_sent_bytes", "Bytes of answers, with their heads", labels=labels
+            "elecdata_sent_bytes", "Bytes of responses, including headers", labels=labels
         )
         refused = 0
         routes: dict[str, list[Any]] = {}
-        for key, (size, first_byte, whole) in self._total["answers"].items():
+        for key, (size, first_byte, duration) in self._total["routes"].items():
             route, method, status = json.loads(key)
-            count = sum(whole[1])
+            count = sum(duration[1])
             requests.add_metric([route, method, str(status)], count)
             sent.add_metric([route, method, str(status)], size)
             if route == "/login" and status in (401, 429):
                 refused += count
-            routes.setdefault(route, []).append((first_byte, whole))
+            routes.setdefault(route, []).append((first_byte, duration))
         yield requests
         yield sent
         yield CounterMetricFamily("elecdata_logins_refused", "Logins refused", value=refused)
-        for place, (name, text) in enumerate(
+        for index, (name, text) in enumerate(
             [
-                ("first_byte", "Seconds from a request to the first byte of its answer"),
-                ("request", "Seconds from a request to the last byte of its answer"),
+                ("first_byte", "Seconds from a request to the first byte of its response"),
+                ("request", "Seconds from a request to the last byte of its response"),
             ]
         ):
             histogram = HistogramMetricFamily(f"elecdata_{name}_seconds", text, labels=["route"])
             for route, kinds in routes.items():
-                times = [kind[place] for kind in kinds]
+                times = [kind[index] for kind in kinds]
                 counts = accumulate(map(sum, zip(*(time[1] for time in times), strict=True)))
                 buckets = list(zip(_BOUNDS, counts, strict=True))
                 histogram.add_metric([route], buckets, sum(time[0] for time in times))
             yield histogram
 
-    def _about_data(self) -> Iterator[Metric]:
+    def _data_metrics(self) -> Iterator[Metric]:
         up = int(self._data is not None)
-        yield GaugeMetricFamily("elecdata_database_up", "Whether the database answers", value=up)
+        yield GaugeMetricFamily("elecdata_database_up", "Whether the database responds", value=up)
         if self._data is None:
             return
         version = GaugeMetricFamily("elecdata_data_info", "The data served", labels=["version"])

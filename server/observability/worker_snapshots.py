@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 Snapshot = dict[str, Any]
-"""`answers` and `counts`, which only grow, and `levels`, which end with their process."""
+"""`routes` and `counts`, which only grow, and `levels`, which end with their process."""
 
 _ENDED = "ended.json"
 
@@ -39,8 +39,8 @@ class WorkerSnapshots:
         with self._locked():
             return [json.loads(file.read_bytes()) for file in self._folder.glob("*.json")]
 
-    def keep_ended(self, worker: int) -> None:
-        """Keep the counts of a worker that has ended."""
+    def merge_ended(self, worker: int) -> None:
+        """Add the counts of a worker that has ended to those of earlier ones."""
         with self._locked():
             own = self._folder / f"{worker}.json"
             ended = self._folder / _ENDED
@@ -64,7 +64,7 @@ class WorkerSnapshots:
 
 def merge_snapshots(snapshots: list[Snapshot]) -> Snapshot:
     """Return the sum of snapshots."""
-    total: Snapshot = {"answers": {}, "counts": {}, "levels": {}}
+    total: Snapshot = {"routes": {}, "counts": {}, "levels": {}}
     for snapshot in snapshots:
         for part, values in total.items():
             for key, value in snapshot[part].items():

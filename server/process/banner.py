@@ -1,4 +1,4 @@
-"""Lines to try the service with."""
+"""The banner with the URL, a login and example commands."""
 
 import ipaddress
 
@@ -19,7 +19,7 @@ Press Ctrl-C to stop.
 
 
 def banner(settings: Settings, port: int) -> str:
-    """Where the service is, and three commands that ask it for something."""
+    """Return the URLs of the service, and three commands to try it with."""
     published = [
         f"{name}:{password.get_secret_value()}"
         for name, password in settings.api_users.items()
@@ -34,7 +34,7 @@ def banner(settings: Settings, port: int) -> str:
 
 
 def _host(host: str) -> str:
-    """The host to connect to from the same machine."""
+    """Return the host to connect to from the same machine."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

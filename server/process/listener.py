@@ -1,4 +1,4 @@
-"""The sockets that an application listens on, with a protocol of its own for each connection."""
+"""The listening sockets of an application, and its graceful shutdown."""
 
 import asyncio
 import os
@@ -75,14 +75,14 @@ class Listener:
         return self._runner.app
 
     async def stop_accepting(self) -> None:
-        """Accept whoever has connected by now, and nobody after.
+        """Accept the connections made so far, and no later ones.
 
-        From now on, responses tell clients that keep their connection that this was the last one.
+        Further responses carry `Connection: close`.
         """
         self.app[SHUTTING_DOWN].set()
         handles = [socket.socket(fileno=os.dup(each.fileno())) for each in self._server.sockets]
         self._server.close()
-        # The kernel resets connections that were made and not accepted when the last handle closes.
+        # The kernel resets connections that were not accepted when the last handle closes.
         accepted = []
         for handle in handles:
             with handle:
@@ -100,7 +100,7 @@ class Listener:
         assert self._runner.server is not None
         loop = asyncio.get_running_loop()
         deadline = loop.time() + DRAIN_SECONDS
-        while self._runner.server.connections and loop.time() < deadline:  # noqa: ASYNC110 - nothing tells
+        while self._runner.server.connections and loop.time() < deadline:  # noqa: ASYNC110 - no event to wait for
             await asyncio.sleep(_POLL_SECONDS)
 
     async def close(self) -> None:

@@ -23,29 +23,29 @@ def reload(
 ) -> None:
     """Reload log.level and log.format, and for an application its keys and certificate.
 
-    If one of them cannot be read, all stay as they are.
+    If one of them can't be read, none is changed.
     """
-    read = ["log.level", "log.format"]
+    reloaded = ["log.level", "log.format"]
     try:
         settings = load_settings(config)
-        keys = None if app is None else _keys(settings, app)
+        keys = None if app is None else _signing_keys(settings, app)
         if secured is not None and settings.server.tls.certificate is not None:
             tls.load_certificate(secured, settings.server.tls)
-            read.append("certificate")
+            reloaded.append("certificate")
     except SettingsError as error:
-        log.error("nothing was read again: %s", error)
+        log.error("reload failed, nothing was changed: %s", error)
         return
     if app is not None and keys is not None:
         app[TOKENS].use(keys)
         app[CURSORS].use(keys)
         # Its headers hold cursors that were signed with the old keys.
         app[REPLAY_CACHE].clear()
-        read.append("signing keys")
+        reloaded.append("signing keys")
     logging_setup.set_up_logging(settings.log)
-    log.warning("read again: %s", ", ".join(read))
+    log.warning("reloaded: %s", ", ".join(reloaded))
 
 
-def _keys(settings: Settings, app: web.Application) -> SigningKeys:
-    """Return the keys. Raise SettingsError if they are not safe for the address that is served."""
+def _signing_keys(settings: Settings, app: web.Application) -> SigningKeys:
+    """Return the keys. Raise SettingsError if they are unsafe for the address that is served."""
     settings.model_copy(update={"server": app[SETTINGS].server}).require_safe()
     return SigningKeys.of(settings)

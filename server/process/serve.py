@@ -85,7 +85,7 @@ async def _serve(
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
-    secured = tls.tls_context(settings.server.tls)
+    secured = tls.server_context(settings.server.tls)
     loop.add_signal_handler(signal.SIGHUP, reload, config, secured)
     database = open_database(settings)
     try:
@@ -121,21 +121,21 @@ async def _serve(
 
 
 def _collect_cycles_rarely() -> None:
-    """Let the cycle collector run rarely, and skip what stays for good.
+    """Let the cycle collector run rarely, and skip objects that live as long as the process.
 
-    Requests leave cycles behind only where they fail, and looking for some was a tenth of what a
-    cached response costs.
+    Only requests that fail leave cycles behind, and the search for them was a tenth of the cost
+    of a cached response.
     """
     gc.freeze()
     gc.set_threshold(5_000, 10, 10)
 
 
 async def _watch_parent(shared: Path, stop: asyncio.Event) -> None:
-    """Stop a worker whose parent was killed: nobody would ever tell it to."""
+    """Stop this worker if its parent was killed: nothing else would."""
     parent = int(shared.joinpath(PARENT).read_text())
-    while os.getppid() == parent:  # noqa: ASYNC110 - nothing tells of it
+    while os.getppid() == parent:  # noqa: ASYNC110 - no event to wait for
         await asyncio.sleep(_POLL_SECONDS)
-    log.error("the server that started this worker is gone: stopping")
+    log.error("the parent process has ended: stopping")
     stop.set()
 
 
@@ -161,7 +161,7 @@ def _cannot_listen(host: str, port: int, error: OSError | UnicodeError) -> Start
 
 
 async def _wait_for_database(database: Database, wait: float, stop: asyncio.Event) -> None:
-    """Wait until the database has tables to read. Raise StartError if it doesn't in time."""
+    """Wait until the database has its tables. Raise StartError after `wait` seconds."""
     deadline = asyncio.get_running_loop().time() + wait
     logged = ""
     while not stop.is_set():

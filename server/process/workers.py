@@ -14,7 +14,7 @@ from server.process.reload import reload
 log = logging.getLogger("server")
 
 PARENT = "parent"
-"""A file in the shared folder with the number of the process that starts the workers."""
+"""A file in the shared folder with the process id of the parent."""
 
 _RESTART_SECONDS = 1.0
 
@@ -23,9 +23,9 @@ async def run_workers(count: int, port: int, config: Path | None, shared: Path) 
     """Run workers until a signal stops them, and return whether all of them ended well.
 
     Each listens on the port itself, and the kernel distributes the connections: from a single
-    queue, the first to wake would take them all. A worker that dies is replaced; one that says
-    why it cannot start ends them all. SIGHUP is passed on to them. They exchange metrics through
-    the shared folder.
+    queue, the first to wake would take them all. A worker that dies is replaced; one that can't
+    start ends them all. SIGHUP is passed on to them. They exchange metrics through the shared
+    folder.
     """
     (shared / PARENT).write_text(str(os.getpid()))
     workers = _Supervisor(port, config, shared)
@@ -34,7 +34,7 @@ async def run_workers(count: int, port: int, config: Path | None, shared: Path) 
         loop.add_signal_handler(signum, workers.stop.set)
     loop.add_signal_handler(signal.SIGHUP, workers.reload)
     async with asyncio.TaskGroup() as group:
-        running = [group.create_task(workers.keep_one()) for _ in range(count)]
+        running = [group.create_task(workers.supervise()) for _ in range(count)]
     return all(worker.result() for worker in running)
 
 
@@ -54,8 +54,8 @@ class _Supervisor:
         for worker in self._running:
             worker.send_signal(signal.SIGHUP)
 
-    async def keep_one(self) -> bool:
-        """Keep a worker running until all are stopped, and return whether it ended well."""
+    async def supervise(self) -> bool:
+        """Run a worker, and replace it if it dies; return whether the last one ended well."""
         while True:
             worker = await self._start_worker()
             self._running.add(worker)
@@ -63,10 +63,10 @@ class _Supervisor:
             self._running.remove(worker)
             if self.stop.is_set() or code == 1:
                 self.stop.set()
-                # One that was just starting knows neither signal yet.
+                # A worker that was starting has no handler for either signal yet.
                 return code in (0, -signal.SIGTERM, -signal.SIGHUP)
-            await asyncio.to_thread(WorkerSnapshots(self._shared).keep_ended, worker.pid)
-            # The next one reads it all anew.
+            await asyncio.to_thread(WorkerSnapshots(self._shared).merge_ended, worker.pid)
+            # SIGHUP ended it before it had a handler: the next one reads the new configuration.
             if code != -signal.SIGHUP:
                 log.error("worker %d ended with status %d and is replaced", worker.pid, code)
                 await asyncio.sleep(_RESTART_SECONDS)
@@ -92,6 +92,6 @@ class _Supervisor:
             str(self._port),
             "--shared",
             str(self._shared),
-            # A terminal's Ctrl-C is for the parent, which tells its workers.
+            # A terminal's Ctrl-C goes to the parent only, which stops its workers.
             start_new_session=True,
         )

@@ -1,1 +1,1 @@
-"""Who may ask: tokens, logins, rate limits."""
+"""Authentication and limits: tokens, logins, rate limits."""

@@ -1,4 +1,4 @@
-"""The audit log: who logged in and out, and who was refused; never a password."""
+"""The audit log: logins, logouts and refused logins; never a password."""
 
 import json
 import logging
@@ -13,14 +13,14 @@ log = logging.getLogger("audit")
 _MAX_NAME_LENGTH = 64
 
 
-def audit(request: web.Request, event: str, user: str | None, **more: str) -> None:
-    """Write a line. A name from outside is quoted, so that it can't pass for another line."""
+def audit(request: web.Request, event: str, user: str | None, **details: str) -> None:
+    """Log an event. The user name is quoted and shortened, so that it can't forge a log line."""
     name = "-" if user is None else json.dumps(user[:_MAX_NAME_LENGTH])
-    details = "".join(f" {key}={value}" for key, value in more.items())
-    address, number = client_address(request), request_id(request)
-    fields = {"event": event, "user": user, "client": address, **more, "request": number}
+    text = "".join(f" {key}={value}" for key, value in details.items())
+    address, own_id = client_address(request), request_id(request)
+    fields = {"event": event, "user": user, "client": address, **details, "request": own_id}
     log.info(
         "%s user=%s address=%s%s id=%s",
-        *(event, name, address, details, number),
+        *(event, name, address, text, own_id),
         extra={"fields": fields},
     )

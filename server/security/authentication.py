@@ -1,4 +1,4 @@
-"""Authentication by token: nobody passes without one, except to the routes listed as public."""
+"""Authentication by token, which all routes need except the public ones."""
 
 from collections.abc import Set as AbstractSet
 from typing import Any
@@ -16,10 +16,10 @@ TOKEN_HEADER = "SESSION"  # noqa: S105 - the name of a header
 
 
 def authenticate(public: AbstractSet[Any], unlimited: AbstractSet[Any]) -> Middleware:
-    """Return the middleware that admits requests with a good token, and those of public handlers.
+    """Return the middleware that admits requests with a valid token, and those of public handlers.
 
     Requests of `unlimited` handlers do not count towards the rate limits. Raise ApiError: 405
-    without a token, 406 with a bad one; RateLimited above the limits.
+    without a token, 406 with an invalid one; RateLimited above the limits.
     """
 
     @web.middleware
@@ -39,7 +39,7 @@ def authenticate(public: AbstractSet[Any], unlimited: AbstractSet[Any]) -> Middl
 
 
 async def is_admin(request: web.Request) -> bool:
-    """Return whether a request carries a good token of an admin. Raise StorageError."""
+    """Return whether a request carries a valid token of an admin. Raise StorageError."""
     try:
         token = _verified_token(request)
         await _check_revocation(request, request[CONTEXT], token)
@@ -64,8 +64,8 @@ def _verified_token(request: web.Request) -> Token:
 async def _check_revocation(request: web.Request, context: RequestContext, token: Token) -> None:
     """Load the state of the data, and raise ApiError if the token was revoked.
 
-    What the database said of a token holds until the database counts another change of users or
-    revocations. A database that the loader has not brought up to date counts none.
+    The result is reused until the database counts another change of users or revocations. A
+    database with an older schema counts none.
     """
     database = request.app[DATABASE]
     state = context.state = await database.state()

@@ -17,19 +17,25 @@ from storage.users import User
 
 
 async def authenticate_password(request: web.Request) -> User:
-    """Return the user whose name and password a request gives. Raise ApiError."""
+    """Return the user whose name and password a request carries. Raise ApiError or StorageError."""
     try:
-        given = BasicAuth.decode(request.headers.get(hdrs.AUTHORIZATION, ""), encoding="utf-8")
+        credentials = BasicAuth.decode(
+            request.headers.get(hdrs.AUTHORIZATION, ""), encoding="utf-8"
+        )
     except ValueError:
         raise _refused(request, None, "malformed") from None
-    throttle, name, address = request.app[LOGIN_THROTTLE], given.login, client_address(request)
+    throttle, name, address = (
+        request.app[LOGIN_THROTTLE],
+        credentials.login,
+        client_address(request),
+    )
     if wait := throttle.wait(name, address):
         raise _throttled(request, name, 429, wait)
     throttle.begin(name, address)
     try:
         user = await request.app[DATABASE].users.user(name)
-        right = await request.app[PASSWORD_CHECKER].matches(
-            given.password, user.password if user else UNMATCHABLE_HASH
+        is_match = await request.app[PASSWORD_CHECKER].matches(
+            credentials.password, user.password if user else UNMATCHABLE_HASH
         )
     except StorageError:
         throttle.cancel(name, address)
@@ -37,11 +43,14 @@ async def authenticate_password(request: web.Request) -> User:
     except BusyError:
         throttle.cancel(name, address)
         raise _throttled(request, name, 503, 1) from None
-    if user is None or not right:
+    if user is None or not is_match:
         raise _refused(request, name, "password" if user else "unknown")
     if not user.enabled:
         raise _refused(request, name, "disabled")
-    if is_demonstration(name, given.password) and not request.app[SETTINGS].server.is_loopback:
+    if (
+        is_demonstration(name, credentials.password)
+        and not request.app[SETTINGS].server.is_loopback
+    ):
         message = "The demonstration's user may not log in from other machines"
         raise _refused(request, name, "demonstration", message)
     throttle.succeed(name, address)

@@ -1,4 +1,4 @@
-"""Failed logins by user and by address, counted so that passwords cannot be guessed by trying."""
+"""The login throttle: limits failed logins by user and by address against password guessing."""
 
 from aiohttp import web
 
@@ -6,11 +6,11 @@ from server.security.rate_limits import FixedWindow
 from server.transport.client_address import rate_limit_key
 
 _MAX_KEYS = 10_000
-_PER_ADDRESS = 10
-"""An address may fail so many times as often as a user: several users may share it."""
+_ADDRESS_FACTOR = 10
+"""How many times the limit of a user an address has: several users may share it."""
 
 _MAX_NAME_LENGTH = 65
-"""Longer names are no user's; those that begin alike count as one."""
+"""Longer than any user's; names with an equal beginning of this length count as one."""
 
 
 class LoginThrottle:
@@ -18,7 +18,7 @@ class LoginThrottle:
 
     def __init__(self, limit: int, window: float) -> None:
         self._users = FixedWindow(limit, window, _MAX_KEYS)
-        self._addresses = FixedWindow(limit * _PER_ADDRESS, window, _MAX_KEYS)
+        self._addresses = FixedWindow(limit * _ADDRESS_FACTOR, window, _MAX_KEYS)
 
     def wait(self, user: str, address: str | None) -> float:
         """Return the seconds until a user may try from an address, 0 if that is now."""
@@ -35,7 +35,7 @@ class LoginThrottle:
         self._addresses.release(_network(address))
 
     def cancel(self, user: str, address: str | None) -> None:
-        """Take back an attempt that was not examined."""
+        """Take back an attempt whose password was not checked."""
         self._users.release(_name(user))
         self._addresses.release(_network(address))
 

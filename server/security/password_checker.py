@@ -1,4 +1,4 @@
-"""Password checks in threads: few at once, and a bounded number waiting."""
+"""Password checks in threads: few run at once, and a bounded number waits."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -8,10 +8,10 @@ from aiohttp import web
 from storage.common.passwords import verify_password
 
 MAX_CONCURRENT_CHECKS = 2
-"""Passwords that are checked at once: each takes a core and 64 MiB."""
+"""Checks that run at once: each takes a core and 64 MiB."""
 
 MAX_WAITING = 16
-"""Passwords that may wait for that: more would wait longer than anybody wants to."""
+"""Checks that may wait: further ones would wait too long."""
 
 
 class BusyError(Exception):
@@ -31,12 +31,12 @@ class PasswordChecker:
             raise BusyError
         self._waiting += 1
         check = self._threads.submit(verify_password, password, stored)
-        # A thread goes on when whoever asked has left, and its place is taken until it ends.
+        # A thread runs on when its client has left, and counts until it ends.
         loop = asyncio.get_running_loop()
-        check.add_done_callback(lambda _: loop.call_soon_threadsafe(self._leave))
+        check.add_done_callback(lambda _: loop.call_soon_threadsafe(self._finish))
         return await asyncio.wrap_future(check)
 
-    def _leave(self) -> None:
+    def _finish(self) -> None:
         self._waiting -= 1
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Rate limits: requests of each user and address in a window, and long responses at a time."""
+"""Rate limits: requests by user and address in a window, and concurrent long responses."""
 
 import asyncio
 import math
@@ -12,16 +12,16 @@ from server.transport.client_address import rate_limit_key
 from settings import LimitSettings
 
 _MAX_KEYS = 100_000
-"""Users, or addresses, that are counted apart within a window."""
+"""Users, or addresses, that are counted separately within a window."""
 
 _STREAM_WAIT = 5
-"""Seconds after which there may be room for another long response."""
+"""Seconds after which a client should try a long response again."""
 
 
 class FixedWindow:
     """How often each key was used in its window, which opens at the first use.
 
-    Keeps the `max_keys` latest keys.
+    Remembers the `max_keys` latest keys.
     """
 
     def __init__(self, limit: int, window: float, max_keys: int) -> None:
@@ -50,12 +50,12 @@ class FixedWindow:
             self._used[key] = (max(0, count - 1), closes)
 
     def reset(self, key: str) -> None:
-        """Forget the uses of a key."""
+        """Remove the uses of a key."""
         self._used.pop(key, None)
 
 
 class RequestLimiter:
-    """Requests of each user and from each address, in one window for all."""
+    """Counts the requests of each user and address, in one window for all."""
 
     def __init__(self, limits: LimitSettings) -> None:
         self._limits = limits
@@ -86,7 +86,7 @@ class RequestLimiter:
 
 
 class StreamLimiter:
-    """Long responses being sent: of each user, and in all."""
+    """Counts long responses being sent: of each user, and in total."""
 
     def __init__(self, limits: LimitSettings) -> None:
         self._limits = limits

@@ -1,4 +1,4 @@
-"""The keys that sign tokens: one signs, all verify, so that they can be replaced one by one."""
+"""The signing keys of tokens: one signs and all verify, so that keys can be rotated."""
 
 import hashlib
 from collections.abc import Mapping
@@ -10,21 +10,21 @@ from settings import Settings, signing_secret
 
 @dataclass(frozen=True, slots=True)
 class SigningKeys:
-    """Secrets by the name that a token gives in its header, `kid`."""
+    """Secrets by key id, the `kid` of a token's header."""
 
     secrets: Mapping[str, str] = field(repr=False)
     sign_with: str
     without_kid: str | None = field(default=None, repr=False)
-    """Verifies tokens that name no key, as they were issued once."""
+    """Verifies tokens without a `kid`, as earlier versions issued them."""
 
     @classmethod
     def single(cls, secret: str) -> Self:
-        """One secret, named by its digest."""
+        """Return keys of one secret, whose id is its digest."""
         return cls({_digest(secret): secret}, _digest(secret), secret)
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """The keys of auth.keys and the one of auth.secret, which is made where there is none."""
+        """Return the keys of auth.keys and of auth.secret, which is created if there is none."""
         auth = settings.auth
         named = {name: secret.get_secret_value() for name, secret in auth.keys.items()}
         needs_no_other = named and not auth.secret and not auth.secret_store.exists()

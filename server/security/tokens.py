@@ -1,4 +1,4 @@
-"""JSON Web Tokens: issued, verified and remembered until they expire."""
+"""JSON Web Tokens: issued, verified, and cached until they expire."""
 
 import json
 import re
@@ -27,18 +27,18 @@ class InvalidTokenError(Exception):
 
 
 class TokenService:
-    """Issues and verifies tokens; a verified one is remembered until it expires."""
+    """Issues and verifies tokens; verified ones are cached until they expire."""
 
     def __init__(self, keys: SigningKeys, lifetime: float) -> None:
         self._lifetime = lifetime
         self._keys = keys
-        self._checked: OrderedDict[str, Token] = OrderedDict()
+        self._verified: OrderedDict[str, Token] = OrderedDict()
 
     def use(self, keys: SigningKeys) -> None:
         """Sign and verify with these keys from now on; tokens signed by others are refused."""
         if keys != self._keys:
             self._keys = keys
-            self._checked.clear()
+            self._verified.clear()
 
     def issue(self, user: str, generation: int) -> str:
         """Return a token for a user, valid while the user's generation is this one."""
@@ -57,7 +57,7 @@ class TokenService:
 
     def verify(self, text: str) -> Token:
         """Return the claims of a token. Raise InvalidTokenError."""
-        token = self._checked.get(text) or self._check(text)
+        token = self._verified.get(text) or self._check(text)
         if token.expires <= time.time():
             raise InvalidTokenError("The token has expired, log in again")
         return token
@@ -75,28 +75,28 @@ class TokenService:
             _require_plain(text)
         except jwt.ExpiredSignatureError:
             raise InvalidTokenError("The token has expired, log in again") from None
-        # Where a header is no text at all, the token cannot even be encoded.
+        # A header value that is not text cannot even be encoded.
         except (jwt.InvalidTokenError, ValueError, RecursionError):
-            raise _foreign() from None
-        # Tokens that were issued before there were generations belong to the first one.
+            raise _not_issued_here() from None
+        # Tokens of earlier versions have no generation; it was 0.
         generation = claims.get("gen", 0)
         counts = (generation, claims["iat"], claims["exp"])
         if not all(type(count) is int and count in _COUNTS for count in counts):
-            raise _foreign()
+            raise _not_issued_here()
         if not _JTI.fullmatch(claims["jti"]):
-            raise _foreign()
+            raise _not_issued_here()
         token = Token(claims["sub"], generation, claims["jti"], float(claims["exp"]))
-        self._checked[text] = token
-        if len(self._checked) > _MAX_ENTRIES:
-            self._checked.popitem(last=False)
+        self._verified[text] = token
+        if len(self._verified) > _MAX_ENTRIES:
+            self._verified.popitem(last=False)
         return token
 
     def _key(self, text: str) -> str:
-        """Return the secret that a token says it was signed with."""
+        """Return the secret of the key id in a token's header."""
         kid = jwt.get_unverified_header(text).get("kid")
         secret = self._keys.without_kid if kid is None else self._keys.secrets.get(kid)
         if secret is None:
-            raise _foreign()
+            raise _not_issued_here()
         return secret
 
 
@@ -104,7 +104,7 @@ TOKENS = web.AppKey("tokens", TokenService)
 
 
 def _require_plain(text: str) -> None:
-    """Raise ValueError for a second spelling of a token, or one that parsers read differently."""
+    """Raise ValueError for an alternative spelling of a token, or one that is ambiguous."""
     if "=" in text:
         raise ValueError(text)
     for part in text.split(".")[:2]:
@@ -120,5 +120,5 @@ def _unique_members(pairs: list[tuple[str, object]]) -> dict[str, Any]:
     return members
 
 
-def _foreign() -> InvalidTokenError:
+def _not_issued_here() -> InvalidTokenError:
     return InvalidTokenError("The token was not issued here, log in again")

@@ -1,4 +1,4 @@
-"""The address and scheme of the client; a proxy is believed only if it is configured."""
+"""The address and scheme of the client; only configured proxies are trusted."""
 
 import ipaddress
 from collections.abc import Iterable, Sequence
@@ -13,14 +13,14 @@ _FORWARDED = (hdrs.X_FORWARDED_FOR, hdrs.X_FORWARDED_PROTO, hdrs.FORWARDED)
 
 
 def client_address(request: web.BaseRequest) -> str:
-    """Return the address of the client: the nearest one that is no configured proxy."""
+    """Return the address of the client: the nearest that is not a configured proxy."""
     return resolve_address(request, _proxies(request))
 
 
 def resolve_address(request: web.BaseRequest, proxies: Sequence[Network]) -> str:
     """Return the address of the client behind these proxies."""
     remote = request.remote or "-"
-    # What was no HTTP never came to the application, and has no headers either.
+    # A malformed request never reached the application, and has no headers.
     if not proxies or CONTEXT not in request:
         return remote
     return nearest_untrusted(
@@ -29,12 +29,12 @@ def resolve_address(request: web.BaseRequest, proxies: Sequence[Network]) -> str
 
 
 def nearest_untrusted(remote: str, forwarded: str, proxies: Sequence[Network]) -> str:
-    """Return the first address that is no proxy, on the way back from this server."""
-    # Each proxy adds whom it forwarded from at the right; the left may be a client's invention.
-    earlier = forwarded.split(",")
+    """Return the nearest address that is not a proxy, seen from this server."""
+    # Each proxy appends the address that it received from; a client may forge what is before.
+    hops = forwarded.split(",")
     address = remote
-    while earlier and is_among(address, proxies):
-        address = _plain(earlier.pop()) or address
+    while hops and is_among(address, proxies):
+        address = _without_port(hops.pop()) or address
     return address
 
 
@@ -49,9 +49,9 @@ def resolve_scheme(request: web.BaseRequest, proxies: Sequence[Network]) -> str:
 
 
 def is_forwarded_by_untrusted(request: web.Request) -> bool:
-    """Return whether a proxy that is not configured asks on behalf of somebody else."""
-    claims = any(name in request.headers for name in _FORWARDED)
-    return claims and not is_among(request.remote or "", _proxies(request))
+    """Return whether a proxy that is not configured forwarded the request."""
+    is_forwarded = any(name in request.headers for name in _FORWARDED)
+    return is_forwarded and not is_among(request.remote or "", _proxies(request))
 
 
 def is_among(address: str, networks: Iterable[Network]) -> bool:
@@ -78,14 +78,14 @@ def rate_limit_key(address: str) -> str:
 
 
 def _proxies(request: web.BaseRequest) -> tuple[Network, ...]:
-    # What was no HTTP never came to the application.
+    # A malformed request never reached the application.
     if CONTEXT not in request or not isinstance(request, web.Request):
         return ()
     return request.app[SETTINGS].server.proxies
 
 
-def _plain(forwarded: str) -> str:
-    """Return an address without its port, or an empty text if it is none."""
+def _without_port(forwarded: str) -> str:
+    """Return an address without its port, or an empty string if it is not an address."""
     text = forwarded.strip().removeprefix("[").partition("]")[0]
     if text.count(":") == 1:
         text = text.partition(":")[0]

@@ -1,4 +1,4 @@
-"""The protocol of a connection: bounds on requests, and on how slowly a client may read."""
+"""The protocol of a connection, which limits requests and disconnects slow clients."""
 
 import asyncio
 import logging
@@ -18,19 +18,19 @@ from settings import LimitSettings
 log = logging.getLogger("server")
 
 _RESET = struct.pack("ii", 1, 0)
-"""SO_LINGER that makes close() reset the connection."""
+"""SO_LINGER with which closing a socket resets its connection."""
 
 _CHECKS = 8
 """How often a slow client is checked before it is disconnected."""
 
 _BYTES_ACKED = struct.Struct("120xQ")
-"""Where the kernel's `tcp_info` says how many bytes the other side has received."""
+"""The position of `tcpi_bytes_acked` in the kernel's `tcp_info`."""
 
 _TCP_INFO = getattr(socket, "TCP_INFO", None)
 
 
 FinishedCallback = Callable[[web.BaseRequest, web.StreamResponse], None]
-"""Is called when the last byte of a response was sent."""
+"""A function that is called when the last byte of a response was sent."""
 
 
 def connection_factory(
@@ -40,7 +40,7 @@ def connection_factory(
     on_finished: FinishedCallback,
     on_dropped: Callable[[], None],
 ) -> Callable[[], "SlowClientGuard"]:
-    """Return what makes the protocol of each connection, for `loop.create_server`.
+    """Return the protocol factory for `loop.create_server`.
 
     `on_dropped` is called when a slow client is disconnected.
     """
@@ -64,7 +64,7 @@ def connection_factory(
 
 
 def reset_connection(transport: asyncio.Transport) -> None:
-    """Reset a connection: to HTTP/1.0 clients, one that just closes would end a whole response."""
+    """Reset a connection. A regular close would look like a complete response to HTTP/1.0."""
     client = transport.get_extra_info("socket")
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     transport.abort()
@@ -107,7 +107,7 @@ class SlowClientGuard(web.RequestHandler):
         response: web.StreamResponse,
         time: float | None,  # noqa: ARG002 - aiohttp's clock is a coarse one
     ) -> None:
-        """Tell the application that a response was sent."""
+        """Notify the application that a response was sent."""
         self._on_finished(request, response)
 
     def pause_writing(self) -> None:
@@ -126,7 +126,7 @@ class SlowClientGuard(web.RequestHandler):
         super().connection_lost(exc)
 
     def force_close(self) -> None:
-        """End the connection, as when the server stops; in the middle of a response, reset it."""
+        """Close the connection at shutdown; in the middle of a response, reset it."""
         transport = self.transport
         if transport is not None and self._request_in_progress and not transport.is_closing():
             reset_connection(transport)
@@ -142,8 +142,8 @@ class SlowClientGuard(web.RequestHandler):
         if transport is None or not self.writing_paused:
             return
         now, acked = self._loop.time(), _acked_bytes(transport)
-        bought = abs(acked - self._acked) / self._slowest_client
-        self._left = min(self._left + self._checked_at - now + bought, self._slow_after)
+        credit = abs(acked - self._acked) / self._slowest_client
+        self._left = min(self._left + self._checked_at - now + credit, self._slow_after)
         self._checked_at, self._acked = now, acked
         if self._left > 0:
             self._schedule_check()
@@ -162,14 +162,14 @@ class SlowClientGuard(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Refuse what never reached the application in the same shape as other errors."""
+        """Return the error for a request that never reached the application, shaped like others."""
         super().handle_error(request, status, exc, message)
-        response = to_response(self._refused(status, exc))
+        response = to_response(self._to_api_error(status, exc))
         response.headers.update(SECURITY_HEADERS)
         response.force_close()
         return response
 
-    def _refused(self, status: int, exc: BaseException | None) -> ApiError:
+    def _to_api_error(self, status: int, exc: BaseException | None) -> ApiError:
         if isinstance(exc, LineTooLong):
             limit = exc.args[1]
             if limit == self.max_line_size != self.max_field_size:
@@ -183,7 +183,7 @@ class SlowClientGuard(web.RequestHandler):
 def _acked_bytes(transport: asyncio.Transport) -> int:
     """Return how many bytes the other side has received.
 
-    Where the kernel doesn't tell, a number that changes with what is still in our buffer.
+    Without TCP_INFO, return a number that changes with the size of the send buffer.
     """
     if _TCP_INFO is not None:
         info = transport.get_extra_info("socket").getsockopt(

@@ -14,10 +14,10 @@ SLICE_BYTES = 2**18
 """Plain bytes that are inflated at a time."""
 
 _SMALL_BYTES = 2**15
-"""Bytes that are quicker to compress than to hand to a thread, and to copy than to send alone."""
+"""Bytes up to which compressing beats handing over to a thread, and copying beats sending twice."""
 
 _SEPARATOR_BYTES = 2**8
-"""The largest chunk that only stands between pages."""
+"""The largest chunk that is a separator between pages."""
 
 _ZSTD_LEVEL = 1
 
@@ -77,24 +77,24 @@ class Zstandard:
     takes_blocks = False
 
     def __init__(self) -> None:
-        self._packer = zstd.ZstdCompressor(level=_ZSTD_LEVEL)
+        self._compressor = zstd.ZstdCompressor(level=_ZSTD_LEVEL)
 
     def add(self, chunk: Chunk) -> bytes:
         """Return a complete block, which can be read at once."""
         plain = chunk.plain() if isinstance(chunk, DeflateBlock) else chunk
-        return self._packer.compress(plain, mode=zstd.ZstdCompressor.FLUSH_BLOCK)
+        return self._compressor.compress(plain, mode=zstd.ZstdCompressor.FLUSH_BLOCK)
 
     def end(self) -> bytes:
         """Return the end of the frame."""
-        return self._packer.flush()
+        return self._compressor.flush()
 
 
 CODINGS: dict[str, type[Coding]] = {"gzip": Gzipped, "zstd": Zstandard, "identity": Identity}
 
 
 async def encode(chunks: AsyncGenerator[Chunk], coding: Coding) -> AsyncGenerator[bytes]:
-    """Yield the encoded body; what stands between pages is sent with the next one."""
-    waiting = b""
+    """Yield the encoded body; separators are sent with the next page."""
+    pending = b""
     if not coding.takes_blocks:
         chunks = _inflated(chunks)
     async with aclosing(chunks):
@@ -108,20 +108,20 @@ async def encode(chunks: AsyncGenerator[Chunk], coding: Coding) -> AsyncGenerato
             else:
                 coded = await asyncio.to_thread(coding.add, chunk)
             if _size(chunk) <= _SEPARATOR_BYTES:
-                waiting += coded
+                pending += coded
             elif len(coded) <= _SMALL_BYTES:
-                yield waiting + coded
-                waiting = b""
+                yield pending + coded
+                pending = b""
             else:
-                if waiting:
-                    yield waiting
-                    waiting = b""
+                if pending:
+                    yield pending
+                    pending = b""
                 yield coded
-    yield waiting + coding.end()
+    yield pending + coding.end()
 
 
 async def _inflated(chunks: AsyncGenerator[Chunk]) -> AsyncGenerator[Chunk]:
-    """Yield the chunks plain, in slices: a slow client should not hold a whole page."""
+    """Yield the chunks plain, in slices, so that a slow client doesn't hold a whole page."""
     async with aclosing(chunks):
         async for chunk in chunks:
             if isinstance(chunk, bytes):

@@ -6,7 +6,7 @@ from server.transport.content_coding import CODINGS, Coding, Identity
 
 
 def quality_values(header: str) -> dict[str, float]:
-    """Return the weight of each item of an Accept or Accept-Encoding header, in small letters.
+    """Return the weight of each item of an Accept or Accept-Encoding header, in lower case.
 
     An item without a weight has 1; one whose weight is malformed has 0 (RFC 9110, 12.4.2).
     """
@@ -30,7 +30,7 @@ def _weight(value: str) -> float:
 
 
 def negotiate_coding(request: web.Request) -> Coding:
-    """Return the coding that a client prefers; of equally good ones, gzip comes first."""
+    """Return the coding that a client prefers; of equal weights, gzip comes first."""
     header = request.headers.get(hdrs.ACCEPT_ENCODING)
     if not header:
         return Identity()

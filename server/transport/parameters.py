@@ -1,4 +1,4 @@
-"""The parameters of a request, wherever it carries them."""
+"""Request parameters, from the query string and the body."""
 
 import asyncio
 import codecs
@@ -22,12 +22,12 @@ from server.errors import ApiError, ParameterError
 Pair = tuple[str, str]
 
 _MALFORMED = (ValueError, LookupError, RuntimeError, HttpProcessingError, web.RequestPayloadError)
-"""What reading a body raises where it isn't what its head says."""
+"""The errors of reading a body that is not what its headers say."""
 
 _CHARSETS = {"utf-8", "ascii", "iso8859-1"}
-"""Those of forms: some others take minutes for a megabyte."""
+"""The charsets of forms: some others take minutes for a megabyte."""
 
-# Nobody is helped by a warning of each, which Python would keep for good.
+# Python would keep each warning forever, and nobody needs them.
 for _warning in (BadContentDispositionHeader, BadContentDispositionParam):
     warnings.simplefilter("ignore", _warning)
 
@@ -35,29 +35,28 @@ for _warning in (BadContentDispositionHeader, BadContentDispositionParam):
 async def read_parameters(
     request: web.Request, required: Sequence[str] = (), optional: Sequence[str] = ()
 ) -> dict[str, str]:
-    """The parameters of the query string and of a JSON or form body, by name.
+    """Return the parameters of the query string and of a JSON or form body, by name.
 
-    Each required one stands there, and none that is unknown; raises ParameterError where that
-    is not so.
+    Raise ParameterError if a required one is missing, or one is unknown or contradictory.
     """
-    found: dict[str, str] = {}
-    given = [*request.query.items(), *await _body(request)]
+    params: dict[str, str] = {}
+    pairs = [*request.query.items(), *await _body(request)]
     limit = request.app[SETTINGS].limits.parameters
-    if len(given) > limit:
-        raise ParameterError(f"parameters: expected at most {limit}, got {len(given)}")
-    for name, value in given:
+    if len(pairs) > limit:
+        raise ParameterError(f"parameters: expected at most {limit}, got {len(pairs)}")
+    for name, value in pairs:
         if name not in required and name not in optional:
-            known = _known(required, optional)
-            raise ParameterError(f"{_short(name)}: unknown parameter, {known}")
-        if found.setdefault(name, value) != value:
+            expected = _expected(required, optional)
+            raise ParameterError(f"{_short(name)}: unknown parameter, {expected}")
+        if params.setdefault(name, value) != value:
             raise ParameterError(f"{name}: given twice with different values")
     for name in required:
-        if name not in found:
+        if name not in params:
             raise ParameterError(f"{name}: missing")
-    return found
+    return params
 
 
-def _known(required: Sequence[str], optional: Sequence[str]) -> str:
+def _expected(required: Sequence[str], optional: Sequence[str]) -> str:
     if not optional:
         return f"expected {' and '.join(required)}" if required else "none is expected here"
     any_of = f"any of {', '.join(optional)}"
@@ -69,20 +68,20 @@ async def _body(request: web.Request) -> list[Pair]:
         return []
     if request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower() != "identity":
         raise ParameterError("body: expected a JSON object or a form that is not compressed")
-    patience = request.app[SETTINGS].limits.request_time
+    timeout = request.app[SETTINGS].limits.request_time
     try:
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(timeout):
             return await _read(request)
     except TimeoutError:
-        raise ApiError(408, f"body: expected within {patience:g} s") from None
+        raise ApiError(408, f"body: expected within {timeout:g} s") from None
 
 
 async def _read(request: web.Request) -> list[Pair]:
     try:
         if request.content_type == "multipart/form-data":
-            return await _parts(request)
+            return await _multipart(request)
         body = await request.read()
-        # Clients that don't bother to name the type of their JSON are understood as well.
+        # JSON is also accepted without its media type.
         if request.content_type == "application/json" or body.lstrip()[:1] == b"{":
             return _json(body)
         _require_charset(request.charset)
@@ -94,8 +93,8 @@ async def _read(request: web.Request) -> list[Pair]:
     return pairs
 
 
-async def _parts(request: web.Request) -> list[Pair]:
-    """The fields of a form in several parts."""
+async def _multipart(request: web.Request) -> list[Pair]:
+    """Return the fields of a multipart form."""
     pairs = []
     async for part in await request.multipart():
         if not isinstance(part, BodyPartReader) or part.name is None:
@@ -118,24 +117,24 @@ def _require_charset(charset: str | None) -> None:
 
 def _json(body: bytes) -> list[Pair]:
     try:
-        pairs = json.loads(body, object_pairs_hook=_Pairs, parse_constant=_no_number)
+        pairs = json.loads(body, object_pairs_hook=_Pairs, parse_constant=_reject_constant)
     except (ValueError, RecursionError):
         raise ParameterError("body: expected a JSON object, this is malformed") from None
     if not isinstance(pairs, _Pairs):
         raise ParameterError("body: expected a JSON object")
-    found = []
+    texts = []
     for name, value in pairs:
         if isinstance(value, bool) or not isinstance(value, str | int):
             raise ParameterError(f"{_short(name)}: expected text")
-        found.append((name, str(value)))
-    return found
+        texts.append((name, str(value)))
+    return texts
 
 
 class _Pairs(list[tuple[str, object]]):
-    """The members of a JSON object, also those whose name stands twice."""
+    """The members of a JSON object, including those with the same name."""
 
 
-def _no_number(_: str) -> NoReturn:
+def _reject_constant(_: str) -> NoReturn:
     raise ValueError
 
 

@@ -17,4 +17,4 @@ SECURITY_HEADERS = MappingProxyType(
         hdrs.SERVER: "elecdata",
     }
 )
-"""Nothing is guessed, framed or embedded, no address is passed on, and no version is told."""
+"""No content sniffing, framing, embedding or referrer, and no version of the server."""

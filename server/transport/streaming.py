@@ -1,4 +1,4 @@
-"""Responses sent while they are made, in memory that does not grow with them."""
+"""Streaming responses: sent while they are produced, in bounded memory."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ log = logging.getLogger("server")
 JSON_MEDIA_TYPE = "application/json"
 
 _WRITE_BYTES = 2**20
-"""Bytes of a body, ready in memory, that are written at a time."""
+"""Bytes of a complete body that are written at a time."""
 
 
 @dataclass(slots=True)
@@ -49,17 +49,17 @@ class Payload:
     chunks: AsyncGenerator[Chunk]
     count: int = 0
     metadata: Mapping[str, str] = field(default_factory=dict)
-    """What the headers tell of the content; stored with it in the cache."""
+    """Values for response headers; stored with the content in the cache."""
 
 
 def content_type(media_type: str) -> str:
-    """Return a media type as a header value: texts name their encoding."""
+    """Return a media type as a header value, for text with its charset."""
     is_text = media_type == JSON_MEDIA_TYPE or media_type.startswith("text/")
     return f"{media_type}; charset=utf-8" if is_text else media_type
 
 
 class StreamingResponse(web.StreamResponse):
-    """A response made while it is sent. One that fails resets the connection, never ends well."""
+    """A response produced while it is sent. A failure resets the connection."""
 
     def __init__(self, media_type: str, coding: Coding) -> None:
         super().__init__(headers={hdrs.CONTENT_TYPE: content_type(media_type)})
@@ -70,17 +70,17 @@ class StreamingResponse(web.StreamResponse):
         self._first: bytes | memoryview = b""
 
     async def start(self, chunks: AsyncGenerator[Chunk]) -> Self:
-        """Make the first bytes, so that what fails at once fails before the head is sent."""
+        """Produce the first bytes, so that an early failure precedes the headers."""
         return await self.start_encoded(encode(chunks, self._coding))
 
     async def start_encoded(self, encoded: AsyncGenerator[bytes | memoryview]) -> Self:
-        """Make the first bytes of a body whose parts are in the coding already."""
+        """Produce the first bytes of a body that is encoded already."""
         self._encoded = encoded
         self._first = await anext(encoded)
         return self
 
     async def discard(self) -> None:
-        """End what was started and is not going to be sent."""
+        """Close a response that was started and will not be sent."""
         encoded, self._encoded = self._encoded, None
         if encoded is not None:
             await encoded.aclose()
@@ -108,22 +108,22 @@ class StreamingResponse(web.StreamResponse):
             raise
         except StorageError as error:
             statistics.failed += 1
-            log.error("%s answer cut off: %s", request_id(request), error)
-            raise _cut_off(request) from error
+            log.error("%s connection reset in mid-response: %s", request_id(request), error)
+            raise _reset(request) from error
         except Exception as error:
             statistics.failed += 1
-            log.error("%s answer cut off", request_id(request), exc_info=error)
-            raise _cut_off(request) from error
+            log.error("%s connection reset in mid-response", request_id(request), exc_info=error)
+            raise _reset(request) from error
 
 
 async def views(body: bytes) -> AsyncGenerator[memoryview]:
-    """Yield a body in parts of the size that is written at a time."""
+    """Yield views of a body, of the size that is written at a time."""
     whole = memoryview(body)
     for start in range(0, len(whole), _WRITE_BYTES):
         yield whole[start : start + _WRITE_BYTES]
 
 
-def _cut_off(request: web.BaseRequest) -> ConnectionResetError:
+def _reset(request: web.BaseRequest) -> ConnectionResetError:
     if request.transport is not None:
         reset_connection(request.transport)
     return ConnectionResetError()

@@ -1,4 +1,4 @@
-"""TLS with the configured certificate, which may be renewed while the server runs."""
+"""TLS with the configured certificate, which can be reloaded while the server runs."""
 
 import ssl
 from datetime import datetime
@@ -8,18 +8,18 @@ from cryptography import x509
 from settings import SettingsError, TlsSettings
 
 
-def tls_context(tls: TlsSettings) -> ssl.SSLContext | None:
-    """What connections are wrapped in; None where none is configured. Raises SettingsError."""
+def server_context(tls: TlsSettings) -> ssl.SSLContext | None:
+    """Return the context of connections, None without a certificate. Raise SettingsError."""
     if tls.certificate is None:
         return None
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    made.minimum_version = ssl.TLSVersion.TLSv1_2
-    load_certificate(made, tls)
-    return made
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    load_certificate(context, tls)
+    return context
 
 
-def load_certificate(into: ssl.SSLContext, tls: TlsSettings) -> None:
-    """Reads certificate and key, for the connections that come from now on."""
+def load_certificate(context: ssl.SSLContext, tls: TlsSettings) -> None:
+    """Load certificate and key for new connections. Raise SettingsError."""
     assert tls.certificate is not None
     assert tls.key is not None
     for name, file in (("certificate", tls.certificate), ("key", tls.key)):
@@ -28,8 +28,8 @@ def load_certificate(into: ssl.SSLContext, tls: TlsSettings) -> None:
         except OSError as error:
             raise SettingsError(f"server.tls.{name}: {file}: {error.strerror}") from None
     try:
-        # Without a password the library would ask for one on the terminal.
-        into.load_cert_chain(tls.certificate, tls.key, password="")
+        # Without a password, OpenSSL would prompt for one on the terminal.
+        context.load_cert_chain(tls.certificate, tls.key, password="")
     except (ssl.SSLError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise SettingsError(
@@ -38,6 +38,6 @@ def load_certificate(into: ssl.SSLContext, tls: TlsSettings) -> None:
 
 
 def certificate_expiry(tls: TlsSettings) -> datetime:
-    """When the certificate ends."""
+    """Return when the certificate expires."""
     assert tls.certificate is not None
     return x509.load_pem_x509_certificate(tls.certificate.read_bytes()).not_valid_after_utc

@@ -9,13 +9,12 @@ from aiohttp_apispec import setup_aiohttp_apispec
 from server.security.authentication import TOKEN_HEADER
 from server.web.static_files import file_routes, page_route
 
-_SHOWN = {"init.js", "swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"}
 _POLICY = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'"
 
 _TAGS = {
-    "access": "A token, which all else needs",
-    "readings": "What the meter wrote: energy, power, maximeter, voltage and the rest",
-    "figures": "Sums by day or month, load profile, peaks, key figures, and what is missing",
+    "access": "Authentication",
+    "readings": "Readings of the meter: energy, power, voltage and related quantities",
+    "figures": "Aggregates and statistics: sums, load profile, peaks, summary, data quality",
 }
 
 
@@ -23,21 +22,21 @@ DOCUMENT = web.AppKey("openapi_document", dict[str, object])
 
 
 async def document_handler(request: web.Request) -> web.Response:
-    """The description of the API, Swagger 2.0."""
+    """Return the description of the API, Swagger 2.0."""
     return web.json_response(request.app[DOCUMENT])
 
 
 ROUTES = [
     page_route("/", "swagger", _POLICY),
-    file_routes("swagger", _SHOWN, _POLICY),
+    file_routes("swagger", _POLICY),
     web.get("/swagger.json", document_handler),
 ]
 
 
 def build_document(app: web.Application) -> dict[str, Any]:
-    """The document of an application whose routes are all there."""
+    """Return the document of an application whose routes have all been added."""
     with warnings.catch_warnings():
-        # aiohttp-apispec keeps its result under plain text keys
+        # aiohttp-apispec stores its result under a plain text key.
         warnings.simplefilter("ignore", web.NotAppKeyWarning)
         setup_aiohttp_apispec(
             app,
@@ -47,13 +46,13 @@ def build_document(app: web.Application) -> dict[str, Any]:
             version="1",
             info={
                 "description": (
-                    "What an electricity meter has written down, one reading for each interval, "
-                    "and figures worked out of it. The [dashboard](/dashboard) draws them.\n\n"
-                    "1. Press **Authorize**, give user and password under *basic*, and close.\n"
-                    "2. Open **POST /login**, press *Execute*, and copy `value_token`.\n"
-                    "3. Press **Authorize** again and put it into *SESSION*.\n\n"
-                    "Every field below then holds an example that works on the sample report. "
-                    "A route by POST takes as a form what it takes by GET in its address."
+                    "Readings of an electricity meter, one for each interval, and statistics "
+                    "computed from them. The [dashboard](/dashboard) shows them as charts.\n\n"
+                    "1. Click **Authorize**, enter user and password under *basic*, and close.\n"
+                    "2. Open **POST /login**, click *Execute*, and copy `value_token`.\n"
+                    "3. Click **Authorize** again and enter it under *SESSION*.\n\n"
+                    "Every field below contains an example that works with the sample report. "
+                    "POST accepts the same parameters as form fields."
                 )
             },
             tags=[

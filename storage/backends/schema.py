@@ -59,10 +59,8 @@ class SchemaVersion:
             if not await self._is_legacy():
                 raise
             number = 0
-        # Both have been there from the first, and the error says so if they are not.
-        await self._engine.fetch(
-            "SELECT (SELECT 1 FROM users LIMIT 1), (SELECT 1 FROM consumpdata LIMIT 1)"
-        )
+        # Both have been there from the first: the error says so if one of them is not.
+        await self._engine.fetch("SELECT 1 FROM users LEFT JOIN consumpdata ON 1 = 0 LIMIT 1")
         self._number = number
 
     async def _is_legacy(self) -> bool:

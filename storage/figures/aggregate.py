@@ -1,13 +1,15 @@
 """Aggregates of readings by time bucket: the database sums up, chunk by chunk."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from domain.fixed_point import SCALE, divide_rounded
 from domain.flags import CATCH_UP, IMPLAUSIBLE, ZERO_VOLTAGE
+from domain.parameters import Choice, Parameter, Params, csv_pattern
+from domain.quantities import QUANTITY_NAMES
 from domain.readings_query import QueryError
 from domain.time_buckets import BUCKET_SIZES, MAX_BUCKETS, Buckets, BucketSize
 from domain.time_zone import TimeZone, UnknownZoneError, load_time_zone
@@ -25,20 +27,47 @@ from storage.figures.aggregation_rules import (
 )
 from storage.figures.result import Field, FieldType, ResultTable, Row, chunks, empty_table
 from storage.figures.scan import TimeChunk, plan_scan, time_chunks
-from storage.figures.selection import ANY_VALUE, Period, Selection, select
+from storage.figures.selection import (
+    ANY_VALUE,
+    PERIOD_PARAMETERS,
+    QUALITY,
+    Period,
+    Selection,
+    select,
+)
 
 FLAGGED_BITS = CATCH_UP.bit | IMPLAUSIBLE.bit | ZERO_VOLTAGE.bit
 """The flags counted as flagged; a missing reading is not present in the first place."""
 
 BOUNDS = (
     Field("date", FieldType.INSTANT, "Start"),
-    Field("end", FieldType.INSTANT, "End, which doesn't belong to it"),
+    Field("end", FieldType.INSTANT, "End, exclusive"),
 )
 COVERAGE = (
     Field("expected", FieldType.COUNT, "Readings that the meter should have written"),
     Field("present", FieldType.COUNT, "Readings with any value"),
     Field("flagged", FieldType.COUNT, "Readings flagged catch_up, implausible or zero_voltage"),
     Field("coverage", FieldType.QUANTITY, "Present over expected"),
+)
+
+_INTERVAL = Choice(
+    "interval",
+    "Length of the interval of a record.",
+    "day",
+    is_required=True,
+    choices=BUCKET_SIZES,
+    expected=f"one of {', '.join(BUCKET_SIZES)}",
+)
+_COLUMNS = Parameter(
+    "columns",
+    f"Quantities to aggregate: any of {', '.join(QUANTITY_NAMES)}; by default all.",
+    ",".join(QUANTITY_NAMES),
+    csv_pattern("|".join(QUANTITY_NAMES)),
+)
+_TIMEZONE = Parameter(
+    "timezone",
+    "IANA time zone of the days and months, and of date and end_date; by default the meter's.",
+    "Europe/Madrid",
 )
 
 Group = tuple[int, PartValues]
@@ -54,6 +83,11 @@ class Aggregate:
     measures: Measures
     timezone: str | None
 
+    parameters: ClassVar[Sequence[Parameter]] = (
+        *(_INTERVAL, *PERIOD_PARAMETERS),
+        *(_COLUMNS, _TIMEZONE, QUALITY),
+    )
+
     @property
     def key(self) -> str:
         """A text that is equal for queries with the same result."""
@@ -67,18 +101,14 @@ class Aggregate:
         return (*BOUNDS, *self.measures.fields, *COVERAGE)
 
     @classmethod
-    def of(cls, params: Mapping[str, str]) -> Self:
+    def of(cls, params: Params) -> Self:
         """Parse the parameters of a request; raise QueryError."""
-        name = params["interval"]
-        if name not in BUCKET_SIZES:
-            raise QueryError(
-                "interval", f"expected one of {', '.join(BUCKET_SIZES)}, got {name[:40]!a}"
-            )
-        columns = parse_measures(params.get("columns"))
+        interval = _INTERVAL.parse(params)
+        measures = parse_measures(params.get("columns"))
         timezone = params.get("timezone")
         if timezone is not None and not timezone.isascii():
             raise _unknown(timezone)
-        return cls(Period.of(params), BUCKET_SIZES[name], columns, timezone)
+        return cls(Period.of(params), interval, measures, timezone)
 
     async def table(self, engine: ReadEngine) -> ResultTable:
         """Return a row for each bucket; raise QueryError if the size does not fit."""

@@ -129,13 +129,13 @@ def _fields(column: Quantity) -> list[Field]:
             return [quantity("", f"{title}, sum ({unit})")]
         case AggregationRule.LEVEL:
             return [
-                quantity("_mean", f"{title}, mean of the readings that have it ({unit})"),
-                quantity("_min", f"{title}, least ({unit})"),
-                quantity("_max", f"{title}, greatest ({unit})"),
+                quantity("_mean", f"{title}, mean, nulls ignored ({unit})"),
+                quantity("_min", f"{title}, minimum ({unit})"),
+                quantity("_max", f"{title}, maximum ({unit})"),
             ]
         case AggregationRule.DEMAND:
             return [
-                quantity("", f"{title}, greatest ({unit})"),
+                quantity("", f"{title}, maximum ({unit})"),
                 Field(f"{name}_date", FieldType.INSTANT, f"{title}: the first reading with it"),
             ]
         case AggregationRule.RATIO:

@@ -1,12 +1,13 @@
 """Data quality: gaps, flagged readings, coverage by day."""
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 from domain.fixed_point import parse_scaled
 from domain.flags import FLAGS
+from domain.parameters import Parameter, Params, either
 from domain.readings_query import QueryError
 from domain.time_buckets import BUCKET_SIZES
 from domain.time_zone import DAY_SECONDS
@@ -16,9 +17,10 @@ from storage.figures.aggregate import BOUNDS, COVERAGE, Aggregate
 from storage.figures.aggregation_rules import Measures
 from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks, empty_table
 from storage.figures.scan import TimeChunk, time_chunks
-from storage.figures.selection import ANY_VALUE, Period, Selection, parse_choice, select
+from storage.figures.selection import ANY_VALUE, PERIOD_PARAMETERS, Period, Selection, select
 
 LISTS = ("gaps", "flagged", "days")
+_LIST = either("list", "Gaps, flagged readings, or coverage by day.", LISTS)
 
 MAX_RECORDS = 100_000
 """Gaps, or flagged readings, that a result may have."""
@@ -26,17 +28,17 @@ MAX_RECORDS = 100_000
 GAP_FIELDS = (
     Field("date", FieldType.INSTANT, "Start of the first reading that is missing"),
     Field("last", FieldType.INSTANT, "Start of the last one"),
-    Field("readings", FieldType.COUNT, "How many are missing"),
-    Field("empty", FieldType.COUNT, "Those that stand there without any value"),
-    Field("absent", FieldType.COUNT, "Those that don't stand there at all"),
+    Field("readings", FieldType.COUNT, "Number of missing readings"),
+    Field("empty", FieldType.COUNT, "Of these, readings without any value"),
+    Field("absent", FieldType.COUNT, "Of these, readings that do not exist"),
 )
 FLAGGED_FIELDS = (
-    Field("id", FieldType.COUNT, "Number of the reading"),
+    Field("id", FieldType.COUNT, "Id of the reading"),
     Field("date", FieldType.INSTANT, "Its start"),
-    Field("flags", FieldType.TEXT, "Names of its flags, separated by blanks"),
+    Field("flags", FieldType.TEXT, "Names of its flags, separated by spaces"),
     Field("energy", FieldType.QUANTITY, "Energy (kWh)"),
     Field("maximeter", FieldType.QUANTITY, "Maximeter (kW)"),
-    Field("means", FieldType.TEXT, "What the flags say"),
+    Field("means", FieldType.TEXT, "What the flags mean"),
 )
 _FIELDS = {"gaps": GAP_FIELDS, "flagged": FLAGGED_FIELDS, "days": (*BOUNDS, *COVERAGE)}
 
@@ -51,6 +53,8 @@ class DataQuality:
     period: Period
     list_: str
 
+    parameters: ClassVar[Sequence[Parameter]] = (_LIST, *PERIOD_PARAMETERS)
+
     @property
     def key(self) -> str:
         """A text that is equal for queries with the same result."""
@@ -62,9 +66,9 @@ class DataQuality:
         return _FIELDS[self.list_]
 
     @classmethod
-    def of(cls, params: Mapping[str, str]) -> Self:
+    def of(cls, params: Params) -> Self:
         """Parse the parameters of a request; raise QueryError."""
-        return cls(Period.of(params), parse_choice(params, "list", LISTS))
+        return cls(Period.of(params), _LIST.parse(params))
 
     async def table(self, engine: ReadEngine) -> ResultTable:
         """Return the list, in order of time."""

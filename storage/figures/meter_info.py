@@ -1,9 +1,10 @@
 """Meter information: one record of its name, zone, interval, first and last reading."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
+from domain.parameters import Parameter, Params
 from storage.backends.base import ReadEngine
 from storage.figures.result import Field, FieldType, ResultTable, as_chunks, empty_table
 from storage.figures.selection import Period, select
@@ -12,15 +13,17 @@ FIELDS = (
     Field("first_reading", FieldType.INSTANT, "Start of the first reading"),
     Field("last_reading", FieldType.INSTANT, "Start of the last reading"),
     Field("end", FieldType.INSTANT, "End of the last reading's interval"),
-    Field("timezone", FieldType.TEXT, "Zone of the meter"),
-    Field("interval_seconds", FieldType.COUNT, "From the start of a reading to that of the next"),
-    Field("identifier", FieldType.TEXT, "What reports call the meter"),
+    Field("timezone", FieldType.TEXT, "Time zone of the meter"),
+    Field("interval_seconds", FieldType.COUNT, "Seconds from one reading to the next"),
+    Field("identifier", FieldType.TEXT, "Name of the meter in reports"),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class MeterInfo:
     """A query for the meter, which costs a look at both ends of an index."""
+
+    parameters: ClassVar[Sequence[Parameter]] = ()
 
     @property
     def key(self) -> str:
@@ -33,7 +36,7 @@ class MeterInfo:
         return FIELDS
 
     @classmethod
-    def of(cls, _: Mapping[str, str]) -> Self:
+    def of(cls, _: Params) -> Self:
         """Return the query; it has no parameters."""
         return cls()
 

@@ -1,21 +1,26 @@
 """The highest demands and when they were."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 from domain.fixed_point import divide_rounded, parse_scaled
 from domain.flags import CATCH_UP
-from domain.readings_query import QueryError
+from domain.parameters import Integer, Parameter, Params
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import Condition, comparable, to_unix_seconds
 from storage.figures.result import Field, FieldType, Metadata, ResultTable, as_chunks, empty_table
 from storage.figures.scan import ScanPlan, plan_scan
-from storage.figures.selection import Period, Selection, select, without_flags
+from storage.figures.selection import (
+    PERIOD_PARAMETERS,
+    QUALITY,
+    Period,
+    Selection,
+    select,
+    without_flags,
+)
 
-MAX_PEAKS = 1000
 HOUR_SECONDS = 3600
-_MAX_SEPARATION = 86400
 
 DEMAND_OF = ("maximeter", "power", "energy")
 """The columns of demand: the first that any reading has is used."""
@@ -23,6 +28,17 @@ DEMAND_OF = ("maximeter", "power", "energy")
 FIELDS = (
     Field("date", FieldType.INSTANT, "Start of the reading"),
     Field("demand", FieldType.QUANTITY, "Demand (kW)"),
+)
+
+_NUMBER = Integer("number", "Number of peaks.", 10, minimum=1, maximum=1000, default=10)
+_SEPARATION = Integer(
+    "separation",
+    "Minimum seconds between two peaks. Of two that are closer, the higher one counts, and of two "
+    "equal ones the earlier.",
+    3600,
+    minimum=0,
+    maximum=86400,
+    default=HOUR_SECONDS,
 )
 
 Peak = tuple[int, int]
@@ -37,6 +53,8 @@ class Peaks:
     number: int
     separation: int
 
+    parameters: ClassVar[Sequence[Parameter]] = (_NUMBER, _SEPARATION, *PERIOD_PARAMETERS, QUALITY)
+
     @property
     def fields(self) -> Sequence[Field]:
         """The fields of a row."""
@@ -48,13 +66,9 @@ class Peaks:
         return f"peaks {self.number} {self.separation} {self.period.key}"
 
     @classmethod
-    def of(cls, params: Mapping[str, str]) -> Self:
+    def of(cls, params: Params) -> Self:
         """Parse the parameters of a request; raise QueryError."""
-        return cls(
-            Period.of(params),
-            parse_int(params, "number", 10, 1, MAX_PEAKS),
-            parse_int(params, "separation", HOUR_SECONDS, 0, _MAX_SEPARATION),
-        )
+        return cls(Period.of(params), _NUMBER.parse(params), _SEPARATION.parse(params))
 
     async def table(self, engine: ReadEngine) -> ResultTable:
         """Return the peaks, the highest first, and of equal ones the earliest."""
@@ -100,17 +114,6 @@ def demand_of_value(column: str, value: int, selection: Selection) -> int:
         if column == "energy"
         else value
     )
-
-
-def parse_int(params: Mapping[str, str], parameter: str, default: int, min_: int, max_: int) -> int:
-    """Parse an integer parameter; raise QueryError."""
-    text = params.get(parameter, str(default))
-    digits = text.isascii() and text.isdigit() and len(text) <= len(str(max_))
-    if not digits or not min_ <= int(text) <= max_:
-        raise QueryError(
-            parameter, f"expected a whole number from {min_} to {max_}, got {text[:40]!a}"
-        )
-    return int(text)
 
 
 BATCH_READINGS = 5000

@@ -3,13 +3,14 @@
 import asyncio
 from array import array
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from domain.fixed_point import divide_rounded
 from domain.flags import CATCH_UP
+from domain.parameters import Parameter, Params, csv_pattern, either
 from domain.readings_query import QueryError
 from domain.time_zone import DAY_SECONDS
 from storage.backends.base import ReadEngine
@@ -25,7 +26,7 @@ from storage.figures.result import (
     empty_table,
 )
 from storage.figures.scan import TimeChunk, plan_scan, time_chunks
-from storage.figures.selection import Period, Selection, parse_choice, select
+from storage.figures.selection import PERIOD_PARAMETERS, QUALITY, Period, Selection, select
 
 COLUMNS = ("power", "energy", "reactive_energy", "reactive_power", "maximeter")
 PERCENTILES = (5, 25, 50, 75, 95)
@@ -42,6 +43,20 @@ SPLITS = {
     "weekday": (_WEEKDAY,),
     "none": (),
 }
+_COLUMN = either("column", "The quantity of the profile.", COLUMNS)
+_BY = either(
+    "by",
+    "How days are grouped: by type (Monday to Friday, Saturday, Sunday; public holidays count as "
+    "their weekday), by month, by both, by weekday, or not at all.",
+    tuple(SPLITS),
+)
+_PERCENTILES = Parameter(
+    "percentiles",
+    "Percentiles, whole numbers from 1 to 100; each is an observed value.",
+    ",".join(map(str, PERCENTILES)),
+    csv_pattern("100|[1-9][0-9]?"),
+)
+
 _WORKING_DAY = 4
 """The weekday that stands for Monday to Friday."""
 _FIRST_WEEKDAY = 5
@@ -66,6 +81,11 @@ class Profile:
     by: str
     percentiles: tuple[int, ...]
 
+    parameters: ClassVar[Sequence[Parameter]] = (
+        *(_COLUMN, _BY, _PERCENTILES),
+        *(*PERIOD_PARAMETERS, QUALITY),
+    )
+
     @property
     def key(self) -> str:
         """A text that is equal for queries with the same result."""
@@ -79,8 +99,8 @@ class Profile:
             Field("time", FieldType.TEXT, "Start of the readings, local time"),
             Field("readings", FieldType.COUNT, "Readings that have the column"),
             Field("mean", FieldType.QUANTITY, "Mean"),
-            Field("min", FieldType.QUANTITY, "Least"),
-            Field("max", FieldType.QUANTITY, "Greatest"),
+            Field("min", FieldType.QUANTITY, "Minimum"),
+            Field("max", FieldType.QUANTITY, "Maximum"),
             *(
                 Field(f"p{percent}", FieldType.QUANTITY, f"{percent}th percentile, nearest rank")
                 for percent in self.percentiles
@@ -88,11 +108,10 @@ class Profile:
         )
 
     @classmethod
-    def of(cls, params: Mapping[str, str]) -> Self:
+    def of(cls, params: Params) -> Self:
         """Parse the parameters of a request; raise QueryError."""
-        column = parse_choice(params, "column", COLUMNS)
-        by = parse_choice(params, "by", tuple(SPLITS))
-        return cls(Period.of(params), column, by, _percentiles(params.get("percentiles")))
+        column, by = _COLUMN.parse(params), _BY.parse(params)
+        return cls(Period.of(params), column, by, _parse_percentiles(params.get("percentiles")))
 
     async def table(self, engine: ReadEngine) -> ResultTable:
         """Return a row for each time of day of each split, without catch-ups."""
@@ -179,7 +198,7 @@ def _named(field: Field, value: int) -> int | str:
     return _WEEKDAYS[value]
 
 
-def _percentiles(text: str | None) -> tuple[int, ...]:
+def _parse_percentiles(text: str | None) -> tuple[int, ...]:
     if text is None:
         return PERCENTILES
     parts = [part.strip(" ") for part in text.split(",")]

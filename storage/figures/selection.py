@@ -1,12 +1,12 @@
 """Selections: the readings that figures are computed from, and their SQL."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Self
 
 from domain.fixed_point import format_scaled, parse_scaled
 from domain.flags import IMPLAUSIBLE, Flag
+from domain.parameters import DATE_PATTERN, Parameter, Params, either
 from domain.quantities import QUANTITY_NAMES
 from domain.readings_query import QueryError, ReadingsQuery
 from domain.time_zone import DAY_SECONDS, LAST_INSTANT, TimeZone
@@ -21,6 +21,24 @@ _ALL_TO = "9999-12-29"
 YEAR_SECONDS = 366 * DAY_SECONDS
 MAX_PERIOD = 400 * YEAR_SECONDS
 """The most seconds of a period: its clock changes are searched day by day."""
+
+QUALITY = either(
+    "quality",
+    "With clean, implausible readings are excluded; left_out contains their number and kWh.",
+    ("raw", "clean"),
+)
+_END = either("end", "Whether a reading at the end is included.", ("inclusive", "exclusive"))
+PERIOD_PARAMETERS = (
+    Parameter(
+        "date",
+        "Start, inclusive, in local time, as in getDataByRange; by default the first reading.",
+        pattern=DATE_PATTERN,
+    ),
+    Parameter(
+        "end_date", "End, by the same rule; by default the last reading.", pattern=DATE_PATTERN
+    ),
+    _END,
+)
 
 ANY_VALUE = f"COALESCE({', '.join(QUANTITY_NAMES)})"
 """NULL if a reading has no quantity at all."""
@@ -44,10 +62,10 @@ class Period:
         return f"{self.first}/{self.last}/{self.is_exclusive:d}/{self.is_clean:d}"
 
     @classmethod
-    def of(cls, params: Mapping[str, str]) -> Self:
+    def of(cls, params: Params) -> Self:
         """Parse the parameters `date`, `end_date`, `end` and `quality`; raise QueryError."""
-        is_exclusive = parse_choice(params, "end", ("inclusive", "exclusive")) == "exclusive"
-        is_clean = parse_choice(params, "quality", ("raw", "clean")) == "clean"
+        is_exclusive = _END.parse(params) == "exclusive"
+        is_clean = QUALITY.parse(params) == "clean"
         bounds = ReadingsQuery.by_range(
             params.get("date", _ALL_FROM), params.get("end_date", _ALL_TO)
         )
@@ -58,14 +76,6 @@ class Period:
                 "end_date", f"expected a time before {LAST_INSTANT:%Y-%m-%d}, got {last}"
             )
         return cls(first, last, is_exclusive, is_clean)
-
-
-def parse_choice(params: Mapping[str, str], parameter: str, choices: tuple[str, ...]) -> str:
-    """Parse a parameter that is one of some choices, by default the first; raise QueryError."""
-    value = params.get(parameter, choices[0])
-    if value not in choices:
-        raise QueryError(parameter, f"expected {' or '.join(choices)}, got {value[:40]!a}")
-    return value
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,15 @@
 """Summaries: one record of totals, coverage, demand and flags of a period."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from domain.fixed_point import SCALE, divide_rounded, parse_scaled
 from domain.flags import CATCH_UP, FLAGS
+from domain.parameters import Parameter, Params
 from domain.quantities import QUANTITIES, AggregationRule
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import Condition, to_unix_seconds
@@ -36,7 +37,14 @@ from storage.figures.result import (
     empty_table,
 )
 from storage.figures.scan import ScanPlan, plan_scan
-from storage.figures.selection import ANY_VALUE, Period, Selection, select
+from storage.figures.selection import (
+    ANY_VALUE,
+    PERIOD_PARAMETERS,
+    QUALITY,
+    Period,
+    Selection,
+    select,
+)
 
 _TOTALS = Measures(
     [
@@ -52,20 +60,20 @@ FIELDS = (
     *BOUNDS,
     *_TOTALS.fields,
     *COVERAGE,
-    Field("readings", FieldType.COUNT, "Readings, also those without any value"),
-    Field("peak_demand", FieldType.QUANTITY, "The highest demand, catch-ups left out (kW)"),
+    Field("readings", FieldType.COUNT, "Readings, including those without any value"),
+    Field("peak_demand", FieldType.QUANTITY, "The highest demand, without catch-ups (kW)"),
     Field("peak_demand_date", FieldType.INSTANT, "The first reading with it"),
-    Field("mean_demand", FieldType.QUANTITY, "Energy per hour covered, catch-ups left out (kW)"),
+    Field("mean_demand", FieldType.QUANTITY, "Energy per hour covered, without catch-ups (kW)"),
     Field("load_factor", FieldType.QUANTITY, "Mean demand over peak demand"),
     Field("base_load", FieldType.QUANTITY, f"{PERCENT}th percentile of power, nearest rank (kW)"),
     *(Field(f"flag_{flag.name}", FieldType.COUNT, f"Readings: {flag.means}") for flag in FLAGS),
-    Field("import_finished", FieldType.INSTANT, "When the last import was written"),
-    Field("import_file", FieldType.TEXT, "The report that it was of"),
+    Field("import_finished", FieldType.INSTANT, "Time of the last import"),
+    Field("import_file", FieldType.TEXT, "Its report"),
     Field("import_new", FieldType.COUNT, "Readings that it added"),
     Field("import_changed", FieldType.COUNT, "Readings that it corrected"),
-    Field("timezone", FieldType.TEXT, "Zone of the meter"),
-    Field("interval_seconds", FieldType.COUNT, "From the start of a reading to that of the next"),
-    Field("identifier", FieldType.TEXT, "What reports call the meter"),
+    Field("timezone", FieldType.TEXT, "Time zone of the meter"),
+    Field("interval_seconds", FieldType.COUNT, "Seconds from one reading to the next"),
+    Field("identifier", FieldType.TEXT, "Name of the meter in reports"),
 )
 
 _UNITS = {column.name: column.unit for column in QUANTITIES}
@@ -76,6 +84,8 @@ class Summary:
     """A query for the summary of a period."""
 
     period: Period
+
+    parameters: ClassVar[Sequence[Parameter]] = (*PERIOD_PARAMETERS, QUALITY)
 
     @property
     def key(self) -> str:
@@ -88,7 +98,7 @@ class Summary:
         return FIELDS
 
     @classmethod
-    def of(cls, params: Mapping[str, str]) -> Self:
+    def of(cls, params: Params) -> Self:
         """Parse the parameters of a request; raise QueryError."""
         return cls(Period.of(params))
 

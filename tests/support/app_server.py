@@ -22,6 +22,14 @@ class AppServer(TestServer):
             self._listener = await Listener.start(self.app, self.host, 0)
             self.port = self._listener.addresses[0][1]
 
+    @property
+    def handler(self) -> web.Server:
+        """Return what serves the connections."""
+        assert self._listener is not None
+        server = self._listener._runner.server
+        assert server is not None
+        return server
+
     def make_url(self, path: Any) -> URL:
         """Return the address of a path."""
         return URL(f"http://{self.host}:{self.port}").join(URL(path))

@@ -192,7 +192,7 @@ async def test_wrong_password_is_said_and_can_be_corrected(browser: Browser, api
 
 async def test_expired_login_is_asked_for_again_and_goes_on(browser: Browser, api: Api) -> None:
     await enter(browser, api)
-    for token in api.app[TOKENS]._checked.values():
+    for token in api.app[TOKENS]._verified.values():
         token.expires = 0.0
 
     await browser.click("#presets [value=week]")
@@ -205,7 +205,7 @@ async def test_expired_login_is_asked_for_again_and_goes_on(browser: Browser, ap
 
 async def test_logging_out_ends_the_token_on_the_server_too(browser: Browser, api: Api) -> None:
     await enter(browser, api)
-    (token,) = api.app[TOKENS]._checked.values()
+    (token,) = api.app[TOKENS]._verified.values()
     access, known = api.app[DATABASE].users, (token.user, token.generation, token.jti)
     assert await access.role(*known)
     await browser.click("#logout")

@@ -1,24 +1,12 @@
-"""The answers of the API as the document describes them, each with an example."""
+"""OpenAPI descriptions of responses, each with an example."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from server.api.openapi.examples import EXAMPLES
+from marshmallow import fields
+
 from server.api.openapi.schemas import EnvelopeSchema, ErrorSchema, TokenSchema, table_schema
 from storage.figures.result import Field
-
-_RECORD = {
-    "date": "2019-08-01 01:00:00",
-    "energy": "1.71000",
-    "id": "5",
-    "intensity": "78.31200",
-    "maximeter": "14.64400",
-    "power": "9.42300",
-    "power_factor": "0.86900",
-    "reactive_energy": "0.61000",
-    "reactive_power": "-10.10200",
-    "voltage": "122.01000",
-}
 
 
 def _response(description: str, schema: type, example: dict[str, Any]) -> dict[str, Any]:
@@ -36,7 +24,7 @@ def _error(code: int, description: str, message: str = "", status: str = "ERROR"
     )
 
 
-def _answer(message: str, records: Sequence[Mapping[str, str | None]]) -> dict[str, Any]:
+def _success(message: str, records: Sequence[Mapping[str, str | None]]) -> dict[str, Any]:
     return {
         "message": message,
         "status": "OK",
@@ -50,8 +38,8 @@ def _headers(headers: Mapping[str, str]) -> dict[str, Any]:
     return {"headers": described}
 
 
-_GUARDED = {
-    "405": _error(405, "There is no token: get one from /login first", status="Token is missing"),
+_TOKEN_ERRORS = {
+    "405": _error(405, "The token is missing: get one from /login", status="Token is missing"),
     "406": _error(
         406,
         "The token is forged, expired or revoked: log in again",
@@ -61,93 +49,76 @@ _GUARDED = {
 }
 _UNAVAILABLE = _error(
     503,
-    "The database fails, or nothing was loaded yet",
+    "The database is unavailable, or no report has been loaded",
     "The readings cannot be read just now, try again later",
 )
-_HEADS = {
+_HEAD_ERRORS = {
     "414": _error(
         414,
-        "The address is longer than limits.request_line",
+        "The URL is longer than limits.request_line",
         "request line: expected at most 65536 bytes",
     ),
     "431": _error(
         431,
-        "There are more or longer headers than limits lets pass",
+        "The headers exceed the limits",
         "headers: expected at most 100",
     ),
 }
-_LIMITED = {
-    **_HEADS,
+_LIMIT_ERRORS = {
+    **_HEAD_ERRORS,
     "408": _error(
-        408, "The body did not come in limits.request_time", "body: expected within 75 s"
+        408, "The body did not arrive within limits.request_time", "body: expected within 75 s"
     ),
     "413": _error(
         413, "The body is larger than limits.body", "body: expected at most 1048576 bytes"
     ),
     "429": _error(
         429,
-        "Too many requests or long answers of this user or from this address; Retry-After says how "
-        "many seconds to wait",
+        "Too many requests or long responses for this user or address; Retry-After gives the "
+        "seconds to wait",
         "Too many long answers at a time, at most 100 a user",
     ),
-}
-_BAD_REQUESTS = {
-    "getData": "limit: expected a number from 1 to 100000, got '0'",
-    "getDataById": "id: expected ids like 5 or 5,100, got 'five'",
-    "getDataByDate": (
-        "date: expected 1 to 64 characters, each a digit, '-', ':', '.', blank, 'T', '%' or '_', "
-        "like 2019-09-11%, got '11 September'"
-    ),
-    "getDataByRange": "end_date: missing",
-    "getMeter": "time: expected offset or utc or local, got 'mine'",
-    "getAggregate": (
-        "interval: expected one of 15m, hour, day, week, month, year, got 'fortnight'"
-    ),
-    "getProfile": (
-        "percentiles: expected whole numbers from 1 to 100 like 5,50,95, at most 20, got '0'"
-    ),
-    "getPeaks": "number: expected a whole number from 1 to 1000, got '0'",
-    "getSummary": "quality: expected raw or clean, got 'dirty'",
-    "getQuality": "list: expected gaps or flagged or days, got 'holes'",
 }
 
 
 def _bad_request(message: str) -> dict[str, Any]:
     return _error(
-        400, "A parameter is unknown, missing, contradictory or malformed; it is named", message
+        400,
+        "A parameter is unknown, missing, contradictory or malformed; the message names it",
+        message,
     )
 
 
-_NONE_EXPECTED = _bad_request("'id': unknown parameter, none is expected here")
+_NO_PARAMETERS = _bad_request("'id': unknown parameter, none is expected here")
 
 PING = {
-    "200": _response("The service is there", EnvelopeSchema, _answer("I'm here!!", [])),
-    "400": _NONE_EXPECTED,
-    **_GUARDED,
-    **_LIMITED,
+    "200": _response("The service is available", EnvelopeSchema, _success("I'm here!!", [])),
+    "400": _NO_PARAMETERS,
+    **_TOKEN_ERRORS,
+    **_LIMIT_ERRORS,
     "503": _UNAVAILABLE,
 }
 LOGOUT = {
     "200": _response(
-        "The token is good no longer, on any server", EnvelopeSchema, _answer("Logged out", [])
+        "The token is revoked, on all servers", EnvelopeSchema, _success("Logged out", [])
     ),
-    "400": _NONE_EXPECTED,
-    **_GUARDED,
-    **_LIMITED,
+    "400": _NO_PARAMETERS,
+    **_TOKEN_ERRORS,
+    **_LIMIT_ERRORS,
     "503": _error(
         503,
-        "The database cannot be written, and the token is still good",
+        "The database cannot be written; the token is still valid",
         "The token is still good: the database cannot be written just now, try again later",
     ),
 }
-_UNCHANGED = {"description": "Nothing has changed since the ETag that If-None-Match names"}
+_UNCHANGED = {"description": "Not modified since the response with the ETag in If-None-Match"}
 _LEFT_OUT = {
-    "X-Left-Out-Readings": "With quality=clean, how many readings were left out",
-    "X-Left-Out-Energy": "With quality=clean, their energy in kWh",
+    "X-Left-Out-Readings": "With quality=clean, the number of excluded readings",
+    "X-Left-Out-Energy": "With quality=clean, the energy of excluded readings in kWh",
 }
 _HEADERS = {
-    "Link": "With limit, rel=next: where the next part is, relative to this one; none on the last",
-    "X-Next": "The same as `next`: what `after` takes for the next part",
+    "Link": "With limit: the URL of the next page (rel=next), relative; none on the last page",
+    "X-Next": "Same as `next`: the value of `after` for the next page",
     **_LEFT_OUT,
 }
 LOGIN = {
@@ -161,49 +132,69 @@ LOGIN = {
             "value_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.…",
         },
     ),
-    **_HEADS,
-    "401": _error(401, "The login is wrong, or there is none", "Invalid user and/or password"),
+    **_HEAD_ERRORS,
+    "401": _error(
+        401, "The user or the password is wrong or missing", "Invalid user and/or password"
+    ),
     "429": _error(
         429,
-        "Too many logins of this user or from this address have failed; Retry-After says how "
-        "many seconds to wait",
+        "Too many failed logins of this user or from this address; Retry-After gives the seconds "
+        "to wait",
         "Too many logins have failed, try again in 300 s",
     ),
     "503": _error(
         503,
-        "The database fails, or too many logins are under way",
+        "The database is unavailable, or too many logins are in progress",
         "Too many logins at once, try again in 1 s",
     ),
 }
 
 
-def readings_responses(name: str) -> dict[str, Any]:
-    """The answers of a route of readings."""
-    answer = _response(
-        "The readings, in the order of id; none is a success as well, with the message "
-        "No data found and numrecs 0",
-        EnvelopeSchema,
-        _answer("", [_RECORD]),
-    )
-    return _answers(name, answer | _headers(_HEADERS))
+READINGS = _response(
+    "The readings, in the order of id; if there are none, the message is No data found and "
+    "numrecs is 0",
+    EnvelopeSchema,
+    _success(
+        "",
+        [
+            {
+                "date": "2019-08-01 01:00:00",
+                "energy": "1.71000",
+                "id": "5",
+                "intensity": "78.31200",
+                "maximeter": "14.64400",
+                "power": "9.42300",
+                "power_factor": "0.86900",
+                "reactive_energy": "0.61000",
+                "reactive_power": "-10.10200",
+                "voltage": "122.01000",
+            }
+        ],
+    ),
+) | _headers(_HEADERS)
 
 
-def figures_responses(name: str, kinds: Sequence[Sequence[Field]]) -> dict[str, Any]:
-    """The answers of a route of what is worked out from readings, records of some kind."""
-    answer = _response(
-        "The records; none is a success as well, with the message No data found and numrecs 0",
-        table_schema(name, kinds),
-        _answer("", [EXAMPLES[name]]),
-    )
-    return _answers(name, answer | _headers(_LEFT_OUT))
+def figures_success(
+    name: str,
+    kinds: Sequence[Sequence[Field]],
+    metadata: Mapping[str, fields.Field[Any]],
+    record: Mapping[str, str | None],
+) -> dict[str, Any]:
+    """Return a success of a route of figures, whose records are of some kinds."""
+    return _response(
+        "The records; if there are none, the message is No data found and numrecs is 0",
+        table_schema(name, kinds, metadata),
+        _success("", [record]),
+    ) | _headers(_LEFT_OUT)
 
 
-def _answers(name: str, success: dict[str, Any]) -> dict[str, Any]:
+def data_responses(success: Mapping[str, Any], bad_request: str) -> dict[str, Any]:
+    """Return the responses of a data route."""
     return {
         "200": success,
         "304": _UNCHANGED,
-        "400": _bad_request(_BAD_REQUESTS[name]),
-        **_GUARDED,
-        **_LIMITED,
+        "400": _bad_request(bad_request),
+        **_TOKEN_ERRORS,
+        **_LIMIT_ERRORS,
         "503": _UNAVAILABLE,
     }

@@ -1,4 +1,4 @@
-"""What goes out, as the document describes it."""
+"""OpenAPI schemas of responses."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,18 +11,16 @@ from storage.figures.result import Field, FieldType
 
 _COMMENTS = {column.name: column.comment for column in QUANTITIES}
 _FIELDS = {
-    "id": Field("id", FieldType.COUNT, "Number of the reading, in the order of import"),
-    "date": Field("date", FieldType.INSTANT, "Start of the interval, local time"),
-    FLAGS_COLUMN: Field(
-        FLAGS_COLUMN, FieldType.TEXT, "What is doubtful about it; only if asked for"
-    ),
+    "id": Field("id", FieldType.COUNT, "Id of the reading, in the order of import"),
+    "date": Field("date", FieldType.INSTANT, "Start of the interval, in local time"),
+    FLAGS_COLUMN: Field(FLAGS_COLUMN, FieldType.TEXT, "Quality flags; only if requested"),
     **{name: Field(name, FieldType.QUANTITY, comment) for name, comment in _COMMENTS.items()},
 }
 _TEXTS = {FieldType.COUNT: "^[0-9]+$", FieldType.QUANTITY: rf"^-?[0-9]+\.[0-9]{{{DECIMALS}}}$"}
 
 
 def _value(field: Field, **options: Any) -> fields.Field[Any]:
-    """A value of a record, of whatever type where values=number makes numbers of texts."""
+    """Return the schema of a value, of any type if values=number turns texts into numbers."""
     described = {"description": field.means}
     if field.kind not in _TEXTS:
         return fields.String(metadata=described, **options)
@@ -39,7 +37,7 @@ RecordSchema = Schema.from_dict(
 
 
 class LeftOutSchema(Schema):
-    """What was left out since it cannot be right."""
+    """The implausible readings that were excluded."""
 
     readings = _value(Field("readings", FieldType.COUNT, "Number of readings"), required=True)
     energy = _value(Field("energy", FieldType.QUANTITY, "Their energy in kWh"), required=True)
@@ -49,7 +47,7 @@ class ValuesSchema(Schema):
     """The readings found."""
 
     numrecs = fields.Integer(required=True, metadata={"description": "Number of records"})
-    next = fields.String(metadata={"description": "What `after` takes for the next part"})
+    next = fields.String(metadata={"description": "The value of `after` for the next page"})
     left_out = fields.Nested(LeftOutSchema, metadata={"description": "With quality=clean"})
     records = fields.List(fields.Nested(RecordSchema), required=True)
 
@@ -63,26 +61,10 @@ class EnvelopeSchema(Schema):
     values = fields.Nested(ValuesSchema, required=True)
 
 
-_DEMAND_OF = fields.String(metadata={"description": "What demand is taken from"})
-_REMARKS: Mapping[str, Mapping[str, fields.Field[Any]]] = {
-    "getProfile": {
-        "column": fields.String(metadata={"description": "What is told of"}),
-    },
-    "getPeaks": {"demand_of": _DEMAND_OF},
-    "getSummary": {
-        "units": fields.Dict(
-            fields.String(),
-            fields.String(),
-            metadata={"description": "The unit of each quantity"},
-        ),
-        "demand_of": _DEMAND_OF,
-    },
-}
-"""What routes say beside their records, where there are any readings in the period."""
-
-
-def table_schema(name: str, kinds: Sequence[Sequence[Field]]) -> type[Schema]:
-    """A success whose records are of some kind, each of which has these fields."""
+def table_schema(
+    name: str, kinds: Sequence[Sequence[Field]], metadata: Mapping[str, fields.Field[Any]]
+) -> type[Schema]:
+    """Return the schema of a success whose records are of some kinds, each with its fields."""
     known = {field.name: field for kind in reversed(kinds) for field in kind}
     common = set.intersection(*({field.name for field in kind} for kind in kinds))
     record = Schema.from_dict(
@@ -95,7 +77,7 @@ def table_schema(name: str, kinds: Sequence[Sequence[Field]]) -> type[Schema]:
     values = Schema.from_dict(
         {
             "numrecs": fields.Integer(required=True),
-            **_REMARKS.get(name, {}),
+            **metadata,
             "left_out": fields.Nested(
                 LeftOutSchema, metadata={"description": "With quality=clean"}
             ),
@@ -112,7 +94,7 @@ def table_schema(name: str, kinds: Sequence[Sequence[Field]]) -> type[Schema]:
 class ErrorSchema(Schema):
     """An error."""
 
-    message = fields.String(metadata={"description": "What was wrong, and what was expected"})
+    message = fields.String(metadata={"description": "What was wrong and what was expected"})
     status = fields.String(required=True)
     statusCode = fields.String(required=True)  # noqa: N815 - the contract's spelling
 
@@ -122,5 +104,5 @@ class TokenSchema(Schema):
 
     Authorization_type = fields.String(required=True)
     In = fields.String(required=True)
-    Key = fields.String(required=True, metadata={"description": "Name of the header to send"})
-    value_token = fields.String(required=True, metadata={"description": "What to send in it"})
+    Key = fields.String(required=True, metadata={"description": "Name of the header"})
+    value_token = fields.String(required=True, metadata={"description": "Value of that header"})

@@ -1,4 +1,4 @@
-"""Places in an answer and columns, as a client may write them."""
+"""Cursors and columns, as a client may write them."""
 
 import base64
 
@@ -16,22 +16,20 @@ pytestmark = pytest.mark.promise("Bad input")
 
 
 @given(st.one_of(st.text(max_size=40), st.binary(max_size=30).map(base64.urlsafe_b64encode)))
-def test_place_that_was_not_given_is_never_believed(text: str | bytes) -> None:
+def test_cursor_is_rejected_unless_it_was_made_here(text: str | bytes) -> None:
     cursors = Cursors(SigningKeys.single(SECRET))
-    with pytest.raises(ValueError):  # noqa: PT011 - of whatever text, the caller tells no more
-        cursors.read("a question", text if isinstance(text, str) else text.decode())
+    with pytest.raises(ValueError):  # noqa: PT011 - with any text: callers use their own
+        cursors.read("a query", text if isinstance(text, str) else text.decode())
 
 
 @given(st.integers(0, 2**31 - 1), st.text(max_size=40), st.text(max_size=40))
-def test_place_is_found_again_by_its_own_question_alone(
-    place: int, question: str, other: str
-) -> None:
+def test_cursor_is_valid_only_for_its_own_query(position: int, query: str, other: str) -> None:
     cursors = Cursors(SigningKeys.single(SECRET))
-    written = cursors.make(question, place)
-    assert cursors.read(question, written) == place
-    if other != question:
-        with pytest.raises(ValueError):  # noqa: PT011 - likewise
-            cursors.read(other, written)
+    cursor = cursors.make(query, position)
+    assert cursors.read(query, cursor) == position
+    if other != query:
+        with pytest.raises(ValueError):  # noqa: PT011 - see above
+            cursors.read(other, cursor)
 
 
 @given(st.text(max_size=60), st.lists(st.sampled_from([*KNOWN_COLUMNS, " id ", ""]), max_size=12))

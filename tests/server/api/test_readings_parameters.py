@@ -55,7 +55,7 @@ def days(
 @pytest.fixture
 async def api(serve: Serve, days: DatabaseFixture, monkeypatch: pytest.MonkeyPatch) -> Api:
     make_pages_small(monkeypatch, 50)
-    monkeypatch.setattr("server.formats.parquet.GROUP_ROWS", 128)
+    monkeypatch.setattr("server.formats.parquet.ROW_GROUP_ROWS", 128)
     return await serve(days)
 
 
@@ -75,19 +75,21 @@ def matching(route: str, params: Mapping[str, str]) -> list[Reading]:
     return READINGS
 
 
-def expected(readings: Sequence[Reading], asked: Mapping[str, str]) -> list[tuple[Any, ...]]:
-    """The records of readings in the shape that is asked for."""
-    form = asked.get("format", "json")
-    columns = columns_of(asked)
+def expected(readings: Sequence[Reading], params: Mapping[str, str]) -> list[tuple[Any, ...]]:
+    """Return the records of readings as a request with these parameters gets them."""
+    format_name = params.get("format", "json")
+    columns = columns_of(params)
     return [
-        modeled(reading, columns, form, asked.get("time", "local"), asked.get("values", "text"))
+        modeled(
+            reading, columns, format_name, params.get("time", "local"), params.get("values", "text")
+        )
         for reading in readings
     ]
 
 
-def columns_of(asked: Mapping[str, str]) -> Sequence[str]:
-    names = asked.get("columns")
-    return names.split(",") if names else DEFAULTS[asked.get("format", "json")]
+def columns_of(params: Mapping[str, str]) -> Sequence[str]:
+    names = params.get("columns")
+    return names.split(",") if names else DEFAULTS[params.get("format", "json")]
 
 
 async def walked(api: Api, route: str, params: Mapping[str, str]) -> AsyncIterator[Any]:
@@ -98,9 +100,9 @@ async def walked(api: Api, route: str, params: Mapping[str, str]) -> AsyncIterat
             assert response.status == 200, await response.text()
             body = await response.read()
             link = response.links["next"]["url"] if "next" in response.links else None
-            form = params.get("format", "json")
-            told = read(body, form, columns_of(params))
-            if form in ("json", "ndjson"):
+            format_name = params.get("format", "json")
+            told = read(body, format_name, columns_of(params))
+            if format_name in ("json", "ndjson"):
                 assert told.facts["numrecs"] == len(told.records)
                 assert told.facts.get("next") == response.headers.get("X-Next")
             yield told, response.headers
@@ -164,16 +166,18 @@ async def test_answer_is_what_the_model_says(api: Api, request: tuple[str, dict[
     assert (count, energy) == (len(left_out), sum(reading.energy for reading in left_out))
 
 
-@pytest.mark.parametrize("form", DEFAULTS)
+@pytest.mark.parametrize("format_name", DEFAULTS)
 @pytest.mark.parametrize("coding", ["identity", "gzip", "zstd"])
-async def test_every_format_comes_in_every_coding(api: Api, form: str, coding: str) -> None:
+async def test_every_format_comes_in_every_coding(api: Api, format_name: str, coding: str) -> None:
     for control in ("no-cache", "private", "private"):
         headers = {"Accept-Encoding": coding, "Cache-Control": control}
-        async with await api.request("getData", {"format": form}, headers=headers) as response:
+        async with await api.request(
+            "getData", {"format": format_name}, headers=headers
+        ) as response:
             assert response.headers.get("Content-Encoding", "identity") == coding
             assert response.headers["Vary"] == "Accept-Encoding"
-            told = read(await response.read(), form, DEFAULTS[form])
-            assert told.records == expected(READINGS, {"format": form})
+            told = read(await response.read(), format_name, DEFAULTS[format_name])
+            assert told.records == expected(READINGS, {"format": format_name})
         await api.settled()
 
 
@@ -225,19 +229,19 @@ async def test_lines_end_with_the_count(api: Api) -> None:
 
 
 async def test_nothing_found_is_a_whole_answer_in_every_format(api: Api) -> None:
-    for form, columns in DEFAULTS.items():
+    for format_name, columns in DEFAULTS.items():
         for more in ({}, {"limit": "5"}, {"quality": "clean"}, {"order": "desc"}):
-            params = {"date": "2020%", "format": form, **more}
+            params = {"date": "2020%", "format": format_name, **more}
             async with await api.request("getDataByDate", params) as response:
                 assert response.status == 200
-                assert read(await response.read(), form, columns).records == []
+                assert read(await response.read(), format_name, columns).records == []
 
 
 # The format
 
 
 @pytest.mark.parametrize(
-    ("accept", "form"),
+    ("accept", "format_name"),
     [
         ("*/*", "json"),
         ("application/json", "json"),
@@ -255,14 +259,14 @@ async def test_nothing_found_is_a_whole_answer_in_every_format(api: Api) -> None
         ("", "json"),
     ],
 )
-async def test_accept_chooses_the_format(api: Api, accept: str, form: str) -> None:
+async def test_accept_chooses_the_format(api: Api, accept: str, format_name: str) -> None:
     media_types = {
         "json": "application/json; charset=utf-8",
         "ndjson": "application/x-ndjson",
         "csv": "text/csv; charset=utf-8",
         "parquet": "application/vnd.apache.parquet",
     }
-    for more, chosen in (({}, form), ({"format": "csv"}, "csv")):
+    for more, chosen in (({}, format_name), ({"format": "csv"}, "csv")):
         params = {"id": "5", **more}
         headers = {"Accept": accept}
         async with await api.request("getDataById", params, headers=headers) as response:
@@ -276,8 +280,10 @@ async def test_accept_chooses_the_format(api: Api, accept: str, form: str) -> No
 
 async def test_errors_are_json_in_every_format(api: Api) -> None:
     headers = {"Accept": "text/csv"}
-    for form in DEFAULTS:
-        status, body = await api.get("getDataById", {"id": "x", "format": form}, headers=headers)
+    for format_name in DEFAULTS:
+        status, body = await api.get(
+            "getDataById", {"id": "x", "format": format_name}, headers=headers
+        )
         assert (status, body["statusCode"]) == (400, "400")
 
 
@@ -286,7 +292,7 @@ async def test_errors_are_json_in_every_format(api: Api) -> None:
 
 async def test_answers_of_other_shapes_are_other_answers(api: Api) -> None:
     tags = set()
-    shapes: list[dict[str, str]] = [
+    layouts: list[dict[str, str]] = [
         {},
         {"columns": "id"},
         {"columns": "id,date"},
@@ -303,16 +309,16 @@ async def test_answers_of_other_shapes_are_other_answers(api: Api) -> None:
         {"limit": "2"},
         {"limit": "3"},
     ]
-    for shape in shapes:
+    for layout in layouts:
         for _ in range(2):
-            async with await api.request("getDataById", {"id": "5,6,7", **shape}) as response:
+            async with await api.request("getDataById", {"id": "5,6,7", **layout}) as response:
                 tag = response.headers["ETag"]
         tags.add(tag)
         known = {"If-None-Match": tag}
-        params = {"id": "7,6,5", **shape}
+        params = {"id": "7,6,5", **layout}
         async with await api.request("getDataById", params, headers=known) as response:
             assert response.status == 304
-    assert len(tags) == len(shapes)
+    assert len(tags) == len(layouts)
 
 
 async def test_questions_that_mean_the_same_share_an_answer(api: Api) -> None:
@@ -323,8 +329,8 @@ async def test_questions_that_mean_the_same_share_an_answer(api: Api) -> None:
         {"order": "asc", "quality": "raw"},
     ]
     bodies = set()
-    for number, shape in enumerate(same):
-        async with await api.request("getDataById", {"id": "5,6", **shape}) as response:
+    for number, layout in enumerate(same):
+        async with await api.request("getDataById", {"id": "5,6", **layout}) as response:
             bodies.add(await response.read())
         if not number:
             asked = api.engine.readings_asked

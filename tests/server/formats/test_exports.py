@@ -1,4 +1,4 @@
-"""Answers that other programs take: the loader, pyarrow, DuckDB; long ones, and broken ones."""
+"""Exports for other programs: the loader, pyarrow, DuckDB; long ones, and broken ones."""
 
 import asyncio
 import io
@@ -16,7 +16,8 @@ from aiohttp import ClientPayloadError
 
 from domain.quantities import QUANTITY_NAMES
 from domain.record_layout import Encoding, RecordLayout
-from server.formats.parquet import GROUP_ROWS, readings_parquet
+from server.formats.base import ReadingsOptions
+from server.formats.parquet import ROW_GROUP_ROWS, Parquet
 from storage.common.errors import Unreachable
 from storage.imports.import_writer import ImportResult
 from storage.readings.page_store import PAGE_READINGS
@@ -101,8 +102,8 @@ async def test_parquet_shows_instants_in_utc_where_that_is_asked(api: Api) -> No
         assert schema.field("date").type == pa.timestamp("ms", zone)
 
 
-async def test_parquet_takes_the_memory_of_a_few_groups() -> None:
-    shape = RecordLayout.of(
+async def test_parquet_takes_the_memory_of_a_few_row_groups() -> None:
+    layout = RecordLayout.of(
         ("id", "date", *QUANTITY_NAMES), Encoding.CSV_TYPED, RecordLayout().time, numbers=False
     )
     row = "{},{},{}\n"
@@ -118,12 +119,11 @@ async def test_parquet_takes_the_memory_of_a_few_groups() -> None:
             yield page
 
     pages = 120
-    group = len(page) * (GROUP_ROWS // PAGE_READINGS + 1)
+    group = len(page) * (ROW_GROUP_ROWS // PAGE_READINGS + 1)
     held = 0
     tracemalloc.start()
-    async for part in readings_parquet(
-        ReadingsResult(pages * PAGE_READINGS, repeated(pages)), shape, "UTC"
-    ):
+    result = ReadingsResult(pages * PAGE_READINGS, repeated(pages))
+    async for part in Parquet().readings(result, ReadingsOptions(layout, "UTC", {})):
         held = max(held, len(part) + pa.total_allocated_bytes())
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -133,15 +133,19 @@ async def test_parquet_takes_the_memory_of_a_few_groups() -> None:
 # Failures
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("format_name", FORMATS)
 @pytest.mark.parametrize("ttl", ["0", "600"])
 async def test_failure_in_mid_stream_cuts_the_answer(
-    serve: Serve, sample: DatabaseFixture, monkeypatch: pytest.MonkeyPatch, form: str, ttl: str
+    serve: Serve,
+    sample: DatabaseFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    format_name: str,
+    ttl: str,
 ) -> None:
     make_pages_small(monkeypatch, 50)
-    monkeypatch.setattr("server.formats.parquet.GROUP_ROWS", 100)
+    monkeypatch.setattr("server.formats.parquet.ROW_GROUP_ROWS", 100)
     api = await serve(sample, ELECDATA_CACHE__TTL=ttl)
-    whole = await body(api, format=form)
+    whole = await body(api, format=format_name)
     failing = await serve(sample, ELECDATA_CACHE__TTL=ttl)
 
     async def fail(sql: str) -> str:
@@ -150,32 +154,32 @@ async def test_failure_in_mid_stream_cuts_the_answer(
         return sql
 
     failing.engine.step_in = fail
-    response = await failing.request("getData", {"format": form})
+    response = await failing.request("getData", {"format": format_name})
     assert response.status == 200
     assert len(await response.content.readany()) < len(whole)
     with pytest.raises(ClientPayloadError):
         await response.read()
     failing.engine.step_in = None
-    assert await body(failing, format=form) == whole
+    assert await body(failing, format=format_name) == whole
 
 
-@pytest.mark.parametrize("form", FORMATS)
-async def test_failure_before_the_first_page_is_json(api: Api, form: str) -> None:
+@pytest.mark.parametrize("format_name", FORMATS)
+async def test_failure_before_the_first_page_is_json(api: Api, format_name: str) -> None:
     async def fail(sql: str) -> str:
         if about_readings(sql):
             raise Unreachable("gone")
         return sql
 
     api.engine.step_in = fail
-    status, answer = await api.get("getData", {"format": form})
+    status, answer = await api.get("getData", {"format": format_name})
     assert (status, answer["statusCode"]) == (503, "503")
 
 
 # Equal requests
 
 
-@pytest.mark.parametrize("form", FORMATS)
-async def test_equal_requests_at_once_ask_once(api: Api, form: str) -> None:
+@pytest.mark.parametrize("format_name", FORMATS)
+async def test_equal_requests_at_once_ask_once(api: Api, format_name: str) -> None:
     gate = asyncio.Event()
 
     async def wait(sql: str) -> str:
@@ -184,7 +188,7 @@ async def test_equal_requests_at_once_ask_once(api: Api, form: str) -> None:
         return sql
 
     api.engine.step_in = wait
-    params = {"date": "2019-09-11%", "format": form, "limit": "50"}
+    params = {"date": "2019-09-11%", "format": format_name, "limit": "50"}
     requests = [asyncio.create_task(api.request("getDataByDate", params)) for _ in range(20)]
     await api.followed(20)
     gate.set()

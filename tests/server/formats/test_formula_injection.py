@@ -1,4 +1,4 @@
-"""Cells of exports: a spreadsheet takes none of them for a formula."""
+"""Formula injection: no cell of an export is a formula to a spreadsheet."""
 
 import csv
 import io
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.quantities import QUANTITY_NAMES
-from server.formats.columns import neutralize_formula
+from server.formats.csv import neutralize_formula
 from tests.support.app_client import Api, Serve
 from tests.support.databases import DatabaseFixture
 from tests.support.report_factory import numbered, quarters, report, row
@@ -33,10 +33,10 @@ EXPORTS: dict[str, list[dict[str, str]]] = {
 
 
 async def cells(api: Api) -> list[str]:
-    """Those of all exports, headings included."""
+    """Return the cells of all exports, including their headers."""
     found = []
-    for route, questions in EXPORTS.items():
-        for params in questions:
+    for route, requests in EXPORTS.items():
+        for params in requests:
             async with await api.request(route, {**params, "format": "csv"}) as response:
                 assert response.status == 200
                 assert response.content_type == "text/csv"
@@ -71,7 +71,7 @@ async def test_negative_quantities_are_numbers(serve: Serve, database: DatabaseF
 async def test_name_of_a_meter_or_a_file_is_text(
     serve: Serve, database: DatabaseFixture, meter: str
 ) -> None:
-    """And JSON has it as it stood in the report."""
+    """JSON contains it as in the report."""
     quoted = f'"{meter.replace(chr(34), chr(34) * 2)}"'
     hours = hourly("02/09/2019", *range(1, 25), cups=quoted)
     (folder := database.folder / "reports").mkdir()

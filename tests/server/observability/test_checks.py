@@ -161,7 +161,7 @@ def test_secret_is_looked_at_and_not_made(loaded: DatabaseFixture, tmp_path: Pat
         "ELECDATA_AUTH__SECRET_STORE": str(store),
     }
     level, text = Checked(loaded.config, **environ).found("secret")
-    assert (level, text) == ("OK", f"one will be made in {store} at the first start")
+    assert (level, text) == ("OK", f"{store} will be created at the first start")
     assert not store.parent.exists()
     store.parent.mkdir()
     store.write_text("x" * 40)
@@ -203,7 +203,7 @@ def test_port_in_use_by_this_service_is_fine(loaded: DatabaseFixture) -> None:
         checked = Checked(loaded.config, ELECDATA_SERVER__PORT=str(port))
         assert checked.found("port") == (
             "OK",
-            f"127.0.0.1:{port}: this service listens there already",
+            f"127.0.0.1:{port}: this service is already listening",
         )
 
 
@@ -294,7 +294,7 @@ def test_more_connections_than_the_database_takes_is_a_failure(on_mariadb: Maria
     assert checked.status == 1
     level, text = checked.found("connections")
     assert level == "FAIL"
-    assert text.startswith("up to 2000 of this server, and the database takes ")
+    assert text.startswith("up to 2000 of this server, and the database allows ")
 
 
 def test_clocks_apart_are_a_warning(
@@ -324,14 +324,14 @@ def test_redis_that_answers_is_fine_and_one_that_does_not_a_warning(
     checked = Checked(loaded.config, ELECDATA_CACHE__URL=redis_server.url)
     assert checked.found("cache") == (
         "OK",
-        f"Redis at {redis_server.host}:{redis_server.port} answers",
+        f"Redis at {redis_server.host}:{redis_server.port} responds",
     )
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     checked = Checked(loaded.config, ELECDATA_CACHE__URL=f"redis://127.0.0.1:{port}/0")
     level, text = checked.found("cache")
     assert level == "WARN"
-    assert text.startswith(f"Redis at 127.0.0.1:{port} does not answer: ")
+    assert text.startswith(f"Redis at 127.0.0.1:{port} does not respond: ")
     assert checked.status == 0
 
 

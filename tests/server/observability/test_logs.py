@@ -132,7 +132,7 @@ def test_sighup_reads_level_and_format_again_in_every_worker(
         own_config.write_text(json.dumps({**document, "log": {"format": "json"}}))
         server.process.send_signal(signal.SIGHUP)
         # Where there are several, the process that started them says so as well.
-        said_by_all(server, "read again: log.level, log.format", workers + (workers > 1))
+        said_by_all(server, "reloaded: log.level, log.format", workers + (workers > 1))
         with connected(listening) as client:
             asked(client, "/apielec/ping")
             assert received(client)
@@ -146,7 +146,7 @@ def test_warning_level_leaves_requests_out_which_are_counted_all_the_same(own_co
         listening = server.port()
         own_config.write_text(json.dumps({**document, "log": {"level": "warning"}}))
         server.process.send_signal(signal.SIGHUP)
-        server.wait_for_line("read again")
+        server.wait_for_line("reloaded")
         with connected(listening) as client:
             asked(client, "/apielec/ping")
             assert received(client)
@@ -163,7 +163,7 @@ def test_sighup_with_a_broken_file_changes_nothing(own_config: Path) -> None:
         document = json.loads(own_config.read_text())
         own_config.write_text(json.dumps({**document, "log": {"level": "loud"}}))
         server.process.send_signal(signal.SIGHUP)
-        line = server.wait_for_line("nothing was read again: ")
+        line = server.wait_for_line("reload failed, nothing was changed: ")
         assert line.endswith("log.level: expected debug, info, warning or error")
         with connected(listening) as client:
             asked(client, "/apielec/ping")

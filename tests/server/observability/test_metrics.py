@@ -298,23 +298,23 @@ def test_any_worker_tells_of_all_and_of_those_that_are_gone(sample: DatabaseFixt
         assert running.stop() == 0
 
 
-async def test_snapshots_are_told_in_their_order_however_many_come_at_once(tmp_path: Path) -> None:
-    colleagues = WorkerSnapshots(tmp_path)
-    snapshots = [{"answers": {}, "counts": {"c": number}, "levels": {}} for number in range(100)]
-    await asyncio.gather(*map(colleagues.publish, snapshots))
-    assert await asyncio.to_thread(colleagues.collect) == snapshots[-1:]
-    await colleagues.close()
+async def test_snapshots_are_written_in_order_however_many_come_at_once(tmp_path: Path) -> None:
+    exchange = WorkerSnapshots(tmp_path)
+    snapshots = [{"routes": {}, "counts": {"c": number}, "levels": {}} for number in range(100)]
+    await asyncio.gather(*map(exchange.publish, snapshots))
+    assert await asyncio.to_thread(exchange.collect) == snapshots[-1:]
+    await exchange.close()
 
 
 def test_worker_that_ends_leaves_its_counts_and_no_levels(tmp_path: Path) -> None:
-    colleagues = WorkerSnapshots(tmp_path)
-    own = {"answers": {"a": [1, [0.5, [1, 0]]]}, "counts": {"c": 2}, "levels": {"workers": 1}}
+    exchange = WorkerSnapshots(tmp_path)
+    own = {"routes": {"a": [1, [0.5, [1, 0]]]}, "counts": {"c": 2}, "levels": {"workers": 1}}
     for name in (7, 8, 9):
         (tmp_path / f"{name}.json").write_text(json.dumps(own))
     for worker in (7, 8, 10):
-        colleagues.keep_ended(worker)
-    assert merge_snapshots(colleagues.collect()) == {
-        "answers": {"a": [3, [1.5, [3, 0]]]},
+        exchange.merge_ended(worker)
+    assert merge_snapshots(exchange.collect()) == {
+        "routes": {"a": [3, [1.5, [3, 0]]]},
         "counts": {"c": 6},
         "levels": {"workers": 1},
     }

@@ -134,7 +134,7 @@ def test_sighup_replaces_the_keys_of_a_running_server(
         configure(keys)
         server.process.send_signal(signal.SIGHUP)
         # The process that started several says that it has read its part, too.
-        said_by_all(server, "read again: ", workers + (workers > 1))
+        said_by_all(server, "reloaded: ", workers + (workers > 1))
 
     def statuses(token: str) -> set[bytes]:
         """Of some connections, so that every worker is likely to have its turn."""
@@ -196,5 +196,8 @@ async def test_published_secret_is_not_taken_by_a_server_for_other_machines(
     api = await serve(sample, ELECDATA_SERVER__HOST="0.0.0.0")  # noqa: S104 - what is to be refused
     shipped = ROOT / "config.yaml"
     await asyncio.to_thread(reload, shipped, app=api.app)
-    assert "nothing was read again: server.host: 0.0.0.0 serves other machines" in caplog.text
+    assert (
+        "reload failed, nothing was changed: server.host: 0.0.0.0 serves other machines"
+        in caplog.text
+    )
     assert (await api.get("ping"))[0] == 200

@@ -274,4 +274,4 @@ def test_forged_tokens_are_not_remembered() -> None:
     for token in INVALID.values():
         with pytest.raises(Exception, match="token"):
             tokens.verify(token)
-    assert not tokens._checked
+    assert not tokens._verified

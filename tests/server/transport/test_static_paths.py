@@ -5,7 +5,10 @@ import ssl
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from pytest_aiohttp import AiohttpClient
 
+from server.web.static_files import file_routes
 from tests.docs.test_deploy import behind_nginx, in_front, nginx_program
 from tests.support.app_client import Api, Serve
 from tests.support.databases import DatabaseFixture
@@ -75,6 +78,25 @@ async def test_link_in_a_folder_is_no_file_of_a_page(
     assert b"<svg/>" in await answer(api.port, "/static/dashboard/icon.svg")
     for name in ("link.js", "beside.js"):
         assert (await answer(api.port, f"/static/dashboard/{name}")).startswith(b"HTTP/1.1 404")
+
+
+async def test_link_that_is_there_at_the_start_is_not_served(
+    aiohttp_client: AiohttpClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "page"
+    folder.mkdir()
+    (folder / "page.js").write_text("// a script")
+    (folder / "link.js").symlink_to("/etc/passwd")
+    (folder / "NOTES").write_text("root: nobody")
+    monkeypatch.setattr("server.web.static_files._STATIC", tmp_path)
+    app = web.Application()
+    app.add_routes([file_routes("page", "default-src 'none'")])
+    client = await aiohttp_client(app)
+    statuses = [
+        (await client.get(f"/static/page/{name}")).status
+        for name in ("page.js", "link.js", "NOTES")
+    ]
+    assert statuses == [200, 404, 404]
 
 
 async def test_path_is_refused_behind_nginx_too(

@@ -64,7 +64,7 @@ def test_certificate_is_served_and_renewed_without_a_restart(
         assert shown == serial
         certificate, key, renewed = make_certificate(tmp_path)
         server.process.send_signal(signal.SIGHUP)
-        server.wait_for_line("read again: log.level, log.format, certificate")
+        server.wait_for_line("reloaded: log.level, log.format, certificate")
         while answered(port, certificate)[1] != renewed:
             pass
         assert server.stop() == 0
@@ -78,7 +78,7 @@ def test_renewal_that_is_broken_leaves_the_old_certificate(config: Path, tmp_pat
         port = int(server.wait_for_line("listening on https://").rpartition(":")[2])
         certificate.write_text("nonsense")
         server.process.send_signal(signal.SIGHUP)
-        server.wait_for_line("nothing was read again: server.tls: ")
+        server.wait_for_line("reload failed, nothing was changed: server.tls: ")
         assert answered(port, trusted)[1] == serial
         assert server.stop() == 0
 
