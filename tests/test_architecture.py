@@ -86,7 +86,6 @@ MAY_IMPORT = {
 """What the files of a folder, or a file that has a line of its own, may import besides itself."""
 
 PENDING_NAMES = {
-    *("Summary", "FORMATS", "HEADER", "IMPLAUSIBLE", "MISSING"),
     *("BUSY_TIMEOUT", "DAY_SECONDS", "HOUR_SECONDS"),
 }
 """TEMPORARY: names with two meanings in storage, settings and loader, to be renamed there."""

@@ -19,7 +19,7 @@ from cli.error_report import FaultyReportsError
 from domain.quantities import QUANTITY_NAMES
 from domain.readings_query import ReadingsQuery
 from domain.record_layout import Encoding, RecordLayout, TimeStyle
-from loader.importer import Importer, ImportListener, Summary
+from loader.importer import Importer, ImportListener, ImportSummary
 from loader.rows.errors import ReportError, RowError
 from loader.rows.header import Header
 from loader.rows.rejected import RejectedRows
@@ -38,7 +38,7 @@ SUMMER = quarters("2019-08-01", 12)
 BAD = row("1 Aug 2019 12:00:00", "many")
 
 
-def counts(summary: Summary) -> tuple[int, int, int, int]:
+def counts(summary: ImportSummary) -> tuple[int, int, int, int]:
     """New, changed, unchanged, rejected."""
     imported = summary.imported
     assert imported is not None

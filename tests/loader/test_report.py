@@ -411,7 +411,7 @@ def test_mutated_field_is_an_error_of_its_line_unless_it_is_right(
     else:
         (error,) = done.row_errors
         assert error.line == place + 2
-        assert error.column in (loader.formats.monitoring.HEADER[field], "row")
+        assert error.column in (loader.formats.monitoring.MONITORING_HEADER[field], "row")
         assert done.report.readings == len(MAY) - 1
 
 
