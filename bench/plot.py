@@ -27,7 +27,7 @@ SHOWN = {
 
 
 def draw(files: list[Path], answers: Mapping[int, Comparison]) -> None:
-    """Writes the plot to files, in the formats of their names."""
+    """Write the plot to files, in the formats of their names."""
     plt.switch_backend("Agg")
     mpl.rcParams["svg.hashsalt"] = "elecdata"
     figure, (times, memory) = plt.subplots(1, 2, figsize=(11, 5), layout="constrained")

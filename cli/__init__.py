@@ -1,1 +1,1 @@
-"""What all command lines share."""
+"""Shared code of all command lines."""

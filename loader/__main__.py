@@ -19,7 +19,7 @@ from rich.progress import (
 
 from cli.error_report import FaultyReportsError
 from cli.output import CommandOutput, OutputMode, output_options, stopped
-from loader.importer import Importer, ImportListener, Summary
+from loader.importer import Importer, ImportListener, ImportSummary
 from loader.rows.errors import ReportError
 from loader.rows.file_reader import STANDARD_INPUT
 from loader.summary import import_document
@@ -132,7 +132,7 @@ async def _import(
     output.give(import_document(summaries, importer.errors, dry_run=dry_run))
 
 
-def _format_summary(summary: Summary) -> str:
+def _format_summary(summary: ImportSummary) -> str:
     report, imported = summary.report, summary.imported
     rows: list[tuple[str, object]] = []
     if report.detected is not None and report.detected.format.name != MONITORING:

@@ -21,7 +21,7 @@ from storage.imports.import_writer import ImportResult
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class ImportSummary:
     """The outcome for a report; `imported` is None if there was no database to compare with."""
 
     report: Report
@@ -80,7 +80,7 @@ class Importer:
 
     async def run(
         self, paths: Sequence[str], *, skip_bad_rows: bool, dry_run: bool = False
-    ) -> list[Summary]:
+    ) -> list[ImportSummary]:
         """Import the reports, or with `dry_run` find out what that would change.
 
         Raises FaultyReportsError, ReportError or StorageError; nothing was written then.
@@ -136,7 +136,7 @@ class Importer:
 
     async def _load(
         self, reports: Sequence[tuple[Report, RejectedRows]], *, into_database: bool = True
-    ) -> list[Summary]:
+    ) -> list[ImportSummary]:
         summaries = []
         failed = False
         for report, rejected in reports:
@@ -153,7 +153,7 @@ class Importer:
                     self.errors.add(str(error))
             seconds = time.monotonic() - started
             rejected_to = rejected.path if rejected.has_rows else None
-            summaries.append(Summary(report, imported, seconds, rejected_to))
+            summaries.append(ImportSummary(report, imported, seconds, rejected_to))
         if failed:
             raise FaultyReportsError(self.errors)
         return summaries

@@ -9,7 +9,7 @@ examples in the documentation hold on the sample.
 Like a real report, it has its faults, which return every 11,716 readings:
 - `GAPS`: twelve stretches, 113 readings in all, without any value. The register counts on
   meanwhile, so the energy after a gap is a catch-up that holds the consumption of the whole gap.
-- `IMPLAUSIBLE`: six energies far beyond what the maximeter of their own interval allows.
+- `IMPLAUSIBLE_READINGS`: six energies far beyond what the maximeter of their own interval allows.
 - About one reading in 2,000 with no voltage although current flows.
 
 Any length, start, zone and interval can be had. Dates are local: an hour that the clocks skip is
@@ -28,11 +28,11 @@ import click
 
 from cli.error_boundary import report_unexpected
 from domain.quantities import MONTH_NAMES, QUANTITIES
-from loader.formats.monitoring import HEADER
+from loader.formats.monitoring import MONITORING_HEADER
 
 ROW = "%s" + len(QUANTITIES) * ",%.3f" + "\n"  # faster than an f-string
-READINGS = 11_716
-START = date(2019, 8, 1)
+DEFAULT_READINGS = 11_716
+DEFAULT_START = date(2019, 8, 1)
 SEED = 2019
 TIMEZONE = "Europe/Madrid"
 INTERVAL = 900
@@ -56,10 +56,12 @@ GAPS = {
 }  # fmt: skip
 """The first id of each gap, and the number of its readings."""
 
-IMPLAUSIBLE = {799: 60, 2440: 24, 5017: 110, 6890: 16, 9212: 260, 11377: 35}
+IMPLAUSIBLE_READINGS = {799: 60, 2440: 24, 5017: 110, 6890: 16, 9212: 260, 11377: 35}
 """The id of each implausible energy, and its factor."""
 
-MISSING = frozenset(chain.from_iterable(range(i, i + length) for i, length in GAPS.items()))
+MISSING_READINGS = frozenset(
+    chain.from_iterable(range(i, i + length) for i, length in GAPS.items())
+)
 
 # kW at each full hour
 WORKING_DAY = (
@@ -75,9 +77,9 @@ VOLTS = (236, 236, 243, 236, 236, 184, 184, 236, 243, 236, 119)  # each week, ov
 
 
 def report(
-    readings: int = READINGS,
+    readings: int = DEFAULT_READINGS,
     *,
-    start: date = START,
+    start: date = DEFAULT_START,
     seed: int = SEED,
     timezone: str = TIMEZONE,
     interval: int = INTERVAL,
@@ -86,7 +88,7 @@ def report(
 
     `interval` is in seconds and divides an hour.
     """
-    yield f"{','.join(HEADER)}\n"
+    yield f"{','.join(MONITORING_HEADER)}\n"
     random = Random(seed).random  # noqa: S311 - not for secrets; the one stream stable for ever
     curves = {hours: _daily_curve(hours, interval) for hours in set(WEEK)}
     watt_hours = interval / 3.6  # of 1 kW
@@ -106,20 +108,20 @@ def report(
         lines = []
         for local, slot in times[: readings - number]:
             number += 1
-            position = (number - 1) % READINGS + 1
+            position = (number - 1) % DEFAULT_READINGS + 1
 
             wander = 0.9 * wander + 0.16 * (random() - 0.5)
             power = curve[slot] * scale * (1 + wander)
             reactive_power = 3 - 0.5 * power + 6 * (random() - 0.5)
             active += power * watt_hours * (0.97 + 0.06 * random())
             reactive += (max(reactive_power, 0) + 1.6 * random()) * watt_hours
-            if position in MISSING:
+            if position in MISSING_READINGS:
                 lines.append(f"{local}{missing}")
                 continue
 
             jitter = jitters[int(3 * random())]
             register = int(active) // step * step + jitter
-            energy = (register - last_active) / 1000 * IMPLAUSIBLE.get(position, 1)
+            energy = (register - last_active) / 1000 * IMPLAUSIBLE_READINGS.get(position, 1)
             last_active = register
             register = int(reactive) // step * step
             reactive_energy = (register - last_reactive) / 1000
@@ -215,7 +217,7 @@ def _divisor(_context: click.Context, _option: click.Parameter, seconds: int) ->
 @click.option(
     "--readings",
     type=click.IntRange(min=0),
-    default=READINGS,
+    default=DEFAULT_READINGS,
     show_default=True,
     metavar="NUMBER",
     help="Number of readings.",
@@ -223,7 +225,7 @@ def _divisor(_context: click.Context, _option: click.Parameter, seconds: int) ->
 @click.option(
     "--start",
     type=click.DateTime(["%Y-%m-%d"]),
-    default=f"{START}",
+    default=f"{DEFAULT_START}",
     show_default=True,
     metavar="YYYY-MM-DD",
     help="Date of the first reading, which is at midnight.",

@@ -6,18 +6,18 @@ from pathlib import Path
 import click
 
 from cli.error_report import ErrorReport, error_summary
-from loader.importer import Summary
+from loader.importer import ImportSummary
 
 
 def import_document(
-    summaries: Sequence[Summary], errors: ErrorReport, *, dry_run: bool
+    summaries: Sequence[ImportSummary], errors: ErrorReport, *, dry_run: bool
 ) -> dict[str, object]:
     """Return the JSON document of an import."""
     reports = [_report_document(summary) for summary in summaries]
     return {"ok": True, "written": not dry_run, "reports": reports, "faults": error_summary(errors)}
 
 
-def _report_document(summary: Summary) -> dict[str, object]:
+def _report_document(summary: ImportSummary) -> dict[str, object]:
     report, imported = summary.report, summary.imported
     first, last = report.span or (None, None)
     return {

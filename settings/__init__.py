@@ -15,13 +15,19 @@ from settings.model import (
     TlsSettings,
     is_demonstration,
 )
-from settings.report_formats import HOUR_SECONDS, ISO, ColumnSettings, FormatSettings, TimeSettings
+from settings.report_formats import (
+    HOURLY_INTERVAL,
+    ISO,
+    ColumnSettings,
+    FormatSettings,
+    TimeSettings,
+)
 from settings.section import SettingsError
 from settings.signing_secret import signing_secret
 from settings.values import MONITORING, MysqlUrl, Network, SqliteUrl
 
 __all__ = [
-    "HOUR_SECONDS",
+    "HOURLY_INTERVAL",
     "ISO",
     "MONITORING",
     "AccountSettings",

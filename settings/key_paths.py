@@ -13,7 +13,7 @@ from settings.values import MIN_SECRET_BYTES
 
 Key: TypeAlias = tuple[str, ...]
 
-FORMATS = ("formats",)
+FORMATS_SECTION = ("formats",)
 NAMED_SECRETS = {
     ("api_users",): "a password that is not empty",
     ("auth", "keys"): f"at least {MIN_SECRET_BYTES} bytes",
@@ -40,7 +40,7 @@ def field_of(key: Key) -> FieldInfo | None:
 
 def is_mapping(key: Key) -> bool:
     """Return whether a section's own keys are free names."""
-    return key == FORMATS or key in NAMED_SECRETS
+    return key == FORMATS_SECTION or key in NAMED_SECRETS
 
 
 def is_named_secret(key: Key) -> bool:
@@ -60,7 +60,7 @@ def is_variable(key: Key) -> bool:
 
 def locatable_keys() -> list[Key]:
     """Return the keys whose location can be reported; of free names, the section's."""
-    return [*(key for key in _LEAVES if _ANY not in key), FORMATS]
+    return [*(key for key in _LEAVES if _ANY not in key), FORMATS_SECTION]
 
 
 def siblings(section: Key) -> str:
@@ -97,7 +97,9 @@ def _lowercase(key: Key) -> str:
 
 def _generalize(key: Key) -> Key:
     """Return the key with the name of a format replaced by the placeholder."""
-    return (*FORMATS, _ANY, *key[2:]) if key[:1] == FORMATS and len(key) > 1 else key
+    return (
+        (*FORMATS_SECTION, _ANY, *key[2:]) if key[:1] == FORMATS_SECTION and len(key) > 1 else key
+    )
 
 
 def _fields(section: type[Section], above: Key = ()) -> Iterator[tuple[Key, FieldInfo]]:

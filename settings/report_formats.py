@@ -15,7 +15,7 @@ from settings.section import Section
 ISO = "iso"
 """The pattern of timestamps with their offset."""
 
-HOUR_SECONDS = 3600
+HOURLY_INTERVAL = 3600
 
 _DIRECTIVES = re.compile(r"%(?![%dmyYbBjHIpMS]).?", re.DOTALL)
 _EXAMPLE = datetime(2019, 10, 27, 13, 45)  # noqa: DTZ001 - the zone has no part in a pattern
@@ -140,11 +140,11 @@ def _check_interval(seconds: int | None, info: ValidationInfo) -> int | None:
     time = info.data.get("time")
     if time is None:
         return seconds
-    if time.hour is not None and seconds not in (None, HOUR_SECONDS):
-        raise ValueError(f"expected {HOUR_SECONDS} or nothing, since time.hour counts hours")
+    if time.hour is not None and seconds not in (None, HOURLY_INTERVAL):
+        raise ValueError(f"expected {HOURLY_INTERVAL} or nothing, since time.hour counts hours")
     if time.hour is None and time.marks_end and seconds is None:
         raise ValueError("missing, expected seconds, since time.marks is end")
-    return HOUR_SECONDS if time.hour is not None else seconds
+    return HOURLY_INTERVAL if time.hour is not None else seconds
 
 
 class FormatSettings(Section):

@@ -85,12 +85,6 @@ MAY_IMPORT = {
 }
 """What the files of a folder, or a file that has a line of its own, may import besides itself."""
 
-PENDING_NAMES = {
-    *("Summary", "IMPLAUSIBLE", "MISSING", "READINGS"),
-    *("BUSY_TIMEOUT", "DAY_SECONDS", "HOUR_SECONDS"),
-}
-"""TEMPORARY: names that two modules define, one of which is to be renamed."""
-
 FOLDERS = sorted({name.partition(".")[0] for name in MAY_IMPORT})
 FILES = sorted(file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py"))
 MAX_MODULES = 12
@@ -250,7 +244,7 @@ def test_public_name_is_defined_in_one_module() -> None:
         for name in set(definitions(file))
         if not name.startswith("_")
     )
-    assert public.keys() - SEVERAL_MODULES.keys() - PENDING_NAMES == set(), public
+    assert public.keys() - SEVERAL_MODULES.keys() == set(), public
 
 
 def test_no_two_classes_have_one_name() -> None:
@@ -261,4 +255,4 @@ def test_no_two_classes_have_one_name() -> None:
         for node in ast.walk(tree(file))
         if isinstance(node, ast.ClassDef)
     )
-    assert classes.keys() - PENDING_NAMES == set(), classes
+    assert classes.keys() == set(), classes

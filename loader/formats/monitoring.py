@@ -21,7 +21,7 @@ from loader.rows.reader import (
     seconds_since_1970,
 )
 
-HEADER = ("Date", *(column.header for column in QUANTITIES))
+MONITORING_HEADER = ("Date", *(column.header for column in QUANTITIES))
 
 _DAY = rf"[0-9]{{1,2}} (?:{'|'.join(MONTH_NAMES)}) [0-9]{{4}}"
 _TIME = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
@@ -41,7 +41,7 @@ _DATE = re.compile(f"({_DAY}) ({_TIME})")
 _QUANTITY = re.compile(f"(?:{_NUMBER})?")
 
 _DATE_EXPECTED = f"a date like 1 Aug 2019 00:15:00 or {ISO_EXAMPLE}, {YEAR_RANGE}"
-_FIELDS_EXPECTED = f"{len(HEADER)} fields, separated by commas"
+_FIELDS_EXPECTED = f"{len(MONITORING_HEADER)} fields, separated by commas"
 _QUANTITY_EXPECTED = (
     f"a decimal like -8.382, at most {INTEGER_DIGITS} digits before the point and {DECIMALS} "
     "after it, or nothing"
@@ -171,7 +171,7 @@ class MonitoringRows(RowReader[Fields]):
 
     def _date_error(self, row: tuple[int, Fields], expected: str) -> tuple[list[RowError], bytes]:
         number, (name, clock_time, usual, other) = row
-        error = RowError(number, HEADER[0], f"{name} {clock_time}", expected)
+        error = RowError(number, MONITORING_HEADER[0], f"{name} {clock_time}", expected)
         return [error], f"{name} {clock_time},{usual or other}".encode()
 
     def _parse_rows(self, chunk: bytes, line: int) -> Iterator[tuple[int, Fields]]:
@@ -197,7 +197,7 @@ class MonitoringRows(RowReader[Fields]):
             fields = [field.strip() for field in next(csv.reader([text], strict=True))]
         except csv.Error:
             return RowError(number, "row", text, "fields whose quotes are closed")
-        if not len(HEADER) <= len(fields) <= len(HEADER) + self._has_reasons:
+        if not len(MONITORING_HEADER) <= len(fields) <= len(MONITORING_HEADER) + self._has_reasons:
             return RowError(number, "row", f"{len(fields)} fields", _FIELDS_EXPECTED)
         return fields
 
@@ -205,10 +205,10 @@ class MonitoringRows(RowReader[Fields]):
         """Return a row from its fields; None if it was rejected, or added by its own offset."""
         match = _DATE.fullmatch(fields[0])
         instant = None if match else parse_iso_instant(fields[0])
-        quantities = fields[1 : len(HEADER)]
+        quantities = fields[1 : len(MONITORING_HEADER)]
         errors = [
             RowError(number, column, value, _QUANTITY_EXPECTED)
-            for column, value in zip(HEADER[1:], quantities, strict=True)
+            for column, value in zip(MONITORING_HEADER[1:], quantities, strict=True)
             if not _QUANTITY.fullmatch(value)
         ]
         if match:
@@ -221,7 +221,7 @@ class MonitoringRows(RowReader[Fields]):
             row = _day_name(local), local.strftime("%H:%M:%S"), "", ",".join(quantities)
         else:
             local = None
-            errors.insert(0, RowError(number, HEADER[0], fields[0], _DATE_EXPECTED))
+            errors.insert(0, RowError(number, MONITORING_HEADER[0], fields[0], _DATE_EXPECTED))
         if errors:
             self._reject_invalid(errors, raw, local)
             return None

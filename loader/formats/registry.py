@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 from loader.formats.delimited import DelimitedRows
-from loader.formats.monitoring import HEADER, MonitoringRows
+from loader.formats.monitoring import MONITORING_HEADER, MonitoringRows
 from loader.rows.errors import ReportError
 from loader.rows.header import Header, read_header
 from loader.rows.reader import ParseContext, RowReader
@@ -43,13 +43,13 @@ class MonitoringFormat:
     """The project's own format."""
 
     name = MONITORING
-    expected = ",".join(HEADER)
+    expected = ",".join(MONITORING_HEADER)
     interval: int | None = None
 
     def parse_header(self, raw: bytes) -> Header | None:
         """Return the header in a report's first line; None if it is not of this format."""
         header = read_header(raw, ",", "utf-8")
-        return header if header.names == HEADER else None
+        return header if header.names == MONITORING_HEADER else None
 
     def row_reader(self, header: Header, context: ParseContext) -> RowReader[Any]:
         """Return a reader of the rows below a header."""

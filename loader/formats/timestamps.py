@@ -7,7 +7,7 @@ from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from loader.rows.reader import FIRST_YEAR, LAST_YEAR, midnight
-from settings import HOUR_SECONDS, ISO, TimeSettings
+from settings import HOURLY_INTERVAL, ISO, TimeSettings
 
 YEAR_RANGE = f"from {FIRST_YEAR} to {LAST_YEAR}"
 ISO_EXAMPLE = "2019-08-01T00:15:00+02:00"
@@ -113,7 +113,7 @@ class HourTimestamps:
         start, end = (
             self._midnight(day) for day in (parsed.date(), parsed.date() + timedelta(days=1))
         )
-        return start, int((end - start).total_seconds()) // HOUR_SECONDS
+        return start, int((end - start).total_seconds()) // HOURLY_INTERVAL
 
     def _midnight(self, day: date) -> datetime:
         return midnight(day).replace(tzinfo=self._zone).astimezone(UTC)

@@ -19,7 +19,7 @@ from domain.quantities import DECIMALS, INTEGER_DIGITS
 from domain.readings_query import QueryError, ReadingsQuery
 from domain.record_layout import parse_columns
 from domain.report_source import BATCH_FIELDS
-from loader.formats.monitoring import HEADER
+from loader.formats.monitoring import MONITORING_HEADER
 from loader.formats.registry import SHIPPED_FORMATS, ConfiguredFormat
 from loader.report import Report
 from loader.rows.errors import ReportError, RowError
@@ -52,7 +52,7 @@ def report(data: bytes) -> None:
     flags, content = data[:1] or b"\0", data[1:]
     rows = loaded(content, is_packed=bool(flags[0] & 1), skip_bad_rows=bool(flags[0] & 2))
     heading, *lines = content.split(b"\n")
-    if not flags[0] & 1 and read_header(heading, ",", "utf-8").names == HEADER:
+    if not flags[0] & 1 and read_header(heading, ",", "utf-8").names == MONITORING_HEADER:
         assert not Counter(rows) - Counter(row for line in lines if (row := plainly(line)))
 
 

@@ -1,4 +1,4 @@
-"""Reports of other meters: rows in any format are read, or are told as faults."""
+"""Reports of other meters: rows in any format are read, or reported as errors."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -88,7 +88,7 @@ def test_day_of_twenty_three_hours_skips_one(read: Reading) -> None:
         (SUMMER, "٣", 24),
     ],
 )
-def test_hour_that_a_day_does_not_have_is_a_fault(
+def test_hour_that_a_day_does_not_have_is_an_error(
     read: Reading, day: str, hour: str, last: int
 ) -> None:
     done = read(DISTRIBUTOR + f"{CUPS};{day};{hour};1;R\n")
@@ -99,7 +99,7 @@ def test_hour_that_a_day_does_not_have_is_a_fault(
 
 
 @pytest.mark.parametrize(
-    ("line", "fault"),
+    ("line", "error"),
     [
         (
             f"{CUPS};2019-08-01;1;1;R",
@@ -126,11 +126,11 @@ def test_hour_that_a_day_does_not_have_is_a_fault(
     ],
 )
 def test_faulty_row_of_a_distributor_is_told_with_its_place(
-    read: Reading, line: str, fault: str
+    read: Reading, line: str, error: str
 ) -> None:
     done = read(DISTRIBUTOR + "".join(hourly(SUMMER, 24)) + line + "\n")
     assert len(done.row_errors) == 1
-    assert done.row_errors[0].startswith(f"3: {fault}")
+    assert done.row_errors[0].startswith(f"3: {error}")
     assert done.rejected == [line.encode()]
 
 
@@ -174,7 +174,7 @@ def test_repeated_hour_is_told_by_the_order_of_ends(read: Reading) -> None:
         assert done.instants == [end - timedelta(minutes=15) for end in ends[::order]]
 
 
-def test_time_that_clocks_skip_is_a_fault(read: Reading) -> None:
+def test_time_that_clocks_skip_is_an_error(read: Reading) -> None:
     done = read(WORKSHOP_HEADING + "31.03.19 02:30;;1;\n", workshop(), encoding="latin-1")
     assert done.row_errors == [
         (
@@ -206,7 +206,7 @@ def test_zone_of_a_format_may_differ_from_that_of_the_meter(read: Reading) -> No
         ("٣", "1"),
     ],
 )
-def test_decimal_that_cannot_be_kept_exactly_is_a_fault(
+def test_decimal_that_cannot_be_kept_exactly_is_an_error(
     read: Reading, wrong: str, factor: str
 ) -> None:
     columns = {"energy": {"header": "kWh", "factor": factor}}
@@ -261,7 +261,7 @@ def test_own_report_with_offsets_reads_as_the_one_without(
 
 
 @pytest.mark.parametrize("first", ["2019-10-27T02:00:00+02:00", "2019-08-01T02:00:00+02:00"])
-def test_offset_twice_is_a_fault_of_the_second(read: Reading, first: str) -> None:
+def test_offset_twice_is_an_error_of_the_second(read: Reading, first: str) -> None:
     again = datetime.fromisoformat(first).astimezone(UTC).isoformat()
     done = read(report(row(first, "1"), row(again, "2")))
     assert len(done.row_errors) == 1
@@ -269,13 +269,13 @@ def test_offset_twice_is_a_fault_of_the_second(read: Reading, first: str) -> Non
     assert "that does not occur in an earlier row" in done.row_errors[0]
 
 
-def test_offset_of_a_local_time_above_is_a_fault(read: Reading) -> None:
+def test_offset_of_a_local_time_above_is_an_error(read: Reading) -> None:
     """Although rows of that day wait for the others that have no offset."""
     moments = ["27 Oct 2019 01:45:00", "27 Oct 2019 02:00:00", "2019-10-27T00:00:00Z"]
     done = read(report(*numbered(moments)))
-    (fault,) = done.row_errors
-    assert fault.startswith("4: Date: ")
-    assert fault.endswith(": expected a local time that does not occur in an earlier row")
+    (error,) = done.row_errors
+    assert error.startswith("4: Date: ")
+    assert error.endswith(": expected a local time that does not occur in an earlier row")
 
 
 @pytest.mark.parametrize(
@@ -291,13 +291,13 @@ def test_offset_of_a_local_time_above_is_a_fault(read: Reading) -> None:
         "Z",
     ],
 )
-def test_time_without_an_instant_is_a_fault(read: Reading, moment: str) -> None:
+def test_time_without_an_instant_is_an_error(read: Reading, moment: str) -> None:
     iso = workshop(time={"column": "Hasta", "pattern": "iso", "marks": "start"}, encoding="utf-8")
     heading = WORKSHOP_HEADING
     for done in (read(report(row(moment))), read(f"{heading}{moment};1;1;\n", iso)):
-        (fault,) = done.row_errors
-        assert f": {moment}: expected a " in fault
-        assert "2019-08-01T00:15:00+02:00, from 1970 to 2199" in fault
+        (error,) = done.row_errors
+        assert f": {moment}: expected a " in error
+        assert "2019-08-01T00:15:00+02:00, from 1970 to 2199" in error
 
 
 # The heading

@@ -19,7 +19,7 @@ from cli.error_report import FaultyReportsError
 from domain.quantities import QUANTITY_NAMES
 from domain.readings_query import ReadingsQuery
 from domain.record_layout import Encoding, RecordLayout, TimeStyle
-from loader.importer import Importer, ImportListener, Summary
+from loader.importer import Importer, ImportListener, ImportSummary
 from loader.rows.errors import ReportError, RowError
 from loader.rows.header import Header
 from loader.rows.rejected import RejectedRows
@@ -38,7 +38,7 @@ SUMMER = quarters("2019-08-01", 12)
 BAD = row("1 Aug 2019 12:00:00", "many")
 
 
-def counts(summary: Summary) -> tuple[int, int, int, int]:
+def counts(summary: ImportSummary) -> tuple[int, int, int, int]:
     """New, changed, unchanged, rejected."""
     imported = summary.imported
     assert imported is not None
@@ -148,8 +148,8 @@ async def test_one_faulty_report_keeps_all_out(database: DatabaseFixture, good_f
     with pytest.raises(FaultyReportsError) as caught:
         await database.load(*((good, faulty) if good_first else (faulty, good)))
     assert await contents(database) == before
-    (fault,) = caught.value.errors.shown
-    assert fault.endswith(
+    (error,) = caught.value.errors.shown
+    assert error.endswith(
         f"report-{int(good_first)}.csv:5: Energy (kWh): many: expected a decimal like -8.382, "
         "at most 10 digits before the point and 5 after it, or nothing"
     )
@@ -160,10 +160,10 @@ async def test_all_faults_of_all_reports_are_counted_and_the_first_shown(
 ) -> None:
     with pytest.raises(FaultyReportsError) as caught:
         await database.load(report(*[BAD] * 15), database.file(""), report(*[BAD] * 15))
-    faults = caught.value.errors
-    assert faults.count == 31
-    assert len(faults.shown) == 20
-    assert faults.shown[15].endswith("report.csv: expected a report, the file is empty")
+    errors = caught.value.errors
+    assert errors.count == 31
+    assert len(errors.shown) == 20
+    assert errors.shown[15].endswith("report.csv: expected a report, the file is empty")
 
 
 async def test_report_that_breaks_off_after_many_rows_leaves_nothing(

@@ -127,8 +127,8 @@ def test_packed_report_that_is_damaged_is_refused_as_a_whole(
 ) -> None:
     done = load(database, database.file(packed, "report.csv.gz"))
     assert done.exit_code == 1
-    (fault,) = [line for line in done.stderr.splitlines() if "report.csv.gz" in line]
-    assert reason in fault
+    (error,) = [line for line in done.stderr.splitlines() if "report.csv.gz" in line]
+    assert reason in error
     assert count(database) == 0
 
 

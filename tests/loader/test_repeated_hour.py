@@ -40,7 +40,7 @@ def test_faulty_row_takes_the_whole_repeated_hour_with_it(
     faulty = row(NIGHT[bad], "many") if wrong == "value" else "no row at all\n"
     done = read(report(*rows[:bad], faulty, *rows[bad + 1 :]), skip_bad_rows=True)
     assert done.report.rejected == 8
-    assert sum(REASON in fault for fault in done.row_errors) == 7
+    assert sum(REASON in error for error in done.row_errors) == 7
     expected = [line if n != bad - 8 else faulty for n, line in enumerate(rows[8:16])]
     assert b"".join(raw + b"\n" for raw in done.rejected).decode() == "".join(expected)
     assert [hours for _, hours in done.times] == [2] * 8 + [1] * 84
@@ -91,7 +91,7 @@ def test_report_that_begins_in_one_pass_of_the_hour_is_refused(
     rows = [*NIGHT[first:12], *NIGHT[16 : 16 + behind]]
     done = read(report(*map(row, rows)), skip_bad_rows=True)
     assert done.report.rejected == 12 - first
-    assert sum(EITHER in fault for fault in done.row_errors) == 12 - first
+    assert sum(EITHER in error for error in done.row_errors) == 12 - first
     assert [hours for _, hours in done.times] == [1] * behind
 
 

@@ -138,7 +138,7 @@ def test_spelling_that_means_the_same_reads_the_same(read: Reading, content: str
 
 def test_blank_lines_count_as_lines_but_not_as_rows(read: Reading) -> None:
     done = read(report("\n", GOOD, " \n", row("2 Aug 2019 00:00:00"), "\n", "wrong\n"))
-    assert [fault.line for fault in done.row_errors] == [7]
+    assert [error.line for error in done.row_errors] == [7]
     assert done.report.readings == 2
 
 
@@ -162,7 +162,7 @@ def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch, read: Reading) 
 
 
 @pytest.mark.parametrize(
-    ("line", "fault"),
+    ("line", "error"),
     [
         (row(MOMENT, "NaN"), f"2: Energy (kWh): NaN: {NUMBER}"),
         (row(MOMENT, "inf"), f"2: Energy (kWh): inf: {NUMBER}"),
@@ -206,10 +206,10 @@ def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch, read: Reading) 
     ],
 )
 def test_faulty_row_is_told_with_its_place_and_what_was_expected(
-    read: Reading, line: str, fault: str
+    read: Reading, line: str, error: str
 ) -> None:
     done = read(report(line, row("3 Aug 2019 00:00:00")))
-    assert [str(fault) for fault in done.row_errors] == [fault]
+    assert [str(error) for error in done.row_errors] == [error]
     assert done.error.endswith("1 rows are wrong")
     assert done.rejected == [line.rstrip("\n").encode()]
     assert not done.text or done.text.startswith("3,")
@@ -223,20 +223,20 @@ def test_bytes_that_are_not_utf8_are_a_fault(read: Reading) -> None:
 
 def test_every_faulty_field_of_a_row_is_told(read: Reading) -> None:
     done = read(report(row("never", "a", "1", "b")))
-    assert [fault.column for fault in done.row_errors] == ["Date", "Energy (kWh)", "Power (kW)"]
+    assert [error.column for error in done.row_errors] == ["Date", "Energy (kWh)", "Power (kW)"]
     assert done.report.rejected == 1
 
 
 @pytest.mark.parametrize("moment", [MOMENT, "27 Oct 2019 03:00:00", "01 Aug 2019 00:00:00"])
-def test_time_twice_is_a_fault_of_the_second(read: Reading, moment: str) -> None:
+def test_time_twice_is_an_error_of_the_second(read: Reading, moment: str) -> None:
     first = moment.removeprefix("0")
     done = read(report(row(first, "1"), row("2 Aug 2019 00:00:00"), row(moment, "2")))
-    assert [str(fault) for fault in done.row_errors] == [f"4: Date: {moment}: {AGAIN}"]
+    assert [str(error) for error in done.row_errors] == [f"4: Date: {moment}: {AGAIN}"]
 
 
 def test_carriage_return_within_a_line_does_not_end_it(read: Reading) -> None:
     done = read(report(GOOD.rstrip("\n") + "\r" + row("2 Aug 2019 00:00:00"), "bad\n"))
-    assert [fault.line for fault in done.row_errors] == [2, 3]
+    assert [error.line for error in done.row_errors] == [2, 3]
 
 
 # Reports that can't be used
@@ -324,12 +324,12 @@ def test_repeated_hour_past_midnight_is_two(tmp_path: Path, order: int) -> None:
     moments = quarters("2006-10-28 12:00", 100, zone)[::order]
     path = tmp_path / "report.csv"
     path.write_text(report(*map(row, moments)))
-    faults: list[RowError] = []
+    errors: list[RowError] = []
     found = Report(
-        str(path), zone, skip_bad_rows=False, on_errors=lambda more, _: faults.extend(more)
+        str(path), zone, skip_bad_rows=False, on_errors=lambda more, _: errors.extend(more)
     )
     lines = b"".join(block.rows for block in found.batches()).splitlines()
-    assert not faults
+    assert not errors
     ahead = [int(line.split(b",")[2]) for line in lines]
     assert ahead[::order] == [-9000] * 49 + [-12600] * 51
 
@@ -396,7 +396,7 @@ def test_no_line_is_lost_and_nothing_else_raised(
     field=st.integers(0, 8),
     value=st.text(st.characters(exclude_characters=',"\n\r', codec="utf-8"), max_size=30),
 )
-def test_mutated_field_is_a_fault_of_its_line_unless_it_is_right(
+def test_mutated_field_is_an_error_of_its_line_unless_it_is_right(
     tmp_path_factory: pytest.TempPathFactory, place: int, field: int, value: str
 ) -> None:
     rows = [row(moment, *QUANTITIES) for moment in MAY]
@@ -409,9 +409,9 @@ def test_mutated_field_is_a_fault_of_its_line_unless_it_is_right(
     if loader.formats.monitoring._QUANTITY.fullmatch(value.strip()) and field:
         assert not done.row_errors
     else:
-        (fault,) = done.row_errors
-        assert fault.line == place + 2
-        assert fault.column in (loader.formats.monitoring.HEADER[field], "row")
+        (error,) = done.row_errors
+        assert error.line == place + 2
+        assert error.column in (loader.formats.monitoring.MONITORING_HEADER[field], "row")
         assert done.report.readings == len(MAY) - 1
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from loader.importer import Summary
+from loader.importer import ImportSummary
 from storage.backends.mysql.writer import MysqlWriteEngine
 from storage.common.errors import Unreachable
 from tests.resilience.readings import READINGS, assert_kept_whole, numbered_report
@@ -54,7 +54,7 @@ def befalls(patch: pytest.MonkeyPatch, fault: Callable[[], None], moment: str) -
     patch.setattr(MysqlWriteEngine, "fetch", fetched)
 
 
-async def load_again(night: MariadbDatabase, first: int) -> Summary:
+async def load_again(night: MariadbDatabase, first: int) -> ImportSummary:
     return (await night.load(numbered_report(MORE, first)))[0]
 
 

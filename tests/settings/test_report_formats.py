@@ -106,9 +106,9 @@ def test_variables_change_formats(config: Configuration) -> None:
 def test_wrong_format_names_the_line_and_the_key(
     config: Configuration, change: tuple[str, str], line: int, said: str
 ) -> None:
-    fault = config.fault(URL + METER.replace(*change, 1))
-    assert fault.startswith(f"config.yaml:{line}: formats")
-    assert said in fault
+    error = config.error(URL + METER.replace(*change, 1))
+    assert error.startswith(f"config.yaml:{line}: formats")
+    assert said in error
 
 
 @pytest.mark.parametrize(
@@ -135,9 +135,9 @@ def test_wrong_format_names_the_line_and_the_key(
     ],
 )
 def test_incomplete_format_is_refused(config: Configuration, text: str, said: str) -> None:
-    assert said in config.fault(URL + text)
+    assert said in config.error(URL + text)
 
 
 def test_misspelt_variable_of_a_format_names_the_one_meant(config: Configuration) -> None:
-    fault = config.fault(URL + METER, ELECDATA_FORMATS__WORKSHOP__DELIMETER=";")
-    assert fault.endswith("no such key; did you mean ELECDATA_FORMATS__WORKSHOP__DELIMITER?")
+    error = config.error(URL + METER, ELECDATA_FORMATS__WORKSHOP__DELIMETER=";")
+    assert error.endswith("no such key; did you mean ELECDATA_FORMATS__WORKSHOP__DELIMITER?")

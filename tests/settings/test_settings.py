@@ -44,7 +44,7 @@ class Configuration:
         self.file.write_bytes(text.encode() if isinstance(text, str) else text)
         return load_settings(self.file, environ)
 
-    def fault(self, text: str | bytes = URL, /, **environ: str) -> str:
+    def error(self, text: str | bytes = URL, /, **environ: str) -> str:
         """The one line that refuses them, without the folder."""
         with pytest.raises(SettingsError) as caught:
             self.load(text, **environ)
@@ -246,10 +246,10 @@ def test_only_one_newline_is_taken_off_a_secret(config: Configuration, tmp_path:
 
 
 def test_secret_set_twice_is_refused(config: Configuration, tmp_path: Path) -> None:
-    fault = config.fault(
+    error = config.error(
         ELECDATA_AUTH__SECRET=SECRET, ELECDATA_AUTH__SECRET_FILE=f"{tmp_path}/secret"
     )
-    assert fault == (
+    assert error == (
         "ELECDATA_AUTH__SECRET_FILE: auth.secret: also set by ELECDATA_AUTH__SECRET, expected one"
     )
 
@@ -267,8 +267,8 @@ def test_unusable_secret_file_is_refused(
 ) -> None:
     if content is not None:
         (tmp_path / "secret").write_bytes(content)
-    fault = config.fault(ELECDATA_AUTH__SECRET_FILE=f"{tmp_path}/secret")
-    assert fault == f"ELECDATA_AUTH__SECRET_FILE: auth.secret: {said}"
+    error = config.error(ELECDATA_AUTH__SECRET_FILE=f"{tmp_path}/secret")
+    assert error == f"ELECDATA_AUTH__SECRET_FILE: auth.secret: {said}"
 
 
 @pytest.mark.parametrize(
@@ -286,9 +286,9 @@ def test_unusable_secret_file_is_refused(
 def test_misspelt_variable_names_the_variable_meant(
     config: Configuration, variable: str, hint: str
 ) -> None:
-    fault = config.fault(**{variable: "hunter2"})
-    assert fault.startswith(f"{variable}: ")
-    assert f"no such key; {hint}" in fault
+    error = config.error(**{variable: "hunter2"})
+    assert error.startswith(f"{variable}: ")
+    assert f"no such key; {hint}" in error
 
 
 # Faults
@@ -309,17 +309,17 @@ def test_misspelt_variable_names_the_variable_meant(
     ],
 )
 def test_misspelt_key_names_the_key_meant(config: Configuration, text: str, said: str) -> None:
-    assert said in config.fault(URL + text)
+    assert said in config.error(URL + text)
 
 
 def test_misspelling_comes_before_the_faults_that_follow_from_it(config: Configuration) -> None:
-    fault = config.fault("databse:\n  url: sqlite:///x.db\n")
-    assert fault == "config.yaml:1: databse: no such key; did you mean database? (and 1 more)"
+    error = config.error("databse:\n  url: sqlite:///x.db\n")
+    assert error == "config.yaml:1: databse: no such key; did you mean database? (and 1 more)"
 
 
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", "database:\n", "server: {port: 1}"])
 def test_missing_key_is_named(config: Configuration, text: str) -> None:
-    assert "database.url: missing, expected sqlite:///file.db or mysql" in config.fault(text)
+    assert "database.url: missing, expected sqlite:///file.db or mysql" in config.error(text)
 
 
 @pytest.mark.parametrize(
@@ -360,14 +360,14 @@ def test_wrong_value_names_source_key_and_what_was_expected(
     section, _, name = key.partition(".")
     others = "" if key == "database.url" else "  url: sqlite:///x.db\n"
     text = f"database:\n{others}{section}:\n" if section != "database" else f"database:\n{others}"
-    fault = config.fault(text + f"  {name}: {json.dumps(value)}")
-    assert fault.startswith(f"config.yaml:{text.count(chr(10)) + 1}: {key}: ")
-    assert expected in fault
+    error = config.error(text + f"  {name}: {json.dumps(value)}")
+    assert error.startswith(f"config.yaml:{text.count(chr(10)) + 1}: {key}: ")
+    assert expected in error
 
     variable = f"ELECDATA_{key.replace('.', '__').upper()}"
-    fault = config.fault(**{variable: value})
-    assert fault.startswith(f"{variable}: {key}: ")
-    assert expected in fault
+    error = config.error(**{variable: value})
+    assert error.startswith(f"{variable}: {key}: ")
+    assert expected in error
 
 
 @pytest.mark.parametrize("name", ["", "a" * 65, "tab\t", "rick:morty"])
@@ -375,8 +375,8 @@ def test_user_name_that_http_basic_cannot_carry_is_refused(
     config: Configuration, name: str
 ) -> None:
     """The name itself is not shown: it may be a password on the wrong side of the colon."""
-    fault = config.fault(URL + f"api_users:\n  {json.dumps(name)}: x")
-    assert fault == (
+    error = config.error(URL + f"api_users:\n  {json.dumps(name)}: x")
+    assert error == (
         "config.yaml:3: api_users: expected user names of 1 to 64 printable characters other than"
         " ':'"
     )
@@ -404,7 +404,7 @@ def test_user_name_that_http_basic_cannot_carry_is_refused(
 def test_file_that_is_no_mapping_names_the_line(
     config: Configuration, text: str | bytes, said: str
 ) -> None:
-    assert config.fault(text).startswith(said)
+    assert config.error(text).startswith(said)
 
 
 def test_emoji_escaped_as_json_does_is_one_letter(config: Configuration) -> None:
@@ -413,19 +413,19 @@ def test_emoji_escaped_as_json_does_is_one_letter(config: Configuration) -> None
 
 
 def test_variable_that_is_not_utf8_is_refused(config: Configuration) -> None:
-    fault = config.fault(ELECDATA_API_USERS__RICK=os.fsdecode(b"caf\xe9"))
-    assert fault == "ELECDATA_API_USERS__RICK: api_users.rick: expected UTF-8"
+    error = config.error(ELECDATA_API_USERS__RICK=os.fsdecode(b"caf\xe9"))
+    assert error == "ELECDATA_API_USERS__RICK: api_users.rick: expected UTF-8"
 
 
 def test_variable_that_is_no_mapping_of_users_is_refused(config: Configuration) -> None:
-    assert config.fault(ELECDATA_API_USERS="rick") == (
+    assert config.error(ELECDATA_API_USERS="rick") == (
         "ELECDATA_API_USERS: expected a mapping of keys to values"
     )
 
 
 def test_section_that_is_no_mapping_is_the_fault_of_the_file(config: Configuration) -> None:
-    fault = config.fault(URL + "server: 5", ELECDATA_SERVER__PORT="1")
-    assert fault.startswith("config.yaml:2: server: expected a section with host, port, workers")
+    error = config.error(URL + "server: 5", ELECDATA_SERVER__PORT="1")
+    assert error.startswith("config.yaml:2: server: expected a section with host, port, workers")
 
 
 def test_missing_file_and_folder_are_refused(tmp_path: Path) -> None:
@@ -640,8 +640,8 @@ def test_keys_come_from_the_file_and_the_environment(config: Configuration, tmp_
     ],
 )
 def test_wrong_keys_are_named(config: Configuration, auth: str, expected: str) -> None:
-    fault = config.fault(URL + f"auth:\n  {auth}")
-    assert fault.startswith(expected)
+    error = config.error(URL + f"auth:\n  {auth}")
+    assert error.startswith(expected)
 
 
 def test_published_secret_is_no_safer_under_another_name(config: Configuration) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from domain import flags
 from domain.flags import CATCH_UP, FLAGS, MISSING
 from domain.report_source import RowBatch
-from loader.sample import GAPS, IMPLAUSIBLE
+from loader.sample import GAPS, IMPLAUSIBLE_READINGS
 from settings import QualitySettings
 from storage.factory import WritableDatabase, open_importer
 from tests.support.databases import DatabaseFixture
@@ -43,7 +43,7 @@ async def test_faults_of_the_sample_are_flagged(sample: DatabaseFixture) -> None
     # After most gaps of one, the energy is still within the tolerance.
     assert found["catch_up"] == [2013, 5327, 7153, 7157, 8801, 10145]
     assert set(found["catch_up"]) < {gap + length for gap, length in GAPS.items()}
-    assert found["implausible"] == [*IMPLAUSIBLE]
+    assert found["implausible"] == [*IMPLAUSIBLE_READINGS]
     assert len(found["zero_voltage"]) == 7
     assert len(found["repeated_hour"]) == 8
 

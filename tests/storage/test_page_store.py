@@ -9,7 +9,7 @@ import pytest
 
 from domain.readings_query import ReadingsQuery
 from domain.record_layout import CONTRACT_LAYOUT, CONTRACT_NDJSON_LAYOUT, Encoding, RecordLayout
-from loader.sample import IMPLAUSIBLE
+from loader.sample import IMPLAUSIBLE_READINGS
 from storage.common.deflate import DeflateBlock, GzipJoiner, deflate_block
 from storage.common.errors import Inconsistent
 from storage.readings.page_store import PAGE_READINGS, PageBuilder
@@ -164,7 +164,7 @@ async def test_kept_pages_in_lines_are_the_same_records(api: Api, coding: str) -
 
 async def test_clean_answer_is_not_made_of_kept_pages(api: Api) -> None:
     records = await api.records("getData")
-    doubtful = {str(number) for number in IMPLAUSIBLE}
+    doubtful = {str(number) for number in IMPLAUSIBLE_READINGS}
     clean = await api.records("getData", quality="clean")
     assert clean == [record for record in records if record["id"] not in doubtful]
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self
 import pymysql
 
 from domain.readings_query import ReadingsQuery
-from loader.importer import Importer, ImportListener, Summary
+from loader.importer import Importer, ImportListener, ImportSummary
 from settings import Settings, load_settings
 from storage.common.deflate import DeflateBlock
 from storage.common.passwords import hash_password
@@ -68,7 +68,7 @@ class DatabaseFixture(ABC):
 
     async def load(
         self, *reports: str | Path, skip_bad_rows: bool = False, listener: ImportListener = SILENT
-    ) -> list[Summary]:
+    ) -> list[ImportSummary]:
         """Import files, or texts, as the loader does."""
         paths = [
             self.file(report, f"report-{number}.csv") if "\n" in str(report) else str(report)

@@ -28,7 +28,7 @@ OURS = "127.0.0.1:5000"
 KEPT = 'set -a; [ ! -e "$KEEP" ] || . "$KEEP"; {}\n[ "$KEEP" = - ] || export -p >"$KEEP"'
 """Runs a block with the shell variables of earlier blocks."""
 COPIED = {"bin", "config.yaml", "deploy"}
-"""What a reader changes, and the command that finds its project; the rest is only read."""
+"""Copied, because users change it or it locates its project; the rest is linked."""
 HIDDEN = {"var", ".venv", ".git"}
 
 LEFT_OUT = {

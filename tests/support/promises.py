@@ -1,4 +1,4 @@
-"""What is tried so that the service can be trusted, and a table of how it went.
+"""The promises that tests try, and a table of their outcomes.
 
 A test with the mark `promise` shows what a paragraph promises; one that takes long has the mark
 `trust` too, and runs in `make trust` only. What never gets as far as a database has the mark

@@ -14,7 +14,7 @@ from storage.backends.sqlite.dialect import SqliteDialect
 from storage.backends.statistics import PoolStatistics
 from storage.common.errors import NotPrepared, StorageError, Unreachable
 
-BUSY_TIMEOUT = 5.0
+READ_BUSY_TIMEOUT = 5.0
 """Seconds that a statement waits in its thread for another program."""
 
 _INTERRUPT_INTERVAL = 0.01
@@ -46,7 +46,7 @@ class SqliteEngine:
         self.load = PoolStatistics(connections)
         self._path = path
         self._statement_timeout = statement_timeout
-        self._pool = ConnectionPool(self._open, connections, statement_timeout + BUSY_TIMEOUT)
+        self._pool = ConnectionPool(self._open, connections, statement_timeout + READ_BUSY_TIMEOUT)
         self._inline: sqlite3.Connection | None = None
         """Used in the event loop's own thread, for small statements."""
         self._is_closed = False
@@ -137,7 +137,7 @@ class SqliteEngine:
             connection.execute(sql, args)
 
     async def _open(self) -> _ReadConnection:
-        return self._connect(BUSY_TIMEOUT)
+        return self._connect(READ_BUSY_TIMEOUT)
 
     def _connect(self, busy_timeout: float) -> _ReadConnection:
         if self._is_closed:

@@ -16,7 +16,7 @@ from storage.common.errors import Unreachable
 
 T = TypeVar("T")
 
-BUSY_TIMEOUT = 0.2
+WRITE_BUSY_TIMEOUT = 0.2
 """Seconds that a statement waits for another program before it is tried again."""
 
 # All decimals are there, so that the digits alone are the number of hundred-thousandths.
@@ -114,7 +114,7 @@ class SqliteWriteEngine:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(
-            self._path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
+            self._path, timeout=WRITE_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
         )
         try:
             connection.execute("PRAGMA journal_mode = WAL")

@@ -169,5 +169,5 @@ async def test_origin_that_is_not_configured_may_nothing(
     "given", ["*", "example.org", "https://example.org/", "https://a/b", "null"]
 )
 def test_what_is_no_origin_is_refused(config: Configuration, given: str) -> None:  # noqa: F811 - the fixture
-    said = config.fault(f"{URL}server: {{cors: ['{given}']}}")
+    said = config.error(f"{URL}server: {{cors: ['{given}']}}")
     assert "server.cors: expected origins in small letters such as https://example.org" in said
