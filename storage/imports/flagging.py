@@ -14,6 +14,7 @@ from domain.flags import CATCH_UP, FLAGS, IMPLAUSIBLE, MISSING, REPEATED_HOUR, Z
 from domain.local_time import LocalTimeResolver
 from domain.quantities import DECIMALS, INTEGER_DIGITS, QUANTITY_NAMES
 from domain.sampling_interval import interval_on_record
+from domain.time_zone import DAY_SECONDS
 from settings import QualitySettings
 from storage.backends.base import WriteEngine
 from storage.backends.dialect import Dialect
@@ -27,8 +28,6 @@ BATCH_SIZE = 400
 MAX_FACTOR = 2**63 // (10 ** (INTEGER_DIGITS + DECIMALS))
 """The factor that keeps the largest scaled quantity in an integer of 64 bits."""
 
-DAY_SECONDS = 86_400
-"""Seconds of the first range that a neighbouring energy is searched in."""
 
 RANGE_GROWTH = 8
 """The growth of the range each time none is found."""
