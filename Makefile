@@ -20,7 +20,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run test trust audit check bench bench-quick matrix lock swagger-ui uplot axe screenshots reference-pages \
+.PHONY: help run test trust mutants audit check bench bench-quick matrix lock swagger-ui uplot axe screenshots reference-pages \
 	clean
 
 help: ## list the targets
@@ -37,6 +37,10 @@ test: $(VENV)/.dev ## run the tests, with a private MariaDB and Redis; ARGS go t
 trust: $(VENV)/.dev $(VENV)/.fuzz ## run the long tests of security and failures (30 min); report in var/trust.md
 	@tools/install-services.sh
 	@$(call pytest,-m promise $(ARGS))
+
+mutants: $(VENV)/.dev $(VENV)/.mutants ## check that the tests notice mistakes in the code (45 min); report in var/mutants
+	@tools/install-services.sh
+	@$(PY) -m tools.mutants $(ARGS)
 
 audit: $(VENV)/.dev ## check the locked packages for known vulnerabilities
 	$(PY) -m tools.vulnerabilities
@@ -63,6 +67,7 @@ lock: $(UV) ## regenerate the locked requirements; ARGS (--upgrade) go to uv
 	$(COMPILE) $(ARGS) pyproject.toml -o requirements.txt
 	$(COMPILE) $(ARGS) pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
 	$(COMPILE) $(ARGS) --group fuzz -o requirements-fuzz.txt
+	$(COMPILE) $(ARGS) --group mutants -c requirements-dev.txt -o requirements-mutants.txt
 	$(COMPILE) $(ARGS) bench/requirements.in -c requirements.txt -o bench/requirements.txt
 
 swagger-ui: ## download Swagger UI (SWAGGER_UI_VERSION) from npm
@@ -117,6 +122,11 @@ $(VENV)/.run $(VENV)/.dev:
 $(VENV)/.fuzz: requirements-fuzz.txt | $(VENV)/.dev
 	@echo "Installing $< into $(VENV)"
 	@$(PIP) install --require-hashes -r $< || echo "atheris is not available: the fuzz tests are skipped"
+	@touch $@
+
+$(VENV)/.mutants: requirements-mutants.txt | $(VENV)/.dev
+	@echo "Installing $< into $(VENV)"
+	@$(PIP) install --require-hashes -r $<
 	@touch $@
 
 $(BENCH_VENV)/.bench: bench/requirements.txt | $(PY)

@@ -1,1 +1,1 @@
-"""Commands of the Makefile that are not tests."""
+"""Tools of the developers, which nothing else needs."""

@@ -1,15 +1,17 @@
 """Reports of other meters: rows in any format are read, or reported as errors."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from domain.quantities import QUANTITY_NAMES
+from loader.formats.decimals import DecimalColumn
 from loader.formats.registry import SHIPPED_FORMATS, ConfiguredFormat
 from settings import FormatSettings
-from settings.report_formats import ColumnsSettings
+from settings.report_formats import ColumnSettings, ColumnsSettings
 from tests.support.report_factory import HEADING, MADRID, numbered, quarters, report, row
 from tests.support.report_formats import (
     AUTUMN,
@@ -120,6 +122,10 @@ def test_hour_that_a_day_does_not_have_is_an_error(
             f"CUPS: ES2: expected {CUPS} as in line 2: one meter in a report",
         ),
         (
+            f"ES;{SUMMER};2;1;R",
+            f"CUPS: ES: expected {CUPS} as in line 2: one meter in a report",
+        ),
+        (
             f"{CUPS};{SUMMER};24;1;R",
             "Fecha: 01/08/2019: expected a local time that does not occur in an earlier row",
         ),
@@ -218,6 +224,11 @@ def test_decimal_that_cannot_be_kept_exactly_is_an_error(
         in done.row_errors[0]
     )
     assert (f"once multiplied by {factor}" in done.row_errors[0]) == (factor != "1")
+
+
+def test_least_negative_quantity_keeps_its_sign() -> None:
+    quantity = DecimalColumn(ColumnSettings(header="kWh", factor=Decimal(1)), 0, 0, ",")
+    assert quantity.parse("-0,00001") == "-0.00001"
 
 
 def test_bytes_of_another_encoding_are_a_fault(read: Reading) -> None:

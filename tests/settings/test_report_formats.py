@@ -34,6 +34,14 @@ def test_format_is_read_with_its_defaults(config: Configuration) -> None:
     assert layout.headers() == ("Date", "Wh", "kW")
 
 
+def test_factor_has_up_to_twenty_digits(config: Configuration) -> None:
+    factor = "0.12345678901234567891"
+    (layout,) = config.load(URL + METER.replace("0.001", f"'{factor}'")).formats.values()
+    assert str(layout.columns.named()["energy"].factor) == factor
+    error = config.error(URL + METER.replace("0.001", f"'{factor}1'"))
+    assert "columns.energy.factor: expected a decimal other than 0" in error
+
+
 def test_format_counts_hours_and_needs_no_interval(config: Configuration) -> None:
     text = METER.replace("pattern: ", "hour: Hour, pattern: ").replace(" %H:%M", "")
     assert config.load(URL + text).formats["workshop"].interval == 3600

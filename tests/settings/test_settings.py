@@ -370,6 +370,19 @@ def test_wrong_value_names_source_key_and_what_was_expected(
     assert expected in error
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("database.wait", "database.statement_timeout", "cache.ttl"),
+        *("auth.token_lifetime", "auth.attempts_window"),
+        *("limits.request_time", "limits.requests_window", "limits.slow_after"),
+    ],
+)
+def test_seconds_without_end_are_refused(config: Configuration, key: str) -> None:
+    error = config.error(**{f"ELECDATA_{key.replace('.', '__').upper()}": "inf"})
+    assert f"{key}: expected seconds, " in error
+
+
 @pytest.mark.parametrize("name", ["", "a" * 65, "tab\t", "rick:morty"])
 def test_user_name_that_http_basic_cannot_carry_is_refused(
     config: Configuration, name: str

@@ -152,7 +152,7 @@ def test_restore_leaves_alone_what_is_not_empty(loaded: DatabaseFixture, tmp_pat
     assert loaded.run("SELECT COUNT(*) FROM consumpdata")[0][0] == 10
 
 
-@pytest.mark.parametrize("kind", ["missing", "nonsense", "half"])
+@pytest.mark.parametrize("kind", ["missing", "nonsense", "brief", "half"])
 def test_restore_refuses_what_is_no_whole_backup(
     loaded: DatabaseFixture, tmp_path: Path, kind: str
 ) -> None:
@@ -162,6 +162,8 @@ def test_restore_refuses_what_is_no_whole_backup(
         file.unlink()
     elif kind == "nonsense":
         file.write_text("nonsense" * 1000)
+    elif kind == "brief":
+        file.write_text("nonsense")
     else:
         os.truncate(file, file.stat().st_size // 2)
     with another(loaded, tmp_path / "other") as other:
@@ -169,7 +171,19 @@ def test_restore_refuses_what_is_no_whole_backup(
         assert done.exit_code == 1, done.output
         assert done.output.startswith("ERROR - ")
         if isinstance(other, MariadbDatabase):
+            assert ("is no whole backup" in done.output) == (kind != "missing")
             assert not other.exists()
+
+
+def test_backup_is_restored_into_a_folder_that_is_there(
+    loaded: DatabaseFixture, tmp_path: Path
+) -> None:
+    file = tmp_path / "backup"
+    assert copy(loaded, str(file)).exit_code == 0
+    with another(loaded, tmp_path / "other") as other:
+        (other.folder / "data").mkdir()
+        done = copy(other, "--restore", str(file))
+        assert (done.exit_code, done.output) == (0, f"OK - the database was restored from {file}\n")
 
 
 def test_missing_database_cannot_be_copied(database: DatabaseFixture, tmp_path: Path) -> None:

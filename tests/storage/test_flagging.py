@@ -128,6 +128,26 @@ async def test_energy_after_a_gap_of_years_looks_back_over_all_of_it(
     assert await flagged(database) == {2: CATCH_UP.bit, 3: CATCH_UP.bit}
 
 
+async def test_thresholds_are_exact_where_products_are_longer_than_integers(
+    database: DatabaseFixture,
+) -> None:
+    """Of readings every 11 seconds, energy times 40000 is compared with maximeter times 12221."""
+    maximeter = next(m for m in range(10**15 - 1, 0, -1) if (m * 12221 + 1) % 40000 == 0)
+    most = _text((maximeter * 12221 + 1) // 40000 - 1)
+    over = _text((maximeter * 12221 + 1) // 40000)
+    assert maximeter * 12221 > 2**63
+    database.configure(quality={"maximeter_tolerance": "99.99", "maximeter_allowance": 0})
+    await database.load(report(row("1 Aug 2019 00:00:00", *ORDINARY)))
+    await database.rows("UPDATE meters SET interval_seconds = 11")
+    power = _text(maximeter)
+    rows = [
+        row("1 Aug 2019 00:00:11", over, "0", power, power),
+        row("1 Aug 2019 00:00:22", most, "0", power, power),
+    ]
+    await database.load(report(*rows))
+    assert await flagged(database) == {2: flags.IMPLAUSIBLE.bit}
+
+
 async def test_import_changes_the_verdict_on_an_energy_days_later(
     database: DatabaseFixture,
 ) -> None:

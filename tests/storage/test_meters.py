@@ -203,6 +203,12 @@ def test_interval_of_days_holds_across_midnight() -> None:
     assert usual_interval((day * 86400, (43200,)) for day in range(9)) == 86400
     halves = (0, 43200)
     assert usual_interval((day * 86400, halves) for day in range(9)) == 43200
+    assert usual_interval((day * 86400, halves) for day in range(2)) == 43200
+
+
+async def test_day_on_which_clocks_change_tells_the_interval_too(database: DatabaseFixture) -> None:
+    await database.load(report(*map(row, quarters("2019-10-27", 12))))
+    assert await meter(database) == (None, 900)
 
 
 # The command

@@ -24,8 +24,8 @@ class Connections:
 
 def _is_open(connection: sqlite3.Connection) -> bool:
     try:
-        # Unlike a statement, it may be asked from any thread.
-        _ = connection.in_transaction
+        # It may be asked from any thread, and waits for no statement.
+        _ = connection.isolation_level
     except sqlite3.ProgrammingError:
         return False
     return True

@@ -128,6 +128,15 @@ async def test_logout_that_cannot_be_written_leaves_the_token_good(
     assert (await api.get("ping"))[0] == 406
 
 
+async def test_write_that_sqlite_refuses_is_an_outage(tmp_path: Path) -> None:
+    with SqliteDatabase(tmp_path) as database:
+        await database.load(REPORT)
+        database.run("DROP TABLE revocations")
+        async with database.reader() as reader:
+            with pytest.raises(Unreachable, match=r"elecprod\.db cannot be written: no such table"):
+                await reader._engine.execute("DELETE FROM revocations", ())
+
+
 # Changes of users
 
 
@@ -290,6 +299,16 @@ async def test_server_may_write_nothing_but_revocations(mariadb: MariaDB, tmp_pa
             ):
                 with pytest.raises(Refused, match="denied"):
                     await reader._engine.execute(sql, ())
+
+
+async def test_reader_comes_from_this_machine_alone_where_the_database_is_on_it(
+    mariadb: MariaDB, tmp_path: Path
+) -> None:
+    with MariadbDatabase(tmp_path, mariadb) as database:
+        await database.load(REPORT)
+        hosts = database.run(f"SELECT host FROM mysql.user WHERE user = '{database.reader_user}'")
+        assert {host for (host,) in hosts} <= {"localhost", "127.0.0.1"}
+        assert len(hosts) == 1
 
 
 # The log

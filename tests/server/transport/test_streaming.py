@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 from collections.abc import Awaitable, Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import pytest
 from aiohttp import ClientPayloadError
@@ -14,6 +14,7 @@ from storage.common.errors import Unreachable
 from storage.readings.pager import Pager
 from tests.support.app_client import Api, Serve, about_readings, make_pages_small
 from tests.support.databases import DatabaseFixture
+from tests.support.process import TIMEOUT
 from tests.support.report_factory import numbered, quarters, report
 
 pytestmark = pytest.mark.promise("Bad nights")
@@ -257,22 +258,20 @@ async def test_client_that_reads_nothing_holds_no_connection(
 ) -> None:
     api = await serve(sample, **TWO_CONNECTIONS)
     loop = asyncio.get_running_loop()
-    stalled = []
-    for _ in range(4):
-        client = socket.socket()
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.setblocking(False)
-        await loop.sock_connect(client, ("127.0.0.1", api.port))
-        await loop.sock_sendall(client, api.head("getData"))
-        await loop.sock_recv(client, 100)
-        stalled.append(client)
-    asked = 0
-    while asked != api.engine.readings_asked:  # until no stalled answer asks for more
-        asked = api.engine.readings_asked + 2
-        assert len(await api.records("getDataByDate", date="2019-08-01 01:00:00%")) == 1
-    assert api.engine.running == 0
-    for client in stalled:
-        client.close()
+    with ExitStack() as stalled:
+        for _ in range(4):
+            client = stalled.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.setblocking(False)
+            await loop.sock_connect(client, ("127.0.0.1", api.port))
+            await loop.sock_sendall(client, api.head("getData"))
+            await loop.sock_recv(client, 100)
+        asked = 0
+        async with asyncio.timeout(TIMEOUT):
+            # until no stalled answer asks for more, nor is one being asked for
+            while asked != api.engine.readings_asked or api.engine.running:
+                asked = api.engine.readings_asked + 2
+                assert len(await api.records("getDataByDate", date="2019-08-01 01:00:00%")) == 1
 
 
 async def test_slow_statement_is_ended_in_time(serve: Serve, sample: DatabaseFixture) -> None:

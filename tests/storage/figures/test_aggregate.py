@@ -259,6 +259,12 @@ def test_wrong_parameter_is_named(
         meters["autumn"].ask(Aggregate.of(question))
 
 
+def test_four_hundred_years_are_a_period(meters: dict[str, Metered]) -> None:
+    question = {"interval": "year", "date": "1700-01-01", "end_date": "2099-12-31"}
+    _, rows = meters["autumn"].ask(Aggregate.of(question))
+    assert rows
+
+
 def test_interval_finer_than_the_readings_is_refused(meters: dict[str, Metered]) -> None:
     with pytest.raises(
         QueryError, match=r"^interval: expected no less than the 3600 seconds between readings"

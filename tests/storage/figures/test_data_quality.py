@@ -173,6 +173,25 @@ def test_summary_is_that_of_plain_reckoning(
         assert table.metadata["demand_of"] == "maximeter"
 
 
+def test_last_reading_counts_where_it_is_cut_off_alone(
+    meters: dict[str, Metered], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metered = meters["autumn"]
+    _, whole = metered.ask(Summary.of({}))
+    ids = metered.readings[-1].id - metered.readings[0].id
+    monkeypatch.setattr("storage.figures.scan.CHUNK_IDS", ids)
+    assert metered.ask(Summary.of({}))[1] == whole
+
+
+def test_readings_whose_ids_lie_far_apart_have_the_same_summary(
+    meters: dict[str, Metered], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metered = meters["autumn"]
+    _, near = metered.ask(Summary.of({}))
+    monkeypatch.setattr("storage.figures.scan.SPARSE", 0)
+    assert metered.ask(Summary.of({}))[1] == near
+
+
 @pytest.mark.parametrize("quality", ["raw", "clean"])
 def test_summary_of_a_part_is_that_of_plain_reckoning(
     meters: dict[str, Metered], monkeypatch: pytest.MonkeyPatch, quality: str
