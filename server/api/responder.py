@@ -9,13 +9,14 @@ from aiohttp import hdrs, web
 
 from server.api.data_request import DataRequest, Parser
 from server.cache.entry import SMALL_RESPONSE_BYTES, CacheEntry
+from server.cache.in_flight import InFlightResponse, TooLargeError
 from server.cache.replay import ReplayCache
-from server.cache.single_flight import InFlightResponse, TooLargeError
 from server.cache.store import ResponseCache
 from server.context import CONTEXT, RequestContext
 from server.errors import RateLimited
 from server.security.rate_limits import StreamLimiter
 from server.transport.content_coding import SMALL_CHUNK_BYTES, Chunk, Coding, Identity
+from server.transport.etags import etag, matches_etag
 from server.transport.negotiation import negotiate_coding
 from server.transport.streaming import Payload, StreamingResponse, content_type, views
 from settings import MysqlUrl, SqliteUrl
@@ -69,11 +70,11 @@ class Responder:
         key = self._key(query, state)
         coding = negotiate_coding(request)
         headers = {
-            hdrs.ETAG: f'"{key}-{coding.name}"',
+            hdrs.ETAG: etag(key, coding),
             hdrs.CACHE_CONTROL: "private, no-cache",
             hdrs.VARY: _VARY_BY_ACCEPT if query.varies_by_accept else hdrs.ACCEPT_ENCODING,
         }
-        if _matches_etag(request, key):
+        if matches_etag(request, key):
             return web.Response(status=304, headers=headers)
         entry = None
         if not self._cache.max_entry_bytes or _bypasses_cache(request):
@@ -249,11 +250,6 @@ async def _deflated(chunk: Chunk) -> DeflateBlock:
     if len(chunk) <= SMALL_CHUNK_BYTES:
         return deflate_block(chunk)
     return await asyncio.to_thread(deflate_block, chunk)
-
-
-def _matches_etag(request: web.Request, key: str) -> bool:
-    tags = (request.method == hdrs.METH_GET and request.if_none_match) or ()
-    return any(tag.value == "*" or tag.value.startswith(key) for tag in tags)
 
 
 def _bypasses_cache(request: web.Request) -> bool:

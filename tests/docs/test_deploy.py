@@ -24,7 +24,7 @@ from tests.support.databases import DatabaseFixture, SqliteDatabase
 from tests.support.live_server import find_program, free_port
 from tests.support.paths import ROOT
 from tests.support.report_factory import numbered, quarters, report
-from tests.test_architecture import MAY_IMPORT
+from tests.test_architecture import FOLDERS
 
 pytestmark = pytest.mark.promise("Running it")
 
@@ -61,7 +61,7 @@ def test_dockerfile_copies_what_there_is_and_what_the_context_lets_through() -> 
 
 def test_image_holds_all_that_the_programs_import() -> None:
     copied = " ".join(rest for name, rest in instructions() if name == "COPY").split()
-    assert {"bin", "elecdata.py", *MAY_IMPORT} <= set(copied)
+    assert {"bin", "elecdata.py", *FOLDERS} <= set(copied)
 
 
 def test_image_does_not_run_as_root_and_is_looked_after() -> None:

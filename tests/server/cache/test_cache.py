@@ -14,7 +14,7 @@ from redis import Redis as Client
 
 from server.api.responder import Responder
 from server.cache.entry import CacheEntry
-from server.cache.single_flight import InFlightResponse
+from server.cache.in_flight import InFlightResponse
 from server.cache.store import CACHE, ResponseCache
 from settings import CacheSettings
 from storage.common.deflate import deflate_block

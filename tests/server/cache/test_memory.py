@@ -10,7 +10,7 @@ from itertools import islice, permutations
 import pytest
 
 from server.cache.entry import CacheEntry
-from server.cache.single_flight import InFlightResponse
+from server.cache.in_flight import InFlightResponse
 from server.cache.store import CACHE, BoundedMemoryCache, HeldEntries
 from server.transport.streaming import STREAM_STATISTICS
 from storage.common.deflate import deflate_block
