@@ -20,108 +20,108 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run test trust mutants holes check bench bench-quick matrix lock swagger-ui uplot axe screenshots configuration-page \
+.PHONY: help run test trust mutants audit check bench bench-quick matrix lock swagger-ui uplot axe screenshots reference-pages \
 	clean
 
-help: ## show this list
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
 
-run: $(VENV)/.run ## load the sample report into the database and serve it
-	@$(PY) -m loader Monitoring_report.csv
-	@exec $(PY) -m server --welcome
+run: $(VENV)/.run ## install, load the sample report and start the server
+	@$(VENV)/bin/elecdata load Monitoring_report.csv
+	@exec $(VENV)/bin/elecdata serve --welcome
 
-test: $(VENV)/.dev ## run the tests, on a private MariaDB and Redis as well; ARGS go to pytest
-	@tests/install-services.sh
+test: $(VENV)/.dev ## run the tests, with a private MariaDB and Redis; ARGS go to pytest
+	@tools/install-services.sh
 	@$(call pytest,$(ARGS))
 
-trust: $(VENV)/.dev $(VENV)/.fuzz ## try bad input and bad nights for half an hour or so; a table into var/trust.md
-	@tests/install-services.sh
+trust: $(VENV)/.dev $(VENV)/.fuzz ## run the long tests of security and failures (30 min); report in var/trust.md
+	@tools/install-services.sh
 	@$(call pytest,-m promise $(ARGS))
 
-mutants: $(VENV)/.dev $(VENV)/.mutants ## see whether the tests notice mistakes in the code, for 45 minutes or so; into var/mutants
-	@tests/install-services.sh
+mutants: $(VENV)/.dev $(VENV)/.mutants ## check that the tests notice mistakes in the code (45 min); report in var/mutants
+	@tools/install-services.sh
 	@$(PY) -m tools.mutants $(ARGS)
 
-holes: $(VENV)/.dev ## check the locked packages for known holes, by a list alone where there is no network
-	$(PY) -m tests.holes
+audit: $(VENV)/.dev ## check the locked packages for known vulnerabilities
+	$(PY) -m tools.vulnerabilities
 
-check: $(VENV)/.dev ## check format, lint and types, then run the tests
+check: $(VENV)/.dev ## check format, lint, types and vulnerabilities, then run the tests
 	$(PY) -m ruff format --check
 	$(PY) -m ruff check
 	$(PY) -m mypy .
-	$(PY) -m tests.holes
+	$(PY) -m tools.vulnerabilities
 	@$(MAKE) --no-print-directory test
 
-bench: $(VENV)/.run $(BENCH_VENV)/.bench ## measure everything, most of an hour, into bench/results.*
-	@tests/install-services.sh
+bench: $(VENV)/.run $(BENCH_VENV)/.bench ## run all benchmarks (1 h); results in bench/results.*
+	@tools/install-services.sh
 	@$(BENCH_PY) -m bench full $(ARGS)
 
-bench-quick: $(VENV)/.run $(BENCH_VENV)/.bench ## measure what was promised, and fail where it isn't kept
-	@tests/install-services.sh
+bench-quick: $(VENV)/.run $(BENCH_VENV)/.bench ## run the benchmarks that have a limit; fail if one is exceeded
+	@tools/install-services.sh
 	@$(BENCH_PY) -m bench quick $(ARGS)
 
-matrix: ## run the README's commands on empty Debian systems, and the tests with each Python; needs root
+matrix: ## run the README's commands on minimal Debian systems, and the tests with each Python (root)
 	@$(PYTHON) -m tools.matrix $(ARGS)
 
-lock: $(UV) ## write the requirements anew from pyproject.toml and bench/requirements.in; ARGS (--upgrade) go to uv
+lock: $(UV) ## regenerate the locked requirements; ARGS (--upgrade) go to uv
 	$(COMPILE) $(ARGS) pyproject.toml -o requirements.txt
 	$(COMPILE) $(ARGS) pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
 	$(COMPILE) $(ARGS) --group fuzz -o requirements-fuzz.txt
 	$(COMPILE) $(ARGS) --group mutants -c requirements-dev.txt -o requirements-mutants.txt
 	$(COMPILE) $(ARGS) bench/requirements.in -c requirements.txt -o bench/requirements.txt
 
-swagger-ui: ## fetch the Swagger UI of SWAGGER_UI_VERSION from npm
-	@$(call fetch,swagger-ui-dist@$(SWAGGER_UI_VERSION),$(SWAGGER_UI_SHA512),server/static/swagger,$(SWAGGER_UI_FILES))
-	@echo $(SWAGGER_UI_VERSION) >server/static/swagger/VERSION
+swagger-ui: ## download Swagger UI (SWAGGER_UI_VERSION) from npm
+	@$(call fetch,swagger-ui-dist@$(SWAGGER_UI_VERSION),$(SWAGGER_UI_SHA512),server/web/static/swagger,$(SWAGGER_UI_FILES))
+	@echo $(SWAGGER_UI_VERSION) >server/web/static/swagger/VERSION
 
-uplot: ## fetch the uPlot of UPLOT_VERSION from npm
-	@$(call fetch,uplot@$(UPLOT_VERSION),$(UPLOT_SHA512),server/static/uplot,$(UPLOT_FILES))
-	@echo $(UPLOT_VERSION) >server/static/uplot/VERSION
+uplot: ## download uPlot (UPLOT_VERSION) from npm
+	@$(call fetch,uplot@$(UPLOT_VERSION),$(UPLOT_SHA512),server/web/static/uplot,$(UPLOT_FILES))
+	@echo $(UPLOT_VERSION) >server/web/static/uplot/VERSION
 
-axe: ## fetch the axe-core of AXE_VERSION from npm, which examines pages in the tests
-	@mkdir -p tests/axe
-	@$(call fetch,axe-core@$(AXE_VERSION),$(AXE_SHA512),tests/axe,$(AXE_FILES))
-	@echo $(AXE_VERSION) >tests/axe/VERSION
+axe: ## download axe-core (AXE_VERSION), for the accessibility tests, from npm
+	@mkdir -p tests/web/axe
+	@$(call fetch,axe-core@$(AXE_VERSION),$(AXE_SHA512),tests/web/axe,$(AXE_FILES))
+	@echo $(AXE_VERSION) >tests/web/axe/VERSION
 
-screenshots: $(VENV)/.dev ## draw the dashboard's pictures in docs/ anew, from the sample
-	@tests/install-services.sh
-	@$(PY) -m tests.screenshots
+screenshots: $(VENV)/.dev ## regenerate the screenshots in docs/
+	@tools/install-services.sh
+	@$(PY) -m tools.screenshots
 
-configuration-page: $(VENV)/.dev ## write docs/configuration.md anew, from the settings
-	@$(PY) -m tests.configuration_page
+reference-pages: $(VENV)/.dev ## regenerate configuration.md and command-line.md in docs/reference
+	@$(PY) -m tools.configuration_page
+	@$(PY) -m tools.command_line_page
 
-# The list of what is not installed comes last, and the status is that of the tests, unless that list
-# has to be empty.
+# The list of missing programs comes last; the status is that of the tests, unless the list has to be
+# empty.
 pytest = $(PY) -m pytest --numprocesses auto --dist worksteal $1; status=$$?; \
-	tests/install-services.sh --missing && exit $$status
+	tools/install-services.sh --missing && exit $$status
 
-# $1: a package of npm, $2: the sha512 that its archive must have, $3: the folder that its files go
-# to, $4: the files
-fetch = command -v npm >/dev/null || { echo "npm is not installed: it fetches $1" >&2; exit 1; }; \
+# $1: an npm package, $2: the sha512 of its archive, $3: the target folder, $4: the files
+fetch = command -v npm >/dev/null || { echo "npm is not installed; it is needed to download $1" >&2; exit 1; }; \
 	set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
 	npm pack --json --pack-destination "$$folder" $1 >"$$folder/packed" 2>/dev/null \
-		|| { echo "npm cannot fetch $1" >&2; exit 1; }; \
+		|| { echo "npm cannot download $1" >&2; exit 1; }; \
 	grep -qF '"sha512-$2"' "$$folder/packed" \
-		|| { echo "$1 has not the sha512 that the Makefile names" >&2; exit 1; }; \
+		|| { echo "$1: the sha512 differs from the one in the Makefile" >&2; exit 1; }; \
 	for file in $4; do tar -xzOf "$$folder"/*.tgz package/$$file \
 		>$3/$${file\#\#*/}; done
 
-clean: ## remove the environment and all caches, but not the data in var
+clean: ## remove the environments and caches, but not the data in var
 	rm -rf $(VENV) $(BENCH_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The stamps note which requirements are installed; both kinds share one environment.
-$(VENV)/.run: requirements.txt | $(PY)
-$(VENV)/.dev: requirements-dev.txt | $(PY)
+# The stamps record which requirements are installed; both kinds share one environment.
+$(VENV)/.run: requirements.txt | $(VENV)/bin/elecdata
+$(VENV)/.dev: requirements-dev.txt | $(VENV)/bin/elecdata
 $(VENV)/.run $(VENV)/.dev:
 	@echo "Installing $< into $(VENV)"
 	@$(PIP) install --require-hashes -r $<
 	@touch $@
 
-# The fuzzer is for Linux on x86-64 alone, and a row of the table says where it was left out.
+# The fuzzer runs on Linux x86-64 only; the report says where it was skipped.
 $(VENV)/.fuzz: requirements-fuzz.txt | $(VENV)/.dev
 	@echo "Installing $< into $(VENV)"
-	@$(PIP) install --require-hashes -r $< || echo "without atheris, nothing is fuzzed"
+	@$(PIP) install --require-hashes -r $< || echo "atheris is not available: the fuzz tests are skipped"
 	@touch $@
 
 $(VENV)/.mutants: requirements-mutants.txt | $(VENV)/.dev
@@ -135,6 +135,9 @@ $(BENCH_VENV)/.bench: bench/requirements.txt | $(PY)
 	@$(BENCH_PY) -m pip -qq --disable-pip-version-check --no-input install --require-hashes -r $<
 	@touch $@
 
+$(VENV)/bin/elecdata: | $(PY)
+	@ln -sf ../../bin/elecdata $@
+
 $(UV): | $(PY)
 	@$(PIP) install --target $(VENV)/uv uv
 
@@ -142,9 +145,9 @@ $(PY):
 	@command -v $(PYTHON) >/dev/null || \
 		{ echo "$(PYTHON) is not installed: Python 3.11 to 3.14 is needed" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' || \
-		{ echo "Python 3.11 to 3.14 is needed, and $(PYTHON) is another one;" \
-		"name another one: make PYTHON=python3.13 ..." >&2; exit 1; }
+		{ echo "Python 3.11 to 3.14 is needed, and $(PYTHON) is another version;" \
+		"choose another one: make PYTHON=python3.13 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
-		{ echo "$(PYTHON) cannot make environments; on Debian and Ubuntu:" \
+		{ echo "$(PYTHON) cannot create virtual environments; on Debian and Ubuntu:" \
 		"apt-get install python3-venv" >&2; exit 1; }
 	@$(PYTHON) -m venv --clear $(VENV)

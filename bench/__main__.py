@@ -10,26 +10,34 @@ from typing import NoReturn
 
 import click
 
-from bench.asked import missed
-from bench.lab import laboratory
+from bench.contenders.service import count_middlewares
 from bench.machine import facts
 from bench.paths import RESULTS, ROOT, WORK, MissingError
 from bench.plot import draw
 from bench.process import FailedError
 from bench.report import checks_table, write_json, write_markdown, write_readme
-from bench.runs import long_run, short_run
+from bench.suites import long_run, short_run
+from bench.targets import missed
+from bench.workspace import open_workspace
 
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
 README_SIZE = 1_000_000
 """Readings that the README's table is about."""
 
 
+_middlewares_option = click.option(
+    "--middlewares",
+    type=click.IntRange(1),
+    help="Empty middlewares of the bare handler. Default: as many as the service has.",
+)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Measure the service beside its peers and its limits."""
+    """Compare the service with its peers and its limits."""
     WORK.mkdir(parents=True, exist_ok=True)
     (WORK / "logs").mkdir(exist_ok=True)
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, _interrupt)
     # Thousands of connections at once need as many files, here and in the servers.
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -38,11 +46,12 @@ def main() -> None:
 @main.command()
 @click.option("--readings", type=click.IntRange(10_000), multiple=True, default=SIZES)
 @click.option("--rounds", type=click.IntRange(1), default=2, show_default=True)
-def full(readings: Sequence[int], rounds: int) -> None:
-    """Every side at every size; writes results.json, .md, .svg and .png, and the README's table."""
-    say = _Narrator()
-    with laboratory() as lab:
-        outcome = long_run(lab, sorted(readings), rounds, say)
+@_middlewares_option
+def full(readings: Sequence[int], rounds: int, middlewares: int | None) -> None:
+    """Measure all contenders at all sizes; write results.* and the README's table."""
+    say = _ProgressLog()
+    with open_workspace(middlewares or count_middlewares()) as workspace:
+        outcome = long_run(workspace, sorted(readings), rounds, say)
     machine = facts()
     write_json(RESULTS / "results.json", outcome, machine)
     write_markdown(RESULTS / "results.md", outcome, machine)
@@ -54,11 +63,12 @@ def full(readings: Sequence[int], rounds: int) -> None:
 
 @main.command()
 @click.option("--readings", type=click.IntRange(100_000), default=1_000_000, show_default=True)
-def quick(readings: int) -> None:
-    """The list of what was asked; fails where a line is missed by more than a tenth."""
-    say = _Narrator()
-    with laboratory() as lab:
-        outcome = short_run(lab, readings, say)
+@_middlewares_option
+def quick(readings: int, middlewares: int | None) -> None:
+    """Check the targets; fail if one is missed by more than a tenth."""
+    say = _ProgressLog()
+    with open_workspace(middlewares or count_middlewares()) as workspace:
+        outcome = short_run(workspace, readings, say)
     write_json(WORK / "quick.json", outcome, facts())
     click.echo(checks_table(outcome.checks))
     for comparison in outcome.answers.values():
@@ -69,8 +79,8 @@ def quick(readings: int) -> None:
         sys.exit(1)
 
 
-class _Narrator:
-    """Says what is being done, and since when."""
+class _ProgressLog:
+    """Prints each step with the seconds since the start."""
 
     def __init__(self) -> None:
         self._start = time.monotonic()
@@ -79,8 +89,8 @@ class _Narrator:
         click.echo(f"{time.monotonic() - self._start:6.0f} s  {text}", err=True)
 
 
-def _leave(_signal: int, _frame: FrameType | None) -> NoReturn:
-    """Ends as Ctrl-C does, so that everything that was started ends as well."""
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    """Stop as Ctrl-C does, so that every process that was started ends as well."""
     raise KeyboardInterrupt
 
 

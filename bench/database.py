@@ -7,7 +7,7 @@ from typing import Any
 
 import pymysql
 
-from tests.mariadb import MariaDB
+from tests.support.mariadb import MariaDB
 
 BUFFER_POOL = "4G"
 _OF_THE_RECORD = {
@@ -22,13 +22,13 @@ _OF_THE_RECORD = {
 
 
 class BenchMariaDB(MariaDB):
-    """The server, with an administrator's view of it."""
+    """The server, with an administrator's statements."""
 
     def command(self) -> list[str]:
         return [*super().command(), f"--innodb-buffer-pool-size={BUFFER_POOL}"]
 
     def query(self, sql: str, args: Sequence[object] = ()) -> Sequence[Any]:
-        """The rows of a statement of the administrator."""
+        """Run a statement as the administrator; return its rows."""
         with (
             closing(
                 pymysql.connect(
@@ -45,7 +45,7 @@ class BenchMariaDB(MariaDB):
             return list(cursor.fetchall())
 
     def busy(self) -> int:
-        """How many connections of the service run a statement now."""
+        """Return the number of the service's connections that run a statement now."""
         rows = self.query(
             "SELECT COUNT(*) FROM information_schema.processlist"
             " WHERE user NOT IN (%s, 'system user', 'event_scheduler') AND command <> 'Sleep'",
@@ -55,7 +55,7 @@ class BenchMariaDB(MariaDB):
 
     @contextmanager
     def watched(self) -> Iterator[list[str]]:
-        """Collects the service's queries of readings; they are in the list once it is left."""
+        """Collect the service's queries of readings in a list, complete at the exit."""
         seen: list[str] = []
         self.query("SET GLOBAL general_log = 0")
         self.query("TRUNCATE mysql.general_log")

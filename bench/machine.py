@@ -1,4 +1,4 @@
-"""What the measurements were made on."""
+"""The machine that the measurements were made on."""
 
 import os
 import platform
@@ -15,7 +15,7 @@ PEERS = ("flask", "datasette", "roapi")
 
 
 def facts() -> dict[str, str]:
-    """Cores, memory and versions, by name."""
+    """Return cores, memory and versions, by name."""
     return {
         "processor": _processor(),
         "cores": str(os.cpu_count()),
@@ -43,7 +43,7 @@ def _system() -> str:
 
 
 def _of_the_service() -> dict[str, str]:
-    """The versions of what the service runs on."""
+    """Return the versions of the service's dependencies."""
     code = "import sys; from importlib.metadata import version; print(*map(version, sys.argv[1:]))"
     versions = _output(str(SERVICE_PYTHON), "-c", code, *PACKAGES).split()
     return dict(zip(PACKAGES, versions, strict=True))

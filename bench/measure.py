@@ -1,4 +1,4 @@
-"""Runs of several sides, taking turns, so that whatever else the machine does meets all of them."""
+"""Running contenders in turn, so that other load on the machine affects all of them."""
 
 import statistics
 from collections.abc import Iterable
@@ -8,15 +8,15 @@ from typing import Protocol
 from bench.paths import MissingError
 from bench.process import FailedError
 
-SLOW = 20.0
-"""Seconds; a side that takes longer is run once."""
-LONGEST = 120.0
-"""Seconds; a side that would take longer is left out."""
+SLOW_SECONDS = 20.0
+"""A contender that takes longer is run once."""
+MAX_SECONDS = 120.0
+"""A contender that would take longer is left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A run: seconds until the first byte of the body and until the end, bytes, MiB at the most."""
+    """One run: seconds in all and to the body's first byte, its bytes, peak memory in MiB."""
 
     seconds: float
     first_byte: float | None = None
@@ -26,7 +26,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """What several runs gave."""
+    """The median and range of several runs."""
 
     median: float
     low: float
@@ -36,13 +36,13 @@ class Spread:
 
 @dataclass(slots=True)
 class Series:
-    """The runs of a side."""
+    """The runs of a contender."""
 
     samples: list[Sample] = field(default_factory=list)
 
     @property
     def seconds(self) -> Spread:
-        """Until the end."""
+        """Seconds until the end."""
         return spread([sample.seconds for sample in self.samples])
 
     @property
@@ -52,7 +52,7 @@ class Series:
 
     @property
     def peak(self) -> Spread | None:
-        """MiB at the most."""
+        """Peak memory in MiB."""
         return _spread_of_known(sample.peak for sample in self.samples)
 
     @property
@@ -61,42 +61,44 @@ class Series:
         return self.samples[-1].size
 
 
-class Side(Protocol):
-    """One of those that are compared."""
+class Contender(Protocol):
+    """A program that is compared with others."""
 
     @property
     def name(self) -> str:
-        """What the tables call it."""
+        """The name in the tables."""
 
     def run(self) -> Sample:
-        """Does its work once."""
+        """Do the work once."""
 
 
 @dataclass(slots=True)
 class Comparison:
-    """What sides gave for one number of readings, and which were left out."""
+    """The runs of contenders at one number of readings, and the reasons of those left out."""
 
     series: dict[str, Series] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
 
 
-def compare(sides: Iterable[Side], rounds: int, into: Comparison) -> None:
-    """Runs all sides, each once a round."""
+def compare(contenders: Iterable[Contender], rounds: int, into: Comparison) -> None:
+    """Run all contenders, each once a round."""
     for turn in range(rounds):
-        for side in sides:
-            done = into.series.get(side.name)
-            if side.name in into.left_out or (done and turn and done.samples[0].seconds > SLOW):
+        for contender in contenders:
+            done = into.series.get(contender.name)
+            if contender.name in into.left_out or (
+                done and turn and done.samples[0].seconds > SLOW_SECONDS
+            ):
                 continue
             try:
-                sample = side.run()
+                sample = contender.run()
             except (FailedError, MissingError, OSError) as error:
-                into.left_out[side.name] = str(error)
+                into.left_out[contender.name] = str(error)
                 continue
-            into.series.setdefault(side.name, Series()).samples.append(sample)
+            into.series.setdefault(contender.name, Series()).samples.append(sample)
 
 
 def spread(values: list[float]) -> Spread:
-    """Median and range."""
+    """Return the median and range of values."""
     return Spread(statistics.median(values), min(values), max(values), len(values))
 
 

@@ -1,11 +1,11 @@
-"""Where things are."""
+"""Paths of the benchmarks."""
 
 import shutil
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "var" / "bench"
-"""What the benchmarks make for themselves: reports, tables, logs, programs."""
+"""Files that the benchmarks create: reports, tables, logs, programs."""
 RESULTS = ROOT / "bench"
 
 SERVICE_PYTHON = ROOT / ".venv" / "bin" / "python"
@@ -15,11 +15,11 @@ BENCH_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 
 
 class MissingError(Exception):
-    """A program is not on this machine, so what needs it is left out."""
+    """A program is not installed, so its contenders are left out."""
 
 
 def program(name: str) -> str:
-    """The path of a program; raises MissingError."""
+    """Return the path of a program; raise MissingError if it is not installed."""
     beside = BENCH_PYTHON.with_name(name)
     found = str(beside) if beside.exists() else shutil.which(name)
     if found is None:

@@ -6,9 +6,9 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib import pyplot as plt
 
-from bench.asked import MARIADB, SQLITE
+from bench.contenders import clickhouse, datasette, limits, roapi, scripts
 from bench.measure import Comparison, Series
-from bench.sides import clickhouse, datasette, limits, roapi, scripts
+from bench.targets import MARIADB, SQLITE
 
 # From the slowest to the fastest, as a rule; limits are dashed.
 SHOWN = {
@@ -27,7 +27,7 @@ SHOWN = {
 
 
 def draw(files: list[Path], answers: Mapping[int, Comparison]) -> None:
-    """Writes the plot to files, in the formats of their names."""
+    """Write the plot to files, in the formats of their names."""
     plt.switch_backend("Agg")
     mpl.rcParams["svg.hashsalt"] = "elecdata"
     figure, (times, memory) = plt.subplots(1, 2, figsize=(11, 5), layout="constrained")

@@ -1,4 +1,4 @@
-"""The processes that are measured: servers that answer, and commands that end."""
+"""The processes that are measured: servers, and commands that end."""
 
 import os
 import re
@@ -10,11 +10,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Self
 
 from bench.paths import ROOT, WORK
-from tests.service import free_port
+from tests.support.live_server import free_port
 
 HOST = "127.0.0.1"
 START_SECONDS = 90
@@ -23,11 +22,11 @@ _POLL_MILLISECONDS = 10
 
 
 class FailedError(Exception):
-    """A process did not do what was asked of it."""
+    """A process failed, or its response is wrong."""
 
 
 def peak(pid: int) -> float:
-    """The most memory that a process and its children have held so far, in MiB; 0 once it ended."""
+    """Return the peak memory of a process and its children in MiB; 0 once it has ended."""
     with suppress(OSError):
         folder = Path("/proc", str(pid))
         found = re.search(r"VmHWM:\s+(\d+) kB", (folder / "status").read_text())
@@ -37,7 +36,7 @@ def peak(pid: int) -> float:
 
 
 def forget_peak(pid: int) -> None:
-    """Lets the peak begin anew at what a process and its children hold now."""
+    """Reset the peak to the current memory of a process and its children."""
     folder = Path("/proc", str(pid))
     (folder / "clear_refs").write_text("5")
     for child in (folder / "task" / str(pid) / "children").read_text().split():
@@ -45,7 +44,7 @@ def forget_peak(pid: int) -> None:
 
 
 def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment without settings of the service, with changes."""
+    """Return this process's environment with changes and without the service's settings."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("ELECDATA_")}
     return {**kept, **(changes or {})}
 
@@ -58,23 +57,23 @@ class Server(ABC):
     def __init__(self) -> None:
         self.port = free_port(HOST)
         self.headers: dict[str, str] = {}
-        """What every request to it carries."""
+        """Headers of every request to the server."""
         self._process: subprocess.Popen[bytes] | None = None
 
     @abstractmethod
     def command(self) -> Sequence[str]:
-        """What runs it in the foreground."""
+        """Return the command that runs the server in the foreground."""
 
     def environment(self) -> dict[str, str]:
-        """Its environment."""
+        """Return the environment of the server."""
         return environment()
 
     def prepare(self) -> None:  # noqa: B027 - most have nothing to do
-        """Does what has to be done once it answers."""
+        """Prepare the server once it accepts connections."""
 
     @property
     def peak(self) -> float:
-        """The most memory it has held since it was ready, in MiB."""
+        """The peak memory since the server was ready, in MiB."""
         assert self._process is not None
         return peak(self._process.pid)
 
@@ -99,12 +98,7 @@ class Server(ABC):
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop()
 
     def _wait(self, log: Path) -> None:
@@ -135,7 +129,7 @@ def timed(
     stdin: str | None = None,
     stdout: IO[bytes] | None = None,
 ) -> tuple[float, float]:
-    """Runs a command to its end; gives its seconds and its peak in MiB. Raises FailedError."""
+    """Run a command; return its seconds and peak memory in MiB. Raise FailedError."""
     with (
         (WORK / "logs" / "command.log").open("w+b") as errors,
         subprocess.Popen(
@@ -164,7 +158,7 @@ def timed(
 
 
 def _watched(process: subprocess.Popen[bytes]) -> float:
-    """Waits for the end of a process; gives the most memory that it held."""
+    """Wait until a process ends; return its peak memory in MiB."""
     ended = os.pidfd_open(process.pid)
     try:
         poll = select.poll()

@@ -1,17 +1,17 @@
-"""The results as JSON and as Markdown."""
+"""Writing the results as JSON and Markdown."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from bench.asked import MARIADB, SQLITE, Check
-from bench.measure import SLOW, Comparison, Spread
-from bench.runs import Outcome
-from bench.sides import clickhouse, datasette, limits, roapi, scripts
+from bench.contenders import clickhouse, datasette, limits, roapi, scripts
+from bench.measure import SLOW_SECONDS, Comparison, Spread
+from bench.suites import Outcome
+from bench.targets import MARIADB, SQLITE, Check
 
 _README_TABLE = "| | seconds | first byte, ms | server's peak, MiB |\n|---|---|---|---|\n"
-_README_SIDES = {
+_README_CONTENDERS = {
     MARIADB,
     f"{MARIADB}, gzip",
     SQLITE,
@@ -25,7 +25,7 @@ _README_SIDES = {
 
 
 def write_json(file: Path, outcome: Outcome, machine: Mapping[str, str]) -> None:
-    """Writes all numbers."""
+    """Write all numbers."""
     results = {
         "machine": machine,
         "answers": {str(n): _numbers(found) for n, found in outcome.answers.items()},
@@ -39,7 +39,7 @@ def write_json(file: Path, outcome: Outcome, machine: Mapping[str, str]) -> None
 
 
 def write_markdown(file: Path, outcome: Outcome, machine: Mapping[str, str]) -> None:
-    """Writes the tables."""
+    """Write all tables."""
     sizes = sorted(outcome.answers)
     parts = [
         *(_answers(size, outcome.answers[size]) for size in reversed(sizes)),
@@ -48,9 +48,9 @@ def write_markdown(file: Path, outcome: Outcome, machine: Mapping[str, str]) -> 
         "Measured on: " + ", ".join(f"{name} {value}" for name, value in machine.items()) + ".",
         (
             "Medians, with the lowest and highest run in brackets; a side that takes longer than"
-            f" {SLOW:g} s is run once. The ratio is to the first line. Servers are started anew for"
-            " every run and asked over the loopback interface. Their peak memory is theirs alone,"
-            " without the database's, from the moment that they are ready and logged in to."
+            f" {SLOW_SECONDS:g} s is run once. The ratio is to the first line. Servers are started"
+            " anew for every run and asked over the loopback interface. Their peak memory is theirs"
+            " alone, without the database's, from the moment that they are ready and logged in to."
             " Datasette, roapi and ClickHouse serve a table of decimal texts, made from the"
             " service's; sqlite3 -csv writes whole hundred-thousandths, as they are stored."
         ),
@@ -59,11 +59,11 @@ def write_markdown(file: Path, outcome: Outcome, machine: Mapping[str, str]) -> 
 
 
 def write_readme(file: Path, comparison: Comparison) -> None:
-    """Puts into the README's table what a reader would compare first, the quickest above."""
+    """Replace the rows of the README's table, the fastest first."""
     before, heading, rest = file.read_text().partition(_README_TABLE)
     assert heading, "the README has another table than this one"
     _, _, after = rest.partition("\n\n")
-    shown = [item for item in comparison.series.items() if item[0] in _README_SIDES]
+    shown = [item for item in comparison.series.items() if item[0] in _README_CONTENDERS]
     shown.sort(key=lambda item: item[1].seconds.median)
     rows = [
         f"| {name} | {_brief(series.seconds.median)} | {_whole(_median(series.first_byte, 1000))}"
@@ -75,22 +75,22 @@ def write_readme(file: Path, comparison: Comparison) -> None:
 
 
 def checks_table(checks: Sequence[Check]) -> str:
-    """The list with the asked value beside each measured one."""
+    """Return a Markdown table of targets and measured values."""
     lines = ["| item | | asked | measured | |", "|---|---|---|---|---|"]
     for check in sorted(checks, key=lambda check: check.item):
         sign = "≥" if check.at_least else "≤"
-        asked = f"{sign} {_short(check.asked)}{check.unit}"
+        target = f"{sign} {_short(check.target)}{check.unit}"
         value = "none" if check.value is None else f"{_short(check.value)}{check.unit}"
         verdict = "reached" if check.reached else "not reached"
         if not check.binding:
             verdict = "for comparison"
-        lines.append(f"| {check.item} | {check.text} | {asked} | {value} | {verdict} |")
+        lines.append(f"| {check.item} | {check.text} | {target} | {value} | {verdict} |")
     return "\n".join(lines)
 
 
 def _numbers(comparison: Comparison) -> dict[str, object]:
     return {
-        "sides": {
+        "contenders": {
             name: {
                 "seconds": asdict(series.seconds),
                 "first_byte": _as_dict(series.first_byte),

@@ -1,12 +1,12 @@
 #!/bin/sh
-# Two readings, the energy of a week by day, and a month as a CSV file, with nothing but curl.
+# Two readings, daily energy of a week, and a month as a CSV file, with curl only.
 set -eu
 
 url=${API_URL:-http://127.0.0.1:5000}
 user=${API_USER:-rick}
 password=${API_PASSWORD:-morty}
 
-# By standard input, so that the password stands in no list of processes.
+# Passed on standard input, so that the password is not visible in the process list.
 token=$(printf 'user = "%s:%s"\n' "$user" "$password" | curl -fsS -K - -X POST "$url/login" |
     sed -n 's/.*"value_token": *"\([^"]*\)".*/\1/p')
 

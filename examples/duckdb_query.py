@@ -1,4 +1,4 @@
-"""The readings as a Parquet file, and questions to it in SQL, with DuckDB."""
+"""Query the readings with SQL: DuckDB over a Parquet file."""
 
 import os
 from pathlib import Path

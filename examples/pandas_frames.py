@@ -1,4 +1,4 @@
-"""September as a DataFrame: from CSV, from NDJSON in chunks, and from Parquet."""
+"""Read September as a DataFrame from CSV, from NDJSON in chunks, and from Parquet."""
 
 import os
 
@@ -13,7 +13,7 @@ login = requests.post(f"{URL}/login", auth=LOGIN, timeout=30)
 login.raise_for_status()
 token = {"SESSION": login.json()["value_token"]}
 
-# CSV, in one call; floats, which are good for plots.
+# CSV in one call; values are floats, which is fine for plots.
 frame = pd.read_csv(
     f"{SEPTEMBER}&format=csv&time=utc",
     storage_options=token,
@@ -23,7 +23,7 @@ frame = pd.read_csv(
 by_day = frame["Energy (kWh)"].tz_convert("Europe/Madrid").resample("D").sum()
 print("CSV:", len(frame), "readings, most on", by_day.idxmax().date(), f"{by_day.max():.3f} kWh")
 
-# NDJSON, a thousand at a time, however many there are. The last line says how many there were.
+# NDJSON, a thousand records at a time. The last line contains the number of records.
 with requests.get(
     f"{SEPTEMBER}&format=ndjson&values=number", headers=token, stream=True, timeout=30
 ) as answer:
@@ -39,7 +39,7 @@ with requests.get(
         total += chunk["energy"].sum()
 print("NDJSON:", count, "readings of", told, f"{total:.3f} kWh")
 
-# Parquet, in one call; the types of Arrow keep decimals exact and dates in the meter's zone.
+# Parquet in one call; Arrow types keep decimals exact and times in the meter's zone.
 frame = pd.read_parquet(
     f"{SEPTEMBER}&format=parquet", storage_options=token, dtype_backend="pyarrow"
 )

@@ -1,4 +1,4 @@
-"""One day's readings, and a month's in parts, with requests."""
+"""Read a day, and a month page by page, with requests."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-// All readings as they come, a line each, with what Node 18 or a browser has itself.
+// Stream all readings line by line; works in Node 18 and in browsers without libraries.
 const url = process.env.API_URL ?? 'http://127.0.0.1:5000'
 const login = `${process.env.API_USER ?? 'rick'}:${process.env.API_PASSWORD ?? 'morty'}`
 

@@ -17,120 +17,126 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from loader.faults import ReportError
-from loader.importer import FaultyReportsError, Importer, Summary, Watcher
-from loader.slices import STANDARD_INPUT
-from loader.telling import Form, Teller, results, stopped, told
+from cli.error_report import FaultyReportsError
+from cli.output import CommandOutput, OutputMode, output_options, stopped
+from loader.importer import Importer, ImportListener, ImportSummary
+from loader.rows.errors import ReportError
+from loader.rows.file_reader import STANDARD_INPUT
+from loader.summary import import_document
 from settings import MONITORING, SettingsError, load_settings
-from storage.errors import StorageError
-from storage.opening import open_writer
+from storage.common.errors import StorageError
+from storage.factory import open_importer
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
-    help="Settings file, instead of the config.yaml of the project.",
+    help="Configuration file. Default: config.yaml in the project's folder.",
 )
-@click.option("--dry-run", is_flag=True, help="Check and compare; write nothing.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Check the reports and print what would be imported; write nothing.",
+)
 @click.option(
     "--skip-bad-rows",
     is_flag=True,
-    help="Load the good rows, and write the others to REPORT.rejected.csv with the reason.",
+    help="Load the valid rows; write the others to REPORT.rejected.csv, each with the reason.",
 )
 @click.option(
     "--format",
-    "layout",
+    "format_name",
     metavar="NAME",
-    help="The format of the reports, where their headings don't tell it.",
+    help="Format of the reports. Default: detected from the header row.",
 )
 @click.argument("reports", metavar="REPORT.csv...", nargs=-1, required=True)
-@told
+@output_options
 def main(
     config: Path | None,
     dry_run: bool,
     skip_bad_rows: bool,
-    layout: str | None,
+    format_name: str | None,
     reports: Sequence[str],
-    teller: Teller,
+    output: CommandOutput,
 ) -> None:
-    """Load meter reports into the database: all of them, or none if anything is wrong.
+    """Load meter reports into the database: all of them, or none if any has an error.
 
-    What is missing there is made: the database, its tables, the users of the API, the account
-    that the server reads with. A report can be loaded again: readings that are there already
-    stay, those that it corrects are updated.
+    Creates what is missing: the database, its tables, the API users and the database account of
+    the server. Loading a report again is safe: existing readings stay, corrected ones are
+    updated.
 
-    A REPORT may be a .csv or .csv.gz file, or - for standard input.
+    A REPORT is a .csv or .csv.gz file, or - for standard input.
 
     \b
     Examples:
-      python -m loader Monitoring_report.csv
-      python -m loader --dry-run january.csv.gz february.csv.gz
-      python -m loader --format distributor-hourly consumption.csv
-      zcat report.csv.gz | python -m loader -
-      python -m loader --json report.csv | jq '.reports[].new'
+      elecdata load Monitoring_report.csv
+      elecdata load --dry-run january.csv.gz february.csv.gz
+      elecdata load --format distributor-hourly consumption.csv
+      zcat report.csv.gz | elecdata load -
+      elecdata load --json report.csv | jq '.reports[].new'
 
     \b
-    Status: 0 done, 1 nothing was written, 2 wrong command line, 130 stopped by Ctrl-C.
+    Status: 0 success, 1 nothing was written, 2 wrong command line, 130 stopped by Ctrl-C.
     """
     try:
         work = _import(
-            config, layout, reports, teller, dry_run=dry_run, skip_bad_rows=skip_bad_rows
+            config, format_name, reports, output, dry_run=dry_run, skip_bad_rows=skip_bad_rows
         )
         asyncio.run(work)
     except (FaultyReportsError, SettingsError, StorageError, ReportError) as error:
-        teller.fail(error)
+        output.fail(error)
     except KeyboardInterrupt:
         stopped("; nothing was written")
 
 
 async def _import(
     config: Path | None,
-    layout: str | None,
+    format_name: str | None,
     reports: Sequence[str],
-    teller: Teller,
+    output: CommandOutput,
     *,
     dry_run: bool,
     skip_bad_rows: bool,
 ) -> None:
     settings = load_settings(config)
-    writer = open_writer(settings)
-    with _Progress(teller) as progress:
+    database = open_importer(settings)
+    with _Progress(output) as progress:
         importer = Importer(
             settings,
-            writer,
-            Watcher(
+            database,
+            ImportListener(
                 on_step=lambda step: progress.say(f"OK - {step}"),
                 on_wait=lambda: progress.say("Waiting for another import to finish"),
                 on_progress=progress.show,
             ),
-            layout,
+            format_name,
         )
         try:
             if not dry_run:
                 await importer.prepare()
             summaries = await importer.run(reports, skip_bad_rows=skip_bad_rows, dry_run=dry_run)
         finally:
-            await writer.close()
-    teller.faults(importer.faults)
+            await database.engine.close()
+    output.print_errors(importer.errors)
     for summary in summaries:
         if not dry_run:
-            teller.say(
+            output.say(
                 f"OK - CSV ({summary.report.readings} lines) successfully imported to "
-                f"{writer.database}.consumpdata"
+                f"{database.engine.database}.consumpdata"
             )
     for summary in summaries:
-        teller.say(_text(summary))
+        output.say(_format_summary(summary))
     if dry_run:
-        teller.say("Nothing was written (--dry-run)")
-    teller.give(results(summaries, importer.faults, dry_run=dry_run))
+        output.say("Nothing was written (--dry-run)")
+    output.give(import_document(summaries, importer.errors, dry_run=dry_run))
 
 
-def _text(summary: Summary) -> str:
+def _format_summary(summary: ImportSummary) -> str:
     report, imported = summary.report, summary.imported
     rows: list[tuple[str, object]] = []
-    if report.fitting is not None and report.fitting.layout.name != MONITORING:
-        rows.append(("format", report.fitting.layout.name))
+    if report.detected is not None and report.detected.format.name != MONITORING:
+        rows.append(("format", report.detected.format.name))
     rows.append(("readings", report.readings))
     if imported is not None:
         rows += [
@@ -140,9 +146,9 @@ def _text(summary: Summary) -> str:
         ]
     rows.append(("missing values", report.missing))
     if report.rejected:
-        to = summary.rejected_to
-        see = "" if to is None else f", see {click.format_filename(to)}"
-        rows.append(("rejected rows", f"{report.rejected}{see}"))
+        file = summary.rejected_to
+        hint = "" if file is None else f", see {click.format_filename(file)}"
+        rows.append(("rejected rows", f"{report.rejected}{hint}"))
     if imported is not None:
         flags = ", ".join(f"{count} {name}" for name, count in imported.flags.items())
         rows.append(("flags", flags or "none"))
@@ -155,10 +161,10 @@ def _text(summary: Summary) -> str:
 
 
 class _Progress:
-    """A bar on a terminal, and plain lines."""
+    """A progress bar on a terminal, with lines above it."""
 
-    def __init__(self, teller: Teller) -> None:
-        self._teller = teller
+    def __init__(self, output: CommandOutput) -> None:
+        self._output = output
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -167,7 +173,7 @@ class _Progress:
             console=Console(stderr=True),
             transient=True,
             redirect_stdout=sys.stdout.isatty(),
-            disable=not sys.stderr.isatty() or teller.form is not Form.TEXT,
+            disable=not sys.stderr.isatty() or output.mode is not OutputMode.TEXT,
         )
         self._tasks: dict[str, TaskID] = {}
 
@@ -179,11 +185,11 @@ class _Progress:
         self._bar.stop()
 
     def say(self, text: str) -> None:
-        """A line above the bar."""
-        self._teller.say(text)
+        """Print a line above the bar."""
+        self._output.say(text)
 
     def show(self, report: str, size: int) -> None:
-        """How far a report was read."""
+        """Show how many bytes of a report were read."""
         if report not in self._tasks:
             total = None if report == STANDARD_INPUT else Path(report).stat().st_size
             self._tasks[report] = self._bar.add_task(report, total=total)

@@ -5,49 +5,50 @@ from pathlib import Path
 
 import click
 
-from loader.telling import Teller, stopped, told
+from cli.output import CommandOutput, output_options, stopped
 from settings import SettingsError, load_settings
-from storage.errors import StorageError
-from storage.opening import open_copier
+from storage.common.errors import StorageError
+from storage.factory import open_backup
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
-    help="Settings file, instead of the config.yaml of the project.",
+    help="Configuration file. Default: config.yaml in the project's folder.",
 )
-@click.option("--restore", is_flag=True, help="Read FILE into the database, which must be empty.")
+@click.option("--restore", is_flag=True, help="Restore FILE into an empty database.")
 @click.argument("file", type=click.Path(path_type=Path))
-@told
-def main(config: Path | None, restore: bool, file: Path, teller: Teller) -> None:
-    """Copy the whole database into a new FILE, while it is read and written, or back.
+@output_options
+def main(config: Path | None, restore: bool, file: Path, output: CommandOutput) -> None:
+    """Back up the whole database to a new FILE, or restore it from one.
 
-    SQLite gives another SQLite file, MySQL and MariaDB a file of SQL. It holds the hashes of
-    passwords, and only its owner may read it.
+    The service can run meanwhile: the backup is a consistent snapshot. SQLite gives a SQLite
+    file, MySQL and MariaDB an SQL file. The file contains password hashes; only its owner may
+    read it.
 
     \b
     Examples:
-      python -m loader.backup /backup/readings-$(date +%F)
-      python -m loader.backup --restore /backup/readings-2026-01-31
+      elecdata backup /backup/readings-$(date +%F)
+      elecdata backup --restore /backup/readings-2026-01-31
 
     \b
-    Status: 0 done, 1 not done, 2 wrong command line, 130 stopped by Ctrl-C.
+    Status: 0 success, 1 failure, 2 wrong command line, 130 stopped by Ctrl-C.
     """
 
     async def run() -> None:
-        async with open_copier(load_settings(config)) as copier:
-            await (copier.restore(file) if restore else copier.backup(file))
+        async with open_backup(load_settings(config)) as driver:
+            await (driver.restore(file) if restore else driver.backup(file))
 
     try:
         asyncio.run(run())
     except (SettingsError, StorageError) as error:
-        teller.fail(error)
+        output.fail(error)
     except KeyboardInterrupt:
-        stopped("; what was restored so far is incomplete" if restore else "")
-    teller.say(f"OK - the database was {'restored from' if restore else 'copied to'} {file}")
+        stopped("; the restored data is incomplete" if restore else "")
+    output.say(f"OK - database {'restored from' if restore else 'backed up to'} {file}")
     size = file.stat().st_size
-    teller.give({"ok": True, "file": click.format_filename(file), "bytes": size})
+    output.give({"ok": True, "file": click.format_filename(file), "bytes": size})
 
 
 if __name__ == "__main__":

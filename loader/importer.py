@@ -1,107 +1,89 @@
-"""An import: reports into the database, all of them or none."""
+"""Importing reports into the database, all of them or none."""
 
 import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from loader.faults import Fault, FaultyRowsError, ReportError
-from loader.layouts import known_layouts, named_layout
-from loader.rejects import RejectedRows
+from cli.error_report import ErrorReport, FaultyReportsError
+from loader.formats.registry import format_by_name, known_formats
 from loader.report import Report
+from loader.rows.errors import FaultyRowsError, ReportError, RowError
+from loader.rows.rejected import RejectedRows
 from settings import Settings
-from storage.errors import StorageError
-from storage.passwords import hashed
-from storage.writer import Imported, Writer
-
-SHOWN = 20
-"""Faults that are kept word by word; the others are counted."""
-
-
-@dataclass(slots=True)
-class Faults:
-    """What is wrong in the reports, the first faults as `file:line: column: value: expected`."""
-
-    shown: list[str] = field(default_factory=list)
-    count: int = 0
-
-    def add(self, text: str) -> None:
-        """Counts a fault, and keeps its text if it is among the first."""
-        self.count += 1
-        if len(self.shown) < SHOWN:
-            self.shown.append(text)
-
-
-class FaultyReportsError(Exception):
-    """Nothing was written, since reports have faults."""
-
-    def __init__(self, faults: Faults) -> None:
-        super().__init__(f"{faults.count} fault{'s' * (faults.count != 1)}")
-        self.faults = faults
+from storage.common.errors import StorageError
+from storage.common.passwords import hash_password
+from storage.factory import WritableDatabase
+from storage.imports.import_writer import ImportResult
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
-    """What became of a report; `imported` is None where there was no database to compare with."""
+class ImportSummary:
+    """The outcome for a report; `imported` is None if there was no database to compare with."""
 
     report: Report
-    imported: Imported | None
+    imported: ImportResult | None
     seconds: float
     rejected_to: Path | None
 
 
 @dataclass(frozen=True, slots=True)
-class Watcher:
-    """Is told how an import goes."""
+class ImportListener:
+    """Callbacks for the progress of an import."""
 
     on_step: Callable[[str], None]
-    """A part is there, or done."""
+    """Called with each step that is done."""
     on_wait: Callable[[], None]
-    """Another loader is at work."""
+    """Called if another import holds the lock."""
     on_progress: Callable[[str, int], None]
-    """So many bytes of a report were read."""
+    """Called with a report's path and the bytes of it that were read."""
 
 
 class Importer:
-    """Imports reports, in one transaction, once the database is prepared."""
+    """Imports reports in one transaction, after `prepare`."""
 
     def __init__(
-        self, settings: Settings, writer: Writer, watcher: Watcher, layout: str | None = None
+        self,
+        settings: Settings,
+        database: WritableDatabase,
+        listener: ImportListener,
+        format_name: str | None = None,
     ) -> None:
-        """Where no layout is named, each report's heading tells its own.
+        """Detect each report's format by its header, unless a format is named.
 
-        Raises ReportError where there is none of that name.
+        Raises ReportError if there is no format of that name.
         """
-        known = known_layouts(settings)
-        self._layouts = known if layout is None else (named_layout(known, layout),)
+        known = known_formats(settings)
+        self._formats = known if format_name is None else (format_by_name(known, format_name),)
         self._settings = settings
-        self._writer = writer
-        self._watcher = watcher
-        self.faults = Faults()
-        """What was found so far: with bad rows skipped, an import succeeds in spite of faults."""
+        self._database = database
+        self._listener = listener
+        self.errors = ErrorReport()
+        """The errors so far; if bad rows are skipped, an import succeeds in spite of them."""
 
     async def prepare(self) -> None:
-        """Makes what is missing: database, tables, users, the account that reads."""
-        async for step in self._writer.prepare():
-            self._watcher.on_step(step)
-        known = {user.name for user in await self._writer.users()}
+        """Create what is missing: database, tables, users, the server's database account."""
+        async for step in self._database.engine.prepare():
+            self._listener.on_step(step)
+        known = {user.name for user in await self._database.users.users()}
         for name, password in self._settings.api_users.items():
             if name not in known:
                 secret = password.get_secret_value()
-                await self._writer.add_user(name, await asyncio.to_thread(hashed, secret))
-        self._watcher.on_step("User")
-        if reader := await self._writer.admit_reader():
-            self._watcher.on_step(f"'{reader}' user")
+                hashed = await asyncio.to_thread(hash_password, secret)
+                await self._database.users.add(name, hashed)
+        self._listener.on_step("User")
+        if reader := await self._database.engine.admit_reader():
+            self._listener.on_step(f"'{reader}' user")
 
     async def run(
         self, paths: Sequence[str], *, skip_bad_rows: bool, dry_run: bool = False
-    ) -> list[Summary]:
-        """Imports the reports, or finds out what that would do.
+    ) -> list[ImportSummary]:
+        """Import the reports, or with `dry_run` find out what that would change.
 
-        Raises FaultyReportsError or StorageError, and then nothing was written.
+        Raises FaultyReportsError, ReportError or StorageError; nothing was written then.
         """
         with ExitStack() as drafts:
             reports = [
@@ -109,52 +91,52 @@ class Importer:
                     path,
                     drafts.enter_context(RejectedRows(path)),
                     skip_bad_rows=skip_bad_rows,
-                    keep_bad_rows=skip_bad_rows and not dry_run,
+                    save_bad_rows=skip_bad_rows and not dry_run,
                 )
                 for path in paths
             ]
-            if dry_run and not await self._writer.is_prepared():
+            if dry_run and not await self._database.engine.is_prepared():
                 return await self._load(reports, into_database=False)
-            await self._writer.begin(self._watcher.on_wait)
+            await self._database.engine.begin(self._listener.on_wait)
             try:
-                await self._writer.meter(str(self._settings.meter.timezone))
+                await self._database.meters.register(str(self._settings.meter.timezone))
                 summaries = await self._load(reports)
                 if dry_run:
-                    await self._writer.rollback()
+                    await self._database.engine.rollback()
                     return summaries
                 for _, rejected in reports:
-                    rejected.keep()
-                await _uninterrupted(self._writer.commit())
+                    rejected.save()
+                await _finish(self._database.engine.commit())
             except BaseException:
-                # What went wrong matters more than a connection that can't even roll back.
+                # The first error matters more than a connection that can't roll back.
                 with suppress(StorageError):
-                    await self._writer.rollback()
+                    await self._database.engine.rollback()
                 raise
             return summaries
 
     def _report(
-        self, path: str, rejected: RejectedRows, *, skip_bad_rows: bool, keep_bad_rows: bool
+        self, path: str, rejected: RejectedRows, *, skip_bad_rows: bool, save_bad_rows: bool
     ) -> tuple[Report, RejectedRows]:
-        def on_faults(faults: list[Fault], raw: bytes) -> None:
-            for fault in faults:
-                self.faults.add(f"{path}:{fault}")
-            if keep_bad_rows:
-                assert report.fitting is not None
-                rejected.add(faults, raw, report.fitting.heading)
+        def on_errors(errors: list[RowError], raw: bytes) -> None:
+            for error in errors:
+                self.errors.add(f"{path}:{error}")
+            if save_bad_rows:
+                assert report.detected is not None
+                rejected.add(errors, raw, report.detected.header)
 
         report = Report(
             path,
             self._settings.meter.timezone,
             skip_bad_rows=skip_bad_rows,
-            on_faults=on_faults,
-            on_progress=lambda size: self._watcher.on_progress(path, size),
-            layouts=self._layouts,
+            on_errors=on_errors,
+            on_progress=lambda size: self._listener.on_progress(path, size),
+            formats=self._formats,
         )
         return report, rejected
 
     async def _load(
         self, reports: Sequence[tuple[Report, RejectedRows]], *, into_database: bool = True
-    ) -> list[Summary]:
+    ) -> list[ImportSummary]:
         summaries = []
         failed = False
         for report, rejected in reports:
@@ -162,23 +144,23 @@ class Importer:
             imported = None
             try:
                 if into_database and not failed:
-                    imported = await self._writer.load(report)
+                    imported = await self._database.imports.load(report)
                 else:
-                    deque(report.blocks(), maxlen=0)
+                    deque(report.batches(), maxlen=0)
             except ReportError as error:
                 failed = True
                 if not isinstance(error, FaultyRowsError):
-                    self.faults.add(str(error))
+                    self.errors.add(str(error))
             seconds = time.monotonic() - started
-            to = rejected.path if rejected.has_rows else None
-            summaries.append(Summary(report, imported, seconds, to))
+            rejected_to = rejected.path if rejected.has_rows else None
+            summaries.append(ImportSummary(report, imported, seconds, rejected_to))
         if failed:
-            raise FaultyReportsError(self.faults)
+            raise FaultyReportsError(self.errors)
         return summaries
 
 
-async def _uninterrupted(work: Awaitable[None]) -> None:
-    """Finishes what must not be left in doubt, even if this task is cancelled meanwhile."""
+async def _finish(work: Awaitable[None]) -> None:
+    """Await work to its end even if this task is cancelled: its outcome must be known."""
     task = asyncio.ensure_future(work)
     while not task.done():
         with suppress(asyncio.CancelledError):

@@ -1,21 +1,21 @@
-"""A report on its way in: its format is found by its heading, its rows go on as blocks."""
+"""A report: its file, its detected format, and its rows in batches."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from loader.faults import Fault, FaultyRowsError, ReportError
-from loader.layouts import SHIPPED, Fitting, Layout, fitting_layout
-from loader.rows import Rows, Surroundings
-from loader.slices import Slices, check_length
-from storage.incoming import Block
+from domain.report_source import RowBatch
+from loader.formats.registry import SHIPPED_FORMATS, DetectedFormat, ReportFormat, detect_format
+from loader.rows.errors import FaultyRowsError, ReportError, RowError
+from loader.rows.file_reader import ChunkedFile, check_row_length
+from loader.rows.reader import ParseContext, RowReader
 
 
 class Report:
-    """A report on its way in: `blocks` reads it once, and the counts are right after that.
+    """A report to import: `batches` reads it once, and the counts are complete after that.
 
-    `on_faults` is told what is wrong in a row and the row's own text. Once a row was wrong,
-    further blocks are only checked, unless bad rows are to be skipped.
+    `on_errors` is called with the errors of a row and its raw text. After an invalid row, further
+    batches are only checked, unless bad rows are to be skipped.
     """
 
     def __init__(
@@ -24,100 +24,100 @@ class Report:
         zone: ZoneInfo,
         *,
         skip_bad_rows: bool,
-        on_faults: Callable[[list[Fault], bytes], None],
+        on_errors: Callable[[list[RowError], bytes], None],
         on_progress: Callable[[int], None] = lambda _: None,
-        layouts: Sequence[Layout] = SHIPPED,
+        formats: Sequence[ReportFormat] = SHIPPED_FORMATS,
     ) -> None:
         self.path = path
-        self._slices = Slices(path, on_progress)
+        self._file = ChunkedFile(path, on_progress)
         self.span: tuple[str, str] | None = None
-        self.name = self._slices.name
-        self.fitting: Fitting | None = None
+        self.name = self._file.name
+        self.detected: DetectedFormat | None = None
         self.interval: int | None = None
-        self._around = Surroundings(path, zone, skip_bad_rows, on_faults)
-        self._layouts = layouts
-        self._rows: Rows[Any] | None = None
+        self._context = ParseContext(path, zone, skip_bad_rows, on_errors)
+        self._formats = formats
+        self._rows: RowReader[Any] | None = None
 
     @property
     def sha256(self) -> str:
-        """The digest of what was read, uncompressed, in hex."""
-        return self._slices.sha256
+        """The digest of the uncompressed content, in hex."""
+        return self._file.sha256
 
     @property
     def readings(self) -> int:
-        """Rows that are right."""
+        """The number of valid rows."""
         return self._rows.readings if self._rows else 0
 
     @property
     def missing(self) -> int:
-        """Values that rows leave out."""
+        """The number of missing values."""
         return self._rows.missing if self._rows else 0
 
     @property
     def rejected(self) -> int:
-        """Rows that are wrong."""
+        """The number of invalid rows."""
         return self._rows.rejected if self._rows else 0
 
     @property
     def identifier(self) -> str | None:
-        """What the report calls the meter, if it does."""
+        """The meter's name in the report, if it has one."""
         return self._rows.identifier if self._rows else None
 
-    def blocks(self) -> Iterator[Block]:
-        """The checked rows.
+    def batches(self) -> Iterator[RowBatch]:
+        """Yield the checked rows.
 
-        Raises ReportError where the file can't be read or isn't a report, and FaultyRowsError
-        at its end where rows were wrong and none are to be skipped.
+        Raises ReportError if the file can't be read or isn't a report, and FaultyRowsError at its
+        end if rows were invalid and bad rows are not to be skipped.
         """
         line = 1
-        rows: Rows[Any] | None = None
-        for part in self._slices.parts():
-            body = part
-            count = part.count(b"\n")
+        rows: RowReader[Any] | None = None
+        for chunk in self._file.chunks():
+            body = chunk
+            count = chunk.count(b"\n")
             if rows is None:
-                heading, _, body = part.partition(b"\n")
-                self._rows = rows = self._below(heading)
-            rows.take(body, line + count - body.count(b"\n"))
+                header, _, body = chunk.partition(b"\n")
+                self._rows = rows = self._row_reader(header)
+            rows.read(body, line + count - body.count(b"\n"))
             yield from self._ready(rows)
             line += count
         if rows is None:
             raise ReportError(f"{self.path}: expected a report, the file is empty")
-        rows.settle()
+        rows.flush()
         yield from self._ready(rows)
-        if rows.rejected and not self._around.skip_bad_rows:
+        if rows.rejected and not self._context.skip_bad_rows:
             raise FaultyRowsError(f"{self.path}: {rows.rejected} rows are wrong")
         if not rows.readings:
             raise ReportError(f"{self.path}: expected at least one reading below the heading")
         self.interval = self._checked_interval(rows)
 
-    def _below(self, raw: bytes) -> Rows[Any]:
-        """The rows that come below a heading."""
-        check_length(self.path, 1, raw)
-        self.fitting = fitting_layout(self._layouts, self.path, raw)
-        return self.fitting.layout.rows(self.fitting.heading, self._around)
+    def _row_reader(self, raw: bytes) -> RowReader[Any]:
+        """Return the reader of the rows below a header."""
+        check_row_length(self.path, 1, raw)
+        self.detected = detect_format(self._formats, self.path, raw)
+        return self.detected.format.row_reader(self.detected.header, self._context)
 
-    def _ready(self, rows: Rows[Any]) -> Iterator[Block]:
-        """The rows that became ready, unless they are only checked."""
-        for block in rows.block():
-            earliest, latest = self.span or (block.first, block.last)
-            self.span = min(block.first, earliest), max(block.last, latest)
-            if self._around.skip_bad_rows or not rows.rejected:
-                yield block
+    def _ready(self, rows: RowReader[Any]) -> Iterator[RowBatch]:
+        """Yield the rows that became ready, unless they are only checked."""
+        for batch in rows.batches():
+            earliest, latest = self.span or (batch.first, batch.last)
+            self.span = min(batch.first, earliest), max(batch.last, latest)
+            if self._context.skip_bad_rows or not rows.rejected:
+                yield batch
 
-    def _checked_interval(self, rows: Rows[Any]) -> int | None:
-        """The interval that the format says, or else the rows, unless they are what is left over.
+    def _checked_interval(self, rows: RowReader[Any]) -> int | None:
+        """Return the format's interval, or else that of the rows unless they are rejected ones.
 
-        Raises ReportError where both say one and they differ.
+        Raises ReportError if both are known and differ.
         """
-        assert self.fitting is not None
-        layout, heading = self.fitting
-        said = layout.interval
-        if heading.has_reasons:
-            return said
+        assert self.detected is not None
+        report_format, header = self.detected
+        defined = report_format.interval
+        if header.has_reasons:
+            return defined
         found = rows.interval()
-        if said is not None and found not in (None, said):
+        if defined is not None and found not in (None, defined):
             raise ReportError(
-                f"{self.path}: readings are {found} seconds apart: expected {said}, as the format "
-                f"{layout.name} says"
+                f"{self.path}: readings are {found} seconds apart: expected {defined}, as the "
+                f"format {report_format.name} says"
             )
-        return said or found
+        return defined or found

@@ -10,45 +10,45 @@ from pathlib import Path
 
 import click
 
-from loader.telling import Teller, stopped, told
+from cli.output import CommandOutput, output_options, stopped
 from settings import SettingsError, load_settings
-from storage.errors import StorageError
-from storage.opening import open_writer
-from storage.passwords import hashed, is_sha256
-from storage.writer import Writer
+from storage.common.errors import StorageError
+from storage.common.passwords import hash_password, is_sha256
+from storage.factory import open_importer
+from storage.users import UserAdmin
 
-audit = logging.getLogger("audit")
+_AUDIT_LOG = logging.getLogger("audit")
 
 
 class _Failed(Exception):  # noqa: N818 - never leaves this file
-    """The text says what could not be done."""
+    """The message says why a change failed."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
-    help="Settings file, instead of the config.yaml of the project.",
+    help="Configuration file. Default: config.yaml in the project's folder.",
 )
 @click.pass_context
 def main(context: click.Context, config: Path | None) -> None:
     """Add, change, disable and list the users of the API.
 
-    A password is asked for on a terminal, and read from standard input elsewhere. A user whose
-    password changes, or who is disabled, has to log in anew. Each change is a line on standard
-    error that says who made it.
+    On a terminal, the command asks for the password; otherwise it reads the password from
+    standard input. Changing a password or disabling a user ends the user's sessions. Each change
+    writes an audit line to standard error, with the uid of the account that made it.
 
     \b
     Examples:
-      python -m loader.users add morgan
-      python -m loader.users password morgan < /run/secrets/morgan
-      python -m loader.users disable rick
-      python -m loader.users role morgan admin
-      python -m loader.users list
-      python -m loader.users list --json | jq -r '.users[] | select(.enabled).name'
+      elecdata users add morgan
+      elecdata users password morgan < /run/secrets/morgan
+      elecdata users disable rick
+      elecdata users role morgan admin
+      elecdata users list
+      elecdata users list --json | jq -r '.users[] | select(.enabled).name'
 
     \b
-    Status: 0 done, 1 not done, 2 wrong command line, 130 stopped by Ctrl-C.
+    Status: 0 success, 1 failure, 2 wrong command line, 130 stopped by Ctrl-C.
     """
     context.obj = config
     logging.basicConfig(
@@ -56,126 +56,103 @@ def main(context: click.Context, config: Path | None) -> None:
     )
 
 
-@main.command()
-@click.argument("name")
-@click.pass_obj
-@told
-def add(config: Path | None, name: str, teller: Teller) -> None:
+def _user_command(command: str) -> Callable[[Callable[..., None]], click.Command]:
+    """Return a decorator that adds a command about one user."""
+
+    def decorate(function: Callable[..., None]) -> click.Command:
+        with_options = click.pass_obj(output_options(function))
+        return main.command(command)(click.argument("name")(with_options))
+
+    return decorate
+
+
+@_user_command("add")
+def add(config: Path | None, name: str, output: CommandOutput) -> None:
     """Add a user.
 
     \b
     Examples:
-      python -m loader.users add morgan
-      python -m loader.users add morgan < /run/secrets/morgan
+      elecdata users add morgan
+      elecdata users add morgan < /run/secrets/morgan
     """
     if not 1 <= len(name) <= 64 or not name.isprintable() or ":" in name:
         raise click.BadParameter("expected 1 to 64 printable characters other than ':'")
-    password = _password()
-    _run(
-        config,
-        teller,
-        lambda writer: _require(writer.add_user(name, password), f"{name} exists already"),
-    )
-    _tell("user added", name)
-    _done(teller, name, "was added")
+    password = _read_password()
+    failure = f"user {name} already exists"
+    _run(config, output, lambda users: _require(users.add(name, password), failure))
+    _report(output, name, "was added", "user added")
 
 
-@main.command("password")
-@click.argument("name")
-@click.pass_obj
-@told
-def set_password(config: Path | None, name: str, teller: Teller) -> None:
+@_user_command("password")
+def set_password(config: Path | None, name: str, output: CommandOutput) -> None:
     """Change a user's password.
 
     \b
     Examples:
-      python -m loader.users password morgan
-      python -m loader.users password morgan < /run/secrets/morgan
+      elecdata users password morgan
+      elecdata users password morgan < /run/secrets/morgan
     """
-    password = _password()
-    _run(
-        config, teller, lambda writer: _require(writer.set_password(name, password), _unknown(name))
-    )
-    _tell("password changed", name)
-    _done(teller, name, "has a new password")
+    password = _read_password()
+    _change(config, output, name, lambda users: users.set_password(name, password))
+    _report(output, name, "has a new password", "password changed")
 
 
-@main.command()
-@click.argument("name")
-@click.pass_obj
-@told
-def disable(config: Path | None, name: str, teller: Teller) -> None:
-    """Keep a user from logging in.
+@_user_command("disable")
+def disable(config: Path | None, name: str, output: CommandOutput) -> None:
+    """Disable a user: no login, and all tokens revoked.
 
     \b
     Example:
-      python -m loader.users disable rick
+      elecdata users disable rick
     """
-    _run(
-        config,
-        teller,
-        lambda writer: _require(writer.set_enabled(name, enabled=False), _unknown(name)),
-    )
-    _tell("user disabled", name)
-    _done(teller, name, "is disabled")
+    _change(config, output, name, lambda users: users.set_enabled(name, enabled=False))
+    _report(output, name, "is disabled", "user disabled")
 
 
-@main.command()
-@click.argument("name")
-@click.pass_obj
-@told
-def enable(config: Path | None, name: str, teller: Teller) -> None:
-    """Let a user log in again.
+@_user_command("enable")
+def enable(config: Path | None, name: str, output: CommandOutput) -> None:
+    """Enable a disabled user.
 
     \b
     Example:
-      python -m loader.users enable rick
+      elecdata users enable rick
     """
-    _run(
-        config,
-        teller,
-        lambda writer: _require(writer.set_enabled(name, enabled=True), _unknown(name)),
-    )
-    _tell("user enabled", name)
-    _done(teller, name, "is enabled")
+    _change(config, output, name, lambda users: users.set_enabled(name, enabled=True))
+    _report(output, name, "is enabled", "user enabled")
 
 
-@main.command("role")
-@click.argument("name")
+@_user_command("role")
 @click.argument("role", type=click.Choice(["read", "admin"]))
-@click.pass_obj
-@told
-def set_role(config: Path | None, name: str, role: str, teller: Teller) -> None:
-    """Say what a user may do.
+def set_role(config: Path | None, name: str, role: str, output: CommandOutput) -> None:
+    """Set a user's role.
 
     \b
     Example:
-      python -m loader.users role morgan admin
+      elecdata users role morgan admin
     """
-    _run(config, teller, lambda writer: _require(writer.set_role(name, role), _unknown(name)))
-    _tell("role changed", name, f" role={role}")
-    _done(teller, name, f"has the role {role}")
+    _change(config, output, name, lambda users: users.set_role(name, role))
+    _report(output, name, f"has the role {role}", "role changed", f" role={role}")
 
 
 @main.command("list")
 @click.pass_obj
-@told
-def list_users(config: Path | None, teller: Teller) -> None:
+@output_options
+def list_users(config: Path | None, output: CommandOutput) -> None:
     """List the users.
 
     \b
     Examples:
-      python -m loader.users list
-      python -m loader.users list --json | jq -r '.users[] | select(.enabled).name'
+      elecdata users list
+      elecdata users list --json | jq -r '.users[] | select(.enabled).name'
     """
 
-    async def show(writer: Writer) -> None:
+    async def show(admin: UserAdmin) -> None:
         users = []
-        for user in await writer.users():
+        for user in await admin.users():
             state = "enabled" if user.enabled else "disabled"
             is_old = is_sha256(user.password)
-            old = ", old kind of hash: set the password anew" if is_old else ""
-            teller.say(f"{user.name}: {user.role}, {state}{old}")
+            old = ", old password hash: set a new password" if is_old else ""
+            output.say(f"{user.name}: {user.role}, {state}{old}")
             users.append(
                 {
                     "name": user.name,
@@ -184,32 +161,35 @@ def list_users(config: Path | None, teller: Teller) -> None:
                     "old_hash": is_old,
                 }
             )
-        teller.give({"ok": True, "users": users})
+        output.give({"ok": True, "users": users})
 
-    _run(config, teller, show)
-
-
-def _done(teller: Teller, name: str, what: str) -> None:
-    teller.say(f"{name} {what}")
-    teller.give({"ok": True, "user": name})
+    _run(config, output, show)
 
 
-def _tell(event: str, name: str, details: str = "") -> None:
-    """Writes an audit line; a name is quoted, so that it can't pass for another line."""
-    audit.info("%s user=%s%s uid=%d", event, json.dumps(name), details, os.getuid())
+def _change(
+    config: Path | None,
+    output: CommandOutput,
+    name: str,
+    change: Callable[[UserAdmin], Awaitable[bool]],
+) -> None:
+    """Change a user who must exist."""
+    _run(config, output, lambda users: _require(change(users), f"no such user: {name}"))
 
 
-def _unknown(name: str) -> str:
-    return f"there is no user {name}"
+def _report(output: CommandOutput, name: str, text: str, event: str, details: str = "") -> None:
+    """Print the result and log an audit line, with the name quoted against forged lines."""
+    _AUDIT_LOG.info("%s user=%s%s uid=%d", event, json.dumps(name), details, os.getuid())
+    output.say(f"{name} {text}")
+    output.give({"ok": True, "user": name})
 
 
-async def _require(change: Awaitable[bool], otherwise: str) -> None:
+async def _require(change: Awaitable[bool], failure: str) -> None:
     if not await change:
-        raise _Failed(otherwise)
+        raise _Failed(failure)
 
 
-def _password() -> str:
-    """The hash of a password that was asked for."""
+def _read_password() -> str:
+    """Prompt for a password, or read it from standard input; return its hash."""
     if sys.stdin.isatty():
         try:
             password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
@@ -219,26 +199,28 @@ def _password() -> str:
         try:
             password = sys.stdin.buffer.readline().decode().rstrip("\r\n")
         except UnicodeDecodeError:
-            raise click.UsageError("expected a password in UTF-8") from None
+            raise click.UsageError("the password must be UTF-8") from None
     if not password:
-        raise click.UsageError("expected a password, got an empty one")
-    return hashed(password)
+        raise click.UsageError("the password must not be empty")
+    return hash_password(password)
 
 
-def _run(config: Path | None, teller: Teller, work: Callable[[Writer], Awaitable[None]]) -> None:
+def _run(
+    config: Path | None, output: CommandOutput, work: Callable[[UserAdmin], Awaitable[None]]
+) -> None:
     async def run() -> None:
-        writer = open_writer(load_settings(config))
+        database = open_importer(load_settings(config))
         try:
-            async for _ in writer.prepare():
+            async for _ in database.engine.prepare():
                 pass
-            await work(writer)
+            await work(database.users)
         finally:
-            await writer.close()
+            await database.engine.close()
 
     try:
         asyncio.run(run())
     except (SettingsError, StorageError, _Failed) as error:
-        teller.fail(error)
+        output.fail(error)
     except KeyboardInterrupt:
         stopped()
 

@@ -1,3 +1,3 @@
 """HTTP: settings and storage become responses."""
 
-VERSION = "0.1.0"
+VERSION = "1.0.0"

@@ -1,148 +1,100 @@
-"""The application."""
+"""The application: its middlewares, routes and state."""
 
 import asyncio
-import re
-import secrets
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
-from itertools import count
-from typing import Any
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
-from server import aggregates, connections, dashboard, handlers, health, metrics, pages
-from server.attempts import Attempts
-from server.auth import auth, standing
-from server.cache import AnswerCache
-from server.caching import caching, repeated
-from server.cursors import Cursors
-from server.errors import errors
-from server.hashing import Hashing
-from server.headers import POLICY, SAFE, cross_origin
-from server.keys import (
-    ATTEMPTS,
-    CACHE,
-    CURSORS,
-    DOCUMENT,
-    FILLINGS,
-    HASHING,
-    LATELY_ASKED,
-    READER,
-    REPEATS,
-    REQUEST_ID,
-    REQUESTS,
-    SETTINGS,
-    STOPPING,
-    STREAMS,
-    TALLY,
-    TIMING,
-    TOKENS,
+from server.api import figures, readings, sessions
+from server.api.cursors import CURSORS, Cursors
+from server.api.responder import RESPONDER, Responder
+from server.cache.replay import REPLAY_CACHE, ReplayCache
+from server.cache.store import CACHE, ResponseCache
+from server.context import DATABASE, SETTINGS, SHUTTING_DOWN
+from server.middleware import cors, handle_errors, request_context
+from server.observability import health, metrics
+from server.observability.access_log import ACCESS_LOG, AccessLog
+from server.observability.counters import COUNTERS, RequestCounters
+from server.security.authentication import authenticate
+from server.security.login_throttle import LOGIN_THROTTLE, LoginThrottle
+from server.security.password_checker import PASSWORD_CHECKER, PasswordChecker
+from server.security.rate_limits import (
+    REQUEST_LIMITER,
+    STREAM_LIMITER,
+    RequestLimiter,
+    StreamLimiter,
 )
-from server.limits import Requests, Streams
-from server.repeats import Repeats
-from server.signing import SigningKeys
-from server.tally import Tally, Timing
-from server.tokens import Tokens
+from server.security.signing_keys import SigningKeys
+from server.security.tokens import TOKENS, TokenService
+from server.transport.streaming import STREAM_STATISTICS, StreamStatistics
+from server.web import dashboard, swagger
 from settings import Settings
-from storage.load import SPENT
-from storage.reader import Reader
+from storage.database import Database
 
-TOLD_FROM = 0.001
-"""Seconds from which on an answer says how long it took: telling costs the quick ones too much."""
-
-_ROUTES = [
-    *(*pages.ROUTES, *dashboard.ROUTES, *handlers.ROUTES, *aggregates.ROUTES),
+_PUBLIC_ROUTES = [
+    *(*swagger.ROUTES, *dashboard.ROUTES, *sessions.PUBLIC_ROUTES),
     *(*health.ROUTES, *metrics.ROUTES),
 ]
+"""Answered without a token; everything else asks for one."""
 
-_REQUEST_ID = re.compile("[A-Za-z0-9._-]{1,64}")
-_PROCESS = secrets.token_hex(5)
-_request_ids = (f"{_PROCESS}-{number:x}" for number in count())
+_ROUTES = [*_PUBLIC_ROUTES, *sessions.ROUTES, *readings.ROUTES, *figures.ROUTES]
 
 
-def make_app(*, settings: Settings, reader: Reader, signing_keys: SigningKeys) -> web.Application:
-    """The application over a storage, which it closes at its end."""
-    tally = Tally()
+def make_app(
+    *, settings: Settings, database: Database, signing_keys: SigningKeys
+) -> web.Application:
+    """Return the application over a database, which it closes at its end."""
     app = web.Application(
         middlewares=[
-            *([cross_origin(settings.server.cors)] if settings.server.cors else []),
-            identified,
-            errors,
-            auth,
-            repeated,
-            handlers.questions,
-            standing,
-            caching,
+            *([cors(settings.server.cors)] if settings.server.cors else []),
+            request_context,
+            handle_errors,
+            authenticate(
+                public=frozenset(route.handler for route in _PUBLIC_ROUTES),
+                unlimited=frozenset(route.handler for route in health.ROUTES),
+            ),
         ],
         client_max_size=int(settings.limits.body),
-        handler_args=connections.options(settings.limits, tally),
     )
     app[SETTINGS] = settings
-    app[READER] = reader
-    app[CACHE] = AnswerCache(settings.cache)
-    app[LATELY_ASKED] = {}
-    app[FILLINGS] = {}
-    app[REPEATS] = Repeats()
-    app[REQUESTS] = Requests(settings.limits)
-    app[STREAMS] = Streams(settings.limits)
-    app[TALLY] = tally
-    app[STOPPING] = asyncio.Event()
-    app[TOKENS] = Tokens(signing_keys, settings.auth.token_lifetime)
+    app[DATABASE] = database
+    app[CACHE] = ResponseCache(settings.cache)
+    app[REPLAY_CACHE] = ReplayCache()
+    app[REQUEST_LIMITER] = RequestLimiter(settings.limits)
+    app[STREAM_LIMITER] = StreamLimiter(settings.limits)
+    app[RESPONDER] = Responder(
+        settings.database.location, database, app[CACHE], app[STREAM_LIMITER], app[REPLAY_CACHE]
+    )
+    app[COUNTERS] = RequestCounters()
+    app[STREAM_STATISTICS] = StreamStatistics()
+    app[ACCESS_LOG] = AccessLog(app[COUNTERS], settings.server.proxies)
+    app[SHUTTING_DOWN] = asyncio.Event()
+    app[TOKENS] = TokenService(signing_keys, settings.auth.token_lifetime)
     app[CURSORS] = Cursors(signing_keys)
-    app[HASHING] = Hashing()
-    app[ATTEMPTS] = Attempts(settings.auth.attempts, settings.auth.attempts_window)
+    app[PASSWORD_CHECKER] = PasswordChecker()
+    app[LOGIN_THROTTLE] = LoginThrottle(settings.auth.attempts, settings.auth.attempts_window)
     app.add_routes(_ROUTES)
-    app[DOCUMENT] = _document()
-    app.cleanup_ctx.append(_closed)
+    app[swagger.DOCUMENT] = _openapi_document()
+    app.cleanup_ctx.append(_close)
     return app
 
 
 @cache
-def _document() -> dict[str, Any]:
-    """The description of the routes, which all applications share."""
+def _openapi_document() -> dict[str, object]:
+    """Return the description of the routes, which all applications share."""
     app = web.Application()
     app.add_routes(_ROUTES)
-    return pages.described(app)
-
-
-@web.middleware
-async def identified(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Gives a request and its answer an id: the client's own, if it is one that a log can hold.
-
-    And notes how long it takes until an answer is ready to be sent, the first bytes of a streamed
-    one included.
-    """
-    timing = request[TIMING] = Timing()
-    timing.began = time.perf_counter()
-    SPENT.set(timing)
-    given = request.headers.get("X-Request-ID", "")
-    request[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else next(_request_ids)
-    response = await handler(request)
-    response.headers["X-Request-ID"] = request[REQUEST_ID]
-    if POLICY not in response.headers:
-        response.headers.update(SAFE)
-    if request.app[STOPPING].is_set():
-        response.force_close()
-    timing.first_byte = time.perf_counter() - timing.began
-    # Of a refused login it could tell whether the user exists.
-    if timing.first_byte >= TOLD_FROM and response.status < 400:
-        response.headers["Server-Timing"] = _told(timing)
-    return response
-
-
-def _told(timing: Timing) -> str:
-    told = f"total;dur={timing.first_byte * 1000:.2f}"
-    return f"db;dur={timing.seconds * 1000:.2f}, {told}" if timing.seconds else told
+    return swagger.build_document(app)
 
 
 @asynccontextmanager
-async def _closed(app: web.Application) -> AsyncIterator[None]:
+async def _close(app: web.Application) -> AsyncIterator[None]:
     yield
     try:
-        await app[HASHING].close()
+        await app[RESPONDER].close()
+        await app[PASSWORD_CHECKER].close()
         await app[CACHE].close()
     finally:
-        await app[READER].close()
+        await app[DATABASE].close()

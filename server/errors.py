@@ -1,24 +1,33 @@
-"""Every error as the contract has it, made in one place."""
+"""Errors and their responses.
 
+ApiError              an HTTP status, a message and headers
+├── ParameterError    400: a parameter is unknown, missing, contradictory or malformed
+└── RateLimited       429 or 503: a client asks for more than it may
+
+Routes of the original service tell errors in the contract's shape; the others as problem details
+(RFC 9457).
+"""
+
+import json
 import logging
 from collections.abc import Mapping
+from http import HTTPStatus
 
-from aiohttp import web
-from aiohttp.typedefs import Handler
+from aiohttp import hdrs, web
 
-from server.keys import REQUEST_ID, SETTINGS
-from server.limits import LimitError
-from server.problems import problem, tells_problems
-from storage.errors import NotPrepared, Outdated, StorageError
-from storage.query import QueryError
+from domain.readings_query import QueryError
+from server.context import SETTINGS, request_id
+from storage.common.errors import NotPrepared, Outdated, StorageError
 
 log = logging.getLogger("server")
 
 RETRY_AFTER = "5"
+PROBLEM_MEDIA_TYPE = "application/problem+json"
+_PROBLEM_PATHS = ("/health/", "/metrics")
 
 
 class ApiError(Exception):
-    """An answer other than the one asked for."""
+    """A request that is answered with an error."""
 
     def __init__(
         self,
@@ -36,58 +45,72 @@ class ApiError(Exception):
 
 
 class ParameterError(ApiError):
-    """A parameter is unknown, missing, contradicts itself or is malformed."""
+    """A parameter is unknown, missing, contradictory or malformed."""
 
     def __init__(self, message: str) -> None:
         super().__init__(400, message)
 
 
-@web.middleware
-async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turns whatever goes wrong before an answer begins into the contract's shape."""
-    try:
-        return await handler(request)
-    except Exception as error:  # noqa: BLE001 - it is logged, and told as far as it may be
-        return _response(request, _explained(request, error))
+class RateLimited(ApiError):  # noqa: N818 - named for the state of the client
+    """A client asks for more than it may, and should try again in some seconds."""
+
+    def __init__(self, code: int, message: str, wait: int) -> None:
+        self.wait = wait
+        """Seconds."""
+        message = f"{message}, try again in {wait} s"
+        super().__init__(code, message, headers={hdrs.RETRY_AFTER: str(wait)})
 
 
-def _explained(request: web.Request, error: Exception) -> ApiError:
+def error_response(request: web.Request, error: Exception) -> web.Response:
+    """Return the response to a request that failed; log what is the service's own fault."""
+    api_error = _to_api_error(request, error)
+    if request.path.startswith(_PROBLEM_PATHS):
+        return _problem_details(request, api_error)
+    return to_response(api_error)
+
+
+def to_response(error: ApiError) -> web.Response:
+    """Return an error in the contract's shape."""
+    body = {"message": error.message} if error.message else {}
+    body |= {"status": error.status, "statusCode": str(error.code)}
+    return web.json_response(body, status=error.code, headers=error.headers)
+
+
+def _problem_details(request: web.Request, error: ApiError) -> web.Response:
+    body = {"type": "about:blank", "title": HTTPStatus(error.code).phrase, "status": error.code}
+    if error.message and error.message != body["title"]:
+        body["detail"] = error.message
+    body["request_id"] = request_id(request)
+    return web.Response(
+        body=json.dumps(body, ensure_ascii=False).encode(),
+        status=error.code,
+        headers=error.headers,
+        content_type=PROBLEM_MEDIA_TYPE,
+    )
+
+
+def _to_api_error(request: web.Request, error: Exception) -> ApiError:
     if isinstance(error, ApiError):
         return error
-    if isinstance(error, LimitError):
-        return ApiError(error.code, str(error), headers={"Retry-After": str(error.wait)})
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         limit = request.app[SETTINGS].limits.body
         return ApiError(413, f"body: expected at most {limit} bytes")
     if isinstance(error, QueryError):
         return ParameterError(str(error))
     if isinstance(error, web.HTTPException):
-        kept = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
-        return ApiError(error.status, error.reason, headers=kept)
+        headers = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
+        return ApiError(error.status, error.reason, headers=headers)
     if isinstance(error, StorageError):
-        log.error("%s %s", request[REQUEST_ID], error)
-        return ApiError(503, _public(error), headers={"Retry-After": RETRY_AFTER})
-    log.error("%s unexpected error", request[REQUEST_ID], exc_info=error)
-    return ApiError(500, f"Unexpected error, logged as {request[REQUEST_ID]}")
+        log.error("%s %s", request_id(request), error)
+        return ApiError(503, _public(error), headers={hdrs.RETRY_AFTER: RETRY_AFTER})
+    log.error("%s unexpected error", request_id(request), exc_info=error)
+    return ApiError(500, f"Unexpected error, logged as {request_id(request)}")
 
 
 def _public(error: StorageError) -> str:
-    """What a client may know of the database's trouble."""
+    """Return what a client may know of the database's trouble."""
     if isinstance(error, NotPrepared):
         return "There are no readings yet, a report has to be loaded first"
     if isinstance(error, Outdated):
         return "The database has an older layout that lacks this: the loader has to be run first"
     return "The readings cannot be read just now, try again later"
-
-
-def _response(request: web.Request, error: ApiError) -> web.Response:
-    if tells_problems(request):
-        return problem(request, error.code, error.message, error.headers)
-    return told(error)
-
-
-def told(error: ApiError) -> web.Response:
-    """An error in the contract's shape."""
-    body = {"message": error.message} if error.message else {}
-    body |= {"status": error.status, "statusCode": str(error.code)}
-    return web.json_response(body, status=error.code, headers=error.headers)

@@ -1,50 +1,53 @@
-"""What a deployment may change: config.yaml and the environment."""
+"""The settings of a deployment, from config.yaml and the environment."""
 
-from settings.formats import HOUR, ISO, Column, Format, Time
-from settings.limits import Limits
+from settings.limits import LimitSettings
+from settings.loading import load_settings, sources
 from settings.model import (
-    MONITORING,
-    Account,
-    Auth,
-    Cache,
-    Database,
-    Log,
-    Meter,
-    MysqlUrl,
-    Network,
-    Quality,
-    Server,
+    AccountSettings,
+    AuthSettings,
+    CacheSettings,
+    DatabaseSettings,
+    LogSettings,
+    MeterSettings,
+    QualitySettings,
+    ServerSettings,
     Settings,
-    SqliteUrl,
-    Tls,
+    TlsSettings,
     is_demonstration,
 )
-from settings.reading import load_settings, sources
+from settings.report_formats import (
+    HOURLY_INTERVAL,
+    ISO,
+    ColumnSettings,
+    FormatSettings,
+    TimeSettings,
+)
 from settings.section import SettingsError
-from settings.signing import signing_secret
+from settings.signing_secret import signing_secret
+from settings.values import MONITORING, MysqlUrl, Network, SqliteUrl
 
 __all__ = [
-    "HOUR",
+    "HOURLY_INTERVAL",
     "ISO",
     "MONITORING",
-    "Account",
-    "Auth",
-    "Cache",
-    "Column",
-    "Database",
-    "Format",
-    "Limits",
-    "Log",
-    "Meter",
+    "AccountSettings",
+    "AuthSettings",
+    "CacheSettings",
+    "ColumnSettings",
+    "DatabaseSettings",
+    "FormatSettings",
+    "LimitSettings",
+    "LogSettings",
+    "MeterSettings",
     "MysqlUrl",
     "Network",
-    "Quality",
-    "Server",
+    "QualitySettings",
+    "ServerSettings",
     "Settings",
     "SettingsError",
     "SqliteUrl",
-    "Time",
-    "Tls",
+    "TimeSettings",
+    "TlsSettings",
     "is_demonstration",
     "load_settings",
     "signing_secret",

@@ -1,4 +1,4 @@
-"""The section `limits`: how much one client may take of the service."""
+"""The section `limits`: the resources that one client may use."""
 
 from pydantic import ByteSize, Field
 
@@ -9,8 +9,8 @@ _POSITIVE = "a whole number, 1 or more"
 _SECONDS = "seconds, more than 0"
 
 
-class Limits(Section):
-    """What each worker grants by itself; beyond, a request is refused or a client let go."""
+class LimitSettings(Section):
+    """Limits of each worker; beyond them, a request is rejected or a client disconnected."""
 
     request_line: ByteSize = Field(ByteSize(64 * 1024), ge=1024, description=f"{_BYTES}, from 1KiB")
     header: ByteSize = Field(ByteSize(8 * 1024), ge=1024, description=f"{_BYTES}, from 1KiB")

@@ -1,4 +1,4 @@
-"""What every section of config.yaml has in common."""
+"""The base class of the sections of config.yaml."""
 
 from collections.abc import Mapping
 from typing import get_args, get_origin
@@ -8,21 +8,21 @@ from pydantic.fields import FieldInfo
 
 
 class SettingsError(Exception):
-    """One line that says which setting is wrong, where it stands and what was expected."""
+    """A setting is wrong; the message is one line: where, which key, and what was expected."""
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.split()))
 
 
 class Section(BaseModel):
-    """Keys that are all known, checked and frozen."""
+    """A section whose keys are all known, checked and frozen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     @model_validator(mode="before")
     @classmethod
     def _fill(cls, keys: object) -> object:
-        """A key with nothing behind it counts as left out, a section left out as an empty one."""
+        """Treat a key without a value as omitted, and an omitted section as an empty one."""
         if not isinstance(keys, dict):
             return keys
         fields = cls.model_fields
@@ -36,7 +36,7 @@ class Section(BaseModel):
 
 
 def inner_section(field: FieldInfo) -> type[Section] | None:
-    """The section that a field holds, if it holds one."""
+    """Return the section that a field contains, if any."""
     for kind in (field.annotation, *get_args(field.annotation)):
         if isinstance(kind, type) and issubclass(kind, Section):
             return kind
@@ -44,5 +44,5 @@ def inner_section(field: FieldInfo) -> type[Section] | None:
 
 
 def is_named_sections(field: FieldInfo) -> bool:
-    """Whether a field holds sections under names of their own."""
+    """Return whether a field contains sections under free names."""
     return get_origin(field.annotation) is Mapping

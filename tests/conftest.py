@@ -11,23 +11,24 @@ from typing import NoReturn
 import hypothesis
 import pytest
 from blockbuster import blockbuster_ctx
-from pytest_aiohttp import AiohttpClient, AiohttpServer
+from pytest_aiohttp import AiohttpClient
 
-from server.accounting import accounting
-from tests.browser import Browser, Chromium, find_browser
-from tests.connections import Connections
-from tests.databases import Database, MariadbDatabase, SqliteDatabase
-from tests.figures import CASES, Metered, loaded
-from tests.mariadb import MariaDB, find_mariadb
-from tests.redis_server import Redis, find_redis
-from tests.service import find_program
-from tests.serving import ACCESS, Api, Serve, application
-from tests.trust import (  # noqa: F401 - hooks and a fixture
+from tests.support.app_client import Api, Serve, application
+from tests.support.app_server import AppServer
+from tests.support.browser import Browser, Chromium, find_browser
+from tests.support.connections import Connections
+from tests.support.databases import DatabaseFixture, MariadbDatabase, SqliteDatabase
+from tests.support.live_server import find_program
+from tests.support.mariadb import MariaDB, find_mariadb
+from tests.support.paths import SAMPLE
+from tests.support.promises import (  # noqa: F401 - hooks and a fixture
     pytest_collection_modifyitems,
     pytest_configure,
     pytest_report_header,
     tried,
 )
+from tests.support.redis_server import Redis, find_redis
+from tests.support.reference_figures import CASES, Metered, loaded
 
 # Where a script runs the tests in the background, they and what they start ignore interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -36,8 +37,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # A machine that is busy with other things is no fault of the code.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
-
-SAMPLE = Path(__file__).parent.parent / "Monitoring_report.csv"
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +61,7 @@ def redis_url(redis_server: Redis) -> str:
 
 
 @pytest.fixture(params=["sqlite", "mariadb"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DatabaseFixture]:
     """A database of each kind that does not exist yet."""
     with fresh(request, tmp_path) as database:
         yield database
@@ -71,7 +70,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
 @pytest.fixture(scope="session", params=["sqlite", "mariadb"])
 def sample(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Database]:
+) -> Iterator[DatabaseFixture]:
     """A database of each kind that holds the sample report; for tests that only read."""
     folder = tmp_path_factory.mktemp("sample")
     with fresh(request, folder) as loaded:
@@ -109,43 +108,46 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connections]:
 @pytest.fixture
 def unblocked() -> Iterator[None]:
     """Fails what blocks the event loop of the server; the loader may, it has its own."""
-    names = ["copying", "mysql_connection", "mysql_copy", "mysql_writer", "schema"]
-    names += ["sqlite_copy", "sqlite_writer", "writer"]
-    loaders = [f"storage.{name}" for name in names]
+    names = ["backup", "mysql.backup", "mysql.connection", "mysql.session", "mysql.writer"]
+    names += ["sqlite.backup", "sqlite.writer"]
+    loaders = [f"storage.backends.{name}" for name in names]
+    loaders.append("storage.imports.import_writer")
     watched = ["server", "storage", "aiocache", "redis"]
     with blockbuster_ctx(watched, excluded_modules=loaders) as blocking:
         # Once a statement has failed, whether there is a file at all is worth a look.
-        blocking.functions["os.stat"].can_block_in("storage/sqlite.py", "explained")
+        blocking.functions["os.stat"].can_block_in(
+            "storage/backends/sqlite/engine.py", "translate_error"
+        )
         # A few rows by their keys are quicker to read than to ask a thread for.
         for name in ("sqlite3.Connection.execute", "sqlite3.Cursor.fetchall"):
-            blocking.functions[name].can_block_in("storage/sqlite.py", "_fetch_here")
+            blocking.functions[name].can_block_in(
+                "storage/backends/sqlite/engine.py", "_fetch_inline"
+            )
         yield
 
 
 @pytest.fixture
 async def serve(
     unblocked: None,  # noqa: ARG001 - asked for its effect
-    aiohttp_server: AiohttpServer,
     aiohttp_client: AiohttpClient,
 ) -> Serve:
     """Runs the application over a database until the test ends; rick may ask."""
 
-    async def run(database: Database, **environ: str) -> Api:
+    async def run(database: DatabaseFixture, **environ: str) -> Api:
         await database.admit("rick")
         app, engine = application(database, **environ)
-        server = await aiohttp_server(app, access_log_class=accounting(app), access_log=ACCESS)
-        return Api(await aiohttp_client(server), engine, app)
+        return Api(await aiohttp_client(AppServer(app)), engine, app)
 
     return run
 
 
 @pytest.fixture
-async def api(serve: Serve, sample: Database) -> Api:
+async def api(serve: Serve, sample: DatabaseFixture) -> Api:
     """The application over the sample."""
     return await serve(sample)
 
 
-def fresh(request: pytest.FixtureRequest, folder: Path) -> Database:
+def fresh(request: pytest.FixtureRequest, folder: Path) -> DatabaseFixture:
     """A database of the kind that a fixture's parameter names."""
     if request.param == "sqlite":
         return SqliteDatabase(folder)

@@ -22,7 +22,7 @@ from urllib.request import ProxyHandler, build_opener
 
 PROJECT = Path(__file__).parent.parent
 FOLDER = PROJECT / "var" / "matrix"
-PAGE = PROJECT / "docs" / "developing.md"
+PAGE = PROJECT / "docs" / "how-to" / "developing.md"
 BEGIN, END = "<!-- make matrix writes from here -->\n", "<!-- to here -->\n"
 
 DEBIAN = {"bookworm": "Debian 12", "trixie": "Debian 13", "sid": "Debian unstable"}

@@ -1,1 +1,1 @@
-"""Measurements of the list that are more than a request for all readings."""
+"""Checks of targets that take more than a request for all readings."""

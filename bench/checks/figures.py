@@ -10,25 +10,25 @@ import sqlite3
 import time
 from contextlib import closing
 
-from bench.asked import Check
-from bench.client import fetch
-from bench.data import Dataset
-from bench.lab import ENGINES, Engine, Lab
-from bench.sides.service import ONE, UNCACHED, Service
-from storage.reading import COLUMNS, NAMES, Rule
+from bench.contenders.service import ONE, UNCACHED, Service
+from bench.datasets import Dataset
+from bench.http_client import fetch
+from bench.targets import Check
+from bench.workspace import ENGINES, Engine, Workspace
+from domain.quantities import QUANTITIES, QUANTITY_NAMES, AggregationRule
 
 ROUNDS = 2
 
 _FUNCTIONS = {
-    Rule.TOTAL: ("SUM",),
-    Rule.LEVEL: ("SUM", "COUNT", "MIN", "MAX"),
-    Rule.DEMAND: ("MAX",),
-    Rule.RATIO: (),
+    AggregationRule.TOTAL: ("SUM",),
+    AggregationRule.LEVEL: ("SUM", "COUNT", "MIN", "MAX"),
+    AggregationRule.DEMAND: ("MAX",),
+    AggregationRule.RATIO: (),
 }
 _SUMS = ", ".join(
-    f"{function}({column.name})" for column in COLUMNS for function in _FUNCTIONS[column.rule]
+    f"{function}({column.name})" for column in QUANTITIES for function in _FUNCTIONS[column.rule]
 )
-_PRESENT = f"COUNT(COALESCE({', '.join(NAMES)}))"
+_PRESENT = f"COUNT(COALESCE({', '.join(QUANTITY_NAMES)}))"
 
 _DAY: dict[Engine, str] = {"mariadb": "DATE(date)", "sqlite": "substr(date, 1, 10)"}
 
@@ -46,25 +46,25 @@ FIGURES = {
     ),
     "getPeaks": "SELECT date, maximeter FROM {table} ORDER BY maximeter DESC LIMIT 10",
 }
-"""What is asked of the service, and the bare statement."""
+"""The route of the service, and the bare statement."""
 
 ALLOWED = {"getAggregate?interval=day": 1.5}
-"""How many times as long as its statement an answer may take."""
+"""The maximum ratio of a response's time to its statement's; 3 by default."""
 
 
-def figures(lab: Lab, dataset: Dataset) -> list[Check]:
-    """On both databases, nothing cached."""
+def figures(workspace: Workspace, dataset: Dataset) -> list[Check]:
+    """Compare all figures with their statements on both databases, without the cache."""
     checks = []
     for engine in ENGINES:
-        lab.need(engine, dataset)
-        with Service(lab, engine, dataset) as server:
+        workspace.require(engine, dataset)
+        with Service(workspace, engine, dataset) as server:
             headers = {**server.headers, **UNCACHED}
             fetch(server.port, ONE, headers)
             for path, statement in FIGURES.items():
                 ours, bare = [], []
                 for _ in range(ROUNDS):
                     ours.append(fetch(server.port, f"/apielec/{path}", headers).seconds)
-                    bare.append(_bare(lab, engine, dataset, statement))
+                    bare.append(_bare(workspace, engine, dataset, statement))
                 service, alone = min(ours), min(bare)
                 text = (
                     f"{path} of {dataset.readings:,}, {engine}: {service:.2f} s"
@@ -74,12 +74,12 @@ def figures(lab: Lab, dataset: Dataset) -> list[Check]:
     return checks
 
 
-def _bare(lab: Lab, engine: Engine, dataset: Dataset, statement: str) -> float:
-    """Seconds that a statement takes without the service."""
+def _bare(workspace: Workspace, engine: Engine, dataset: Dataset, statement: str) -> float:
+    """Return the seconds that a statement takes without the service."""
     started = time.perf_counter()
     day = _DAY[engine]
     if engine == "mariadb":
-        lab.mariadb.query(statement.format(day=day, table=f"{dataset.schema}.consumpdata"))
+        workspace.mariadb.query(statement.format(day=day, table=f"{dataset.schema}.consumpdata"))
     else:
         with closing(sqlite3.connect(f"{dataset.sqlite.as_uri()}?mode=ro", uri=True)) as file:
             file.execute(statement.format(day=day, table="consumpdata")).fetchall()

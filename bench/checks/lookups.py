@@ -15,14 +15,14 @@ from contextlib import ExitStack, closing, contextmanager
 import aiomysql
 import uvloop
 
-from bench.asked import Check
-from bench.client import Connection, fetch, request, save
-from bench.data import DAY, KEYS, PER_DAY, Dataset
-from bench.lab import ENGINES, Engine, Lab
+from bench.contenders.limits import BareHandler
+from bench.contenders.service import ONE, UNCACHED, Service
+from bench.datasets import DAY, KEYS, PER_DAY, Dataset
+from bench.http_client import Connection, fetch, request, save
 from bench.paths import WORK
 from bench.process import FailedError, Server
-from bench.sides.limits import BareHandler
-from bench.sides.service import ONE, UNCACHED, Service
+from bench.targets import Check
+from bench.workspace import ENGINES, Engine, Workspace
 
 ROUNDS = 8
 _BY_ID = "id = 5"
@@ -39,18 +39,21 @@ LOOKUPS = {
 """Path, condition, and requests a round."""
 
 
-def lookups(lab: Lab, dataset: Dataset) -> list[Check]:
-    """Every lookup on both databases, and what the database plans for a pattern."""
+def lookups(workspace: Workspace, dataset: Dataset) -> list[Check]:
+    """Check every lookup on both databases, and MariaDB's plan for a pattern."""
     checks = []
     for engine in ENGINES:
-        lab.need(engine, dataset)
-        with Service(lab, engine, dataset) as server, _driver(lab, engine, dataset) as driver:
+        workspace.require(engine, dataset)
+        with (
+            Service(workspace, engine, dataset) as server,
+            _driver(workspace, engine, dataset) as driver,
+        ):
             for name, (path, condition, count) in LOOKUPS.items():
                 checks += _against_driver(
                     f"{name}, {engine}", server, path, driver, condition, count
                 )
             if engine == "mariadb":
-                checks.append(_plan(lab, server, dataset))
+                checks.append(_plan(workspace, server, dataset))
     return checks
 
 
@@ -88,15 +91,15 @@ def _exchanges(connection: Connection, message: bytes, count: int) -> list[float
 
 @contextmanager
 def _driver(
-    lab: Lab, engine: Engine, dataset: Dataset
+    workspace: Workspace, engine: Engine, dataset: Dataset
 ) -> Iterator[Callable[[str, int], list[float]]]:
-    """Runs a query some times through the driver alone; gives the seconds of each."""
+    """Yield a function that runs a query repeatedly through the driver; it returns the seconds."""
     if engine == "sqlite":
         with closing(sqlite3.connect(f"{dataset.sqlite.as_uri()}?mode=ro", uri=True)) as file:
             yield lambda condition, count: _sqlite_times(file, condition, count)
         return
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        connection = runner.run(_connected(lab, dataset))
+        connection = runner.run(_connected(workspace, dataset))
         try:
             yield lambda condition, count: runner.run(_mysql_times(connection, condition, count))
         finally:
@@ -112,12 +115,12 @@ def _sqlite_times(connection: sqlite3.Connection, condition: str, count: int) ->
     return times
 
 
-async def _connected(lab: Lab, dataset: Dataset) -> aiomysql.Connection:
+async def _connected(workspace: Workspace, dataset: Dataset) -> aiomysql.Connection:
     return await aiomysql.connect(
-        host=lab.mariadb.host,
-        port=lab.mariadb.port,
-        user=lab.mariadb.root_user,
-        password=lab.mariadb.root_password,
+        host=workspace.mariadb.host,
+        port=workspace.mariadb.port,
+        user=workspace.mariadb.root_user,
+        password=workspace.mariadb.root_password,
         db=dataset.schema,
     )
 
@@ -137,10 +140,10 @@ def _select(condition: str) -> str:
     return f"SELECT {', '.join(KEYS)} FROM consumpdata WHERE {condition} ORDER BY id"
 
 
-def _plan(lab: Lab, server: Server, dataset: Dataset) -> Check:
-    """How many rows the database means to read for a day's pattern, by its own plan."""
+def _plan(workspace: Workspace, server: Server, dataset: Dataset) -> Check:
+    """Compare the rows that MariaDB plans to read for a day's pattern with the day's rows."""
     path = LOOKUPS["getDataByDate"][0]
-    with lab.mariadb.watched() as queries:
+    with workspace.mariadb.watched() as queries:
         fetch(server.port, path, {**server.headers, **UNCACHED})
     if not queries:
         raise FailedError("the database's log shows no query of readings")
@@ -148,7 +151,9 @@ def _plan(lab: Lab, server: Server, dataset: Dataset) -> Check:
         re.sub(r"\b(FROM|JOIN) (\w+)", rf"\1 {dataset.schema}.\2", query) for query in queries
     ]
     rows = [
-        int(row[-2] or 0) for query in in_schema for row in lab.mariadb.query(f"EXPLAIN {query}")
+        int(row[-2] or 0)
+        for query in in_schema
+        for row in workspace.mariadb.query(f"EXPLAIN {query}")
     ]
     text = "getDataByDate, mariadb: rows that EXPLAIN expects to read / rows of the day"
     return Check(5, text, 1.5, max(rows) / PER_DAY)

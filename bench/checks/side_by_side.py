@@ -4,13 +4,13 @@ import statistics
 import threading
 from contextlib import ExitStack
 
-from bench import load
-from bench.asked import Check
-from bench.client import Connection, fetch, request
-from bench.data import Dataset
-from bench.lab import Lab
+from bench import load_generator
+from bench.contenders.service import ALL, ONE, TITLES, UNCACHED, Service
+from bench.datasets import Dataset
+from bench.http_client import Connection, fetch, request
 from bench.process import FailedError
-from bench.sides.service import ALL, ONE, TITLES, UNCACHED, Service
+from bench.targets import Check
+from bench.workspace import Workspace
 
 ROUNDS = 3
 SECONDS = 0.7
@@ -18,19 +18,21 @@ PINGS = 400
 WORKERS = 2
 
 
-def workers(lab: Lab, dataset: Dataset) -> list[Check]:
-    """Rates of a cached answer."""
-    text = f"cached answers, {WORKERS} workers / one, asked by {load.lean()}"
+def workers(workspace: Workspace, dataset: Dataset) -> list[Check]:
+    """Compare the rates of a cached response."""
+    text = f"cached answers, {WORKERS} workers / one, asked by {load_generator.program_name()}"
     rates: dict[int, list[float]] = {1: [], WORKERS: []}
     try:
         with ExitStack() as stack:
             servers = {
-                count: stack.enter_context(Service(lab, "sqlite", dataset, workers=count))
+                count: stack.enter_context(Service(workspace, "sqlite", dataset, workers=count))
                 for count in rates
             }
             for _ in range(ROUNDS):
                 for count, server in servers.items():
-                    rates[count].append(load.lean_rate(server.port, ONE, server.headers, SECONDS))
+                    rates[count].append(
+                        load_generator.efficient_rate(server.port, ONE, server.headers, SECONDS)
+                    )
     except FailedError:
         return [Check(7, f"{text} (they did not start)", 1.6, None, at_least=True)]
     one, two = (statistics.median(found) for found in rates.values())
@@ -38,11 +40,11 @@ def workers(lab: Lab, dataset: Dataset) -> list[Check]:
     return [Check(7, text, 1.6, two / one, at_least=True)]
 
 
-def pings(lab: Lab, dataset: Dataset) -> list[Check]:
-    """How long /apielec/ping takes in a worker that streams all readings meanwhile."""
+def pings(workspace: Workspace, dataset: Dataset) -> list[Check]:
+    """Measure /apielec/ping in a worker that streams all readings meanwhile."""
     checks = []
     for engine in ("mariadb", "sqlite"):
-        with Service(lab, engine, dataset) as server:
+        with Service(workspace, engine, dataset) as server:
             over = threading.Event()
 
             def stream(server: Service = server, over: threading.Event = over) -> None:

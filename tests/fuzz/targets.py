@@ -14,26 +14,26 @@ from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
-from loader.faults import Fault, ReportError
-from loader.heading import read_heading
-from loader.layouts import SHIPPED, Described
-from loader.monitoring import HEADER
+from domain.date_pattern import canonical_pattern, earliest_instant, latest_instant
+from domain.quantities import DECIMALS, INTEGER_DIGITS
+from domain.readings_query import QueryError, ReadingsQuery
+from domain.record_layout import parse_columns
+from domain.report_source import BATCH_FIELDS
+from loader.formats.monitoring import MONITORING_HEADER
+from loader.formats.registry import SHIPPED_FORMATS, ConfiguredFormat
 from loader.report import Report
-from server.cursors import Cursors
-from server.proxies import nearest
-from server.signing import SigningKeys
-from server.tokens import InvalidTokenError, Tokens
-from settings import Format, SettingsError, load_settings
-from storage.incoming import FIELDS
-from storage.pattern import canonical, earliest, latest
-from storage.query import Query, QueryError
-from storage.reading import DECIMALS, INTEGER_DIGITS
-from storage.shape import columns
+from loader.rows.errors import ReportError, RowError
+from loader.rows.header import read_header
+from server.api.cursors import Cursors
+from server.security.signing_keys import SigningKeys
+from server.security.tokens import InvalidTokenError, TokenService
+from server.transport.client_address import nearest_untrusted
+from settings import FormatSettings, SettingsError, load_settings
 
 MADRID = ZoneInfo("Europe/Madrid")
 QUANTITY = re.compile(rf"(-?(0|[1-9][0-9]{{0,{INTEGER_DIGITS - 1}}})\.[0-9]{{{DECIMALS}}})?")
 KEYS = SigningKeys.single("a secret that only the fuzzer knows")
-TOKENS = Tokens(KEYS, 3600)
+TOKENS = TokenService(KEYS, 3600)
 CURSORS = Cursors(KEYS)
 PROXIES = (ip_network("10.0.0.0/8"), ip_network("::1"))
 FOLDER = Path(tempfile.mkdtemp(prefix="elecdata-fuzz-"))
@@ -52,7 +52,7 @@ def report(data: bytes) -> None:
     flags, content = data[:1] or b"\0", data[1:]
     rows = loaded(content, is_packed=bool(flags[0] & 1), skip_bad_rows=bool(flags[0] & 2))
     heading, *lines = content.split(b"\n")
-    if not flags[0] & 1 and read_heading(heading, ",", "utf-8").names == HEADER:
+    if not flags[0] & 1 and read_header(heading, ",", "utf-8").names == MONITORING_HEADER:
         assert not Counter(rows) - Counter(row for line in lines if (row := plainly(line)))
 
 
@@ -60,35 +60,35 @@ Row = tuple[datetime, tuple[Decimal | None, ...]]
 
 
 def loaded(
-    content: bytes, *, is_packed: bool, skip_bad_rows: bool, layout: Format | None = None
+    content: bytes, *, is_packed: bool, skip_bad_rows: bool, settings: FormatSettings | None = None
 ) -> list[Row]:
     """The rows that a report would give the database: the local time and the quantities."""
     path = FOLDER / ("report.csv.gz" if is_packed else "report.csv")
     path.write_bytes(content)
     lines = content.count(b"\n") + 1
 
-    def on_faults(faults: list[Fault], _: bytes) -> None:
-        assert faults
-        for fault in faults:
-            assert is_packed or 2 <= fault.line <= lines
-            assert "\n" not in str(fault)
+    def on_errors(errors: list[RowError], _: bytes) -> None:
+        assert errors
+        for error in errors:
+            assert is_packed or 2 <= error.line <= lines
+            assert "\n" not in str(error)
 
     read = Report(
         str(path),
         MADRID,
         skip_bad_rows=skip_bad_rows,
-        on_faults=on_faults,
-        layouts=SHIPPED if layout is None else [Described("theirs", layout)],
+        on_errors=on_errors,
+        formats=SHIPPED_FORMATS if settings is None else [ConfiguredFormat("theirs", settings)],
     )
     rows: list[Row] = []
     instants = set()
     try:
-        for block in read.blocks():
+        for block in read.batches():
             texts = block.rows.decode("ascii").removesuffix("\n").split("\n")
             assert block.count == len(texts)
             for text in texts:
                 number, moment, ahead, *quantities = text.split(",")
-                assert len(quantities) == len(FIELDS) - 3
+                assert len(quantities) == len(BATCH_FIELDS) - 3
                 assert int(number) == len(rows) + 1
                 assert all(QUANTITY.fullmatch(quantity) for quantity in quantities)
                 assert "-0.00000" not in quantities
@@ -122,10 +122,10 @@ def described(data: bytes) -> None:
     """A description of a format in JSON, and behind a NUL a report that it may fit."""
     text, _, content = data.partition(b"\0")
     try:
-        layout = Format.model_validate(json.loads(text))
+        layout = FormatSettings.model_validate(json.loads(text))
     except (ValidationError, ValueError, RecursionError):
         return
-    loaded(content, is_packed=False, skip_bad_rows=True, layout=layout)
+    loaded(content, is_packed=False, skip_bad_rows=True, settings=layout)
 
 
 def settings(data: bytes) -> None:
@@ -142,14 +142,14 @@ def pattern(data: bytes) -> None:
     """A date with wildcards: the first and the last instant match it, and so does its spelling."""
     text = data.decode("utf-8", "replace")
     try:
-        query = Query.by_date(text)
+        query = ReadingsQuery.by_date(text)
     except QueryError as error:
         one_line(error, "date: ")
         return
     spelt = text.replace("T", " ")
-    same = canonical(spelt)
-    ends = earliest(spelt), latest(spelt)
-    assert ends == (earliest(same), latest(same))
+    same = canonical_pattern(spelt)
+    ends = earliest_instant(spelt), latest_instant(spelt)
+    assert ends == (earliest_instant(same), latest_instant(same))
     first, last = ends
     if first is None or last is None:
         assert first is last
@@ -166,22 +166,22 @@ def parameters(data: bytes) -> None:
     """Two bounds, separated by a NUL, which may be ids and columns as well."""
     one, _, other = data.decode("utf-8", "replace").partition("\0")
     try:
-        query = Query.by_range(one, other)
+        query = ReadingsQuery.by_range(one, other)
         assert query.first is not None
         assert query.last is not None
         assert query.first <= query.last
-        before = Query.by_range(one, other, end_included=False)
+        before = ReadingsQuery.by_range(one, other, end_included=False)
         assert before.ids == () or before.last == query.last - timedelta(seconds=1)
     except QueryError as error:
         one_line(error, "date: ", "end_date: ")
     try:
-        ids = Query.by_ids(one).ids
+        ids = ReadingsQuery.by_ids(one).ids
         assert ids is not None
         assert list(ids) == sorted({n for n in map(int, one.split(",")) if 0 < n < 2**31})
     except QueryError as error:
         one_line(error, "id: ")
     try:
-        names = columns(one)
+        names = parse_columns(one)
         assert len(set(names)) == len(names)
     except QueryError as error:
         one_line(error, "columns: ")
@@ -191,7 +191,7 @@ def credentials(data: bytes) -> None:
     """What a stranger sends for a token, a place in an answer, and the way that it came."""
     text = data.decode("utf-8", "surrogateescape")
     try:
-        TOKENS.token(text)
+        TOKENS.verify(text)
     except InvalidTokenError:
         pass
     else:
@@ -202,8 +202,8 @@ def credentials(data: bytes) -> None:
         pass
     else:
         raise AssertionError(text)
-    assert ip_address(nearest("10.0.0.1", text, PROXIES))
-    assert nearest("192.0.2.1", text, PROXIES) == "192.0.2.1"
+    assert ip_address(nearest_untrusted("10.0.0.1", text, PROXIES))
+    assert nearest_untrusted("192.0.2.1", text, PROXIES) == "192.0.2.1"
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {

@@ -1,0 +1,1 @@
+"""Baselines of the project's own that the service is compared with."""

@@ -1,0 +1,1 @@
+"""The contenders: the service, its peers, and the limits."""

@@ -1,1 +1,0 @@
-"""Those that are compared."""

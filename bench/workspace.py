@@ -1,0 +1,84 @@
+"""The databases and datasets of a run."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+from bench.database import BenchMariaDB
+from bench.datasets import Dataset
+from bench.paths import SERVICE_PYTHON, MissingError
+from bench.process import timed
+from tests.support.mariadb import find_mariadb
+
+Engine = Literal["mariadb", "sqlite"]
+ENGINES: tuple[Engine, ...] = ("mariadb", "sqlite")
+
+ORIGINAL_USER = ("original", "the-original-password")
+
+
+class Workspace:
+    """Datasets on a MariaDB server and in SQLite files."""
+
+    def __init__(self, mariadb: BenchMariaDB, middlewares: int) -> None:
+        self.mariadb = mariadb
+        self.middlewares = middlewares
+        """Empty middlewares of the bare handler that the service is compared with."""
+        self._imported: set[tuple[Engine, int]] = set()
+
+    def settings(self, engine: Engine, dataset: Dataset) -> dict[str, str]:
+        """Return the environment that points the service and its loader to a database."""
+        server = self.mariadb
+        urls = {
+            "mariadb": f"mariadb://{server.host}:{server.port}/{dataset.schema}",
+            "sqlite": f"sqlite:///{dataset.sqlite}",
+        }
+        return {
+            "ELECDATA_DATABASE__URL": urls[engine],
+            "ELECDATA_DATABASE__ADMIN__USER": server.root_user,
+            "ELECDATA_DATABASE__ADMIN__PASSWORD": server.root_password,
+            # One user at one address is all the load: it is counted, and never put off.
+            "ELECDATA_LIMITS__REQUESTS_PER_USER": "1000000000",
+            "ELECDATA_LIMITS__REQUESTS_PER_ADDRESS": "1000000000",
+        }
+
+    def load(self, engine: Engine, dataset: Dataset) -> tuple[float, float]:
+        """Run the loader; return its seconds and its peak memory in MiB."""
+        dataset.make_report()
+        measured = timed(
+            [str(SERVICE_PYTHON), "-m", "loader", str(dataset.report)],
+            changes=self.settings(engine, dataset),
+        )
+        self._imported.add((engine, dataset.readings))
+        return measured
+
+    def clear(self, engine: Engine, dataset: Dataset) -> None:
+        """Drop a database."""
+        if engine == "mariadb":
+            self.mariadb.query(f"DROP DATABASE IF EXISTS {dataset.schema}")
+        else:
+            for ending in ("", "-wal", "-shm", "-journal"):
+                dataset.sqlite.with_name(dataset.sqlite.name + ending).unlink(missing_ok=True)
+        self._imported.discard((engine, dataset.readings))
+
+    def require(self, engine: Engine, dataset: Dataset) -> None:
+        """Import the readings into a database, unless they are there."""
+        if (engine, dataset.readings) not in self._imported:
+            self.clear(engine, dataset)
+            self.load(engine, dataset)
+
+    def add_original_user(self, dataset: Dataset) -> None:
+        """Add a user with the original's kind of password hash, made by the table's trigger."""
+        self.mariadb.query(
+            f"INSERT IGNORE INTO {dataset.schema}.users (user, password) VALUES (%s, %s)",
+            ORIGINAL_USER,
+        )
+
+
+@contextmanager
+def open_workspace(middlewares: int) -> Iterator[Workspace]:
+    """Yield a workspace with a database server that runs until its end."""
+    program = find_mariadb()
+    if program is None:
+        raise MissingError("mariadbd is not installed: `make test` installs it")
+    with BenchMariaDB(program) as mariadb:
+        yield Workspace(mariadb, middlewares)

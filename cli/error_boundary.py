@@ -1,0 +1,45 @@
+"""Turn unexpected exceptions into one line and exit status 1."""
+
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+
+@contextmanager
+def report_unexpected(*, debug: bool) -> Iterator[None]:
+    """Exit with one line on standard error and status 1; with `debug`, re-raise the exception."""
+    try:
+        yield
+        sys.stdout.flush()
+    except (click.ClickException, click.exceptions.Exit, click.Abort):
+        raise
+    except Exception as error:
+        is_left = isinstance(error, OSError) and error.errno == errno.EPIPE
+        if is_left:  # click exits quietly if the reader has gone
+            raise
+        _give_up_output()
+        if debug:
+            raise
+        click.echo(f"ERROR - {_told(error)}", err=True)
+        sys.exit(1)
+
+
+def _give_up_output() -> None:
+    """Discard output that cannot be written; Python would try again at exit, and fail."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        place = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        what = f"{place}{error.strerror}"
+    else:
+        what = f"unexpected {type(error).__name__}: {' '.join(str(error).split())}"
+    return f"{what} (use --debug for a traceback)"

@@ -1,0 +1,87 @@
+"""Console output of all commands: text, JSON, or errors only."""
+
+import json
+import sys
+from collections.abc import Callable
+from enum import Enum
+from functools import wraps
+from typing import Any, NoReturn
+
+import click
+
+from cli.error_boundary import report_unexpected
+from cli.error_report import ErrorReport, FaultyReportsError, error_summary
+
+
+class OutputMode(Enum):
+    """How a command prints its results."""
+
+    TEXT = "text"
+    JSON = "JSON"
+    QUIET = "errors only"
+
+
+def output_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options --json, --quiet and --debug, and pass the command its output as `output`."""
+
+    @wraps(command)
+    def with_output(*args: Any, as_json: bool, quiet: bool, debug: bool, **more: Any) -> None:
+        if as_json and quiet:
+            raise click.UsageError("--json and --quiet cannot be combined")
+        mode = OutputMode.JSON if as_json else OutputMode.QUIET if quiet else OutputMode.TEXT
+        with report_unexpected(debug=debug):
+            command(*args, output=CommandOutput(mode, debug=debug), **more)
+
+    for option in (
+        click.option("--debug", is_flag=True, help="Show a traceback on errors."),
+        click.option("--quiet", is_flag=True, help="Print errors only."),
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts."),
+    ):
+        with_output = option(with_output)
+    return with_output
+
+
+class CommandOutput:
+    """Prints the results of a command."""
+
+    def __init__(self, mode: OutputMode, *, debug: bool) -> None:
+        self.mode = mode
+        self._debug = debug
+
+    def say(self, text: str) -> None:
+        """Print a line in text mode."""
+        if self.mode is OutputMode.TEXT:
+            click.echo(text)
+
+    def give(self, document: object) -> None:
+        """Print the JSON document in JSON mode."""
+        if self.mode is OutputMode.JSON:
+            click.echo(json.dumps(document, ensure_ascii=False))
+
+    def print_errors(self, errors: ErrorReport) -> None:
+        """Print the errors in the reports; JSON output has them in its document."""
+        if self.mode is OutputMode.JSON:
+            return
+        for error in errors.shown:
+            click.echo(error, err=True)
+        if more := errors.count - len(errors.shown):
+            click.echo(f"... and {more} more", err=True)
+
+    def fail(self, error: Exception) -> NoReturn:
+        """Print the error and exit with status 1."""
+        if self._debug:
+            raise error
+        if isinstance(error, FaultyReportsError):
+            self.print_errors(error.errors)
+            text, errors = f"{error}; nothing was written", error.errors
+        else:
+            text, errors = str(error), ErrorReport()
+        self.give({"ok": False, "error": text, "faults": error_summary(errors)})
+        click.echo(f"ERROR - {text}", err=True)
+        sys.exit(1)
+
+
+def stopped(what: str = "") -> NoReturn:
+    """Report Ctrl-C and exit with status 130, as shells expect."""
+    click.echo(f"Stopped{what}", err=True)
+    sys.exit(130)

@@ -1,0 +1,1 @@
+"""Quantities, flags, time and queries of meter readings: pure Python, no I/O."""

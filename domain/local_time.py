@@ -1,0 +1,120 @@
+"""The UTC offsets of a report's local times.
+
+A report gives local time without its offset. When clocks go back, an hour occurs twice, and only
+the order of the rows tells which reading belongs to which pass; when they go forward, an hour does
+not exist. PEP 495's fold distinguishes the two offsets of such times.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+NONEXISTENT_TIME = "a local time that exists: clocks go forward over this one"
+DUPLICATE_TIME = "a local time that does not occur in an earlier row"
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SEARCH_STEP = 3 * 86_400
+"""Seconds within which no zone ever changed its offset twice."""
+_EARLIEST = int(datetime(1, 1, 3, tzinfo=UTC).timestamp())
+_LATEST = int(datetime(9999, 12, 28, tzinfo=UTC).timestamp())
+
+
+class LocalTimeResolver:
+    """Resolves local times of a zone to UTC offsets, in seconds ahead of UTC."""
+
+    def __init__(self, zone: ZoneInfo) -> None:
+        self._zone = zone
+
+    def offset_all_day(self, day: date) -> int | None:
+        """Return the offset of a day, None if it changes on that day."""
+        ends = (datetime.combine(day, time.min), datetime.combine(day, time(23, 59, 59)))
+        offsets = {self._offset(end, fold) for end in ends for fold in (0, 1)}
+        return offsets.pop() if len(offsets) == 1 else None
+
+    def offsets(
+        self, times: Sequence[datetime], taken: set[tuple[datetime, int]] | None = None
+    ) -> list[int | str]:
+        """Return the offset of each of a day's times, given in the order of the report.
+
+        `taken` holds the times and offsets of earlier rows, and is added to. A time that has no
+        offset left gets NONEXISTENT_TIME or DUPLICATE_TIME instead.
+        """
+        taken = set() if taken is None else taken
+        if _descends(times):
+            return self.offsets(times[::-1], taken)[::-1]
+        folds = _folds([local for local in times if self.is_repeated(local)])
+        return [self._free_offset(local, folds, taken) for local in times]
+
+    def is_repeated(self, local: datetime) -> bool:
+        """Return whether clocks show this time twice."""
+        return self._offset(local, 0) > self._offset(local, 1)
+
+    def repeated(self, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """Yield the start and end of each period whose local times occur twice.
+
+        All in seconds since 1970. Some periods may lie a little outside the two instants.
+        """
+        at = max(first - _SEARCH_STEP, _EARLIEST)
+        offset = self._offset_at(at)
+        while at < min(last + _SEARCH_STEP, _LATEST):
+            at += _SEARCH_STEP
+            before, offset = offset, self._offset_at(at)
+            if before > offset:
+                earlier, later = at - _SEARCH_STEP, at
+                while later - earlier > 1:
+                    middle = (earlier + later) // 2
+                    if self._offset_at(middle) == before:
+                        earlier = middle
+                    else:
+                        later = middle
+                yield later - (before - offset), later + (before - offset)
+
+    def _offset_at(self, instant: int) -> int:
+        """Return the offset at an instant."""
+        offset = (_EPOCH + timedelta(seconds=instant)).astimezone(self._zone).utcoffset()
+        assert offset is not None
+        return int(offset.total_seconds())
+
+    def _free_offset(
+        self, local: datetime, folds: Iterator[int], taken: set[tuple[datetime, int]]
+    ) -> int | str:
+        before, after = self._offset(local, 0), self._offset(local, 1)
+        if before < after:
+            return NONEXISTENT_TIME
+        candidates = [before]
+        if before > after:
+            candidates = [before, after] if next(folds) == 0 else [after, before]
+        for offset in candidates:
+            if (local, offset) not in taken:
+                taken.add((local, offset))
+                return offset
+        return DUPLICATE_TIME
+
+    def _offset(self, local: datetime, fold: int) -> int:
+        offset = local.replace(tzinfo=self._zone, fold=fold).utcoffset()
+        assert offset is not None
+        return int(offset.total_seconds())
+
+
+def _descends(times: Sequence[datetime]) -> bool:
+    """Return whether the newest reading comes first: time goes back more often than clocks can."""
+    falls = sum(earlier > later for earlier, later in pairwise(times))
+    rises = sum(earlier < later for earlier, later in pairwise(times))
+    return falls > max(1, rises)
+
+
+def _folds(times: Sequence[datetime]) -> Iterator[int]:
+    """Yield the pass of the repeated hour that each time belongs to, by its position in the report.
+
+    A report sorted by local time has the two readings of a time in succession; any other has the
+    whole first pass before the second, and time goes back once in between.
+    """
+    if any(earlier == later for earlier, later in pairwise(times)):
+        yield from (0 for _ in times)
+        return
+    fold = 0
+    for index, local in enumerate(times):
+        if index and local < times[index - 1]:
+            fold = 1
+        yield fold

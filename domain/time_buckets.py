@@ -1,0 +1,103 @@
+"""Time buckets that readings are aggregated by: quarters of an hour to years.
+
+Days and longer ones follow local time, so that a day has 23, 24 or 25 hours when clocks change.
+Hours and quarters all have one length, so that a repeated hour is two; they begin at whole ones of
+local time, and when clocks change by a part of an hour, one is cut short.
+"""
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
+
+from domain.time_zone import DAY_SECONDS, OffsetPeriod, TimeZone
+
+MAX_BUCKETS = 1_000_000
+"""Buckets that a result may have."""
+
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
+_MONDAY = 3
+"""The weekday, counted from Monday, of 1970-01-01."""
+
+
+def _month(day: int) -> int:
+    at = date.fromordinal(day + _EPOCH_DAY)
+    return at.year * 12 + at.month
+
+
+@dataclass(frozen=True, slots=True)
+class BucketSize:
+    """A size of buckets."""
+
+    name: str
+    size: int
+    """Seconds in local time, or of the parts that a bucket is merged from."""
+    min_seconds: int
+    """Seconds that a bucket has at least, except at clock changes and at the ends."""
+    number: Callable[[int], int] | None = None
+    """Returns the bucket's number for a day; None if all buckets have one length."""
+
+
+BUCKET_SIZES = {
+    interval.name: interval
+    for interval in (
+        BucketSize("15m", 900, 900),
+        BucketSize("hour", 3600, 3600),
+        BucketSize("day", DAY_SECONDS, DAY_SECONDS, lambda day: day),
+        BucketSize("week", DAY_SECONDS, 7 * DAY_SECONDS, lambda day: (day + _MONDAY) // 7),
+        BucketSize("month", DAY_SECONDS, 28 * DAY_SECONDS, _month),
+        BucketSize(
+            "year",
+            DAY_SECONDS,
+            365 * DAY_SECONDS,
+            lambda day: date.fromordinal(day + _EPOCH_DAY).year,
+        ),
+    )
+}
+
+
+class Buckets:
+    """The buckets between two instants, the first and the last one clipped."""
+
+    def __init__(self, interval: BucketSize, zone: TimeZone, start: int, end: int) -> None:
+        inner = _starts(interval, zone.offset_periods(start, end))
+        self._edges = array("q", (start, *(at for at in inner if start < at < end), end))
+
+    def __len__(self) -> int:
+        return len(self._edges) - 1
+
+    def __getitem__(self, index: int) -> tuple[int, int]:
+        return self._edges[index], self._edges[index + 1]
+
+    def index(self, instant: int) -> int:
+        """Return the index of the bucket that an instant belongs to."""
+        return bisect_right(self._edges, instant) - 1
+
+
+def _starts(interval: BucketSize, periods: Iterator[OffsetPeriod]) -> Iterator[int]:
+    if interval.number is None:
+        return _uniform(interval.size, periods)
+    return _numbered(interval.number, periods)
+
+
+def _uniform(size: int, periods: Iterator[OffsetPeriod]) -> Iterator[int]:
+    before = None
+    for period in periods:
+        for instant in period.aligned(size):
+            if instant != before:
+                yield instant
+            before = instant
+
+
+def _numbered(number: Callable[[int], int], periods: Iterator[OffsetPeriod]) -> Iterator[int]:
+    """Yield when a number is first reached: midnight, or the end of a leap over it."""
+    reached: int | None = None
+    for period in periods:
+        for instant in (period.start, *period.aligned(DAY_SECONDS)):
+            if instant == period.end:
+                break
+            here = number((instant + period.offset) // DAY_SECONDS)
+            if reached is None or here > reached:
+                yield instant
+                reached = here

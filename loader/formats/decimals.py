@@ -1,0 +1,49 @@
+"""Parsing decimals in the notation and unit of another meter."""
+
+import re
+
+from domain.fixed_point import SCALE
+from domain.quantities import DECIMALS, INTEGER_DIGITS
+from settings import ColumnSettings
+
+_MAX_DIGITS = 40
+"""Digits before or after the decimal mark, superfluous zeros included."""
+
+
+class DecimalColumn:
+    """A column of a report whose decimals are parsed exactly or rejected."""
+
+    def __init__(self, column: ColumnSettings, position: int, field: int, mark: str) -> None:
+        self.header = column.header
+        self.position = position
+        """The quantity's position in a reading."""
+        self.field = field
+        """The column's position in a row."""
+        sign, digits, exponent = column.factor.normalize().as_tuple()
+        assert isinstance(exponent, int), "a factor is finite"
+        self._digits = int("".join(map(str, digits))) * (-1 if sign else 1)
+        self._exponent = exponent
+        self._number = re.compile(
+            rf"(-?)([0-9]{{1,{_MAX_DIGITS}}})(?:{re.escape(mark)}([0-9]{{1,{_MAX_DIGITS}}}))?"
+        )
+        times = "" if column.factor == 1 else f" once multiplied by {column.factor:f}"
+        self.expected = (
+            f"a decimal like -8{mark}382, with at most {INTEGER_DIGITS} digits before the mark and "
+            f"{DECIMALS} after it{times}, or nothing"
+        )
+
+    def parse(self, text: str) -> str | None:
+        """Return a quantity as a RowBatch has it; None if it can't be stored exactly."""
+        if not text:
+            return ""
+        number = self._number.fullmatch(text)
+        if number is None:
+            return None
+        sign, whole, decimals = number.groups(default="")
+        scaled = int(f"{sign}{whole}{decimals}") * self._digits
+        exponent = DECIMALS + self._exponent - len(decimals)
+        scaled, remainder = divmod(scaled * 10 ** max(exponent, 0), 10 ** max(-exponent, 0))
+        if remainder or abs(scaled) >= SCALE * 10**INTEGER_DIGITS:
+            return None
+        units, fraction = divmod(abs(scaled), SCALE)
+        return f"{'-' * (scaled < 0)}{units}.{fraction:0{DECIMALS}}"

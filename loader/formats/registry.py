@@ -1,0 +1,128 @@
+"""The known report formats, and the detection of a report's format by its header."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+from loader.formats.delimited import DelimitedRows
+from loader.formats.monitoring import MONITORING_HEADER, MonitoringRows
+from loader.rows.errors import ReportError
+from loader.rows.header import Header, read_header
+from loader.rows.reader import ParseContext, RowReader
+from settings import MONITORING, FormatSettings, Settings
+
+DISTRIBUTOR_HOURLY = FormatSettings.model_validate(
+    {
+        "delimiter": ";",
+        "decimal": ",",
+        "columns": {"energy": "Consumo_kWh"},
+        "time": {"column": "Fecha", "hour": "Hora", "pattern": "%d/%m/%Y", "marks": "end"},
+        "identifier": "CUPS",
+        "ignored": ["Metodo_obtencion"],
+    }
+)
+"""The hourly export of Spanish distributors."""
+
+
+class ReportFormat(Protocol):
+    """A format that a report may have."""
+
+    name: str
+    expected: str
+    """Its header, for messages."""
+    interval: int | None
+    """Seconds from one reading to the next, if the format defines them."""
+
+    def parse_header(self, raw: bytes) -> Header | None:
+        """Return the header in a report's first line; None if it is not of this format."""
+
+    def row_reader(self, header: Header, context: ParseContext) -> RowReader[Any]:
+        """Return a reader of the rows below a header."""
+
+
+class MonitoringFormat:
+    """The project's own format."""
+
+    name = MONITORING
+    expected = ",".join(MONITORING_HEADER)
+    interval: int | None = None
+
+    def parse_header(self, raw: bytes) -> Header | None:
+        """Return the header in a report's first line; None if it is not of this format."""
+        header = read_header(raw, ",", "utf-8")
+        return header if header.names == MONITORING_HEADER else None
+
+    def row_reader(self, header: Header, context: ParseContext) -> RowReader[Any]:
+        """Return a reader of the rows below a header."""
+        return MonitoringRows(context, header)
+
+
+class ConfiguredFormat:
+    """A format that settings describe, with its columns in any order."""
+
+    def __init__(self, name: str, settings: FormatSettings) -> None:
+        self.name = name
+        self.expected = settings.delimiter.join((*settings.headers(), *settings.ignored))
+        self.interval = settings.interval
+        self._settings = settings
+
+    def parse_header(self, raw: bytes) -> Header | None:
+        """Return the header in a report's first line; None if it is not of this format."""
+        settings = self._settings
+        header = read_header(raw, settings.delimiter, settings.encoding)
+        names, required = set(header.names), set(settings.headers())
+        is_match = required <= names <= required.union(settings.ignored)
+        return header if is_match and len(names) == len(header.names) else None
+
+    def row_reader(self, header: Header, context: ParseContext) -> RowReader[Any]:
+        """Return a reader of the rows below a header."""
+        return DelimitedRows(context, header, self._settings)
+
+
+SHIPPED_FORMATS: tuple[ReportFormat, ...] = (
+    MonitoringFormat(),
+    ConfiguredFormat("distributor-hourly", DISTRIBUTOR_HOURLY),
+)
+
+
+def known_formats(settings: Settings) -> tuple[ReportFormat, ...]:
+    """Return the shipped formats and the configured ones, which replace those of equal names."""
+    formats = {shipped.name: shipped for shipped in SHIPPED_FORMATS}
+    formats.update(
+        {name: ConfiguredFormat(name, configured) for name, configured in settings.formats.items()}
+    )
+    return tuple(formats.values())
+
+
+def format_by_name(formats: Sequence[ReportFormat], name: str) -> ReportFormat:
+    """Return the format of this name; raise ReportError if there is none."""
+    for report_format in formats:
+        if report_format.name == name:
+            return report_format
+    known = ", ".join(report_format.name for report_format in formats)
+    raise ReportError(f"--format {name}: no such format, expected one of {known}")
+
+
+class DetectedFormat(NamedTuple):
+    """The format of a report, and its header."""
+
+    format: ReportFormat
+    header: Header
+
+
+def detect_format(formats: Sequence[ReportFormat], path: str, raw: bytes) -> DetectedFormat:
+    """Detect the format by a report's first line; raise ReportError unless exactly one matches."""
+    matches = [
+        DetectedFormat(report_format, header)
+        for report_format in formats
+        if (header := report_format.parse_header(raw)) is not None
+    ]
+    text = raw.decode("utf-8-sig", "replace").rstrip("\r")[:80]
+    if not matches:
+        known = ", or ".join(f"{known.expected} ({known.name})" for known in formats)
+        raise ReportError(f"{path}:1: heading: {text!a}: expected {known}")
+    if len(matches) > 1:
+        names = ", ".join(match.format.name for match in matches)
+        raise ReportError(
+            f"{path}:1: heading: {text!a}: fits several formats: say which with --format: {names}"
+        )
+    return matches[0]

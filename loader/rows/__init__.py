@@ -1,0 +1,1 @@
+"""Reading, checking and dating the rows of a report."""

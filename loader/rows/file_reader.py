@@ -1,0 +1,93 @@
+"""Reading a report's file in chunks, so that memory does not grow with it."""
+
+import gzip
+import hashlib
+import os
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import IO
+
+from loader.rows.errors import ReportError
+
+STANDARD_INPUT = "-"
+
+CHUNK_BYTES = 2**20
+_MAX_ROW_BYTES = 2**16
+_MAX_COMPRESSION_RATIO = 200
+"""Of a compressed report; one of nothing but zeros has a ratio of about 30."""
+_UNCHECKED_BYTES = 2**21
+"""The compression ratio is not checked up to this uncompressed size."""
+
+
+class ChunkedFile:
+    """A report's file, read once; `sha256` is complete after that."""
+
+    def __init__(self, path: str, on_progress: Callable[[int], None]) -> None:
+        self.path = path
+        self.name = "standard input" if path == STANDARD_INPUT else _printable(Path(path).name)
+        self._on_progress = on_progress
+        self._digest = hashlib.sha256()
+
+    @property
+    def sha256(self) -> str:
+        """The digest of the uncompressed content, in hex."""
+        return self._digest.hexdigest()
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the content in chunks of whole lines, each line with its end.
+
+        Raises ReportError if the file can't be read, or a line has no end.
+        """
+        rest = b""
+        lines = size = 0
+        try:
+            with _open(self.path) as raw, _decompress(raw, self.path) as file:
+                while chunk := file.read(CHUNK_BYTES):
+                    self._digest.update(chunk)
+                    whole, end, rest = (rest + chunk).rpartition(b"\n")
+                    lines += whole.count(b"\n") + len(end)
+                    if end:
+                        yield whole + end
+                    check_row_length(self.path, lines + 1, rest)
+                    size += len(chunk)
+                    is_compressed = file is not raw
+                    max_size = _MAX_COMPRESSION_RATIO * raw.tell() if is_compressed else size
+                    if size > max(_UNCHECKED_BYTES, max_size):
+                        raise ReportError(
+                            f"{self.path}: cannot be read: it decompresses to more than "
+                            f"{_MAX_COMPRESSION_RATIO} times its size: expected a report"
+                        )
+                    self._on_progress(raw.tell() if raw.seekable() else size)
+        except (OSError, EOFError, zlib.error) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise ReportError(f"{self.path}: cannot be read: {reason}") from error
+        if rest:
+            yield rest + b"\n"
+
+
+def check_row_length(path: str, line: int, raw: bytes) -> None:
+    """Raise ReportError if a line is longer than any row can be."""
+    if len(raw) > _MAX_ROW_BYTES:
+        raise ReportError(
+            f"{path}:{line}: row: over {_MAX_ROW_BYTES} bytes: expected lines with an end"
+        )
+
+
+def _printable(name: str) -> str:
+    """Return a file's name in characters that every database and terminal accepts."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
+def _open(path: str) -> AbstractContextManager[IO[bytes]]:
+    if path == STANDARD_INPUT:
+        return nullcontext(sys.stdin.buffer)
+    return Path(path).open("rb")
+
+
+def _decompress(
+    raw: IO[bytes], path: str
+) -> AbstractContextManager[IO[bytes]] | AbstractContextManager[gzip.GzipFile]:
+    return gzip.open(raw) if path.endswith(".gz") else nullcontext(raw)

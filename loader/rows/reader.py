@@ -1,0 +1,140 @@
+"""The base class that reads, checks and dates the rows of a report of any format.
+
+A valid row becomes a line of a RowBatch, see `domain.report_source`; an invalid one is reported
+as one or more RowErrors.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from typing import Generic, TypeVar
+from zoneinfo import ZoneInfo
+
+from domain.local_time import LocalTimeResolver
+from domain.report_source import RowBatch
+from domain.sampling_interval import usual_interval
+from loader.rows.dst_days import DstDayBuffer
+from loader.rows.errors import RowError
+
+FIRST_YEAR, LAST_YEAR = 1970, 2199
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True, slots=True)
+class ParseContext:
+    """The context in which the rows of a report are parsed."""
+
+    path: str
+    zone: ZoneInfo
+    """The zone of the readings; the times of a report may be of another."""
+    skip_bad_rows: bool
+    on_errors: Callable[[list[RowError], bytes], None]
+    """Called with the errors of a row and its raw text, in the order of the lines."""
+
+
+class TimeOfDayIndex(dict[str, int]):
+    """An index for every time of day that occurs, as HH:MM:SS, in the order of occurrence."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[bytes, tuple[int, ...]] = {}
+
+    def __missing__(self, key: str) -> int:
+        self[key] = index = len(self)
+        return index
+
+    def seconds(self, seen: bytes) -> tuple[int, ...]:
+        """Return the seconds of the day, ascending, of the indexes at which `seen` is not 0."""
+        if seen not in self._seconds:
+            times = (clock for clock, index in self.items() if index < len(seen) and seen[index])
+            self._seconds[seen] = tuple(sorted(map(_second, times)))
+        return self._seconds[seen]
+
+
+class RowReader(ABC, Generic[Row]):
+    """Reads the rows of a report: `read` takes chunks of it, `batches` returns what is ready."""
+
+    def __init__(self, context: ParseContext, zone: ZoneInfo) -> None:
+        self.readings = 0
+        self.missing = 0
+        self.rejected = 0
+        self.identifier: str | None = None
+        """The meter's name in the report."""
+        self._context = context
+        self._resolver = LocalTimeResolver(zone)
+        self._dst_days: DstDayBuffer[Row] = DstDayBuffer(self._resolver)
+        self._times_of_day = TimeOfDayIndex()
+        self._lines: list[str] = []
+        self._dates: list[str] = []
+        self._is_buffering = False
+        self._unreported: list[tuple[list[RowError], bytes]] = []
+
+    @abstractmethod
+    def read(self, chunk: bytes, line: int) -> None:
+        """Read whole lines, the first of which has this number."""
+
+    @abstractmethod
+    def _add_local(self, line: int, local: datetime, offset: int | str, row: Row) -> None:
+        """Add a row by its local time and offset, or reject it with what was expected instead."""
+
+    @abstractmethod
+    def _runs(self) -> Iterator[tuple[int, tuple[int, ...]]]:
+        """Yield the instants of the readings in runs, see `usual_interval`."""
+
+    def interval(self) -> int | None:
+        """Return the usual seconds from one reading to the next."""
+        return usual_interval(self._runs())
+
+    def batches(self) -> Iterator[RowBatch]:
+        """Yield the rows that became ready since the last call."""
+        lines, dates, self._lines, self._dates = self._lines, self._dates, [], []
+        if lines:
+            self.readings += len(lines)
+            yield RowBatch("".join(lines).encode(), len(lines), min(dates), max(dates))
+
+    def flush(self) -> None:
+        """Add the buffered rows; no later row belongs to their days."""
+        if not self._is_buffering:
+            return
+        for line, local, row, offset in self._dst_days.flush():
+            self._add_local(line, local, offset, row)
+        self._is_buffering = False
+        self._report_errors()
+
+    def _buffer(self, line: int, local: datetime, row: Row) -> None:
+        """Buffer a row of a day on which clocks change."""
+        self._dst_days.add(line, local, row)
+        self._is_buffering = True
+
+    def _reject_invalid(self, errors: list[RowError], raw: bytes, local: datetime | None) -> None:
+        """Reject a row that is invalid by itself; its position among the others matters too."""
+        if self._context.skip_bad_rows:
+            self._dst_days.reject(errors[0].line, local)
+        self._reject(errors, raw)
+
+    def _reject(self, errors: list[RowError], raw: bytes) -> None:
+        self.rejected += 1
+        self._unreported.append((errors, raw))
+        if not self._is_buffering:
+            self._report_errors()
+
+    def _report_errors(self) -> None:
+        unreported, self._unreported = self._unreported, []
+        for errors, raw in sorted(unreported, key=lambda item: item[0][0].line):
+            self._context.on_errors(errors, raw)
+
+
+def seconds_since_1970(local: datetime) -> int:
+    """Return the Unix time of a naive datetime in UTC."""
+    return int(local.replace(tzinfo=UTC).timestamp())
+
+
+def midnight(day: date) -> datetime:
+    """Return the beginning of a day."""
+    return datetime.combine(day, time.min)
+
+
+def _second(clock: str) -> int:
+    hours, minutes, seconds = clock.split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + int(seconds)

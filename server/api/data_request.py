@@ -1,0 +1,35 @@
+"""The interface of a parsed request for data, readings and figures alike."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
+
+from aiohttp import web
+
+from server.transport.streaming import Payload
+from storage.database import Database, DataState
+
+
+class DataRequest(Protocol):
+    """A parsed request for data whose response can be cached and shared."""
+
+    @property
+    def key(self) -> str:
+        """A text that is equal for requests, of whatever route, with equal responses."""
+
+    @property
+    def media_type(self) -> str:
+        """The media type of the response."""
+
+    @property
+    def varies_by_accept(self) -> bool:
+        """Whether the header Accept decided the format."""
+
+    def headers(self, metadata: Mapping[str, str]) -> Mapping[str, str]:
+        """Return the headers of a success, given the payload's metadata."""
+
+    async def payload(self, database: Database, state: DataState) -> Payload:
+        """Query the database."""
+
+
+Parser = Callable[[web.Request], Awaitable[DataRequest]]
+"""Reads a request; raises ApiError or QueryError."""

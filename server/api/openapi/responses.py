@@ -1,0 +1,200 @@
+"""OpenAPI descriptions of responses, each with an example."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from marshmallow import fields
+
+from server.api.openapi.schemas import EnvelopeSchema, ErrorSchema, TokenSchema, table_schema
+from storage.figures.result import Field
+
+
+def _response(description: str, schema: type, example: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "description": description,
+        "schema": schema,
+        "examples": {"application/json": example},
+    }
+
+
+def _error(code: int, description: str, message: str = "", status: str = "ERROR") -> dict[str, Any]:
+    example = {"message": message} if message else {}
+    return _response(
+        description, ErrorSchema, example | {"status": status, "statusCode": str(code)}
+    )
+
+
+def _success(message: str, records: Sequence[Mapping[str, str | None]]) -> dict[str, Any]:
+    return {
+        "message": message,
+        "status": "OK",
+        "statusCode": 200,
+        "values": {"numrecs": len(records), "records": records},
+    }
+
+
+def _headers(headers: Mapping[str, str]) -> dict[str, Any]:
+    described = {name: {"type": "string", "description": text} for name, text in headers.items()}
+    return {"headers": described}
+
+
+_TOKEN_ERRORS = {
+    "405": _error(405, "The token is missing: get one from /login", status="Token is missing"),
+    "406": _error(
+        406,
+        "The token is forged, expired or revoked: log in again",
+        "The token has expired, log in again",
+        status="Token is invalid",
+    ),
+}
+_UNAVAILABLE = _error(
+    503,
+    "The database is unavailable, or no report has been loaded",
+    "The readings cannot be read just now, try again later",
+)
+_HEAD_ERRORS = {
+    "414": _error(
+        414,
+        "The URL is longer than limits.request_line",
+        "request line: expected at most 65536 bytes",
+    ),
+    "431": _error(
+        431,
+        "The headers exceed the limits",
+        "headers: expected at most 100",
+    ),
+}
+_LIMIT_ERRORS = {
+    **_HEAD_ERRORS,
+    "408": _error(
+        408, "The body did not arrive within limits.request_time", "body: expected within 75 s"
+    ),
+    "413": _error(
+        413, "The body is larger than limits.body", "body: expected at most 1048576 bytes"
+    ),
+    "429": _error(
+        429,
+        "Too many requests or long responses for this user or address; Retry-After gives the "
+        "seconds to wait",
+        "Too many long answers at a time, at most 100 a user",
+    ),
+}
+
+
+def _bad_request(message: str) -> dict[str, Any]:
+    return _error(
+        400,
+        "A parameter is unknown, missing, contradictory or malformed; the message names it",
+        message,
+    )
+
+
+_NO_PARAMETERS = _bad_request("'id': unknown parameter, none is expected here")
+
+PING = {
+    "200": _response("The service is available", EnvelopeSchema, _success("I'm here!!", [])),
+    "400": _NO_PARAMETERS,
+    **_TOKEN_ERRORS,
+    **_LIMIT_ERRORS,
+    "503": _UNAVAILABLE,
+}
+LOGOUT = {
+    "200": _response(
+        "The token is revoked, on all servers", EnvelopeSchema, _success("Logged out", [])
+    ),
+    "400": _NO_PARAMETERS,
+    **_TOKEN_ERRORS,
+    **_LIMIT_ERRORS,
+    "503": _error(
+        503,
+        "The database cannot be written; the token is still valid",
+        "The token is still good: the database cannot be written just now, try again later",
+    ),
+}
+_UNCHANGED = {"description": "Not modified since the response with the ETag in If-None-Match"}
+_LEFT_OUT = {
+    "X-Left-Out-Readings": "With quality=clean, the number of excluded readings",
+    "X-Left-Out-Energy": "With quality=clean, the energy of excluded readings in kWh",
+}
+_HEADERS = {
+    "Link": "With limit: the URL of the next page (rel=next), relative; none on the last page",
+    "X-Next": "Same as `next`: the value of `after` for the next page",
+    **_LEFT_OUT,
+}
+LOGIN = {
+    "200": _response(
+        "The token",
+        TokenSchema,
+        {
+            "Authorization_type": "API Key",
+            "In": "header",
+            "Key": "SESSION",
+            "value_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.…",
+        },
+    ),
+    **_HEAD_ERRORS,
+    "401": _error(
+        401, "The user or the password is wrong or missing", "Invalid user and/or password"
+    ),
+    "429": _error(
+        429,
+        "Too many failed logins of this user or from this address; Retry-After gives the seconds "
+        "to wait",
+        "Too many logins have failed, try again in 300 s",
+    ),
+    "503": _error(
+        503,
+        "The database is unavailable, or too many logins are in progress",
+        "Too many logins at once, try again in 1 s",
+    ),
+}
+
+
+READINGS_SUCCESS = _response(
+    "The readings, in the order of id; if there are none, the message is No data found and "
+    "numrecs is 0",
+    EnvelopeSchema,
+    _success(
+        "",
+        [
+            {
+                "date": "2019-08-01 01:00:00",
+                "energy": "1.71000",
+                "id": "5",
+                "intensity": "78.31200",
+                "maximeter": "14.64400",
+                "power": "9.42300",
+                "power_factor": "0.86900",
+                "reactive_energy": "0.61000",
+                "reactive_power": "-10.10200",
+                "voltage": "122.01000",
+            }
+        ],
+    ),
+) | _headers(_HEADERS)
+
+
+def figures_success(
+    name: str,
+    kinds: Sequence[Sequence[Field]],
+    metadata: Mapping[str, fields.Field[Any]],
+    record: Mapping[str, str | None],
+) -> dict[str, Any]:
+    """Return a success of a route of figures, whose records are of some kinds."""
+    return _response(
+        "The records; if there are none, the message is No data found and numrecs is 0",
+        table_schema(name, kinds, metadata),
+        _success("", [record]),
+    ) | _headers(_LEFT_OUT)
+
+
+def data_responses(success: Mapping[str, Any], bad_request: str) -> dict[str, Any]:
+    """Return the responses of a data route."""
+    return {
+        "200": success,
+        "304": _UNCHANGED,
+        "400": _bad_request(bad_request),
+        **_TOKEN_ERRORS,
+        **_LIMIT_ERRORS,
+        "503": _UNAVAILABLE,
+    }

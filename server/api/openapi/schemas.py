@@ -1,0 +1,108 @@
+"""OpenAPI schemas of responses."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from marshmallow import Schema, fields
+
+from domain.quantities import DECIMALS, QUANTITIES, RECORD_KEYS
+from domain.record_layout import FLAGS_COLUMN
+from storage.figures.result import Field, FieldType
+
+_COMMENTS = {column.name: column.comment for column in QUANTITIES}
+_FIELDS = {
+    "id": Field("id", FieldType.COUNT, "Id of the reading, in the order of import"),
+    "date": Field("date", FieldType.INSTANT, "Start of the interval, in local time"),
+    FLAGS_COLUMN: Field(FLAGS_COLUMN, FieldType.TEXT, "Quality flags; only if requested"),
+    **{name: Field(name, FieldType.QUANTITY, comment) for name, comment in _COMMENTS.items()},
+}
+_TEXTS = {FieldType.COUNT: "^[0-9]+$", FieldType.QUANTITY: rf"^-?[0-9]+\.[0-9]{{{DECIMALS}}}$"}
+
+
+def _value(field: Field, **options: Any) -> fields.Field[Any]:
+    """Return the schema of a value, of any type if values=number turns texts into numbers."""
+    described = {"description": field.means}
+    if field.kind not in _TEXTS:
+        return fields.String(metadata=described, **options)
+    return fields.Raw(metadata=described | {"pattern": _TEXTS[field.kind]}, **options)
+
+
+RecordSchema = Schema.from_dict(
+    {
+        key: _value(_FIELDS[key], allow_none=key in _COMMENTS)
+        for key in (*RECORD_KEYS, FLAGS_COLUMN)
+    },
+    name="RecordSchema",
+)
+
+
+class LeftOutSchema(Schema):
+    """The implausible readings that were excluded."""
+
+    readings = _value(Field("readings", FieldType.COUNT, "Number of readings"), required=True)
+    energy = _value(Field("energy", FieldType.QUANTITY, "Their energy in kWh"), required=True)
+
+
+class ValuesSchema(Schema):
+    """The readings found."""
+
+    numrecs = fields.Integer(required=True, metadata={"description": "Number of records"})
+    next = fields.String(metadata={"description": "The value of `after` for the next page"})
+    left_out = fields.Nested(LeftOutSchema, metadata={"description": "With quality=clean"})
+    records = fields.List(fields.Nested(RecordSchema), required=True)
+
+
+class EnvelopeSchema(Schema):
+    """A success."""
+
+    message = fields.String(required=True, metadata={"description": "Empty, or No data found"})
+    status = fields.String(required=True, metadata={"description": "OK"})
+    statusCode = fields.Integer(required=True)  # noqa: N815 - the contract's spelling
+    values = fields.Nested(ValuesSchema, required=True)
+
+
+def table_schema(
+    name: str, kinds: Sequence[Sequence[Field]], metadata: Mapping[str, fields.Field[Any]]
+) -> type[Schema]:
+    """Return the schema of a success whose records are of some kinds, each with its fields."""
+    known = {field.name: field for kind in reversed(kinds) for field in kind}
+    common = set.intersection(*({field.name for field in kind} for kind in kinds))
+    record = Schema.from_dict(
+        {
+            field.name: _value(field, required=field.name in common, allow_none=True)
+            for field in known.values()
+        },
+        name=f"{name}Record",
+    )
+    values = Schema.from_dict(
+        {
+            "numrecs": fields.Integer(required=True),
+            **metadata,
+            "left_out": fields.Nested(
+                LeftOutSchema, metadata={"description": "With quality=clean"}
+            ),
+            "records": fields.List(fields.Nested(record), required=True),
+        },
+        name=f"{name}Values",
+    )
+    answer: type[Schema] = type(
+        f"{name}Answer", (EnvelopeSchema,), {"values": fields.Nested(values, required=True)}
+    )
+    return answer
+
+
+class ErrorSchema(Schema):
+    """An error."""
+
+    message = fields.String(metadata={"description": "What was wrong and what was expected"})
+    status = fields.String(required=True)
+    statusCode = fields.String(required=True)  # noqa: N815 - the contract's spelling
+
+
+class TokenSchema(Schema):
+    """A login's success."""
+
+    Authorization_type = fields.String(required=True)
+    In = fields.String(required=True)
+    Key = fields.String(required=True, metadata={"description": "Name of the header"})
+    value_token = fields.String(required=True, metadata={"description": "Value of that header"})

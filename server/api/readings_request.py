@@ -1,0 +1,170 @@
+"""Requests for readings."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from aiohttp import hdrs, web
+from yarl import URL
+
+from domain.flags import FLAGS
+from domain.parameters import Integer, Parameter, Params, csv_pattern, enum_choice
+from domain.readings_query import ReadingsQuery
+from domain.record_layout import (
+    KNOWN_COLUMNS,
+    MAX_LIMIT,
+    QualityFilter,
+    RecordLayout,
+    SortOrder,
+    TimeStyle,
+    ValueStyle,
+    parse_columns,
+)
+from server.api.cursors import CURSORS, Cursors
+from server.api.payload_headers import disposition, left_out_headers
+from server.context import SETTINGS
+from server.errors import ParameterError
+from server.formats.base import Format, ReadingsOptions
+from server.formats.registry import FORMAT, negotiate_format
+from server.transport.streaming import Payload
+from storage.database import Database, DataState
+
+_COLUMNS = Parameter(
+    "columns",
+    f"Fields to return, in this order: any of {', '.join(KNOWN_COLUMNS)}. The flags of a reading "
+    f"are any of {', '.join(flag.name for flag in FLAGS)}, separated by spaces. By default all "
+    "fields except the flags; in CSV the fields of a report.",
+    "date,energy",
+    csv_pattern("|".join(KNOWN_COLUMNS)),
+)
+_VALUES = enum_choice(
+    "values",
+    "Whether JSON contains ids and quantities as text or as numbers, exactly as stored.",
+    ValueStyle,
+)
+_TIME = enum_choice(
+    "time",
+    "How times are written: in local time as 2019-10-27 02:00:00, in UTC as "
+    "2019-10-27T00:00:00Z, or with their UTC offset as 2019-10-27T02:00:00+02:00.",
+    TimeStyle,
+)
+_QUALITY = enum_choice(
+    "quality",
+    "With clean, implausible readings are excluded; left_out contains their number and kWh.",
+    QualityFilter,
+)
+_ORDER = enum_choice("order", "Order by id, ascending or descending.", SortOrder)
+_LIMIT = Integer(
+    "limit",
+    "Maximum number of readings. If there are more, next and the Link header give the next page.",
+    10,
+    minimum=1,
+    maximum=MAX_LIMIT,
+    default=None,
+    kind="number",
+)
+_AFTER = Parameter(
+    "after", "Continue after a previous page: the value of its next.", pattern="^[A-Za-z0-9_=-]*$"
+)
+COMMON_PARAMETERS = (
+    *(_COLUMNS, _VALUES, _TIME, FORMAT),
+    *(_QUALITY, _ORDER, _LIMIT, _AFTER),
+)
+"""The parameters of all routes of readings."""
+
+_MAX_LINK_LENGTH = 4000
+"""Characters of a URL that clients accept in a header."""
+
+_NEXT = "X-Next"
+
+
+@dataclass(frozen=True)
+class ReadingsRequest:
+    """A query for readings and how they are written, see `DataRequest`."""
+
+    query: ReadingsQuery
+    layout: RecordLayout
+    format: Format
+    varies_by_accept: bool
+    zone: str
+    """The time zone of typed instants."""
+    cursors: Cursors
+    link: URL | None
+    """The URL of the request, if the next page can be had by a URL."""
+
+    @cached_property
+    def key(self) -> str:
+        """A text that is equal for requests with equal responses."""
+        zone = self.zone if self.format.is_typed else ""
+        cursors = "" if self.query.limit is None else self.cursors.name
+        return f"readings {self.format.name} {zone} {cursors} {self.layout.key} {self.query.key}"
+
+    @property
+    def media_type(self) -> str:
+        """The media type of the format."""
+        return self.format.media_type
+
+    def headers(self, metadata: Mapping[str, str]) -> Mapping[str, str]:
+        """Return where the next page is, what was left out, and the name of a file."""
+        headers = {**metadata, **disposition(self.format, "readings")}
+        if self.link is not None and _NEXT in metadata:
+            url = str(self.link.update_query(after=metadata[_NEXT]))
+            if len(url) <= _MAX_LINK_LENGTH:
+                headers[hdrs.LINK] = f'<{url}>; rel="next"'
+        return headers
+
+    async def payload(self, database: Database, state: DataState) -> Payload:
+        """Query the readings."""
+        result = await database.readings(self.query, state, self.layout)
+        metadata: dict[str, str | Mapping[str, str]] = {}
+        headers = {}
+        if result.following is not None:
+            cursor = self.cursors.make(_key_without_paging(self.query), result.following)
+            metadata["next"] = headers[_NEXT] = cursor
+        if result.left_out is not None:
+            readings, energy = str(result.left_out.readings), f"{result.left_out.energy:f}"
+            metadata["left_out"] = {"readings": readings, "energy": energy}
+        chunks = self.format.readings(result, ReadingsOptions(self.layout, self.zone, metadata))
+        deflate = None if self.format.is_typed else result.deflate
+        return Payload(chunks, result.count, headers | left_out_headers(metadata), deflate)
+
+
+def readings_request(request: web.Request, params: Params, query: ReadingsQuery) -> ReadingsRequest:
+    """Return the request for a query, with its common parameters; raise ApiError or QueryError."""
+    format = negotiate_format(request, params)  # noqa: A001 - the parameter's name
+    columns = params.get(_COLUMNS.name)
+    names = format.default_columns if columns is None else parse_columns(columns)
+    time = _TIME.parse(params)
+    numbers = _VALUES.parse(params) is ValueStyle.NUMBER
+    query = replace(
+        query,
+        clean=_QUALITY.parse(params) is QualityFilter.CLEAN,
+        descending=_ORDER.parse(params) is SortOrder.DESCENDING,
+        limit=_LIMIT.parse(params),
+    )
+    cursors = request.app[CURSORS]
+    if _AFTER.name in params:
+        try:
+            after = cursors.read(_key_without_paging(query), params[_AFTER.name])
+        except ValueError:
+            raise ParameterError(
+                "after: expected what `next` says in an earlier answer to the same question"
+            ) from None
+        query = replace(query, after=after)
+    link = None
+    if request.method == hdrs.METH_GET and query.limit is not None:
+        link = URL.build(path=request.path.rpartition("/")[2], query=params)
+    zone = request.app[SETTINGS].meter.timezone.key
+    return ReadingsRequest(
+        query=query,
+        layout=RecordLayout.of(names, format.encoding, time, numbers=numbers),
+        format=format,
+        varies_by_accept=FORMAT.name not in params,
+        zone="UTC" if time is TimeStyle.UTC else zone,
+        cursors=cursors,
+        link=link,
+    )
+
+
+def _key_without_paging(query: ReadingsQuery) -> str:
+    return replace(query, after=None, limit=None).key

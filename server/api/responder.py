@@ -1,0 +1,264 @@
+"""The path of every data request: replay, parse, conditional request, cache, database, stream."""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from contextlib import aclosing, suppress
+
+from aiohttp import hdrs, web
+
+from server.api.data_request import DataRequest, Parser
+from server.cache.entry import SMALL_RESPONSE_BYTES, CacheEntry
+from server.cache.in_flight import InFlightResponse, TooLargeError
+from server.cache.replay import ReplayCache
+from server.cache.store import ResponseCache
+from server.context import CONTEXT, RequestContext
+from server.errors import RateLimited
+from server.security.rate_limits import StreamLimiter
+from server.transport.content_coding import SMALL_CHUNK_BYTES, Chunk, Coding, Identity
+from server.transport.etags import etag, matches_etag
+from server.transport.negotiation import negotiate_coding
+from server.transport.streaming import Payload, StreamingResponse, content_type, views
+from settings import MysqlUrl, SqliteUrl
+from storage.common.deflate import DeflateBlock, deflate_block
+from storage.common.errors import StorageError
+from storage.database import Database, DataState
+from storage.readings.pager import SMALL_RESULT_ROWS
+
+CACHE_FORMAT_VERSION = 3
+"""Part of every key: raising it makes entries of another layout unreachable, in Redis too."""
+
+RECORD_BYTES = 48
+"""About what a record takes in the cache."""
+
+_VARY_BY_ACCEPT = f"{hdrs.ACCEPT_ENCODING}, {hdrs.ACCEPT}"
+_BYPASS = {"no-cache", "no-store", "max-age=0"}
+
+Response = tuple[web.StreamResponse, Mapping[str, str]]
+"""A response, and the metadata of its payload."""
+
+
+class Responder:
+    """Answers data requests from the cache, from an equal request in flight, or the database."""
+
+    def __init__(
+        self,
+        location: SqliteUrl | MysqlUrl,
+        database: Database,
+        cache: ResponseCache,
+        streams: StreamLimiter,
+        replays: ReplayCache,
+    ) -> None:
+        self._location = location
+        self._database = database
+        self._cache = cache
+        self._streams = streams
+        self._replays = replays
+        self.in_flight: dict[str, InFlightResponse] = {}
+        """Responses in production, by key."""
+        self._still_read: set[InFlightResponse] = set()
+        """Responses that are no longer in production and that subscribers still read."""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def respond(self, request: web.Request, parse: Parser) -> web.StreamResponse:
+        """Answer a request that is authenticated. Raise ApiError, QueryError or StorageError."""
+        context = request[CONTEXT]
+        if (replayed := await self._replay(request, context)) is not None:
+            return replayed
+        query = await parse(request)
+        state = _state(context)
+        key = self._key(query, state)
+        coding = negotiate_coding(request)
+        headers = {
+            hdrs.ETAG: etag(key, coding),
+            hdrs.CACHE_CONTROL: "private, no-cache",
+            hdrs.VARY: _VARY_BY_ACCEPT if query.varies_by_accept else hdrs.ACCEPT_ENCODING,
+        }
+        if matches_etag(request, key):
+            return web.Response(status=304, headers=headers)
+        entry = None
+        if not self._cache.max_entry_bytes or _bypasses_cache(request):
+            response, metadata = await self._direct(context, query, coding)
+        elif entry := await self._cache.get(key):
+            response, metadata = await self._cached(context, query, entry, coding)
+        else:
+            response, metadata = await self._shared(context, query, key, coding)
+        response.headers.update(headers)
+        response.headers.update(query.headers(metadata))
+        if entry is not None and isinstance(response, web.Response):
+            self._replays.add(request, state.version, key, coding, response)
+        return response
+
+    async def close(self) -> None:
+        """End the production of responses."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _replay(
+        self, request: web.Request, context: RequestContext
+    ) -> web.StreamResponse | None:
+        """Answer as the same request was answered before, if nothing has changed since."""
+        replay = self._replays.get(request)
+        if replay is None or _state(context).version != replay.version:
+            return None
+        entry = await self._cache.get(replay.key, count_miss=False)
+        body = entry and entry.body(replay.coding)
+        return web.Response(body=body, headers=replay.headers) if body else None
+
+    def _key(self, query: DataRequest, state: DataState) -> str:
+        text = f"{CACHE_FORMAT_VERSION} {self._location} {state.version} {query.key}"
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    async def _cached(
+        self, context: RequestContext, query: DataRequest, entry: CacheEntry, coding: Coding
+    ) -> Response:
+        body = entry.body(coding)
+        if body is not None and entry.is_small:
+            return _small_response(body, query, coding), entry.metadata
+        if not self._cache.can_hold(entry):
+            return await self._direct(context, query, coding)
+        self._enter_stream(context)
+        response = StreamingResponse(query.media_type, coding)
+        response.content_length = entry.length(coding)
+        hold = self._cache.hold
+        if body is None:
+            return await response.start(hold(entry, entry.chunks())), entry.metadata
+        return await response.start_encoded(hold(entry, views(body))), entry.metadata
+
+    async def _direct(
+        self,
+        context: RequestContext,
+        query: DataRequest,
+        coding: Coding,
+        payload: Payload | None = None,
+    ) -> Response:
+        """Answer from the database, for this request alone; `payload` if it is known already."""
+        if payload is None:
+            payload = await query.payload(self._database, _state(context))
+        if coding.takes_blocks and payload.deflate is not None:
+            payload.deflate()
+        if payload.count > SMALL_RESULT_ROWS:
+            self._enter_stream(context)
+            response = StreamingResponse(query.media_type, coding)
+            return await response.start(payload.chunks), payload.metadata
+        chunks = [coding.add(chunk) async for chunk in payload.chunks]
+        body = b"".join(chunks) + coding.end()
+        return _small_response(body, query, coding), payload.metadata
+
+    async def _shared(
+        self, context: RequestContext, query: DataRequest, key: str, coding: Coding
+    ) -> Response:
+        """Answer with the response in flight for equal requests, or put one in flight."""
+        in_flight = self.in_flight.get(key) or self._launch(context, query, key)
+        response = StreamingResponse(query.media_type, coding)
+        try:
+            await response.start(in_flight.subscribe())
+        except TooLargeError as error:
+            return await self._direct(context, query, coding, error.take_payload())
+        if in_flight.expected_bytes > SMALL_RESULT_ROWS * RECORD_BYTES:
+            try:
+                self._enter_stream(context)
+            except RateLimited:
+                await response.discard()
+                raise
+        return response, in_flight.metadata
+
+    def _launch(self, context: RequestContext, query: DataRequest, key: str) -> InFlightResponse:
+        def on_idle(idle: InFlightResponse) -> None:
+            self._still_read.discard(idle)
+            if not idle.is_complete:
+                self._land(key, idle)
+                task.cancel()
+
+        in_flight = self.in_flight[key] = InFlightResponse(on_idle)
+        task = asyncio.create_task(self._produce(context, query, key, in_flight))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return in_flight
+
+    def _land(self, key: str, in_flight: InFlightResponse) -> None:
+        # Where this one has failed, another may have taken its place.
+        if self.in_flight.get(key) is in_flight:
+            del self.in_flight[key]
+
+    async def _produce(
+        self, context: RequestContext, query: DataRequest, key: str, in_flight: InFlightResponse
+    ) -> None:
+        """Produce a response for all its subscribers, and store it."""
+        try:
+            payload = await query.payload(self._database, _state(context))
+            in_flight.metadata = payload.metadata
+            in_flight.expected_bytes = payload.count * RECORD_BYTES
+            if self._bytes_in_flight() > self._cache.max_entry_bytes:
+                raise TooLargeError(payload)
+            if payload.deflate is not None:
+                payload.deflate()
+            async with aclosing(payload.chunks) as chunks:
+                async for chunk in chunks:
+                    in_flight.add(await _deflated(chunk))
+            in_flight.complete()
+        except Exception as error:  # noqa: BLE001 - subscribers raise it
+            in_flight.fail(error)
+        else:
+            entry = await self._entry(in_flight)
+            # From here on, slow subscribers share the memory of the entry.
+            in_flight.blocks = list(entry.blocks)
+            await self._store(_state(context).version, key, entry)
+        finally:
+            self._land(key, in_flight)
+            if in_flight.has_subscribers:
+                self._still_read.add(in_flight)
+
+    def _bytes_in_flight(self) -> int:
+        """Return about how much memory responses take that are in flight or still being read."""
+        return sum(each.expected_bytes for each in {*self.in_flight.values(), *self._still_read})
+
+    async def _entry(self, in_flight: InFlightResponse) -> CacheEntry:
+        if in_flight.expected_bytes <= SMALL_RESPONSE_BYTES:
+            entry = CacheEntry.of(in_flight.blocks, in_flight.metadata)
+        else:
+            entry = await asyncio.to_thread(CacheEntry.of, in_flight.blocks, in_flight.metadata)
+        if entry.plain is None and entry.plain_bytes <= self._cache.max_plain_bytes:
+            entry = await asyncio.to_thread(entry.inflated)
+        return entry
+
+    async def _store(self, version: str, key: str, entry: CacheEntry) -> None:
+        with suppress(StorageError):
+            # A response made while an import was written may hold readings of before and after it.
+            if (await self._database.state()).version == version:
+                await self._cache.put(key, entry, version)
+
+    def _enter_stream(self, context: RequestContext) -> None:
+        """Reserve a stream for a long response. Raise RateLimited."""
+        assert context.user is not None
+        self._streams.enter(context.user)
+
+
+RESPONDER = web.AppKey("responder", Responder)
+
+
+def _state(context: RequestContext) -> DataState:
+    assert context.state is not None, "data requests are authenticated"
+    return context.state
+
+
+async def _deflated(chunk: Chunk) -> DeflateBlock:
+    if isinstance(chunk, DeflateBlock):
+        return chunk
+    # A small one is quicker to compress than to hand to a thread.
+    if len(chunk) <= SMALL_CHUNK_BYTES:
+        return deflate_block(chunk)
+    return await asyncio.to_thread(deflate_block, chunk)
+
+
+def _bypasses_cache(request: web.Request) -> bool:
+    directives = request.headers.get(hdrs.CACHE_CONTROL, "").lower().replace(" ", "").split(",")
+    return not _BYPASS.isdisjoint(directives)
+
+
+def _small_response(body: bytes, query: DataRequest, coding: Coding) -> web.Response:
+    response = web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type(query.media_type)})
+    if not isinstance(coding, Identity):
+        response.headers[hdrs.CONTENT_ENCODING] = coding.name
+    return response

@@ -1,0 +1,127 @@
+"""A complete response as the cache stores it."""
+
+import json
+import struct
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from io import BytesIO
+
+from server.transport.content_coding import Chunk, Coding, Gzipped, Identity
+from storage.common.deflate import GZIP_HEADER, DeflateBlock, GzipJoiner
+
+SMALL_RESPONSE_BYTES = 2**16
+"""Plain bytes up to which a response is stored plain as well, and sent in one block."""
+
+_OVERHEAD = 704
+"""Bytes that an entry takes besides its content, measured: its objects, key and slots."""
+
+_BLOCK_OVERHEAD = 320
+"""Bytes of the objects of a block, measured."""
+
+_METADATA_OVERHEAD = 64
+"""Bytes of a metadata value's object, and its slot."""
+
+_HEAD = struct.Struct("<II")
+_BLOCK = struct.Struct("<III")
+
+
+@dataclass(frozen=True, slots=True)
+class CacheEntry:
+    """A cached response: gzip bytes, and the plain bytes if there is room.
+
+    A small one always has its plain bytes; for a longer one they save inflating it each time.
+    """
+
+    gzip: bytes
+    blocks: Sequence[DeflateBlock]
+    """Views of `gzip`."""
+    plain: bytes | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """See `Payload`."""
+
+    @property
+    def stored_bytes(self) -> int:
+        """The memory that it takes, its objects included."""
+        content = len(self.gzip) + len(self.plain or b"")
+        metadata = sum(len(value) + _METADATA_OVERHEAD for value in self.metadata.values())
+        return content + metadata + _OVERHEAD + _BLOCK_OVERHEAD * len(self.blocks)
+
+    @property
+    def plain_bytes(self) -> int:
+        """The size of the plain response."""
+        return sum(block.size for block in self.blocks)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it is sent at once."""
+        return self.plain_bytes <= SMALL_RESPONSE_BYTES
+
+    async def chunks(self) -> AsyncGenerator[Chunk]:
+        """Yield the blocks, to be encoded."""
+        for block in self.blocks:
+            yield block
+
+    def body(self, coding: Coding) -> bytes | None:
+        """Return the whole body in a coding, or None if it is not stored in it."""
+        if isinstance(coding, Identity):
+            return self.plain
+        return self.gzip if isinstance(coding, Gzipped) else None
+
+    def length(self, coding: Coding) -> int | None:
+        """Return the length of the body in a coding, or None if it is unknown."""
+        if isinstance(coding, Identity):
+            return self.plain_bytes
+        return len(self.gzip) if isinstance(coding, Gzipped) else None
+
+    def inflated(self) -> "CacheEntry":
+        """Return the same response, with its plain bytes."""
+        plain = BytesIO()
+        plain.writelines(block.plain() for block in self.blocks)
+        return replace(self, plain=plain.getvalue())
+
+    def without_plain(self) -> "CacheEntry":
+        """Return the same response without its plain bytes, unless it is small."""
+        return self if self.is_small else replace(self, plain=None)
+
+    def dump(self) -> bytes:
+        """Return the response as bytes, for a cache outside this process."""
+        metadata = json.dumps(dict(self.metadata)).encode()
+        return b"".join(
+            [
+                _HEAD.pack(len(metadata), len(self.blocks)),
+                metadata,
+                *(_BLOCK.pack(len(block.deflated), block.size, block.crc) for block in self.blocks),
+                self.gzip,
+            ]
+        )
+
+    @classmethod
+    def load(cls, dumped: bytes) -> "CacheEntry":
+        """Return the response from the bytes of `dump`."""
+        length, count = _HEAD.unpack_from(dumped)
+        at = _HEAD.size + length
+        metadata = json.loads(dumped[_HEAD.size : at])
+        table = dumped[at : at + count * _BLOCK.size]
+        gzip = dumped[at + len(table) :]
+        return cls._of(gzip, list(_BLOCK.iter_unpack(table)), metadata)
+
+    @classmethod
+    def of(cls, blocks: Sequence[DeflateBlock], metadata: Mapping[str, str]) -> "CacheEntry":
+        """Return the response that consists of these blocks."""
+        joined = GzipJoiner()
+        gzip = b"".join([*(joined.add(block) for block in blocks), joined.end()])
+        table = [(len(block.deflated), block.size, block.crc) for block in blocks]
+        return cls._of(gzip, table, metadata)
+
+    @classmethod
+    def _of(
+        cls, gzip: bytes, table: Sequence[tuple[int, int, int]], metadata: Mapping[str, str]
+    ) -> "CacheEntry":
+        blocks = []
+        at = len(GZIP_HEADER)
+        deflated = memoryview(gzip)
+        for length, size, crc in table:
+            blocks.append(DeflateBlock(deflated[at : at + length], size, crc))
+            at += length
+        entry = cls(gzip, blocks, None, metadata)
+        return entry.inflated() if entry.is_small else entry

@@ -1,0 +1,84 @@
+"""Responses in flight: equal requests that arrive during production share one."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping
+
+from server.transport.content_coding import Chunk
+from server.transport.streaming import Payload
+from storage.common.deflate import DeflateBlock
+
+
+class TooLargeError(Exception):
+    """A response is too large to be stored, or to be held for its subscribers."""
+
+    def __init__(self, payload: Payload) -> None:
+        super().__init__()
+        self._payload: Payload | None = payload
+
+    def take_payload(self) -> Payload | None:
+        """Return the payload to the first subscriber that asks for it: it can be sent once."""
+        payload, self._payload = self._payload, None
+        return payload
+
+
+class InFlightResponse:
+    """A response in production; subscribers receive its blocks as they arrive.
+
+    `on_idle` is called when the last subscriber leaves: the memory of a complete response can be
+    released, and the production of an incomplete one be cancelled.
+    """
+
+    def __init__(self, on_idle: Callable[["InFlightResponse"], None]) -> None:
+        self.expected_bytes = 0
+        """About how many bytes it will take in memory."""
+        self.blocks: list[DeflateBlock] = []
+        self.metadata: Mapping[str, str] = {}
+        """See `Payload`; set before the first block."""
+        self.is_complete = False
+        self._on_idle = on_idle
+        self._error: Exception | None = None
+        self._subscribers = 0
+        self._arrival = asyncio.Event()
+
+    @property
+    def has_subscribers(self) -> bool:
+        """Whether anybody still reads it."""
+        return self._subscribers > 0
+
+    def add(self, block: DeflateBlock) -> None:
+        """Append a block."""
+        self.blocks.append(block)
+        self._wake()
+
+    def complete(self) -> None:
+        """Mark the response as complete."""
+        self.is_complete = True
+        self._wake()
+
+    def fail(self, error: Exception) -> None:
+        """Mark the response as failed; subscribers raise the error."""
+        self._error = error
+        self._wake()
+
+    def _wake(self) -> None:
+        arrival, self._arrival = self._arrival, asyncio.Event()
+        arrival.set()
+
+    async def subscribe(self) -> AsyncGenerator[Chunk]:
+        """Yield all blocks, as they arrive."""
+        self._subscribers += 1
+        position = 0
+        try:
+            while True:
+                while position < len(self.blocks):
+                    yield self.blocks[position]
+                    position += 1
+                if self._error is not None:
+                    raise self._error
+                if self.is_complete:
+                    return
+                await self._arrival.wait()
+        finally:
+            self._subscribers -= 1
+            if not self._subscribers:
+                self._on_idle(self)

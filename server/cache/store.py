@@ -1,0 +1,287 @@
+"""The response cache, in this process or in Redis.
+
+A key contains the version of the data, so that an import makes every older response unreachable.
+"""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
+
+from aiocache import RedisCache, SimpleMemoryCache
+from aiocache.base import BaseCache
+from aiocache.serializers import BaseSerializer
+from aiohttp import web
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError  # noqa: A004 - this one is redis's
+
+from server.cache.entry import CacheEntry
+from settings import CacheSettings
+
+log = logging.getLogger("server")
+
+_REDIS_TIMEOUT = 1.0
+_RETRY_AFTER = 5.0
+"""Seconds until a failed cache is tried again: a frozen one costs its timeout each time."""
+
+_MAX_SHARE = 4
+"""A response may take one part in so many of the cache."""
+
+T = TypeVar("T")
+
+
+class HeldEntries:
+    """Entries that are being sent, and the memory of those evicted meanwhile."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        """Memory of all that are being read, each counted once."""
+        self.uncached_bytes = 0
+        """Memory of those among them that the cache no longer holds."""
+        self._readers: Counter[int] = Counter()
+        self._uncached: set[int] = set()
+
+    def __contains__(self, entry: CacheEntry) -> bool:
+        return id(entry) in self._readers
+
+    async def read(
+        self, entry: CacheEntry, chunks: AsyncGenerator[T], *, is_cached: bool
+    ) -> AsyncGenerator[T]:
+        """Yield chunks of an entry, which counts as held until they end."""
+        if not self._readers[id(entry)]:
+            self.bytes += entry.stored_bytes
+            if not is_cached:
+                self._leave_cache(entry)
+        self._readers[id(entry)] += 1
+        try:
+            async with aclosing(chunks):
+                async for chunk in chunks:
+                    yield chunk
+        finally:
+            self._readers[id(entry)] -= 1
+            if not self._readers[id(entry)]:
+                self._release(entry)
+
+    def evicted(self, entry: CacheEntry) -> None:
+        """Account for an entry that was evicted."""
+        if entry in self:
+            self._leave_cache(entry)
+
+    def _leave_cache(self, entry: CacheEntry) -> None:
+        self._uncached.add(id(entry))
+        self.uncached_bytes += entry.stored_bytes
+
+    def _release(self, entry: CacheEntry) -> None:
+        del self._readers[id(entry)]
+        self.bytes -= entry.stored_bytes
+        if id(entry) in self._uncached:
+            self._uncached.discard(id(entry))
+            self.uncached_bytes -= entry.stored_bytes
+
+
+class BoundedMemoryCache(SimpleMemoryCache):  # type: ignore[misc]  # aiocache comes without types
+    """A cache in memory with a bound on its bytes; the oldest entries are evicted first.
+
+    Entries that left the cache and are still being sent count towards the bound. Times to live
+    are checked when an entry is read: the timers that aiocache sets would remove entries without
+    their bytes being counted.
+    """
+
+    def __init__(self, max_bytes: int, held: HeldEntries) -> None:
+        super().__init__(timeout=None)
+        self.bytes = 0
+        self._held = held
+        self._max_bytes = max_bytes
+
+    async def get(self, key: str, *_: object, **__: object) -> CacheEntry | None:
+        """Return the entry of a key, without aiocache's timeouts, plugins and serializers."""
+        entry: CacheEntry | None = await self._get(key)
+        return entry
+
+    async def _get(self, key: str, encoding: str | None = None, _conn: object = None) -> Any:  # noqa: ARG002 - aiocache's signature
+        value, expires = self._cache.get(key, (None, 0.0))
+        if value is not None and expires <= time.monotonic():
+            await self._delete(key)
+            return None
+        return value
+
+    async def _set(
+        self, key: str, value: CacheEntry, ttl: float | None = None, *_: object, **__: object
+    ) -> bool:
+        await self._delete(key)
+        if self._total_bytes + value.stored_bytes > self._max_bytes:
+            value = value.without_plain()
+        self._cache[key] = (value, time.monotonic() + (ttl or 0))
+        self.bytes += value.stored_bytes
+        while self._total_bytes > self._max_bytes:
+            # Evicting an entry that is being sent would free nothing.
+            idle = (key for key, (entry, _) in self._cache.items() if entry not in self._held)
+            await self._delete(next(idle))
+        return True
+
+    @property
+    def _total_bytes(self) -> int:
+        return self.bytes + self._held.uncached_bytes
+
+    async def _delete(self, key: str, _conn: object = None) -> int:
+        value, _ = self._cache.pop(key, (None, 0.0))
+        if value is None:
+            return 0
+        self.bytes -= value.stored_bytes
+        self._held.evicted(value)
+        return 1
+
+    async def _clear(self, namespace: str | None = None, _conn: object = None) -> bool:  # noqa: ARG002 - aiocache's signature
+        for key in list(self._cache):
+            await self._delete(key)
+        return True
+
+
+class _EntrySerializer(BaseSerializer):  # type: ignore[misc]  # aiocache comes without types
+    """Entries as bytes, for a cache outside this process."""
+
+    DEFAULT_ENCODING = None
+
+    def dumps(self, value: CacheEntry) -> bytes:
+        return value.dump()
+
+    def loads(self, value: bytes | None) -> CacheEntry | None:
+        return None if value is None else CacheEntry.load(value)
+
+
+class SharedCache(RedisCache):  # type: ignore[misc]  # aiocache comes without types
+    """A cache in Redis, without the calls of aiocache that redis has deprecated."""
+
+    async def _set(
+        self, key: str, value: bytes, ttl: float | None = None, *_: object, **__: object
+    ) -> bool:
+        milliseconds = None if ttl is None else max(1, int(ttl * 1000))
+        return bool(await self.client.set(key, value, px=milliseconds))
+
+    async def _close(self, *_: object, **__: object) -> None:
+        await self.client.aclose()
+
+
+class ResponseCache:
+    """Responses by key. A cache that fails is bypassed for a while."""
+
+    def __init__(self, settings: CacheSettings) -> None:
+        self.max_entry_bytes = settings.max_bytes // _MAX_SHARE if settings.ttl else 0
+        """The largest response that is stored, in bytes."""
+        self.hits = 0
+        self.misses = 0
+        self._ttl = settings.ttl
+        self._max_bytes = settings.max_bytes
+        self._held = HeldEntries()
+        self._backend = _backend(settings, self._held)
+        self._is_local = isinstance(self._backend, BoundedMemoryCache)
+        self.max_plain_bytes = self.max_entry_bytes if self._is_local else 0
+        """The largest that is stored plain as well, where there is room, in plain bytes."""
+        self._version: str | None = None
+        self._is_failing = False
+        self._retry_at = 0.0
+        """When a cache that has failed may be tried again."""
+
+    async def get(self, key: str, *, count_miss: bool = True) -> CacheEntry | None:
+        """Return the entry of a key, or None."""
+        if self._is_bypassed():
+            self.misses += count_miss
+            return None
+        try:
+            entry: CacheEntry | None = await self._backend.get(key)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the response can be made
+            self._note_failure(error)
+            entry = None
+        else:
+            self._is_failing = False
+        self.hits += entry is not None
+        self.misses += count_miss and entry is None
+        return entry
+
+    @property
+    def bytes(self) -> int:
+        """The memory that entries take in this process, those being sent included."""
+        local = self._backend.bytes if self._is_local else 0
+        return int(local) + self._held.uncached_bytes
+
+    def can_hold(self, entry: CacheEntry) -> bool:
+        """Return whether there is memory to send an entry, however slowly its client reads."""
+        return entry in self._held or self._held.bytes + entry.stored_bytes <= self._max_bytes
+
+    def hold(self, entry: CacheEntry, chunks: AsyncGenerator[T]) -> AsyncGenerator[T]:
+        """Yield chunks of an entry, whose memory is counted until they end."""
+        return self._held.read(entry, chunks, is_cached=self._is_local)
+
+    async def put(self, key: str, entry: CacheEntry, version: str) -> None:
+        """Store a response made of this version of the data, and drop those of other versions.
+
+        A cache outside this process drops nothing: its entries expire.
+        """
+        if self._is_bypassed():
+            return
+        if self._is_local and version != self._version:
+            await self._backend.clear()
+            self._version = version
+        try:
+            await self._backend.set(key, entry, ttl=self._ttl)
+        except Exception as error:  # noqa: BLE001 - the response is on its way all the same
+            self._note_failure(error)
+        else:
+            self._is_failing = False
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._backend.close()
+
+    def _is_bypassed(self) -> bool:
+        """Return whether the cache failed recently; now and then one request tries it again."""
+        if not self._is_failing:
+            return False
+        now = time.monotonic()
+        if now < self._retry_at:
+            return True
+        self._retry_at = now + _RETRY_AFTER
+        return False
+
+    def _note_failure(self, error: Exception) -> None:
+        """Log a failure of the cache once, not for every request."""
+        if not self._is_failing:
+            log.warning("the cache is bypassed: %s", type(error).__name__)
+        self._is_failing = True
+        self._retry_at = time.monotonic() + _RETRY_AFTER
+
+
+_CONNECTION: dict[str, Any] = {
+    # A connection that was closed while idle is replaced; redis alone would retry for seconds.
+    "retry": Retry(NoBackoff(), 1, supported_errors=(ConnectionError,)),
+    # Cancellation alone doesn't always end a command in time.
+    "socket_timeout": _REDIS_TIMEOUT,
+    # Each connection would look up on the disk which release of redis this is, to tell the server.
+    "driver_info": None,
+}
+
+
+def _backend(settings: CacheSettings, held: HeldEntries) -> BaseCache:
+    url = urlsplit(settings.url.get_secret_value())
+    if url.scheme == "memory":
+        return BoundedMemoryCache(settings.max_bytes, held)
+    username = {"username": unquote(url.username)} if url.username else {}
+    return SharedCache(
+        endpoint=url.hostname,
+        port=url.port or 6379,
+        db=int(url.path.strip("/") or 0),
+        password=unquote(url.password) if url.password else None,
+        connection_pool_kwargs=_CONNECTION | username,
+        ssl=url.scheme == "rediss",
+        serializer=_EntrySerializer(),
+        namespace="elecdata",
+        timeout=_REDIS_TIMEOUT,
+        create_connection_timeout=_REDIS_TIMEOUT,
+    )
+
+
+CACHE = web.AppKey("cache", ResponseCache)

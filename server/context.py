@@ -1,0 +1,55 @@
+"""What each request carries along, and the application's keys that every part needs."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from settings import Settings
+from storage.backends.statistics import QueryTimer
+from storage.database import Database, DataState
+
+
+@dataclass(slots=True)
+class Token:
+    """The claims of a verified token, and what the database said of its user."""
+
+    user: str
+    generation: int
+    jti: str
+    expires: float
+    auth_version: int | None = None
+    """The number of changes of users and revocations at which the token was found good."""
+    role: str = "read"
+    """The user's role at that number."""
+
+
+class RequestContext(QueryTimer):
+    """One request: its id, who asks, the state of the data, and how long it takes."""
+
+    __slots__ = ("began", "first_byte", "id", "state", "token", "user")
+
+    def __init__(self, request_id: str) -> None:
+        self.id = request_id
+        self.began = time.perf_counter()
+        self.first_byte = 0.0
+        """Seconds from the beginning until the response could be sent."""
+        self.user: str | None = None
+        """The user, once known and admitted."""
+        self.token: Token | None = None
+        self.state: DataState | None = None
+        """The state of the data when the token was checked."""
+
+
+CONTEXT = web.RequestKey("context", RequestContext)
+
+SETTINGS = web.AppKey("settings", Settings)
+DATABASE = web.AppKey("database", Database)
+SHUTTING_DOWN = web.AppKey("shutting_down", asyncio.Event)
+
+
+def request_id(request: web.BaseRequest) -> str:
+    """Return the id of a request, or `-` for one that never reached the application."""
+    context = request.get(CONTEXT)
+    return "-" if context is None else context.id

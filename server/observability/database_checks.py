@@ -1,0 +1,137 @@
+"""The checks of the database: connection, schema, readings, privileges, clock."""
+
+import stat
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+from server.observability.findings import Finding, fail, ok, warn
+from settings import MysqlUrl, Settings, SettingsError, SqliteUrl
+from storage.backends.diagnostics import Diagnostics
+from storage.common.errors import StorageError
+from storage.factory import open_diagnostics
+
+_RUN_LOADER = "Run `elecdata load REPORT.csv`, which creates what is missing."
+_MAX_CLOCK_DIFFERENCE = 2.0
+"""Seconds."""
+
+_MAX_AGE_DAYS = 40
+"""Days after which readings are old: reports are monthly."""
+
+
+async def database_checks(settings: Settings) -> AsyncIterator[Finding]:
+    """Yield the findings about the database; if it is unreachable, that is the only one."""
+    try:
+        diagnostics = open_diagnostics(settings)
+    except SettingsError as error:
+        yield fail("database", str(error))
+        return
+    try:
+        async for finding in _check_database(settings, diagnostics):
+            yield finding
+    finally:
+        await diagnostics.close()
+
+
+async def _check_database(settings: Settings, diagnostics: Diagnostics) -> AsyncIterator[Finding]:
+    location = settings.database.location
+    place = (
+        str(location.path)
+        if isinstance(location, SqliteUrl)
+        else f"{location.host}:{location.port}/{location.name}"
+    )
+    started = time.perf_counter()
+    try:
+        await diagnostics.connect()
+        milliseconds = (time.perf_counter() - started) * 1000
+        cipher = await diagnostics.cipher()
+        encrypted = "" if cipher is None else f", over TLS with {cipher}"
+        found = f"{place} responds after {milliseconds:.0f} ms{encrypted}"
+        if cipher is None and isinstance(location, MysqlUrl) and not location.is_loopback:
+            yield warn("database", f"{found}, unencrypted", "Set database.tls.ca.")
+        else:
+            yield ok("database", found)
+        for check in (_schema, _readings, _rights, _connections, _clock):
+            yield await check(settings, diagnostics)
+    except StorageError as error:
+        yield fail("database", str(error))
+
+
+async def _schema(_: Settings, diagnostics: Diagnostics) -> Finding:
+    layout = await diagnostics.layout()
+    found = f"{layout.applied} of {layout.wanted} statements of the schema were applied"
+    if layout.applied < layout.wanted:
+        return warn("schema", found, _RUN_LOADER)
+    if layout.applied > layout.wanted:
+        return fail("schema", f"{found}: it is newer than this program", "Update the server.")
+    return ok("schema", f"up to date, {layout.wanted} statements")
+
+
+async def _readings(settings: Settings, diagnostics: Diagnostics) -> Finding:
+    readings = await diagnostics.readings()
+    if readings.newest is None:
+        return warn("readings", "there are none yet", _RUN_LOADER)
+    zone = settings.meter.timezone
+    age = datetime.now(UTC) - readings.newest.replace(tzinfo=zone)
+    found = f"{readings.count:,}, the newest of {readings.newest}, {_days(age.days)} old"
+    if age.days > _MAX_AGE_DAYS:
+        return warn("readings", found, "Load newer reports, if there are any.")
+    return ok("readings", found)
+
+
+def _days(count: int) -> str:
+    return f"{count} day{'s' * (count != 1)}"
+
+
+async def _rights(settings: Settings, diagnostics: Diagnostics) -> Finding:
+    location = settings.database.location
+    if isinstance(location, SqliteUrl):
+        mode = stat.S_IMODE(location.path.stat().st_mode)
+        if mode & stat.S_IWOTH:
+            remedy = f"chmod o-w {location.path}"
+            return warn(
+                "rights", f"every account of this machine can write to {location.path}", remedy
+            )
+        return ok("rights", f"the file is opened read-only; its mode is {mode:o}")
+    assert settings.database.reader is not None
+    user = settings.database.reader.user
+    privileges = await diagnostics.rights_to_write()
+    if privileges:
+        return warn(
+            "rights",
+            f"the account {user} can do more than read and revoke tokens: {', '.join(privileges)}",
+            "Name a separate account in database.reader; the loader creates it.",
+        )
+    return ok("rights", f"the account {user} can read and revoke tokens, and nothing more")
+
+
+async def _connections(settings: Settings, diagnostics: Diagnostics) -> Finding:
+    limit = await diagnostics.most_connections()
+    workers = settings.server.workers
+    wanted = settings.database.connections * workers
+    found = f"up to {wanted} of this server"
+    if limit is None:
+        return ok("connections", found)
+    found += f", and the database allows {limit}"
+    if wanted >= limit:
+        remedy = "Lower database.connections or server.workers, or raise the database's limit."
+        return fail("connections", found, remedy)
+    return ok("connections", found)
+
+
+async def _clock(settings: Settings, diagnostics: Diagnostics) -> Finding:
+    before = time.time()
+    database_time = await diagnostics.time()
+    zone = settings.meter.timezone
+    local = datetime.now(zone)
+    local_time = f"in {zone} it is {local:%Y-%m-%d %H:%M} ({local:%Z})"
+    if database_time is None:
+        return ok("clock", local_time)
+    difference = max(before - database_time, database_time - time.time(), 0)
+    if difference > _MAX_CLOCK_DIFFERENCE:
+        return warn(
+            "clock",
+            f"this machine's and the database's are {difference:.0f} s apart",
+            "Synchronize both with a time server.",
+        )
+    return ok("clock", f"{local_time}; the database agrees")

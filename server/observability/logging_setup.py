@@ -1,0 +1,57 @@
+"""Logging as configured: text lines for people, or a JSON object per line for machines."""
+
+import json
+import logging
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from server.observability.access_log import AccessRecords
+from settings import LogSettings
+
+
+class LineFormatter(logging.Formatter):
+    """Formats a record as text; each of its lines begins with time and level."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """Return the lines of a record."""
+        text = super().formatMessage(record)
+        return text.replace("\n", "\n" + text[: len(text) - len(record.message)])
+
+
+class JsonFormatter(logging.Formatter):
+    """Formats a record as a JSON object; `extra={"fields": ...}` gives it further members.
+
+    Access records become one object, and one line, for each request.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the lines of a record."""
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+        }
+        if isinstance(record.msg, AccessRecords):
+            line["message"] = "request"
+            return "\n".join(_to_json({**line, **fields}) for fields in record.msg.each())
+        line["message"] = record.getMessage()
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return _to_json({**line, **getattr(record, "fields", {})})
+
+
+def _to_json(line: Mapping[str, object]) -> str:
+    return json.dumps(line, ensure_ascii=False)
+
+
+def set_up_logging(log: LogSettings) -> None:
+    """Apply the configuration of the log."""
+    logging.basicConfig(stream=sys.stderr)
+    root = logging.getLogger()
+    root.setLevel(log.level.upper())
+    for handler in root.handlers:
+        handler.setFormatter(JsonFormatter() if log.format == "json" else LineFormatter())

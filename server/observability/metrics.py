@@ -1,0 +1,247 @@
+"""`/metrics`: the state of the whole service, for Prometheus."""
+
+import asyncio
+import json
+import platform
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from aiohttp import hdrs, web
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from server import VERSION
+from server.cache.store import CACHE
+from server.context import DATABASE, SETTINGS
+from server.errors import ApiError
+from server.observability.counters import BUCKETS, COUNTERS
+from server.observability.worker_snapshots import Snapshot, WorkerSnapshots, merge_snapshots
+from server.security.authentication import is_admin
+from server.transport.client_address import client_address, is_among, is_forwarded_by_untrusted
+from server.transport.streaming import STREAM_STATISTICS
+from storage.common.errors import StorageError
+
+WORKER_SNAPSHOTS = web.AppKey("worker_snapshots", WorkerSnapshots)
+
+_DATABASE_TIMEOUT = 3.0
+"""Seconds in which the database has to respond."""
+
+_SNAPSHOT_INTERVAL = 1.0
+_BOUNDS = [*map(str, BUCKETS), "+Inf"]
+_COUNTS = {
+    "streams_begun": "Streamed responses that began",
+    "streams_complete": "Streamed responses that were sent completely",
+    "streams_left": "Streamed responses whose client disconnected",
+    "streams_failed": "Streamed responses that failed; their connection was reset",
+    "clients_let_go": "Clients disconnected because they read too slowly (limits.slowest_client)",
+    "cache_hits": "Responses found in the cache",
+    "cache_misses": "Responses not found in the cache",
+    "database_statements": "Statements run by the database",
+    "database_seconds": "Seconds of statements, including the wait for a connection",
+}
+_LEVELS = {
+    "workers": "Worker processes",
+    "streams_active": "Responses being streamed",
+    "cache_bytes": "Memory of cached responses, without those in Redis",
+    "pool_connections": "Maximum number of connections to the database",
+    "pool_busy": "Connections in use",
+    "pool_waiting": "Statements waiting for a connection",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DataStatistics:
+    """What the metrics say of the data."""
+
+    version: str
+    newest: float | None
+    """Start of the newest reading, seconds since 1970."""
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """Return the metrics of all workers. Raise ApiError if the client may not read them."""
+    await _admit(request)
+    app = request.app
+    data = await _data(app)
+    own = snapshot(app)
+    if snapshots := app.get(WORKER_SNAPSHOTS):
+        # This process publishes first: a later scrape must not see smaller counts.
+        await snapshots.publish(own)
+        total = merge_snapshots(await asyncio.to_thread(snapshots.collect))
+    else:
+        total = merge_snapshots([own])
+    registry = CollectorRegistry()
+    registry.register(_SnapshotCollector(total, data))
+    encode, kind = choose_encoder(request.headers.get(hdrs.ACCEPT, ""))
+    return web.Response(body=encode(registry), headers={hdrs.CONTENT_TYPE: kind})
+
+
+ROUTES = [web.get("/metrics", metrics)]
+
+
+async def _admit(request: web.Request) -> None:
+    networks = request.app[SETTINGS].server.metrics_from
+    is_allowed = is_among(client_address(request), networks)
+    if is_allowed and not is_forwarded_by_untrusted(request):
+        return
+    try:
+        async with asyncio.timeout(_DATABASE_TIMEOUT):
+            may_read = await is_admin(request)
+    except TimeoutError:
+        raise ApiError(503, "The database did not answer in time") from None
+    if not may_read:
+        raise ApiError(403, "Metrics are for the networks of server.metrics_from, and for admins")
+
+
+async def _data(app: web.Application) -> DataStatistics | None:
+    database, zone = app[DATABASE], app[SETTINGS].meter.timezone
+    try:
+        async with asyncio.timeout(_DATABASE_TIMEOUT):
+            state = await database.state()
+            newest = await database.meters.newest_reading()
+    except (StorageError, TimeoutError):
+        return None
+    instant = None if newest is None else newest.replace(tzinfo=zone).timestamp()
+    return DataStatistics(state.version, instant)
+
+
+def snapshot(app: web.Application) -> Snapshot:
+    """Return the metrics of this process."""
+    counters, streams = app[COUNTERS], app[STREAM_STATISTICS]
+    cache, pool = app[CACHE], app[DATABASE].load
+    return {
+        "routes": {
+            json.dumps(kind): [
+                route.bytes,
+                [route.first_byte.seconds, route.first_byte.counts],
+                [route.duration.seconds, route.duration.counts],
+            ]
+            for kind, route in counters.routes.items()
+        },
+        "counts": {
+            "streams_begun": streams.begun,
+            "streams_complete": streams.complete,
+            "streams_left": streams.left,
+            "streams_failed": streams.failed,
+            "clients_let_go": counters.dropped_clients,
+            "cache_hits": cache.hits,
+            "cache_misses": cache.misses,
+            "database_statements": pool.statements,
+            "database_seconds": pool.seconds,
+        },
+        "levels": {
+            "workers": 1,
+            "streams_active": streams.active,
+            "cache_bytes": cache.bytes,
+            "pool_connections": pool.connections,
+            "pool_busy": pool.busy,
+            "pool_waiting": pool.waiting,
+        },
+    }
+
+
+def publish_snapshots(folder: Path) -> Any:
+    """Return a cleanup context that publishes this worker's snapshot every second."""
+
+    @asynccontextmanager
+    async def publishing(app: web.Application) -> AsyncIterator[None]:
+        snapshots = app[WORKER_SNAPSHOTS] = WorkerSnapshots(folder)
+
+        async def publish() -> None:
+            while True:
+                await snapshots.publish(snapshot(app))
+                await asyncio.sleep(_SNAPSHOT_INTERVAL)
+
+        task = asyncio.create_task(publish())
+        yield
+        task.cancel()
+        await asyncio.wait([task])
+        await snapshots.publish(snapshot(app))
+        await snapshots.close()
+
+    return publishing
+
+
+class _SnapshotCollector(Collector):
+    """Collects snapshots and data for prometheus-client."""
+
+    def __init__(self, total: Snapshot, data: DataStatistics | None) -> None:
+        self._total = total
+        self._data = data
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric."""
+        yield from self._routes()
+        for name, text in _COUNTS.items():
+            count = self._total["counts"][name]
+            yield CounterMetricFamily(f"elecdata_{name}", text, value=count)
+        for name, text in _LEVELS.items():
+            level = self._total["levels"][name]
+            yield GaugeMetricFamily(f"elecdata_{name}", text, value=level)
+        yield from self._data_metrics()
+        build = GaugeMetricFamily(
+            "elecdata_build_info",
+            "Version of the service and of Python",
+            labels=["version", "python"],
+        )
+        build.add_metric([VERSION, platform.python_version()], 1)
+        yield build
+
+    def _routes(self) -> Iterator[Metric]:
+        labels = ["route", "method", "status"]
+        requests = CounterMetricFamily("elecdata_requests", "Responses sent", labels=labels)
+        sent = CounterMetricFamily(
+            "elecdata_sent_bytes", "Bytes of responses, including headers", labels=labels
+        )
+        refused = 0
+        routes: dict[str, list[Any]] = {}
+        for key, (size, first_byte, duration) in self._total["routes"].items():
+            route, method, status = json.loads(key)
+            count = sum(duration[1])
+            requests.add_metric([route, method, str(status)], count)
+            sent.add_metric([route, method, str(status)], size)
+            if route == "/login" and status in (401, 429):
+                refused += count
+            routes.setdefault(route, []).append((first_byte, duration))
+        yield requests
+        yield sent
+        yield CounterMetricFamily("elecdata_logins_refused", "Logins refused", value=refused)
+        for index, (name, text) in enumerate(
+            [
+                ("first_byte", "Seconds from a request to the first byte of its response"),
+                ("request", "Seconds from a request to the last byte of its response"),
+            ]
+        ):
+            histogram = HistogramMetricFamily(f"elecdata_{name}_seconds", text, labels=["route"])
+            for route, kinds in routes.items():
+                times = [kind[index] for kind in kinds]
+                counts = accumulate(map(sum, zip(*(time[1] for time in times), strict=True)))
+                buckets = list(zip(_BOUNDS, counts, strict=True))
+                histogram.add_metric([route], buckets, sum(time[0] for time in times))
+            yield histogram
+
+    def _data_metrics(self) -> Iterator[Metric]:
+        up = int(self._data is not None)
+        yield GaugeMetricFamily("elecdata_database_up", "Whether the database responds", value=up)
+        if self._data is None:
+            return
+        version = GaugeMetricFamily("elecdata_data_info", "The data served", labels=["version"])
+        version.add_metric([self._data.version], 1)
+        yield version
+        if self._data.newest is not None:
+            yield GaugeMetricFamily(
+                "elecdata_newest_reading_timestamp_seconds",
+                "Start of the newest reading",
+                value=self._data.newest,
+            )

@@ -1,0 +1,1 @@
+"""Authentication and limits: tokens, logins, rate limits."""

@@ -1,0 +1,80 @@
+"""Authentication by token, which all routes need except the public ones."""
+
+from collections.abc import Set as AbstractSet
+from typing import Any
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
+
+from server.context import CONTEXT, DATABASE, RequestContext, Token
+from server.errors import ApiError
+from server.security.rate_limits import REQUEST_LIMITER
+from server.security.tokens import TOKENS, InvalidTokenError
+from server.transport.client_address import client_address
+
+TOKEN_HEADER = "SESSION"  # noqa: S105 - the name of a header
+
+
+def authenticate(public: AbstractSet[Any], unlimited: AbstractSet[Any]) -> Middleware:
+    """Return the middleware that admits requests with a valid token, and those of public handlers.
+
+    Requests of `unlimited` handlers do not count towards the rate limits. Raise ApiError: 405
+    without a token, 406 with an invalid one; RateLimited above the limits.
+    """
+
+    @web.middleware
+    async def authentication(request: web.Request, handler: Handler) -> web.StreamResponse:
+        match, limiter = request.match_info, request.app[REQUEST_LIMITER]
+        if match.handler not in unlimited:
+            limiter.count_address(client_address(request))
+        if match.http_exception is None and match.handler not in public:
+            token = _verified_token(request)
+            limiter.count_user(token.user)
+            context = request[CONTEXT]
+            await _check_revocation(request, context, token)
+            context.token, context.user = token, token.user
+        return await handler(request)
+
+    return authentication
+
+
+async def is_admin(request: web.Request) -> bool:
+    """Return whether a request carries a valid token of an admin. Raise StorageError."""
+    try:
+        token = _verified_token(request)
+        await _check_revocation(request, request[CONTEXT], token)
+    except ApiError:
+        return False
+    request[CONTEXT].user = token.user
+    return token.role == "admin"
+
+
+def _verified_token(request: web.Request) -> Token:
+    text = request.headers.get(TOKEN_HEADER)
+    if text is None:
+        scheme, _, text = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+        if scheme.lower() != "bearer":
+            raise ApiError(405, status="Token is missing")
+    try:
+        return request.app[TOKENS].verify(text.strip())
+    except InvalidTokenError as error:
+        raise _invalid(str(error)) from None
+
+
+async def _check_revocation(request: web.Request, context: RequestContext, token: Token) -> None:
+    """Load the state of the data, and raise ApiError if the token was revoked.
+
+    The result is reused until the database counts another change of users or revocations. A
+    database with an older schema counts none.
+    """
+    database = request.app[DATABASE]
+    state = context.state = await database.state()
+    if token.auth_version != state.auth_version and state.auth_version is not None:
+        role = await database.users.role(token.user, token.generation, token.jti)
+        if role is None:
+            raise _invalid("The token has been revoked, log in again")
+        token.role, token.auth_version = role, state.auth_version
+
+
+def _invalid(message: str) -> ApiError:
+    return ApiError(406, message, status="Token is invalid")

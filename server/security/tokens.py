@@ -1,0 +1,124 @@
+"""JSON Web Tokens: issued, verified, and cached until they expire."""
+
+import json
+import re
+import secrets
+import time
+from base64 import urlsafe_b64decode
+from collections import OrderedDict
+from typing import Any
+
+import jwt
+from aiohttp import web
+
+from server.context import Token
+from server.security.signing_keys import SigningKeys
+
+ALGORITHM = "HS256"
+_REQUIRED = ["sub", "iat", "exp", "jti"]
+_MAX_ENTRIES = 4096
+_MAX_CHARACTERS = 4096
+_JTI = re.compile("[A-Za-z0-9_.-]{1,64}")
+_COUNTS = range(2**63)
+
+
+class InvalidTokenError(Exception):
+    """A token is forged, expired or malformed; the text says which."""
+
+
+class TokenService:
+    """Issues and verifies tokens; verified ones are cached until they expire."""
+
+    def __init__(self, keys: SigningKeys, lifetime: float) -> None:
+        self._lifetime = lifetime
+        self._keys = keys
+        self._verified: OrderedDict[str, Token] = OrderedDict()
+
+    def use(self, keys: SigningKeys) -> None:
+        """Sign and verify with these keys from now on; tokens signed by others are refused."""
+        if keys != self._keys:
+            self._keys = keys
+            self._verified.clear()
+
+    def issue(self, user: str, generation: int) -> str:
+        """Return a token for a user, valid while the user's generation is this one."""
+        now = time.time()
+        claims = {
+            "sub": user,
+            "gen": generation,
+            "iat": int(now),
+            "exp": int(now + self._lifetime),
+            "jti": secrets.token_urlsafe(16),
+        }
+        kid = self._keys.sign_with
+        return jwt.encode(
+            claims, self._keys.secrets[kid], algorithm=ALGORITHM, headers={"kid": kid}
+        )
+
+    def verify(self, text: str) -> Token:
+        """Return the claims of a token. Raise InvalidTokenError."""
+        token = self._verified.get(text) or self._check(text)
+        if token.expires <= time.time():
+            raise InvalidTokenError("The token has expired, log in again")
+        return token
+
+    def _check(self, text: str) -> Token:
+        if len(text) > _MAX_CHARACTERS:
+            raise InvalidTokenError("The token is too long")
+        try:
+            claims = jwt.decode(
+                text,
+                self._key(text),
+                algorithms=[ALGORITHM],
+                options={"require": _REQUIRED, "enforce_minimum_key_length": True},
+            )
+            _require_plain(text)
+        except jwt.ExpiredSignatureError:
+            raise InvalidTokenError("The token has expired, log in again") from None
+        # A header value that is not text cannot even be encoded.
+        except (jwt.InvalidTokenError, ValueError, RecursionError):
+            raise _not_issued_here() from None
+        # Tokens of earlier versions have no generation; it was 0.
+        generation = claims.get("gen", 0)
+        counts = (generation, claims["iat"], claims["exp"])
+        if not all(type(count) is int and count in _COUNTS for count in counts):
+            raise _not_issued_here()
+        if not _JTI.fullmatch(claims["jti"]):
+            raise _not_issued_here()
+        token = Token(claims["sub"], generation, claims["jti"], float(claims["exp"]))
+        self._verified[text] = token
+        if len(self._verified) > _MAX_ENTRIES:
+            self._verified.popitem(last=False)
+        return token
+
+    def _key(self, text: str) -> str:
+        """Return the secret of the key id in a token's header."""
+        kid = jwt.get_unverified_header(text).get("kid")
+        secret = self._keys.without_kid if kid is None else self._keys.secrets.get(kid)
+        if secret is None:
+            raise _not_issued_here()
+        return secret
+
+
+TOKENS = web.AppKey("tokens", TokenService)
+
+
+def _require_plain(text: str) -> None:
+    """Raise ValueError for an alternative spelling of a token, or one that is ambiguous."""
+    if "=" in text:
+        raise ValueError(text)
+    for part in text.split(".")[:2]:
+        decoded = urlsafe_b64decode(part + "=" * (-len(part) % 4))
+        json.loads(decoded, object_pairs_hook=_unique_members).get("sub", "").encode()
+
+
+def _unique_members(pairs: list[tuple[str, object]]) -> dict[str, Any]:
+    """Return the members of an object. Raise ValueError for a repeated name."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise ValueError(pairs)
+    return members
+
+
+def _not_issued_here() -> InvalidTokenError:
+    return InvalidTokenError("The token was not issued here, log in again")

@@ -1,0 +1,55 @@
+"""Loading the secret that signs tokens, or creating it."""
+
+import os
+import secrets
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from settings.model import Settings
+from settings.section import SettingsError
+from settings.values import MIN_SECRET_BYTES
+
+
+def signing_secret(settings: Settings) -> str:
+    """Return the configured secret, or else the stored one, created on first use."""
+    if settings.auth.secret:
+        return settings.auth.secret.get_secret_value()
+    store = settings.auth.secret_store
+    try:
+        if not store.exists():
+            _create_secret(store)
+        return _read_secret(store)
+    except OSError as error:
+        raise SettingsError(f"auth.secret_store: {store}: {error.strerror}") from None
+
+
+def _create_secret(store: Path) -> None:
+    """Store a new secret, unless another process was first."""
+    store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{store.name}.", dir=store.parent)
+    draft = Path(name)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(48))
+            file.flush()
+            os.fsync(file.fileno())
+        # Unlike a rename, a link does not replace what another process has put there.
+        with suppress(FileExistsError):
+            store.hardlink_to(draft)
+    finally:
+        draft.unlink()
+
+
+def _read_secret(store: Path) -> str:
+    with store.open("rb") as file:
+        mode = os.fstat(file.fileno()).st_mode
+        secret = file.read().removesuffix(b"\n")
+    if mode & 0o077:
+        raise SettingsError(f"auth.secret_store: others have access to {store}; chmod 600 it")
+    if len(secret) < MIN_SECRET_BYTES or not secret.isascii():
+        raise SettingsError(
+            f"auth.secret_store: {store} does not hold {MIN_SECRET_BYTES} characters of ASCII;"
+            " remove it and a new one is made"
+        )
+    return secret.decode()

@@ -1,0 +1,1 @@
+"""What a database must offer, and the databases that offer it."""

@@ -1,0 +1,36 @@
+"""Backups of a whole database into a file, restored into an empty place."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+
+class BackupDriver(Protocol):
+    """Backs up and restores a database. Every call raises a StorageError if it fails."""
+
+    async def backup(self, file: Path) -> None:
+        """Write all that is committed into a new file that only its owner can read."""
+
+    async def restore(self, file: Path) -> None:
+        """Restore a backup into a database that must be empty or missing."""
+
+
+def next_counter(changes: int) -> int:
+    """Return the auth version after a restore: greater than any it can have had."""
+    return max(changes, int(time.time())) + 1
+
+
+@contextmanager
+def temporary_file(file: Path) -> Iterator[Path]:
+    """Yield a file that takes its name once it is complete; nothing remains of a part."""
+    unfinished = file.with_name(f".{file.name}.part")
+    unfinished.unlink(missing_ok=True)
+    unfinished.touch(mode=0o600)
+    try:
+        yield unfinished
+        # Unlike a rename, a link does not replace what is there.
+        file.hardlink_to(unfinished)
+    finally:
+        unfinished.unlink(missing_ok=True)

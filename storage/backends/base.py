@@ -1,0 +1,91 @@
+"""The protocols of a database's two sides: what an engine must offer to be read and written."""
+
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from domain.report_source import RowBatch
+from storage.backends.dialect import Dialect
+from storage.backends.statistics import PoolStatistics
+from storage.common.deflate import DeflateBlock
+
+Row = Sequence[Any]
+
+
+class ReadEngine(Protocol):
+    """A database that is read through a pool of connections, and its dialect.
+
+    Every call raises a StorageError if the database fails.
+    """
+
+    load: PoolStatistics
+
+    @property
+    def dialect(self) -> Dialect:
+        """The database's SQL."""
+
+    async def fetch(
+        self, sql: str, args: Sequence[object] = (), *, small: bool = False
+    ) -> Sequence[Row]:
+        """Return a statement's rows: integers as int, texts as bytes, NULL as None.
+
+        A small statement finds a few rows by their keys, too quick to be worth a thread.
+        """
+
+    def writes(self) -> int | None:
+        """Return a number that moves with every write, None where it costs a statement."""
+
+    async def execute(self, sql: str, args: Sequence[object]) -> None:
+        """Run a statement that writes, and commit it."""
+
+    async def close(self) -> None:
+        """Close all connections."""
+
+
+class WriteEngine(Protocol):
+    """A database that is written through one connection, and its dialect.
+
+    Every call raises a StorageError if the database fails.
+    """
+
+    database: str
+    """The database's name in messages."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """The database's SQL."""
+
+    def prepare(self) -> AsyncGenerator[str]:
+        """Create what is missing, up to the newest schema; yield the name of each part."""
+
+    async def is_prepared(self) -> bool:
+        """Return whether the database has the newest schema."""
+
+    async def admit_reader(self) -> str | None:
+        """Grant the server's account its rights, and return its name; None without accounts."""
+
+    async def begin(self, waiting: Callable[[], None]) -> None:
+        """Begin a transaction; call `waiting` if another loader is in one, and wait for it."""
+
+    async def append(self, batches: Iterable[RowBatch], last_id: int) -> int:
+        """Insert rows as new readings with the ids after `last_id`; return how many."""
+
+    async def stage(self, batches: Iterable[RowBatch]) -> int:
+        """Fill the temporary table `incoming`; return the number of its rows."""
+
+    async def execute(self, sql: str, args: Sequence[object] = ()) -> int:
+        """Run a statement; return the number of rows it wrote."""
+
+    async def fetch(self, sql: str, args: Sequence[object] = ()) -> Sequence[Row]:
+        """Return a statement's rows: integers as int, texts as str."""
+
+    async def store_page(self, first_id: int, page: DeflateBlock) -> None:
+        """Insert the compressed records of a page."""
+
+    async def commit(self) -> None:
+        """Commit the transaction."""
+
+    async def rollback(self) -> None:
+        """Roll back the transaction, if there is one."""
+
+    async def close(self) -> None:
+        """Close the connection."""

@@ -1,0 +1,267 @@
+"""SQL conditions, and the SQL expressions that differ between the databases."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, ClassVar
+
+from domain.flags import IMPLAUSIBLE
+from domain.quantities import QUANTITY_NAMES
+from domain.readings_query import ReadingsQuery
+from domain.record_layout import CONTRACT_LAYOUT, FLAGS_COLUMN, Encoding, RecordLayout, TimeStyle
+
+YEAR_0_TO_1970_SECONDS = 62_167_219_200
+"""Seconds from the year 0 to 1970."""
+
+MAX_SECONDS = 10**12
+"""More than the seconds from the year 0 to any reading."""
+
+SPARSE_FACTOR = 4
+"""Ids per reading above which an index scan is faster than a scan by id."""
+
+DESCENDING = " DESC"
+
+_WITH_FLAGS = " LEFT JOIN flags ON reading_id = id"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """The text of a WHERE clause and the values of its placeholders."""
+
+    text: str
+    args: tuple[object, ...] = ()
+
+    def __and__(self, other: "Condition") -> "Condition":
+        return Condition(f"{self.text} AND {other.text}", self.args + other.args)
+
+
+PLAUSIBLE = Condition(
+    "NOT EXISTS (SELECT 1 FROM flags AS f"
+    f" WHERE f.reading_id = consumpdata.id AND f.flags & {IMPLAUSIBLE.bit})"
+)
+"""Selects the readings that are not flagged as implausible."""
+
+
+def all_of(one: Condition, other: Condition | None) -> Condition:
+    """Return the conjunction of a condition and an optional one."""
+    return one & other if other else one
+
+
+class Dialect(ABC):
+    """The SQL of one database: attributes are constant expressions, methods take their operands.
+
+    Operands are SQL as well, unless they are numbers.
+    """
+
+    name: ClassVar[str]
+    """The folder of its schema."""
+    placeholder: ClassVar[str]
+    by_id: ClassVar[str]
+    """Follows the table's name to scan it in the order of id."""
+    energy_sum_scaled: ClassVar[str]
+    """The sum of energy as an integer, scaled by 10^5."""
+    schema_version: ClassVar[str]
+    """Selects how many statements of the schema were applied."""
+    legacy_version: ClassVar[str | None] = None
+    """Selects a text that changes with the readings of a database without a table of imports."""
+    is_legacy: ClassVar[str | None] = None
+    """Selects whether the readings are those of the original's importer, without instants."""
+    max_with_time_zero: ClassVar[int] = 0
+    """The number of `max_with_time` for a quantity of zero at the latest time."""
+
+    # Records
+
+    flag_names: ClassVar[str]
+    """The names of a reading's flags, separated by blanks."""
+    report_date: ClassVar[str]
+    """The local time as a report writes it."""
+    dates: ClassVar[Mapping[TimeStyle, str]]
+
+    def page(
+        self, where: Condition, layout: RecordLayout = CONTRACT_LAYOUT, *, descending: bool = False
+    ) -> str:
+        """Return the statement that selects the number of some readings and their records."""
+        flags = _WITH_FLAGS if layout.has_flags else ""
+        return self._page(
+            _record(self, layout),
+            layout.separator,
+            f"consumpdata{flags} WHERE {where.text}",
+            DESCENDING if descending else "",
+        )
+
+    @abstractmethod
+    def _page(self, record: str, separator: str, readings: str, direction: str) -> str:
+        """Return the statement of a page: the count, and the records joined in order of id."""
+
+    @abstractmethod
+    def concat(self, literals: Sequence[str], values: Sequence[str]) -> str:
+        """Return the text of values, each between two of the literals; NULL is undefined."""
+
+    @abstractmethod
+    def if_complete(self, columns: Sequence[str], complete: str, otherwise: str) -> str:
+        """Return the first text where no column is NULL, else the second one."""
+
+    def value(self, column: str, layout: RecordLayout) -> str:
+        """Return the expression of a record's column that is never NULL by itself."""
+        if column == FLAGS_COLUMN:
+            names = self.flag_names
+            return names if layout.is_json else f"COALESCE(NULLIF({names}, ''), '{layout.missing}')"
+        if column != "date":
+            return column
+        if layout.encoding is Encoding.CSV_TYPED:
+            return self.unix_seconds("utc")
+        if layout.encoding is Encoding.CSV_REPORT and layout.time is TimeStyle.LOCAL:
+            return self.report_date
+        return self.dates[layout.time]
+
+    # Conditions
+
+    def among(self, ids: Sequence[int]) -> Condition:
+        """Select the readings with one of these ids."""
+        return Condition(f"id IN ({', '.join([self.placeholder] * len(ids))})", tuple(ids))
+
+    def between(self, first_id: int, last_id: int) -> Condition:
+        """Select the readings with an id in this range, both ends included."""
+        return Condition(
+            f"id BETWEEN {self.placeholder} AND {self.placeholder}", (first_id, last_id)
+        )
+
+    def dated(self, query: ReadingsQuery) -> Condition | None:
+        """Select the readings of a query's local times; None if it has no bound."""
+        parts = [
+            Condition(f"date {comparison} {self.placeholder}", (value,))
+            for comparison, value in (
+                (">=", _text(query.first)),
+                ("<=", _text(query.last)),
+                ("LIKE", query.like),
+            )
+            if value is not None
+        ]
+        if not parts:
+            return None
+        condition, *others = parts
+        for other in others:
+            condition &= other
+        return condition
+
+    # Instants and numbers
+
+    @abstractmethod
+    def utc(self, seconds: int) -> object:
+        """Return the value of the column utc for seconds since 1970-01-01 00:00:00 UTC."""
+
+    @abstractmethod
+    def instant(self, seconds: int) -> str:
+        """Return an instant as SQL, from seconds since 1970-01-01 00:00:00 UTC."""
+
+    @abstractmethod
+    def add_seconds(self, instant: str, seconds: int) -> str:
+        """Return the instant so many seconds later."""
+
+    @abstractmethod
+    def elapsed(self, start: str, end: str) -> str:
+        """Return the seconds from one instant to another."""
+
+    @abstractmethod
+    def unix_seconds(self, instant: str) -> str:
+        """Return the seconds since 1970-01-01 00:00:00 UTC of an instant."""
+
+    @abstractmethod
+    def year_0_seconds(self, instant: str) -> str:
+        """Return the seconds since the year 0 of an instant: never negative, as remainders need."""
+
+    @abstractmethod
+    def int_div(self, dividend: str, divisor: int) -> str:
+        """Return an integer quotient; the dividend is not negative."""
+
+    # Aggregates
+
+    @abstractmethod
+    def group_sums(self, key: str, aggregates: Sequence[str], readings: str) -> str:
+        """Return the statement that groups readings by an integer key, in its order.
+
+        `readings` follows FROM; `parse_groups` takes the rows.
+        """
+
+    @abstractmethod
+    def parse_groups(self, rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+        """Return each group's key and aggregates, quantities scaled by 10^5, NULL as None."""
+
+    @abstractmethod
+    def max_with_time(self, value: str, seconds: str) -> str:
+        """Return the greatest value and, in the same number, the first of the times it was at.
+
+        The number exceeds `max_with_time_zero` by 10^12 times the scaled value, and by as much as
+        the seconds are less than 10^12.
+        """
+
+    # Writing
+
+    def insert(self, table: str, columns: Sequence[str]) -> str:
+        """Return the statement that inserts a row with values for some columns."""
+        placeholders = ", ".join([self.placeholder] * len(columns))
+        return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({placeholders})"
+
+    same_quantities: ClassVar[str]
+    """Whether `i`, a row of `incoming`, has the quantities of the reading `c`."""
+    ignore_taken_user: ClassVar[str]
+    """Ends an INSERT that leaves a user of the same name alone."""
+
+    @abstractmethod
+    def update_readings(self, meter_id: int) -> str:
+        """Return the statement that copies quantities of `incoming` to readings that differ."""
+
+    @abstractmethod
+    def exceeds(self, factor: str, allowance: int) -> str:
+        """Return whether, exactly, energy > (maximeter * factor + allowance) / 360000 for `c`.
+
+        Energy is in kWh, the maximeter in kW.
+        """
+
+
+@lru_cache
+def _record(dialect: Dialect, layout: RecordLayout) -> str:
+    """Return a reading as text; the expression without NULL is the quicker one."""
+    quantities = [column for column in layout.columns if column in QUANTITY_NAMES]
+    complete = _joined(dialect, layout, with_null=False)
+    if not quantities:
+        return complete
+    return dialect.if_complete(quantities, complete, _joined(dialect, layout, with_null=True))
+
+
+def _joined(dialect: Dialect, layout: RecordLayout, *, with_null: bool) -> str:
+    literals, values = [], []
+    before = "{" if layout.is_json else ""
+    for column in layout.columns:
+        before += f'"{column}":' if layout.is_json else ""
+        quote = '"' if layout.is_json and not layout.is_number(column) else ""
+        value = dialect.value(column, layout)
+        if with_null and column in QUANTITY_NAMES:
+            text = dialect.concat([quote, quote], [value])
+            value = f"CASE WHEN {column} IS NULL THEN '{layout.missing}' ELSE {text} END"
+            quote = ""
+        literals.append(before + quote)
+        values.append(value)
+        before = f"{quote},"
+    end = before.removesuffix(",") + ("}" if layout.is_json else "") + layout.end
+    return dialect.concat([*literals, end], values)
+
+
+def comparable(value: int | bytes) -> int | Decimal:
+    """Return a quantity from a database as an operand for it.
+
+    MySQL gives decimals as texts, which it would compare as floating-point numbers.
+    """
+    return Decimal(value.decode()) if isinstance(value, bytes) else value
+
+
+def to_unix_seconds(year_0_seconds: int) -> int:
+    """Return seconds since 1970-01-01 00:00:00 UTC for seconds since the year 0."""
+    return year_0_seconds - YEAR_0_TO_1970_SECONDS
+
+
+def _text(instant: datetime | None) -> str | None:
+    return None if instant is None else instant.isoformat(" ")

@@ -1,0 +1,199 @@
+"""Connections to MySQL and MariaDB: over TLS or refused, and able to send a report."""
+
+import asyncio
+import ssl
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Self
+
+import aiomysql
+from aiomysql.connection import MySQLResult
+from pymysql.constants import CLIENT, CR, ER
+from pymysql.err import MySQLError, OperationalError
+from pymysql.protocol import MysqlPacket
+
+from settings import AccountSettings, MysqlUrl, SettingsError
+from storage.common.errors import NotPrepared, Refused, StorageError, Unreachable, Untrusted
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds for a server to accept a connection, or to answer a statement at all."""
+
+MAX_PAGE_BYTES = 64 * 2**20
+
+DRIVER_ERRORS = (MySQLError, OSError, TimeoutError, asyncio.IncompleteReadError)
+"""What the driver raises if a statement or a connection fails."""
+
+_PACKET_BYTES = 2**18
+
+_SECURE_TRANSPORT_REQUIRED = 3159
+_WITHOUT_TLS = {ER.ACCESS_DENIED_ERROR, _SECURE_TRANSPORT_REQUIRED}
+"""What servers that require TLS say to clients without; MariaDB 10.11 knows only the first."""
+
+_REFUSED = {1044, 1045, 1130, 1142, 1143, 1227, 1410, 1698, _SECURE_TRANSPORT_REQUIRED}
+_NOT_PREPARED = {1049, 1146}
+_TOO_LONG = {1969, 3024}
+
+
+def tls_context(ca: Path | None) -> ssl.SSLContext | None:
+    """Return the TLS context of connections, None without a CA; raise SettingsError."""
+    if ca is None:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=ca)
+    except ssl.SSLError:
+        raise SettingsError(f"database.tls.ca: {ca} holds no certificate in PEM") from None
+    except OSError as error:
+        raise SettingsError(f"database.tls.ca: {ca}: {error.strerror}") from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def connection_options(
+    location: MysqlUrl, account: AccountSettings, tls: ssl.SSLContext | None
+) -> dict[str, Any]:
+    """Return the options that all connections of an account share."""
+    return {
+        "host": location.host,
+        "port": location.port,
+        "user": account.user,
+        "password": account.password.get_secret_value(),
+        "charset": "utf8mb4",
+        "ssl": tls,
+        "autocommit": True,
+        "connect_timeout": CONNECT_TIMEOUT,
+    }
+
+
+class SecuredConnection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql comes without types
+    """A connection that gives no password in plain text if TLS was asked for."""
+
+    @classmethod
+    async def open(cls, options: dict[str, Any]) -> Self:
+        """Connect and log in; raise what the driver does."""
+        connection = cls(**options)
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                await connection._connect()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the connection is open, and the server has not hung up."""
+        reader = self._reader
+        # MySQL 8 sends an error before it hangs up, which at_eof() would wait for.
+        return not (self.closed or reader.at_eof() or reader.eof_received or reader.exception())
+
+    async def _request_authentication(self) -> None:
+        if self._ssl_context is not None and not self.server_capabilities & CLIENT.SSL:
+            raise OperationalError(CR.CR_SSL_CONNECTION_ERROR, "the server offers no TLS")
+        try:
+            await super()._request_authentication()
+        except OperationalError as error:
+            code, text = error.args
+            offers_tls = self.server_capabilities & CLIENT.SSL
+            if code not in _WITHOUT_TLS or self._ssl_context is not None or not offers_tls:
+                raise
+            text = f"{text.rstrip('.')}; if TLS is required, set database.tls.ca"
+            raise OperationalError(code, text) from error
+
+    def close(self) -> None:
+        """Close the connection, without waiting for the server to agree."""
+        if self._secure and self._writer is not None:
+            # A farewell of TLS takes a round trip, which nobody waits for.
+            self._writer.transport.abort()
+        super().close()
+
+
+class QuietCursor(aiomysql.Cursor):  # type: ignore[misc]  # aiomysql comes without types
+    """A cursor that leaves the server's warnings to whoever asks for them."""
+
+    async def _show_warnings(self, _connection: aiomysql.Connection) -> None:
+        pass
+
+
+class _LoadLocalResult(MySQLResult):  # type: ignore[misc]  # aiomysql comes without types
+    """The result of a statement that may be LOAD DATA LOCAL.
+
+    aiomysql's own reads a whole file into memory, faster than the server takes it.
+    """
+
+    async def _read_load_local_packet(self, _packet: MysqlPacket) -> None:
+        connection = self.connection
+        try:
+            await connection.send_batches()
+        except Exception:
+            await connection._read_packet()  # the server's answer to what was sent
+            raise
+        self._read_ok_packet(await connection._read_packet())
+
+
+class WritingConnection(SecuredConnection):
+    """A connection that sends batches where LOAD DATA LOCAL asks for a file.
+
+    Whatever file the server names, it gets the batches and nothing else, a packet at a time and no
+    faster than it reads.
+    """
+
+    batches: Iterable[bytes] = ()
+
+    async def send_batches(self) -> None:
+        """Send the batches as the file's content."""
+        try:
+            for batch in self.batches:
+                for at in range(0, len(batch), _PACKET_BYTES):
+                    self.write_packet(batch[at : at + _PACKET_BYTES])
+                    await self._writer.drain()
+                # drain() lets no cancellation in while the writer has room.
+                await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            # Half a report must not look like a whole one.
+            self.close()
+            raise
+        except BaseException:
+            self.write_packet(b"")
+            raise
+        self.write_packet(b"")
+
+    async def _read_query_result(self, unbuffered: bool = False) -> None:  # noqa: ARG002 - aiomysql's signature
+        self._result = None
+        result = _LoadLocalResult(self)
+        await result.read()
+        self._result = result
+        self._affected_rows = result.affected_rows
+        if result.server_status is not None:
+            self.server_status = result.server_status
+
+
+def translate_error(error: BaseException, location: MysqlUrl) -> StorageError:
+    """Return what an error of the driver means for whoever runs the service."""
+    where = f"{location.host}:{location.port}"
+    if reason := _untrusted_reason(error):
+        return Untrusted(f"{where} is not trusted: {reason}")
+    code, text = (*error.args, "")[:2] if isinstance(error, MySQLError) else (0, str(error))
+    if code in _REFUSED:
+        return Refused(f"{where}: access denied: {text}")
+    if code in _NOT_PREPARED:
+        return NotPrepared(
+            f"{where} has no database or table for readings yet ({text}): "
+            "load a report with elecdata load REPORT.csv"
+        )
+    if code in _TOO_LONG:
+        return Unreachable(f"{where} took longer than database.statement_timeout allows")
+    if isinstance(error, TimeoutError):
+        return Unreachable(f"{where} did not answer in time")
+    return Unreachable(f"{where} cannot be reached: {text or type(error).__name__}")
+
+
+def _untrusted_reason(error: BaseException) -> str | None:
+    """Return why a server was not trusted, None if something else went wrong."""
+    cause = error.__cause__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"database.tls.ca does not vouch for its certificate ({cause.verify_message})"
+    if isinstance(cause, ssl.SSLError):
+        return f"TLS fails ({cause.reason or cause})"
+    if isinstance(error, OperationalError) and error.args[0] == CR.CR_SSL_CONNECTION_ERROR:
+        return "it offers no TLS, which database.tls.ca asks for"
+    return None

@@ -1,0 +1,103 @@
+"""The schema of a MySQL or MariaDB database, brought up to date statement by statement."""
+
+from datetime import date, timedelta
+from itertools import groupby
+from zoneinfo import ZoneInfo
+
+from pymysql.constants import ER
+from pymysql.err import MySQLError
+
+from domain.local_time import LocalTimeResolver
+from storage.backends.mysql.dialect import MysqlDialect
+from storage.backends.mysql.session import Session
+from storage.backends.schema import STATEMENTS
+from storage.common.errors import Conflict, NotPrepared, StorageError
+
+_NEEDS_INSTANTS = "ALTER TABLE consumpdata\n    MODIFY utc"
+"""How the statement begins before which readings are given their instants."""
+
+_APPLIED_BEFORE = {ER.TABLE_EXISTS_ERROR, ER.DUP_FIELDNAME, ER.DUP_KEYNAME, ER.TRG_ALREADY_EXISTS}
+
+
+class Migrations:
+    """Applies the schema's statements. Every call raises a StorageError if the database fails."""
+
+    def __init__(self, session: Session, database: str, timezone: ZoneInfo) -> None:
+        self._session = session
+        self._database = database
+        self._timezone = timezone
+        self._statements = STATEMENTS[MysqlDialect.name]
+
+    async def is_newest(self) -> bool:
+        """Return whether all statements were applied."""
+        return await self._applied() == len(self._statements)
+
+    async def apply(self) -> None:
+        """Apply the statements that are missing, while no other loader does."""
+        await self._session.execute(
+            "CREATE TABLE IF NOT EXISTS schema_version (statements INT NOT NULL"
+            " COMMENT 'Statements of the schema that were applied')"
+        )
+        for number, statement in enumerate(self._statements, 1):
+            if number > await self._applied():
+                if statement.startswith(_NEEDS_INSTANTS):
+                    await self._set_instants()
+                await self._apply(statement)
+                # Servers read the greatest number, at any moment.
+                await self._session.execute("INSERT INTO schema_version VALUES (%s)", (number,))
+                await self._session.execute(
+                    "DELETE FROM schema_version WHERE statements < %s", (number,)
+                )
+
+    async def _apply(self, statement: str) -> None:
+        try:
+            await self._session.execute(statement)
+        except StorageError as error:
+            # The loader was stopped between a statement and the note that it was applied.
+            cause = error.__cause__
+            code = cause.args[0] if isinstance(cause, MySQLError) else None
+            if code == ER.DUP_ENTRY:
+                raise Conflict(
+                    f"two readings of {self._database} stand for the same instant "
+                    f"({cause}): remove one of them"
+                ) from None
+            if code not in _APPLIED_BEFORE:
+                raise
+
+    async def _applied(self) -> int:
+        try:
+            rows = await self._session.fetch(MysqlDialect.schema_version)
+        except NotPrepared:
+            return 0
+        return int(rows[0][0])
+
+    async def _set_instants(self) -> None:
+        """Give the readings of the original importer their instants."""
+        rows = await self._session.fetch("SELECT DISTINCT DATE(date) FROM consumpdata ORDER BY 1")
+        resolver = LocalTimeResolver(self._timezone)
+        days = [(row[0], resolver.offset_all_day(row[0])) for row in rows]
+        for offset, group in groupby(days, key=lambda day: day[1]):
+            run = [day for day, _ in group]
+            if offset is None:
+                for day in run:
+                    await self._set_instants_of(day, resolver)
+            else:
+                await self._session.execute(
+                    "UPDATE consumpdata SET utc = date - INTERVAL %s SECOND"
+                    " WHERE date >= %s AND date < %s",
+                    (offset, run[0], run[-1] + timedelta(days=1)),
+                )
+
+    async def _set_instants_of(self, day: date, resolver: LocalTimeResolver) -> None:
+        """Do so for a day on which clocks change: the order of its rows counts."""
+        rows = await self._session.fetch(
+            "SELECT id, date FROM consumpdata WHERE DATE(date) = %s ORDER BY id", (day,)
+        )
+        offsets = resolver.offsets([row[1] for row in rows])
+        for (number, local), offset in zip(rows, offsets, strict=True):
+            if isinstance(offset, str):
+                raise Conflict(f"reading {number} of {self._database}: {local}: expected {offset}")
+            await self._session.execute(
+                "UPDATE consumpdata SET utc = date - INTERVAL %s SECOND WHERE id = %s",
+                (offset, number),
+            )

@@ -1,0 +1,72 @@
+"""Statements through one connection, their errors as StorageError."""
+
+import ssl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Self
+
+from settings import AccountSettings, MysqlUrl
+from storage.backends.mysql.connection import (
+    DRIVER_ERRORS,
+    MAX_PAGE_BYTES,
+    QuietCursor,
+    WritingConnection,
+    connection_options,
+    translate_error,
+)
+
+
+class Session:
+    """An account's connection to a server. Every call raises a StorageError if it fails."""
+
+    def __init__(self, connection: WritingConnection, location: MysqlUrl) -> None:
+        self.connection = connection
+        self._location = location
+
+    @classmethod
+    async def open(
+        cls,
+        location: MysqlUrl,
+        account: AccountSettings,
+        tls: ssl.SSLContext | None,
+        **options: Any,
+    ) -> Self:
+        """Connect and log in."""
+        options |= connection_options(location, account, tls) | {
+            "cursorclass": QuietCursor,
+            "init_command": f"SET SESSION group_concat_max_len = {MAX_PAGE_BYTES}",
+        }
+        with _translated_errors(location):
+            return cls(await WritingConnection.open(options), location)
+
+    async def execute(self, sql: str, args: Sequence[object] = ()) -> int:
+        """Run a statement; return the number of rows it wrote."""
+        with _translated_errors(self._location):
+            async with self.connection.cursor() as cursor:
+                return int(await cursor.execute(sql, args or None))
+
+    async def insert(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        """Run an INSERT of many rows."""
+        with _translated_errors(self._location):
+            async with self.connection.cursor() as cursor:
+                await cursor.executemany(sql, rows)
+
+    async def fetch(self, sql: str, args: Sequence[object] = ()) -> Sequence[Sequence[Any]]:
+        """Return a statement's rows: integers as int, texts as str."""
+        with _translated_errors(self._location):
+            async with self.connection.cursor() as cursor:
+                await cursor.execute(sql, args or None)
+                rows: Sequence[Sequence[Any]] = await cursor.fetchall()
+                return rows
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.connection.close()
+
+
+@contextmanager
+def _translated_errors(location: MysqlUrl) -> Iterator[None]:
+    try:
+        yield
+    except DRIVER_ERRORS as error:
+        raise translate_error(error, location) from error

@@ -1,0 +1,215 @@
+"""MySQL and MariaDB, written by the loader."""
+
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from domain.quantities import QUANTITY_NAMES
+from domain.report_source import RowBatch
+from settings import AccountSettings, MysqlUrl
+from storage.backends.mysql.accounts import ReaderAccount
+from storage.backends.mysql.connection import tls_context
+from storage.backends.mysql.dialect import MysqlDialect
+from storage.backends.mysql.migrations import Migrations
+from storage.backends.mysql.session import Session
+from storage.common.deflate import DeflateBlock
+from storage.common.errors import Conflict, Unreachable
+
+_QUANTITIES = ", ".join(QUANTITY_NAMES)
+
+
+class MysqlWriteEngine:
+    """A database on a server, made with the rights of the loader's account."""
+
+    def __init__(
+        self,
+        location: MysqlUrl,
+        admin: AccountSettings,
+        reader: AccountSettings | None,
+        timezone: ZoneInfo,
+        *,
+        ca: Path | None,
+    ) -> None:
+        self.dialect = MysqlDialect()
+        self.database = location.name
+        self._location = location
+        self._admin = admin
+        self._reader = reader
+        self._timezone = timezone
+        self._tls = tls_context(ca)
+        self._lock = f"elecdata:{location.name}"[:64]
+        self._session: Session | None = None
+
+    async def open(self) -> None:
+        """Connect, unless that was done."""
+        if self._session is None:
+            self._session = await Session.open(
+                self._location, self._admin, self._tls, local_infile=True
+            )
+
+    async def prepare(self) -> AsyncGenerator[str]:
+        """Create what is missing, up to the newest schema; yield the name of each part."""
+        await self.open()
+        yield "Database connection"
+        if not await self._exists():
+            await self.execute(
+                f"CREATE DATABASE IF NOT EXISTS `{self.database}` DEFAULT CHARACTER SET utf8mb4"
+            )
+        await self.execute(f"USE `{self.database}`")
+        yield f"'{self.database}' database"
+        if not await self._migrations.is_newest():
+            await self._take_lock(lambda: None)
+            await self._migrations.apply()
+            await self._release_lock()
+        yield f"'{self.database}.consumpdata' table"
+        yield f"'{self.database}.users' table"
+        yield "Trigger"
+
+    async def is_prepared(self) -> bool:
+        """Return whether the database has the newest schema."""
+        await self.open()
+        if not await self._exists():
+            return False
+        await self.execute(f"USE `{self.database}`")
+        return await self._migrations.is_newest()
+
+    async def admit_reader(self) -> str | None:
+        """Let the server's account read and revoke tokens, nothing else; return its name."""
+        reader = self._reader
+        if reader is None:
+            return None
+        log_in = lambda: Session.open(self._location, reader, self._tls, db=self.database)  # noqa: E731
+        await ReaderAccount(self._opened, self._location, reader, log_in).grant()
+        return reader.user
+
+    async def begin(self, waiting: Callable[[], None]) -> None:
+        """Begin a transaction; call `waiting` if another loader is in one, and wait for it."""
+        await self._take_lock(waiting)
+        # Standard input may be slow, and nothing is sent after the first row error.
+        await self.execute("SET SESSION net_read_timeout = 86400")
+        await self.execute("DROP TEMPORARY TABLE IF EXISTS incoming")
+        await self.execute(
+            "CREATE TEMPORARY TABLE incoming (number INT PRIMARY KEY, date DATETIME, utc DATETIME, "
+            + ", ".join(f"{name} DECIMAL(15,5)" for name in QUANTITY_NAMES)
+            + ")"
+        )
+        await self.execute("START TRANSACTION")
+
+    async def append(self, batches: Iterable[RowBatch], last_id: int) -> int:
+        """Insert rows as new readings with the ids after `last_id`; return how many."""
+        return await self._fill("consumpdata", "id", batches, last_id)
+
+    async def stage(self, batches: Iterable[RowBatch]) -> int:
+        """Fill the temporary table `incoming`; return the number of its rows."""
+        await self.execute("DELETE FROM incoming")
+        return await self._fill("incoming", "number", batches, 0)
+
+    async def execute(self, sql: str, args: Sequence[object] = ()) -> int:
+        """Run a statement; return the number of rows it wrote."""
+        return await self._opened.execute(sql, args)
+
+    async def fetch(self, sql: str, args: Sequence[object] = ()) -> Sequence[Sequence[Any]]:
+        """Return a statement's rows: integers as int, texts as str."""
+        return await self._opened.fetch(sql, args)
+
+    async def store_page(self, first_id: int, page: DeflateBlock) -> None:
+        """Insert the compressed records of a page."""
+        # The driver would escape a blob character by character; hexadecimal digits need none.
+        await self.execute(
+            "INSERT INTO pages (first_id, size, crc, deflated)"
+            f" VALUES ({first_id}, {page.size}, {page.crc}, x'{page.deflated.hex()}')"
+        )
+
+    async def commit(self) -> None:
+        """Commit the transaction."""
+        try:
+            await self.execute("COMMIT")
+        except Unreachable as error:
+            raise Unreachable(
+                f"{error}; this was at the last step, and whether the reports were written is"
+                " not known: load them again, which does no harm"
+            ) from error
+        await self._release_lock()
+
+    async def rollback(self) -> None:
+        """Roll back the transaction."""
+        await self.execute("ROLLBACK")
+        await self._release_lock()
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._session is not None:
+            self._session.close()
+
+    @property
+    def _opened(self) -> Session:
+        assert self._session is not None, "prepare() or is_prepared() comes first"
+        return self._session
+
+    @property
+    def _migrations(self) -> Migrations:
+        return Migrations(self._opened, self.database, self._timezone)
+
+    async def _exists(self) -> bool:
+        return bool(
+            await self.fetch(
+                "SELECT 1 FROM information_schema.schemata WHERE schema_name = %s",
+                (self.database,),
+            )
+        )
+
+    async def _take_lock(self, waiting: Callable[[], None]) -> None:
+        rows = await self.fetch("SELECT GET_LOCK(%s, 0)", (self._lock,))
+        if not rows[0][0]:
+            waiting()
+            await self.fetch("SELECT GET_LOCK(%s, 86400)", (self._lock,))
+
+    async def _release_lock(self) -> None:
+        await self.execute("DO RELEASE_LOCK(%s)", (self._lock,))
+
+    async def _fill(self, table: str, key: str, batches: Iterable[RowBatch], before: int) -> int:
+        rows = await self.fetch("SELECT @@local_infile")
+        if rows[0][0]:
+            return await self._load_data(table, key, batches, before)
+        return await self._insert(table, key, batches, before)
+
+    async def _load_data(
+        self, table: str, key: str, batches: Iterable[RowBatch], before: int
+    ) -> int:
+        """Send batches through LOAD DATA, which is lenient: what it warns of is an error."""
+        self._opened.connection.batches = (_with_nulls(batch.rows) for batch in batches)
+        filled = await self.execute(
+            f"LOAD DATA LOCAL INFILE 'report' INTO TABLE {table} CHARACTER SET ascii"
+            f" FIELDS TERMINATED BY ',' (@number, date, @ahead, {_QUANTITIES})"
+            f" SET {key} = @number + {before}, utc = date - INTERVAL @ahead SECOND"
+        )
+        warned = await self.fetch("SHOW WARNINGS")
+        if warned:
+            raise Conflict(f"the database would not keep the report as it is: {warned[0][2]}")
+        return filled
+
+    async def _insert(self, table: str, key: str, batches: Iterable[RowBatch], before: int) -> int:
+        """Insert batches the slower way, for servers that forbid LOAD DATA LOCAL."""
+        sql = self.dialect.insert(table, (key, "date", "utc", *QUANTITY_NAMES))
+        filled = 0
+        for batch in batches:
+            rows = [_values(row, before) for row in batch.rows.decode("ascii").splitlines()]
+            await self._opened.insert(sql, rows)
+            filled += len(rows)
+        return filled
+
+
+def _values(row: str, before: int) -> list[object]:
+    """Return the values of a row for INSERT."""
+    number, local, ahead, *quantities = row.split(",")
+    utc = datetime.fromisoformat(local) - timedelta(seconds=int(ahead))
+    return [int(number) + before, local, utc, *(quantity or None for quantity in quantities)]
+
+
+def _with_nulls(batch: bytes) -> bytes:
+    """Return a batch in which LOAD DATA reads an empty field as NULL."""
+    while b",," in batch:
+        batch = batch.replace(b",,", b",\\N,")
+    return batch.replace(b",\n", b",\\N\n")

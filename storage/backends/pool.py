@@ -1,0 +1,150 @@
+"""A bounded pool of connections, for both databases."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, Protocol, TypeVar
+
+from storage.common.errors import Unreachable
+
+
+class Connection(Protocol):
+    """What the pool must know of a connection."""
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it is open, and the server has not hung up."""
+
+    def close(self) -> None:
+        """Close it, without waiting for the server."""
+
+
+C = TypeVar("C", bound=Connection)
+
+
+class ConnectionPool(Generic[C]):
+    """At most so many connections, each opened when first needed and kept for the next statement.
+
+    Whoever needs one gets the first that is released or opened: while opening one hangs, the
+    others serve everybody.
+    """
+
+    def __init__(
+        self, connect: Callable[[], Coroutine[Any, Any, C]], limit: int, timeout: float
+    ) -> None:
+        self._connect = connect
+        self._limit = limit
+        self._timeout = timeout
+        self._permits = asyncio.Semaphore(limit)
+        self._free: list[C] = []
+        self._used: set[C] = set()
+        self._waiting: deque[asyncio.Future[C]] = deque()
+        self._opening: set[asyncio.Task[C]] = set()
+        self._cleanups: set[asyncio.Task[None]] = set()
+        self._is_shut = False
+
+    async def acquire(self) -> C:
+        """Return a connection; raise Unreachable if none becomes free in time."""
+        await self._permit()
+        try:
+            return await self.take()
+        except BaseException:
+            self._permits.release()
+            raise
+
+    def release(self, connection: C) -> None:
+        """Take a connection back, and its permit."""
+        self.put(connection)
+        self._permits.release()
+
+    async def take(self) -> C:
+        """Return a connection under a permit that is held already."""
+        if self._is_shut:
+            raise Unreachable("all connections were ended")
+        while self._free:
+            connection = self._free.pop()
+            if connection.is_usable:
+                self._used.add(connection)
+                return connection
+            connection.close()
+        waiter: asyncio.Future[C] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        if len(self._opening) < len(self._waiting):
+            task = asyncio.create_task(self._connect())
+            self._opening.add(task)
+            task.add_done_callback(self._opened)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
+            elif not waiter.cancelled() and waiter.exception() is None:
+                self.put(waiter.result())
+            raise
+
+    def put(self, connection: C) -> None:
+        """Take a connection back, if it is usable, and leave its permit held."""
+        self._used.discard(connection)
+        if self._is_shut or not connection.is_usable:
+            connection.close()
+        elif (waiter := self._next_waiter()) is None:
+            self._free.append(connection)
+        else:
+            self._used.add(connection)
+            waiter.set_result(connection)
+
+    def clean_up(self, work: Coroutine[Any, Any, None]) -> None:
+        """End an abandoned statement in the background, and release its permit then."""
+        task = asyncio.create_task(work)
+        self._cleanups.add(task)
+        task.add_done_callback(self._cleaned_up)
+
+    def shut(self) -> None:
+        """Open no further connection, and close each one as soon as nobody uses it."""
+        self._is_shut = True
+        while self._free:
+            self._free.pop().close()
+
+    async def close(self) -> None:
+        """Close all connections, once abandoned statements have ended."""
+        self.shut()
+        await asyncio.gather(*self._cleanups)
+        for task in self._opening:
+            task.cancel()
+        await asyncio.gather(*self._opening, return_exceptions=True)
+        for connection in self._used:
+            connection.close()
+
+    async def _permit(self) -> None:
+        if not self._permits.locked():
+            await self._permits.acquire()  # which does not wait
+            return
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._permits.acquire()
+        except TimeoutError:
+            raise Unreachable(
+                f"all {self._limit} connections (database.connections) were busy for"
+                f" {self._timeout:g} s"
+            ) from None
+
+    def _opened(self, task: asyncio.Task[C]) -> None:
+        self._opening.remove(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            self.put(task.result())
+        elif len(self._opening) < len(self._waiting) and (waiter := self._next_waiter()):
+            waiter.set_exception(error)
+
+    def _next_waiter(self) -> "asyncio.Future[C] | None":
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                return waiter
+        return None
+
+    def _cleaned_up(self, task: asyncio.Task[None]) -> None:
+        self._cleanups.remove(task)
+        self._permits.release()

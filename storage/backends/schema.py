@@ -1,0 +1,77 @@
+"""The schema as numbered statements, and what a database supports that has seen so many of them."""
+
+import re
+from enum import Enum
+from importlib.resources import files
+
+from storage.backends.base import ReadEngine
+from storage.common.errors import NotPrepared, Outdated, Refused
+
+
+def _statements(name: str) -> list[str]:
+    text = files(__package__).joinpath(name, "schema.sql").read_text("utf-8")
+    parts = (re.sub(r"(?m)^--.*\n?", "", part).strip() for part in text.split(";\n\n"))
+    return [part.removesuffix(";") for part in parts if part]
+
+
+STATEMENTS = {name: _statements(name) for name in ("mysql", "sqlite")}
+"""The statements that create the tables, in order, by the name of the dialect."""
+
+
+class Feature(Enum):
+    """What older schemas lack; the value begins the statement with which a database has it."""
+
+    PAGES = "CREATE TABLE pages"
+    """Instants, imports, users that can be disabled, and the page store."""
+    FLAGS = "CREATE TABLE flags"
+    AUTH_VERSION = "CREATE TABLE access"
+    """Roles, and tokens that can be revoked."""
+
+
+class SchemaVersion:
+    """The number of the schema's statements that were applied to a database.
+
+    It only grows: a database of the original's importer has version 0.
+    """
+
+    def __init__(self, engine: ReadEngine) -> None:
+        self._engine = engine
+        known = STATEMENTS[engine.dialect.name]
+        self._newest = len(known)
+        self._needed = {
+            feature: number
+            for number, statement in enumerate(known, 1)
+            for feature in Feature
+            if statement.startswith(feature.value)
+        }
+        self._number = -1
+
+    async def refresh(self) -> None:
+        """Read the version, unless it is the newest already; raise NotPrepared without tables."""
+        if self._number >= self._newest:
+            return
+        try:
+            number = (await self._engine.fetch(self._engine.dialect.schema_version))[0][0]
+        except NotPrepared:
+            number = 0
+        except Refused:
+            # An account with rights on single tables is refused one that is missing, too.
+            if not await self._is_legacy():
+                raise
+            number = 0
+        # Both have been there from the first: the error says so if one of them is not.
+        await self._engine.fetch("SELECT 1 FROM users LEFT JOIN consumpdata ON 1 = 0 LIMIT 1")
+        self._number = number
+
+    async def _is_legacy(self) -> bool:
+        sql = self._engine.dialect.is_legacy
+        return sql is not None and bool((await self._engine.fetch(sql))[0][0])
+
+    def supports(self, feature: Feature) -> bool:
+        """Return whether the database has a feature."""
+        return self._number >= self._needed[feature]
+
+    def require(self, feature: Feature, what: str) -> None:
+        """Raise Outdated if the database lacks a feature, called `what`."""
+        if not self.supports(feature):
+            raise Outdated(f"the database has an older layout, without {what}: run the loader")

@@ -1,0 +1,81 @@
+"""Backups of SQLite, while others read and write."""
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from storage.backends.backup import next_counter, temporary_file
+from storage.common.errors import Conflict, NotPrepared, Unreachable
+
+_TABLES = "SELECT COUNT(*) FROM sqlite_master WHERE name = 'consumpdata'"
+_COUNTS = "SELECT COUNT(*) FROM sqlite_master WHERE name = 'access'"
+
+
+class SqliteBackup:
+    """A database file, copied by SQLite itself."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def backup(self, file: Path) -> None:
+        """Write all that is committed into a new file that only its owner can read."""
+        await asyncio.to_thread(self._backup, file)
+
+    async def restore(self, file: Path) -> None:
+        """Restore a backup into a database that must be empty or missing."""
+        await asyncio.to_thread(self._restore, file)
+
+    def _backup(self, file: Path) -> None:
+        try:
+            with temporary_file(file) as unfinished:
+                _copy(_existing(self._path), unfinished)
+        except FileExistsError:
+            raise Conflict(f"{file} already exists") from None
+        except (sqlite3.Error, OSError) as error:
+            raise Unreachable(f"{self._path} cannot be copied to {file}: {error}") from error
+
+    def _restore(self, file: Path) -> None:
+        try:
+            source = _existing(file)
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary_file(self._path) as unfinished:
+                _copy(source, unfinished)
+                _invalidate_tokens(unfinished)
+        except FileExistsError:
+            raise Conflict(f"{self._path} already exists; restore into an empty location") from None
+        except (sqlite3.Error, OSError) as error:
+            raise Unreachable(f"{file} cannot be restored to {self._path}: {error}") from error
+
+
+def _existing(path: Path) -> str:
+    """Return the read-only address of a file that holds readings."""
+    address = f"{path.absolute().as_uri()}?mode=ro"
+    path.stat()
+    with closing(sqlite3.connect(address, uri=True)) as connection:
+        if not connection.execute(_TABLES).fetchone()[0]:
+            raise NotPrepared(f"{path} holds no readings")
+    return address
+
+
+def _copy(source: str, target: Path) -> None:
+    with (
+        closing(sqlite3.connect(source, uri=True)) as reading,
+        closing(sqlite3.connect(target)) as writing,
+    ):
+        # All pages in one step: the copy is of one moment, whoever writes meanwhile.
+        reading.backup(writing)
+        (fault,) = writing.execute("PRAGMA quick_check(1)").fetchone()
+        if fault != "ok":
+            raise sqlite3.DatabaseError(fault)
+
+
+def _invalidate_tokens(target: Path) -> None:
+    """Invalidate all tokens: some may have been revoked after the backup was made."""
+    with closing(sqlite3.connect(target)) as writing, writing:
+        if not writing.execute(_COUNTS).fetchone()[0]:
+            return
+        for (changes,) in writing.execute("SELECT changes FROM access").fetchall():
+            number = (next_counter(changes),)
+            writing.execute("UPDATE access SET changes = ?", number)
+            writing.execute("UPDATE users SET generation = ?", number)

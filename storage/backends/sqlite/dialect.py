@@ -1,0 +1,111 @@
+"""The SQL expressions of SQLite."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from domain.fixed_point import SCALE
+from domain.flags import FLAGS
+from domain.quantities import DECIMALS, INTEGER_DIGITS, MONTH_NAMES, QUANTITY_NAMES
+from domain.record_layout import TimeStyle
+from storage.backends.dialect import MAX_SECONDS, YEAR_0_TO_1970_SECONDS, Dialect
+
+_MAKES_POSITIVE = 10 ** (INTEGER_DIGITS + DECIMALS)
+"""Added to any scaled quantity, gives a positive number."""
+
+_OFFSET_SECONDS = "(strftime('%s', date) - utc)"
+_FLAG_NAMES = " || ".join(f"iif(flags & {flag.bit}, ' {flag.name}', '')" for flag in FLAGS)
+
+
+class SqliteDialect(Dialect):
+    """SQLite: quantities are integers scaled by 10^5, instants seconds since 1970."""
+
+    name = "sqlite"
+    placeholder = "?"
+    by_id = "NOT INDEXED"
+    energy_sum_scaled = "COALESCE(SUM(energy), 0)"
+    schema_version = "PRAGMA user_version"
+    max_with_time_zero = _MAKES_POSITIVE * MAX_SECONDS
+    flag_names = f"ltrim({_FLAG_NAMES})"
+    report_date = (
+        "ltrim(substr(date, 9, 2), '0') || ' ' ||"
+        f" substr('{''.join(MONTH_NAMES)}', substr(date, 6, 2) * 3 - 2, 3) ||"
+        " ' ' || substr(date, 1, 4) || substr(date, 11)"
+    )
+    dates: ClassVar = {
+        TimeStyle.LOCAL: "date",
+        TimeStyle.UTC: "strftime('%Y-%m-%dT%H:%M:%SZ', utc, 'unixepoch')",
+        TimeStyle.OFFSET: (
+            f"replace(date, ' ', 'T') || iif({_OFFSET_SECONDS} < 0, '-', '+') ||"
+            f" strftime(iif({_OFFSET_SECONDS} % 60, '%H:%M:%S', '%H:%M'),"
+            f" abs({_OFFSET_SECONDS}), 'unixepoch')"
+        ),
+    }
+    same_quantities = " AND ".join(f"c.{name} IS i.{name}" for name in QUANTITY_NAMES)
+    ignore_taken_user = "ON CONFLICT (user) DO NOTHING"
+
+    def _page(self, record: str, separator: str, readings: str, direction: str) -> str:
+        return (
+            f"SELECT COUNT(*), group_concat({record}, '{separator}')"
+            f" FROM (SELECT * FROM {readings} ORDER BY id{direction})"
+        )
+
+    def concat(self, literals: Sequence[str], values: Sequence[str]) -> str:
+        formats, operands = [literals[0]], []
+        for value, literal in zip(values, literals[1:], strict=True):
+            is_quantity = value in QUANTITY_NAMES
+            formats.append((f"%.{DECIMALS}f" if is_quantity else "%s") + literal)
+            operands.append(f"{value} / {SCALE}.0" if is_quantity else value)
+        return f"printf('{''.join(formats)}', {', '.join(operands)})"
+
+    def if_complete(self, columns: Sequence[str], complete: str, otherwise: str) -> str:
+        return f"CASE WHEN {' + '.join(columns)} IS NOT NULL THEN {complete} ELSE {otherwise} END"
+
+    def utc(self, seconds: int) -> object:
+        return seconds
+
+    def instant(self, seconds: int) -> str:
+        return str(seconds)
+
+    def add_seconds(self, instant: str, seconds: int) -> str:
+        return f"({instant} + {seconds})"
+
+    def elapsed(self, start: str, end: str) -> str:
+        return f"({end} - {start})"
+
+    def unix_seconds(self, instant: str) -> str:
+        return instant
+
+    def year_0_seconds(self, instant: str) -> str:
+        return f"({instant} + {YEAR_0_TO_1970_SECONDS})"
+
+    def int_div(self, dividend: str, divisor: int) -> str:
+        return f"(({dividend}) / {divisor})"
+
+    def group_sums(self, key: str, aggregates: Sequence[str], readings: str) -> str:
+        return (
+            f"SELECT {key} AS number, {', '.join(aggregates)}"
+            f" FROM {readings} GROUP BY number ORDER BY number"
+        )
+
+    def parse_groups(self, rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+        return [list(row) for row in rows]
+
+    def max_with_time(self, value: str, seconds: str) -> str:
+        # Too long for an integer; as texts of one length they compare like numbers.
+        number = f"printf('%016d%012d', {value} + {_MAKES_POSITIVE}, {MAX_SECONDS - 1} - {seconds})"
+        return f"MAX(iif({value} IS NULL, NULL, {number}))"
+
+    def update_readings(self, meter_id: int) -> str:
+        quantities = ", ".join(f"{name} = i.{name}" for name in QUANTITY_NAMES)
+        return (
+            f"UPDATE consumpdata AS c SET {quantities} FROM incoming AS i"
+            f" WHERE c.meter_id = {meter_id} AND c.utc = i.utc AND NOT ({self.same_quantities})"
+        )
+
+    def exceeds(self, factor: str, allowance: int) -> str:
+        # An integer that grows too large becomes a real, which is not exact: so the maximeter is
+        # taken apart, and what may still grow too large is far from what it is compared with.
+        return (
+            f"(c.energy - c.maximeter / 360000 * ({factor})) * 360000"
+            f" > c.maximeter % 360000 * ({factor}) + {allowance} * {SCALE}"
+        )

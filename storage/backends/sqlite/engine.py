@@ -1,0 +1,168 @@
+"""SQLite, read in threads through connections that cannot write; one thread writes."""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from storage.backends.pool import ConnectionPool
+from storage.backends.sqlite.dialect import SqliteDialect
+from storage.backends.statistics import PoolStatistics
+from storage.common.errors import NotPrepared, StorageError, Unreachable
+
+READ_BUSY_TIMEOUT = 5.0
+"""Seconds that a statement waits in its thread for another program."""
+
+_INTERRUPT_INTERVAL = 0.01
+
+Rows = Sequence[Sequence[Any]]
+
+
+def translate_error(error: sqlite3.Error, path: Path) -> StorageError:
+    """Return what an error of the library means for whoever runs the service."""
+    if not path.exists() or "no such table" in str(error):
+        return NotPrepared(
+            f"{path} has no readings yet: load a report with elecdata load REPORT.csv"
+        )
+    if isinstance(error, sqlite3.OperationalError) and "interrupted" in str(error):
+        return _too_long()
+    return Unreachable(f"{path} cannot be read: {error}")
+
+
+class _ReadConnection(sqlite3.Connection):
+    is_usable = True
+    """A file does not hang up."""
+
+
+class SqliteEngine:
+    """A bounded number of connections that only read, each used by one thread at a time."""
+
+    def __init__(self, path: Path, *, connections: int, statement_timeout: float) -> None:
+        self.dialect = SqliteDialect()
+        self.load = PoolStatistics(connections)
+        self._path = path
+        self._statement_timeout = statement_timeout
+        self._pool = ConnectionPool(self._open, connections, statement_timeout + READ_BUSY_TIMEOUT)
+        self._inline: sqlite3.Connection | None = None
+        """Used in the event loop's own thread, for small statements."""
+        self._is_closed = False
+        self._threads = ThreadPoolExecutor(connections, thread_name_prefix="sqlite")
+        # One that waits for an import to end keeps no reader from a thread.
+        self._writing = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writing")
+
+    async def fetch(self, sql: str, args: Sequence[object] = (), *, small: bool = False) -> Rows:
+        """Return a statement's rows: integers as int, texts as bytes, NULL as None."""
+        if small and (rows := self._fetch_inline(sql, args)) is not None:
+            # To take its time would cost too large a part of it.
+            self.load.statements += 1
+            return rows
+        began = self.load.begin()
+        try:
+            connection = await self._pool.acquire()
+            async with asyncio.timeout(self._statement_timeout):
+                return await self._fetch(connection, sql, args)
+        except TimeoutError as error:
+            raise _too_long() from error
+        except sqlite3.Error as error:
+            raise translate_error(error, self._path) from error
+        finally:
+            self.load.end(began)
+
+    async def _fetch(self, connection: _ReadConnection, sql: str, args: Sequence[object]) -> Rows:
+        statement = asyncio.get_running_loop().run_in_executor(
+            self._threads, lambda: connection.execute(sql, args).fetchall()
+        )
+        try:
+            return await asyncio.shield(statement)
+        finally:
+            if statement.done():
+                self._pool.release(connection)
+            else:
+                self._pool.clean_up(self._interrupt(connection, statement))
+
+    async def _interrupt(
+        self, connection: _ReadConnection, statement: "asyncio.Future[list[Any]]"
+    ) -> None:
+        """End a statement whose client has left: before that, its connection is not free."""
+        # One that has not begun yet does not notice an interrupt.
+        while not statement.done():
+            connection.interrupt()
+            await asyncio.wait([statement], timeout=_INTERRUPT_INTERVAL)
+        statement.exception()  # which nobody asks for any more
+        self._pool.put(connection)
+
+    def _fetch_inline(self, sql: str, args: Sequence[object]) -> Rows | None:
+        """Return the rows, unless they have to be waited for: a thread costs ten times as much."""
+        try:
+            if self._inline is None:
+                self._inline = self._connect(busy_timeout=0)
+            return self._inline.execute(sql, args).fetchall()
+        except sqlite3.Error:
+            return None  # a thread waits, or says what is wrong
+
+    def writes(self) -> int | None:
+        """Return a number that moves with every transaction of another connection."""
+        rows = self._fetch_inline("PRAGMA data_version", ())
+        return rows[0][0] if rows else None
+
+    async def execute(self, sql: str, args: Sequence[object]) -> None:
+        """Run a statement that writes, through a connection of its own."""
+        began = time.perf_counter()
+        written = asyncio.get_running_loop().run_in_executor(
+            self._writing, self._execute, sql, args
+        )
+        try:
+            async with asyncio.timeout(self._statement_timeout):
+                await written
+        except TimeoutError as error:
+            raise Unreachable(f"{self._path} is being written by another program") from error
+        except sqlite3.Error as error:
+            raise Unreachable(f"{self._path} cannot be written: {error}") from error
+        finally:
+            self.load.record(began)
+
+    def _execute(self, sql: str, args: Sequence[object]) -> None:
+        with closing(
+            sqlite3.connect(
+                f"{self._path.absolute().as_uri()}?mode=rw",
+                uri=True,
+                isolation_level=None,
+                timeout=self._statement_timeout,
+            )
+        ) as connection:
+            connection.execute(sql, args)
+
+    async def _open(self) -> _ReadConnection:
+        return self._connect(READ_BUSY_TIMEOUT)
+
+    def _connect(self, busy_timeout: float) -> _ReadConnection:
+        if self._is_closed:
+            raise sqlite3.ProgrammingError("all connections were ended")
+        connection = sqlite3.connect(
+            f"{self._path.absolute().as_uri()}?mode=ro",
+            uri=True,
+            timeout=min(busy_timeout, self._statement_timeout),
+            isolation_level=None,
+            check_same_thread=False,
+            factory=_ReadConnection,
+        )
+        connection.text_factory = bytes
+        return connection
+
+    async def close(self) -> None:
+        """Close all connections, once their statements have ended."""
+        self._is_closed = True
+        if self._inline is not None:
+            self._inline.close()
+        self._pool.shut()
+        await asyncio.to_thread(self._threads.shutdown)
+        await asyncio.to_thread(self._writing.shutdown)
+        await self._pool.close()
+
+
+def _too_long() -> Unreachable:
+    return Unreachable("a statement took longer than database.statement_timeout allows")

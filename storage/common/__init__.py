@@ -1,0 +1,1 @@
+"""Errors, compression, concurrency and passwords, for all of storage."""

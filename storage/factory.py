@@ -1,0 +1,102 @@
+"""Databases from settings: the only module that chooses between the engines."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from settings import MysqlUrl, QualitySettings, Settings, SettingsError, SqliteUrl
+from storage.backends.backup import BackupDriver
+from storage.backends.base import ReadEngine, WriteEngine
+from storage.backends.diagnostics import Diagnostics
+from storage.backends.mysql.backup import MysqlBackup
+from storage.backends.mysql.diagnostics import MysqlDiagnostics
+from storage.backends.mysql.engine import MysqlEngine
+from storage.backends.mysql.writer import MysqlWriteEngine
+from storage.backends.sqlite.backup import SqliteBackup
+from storage.backends.sqlite.diagnostics import SqliteDiagnostics
+from storage.backends.sqlite.engine import SqliteEngine
+from storage.backends.sqlite.writer import SqliteWriteEngine
+from storage.database import Database
+from storage.imports.import_writer import ImportWriter
+from storage.meters import MeterAdmin
+from storage.users import UserAdmin
+
+
+class WritableDatabase:
+    """The loader's side of a database: its engine, imports, users and meters."""
+
+    def __init__(self, engine: WriteEngine, quality: QualitySettings) -> None:
+        self.engine = engine
+        self.imports = ImportWriter(engine, quality)
+        self.users = UserAdmin(engine)
+        self.meters = MeterAdmin(engine)
+
+
+def open_database(settings: Settings) -> Database:
+    """Return the server's side of the configured database; it connects when first needed."""
+    return Database(_engine(settings))
+
+
+def open_diagnostics(settings: Settings) -> Diagnostics:
+    """Return the diagnostics of the configured database."""
+    engine = _engine(settings)
+    location = settings.database.location
+    if isinstance(location, SqliteUrl):
+        return SqliteDiagnostics(engine)
+    return MysqlDiagnostics(engine, location.name)
+
+
+def open_importer(settings: Settings) -> WritableDatabase:
+    """Return the loader's side of the configured database; it connects when first needed."""
+    location = settings.database.location
+    if isinstance(location, SqliteUrl):
+        return WritableDatabase(SqliteWriteEngine(location.path), settings.quality)
+    return WritableDatabase(_mysql_write_engine(settings, location), settings.quality)
+
+
+@asynccontextmanager
+async def open_backup(settings: Settings) -> AsyncIterator[BackupDriver]:
+    """Return the backup driver of the configured database, with the loader's rights."""
+    database = settings.database
+    location = database.location
+    if isinstance(location, SqliteUrl):
+        yield SqliteBackup(location.path)
+        return
+    engine = _mysql_write_engine(settings, location)
+    assert database.admin is not None
+    try:
+        yield MysqlBackup(location, database.admin, engine, ca=database.tls.ca)
+    finally:
+        await engine.close()
+
+
+def _mysql_write_engine(settings: Settings, location: MysqlUrl) -> MysqlWriteEngine:
+    database = settings.database
+    if database.admin is None:
+        raise SettingsError("database.admin: expected the loader's user and password")
+    return MysqlWriteEngine(
+        location,
+        database.admin,
+        database.reader,
+        settings.meter.timezone,
+        ca=database.tls.ca,
+    )
+
+
+def _engine(settings: Settings) -> ReadEngine:
+    database = settings.database
+    location = database.location
+    if isinstance(location, SqliteUrl):
+        return SqliteEngine(
+            location.path,
+            connections=database.connections,
+            statement_timeout=database.statement_timeout,
+        )
+    if database.reader is None:
+        raise SettingsError("database.reader: expected the server's user and password")
+    return MysqlEngine(
+        location,
+        database.reader,
+        ca=database.tls.ca,
+        connections=database.connections,
+        statement_timeout=database.statement_timeout,
+    )

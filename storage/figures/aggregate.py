@@ -1,0 +1,257 @@
+"""Aggregates of readings by time bucket: the database sums up, chunk by chunk."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from domain.fixed_point import SCALE, divide_rounded
+from domain.flags import CATCH_UP, IMPLAUSIBLE, ZERO_VOLTAGE
+from domain.parameters import Choice, Parameter, Params, csv_pattern
+from domain.quantities import QUANTITY_NAMES
+from domain.readings_query import QueryError
+from domain.time_buckets import BUCKET_SIZES, MAX_BUCKETS, Buckets, BucketSize
+from domain.time_zone import TimeZone, UnknownZoneError, load_time_zone
+from storage.backends.base import ReadEngine
+from storage.backends.dialect import YEAR_0_TO_1970_SECONDS
+from storage.common.prefetch import prefetch
+from storage.figures.aggregation_rules import (
+    GREATEST,
+    AggregatePart,
+    Measures,
+    PartValues,
+    merge_parts,
+    parse_measures,
+    sql_expression,
+)
+from storage.figures.result import Field, FieldType, ResultTable, Row, chunks, empty_table
+from storage.figures.scan import TimeChunk, plan_scan, time_chunks
+from storage.figures.selection import (
+    ANY_VALUE,
+    PERIOD_PARAMETERS,
+    QUALITY,
+    Period,
+    Selection,
+    select,
+)
+
+FLAGGED_BITS = CATCH_UP.bit | IMPLAUSIBLE.bit | ZERO_VOLTAGE.bit
+"""The flags counted as flagged; a missing reading is not present in the first place."""
+
+BOUNDS = (
+    Field("date", FieldType.INSTANT, "Start"),
+    Field("end", FieldType.INSTANT, "End, exclusive"),
+)
+COVERAGE = (
+    Field("expected", FieldType.COUNT, "Readings that the meter should have written"),
+    Field("present", FieldType.COUNT, "Readings with any value"),
+    Field("flagged", FieldType.COUNT, "Readings flagged catch_up, implausible or zero_voltage"),
+    Field("coverage", FieldType.QUANTITY, "Present over expected"),
+)
+
+_INTERVAL = Choice(
+    "interval",
+    "Length of the interval of a record.",
+    "day",
+    is_required=True,
+    choices=BUCKET_SIZES,
+    expected=f"one of {', '.join(BUCKET_SIZES)}",
+)
+_COLUMNS = Parameter(
+    "columns",
+    f"Quantities to aggregate: any of {', '.join(QUANTITY_NAMES)}; by default all.",
+    ",".join(QUANTITY_NAMES),
+    csv_pattern("|".join(QUANTITY_NAMES)),
+)
+_TIMEZONE = Parameter(
+    "timezone",
+    "IANA time zone of the days and months, and of date and end_date; by default the meter's.",
+    "Europe/Madrid",
+)
+
+Group = tuple[int, PartValues]
+"""Some readings of one bucket: an instant in it, and their aggregates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """A query for columns aggregated by buckets of one size."""
+
+    period: Period
+    interval: BucketSize
+    measures: Measures
+    timezone: str | None
+
+    parameters: ClassVar[Sequence[Parameter]] = (
+        *(_INTERVAL, *PERIOD_PARAMETERS),
+        *(_COLUMNS, _TIMEZONE, QUALITY),
+    )
+
+    @property
+    def key(self) -> str:
+        """A text that is equal for queries with the same result."""
+        return (
+            f"aggregate {self.interval.name} {self.measures.key} {self.timezone} {self.period.key}"
+        )
+
+    @property
+    def fields(self) -> Sequence[Field]:
+        """The fields of a row."""
+        return (*BOUNDS, *self.measures.fields, *COVERAGE)
+
+    @classmethod
+    def of(cls, params: Params) -> Self:
+        """Parse the parameters of a request; raise QueryError."""
+        interval = _INTERVAL.parse(params)
+        measures = parse_measures(params.get("columns"))
+        timezone = params.get("timezone")
+        if timezone is not None and not timezone.isascii():
+            raise _unknown(timezone)
+        return cls(Period.of(params), interval, measures, timezone)
+
+    async def table(self, engine: ReadEngine) -> ResultTable:
+        """Return a row for each bucket; raise QueryError if the size does not fit."""
+        zone = None if self.timezone is None else await self._zone(self.timezone)
+        selection = await select(engine, self.period, zone)
+        if selection is None:
+            return empty_table(self.fields)
+        if self.interval.min_seconds < selection.meter.interval:
+            raise QueryError(
+                "interval",
+                f"expected no less than the {selection.meter.interval} seconds between readings, "
+                f"got {self.interval.name}",
+            )
+        buckets = await self._buckets(selection)
+        rows = _BucketSums(engine, selection, self.measures, self.interval).rows(buckets)
+        return ResultTable(
+            self.fields, selection.zone, len(buckets), rows, await selection.left_out(engine)
+        )
+
+    async def _zone(self, name: str) -> TimeZone:
+        try:
+            return await load_time_zone(name)
+        except UnknownZoneError:
+            raise _unknown(name) from None
+
+    async def _buckets(self, selection: Selection) -> Buckets:
+        if (selection.end - selection.start) // self.interval.min_seconds <= MAX_BUCKETS:
+            buckets = await asyncio.to_thread(
+                Buckets, self.interval, selection.zone, selection.start, selection.end
+            )
+            if len(buckets) <= MAX_BUCKETS:
+                return buckets
+        raise QueryError(
+            "interval",
+            f"expected at most {MAX_BUCKETS:,} records, and this would be more: "
+            "choose a longer interval, or a shorter time with date and end_date",
+        )
+
+
+def coverage(
+    selection: Selection, start: int, end: int, present: int | None, flagged: int | None
+) -> Sequence[int | None]:
+    """Return the values of COVERAGE between two instants; None means 0."""
+    expected = selection.expected(start, end)
+    coverage = divide_rounded((present or 0) * SCALE, expected) if expected else None
+    return expected, present or 0, flagged or 0, coverage
+
+
+def _unknown(timezone: str) -> QueryError:
+    return QueryError("timezone", f"expected a name like Europe/Madrid, got {timezone[:40]!a}")
+
+
+class _BucketSums:
+    """Sums of a selection by bucket."""
+
+    def __init__(
+        self, engine: ReadEngine, selection: Selection, measures: Measures, interval: BucketSize
+    ) -> None:
+        self._engine = engine
+        self._dialect = engine.dialect
+        self._selection = selection
+        self._measures = measures
+        self._size = interval.size
+        # How many are flagged is counted by another statement, and comes after the others.
+        self._summed: list[AggregatePart] = [*measures.parts, ("COUNT", ANY_VALUE)]
+        self._parts: list[AggregatePart] = [*self._summed, ("COUNT", "flags")]
+        self._max_parts = [
+            index for index, (function, _) in enumerate(self._summed) if function == GREATEST
+        ]
+        self._nothing: PartValues = [None] * len(self._parts)
+
+    async def rows(self, buckets: Buckets) -> AsyncGenerator[Sequence[Row]]:
+        """Yield the rows of all buckets, in order."""
+        bucket = _OpenBucket(0, self._nothing)
+        async with aclosing(prefetch(self._jobs())) as results:
+            async for groups in results:
+                for rows in chunks(self._filled(buckets, bucket, groups)):
+                    yield rows
+        for rows in chunks(self._rest(buckets, bucket)):
+            yield rows
+
+    def _filled(
+        self, buckets: Buckets, bucket: "_OpenBucket", groups: Sequence[Group]
+    ) -> Iterator[Row]:
+        """Yield the rows of the buckets before those of further groups."""
+        for instant, parts in groups:
+            index = buckets.index(instant)
+            while bucket.index < index:
+                yield self._row(*buckets[bucket.index], bucket.parts)
+                bucket.index, bucket.parts = bucket.index + 1, self._nothing
+            if bucket.parts is self._nothing:
+                bucket.parts = parts
+            else:
+                bucket.parts = merge_parts(self._parts, bucket.parts, parts)
+
+    def _rest(self, buckets: Buckets, bucket: "_OpenBucket") -> Iterator[Row]:
+        for index in range(bucket.index, len(buckets)):
+            yield self._row(*buckets[index], bucket.parts)
+            bucket.parts = self._nothing
+
+    async def _jobs(self) -> AsyncGenerator[Coroutine[Any, Any, list[Group]]]:
+        for chunk in time_chunks(self._selection, self._size):
+            yield self._groups(chunk)
+
+    async def _groups(self, chunk: TimeChunk) -> list[Group]:
+        """Return the groups of a chunk, in order of time; several may be of one bucket."""
+        plan = await plan_scan(self._engine, self._selection, chunk=chunk)
+        if plan.is_empty:
+            return []
+        local = f"{self._dialect.year_0_seconds('utc')} + {chunk.offset}"
+        number = self._dialect.int_div(local, self._size)
+        sums = [sql_expression(part, self._dialect) for part in self._summed]
+        rows = await self._engine.fetch(
+            self._dialect.group_sums(number, sums, f"{plan.table} WHERE {plan.where.text}"),
+            plan.where.args,
+        )
+        groups = self._dialect.parse_groups(rows)
+        flagged = await self._engine.fetch(
+            f"SELECT {number} AS number, COUNT(*) FROM {plan.flagged.text}"
+            f" AND flags & {FLAGGED_BITS} <> 0 GROUP BY number",
+            plan.flagged.args,
+        )
+        counts = {row[0]: row[1] for row in flagged}
+        first = YEAR_0_TO_1970_SECONDS + chunk.offset
+        made: list[Group] = []
+        for number, *parts in groups:
+            for at in self._max_parts:
+                if parts[at] is not None:
+                    parts[at] = int(parts[at]) - self._dialect.max_with_time_zero
+            parts.append(counts.get(number))
+            # A group may have begun in the chunk before.
+            made.append((max(number * self._size - first, chunk.start), parts))
+        return made
+
+    def _row(self, start: int, end: int, parts: PartValues) -> Row:
+        *_, present, flagged = parts
+        values = self._measures.values(parts)
+        return (start, end, *values, *coverage(self._selection, start, end, present, flagged))
+
+
+@dataclass(slots=True)
+class _OpenBucket:
+    """The bucket that groups are being merged into."""
+
+    index: int
+    parts: PartValues

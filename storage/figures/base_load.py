@@ -1,0 +1,53 @@
+"""The base load: the power that is exceeded nearly all of the time."""
+
+from domain.fixed_point import parse_scaled
+from domain.flags import CATCH_UP
+from storage.backends.base import ReadEngine
+from storage.backends.dialect import Condition, comparable
+from storage.figures.profile import nearest_rank
+from storage.figures.scan import ScanPlan, plan_scan
+from storage.figures.selection import Selection
+
+PERCENT = 5
+"""The percentile of power that base load is."""
+
+MIN_READINGS = 1000
+"""Readings that the estimate is made from."""
+
+SAMPLE_MARGIN = 2
+"""The estimate's percentile over the base load's, so that it is seldom too low."""
+
+
+async def base_load(engine: ReadEngine, selection: Selection, with_power: int) -> int | None:
+    """Return the base load in kW, scaled, of readings with power that are no catch-ups."""
+    if not with_power:
+        return None
+    plan = await plan_scan(engine, selection, CATCH_UP)
+    where = plan.where & Condition("power IS NOT NULL")
+    low = await _low_powers(engine, plan, where)
+    # To sort the low ones is quick. Were they too few after all, all are sorted.
+    for condition in ([] if low is None else [low & where]) + [where]:
+        rows = await engine.fetch(
+            f"SELECT power FROM {plan.table} WHERE {condition.text}"
+            f" ORDER BY power LIMIT 1 OFFSET {nearest_rank(PERCENT, with_power) - 1}",
+            condition.args,
+        )
+        if rows:
+            return parse_scaled(rows[0][0])
+    return None
+
+
+async def _low_powers(engine: ReadEngine, plan: ScanPlan, where: Condition) -> Condition | None:
+    """Select the readings up to an estimated power, from a sample of many; None of few."""
+    first, last = plan.ids
+    if not plan.slices or last - first < SAMPLE_MARGIN * MIN_READINGS:
+        return None
+    ids = engine.dialect.among(range(first, last + 1, (last - first) // MIN_READINGS))
+    sample = ids & where
+    rows = await engine.fetch(
+        f"SELECT power FROM consumpdata WHERE {sample.text} ORDER BY power", sample.args
+    )
+    if not rows:
+        return None
+    estimate = rows[nearest_rank(SAMPLE_MARGIN * PERCENT, len(rows)) - 1][0]
+    return Condition(f"power <= {engine.dialect.placeholder}", (comparable(estimate),))

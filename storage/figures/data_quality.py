@@ -1,0 +1,179 @@
+"""Data quality: gaps, flagged readings, coverage by day."""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from domain.fixed_point import parse_scaled
+from domain.flags import FLAGS
+from domain.parameters import Parameter, Params, either
+from domain.readings_query import QueryError
+from domain.time_buckets import BUCKET_SIZES
+from domain.time_zone import DAY_SECONDS
+from storage.backends.base import ReadEngine
+from storage.backends.dialect import to_unix_seconds
+from storage.figures.aggregate import BOUNDS, COVERAGE, Aggregate
+from storage.figures.aggregation_rules import Measures
+from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks, empty_table
+from storage.figures.scan import TimeChunk, time_chunks
+from storage.figures.selection import ANY_VALUE, PERIOD_PARAMETERS, Period, Selection, select
+
+LISTS = ("gaps", "flagged", "days")
+_LIST = either("list", "Gaps, flagged readings, or coverage by day.", LISTS)
+
+MAX_RECORDS = 100_000
+"""Gaps, or flagged readings, that a result may have."""
+
+GAP_FIELDS = (
+    Field("date", FieldType.INSTANT, "Start of the first reading that is missing"),
+    Field("last", FieldType.INSTANT, "Start of the last one"),
+    Field("readings", FieldType.COUNT, "Number of missing readings"),
+    Field("empty", FieldType.COUNT, "Of these, readings without any value"),
+    Field("absent", FieldType.COUNT, "Of these, readings that do not exist"),
+)
+FLAGGED_FIELDS = (
+    Field("id", FieldType.COUNT, "Id of the reading"),
+    Field("date", FieldType.INSTANT, "Its start"),
+    Field("flags", FieldType.TEXT, "Names of its flags, separated by spaces"),
+    Field("energy", FieldType.QUANTITY, "Energy (kWh)"),
+    Field("maximeter", FieldType.QUANTITY, "Maximeter (kW)"),
+    Field("means", FieldType.TEXT, "What the flags mean"),
+)
+_FIELDS = {"gaps": GAP_FIELDS, "flagged": FLAGGED_FIELDS, "days": (*BOUNDS, *COVERAGE)}
+
+Edge = tuple[int | None, int, int | None]
+"""The start of a reading with any value, between those of its neighbours in the chunk."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataQuality:
+    """A query for one of the lists."""
+
+    period: Period
+    list_: str
+
+    parameters: ClassVar[Sequence[Parameter]] = (_LIST, *PERIOD_PARAMETERS)
+
+    @property
+    def key(self) -> str:
+        """A text that is equal for queries with the same result."""
+        return f"quality {self.list_} {self.period.key}"
+
+    @property
+    def fields(self) -> Sequence[Field]:
+        """The fields of a row."""
+        return _FIELDS[self.list_]
+
+    @classmethod
+    def of(cls, params: Params) -> Self:
+        """Parse the parameters of a request; raise QueryError."""
+        return cls(Period.of(params), _LIST.parse(params))
+
+    async def table(self, engine: ReadEngine) -> ResultTable:
+        """Return the list, in order of time."""
+        if self.list_ == "days":
+            days = Aggregate(self.period, BUCKET_SIZES["day"], Measures(()), None)
+            return await days.table(engine)
+        selection = await select(engine, self.period)
+        if selection is None:
+            return empty_table(self.fields)
+        rows = await (_gaps if self.list_ == "gaps" else _flagged)(engine, selection)
+        if len(rows) > MAX_RECORDS:
+            raise QueryError(
+                "list",
+                f"expected at most {MAX_RECORDS:,} records, and this would be more: "
+                "choose a shorter time with date and end_date",
+            )
+        return ResultTable(self.fields, selection.zone, len(rows), as_chunks(rows))
+
+
+async def _flagged(engine: ReadEngine, selection: Selection) -> list[Row]:
+    where = selection.where(engine.dialect)
+    rows = await engine.fetch(
+        f"SELECT id, {engine.dialect.year_0_seconds('utc')}, flags, energy, maximeter"
+        f" FROM flags JOIN consumpdata ON id = reading_id WHERE {where.text}"
+        f" ORDER BY utc LIMIT {MAX_RECORDS + 1}",
+        where.args,
+    )
+    records: list[Row] = []
+    for number, at, bits, energy, maximeter in rows:
+        flags = [flag for flag in FLAGS if flag.bit & bits]
+        names = " ".join(flag.name for flag in flags)
+        means = "; ".join(flag.means for flag in flags)
+        records.append(
+            (
+                number,
+                to_unix_seconds(at),
+                names,
+                parse_scaled(energy),
+                parse_scaled(maximeter),
+                means,
+            )
+        )
+    return records
+
+
+async def _gaps(engine: ReadEngine, selection: Selection) -> list[Row]:
+    gaps: list[Row] = []
+    empty: list[int] = []
+    last: int | None = None
+    for chunk in time_chunks(selection, DAY_SECONDS):
+        empty += await _empty(engine, selection, chunk)
+        for before, at, behind in await _edges(engine, selection, chunk):
+            gaps += _gap(selection, last if before is None else before, at, empty)
+            del empty[: bisect_left(empty, selection.due(at))]
+            if behind is None:
+                last = at
+        if len(gaps) > MAX_RECORDS:
+            return gaps
+    return gaps + _gap(selection, last, None, empty)
+
+
+async def _edges(engine: ReadEngine, selection: Selection, chunk: TimeChunk) -> list[Edge]:
+    """Return the readings with any value at the ends of gaps and of the chunk."""
+    where = selection.where(engine.dialect, start=chunk.start, end=chunk.end)
+    rows = await engine.fetch(
+        "SELECT before_it, start, behind_it FROM (SELECT start,"
+        " LAG(start) OVER (ORDER BY start) AS before_it,"
+        " LEAD(start) OVER (ORDER BY start) AS behind_it"
+        f" FROM (SELECT {engine.dialect.year_0_seconds('utc')} AS start FROM consumpdata"
+        f" WHERE {where.text} AND {ANY_VALUE} IS NOT NULL) AS present) AS neighbours"
+        " WHERE before_it IS NULL OR behind_it IS NULL"
+        f" OR start - before_it > {selection.meter.interval} ORDER BY start",
+        where.args,
+    )
+    return [
+        (
+            None if before is None else to_unix_seconds(before),
+            to_unix_seconds(at),
+            None if behind is None else to_unix_seconds(behind),
+        )
+        for before, at, behind in rows
+    ]
+
+
+async def _empty(engine: ReadEngine, selection: Selection, chunk: TimeChunk) -> list[int]:
+    """Return when the readings without any value were due."""
+    where = selection.where(engine.dialect, start=chunk.start, end=chunk.end)
+    rows = await engine.fetch(
+        f"SELECT {engine.dialect.year_0_seconds('utc')} FROM consumpdata"
+        f" WHERE {where.text} AND {ANY_VALUE} IS NULL ORDER BY utc",
+        where.args,
+    )
+    return [selection.due(to_unix_seconds(at)) for (at,) in rows]
+
+
+def _gap(
+    selection: Selection, before: int | None, behind: int | None, empty: Sequence[int]
+) -> list[Row]:
+    """Return what is missing between two readings, or an end of the selection, if anything is."""
+    start = selection.start if before is None else selection.due(before) + 1
+    end = selection.until if behind is None else selection.due(behind)
+    readings = selection.expected(start, end)
+    if readings <= 0:
+        return []
+    first = selection.next_expected(start)
+    last = first + (readings - 1) * selection.meter.interval
+    without_value = len({*empty[bisect_left(empty, start) : bisect_left(empty, end)]})
+    return [(first, last, readings, without_value, readings - without_value)]

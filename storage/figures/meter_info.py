@@ -1,0 +1,57 @@
+"""Meter information: one record of its name, zone, interval, first and last reading."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from domain.parameters import Parameter, Params
+from storage.backends.base import ReadEngine
+from storage.figures.result import Field, FieldType, ResultTable, as_chunks, empty_table
+from storage.figures.selection import Period, select
+
+FIELDS = (
+    Field("first_reading", FieldType.INSTANT, "Start of the first reading"),
+    Field("last_reading", FieldType.INSTANT, "Start of the last reading"),
+    Field("end", FieldType.INSTANT, "End of the last reading's interval"),
+    Field("timezone", FieldType.TEXT, "Time zone of the meter"),
+    Field("interval_seconds", FieldType.COUNT, "Seconds from one reading to the next"),
+    Field("identifier", FieldType.TEXT, "Name of the meter in reports"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MeterInfo:
+    """A query for the meter, which costs a look at both ends of an index."""
+
+    parameters: ClassVar[Sequence[Parameter]] = ()
+
+    @property
+    def key(self) -> str:
+        """A text that is equal for queries with the same result."""
+        return "about"
+
+    @property
+    def fields(self) -> Sequence[Field]:
+        """The fields of a row."""
+        return FIELDS
+
+    @classmethod
+    def of(cls, _: Params) -> Self:
+        """Return the query; it has no parameters."""
+        return cls()
+
+    async def table(self, engine: ReadEngine) -> ResultTable:
+        """Return one row, or none if there are no readings."""
+        whole = await select(engine, Period())
+        if whole is None:
+            return empty_table(self.fields)
+        meter = whole.meter
+        row = (
+            whole.first_reading,
+            whole.last_reading,
+            whole.until,
+            meter.zone.name,
+            meter.interval,
+            meter.identifier,
+        )
+        return ResultTable(self.fields, whole.zone, 1, as_chunks([row]))

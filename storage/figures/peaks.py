@@ -1,0 +1,157 @@
+"""The highest demands and when they were."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from domain.fixed_point import divide_rounded, parse_scaled
+from domain.flags import CATCH_UP
+from domain.parameters import Integer, Parameter, Params
+from storage.backends.base import ReadEngine
+from storage.backends.dialect import Condition, comparable, to_unix_seconds
+from storage.figures.result import Field, FieldType, Metadata, ResultTable, as_chunks, empty_table
+from storage.figures.scan import ScanPlan, plan_scan
+from storage.figures.selection import (
+    PERIOD_PARAMETERS,
+    QUALITY,
+    Period,
+    Selection,
+    select,
+    without_flags,
+)
+
+HOUR_SECONDS = 3600
+
+DEMAND_OF = ("maximeter", "power", "energy")
+"""The columns of demand: the first that any reading has is used."""
+
+FIELDS = (
+    Field("date", FieldType.INSTANT, "Start of the reading"),
+    Field("demand", FieldType.QUANTITY, "Demand (kW)"),
+)
+
+_NUMBER = Integer("number", "Number of peaks.", 10, minimum=1, maximum=1000, default=10)
+_SEPARATION = Integer(
+    "separation",
+    "Minimum seconds between two peaks. Of two that are closer, the higher one counts, and of two "
+    "equal ones the earlier.",
+    3600,
+    minimum=0,
+    maximum=86400,
+    default=HOUR_SECONDS,
+)
+
+Peak = tuple[int, int]
+"""The start of the reading, and the value of the column."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peaks:
+    """A query for peaks, no two of them closer than `separation` seconds."""
+
+    period: Period
+    number: int
+    separation: int
+
+    parameters: ClassVar[Sequence[Parameter]] = (_NUMBER, _SEPARATION, *PERIOD_PARAMETERS, QUALITY)
+
+    @property
+    def fields(self) -> Sequence[Field]:
+        """The fields of a row."""
+        return FIELDS
+
+    @property
+    def key(self) -> str:
+        """A text that is equal for queries with the same result."""
+        return f"peaks {self.number} {self.separation} {self.period.key}"
+
+    @classmethod
+    def of(cls, params: Params) -> Self:
+        """Parse the parameters of a request; raise QueryError."""
+        return cls(Period.of(params), _NUMBER.parse(params), _SEPARATION.parse(params))
+
+    async def table(self, engine: ReadEngine) -> ResultTable:
+        """Return the peaks, the highest first, and of equal ones the earliest."""
+        selection = await select(engine, self.period)
+        if selection is None:
+            return empty_table(self.fields)
+        plan = await plan_scan(engine, selection.raw())
+        bits = selection.bits(CATCH_UP)
+        column = await _demand_column(engine, plan, bits)
+        peaks: list[Peak] = []
+        async for at, value in _descending(engine, plan, bits, column, self._candidates(selection)):
+            if all(abs(at - other) >= self.separation for other, _ in peaks):
+                peaks.append((at, value))
+                if len(peaks) == self.number:
+                    break
+        rows = [(at, demand_of_value(column, value, selection)) for at, value in peaks]
+        metadata: Metadata = {"demand_of": column, **await selection.left_out(engine)}
+        return ResultTable(self.fields, selection.zone, len(rows), as_chunks(rows), metadata)
+
+    def _candidates(self, selection: Selection) -> int:
+        """Return how many readings suffice: a peak excludes a limited number of others."""
+        excluded = 2 * (max(self.separation - 1, 0) // selection.meter.interval)
+        return self.number * (1 + excluded)
+
+
+async def _demand_column(engine: ReadEngine, plan: ScanPlan, bits: int) -> str:
+    """Return the column of demand of readings without some flags."""
+    where = plan.where & without_flags(bits)
+    for column in DEMAND_OF:
+        rows = await engine.fetch(
+            f"SELECT 1 FROM {plan.table} WHERE {where.text} AND {column} IS NOT NULL LIMIT 1",
+            where.args,
+        )
+        if rows:
+            return column
+    return DEMAND_OF[0]
+
+
+def demand_of_value(column: str, value: int, selection: Selection) -> int:
+    """Return the demand in kW of a column's value: energy is mean demand times time."""
+    return (
+        divide_rounded(value * HOUR_SECONDS, selection.meter.interval)
+        if column == "energy"
+        else value
+    )
+
+
+BATCH_READINGS = 5000
+EXTRA_READINGS = 50
+"""Flagged readings among the highest before another batch is read."""
+
+
+async def _descending(
+    engine: ReadEngine, plan: ScanPlan, bits: int, column: str, candidates: int
+) -> AsyncIterator[Peak]:
+    """Yield the readings by demand, the highest first, then by time, in batches.
+
+    Flags are filtered after sorting: to look for the flags of all readings would take longer than
+    to find the highest.
+    """
+    dialect = engine.dialect
+    with_demand = plan.where & Condition(f"{column} IS NOT NULL")
+    order = f"ORDER BY {column} DESC, utc"
+    limit = min(candidates + EXTRA_READINGS, BATCH_READINGS)
+    where = with_demand
+    while True:
+        rows = await engine.fetch(
+            f"SELECT {dialect.year_0_seconds('utc')}, {column}, COALESCE(flags, 0)"
+            f" FROM (SELECT id, utc, {column} FROM {plan.table} WHERE {where.text}"
+            f" {order} LIMIT {limit}) AS highest LEFT JOIN flags ON reading_id = id {order}",
+            where.args,
+        )
+        for at, value, flags in rows:
+            number = parse_scaled(value)
+            assert number is not None
+            if not flags & bits:
+                yield to_unix_seconds(at), number
+        if len(rows) < limit:
+            return
+        last = rows[-1]
+        at = dialect.utc(to_unix_seconds(last[0]))
+        value = comparable(last[1])
+        as_high = f"{column} = {dialect.placeholder} AND utc > {dialect.placeholder}"
+        where = with_demand & Condition(
+            f"({column} < {dialect.placeholder} OR {as_high})", (value, value, at)
+        )

@@ -1,0 +1,107 @@
+"""Plans of scanning a selection, in chunks that bound each statement and its result."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from domain.flags import Flag
+from domain.time_zone import DAY_SECONDS
+from storage.backends.base import ReadEngine
+from storage.backends.dialect import SPARSE_FACTOR, Condition, all_of
+from storage.figures.selection import Selection, without_flags
+
+CHUNK_GROUPS = 2000
+"""The most groups of a chunk."""
+
+MAX_CHUNK_SECONDS = 500 * DAY_SECONDS
+"""The most seconds of a chunk."""
+
+CHUNK_IDS = 50_000
+"""The ids of a slice."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeChunk:
+    """Readings from `start` up to `end`, while local time is `offset` seconds ahead of UTC."""
+
+    start: int
+    end: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScanPlan:
+    """How to scan readings; `ids` are the first and the last one, whatever the flags."""
+
+    table: str
+    where: Condition
+    flagged: Condition
+    """Follows FROM to select those that have flags."""
+    ids: tuple[int, int]
+    is_empty: bool = False
+    slices: Sequence[Condition] = ()
+    """Conditions that together are `where`, each of a bounded id range; none for an index scan."""
+
+
+_FLAGGED = "flags CROSS JOIN consumpdata ON id = reading_id"
+"""Flags are few: SQLite, which keeps the order of a CROSS JOIN, is to begin with them."""
+
+
+def time_chunks(selection: Selection, size: int) -> Iterator[TimeChunk]:
+    """Yield the chunks of a selection, in order, for groups of `size` seconds."""
+    length = min(CHUNK_GROUPS * size, MAX_CHUNK_SECONDS)
+    start = max(selection.start, selection.first_reading)
+    end = min(selection.until, selection.last_reading + 1)
+    for period in selection.zone.offset_periods(start, end):
+        for at in range(period.start, period.end, length):
+            yield TimeChunk(at, min(at + length, period.end), period.offset)
+
+
+async def plan_scan(
+    engine: ReadEngine, selection: Selection, *flags: Flag, chunk: TimeChunk | None = None
+) -> ScanPlan:
+    """Choose an id range or an index scan for a selection, or a chunk of it, without some flags.
+
+    Readings that share their id range with few others are scanned by id: the table is stored in
+    that order, and the index on instants would fetch them one by one.
+    """
+    dialect = engine.dialect
+    bounds = {"start": chunk.start, "end": chunk.end} if chunk else {}
+    # Flags are few, and to look for those of each reading takes longer than to count all readings.
+    within = selection.raw().where(dialect, **bounds)
+    if selection.is_whole and chunk is None:
+        # Each in a query of its own, for which SQLite looks at one end of the table.
+        rows = await engine.fetch(
+            "SELECT (SELECT MIN(id) FROM consumpdata), (SELECT MAX(id) FROM consumpdata)"
+        )
+        first_id, last_id = rows[0]
+        count = last_id - first_id + 1
+    else:
+        rows = await engine.fetch(
+            f"SELECT COUNT(*), MIN(id), MAX(id) FROM consumpdata WHERE {within.text}", within.args
+        )
+        count, first_id, last_id = rows[0]
+    if not count:
+        return ScanPlan("consumpdata", within, within, (0, 0), is_empty=True)
+    bits = selection.bits(*flags)
+    unflagged = without_flags(bits) if bits else None
+    if last_id - first_id >= SPARSE_FACTOR * count:
+        where = all_of(within, unflagged)
+        flagged = Condition(f"{_FLAGGED} WHERE {where.text}", where.args)
+        return ScanPlan("consumpdata", where, flagged, (first_id, last_id))
+    # Where there are as many ids as readings, instants need not be looked at.
+    rest = unflagged if last_id - first_id < count else all_of(within, unflagged)
+    where = all_of(dialect.between(first_id, last_id), rest)
+    flagged = Condition(
+        f"{_FLAGGED} WHERE reading_id BETWEEN {dialect.placeholder} AND {dialect.placeholder}",
+        (first_id, last_id),
+    )
+    return ScanPlan(
+        f"consumpdata {dialect.by_id}",
+        where,
+        all_of(flagged, rest),
+        (first_id, last_id),
+        slices=[
+            all_of(dialect.between(at, min(at + CHUNK_IDS - 1, last_id)), rest)
+            for at in range(first_id, last_id + 1, CHUNK_IDS)
+        ],
+    )

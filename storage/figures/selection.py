@@ -1,0 +1,199 @@
+"""Selections: the readings that figures are computed from, and their SQL."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Self
+
+from domain.fixed_point import format_scaled, parse_scaled
+from domain.flags import IMPLAUSIBLE, Flag
+from domain.parameters import DATE_PATTERN, Parameter, Params, either
+from domain.quantities import QUANTITY_NAMES
+from domain.readings_query import QueryError, ReadingsQuery
+from domain.time_zone import DAY_SECONDS, LAST_INSTANT, TimeZone
+from storage.backends.base import ReadEngine
+from storage.backends.dialect import Condition, Dialect, to_unix_seconds
+from storage.common.errors import NotPrepared
+from storage.meters import METER_ID, Meter, MeterStore
+
+_ALL_FROM = "1000"
+_ALL_TO = "9999-12-29"
+
+YEAR_SECONDS = 366 * DAY_SECONDS
+MAX_PERIOD = 400 * YEAR_SECONDS
+"""The most seconds of a period: its clock changes are searched day by day."""
+
+QUALITY = either(
+    "quality",
+    "With clean, implausible readings are excluded; left_out contains their number and kWh.",
+    ("raw", "clean"),
+)
+_END = either("end", "Whether a reading at the end is included.", ("inclusive", "exclusive"))
+PERIOD_PARAMETERS = (
+    Parameter(
+        "date",
+        "Start, inclusive, in local time, as in getDataByRange; by default the first reading.",
+        pattern=DATE_PATTERN,
+    ),
+    Parameter(
+        "end_date", "End, by the same rule; by default the last reading.", pattern=DATE_PATTERN
+    ),
+    _END,
+)
+
+ANY_VALUE = f"COALESCE({', '.join(QUANTITY_NAMES)})"
+"""NULL if a reading has no quantity at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Bounds in local time, None for those of the readings.
+
+    `is_clean` leaves out what is flagged as implausible.
+    """
+
+    first: datetime | None = None
+    last: datetime | None = None
+    is_exclusive: bool = False
+    is_clean: bool = False
+
+    @property
+    def key(self) -> str:
+        """A text that is equal for equal periods."""
+        return f"{self.first}/{self.last}/{self.is_exclusive:d}/{self.is_clean:d}"
+
+    @classmethod
+    def of(cls, params: Params) -> Self:
+        """Parse the parameters `date`, `end_date`, `end` and `quality`; raise QueryError."""
+        is_exclusive = _END.parse(params) == "exclusive"
+        is_clean = QUALITY.parse(params) == "clean"
+        bounds = ReadingsQuery.by_range(
+            params.get("date", _ALL_FROM), params.get("end_date", _ALL_TO)
+        )
+        first = bounds.first if "date" in params else None
+        last = bounds.last if "end_date" in params else None
+        if last is not None and last >= LAST_INSTANT.replace(tzinfo=None):
+            raise QueryError(
+                "end_date", f"expected a time before {LAST_INSTANT:%Y-%m-%d}, got {last}"
+            )
+        return cls(first, last, is_exclusive, is_clean)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The readings of a meter from `start` up to, and without, `until`.
+
+    Readings are expected at `first_reading` and every interval before and after it; `end` is the
+    first such moment that isn't before `until`. All are seconds since 1970-01-01 00:00:00 UTC.
+    """
+
+    meter: Meter
+    zone: TimeZone
+    """The zone of the bounds, and of local times in the result."""
+    first_reading: int
+    last_reading: int
+    start: int
+    until: int
+    is_clean: bool
+
+    @property
+    def end(self) -> int:
+        """The end of the last interval."""
+        return self.next_expected(self.until)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all readings belong to it, except those that a clean result leaves out."""
+        return self.start <= self.first_reading and self.until > self.last_reading
+
+    def next_expected(self, instant: int) -> int:
+        """Return the first expected start of a reading at or after an instant."""
+        return self.first_reading + self._interval_index(instant) * self.meter.interval
+
+    def due(self, instant: int) -> int:
+        """Return the expected start that is nearest to an instant."""
+        return self.next_expected(instant - self.meter.interval // 2)
+
+    def expected(self, start: int, end: int) -> int:
+        """Return how many readings should start between two instants."""
+        return self._interval_index(end) - self._interval_index(start)
+
+    def raw(self) -> "Selection":
+        """Return the same selection, not clean."""
+        return replace(self, is_clean=False)
+
+    def where(
+        self, dialect: Dialect, *flags: Flag, start: int | None = None, end: int | None = None
+    ) -> Condition:
+        """Select its readings, or a part of them, that have none of some flags."""
+        start = self.start if start is None else max(start, self.start)
+        end = self.until if end is None else min(end, self.until)
+        within = Condition(
+            f"meter_id = {METER_ID} AND utc >= {dialect.placeholder}"
+            f" AND utc < {dialect.placeholder}",
+            (dialect.utc(start), dialect.utc(end)),
+        )
+        bits = self.bits(*flags)
+        return within & without_flags(bits) if bits else within
+
+    def bits(self, *flags: Flag) -> int:
+        """Return the bits of some flags, and of the one that a clean result leaves out."""
+        all_flags = {*flags, IMPLAUSIBLE} if self.is_clean else {*flags}
+        return sum(flag.bit for flag in all_flags)
+
+    async def left_out(self, engine: ReadEngine) -> dict[str, dict[str, str]]:
+        """Return how many readings, and how much energy, a clean result leaves out."""
+        if not self.is_clean:
+            return {}
+        where = self.raw().where(engine.dialect)
+        rows = await engine.fetch(
+            f"SELECT COUNT(*), SUM(energy) FROM flags JOIN consumpdata ON id = reading_id"
+            f" WHERE flags & {IMPLAUSIBLE.bit} <> 0 AND {where.text}",
+            where.args,
+        )
+        count, energy = rows[0]
+        return {
+            "left_out": {"readings": str(count), "energy": format_scaled(parse_scaled(energy) or 0)}
+        }
+
+    def _interval_index(self, instant: int) -> int:
+        return -((self.first_reading - instant) // self.meter.interval)
+
+
+def without_flags(bits: int) -> Condition:
+    """Select the readings that have none of some flags."""
+    return Condition(
+        f"NOT EXISTS (SELECT 1 FROM flags AS f WHERE f.reading_id = id AND f.flags & {bits} <> 0)"
+    )
+
+
+async def select(
+    engine: ReadEngine, period: Period, zone: TimeZone | None = None
+) -> Selection | None:
+    """Select the readings of a period, its bounds in a zone, by default the meter's; None if empty.
+
+    Raise QueryError if the period is too long.
+    """
+    meter = await MeterStore(engine).meter()
+    seconds = engine.dialect.year_0_seconds
+    # Each in a query of its own, for which SQLite looks at one end of the index.
+    rows = await engine.fetch(
+        f"SELECT (SELECT {seconds('MIN(utc)')} FROM consumpdata WHERE meter_id = {METER_ID}),"
+        f" (SELECT {seconds('MAX(utc)')} FROM consumpdata WHERE meter_id = {METER_ID})"
+    )
+    if rows[0][0] is None:
+        return None
+    if meter is None:
+        raise NotPrepared("the zone of the readings is not known yet: load a report")
+    first, last = (to_unix_seconds(value) for value in rows[0])
+    zone = zone or meter.zone
+    whole = Selection(meter, zone, first, last, first, last + meter.interval, period.is_clean)
+    start = first if period.first is None else zone.first(period.first)
+    until = whole.due(last) + meter.interval
+    if period.last is not None:
+        until = zone.first(period.last) if period.is_exclusive else zone.after(period.last)
+    if until - start > MAX_PERIOD:
+        raise QueryError(
+            "end_date" if period.first is None else "date",
+            f"expected a period of at most {MAX_PERIOD // YEAR_SECONDS} years",
+        )
+    return replace(whole, start=start, until=until) if start < until else None

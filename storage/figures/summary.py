@@ -1,0 +1,226 @@
+"""Summaries: one record of totals, coverage, demand and flags of a period."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Self
+
+from domain.fixed_point import SCALE, divide_rounded, parse_scaled
+from domain.flags import CATCH_UP, FLAGS
+from domain.parameters import Parameter, Params
+from domain.quantities import QUANTITIES, AggregationRule
+from storage.backends.base import ReadEngine
+from storage.backends.dialect import Condition, to_unix_seconds
+from storage.common.prefetch import prefetch
+from storage.figures.aggregate import BOUNDS, COVERAGE, FLAGGED_BITS, coverage
+from storage.figures.aggregation_rules import (
+    COUNT,
+    MAX,
+    MIN,
+    AggregatePart,
+    Measures,
+    PartValues,
+    merge_parts,
+    sql_expression,
+)
+from storage.figures.base_load import PERCENT, base_load
+from storage.figures.peaks import HOUR_SECONDS, Peaks
+from storage.figures.result import (
+    Field,
+    FieldType,
+    Metadata,
+    ResultTable,
+    Value,
+    as_chunks,
+    empty_table,
+)
+from storage.figures.scan import ScanPlan, plan_scan
+from storage.figures.selection import (
+    ANY_VALUE,
+    PERIOD_PARAMETERS,
+    QUALITY,
+    Period,
+    Selection,
+    select,
+)
+
+_TOTALS = Measures(
+    [
+        column
+        for column in QUANTITIES
+        if column.rule in (AggregationRule.TOTAL, AggregationRule.RATIO)
+    ]
+)
+
+FIELDS = (
+    Field("first_reading", FieldType.INSTANT, "Start of the first reading"),
+    Field("last_reading", FieldType.INSTANT, "Start of the last reading"),
+    *BOUNDS,
+    *_TOTALS.fields,
+    *COVERAGE,
+    Field("readings", FieldType.COUNT, "Readings, including those without any value"),
+    Field("peak_demand", FieldType.QUANTITY, "The highest demand, without catch-ups (kW)"),
+    Field("peak_demand_date", FieldType.INSTANT, "The first reading with it"),
+    Field("mean_demand", FieldType.QUANTITY, "Energy per hour covered, without catch-ups (kW)"),
+    Field("load_factor", FieldType.QUANTITY, "Mean demand over peak demand"),
+    Field("base_load", FieldType.QUANTITY, f"{PERCENT}th percentile of power, nearest rank (kW)"),
+    *(Field(f"flag_{flag.name}", FieldType.COUNT, f"Readings: {flag.means}") for flag in FLAGS),
+    Field("import_finished", FieldType.INSTANT, "Time of the last import"),
+    Field("import_file", FieldType.TEXT, "Its report"),
+    Field("import_new", FieldType.COUNT, "Readings that it added"),
+    Field("import_changed", FieldType.COUNT, "Readings that it corrected"),
+    Field("timezone", FieldType.TEXT, "Time zone of the meter"),
+    Field("interval_seconds", FieldType.COUNT, "Seconds from one reading to the next"),
+    Field("identifier", FieldType.TEXT, "Name of the meter in reports"),
+)
+
+_UNITS = {column.name: column.unit for column in QUANTITIES}
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A query for the summary of a period."""
+
+    period: Period
+
+    parameters: ClassVar[Sequence[Parameter]] = (*PERIOD_PARAMETERS, QUALITY)
+
+    @property
+    def key(self) -> str:
+        """A text that is equal for queries with the same result."""
+        return f"summary {self.period.key}"
+
+    @property
+    def fields(self) -> Sequence[Field]:
+        """The fields of a row."""
+        return FIELDS
+
+    @classmethod
+    def of(cls, params: Params) -> Self:
+        """Parse the parameters of a request; raise QueryError."""
+        return cls(Period.of(params))
+
+    async def table(self, engine: ReadEngine) -> ResultTable:
+        """Return one row, or none if there are no readings."""
+        selection = await select(engine, self.period)
+        if selection is None:
+            return empty_table(self.fields)
+        sums, peaks, flagged = await asyncio.gather(
+            _sums(engine, await plan_scan(engine, selection)),
+            Peaks(self.period, 1, 0).table(engine),
+            _flagged(engine, selection),
+        )
+        (peak,) = [row async for rows in peaks.rows for row in rows] or [(None, None)]
+        count, first, last, present, with_energy, with_power, *totals = sums
+        flagged_count, caught_up, energy_caught_up, power_caught_up, *flags = flagged
+        demand = _mean_demand(
+            selection, totals[0], caught_up or 0, (with_energy or 0) - (energy_caught_up or 0)
+        )
+        row = (
+            None if first is None else to_unix_seconds(first),
+            None if last is None else to_unix_seconds(last),
+            selection.start,
+            selection.end,
+            *_TOTALS.values(totals),
+            *coverage(selection, selection.start, selection.end, present, flagged_count),
+            count,
+            peak[1],
+            peak[0],
+            demand,
+            _ratio(demand, _integer(peak[1])),
+            await base_load(engine, selection, (with_power or 0) - (power_caught_up or 0)),
+            *flags,
+            *await _last_import(engine),
+            selection.meter.zone.name,
+            selection.meter.interval,
+            selection.meter.identifier,
+        )
+        metadata: Metadata = {
+            "units": _UNITS,
+            "demand_of": peaks.metadata["demand_of"],
+            **await selection.left_out(engine),
+        }
+        return ResultTable(self.fields, selection.zone, 1, as_chunks([row]), metadata)
+
+
+async def _sums(engine: ReadEngine, plan: ScanPlan) -> PartValues:
+    """Return the number of readings, the first and the last start, how many have any value, energy
+    and power, and the parts of the totals."""
+    seconds = engine.dialect.year_0_seconds("utc")
+    parts: list[AggregatePart] = [
+        (COUNT, "id"),
+        (MIN, seconds),
+        (MAX, seconds),
+        (COUNT, ANY_VALUE),
+        (COUNT, "energy"),
+        (COUNT, "power"),
+        *_TOTALS.parts,
+    ]
+    selected = ", ".join(sql_expression(part, engine.dialect) for part in parts)
+
+    async def summed(where: Condition) -> PartValues:
+        rows = await engine.fetch(
+            f"SELECT {selected} FROM {plan.table} WHERE {where.text}", where.args
+        )
+        return [parse_scaled(value) for value in rows[0]]
+
+    async def jobs() -> AsyncGenerator[Coroutine[Any, Any, PartValues]]:
+        for where in plan.slices or [plan.where]:
+            yield summed(where)
+
+    sums: PartValues = [0, None, None, *[None] * (len(parts) - 3)]
+    async with aclosing(prefetch(jobs())) as results:
+        async for values in results:
+            sums = merge_parts(parts, sums, values)
+    return sums
+
+
+async def _flagged(engine: ReadEngine, selection: Selection) -> PartValues:
+    """Return how many readings count as flagged; the energy of catch-ups, and how many have energy
+    and power; and how many readings have each flag, also those that a clean result leaves out."""
+    is_included = f"flags & {selection.bits()} = 0"
+    caught_up = f"flags & {CATCH_UP.bit} <> 0 AND {is_included}"
+    plan = await plan_scan(engine, selection.raw())
+    rows = await engine.fetch(
+        f"SELECT COUNT(CASE WHEN flags & {FLAGGED_BITS} <> 0 AND {is_included} THEN 1 END),"
+        f" SUM(CASE WHEN {caught_up} THEN energy END),"
+        f" COUNT(CASE WHEN {caught_up} THEN energy END),"
+        f" COUNT(CASE WHEN {caught_up} THEN power END), "
+        + ", ".join(f"COUNT(CASE WHEN flags & {flag.bit} <> 0 THEN 1 END)" for flag in FLAGS)
+        + f" FROM {plan.flagged.text}",
+        plan.flagged.args,
+    )
+    return [parse_scaled(value) for value in rows[0]]
+
+
+def _mean_demand(
+    selection: Selection, energy: int | None, caught_up: int, readings: int
+) -> int | None:
+    """Return energy, without that of catch-ups, over the hours of the readings."""
+    if energy is None or not readings:
+        return None
+    return divide_rounded((energy - caught_up) * HOUR_SECONDS, readings * selection.meter.interval)
+
+
+async def _last_import(engine: ReadEngine) -> list[Value]:
+    rows = await engine.fetch(
+        "SELECT finished, file, new, changed FROM imports ORDER BY id DESC LIMIT 1"
+    )
+    if not rows:
+        return [None] * 4
+    finished, file, new, changed = rows[0]
+    instant = datetime.fromisoformat(finished.decode()).replace(tzinfo=UTC)
+    return [int(instant.timestamp()), file.decode(), new, changed]
+
+
+def _ratio(numerator: int | None, denominator: int | None) -> int | None:
+    if numerator is None or denominator is None or denominator <= 0:
+        return None
+    return divide_rounded(numerator * SCALE, denominator)
+
+
+def _integer(value: Value) -> int | None:
+    assert not isinstance(value, str)
+    return value

@@ -1,0 +1,1 @@
+"""Imports of reports into the database."""

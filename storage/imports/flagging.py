@@ -1,0 +1,306 @@
+"""Quality flags computed by the database: the rules of domain/flags.py as SQL.
+
+Whether an energy is flagged depends on its own maximeter and, after a gap, on the gap's length. Few
+readings come near the limit, and only they are examined.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TypeVar
+from zoneinfo import ZoneInfo
+
+from domain.flags import CATCH_UP, FLAGS, IMPLAUSIBLE, MISSING, REPEATED_HOUR, ZERO_VOLTAGE
+from domain.local_time import LocalTimeResolver
+from domain.quantities import DECIMALS, INTEGER_DIGITS, QUANTITY_NAMES
+from domain.sampling_interval import interval_on_record
+from domain.time_zone import DAY_SECONDS
+from settings import QualitySettings
+from storage.backends.base import WriteEngine
+from storage.backends.dialect import Dialect
+from storage.meters import METER_ID
+
+T = TypeVar("T")
+
+BATCH_SIZE = 400
+"""Terms of one compound SELECT: SQLite takes 500."""
+
+MAX_FACTOR = 2**63 // (10 ** (INTEGER_DIGITS + DECIMALS))
+"""The factor that keeps the largest scaled quantity in an integer of 64 bits."""
+
+
+RANGE_GROWTH = 8
+"""The growth of the range each time none is found."""
+
+METER_READINGS = f"consumpdata WHERE meter_id = {METER_ID}"
+
+ALL_READINGS = "TRUE"
+"""The condition that every reading meets."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlagParameters:
+    """The parameters of flagging; the text is stored with the meter, to notice changes."""
+
+    timezone: str
+    interval: int
+    """Seconds from the start of a reading to that of the next."""
+    quality: QualitySettings
+
+    def __str__(self) -> str:
+        return (
+            f"maximeter_tolerance {self.quality.maximeter_tolerance.normalize():f},"
+            f" maximeter_allowance {self.quality.maximeter_allowance.normalize():f} kW,"
+            f" interval {self.interval} s, {self.timezone}"
+        )
+
+
+class FlagUpdater:
+    """Updates quality flags within the import's transaction."""
+
+    def __init__(self, engine: WriteEngine, quality: QualitySettings) -> None:
+        self._engine = engine
+        self._quality = quality
+
+    async def update(self, appended: range, *, merged: bool) -> None:
+        """Flag the readings that an import can have changed, or all if parameters changed.
+
+        Those with the ids `appended` come after all others; if `merged`, those of `incoming` were
+        added or corrected anywhere.
+        """
+        parameters, applied = await self._parameters()
+        sql = _FlagSql(self._engine.dialect, parameters)
+        if str(parameters) != applied:
+            await self._engine.execute("DELETE FROM flags")
+            if await self._engine.fetch("SELECT 1 FROM consumpdata LIMIT 1"):
+                await self._flag(sql, ALL_READINGS)
+            await self._engine.execute(
+                f"UPDATE meters SET quality = {self._engine.dialect.placeholder}"
+                f" WHERE id = {METER_ID}",
+                (str(parameters),),
+            )
+            return
+        if appended:
+            await self._flag(sql, f"c.id BETWEEN {appended[0]} AND {appended[-1]}")
+        if merged:
+            touched = await self._touched(sql)
+            await self._engine.execute(
+                "DELETE FROM flags WHERE EXISTS"
+                f" (SELECT 1 FROM consumpdata c WHERE c.id = flags.reading_id AND {touched})"
+            )
+            await self._flag(sql, touched)
+
+    async def counts(self, span: tuple[str, str] | None) -> dict[str, int]:
+        """Return how many readings between two local times have which flag."""
+        if span is None:
+            return {}
+        placeholder = self._engine.dialect.placeholder
+        rows = await self._engine.fetch(
+            "SELECT flags, COUNT(*) FROM flags WHERE EXISTS (SELECT 1 FROM consumpdata c"
+            f" WHERE c.id = reading_id AND c.date BETWEEN {placeholder} AND {placeholder})"
+            " GROUP BY flags",
+            span,
+        )
+        counts = {
+            flag.name: sum(count for flags, count in rows if flags & flag.bit) for flag in FLAGS
+        }
+        return {name: count for name, count in counts.items() if count}
+
+    async def _parameters(self) -> tuple[FlagParameters, str | None]:
+        """Return the parameters to flag with, and the text of those that were applied."""
+        rows = await self._engine.fetch(
+            f"SELECT timezone, interval_seconds, quality FROM meters WHERE id = {METER_ID}"
+        )
+        timezone, interval, applied = rows[0]
+        return FlagParameters(timezone, interval_on_record(interval), self._quality), applied
+
+    async def _touched(self, sql: "_FlagSql") -> str:
+        """Select the readings from the first of `incoming` to the next energy after its last."""
+        first, last = await self._ends("incoming", sql)
+        latest = (await self._ends(METER_READINGS, sql))[1]
+        end = reached = last
+        search_seconds = DAY_SECONDS
+        while reached < latest:
+            reached = min(last + search_seconds, latest)
+            rows = await self._engine.fetch(sql.following(last, reached))
+            if rows:
+                end = rows[0][0]
+                break
+            search_seconds *= RANGE_GROWTH
+        between = f"{sql.instant(first)} AND {sql.instant(end)}"
+        return f"c.meter_id = {METER_ID} AND c.utc BETWEEN {between}"
+
+    async def _ends(self, readings: str, sql: "_FlagSql") -> tuple[int, int]:
+        """Return the earliest and the latest instant of some readings, in seconds since 1970."""
+        ends = [sql.seconds(f"(SELECT {end}(utc) FROM {readings})") for end in ("MIN", "MAX")]
+        first, last = (await self._engine.fetch(f"SELECT {', '.join(ends)}"))[0]
+        return first, last
+
+    async def _flag(self, sql: "_FlagSql", where: str) -> None:
+        """Flag the readings that meet a condition, none of which has flags yet."""
+        first, last = await self._ends(METER_READINGS, sql)
+        await self._engine.execute(sql.insertion(where, first, last))
+        gaps = await self._engine.fetch(sql.after_gaps(where))
+        for batch in _batches(gaps):
+            await self._correct_catch_ups(sql, await self._seconds_since_energy(sql, batch, first))
+
+    async def _seconds_since_energy(
+        self, sql: "_FlagSql", gaps: Sequence[Sequence[int]], first: int
+    ) -> dict[int, int | None]:
+        """Return the seconds from the last energy to each reading, None if there was none."""
+        since: dict[int, int | None] = {number: None for number, _ in gaps}
+        gaps = [gap for gap in gaps if gap[1] > first]
+        search_seconds = DAY_SECONDS
+        while gaps:
+            rows = await self._engine.fetch(sql.before(gaps, search_seconds, first))
+            since.update((number, seconds) for number, seconds in rows)
+            gaps = [
+                gap for gap in gaps if since[gap[0]] is None and gap[1] - search_seconds > first
+            ]
+            search_seconds *= RANGE_GROWTH
+        return since
+
+    async def _correct_catch_ups(self, sql: "_FlagSql", since: dict[int, int | None]) -> None:
+        """Change the flags of readings that are no catch-ups after all."""
+        wrong = {0: [number for number, seconds in since.items() if seconds is None]}
+        known = [(number, seconds) for number, seconds in since.items() if seconds is not None]
+        if known:
+            for number, verdict in await self._engine.fetch(sql.verdicts(known)):
+                wrong.setdefault(verdict, []).append(number)
+        for verdict, numbers in wrong.items():
+            if numbers:
+                ids = f"reading_id IN ({', '.join(map(str, numbers))})"
+                change = f"flags + {verdict} - {CATCH_UP.bit}"
+                await self._engine.execute(f"UPDATE flags SET flags = {change} WHERE {ids}")
+                await self._engine.execute(f"DELETE FROM flags WHERE flags = 0 AND {ids}")
+
+
+class _FlagSql:
+    """The rules as SQL, for readings `c`."""
+
+    def __init__(self, dialect: Dialect, parameters: FlagParameters) -> None:
+        self._dialect = dialect
+        self._interval = parameters.interval
+        self._resolver = LocalTimeResolver(ZoneInfo(parameters.timezone))
+        self._hundredths = int(parameters.quality.maximeter_tolerance * 100)
+        self._allowance = int(parameters.quality.maximeter_allowance * 100) * parameters.interval
+
+    def instant(self, seconds: int) -> str:
+        """Return an instant, from the seconds since 1970."""
+        return self._dialect.instant(seconds)
+
+    def seconds(self, instant: str) -> str:
+        """Return the seconds since 1970 of an instant."""
+        return self._dialect.unix_seconds(instant)
+
+    def insertion(self, where: str, first: int, last: int) -> str:
+        """Flag the readings that meet a condition, all of them between two instants.
+
+        Those that follow a gap, or may, are flagged as catch-ups for the time being.
+        """
+        repeated = "".join(
+            f" UNION ALL SELECT c.id, {REPEATED_HOUR.bit} FROM consumpdata c"
+            f" WHERE ({' OR '.join(ranges)}) AND {where}"
+            for ranges in _batches([*self._repeated(first, last)])
+        )
+        return (
+            "INSERT INTO flags (reading_id, flags) SELECT id, SUM(bits) FROM"
+            f" (SELECT id, bits FROM ({self._flagged(where)}) AS flagged WHERE bits > 0{repeated})"
+            " AS found GROUP BY id"
+        )
+
+    def after_gaps(self, where: str) -> str:
+        """Select the ids and instants of the readings that are flagged as catch-ups."""
+        # Flags are few: SQLite, which keeps the order of a CROSS JOIN, is to begin with them.
+        return (
+            f"SELECT c.id, {self.seconds('c.utc')} FROM flags f CROSS JOIN consumpdata c"
+            f" ON c.id = f.reading_id WHERE f.flags & {CATCH_UP.bit} <> 0 AND {where}"
+        )
+
+    def before(self, gaps: Sequence[Sequence[int]], search_seconds: int, first: int) -> str:
+        """Select the ids of readings, and the seconds since the last energy within some before."""
+        return " UNION ALL ".join(
+            f"SELECT {number}, (SELECT {self._dialect.elapsed('p.utc', self.instant(at))}"
+            f" {self._energy(max(at - search_seconds, first), at - 1)} ORDER BY p.utc DESC LIMIT 1)"
+            for number, at in gaps
+        )
+
+    def following(self, instant: int, last: int) -> str:
+        """Select the instant of the first energy after an instant, up to another."""
+        return (
+            f"SELECT {self.seconds('p.utc')} {self._energy(instant + 1, last)}"
+            " ORDER BY p.utc LIMIT 1"
+        )
+
+    def verdicts(self, since: Sequence[tuple[int, int]]) -> str:
+        """Select the ids of readings that are no catch-ups, and the bit each gets instead."""
+        known = " UNION ALL ".join(
+            f"SELECT {number} AS id, {seconds} AS since" for number, seconds in since
+        )
+        longer = f"CASE WHEN b.since > {self._interval} THEN b.since ELSE {self._interval} END"
+        return (
+            "SELECT id, verdict FROM (SELECT c.id,"
+            f" CASE WHEN {self._exceeds(longer, self._allowance)} THEN {IMPLAUSIBLE.bit}"
+            f" WHEN b.since > {self._interval} THEN {CATCH_UP.bit} ELSE 0 END AS verdict"
+            f" FROM ({known}) AS b CROSS JOIN consumpdata c ON c.id = b.id) AS judged"
+            f" WHERE verdict <> {CATCH_UP.bit}"
+        )
+
+    def _energy(self, first: int, last: int) -> str:
+        """Return the readings with energy between two instants.
+
+        The instants are written out and near each other: MariaDB would search a wide range, or
+        one that another row gives, from the end of the index.
+        """
+        return (
+            f"FROM consumpdata p WHERE p.meter_id = {METER_ID} AND p.energy IS NOT NULL"
+            f" AND p.utc BETWEEN {self.instant(first)} AND {self.instant(last)}"
+        )
+
+    def _flagged(self, where: str) -> str:
+        missing = " AND ".join(f"c.{name} IS NULL" for name in QUANTITY_NAMES)
+        dead = "c.voltage = 0 AND c.intensity > 0"
+        suspect = self._suspect()
+        return (
+            f"SELECT c.id, CASE WHEN {missing} THEN {MISSING.bit} ELSE 0 END"
+            f" + CASE WHEN {dead} THEN {ZERO_VOLTAGE.bit} ELSE 0 END"
+            f" + CASE WHEN {suspect} THEN CASE WHEN NOT {self._follows()} THEN {CATCH_UP.bit}"
+            f" WHEN {self._exceeds(str(self._interval), self._allowance)} THEN {IMPLAUSIBLE.bit}"
+            f" ELSE 0 END ELSE 0 END AS bits FROM consumpdata c"
+            f" WHERE (({missing}) OR ({dead}) OR {suspect}) AND {where}"
+        )
+
+    def _follows(self) -> str:
+        """Return whether there is an energy exactly one interval before."""
+        before = self._dialect.add_seconds("c.utc", -self._interval)
+        return (
+            "EXISTS (SELECT 1 FROM consumpdata p WHERE p.meter_id = c.meter_id"
+            f" AND p.utc = {before} AND p.energy IS NOT NULL)"
+        )
+
+    def _suspect(self) -> str:
+        """Return whether energy exceeds the maximeter in an interval, for every reading.
+
+        The usual way is quick, and exact as long as SQLite's integers hold the products.
+        """
+        factor = Fraction(self._hundredths * self._interval, 360_000)
+        if max(factor.numerator, factor.denominator) > MAX_FACTOR:
+            return self._exceeds(str(self._interval), 0)
+        times = "" if factor.numerator == 1 else f" * {factor.numerator}"
+        return f"c.energy * {factor.denominator} > c.maximeter{times}"
+
+    def _exceeds(self, seconds: str, allowance: int) -> str:
+        """Return whether energy exceeds the maximeter in so many seconds."""
+        return self._dialect.exceeds(f"{self._hundredths} * {seconds}", allowance)
+
+    def _repeated(self, first: int, last: int) -> Iterator[str]:
+        for begin, end in self._resolver.repeated(first, last):
+            yield (
+                f"c.meter_id = {METER_ID} AND c.utc >= {self.instant(begin)}"
+                f" AND c.utc < {self.instant(end)}"
+            )
+
+
+def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    for at in range(0, len(items), BATCH_SIZE):
+        yield items[at : at + BATCH_SIZE]

@@ -1,0 +1,1 @@
+"""Readings as formatted records, page by page."""

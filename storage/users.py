@@ -1,0 +1,116 @@
+"""The users of the API, and the tokens that were revoked before they expired."""
+
+import time
+from dataclasses import dataclass
+
+from storage.backends.base import ReadEngine, WriteEngine
+from storage.backends.schema import Feature, SchemaVersion
+from storage.common.errors import NotPrepared
+
+REVOCATION_GRACE_SECONDS = 86_400
+"""Seconds that a revocation outlives its token: the clocks of servers may differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody who may log in: the password is a hash, argon2id or SHA-256 in hex."""
+
+    name: str
+    password: str
+    enabled: bool
+    role: str = "read"
+    """What the user may do: read, or admin."""
+    generation: int = 0
+    """Goes up with each change that ends the user's tokens."""
+
+
+class UserStore:
+    """Reads users and revokes tokens. Every call raises a StorageError if the database fails."""
+
+    def __init__(self, engine: ReadEngine, schema: SchemaVersion) -> None:
+        self._engine = engine
+        self._schema = schema
+        self._placeholder = engine.dialect.placeholder
+
+    async def user(self, name: str) -> User | None:
+        """Return the user of exactly this name, if there is one."""
+        await self._schema.refresh()
+        enabled = "enabled" if self._schema.supports(Feature.PAGES) else "1"
+        has_roles = self._schema.supports(Feature.AUTH_VERSION)
+        newer = "role, generation" if has_roles else "'read', 0"
+        rows = await self._engine.fetch(
+            f"SELECT user, password, {enabled}, {newer} FROM users"
+            f" WHERE user = {self._placeholder}",
+            (name,),
+        )
+        for user, password, may_log_in, role, generation in rows:
+            if user == name.encode():
+                return User(name, password.decode(), bool(may_log_in), role.decode(), generation)
+        return None
+
+    async def role(self, name: str, generation: int, jti: str) -> str | None:
+        """Return the role of a token's user, None if the token is revoked."""
+        rows = await self._engine.fetch(
+            f"SELECT user, role FROM users WHERE user = {self._placeholder}"
+            f" AND generation = {self._placeholder} AND enabled"
+            f" AND NOT EXISTS (SELECT 1 FROM revocations WHERE jti = {self._placeholder})",
+            (name, generation, jti),
+        )
+        return next((role.decode() for user, role in rows if user == name.encode()), None)
+
+    async def revoke(self, jti: str, expires: int) -> None:
+        """Revoke a token for all servers, and forget the revocations of long-expired ones."""
+        await self._schema.refresh()
+        if not self._schema.supports(Feature.AUTH_VERSION):
+            raise NotPrepared("the database cannot store revocations yet: run `elecdata load`")
+        await self._engine.execute(
+            f"DELETE FROM revocations WHERE expires < {self._placeholder}",
+            (int(time.time()) - REVOCATION_GRACE_SECONDS,),
+        )
+        await self._engine.execute(
+            self._engine.dialect.insert("revocations", ("jti", "expires")), (jti, expires)
+        )
+
+
+class UserAdmin:
+    """Adds and changes users. Every call raises a StorageError if the database fails."""
+
+    def __init__(self, engine: WriteEngine) -> None:
+        self._engine = engine
+
+    async def users(self) -> list[User]:
+        """Return all users, by name."""
+        rows = await self._engine.fetch(
+            "SELECT user, password, enabled, role, generation FROM users ORDER BY user"
+        )
+        return [
+            User(name, password, bool(enabled), role, generation)
+            for name, password, enabled, role, generation in rows
+        ]
+
+    async def add(self, name: str, password: str) -> bool:
+        """Add a user with the hash of a password; return False if the name is taken."""
+        dialect = self._engine.dialect
+        sql = f"{dialect.insert('users', ('user', 'password'))} {dialect.ignore_taken_user}"
+        return await self._engine.execute(sql, (name, password)) == 1
+
+    async def set_password(self, name: str, password: str) -> bool:
+        """Replace the hash of a user's password; return False if there is no such user."""
+        return await self._set("password", password, name)
+
+    async def set_enabled(self, name: str, *, enabled: bool) -> bool:
+        """Enable or disable a user; return False if there is no such user."""
+        return await self._set("enabled", int(enabled), name)
+
+    async def set_role(self, name: str, role: str) -> bool:
+        """Set a user's role; return False if there is no such user."""
+        return await self._set("role", role, name)
+
+    async def _set(self, column: str, value: object, name: str) -> bool:
+        if not any(user.name == name for user in await self.users()):
+            return False
+        placeholder = self._engine.dialect.placeholder
+        await self._engine.execute(
+            f"UPDATE users SET {column} = {placeholder} WHERE user = {placeholder}", (value, name)
+        )
+        return True

@@ -1,0 +1,351 @@
+"""`elecdata check`: what it finds, what it advises, and what it keeps to itself."""
+
+import asyncio
+import json
+import socket
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from click.testing import CliRunner
+
+import server.__main__
+from storage.factory import open_diagnostics
+from tests.server.process.test_server_command import Server
+from tests.support.app_client import SECRET
+from tests.support.databases import DatabaseFixture, MariadbDatabase, SqliteDatabase
+from tests.support.mariadb import MariaDB
+from tests.support.redis_server import Redis
+from tests.support.report_factory import numbered, quarters, report
+
+READY = {"ELECDATA_SERVER__PORT": "0", "ELECDATA_AUTH__SECRET": SECRET}
+
+
+class Checked:
+    """What an examination said."""
+
+    def __init__(self, config: Path, **environ: str | None) -> None:
+        done = CliRunner().invoke(
+            server.__main__.main,
+            ["--config", str(config), "--check", "--json"],
+            env={**READY, **environ},
+        )
+        self.text = done.output
+        self.status = done.exit_code
+        document = json.loads(done.stdout)
+        assert document["ok"] == (self.status == 0)
+        self.checks: dict[str, dict[str, Any]] = {
+            check["subject"]: check for check in document["checks"]
+        }
+
+    def found(self, subject: str) -> tuple[str, str]:
+        """The level of a finding, and its text with the advice."""
+        check = self.checks[subject]
+        return check["level"], f"{check['found']} {check.get('remedy', '')}".strip()
+
+
+def recent(count: int) -> str:
+    """A report whose last reading is of these days."""
+    today = datetime.now(ZoneInfo("Europe/Madrid")).date().isoformat()
+    return report(*numbered(quarters(today, count)))
+
+
+@pytest.fixture
+def loaded(database: DatabaseFixture) -> DatabaseFixture:
+    """A database with readings of today."""
+    database.configure(api_users={"morgan": "a long password"})
+    asyncio.run(database.load(recent(4)))
+    return database
+
+
+@pytest.fixture
+def on_mariadb(mariadb: MariaDB, tmp_path: Path) -> Iterator[MariadbDatabase]:
+    """The same where there are accounts, limits and another clock."""
+    with MariadbDatabase(tmp_path, mariadb) as database:
+        asyncio.run(database.load(recent(4)))
+        yield database
+
+
+def test_everything_is_fine_where_everything_is(loaded: DatabaseFixture) -> None:
+    checked = Checked(loaded.config)
+    assert checked.status == 0
+    assert {check["level"] for check in checked.checks.values()} == {"OK"}, checked.text
+    assert list(checked.checks) == [
+        "configuration", "credentials", "secret", "tls", "port", "workers", "database", "schema",
+        "readings", "rights", "connections", "clock", "cache",
+    ]  # fmt: skip
+
+
+def test_findings_are_lines_without_colour(loaded: DatabaseFixture) -> None:
+    done = CliRunner().invoke(
+        server.__main__.main, ["--config", str(loaded.config), "--check"], env=READY
+    )
+    assert done.exit_code == 0
+    assert "\x1b" not in done.output
+    assert all(line.startswith(("OK    ", " " * 20)) for line in done.output.splitlines())
+
+
+def test_no_secret_is_shown(loaded: DatabaseFixture, redis_url: str) -> None:
+    secret = "Sesame9" * 6
+    url = redis_url.replace("redis://", "redis://:Sesame9@")
+    with Server(
+        loaded.config,
+        "--check",
+        ELECDATA_AUTH__SECRET=secret,
+        ELECDATA_CACHE__URL=url,
+        ELECDATA_API_USERS__MORGAN="Sesame9",
+    ) as checking:
+        assert checking.wait() == 0
+        said = "\n".join(checking.lines)
+    assert "Sesame9" not in said
+    assert "reads only" not in said
+
+
+# Configuration
+
+
+def test_each_key_says_where_it_was_set(loaded: DatabaseFixture) -> None:
+    details = Checked(loaded.config).checks["configuration"]["details"]
+    assert details["server.port"] == "ELECDATA_SERVER__PORT"
+    assert details["database.url"] == f"{loaded.config}:1"
+    assert "cache.ttl" not in details
+
+
+def test_wrong_configuration_is_the_only_finding(tmp_path: Path) -> None:
+    checked = Checked(tmp_path / "none.yaml")
+    assert checked.status == 1
+    ((level, text),) = [checked.found(subject) for subject in checked.checks]
+    assert level == "FAIL"
+    assert "none.yaml: cannot be read" in text
+
+
+def test_demonstration_is_a_warning_at_home_and_a_failure_elsewhere(
+    loaded: DatabaseFixture,
+) -> None:
+    loaded.configure(api_users={"rick": "morty"})
+    home = Checked(loaded.config)
+    assert home.status == 0
+    assert home.found("credentials")[0] == "WARN"
+    open_to_all = Checked(loaded.config, ELECDATA_SERVER__HOST="0.0.0.0")  # noqa: S104 - never listens
+    assert open_to_all.status == 1
+    level, text = open_to_all.found("credentials")
+    assert level == "FAIL"
+    assert "api_users.rick" in text
+
+
+# Secret, port, workers
+
+
+def test_keys_are_named_with_the_one_that_signs(loaded: DatabaseFixture, tmp_path: Path) -> None:
+    keys = {"ELECDATA_AUTH__KEYS": json.dumps({"old": "o" * 40, "new": "n" * 40})}
+    alone = {"ELECDATA_AUTH__SECRET": "", "ELECDATA_AUTH__SECRET_STORE": str(tmp_path / "none")}
+    signing = {"ELECDATA_AUTH__SIGN_WITH": "new"}
+    for environ, said in (
+        ({**keys, **alone}, "auth.keys old, new; old signs"),
+        ({**keys, **alone, **signing}, "auth.keys old, new; new signs"),
+        (keys, "auth.secret has 41 bytes; auth.keys old, new; the former signs"),
+        ({**keys, **signing}, "auth.secret has 41 bytes; auth.keys old, new; new signs"),
+    ):
+        checked = Checked(loaded.config, **environ)
+        assert checked.found("secret") == ("OK", said)
+        assert "oooo" not in checked.text
+
+
+def test_secret_is_looked_at_and_not_made(loaded: DatabaseFixture, tmp_path: Path) -> None:
+    store = tmp_path / "new" / "secret"
+    environ = {
+        "ELECDATA_AUTH__SECRET": "",
+        "ELECDATA_AUTH__SECRET_STORE": str(store),
+    }
+    level, text = Checked(loaded.config, **environ).found("secret")
+    assert (level, text) == ("OK", f"{store} will be created at the first start")
+    assert not store.parent.exists()
+    store.parent.mkdir()
+    store.write_text("x" * 40)
+    store.chmod(0o600)
+    assert Checked(loaded.config, **environ).found("secret")[0] == "OK"
+    store.chmod(0o644)
+    checked = Checked(loaded.config, **environ)
+    assert checked.status == 1
+    level, text = checked.found("secret")
+    assert level == "FAIL"
+    assert "chmod 600" in text
+    store.chmod(0o600)
+    store.write_text("short")
+    assert Checked(loaded.config, **environ).found("secret")[0] == "FAIL"
+
+
+def test_secret_that_cannot_be_made_is_a_failure(loaded: DatabaseFixture, tmp_path: Path) -> None:
+    """A file is in the place of its folder, which stops root too."""
+    file = tmp_path / "file"
+    file.touch()
+    store = str(file / "secret")
+    checked = Checked(loaded.config, ELECDATA_AUTH__SECRET="", ELECDATA_AUTH__SECRET_STORE=store)
+    assert checked.found("secret")[0] == "FAIL"
+
+
+def test_port_in_use_is_a_failure(loaded: DatabaseFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        checked = Checked(loaded.config, ELECDATA_SERVER__PORT=str(port))
+    assert checked.status == 1
+    level, text = checked.found("port")
+    assert level == "FAIL"
+    assert f"cannot listen on 127.0.0.1:{port}" in text
+
+
+def test_port_in_use_by_this_service_is_fine(loaded: DatabaseFixture) -> None:
+    with Server(loaded.config) as running:
+        port = running.port()
+        checked = Checked(loaded.config, ELECDATA_SERVER__PORT=str(port))
+        assert checked.found("port") == (
+            "OK",
+            f"127.0.0.1:{port}: this service is already listening",
+        )
+
+
+def test_more_workers_than_cores_is_a_warning(loaded: DatabaseFixture) -> None:
+    level, text = Checked(loaded.config, ELECDATA_SERVER__WORKERS="64").found("workers")
+    assert level == "WARN"
+    assert "server.workers is 64" in text
+
+
+# The database
+
+
+def test_missing_database_is_a_failure_that_names_the_loader(database: DatabaseFixture) -> None:
+    checked = Checked(database.config)
+    assert checked.status == 1
+    level, text = checked.found("database")
+    assert level == "FAIL"
+    # Where accounts are made by the loader as well, there is none to ask with yet.
+    assert "elecdata load REPORT.csv" in text or "access denied" in text
+    assert "schema" not in checked.checks
+
+
+def test_older_layout_names_the_loader(loaded: DatabaseFixture) -> None:
+    if isinstance(loaded, SqliteDatabase):
+        loaded.run("PRAGMA user_version = 3")
+    else:
+        loaded.run("UPDATE schema_version SET statements = 3")
+    level, text = Checked(loaded.config).found("schema")
+    assert level == "WARN"
+    assert text.startswith("3 of ")
+    assert "elecdata load" in text
+
+
+def test_newer_layout_is_a_failure(loaded: DatabaseFixture) -> None:
+    if isinstance(loaded, SqliteDatabase):
+        loaded.run("PRAGMA user_version = 999")
+    else:
+        loaded.run("UPDATE schema_version SET statements = 999")
+    assert Checked(loaded.config).found("schema")[0] == "FAIL"
+
+
+def test_old_readings_and_none_are_warnings(database: DatabaseFixture) -> None:
+    asyncio.run(database.load(report(*numbered(quarters("2019-08-01", 5)))))
+    level, text = Checked(database.config).found("readings")
+    assert level == "WARN"
+    assert text.startswith("5, the newest of 2019-08-01 01:00:00, ")
+    database.run("DELETE FROM consumpdata")
+    level, text = Checked(database.config).found("readings")
+    assert (level, text.partition(" R")[0]) == ("WARN", "there are none yet")
+
+
+@pytest.mark.parametrize(
+    ("grant", "expected"),
+    [
+        ("INSERT, UPDATE (power) ON {db}.consumpdata", "INSERT ON {db}.consumpdata"),
+        ("ALL ON {db}.*", "ALL PRIVILEGES ON {db}.*"),
+        ("CREATE ON *.*", "CREATE ON *.*"),
+        ("UPDATE ON {db}.revocations", "UPDATE ON {db}.revocations"),
+        ("DELETE ON {db}.users", "DELETE ON {db}.users"),
+    ],
+)
+def test_account_that_can_write_is_a_warning(
+    on_mariadb: MariadbDatabase, grant: str, expected: str
+) -> None:
+    ((host,),) = on_mariadb.run(
+        f"SELECT host FROM mysql.user WHERE user = '{on_mariadb.reader_user}'"
+    )
+    on_mariadb.run(
+        f"GRANT {grant.format(db=on_mariadb.name)} TO '{on_mariadb.reader_user}'@'{host}'"
+    )
+    level, text = Checked(on_mariadb.config).found("rights")
+    assert level == "WARN"
+    assert expected.format(db=on_mariadb.name) in text
+    assert on_mariadb.reader_user in text
+
+
+def test_file_that_everybody_can_write_is_a_warning(tmp_path: Path) -> None:
+    database = SqliteDatabase(tmp_path)
+    asyncio.run(database.load(recent(1)))
+    database.path.chmod(0o666)
+    assert Checked(database.config).found("rights")[0] == "WARN"
+
+
+def test_more_connections_than_the_database_takes_is_a_failure(on_mariadb: MariadbDatabase) -> None:
+    checked = Checked(
+        on_mariadb.config, ELECDATA_SERVER__WORKERS="2", ELECDATA_DATABASE__CONNECTIONS="1000"
+    )
+    assert checked.status == 1
+    level, text = checked.found("connections")
+    assert level == "FAIL"
+    assert text.startswith("up to 2000 of this server, and the database allows ")
+
+
+def test_clocks_apart_are_a_warning(
+    on_mariadb: MariadbDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def clock() -> float | None:
+        inspector = open_diagnostics(on_mariadb.settings)
+        try:
+            return await inspector.time()
+        finally:
+            await inspector.close()
+
+    theirs = asyncio.run(clock())
+    assert theirs is not None
+    monkeypatch.setattr("server.observability.database_checks.time.time", lambda: theirs + 100)
+    level, text = Checked(on_mariadb.config).found("clock")
+    assert level == "WARN"
+    assert " s apart" in text
+
+
+# The cache
+
+
+def test_redis_that_answers_is_fine_and_one_that_does_not_a_warning(
+    loaded: DatabaseFixture, redis_server: Redis
+) -> None:
+    checked = Checked(loaded.config, ELECDATA_CACHE__URL=redis_server.url)
+    assert checked.found("cache") == (
+        "OK",
+        f"Redis at {redis_server.host}:{redis_server.port} responds",
+    )
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    checked = Checked(loaded.config, ELECDATA_CACHE__URL=f"redis://127.0.0.1:{port}/0")
+    level, text = checked.found("cache")
+    assert level == "WARN"
+    assert text.startswith(f"Redis at 127.0.0.1:{port} does not respond: ")
+    assert checked.status == 0
+
+
+# The command line
+
+
+def test_json_alone_is_refused() -> None:
+    done = CliRunner().invoke(server.__main__.main, ["--json"])
+    assert done.exit_code == 2
+    assert "--json requires --check" in done.output
+
+
+def test_debug_shows_where_an_error_came_up(tmp_path: Path) -> None:
+    done = CliRunner().invoke(
+        server.__main__.main, ["--debug", "--config", str(tmp_path / "none.yaml")]
+    )
+    assert type(done.exception).__name__ == "SettingsError"

@@ -1,0 +1,85 @@
+"""Whether the service lives and is ready, told to anybody and cheaply."""
+
+import asyncio
+
+import pytest
+
+from tests.support.app_client import Api, Document, Serve
+from tests.support.databases import DatabaseFixture
+from tests.support.report_factory import numbered, quarters, report
+
+pytestmark = pytest.mark.promise("Seeing")
+
+
+async def asked(api: Api, path: str, method: str = "GET") -> tuple[int, str, Document]:
+    """Status, content type and body of an answer to somebody without a token."""
+    async with await api.client.request(method, path) as response:
+        return response.status, response.content_type, await response.json()
+
+
+async def test_living_server_says_so_without_token_and_database(
+    serve: Serve, database: DatabaseFixture
+) -> None:
+    api = await serve(database)
+    assert await asked(api, "/health/live") == (200, "application/json", {"status": "live"})
+    assert api.engine.statements == []
+
+
+async def test_ready_server_names_the_version_of_the_data(
+    serve: Serve, database: DatabaseFixture
+) -> None:
+    await database.load(report(*numbered(quarters("2019-08-01", 4))))
+    api = await serve(database)
+    ((version,),) = await database.rows("SELECT version FROM imports")
+    expected = {"status": "ready", "version": version, "empty": False}
+    assert await asked(api, "/health/ready") == (200, "application/json", expected)
+    assert api.engine.readings_asked == 0
+
+
+async def test_missing_tables_are_a_problem(serve: Serve, database: DatabaseFixture) -> None:
+    async with database.writer() as writer:
+        async for _ in writer.engine.prepare():
+            pass
+        await writer.engine.admit_reader()
+    api = await serve(database)
+    await database.rows("DROP TABLE users")
+    status, kind, body = await asked(api, "/health/ready")
+    assert (status, kind) == (503, "application/problem+json")
+    assert body.pop("request_id")
+    assert body == {
+        "type": "about:blank",
+        "title": "Service Unavailable",
+        "status": 503,
+        "detail": "There are no readings yet, a report has to be loaded first",
+    }
+
+
+async def test_database_that_is_silent_is_a_problem_and_the_server_lives(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def wait(_: str) -> str:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(api.engine, "step_in", wait)
+    monkeypatch.setattr("server.observability.health._DATABASE_TIMEOUT", 0.01)
+    status, kind, body = await asked(api, "/health/ready")
+    assert (status, kind) == (503, "application/problem+json")
+    assert body["detail"] == "The database did not answer in time"
+    assert (await asked(api, "/health/live"))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "title"),
+    [
+        ("GET", "/health/nothing", 404, "Not Found"),
+        ("POST", "/health/live", 405, "Method Not Allowed"),
+        ("GET", "/health/ready?id=5", 400, "Bad Request"),
+    ],
+)
+async def test_errors_of_these_routes_are_problems(
+    api: Api, method: str, path: str, status: int, title: str
+) -> None:
+    code, kind, body = await asked(api, path, method)
+    assert (code, kind) == (status, "application/problem+json")
+    assert (body["status"], body["title"]) == (status, title)

@@ -1,0 +1,151 @@
+"""Settings of formats: what is read, and what is said about a wrong one."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.settings.test_settings import URL, Configuration
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Configuration:
+    return Configuration(tmp_path)
+
+
+METER = """formats:
+  workshop:
+    delimiter: ";"
+    columns:
+      energy: {header: Wh, factor: 0.001}
+      power: kW
+    time: {column: Date, pattern: "%d/%m/%Y %H:%M", marks: start}
+"""
+
+
+def test_format_is_read_with_its_defaults(config: Configuration) -> None:
+    (layout,) = config.load(URL + METER).formats.values()
+    assert layout.delimiter == ";"
+    assert (layout.decimal, layout.encoding, layout.interval) == (".", "utf-8", None)
+    columns = layout.columns.named()
+    assert {name: (column.header, str(column.factor)) for name, column in columns.items()} == {
+        "energy": ("Wh", "0.001"),
+        "power": ("kW", "1"),
+    }
+    assert layout.headers() == ("Date", "Wh", "kW")
+
+
+def test_factor_has_up_to_twenty_digits(config: Configuration) -> None:
+    factor = "0.12345678901234567891"
+    (layout,) = config.load(URL + METER.replace("0.001", f"'{factor}'")).formats.values()
+    assert str(layout.columns.named()["energy"].factor) == factor
+    error = config.error(URL + METER.replace("0.001", f"'{factor}1'"))
+    assert "columns.energy.factor: expected a decimal other than 0" in error
+
+
+def test_format_counts_hours_and_needs_no_interval(config: Configuration) -> None:
+    text = METER.replace("pattern: ", "hour: Hour, pattern: ").replace(" %H:%M", "")
+    assert config.load(URL + text).formats["workshop"].interval == 3600
+
+
+def test_variables_change_formats(config: Configuration) -> None:
+    settings = config.load(
+        URL + METER,
+        ELECDATA_FORMATS__WORKSHOP__DECIMAL=",",
+        ELECDATA_FORMATS__WORKSHOP__TIME__MARKS="end",
+        ELECDATA_FORMATS__WORKSHOP__INTERVAL="900",
+        ELECDATA_FORMATS__WORKSHOP__COLUMNS__ENERGY__HEADER="Energy",
+    )
+    layout = settings.formats["workshop"]
+    assert (layout.decimal, layout.time.marks, layout.interval) == (",", "end", 900)
+    assert layout.headers() == ("Date", "Energy", "kW")
+    assert config.load(URL + METER, ELECDATA_FORMATS="{}").formats == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "line", "said"),
+    [
+        (("delimiter", "delimeter"), 4, "delimeter: no such key; did you mean formats.workshop.de"),
+        (
+            ("power", "pover"),
+            7,
+            "columns.pover: no such key; did you mean formats.workshop.columns",
+        ),
+        (
+            ("factor", "facter"),
+            6,
+            "facter: no such key; did you mean formats.workshop.columns.energy.f",
+        ),
+        (('";"', ";;"), 4, "delimiter: expected one character such as , or ; or a tab, got ';;'"),
+        (('";"', "1"), 4, "delimiter: expected one character such as"),
+        (("columns", "decimal: x\n    columns"), 5, "decimal: expected the decimal mark, a point"),
+        (
+            ("columns", "encoding: utf-16\n    columns"),
+            5,
+            "encoding: expected an encoding such as utf-8, latin-1 or cp1252, got 'utf-16'",
+        ),
+        (("columns", "encoding: hex\n    columns"), 5, "encoding: expected an encoding such as"),
+        (("columns", "encoding: klingon\n    columns"), 5, "encoding: expected an encoding such"),
+        (("0.001", "0"), 6, "columns.energy: expected a factor other than 0"),
+        (("0.001", "nan"), 6, "columns.energy.factor: expected a decimal other than 0"),
+        (("0.001", "1e-999999"), 6, "columns.energy.factor: expected a decimal other than 0"),
+        (("Wh", "''"), 6, "columns.energy.header: expected the heading of a column"),
+        (("kW", "Date"), 3, "workshop: expected each heading once, 'Date' is named twice"),
+        (("marks: start", "marks: middle"), 8, "time.marks: expected start or end: which end"),
+        ((", marks: start", ""), 8, "time.marks: missing, expected start or end"),
+        (
+            ("marks: start", "marks: end"),
+            3,
+            "interval: missing, expected seconds, since time.marks",
+        ),
+        (("%M", "%q"), 8, "time.pattern: expected a date pattern such as %d/%m/%Y %H:%M, or iso"),
+        (("%d", ""), 8, "time.pattern: expected a date pattern"),
+        (("%H", "%I"), 8, "time.pattern: expected a date pattern"),
+        ((" %H:%M", ""), 8, "it says the whole time with %d"),
+        (("%H:%M", "%H:%M%z"), 8, "time.pattern: expected a date pattern"),
+        (("pattern: ", "hour: H, pattern: "), 8, "it says year, month and day with %d"),
+        (("marks", "timezone: Madrid, marks"), 8, "time.timezone: expected an IANA time zone"),
+        (("columns", "interval: 0\n    columns"), 5, "interval: expected seconds from 1 to 86400"),
+        (("columns", "ignored: x\n    columns"), 5, "ignored: expected a list of headings"),
+        (("columns", "ignored: [[x]]\n    columns"), 5, "ignored.0: expected a list of headings"),
+        (("  workshop:", "  Workshop:"), 3, "formats: expected names of small letters, digits"),
+        (("  workshop:", "  monitoring:"), 3, "formats: monitoring is the project's own format"),
+    ],
+)
+def test_wrong_format_names_the_line_and_the_key(
+    config: Configuration, change: tuple[str, str], line: int, said: str
+) -> None:
+    error = config.error(URL + METER.replace(*change, 1))
+    assert error.startswith(f"config.yaml:{line}: formats")
+    assert said in error
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("formats: {x: 5}", "formats.x: expected a section with delimiter, decimal, encoding, c"),
+        ("formats: 5", "formats: expected a mapping of names to formats"),
+        ("formats: {x: {}}", "formats.x.columns: expected at least one of energy"),
+        (
+            "formats: {x: {columns: {energy: e}}}",
+            "formats.x.time.column: missing, expected the heading of the column",
+        ),
+        (
+            "formats: {x: {columns: {}, time: {column: a, pattern: iso, marks: start}}}",
+            "formats.x.columns: expected at least one of energy, reactive_energy, power",
+        ),
+        (
+            (
+                "formats: {x: {columns: {energy: e}, interval: 900,"
+                " time: {column: a, hour: h, pattern: '%d/%m/%Y', marks: end}}}"
+            ),
+            "formats.x.interval: expected 3600 or nothing, since time.hour counts hours",
+        ),
+    ],
+)
+def test_incomplete_format_is_refused(config: Configuration, text: str, said: str) -> None:
+    assert said in config.error(URL + text)
+
+
+def test_misspelt_variable_of_a_format_names_the_one_meant(config: Configuration) -> None:
+    error = config.error(URL + METER, ELECDATA_FORMATS__WORKSHOP__DELIMETER=";")
+    assert error.endswith("no such key; did you mean ELECDATA_FORMATS__WORKSHOP__DELIMITER?")

@@ -1,0 +1,310 @@
+"""Sums of readings agree with plain reckoning, to the last decimal, on both databases."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import strategies as st
+
+from domain.fixed_point import SCALE
+from domain.flags import IMPLAUSIBLE
+from domain.quantities import QUANTITY_NAMES
+from domain.readings_query import QueryError
+from storage.figures import scan
+from storage.figures.aggregate import Aggregate
+from storage.figures.data_quality import DataQuality
+from storage.figures.meter_info import MeterInfo
+from storage.figures.peaks import Peaks
+from storage.figures.profile import Profile
+from storage.figures.result import FigureQuery, Row
+from storage.figures.summary import Summary
+from tests.support.databases import DatabaseFixture
+from tests.support.reference_figures import (
+    CASES,
+    DOUBTFUL,
+    Case,
+    Metered,
+    Reading,
+    labelled,
+    loaded,
+    rounded,
+    total,
+)
+from tests.support.report_factory import quarters, report, row
+
+LABELS: dict[str, Callable[[datetime], object]] = {
+    "15m": lambda at: (at.utcoffset(), at.hour, at.minute // 15),
+    "hour": lambda at: (at.utcoffset(), at.hour),
+    "day": lambda at: at.date(),
+    "week": lambda at: at.isocalendar()[:2],
+    "month": lambda at: (at.year, at.month),
+    "year": lambda at: at.year,
+}
+
+
+def expected_rows(
+    metered: Metered,
+    interval: str,
+    columns: tuple[str, ...],
+    zone: str,
+    start: int,
+    until: int,
+    *,
+    clean: bool,
+) -> Iterator[Row]:
+    """What the answer should be, by plain reckoning."""
+    raster = metered.case.interval
+    anchor = metered.readings[0].at
+    end = anchor + -((anchor - until) // raster) * raster
+    if start >= until:
+        return
+    for first, last in labelled(start, end, zone, LABELS[interval]):
+        readings = metered.within(first, min(last, until), IMPLAUSIBLE.bit * clean)
+        expected = metered.expected(first, last)
+        present = sum(reading.is_present for reading in readings)
+        flagged = sum(bool(reading.flags & DOUBTFUL) for reading in readings)
+        coverage = rounded(Fraction(present * SCALE, expected)) if expected else None
+        values = [value for name in columns for value in put_together(name, readings)]
+        yield (first, last, *values, expected, present, flagged, coverage)
+
+
+def put_together(name: str, readings: list[Reading]) -> list[int | None]:
+    values = [(r.at, value) for r in readings if (value := r.values[name]) is not None]
+    if name == "power_factor":
+        return [factor(readings)]
+    if name in ("energy", "reactive_energy"):
+        return [total([value for _, value in values])]
+    if name == "maximeter":
+        if not values:
+            return [None, None]
+        greatest = max(value for _, value in values)
+        return [greatest, min(at for at, value in values if value == greatest)]
+    if not values:
+        return [None] * 3
+    numbers = [value for _, value in values]
+    return [rounded(Fraction(sum(numbers), len(numbers))), min(numbers), max(numbers)]
+
+
+def factor(readings: list[Reading]) -> int | None:
+    """The whole number k for which k - ½ ≤ factor < k + ½, found without a root."""
+    active = total([r.values["energy"] for r in readings])
+    reactive = total([r.values["reactive_energy"] for r in readings])
+    if active is None or reactive is None or not (active or reactive):
+        return None
+    apparent_squared = active**2 + reactive**2
+    low, high = 0, SCALE + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        if Fraction(2 * middle - 1, 2) ** 2 * apparent_squared <= (active * SCALE) ** 2:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+questions = st.fixed_dictionaries(
+    {
+        "case": st.sampled_from(list(CASES)),
+        "interval": st.sampled_from(list(LABELS)),
+        "columns": st.sets(st.sampled_from(QUANTITY_NAMES), min_size=1),
+        "zone": st.sampled_from(
+            [None, "Europe/Madrid", "Asia/Kolkata", "Australia/Lord_Howe", "UTC"]
+        ),
+        "bounds": st.tuples(*[st.none() | st.integers(-8, 330)] * 2),
+        "end": st.sampled_from(["inclusive", "exclusive"]),
+        "quality": st.sampled_from(["raw", "clean"]),
+        "groups": st.sampled_from([1, 7, 500]),
+    }
+)
+
+
+@settings(
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(question=questions)
+@example(
+    question={
+        "case": "half an hour back",
+        "interval": "hour",
+        "columns": {"energy"},
+        "zone": None,
+        "bounds": (None, None),
+        "end": "inclusive",
+        "quality": "raw",
+        "groups": 500,
+    }
+)
+def test_sums_are_those_of_plain_reckoning(
+    meters: dict[str, Metered], monkeypatch: pytest.MonkeyPatch, question: dict[str, Any]
+) -> None:
+    metered = meters[question["case"]]
+    is_finer = {"15m": 900, "hour": 3600}.get(question["interval"], 86400) < metered.case.interval
+    assume(not is_finer)
+    monkeypatch.setattr(scan, "CHUNK_GROUPS", question["groups"])
+    zone = question["zone"] or metered.case.zone
+    opening = metered.local(metered.case.start, zone)
+    date, end_date = (
+        None if place is None else opening + timedelta(seconds=place * 900)
+        for place in question["bounds"]
+    )
+    assume(date is None or end_date is None or date <= end_date)
+    columns = tuple(name for name in QUANTITY_NAMES if name in question["columns"])
+    given_texts = {
+        "interval": question["interval"],
+        "columns": ",".join(columns),
+        "end": question["end"],
+        "quality": question["quality"],
+        **({"date": str(date)} if date else {}),
+        **({"end_date": str(end_date)} if end_date else {}),
+        **({"timezone": question["zone"]} if question["zone"] else {}),
+    }
+    start, until = metered.bounds(date, end_date, question["end"], zone)
+    is_clean = question["quality"] == "clean"
+    _, rows = metered.ask(Aggregate.of(given_texts))
+    wanted = expected_rows(
+        metered, question["interval"], columns, zone, start, until, clean=is_clean
+    )
+    assert rows == list(wanted)
+
+
+def test_questions_that_differ_are_kept_apart() -> None:
+    bounds = {"date": "2019-08", "end_date": "2019-09"}
+    asked: list[FigureQuery] = []
+    for period in ({}, {"quality": "clean"}, bounds, bounds | {"end": "exclusive"}):
+        asked += [Peaks.of(period | more) for more in ({}, {"number": "3"}, {"separation": "0"})]
+        asked += [
+            DataQuality.of(period | {"list": wanted}) for wanted in ("gaps", "flagged", "days")
+        ]
+        asked += [Summary.of(period)]
+        asked += [Profile.of(period)]
+        asked += [Profile.of(period | {"column": "energy"}), Profile.of(period | {"by": "month"})]
+        asked += [Profile.of(period | {"percentiles": percents}) for percents in ("5", "95")]
+        asked += [Aggregate.of(period | {"interval": name}) for name in ("day", "week")]
+        for more in ({"columns": "energy"}, {"timezone": "UTC"}):
+            asked.append(Aggregate.of(period | {"interval": "day"} | more))
+    assert len({question.key for question in asked}) == len(asked)
+
+
+@pytest.mark.parametrize(
+    ("case", "day", "quarters"),
+    [("autumn", "2019-10-27", 100), ("spring", "2019-03-31", 92), ("spring", "2019-03-30", 96)],
+)
+def test_day_has_as_many_quarters_as_clocks_give_it(
+    meters: dict[str, Metered], case: str, day: str, quarters: int
+) -> None:
+    given_texts = {"interval": "day", "date": day, "end_date": f"{day} 23:45", "columns": "energy"}
+    _, [row] = meters[case].ask(Aggregate.of(given_texts))
+    start, end, _, expected, *_ = row
+    assert isinstance(start, int)
+    assert isinstance(end, int)
+    assert (expected, (end - start) // 900) == (quarters, quarters)
+
+
+def test_repeated_hour_is_two_and_the_skipped_one_is_none(meters: dict[str, Metered]) -> None:
+    for case, day, hours in (("autumn", "2019-10-27", 25), ("spring", "2019-03-31", 23)):
+        question = {"interval": "hour", "date": day, "end_date": f"{day} 23:45"}
+        _, rows = meters[case].ask(Aggregate.of(question))
+        assert len(rows) == hours
+        assert all(row[-4] == 4 for row in rows)
+
+
+def test_bucket_without_readings_has_nulls_and_no_zeros(meters: dict[str, Metered]) -> None:
+    question = {"interval": "day", "date": "2019-11-10", "end_date": "2019-11-10 23:45"}
+    _, [row] = meters["autumn"].ask(Aggregate.of(question))
+    assert row[2:-4] == (None,) * (len(row) - 6)
+    assert row[-4:] == (96, 0, 0, 0)
+
+
+def test_clean_says_what_it_leaves_out(meters: dict[str, Metered]) -> None:
+    metered = meters["autumn"]
+    table, _ = metered.ask(Aggregate.of({"interval": "day", "quality": "clean"}))
+    left_out = [r for r in metered.readings if r.flags & IMPLAUSIBLE.bit]
+    energy = sum(r.values["energy"] or 0 for r in left_out)
+    assert len(left_out) > 3
+    assert table.metadata == {
+        "left_out": {"readings": str(len(left_out)), "energy": f"{energy / SCALE:.5f}"}
+    }
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        (
+            {"interval": "5m"},
+            "interval: expected one of 15m, hour, day, week, month, year, got '5m'",
+        ),
+        ({"interval": "hour", "date": "1890"}, "interval: expected at most 1,000,000 records"),
+        ({"interval": "year", "date": "1600"}, "date: expected a period of at most 400 years"),
+        ({"interval": "year", "end_date": "2500"}, "end_date: expected a period of at most"),
+        (
+            {"interval": "day", "columns": "energy,x"},
+            "columns: expected some of energy, .*, got 'x'",
+        ),
+        ({"interval": "day", "timezone": "Mars/X"}, "timezone: expected a name like Europe/Madrid"),
+        ({"interval": "day", "timezone": "../../etc/passwd"}, "timezone: expected a name"),
+        ({"interval": "day", "quality": "good"}, "quality: expected raw or clean, got 'good'"),
+        ({"interval": "day", "end": "open"}, "end: expected inclusive or exclusive, got 'open'"),
+        ({"interval": "day", "end_date": "9999-12-31"}, "end_date: expected a time before 9999"),
+        ({"interval": "day", "date": "2020", "end_date": "2019"}, "end_date: expected 2020-01-01"),
+    ],
+)
+def test_wrong_parameter_is_named(
+    meters: dict[str, Metered], question: dict[str, str], message: str
+) -> None:
+    with pytest.raises(QueryError, match=f"^{message}"):
+        meters["autumn"].ask(Aggregate.of(question))
+
+
+def test_four_hundred_years_are_a_period(meters: dict[str, Metered]) -> None:
+    question = {"interval": "year", "date": "1700-01-01", "end_date": "2099-12-31"}
+    _, rows = meters["autumn"].ask(Aggregate.of(question))
+    assert rows
+
+
+def test_interval_finer_than_the_readings_is_refused(meters: dict[str, Metered]) -> None:
+    with pytest.raises(
+        QueryError, match=r"^interval: expected no less than the 3600 seconds between readings"
+    ):
+        meters["hours over a change"].ask(Aggregate.of({"interval": "15m"}))
+
+
+def test_readings_of_a_taken_over_meter_are_of_quarters(database: DatabaseFixture) -> None:
+    metered = loaded(Case("Europe/Madrid", 900, "2019-08-01 00:00", 8), database)
+    database.run("UPDATE meters SET interval_seconds = NULL")
+    _, rows = metered.ask(Aggregate.of({"interval": "hour", "columns": "energy"}))
+    assert [row[3] for row in rows] == [4, 4]
+
+
+async def test_database_without_readings_has_no_records(database: DatabaseFixture) -> None:
+    async with database.writer() as writer:
+        async for _ in writer.engine.prepare():
+            pass
+        await writer.engine.admit_reader()
+    async with database.reader() as reader:
+        questions: list[FigureQuery] = [
+            Aggregate.of({"interval": "day"}),
+            Peaks.of({}),
+            Profile.of({}),
+            MeterInfo.of({}),
+        ]
+        questions += [Summary.of({}), DataQuality.of({}), DataQuality.of({"list": "flagged"})]
+        for question in questions:
+            assert (await reader.figures(question, await reader.state())).count == 0
+
+
+def test_sums_of_the_greatest_quantities_are_exact(database: DatabaseFixture) -> None:
+    """Ten digits before the point; a day of them exceeds what 64 bits of a float tell apart."""
+    case = Case("Europe/Madrid", 900, "2019-08-01 00:00", 96 * 3)
+    most = 10**15 - 1
+    moments = quarters("2019-08-01", case.readings)
+    text = "9999999999.99999"
+    database.configure(meter={"timezone": case.zone})
+    asyncio.run(database.load(report(*[row(moment, text, text, text, text) for moment in moments])))
+    readings = [Reading(n, case.start + n * 900, {}, 0) for n in range(case.readings)]
+    metered = Metered(case, database, readings)
+    _, rows = metered.ask(Aggregate.of({"interval": "month", "columns": "energy,power,maximeter"}))
+    assert rows[0][2:8] == (most * case.readings, most, most, most, most, case.start)

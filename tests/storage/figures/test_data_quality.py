@@ -1,0 +1,225 @@
+"""Gaps, flagged readings, coverage and the summary, beside plain reckoning."""
+
+from datetime import datetime, timedelta
+from fractions import Fraction
+from itertools import groupby
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from domain.fixed_point import SCALE
+from domain.flags import CATCH_UP, FLAGS, IMPLAUSIBLE
+from domain.readings_query import QueryError
+from storage.figures import scan
+from storage.figures.data_quality import DataQuality
+from storage.figures.summary import Summary
+from tests.support.databases import DatabaseFixture
+from tests.support.reference_figures import CASES, DOUBTFUL, Metered, rounded, total
+from tests.support.report_factory import MADRID, report, row
+
+
+def gaps(metered: Metered, start: int, until: int) -> list[tuple[int, ...]]:
+    """The runs of expected readings that no reading with a value stands for."""
+    interval = metered.case.interval
+    anchor = metered.readings[0].at
+    present: set[int] = set()
+    empty: set[int] = set()
+    for reading in metered.within(start, until):
+        (present if reading.is_present else empty).add(metered.due(reading.at))
+    first = start + (anchor - start) % interval
+    found: list[tuple[int, ...]] = []
+    for is_missing, group in groupby(range(first, until, interval), lambda at: at not in present):
+        run = list(group)
+        without_value = sum(at in empty for at in run)
+        if is_missing:
+            found.append((run[0], run[-1], len(run), without_value, len(run) - without_value))
+    return found
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    question=st.fixed_dictionaries(
+        {
+            "case": st.sampled_from(list(CASES)),
+            "bounds": st.tuples(*[st.none() | st.integers(-8, 330)] * 2),
+            "end": st.sampled_from(["inclusive", "exclusive"]),
+            "groups": st.sampled_from([1, 500]),
+            "day": st.sampled_from([3600, 86400]),
+        }
+    )
+)
+def test_gaps_are_those_of_a_plain_search(
+    meters: dict[str, Metered], monkeypatch: pytest.MonkeyPatch, question: dict[str, Any]
+) -> None:
+    metered = meters[question["case"]]
+    monkeypatch.setattr(scan, "CHUNK_GROUPS", question["groups"])
+    monkeypatch.setattr("storage.figures.data_quality.DAY_SECONDS", question["day"])
+    opening = metered.local(metered.case.start)
+    date, end_date = (
+        None if place is None else opening + timedelta(seconds=place * 900)
+        for place in question["bounds"]
+    )
+    assume(date is None or end_date is None or date <= end_date)
+    start, until = metered.bounds(date, end_date, question["end"])
+    texts = {"end": question["end"]}
+    texts |= {"date": str(date)} if date else {}
+    texts |= {"end_date": str(end_date)} if end_date else {}
+    _, rows = metered.ask(DataQuality.of(texts))
+    assert rows == gaps(metered, start, until)
+
+
+async def test_reading_off_the_grid_stands_for_the_one_it_is_nearest_to(
+    database: DatabaseFixture,
+) -> None:
+    energies = {"00:00:00": "1", "00:15:00": "", "00:16:00": "", "00:17:00": ""}
+    energies |= {"00:45:07": "1", "00:59:50": "1", "01:15:07": "1"}
+    rows = [row(f"1 Aug 2019 {time}", energy) for time, energy in energies.items()]
+    await database.load(report(*rows))
+    async with database.reader() as reader:
+        table = await reader.figures(DataQuality.of({}), await reader.state())
+        ((gap,),) = [some async for some in table.rows]
+    first = int(datetime(2019, 8, 1, 0, 15, tzinfo=MADRID).timestamp())
+    assert gap == (first, first + 900, 2, 1, 1)
+
+
+@pytest.mark.parametrize("wanted", ["gaps", "flagged"])
+def test_list_of_more_than_the_bound_is_refused(
+    meters: dict[str, Metered], monkeypatch: pytest.MonkeyPatch, wanted: str
+) -> None:
+    metered, question = meters["autumn"], DataQuality.of({"list": wanted})
+    _, rows = metered.ask(question)
+    monkeypatch.setattr("storage.figures.data_quality.MAX_RECORDS", len(rows))
+    assert metered.ask(question)[1] == rows
+    monkeypatch.setattr("storage.figures.data_quality.MAX_RECORDS", len(rows) - 1)
+    with pytest.raises(QueryError, match=f"^list: expected at most {len(rows) - 1} records"):
+        metered.ask(question)
+
+
+def test_flagged_readings_come_with_what_the_flags_say(meters: dict[str, Metered]) -> None:
+    for metered in meters.values():
+        _, rows = metered.ask(DataQuality.of({"list": "flagged"}))
+        flagged = [reading for reading in metered.readings if reading.flags]
+        assert len(flagged) > 3
+        for listed, reading in zip(rows, flagged, strict=True):
+            flags = [flag for flag in FLAGS if flag.bit & reading.flags]
+            assert listed == (
+                reading.id,
+                reading.at,
+                " ".join(flag.name for flag in flags),
+                reading.values["energy"],
+                reading.values["maximeter"],
+                "; ".join(flag.means for flag in flags),
+            )
+
+
+def test_days_have_their_coverage(meters: dict[str, Metered]) -> None:
+    metered = meters["autumn"]
+    _, rows = metered.ask(DataQuality.of({"list": "days"}))
+    for start, end, expected, present, _, coverage in rows:
+        assert isinstance(start, int)
+        assert isinstance(end, int)
+        readings = metered.within(start, end)
+        assert expected == metered.expected(start, end)
+        assert present == sum(reading.is_present for reading in readings)
+        assert coverage == rounded(Fraction(present * SCALE, metered.expected(start, end)))
+
+
+@pytest.mark.parametrize("asked", [2, 20, 1000])
+def test_summary_is_that_of_plain_reckoning(
+    meters: dict[str, Metered], monkeypatch: pytest.MonkeyPatch, asked: int
+) -> None:
+    """Whether the guess at base load is too low, good or not made, and however they are cut."""
+    monkeypatch.setattr("storage.figures.base_load.MIN_READINGS", asked)
+    monkeypatch.setattr("storage.figures.scan.CHUNK_IDS", 37)
+    for metered in meters.values():
+        table, [row] = metered.ask(Summary.of({}))
+        record = dict(zip([field.name for field in table.fields], row, strict=True))
+        readings = metered.readings
+        believed = [r for r in readings if not r.flags & CATCH_UP.bit]
+        energies = [value for r in believed if (value := r.values["energy"]) is not None]
+        powers = sorted(value for r in believed if (value := r.values["power"]) is not None)
+        peak = max(value for r in believed if (value := r.values["maximeter"]) is not None)
+        hours = Fraction(len(energies) * metered.case.interval, 3600)
+        mean = rounded(sum(energies) / hours)
+        start, end = metered.bounds(None, None, "inclusive")
+        expected = {
+            "first_reading": readings[0].at,
+            "last_reading": readings[-1].at,
+            "date": readings[0].at,
+            "end": end,
+            "energy": total([r.values["energy"] for r in readings]),
+            "reactive_energy": total([r.values["reactive_energy"] for r in readings]),
+            "expected": metered.expected(start, end),
+            "present": sum(r.is_present for r in readings),
+            "readings": len(readings),
+            "peak_demand": peak,
+            "peak_demand_date": next(r.at for r in believed if r.values["maximeter"] == peak),
+            "mean_demand": mean,
+            "load_factor": rounded(Fraction(mean * SCALE, peak)) if peak > 0 else None,
+            "base_load": powers[-(-len(powers) * 5 // 100) - 1],
+            "timezone": metered.case.zone,
+            "interval_seconds": metered.case.interval,
+            "identifier": None,
+            "import_new": len(readings) + 1 - readings[0].id,
+            "import_changed": 0,
+            **{f"flag_{f.name}": sum(bool(r.flags & f.bit) for r in readings) for f in FLAGS},
+        }
+        assert {name: record[name] for name in expected} == expected
+        assert str(record["import_file"]).startswith("report")
+        assert table.metadata["demand_of"] == "maximeter"
+
+
+def test_last_reading_counts_where_it_is_cut_off_alone(
+    meters: dict[str, Metered], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metered = meters["autumn"]
+    _, whole = metered.ask(Summary.of({}))
+    ids = metered.readings[-1].id - metered.readings[0].id
+    monkeypatch.setattr("storage.figures.scan.CHUNK_IDS", ids)
+    assert metered.ask(Summary.of({}))[1] == whole
+
+
+def test_readings_whose_ids_lie_far_apart_have_the_same_summary(
+    meters: dict[str, Metered], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metered = meters["autumn"]
+    _, near = metered.ask(Summary.of({}))
+    monkeypatch.setattr("storage.figures.scan.SPARSE", 0)
+    assert metered.ask(Summary.of({}))[1] == near
+
+
+@pytest.mark.parametrize("quality", ["raw", "clean"])
+def test_summary_of_a_part_is_that_of_plain_reckoning(
+    meters: dict[str, Metered], monkeypatch: pytest.MonkeyPatch, quality: str
+) -> None:
+    monkeypatch.setattr("storage.figures.base_load.MIN_READINGS", 20)
+    without = IMPLAUSIBLE.bit if quality == "clean" else 0
+    for metered in meters.values():
+        first = metered.local(metered.case.start + 20 * metered.case.interval)
+        last = metered.local(metered.case.start + 110 * metered.case.interval)
+        asked = {"date": f"{first}", "end_date": f"{last}", "quality": quality}
+        table, [row] = metered.ask(Summary.of(asked))
+        record = dict(zip([field.name for field in table.fields], row, strict=True))
+        start, until = metered.bounds(first, last, "inclusive")
+        readings = metered.within(start, until, without)
+        believed = [r for r in readings if not r.flags & CATCH_UP.bit]
+        energies = [value for r in believed if (value := r.values["energy"]) is not None]
+        powers = sorted(value for r in believed if (value := r.values["power"]) is not None)
+        hours = Fraction(len(energies) * metered.case.interval, 3600)
+        every = metered.within(start, until)
+        expected = {
+            "first_reading": readings[0].at,
+            "last_reading": readings[-1].at,
+            "readings": len(readings),
+            "present": sum(r.is_present for r in readings),
+            "flagged": sum(bool(r.flags & DOUBTFUL) for r in readings),
+            "energy": total([r.values["energy"] for r in readings]),
+            "mean_demand": rounded(sum(energies) / hours),
+            "base_load": powers[-(-len(powers) * 5 // 100) - 1],
+            **{f"flag_{f.name}": sum(bool(r.flags & f.bit) for r in every) for f in FLAGS},
+        }
+        assert {name: record[name] for name in expected} == expected

@@ -1,0 +1,104 @@
+"""Profiles agree with plain reckoning."""
+
+from collections import defaultdict
+from datetime import datetime
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from domain.flags import CATCH_UP, IMPLAUSIBLE
+from domain.readings_query import QueryError
+from storage.figures.profile import COLUMNS, SPLITS, Profile
+from storage.figures.result import Row
+from tests.support.reference_figures import CASES, Metered, rounded
+
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+
+def split(by: str, at: datetime) -> tuple[int | str, ...]:
+    """What a reading is told apart by."""
+    day = WEEKDAYS[at.weekday()]
+    day_type = day if at.weekday() > 4 else "working_day"
+    splits: dict[str, tuple[int | str, ...]] = {
+        "day_type": (day_type,),
+        "month": (at.month,),
+        "both": (at.month, day_type),
+        "weekday": (day,),
+        "none": (),
+    }
+    return splits[by]
+
+
+def expected(
+    metered: Metered, column: str, by: str, percentiles: list[int], *, clean: bool
+) -> list[Row]:
+    without = CATCH_UP.bit | IMPLAUSIBLE.bit * clean
+    groups: dict[tuple[int | str, ...], list[int]] = defaultdict(list)
+    for reading in metered.readings:
+        value = reading.values[column]
+        if value is not None and not reading.flags & without:
+            at = metered.local(reading.at)
+            groups[*split(by, at), f"{at:%H:%M:%S}"].append(value)
+    rows: list[Row] = []
+    for key, values in groups.items():
+        values.sort()
+        ranks = [values[-(-percent * len(values) // 100) - 1] for percent in percentiles]
+        mean = rounded(Fraction(sum(values), len(values)))
+        rows.append((*key, len(values), mean, values[0], values[-1], *ranks))
+    return rows
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    question=st.fixed_dictionaries(
+        {
+            "case": st.sampled_from(list(CASES)),
+            "column": st.sampled_from(COLUMNS),
+            "by": st.sampled_from(list(SPLITS)),
+            "percentiles": st.sets(st.integers(1, 100), min_size=1, max_size=6).map(sorted),
+            "quality": st.sampled_from(["raw", "clean"]),
+        }
+    )
+)
+def test_profile_is_that_of_plain_reckoning(
+    meters: dict[str, Metered], question: dict[str, Any]
+) -> None:
+    metered = meters[question["case"]]
+    percentiles = question["percentiles"]
+    texts = {**question, "percentiles": ",".join(map(str, percentiles))}
+    _, rows = metered.ask(Profile.of(texts))
+    wanted = expected(
+        metered,
+        question["column"],
+        question["by"],
+        percentiles,
+        clean=question["quality"] == "clean",
+    )
+    assert sorted(rows, key=str) == sorted(wanted, key=str)
+
+
+def test_profile_goes_from_monday_to_sunday_and_from_midnight_on(
+    meters: dict[str, Metered],
+) -> None:
+    _, rows = meters["hours over a change"].ask(Profile.of({"by": "weekday"}))
+    keys = [(WEEKDAYS.index(str(row[0])), row[1]) for row in rows]
+    assert keys == sorted(keys)
+    assert {day for day, _ in keys} == set(range(7))
+
+
+def test_as_many_percentiles_as_allowed_are_allowed() -> None:
+    twenty = tuple(range(5, 101, 5))
+    assert Profile.of({"percentiles": ",".join(map(str, twenty))}).percentiles == twenty
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0", "101", "5,", "5;50", "50.5", ",".join(map(str, range(1, 22)))]
+)
+def test_wrong_percentiles_are_named(text: str) -> None:
+    with pytest.raises(QueryError, match=r"^percentiles: expected whole numbers from 1 to 100"):
+        Profile.of({"percentiles": text})

@@ -1,0 +1,53 @@
+"""What both databases are asked through: connections that are free again."""
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+
+from settings import load_settings
+from storage.backends.base import ReadEngine
+from storage.common.errors import StorageError
+from storage.factory import open_database
+from tests.support.databases import DatabaseFixture
+from tests.support.report_factory import numbered, quarters, report
+
+COUNT = (
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000000)"
+    " SELECT MAX(i) FROM n"
+)
+
+
+async def leave(database: DatabaseFixture, engine: ReadEngine, seconds: int) -> None:
+    """Starts a statement that takes long, and lets nobody wait for it."""
+    slow = f"SELECT SLEEP({seconds})" if database.kind == "mariadb" else COUNT
+    running = f"SELECT 1 FROM information_schema.processlist WHERE info = '{slow}'"
+    statement = asyncio.create_task(engine.fetch(slow))
+    await asyncio.sleep(0)
+    while database.kind == "mariadb" and not await database.rows(running):
+        await asyncio.sleep(0)
+    statement.cancel()
+    await asyncio.wait([statement])
+    assert statement.cancelled()
+
+
+@pytest.mark.parametrize("ending", ["SELECT 1", "SELECT nothing", "left"])
+async def test_connection_is_free_again_however_a_statement_ends(
+    database: DatabaseFixture, ending: str
+) -> None:
+    await database.load(report(*numbered(quarters("2019-08-01", 1))))
+    environ = {"ELECDATA_DATABASE__CONNECTIONS": "2"}
+    reader = open_database(load_settings(database.config, environ))
+    engine = reader._engine
+    try:
+        async with asyncio.timeout(10):
+            for number in range(3):
+                if ending == "left":
+                    await leave(database, engine, 20 + number)
+                else:
+                    with suppress(StorageError):
+                        await engine.fetch(ending)
+            (found,) = await engine.fetch("SELECT 1")
+    finally:
+        await reader.close()
+    assert found[0] == 1

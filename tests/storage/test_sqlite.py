@@ -1,0 +1,160 @@
+"""What SQLite alone is asked for."""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storage.backends.sqlite.engine import SqliteEngine
+from storage.common.errors import Unreachable
+from storage.factory import open_database
+from tests.support.app_client import Serve
+from tests.support.connections import Connections
+from tests.support.databases import SqliteDatabase
+from tests.support.report_factory import numbered, quarters, report
+
+ENDLESS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT COUNT(*) FROM n"
+
+
+@pytest.fixture
+async def loaded(tmp_path: Path) -> SqliteDatabase:
+    database = SqliteDatabase(tmp_path)
+    await database.load(report(*numbered(quarters("2019-08-01", 12))))
+    return database
+
+
+@contextmanager
+def locked(database: SqliteDatabase) -> Iterator[sqlite3.Connection]:
+    """Another program keeps everybody out."""
+    with closing(sqlite3.connect(database.path, isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode = DELETE")
+        other.execute("BEGIN EXCLUSIVE")
+        yield other
+
+
+async def test_locked_file_holds_up_those_who_ask_the_database_only(
+    serve: Serve, loaded: SqliteDatabase
+) -> None:
+    api = await serve(loaded)
+    with locked(loaded) as other:
+        asked = asyncio.create_task(api.records("getDataById", id="5"))
+        while not api.engine.running:
+            await asyncio.sleep(0)
+        for _ in range(5):
+            assert (await api.client.get("/swagger.json")).status == 200
+        assert not asked.done()
+        other.execute("COMMIT")
+        (found,) = await asked
+    assert found["id"] == "5"
+
+
+async def test_statement_that_nobody_waits_for_is_interrupted(loaded: SqliteDatabase) -> None:
+    """It would take as many naps as it counts numbers."""
+    naps = 0
+
+    def nap() -> None:
+        nonlocal naps
+        naps += 1
+        time.sleep(0.01)
+
+    async with loaded.reader() as reader, asyncio.timeout(10):
+        engine = reader._engine
+        assert isinstance(engine, SqliteEngine)
+        connection = engine._connect(1.0)
+        connection.create_function("nap", 0, nap)
+        engine._pool._free.append(connection)
+        count = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400)"
+        statement = asyncio.create_task(engine.fetch(f"{count} SELECT nap() FROM n"))
+        while not naps:
+            await asyncio.sleep(0)
+        statement.cancel()
+        await asyncio.wait([statement])
+        assert statement.cancelled()
+        assert naps < 400
+        assert await engine.fetch("SELECT 1") == [(1,)]
+
+
+async def test_every_connection_is_closed_at_the_end(loaded: SqliteDatabase) -> None:
+    async with loaded.reader() as reader:
+        engine = reader._engine
+        assert isinstance(engine, SqliteEngine)
+        for small in (True, False):
+            await engine.fetch("SELECT 1", small=small)
+        connections = [engine._inline, *engine._pool._free]
+    assert len(connections) == 2
+    for connection in connections:
+        assert connection is not None
+        with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
+            connection.execute("SELECT 1")
+
+
+async def cancelled_twice(task: asyncio.Task[Any]) -> None:
+    """Whoever waits for it leaves, and is told to leave again while the first is being seen to."""
+    for _ in range(2):
+        await asyncio.sleep(0)
+        task.cancel()
+
+
+async def test_statement_that_is_cancelled_twice_leaves_no_connection_open(
+    loaded: SqliteDatabase, connections: Connections
+) -> None:
+    async with loaded.reader() as reader:
+        asked = asyncio.create_task(reader._engine.fetch(ENDLESS))
+        while not connections.open():
+            await asyncio.sleep(0)
+        await cancelled_twice(asked)
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        assert connections.open()
+    assert not connections.open()
+
+
+async def test_connections_are_closed_when_closing_is_cancelled(
+    loaded: SqliteDatabase, connections: Connections
+) -> None:
+    reader = open_database(loaded.settings)
+    await reader._engine.fetch("SELECT 1")
+    await reader._engine.fetch("SELECT 1", small=True)
+    asked = asyncio.create_task(reader._engine.fetch(ENDLESS))
+    await asyncio.sleep(0)
+    assert len(connections.open()) == 2
+    closing = asyncio.create_task(reader.close())
+    await cancelled_twice(closing)
+    await asyncio.wait([closing])
+    asked.cancel()
+    async with asyncio.timeout(10):
+        await asyncio.wait([asked])
+        while connections.open():
+            await asyncio.sleep(0)
+
+
+async def test_reader_that_was_closed_makes_no_connection(
+    loaded: SqliteDatabase, connections: Connections
+) -> None:
+    async with loaded.reader() as reader:
+        pass
+    for small in (False, True):
+        with pytest.raises(Unreachable, match="connections were ended"):
+            await reader._engine.fetch("SELECT 1", small=small)
+    assert not connections.open()
+
+
+async def test_loader_that_is_cancelled_twice_while_it_connects_leaves_no_connection_open(
+    loaded: SqliteDatabase, connections: Connections
+) -> None:
+    async with loaded.writer() as writer:
+        with locked(loaded) as other:
+            connecting = asyncio.create_task(writer.engine.is_prepared())
+            while connections.open() == [other]:
+                await asyncio.sleep(0)
+            await cancelled_twice(connecting)
+            other.execute("COMMIT")
+        with pytest.raises(asyncio.CancelledError):
+            await connecting
+    await asyncio.get_running_loop().shutdown_default_executor()
+    assert not connections.open()

@@ -1,0 +1,1 @@
+"""Servers, databases and reports for the tests."""

@@ -1,0 +1,6 @@
+"""Where the project's files are."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SAMPLE = ROOT / "Monitoring_report.csv"

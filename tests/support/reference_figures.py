@@ -1,0 +1,245 @@
+"""Meters with random readings, and their figures computed in plain Python."""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from fractions import Fraction
+from zoneinfo import ZoneInfo
+
+from domain.fixed_point import SCALE
+from domain.flags import CATCH_UP, IMPLAUSIBLE, MISSING, REPEATED_HOUR, ZERO_VOLTAGE
+from domain.quantities import QUANTITY_NAMES
+from storage.figures.result import FigureQuery, ResultTable, Row
+from tests.support.databases import DatabaseFixture
+from tests.support.report_factory import report, row, written
+
+STEP = 900
+"""Every clock change, and every bound of a bucket, falls on a multiple of it."""
+
+DOUBTFUL = CATCH_UP.bit | IMPLAUSIBLE.bit | ZERO_VOLTAGE.bit
+
+BITS = (MISSING.bit, CATCH_UP.bit, IMPLAUSIBLE.bit, ZERO_VOLTAGE.bit, REPEATED_HOUR.bit)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A meter's zone, interval, and local time of the first reading."""
+
+    zone: str
+    interval: int
+    first: str
+    readings: int
+    """The number of expected readings."""
+    demands: tuple[int, int] = (3, 9)
+    """From how many to before how many halves of a kW."""
+    late: int = 0
+    """Seconds by which the first reading is late."""
+
+    @property
+    def start(self) -> int:
+        return int(datetime.fromisoformat(self.first).replace(tzinfo=self.info).timestamp())
+
+    @property
+    def end(self) -> int:
+        return self.start + self.readings * self.interval
+
+    def shifted(self, at: int, seconds: int) -> int:
+        """Return a shifted instant, unless its local time is ambiguous."""
+        here = aware(at, self.zone)
+        return (
+            at if here.replace(fold=not here.fold).utcoffset() != here.utcoffset() else at + seconds
+        )
+
+    @property
+    def info(self) -> ZoneInfo:
+        return ZoneInfo(self.zone)
+
+
+CASES = {
+    "autumn": Case("Europe/Madrid", 900, "2019-10-25 22:30", 320),
+    "spring": Case("Europe/Madrid", 900, "2019-03-29 23:00", 300),
+    "half an hour back": Case("Australia/Lord_Howe", 900, "2019-04-06 00:00", 250),
+    "hours, 45 minutes off": Case("Asia/Kathmandu", 3600, "2019-12-28 00:00", 150, (-6, 1)),
+    "hours over a change": Case("Europe/Madrid", 3600, "2019-10-21 05:00", 300),
+    "half hours over a year's end": Case(
+        "America/St_Johns", 1800, "2019-12-29 00:00", 200, (-9, -2), 7
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A reading: quantities in hundred-thousandths, missing ones None."""
+
+    id: int
+    at: int
+    values: dict[str, int | None]
+    flags: int
+
+    @property
+    def is_present(self) -> bool:
+        return any(value is not None for value in self.values.values())
+
+
+class Metered:
+    """A loaded meter and its readings, in chronological order."""
+
+    def __init__(self, case: Case, database: DatabaseFixture, readings: Sequence[Reading]) -> None:
+        self.case = case
+        self.database = database
+        self.readings = readings
+
+    def local(self, at: int, zone: str | None = None) -> datetime:
+        """Return the local time of an instant."""
+        return local(at, zone or self.case.zone)
+
+    def bounds(
+        self, date: datetime | None, end_date: datetime | None, end: str, zone: str | None = None
+    ) -> tuple[int, int]:
+        """Return the first instant of a period, and the first one after it."""
+        margin = 3 * 86400
+        steps = range(self.case.start - margin, self.case.end + margin, STEP)
+        steps = range(steps.start // STEP * STEP, steps.stop, STEP)
+        start = self.readings[0].at
+        if date is not None:
+            start = next(at for at in steps if self.local(at, zone) >= date)
+        until = self.due(self.readings[-1].at) + self.case.interval
+        if end_date is not None and end == "exclusive":
+            until = next(at for at in steps if self.local(at, zone) >= end_date)
+        elif end_date is not None:
+            until = max(at for at in steps if self.local(at, zone) <= end_date) + 1
+        return start, max(start, until)
+
+    def due(self, at: int) -> int:
+        """Return the start of the expected reading that is nearest to an instant."""
+        late = (at - self.readings[0].at) % self.case.interval
+        return at - late + (self.case.interval if late > self.case.interval / 2 else 0)
+
+    def expected(self, start: int, end: int) -> int:
+        """Return the number of readings expected to start between two instants."""
+        interval = self.case.interval
+        anchor = self.readings[0].at
+        first = start + (anchor - start) % interval
+        return len(range(first, end, interval))
+
+    def within(self, start: int, until: int, without: int = 0) -> list[Reading]:
+        """Return the readings between two instants that have none of some flags."""
+        return [r for r in self.readings if start <= r.at < until and not r.flags & without]
+
+    def ask(self, question: FigureQuery) -> tuple[ResultTable, list[Row]]:
+        """Return the rows of a figure query."""
+
+        async def answer() -> tuple[ResultTable, list[Row]]:
+            async with self.database.reader() as reader:
+                table = await reader.figures(question, await reader.state())
+                return table, [row async for rows in table.rows for row in rows]
+
+        table, rows = asyncio.run(answer())
+        assert table.count == len(rows)
+        assert all(len(row) == len(table.fields) for row in rows)
+        return table, rows
+
+
+def local(at: int, zone: str) -> datetime:
+    return datetime.fromtimestamp(at, ZoneInfo(zone)).replace(tzinfo=None)
+
+
+def made(case: Case, seed: int) -> list[Reading]:
+    """Readings of a meter: some are absent, some have no value, some lack one or have flags.
+
+    Some come early or late, and some are followed by another one before the next is due.
+    """
+    chance = random.Random(seed)  # noqa: S311 - test data
+    readings: list[Reading] = []
+    for place in range(case.readings):
+        if 0 < place < case.readings - 1 and chance.random() < 0.06:
+            continue
+        due = case.start + place * case.interval
+        instants = {due if place else due + case.late}
+        if place and chance.random() < 0.15:
+            instants = {case.shifted(due, chance.choice([-410, -7, 7, 410]))}
+        if chance.random() < 0.05:
+            instants.add(case.shifted(due, 300))
+        for at in sorted(instants):
+            is_empty = chance.random() < 0.08
+            values = {
+                name: None if is_empty or chance.random() < 0.05 else quantity(chance, name, case)
+                for name in QUANTITY_NAMES
+            }
+            flags = sum(bit for bit in BITS if chance.random() < 0.04)
+            readings.append(Reading(0, at, values, flags))
+    # The later half was imported first, and came with the newest reading first.
+    days = [local(reading.at, case.zone).date() for reading in readings]
+    middle = len(days) // 2
+    half = days.index(days[middle]) or middle
+    later = len(readings) - half
+    return [
+        replace(reading, id=later + place + 1 if place < half else len(readings) - place)
+        for place, reading in enumerate(readings)
+    ]
+
+
+def quantity(chance: random.Random, name: str, case: Case) -> int:
+    """A strategy for few distinct demands, so that several readings share the maximum."""
+    if name == "maximeter":
+        return chance.randrange(*case.demands) * 50_000
+    if name in ("energy", "reactive_energy"):
+        return max(0, chance.randrange(-5 * SCALE, 20 * SCALE))
+    return chance.randrange(-(10**7), 10**8)
+
+
+def loaded(case: Case, database: DatabaseFixture, seed: int = 1) -> Metered:
+    """Load a meter into a database of its own."""
+    readings = made(case, seed)
+    database.configure(meter={"timezone": case.zone})
+    rows = {r.id: line(r, case.zone) for r in readings}
+    in_order = [rows[number] for number in sorted(rows)]
+    first = readings[0].id - 1
+    asyncio.run(database.load(*(report(*part) for part in (in_order[:first], in_order[first:]))))
+    database.run(f"UPDATE meters SET interval_seconds = {case.interval}")
+    database.run("DELETE FROM flags")
+    flags = [f"({r.id}, {r.flags})" for r in readings if r.flags]
+    database.run(f"INSERT INTO flags (reading_id, flags) VALUES {', '.join(flags)}")
+    return Metered(case, database, readings)
+
+
+def line(reading: Reading, zone: str) -> str:
+    """Return a reading as a row of a report."""
+    return row(written(local(reading.at, zone)), *map(decimal, reading.values.values()))
+
+
+def decimal(value: int | None) -> str:
+    if value is None:
+        return ""
+    return f"{'-' if value < 0 else ''}{abs(value) // SCALE}.{abs(value) % SCALE:05}"
+
+
+def rounded(value: Fraction) -> int:
+    """Return a number in hundred-thousandths, halves rounded away from zero."""
+    up = int(abs(value) + Fraction(1, 2))
+    return up if value >= 0 else -up
+
+
+def total(values: Sequence[int | None]) -> int | None:
+    """Return the sum of the values that are not None, or None if there are none."""
+    there = [value for value in values if value is not None]
+    return sum(there) if there else None
+
+
+def labelled(
+    start: int, end: int, zone: str, label: Callable[[datetime], object]
+) -> Iterator[tuple[int, int]]:
+    """Yield the runs of instants whose local times have the same label."""
+    begun = start
+    for at in range(start // STEP * STEP + STEP, end, STEP):
+        if at > begun and label(aware(at, zone)) != label(aware(at - STEP, zone)):
+            yield begun, at
+            begun = at
+    if begun < end:
+        yield begun, end
+
+
+def aware(at: int, zone: str) -> datetime:
+    return datetime.fromtimestamp(at, UTC).astimezone(ZoneInfo(zone))

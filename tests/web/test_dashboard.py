@@ -1,0 +1,472 @@
+"""The dashboard in a real browser."""
+
+import asyncio
+import os
+import re
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from aiohttp.test_utils import BaseTestServer, TestServer
+from yarl import URL
+
+from server.context import DATABASE
+from server.security.tokens import TOKENS
+from storage.backends.base import ReadEngine
+from storage.common.errors import Unreachable
+from storage.figures.profile import Profile
+from storage.figures.result import ResultTable
+from storage.figures.summary import Summary
+from tests.conftest import require
+from tests.support.app_client import Api, Serve, application
+from tests.support.browser import Browser
+from tests.support.databases import DatabaseFixture, SqliteDatabase
+from tests.support.paths import SAMPLE
+from tests.support.report_factory import numbered, quarters, report
+from tools.screenshots import drawn, log_in
+
+NOVEMBER = {"date": "2019-11-01", "end_date": "2019-12-01", "end": "exclusive"}
+SPAN = "#from=2019-11-01&to=2019-11-30"
+LAST_WEEK = "24 Nov 2019 \N{EN DASH} 30 Nov 2019"
+MOST_RECORDS = 4000
+TOKEN_BEGINS = "eyJ"
+CLIPBOARD = ["clipboardReadWrite", "clipboardSanitizedWrite"]
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> DatabaseFixture:
+    """The sample, one of its readings in November flagged as implausible."""
+    database = SqliteDatabase(tmp_path_factory.mktemp("dashboard"))
+    database.configure(api_users={"rick": "morty"})
+    asyncio.run(database.load(SAMPLE))
+    database.run(
+        "INSERT OR REPLACE INTO flags SELECT id, 4 FROM consumpdata"
+        " WHERE date = '2019-11-15 12:00:00'"
+    )
+    return database
+
+
+@pytest.fixture
+async def api(serve: Serve, loaded: DatabaseFixture) -> Api:
+    return await serve(loaded)
+
+
+async def enter(browser: Browser, api: Api, hash_: str = "") -> None:
+    """Opens the dashboard as a British reader and logs in."""
+    await browser.imitate()
+    await browser.open(page(api) + hash_)
+    await log_in(browser)
+    await drawn(browser)
+
+
+def page(api: Api) -> str:
+    return str(api.client.make_url("/dashboard"))
+
+
+async def figure(browser: Browser, name: str) -> str:
+    """A key figure: what stands large, and below it."""
+    found: str = await browser.run(
+        f"[...document.querySelectorAll('#figure-{name} dd')].map(x => x.textContent).join('|')"
+    )
+    return found.replace("\N{NO-BREAK SPACE}", " ")
+
+
+async def summary(api: Api, **params: str) -> dict[str, Any]:
+    _, body = await api.get("getSummary", {**NOVEMBER, "values": "number", **params})
+    record: dict[str, Any] = body["values"]["records"][0]
+    return record
+
+
+def asked(browser: Browser, route: str) -> list[dict[str, str]]:
+    """The parameters of the requests that went to a route."""
+    parts = [urlsplit(url) for url in browser.requests]
+    return [dict(parse_qsl(part.query)) for part in parts if part.path == f"/apielec/{route}"]
+
+
+async def test_first_look_shows_the_figures_of_last_month(browser: Browser, api: Api) -> None:
+    """Nothing is asked of elsewhere, refused by the page's policy, or complained of."""
+    await enter(browser, api)
+
+    november = await summary(api, quality="clean")
+    assert await browser.find("#span-name") == "November 2019"
+    assert (await figure(browser, "energy")).startswith(f"{november['energy']:,.0f} kWh|")
+    peak = await figure(browser, "peak")
+    assert peak.startswith(f"{november['peak_demand']:.2f} kW|")
+    assert november["peak_demand_date"][11:16] in peak
+    assert f"{november['load_factor']:.2f}|" in await figure(browser, "load_factor")
+    assert f"{november['power_factor_of_energy']:.3f}|" in await figure(browser, "power_factor")
+    assert f"{november['base_load']:.2f} kW|" in await figure(browser, "base_load")
+    lacking = [
+        str(record["date"])[8:10]
+        for record in await api.records("getQuality", list="days", **NOVEMBER)
+        if record["present"] != record["expected"]
+    ]
+    assert f"|{len(lacking)} days with missing data" in await figure(browser, "coverage")
+    named = await browser.find("#quality .days", "missing")
+    assert re.findall(r"(\d+) Nov 2019:", named) == [f"{int(day)}" for day in lacking]
+
+    own = str(api.client.make_url("/"))
+    assert [url for url in browser.requests if not url.startswith((own, "data:"))] == []
+    assert [url for url in browser.requests if TOKEN_BEGINS in url] == []
+    assert browser.complaints == []
+
+
+def saved(file: Path) -> bytes:
+    """What the browser has saved; it makes an empty file of that name at first."""
+    return file.read_bytes() if file.exists() else b""
+
+
+async def downloaded(file: Path) -> bytes:
+    async with asyncio.timeout(20):
+        while not (content := saved(file)):
+            await asyncio.sleep(0)
+    return content
+
+
+async def test_table_csv_and_copied_line_hold_what_the_chart_shows(
+    browser: Browser, api: Api, tmp_path: Path
+) -> None:
+    require("curl")
+    await browser.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    await browser.call("Browser.grantPermissions", permissions=CLIPBOARD)
+    await enter(browser, api)
+    days = await api.records(
+        "getAggregate", interval="day", columns="energy", quality="clean", **NOVEMBER
+    )
+
+    await browser.click("#energy summary")
+    await browser.find("#energy table")
+    shown = await browser.run(
+        "[...document.querySelectorAll('#energy tbody tr')].map(x => x.cells[1].textContent)"
+    )
+    assert [float(text.split("\N{NO-BREAK SPACE}")[0].replace(",", "")) for text in shown] == [
+        pytest.approx(float(day["energy"] or "nan"), abs=0.5) for day in days
+    ]
+
+    await browser.click("#energy .csv")
+    file = tmp_path / "energy_2019-11-01_2019-11-30.csv"
+    head, *rows = (await downloaded(file)).decode().splitlines()
+    assert head.startswith("date,end,energy,")
+    assert [row.split(",")[2] for row in rows] == [day["energy"] for day in days]
+
+    await browser.click("#readings")
+    file = tmp_path / "readings_2019-11-01_2019-11-30.csv"
+    everything = {"format": "csv", "quality": "clean", **NOVEMBER}
+    async with await api.request("getDataByRange", everything) as response:
+        assert await downloaded(file) == await response.read()
+
+    await browser.click("#demand .curl")
+    await browser.find("#demand .curl", "Copied")
+    lines = await browser.run("navigator.clipboard.readText()")
+    assert "$TOKEN" in lines
+    done = await asyncio.to_thread(
+        subprocess.run,
+        ["/bin/sh", "-ec", lines],
+        env={"PATH": os.environ["PATH"], "TOKEN": api.token},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=20,
+    )
+    assert re.findall(r'"numrecs":(\d+)', done.stdout) == [str(30 * 24), "5"]
+
+
+async def test_no_answer_has_more_records_than_can_be_drawn(browser: Browser, api: Api) -> None:
+    await enter(browser, api)
+    await browser.click("#presets [value=all]")
+    await browser.find("#span-name", "Aug")
+    await drawn(browser)
+
+    for url in {url for url in browser.requests if "/apielec/" in url}:
+        async with api.client.session.get(url, headers={"SESSION": api.token}) as response:
+            assert (await response.json())["values"]["numrecs"] <= MOST_RECORDS
+
+
+async def test_wrong_password_is_said_and_can_be_corrected(browser: Browser, api: Api) -> None:
+    await browser.imitate()
+    await browser.open(page(api))
+    await log_in(browser, "wrong")
+    await browser.find("#login .fault", "Wrong user or password.")
+    await browser.run("document.querySelector('#login form').reset()")
+    await log_in(browser)
+    await drawn(browser)
+
+
+async def test_expired_login_is_asked_for_again_and_goes_on(browser: Browser, api: Api) -> None:
+    await enter(browser, api)
+    for token in api.app[TOKENS]._verified.values():
+        token.expires = 0.0
+
+    await browser.click("#presets [value=week]")
+    await browser.find("#login-why", "Your session has expired")
+    await browser.type("#login [name=password]", "morty")
+    await browser.click("#login .main")
+    await browser.find("#span-name", LAST_WEEK)
+    await drawn(browser)
+
+
+async def test_logging_out_ends_the_token_on_the_server_too(browser: Browser, api: Api) -> None:
+    await enter(browser, api)
+    (token,) = api.app[TOKENS]._verified.values()
+    access, known = api.app[DATABASE].users, (token.user, token.generation, token.jti)
+    assert await access.role(*known)
+    await browser.click("#logout")
+    await browser.until("performance.getEntriesByName(new URL('/logout', location)).length > 0")
+    assert await access.role(*known) is None
+
+
+@asynccontextmanager
+async def served(database: DatabaseFixture, port: int = 0) -> AsyncIterator[BaseTestServer]:
+    """A server that a test can end, and start again at its port."""
+    app, _ = application(database)
+    async with TestServer(app, port=port) as server:
+        yield server
+
+
+async def test_server_that_is_gone_is_awaited(browser: Browser, loaded: DatabaseFixture) -> None:
+    async with served(loaded) as server:
+        port = server.port
+        assert port is not None
+        await browser.imitate()
+        await browser.open(str(server.make_url("/dashboard")))
+        await log_in(browser)
+        await drawn(browser)
+    await browser.click("#presets [value=week]")
+    await browser.find("#banner", "The server does not respond.")
+    assert "kWh" in await figure(browser, "energy")
+    assert await browser.find("#span-name") == "November 2019"
+
+    async with served(loaded, port):
+        await browser.until("document.querySelector('#banner').hidden")
+        await browser.find("#span-name", LAST_WEEK)
+        await drawn(browser)
+
+
+async def test_empty_database_says_how_to_fill_it(
+    browser: Browser, serve: Serve, tmp_path: Path
+) -> None:
+    database = SqliteDatabase(tmp_path)
+    database.configure(api_users={"rick": "morty"})
+    api = await serve(database)
+    await browser.imitate()
+    await browser.open(page(api))
+    await log_in(browser)
+    await browser.find("#login .fault", "There are no readings yet")
+
+    await database.load(report(*numbered(quarters("2019-08-01", 1))))
+    await database.rows("DELETE FROM consumpdata")
+    await browser.click("#login .main")
+    await browser.find("#empty", "elecdata load")
+
+    await database.load(SAMPLE)
+    await browser.click("#empty button")
+    await browser.find("#span-name", "November 2019")
+    await drawn(browser)
+
+
+async def test_span_without_readings_leads_back_to_one_with_some(
+    browser: Browser, api: Api
+) -> None:
+    await browser.imitate()
+    await browser.open(page(api) + "#from=2021-01-01&to=2021-01-31")
+    await log_in(browser)
+    await browser.find("#empty", "No readings for January 2021.")
+    await browser.click("#empty button")
+    await browser.find("#span-name", "November 2019")
+
+
+async def test_raw_shows_what_clean_leaves_out(browser: Browser, api: Api) -> None:
+    await enter(browser, api)
+    raw, clean = [await summary(api, quality=quality) for quality in ("raw", "clean")]
+    left_out = raw["flag_implausible"]
+    assert f"{left_out} implausible reading" in await figure(browser, "energy")
+    said = (await browser.find("#quality .sub")).replace("\N{NO-BREAK SPACE}", " ")
+    assert f"excludes {left_out} implausible reading" in said
+    assert f"({raw['energy'] - clean['energy']:,.0f} kWh)" in said
+
+    await browser.click("#quality-choice [value=raw]")
+    await browser.find("#quality .sub", "Raw includes")
+    await drawn(browser)
+    assert (await figure(browser, "energy")).startswith(f"{raw['energy']:,.0f} kWh|")
+
+
+async def test_dragging_asks_for_less_and_finer(browser: Browser, api: Api) -> None:
+    await enter(browser, api, SPAN)
+    assert asked(browser, "getAggregate")[-1]["end_date"] == "2019-12-01"
+    browser.requests.clear()
+
+    await browser.drag("#demand .u-over", 0.21, 0.26)
+    await browser.until("location.hash.includes('from=2019-11-07&to=2019-11-08')")
+    await drawn(browser)
+    demand = [given for given in asked(browser, "getAggregate") if "maximeter" in given["columns"]]
+    assert [(given["interval"], given["date"], given["end_date"]) for given in demand] == [
+        ("15m", "2019-11-07", "2019-11-09")
+    ]
+    await browser.run("history.back()")
+    await browser.find("#span-name", "November 2019")
+
+
+@pytest.mark.parametrize(
+    ("chart", "finds"),
+    [("#demand .u-over", "from=2019-11-07&to=2019-11-08"), ("#heat .plot", "from=2019-11-")],
+)
+async def test_finger_drawn_sideways_zooms_in_and_down_scrolls(
+    browser: Browser, api: Api, chart: str, finds: str
+) -> None:
+    await browser.imitate(width=800, height=600)
+    await browser.open(page(api) + SPAN)
+    await log_in(browser)
+    await drawn(browser)
+    await browser.swipe(chart, 0.5, 0.5, down=-150)
+    await browser.swipe(chart, 0.5, 0.505, down=0)
+    assert await browser.run("location.hash") == SPAN
+
+    await browser.swipe(chart, 0.21, 0.26)
+    await browser.until(f"location.hash.includes('{finds}')")
+    assert await browser.run("location.hash") != SPAN
+    await drawn(browser)
+
+
+async def test_key_figures_do_not_wait_for_the_slowest(
+    browser: Browser, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, worked_out = asyncio.Event(), Summary.table
+
+    async def late(self: Summary, engine: ReadEngine) -> ResultTable:
+        await go.wait()
+        return await worked_out(self, engine)
+
+    monkeypatch.setattr(Summary, "table", late)
+    await browser.imitate()
+    await browser.open(page(api) + SPAN)
+    await log_in(browser)
+    await browser.find("#figure-energy", "kWh")
+    for panel in ("energy", "demand", "heat", "profile", "quality"):
+        await browser.until(f"!document.querySelector('#{panel}[aria-busy]')")
+    early = [await figure(browser, name) for name in ("energy", "peak", "coverage")]
+    assert await figure(browser, "load_factor") == "\N{HORIZONTAL ELLIPSIS}"
+
+    go.set()
+    await browser.until("!document.body.classList.contains('loading')")
+    assert early == [await figure(browser, name) for name in ("energy", "peak", "coverage")]
+    assert re.match(r"0\.\d\d\|", await figure(browser, "load_factor"))
+
+
+async def test_what_one_chart_lacks_is_said_there_and_can_be_asked_for_again(
+    browser: Browser, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(_: Profile, __: ReadEngine) -> ResultTable:
+        raise Unreachable("a statement ran into its time limit")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Profile, "table", fails)
+        await browser.imitate()
+        await browser.open(page(api) + SPAN)
+        await log_in(browser)
+        await browser.find("#profile .note", "cannot be read just now")
+    assert "kWh" in await figure(browser, "energy")
+    assert await browser.run("document.querySelector('#banner').hidden")
+    await browser.click("#profile .note button")
+    await browser.find("#profile h4", "Autumn")
+    await drawn(browser)
+    assert await browser.run("document.querySelector('#profile .note').hidden")
+
+
+async def test_link_shows_the_same_view_and_no_token(browser: Browser, api: Api) -> None:
+    await enter(browser, api)
+    for selector in (
+        "#presets [value=quarter]",
+        "#quality-choice [value=raw]",
+        "#energy [value=month]",
+        "#profile [value=weekday]",
+        ".top [value=es]",
+    ):
+        await browser.click(selector)
+        await drawn(browser)
+    link = await browser.run("location.href")
+    look = "[...document.querySelectorAll('h2, h3, dd, .sub')].map(x => x.textContent).join()"
+    first = await browser.run(look)
+    assert TOKEN_BEGINS not in link
+
+    await browser.open("about:blank")
+    await browser.open(link)
+    await log_in(browser)
+    await drawn(browser)
+    assert await browser.run(look) == first
+
+
+async def test_spanish_reader_reads_spanish_on_a_narrow_screen(browser: Browser, api: Api) -> None:
+    await browser.imitate(width=360, height=800, language="es-ES")
+    await browser.open(page(api))
+    await log_in(browser)
+    await drawn(browser)
+
+    november = await summary(api, quality="clean")
+    energy = f"{november['energy']:,.0f}".replace(",", ".")
+    assert (await figure(browser, "energy")).startswith(f"{energy} kWh|")
+    assert await browser.find("#span-name") == "Noviembre de 2019"
+    assert await browser.run("document.documentElement.lang") == "es"
+    assert await browser.run("document.documentElement.scrollWidth") <= 360
+    await browser.click(".top [value=en]")
+    assert await browser.find("#span-name") == "November 2019"
+    assert await browser.run("document.documentElement.lang") == "en"
+
+
+async def test_keyboard_alone_leads_to_another_span(browser: Browser, api: Api) -> None:
+    await browser.imitate()
+    await browser.open(page(api))
+    await browser.until("document.querySelector('#login')?.open")
+    for key in ("r", "i", "c", "k", "Tab", *"morty", "Enter"):
+        await browser.press(key)
+    await drawn(browser)
+    await browser.run("document.querySelector('.skip').focus()")
+    for _ in range(30):
+        await browser.press("Tab")
+        if await browser.run("document.activeElement.value === 'week'"):
+            break
+    await browser.press("Enter")
+    await browser.find("#span-name", LAST_WEEK)
+    await drawn(browser)
+
+    for _ in range(30):
+        await browser.press("Tab")
+        if await browser.run("document.activeElement.matches('#energy .plot')"):
+            break
+    await browser.press("ArrowRight")
+    assert "Sun, 24 Nov 2019. Energy: " in await browser.find("#readout", "kWh")
+    await browser.press("Enter")
+    await browser.find("#span-name", "Sun, 24 Nov 2019")
+
+
+async def test_page_and_its_files_are_there_without_a_database(
+    serve: Serve, tmp_path: Path
+) -> None:
+    api = await serve(SqliteDatabase(tmp_path))
+    async with await api.client.get("/dashboard") as response:
+        text = await response.text()
+    paths = ["/dashboard", *re.findall(r'(?:src|href)="(/static/[^"]+)"', text)]
+    scripts = [path for path in paths if path.endswith(".js")]
+    for path in scripts:
+        async with await api.client.get(path) as response:
+            found = re.findall(r'from "([^"]+)"', await response.text())
+        names = [str(URL("http://x" + path).join(URL(name)).path) for name in found]
+        scripts += [name for name in names if name not in scripts]
+    for path in {*paths, *scripts}:
+        async with await api.client.get(path) as response:
+            assert response.status == 200
+            policy = response.headers["Content-Security-Policy"]
+            assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+            assert "unsafe" not in policy
+    assert "/static/uplot/uPlot.esm.js" in scripts
+
+
+@pytest.mark.parametrize("name", ["dashboard/index.html", "uplot/VERSION", "dashboard/..%2Fapp.py"])
+async def test_other_files_are_not_served(serve: Serve, tmp_path: Path, name: str) -> None:
+    api = await serve(SqliteDatabase(tmp_path))
+    url = api.client.make_url("/").joinpath("static/" + name, encoded=True)
+    async with api.client.session.get(url) as response:
+        assert response.status == 404
