@@ -125,7 +125,8 @@ class Database:
             async for page in pages:
                 yield page
         except Inconsistent:
-            self._distrusted, self._seen = state.version, None
+            if self._seen is None or self._seen[1].version == state.version:
+                self._distrusted, self._seen = state.version, None
             raise
         finally:
             await pages.aclose()

@@ -14,6 +14,7 @@ from server.cache.replay import ReplayCache
 from server.cache.store import ResponseCache
 from server.context import CONTEXT, RequestContext
 from server.errors import RateLimited
+from server.security.authentication import check_access
 from server.security.rate_limits import StreamLimiter
 from server.transport.content_coding import SMALL_CHUNK_BYTES, Chunk, Coding, Identity
 from server.transport.etags import etag, matches_etag
@@ -56,8 +57,6 @@ class Responder:
         self._replays = replays
         self.in_flight: dict[str, InFlightResponse] = {}
         """Responses in production, by key."""
-        self._still_read: set[InFlightResponse] = set()
-        """Responses that are no longer in production and that subscribers still read."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def respond(self, request: web.Request, parse: Parser) -> web.StreamResponse:
@@ -66,6 +65,9 @@ class Responder:
         if (replayed := await self._replay(request, context)) is not None:
             return replayed
         query = await parse(request)
+        if request.body_exists:
+            # It may have taken its time: meanwhile the token was revoked, or the data has changed.
+            await check_access(request)
         state = _state(context)
         key = self._key(query, state)
         coding = negotiate_coding(request)
@@ -114,7 +116,9 @@ class Responder:
         self, context: RequestContext, query: DataRequest, entry: CacheEntry, coding: Coding
     ) -> Response:
         body = entry.body(coding)
-        if body is not None and entry.is_small:
+        if entry.is_small:
+            if body is None:
+                body = b"".join(map(coding.add, entry.blocks)) + coding.end()
             return _small_response(body, query, coding), entry.metadata
         if not self._cache.can_hold(entry):
             return await self._direct(context, query, coding)
@@ -166,8 +170,9 @@ class Responder:
 
     def _launch(self, context: RequestContext, query: DataRequest, key: str) -> InFlightResponse:
         def on_idle(idle: InFlightResponse) -> None:
-            self._still_read.discard(idle)
-            if not idle.is_complete:
+            if idle.entry is not None:
+                self._cache.release(idle.entry)
+            elif not idle.is_complete:
                 self._land(key, idle)
                 task.cancel()
 
@@ -190,7 +195,7 @@ class Responder:
             payload = await query.payload(self._database, _state(context))
             in_flight.metadata = payload.metadata
             in_flight.expected_bytes = payload.count * RECORD_BYTES
-            if self._bytes_in_flight() > self._cache.max_entry_bytes:
+            if payload.count > SMALL_RESULT_ROWS and not self._has_room(in_flight):
                 raise TooLargeError(payload)
             if payload.deflate is not None:
                 payload.deflate()
@@ -202,17 +207,21 @@ class Responder:
             in_flight.fail(error)
         else:
             entry = await self._entry(in_flight)
+            await self._store(_state(context).version, key, entry)
             # From here on, slow subscribers share the memory of the entry.
             in_flight.blocks = list(entry.blocks)
-            await self._store(_state(context).version, key, entry)
+            if in_flight.has_subscribers:
+                in_flight.entry = entry
+                self._cache.acquire(entry)
         finally:
             self._land(key, in_flight)
-            if in_flight.has_subscribers:
-                self._still_read.add(in_flight)
+            in_flight.abandon()
 
-    def _bytes_in_flight(self) -> int:
-        """Return about how much memory responses take that are in flight or still being read."""
-        return sum(each.expected_bytes for each in {*self.in_flight.values(), *self._still_read})
+    def _has_room(self, in_flight: InFlightResponse) -> bool:
+        """Return whether a long response may be shared, and held while slow clients read it."""
+        expected = sum(each.expected_bytes for each in self.in_flight.values())
+        is_storable = expected <= self._cache.max_entry_bytes
+        return is_storable and self._cache.has_room(in_flight.expected_bytes)
 
     async def _entry(self, in_flight: InFlightResponse) -> CacheEntry:
         if in_flight.expected_bytes <= SMALL_RESPONSE_BYTES:

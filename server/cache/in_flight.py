@@ -2,10 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
+from typing import TYPE_CHECKING
 
 from server.transport.content_coding import Chunk
 from server.transport.streaming import Payload
 from storage.common.deflate import DeflateBlock
+from storage.common.errors import Unreachable
+
+if TYPE_CHECKING:
+    from server.cache.entry import CacheEntry
 
 
 class TooLargeError(Exception):
@@ -34,6 +39,8 @@ class InFlightResponse:
         self.blocks: list[DeflateBlock] = []
         self.metadata: Mapping[str, str] = {}
         """See `Payload`; set before the first block."""
+        self.entry: CacheEntry | None = None
+        """The complete response, whose memory subscribers hold."""
         self.is_complete = False
         self._on_idle = on_idle
         self._error: Exception | None = None
@@ -58,7 +65,13 @@ class InFlightResponse:
     def fail(self, error: Exception) -> None:
         """Mark the response as failed; subscribers raise the error."""
         self._error = error
+        self.blocks.clear()
         self._wake()
+
+    def abandon(self) -> None:
+        """Fail, if production has ended without a result: it was cancelled."""
+        if not self.is_complete and self._error is None:
+            self.fail(Unreachable("the response was abandoned"))
 
     def _wake(self) -> None:
         arrival, self._arrival = self._arrival, asyncio.Event()

@@ -48,23 +48,24 @@ class HeldEntries:
     def __contains__(self, entry: CacheEntry) -> bool:
         return id(entry) in self._readers
 
-    async def read(
-        self, entry: CacheEntry, chunks: AsyncGenerator[T], *, is_cached: bool
-    ) -> AsyncGenerator[T]:
-        """Yield chunks of an entry, which counts as held until they end."""
+    def acquire(self, entry: CacheEntry, *, is_cached: bool) -> None:
+        """Count an entry as held by one reader more."""
         if not self._readers[id(entry)]:
             self.bytes += entry.stored_bytes
             if not is_cached:
                 self._leave_cache(entry)
         self._readers[id(entry)] += 1
-        try:
-            async with aclosing(chunks):
-                async for chunk in chunks:
-                    yield chunk
-        finally:
-            self._readers[id(entry)] -= 1
-            if not self._readers[id(entry)]:
-                self._release(entry)
+
+    def release(self, entry: CacheEntry) -> None:
+        """Count an entry as held by one reader less."""
+        self._readers[id(entry)] -= 1
+        if self._readers[id(entry)]:
+            return
+        del self._readers[id(entry)]
+        self.bytes -= entry.stored_bytes
+        if id(entry) in self._uncached:
+            self._uncached.discard(id(entry))
+            self.uncached_bytes -= entry.stored_bytes
 
     def evicted(self, entry: CacheEntry) -> None:
         """Account for an entry that was evicted."""
@@ -74,13 +75,6 @@ class HeldEntries:
     def _leave_cache(self, entry: CacheEntry) -> None:
         self._uncached.add(id(entry))
         self.uncached_bytes += entry.stored_bytes
-
-    def _release(self, entry: CacheEntry) -> None:
-        del self._readers[id(entry)]
-        self.bytes -= entry.stored_bytes
-        if id(entry) in self._uncached:
-            self._uncached.discard(id(entry))
-            self.uncached_bytes -= entry.stored_bytes
 
 
 class BoundedMemoryCache(SimpleMemoryCache):  # type: ignore[misc]  # aiocache comes without types
@@ -96,6 +90,10 @@ class BoundedMemoryCache(SimpleMemoryCache):  # type: ignore[misc]  # aiocache c
         self.bytes = 0
         self._held = held
         self._max_bytes = max_bytes
+        self._stored: set[int] = set()
+
+    def __contains__(self, entry: CacheEntry) -> bool:
+        return id(entry) in self._stored
 
     async def get(self, key: str, *_: object, **__: object) -> CacheEntry | None:
         """Return the entry of a key, without aiocache's timeouts, plugins and serializers."""
@@ -116,6 +114,7 @@ class BoundedMemoryCache(SimpleMemoryCache):  # type: ignore[misc]  # aiocache c
         if self._total_bytes + value.stored_bytes > self._max_bytes:
             value = value.without_plain()
         self._cache[key] = (value, time.monotonic() + (ttl or 0))
+        self._stored.add(id(value))
         self.bytes += value.stored_bytes
         while self._total_bytes > self._max_bytes:
             # Evicting an entry that is being sent would free nothing.
@@ -131,6 +130,7 @@ class BoundedMemoryCache(SimpleMemoryCache):  # type: ignore[misc]  # aiocache c
         value, _ = self._cache.pop(key, (None, 0.0))
         if value is None:
             return 0
+        self._stored.discard(id(value))
         self.bytes -= value.stored_bytes
         self._held.evicted(value)
         return 1
@@ -210,11 +210,29 @@ class ResponseCache:
 
     def can_hold(self, entry: CacheEntry) -> bool:
         """Return whether there is memory to send an entry, however slowly its client reads."""
-        return entry in self._held or self._held.bytes + entry.stored_bytes <= self._max_bytes
+        return entry in self._held or self.has_room(entry.stored_bytes)
 
-    def hold(self, entry: CacheEntry, chunks: AsyncGenerator[T]) -> AsyncGenerator[T]:
+    def has_room(self, size: int) -> bool:
+        """Return whether so many bytes more may be held for slow clients."""
+        return self._held.bytes + size <= self._max_bytes
+
+    def acquire(self, entry: CacheEntry) -> None:
+        """Count the memory of an entry until `release`, whether or not it stays in the cache."""
+        self._held.acquire(entry, is_cached=self._is_local and entry in self._backend)
+
+    def release(self, entry: CacheEntry) -> None:
+        """End an `acquire`."""
+        self._held.release(entry)
+
+    async def hold(self, entry: CacheEntry, chunks: AsyncGenerator[T]) -> AsyncGenerator[T]:
         """Yield chunks of an entry, whose memory is counted until they end."""
-        return self._held.read(entry, chunks, is_cached=self._is_local)
+        self.acquire(entry)
+        try:
+            async with aclosing(chunks):
+                async for chunk in chunks:
+                    yield chunk
+        finally:
+            self.release(entry)
 
     async def put(self, key: str, entry: CacheEntry, version: str) -> None:
         """Store a response made of this version of the data, and drop those of other versions.

@@ -4,7 +4,8 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Self
 
 from aiohttp import web
@@ -80,17 +81,24 @@ class Listener:
         Further responses carry `Connection: close`.
         """
         self.app[SHUTTING_DOWN].set()
-        handles = [socket.socket(fileno=os.dup(each.fileno())) for each in self._server.sockets]
-        self._server.close()
-        # The kernel resets connections that were not accepted when the last handle closes.
-        accepted = []
-        for handle in handles:
-            with handle:
-                while client := _accept(handle):
-                    accepted.append(client)
-        loop = asyncio.get_running_loop()
-        for client in accepted:
-            await loop.connect_accepted_socket(self._factory, client, ssl=self._tls)
+        with ExitStack() as stack:
+            handles = [
+                stack.enter_context(socket.socket(fileno=os.dup(each.fileno())))
+                for each in self._server.sockets
+            ]
+            self._server.close()
+            # The kernel resets what was not accepted when the last handle closes.
+            accepted = [client for handle in handles for client in _backlog(handle)]
+        connect = asyncio.get_running_loop().connect_accepted_socket
+        timeout = None if self._tls is None else DRAIN_SECONDS
+        # A client that has gone, or that does not speak TLS, is no reason to lose the others.
+        await asyncio.gather(
+            *(
+                connect(self._factory, client, ssl=self._tls, ssl_handshake_timeout=timeout)
+                for client in accepted
+            ),
+            return_exceptions=True,
+        )
 
     async def drain(self) -> None:
         """Wait until no client keeps a connection, for `DRAIN_SECONDS` at most.
@@ -109,8 +117,12 @@ class Listener:
         await self._runner.cleanup()
 
 
-def _accept(handle: socket.socket) -> socket.socket | None:
-    try:
-        return handle.accept()[0]
-    except BlockingIOError:
-        return None
+def _backlog(handle: socket.socket) -> Iterator[socket.socket]:
+    """Yield the connections that were made and not accepted yet."""
+    while True:
+        try:
+            yield handle.accept()[0]
+        except ConnectionAbortedError:
+            continue
+        except OSError:  # none is left, or no descriptor for one more
+            return

@@ -38,6 +38,13 @@ def authenticate(public: AbstractSet[Any], unlimited: AbstractSet[Any]) -> Middl
     return authentication
 
 
+async def check_access(request: web.Request) -> None:
+    """Load the state of the data again; raise ApiError if the token was revoked meanwhile."""
+    context = request[CONTEXT]
+    assert context.token is not None
+    await _check_revocation(request, context, context.token)
+
+
 async def is_admin(request: web.Request) -> bool:
     """Return whether a request carries a valid token of an admin. Raise StorageError."""
     try:

@@ -74,8 +74,9 @@ class ConnectionPool(Generic[C]):
             self._opening.add(task)
             task.add_done_callback(self._opened)
         try:
-            return await waiter
-        except asyncio.CancelledError:
+            async with asyncio.timeout(self._timeout):
+                return await waiter
+        except (asyncio.CancelledError, TimeoutError):
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
             elif not waiter.cancelled() and waiter.exception() is None:
@@ -104,11 +105,14 @@ class ConnectionPool(Generic[C]):
         self._is_shut = True
         while self._free:
             self._free.pop().close()
+        while (waiter := self._next_waiter()) is not None:
+            waiter.set_exception(Unreachable("all connections were ended"))
 
     async def close(self) -> None:
         """Close all connections, once abandoned statements have ended."""
+        while self._cleanups:
+            await asyncio.gather(*self._cleanups, return_exceptions=True)
         self.shut()
-        await asyncio.gather(*self._cleanups)
         for task in self._opening:
             task.cancel()
         await asyncio.gather(*self._opening, return_exceptions=True)
@@ -133,6 +137,9 @@ class ConnectionPool(Generic[C]):
         if task.cancelled():
             return
         error = task.exception()
+        if error is None and not task.result().is_usable:
+            task.result().close()
+            error = Unreachable("the server closed a new connection at once")
         if error is None:
             self.put(task.result())
         elif len(self._opening) < len(self._waiting) and (waiter := self._next_waiter()):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from storage.backends.pool import ConnectionPool
-from storage.common.errors import StorageError
+from storage.common.errors import StorageError, Unreachable
 from tests.support.databases import MariadbDatabase
 from tests.support.mariadb import MariaDB
 from tests.support.report_factory import numbered, quarters, report
@@ -152,3 +152,58 @@ async def test_connection_that_cannot_be_opened_is_the_error_of_whoever_waits_fo
     connection = await pool.acquire()
     pool.release(connection)
     await pool.close()
+
+
+async def test_new_connection_that_is_closed_at_once_is_an_error_for_whoever_waits() -> None:
+    class HungUp(Memory):
+        is_usable = False
+
+    connections: list[type[Memory]] = [HungUp, Memory]
+
+    async def connect() -> Memory:
+        await asyncio.sleep(0)
+        return connections.pop(0)()
+
+    pool = ConnectionPool(connect, 1, TIMEOUT)
+    async with asyncio.timeout(TIMEOUT):
+        with pytest.raises(Unreachable, match="closed a new connection"):
+            await pool.acquire()
+        pool.release(await pool.acquire())
+    await pool.close()
+    assert Memory.opened == 0
+
+
+async def test_closing_ends_abandoned_statements_first_and_then_all_waits() -> None:
+    opened, ended = asyncio.Event(), []
+
+    async def connect() -> Memory:
+        await opened.wait()
+        return Memory()
+
+    pool = ConnectionPool(connect, 1, TIMEOUT)
+
+    async def end_statement() -> None:
+        connection = await pool.take()
+        ended.append(True)
+        pool.put(connection)
+
+    async with asyncio.timeout(TIMEOUT):
+        abandoned = asyncio.create_task(pool.acquire())
+        await asyncio.sleep(0)
+        opened.set()
+        connection = await abandoned
+        connection.is_usable = False
+        pool.put(connection)
+        pool.clean_up(end_statement())
+        waiting = asyncio.create_task(pool.take())
+        await asyncio.sleep(0)
+        opened.clear()
+        closing = asyncio.create_task(pool.close())
+        await asyncio.sleep(0)
+        opened.set()
+        await closing
+        assert ended
+        await asyncio.wait([waiting])
+        with pytest.raises(Unreachable, match="connections were ended"):
+            await pool.take()
+    assert Memory.opened == 0

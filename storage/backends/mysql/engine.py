@@ -22,6 +22,7 @@ from storage.backends.mysql.connection import (
 from storage.backends.mysql.dialect import MysqlDialect
 from storage.backends.pool import ConnectionPool
 from storage.backends.statistics import PoolStatistics
+from storage.common.errors import StorageError
 
 KILL_TIMEOUT = 1.0
 """Seconds to end a statement whose client has left."""
@@ -111,7 +112,7 @@ class MysqlEngine:
     async def _kill(self, thread: int) -> None:
         """Kill a statement whose connection is closed: its server works on."""
         # It has ended by itself, or the server's own limit will end it.
-        with suppress(*DRIVER_ERRORS):
+        with suppress(StorageError, *DRIVER_ERRORS):
             async with asyncio.timeout(KILL_TIMEOUT):
                 connection = await self._pool.take()
                 try:

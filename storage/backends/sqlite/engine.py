@@ -73,9 +73,13 @@ class SqliteEngine:
             self.load.end(began)
 
     async def _fetch(self, connection: _ReadConnection, sql: str, args: Sequence[object]) -> Rows:
-        statement = asyncio.get_running_loop().run_in_executor(
-            self._threads, lambda: connection.execute(sql, args).fetchall()
-        )
+        try:
+            statement = asyncio.get_running_loop().run_in_executor(
+                self._threads, lambda: connection.execute(sql, args).fetchall()
+            )
+        except RuntimeError:  # the threads have ended
+            self._pool.release(connection)
+            raise Unreachable("all connections were ended") from None
         try:
             return await asyncio.shield(statement)
         finally:

@@ -115,3 +115,20 @@ async def test_readers_that_stall_hold_no_more_than_the_bound(
         await asyncio.sleep(0)
     gc.collect()
     assert held_bytes() - before <= api.app[CACHE].bytes
+
+
+@pytest.mark.usefixtures("small_buffers")
+async def test_slow_reader_of_one_response_keeps_no_other_from_the_cache(
+    serve: Serve, sample: DatabaseFixture
+) -> None:
+    api = await serve(sample, ELECDATA_CACHE__MAX_BYTES=str(MIB))
+    with await stalled(api, api.head("getData?limit=5000&order=desc")):
+        await api.settled()
+        for limit in ("10", "2000"):
+            assert len(await api.records("getData", limit=limit)) == int(limit)
+            await api.settled()
+            asked = api.engine.readings_asked
+            assert len(await api.records("getData", limit=limit)) == int(limit)
+            assert api.engine.readings_asked == asked
+    while api.app[STREAM_STATISTICS].active:
+        await asyncio.sleep(0)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import sqlite3
 import time
+from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 
@@ -62,6 +63,35 @@ async def test_logout_ends_the_token_in_every_server_and_for_good(
         for path in ("ping", "getData", "getDataById?id=x"):
             assert await api.get(path) == (406, REVOKED)
         assert await logged_out(api) == 406
+
+
+async def test_token_that_is_revoked_during_the_upload_is_refused(
+    serve: Serve, loaded: DatabaseFixture
+) -> None:
+    api = await serve(loaded)
+    sent, rest = asyncio.Event(), asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b'{"id": '
+        sent.set()
+        await rest.wait()
+        yield b'"1"}'
+
+    uploading = asyncio.create_task(
+        api.client.post(
+            "/apielec/getDataById",
+            data=body(),
+            headers={"SESSION": api.token, "Content-Type": "application/json"},
+        )
+    )
+    await sent.wait()
+    async with asyncio.timeout(10):
+        while not api.engine.statements:
+            await asyncio.sleep(0)
+        assert await logged_out(api) == 200
+        rest.set()
+        async with await uploading as response:
+            assert response.status == 406
 
 
 async def test_logout_leaves_other_tokens_of_the_user_alone(

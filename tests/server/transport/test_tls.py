@@ -9,10 +9,14 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from server.process.listener import Listener
+from server.transport.tls import server_context
+from settings import TlsSettings
 from tests.server.observability.test_checks import Checked, recent
 from tests.server.process.test_server_command import Server, fault
+from tests.support.app_client import application
 from tests.support.certificates import make_certificate
-from tests.support.databases import SqliteDatabase
+from tests.support.databases import DatabaseFixture, SqliteDatabase
 from tests.support.process import TIMEOUT
 
 pytestmark = pytest.mark.promise("Getting in")
@@ -116,3 +120,22 @@ def test_examination_warns_of_passwords_in_the_open(config: Path) -> None:
     assert Checked(config, **environ).found("tls")[0] == "WARN"
     environ["ELECDATA_SERVER__PROXIES"] = "127.0.0.1"
     assert Checked(config, **environ).found("tls")[0] == "OK"
+
+
+@pytest.mark.parametrize("sent", [b"GET / HTTP/1.0\r\n\r\n", None], ids=["no TLS", "gone"])
+async def test_client_that_is_not_accepted_yet_and_speaks_no_tls_does_not_hold_up_the_end(
+    sample: DatabaseFixture, tmp_path: Path, sent: bytes | None
+) -> None:
+    certificate, key, _ = make_certificate(tmp_path)
+    app, _ = application(sample)
+    settings = TlsSettings(certificate=certificate, key=key)
+    listener = await Listener.start(app, "127.0.0.1", 0, tls=server_context(settings))
+    with socket.create_connection(listener.addresses[0]) as client:
+        if sent is None:
+            client.close()
+        else:
+            client.sendall(sent)
+        async with asyncio.timeout(10):
+            await listener.stop_accepting()
+            await listener.drain()
+    await listener.close()
