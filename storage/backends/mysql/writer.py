@@ -1,6 +1,6 @@
 """MySQL and MariaDB, written by the loader."""
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,10 @@ class MysqlWriteEngine:
         reader = self._reader
         if reader is None:
             return None
-        log_in = lambda: Session.open(self._location, reader, self._tls, db=self.database)  # noqa: E731
+
+        def log_in() -> Awaitable[Session]:
+            return Session.open(self._location, reader, self._tls, db=self.database)
+
         await ReaderAccount(self._opened, self._location, reader, log_in).grant()
         return reader.user
 
