@@ -4,10 +4,12 @@ import asyncio
 from contextlib import suppress
 
 import pytest
+from pymysql.err import OperationalError
 
-from settings import load_settings
+from settings import MysqlUrl, load_settings
 from storage.backends.base import ReadEngine
-from storage.common.errors import StorageError
+from storage.backends.mysql.connection import translate_error
+from storage.common.errors import NotPrepared, Refused, StorageError, Unreachable
 from storage.factory import open_database
 from tests.support.databases import DatabaseFixture
 from tests.support.report_factory import numbered, quarters, report
@@ -51,3 +53,20 @@ async def test_connection_is_free_again_however_a_statement_ends(
     finally:
         await reader.close()
     assert found[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("meaning", "codes"),
+    [
+        (Refused, (1044, 1045, 1130, 1142, 1143, 1227, 1410, 1698, 3159)),
+        (NotPrepared, (1049, 1146)),
+        (Unreachable, (1040, 1205, 1969, 3024)),
+    ],
+)
+def test_error_codes_of_mysql_have_their_meanings(
+    meaning: type[StorageError], codes: tuple[int, ...]
+) -> None:
+    for code in codes:
+        error = translate_error(OperationalError(code, "text"), MysqlUrl("db", 3306, "elecprod"))
+        assert type(error) is meaning, code
+        assert ("statement_timeout" in str(error)) == (code in {1969, 3024})
