@@ -171,7 +171,7 @@ def test_restore_refuses_what_is_no_whole_backup(
         assert done.exit_code == 1, done.output
         assert done.output.startswith("ERROR - ")
         if isinstance(other, MariadbDatabase):
-            assert ("is no whole backup" in done.output) == (kind != "missing")
+            assert ("is not a complete backup" in done.output) == (kind != "missing")
             assert not other.exists()
 
 
@@ -183,7 +183,7 @@ def test_backup_is_restored_into_a_folder_that_is_there(
     with another(loaded, tmp_path / "other") as other:
         (other.folder / "data").mkdir()
         done = copy(other, "--restore", str(file))
-        assert (done.exit_code, done.output) == (0, f"OK - the database was restored from {file}\n")
+        assert (done.exit_code, done.output) == (0, f"OK - database restored from {file}\n")
 
 
 def test_missing_database_cannot_be_copied(database: DatabaseFixture, tmp_path: Path) -> None:

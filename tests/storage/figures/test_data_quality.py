@@ -188,7 +188,7 @@ def test_readings_whose_ids_lie_far_apart_have_the_same_summary(
 ) -> None:
     metered = meters["autumn"]
     _, near = metered.ask(Summary.of({}))
-    monkeypatch.setattr("storage.figures.scan.SPARSE", 0)
+    monkeypatch.setattr("storage.figures.scan.SPARSE_FACTOR", 0)
     assert metered.ask(Summary.of({}))[1] == near
 
 
