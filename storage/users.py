@@ -18,9 +18,9 @@ class User:
     name: str
     password: str
     enabled: bool
-    role: str = "read"
+    role: str
     """What the user may do: read, or admin."""
-    generation: int = 0
+    generation: int
     """Goes up with each change that ends the user's tokens."""
 
 

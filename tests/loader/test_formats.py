@@ -50,6 +50,15 @@ def test_hour_of_a_distributor_marks_its_end(read: Reading) -> None:
     assert (done.report.readings, done.report.missing) == (24, 0)
 
 
+@pytest.mark.parametrize(
+    ("date", "is_read"),
+    [("31/12/1969", False), ("02/01/1970", True), ("30/12/2199", True), ("01/01/2200", False)],
+)
+def test_dates_are_of_1970_to_2199(read: Reading, date: str, *, is_read: bool) -> None:
+    done = read(DISTRIBUTOR + "".join(hourly(date, 5)))
+    assert (done.report.readings == 1) == (not done.row_errors) == is_read
+
+
 def test_day_of_twenty_five_hours_has_the_repeated_one_twice(read: Reading) -> None:
     done = read(DISTRIBUTOR + "".join(hourly(AUTUMN, *range(1, 26))))
     assert done.times[:5] == [
