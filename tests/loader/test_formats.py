@@ -10,6 +10,8 @@ import pytest
 from domain.quantities import QUANTITY_NAMES
 from loader.formats.decimals import DecimalColumn
 from loader.formats.registry import SHIPPED_FORMATS, ConfiguredFormat
+from loader.formats.timestamps import InvalidTimestamp, PatternTimestamps
+from loader.rows.reader import FIRST_YEAR, LAST_YEAR
 from settings import FormatSettings
 from settings.report_formats import ColumnSettings, ColumnsSettings
 from tests.support.report_factory import HEADING, MADRID, numbered, quarters, report, row
@@ -48,15 +50,6 @@ def test_hour_of_a_distributor_marks_its_end(read: Reading) -> None:
     assert set(done.quantities("power")) == {""}
     assert (done.report.interval, done.report.identifier) == (3600, CUPS)
     assert (done.report.readings, done.report.missing) == (24, 0)
-
-
-@pytest.mark.parametrize(
-    ("date", "is_read"),
-    [("31/12/1969", False), ("02/01/1970", True), ("30/12/2199", True), ("01/01/2200", False)],
-)
-def test_dates_are_of_1970_to_2199(read: Reading, date: str, *, is_read: bool) -> None:
-    done = read(DISTRIBUTOR + "".join(hourly(date, 5)))
-    assert (done.report.readings == 1) == (not done.row_errors) == is_read
 
 
 def test_day_of_twenty_five_hours_has_the_repeated_one_twice(read: Reading) -> None:
@@ -356,3 +349,10 @@ def test_byte_order_mark_and_quotes_do_not_hide_a_heading(read: Reading) -> None
     heading = ";".join(f'"{name}"' for name in DISTRIBUTOR.strip().split(";"))
     done = read(f"\ufeff{heading}\r\n" + hourly(SUMMER, 1)[0])
     assert done.times == [("2019-08-01 00:00:00", 2)]
+
+
+@pytest.mark.parametrize("year", [FIRST_YEAR - 1, FIRST_YEAR, LAST_YEAR, LAST_YEAR + 1])
+def test_pattern_takes_dates_of_the_years_that_a_database_can_hold(year: int) -> None:
+    timestamps = PatternTimestamps("Date", 0, "%d/%m/%Y %H:%M")
+    is_taken = not isinstance(timestamps.parse([f"31/12/{year:04} 23:45"]), InvalidTimestamp)
+    assert is_taken == (FIRST_YEAR <= year <= LAST_YEAR)

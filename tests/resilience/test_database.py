@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from threading import Timer
+from threading import Event, Timer
 
 import pytest
 from aiohttp import ClientPayloadError
@@ -150,12 +150,14 @@ async def test_login_is_put_off_and_not_counted_as_failed(
 async def test_answer_under_way_is_cut_off_and_the_next_one_is_whole(
     api: Api, night: MariadbDatabase, fault: Fault
 ) -> None:
+    has_befallen = Event()
     with ExitStack() as stack:
 
         def befalls(server: MariaDB) -> None:
             # First, since the next page may be asked for while the fault befalls the server.
             stack.enter_context(impatient(api))
             fault(server)
+            has_befallen.set()
 
         api.engine.step_in = once(night.server, befalls, in_mid_stream())
         async with asyncio.timeout(LONGEST):
@@ -164,6 +166,7 @@ async def test_answer_under_way_is_cut_off_and_the_next_one_is_whole(
             with pytest.raises(ClientPayloadError):
                 await response.read()
     api.engine.step_in = None
+    assert await asyncio.to_thread(has_befallen.wait, LONGEST)
     await asyncio.to_thread(recover, night.server)
     await assert_well(api)
 

@@ -96,6 +96,11 @@ class LiveServer(ABC):
     def freeze(self) -> None:
         """Suspend the server: its connections stay open, and nothing is answered."""
         self._send(signal.SIGSTOP)
+        assert self._process is not None
+        # Each thread runs on until the kernel gets round to it.
+        tasks = Path(f"/proc/{self._process.pid}/task")
+        while tasks.exists() and not all(map(_is_stopped, tasks.iterdir())):
+            time.sleep(0.001)
 
     def thaw(self) -> None:
         """Resume a suspended server."""
@@ -139,3 +144,10 @@ class LiveServer(ABC):
                 return self.is_ready(connection)
             except OSError:
                 return False
+
+
+def _is_stopped(task: Path) -> bool:
+    try:
+        return (task / "stat").read_text().rpartition(")")[2].split()[0] in "TtZX"
+    except OSError:  # it has ended
+        return True

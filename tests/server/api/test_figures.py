@@ -261,3 +261,9 @@ async def test_older_layout_is_said(serve: Serve, database: DatabaseFixture) -> 
     status, body = await api.get("getSummary")
     assert status == 503
     assert "older layout" in body["message"]
+
+
+async def test_clean_period_without_implausible_readings_leaves_nothing_out(api: Api) -> None:
+    params = {"interval": "day", "date": "2019-09-02", "end_date": "2019-09-02", "quality": "clean"}
+    _, body = await api.get("getAggregate", params)
+    assert body["values"]["left_out"] == {"readings": "0", "energy": "0.00000"}

@@ -230,15 +230,6 @@ def test_clean_says_what_it_leaves_out(meters: dict[str, Metered]) -> None:
     }
 
 
-def test_clean_says_that_it_leaves_out_nothing(meters: dict[str, Metered]) -> None:
-    metered = meters["autumn"]
-    plausible = next(r for r in metered.readings if not r.flags & IMPLAUSIBLE.bit)
-    moment = str(metered.local(plausible.at).replace(tzinfo=None))
-    question = {"interval": "day", "quality": "clean", "date": moment, "end_date": moment}
-    table, _ = metered.ask(Aggregate.of(question))
-    assert table.metadata == {"left_out": {"readings": "0", "energy": "0.00000"}}
-
-
 @pytest.mark.parametrize(
     ("question", "message"),
     [
