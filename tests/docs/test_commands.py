@@ -33,9 +33,10 @@ WITHIN = [
 
 
 def environment() -> dict[str, str]:
-    """The environment of a shell that has no settings of ours, and the tests' own Python."""
+    """The environment of a shell without settings of ours, with the tests' own Python."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("ELECDATA_")}
-    return {**kept, "PYTHON": sys.executable}
+    # As `make PYTHON=...` exports it.
+    return {**kept, "PYTHON": "/nonexistent/python3", "VENV_PYTHON": sys.executable}
 
 
 def known_options(name: str, *names: str) -> set[str]:

@@ -159,7 +159,7 @@ def test_reports_of_a_folder_are_imported_and_put_away(tmp_path: Path) -> None:
 
     def run() -> int:
         environ = {k: v for k, v in os.environ.items() if not k.startswith("ELECDATA_")}
-        environ |= {"PYTHON": sys.executable, "CONFIG": str(database.config)}
+        environ |= {"VENV_PYTHON": sys.executable, "CONFIG": str(database.config)}
         script = str(DEPLOY / "import-reports.sh")
         done = subprocess.run(  # noqa: S603 - this project's own program
             [script, str(incoming)], cwd=ROOT, env=environ, capture_output=True, check=False
