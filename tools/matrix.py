@@ -286,6 +286,10 @@ def _prepare(root: Path) -> None:
             check=True,
         )
         (root / "etc/apt/apt.conf.d/90host").write_text(told.stdout)
+    # An installer writes it; debootstrap does not.
+    hosts = root / "etc/hosts"
+    if not hosts.exists():
+        hosts.write_text("127.0.0.1 localhost\n::1 localhost\n")
     # As in a container, packages start no service.
     policy = root / "usr/sbin/policy-rc.d"
     policy.write_text("#!/bin/sh\nexit 101\n")
