@@ -18,6 +18,7 @@ from server.observability import health, metrics
 from server.observability.access_log import ACCESS_LOG, AccessLog
 from server.observability.counters import COUNTERS, RequestCounters
 from server.security.authentication import authenticate
+from server.security.connection_limits import CONNECTION_LIMITER, ConnectionLimiter
 from server.security.login_throttle import LOGIN_THROTTLE, LoginThrottle
 from server.security.password_checker import PASSWORD_CHECKER, PasswordChecker
 from server.security.rate_limits import (
@@ -39,7 +40,10 @@ _PUBLIC_ROUTES = [
 ]
 """Answered without a token; everything else asks for one."""
 
-_ROUTES = [*_PUBLIC_ROUTES, *sessions.ROUTES, *readings.ROUTES, *figures.ROUTES]
+_DATA_ROUTES = [*readings.ROUTES, *figures.ROUTES]
+"""The routes that read a body."""
+
+_ROUTES = [*_PUBLIC_ROUTES, *sessions.ROUTES, *_DATA_ROUTES]
 
 
 def make_app(
@@ -54,6 +58,7 @@ def make_app(
             authenticate(
                 public=frozenset(route.handler for route in _PUBLIC_ROUTES),
                 unlimited=frozenset(route.handler for route in health.ROUTES),
+                with_body=frozenset(route.handler for route in _DATA_ROUTES),
             ),
         ],
         client_max_size=int(settings.limits.body),
@@ -62,6 +67,7 @@ def make_app(
     app[DATABASE] = database
     app[CACHE] = ResponseCache(settings.cache)
     app[REPLAY_CACHE] = ReplayCache()
+    app[CONNECTION_LIMITER] = ConnectionLimiter(settings.limits, settings.server.proxies)
     app[REQUEST_LIMITER] = RequestLimiter(settings.limits)
     app[STREAM_LIMITER] = StreamLimiter(settings.limits)
     app[RESPONDER] = Responder(

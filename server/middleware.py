@@ -40,6 +40,7 @@ def cors(origins: tuple[str, ...]) -> Middleware:
         is_allowed = origin in origins
         if is_allowed and method is not None and request.method == hdrs.METH_OPTIONS:
             response: web.StreamResponse = web.Response(status=204, headers=SECURITY_HEADERS)
+            response.headers[hdrs.CACHE_CONTROL] = "no-store"
             response.headers[hdrs.ACCESS_CONTROL_ALLOW_METHODS] = "GET, POST"
             response.headers[hdrs.ACCESS_CONTROL_ALLOW_HEADERS] = _CORS_REQUEST_HEADERS
             response.headers[hdrs.ACCESS_CONTROL_MAX_AGE] = _DAY
@@ -66,9 +67,14 @@ async def request_context(request: web.Request, handler: Handler) -> web.StreamR
     request[CONTEXT] = context
     CURRENT_TIMER.set(context)
     response = await handler(request)
-    response.headers["X-Request-ID"] = context.id
-    if CSP_HEADER not in response.headers:
-        response.headers.update(SECURITY_HEADERS)
+    headers = response.headers
+    headers["X-Request-ID"] = context.id
+    if CSP_HEADER not in headers:
+        headers.update(SECURITY_HEADERS)
+    if hdrs.CACHE_CONTROL not in headers:
+        headers[hdrs.CACHE_CONTROL] = "no-store"
+    if response.status >= 400 and not request.content.is_eof():
+        response.force_close()  # rather than wait for the rest of a body that nobody reads
     if request.app[SHUTTING_DOWN].is_set():
         response.force_close()
     context.first_byte = time.perf_counter() - context.began

@@ -89,6 +89,8 @@ def parse_yaml(text: str, source: str) -> YamlDocument:
     except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         location = source if mark is None else _location(mark)
+    except RecursionError:
+        raise SettingsError(f"{source}: sections are nested too deeply") from None
     else:
         if isinstance(keys, dict):
             return YamlDocument(source, node, keys)

@@ -10,11 +10,29 @@ from server.observability.access_log import AccessRecords
 from settings import LogSettings
 
 
+_CONTROLS = {
+    *(*range(0x20), *range(0x7F, 0xA0), 0xAD, 0x61C, *range(0x200B, 0x2010)),
+    *(*range(0x2028, 0x202F), *range(0x2060, 0x2070), 0xFEFF, *range(0xD800, 0xE000)),
+}
+"""Characters that steer a terminal, change the direction of text, are unseen, or are half of one."""
+
+_ESCAPES = {code: f"\\u{code:04x}" for code in _CONTROLS - {ord("\n")}}
+
+
+def escape_controls(text: str) -> str:
+    r"""Return a text whose control characters, except for line feeds, are written as \uXXXX."""
+    return text if text.isascii() and text.isprintable() else text.translate(_ESCAPES)
+
+
 class LineFormatter(logging.Formatter):
     """Formats a record as text; each of its lines begins with time and level."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the lines of a record and of its traceback."""
+        return escape_controls(super().format(record))
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         """Return the lines of a record."""
@@ -45,7 +63,8 @@ class JsonFormatter(logging.Formatter):
 
 
 def _to_json(line: Mapping[str, object]) -> str:
-    return json.dumps(line, ensure_ascii=False)
+    # Those that JSON itself has to escape are escaped already.
+    return escape_controls(json.dumps(line, ensure_ascii=False))
 
 
 def set_up_logging(log: LogSettings) -> None:

@@ -91,8 +91,9 @@ ROUTES = [web.get("/metrics", metrics)]
 
 
 async def _admit(request: web.Request) -> None:
-    networks = request.app[SETTINGS].server.metrics_from
-    is_allowed = is_among(client_address(request), networks)
+    server, address = request.app[SETTINGS].server, client_address(request)
+    # A proxy that does not say for whom it asks may ask for anybody.
+    is_allowed = is_among(address, server.metrics_from) and not is_among(address, server.proxies)
     if is_allowed and not is_forwarded_by_untrusted(request):
         return
     try:

@@ -13,6 +13,7 @@ from aiohttp import web
 from server.context import SETTINGS, SHUTTING_DOWN
 from server.observability.access_log import ACCESS_LOG
 from server.observability.counters import COUNTERS
+from server.security.connection_limits import CONNECTION_LIMITER
 from server.transport.connection import connection_factory
 
 BACKLOG = 1024
@@ -59,6 +60,7 @@ class Listener:
             factory = connection_factory(
                 runner.server,
                 app[SETTINGS].limits,
+                app[CONNECTION_LIMITER],
                 on_finished=app[ACCESS_LOG].add,
                 on_dropped=app[COUNTERS].count_dropped_client,
             )

@@ -15,11 +15,14 @@ from server.transport.client_address import client_address
 TOKEN_HEADER = "SESSION"  # noqa: S105 - the name of a header
 
 
-def authenticate(public: AbstractSet[Any], unlimited: AbstractSet[Any]) -> Middleware:
+def authenticate(
+    public: AbstractSet[Any], unlimited: AbstractSet[Any], with_body: AbstractSet[Any]
+) -> Middleware:
     """Return the middleware that admits requests with a valid token, and those of public handlers.
 
-    Requests of `unlimited` handlers do not count towards the rate limits. Raise ApiError: 405
-    without a token, 406 with an invalid one; RateLimited above the limits.
+    Requests of `unlimited` handlers do not count towards the rate limits. Handlers other than those
+    `with_body` get no body. Raise ApiError: 405 without a token, 406 with an invalid one, 413 with
+    a body that nobody reads; RateLimited above the limits.
     """
 
     @web.middleware
@@ -33,6 +36,9 @@ def authenticate(public: AbstractSet[Any], unlimited: AbstractSet[Any]) -> Middl
             context = request[CONTEXT]
             await _check_revocation(request, context, token)
             context.token, context.user = token, token.user
+        is_read = match.http_exception is not None or match.handler in with_body
+        if request.can_read_body and not is_read:
+            raise ApiError(413, "body: none is expected here")
         return await handler(request)
 
     return authentication

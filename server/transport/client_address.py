@@ -9,6 +9,9 @@ from aiohttp import hdrs, web
 from server.context import CONTEXT, SETTINGS
 from settings import Network
 
+_MAX_HOPS = 16
+"""Proxies, the nearest ones, that a request is followed back through."""
+
 _FORWARDED = (hdrs.X_FORWARDED_FOR, hdrs.X_FORWARDED_PROTO, hdrs.FORWARDED)
 
 
@@ -31,7 +34,7 @@ def resolve_address(request: web.BaseRequest, proxies: Sequence[Network]) -> str
 def nearest_untrusted(remote: str, forwarded: str, proxies: Sequence[Network]) -> str:
     """Return the nearest address that is not a proxy, seen from this server."""
     # Each proxy appends the address that it received from; a client may forge what is before.
-    hops = forwarded.split(",")
+    hops = forwarded.rsplit(",", _MAX_HOPS)[-_MAX_HOPS:]
     address = remote
     while hops and is_among(address, proxies):
         address = _without_port(hops.pop()) or address

@@ -1,15 +1,17 @@
-"""The protocol of a connection, which limits requests and disconnects slow clients."""
+"""The protocol of a connection: limits what a client may send, and disconnects slow clients."""
 
 import asyncio
 import logging
 import socket
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
-from aiohttp import web
+from aiohttp import StreamReader, hdrs, web
 from aiohttp.http import HttpProcessingError
 from aiohttp.http_exceptions import LineTooLong
+from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.web_protocol import _ErrInfo
 
 from server.errors import ApiError, to_response
 from server.transport.security_headers import SECURITY_HEADERS
@@ -28,18 +30,63 @@ _BYTES_ACKED = struct.Struct("120xQ")
 
 _TCP_INFO = getattr(socket, "TCP_INFO", None)
 
+_SLICE_BYTES = 2**14
+"""Bytes that are parsed before the size of the head is looked at."""
+
+_MAX_PATH = 1024
+"""Characters of a path; looking for its route takes time that grows with their square."""
+
+_RETRY_SECONDS = 5
+
+_LINGER_SECONDS = 2.0
+"""Seconds for which the rest of a body is discarded after the response."""
+
+
+def _no_room() -> bytes:
+    """Return the response to a connection that is one too many."""
+    message = f"Too many connections, try again in {_RETRY_SECONDS} s"
+    response = to_response(ApiError(503, message, headers={hdrs.RETRY_AFTER: str(_RETRY_SECONDS)}))
+    body = response.body
+    assert isinstance(body, bytes)
+    fields = {**response.headers, **SECURITY_HEADERS, hdrs.CACHE_CONTROL: "no-store"}
+    fields |= {hdrs.CONNECTION: "close", hdrs.CONTENT_LENGTH: str(len(body))}
+    lines = [f"HTTP/1.1 {response.status} {response.reason}"]
+    lines += [f"{name}: {value}" for name, value in fields.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+_NO_ROOM = _no_room()
 
 FinishedCallback = Callable[[web.BaseRequest, web.StreamResponse], None]
 """A function that is called when the last byte of a response was sent."""
 
 
+class Admission(Protocol):
+    """Decides which connections there may be, by the address of the client."""
+
+    def enter(self, address: str) -> bool:
+        """Count a connection, or return that it is one too many."""
+
+    def leave(self, address: str) -> None:
+        """Count a connection no longer."""
+
+
+class _HeadTooLargeError(HttpProcessingError):
+    """The request line and the headers, or the trailers, are larger than they may be together."""
+
+
+class _PathTooLongError(HttpProcessingError):
+    """No route has so long a path."""
+
+
 def connection_factory(
     server: web.Server,
     limits: LimitSettings,
+    admission: Admission,
     *,
     on_finished: FinishedCallback,
     on_dropped: Callable[[], None],
-) -> Callable[[], "SlowClientGuard"]:
+) -> Callable[[], "ConnectionGuard"]:
     """Return the protocol factory for `loop.create_server`.
 
     `on_dropped` is called when a slow client is disconnected.
@@ -51,10 +98,14 @@ def connection_factory(
         "max_headers": limits.headers,
         "auto_decompress": False,
         "keepalive_timeout": limits.request_time,
+        "lingering_time": _LINGER_SECONDS,
     }
-    return lambda: SlowClientGuard(
+    return lambda: ConnectionGuard(
         server,
         loop=loop,
+        admission=admission,
+        max_head=int(limits.head),
+        max_discarded=int(limits.body),
         on_finished=on_finished,
         on_dropped=on_dropped,
         slowest_client=int(limits.slowest_client),
@@ -70,22 +121,31 @@ def reset_connection(transport: asyncio.Transport) -> None:
     transport.abort()
 
 
-class SlowClientGuard(web.RequestHandler):
-    """A connection that is reset when its client reads too slowly for too long.
+class ConnectionGuard(web.RequestHandler):
+    """A connection whose client can neither send too much nor read too slowly.
 
-    Time is counted while a response waits for the client, and each `slowest_client` bytes that
-    the client reads buy it another second, up to `slow_after` seconds.
+    It is closed at once if there are too many connections. The head of a request is bounded as a
+    whole, and so is what is left of a body when the response was sent.
+
+    A client that reads too slowly for too long is disconnected. Time is counted while a response
+    waits for the client, and each `slowest_client` bytes that the client reads buy it another
+    second, up to `slow_after` seconds.
     """
 
     __slots__ = (
         *("_acked", "_check", "_checked_at", "_left", "_on_dropped", "_on_finished"),
         *("_slow_after", "_slowest_client"),
+        *("_address", "_admission", "_content", "_discarded", "_head", "_max_discarded"),
+        *("_max_head", "_parsed", "_received", "_refused", "_unparsed"),
     )
 
     def __init__(
         self,
         server: web.Server,
         *,
+        admission: Admission,
+        max_head: int,
+        max_discarded: int,
         on_finished: FinishedCallback,
         on_dropped: Callable[[], None],
         slowest_client: int,
@@ -100,6 +160,88 @@ class SlowClientGuard(web.RequestHandler):
         self._check: asyncio.TimerHandle | None = None
         self._left = self._checked_at = 0.0
         self._acked = 0
+        self._admission = admission
+        self._address: str | None = None
+        self._refused = False
+        self._max_head = max_head
+        self._head = 0
+        """Bytes of the head that has begun to arrive, or of the trailers."""
+        self._parsed = 0
+        """How many requests have begun."""
+        self._content: StreamReader = EMPTY_PAYLOAD
+        """The body of the latest request."""
+        self._received = 0
+        """Bytes of it when it was last looked at."""
+        self._unparsed = b""
+        """What has arrived and waits until earlier requests are answered."""
+        self._max_discarded = max_discarded
+        self._discarded: int | None = None
+        """Bytes of the rest of a body, once its response was sent."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Close the connection at once if it is one too many."""
+        address = (transport.get_extra_info("peername") or ("-",))[0]
+        if self._admission.enter(address):
+            self._address = address
+            super().connection_made(transport)
+        else:
+            self._refused = True
+            assert isinstance(transport, asyncio.Transport)
+            transport.write(_NO_ROOM)
+            transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what has arrived, in slices, so that no head exceeds its limit by more than one."""
+        if not self._unparsed and len(data) <= _SLICE_BYTES:
+            self._parse(data)
+            return
+        arrived, self._unparsed = self._unparsed + data, b""
+        if not data:  # reading goes on, first with what the parser itself has kept
+            self._parse(data)
+        for start in range(0, len(arrived), _SLICE_BYTES):
+            if self._reading_paused or len(self._messages) >= self._max_msg_queue_size:
+                self._unparsed = arrived[start:]
+                return
+            self._parse(arrived[start : start + _SLICE_BYTES])
+
+    def _parse(self, data: bytes) -> None:
+        if self._refused:
+            return
+        super().data_received(data)
+        if self._request_count != self._parsed:
+            self._begin_requests(self._request_count - self._parsed)
+        elif self._content.total_bytes != self._received:
+            self._head, self._received = 0, self._content.total_bytes
+        else:
+            self._count_head(len(data))
+        if self._discarded is not None:
+            self._discarded += len(data)
+            if self._discarded > self._max_discarded:
+                self._refused = True
+                self.force_close()
+
+    def _begin_requests(self, count: int) -> None:
+        """Refuse those of the latest requests whose path is too long, and begin to count anew."""
+        self._parsed = self._request_count
+        self._head = self._received = 0
+        self._discarded = None
+        for index in range(-count, 0):
+            path = getattr(self._messages[index][0], "path", "")
+            if len(path) > _MAX_PATH and len(path.partition("?")[0]) > _MAX_PATH:
+                self._messages[index] = _failed(_PathTooLongError())
+        self._content = self._messages[-1][1]
+
+    def _count_head(self, size: int) -> None:
+        self._head += size
+        if self._head <= self._max_head:
+            return
+        self._refused = True
+        self._unparsed = b""
+        if not self._content.is_eof():
+            self._content.set_exception(web.RequestPayloadError())
+        self._messages.append(_failed(_HeadTooLargeError()))
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def log_access(
         self,
@@ -107,7 +249,9 @@ class SlowClientGuard(web.RequestHandler):
         response: web.StreamResponse,
         time: float | None,  # noqa: ARG002 - aiohttp's clock is a coarse one
     ) -> None:
-        """Notify the application that a response was sent."""
+        """Notify the application that a response was sent; begin to discard the rest of a body."""
+        if not request.content.is_eof():
+            self._discarded = 0
         self._on_finished(request, response)
 
     def pause_writing(self) -> None:
@@ -123,6 +267,8 @@ class SlowClientGuard(web.RequestHandler):
         """Stop timing the client."""
         if self._check is not None:
             self._check.cancel()
+        if self._address is not None:
+            self._admission.leave(self._address)
         super().connection_lost(exc)
 
     def force_close(self) -> None:
@@ -166,6 +312,7 @@ class SlowClientGuard(web.RequestHandler):
         super().handle_error(request, status, exc, message)
         response = to_response(self._to_api_error(status, exc))
         response.headers.update(SECURITY_HEADERS)
+        response.headers[hdrs.CACHE_CONTROL] = "no-store"
         response.force_close()
         return response
 
@@ -175,9 +322,18 @@ class SlowClientGuard(web.RequestHandler):
             if limit == self.max_line_size != self.max_field_size:
                 return ApiError(414, f"request line: expected at most {limit} bytes")
             return ApiError(431, f"headers: expected at most {limit} bytes in each")
+        if isinstance(exc, _HeadTooLargeError):
+            return ApiError(431, f"head: expected at most {self._max_head} bytes in all")
+        if isinstance(exc, _PathTooLongError):
+            return ApiError(414, f"path: expected at most {_MAX_PATH} characters")
         if isinstance(exc, HttpProcessingError) and exc.message.startswith("Too many headers"):
             return ApiError(431, f"headers: expected at most {self.max_headers}")
         return ApiError(status, "malformed request" if status == 400 else "")
+
+
+def _failed(error: HttpProcessingError) -> tuple[_ErrInfo, StreamReader]:
+    """Return what aiohttp queues in place of a request that it could not parse."""
+    return _ErrInfo(status=400, exc=error, message=error.message), EMPTY_PAYLOAD
 
 
 def _acked_bytes(transport: asyncio.Transport) -> int:

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from server.transport.connection import SlowClientGuard
+from server.transport.connection import ConnectionGuard
 from tests.support.app_client import Api
 
 
@@ -17,14 +17,14 @@ def limited(**limits: object) -> dict[str, str]:
 @pytest.fixture
 def small_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the kernel's send buffers smaller than a response with the sample's readings."""
-    made = SlowClientGuard.connection_made
+    made = ConnectionGuard.connection_made
 
-    def connection_made(self: SlowClientGuard, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self: ConnectionGuard, transport: asyncio.BaseTransport) -> None:
         client = transport.get_extra_info("socket")
         client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**16)
         made(self, transport)
 
-    monkeypatch.setattr(SlowClientGuard, "connection_made", connection_made)
+    monkeypatch.setattr(ConnectionGuard, "connection_made", connection_made)
 
 
 async def stalled(api: Api, request: bytes) -> socket.socket:

@@ -215,7 +215,7 @@ async def test_parameter_repeated_with_one_value_counts_once(api: Api) -> None:
         (b'{"id": 5', MALFORMED),
         (b'{"id": NaN}', MALFORMED),
         (b'{"id": "\xff"}', MALFORMED),
-        (b'{"id": ' + b"[" * 9999, MALFORMED),
+        (b'{"id": ' + b"[" * 9999, "'id': expected text"),
         (b'{"id": ' + b"9" * 9999, MALFORMED),
         (b"[5]", "body: expected a JSON object"),
         (b"null", "body: expected a JSON object"),
