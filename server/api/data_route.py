@@ -16,7 +16,7 @@ from server.api.openapi.responses import data_responses
 from server.api.responder import RESPONDER
 from server.formats.registry import MEDIA_TYPES
 from server.security.authentication import TOKEN_HEADER
-from server.transport.parameters import expect_later, read_parameters
+from server.transport.parameters import read_parameters
 
 _SHORT = 2**14
 """Characters of parameters that are quicker to parse than to hand to a thread."""
@@ -42,13 +42,8 @@ class DataRoute:
         """Return the routes that an application adds."""
         path = f"/apielec/{self.name}"
         return [
-            web.get(
-                path,
-                self._handler(querystring_schema),
-                allow_head=False,
-                expect_handler=expect_later,
-            ),
-            web.post(path, self._handler(form_schema), expect_handler=expect_later),
+            web.get(path, self._handler(querystring_schema), allow_head=False),
+            web.post(path, self._handler(form_schema)),
         ]
 
     def _long_request(self, request: web.Request, params: Params) -> DataRequest:

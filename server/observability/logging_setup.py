@@ -9,12 +9,11 @@ from datetime import UTC, datetime
 from server.observability.access_log import AccessRecords
 from settings import LogSettings
 
-
 _CONTROLS = {
     *(*range(0x20), *range(0x7F, 0xA0), 0xAD, 0x61C, *range(0x200B, 0x2010)),
     *(*range(0x2028, 0x202F), *range(0x2060, 0x2070), 0xFEFF, *range(0xD800, 0xE000)),
 }
-"""Characters that steer a terminal, change the direction of text, are unseen, or are half of one."""
+"""Characters that steer a terminal, turn the direction of text, or cannot be seen or encoded."""
 
 _ESCAPES = {code: f"\\u{code:04x}" for code in _CONTROLS - {ord("\n")}}
 

@@ -26,8 +26,10 @@ from server.cache.store import CACHE
 from server.context import DATABASE, SETTINGS
 from server.errors import ApiError
 from server.observability.counters import BUCKETS, COUNTERS
+from server.observability.loop_watchdog import LOOP_WATCHDOG
 from server.observability.worker_snapshots import Snapshot, WorkerSnapshots, merge_snapshots
 from server.security.authentication import is_admin
+from server.security.connection_limits import CONNECTION_LIMITER
 from server.transport.client_address import client_address, is_among, is_forwarded_by_untrusted
 from server.transport.streaming import STREAM_STATISTICS
 from storage.common.errors import StorageError
@@ -45,6 +47,7 @@ _COUNTS = {
     "streams_left": "Streamed responses whose client disconnected",
     "streams_failed": "Streamed responses that failed; their connection was reset",
     "clients_let_go": "Clients disconnected because they read too slowly (limits.slowest_client)",
+    "connections_refused": "Connections above limits.connections or connections_per_address",
     "cache_hits": "Responses found in the cache",
     "cache_misses": "Responses not found in the cache",
     "database_statements": "Statements run by the database",
@@ -52,6 +55,7 @@ _COUNTS = {
 }
 _LEVELS = {
     "workers": "Worker processes",
+    "connections_open": "Open connections",
     "streams_active": "Responses being streamed",
     "cache_bytes": "Memory of cached responses, without those in Redis",
     "pool_connections": "Maximum number of connections to the database",
@@ -121,6 +125,7 @@ def snapshot(app: web.Application) -> Snapshot:
     """Return the metrics of this process."""
     counters, streams = app[COUNTERS], app[STREAM_STATISTICS]
     cache, pool = app[CACHE], app[DATABASE].load
+    connections, lag = app[CONNECTION_LIMITER], app[LOOP_WATCHDOG].lag
     return {
         "routes": {
             json.dumps(kind): [
@@ -136,6 +141,8 @@ def snapshot(app: web.Application) -> Snapshot:
             "streams_left": streams.left,
             "streams_failed": streams.failed,
             "clients_let_go": counters.dropped_clients,
+            "connections_refused": connections.refused,
+            "loop_lag": [lag.seconds, lag.counts],
             "cache_hits": cache.hits,
             "cache_misses": cache.misses,
             "database_statements": pool.statements,
@@ -143,6 +150,7 @@ def snapshot(app: web.Application) -> Snapshot:
         },
         "levels": {
             "workers": 1,
+            "connections_open": connections.open,
             "streams_active": streams.active,
             "cache_bytes": cache.bytes,
             "pool_connections": pool.connections,
@@ -190,6 +198,7 @@ class _SnapshotCollector(Collector):
         for name, text in _LEVELS.items():
             level = self._total["levels"][name]
             yield GaugeMetricFamily(f"elecdata_{name}", text, value=level)
+        yield self._lag()
         yield from self._data_metrics()
         build = GaugeMetricFamily(
             "elecdata_build_info",
@@ -231,6 +240,15 @@ class _SnapshotCollector(Collector):
                 buckets = list(zip(_BOUNDS, counts, strict=True))
                 histogram.add_metric([route], buckets, sum(time[0] for time in times))
             yield histogram
+
+    def _lag(self) -> Metric:
+        seconds, counts = self._total["counts"]["loop_lag"]
+        lag = HistogramMetricFamily(
+            "elecdata_event_loop_lag_seconds",
+            "Seconds for which the event loop kept others waiting",
+        )
+        lag.add_metric([], list(zip(_BOUNDS, accumulate(counts), strict=True)), seconds)
+        return lag
 
     def _data_metrics(self) -> Iterator[Metric]:
         up = int(self._data is not None)

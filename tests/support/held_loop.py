@@ -22,6 +22,11 @@ _OWN = tuple(str(ROOT / folder) + "/" for folder in ("server", "storage", "domai
 _AIOHTTP = str(Path(web.__file__).with_name("web_"))
 
 
+BOUND_SECONDS = 0.05
+"""The goal is 20 ms. Processor time of the same work varies by a factor of two on a machine whose
+cores and caches are shared, so that a bound at the goal would fail at random."""
+
+
 @dataclass
 class HeldLoop:
     """The longest time that a callback of the server has held the loop, and which one did."""

@@ -1,0 +1,295 @@
+"""Whatever strangers send is refused before it is worked on, and holds nobody else up."""
+
+import asyncio
+import json
+import logging
+import re
+from contextlib import ExitStack, suppress
+
+import pytest
+
+from server.security.connection_limits import CONNECTION_LIMITER
+from tests.server.api.test_request_bodies import used
+from tests.server.process.test_server_command import Server, connected
+from tests.support.app_client import Api, Serve
+from tests.support.databases import DatabaseFixture
+from tests.support.dear_requests import BODIES, HEADS, in_chunks, with_body
+from tests.support.held_loop import BOUND_SECONDS, HeldLoop
+from tests.support.slow_client import limited
+
+pytestmark = [pytest.mark.promise("Getting in"), pytest.mark.one_database]
+
+SECONDS = 30
+BEHIND_PROXY = {"ELECDATA_SERVER__PROXIES": "127.0.0.1"}
+PUBLIC = [
+    *("GET /health/live", "GET /health/ready", "GET /metrics", "GET /", "GET /swagger.json"),
+    *("GET /dashboard", "GET /static/swagger/swagger-ui.css", "GET /login", "POST /login"),
+]
+PRIVATE = ["GET /apielec/ping", "POST /logout"]
+DATA = "POST /apielec/getDataById"
+
+
+def head(line: str, *headers: str) -> bytes:
+    return "\r\n".join([f"{line} HTTP/1.1", "Host: x", *headers, "", ""]).encode()
+
+
+async def answered(api: Api, request: bytes) -> bytes:
+    """Return all that the server sends until it ends the connection."""
+    reader, writer = await api.raw(request)
+    async with asyncio.timeout(SECONDS):
+        told = await reader.read()
+    writer.close()
+    return told
+
+
+async def begun(api: Api, request: bytes) -> tuple[str, str]:
+    """Return status line and body of the first response; the request has no end."""
+    reader, writer = await api.raw(request)
+    async with asyncio.timeout(SECONDS):
+        told = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"(?i)content-length: (\d+)", told)
+        body = await reader.readexactly(int(length[1])) if length else b""
+    writer.close()
+    return told.partition(b"\r\n")[0].decode(), body.decode()
+
+
+# Bodies
+
+
+@pytest.mark.parametrize("line", [*PUBLIC, *PRIVATE])
+@pytest.mark.parametrize("coming", ["Content-Length: 1000000", "Transfer-Encoding: chunked"])
+async def test_body_is_refused_unread_where_none_is_expected(
+    api: Api, line: str, coming: str
+) -> None:
+    reader, writer = await api.raw(head(line, coming, f"SESSION: {api.token}"))
+    async with asyncio.timeout(SECONDS):
+        told = await reader.readuntil(b"}")
+    assert told.startswith(b"HTTP/1.1 413 ")
+    assert b"body: none is expected here" in told
+    assert b"Connection: close" in told
+    writer.close()
+
+
+@pytest.mark.parametrize("environ", [{}, BEHIND_PROXY], ids=["directly", "behind a proxy"])
+async def test_body_is_not_waited_for_from_who_may_not_ask(
+    serve: Serve, sample: DatabaseFixture, environ: dict[str, str]
+) -> None:
+    """Without a token, with a forged or a revoked one; nor is its sender told to go on."""
+    api = await serve(sample, **environ)
+    revoked = api.token
+    async with api.client.post("/logout", headers={"SESSION": revoked}) as response:
+        assert response.status == 200
+    forwarded = "X-Forwarded-For: 192.0.2.1"
+    for token, status in (
+        ([], 405),
+        ([f"SESSION: {revoked[:-4]}AAAA"], 406),
+        ([f"SESSION: {revoked}"], 406),
+    ):
+        for line in (DATA, "GET /apielec/getDataById?id=5", *PRIVATE):
+            request = head(line, "Content-Length: 9", "Expect: 100-continue", forwarded, *token)
+            first, _ = await begun(api, request)
+            assert first.startswith(f"HTTP/1.1 {status} ")
+
+
+async def test_body_is_invited_from_who_may_ask(api: Api) -> None:
+    headers = [f"SESSION: {api.token}", "Content-Type: application/json", "Content-Length: 11"]
+    reader, writer = await api.raw(head(DATA, *headers, "Expect: 100-continue"))
+    async with asyncio.timeout(SECONDS):
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b'{"id": "5"}')
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+    writer.close()
+
+
+async def test_rest_of_a_body_is_discarded_up_to_a_bound(
+    serve: Serve, sample: DatabaseFixture
+) -> None:
+    api = await serve(sample, **limited(body="64KiB"))
+    reader, writer = await api.raw(head("POST /nothing", "Content-Length: 1000000000"))
+    assert (await reader.readline()).startswith(b"HTTP/1.1 404 ")
+    sent = 0
+    while not writer.is_closing() and sent < 2**28:
+        writer.write(bytes(2**16))
+        async with asyncio.timeout(SECONDS):
+            with suppress(ConnectionError):
+                await writer.drain()
+        await asyncio.sleep(0)
+        sent += 2**16
+    writer.close()
+    assert sent < 2**25  # what is on its way, in the buffers of both sides
+
+
+async def test_small_body_that_nobody_read_ends_no_connection(api: Api) -> None:
+    request = with_body(b"id=5", b"text/plain", b"POST /apielec/ping HTTP/1.1")
+    told = await answered(api, request + head("GET /nothing", "Connection: close"))
+    assert re.findall(rb"HTTP/1\.1 (\d+)", told) == [b"405", b"404"]
+
+
+# Work
+
+
+def dear(api: Api) -> dict[str, bytes]:
+    token = b"SESSION: " + api.token.encode()
+    data, health = b"POST /apielec/getDataById HTTP/1.1", b"GET /health/live HTTP/1.1"
+    requests = {}
+    for who, line, headers in (("user", data, [token]), ("stranger", health, [])):
+        for name, (media_type, body) in BODIES.items():
+            requests[f"{name}, {who}"] = with_body(body, media_type, line, *headers)
+        requests[f"chunks, {who}"] = in_chunks(b"id=5" + b",5" * 40_000, 1, line, *headers)
+    for name, start in HEADS.items():
+        requests[name] = start + b"\r\n".join([b"Host: x", token, b"", b""])
+    return requests
+
+
+@pytest.mark.parametrize("environ", [{}, BEHIND_PROXY], ids=["directly", "behind a proxy"])
+async def test_no_request_holds_the_loop(
+    serve: Serve, sample: DatabaseFixture, held_loop: HeldLoop, environ: dict[str, str]
+) -> None:
+    api = await serve(sample, **environ)
+    held = {}
+    for name, request in dear(api).items():
+        seconds = []
+        for _ in range(2):  # what is done once for all requests is no request's fault
+            held_loop.reset()
+            first, _ = await begun(api, request)
+            assert first.split(" ")[1] in {"200", "400", "404", "405", "413", "414", "416", "431"}
+            seconds.append(held_loop.seconds)
+        held[name] = min(seconds)
+    held_loop.reset()
+    assert {name: seconds for name, seconds in held.items() if seconds > BOUND_SECONDS} == {}
+
+
+# Heads
+
+
+async def test_path_longer_than_any_route_is_a_414(api: Api) -> None:
+    for path in ("/" * 1025, "/apielec/ping" + "/" * 1025, "/" + "%2f" * 400 + "?x"):
+        first, body = await begun(api, head(f"GET {path}"))
+        assert first.startswith("HTTP/1.1 414 ") or first.startswith("HTTP/1.0 414 ")
+        assert json.loads(body)["message"] == "path: expected at most 1024 characters"
+    first, _ = await begun(api, head("GET " + "/" * 1024))
+    assert first.startswith("HTTP/1.1 404 ")
+    first, _ = await begun(api, head("GET /health/live?" + "x" * 2000))
+    assert first.startswith("HTTP/1.1 400 ")
+
+
+LARGE = b"".join(b"X-%d: %s\r\n" % (number, b"a" * 1000) for number in range(60))
+
+
+@pytest.mark.parametrize(
+    ("before", "size", "sent"),
+    [(b"", 100, 2**14 + 100), (b"", 2**20, 2**20), (head("GET /health/live"), 2**20, 2**20)],
+    ids=["bit by bit", "at once", "with an earlier request"],
+)
+async def test_head_that_is_too_large_in_all_is_a_431(
+    serve: Serve, sample: DatabaseFixture, before: bytes, size: int, sent: int
+) -> None:
+    """However it arrives."""
+    api = await serve(sample, **limited(head="16KiB"))
+    request = (before + head("GET /health/live")[:-2] + LARGE)[:sent]
+    reader, writer = await api.raw(b"")
+    for start in range(0, len(request), size):
+        writer.write(request[start : start + size])
+        await asyncio.sleep(0)
+    async with asyncio.timeout(SECONDS):
+        told = await reader.read()
+    writer.close()
+    assert re.findall(rb"HTTP/1\.[01] (\d+)", told) == [*([b"200"] if before else []), b"431"]
+    assert b"head: expected at most 16384 bytes in all" in told
+
+
+async def test_trailers_count_as_a_head(serve: Serve, sample: DatabaseFixture) -> None:
+    api = await serve(sample, **limited(head="16KiB"))
+    headers = [f"SESSION: {api.token}", "Transfer-Encoding: chunked"]
+    told = await answered(api, head(DATA, *headers) + b"4\r\nid=5\r\n0\r\n" + LARGE)
+    assert told.startswith(b"HTTP/1.1 400 ")
+
+
+async def test_large_bodies_and_many_requests_are_no_head(
+    serve: Serve, sample: DatabaseFixture
+) -> None:
+    """On one connection, in one go."""
+    api = await serve(sample, **limited(head="16KiB"))
+    token = b"SESSION: " + api.token.encode()
+    line, form = b"POST /apielec/getDataById HTTP/1.1", b"application/x-www-form-urlencoded"
+    posted = with_body(b"id=5" + b",5" * 40_000, form, line, token)
+    chunked = in_chunks(b"id=5" + b",5" * 20_000, 999, line, token)
+    pinged = api.head("ping")
+    last = api.head("ping", "1.1", "Connection: close")
+    told = await answered(api, (posted + pinged * 100 + chunked) * 3 + last)
+    assert re.findall(rb"HTTP/1\.1 (\d+)", told) == [b"200"] * 307
+
+
+async def test_unfinished_heads_take_little_memory(sample: DatabaseFixture) -> None:
+    clients = 300
+    start = head("GET /health/live")[:-2]
+    part = b"".join(b"X-%d: %s\r\n" % (number, b"a" * 7_000) for number in range(11))
+    with Server(sample.config, **limited(connections_per_address=clients + 10)) as server:
+        port = server.port()
+        before = used(server)
+        with ExitStack() as stack:
+            for _ in range(clients):
+                client = stack.enter_context(connected(port))
+                client.sendall(start + part)
+            with connected(port) as client:
+                client.sendall(head("GET /health/live", "Connection: close"))
+                assert client.recv(15) == b"HTTP/1.1 200 OK"
+            after = used(server)
+        assert server.stop() == 0
+    assert after.kibibytes - before.kibibytes < 100 * 1024
+
+
+# Connections
+
+
+async def refused(api: Api) -> bool:
+    """Return whether one more connection is refused."""
+    reader, writer = await api.raw(b"")
+    writer.write(api.head("ping", "1.1", "Connection: close"))
+    async with asyncio.timeout(SECONDS):
+        try:
+            told = await reader.read()
+        except ConnectionError:
+            told = b""
+    writer.close()
+    if told.startswith(b"HTTP/1.1 200 "):
+        return False
+    assert not told or b'"message": "Too many connections, try again in 5 s"' in told
+    return True
+
+
+@pytest.mark.parametrize(
+    ("environ", "key"),
+    [
+        (limited(connections=5), "limits.connections: 5 are open"),
+        (
+            limited(connections_per_address=5),
+            "limits.connections_per_address: it has 5 open",
+        ),
+        (limited(connections=5, connections_per_address=1) | BEHIND_PROXY, "limits.connections: 5"),
+    ],
+)
+async def test_connections_above_a_limit_are_refused_until_others_end(
+    serve: Serve,
+    sample: DatabaseFixture,
+    caplog: pytest.LogCaptureFixture,
+    environ: dict[str, str],
+    key: str,
+) -> None:
+    """In all, and of one address; those of a configured proxy are of many clients."""
+    api = await serve(sample, **environ)
+    limiter = api.app[CONNECTION_LIMITER]
+    with caplog.at_level(logging.WARNING):
+        kept = [await api.raw(b"") for _ in range(5)]
+        while limiter.open < 5:
+            await asyncio.sleep(0)
+        assert [await refused(api) for _ in range(3)] == [True] * 3
+    (warning,) = [record.getMessage() for record in caplog.records]  # for any number of them
+    assert warning.startswith("127.0.0.1 is refused a connection")
+    assert key in warning
+    assert limiter.refused == 3
+    for _, writer in kept:
+        writer.close()
+    while limiter.open:
+        await asyncio.sleep(0)
+    assert not await refused(api)
