@@ -165,7 +165,7 @@ async def test_no_request_holds_the_loop(
 async def test_path_longer_than_any_route_is_a_414(api: Api) -> None:
     for path in ("/" * 1025, "/apielec/ping" + "/" * 1025, "/" + "%2f" * 400 + "?x"):
         first, body = await begun(api, head(f"GET {path}"))
-        assert first.startswith("HTTP/1.1 414 ") or first.startswith("HTTP/1.0 414 ")
+        assert first.startswith(("HTTP/1.1 414 ", "HTTP/1.0 414 "))
         assert json.loads(body)["message"] == "path: expected at most 1024 characters"
     first, _ = await begun(api, head("GET " + "/" * 1024))
     assert first.startswith("HTTP/1.1 404 ")
