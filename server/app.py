@@ -21,8 +21,10 @@ from server.security.authentication import authenticate
 from server.security.login_throttle import LOGIN_THROTTLE, LoginThrottle
 from server.security.password_checker import PASSWORD_CHECKER, PasswordChecker
 from server.security.rate_limits import (
+    FIGURE_LIMITER,
     REQUEST_LIMITER,
     STREAM_LIMITER,
+    FigureLimiter,
     RequestLimiter,
     StreamLimiter,
 )
@@ -64,8 +66,14 @@ def make_app(
     app[REPLAY_CACHE] = ReplayCache()
     app[REQUEST_LIMITER] = RequestLimiter(settings.limits)
     app[STREAM_LIMITER] = StreamLimiter(settings.limits)
+    app[FIGURE_LIMITER] = FigureLimiter(settings.limits)
     app[RESPONDER] = Responder(
-        settings.database.location, database, app[CACHE], app[STREAM_LIMITER], app[REPLAY_CACHE]
+        settings.database.location,
+        database,
+        app[CACHE],
+        app[STREAM_LIMITER],
+        app[FIGURE_LIMITER],
+        app[REPLAY_CACHE],
     )
     app[COUNTERS] = RequestCounters()
     app[STREAM_STATISTICS] = StreamStatistics()

@@ -16,6 +16,10 @@ from server.api.responder import RESPONDER
 from server.formats.registry import MEDIA_TYPES
 from server.security.authentication import TOKEN_HEADER
 from server.transport.parameters import read_parameters
+from storage.common.turns import in_thread
+
+_MOST_PARSED_AT_ONCE = 2**14
+"""Characters of parameters that are parsed in the event loop: a hundred thousand ids take long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +51,10 @@ class DataRoute:
         optional = [each.name for each in self.parameters if not each.is_required]
 
         async def parse(request: web.Request) -> DataRequest:
-            return self.request(request, await read_parameters(request, required, optional))
+            params = await read_parameters(request, required, optional)
+            if sum(map(len, params.values())) > _MOST_PARSED_AT_ONCE:
+                return await in_thread(self.request, request, params)
+            return self.request(request, params)
 
         async def data(request: web.Request) -> web.StreamResponse:
             return await request.app[RESPONDER].respond(request, parse)
