@@ -1,15 +1,20 @@
 """Queries for readings, parsed from the parameters of a request."""
 
 import re
+from array import array
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Self
 
 from domain.date_pattern import canonical_pattern, earliest_instant, latest_instant
 
 _LAST_ID = 2**31 - 1  # the column is an INT
 _LAST_ID_DIGITS = len(str(_LAST_ID))
+_MOST_SPELLED_IDS = 100
 PATTERN = re.compile(r"[0-9:. T%_-]{1,64}")
+_IDS = re.compile(r" *[0-9]+ *(?:, *[0-9]+ *)*+")
 _ZERO_FRACTION = re.compile(r"([^%.]{19})\.0{1,6}")
 
 
@@ -54,7 +59,7 @@ class ReadingsQuery:
     @property
     def key(self) -> str:
         """A text that is equal for queries with the same result; that of all readings is ''."""
-        ids = None if self.ids is None else ",".join(map(str, self.ids))
+        ids = None if self.ids is None else _ids_key(self.ids)
         conditions = {
             "ids": ids,
             "first": self.first,
@@ -72,15 +77,15 @@ class ReadingsQuery:
     @classmethod
     def by_ids(cls, text: str) -> Self:
         """Parse ids such as `5, 100`, leaving out those that cannot exist; raise QueryError."""
-        ids = set()
-        for part in text.split(","):
-            number = part.strip(" ")
-            if not (number.isascii() and number.isdigit()):
-                raise QueryError("id", f"expected ids like 5 or 5,100, got {_quoted(number)}")
-            digits = number.lstrip("0")
-            if digits and len(digits) <= _LAST_ID_DIGITS and int(digits) <= _LAST_ID:
-                ids.add(int(digits))
-        return cls(ids=tuple(sorted(ids)))
+        parts = text.split(",")
+        if not _IDS.fullmatch(text):
+            number = next(part.strip(" ") for part in parts if not _IDS.fullmatch(part))
+            raise QueryError("id", f"expected ids like 5 or 5,100, got {_quoted(number)}")
+        # Few have more digits than can be; and Python refuses to convert very many.
+        if max(map(len, parts)) > _LAST_ID_DIGITS:
+            parts = [_significant(part) for part in parts]
+        ids = sorted(set(map(int, parts)))
+        return cls(ids=tuple(ids[bisect_left(ids, 1) : bisect_right(ids, _LAST_ID)]))
 
     @classmethod
     def by_date(cls, pattern: str) -> Self:
@@ -111,6 +116,19 @@ class ReadingsQuery:
         if last == first:
             return cls(ids=())
         return cls(first=first, last=last - timedelta(seconds=1))
+
+
+def _ids_key(ids: tuple[int, ...]) -> str:
+    """Return the ids as text, or a digest of many."""
+    if len(ids) <= _MOST_SPELLED_IDS:
+        return ",".join(map(str, ids))
+    return sha256(array("i", ids)).hexdigest()
+
+
+def _significant(part: str) -> str:
+    """Return the digits of an id without leading zeros, "0" if it cannot exist."""
+    digits = part.strip(" ").lstrip("0")
+    return digits if 0 < len(digits) <= _LAST_ID_DIGITS else "0"
 
 
 def _parse_bound(parameter: str, text: str) -> datetime:

@@ -7,7 +7,7 @@ local time, and when clocks change by a part of an hour, one is cut short.
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 
@@ -60,9 +60,10 @@ BUCKET_SIZES = {
 class Buckets:
     """The buckets between two instants, the first and the last one clipped."""
 
-    def __init__(self, interval: BucketSize, zone: TimeZone, start: int, end: int) -> None:
-        inner = _starts(interval, zone.offset_periods(start, end))
-        self._edges = array("q", (start, *(at for at in inner if start < at < end), end))
+    def __init__(self, edges: Iterable[int] = ()) -> None:
+        """Make buckets between edges; `extend` adds further ones."""
+        self._edges = array("q", edges)
+        self.extend = self._edges.extend
 
     def __len__(self) -> int:
         return len(self._edges) - 1
@@ -73,6 +74,13 @@ class Buckets:
     def index(self, instant: int) -> int:
         """Return the index of the bucket that an instant belongs to."""
         return bisect_right(self._edges, instant) - 1
+
+
+def bucket_edges(interval: BucketSize, zone: TimeZone, start: int, end: int) -> Iterator[int]:
+    """Yield the edges of the buckets between two instants, which are the first and the last."""
+    yield start
+    yield from (at for at in _starts(interval, zone.offset_periods(start, end)) if start < at < end)
+    yield end
 
 
 def _starts(interval: BucketSize, periods: Iterator[OffsetPeriod]) -> Iterator[int]:

@@ -8,6 +8,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 DAY_SECONDS = 86400
 
+_PERIOD_SECONDS = 500 * DAY_SECONDS
+"""The most seconds of an offset period: what is found in one go takes a bounded time."""
+
 LAST_INSTANT = datetime(9999, 12, 30, tzinfo=UTC)
 """After it, local time could leave the calendar."""
 
@@ -50,7 +53,10 @@ class TimeZone:
         return int(offset.total_seconds())
 
     def offset_periods(self, start: int, end: int) -> Iterator[OffsetPeriod]:
-        """Yield the periods of constant offset between two instants, in order."""
+        """Yield periods of constant offset between two instants, in order.
+
+        A long one is several, each but the last of the same number of seconds.
+        """
         at, begun, offset = start, start, self.offset(start)
         while at < end:
             later = min(at + DAY_SECONDS, end)
@@ -58,6 +64,9 @@ class TimeZone:
                 later = self._transition(at, later)
                 yield OffsetPeriod(begun, later, offset)
                 begun, offset = later, self.offset(later)
+            elif later - begun >= _PERIOD_SECONDS:
+                yield OffsetPeriod(begun, later, offset)
+                begun = later
             at = later
         if begun < end:
             yield OffsetPeriod(begun, end, offset)

@@ -23,8 +23,10 @@ from server.security.connection_limits import CONNECTION_LIMITER, ConnectionLimi
 from server.security.login_throttle import LOGIN_THROTTLE, LoginThrottle
 from server.security.password_checker import PASSWORD_CHECKER, PasswordChecker
 from server.security.rate_limits import (
+    FIGURE_LIMITER,
     REQUEST_LIMITER,
     STREAM_LIMITER,
+    FigureLimiter,
     RequestLimiter,
     StreamLimiter,
 )
@@ -77,8 +79,14 @@ def make_app(
     app[CONNECTION_LIMITER] = ConnectionLimiter(settings.limits, settings.server.proxies)
     app[REQUEST_LIMITER] = RequestLimiter(settings.limits)
     app[STREAM_LIMITER] = StreamLimiter(settings.limits)
+    app[FIGURE_LIMITER] = FigureLimiter(settings.limits)
     app[RESPONDER] = Responder(
-        settings.database.location, database, app[CACHE], app[STREAM_LIMITER], app[REPLAY_CACHE]
+        settings.database.location,
+        database,
+        app[CACHE],
+        app[STREAM_LIMITER],
+        app[FIGURE_LIMITER],
+        app[REPLAY_CACHE],
     )
     app[COUNTERS] = RequestCounters()
     app[LOOP_WATCHDOG] = LoopWatchdog()

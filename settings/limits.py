@@ -27,6 +27,9 @@ class LimitSettings(Section):
     requests_window: float = Field(10, gt=0, allow_inf_nan=False, description=_SECONDS)
     streams_per_user: int = Field(100, ge=1, description=_POSITIVE)
     streams: int = Field(200, ge=1, description=_POSITIVE)
+    figures_per_user: int = Field(16, ge=1, description=_POSITIVE)
+    figures: int = Field(32, ge=1, description=_POSITIVE)
+    figure_readings: int = Field(20_000_000, ge=1, description=_POSITIVE)
     slowest_client: ByteSize = Field(
         ByteSize(2 * 1024), ge=1, description="a number of bytes such as 2048 or 2KiB, in a second"
     )

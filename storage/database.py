@@ -11,7 +11,7 @@ from storage.backends.schema import Feature, SchemaVersion
 from storage.common.deflate import DeflateBlock
 from storage.common.errors import Inconsistent, NotPrepared
 from storage.common.single_flight import SingleFlight
-from storage.figures.compute import compute
+from storage.figures.compute import Admit, admit_any, compute
 from storage.figures.result import FigureQuery, ResultTable
 from storage.meters import MeterStore
 from storage.readings.pager import IdSpan
@@ -71,13 +71,16 @@ class Database:
             return result
         return replace(result, pages=self._watched(result.pages, state))
 
-    async def figures(self, query: FigureQuery, state: DataState) -> ResultTable:
+    async def figures(
+        self, query: FigureQuery, state: DataState, admit: Admit = admit_any
+    ) -> ResultTable:
         """Return computed figures; raise QueryError if there can be none.
 
-        The rows raise Inconsistent if the data changes before all of them are computed.
+        `admit` is called before readings are scanned. The rows raise Inconsistent if the data
+        changes before all of them are computed.
         """
         self._schema.require(Feature.FLAGS, "the flags of readings")
-        return await compute(query, self._engine, self._version, state.version)
+        return await compute(query, self._engine, self._version, state.version, admit)
 
     async def _version(self) -> str:
         return (await self.state()).version
@@ -107,11 +110,13 @@ class Database:
         if rows:
             auth_version, version, count, first_id, last_id = json.loads(rows[0][0])
         else:
-            auth_version = (await self._engine.fetch(f"SELECT {auth_version_sql}"))[0][0]
+            auth_version = (await self._engine.fetch(f"SELECT {auth_version_sql}", small=True))[0][
+                0
+            ]
         if has_auth_version and auth_version is None:
             raise NotPrepared("the table access has lost its row: restore it with (1, 0)")
         if not rows:
-            some = await self._engine.fetch("SELECT 1 FROM consumpdata LIMIT 1")
+            some = await self._engine.fetch("SELECT 1 FROM consumpdata LIMIT 1", small=True)
             return DataState("empty", None, is_empty=not some, auth_version=auth_version)
         trusted = count and version != self._distrusted
         span = IdSpan(count, first_id, last_id) if trusted else None

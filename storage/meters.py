@@ -38,7 +38,8 @@ class MeterStore:
     async def meter(self) -> Meter | None:
         """Return the meter, if a report of it was ever loaded."""
         rows = await self._engine.fetch(
-            f"SELECT timezone, interval_seconds, identifier FROM meters WHERE id = {METER_ID}"
+            f"SELECT timezone, interval_seconds, identifier FROM meters WHERE id = {METER_ID}",
+            small=True,
         )
         if not rows:
             return None
@@ -51,7 +52,7 @@ class MeterStore:
 
     async def newest_reading(self) -> datetime | None:
         """Return the local time of the newest reading."""
-        rows = await self._engine.fetch("SELECT MAX(date) FROM consumpdata")
+        rows = await self._engine.fetch("SELECT MAX(date) FROM consumpdata", small=True)
         newest = rows[0][0]
         return newest and datetime.fromisoformat(newest.decode())
 

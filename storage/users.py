@@ -42,6 +42,7 @@ class UserStore:
             f"SELECT user, password, {enabled}, {newer} FROM users"
             f" WHERE user = {self._placeholder}",
             (name,),
+            small=True,
         )
         for user, password, may_log_in, role, generation in rows:
             if user == name.encode():
@@ -55,6 +56,7 @@ class UserStore:
             f" AND generation = {self._placeholder} AND enabled"
             f" AND NOT EXISTS (SELECT 1 FROM revocations WHERE jti = {self._placeholder})",
             (name, generation, jti),
+            small=True,
         )
         return next((role.decode() for user, role in rows if user == name.encode()), None)
 

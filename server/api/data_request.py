@@ -7,6 +7,7 @@ from aiohttp import web
 
 from server.transport.streaming import Payload
 from storage.database import Database, DataState
+from storage.figures.compute import Admit
 
 
 class DataRequest(Protocol):
@@ -27,8 +28,12 @@ class DataRequest(Protocol):
     def headers(self, metadata: Mapping[str, str]) -> Mapping[str, str]:
         """Return the headers of a success, given the payload's metadata."""
 
-    async def payload(self, database: Database, state: DataState) -> Payload:
-        """Query the database."""
+    @property
+    def is_figure(self) -> bool:
+        """Whether the response is worked out of readings, rather than made of them."""
+
+    async def payload(self, database: Database, state: DataState, admit: Admit) -> Payload:
+        """Query the database; figures call `admit` first."""
 
 
 Parser = Callable[[web.Request], Awaitable[DataRequest]]

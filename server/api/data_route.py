@@ -1,6 +1,5 @@
 """The declaration of a data route, from which it is served and documented."""
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from server.api.responder import RESPONDER
 from server.formats.registry import MEDIA_TYPES
 from server.security.authentication import TOKEN_HEADER
 from server.transport.parameters import read_parameters
+from storage.common.turns import in_thread
 
 _SHORT = 2**14
 """Characters of parameters that are quicker to parse than to hand to a thread."""
@@ -60,7 +60,7 @@ class DataRoute:
             params = await read_parameters(request, required, optional)
             if sum(map(len, params.values())) <= _SHORT:
                 return self.request(request, params)
-            return await asyncio.to_thread(self._long_request, request, params)
+            return await in_thread(self._long_request, request, params)
 
         async def data(request: web.Request) -> web.StreamResponse:
             return await request.app[RESPONDER].respond(request, parse)

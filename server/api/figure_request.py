@@ -14,6 +14,7 @@ from server.formats.base import Format, TableOptions
 from server.formats.registry import FORMAT, negotiate_format
 from server.transport.streaming import Payload
 from storage.database import Database, DataState
+from storage.figures.compute import Admit
 from storage.figures.result import FigureQuery
 
 _VALUES = Choice(
@@ -41,6 +42,7 @@ class FigureRequest:
     """The name of the route and, without its extension, of a file."""
     format: Format
     varies_by_accept: bool
+    is_figure = True
     options: TableOptions
 
     @classmethod
@@ -69,8 +71,8 @@ class FigureRequest:
         """Return what was left out, and the name of a file."""
         return {**metadata, **disposition(self.format, self.name)}
 
-    async def payload(self, database: Database, state: DataState) -> Payload:
+    async def payload(self, database: Database, state: DataState, admit: Admit) -> Payload:
         """Compute the figures."""
-        table = await database.figures(self.query, state)
+        table = await database.figures(self.query, state, admit)
         chunks = self.format.table(table, self.options)
         return Payload(chunks, table.count, left_out_headers(table.metadata))

@@ -28,6 +28,7 @@ from server.formats.base import Format, ReadingsOptions
 from server.formats.registry import FORMAT, negotiate_format
 from server.transport.streaming import Payload
 from storage.database import Database, DataState
+from storage.figures.compute import Admit
 
 _COLUMNS = Parameter(
     "columns",
@@ -86,6 +87,7 @@ class ReadingsRequest:
     layout: RecordLayout
     format: Format
     varies_by_accept: bool
+    is_figure = False
     zone: str
     """The time zone of typed instants."""
     cursors: Cursors
@@ -113,7 +115,12 @@ class ReadingsRequest:
                 headers[hdrs.LINK] = f'<{url}>; rel="next"'
         return headers
 
-    async def payload(self, database: Database, state: DataState) -> Payload:
+    async def payload(
+        self,
+        database: Database,
+        state: DataState,
+        admit: Admit,  # noqa: ARG002 - readings are not scanned but sent
+    ) -> Payload:
         """Query the readings."""
         result = await database.readings(self.query, state, self.layout)
         metadata: dict[str, str | Mapping[str, str]] = {}

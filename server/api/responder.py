@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Mapping
-from contextlib import aclosing, suppress
+from contextlib import ExitStack, aclosing, suppress
 
 from aiohttp import hdrs, web
 
@@ -13,9 +13,8 @@ from server.cache.in_flight import InFlightResponse, TooLargeError
 from server.cache.replay import ReplayCache
 from server.cache.store import ResponseCache
 from server.context import CONTEXT, RequestContext
-from server.errors import RateLimited
 from server.security.authentication import check_access
-from server.security.rate_limits import StreamLimiter
+from server.security.rate_limits import FigureLimiter, StreamLimiter, until_task_ends
 from server.transport.content_coding import SMALL_CHUNK_BYTES, Chunk, Coding, Identity
 from server.transport.etags import etag, matches_etag
 from server.transport.negotiation import negotiate_coding
@@ -24,6 +23,7 @@ from settings import MysqlUrl, SqliteUrl
 from storage.common.deflate import DeflateBlock, deflate_block
 from storage.common.errors import StorageError
 from storage.database import Database, DataState
+from storage.figures.compute import Admit, admit_any
 from storage.readings.pager import SMALL_RESULT_ROWS
 
 CACHE_FORMAT_VERSION = 3
@@ -48,12 +48,14 @@ class Responder:
         database: Database,
         cache: ResponseCache,
         streams: StreamLimiter,
+        figures: FigureLimiter,
         replays: ReplayCache,
     ) -> None:
         self._location = location
         self._database = database
         self._cache = cache
         self._streams = streams
+        self._figures = figures
         self._replays = replays
         self.in_flight: dict[str, InFlightResponse] = {}
         """Responses in production, by key."""
@@ -138,8 +140,11 @@ class Responder:
         payload: Payload | None = None,
     ) -> Response:
         """Answer from the database, for this request alone; `payload` if it is known already."""
+        place = ExitStack()
+        admit = self._admission(context, query, place, is_admitted=payload is not None)
+        until_task_ends(place.close)
         if payload is None:
-            payload = await query.payload(self._database, _state(context))
+            payload = await query.payload(self._database, _state(context), admit)
         if coding.takes_blocks and payload.deflate is not None:
             payload.deflate()
         if payload.count > SMALL_RESULT_ROWS:
@@ -156,16 +161,15 @@ class Responder:
         """Answer with the response in flight for equal requests, or put one in flight."""
         in_flight = self.in_flight.get(key) or self._launch(context, query, key)
         response = StreamingResponse(query.media_type, coding)
+
+        def admit() -> None:
+            if in_flight.expected_bytes > SMALL_RESULT_ROWS * RECORD_BYTES:
+                self._enter_stream(context)
+
         try:
-            await response.start(in_flight.subscribe())
+            await response.start(in_flight.subscribe(admit))
         except TooLargeError as error:
             return await self._direct(context, query, coding, error.take_payload())
-        if in_flight.expected_bytes > SMALL_RESULT_ROWS * RECORD_BYTES:
-            try:
-                self._enter_stream(context)
-            except RateLimited:
-                await response.discard()
-                raise
         return response, in_flight.metadata
 
     def _launch(self, context: RequestContext, query: DataRequest, key: str) -> InFlightResponse:
@@ -176,8 +180,11 @@ class Responder:
                 self._land(key, idle)
                 task.cancel()
 
+        place = ExitStack()
+        admit = self._admission(context, query, place)
         in_flight = self.in_flight[key] = InFlightResponse(on_idle)
-        task = asyncio.create_task(self._produce(context, query, key, in_flight))
+        task = asyncio.create_task(self._produce(context, query, key, in_flight, admit))
+        task.add_done_callback(lambda _: place.close())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return in_flight
@@ -188,15 +195,23 @@ class Responder:
             del self.in_flight[key]
 
     async def _produce(
-        self, context: RequestContext, query: DataRequest, key: str, in_flight: InFlightResponse
+        self,
+        context: RequestContext,
+        query: DataRequest,
+        key: str,
+        in_flight: InFlightResponse,
+        admit: Admit,
     ) -> None:
         """Produce a response for all its subscribers, and store it."""
         try:
-            payload = await query.payload(self._database, _state(context))
-            in_flight.metadata = payload.metadata
+            payload = await query.payload(self._database, _state(context), admit)
             in_flight.expected_bytes = payload.count * RECORD_BYTES
             if payload.count > SMALL_RESULT_ROWS and not self._has_room(in_flight):
                 raise TooLargeError(payload)
+            in_flight.begin(payload.metadata)
+            if payload.count > SMALL_RESULT_ROWS:
+                # Whether anybody may have so long a response is known before it is made.
+                await in_flight.admitted.wait()
             if payload.deflate is not None:
                 payload.deflate()
             async with aclosing(payload.chunks) as chunks:
@@ -238,10 +253,24 @@ class Responder:
             if (await self._database.state()).version == version:
                 await self._cache.put(key, entry, version)
 
+    def _admission(
+        self,
+        context: RequestContext,
+        query: DataRequest,
+        place: ExitStack,
+        *,
+        is_admitted: bool = False,
+    ) -> Admit:
+        """Count a figure until the place is closed. Raise RateLimited."""
+        if not query.is_figure:
+            return admit_any
+        assert context.user is not None
+        return place.enter_context(self._figures.figure(context.user, is_admitted=is_admitted))
+
     def _enter_stream(self, context: RequestContext) -> None:
         """Reserve a stream for a long response. Raise RateLimited."""
         assert context.user is not None
-        self._streams.enter(context.user)
+        self._streams.stream(context.user)
 
 
 RESPONDER = web.AppKey("responder", Responder)

@@ -38,10 +38,13 @@ class InFlightResponse:
         """About how many bytes it will take in memory."""
         self.blocks: list[DeflateBlock] = []
         self.metadata: Mapping[str, str] = {}
-        """See `Payload`; set before the first block."""
+        """See `Payload`; set when it begins."""
         self.entry: CacheEntry | None = None
         """The complete response, whose memory subscribers hold."""
         self.is_complete = False
+        self.admitted = asyncio.Event()
+        """Whether some subscriber may have the response."""
+        self._has_begun = False
         self._on_idle = on_idle
         self._error: Exception | None = None
         self._subscribers = 0
@@ -51,6 +54,12 @@ class InFlightResponse:
     def has_subscribers(self) -> bool:
         """Whether anybody still reads it."""
         return self._subscribers > 0
+
+    def begin(self, metadata: Mapping[str, str]) -> None:
+        """Tell subscribers what is known before the first block."""
+        self.metadata = metadata
+        self._has_begun = True
+        self._wake()
 
     def add(self, block: DeflateBlock) -> None:
         """Append a block."""
@@ -77,11 +86,16 @@ class InFlightResponse:
         arrival, self._arrival = self._arrival, asyncio.Event()
         arrival.set()
 
-    async def subscribe(self) -> AsyncGenerator[Chunk]:
-        """Yield all blocks, as they arrive."""
+    async def subscribe(self, admit: Callable[[], None]) -> AsyncGenerator[Chunk]:
+        """Yield all blocks, as they arrive, if `admit` raises no error before the first."""
         self._subscribers += 1
         position = 0
         try:
+            while not self._has_begun and self._error is None:
+                await self._arrival.wait()
+            if self._error is None:
+                admit()
+                self.admitted.set()
             while True:
                 while position < len(self.blocks):
                     yield self.blocks[position]

@@ -9,7 +9,8 @@ from domain.fixed_point import format_scaled
 from domain.record_layout import TimeStyle
 from domain.time_zone import TimeZone
 from server.formats.base import TableOptions
-from storage.figures.result import CHUNK_ROWS, Field, FieldType, ResultTable, Row, Value
+from storage.common.turns import PIECE_ROWS
+from storage.figures.result import Field, FieldType, ResultTable, Row, Value
 
 Texts = Sequence[str | None]
 """The values of a column as texts, None for missing ones."""
@@ -31,7 +32,7 @@ def column_writers(
 ) -> list[ColumnWriter]:
     """Return the function that formats the values of each field."""
     # The end of a record is the start of the next one.
-    cached_instant = lru_cache(2 * CHUNK_ROWS)(format_instant)
+    cached_instant = lru_cache(2 * PIECE_ROWS)(format_instant)
 
     def writer(kind: FieldType) -> ColumnWriter:
         if kind is FieldType.INSTANT:

@@ -1,9 +1,11 @@
-"""Rate limits: requests by user and address in a window, and concurrent long responses."""
+"""Rate limits: requests by user and address in a window, and what is under way at a time."""
 
 import asyncio
 import math
 import time
 from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 from aiohttp import web
 
@@ -14,8 +16,11 @@ from settings import LimitSettings
 _MAX_KEYS = 100_000
 """Users, or addresses, that are counted separately within a window."""
 
-_STREAM_WAIT = 5
-"""Seconds after which a client should try a long response again."""
+_WAIT = 5
+"""Seconds after which a client should try again what was one too many."""
+
+_MAX_WAIT = 10.0
+"""Seconds that a figure waits for others that scan as many readings as may be scanned."""
 
 
 class FixedWindow:
@@ -85,32 +90,116 @@ class RequestLimiter:
             raise RateLimited(429, message, math.ceil(self._closes - now))
 
 
-class StreamLimiter:
-    """Counts long responses being sent: of each user, and in total."""
+class ConcurrencyLimiter:
+    """Counts what is under way: for each user, and in total."""
 
-    def __init__(self, limits: LimitSettings) -> None:
-        self._limits = limits
+    def __init__(self, what: str, per_user: int, in_all: int) -> None:
+        self.refused = 0
+        self._what = what
+        self._per_user = per_user
+        self._in_all = in_all
         self._users: Counter[str] = Counter()
 
-    def enter(self, user: str) -> None:
-        """Reserve a stream until the current task ends. Raise RateLimited."""
-        limit = self._limits.streams_per_user
-        if self._users[user] >= limit:
-            message = f"Too many long answers at a time, at most {limit} a user"
-            raise RateLimited(429, message, _STREAM_WAIT)
-        if self._users.total() >= self._limits.streams:
-            raise RateLimited(503, "Too many long answers at a time", _STREAM_WAIT)
-        task = asyncio.current_task()
-        assert task is not None
-        self._users[user] += 1
-        # A request has a task of its own, which also sends the response.
-        task.add_done_callback(lambda _: self._leave(user))
+    @property
+    def active(self) -> int:
+        """How many are under way."""
+        return self._users.total()
 
-    def _leave(self, user: str) -> None:
+    def enter(self, user: str, *, is_admitted: bool = False) -> None:
+        """Count one until `leave`. Raise RateLimited if it is one too many, unless admitted."""
+        if not is_admitted and self._users[user] >= self._per_user:
+            raise self._refusal(429, f", at most {self._per_user} a user")
+        if not is_admitted and self.active >= self._in_all:
+            raise self._refusal(503)
+        self._users[user] += 1
+
+    def leave(self, user: str) -> None:
+        """End an `enter`."""
         self._users[user] -= 1
         if not self._users[user]:
             del self._users[user]
 
+    def _refusal(self, code: int, limit: str = "") -> RateLimited:
+        self.refused += 1
+        return RateLimited(code, f"Too many {self._what} at a time{limit}", _WAIT)
+
+
+def until_task_ends(leave: Callable[[], None]) -> None:
+    """Call this when the current task ends: that of a request, which also sends the response."""
+    task = asyncio.current_task()
+    assert task is not None
+    task.add_done_callback(lambda _: leave())
+
+
+class StreamLimiter(ConcurrencyLimiter):
+    """Counts long responses being sent."""
+
+    def __init__(self, limits: LimitSettings) -> None:
+        super().__init__("long answers", limits.streams_per_user, limits.streams)
+
+    def stream(self, user: str) -> None:
+        """Count a stream until the current task ends. Raise RateLimited."""
+        self.enter(user)
+        until_task_ends(lambda: self.leave(user))
+
+
+class FigureLimiter(ConcurrencyLimiter):
+    """Counts figures being worked out, and the readings that they scan together."""
+
+    def __init__(self, limits: LimitSettings) -> None:
+        super().__init__("figures", limits.figures_per_user, limits.figures)
+        self._most_readings = limits.figure_readings
+        self._readings: Counter[str] = Counter()
+        self._left = asyncio.Event()
+
+    @contextmanager
+    def figure(
+        self, user: str, *, is_admitted: bool = False
+    ) -> Iterator[Callable[[int], Awaitable[None]]]:
+        """Count a figure; yield what it calls before it scans so many readings.
+
+        That waits for other figures to end and, like this, raises RateLimited.
+        """
+        self.enter(user, is_admitted=is_admitted)
+        scanned = 0
+
+        async def scan(readings: int) -> None:
+            nonlocal scanned
+            await self._wait_for_room(user, readings)
+            self._readings[user] += readings
+            scanned += readings
+
+        try:
+            yield scan
+        finally:
+            self.leave(user)
+            self._readings[user] -= scanned
+            if not self._readings[user]:
+                del self._readings[user]
+            left, self._left = self._left, asyncio.Event()
+            left.set()
+
+    async def _wait_for_room(self, user: str, readings: int) -> None:
+        try:
+            async with asyncio.timeout(_MAX_WAIT):
+                while not self._has_room(user, readings):
+                    await self._left.wait()
+        except TimeoutError:
+            is_own = self._is_beyond(self._readings[user], readings, self._most_readings // 2)
+            raise self._refusal(429 if is_own else 503, " over so many readings") from None
+
+    def _has_room(self, user: str, readings: int) -> bool:
+        return not (
+            self._is_beyond(self._readings[user], readings, self._most_readings // 2)
+            or self._is_beyond(self._readings.total(), readings, self._most_readings)
+        )
+
+    @staticmethod
+    def _is_beyond(scanned: int, readings: int, most: int) -> bool:
+        """Return whether there are too many readings; one figure alone may scan any number."""
+        return bool(scanned) and scanned + readings > most
+
 
 REQUEST_LIMITER = web.AppKey("request_limiter", RequestLimiter)
 STREAM_LIMITER = web.AppKey("stream_limiter", StreamLimiter)
+FIGURE_LIMITER = web.AppKey("figure_limiter", FigureLimiter)

@@ -28,7 +28,8 @@ class ReadEngine(Protocol):
     ) -> Sequence[Row]:
         """Return a statement's rows: integers as int, texts as bytes, NULL as None.
 
-        A small statement finds a few rows by their keys, too quick to be worth a thread.
+        A small statement finds a few rows by their keys, too quick to be worth a thread. There
+        are connections that only small ones use, so that they never wait for others.
         """
 
     def writes(self) -> int | None:

@@ -1,7 +1,7 @@
 """SQL conditions, and the SQL expressions that differ between the databases."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -187,8 +187,8 @@ class Dialect(ABC):
         """
 
     @abstractmethod
-    def parse_groups(self, rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
-        """Return each group's key and aggregates, quantities scaled by 10^5, NULL as None."""
+    def parse_groups(self, rows: Sequence[Sequence[Any]]) -> Iterator[list[Any]]:
+        """Yield each group's key and aggregates, quantities scaled by 10^5, NULL as None."""
 
     @abstractmethod
     def max_with_time(self, value: str, seconds: str) -> str:

@@ -7,6 +7,9 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from storage.common.errors import Unreachable
 
+RESERVED = 2
+"""Connections that only small statements use, but at most half of all."""
+
 
 class Connection(Protocol):
     """What the pool must know of a connection."""
@@ -26,16 +29,20 @@ class ConnectionPool(Generic[C]):
     """At most so many connections, each opened when first needed and kept for the next statement.
 
     Whoever needs one gets the first that is released or opened: while opening one hangs, the
-    others serve everybody.
+    others serve everybody. A few are reserved for small statements, which have a permit at once
+    however many others run or wait.
     """
 
     def __init__(
         self, connect: Callable[[], Coroutine[Any, Any, C]], limit: int, timeout: float
     ) -> None:
         self._connect = connect
-        self._limit = limit
         self._timeout = timeout
         self._permits = asyncio.Semaphore(limit)
+        self._long_permits = asyncio.Semaphore(limit - min(RESERVED, limit // 2))
+        """Statements that are not small have one of these before one of the others."""
+        self._long: set[C] = set()
+        """Connections in use that hold both."""
         self._free: list[C] = []
         self._used: set[C] = set()
         self._waiting: deque[asyncio.Future[C]] = deque()
@@ -43,19 +50,28 @@ class ConnectionPool(Generic[C]):
         self._cleanups: set[asyncio.Task[None]] = set()
         self._is_shut = False
 
-    async def acquire(self) -> C:
+    async def acquire(self, *, small: bool = False) -> C:
         """Return a connection; raise Unreachable if none becomes free in time."""
-        await self._permit()
+        permits = (self._permits,) if small else (self._long_permits, self._permits)
+        if any(each.locked() for each in permits):
+            await self._permit(small=small)
+        else:
+            for each in permits:
+                await each.acquire()  # which does not wait
         try:
-            return await self.take()
+            connection = await self.take()
         except BaseException:
-            self._permits.release()
+            self._end_permit(small=small)
             raise
+        if not small:
+            self._long.add(connection)
+        return connection
 
     def release(self, connection: C) -> None:
         """Take a connection back, and its permit."""
+        small = self._is_small(connection)
         self.put(connection)
-        self._permits.release()
+        self._end_permit(small=small)
 
     async def take(self) -> C:
         """Return a connection under a permit that is held already."""
@@ -94,11 +110,20 @@ class ConnectionPool(Generic[C]):
             self._used.add(connection)
             waiter.set_result(connection)
 
-    def clean_up(self, work: Coroutine[Any, Any, None]) -> None:
-        """End an abandoned statement in the background, and release its permit then."""
+    def clean_up(self, connection: C, work: Coroutine[Any, Any, None]) -> None:
+        """End a connection's abandoned statement in the background, and then its permit.
+
+        The connection is put back by the work, or at once.
+        """
+        small = self._is_small(connection)
+
+        def cleaned_up(task: asyncio.Task[None]) -> None:
+            self._cleanups.remove(task)
+            self._end_permit(small=small)
+
         task = asyncio.create_task(work)
         self._cleanups.add(task)
-        task.add_done_callback(self._cleaned_up)
+        task.add_done_callback(cleaned_up)
 
     def shut(self) -> None:
         """Open no further connection, and close each one as soon as nobody uses it."""
@@ -119,18 +144,33 @@ class ConnectionPool(Generic[C]):
         for connection in self._used:
             connection.close()
 
-    async def _permit(self) -> None:
-        if not self._permits.locked():
-            await self._permits.acquire()  # which does not wait
-            return
+    async def _permit(self, *, small: bool) -> None:
+        """Wait for a permit; raise Unreachable if there is none in time."""
         try:
             async with asyncio.timeout(self._timeout):
-                await self._permits.acquire()
+                if not small:
+                    await self._long_permits.acquire()
+                try:
+                    await self._permits.acquire()
+                except BaseException:
+                    if not small:
+                        self._long_permits.release()
+                    raise
         except TimeoutError:
             raise Unreachable(
-                f"all {self._limit} connections (database.connections) were busy for"
-                f" {self._timeout:g} s"
+                f"all connections (database.connections) were busy for {self._timeout:g} s"
             ) from None
+
+    def _end_permit(self, *, small: bool) -> None:
+        self._permits.release()
+        if not small:
+            self._long_permits.release()
+
+    def _is_small(self, connection: C) -> bool:
+        """Return whether a connection has the permit of a small statement, and forget it."""
+        is_long = connection in self._long
+        self._long.discard(connection)
+        return not is_long
 
     def _opened(self, task: asyncio.Task[C]) -> None:
         self._opening.remove(task)
@@ -151,7 +191,3 @@ class ConnectionPool(Generic[C]):
             if not waiter.done():
                 return waiter
         return None
-
-    def _cleaned_up(self, task: asyncio.Task[None]) -> None:
-        self._cleanups.remove(task)
-        self._permits.release()

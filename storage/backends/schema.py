@@ -51,7 +51,9 @@ class SchemaVersion:
         if self._number >= self._newest:
             return
         try:
-            number = (await self._engine.fetch(self._engine.dialect.schema_version))[0][0]
+            number = (await self._engine.fetch(self._engine.dialect.schema_version, small=True))[0][
+                0
+            ]
         except NotPrepared:
             number = 0
         except Refused:
@@ -60,12 +62,14 @@ class SchemaVersion:
                 raise
             number = 0
         # Both have been there from the first: the error says so if one of them is not.
-        await self._engine.fetch("SELECT 1 FROM users LEFT JOIN consumpdata ON 1 = 0 LIMIT 1")
+        await self._engine.fetch(
+            "SELECT 1 FROM users LEFT JOIN consumpdata ON 1 = 0 LIMIT 1", small=True
+        )
         self._number = number
 
     async def _is_legacy(self) -> bool:
         sql = self._engine.dialect.is_legacy
-        return sql is not None and bool((await self._engine.fetch(sql))[0][0])
+        return sql is not None and bool((await self._engine.fetch(sql, small=True))[0][0])
 
     def supports(self, feature: Feature) -> bool:
         """Return whether the database has a feature."""

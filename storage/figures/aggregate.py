@@ -1,6 +1,5 @@
 """Aggregates of readings by time bucket: the database sums up, chunk by chunk."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Coroutine, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -11,11 +10,12 @@ from domain.flags import CATCH_UP, IMPLAUSIBLE, ZERO_VOLTAGE
 from domain.parameters import Choice, Parameter, Params, csv_pattern
 from domain.quantities import QUANTITY_NAMES
 from domain.readings_query import QueryError
-from domain.time_buckets import BUCKET_SIZES, MAX_BUCKETS, Buckets, BucketSize
+from domain.time_buckets import BUCKET_SIZES, MAX_BUCKETS, Buckets, BucketSize, bucket_edges
 from domain.time_zone import TimeZone, UnknownZoneError, load_time_zone
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import YEAR_0_TO_1970_SECONDS
 from storage.common.prefetch import prefetch
+from storage.common.turns import in_pieces, in_turns
 from storage.figures.aggregation_rules import (
     GREATEST,
     AggregatePart,
@@ -25,7 +25,7 @@ from storage.figures.aggregation_rules import (
     parse_measures,
     sql_expression,
 )
-from storage.figures.result import Field, FieldType, ResultTable, Row, chunks, empty_table
+from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks
 from storage.figures.scan import TimeChunk, plan_scan, time_chunks
 from storage.figures.selection import (
     ANY_VALUE,
@@ -70,6 +70,9 @@ _TIMEZONE = Parameter(
     "Europe/Madrid",
 )
 
+_PIECE_PARTS = 2000
+"""Days, hours or quarters that are looked at in one go."""
+
 Group = tuple[int, PartValues]
 """Some readings of one bucket: an instant in it, and their aggregates."""
 
@@ -110,12 +113,13 @@ class Aggregate:
             raise _unknown(timezone)
         return cls(Period.of(params), interval, measures, timezone)
 
-    async def table(self, engine: ReadEngine) -> ResultTable:
-        """Return a row for each bucket; raise QueryError if the size does not fit."""
+    async def select(self, engine: ReadEngine) -> Selection | None:
+        """Return the readings of the period in the zone; raise QueryError if there is none."""
         zone = None if self.timezone is None else await self._zone(self.timezone)
-        selection = await select(engine, self.period, zone)
-        if selection is None:
-            return empty_table(self.fields)
+        return await select(engine, self.period, zone)
+
+    async def table(self, engine: ReadEngine, selection: Selection) -> ResultTable:
+        """Return a row for each bucket; raise QueryError if the size does not fit."""
         if self.interval.min_seconds < selection.meter.interval:
             raise QueryError(
                 "interval",
@@ -136,9 +140,12 @@ class Aggregate:
 
     async def _buckets(self, selection: Selection) -> Buckets:
         if (selection.end - selection.start) // self.interval.min_seconds <= MAX_BUCKETS:
-            buckets = await asyncio.to_thread(
-                Buckets, self.interval, selection.zone, selection.start, selection.end
-            )
+            buckets = Buckets()
+            edges = bucket_edges(self.interval, selection.zone, selection.start, selection.end)
+            # To find an edge, all parts of its bucket are looked at.
+            parts = self.interval.min_seconds // self.interval.size
+            async for piece in in_pieces(edges, max(1, _PIECE_PARTS // parts)):
+                buckets.extend(piece)
             if len(buckets) <= MAX_BUCKETS:
                 return buckets
         raise QueryError(
@@ -185,9 +192,9 @@ class _BucketSums:
         bucket = _OpenBucket(0, self._nothing)
         async with aclosing(prefetch(self._jobs())) as results:
             async for groups in results:
-                for rows in chunks(self._filled(buckets, bucket, groups)):
+                async for rows in as_chunks(self._filled(buckets, bucket, groups)):
                     yield rows
-        for rows in chunks(self._rest(buckets, bucket)):
+        async for rows in as_chunks(self._rest(buckets, bucket)):
             yield rows
 
     def _filled(
@@ -225,7 +232,6 @@ class _BucketSums:
             self._dialect.group_sums(number, sums, f"{plan.table} WHERE {plan.where.text}"),
             plan.where.args,
         )
-        groups = self._dialect.parse_groups(rows)
         flagged = await self._engine.fetch(
             f"SELECT {number} AS number, COUNT(*) FROM {plan.flagged.text}"
             f" AND flags & {FLAGGED_BITS} <> 0 GROUP BY number",
@@ -234,7 +240,7 @@ class _BucketSums:
         counts = {row[0]: row[1] for row in flagged}
         first = YEAR_0_TO_1970_SECONDS + chunk.offset
         made: list[Group] = []
-        for number, *parts in groups:
+        async for number, *parts in in_turns(self._dialect.parse_groups(rows)):
             for at in self._max_parts:
                 if parts[at] is not None:
                     parts[at] = int(parts[at]) - self._dialect.max_with_time_zero

@@ -6,7 +6,15 @@ from dataclasses import replace
 
 from storage.backends.base import ReadEngine
 from storage.common.errors import Inconsistent
-from storage.figures.result import FigureQuery, ResultTable, Row
+from storage.figures.meter_info import MeterInfo
+from storage.figures.result import FigureQuery, ResultTable, Row, empty_table
+
+Admit = Callable[[int], Awaitable[None]]
+"""Returns when so many readings may be scanned, or raises an error."""
+
+
+async def admit_any(_: int) -> None:
+    """Let any number of readings be scanned."""
 
 
 async def compute(
@@ -14,12 +22,18 @@ async def compute(
     engine: ReadEngine,
     current_version: Callable[[], Awaitable[str]],
     version: str,
+    admit: Admit,
 ) -> ResultTable:
     """Return the result of a query; raise QueryError if there can be none.
 
     Its rows raise Inconsistent unless the data still has the given version after the last one.
     """
-    table = await query.table(engine)
+    selection = await query.select(engine)
+    if selection is None:
+        return empty_table(query.fields)
+    if not isinstance(query, MeterInfo):  # which reads none of the readings
+        await admit(selection.readings)
+    table = await query.table(engine, selection)
     return replace(table, rows=_of_one_version(table.rows, current_version, version))
 
 

@@ -1,7 +1,7 @@
 """Data quality: gaps, flagged readings, coverage by day."""
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -13,9 +13,10 @@ from domain.time_buckets import BUCKET_SIZES
 from domain.time_zone import DAY_SECONDS
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import to_unix_seconds
+from storage.common.turns import in_turns
 from storage.figures.aggregate import BOUNDS, COVERAGE, Aggregate
 from storage.figures.aggregation_rules import Measures
-from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks, empty_table
+from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks
 from storage.figures.scan import TimeChunk, time_chunks
 from storage.figures.selection import ANY_VALUE, PERIOD_PARAMETERS, Period, Selection, select
 
@@ -70,14 +71,15 @@ class DataQuality:
         """Parse the parameters of a request; raise QueryError."""
         return cls(Period.of(params), _LIST.parse(params))
 
-    async def table(self, engine: ReadEngine) -> ResultTable:
+    async def select(self, engine: ReadEngine) -> Selection | None:
+        """Return the readings of the period, None if it is empty; raise QueryError."""
+        return await select(engine, self.period)
+
+    async def table(self, engine: ReadEngine, selection: Selection) -> ResultTable:
         """Return the list, in order of time."""
         if self.list_ == "days":
             days = Aggregate(self.period, BUCKET_SIZES["day"], Measures(()), None)
-            return await days.table(engine)
-        selection = await select(engine, self.period)
-        if selection is None:
-            return empty_table(self.fields)
+            return await days.table(engine, selection)
         rows = await (_gaps if self.list_ == "gaps" else _flagged)(engine, selection)
         if len(rows) > MAX_RECORDS:
             raise QueryError(
@@ -97,7 +99,7 @@ async def _flagged(engine: ReadEngine, selection: Selection) -> list[Row]:
         where.args,
     )
     records: list[Row] = []
-    for number, at, bits, energy, maximeter in rows:
+    async for number, at, bits, energy, maximeter in in_turns(rows):
         flags = [flag for flag in FLAGS if flag.bit & bits]
         names = " ".join(flag.name for flag in flags)
         means = "; ".join(flag.means for flag in flags)
@@ -119,8 +121,10 @@ async def _gaps(engine: ReadEngine, selection: Selection) -> list[Row]:
     empty: list[int] = []
     last: int | None = None
     for chunk in time_chunks(selection, DAY_SECONDS):
-        empty += await _empty(engine, selection, chunk)
-        for before, at, behind in await _edges(engine, selection, chunk):
+        async for due in _empty(engine, selection, chunk):
+            if due not in empty[-1:]:
+                empty.append(due)
+        async for before, at, behind in _edges(engine, selection, chunk):
             gaps += _gap(selection, last if before is None else before, at, empty)
             del empty[: bisect_left(empty, selection.due(at))]
             if behind is None:
@@ -130,8 +134,10 @@ async def _gaps(engine: ReadEngine, selection: Selection) -> list[Row]:
     return gaps + _gap(selection, last, None, empty)
 
 
-async def _edges(engine: ReadEngine, selection: Selection, chunk: TimeChunk) -> list[Edge]:
-    """Return the readings with any value at the ends of gaps and of the chunk."""
+async def _edges(
+    engine: ReadEngine, selection: Selection, chunk: TimeChunk
+) -> AsyncGenerator[Edge]:
+    """Yield the readings with any value at the ends of gaps and of the chunk."""
     where = selection.where(engine.dialect, start=chunk.start, end=chunk.end)
     rows = await engine.fetch(
         "SELECT before_it, start, behind_it FROM (SELECT start,"
@@ -143,31 +149,33 @@ async def _edges(engine: ReadEngine, selection: Selection, chunk: TimeChunk) -> 
         f" OR start - before_it > {selection.meter.interval} ORDER BY start",
         where.args,
     )
-    return [
-        (
+    async for before, at, behind in in_turns(rows):
+        yield (
             None if before is None else to_unix_seconds(before),
             to_unix_seconds(at),
             None if behind is None else to_unix_seconds(behind),
         )
-        for before, at, behind in rows
-    ]
 
 
-async def _empty(engine: ReadEngine, selection: Selection, chunk: TimeChunk) -> list[int]:
-    """Return when the readings without any value were due."""
+async def _empty(engine: ReadEngine, selection: Selection, chunk: TimeChunk) -> AsyncGenerator[int]:
+    """Yield when the readings without any value were due."""
     where = selection.where(engine.dialect, start=chunk.start, end=chunk.end)
     rows = await engine.fetch(
         f"SELECT {engine.dialect.year_0_seconds('utc')} FROM consumpdata"
         f" WHERE {where.text} AND {ANY_VALUE} IS NULL ORDER BY utc",
         where.args,
     )
-    return [selection.due(to_unix_seconds(at)) for (at,) in rows]
+    async for (at,) in in_turns(rows):
+        yield selection.due(to_unix_seconds(at))
 
 
 def _gap(
     selection: Selection, before: int | None, behind: int | None, empty: Sequence[int]
 ) -> list[Row]:
-    """Return what is missing between two readings, or an end of the selection, if anything is."""
+    """Return what is missing between two readings, or an end of the selection, if anything is.
+
+    `empty` tells when readings without any value were due, each moment once.
+    """
     start = selection.start if before is None else selection.due(before) + 1
     end = selection.until if behind is None else selection.due(behind)
     readings = selection.expected(start, end)
@@ -175,5 +183,5 @@ def _gap(
         return []
     first = selection.next_expected(start)
     last = first + (readings - 1) * selection.meter.interval
-    without_value = len({*empty[bisect_left(empty, start) : bisect_left(empty, end)]})
+    without_value = bisect_left(empty, end) - bisect_left(empty, start)
     return [(first, last, readings, without_value, readings - without_value)]

@@ -6,8 +6,8 @@ from typing import ClassVar, Self
 
 from domain.parameters import Parameter, Params
 from storage.backends.base import ReadEngine
-from storage.figures.result import Field, FieldType, ResultTable, as_chunks, empty_table
-from storage.figures.selection import Period, select
+from storage.figures.result import Field, FieldType, ResultTable, as_chunks
+from storage.figures.selection import Period, Selection, select
 
 FIELDS = (
     Field("first_reading", FieldType.INSTANT, "Start of the first reading"),
@@ -40,18 +40,19 @@ class MeterInfo:
         """Return the query; it has no parameters."""
         return cls()
 
-    async def table(self, engine: ReadEngine) -> ResultTable:
-        """Return one row, or none if there are no readings."""
-        whole = await select(engine, Period())
-        if whole is None:
-            return empty_table(self.fields)
-        meter = whole.meter
+    async def select(self, engine: ReadEngine) -> Selection | None:
+        """Return all readings."""
+        return await select(engine, Period())
+
+    async def table(self, engine: ReadEngine, selection: Selection) -> ResultTable:  # noqa: ARG002 - the selection tells all
+        """Return one row."""
+        meter = selection.meter
         row = (
-            whole.first_reading,
-            whole.last_reading,
-            whole.until,
+            selection.first_reading,
+            selection.last_reading,
+            selection.until,
             meter.zone.name,
             meter.interval,
             meter.identifier,
         )
-        return ResultTable(self.fields, whole.zone, 1, as_chunks([row]))
+        return ResultTable(self.fields, selection.zone, 1, as_chunks([row]))

@@ -1,5 +1,6 @@
 """The highest demands and when they were."""
 
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
@@ -9,7 +10,8 @@ from domain.flags import CATCH_UP
 from domain.parameters import Integer, Parameter, Params
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import Condition, comparable, to_unix_seconds
-from storage.figures.result import Field, FieldType, Metadata, ResultTable, as_chunks, empty_table
+from storage.common.turns import in_turns
+from storage.figures.result import Field, FieldType, Metadata, ResultTable, as_chunks
 from storage.figures.scan import ScanPlan, plan_scan
 from storage.figures.selection import (
     PERIOD_PARAMETERS,
@@ -70,18 +72,26 @@ class Peaks:
         """Parse the parameters of a request; raise QueryError."""
         return cls(Period.of(params), _NUMBER.parse(params), _SEPARATION.parse(params))
 
-    async def table(self, engine: ReadEngine) -> ResultTable:
+    async def select(self, engine: ReadEngine) -> Selection | None:
+        """Return the readings of the period, None if it is empty; raise QueryError."""
+        return await select(engine, self.period)
+
+    async def table(self, engine: ReadEngine, selection: Selection) -> ResultTable:
         """Return the peaks, the highest first, and of equal ones the earliest."""
-        selection = await select(engine, self.period)
-        if selection is None:
-            return empty_table(self.fields)
         plan = await plan_scan(engine, selection.raw())
         bits = selection.bits(CATCH_UP)
         column = await _demand_column(engine, plan, bits)
         peaks: list[Peak] = []
+        starts: list[int] = []
         async for at, value in _descending(engine, plan, bits, column, self._candidates(selection)):
-            if all(abs(at - other) >= self.separation for other, _ in peaks):
+            place = bisect_left(starts, at)
+            # Of the earlier ones only the last can be too close, and of the later ones the first.
+            if all(
+                abs(at - start) >= self.separation
+                for start in starts[max(place - 1, 0) : place + 1]
+            ):
                 peaks.append((at, value))
+                starts.insert(place, at)
                 if len(peaks) == self.number:
                     break
         rows = [(at, demand_of_value(column, value, selection)) for at, value in peaks]
@@ -141,7 +151,7 @@ async def _descending(
             f" {order} LIMIT {limit}) AS highest LEFT JOIN flags ON reading_id = id {order}",
             where.args,
         )
-        for at, value, flags in rows:
+        async for at, value, flags in in_turns(rows):
             number = parse_scaled(value)
             assert number is not None
             if not flags & bits:

@@ -1,11 +1,11 @@
 """Profiles: statistics of a quantity by time of day."""
 
-import asyncio
 from array import array
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, ClassVar, Self
 
 from domain.fixed_point import divide_rounded
@@ -16,6 +16,7 @@ from domain.time_zone import DAY_SECONDS
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import Condition
 from storage.common.prefetch import prefetch
+from storage.common.turns import in_thread
 from storage.figures.result import (
     Field,
     FieldType,
@@ -23,7 +24,6 @@ from storage.figures.result import (
     ResultTable,
     Row,
     as_chunks,
-    empty_table,
 )
 from storage.figures.scan import TimeChunk, plan_scan, time_chunks
 from storage.figures.selection import PERIOD_PARAMETERS, QUALITY, Period, Selection, select
@@ -56,6 +56,10 @@ _PERCENTILES = Parameter(
     ",".join(map(str, PERCENTILES)),
     csv_pattern("100|[1-9][0-9]?"),
 )
+
+_PIECE_QUANTITIES = 50_000
+"""About how many quantities become rows in one piece of work."""
+_SORTED_AT_ONCE = 10_000
 
 _WORKING_DAY = 4
 """The weekday that stands for Monday to Friday."""
@@ -113,19 +117,22 @@ class Profile:
         column, by = _COLUMN.parse(params), _BY.parse(params)
         return cls(Period.of(params), column, by, _parse_percentiles(params.get("percentiles")))
 
-    async def table(self, engine: ReadEngine) -> ResultTable:
+    async def select(self, engine: ReadEngine) -> Selection | None:
+        """Return the readings of the period, None if it is empty; raise QueryError."""
+        return await select(engine, self.period)
+
+    async def table(self, engine: ReadEngine, selection: Selection) -> ResultTable:
         """Return a row for each time of day of each split, without catch-ups."""
-        selection = await select(engine, self.period)
-        if selection is None:
-            return empty_table(self.fields)
         quantities: _Quantities = defaultdict(lambda: array("q"))
         jobs = self._jobs(engine, selection)
         async with aclosing(prefetch(jobs)) as results:
             async for groups in results:
-                await asyncio.to_thread(self._add, quantities, groups)
-        table = await asyncio.to_thread(
-            lambda: [self._row(key, quantities[key]) for key in sorted(quantities)]
-        )
+                await in_thread(self._add, quantities, groups)
+        table: list[Row] = []
+        for keys in _pieces(quantities):
+            table += await in_thread(
+                lambda keys=keys: [self._row(key, quantities.pop(key)) for key in keys]
+            )
         metadata: Metadata = {"column": self.column, **await selection.left_out(engine)}
         return ResultTable(self.fields, selection.zone, len(table), as_chunks(table), metadata)
 
@@ -164,7 +171,7 @@ class Profile:
 
     def _row(self, key: tuple[int, ...], quantities: "array[int]") -> Row:
         *split, time = key
-        ranked = sorted(quantities)
+        ranked = _ranked(quantities)
         count = len(ranked)
         return (
             *(_named(field, value) for field, value in zip(SPLITS[self.by], split, strict=True)),
@@ -175,6 +182,28 @@ class Profile:
             ranked[-1],
             *(ranked[nearest_rank(percent, count) - 1] for percent in self.percentiles),
         )
+
+
+def _pieces(quantities: _Quantities) -> Iterator[list[tuple[int, ...]]]:
+    """Yield the keys, in order, in pieces of about as many quantities."""
+    keys: list[tuple[int, ...]] = []
+    count = 0
+    for key in sorted(quantities):
+        keys.append(key)
+        count += len(quantities[key])
+        if count >= _PIECE_QUANTITIES:
+            yield keys
+            keys, count = [], 0
+    yield keys
+
+
+def _ranked(quantities: "array[int]") -> list[int]:
+    """Return quantities in order, sorted in parts: no other thread runs while one is sorted."""
+    parts = (
+        sorted(quantities[at : at + _SORTED_AT_ONCE])
+        for at in range(0, len(quantities), _SORTED_AT_ONCE)
+    )
+    return sorted(chain.from_iterable(parts))
 
 
 def nearest_rank(percent: int, count: int) -> int:

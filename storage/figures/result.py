@@ -1,20 +1,18 @@
 """Results of figures: typed fields, and rows in chunks."""
 
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from itertools import islice
 from typing import Protocol
 
 from domain.time_zone import TimeZone
 from storage.backends.base import ReadEngine
+from storage.common.turns import in_pieces
+from storage.figures.selection import Selection
 
 Value = int | str | None
 Row = Sequence[Value]
 Metadata = Mapping[str, str | Mapping[str, str]]
-
-CHUNK_ROWS = 2000
-"""The most rows of a chunk."""
 
 
 class FieldType(Enum):
@@ -58,8 +56,11 @@ class FigureQuery(Protocol):
     def fields(self) -> Sequence[Field]:
         """The fields of a row."""
 
-    async def table(self, engine: ReadEngine) -> ResultTable:
-        """Return the result; raise QueryError if there can be none."""
+    async def select(self, engine: ReadEngine) -> Selection | None:
+        """Return the readings of the period, None if it is empty; raise QueryError."""
+
+    async def table(self, engine: ReadEngine, selection: Selection) -> ResultTable:
+        """Return the result for a selection; raise QueryError if there can be none."""
 
 
 def empty_table(fields: Sequence[Field]) -> ResultTable:
@@ -67,14 +68,6 @@ def empty_table(fields: Sequence[Field]) -> ResultTable:
     return ResultTable(fields, None, 0, as_chunks(()))
 
 
-async def as_chunks(rows: Iterable[Row]) -> AsyncGenerator[Sequence[Row]]:
-    """Yield rows that are in memory, in chunks."""
-    for chunk in chunks(rows):
-        yield chunk
-
-
-def chunks(rows: Iterable[Row]) -> Iterator[Sequence[Row]]:
-    """Yield rows in chunks."""
-    rest = iter(rows)
-    while chunk := list(islice(rest, CHUNK_ROWS)):
-        yield chunk
+def as_chunks(rows: Iterable[Row]) -> AsyncGenerator[Sequence[Row]]:
+    """Return rows in chunks, each made in the turn in which it can be written, too."""
+    return in_pieces(rows)

@@ -9,7 +9,7 @@ from storage.backends.base import ReadEngine
 from storage.backends.dialect import SPARSE_FACTOR, Condition, all_of
 from storage.figures.selection import Selection, without_flags
 
-CHUNK_GROUPS = 2000
+CHUNK_GROUPS = 1000
 """The most groups of a chunk."""
 
 MAX_CHUNK_SECONDS = 500 * DAY_SECONDS

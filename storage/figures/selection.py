@@ -105,6 +105,12 @@ class Selection:
         """Whether all readings belong to it, except those that a clean result leaves out."""
         return self.start <= self.first_reading and self.until > self.last_reading
 
+    @property
+    def readings(self) -> int:
+        """The number of readings, if none is missing."""
+        start, end = max(self.start, self.first_reading), min(self.until, self.last_reading + 1)
+        return max(0, self.expected(start, end))
+
     def next_expected(self, instant: int) -> int:
         """Return the first expected start of a reading at or after an instant."""
         return self.first_reading + self._interval_index(instant) * self.meter.interval

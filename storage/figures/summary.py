@@ -34,7 +34,6 @@ from storage.figures.result import (
     ResultTable,
     Value,
     as_chunks,
-    empty_table,
 )
 from storage.figures.scan import ScanPlan, plan_scan
 from storage.figures.selection import (
@@ -102,14 +101,15 @@ class Summary:
         """Parse the parameters of a request; raise QueryError."""
         return cls(Period.of(params))
 
-    async def table(self, engine: ReadEngine) -> ResultTable:
-        """Return one row, or none if there are no readings."""
-        selection = await select(engine, self.period)
-        if selection is None:
-            return empty_table(self.fields)
+    async def select(self, engine: ReadEngine) -> Selection | None:
+        """Return the readings of the period, None if it is empty; raise QueryError."""
+        return await select(engine, self.period)
+
+    async def table(self, engine: ReadEngine, selection: Selection) -> ResultTable:
+        """Return one row."""
         sums, peaks, flagged = await asyncio.gather(
             _sums(engine, await plan_scan(engine, selection)),
-            Peaks(self.period, 1, 0).table(engine),
+            Peaks(self.period, 1, 0).table(engine, selection),
             _flagged(engine, selection),
         )
         (peak,) = [row async for rows in peaks.rows for row in rows] or [(None, None)]

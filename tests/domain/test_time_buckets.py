@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.time_buckets import BUCKET_SIZES, Buckets
+from domain.time_buckets import BUCKET_SIZES, Buckets, bucket_edges
 from domain.time_zone import TimeZone
 
 
@@ -19,7 +19,7 @@ def instant(text: str) -> int:
 def edges(interval: str, zone: str, start: str, end: str) -> list[str]:
     """The starts of the buckets between two instants, in local time."""
     here = TimeZone(ZoneInfo(zone))
-    buckets = Buckets(BUCKET_SIZES[interval], here, instant(start), instant(end))
+    buckets = Buckets(bucket_edges(BUCKET_SIZES[interval], here, instant(start), instant(end)))
     return [here.at(buckets[place][0]).isoformat() for place in range(len(buckets))]
 
 
@@ -132,7 +132,8 @@ def test_longer_ones_start_with_monday_or_the_first(interval: str, starts: list[
     length=st.integers(1, 10**7),
 )
 def test_every_instant_is_in_one_bucket(zone: str, interval: str, start: int, length: int) -> None:
-    buckets = Buckets(BUCKET_SIZES[interval], TimeZone(ZoneInfo(zone)), start, start + length)
+    here = TimeZone(ZoneInfo(zone))
+    buckets = Buckets(bucket_edges(BUCKET_SIZES[interval], here, start, start + length))
     ends = [buckets[place] for place in range(len(buckets))]
     assert ends[0][0] == start
     assert ends[-1][1] == start + length

@@ -193,8 +193,8 @@ async def test_closing_ends_abandoned_statements_first_and_then_all_waits() -> N
         opened.set()
         connection = await abandoned
         connection.is_usable = False
+        pool.clean_up(connection, end_statement())
         pool.put(connection)
-        pool.clean_up(end_statement())
         waiting = asyncio.create_task(pool.take())
         await asyncio.sleep(0)
         opened.clear()

@@ -20,6 +20,7 @@ from storage.backends.base import ReadEngine
 from storage.common.errors import Unreachable
 from storage.figures.profile import Profile
 from storage.figures.result import ResultTable
+from storage.figures.selection import Selection
 from storage.figures.summary import Summary
 from tests.conftest import require
 from tests.support.app_client import Api, Serve, application
@@ -336,9 +337,9 @@ async def test_key_figures_do_not_wait_for_the_slowest(
 ) -> None:
     go, worked_out = asyncio.Event(), Summary.table
 
-    async def late(self: Summary, engine: ReadEngine) -> ResultTable:
+    async def late(self: Summary, engine: ReadEngine, selection: Selection) -> ResultTable:
         await go.wait()
-        return await worked_out(self, engine)
+        return await worked_out(self, engine, selection)
 
     monkeypatch.setattr(Summary, "table", late)
     await browser.imitate()

@@ -14,6 +14,7 @@ from pymysql.protocol import MysqlPacket
 
 from settings import AccountSettings, MysqlUrl, SettingsError
 from storage.common.errors import NotPrepared, Refused, StorageError, Unreachable, Untrusted
+from storage.common.turns import PIECE_ROWS
 
 CONNECT_TIMEOUT = 10.0
 """Seconds for a server to accept a connection, or to answer a statement at all."""
@@ -67,6 +68,8 @@ def connection_options(
 class SecuredConnection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql comes without types
     """A connection that gives no password in plain text if TLS was asked for."""
 
+    _packets = 0
+
     @classmethod
     async def open(cls, options: dict[str, Any]) -> Self:
         """Connect and log in; raise what the driver does."""
@@ -85,6 +88,14 @@ class SecuredConnection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql 
         reader = self._reader
         # MySQL 8 sends an error before it hangs up, which at_eof() would wait for.
         return not (self.closed or reader.at_eof() or reader.eof_received or reader.exception())
+
+    async def _read_packet(self, packet_type: type[MysqlPacket] = MysqlPacket) -> MysqlPacket:
+        # Rows that are there already would be read without a break, however many they are.
+        self._packets += 1
+        if not self._packets % PIECE_ROWS:
+            await asyncio.sleep(0)
+        packet: MysqlPacket = await super()._read_packet(packet_type)
+        return packet
 
     async def _request_authentication(self) -> None:
         if self._ssl_context is not None and not self.server_capabilities & CLIENT.SSL:

@@ -1,6 +1,6 @@
 """The SQL expressions of MySQL and MariaDB."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -97,14 +97,11 @@ class MysqlDialect(Dialect):
             f" FROM {readings} GROUP BY number) AS found"
         )
 
-    def parse_groups(self, rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    def parse_groups(self, rows: Sequence[Sequence[Any]]) -> Iterator[list[Any]]:
         text = rows[0][0]
-        if text is None:
-            return []
-        return [
-            [int(value) if value else None for value in line.split(b",")]
-            for line in text.replace(b".", b"").split(b";")
-        ]
+        if text is not None:
+            for line in text.replace(b".", b"").split(b";"):
+                yield [int(value) if value else None for value in line.split(b",")]
 
     def max_with_time(self, value: str, seconds: str) -> str:
         number = f"MAX({value} * {SCALE * MAX_SECONDS} - {seconds}) + {MAX_SECONDS - 1}"

@@ -75,7 +75,7 @@ class MysqlEngine:
         # The server's own limit ends a slow statement first; this one a silent server.
         timeout = CONNECT_TIMEOUT + (0 if small else self._statement_timeout)
         try:
-            async with self._connection() as connection, connection.cursor() as cursor:
+            async with self._connection(small=small) as connection, connection.cursor() as cursor:
                 async with asyncio.timeout(timeout):
                     await cursor.execute(sql, args or None)
                     rows: Sequence[Sequence[Any]] = await cursor.fetchall()
@@ -91,18 +91,18 @@ class MysqlEngine:
 
     async def execute(self, sql: str, args: Sequence[object]) -> None:
         """Run a statement that writes; the account's rights say which may."""
-        await self.fetch(sql, args)
+        await self.fetch(sql, args, small=True)
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[SecuredConnection]:
+    async def _connection(self, *, small: bool) -> AsyncIterator[SecuredConnection]:
         """Lend a connection for a statement, and kill the statement if its client leaves."""
-        connection = await self._pool.acquire()
+        connection = await self._pool.acquire(small=small)
         try:
             yield connection
         except (asyncio.CancelledError, TimeoutError):
             connection.close()
+            self._pool.clean_up(connection, self._kill(connection.thread_id()))
             self._pool.put(connection)
-            self._pool.clean_up(self._kill(connection.thread_id()))
             raise
         except BaseException:
             self._pool.release(connection)

@@ -1,6 +1,6 @@
 """The SQL expressions of SQLite."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 from domain.fixed_point import SCALE
@@ -87,8 +87,8 @@ class SqliteDialect(Dialect):
             f" FROM {readings} GROUP BY number ORDER BY number"
         )
 
-    def parse_groups(self, rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
-        return [list(row) for row in rows]
+    def parse_groups(self, rows: Sequence[Sequence[Any]]) -> Iterator[list[Any]]:
+        return map(list, rows)
 
     def max_with_time(self, value: str, seconds: str) -> str:
         # Too long for an integer; as texts of one length they compare like numbers.

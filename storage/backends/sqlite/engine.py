@@ -62,7 +62,7 @@ class SqliteEngine:
             return rows
         began = self.load.begin()
         try:
-            connection = await self._pool.acquire()
+            connection = await self._pool.acquire(small=small)
             async with asyncio.timeout(self._statement_timeout):
                 return await self._fetch(connection, sql, args)
         except TimeoutError as error:
@@ -86,7 +86,7 @@ class SqliteEngine:
             if statement.done():
                 self._pool.release(connection)
             else:
-                self._pool.clean_up(self._interrupt(connection, statement))
+                self._pool.clean_up(connection, self._interrupt(connection, statement))
 
     async def _interrupt(
         self, connection: _ReadConnection, statement: "asyncio.Future[list[Any]]"
