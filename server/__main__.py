@@ -9,7 +9,7 @@ import click
 from cli.error_boundary import report_unexpected
 from server.observability.checks import run_checks
 from server.observability.findings import Finding, format_json, format_line, has_failures
-from server.process.serve import run
+from server.process.serve import run, run_worker
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -51,7 +51,10 @@ def main(
     with report_unexpected(debug=debug):
         if check:
             sys.exit(_check(config, as_json=as_json))
-        run(config, debug=debug, worker_port=worker_port, shared=shared, greet=greet)
+        if worker_port is not None and shared is not None:
+            run_worker(config, worker_port, shared)
+        else:
+            run(config, debug=debug, greet=greet)
 
 
 def _check(config: Path | None, *, as_json: bool) -> int:

@@ -24,7 +24,7 @@ from settings.report_formats import (
 )
 from settings.section import SettingsError
 from settings.signing_secret import signing_secret
-from settings.values import MONITORING, MysqlUrl, Network, SqliteUrl
+from settings.values import MONITORING, MysqlUrl, Network, SqliteUrl, url_host
 
 __all__ = [
     "HOURLY_INTERVAL",
@@ -52,4 +52,5 @@ __all__ = [
     "load_settings",
     "signing_secret",
     "sources",
+    "url_host",
 ]

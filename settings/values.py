@@ -61,6 +61,11 @@ def is_loopback_host(host: str) -> bool:
         return host.lower() == "localhost"
 
 
+def url_host(host: str) -> str:
+    """Return a host as URLs have it: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
 def _parse_database_url(url: object, info: ValidationInfo) -> SqliteUrl | MysqlUrl:
     """Parse the URL of a database."""
     text = url if isinstance(url, str) else ""

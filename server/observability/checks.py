@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +15,14 @@ from server.observability.database_checks import database_checks
 from server.observability.findings import Finding, fail, ok, warn
 from server.security.signing_keys import SigningKeys
 from server.transport import tls
-from settings import Settings, SettingsError, load_settings, signing_secret, sources
+from settings import (
+    Settings,
+    SettingsError,
+    load_settings,
+    signing_secret,
+    sources,
+    url_host,
+)
 from settings.model import PREFIX
 
 _RENEWAL_DAYS = 14
@@ -119,12 +125,13 @@ def _tls(settings: Settings) -> Finding:
 
 async def _port(settings: Settings) -> Finding:
     host, port = settings.server.host, settings.server.port
-    place = f"{host}:{port}"
+    place = f"{url_host(host)}:{port}"
     scheme = "http" if settings.server.tls.certificate is None else "https"
     try:
-        listener = await asyncio.to_thread(socket.create_server, (host, port))
+        # As the server does.
+        listener = await asyncio.get_running_loop().create_server(asyncio.Protocol, host, port)
     except (OSError, UnicodeError) as error:
-        if await _is_this_service(scheme, host, port):
+        if await _is_this_service(f"{scheme}://{place}"):
             return ok("port", f"{place}: this service is already listening")
         reason = getattr(error, "strerror", None) or error
         remedy = "Stop the program that uses it, or set server.host and server.port."
@@ -133,12 +140,12 @@ async def _port(settings: Settings) -> Finding:
     return ok("port", f"{place} is free" if port else f"any free port of {host}")
 
 
-async def _is_this_service(scheme: str, host: str, port: int) -> bool:
+async def _is_this_service(url: str) -> bool:
     timeout = aiohttp.ClientTimeout(total=_NETWORK_TIMEOUT)
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(f"{scheme}://{host}:{port}/swagger.json", ssl=False) as response,
+            session.get(f"{url}/swagger.json", ssl=False) as response,
         ):
             document = await response.json()
             return bool(document["info"]["title"] == "Electricity readings")
@@ -171,7 +178,7 @@ async def _cache(settings: Settings) -> Finding:
         size = cache.max_bytes.human_readable()
         each = " in each worker" if settings.server.workers > 1 else ""
         return ok("cache", f"in memory, at most {size}{each}")
-    place = f"Redis at {url.hostname}:{url.port or 6379}"
+    place = f"Redis at {url_host(url.hostname or '')}:{url.port or 6379}"
     client = Redis.from_url(
         address, socket_timeout=_NETWORK_TIMEOUT, socket_connect_timeout=_NETWORK_TIMEOUT
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import platform
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -33,6 +34,8 @@ from server.security.connection_limits import CONNECTION_LIMITER
 from server.transport.client_address import client_address, is_among, is_forwarded_by_untrusted
 from server.transport.streaming import STREAM_STATISTICS
 from storage.common.errors import StorageError
+
+log = logging.getLogger("server")
 
 WORKER_SNAPSHOTS = web.AppKey("worker_snapshots", WorkerSnapshots)
 
@@ -166,17 +169,29 @@ def publish_snapshots(folder: Path) -> Any:
     @asynccontextmanager
     async def publishing(app: web.Application) -> AsyncIterator[None]:
         snapshots = app[WORKER_SNAPSHOTS] = WorkerSnapshots(folder)
+        problem = ""
 
         async def publish() -> None:
-            while True:
+            nonlocal problem
+            try:
                 await snapshots.publish(snapshot(app))
+            except OSError as error:
+                if str(error) != problem:
+                    problem = str(error)
+                    log.error("the metrics of this worker cannot be shared: %s", problem)
+            else:
+                problem = ""
+
+        async def publish_every_second() -> None:
+            while True:
+                await publish()
                 await asyncio.sleep(_SNAPSHOT_INTERVAL)
 
-        task = asyncio.create_task(publish())
+        task = asyncio.create_task(publish_every_second())
         yield
         task.cancel()
         await asyncio.wait([task])
-        await snapshots.publish(snapshot(app))
+        await publish()
         await snapshots.close()
 
     return publishing

@@ -1,8 +1,9 @@
 """The banner with the URL, a login and example commands."""
 
 import ipaddress
+from contextlib import suppress
 
-from settings import Settings, is_demonstration
+from settings import Settings, is_demonstration, url_host
 
 _TEXT = r"""
 Electricity readings: {url}/dashboard
@@ -35,10 +36,8 @@ def banner(settings: Settings, port: int) -> str:
 
 def _host(host: str) -> str:
     """Return the host to connect to from the same machine."""
-    try:
+    with suppress(ValueError):
         address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    if address.is_unspecified:
-        return "127.0.0.1" if address.version == 4 else "[::1]"
-    return f"[{host}]" if address.version == 6 else host
+        if address.is_unspecified:
+            return "127.0.0.1" if address.version == 4 else "[::1]"
+    return url_host(host)

@@ -1,14 +1,12 @@
 """SIGHUP: reload what may change while the server runs."""
 
 import logging
-import ssl
 from pathlib import Path
 
 from aiohttp import web
 
 from server.api.cursors import CURSORS
 from server.cache.replay import REPLAY_CACHE
-from server.context import SETTINGS
 from server.observability import logging_setup
 from server.security.signing_keys import SigningKeys
 from server.security.tokens import TOKENS
@@ -18,34 +16,63 @@ from settings import Settings, SettingsError, load_settings
 log = logging.getLogger("server")
 
 
-def reload(
-    config: Path | None, secured: ssl.SSLContext | None = None, app: web.Application | None = None
-) -> None:
-    """Reload log.level and log.format, and for an application its keys and certificate.
+class Running:
+    """The settings and the signing keys that a process runs with.
 
-    If one of them can't be read, none is changed.
+    `reload` takes over log.level, log.format, the signing keys and the certificate; everything
+    else needs a restart.
     """
-    reloaded = ["log.level", "log.format"]
-    try:
-        settings = load_settings(config)
-        keys = None if app is None else _signing_keys(settings, app)
-        if secured is not None and settings.server.tls.certificate is not None:
-            tls.load_certificate(secured, settings.server.tls)
-            reloaded.append("certificate")
-    except SettingsError as error:
-        log.error("reload failed, nothing was changed: %s", error)
-        return
-    if app is not None and keys is not None:
-        app[TOKENS].use(keys)
-        app[CURSORS].use(keys)
-        # Its headers hold cursors that were signed with the old keys.
-        app[REPLAY_CACHE].clear()
-        reloaded.append("signing keys")
-    logging_setup.set_up_logging(settings.log)
-    log.warning("reloaded: %s", ", ".join(reloaded))
 
+    def __init__(
+        self,
+        config: Path | None,
+        settings: Settings,
+        keys: SigningKeys,
+        app: web.Application | None = None,
+    ) -> None:
+        self.settings = settings
+        self.keys = keys
+        self.tls = tls.server_context(settings.server.tls)
+        """The context of connections; None without a certificate."""
+        self.app = app
+        """The application, once there is one."""
+        self._config = config
 
-def _signing_keys(settings: Settings, app: web.Application) -> SigningKeys:
-    """Return the keys. Raise SettingsError if they are unsafe for the address that is served."""
-    settings.model_copy(update={"server": app[SETTINGS].server}).require_safe()
-    return SigningKeys.of(settings)
+    def reload(self) -> bool:
+        """Read the configuration again; return False if it can't be read and nothing changed."""
+        try:
+            settings = self._read()
+            keys = SigningKeys.of(settings)
+            if self.tls is not None and settings.server.tls.certificate is not None:
+                tls.load_certificate(self.tls, settings.server.tls)
+        except (SettingsError, OSError) as error:
+            log.error("reload failed, nothing was changed: %s", error)
+            return False
+        self.settings, self.keys = settings, keys
+        if self.app is not None:
+            self.app[TOKENS].use(keys)
+            self.app[CURSORS].use(keys)
+            # Its headers hold cursors that were signed with the old keys.
+            self.app[REPLAY_CACHE].clear()
+        logging_setup.set_up_logging(settings.log)
+        certificate = [] if self.tls is None else ["certificate"]
+        reloaded = ["log.level", "log.format", *certificate, "signing keys"]
+        log.warning("reloaded: %s", ", ".join(reloaded))
+        return True
+
+    def _read(self) -> Settings:
+        """Return the running settings with what is reloaded; raise SettingsError.
+
+        The keys must be safe for the address that is served.
+        """
+        settings = load_settings(self._config)
+        if self._config is not None and self._config.is_file() and not self._config.stat().st_size:
+            raise SettingsError(f"{self._config}: is empty, as while it is being saved")
+        server = self.settings.server
+        if server.tls.certificate is not None and settings.server.tls.certificate is not None:
+            server = server.model_copy(update={"tls": settings.server.tls})
+        settings = self.settings.model_copy(
+            update={"log": settings.log, "auth": settings.auth, "server": server}
+        )
+        settings.require_safe()
+        return settings

@@ -8,6 +8,8 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,11 +20,10 @@ from server.app import make_app
 from server.observability import logging_setup, metrics
 from server.process.banner import banner
 from server.process.listener import Listener
-from server.process.reload import reload
-from server.process.workers import PARENT, run_workers
+from server.process.reload import Running
+from server.process.workers import StartError, WorkerOrder, run_workers, worker_report
 from server.security.signing_keys import SigningKeys
-from server.transport import tls
-from settings import Settings, SettingsError, load_settings
+from settings import Settings, SettingsError, load_settings, url_host
 from storage.common.errors import StorageError
 from storage.database import Database
 from storage.factory import open_database
@@ -33,38 +34,26 @@ _RETRY_SECONDS = 0.5
 _POLL_SECONDS = 1.0
 
 
-class StartError(Exception):
-    """The server can't start; the text is one line that says why."""
-
-
-def run(
-    config: Path | None, *, debug: bool, worker_port: int | None, shared: Path | None, greet: bool
-) -> None:
+def run(config: Path | None, *, debug: bool, greet: bool) -> None:
     """Serve in this process, or in workers, until a signal; exit with status 1 if that fails."""
     try:
         settings = load_settings(config)
         logging_setup.set_up_logging(settings.log)
         settings.require_safe()
-        keys = SigningKeys.of(settings)
+        running = Running(config, settings, SigningKeys.of(settings))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            if worker_port is not None:
-                runner.run(
-                    _serve(settings, keys, config, port=worker_port, shared=shared, greet=False)
-                )
-            elif settings.server.workers == 1:
-                port = settings.server.port
-                runner.run(_serve(settings, keys, config, port=port, shared=None, greet=greet))
-            else:
-                with (
-                    _reserve_port(settings) as holder,
-                    TemporaryDirectory(prefix="elecdata-") as folder,
-                ):
-                    port = holder.getsockname()[1]
-                    if greet:
-                        click.echo(banner(settings, port))
-                    workers = run_workers(settings.server.workers, port, config, Path(folder))
-                    if not runner.run(workers):
-                        sys.exit(1)
+            if settings.server.workers == 1:
+                runner.run(_serve(running, port=settings.server.port, greet=greet))
+                return
+            with (
+                _reserve_port(settings) as holder,
+                TemporaryDirectory(prefix="elecdata-") as folder,
+            ):
+                port = holder.getsockname()[1]
+                if greet:
+                    click.echo(banner(settings, port))
+                if not runner.run(run_workers(running, port, config, Path(folder))):
+                    sys.exit(1)
     except (SettingsError, StartError) as error:
         if debug:
             raise
@@ -72,44 +61,72 @@ def run(
         sys.exit(1)
 
 
+def run_worker(config: Path | None, port: int, shared: Path) -> None:
+    """Serve as a worker until a signal; exit with status 1 if that fails, and tell the parent."""
+    report = worker_report()
+    try:
+        order = WorkerOrder.receive()
+        logging_setup.set_up_logging(order.settings.log)
+        running = Running(config, order.settings, order.keys)
+        worker = _Worker(shared, order.parent, lambda: report(""), order.is_replacement)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(running, port=port, greet=False, worker=worker))
+    except (SettingsError, StartError) as error:
+        report(str(error))
+        sys.exit(1)
+    except Exception as error:  # noqa: BLE001 - the parent logs it, and tries again
+        report(f"unexpected {type(error).__name__}: {error}")
+        sys.exit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """What a worker has to do with others."""
+
+    shared: Path
+    parent: int
+    on_listening: Callable[[], None]
+    is_replacement: bool
+
+
 async def _serve(
-    settings: Settings,
-    keys: SigningKeys,
-    config: Path | None,
-    *,
-    port: int,
-    shared: Path | None,
-    greet: bool,
+    running: Running, *, port: int, greet: bool, worker: _Worker | None = None
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
-    secured = tls.server_context(settings.server.tls)
-    loop.add_signal_handler(signal.SIGHUP, reload, config, secured)
+    loop.add_signal_handler(signal.SIGHUP, running.reload)
+    settings = running.settings
     database = open_database(settings)
     try:
-        await _wait_for_database(database, settings.database.wait, stop)
-        app = make_app(settings=settings, database=database, signing_keys=keys)
+        if worker is None or not worker.is_replacement:
+            await _wait_for_database(database, settings.database.wait, stop)
+        app = make_app(settings=settings, database=database, signing_keys=running.keys)
     except BaseException:
         await database.close()
         raise
-    loop.add_signal_handler(signal.SIGHUP, reload, config, secured, app)
-    if shared is not None:
-        app.cleanup_ctx.append(metrics.publish_snapshots(shared))
+    running.app = app
+    if worker is not None:
+        app.cleanup_ctx.append(metrics.publish_snapshots(worker.shared))
     _collect_cycles_rarely()
     host = settings.server.host
     try:
-        listener = await Listener.start(app, host, port, tls=secured, reuse_port=shared is not None)
+        listener = await Listener.start(
+            app, host, port, tls=running.tls, reuse_port=worker is not None
+        )
     except (OSError, UnicodeError) as error:
         raise _cannot_listen(host, port, error) from None
     try:
-        scheme = "http" if secured is None else "https"
-        for address in listener.addresses:
-            log.info("listening on %s://%s:%d", scheme, *address)
+        scheme = "http" if running.tls is None else "https"
+        parent = None
+        if worker is not None:
+            worker.on_listening()
+            parent = asyncio.create_task(_watch_parent(worker.parent, stop))
+        for address, bound in listener.addresses:
+            log.info("listening on %s://%s:%d", scheme, url_host(address), bound)
         if greet:
             click.echo(banner(settings, listener.addresses[0][1]))
-        parent = None if shared is None else asyncio.create_task(_watch_parent(shared, stop))
         await stop.wait()
         if parent is not None:
             parent.cancel()
@@ -130,9 +147,8 @@ def _collect_cycles_rarely() -> None:
     gc.set_threshold(5_000, 10, 10)
 
 
-async def _watch_parent(shared: Path, stop: asyncio.Event) -> None:
+async def _watch_parent(parent: int, stop: asyncio.Event) -> None:
     """Stop this worker if its parent was killed: nothing else would."""
-    parent = int(shared.joinpath(PARENT).read_text())
     while os.getppid() == parent:  # noqa: ASYNC110 - no event to wait for
         await asyncio.sleep(_POLL_SECONDS)
     log.error("the parent process has ended: stopping")
@@ -157,7 +173,8 @@ def _cannot_listen(host: str, port: int, error: OSError | UnicodeError) -> Start
     reason = getattr(error, "strerror", None) or error
     if number == errno.EADDRINUSE:
         reason = "port already in use; choose another, for example ELECDATA_SERVER__PORT=5001"
-    return StartError(f"server.host, server.port: cannot listen on {host}:{port}: {reason}")
+    place = f"{url_host(host)}:{port}"
+    return StartError(f"server.host, server.port: cannot listen on {place}: {reason}")
 
 
 async def _wait_for_database(database: Database, wait: float, stop: asyncio.Event) -> None:

@@ -207,6 +207,22 @@ def test_port_in_use_by_this_service_is_fine(loaded: DatabaseFixture) -> None:
         )
 
 
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_ipv6_address_is_checked_and_told_as_urls_have_it(loaded: DatabaseFixture) -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
+        port = taken.getsockname()[1]
+        environ = {"ELECDATA_SERVER__HOST": "::1", "ELECDATA_SERVER__PORT": str(port)}
+        level, text = Checked(loaded.config, **environ).found("port")
+        assert (level, f"cannot listen on [::1]:{port}: " in text) == ("FAIL", True)
+    assert Checked(loaded.config, **environ).found("port") == ("OK", f"[::1]:{port} is free")
+    with Server(loaded.config, **environ) as running:
+        running.wait_for_line(f"listening on http://[::1]:{port}")
+        assert Checked(loaded.config, **environ).found("port") == (
+            "OK",
+            f"[::1]:{port}: this service is already listening",
+        )
+
+
 def test_more_workers_than_cores_is_a_warning(loaded: DatabaseFixture) -> None:
     level, text = Checked(loaded.config, ELECDATA_SERVER__WORKERS="64").found("workers")
     assert level == "WARN"

@@ -258,22 +258,6 @@ def children(process: subprocess.Popen[str]) -> list[int]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are listed in /proc")
-def test_worker_that_dies_is_replaced_and_sigterm_ends_all(sample: DatabaseFixture) -> None:
-    with Server(sample.config, ELECDATA_SERVER__WORKERS="2") as server:
-        server.port()
-        first, second = children(server.process)
-        os.kill(first, signal.SIGKILL)
-        server.wait_for_line(f"worker {first} ended with status -9 and is replaced")
-        while len(workers := children(server.process)) < 2:
-            pass
-        assert second in workers
-        assert first not in workers
-        server.wait_for_line("listening on")
-        assert server.stop() == 0
-        assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
-
-
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are listed in /proc")
 def test_workers_leave_when_their_parent_was_killed(sample: DatabaseFixture) -> None:
     with Server(sample.config, ELECDATA_SERVER__WORKERS="2") as server:
         server.port()
@@ -282,11 +266,3 @@ def test_workers_leave_when_their_parent_was_killed(sample: DatabaseFixture) -> 
         # The last of them closes the standard error that all of them share.
         assert server.wait() == -signal.SIGKILL
         assert not any(Path(f"/proc/{worker}/exe").exists() for worker in workers)
-
-
-def test_workers_that_cannot_start_say_so_and_end(tmp_path: Path) -> None:
-    config = tmp_path / "config.yaml"
-    config.write_text("database: {url: 'sqlite:///none.db', wait: 0}\nserver: {workers: 2}\n")
-    with Server(config) as server:
-        assert server.wait() == 1
-        assert any("load a report with elecdata load" in line for line in server.lines)

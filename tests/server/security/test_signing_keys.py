@@ -10,13 +10,14 @@ from typing import Any
 import jwt
 import pytest
 
-from server.process.reload import reload
+from server.context import SETTINGS
+from server.process.reload import Running
 from server.security.signing_keys import SigningKeys
 from server.security.tokens import InvalidTokenError, TokenService
 from settings import Settings, load_settings
 from tests.server.observability.test_logs import said_by_all
 from tests.server.process.test_server_command import Server, connected, received
-from tests.support.app_client import Serve
+from tests.support.app_client import SECRET, Api, Serve
 from tests.support.databases import DatabaseFixture
 from tests.support.paths import ROOT
 
@@ -163,6 +164,11 @@ def test_sighup_replaces_the_keys_of_a_running_server(
         assert server.stop() == 0
 
 
+def running(api: Api, config: Path) -> Running:
+    """What a process runs with that serves an application, and is told of another file."""
+    return Running(config, api.app[SETTINGS], SigningKeys.single(SECRET), api.app)
+
+
 async def test_places_in_answers_are_written_with_the_new_key(
     serve: Serve, sample: DatabaseFixture, tmp_path: Path
 ) -> None:
@@ -181,7 +187,7 @@ async def test_places_in_answers_are_written_with_the_new_key(
     config = tmp_path / "config.yaml"
     document = json.loads(sample.config.read_text())
     config.write_text(json.dumps({**document, "auth": {"keys": {"new": SECOND}}}))
-    await asyncio.to_thread(reload, config, app=api.app)
+    assert await asyncio.to_thread(running(api, config).reload)
     api.token = TokenService(SigningKeys({"new": SECOND}, "new"), 60).issue("rick", 1)
     after = await place()
     assert after != before
@@ -195,7 +201,7 @@ async def test_published_secret_is_not_taken_by_a_server_for_other_machines(
 ) -> None:
     api = await serve(sample, ELECDATA_SERVER__HOST="0.0.0.0")  # noqa: S104 - what is to be refused
     shipped = ROOT / "config.yaml"
-    await asyncio.to_thread(reload, shipped, app=api.app)
+    assert not await asyncio.to_thread(running(api, shipped).reload)
     assert (
         "reload failed, nothing was changed: server.host: 0.0.0.0 serves other machines"
         in caplog.text
