@@ -46,6 +46,8 @@ def reload(
 
 
 def _signing_keys(settings: Settings, app: web.Application) -> SigningKeys:
-    """Return the keys. Raise SettingsError if they are unsafe for the address that is served."""
-    settings.model_copy(update={"server": app[SETTINGS].server}).require_safe()
+    """Return the keys. Raise SettingsError if they are unsafe for whom the application serves."""
+    running = app[SETTINGS]
+    unchanged = {name: getattr(running, name) for name in ("server", "database", "cache")}
+    settings.model_copy(update=unchanged).require_safe()
     return SigningKeys.of(settings)
