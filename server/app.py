@@ -60,7 +60,7 @@ def make_app(
     )
     app[SETTINGS] = settings
     app[DATABASE] = database
-    app[CACHE] = ResponseCache(settings.cache)
+    app[CACHE] = ResponseCache(settings.cache, signing_keys.for_cache)
     app[REPLAY_CACHE] = ReplayCache()
     app[REQUEST_LIMITER] = RequestLimiter(settings.limits)
     app[STREAM_LIMITER] = StreamLimiter(settings.limits)

@@ -47,6 +47,7 @@ _COUNTS = {
     "clients_let_go": "Clients disconnected because they read too slowly (limits.slowest_client)",
     "cache_hits": "Responses found in the cache",
     "cache_misses": "Responses not found in the cache",
+    "cache_refused": "Entries of the cache that were damaged or not made by this service",
     "database_statements": "Statements run by the database",
     "database_seconds": "Seconds of statements, including the wait for a connection",
 }
@@ -137,6 +138,7 @@ def snapshot(app: web.Application) -> Snapshot:
             "clients_let_go": counters.dropped_clients,
             "cache_hits": cache.hits,
             "cache_misses": cache.misses,
+            "cache_refused": cache.refused,
             "database_statements": pool.statements,
             "database_seconds": pool.seconds,
         },

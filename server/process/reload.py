@@ -8,6 +8,7 @@ from aiohttp import web
 
 from server.api.cursors import CURSORS
 from server.cache.replay import REPLAY_CACHE
+from server.cache.store import CACHE
 from server.context import SETTINGS
 from server.observability import logging_setup
 from server.security.signing_keys import SigningKeys
@@ -38,6 +39,7 @@ def reload(
     if app is not None and keys is not None:
         app[TOKENS].use(keys)
         app[CURSORS].use(keys)
+        app[CACHE].use(keys.for_cache)
         # Its headers hold cursors that were signed with the old keys.
         app[REPLAY_CACHE].clear()
         reloaded.append("signing keys")
