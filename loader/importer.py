@@ -65,7 +65,12 @@ class Importer:
         """The errors so far; if bad rows are skipped, an import succeeds in spite of them."""
 
     async def prepare(self) -> None:
-        """Create what is missing: database, tables, users, the server's database account."""
+        """Create what is missing: database, tables, users, the server's database account.
+
+        Raises SettingsError, before it creates any, if published passwords would be of use to
+        other machines.
+        """
+        self._settings.require_safe_accounts()
         async for step in self._database.engine.prepare():
             self._listener.on_step(step)
         known = {user.name for user in await self._database.users.users()}

@@ -74,7 +74,7 @@ def make_app(
     )
     app[SETTINGS] = settings
     app[DATABASE] = database
-    app[CACHE] = ResponseCache(settings.cache)
+    app[CACHE] = ResponseCache(settings.cache, signing_keys.for_cache)
     app[REPLAY_CACHE] = ReplayCache()
     app[CONNECTION_LIMITER] = ConnectionLimiter(settings.limits, settings.server.proxies)
     app[REQUEST_LIMITER] = RequestLimiter(settings.limits)

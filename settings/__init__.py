@@ -14,6 +14,7 @@ from settings.model import (
     Settings,
     TlsSettings,
     is_demonstration,
+    is_published,
 )
 from settings.report_formats import (
     HOURLY_INTERVAL,
@@ -24,11 +25,20 @@ from settings.report_formats import (
 )
 from settings.section import SettingsError
 from settings.signing_secret import signing_secret
-from settings.values import MONITORING, MysqlUrl, Network, SqliteUrl, url_host
+from settings.values import (
+    LOOPBACK,
+    MONITORING,
+    MysqlUrl,
+    Network,
+    SqliteUrl,
+    is_loopback_host,
+    url_host,
+)
 
 __all__ = [
     "HOURLY_INTERVAL",
     "ISO",
+    "LOOPBACK",
     "MONITORING",
     "AccountSettings",
     "AuthSettings",
@@ -49,6 +59,8 @@ __all__ = [
     "TimeSettings",
     "TlsSettings",
     "is_demonstration",
+    "is_loopback_host",
+    "is_published",
     "load_settings",
     "signing_secret",
     "sources",

@@ -1,10 +1,11 @@
 """The sections of config.yaml, as one frozen object."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -203,16 +204,35 @@ class Settings(Section):
 
     def demonstration_keys(self) -> tuple[str, ...]:
         """Return the keys in use whose values are published in config.yaml."""
-        return tuple(key for key, secret in self._credentials() if _is_published(secret))
+        return tuple(key for key, secret in self._credentials() if is_published(secret))
+
+    def exposures(self) -> tuple[str, ...]:
+        """Return what involves other machines; published credentials are refused then."""
+        return (*self._server_exposures(), *self._database_exposures())
 
     def require_safe(self) -> None:
         """Raise SettingsError if published credentials would serve other machines."""
+        _refuse(self.demonstration_keys(), self.exposures())
+
+    def require_safe_accounts(self) -> None:
+        """Raise SettingsError if the loader would make a published account elsewhere."""
         published = self.demonstration_keys()
-        if published and not self.server.is_loopback:
-            raise SettingsError(
-                f"server.host: {self.server.host} serves other machines, which the demonstration's"
-                f" published credentials may not: {'; '.join(map(_remedy, published))}"
-            )
+        made = [key for key in published if key.startswith(("database.", "api_users."))]
+        _refuse(made, self._database_exposures())
+
+    def _server_exposures(self) -> Iterator[str]:
+        if not self.server.is_loopback:
+            yield f"server.host: {self.server.host} serves other machines"
+        if self.server.proxies:
+            yield "server.proxies: a proxy passes on the requests of other machines"
+        cache = urlsplit(self.cache.url.get_secret_value()).hostname
+        if cache is not None and not is_loopback_host(cache):
+            yield f"cache.url: {cache} is another machine"
+
+    def _database_exposures(self) -> Iterator[str]:
+        location = self.database.location
+        if isinstance(location, MysqlUrl) and not location.is_loopback:
+            yield f"database.url: {location.host} is another machine"
 
     def _credentials(self) -> Iterator[tuple[str, str]]:
         if self.auth.secret:
@@ -228,14 +248,25 @@ class Settings(Section):
 
 def is_demonstration(user: str, password: str) -> bool:
     """Return whether a login is a published one; the user must be spelled as in the database."""
-    return _is_published(f"{user}:{password}")
+    return is_published(f"{user}:{password}")
+
+
+def _refuse(published: Sequence[str], exposures: Iterable[str]) -> None:
+    """Raise SettingsError if there are any of both."""
+    found = "; ".join(exposures)
+    if published and found:
+        raise SettingsError(
+            f"{found}: the demonstration's published credentials are for this machine only,"
+            f" replace them: {'; '.join(map(_remedy, published))}"
+        )
 
 
 def _credential(user: str, password: SecretStr) -> str:
     return f"{user}:{password.get_secret_value()}"
 
 
-def _is_published(credential: str) -> bool:
+def is_published(credential: str) -> bool:
+    """Return whether a signing secret, or a user and password, is published in config.yaml."""
     return hashlib.sha256(credential.encode()).hexdigest() in _PUBLISHED
 
 

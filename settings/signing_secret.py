@@ -6,7 +6,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from settings.model import Settings
+from settings.model import Settings, is_published
 from settings.section import SettingsError
 from settings.values import MIN_SECRET_BYTES
 
@@ -50,6 +50,11 @@ def _read_secret(store: Path) -> str:
     if len(secret) < MIN_SECRET_BYTES or not secret.isascii():
         raise SettingsError(
             f"auth.secret_store: {store} does not hold {MIN_SECRET_BYTES} characters of ASCII;"
+            " remove it and a new one is made"
+        )
+    if is_published(secret.decode()):
+        raise SettingsError(
+            f"auth.secret_store: {store} holds the demonstration's published secret;"
             " remove it and a new one is made"
         )
     return secret.decode()

@@ -55,6 +55,7 @@ class MysqlUrl:
 
 
 def is_loopback_host(host: str) -> bool:
+    """Return whether a host, as a name or an address, is this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1,6 +1,7 @@
 """A complete response as the cache stores it."""
 
 import json
+import re
 import struct
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,14 @@ _METADATA_OVERHEAD = 64
 
 _HEAD = struct.Struct("<II")
 _BLOCK = struct.Struct("<III")
+
+_METADATA_NAMES = {"X-Next", "X-Left-Out-Readings", "X-Left-Out-Energy"}
+"""The headers that an entry may bring along."""
+
+_METADATA_VALUE = re.compile("[A-Za-z0-9_=.-]{1,200}")
+_MAX_METADATA_BYTES = 1024
+_GZIP_END_BYTES = 10
+"""The last block and the trailer of a gzip stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +105,21 @@ class CacheEntry:
         )
 
     @classmethod
-    def load(cls, dumped: bytes) -> "CacheEntry":
-        """Return the response from the bytes of `dump`."""
+    def load(cls, dumped: bytes | memoryview) -> "CacheEntry":
+        """Return the response from the bytes of `dump`. Raise ValueError for other bytes."""
+        if len(dumped) < _HEAD.size:
+            raise ValueError("too short")
         length, count = _HEAD.unpack_from(dumped)
         at = _HEAD.size + length
-        metadata = json.loads(dumped[_HEAD.size : at])
-        table = dumped[at : at + count * _BLOCK.size]
-        gzip = dumped[at + len(table) :]
-        return cls._of(gzip, list(_BLOCK.iter_unpack(table)), metadata)
+        start = at + count * _BLOCK.size
+        if length > _MAX_METADATA_BYTES or start > len(dumped):
+            raise ValueError("too short")
+        table = list(_BLOCK.iter_unpack(dumped[at:start]))
+        sizes = len(GZIP_HEADER) + sum(length for length, _, _ in table) + _GZIP_END_BYTES
+        if start + sizes != len(dumped):
+            raise ValueError("blocks of another size")
+        metadata = _parse_metadata(bytes(dumped[_HEAD.size : at]))
+        return cls._of(bytes(dumped[start:]), table, metadata)
 
     @classmethod
     def of(cls, blocks: Sequence[DeflateBlock], metadata: Mapping[str, str]) -> "CacheEntry":
@@ -125,3 +141,14 @@ class CacheEntry:
             at += length
         entry = cls(gzip, blocks, None, metadata)
         return entry.inflated() if entry.is_small else entry
+
+
+def _parse_metadata(text: bytes) -> dict[str, str]:
+    """Return metadata in which nothing can forge a header. Raise ValueError."""
+    metadata = json.loads(text)
+    if not isinstance(metadata, dict) or not metadata.keys() <= _METADATA_NAMES:
+        raise ValueError("other headers")
+    for value in metadata.values():
+        if not isinstance(value, str) or not _METADATA_VALUE.fullmatch(value):
+            raise ValueError("a header's value")
+    return metadata

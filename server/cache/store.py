@@ -9,27 +9,26 @@ from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
 
-from aiocache import RedisCache, SimpleMemoryCache
+from aiocache import SimpleMemoryCache
 from aiocache.base import BaseCache
-from aiocache.serializers import BaseSerializer
 from aiohttp import web
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError  # noqa: A004 - this one is redis's
 
 from server.cache.entry import CacheEntry
+from server.cache.sealing import UntrustedEntryError
+from server.cache.shared import SharedCache
 from settings import CacheSettings
 
 log = logging.getLogger("server")
 
-_REDIS_TIMEOUT = 1.0
 _RETRY_AFTER = 5.0
 """Seconds until a failed cache is tried again: a frozen one costs its timeout each time."""
 
 _MAX_SHARE = 4
 """A response may take one part in so many of the cache."""
+
+_REFUSAL_LOG_SECONDS = 60.0
+"""Seconds between two log lines about entries that were refused."""
 
 T = TypeVar("T")
 
@@ -141,43 +140,23 @@ class BoundedMemoryCache(SimpleMemoryCache):  # type: ignore[misc]  # aiocache c
         return True
 
 
-class _EntrySerializer(BaseSerializer):  # type: ignore[misc]  # aiocache comes without types
-    """Entries as bytes, for a cache outside this process."""
-
-    DEFAULT_ENCODING = None
-
-    def dumps(self, value: CacheEntry) -> bytes:
-        return value.dump()
-
-    def loads(self, value: bytes | None) -> CacheEntry | None:
-        return None if value is None else CacheEntry.load(value)
-
-
-class SharedCache(RedisCache):  # type: ignore[misc]  # aiocache comes without types
-    """A cache in Redis, without the calls of aiocache that redis has deprecated."""
-
-    async def _set(
-        self, key: str, value: bytes, ttl: float | None = None, *_: object, **__: object
-    ) -> bool:
-        milliseconds = None if ttl is None else max(1, int(ttl * 1000))
-        return bool(await self.client.set(key, value, px=milliseconds))
-
-    async def _close(self, *_: object, **__: object) -> None:
-        await self.client.aclose()
-
-
 class ResponseCache:
-    """Responses by key. A cache that fails is bypassed for a while."""
+    """Responses by key. A cache that fails is bypassed for a while.
 
-    def __init__(self, settings: CacheSettings) -> None:
+    Entries in Redis are sealed with a key, and refused if anybody else has written them.
+    """
+
+    def __init__(self, settings: CacheSettings, key: bytes) -> None:
         self.max_entry_bytes = settings.max_bytes // _MAX_SHARE if settings.ttl else 0
         """The largest response that is stored, in bytes."""
         self.hits = 0
         self.misses = 0
+        self.refused = 0
+        """Entries that were not what had been stored; each is a miss as well."""
         self._ttl = settings.ttl
         self._max_bytes = settings.max_bytes
         self._held = HeldEntries()
-        self._backend = _backend(settings, self._held)
+        self._backend = _backend(settings, self._held, key)
         self._is_local = isinstance(self._backend, BoundedMemoryCache)
         self.max_plain_bytes = self.max_entry_bytes if self._is_local else 0
         """The largest that is stored plain as well, where there is room, in plain bytes."""
@@ -185,6 +164,13 @@ class ResponseCache:
         self._is_failing = False
         self._retry_at = 0.0
         """When a cache that has failed may be tried again."""
+        self._refused_in_log = 0
+        self._log_refusals_at = 0.0
+
+    def use(self, key: bytes) -> None:
+        """Seal entries in Redis with this key from now on."""
+        if not self._is_local:
+            self._backend.use(key)
 
     async def get(self, key: str, *, count_miss: bool = True) -> CacheEntry | None:
         """Return the entry of a key, or None."""
@@ -193,6 +179,10 @@ class ResponseCache:
             return None
         try:
             entry: CacheEntry | None = await self._backend.get(key)
+        except UntrustedEntryError as error:
+            if count_miss:
+                self._note_refusal(error)
+            entry = None
         except Exception as error:  # noqa: BLE001 - whatever it is, the response can be made
             self._note_failure(error)
             entry = None
@@ -265,6 +255,19 @@ class ResponseCache:
         self._retry_at = now + _RETRY_AFTER
         return False
 
+    def _note_refusal(self, error: UntrustedEntryError) -> None:
+        """Count an entry that was refused, and log it now and then."""
+        self.refused += 1
+        now = time.monotonic()
+        if now >= self._log_refusals_at:
+            log.warning(
+                "cache entries refused, damaged or written by another program: %d; the last: %s",
+                self.refused - self._refused_in_log,
+                error,
+            )
+            self._refused_in_log = self.refused
+            self._log_refusals_at = now + _REFUSAL_LOG_SECONDS
+
     def _note_failure(self, error: Exception) -> None:
         """Log a failure of the cache once, not for every request."""
         if not self._is_failing:
@@ -273,33 +276,10 @@ class ResponseCache:
         self._retry_at = time.monotonic() + _RETRY_AFTER
 
 
-_CONNECTION: dict[str, Any] = {
-    # A connection that was closed while idle is replaced; redis alone would retry for seconds.
-    "retry": Retry(NoBackoff(), 1, supported_errors=(ConnectionError,)),
-    # Cancellation alone doesn't always end a command in time.
-    "socket_timeout": _REDIS_TIMEOUT,
-    # Each connection would look up on the disk which release of redis this is, to tell the server.
-    "driver_info": None,
-}
-
-
-def _backend(settings: CacheSettings, held: HeldEntries) -> BaseCache:
-    url = urlsplit(settings.url.get_secret_value())
-    if url.scheme == "memory":
+def _backend(settings: CacheSettings, held: HeldEntries, key: bytes) -> BaseCache:
+    if settings.url.get_secret_value().startswith("memory:"):
         return BoundedMemoryCache(settings.max_bytes, held)
-    username = {"username": unquote(url.username)} if url.username else {}
-    return SharedCache(
-        endpoint=url.hostname,
-        port=url.port or 6379,
-        db=int(url.path.strip("/") or 0),
-        password=unquote(url.password) if url.password else None,
-        connection_pool_kwargs=_CONNECTION | username,
-        ssl=url.scheme == "rediss",
-        serializer=_EntrySerializer(),
-        namespace="elecdata",
-        timeout=_REDIS_TIMEOUT,
-        create_connection_timeout=_REDIS_TIMEOUT,
-    )
+    return SharedCache.of(settings, key, settings.max_bytes // _MAX_SHARE)
 
 
 CACHE = web.AppKey("cache", ResponseCache)

@@ -68,7 +68,7 @@ def _credentials(settings: Settings) -> Finding:
         return warn(
             "credentials",
             f"{published}: the published credentials of the demonstration",
-            "They are accepted on this machine only; replace them before changing server.host.",
+            "They are accepted on this machine only; replace them before other machines take part.",
         )
     return ok("credentials", "no credentials of the demonstration are in use")
 

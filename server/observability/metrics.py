@@ -53,6 +53,7 @@ _COUNTS = {
     "connections_refused": "Connections above limits.connections or connections_per_address",
     "cache_hits": "Responses found in the cache",
     "cache_misses": "Responses not found in the cache",
+    "cache_refused": "Entries of the cache that were damaged or not made by this service",
     "database_statements": "Statements run by the database",
     "database_seconds": "Seconds of statements, including the wait for a connection",
 }
@@ -148,6 +149,7 @@ def snapshot(app: web.Application) -> Snapshot:
             "loop_lag": [lag.seconds, lag.counts],
             "cache_hits": cache.hits,
             "cache_misses": cache.misses,
+            "cache_refused": cache.refused,
             "database_statements": pool.statements,
             "database_seconds": pool.seconds,
         },

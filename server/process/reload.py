@@ -7,6 +7,7 @@ from aiohttp import web
 
 from server.api.cursors import CURSORS
 from server.cache.replay import REPLAY_CACHE
+from server.cache.store import CACHE
 from server.observability import logging_setup
 from server.security.signing_keys import SigningKeys
 from server.security.tokens import TOKENS
@@ -52,6 +53,7 @@ class Running:
         if self.app is not None:
             self.app[TOKENS].use(keys)
             self.app[CURSORS].use(keys)
+            self.app[CACHE].use(keys.for_cache)
             # Its headers hold cursors that were signed with the old keys.
             self.app[REPLAY_CACHE].clear()
         logging_setup.set_up_logging(settings.log)

@@ -10,7 +10,7 @@ from server.context import CONTEXT, DATABASE, RequestContext, Token
 from server.errors import ApiError
 from server.security.rate_limits import REQUEST_LIMITER
 from server.security.tokens import TOKENS, InvalidTokenError
-from server.transport.client_address import client_address
+from server.transport.client_address import client_address, is_from_this_machine
 
 TOKEN_HEADER = "SESSION"  # noqa: S105 - the name of a header
 
@@ -68,8 +68,11 @@ def _verified_token(request: web.Request) -> Token:
         scheme, _, text = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
         if scheme.lower() != "bearer":
             raise ApiError(405, status="Token is missing")
+    tokens = request.app[TOKENS]
+    if tokens.may_be_forged and not is_from_this_machine(request):
+        raise _invalid("The demonstration's tokens are for this machine only, set auth.secret")
     try:
-        return request.app[TOKENS].verify(text.strip())
+        return tokens.verify(text.strip())
     except InvalidTokenError as error:
         raise _invalid(str(error)) from None
 

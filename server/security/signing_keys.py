@@ -1,6 +1,7 @@
 """The signing keys of tokens: one signs and all verify, so that keys can be rotated."""
 
 import hashlib
+import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
@@ -32,6 +33,12 @@ class SigningKeys:
         unnamed = {} if secret is None else {_digest(secret): secret}
         keys = unnamed | named
         return cls(keys, auth.sign_with or next(iter(keys)), secret)
+
+    @property
+    def for_cache(self) -> bytes:
+        """The key that seals the entries of the cache, derived from the secret that signs."""
+        secret = self.secrets[self.sign_with].encode()
+        return hmac.digest(secret, b"entries of the cache", hashlib.sha256)
 
 
 def _digest(secret: str) -> str:

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from server.context import Token
 from server.security.signing_keys import SigningKeys
+from settings import is_published
 
 ALGORITHM = "HS256"
 _REQUIRED = ["sub", "iat", "exp", "jti"]
@@ -32,12 +33,15 @@ class TokenService:
     def __init__(self, keys: SigningKeys, lifetime: float) -> None:
         self._lifetime = lifetime
         self._keys = keys
+        self.may_be_forged = _include_published(keys)
+        """Whether anybody can sign tokens: with the demonstration's published secret."""
         self._verified: OrderedDict[str, Token] = OrderedDict()
 
     def use(self, keys: SigningKeys) -> None:
         """Sign and verify with these keys from now on; tokens signed by others are refused."""
         if keys != self._keys:
             self._keys = keys
+            self.may_be_forged = _include_published(keys)
             self._verified.clear()
 
     def issue(self, user: str, generation: int) -> str:
@@ -101,6 +105,10 @@ class TokenService:
 
 
 TOKENS = web.AppKey("tokens", TokenService)
+
+
+def _include_published(keys: SigningKeys) -> bool:
+    return any(map(is_published, keys.secrets.values()))
 
 
 def _require_plain(text: str) -> None:

@@ -3,16 +3,19 @@
 import ipaddress
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 
 from server.context import CONTEXT, SETTINGS
-from settings import Network
+from settings import LOOPBACK, Network, is_loopback_host
 
 _MAX_HOPS = 16
 """Proxies, the nearest ones, that a request is followed back through."""
 
 _FORWARDED = (hdrs.X_FORWARDED_FOR, hdrs.X_FORWARDED_PROTO, hdrs.FORWARDED)
+_RELAYED = (*_FORWARDED, hdrs.X_FORWARDED_HOST, hdrs.VIA, "X-Real-IP")
+"""Headers of proxies and tunnels."""
 
 
 def client_address(request: web.BaseRequest) -> str:
@@ -57,6 +60,21 @@ def is_forwarded_by_untrusted(request: web.Request) -> bool:
     return is_forwarded and not is_among(request.remote or "", _proxies(request))
 
 
+def is_from_this_machine(request: web.BaseRequest) -> bool:
+    """Return whether a request comes from this machine, unless something hides its way here.
+
+    Its client names this machine in Host: a tunnel, or a page whose name was rebound to this
+    machine, has another name there.
+    """
+    hosts = request.headers.getall(hdrs.HOST, ())
+    return (
+        is_among(request.remote or "", LOOPBACK)
+        and len(hosts) == 1
+        and is_loopback_host(_host_name(hosts[0]))
+        and not any(name in request.headers for name in _RELAYED)
+    )
+
+
 def is_among(address: str, networks: Iterable[Network]) -> bool:
     """Return whether an address belongs to one of these networks."""
     try:
@@ -85,6 +103,14 @@ def _proxies(request: web.BaseRequest) -> tuple[Network, ...]:
     if CONTEXT not in request or not isinstance(request, web.Request):
         return ()
     return request.app[SETTINGS].server.proxies
+
+
+def _host_name(host: str) -> str:
+    """Return the name or address in a Host header, or an empty string if it is malformed."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def _without_port(forwarded: str) -> str:

@@ -26,18 +26,26 @@ class DeflateBlock(NamedTuple):
     crc: int
 
     def plain(self) -> bytes:
-        """Return the plain bytes."""
-        inflated: bytes = isal_zlib.decompressobj(_RAW).decompress(self.deflated)
+        """Return the plain bytes. Raise ValueError if they are not `size` bytes."""
+        try:
+            # One byte more shows whether there are more than `size`.
+            inflated: bytes = isal_zlib.decompressobj(_RAW).decompress(self.deflated, self.size + 1)
+        except isal_zlib.error:  # type: ignore[misc]  # isal declares an instance, not a class
+            raise ValueError("damaged") from None
+        if len(inflated) != self.size:
+            raise ValueError("a block of another size")
         return inflated
 
     def slices(self, size: int) -> Iterator[bytes]:
-        """Yield the plain bytes, at most `size` at a time."""
+        """Yield the plain bytes, at most `size` at a time. Raise ValueError if some are missing."""
         inflater = isal_zlib.decompressobj(_RAW)
         rest = self.deflated
         yielded = 0
         while yielded < self.size:
             inflated = inflater.decompress(rest, size)
             rest = inflater.unconsumed_tail
+            if not inflated:
+                raise ValueError("a block of another size")
             yielded += len(inflated)
             yield inflated
 

@@ -327,6 +327,22 @@ async def test_nginx_tells_who_asks_and_lets_nobody_claim_otherwise(
     assert "192.0.2.7" not in caplog.text
 
 
+async def test_published_user_gets_no_token_through_nginx_even_if_the_server_does_not_know_it(
+    nginx_program: Path, serve: Serve, sample: DatabaseFixture, tmp_path: Path
+) -> None:
+    api = await serve(sample)
+    assert (await api.login("rick", "morty"))[0] == 200
+    with in_front(nginx_program, tmp_path, api) as nginx:
+        await nginx.up()
+        login = {"Authorization": aiohttp.encode_basic_auth("rick", "morty")}
+        async with (
+            aiohttp.ClientSession(headers=login) as session,
+            session.get(nginx.url("/login"), ssl=nginx.trust) as response,
+        ):
+            assert response.status == 401
+            assert "log in on this machine only" in await response.text()
+
+
 async def test_nginx_slows_down_who_guesses_passwords(
     nginx_program: Path, serve: Serve, sample: DatabaseFixture, tmp_path: Path
 ) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from server.cache import store
-from server.cache.store import CACHE, SharedCache
+from server.cache import shared, store
+from server.cache.shared import SharedCache
+from server.cache.store import CACHE
 from tests.support.app_client import Api, Serve
 from tests.support.databases import DatabaseFixture
 from tests.support.redis_server import Redis
@@ -35,8 +36,8 @@ async def api(
     serve: Serve, sample: DatabaseFixture, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> Api:
     """An application that keeps its answers there."""
-    monkeypatch.setattr(store, "_REDIS_TIMEOUT", PATIENCE)
-    monkeypatch.setitem(store._CONNECTION, "socket_timeout", PATIENCE)
+    monkeypatch.setattr(shared, "_TIMEOUT", PATIENCE)
+    monkeypatch.setitem(shared._CONNECTION, "socket_timeout", PATIENCE)
     monkeypatch.setattr(store, "_RETRY_AFTER", PAUSE)
     return await serve(sample, ELECDATA_CACHE__URL=redis.url)
 

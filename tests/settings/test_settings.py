@@ -519,10 +519,48 @@ def test_demonstration_refuses_to_serve_other_machines() -> None:
         assert part in line
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("SERVER__HOST", "::", "server.host: :: serves other machines"),
+        ("SERVER__PROXIES", "127.0.0.1", "server.proxies: a proxy passes on the requests of other"),
+        ("DATABASE__URL", "mysql://db/elecprod", "database.url: db is another machine"),
+        ("CACHE__URL", "rediss://:x@cache:6380/0", "cache.url: cache is another machine"),
+    ],
+)
+def test_published_credentials_are_refused_wherever_other_machines_take_part(
+    config: Configuration, key: str, value: str, reason: str
+) -> None:
+    published = load_settings(environ={})
+    variable = {f"ELECDATA_{key}": value}
+    for own in (
+        {"ELECDATA_AUTH__SECRET": revealed(published.auth.secret)},
+        {"ELECDATA_AUTH__KEYS__A": revealed(published.auth.secret)},
+        {"ELECDATA_API_USERS__RICK": "morty"},
+    ):
+        config.load(**own).require_safe()
+        with pytest.raises(SettingsError) as caught:
+            config.load(**own, **variable).require_safe()
+        assert str(caught.value).startswith(reason)
+        assert "replace them: a" in str(caught.value)
+    config.load(**variable).require_safe()
+
+
+def test_published_secret_in_the_store_is_refused(config: Configuration) -> None:
+    settings = config.load()
+    signing_secret(settings)
+    published = load_settings(environ={}).auth.secret
+    settings.auth.secret_store.write_text(revealed(published))
+    with pytest.raises(SettingsError, match="holds the demonstration's published secret; remove"):
+        signing_secret(settings)
+
+
 def test_own_credentials_may_serve_other_machines() -> None:
     settings = load_settings(
         environ={
             "ELECDATA_SERVER__HOST": "192.0.2.1",
+            "ELECDATA_SERVER__PROXIES": "192.0.2.2",
+            "ELECDATA_CACHE__URL": "redis://cache/0",
             "ELECDATA_DATABASE__URL": "mysql://db/elecprod",
             "ELECDATA_DATABASE__READER__PASSWORD": "mine",
             "ELECDATA_AUTH__SECRET": "",

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from settings import AccountSettings, MysqlUrl
+from settings import AccountSettings, MysqlUrl, is_demonstration, is_loopback_host
 from storage.backends.mysql.session import Session
 from storage.common.errors import Refused
 
@@ -35,10 +35,20 @@ class ReaderAccount:
         self._log_in = log_in
 
     async def grant(self) -> None:
-        """Create the account if it is missing, and grant it the rights that it lacks."""
+        """Create the account if it is missing, and grant it the rights that it lacks.
+
+        Raises Refused for the demonstration's account where others than this machine could use it.
+        """
+        host = await self._host()
+        password = self._reader.password.get_secret_value()
+        if is_demonstration(self._reader.user, password) and not is_loopback_host(host):
+            raise Refused(
+                f"{self._location.host} knows this machine as {host}, as behind a tunnel or in a"
+                " container: the demonstration's account may not be used there, set"
+                " database.reader.password"
+            )
         if not await self._may(_READING):
-            account = (self._reader.user, await self._host())
-            password = self._reader.password.get_secret_value()
+            account = (self._reader.user, host)
             await self._admin.execute(
                 "CREATE USER IF NOT EXISTS %s@%s IDENTIFIED BY %s", (*account, password)
             )

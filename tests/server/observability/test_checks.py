@@ -129,11 +129,16 @@ def test_demonstration_is_a_warning_at_home_and_a_failure_elsewhere(
     home = Checked(loaded.config)
     assert home.status == 0
     assert home.found("credentials")[0] == "WARN"
-    open_to_all = Checked(loaded.config, ELECDATA_SERVER__HOST="0.0.0.0")  # noqa: S104 - never listens
-    assert open_to_all.status == 1
-    level, text = open_to_all.found("credentials")
-    assert level == "FAIL"
-    assert "api_users.rick" in text
+    for exposed, reason in (
+        ({"ELECDATA_SERVER__HOST": "0.0.0.0"}, "server.host: 0.0.0.0 serves"),  # noqa: S104 - never listens
+        ({"ELECDATA_SERVER__PROXIES": "127.0.0.1"}, "server.proxies: a proxy passes on"),
+    ):
+        elsewhere = Checked(loaded.config, **exposed)
+        assert elsewhere.status == 1
+        level, text = elsewhere.found("credentials")
+        assert level == "FAIL"
+        assert text.startswith(reason)
+        assert "api_users.rick" in text
 
 
 # Secret, port, workers

@@ -180,16 +180,23 @@ def test_log_has_every_line_however_many_come_at_once(sample: DatabaseFixture) -
         assert [re.sub(usual, "", line) for line in lines] == [str(n) for n in range(pings)]
 
 
-def test_demonstration_user_may_not_log_in_from_other_machines(sample: DatabaseFixture) -> None:
+@pytest.mark.parametrize(
+    "exposed", [OPEN, {"ELECDATA_SERVER__PROXIES": "127.0.0.1,::1"}], ids=["host", "proxies"]
+)
+def test_demonstration_user_may_not_log_in_where_other_machines_may_ask(
+    sample: DatabaseFixture, exposed: dict[str, str]
+) -> None:
     """Though the database has kept him from earlier days."""
-    with Server(sample.config, **OPEN, ELECDATA_API_USERS="{}") as server:
+    with Server(sample.config, **exposed, ELECDATA_API_USERS="{}") as server:
         port = int(server.wait_for_line("listening on").rpartition(":")[2])
         with connected(port) as client:
             client.sendall(
-                b"GET /login HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                b"GET /login HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
                 b"Authorization: Basic cmljazptb3J0eQ==\r\n\r\n"
             )
-            assert received(client).startswith(b"HTTP/1.1 401 ")
+            answer = received(client)
+            assert answer.startswith(b"HTTP/1.1 401 ")
+            assert b"log in on this machine only, use one of elecdata users add" in answer
 
 
 def test_wrong_setting_is_one_line(config: Path) -> None:
