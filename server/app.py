@@ -7,7 +7,7 @@ from functools import cache
 
 from aiohttp import web
 
-from server.api import figures, readings, sessions
+from server.api import account, figures, readings, sessions
 from server.api.cursors import CURSORS, Cursors
 from server.api.responder import RESPONDER, Responder
 from server.cache.replay import REPLAY_CACHE, ReplayCache
@@ -26,6 +26,7 @@ from server.security.rate_limits import (
     RequestLimiter,
     StreamLimiter,
 )
+from server.security.session_recorder import SESSION_RECORDER, SessionRecorder
 from server.security.signing_keys import SigningKeys
 from server.security.tokens import TOKENS, TokenService
 from server.transport.streaming import STREAM_STATISTICS, StreamStatistics
@@ -39,7 +40,7 @@ _PUBLIC_ROUTES = [
 ]
 """Answered without a token; everything else asks for one."""
 
-_ROUTES = [*_PUBLIC_ROUTES, *sessions.ROUTES, *readings.ROUTES, *figures.ROUTES]
+_ROUTES = [*_PUBLIC_ROUTES, *sessions.ROUTES, *account.ROUTES, *readings.ROUTES, *figures.ROUTES]
 
 
 def make_app(
@@ -74,6 +75,7 @@ def make_app(
     app[TOKENS] = TokenService(signing_keys, settings.auth.token_lifetime)
     app[CURSORS] = Cursors(signing_keys)
     app[PASSWORD_CHECKER] = PasswordChecker()
+    app[SESSION_RECORDER] = SessionRecorder(database.sessions)
     app[LOGIN_THROTTLE] = LoginThrottle(settings.auth.attempts, settings.auth.attempts_window)
     app.add_routes(_ROUTES)
     app[swagger.DOCUMENT] = _openapi_document()
@@ -95,6 +97,7 @@ async def _close(app: web.Application) -> AsyncIterator[None]:
     try:
         await app[RESPONDER].close()
         await app[PASSWORD_CHECKER].close()
+        await app[SESSION_RECORDER].close()
         await app[CACHE].close()
     finally:
         await app[DATABASE].close()
