@@ -13,6 +13,7 @@ import click
 from cli.output import CommandOutput, output_options, stopped
 from settings import SettingsError, load_settings
 from storage.common.errors import StorageError
+from storage.common.password_policy import password_fault
 from storage.common.passwords import hash_password, is_sha256
 from storage.factory import open_importer
 from storage.users import UserAdmin
@@ -32,11 +33,12 @@ class _Failed(Exception):  # noqa: N818 - never leaves this file
 )
 @click.pass_context
 def main(context: click.Context, config: Path | None) -> None:
-    """Add, change, disable and list the users of the API.
+    """Add, change, disable, remove and list the users of the API.
 
     On a terminal, the command asks for the password; otherwise it reads the password from
-    standard input. Changing a password or disabling a user ends the user's sessions. Each change
-    writes an audit line to standard error, with the uid of the account that made it.
+    standard input. A password has 10 to 256 characters and is none of the commonest. Changing a
+    password, disabling or removing a user ends the user's sessions. Each change writes an audit
+    line to standard error, with the uid of the account that made it.
 
     \b
     Examples:
@@ -44,6 +46,9 @@ def main(context: click.Context, config: Path | None) -> None:
       elecdata users password morgan < /run/secrets/morgan
       elecdata users disable rick
       elecdata users role morgan admin
+      elecdata users sessions morgan
+      elecdata users logout morgan
+      elecdata users remove rick --yes
       elecdata users list
       elecdata users list --json | jq -r '.users[] | select(.enabled).name'
 
@@ -77,7 +82,7 @@ def add(config: Path | None, name: str, output: CommandOutput) -> None:
     """
     if not 1 <= len(name) <= 64 or not name.isprintable() or ":" in name:
         raise click.BadParameter("expected 1 to 64 printable characters other than ':'")
-    password = _read_password()
+    password = _read_password(name)
     failure = f"user {name} already exists"
     _run(config, output, lambda users: _require(users.add(name, password), failure))
     _report(output, name, "was added", "user added")
@@ -92,9 +97,64 @@ def set_password(config: Path | None, name: str, output: CommandOutput) -> None:
       elecdata users password morgan
       elecdata users password morgan < /run/secrets/morgan
     """
-    password = _read_password()
+    password = _read_password(name)
     _change(config, output, name, lambda users: users.set_password(name, password))
     _report(output, name, "has a new password", "password changed")
+
+
+@_user_command("remove")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def remove(config: Path | None, name: str, output: CommandOutput, *, yes: bool) -> None:
+    """Remove a user: no login, and all tokens revoked.
+
+    Readings, imports and log lines stay. The loader adds a user again that api_users names.
+
+    \b
+    Examples:
+      elecdata users remove rick
+      elecdata users remove rick --yes
+    """
+    if not yes:
+        _confirm(f"Remove {name}, and revoke all tokens of this user?")
+    _change(config, output, name, lambda users: users.remove(name))
+    _report(output, name, "was removed; readings, imports and log lines stay", "user removed")
+    # It was loaded a moment ago.
+    if name in load_settings(config).api_users:
+        output.say(f"api_users names {name}: remove that, or the next load adds the user again")
+
+
+@_user_command("logout")
+def log_out(config: Path | None, name: str, output: CommandOutput) -> None:
+    """Revoke all tokens of a user, who may log in again.
+
+    \b
+    Example:
+      elecdata users logout morgan
+    """
+    _change(config, output, name, lambda users: users.log_out(name))
+    _report(output, name, "is logged out", "user logged out")
+
+
+@_user_command("sessions")
+def list_sessions(config: Path | None, name: str, output: CommandOutput) -> None:
+    """List a user's sessions: the logins whose tokens are good, at most the latest 100.
+
+    \b
+    Examples:
+      elecdata users sessions morgan
+      elecdata users sessions morgan --json | jq -r '.sessions[].address'
+    """
+
+    async def show(admin: UserAdmin) -> None:
+        found = await admin.sessions(name)
+        if found is None:
+            raise _Failed(f"no such user: {name}")
+        sessions = [session.described() for session in found]
+        for each in sessions:
+            output.say("{id}: {issued} to {expires}, {address}, {agent}".format_map(each))
+        output.give({"ok": True, "sessions": sessions})
+
+    _run(config, output, show)
 
 
 @_user_command("disable")
@@ -188,8 +248,21 @@ async def _require(change: Awaitable[bool], failure: str) -> None:
         raise _Failed(failure)
 
 
-def _read_password() -> str:
-    """Prompt for a password, or read it from standard input; return its hash."""
+def _confirm(question: str) -> None:
+    """Ask a question on the terminal, and exit with status 1 if the answer is no."""
+    if not sys.stdin.isatty():
+        raise click.UsageError("nobody can be asked without a terminal, use --yes")
+    try:
+        is_wanted = click.confirm(question)
+    except click.Abort:
+        stopped()
+    if not is_wanted:
+        click.echo("Nothing was changed", err=True)
+        sys.exit(1)
+
+
+def _read_password(user: str) -> str:
+    """Prompt for a user's password, or read it from standard input; return its hash."""
     if sys.stdin.isatty():
         try:
             password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
@@ -202,6 +275,8 @@ def _read_password() -> str:
             raise click.UsageError("the password must be UTF-8") from None
     if not password:
         raise click.UsageError("the password must not be empty")
+    if fault := password_fault(password, user):
+        raise click.UsageError(f"password: {fault}")
     return hash_password(password)
 
 

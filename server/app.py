@@ -7,7 +7,7 @@ from functools import cache
 
 from aiohttp import web
 
-from server.api import figures, readings, sessions
+from server.api import account, figures, readings, sessions
 from server.api.cursors import CURSORS, Cursors
 from server.api.responder import RESPONDER, Responder
 from server.cache.replay import REPLAY_CACHE, ReplayCache
@@ -30,6 +30,7 @@ from server.security.rate_limits import (
     RequestLimiter,
     StreamLimiter,
 )
+from server.security.session_recorder import SESSION_RECORDER, SessionRecorder
 from server.security.signing_keys import SigningKeys
 from server.security.tokens import TOKENS, TokenService
 from server.transport.parameters import expect_later
@@ -44,14 +45,14 @@ _PUBLIC_ROUTES = [
 ]
 """Answered without a token; everything else asks for one."""
 
-_DATA_ROUTES = [*readings.ROUTES, *figures.ROUTES]
+_BODY_ROUTES = [*account.ROUTES, *readings.ROUTES, *figures.ROUTES]
 """The routes that read a body."""
 
 _ROUTES = [
     web.RouteDef(
         route.method, route.path, route.handler, {**route.kwargs, "expect_handler": expect_later}
     )
-    for route in (*_PUBLIC_ROUTES, *sessions.ROUTES, *_DATA_ROUTES)
+    for route in (*_PUBLIC_ROUTES, *sessions.ROUTES, *_BODY_ROUTES)
 ]
 
 
@@ -67,7 +68,7 @@ def make_app(
             authenticate(
                 public=frozenset(route.handler for route in _PUBLIC_ROUTES),
                 unlimited=frozenset(route.handler for route in health.ROUTES),
-                with_body=frozenset(route.handler for route in _DATA_ROUTES),
+                with_body=frozenset(route.handler for route in _BODY_ROUTES),
             ),
         ],
         client_max_size=int(settings.limits.body),
@@ -96,6 +97,7 @@ def make_app(
     app[TOKENS] = TokenService(signing_keys, settings.auth.token_lifetime)
     app[CURSORS] = Cursors(signing_keys)
     app[PASSWORD_CHECKER] = PasswordChecker()
+    app[SESSION_RECORDER] = SessionRecorder(database.sessions)
     app[LOGIN_THROTTLE] = LoginThrottle(settings.auth.attempts, settings.auth.attempts_window)
     app.add_routes(_ROUTES)
     app[swagger.DOCUMENT] = _openapi_document()
@@ -117,6 +119,7 @@ async def _close(app: web.Application) -> AsyncIterator[None]:
     try:
         await app[RESPONDER].close()
         await app[PASSWORD_CHECKER].close()
+        await app[SESSION_RECORDER].close()
         await app[CACHE].close()
     finally:
         await app[DATABASE].close()

@@ -39,6 +39,7 @@ from settings.values import (
     Origins,
     SigningKey,
     SigningSecret,
+    SqliteUrl,
     UserName,
     is_loopback_host,
 )
@@ -132,6 +133,7 @@ class AuthSettings(Section):
     attempts_window: float = Field(
         300, gt=0, allow_inf_nan=False, description="seconds, more than 0"
     )
+    own_password: bool | None = Field(None, description="true or false")
 
     @field_validator("sign_with")
     @classmethod
@@ -201,6 +203,15 @@ class Settings(Section):
     formats: Mapping[FormatName, FormatSettings] = Field(
         {}, description="a mapping of names to formats, see docs/reference/formats.md"
     )
+
+    @property
+    def has_own_passwords(self) -> bool:
+        """Return whether users may change their passwords.
+
+        Unless it is set, not with MySQL or MariaDB: their reader would need the right to do so.
+        """
+        is_own = self.auth.own_password
+        return isinstance(self.database.location, SqliteUrl) if is_own is None else is_own
 
     def demonstration_keys(self) -> tuple[str, ...]:
         """Return the keys in use whose values are published in config.yaml."""

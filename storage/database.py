@@ -16,6 +16,7 @@ from storage.figures.result import FigureQuery, ResultTable
 from storage.meters import MeterStore
 from storage.readings.pager import IdSpan
 from storage.readings.reader import ReadingsReader, ReadingsResult
+from storage.sessions import SessionStore
 from storage.users import UserStore
 
 
@@ -44,6 +45,7 @@ class Database:
         self.state = SingleFlight(self._current_state)
         """The state of the data at some moment after the call."""
         self.users = UserStore(engine, self._schema)
+        self.sessions = SessionStore(engine, self._schema)
         self.meters = MeterStore(engine)
 
     async def close(self) -> None:

@@ -79,6 +79,7 @@ def _mysql_write_engine(settings: Settings, location: MysqlUrl) -> MysqlWriteEng
         database.reader,
         settings.meter.timezone,
         ca=database.tls.ca,
+        changes_passwords=settings.has_own_passwords,
     )
 
 

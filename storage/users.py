@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from storage.backends.base import ReadEngine, WriteEngine
 from storage.backends.schema import Feature, SchemaVersion
 from storage.common.errors import NotPrepared
+from storage.sessions import UserSession, live_sessions
 
 REVOCATION_GRACE_SECONDS = 86_400
 """Seconds that a revocation outlives its token: the clocks of servers may differ."""
@@ -73,6 +74,19 @@ class UserStore:
             self._engine.dialect.insert("revocations", ("jti", "expires")), (jti, expires)
         )
 
+    async def change_password(self, user: User, password: str) -> User | None:
+        """Replace the hash of a user's password; return the user as stored then.
+
+        Return None if another change came first.
+        """
+        await self._engine.execute(
+            f"UPDATE users SET password = {self._placeholder} WHERE user = {self._placeholder}"
+            f" AND password = {self._placeholder}",
+            (password, user.name, user.password),
+        )
+        changed = await self.user(user.name)
+        return changed if changed is not None and changed.password == password else None
+
 
 class UserAdmin:
     """Adds and changes users. Every call raises a StorageError if the database fails."""
@@ -108,8 +122,40 @@ class UserAdmin:
         """Set a user's role; return False if there is no such user."""
         return await self._set("role", role, name)
 
+    async def remove(self, name: str) -> bool:
+        """Delete a user, whose tokens are revoked; return False if there is no such user."""
+        if not await self._exists(name):
+            return False
+        placeholder = self._engine.dialect.placeholder
+        await self._engine.execute(f"DELETE FROM users WHERE user = {placeholder}", (name,))
+        await self._engine.execute(f"DELETE FROM sessions WHERE user = {placeholder}", (name,))
+        return True
+
+    async def log_out(self, name: str) -> bool:
+        """Revoke all tokens of a user; return False if there is no such user."""
+        if not await self._exists(name):
+            return False
+        ((changes,),) = await self._engine.fetch("SELECT changes FROM access")
+        placeholder = self._engine.dialect.placeholder
+        # To set the role makes the trigger of SQLite count the change.
+        await self._engine.execute(
+            f"UPDATE users SET role = role, generation = {placeholder} WHERE user = {placeholder}",
+            (changes + 1, name),
+        )
+        return True
+
+    async def sessions(self, name: str) -> list[UserSession] | None:
+        """Return the latest sessions of a user; return None if there is no such user."""
+        for user in await self.users():
+            if user.name == name:
+                return await live_sessions(self._engine, name, user.generation)
+        return None
+
+    async def _exists(self, name: str) -> bool:
+        return any(user.name == name for user in await self.users())
+
     async def _set(self, column: str, value: object, name: str) -> bool:
-        if not any(user.name == name for user in await self.users()):
+        if not await self._exists(name):
             return False
         placeholder = self._engine.dialect.placeholder
         await self._engine.execute(

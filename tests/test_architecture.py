@@ -20,7 +20,8 @@ MAY_IMPORT = {
     "storage.backends.mysql": {"domain", "settings", "storage.common", "storage.backends"},
     "storage.backends.sqlite": {"domain", "settings", "storage.common", "storage.backends"},
     "storage.meters": {"domain", "storage.common", "storage.backends"},
-    "storage.users": {"storage.common", "storage.backends"},
+    "storage.sessions": {"storage.common", "storage.backends"},
+    "storage.users": {"storage.common", "storage.backends", "storage.sessions"},
     "storage.readings": {"domain", "storage.common", "storage.backends"},
     "storage.figures": {"domain", "storage.common", "storage.backends", "storage.meters"},
     "storage.imports": {
@@ -30,6 +31,7 @@ MAY_IMPORT = {
     "storage.database": {
         *("domain", "storage.common", "storage.backends"),
         *("storage.readings", "storage.figures", "storage.users", "storage.meters"),
+        "storage.sessions",
     },
     "storage.factory": {
         *("settings", "storage.backends", "storage.backends.mysql", "storage.backends.sqlite"),
@@ -46,7 +48,7 @@ MAY_IMPORT = {
     },
     "server.security": {
         *("settings", "server.context", "server.errors", "server.transport"),
-        *("storage.common", "storage.users"),
+        *("storage.common", "storage.users", "storage.sessions"),
     },
     "server.cache": {"settings", "server.transport", "storage.common"},
     "server.formats": {
@@ -58,6 +60,7 @@ MAY_IMPORT = {
         *("domain", "settings", "server.context", "server.errors", "server.transport"),
         *("server.security", "server.cache", "server.formats", "server.api.openapi"),
         *("storage.common", "storage.database", "storage.readings", "storage.figures"),
+        *("storage.users", "storage.sessions"),
     },
     "server.web": {"server.transport", "server.security"},
     "server.observability": {
@@ -80,7 +83,8 @@ MAY_IMPORT = {
     "loader.formats": {"domain", "settings", "loader.rows"},
     "loader": {
         *("domain", "settings", "cli", "loader.rows", "loader.formats"),
-        *("storage.common", "storage.factory", "storage.imports", "storage.users"),
+        *("storage.common", "storage.factory", "storage.imports"),
+        *("storage.users", "storage.sessions"),
     },
 }
 """What the files of a folder, or a file that has a line of its own, may import besides itself."""

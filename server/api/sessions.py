@@ -13,14 +13,16 @@ from server.formats.json import ENVELOPE_END, envelope_start
 from server.security.audit_log import audit
 from server.security.authentication import TOKEN_HEADER
 from server.security.login import authenticate_password
+from server.security.session_recorder import SESSION_RECORDER
 from server.security.tokens import TOKENS
 from server.transport.parameters import read_parameters
 from server.transport.streaming import JSON_MEDIA_TYPE
-from storage.common.errors import NotPrepared, Refused, StorageError
+from storage.common.errors import NotPrepared, Outdated, Refused, StorageError
+from storage.users import User
 
 log = logging.getLogger("server")
 
-_TOKEN_SECURITY: list[dict[str, list[str]]] = [{TOKEN_HEADER: []}]
+TOKEN_SECURITY: list[dict[str, list[str]]] = [{TOKEN_HEADER: []}]
 
 
 def _login() -> Handler:
@@ -35,26 +37,33 @@ def _login() -> Handler:
         responses=LOGIN,
     )
     async def login(request: web.Request) -> web.Response:
-        user = await authenticate_password(request)
-        return web.json_response(
-            {
-                "Authorization_type": "API Key",
-                "In": "header",
-                "Key": TOKEN_HEADER,
-                "value_token": request.app[TOKENS].issue(user.name, user.generation),
-            },
-            headers={"Cache-Control": "no-store"},
-        )
+        return await begin_session(request, await authenticate_password(request))
 
     described_login: Handler = login
     return described_login
+
+
+async def begin_session(request: web.Request, user: User) -> web.Response:
+    """Return a new token of a user, and record the session. Raise ApiError if no key signs."""
+    tokens = request.app[TOKENS]
+    text = tokens.issue(user.name, user.generation)
+    await request.app[SESSION_RECORDER].record(request, tokens.verify(text))
+    return web.json_response(
+        {
+            "Authorization_type": "API Key",
+            "In": "header",
+            "Key": TOKEN_HEADER,
+            "value_token": text,
+        },
+        headers={"Cache-Control": "no-store"},
+    )
 
 
 @docs(
     tags=["access"],
     summary="Revoke a token",
     description="The token is revoked on all servers that share the database.",
-    security=_TOKEN_SECURITY,
+    security=TOKEN_SECURITY,
     responses=LOGOUT,
 )
 async def logout(request: web.Request) -> web.Response:
@@ -65,40 +74,41 @@ async def logout(request: web.Request) -> web.Response:
     try:
         await request.app[DATABASE].users.revoke(token.jti, int(token.expires))
     except StorageError as error:
-        log.error("%s %s", request_id(request), error)
-        raise _still_good(error) from None
+        raise not_written(request, error, "The token is still good") from None
     audit(request, "logout", token.user)
+    return done("Logged out")
+
+
+def done(message: str) -> web.Response:
+    """Return a success without records."""
     return web.Response(
-        body=envelope_start(0, "Logged out") + ENVELOPE_END,
+        body=envelope_start(0, message) + ENVELOPE_END,
         content_type=JSON_MEDIA_TYPE,
         charset="utf-8",
     )
 
 
-def _still_good(error: StorageError) -> ApiError:
-    """Return the error that says why a token could not be revoked."""
-    if isinstance(error, NotPrepared | Refused):
+def not_written(request: web.Request, error: StorageError, consequence: str) -> ApiError:
+    """Log and return the error that says why something could not be written."""
+    log.error("%s %s", request_id(request), error)
+    if isinstance(error, NotPrepared | Outdated | Refused):
         cause = "the database has to be brought up to date by the loader first"
     else:
         cause = "the database cannot be written just now, try again later"
-    return ApiError(503, f"The token is still good: {cause}", headers={"Retry-After": RETRY_AFTER})
+    return ApiError(503, f"{consequence}: {cause}", headers={"Retry-After": RETRY_AFTER})
 
 
 @docs(
     tags=["access"],
     summary="Check the service and the token",
     description="Returns no readings. Try it first, after entering a token under Authorize.",
-    security=_TOKEN_SECURITY,
+    security=TOKEN_SECURITY,
     responses=PING,
 )
 async def ping(request: web.Request) -> web.Response:
     """Answer that the service is available."""
     await read_parameters(request)
-    return web.Response(
-        body=envelope_start(0, "I'm here!!") + ENVELOPE_END,
-        content_type=JSON_MEDIA_TYPE,
-        charset="utf-8",
-    )
+    return done("I'm here!!")
 
 
 PUBLIC_ROUTES = [

@@ -28,27 +28,11 @@ async def authenticate_password(request: web.Request) -> User:
         )
     except ValueError:
         raise _refused(request, None, "malformed") from None
-    throttle, name, address = (
-        request.app[LOGIN_THROTTLE],
-        credentials.login,
-        client_address(request),
-    )
-    if wait := throttle.wait(name, address):
-        raise _throttled(request, name, 429, wait)
-    throttle.begin(name, address)
-    try:
-        user = await request.app[DATABASE].users.user(name)
-        is_match = await request.app[PASSWORD_CHECKER].matches(
-            credentials.password, user.password if user else UNMATCHABLE_HASH
-        )
-    except StorageError:
-        throttle.cancel(name, address)
-        raise
-    except BusyError:
-        throttle.cancel(name, address)
-        raise _throttled(request, name, 503, 1) from None
-    if user is None or not is_match:
-        raise _refused(request, name, "password" if user else "unknown")
+    name = credentials.login
+    throttle, address = request.app[LOGIN_THROTTLE], client_address(request)
+    user = await _check(request, "login", name, credentials.password)
+    if isinstance(user, str):
+        raise _refused(request, name, user)
     if not user.enabled:
         raise _refused(request, name, "disabled")
     if is_demonstration(name, credentials.password) and (
@@ -59,6 +43,51 @@ async def authenticate_password(request: web.Request) -> User:
     audit(request, "login", name, role=user.role)
     request[CONTEXT].user = name
     return user
+
+
+async def authenticate_again(request: web.Request, password: str, event: str) -> User:
+    """Return the user of a request's token, whose password this must be.
+
+    Raise ApiError or StorageError. Failures count as those of a login, and have a name in the log.
+    """
+    token = request[CONTEXT].token
+    assert token is not None
+    user = await _check(request, event, token.user, password)
+    if isinstance(user, str):
+        audit(request, f"{event} refused", token.user, reason=user)
+        raise ApiError(403, "old_password: this is not your password")
+    request.app[LOGIN_THROTTLE].succeed(token.user, client_address(request))
+    return user
+
+
+async def _check(request: web.Request, event: str, name: str, password: str) -> User | str:
+    """Return the user of this name and password, or why there is none; count the attempt.
+
+    Raise ApiError if there were too many, or StorageError.
+    """
+    throttle, address = request.app[LOGIN_THROTTLE], client_address(request)
+    if wait := throttle.wait(name, address):
+        raise _throttled(request, event, name, 429, wait)
+    throttle.begin(name, address)
+    try:
+        user = await request.app[DATABASE].users.user(name)
+        is_match = await request.app[PASSWORD_CHECKER].matches(
+            password, user.password if user else UNMATCHABLE_HASH
+        )
+    except StorageError:
+        throttle.cancel(name, address)
+        raise
+    except BusyError:
+        throttle.cancel(name, address)
+        raise busy(request, event, name) from None
+    if user is None:
+        return "unknown"
+    return user if is_match else "password"
+
+
+def busy(request: web.Request, event: str, name: str) -> ApiError:
+    """Return the error for too many password checks at once."""
+    return _throttled(request, event, name, 503, 1)
 
 
 def _refused(
@@ -73,10 +102,10 @@ def _refused(
     )
 
 
-def _throttled(request: web.Request, name: str, code: int, seconds: float) -> ApiError:
+def _throttled(request: web.Request, event: str, name: str, code: int, seconds: float) -> ApiError:
     """Return the error for too many failed logins (429), or too many at once (503)."""
     failed = code == 429
-    audit(request, "login refused", name, reason="attempts" if failed else "busy")
+    audit(request, f"{event} refused", name, reason="attempts" if failed else "busy")
     message = "Too many logins have failed" if failed else "Too many logins at once"
     wait = math.ceil(seconds)
     return ApiError(

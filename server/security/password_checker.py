@@ -1,11 +1,16 @@
-"""Password checks in threads: few run at once, and a bounded number waits."""
+"""Password hashes in threads: few are computed at once, and a bounded number waits."""
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from aiohttp import web
 
-from storage.common.passwords import verify_password
+from storage.common.password_policy import password_fault
+from storage.common.passwords import hash_password, verify_password
+
+T = TypeVar("T")
 
 MAX_CONCURRENT_CHECKS = 2
 """Checks that run at once: each takes a core and 64 MiB."""
@@ -19,7 +24,7 @@ class BusyError(Exception):
 
 
 class PasswordChecker:
-    """Compares passwords with stored hashes, in threads of its own."""
+    """Hashes passwords and compares them with stored hashes, in threads of its own."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(MAX_CONCURRENT_CHECKS, thread_name_prefix="hashing")
@@ -27,10 +32,21 @@ class PasswordChecker:
 
     async def matches(self, password: str, stored: str) -> bool:
         """Return whether a password has the stored hash. Raise BusyError."""
+        return await self._in_thread(lambda: verify_password(password, stored))
+
+    async def hash(self, password: str) -> str:
+        """Return the hash of a password. Raise BusyError."""
+        return await self._in_thread(lambda: hash_password(password))
+
+    async def fault(self, password: str, user: str) -> str | None:
+        """Return what is wrong with a new password of a user, if anything. Raise BusyError."""
+        return await self._in_thread(lambda: password_fault(password, user))
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
         if self._waiting >= MAX_CONCURRENT_CHECKS + MAX_WAITING:
             raise BusyError
         self._waiting += 1
-        check = self._threads.submit(verify_password, password, stored)
+        check = self._threads.submit(work)
         # A thread runs on when its client has left, and counts until it ends.
         loop = asyncio.get_running_loop()
         check.add_done_callback(lambda _: loop.call_soon_threadsafe(self._finish))

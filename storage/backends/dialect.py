@@ -205,6 +205,10 @@ class Dialect(ABC):
         placeholders = ", ".join([self.placeholder] * len(columns))
         return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({placeholders})"
 
+    @abstractmethod
+    def delete_some(self, table: str, condition: str, limit: int) -> str:
+        """Return the statement that deletes at most so many rows that meet a condition."""
+
     same_quantities: ClassVar[str]
     """Whether `i`, a row of `incoming`, has the quantities of the reading `c`."""
     ignore_taken_user: ClassVar[str]

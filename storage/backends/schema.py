@@ -26,6 +26,7 @@ class Feature(Enum):
     FLAGS = "CREATE TABLE flags"
     AUTH_VERSION = "CREATE TABLE access"
     """Roles, and tokens that can be revoked."""
+    SESSIONS = "CREATE TABLE sessions"
 
 
 class SchemaVersion:

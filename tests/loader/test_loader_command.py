@@ -312,14 +312,14 @@ def test_user_is_added_changed_disabled_and_listed(database: DatabaseFixture) ->
         ((password,),) = database.run("SELECT password FROM users WHERE user = 'morgan'")
         return str(password)
 
-    assert users(database, "add", "morgan", stdin="öne two\n").stdout == "morgan was added\n"
-    assert verify_password("öne two", stored())
+    assert users(database, "add", "morgan", stdin="öne two three\n").stdout == "morgan was added\n"
+    assert verify_password("öne two three", stored())
     assert users(database, "list").stdout == "morgan: read, enabled\n"
     assert users(database, "disable", "morgan").stdout == "morgan is disabled\n"
     assert users(database, "list").stdout == "morgan: read, disabled\n"
-    done = users(database, "password", "morgan", stdin="three")
+    done = users(database, "password", "morgan", stdin="four five six")
     assert done.stdout == "morgan has a new password\n"
-    assert verify_password("three", stored())
+    assert verify_password("four five six", stored())
     assert users(database, "list").stdout == "morgan: read, disabled\n"
     assert users(database, "enable", "morgan").stdout == "morgan is enabled\n"
     assert users(database, "list").stdout == "morgan: read, enabled\n"
@@ -328,9 +328,9 @@ def test_user_is_added_changed_disabled_and_listed(database: DatabaseFixture) ->
     assert done.stdout == "morgan has the role admin\n"
     assert users(database, "list").stdout == "morgan: admin, enabled\n"
 
-    again = users(database, "add", "morgan", stdin="four")
+    again = users(database, "add", "morgan", stdin="seven eight")
     assert (again.exit_code, again.stderr) == (1, "ERROR - user morgan already exists\n")
-    assert verify_password("three", stored())
+    assert verify_password("four five six", stored())
 
 
 def test_change_of_a_user_is_a_line_that_says_who_made_it(database: DatabaseFixture) -> None:
@@ -341,18 +341,22 @@ def test_change_of_a_user_is_a_line_that_says_who_made_it(database: DatabaseFixt
         (["disable", name], "user disabled"),
         (["enable", name], "user enabled"),
         (["role", name, "admin"], "role changed"),
+        (["logout", name], "user logged out"),
+        (["remove", name, "--yes"], "user removed"),
     ):
-        done = run(database, *command, module="loader.users", stdin=b"hush hush\n")
+        done = run(database, *command, module="loader.users", stdin=b"hush hush hush!\n")
         (line,) = done.stderr.decode().splitlines()
         role = " role=admin" if event == "role changed" else ""
         assert line.endswith(rf' INFO {event} user="O\"Neil = \u00e9"{role} uid={os.getuid()}')
         assert "hush" not in line
 
 
-@pytest.mark.parametrize("command", ["password", "disable", "enable", "role"])
+@pytest.mark.parametrize(
+    "command", ["password", "disable", "enable", "role", "logout", "sessions", "remove"]
+)
 def test_unknown_user_is_refused(database: DatabaseFixture, command: str) -> None:
-    more = ["admin"] if command == "role" else []
-    done = users(database, command, "Nobody", *more, stdin="secret")
+    more = {"role": ["admin"], "remove": ["--yes"]}.get(command, [])
+    done = users(database, command, "Nobody", *more, stdin="a secret of mine")
     assert (done.exit_code, done.stderr) == (1, "ERROR - no such user: Nobody\n")
 
 
@@ -362,6 +366,8 @@ def test_unknown_user_is_refused(database: DatabaseFixture, command: str) -> Non
         ("morgan", b"", "the password must not be empty"),
         ("morgan", b"\n", "the password must not be empty"),
         ("morgan", b"caf\xe9\n", "the password must be UTF-8"),
+        ("morgan", b"too short\n", "password: expected 10 to 256 characters"),
+        ("morgan", b"Password2026!\n", "password: expected none of the commonest passwords"),
         ("a:b", b"secret", "expected 1 to 64 printable characters other than ':'"),
         ("", b"secret", "expected 1 to 64 printable characters other than ':'"),
         ("a\nb", b"secret", "expected 1 to 64 printable characters other than ':'"),
@@ -378,10 +384,26 @@ def test_user_that_could_not_log_in_is_refused(
     assert not database.exists()
 
 
+def test_removed_user_is_gone_and_what_adds_it_again_is_named(database: DatabaseFixture) -> None:
+    database.configure(api_users={"rick": "morty"})
+    for name in ("rick", "morgan"):
+        assert users(database, "add", name, stdin="a secret of mine").exit_code == 0
+    asked = users(database, "remove", "morgan")
+    assert asked.exit_code == 2
+    assert "nobody can be asked without a terminal, use --yes" in asked.output
+    done = users(database, "remove", "morgan", "--yes")
+    assert done.stdout == "morgan was removed; readings, imports and log lines stay\n"
+    assert users(database, "list").stdout == "rick: read, enabled\n"
+    assert users(database, "remove", "rick", "--yes").stdout.splitlines()[1:] == [
+        "api_users names rick: remove that, or the next load adds the user again"
+    ]
+    assert database.run("SELECT * FROM users") in ((), [])
+
+
 def test_names_differ_by_case_and_accent(database: DatabaseFixture) -> None:
     names = ["Ana", "Aná", "ana"]
     for name in names:
-        assert users(database, "add", name, stdin="secret").exit_code == 0
+        assert users(database, "add", name, stdin="a secret of mine").exit_code == 0
     assert users(database, "disable", "ana").exit_code == 0
     listed = sorted(users(database, "list").stdout.splitlines())
     assert listed == ["Ana: read, enabled", "Aná: read, enabled", "ana: read, disabled"]
@@ -398,6 +420,6 @@ def test_hash_of_the_old_kind_is_pointed_out(database: DatabaseFixture) -> None:
 
 def test_password_never_shows(tmp_path: Path) -> None:
     database = SqliteDatabase(tmp_path)
-    done = run(database, "add", "morgan", module="loader.users", stdin=b"hush hush\n")
+    done = run(database, "add", "morgan", module="loader.users", stdin=b"hush hush hush!\n")
     assert done.returncode == 0
     assert b"hush" not in done.stdout + done.stderr

@@ -5,7 +5,13 @@ from typing import Any
 
 from marshmallow import fields
 
-from server.api.openapi.schemas import EnvelopeSchema, ErrorSchema, TokenSchema, table_schema
+from server.api.openapi.schemas import (
+    EnvelopeSchema,
+    ErrorSchema,
+    SessionsSchema,
+    TokenSchema,
+    table_schema,
+)
 from storage.figures.result import Field
 
 
@@ -146,6 +152,89 @@ LOGIN = {
         503,
         "The database is unavailable, or too many logins are in progress",
         "Too many logins at once, try again in 1 s",
+    ),
+}
+
+_NOT_WRITTEN = "the database cannot be written just now, try again later"
+CHANGE_PASSWORD = {
+    "200": _response(
+        "The password is changed, and this is the new token",
+        TokenSchema,
+        LOGIN["200"]["examples"]["application/json"],
+    ),
+    "400": _error(
+        400,
+        "A parameter is missing or stands in the URL, or the new password is too easily guessed",
+        "query: expected the parameters in the body, since URLs are logged",
+    ),
+    "403": _error(
+        403,
+        "The old password is wrong, or users cannot change theirs here",
+        "old_password: this is not your password",
+    ),
+    **_TOKEN_ERRORS,
+    "409": _error(
+        409,
+        "Another change of the password came first",
+        "The password was changed by somebody else meanwhile",
+    ),
+    **_LIMIT_ERRORS,
+    "503": _error(
+        503,
+        "The database cannot be read or written, or too many passwords are being checked",
+        f"It is not certain that the password was changed: {_NOT_WRITTEN}",
+    ),
+}
+SESSIONS = {
+    "200": _response(
+        "The sessions, the latest first",
+        SessionsSchema,
+        _success(
+            "",
+            [
+                {
+                    "id": "q3GcJw8A",
+                    "issued": "2026-11-28T09:30:00Z",
+                    "expires": "2026-11-28T10:30:00Z",
+                    "address": "192.0.2.7",
+                    "agent": "curl/8.14.1",
+                    "current": "true",
+                }
+            ],
+        ),
+    ),
+    "400": _NO_PARAMETERS,
+    **_TOKEN_ERRORS,
+    **_LIMIT_ERRORS,
+    "503": _UNAVAILABLE,
+}
+END_OTHER_SESSIONS = {
+    "200": _response(
+        "The other sessions are ended, on all servers",
+        EnvelopeSchema,
+        _success("The other sessions are ended", []),
+    ),
+    "400": _NO_PARAMETERS,
+    **_TOKEN_ERRORS,
+    **_LIMIT_ERRORS,
+    "503": _error(
+        503,
+        "The database cannot be written; the sessions go on",
+        f"The sessions go on: {_NOT_WRITTEN}",
+    ),
+}
+END_SESSION = {
+    "200": _response(
+        "The session is ended, on all servers", EnvelopeSchema, _success("Session ended", [])
+    ),
+    "400": _bad_request("id: expected an id of getSessions, 8 of A-Z, a-z, 0-9, -, _ and ."),
+    **_TOKEN_ERRORS,
+    "404": _error(404, "The user has no such session", "id: there is no such session"),
+    **_LIMIT_ERRORS,
+    "503": _error(
+        503,
+        "The database cannot be written; the session goes on",
+        f"The session goes on: {_NOT_WRITTEN}",
     ),
 }
 

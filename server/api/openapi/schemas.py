@@ -106,3 +106,31 @@ class TokenSchema(Schema):
     In = fields.String(required=True)
     Key = fields.String(required=True, metadata={"description": "Name of the header"})
     value_token = fields.String(required=True, metadata={"description": "Value of that header"})
+
+
+def _text(description: str) -> fields.String:
+    return fields.String(required=True, metadata={"description": description})
+
+
+class SessionSchema(Schema):
+    """A session of a user."""
+
+    id = _text("Names the session: the end of its token's jti")
+    issued = _text("When the user logged in, in UTC")
+    expires = _text("When the token expires, in UTC")
+    address = _text("Where the user logged in from")
+    agent = _text("What the client called itself then (User-Agent), shortened")
+    current = _text("`true` for the session of this request, else `false`")
+
+
+class SessionValuesSchema(Schema):
+    """The sessions of a user."""
+
+    numrecs = fields.Integer(required=True, metadata={"description": "Number of records"})
+    records = fields.List(fields.Nested(SessionSchema), required=True)
+
+
+class SessionsSchema(EnvelopeSchema):
+    """The sessions of a user, as a success."""
+
+    values = fields.Nested(SessionValuesSchema, required=True)

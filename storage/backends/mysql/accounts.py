@@ -12,15 +12,29 @@ _READING = (
 )
 """Needs rights on all tables: the original's account may have them on single ones."""
 
-_REVOKING = {
-    "INSERT": "INSERT INTO revocations (jti, expires) SELECT jti, expires FROM revocations LIMIT 0",
-    "DELETE": "DELETE FROM revocations WHERE id = 0",
+_WRITING = {
+    ("INSERT", "revocations"): (
+        "INSERT INTO revocations (jti, expires) SELECT jti, expires FROM revocations LIMIT 0"
+    ),
+    ("DELETE", "revocations"): "DELETE FROM revocations WHERE id = 0",
+    ("INSERT", "sessions"): "INSERT INTO sessions SELECT * FROM sessions LIMIT 0",
+    ("DELETE", "sessions"): "DELETE FROM sessions WHERE jti = ''",
 }
-"""The rights that a logout needs, each with a statement that needs it and changes nothing."""
+"""The rights that logins and logouts need, each with a statement that only it allows.
+
+The statements change nothing.
+"""
+
+_CHANGING_PASSWORDS = "UPDATE users SET password = password WHERE id = 0"
+_MAY_CHANGE_PASSWORDS = (
+    "SELECT COUNT(*) FROM information_schema.column_privileges WHERE table_schema = DATABASE()"
+    " AND table_name = 'users' AND column_name = 'password' AND privilege_type = 'UPDATE'"
+)
+"""Selects whether the account has this right of its own, as the loader grants it."""
 
 
 class ReaderAccount:
-    """The server's account, which may read, and revoke tokens."""
+    """The server's account, which may read, record sessions and revoke tokens."""
 
     def __init__(
         self,
@@ -28,11 +42,14 @@ class ReaderAccount:
         location: MysqlUrl,
         reader: AccountSettings,
         log_in: Callable[[], Awaitable[Session]],
+        *,
+        changes_passwords: bool,
     ) -> None:
         self._admin = admin
         self._location = location
         self._reader = reader
         self._log_in = log_in
+        self._changes_passwords = changes_passwords
 
     async def grant(self) -> None:
         """Create the account if it is missing, and grant it the rights that it lacks.
@@ -61,13 +78,19 @@ class ReaderAccount:
                     f"the account {account[0]}@{account[1]} was made, and {self._location.host} "
                     "still refuses it: is there another account of that name?"
                 )
-        for right, attempt in _REVOKING.items():
+        for (right, table), attempt in _WRITING.items():
             if not await self._may(attempt):
-                rows = await self._as_reader("SELECT CURRENT_USER()")
-                await self._admin.execute(
-                    f"GRANT {right} ON `{self._location.name}`.revocations TO %s@%s",
-                    rows[0][0].rsplit("@", 1),
-                )
+                await self._change(f"GRANT {right} ON `{self._location.name}`.{table} TO %s@%s")
+        users = f"`{self._location.name}`.users"
+        if self._changes_passwords:
+            if not await self._may(_CHANGING_PASSWORDS):
+                await self._change(f"GRANT UPDATE (password) ON {users} TO %s@%s")
+        elif (await self._as_reader(_MAY_CHANGE_PASSWORDS))[0][0]:
+            await self._change(f"REVOKE UPDATE (password) ON {users} FROM %s@%s")
+
+    async def _change(self, statement: str) -> None:
+        rows = await self._as_reader("SELECT CURRENT_USER()")
+        await self._admin.execute(statement, rows[0][0].rsplit("@", 1))
 
     async def _may(self, statement: str) -> bool:
         try:

@@ -107,6 +107,9 @@ class MysqlDialect(Dialect):
         number = f"MAX({value} * {SCALE * MAX_SECONDS} - {seconds}) + {MAX_SECONDS - 1}"
         return f"CAST({number} AS DECIMAL(40))"
 
+    def delete_some(self, table: str, condition: str, limit: int) -> str:
+        return f"DELETE FROM {table} WHERE {condition} LIMIT {limit}"
+
     def update_readings(self, meter_id: int) -> str:
         quantities = ", ".join(f"c.{name} = i.{name}" for name in QUANTITY_NAMES)
         return (

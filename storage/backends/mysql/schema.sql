@@ -147,3 +147,16 @@ CREATE TABLE access (
     changes BIGINT NOT NULL COMMENT 'Of users and revocations so far',
     PRIMARY KEY (id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 SELECT 1 AS id, 0 AS changes;
+
+CREATE TABLE sessions (
+    jti VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL COMMENT 'Of the token',
+    user VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL COMMENT 'Name',
+    generation BIGINT NOT NULL COMMENT 'Of the tokens of the user',
+    issued BIGINT NOT NULL COMMENT 'Login, seconds since 1970-01-01 00:00:00 UTC',
+    expires BIGINT NOT NULL COMMENT 'When the token expires, seconds since 1970-01-01 00:00:00 UTC',
+    address VARCHAR(64) NOT NULL COMMENT 'Where the user logged in from',
+    agent VARCHAR(64) NOT NULL COMMENT 'Beginning of the header User-Agent',
+    PRIMARY KEY (jti),
+    KEY user (user),
+    KEY expires (expires)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4;

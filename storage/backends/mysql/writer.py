@@ -31,6 +31,7 @@ class MysqlWriteEngine:
         timezone: ZoneInfo,
         *,
         ca: Path | None,
+        changes_passwords: bool = False,
     ) -> None:
         self.dialect = MysqlDialect()
         self.database = location.name
@@ -39,6 +40,7 @@ class MysqlWriteEngine:
         self._reader = reader
         self._timezone = timezone
         self._tls = tls_context(ca)
+        self._changes_passwords = changes_passwords
         self._lock = f"elecdata:{location.name}"[:64]
         self._session: Session | None = None
 
@@ -76,7 +78,7 @@ class MysqlWriteEngine:
         return await self._migrations.is_newest()
 
     async def admit_reader(self) -> str | None:
-        """Let the server's account read and revoke tokens, nothing else; return its name."""
+        """Grant the server's account what it needs, nothing else; return its name."""
         reader = self._reader
         if reader is None:
             return None
@@ -84,7 +86,14 @@ class MysqlWriteEngine:
         def log_in() -> Awaitable[Session]:
             return Session.open(self._location, reader, self._tls, db=self.database)
 
-        await ReaderAccount(self._opened, self._location, reader, log_in).grant()
+        account = ReaderAccount(
+            self._opened,
+            self._location,
+            reader,
+            log_in,
+            changes_passwords=self._changes_passwords,
+        )
+        await account.grant()
         return reader.user
 
     async def begin(self, waiting: Callable[[], None]) -> None:

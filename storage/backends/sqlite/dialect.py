@@ -95,6 +95,10 @@ class SqliteDialect(Dialect):
         number = f"printf('%016d%012d', {value} + {_MAKES_POSITIVE}, {MAX_SECONDS - 1} - {seconds})"
         return f"MAX(iif({value} IS NULL, NULL, {number}))"
 
+    def delete_some(self, table: str, condition: str, limit: int) -> str:
+        some = f"SELECT rowid FROM {table} WHERE {condition} LIMIT {limit}"
+        return f"DELETE FROM {table} WHERE rowid IN ({some})"
+
     def update_readings(self, meter_id: int) -> str:
         quantities = ", ".join(f"{name} = i.{name}" for name in QUANTITY_NAMES)
         return (

@@ -145,3 +145,17 @@ BEGIN
     WHERE id = NEW.id
     AND (NEW.user <> OLD.user OR NEW.password <> OLD.password OR NEW.enabled <> OLD.enabled);
 END;
+
+CREATE TABLE sessions (
+    jti TEXT PRIMARY KEY,     -- of the token
+    user TEXT NOT NULL,
+    generation INTEGER NOT NULL, -- of the user's tokens
+    issued INTEGER NOT NULL,  -- seconds since 1970-01-01 00:00:00 UTC, as is the next
+    expires INTEGER NOT NULL,
+    address TEXT NOT NULL,    -- that the user logged in from
+    agent TEXT NOT NULL       -- beginning of the header User-Agent
+);
+
+CREATE INDEX sessions_user ON sessions (user);
+
+CREATE INDEX sessions_expires ON sessions (expires);

@@ -13,6 +13,10 @@ from tests.support.databases import DatabaseFixture
 PATHS = {
     "/login": {"get", "post"},
     "/logout": {"post"},
+    "/apielec/changePassword": {"post"},
+    "/apielec/getSessions": {"get"},
+    "/apielec/endSession": {"post"},
+    "/apielec/endOtherSessions": {"post"},
     "/apielec/ping": {"get"},
     "/apielec/getData": {"get", "post"},
     "/apielec/getDataById": {"get", "post"},
@@ -25,7 +29,16 @@ PATHS = {
     "/apielec/getSummary": {"get", "post"},
     "/apielec/getQuality": {"get", "post"},
 }
+ACCOUNT = {
+    "/apielec/changePassword": {"403", "409"},
+    "/apielec/getSessions": set(),
+    "/apielec/endSession": {"404"},
+    "/apielec/endOtherSessions": set(),
+}
+"""The routes of the own account, and the errors that they alone have."""
 REQUIRED = {
+    "/apielec/changePassword": ["old_password", "new_password"],
+    "/apielec/endSession": ["id"],
     "/apielec/getDataById": ["id"],
     "/apielec/getDataByDate": ["date"],
     "/apielec/getDataByRange": ["date", "end_date"],
@@ -43,6 +56,10 @@ FIGURES = {
 }
 WRONG = {
     "/logout": {"id": "5"},
+    "/apielec/changePassword": {"id": "5"},
+    "/apielec/getSessions": {"id": "5"},
+    "/apielec/endSession": {"id": "5"},
+    "/apielec/endOtherSessions": {"id": "5"},
     "/apielec/ping": {"id": "5"},
     "/apielec/getData": {"limit": "0"},
     "/apielec/getDataById": {"id": "five"},
@@ -143,8 +160,8 @@ async def test_document_describes_every_answer(document: Document) -> None:
         codes -= {"408", "413", "414", "429", "431", "503"}
         if path == "/login":
             assert codes == {"200", "401"}
-        elif path in ("/logout", "/apielec/ping"):
-            assert codes == {"200", "400", "405", "406"}
+        elif path in ("/logout", "/apielec/ping", *ACCOUNT):
+            assert codes == {"200", "400", "405", "406"} | ACCOUNT.get(path, set())
         else:
             assert codes == {"200", "304", "400", "405", "406"}
         for code, response in operation["responses"].items():
@@ -164,7 +181,7 @@ async def test_document_asks_for_the_token_where_the_server_does(document: Docum
 async def test_examples_of_the_document_work(api: Api, document: Document) -> None:
     for path, method, operation in operations(document):
         params = {p["name"]: example for p in operation["parameters"] if (example := prefilled(p))}
-        if path.startswith("/apielec/"):
+        if path.startswith("/apielec/") and path not in ACCOUNT:
             carrier = {"params": params} if method == "get" else {"data": params}
             status, body = await api.get(
                 path.removeprefix("/apielec/"), method=method.upper(), **carrier
@@ -209,7 +226,7 @@ async def test_answers_have_the_fields_that_the_document_says(api: Api, document
 
 async def test_document_names_the_media_type_of_every_format(api: Api, document: Document) -> None:
     for path, method, operation in operations(document):
-        if not path.startswith("/apielec/get"):
+        if not path.startswith("/apielec/get") or path in ACCOUNT:
             continue
         params = {p["name"]: example for p in operation["parameters"] if (example := prefilled(p))}
         (formats,) = [p["enum"] for p in operation["parameters"] if p["name"] == "format"]

@@ -299,6 +299,7 @@ async def test_older_database_is_served_and_the_next_loader_brings_it_up_to_date
     meanwhile = (await api.login("rick", "rick"))[1]["value_token"]
     for api.token in (before, meanwhile):
         assert (await api.get("getData"))[0] == 200
+        assert (await api.get("getSessions"))[0] == 503
         async with await api.client.post("/logout", headers={"SESSION": api.token}) as response:
             assert response.status == 503
             assert (await response.json())["message"] == (
@@ -308,6 +309,7 @@ async def test_older_database_is_served_and_the_next_loader_brings_it_up_to_date
     await database.load(REPORT)
     for api.token in (before, meanwhile):
         assert len(await api.records("getData")) == 4
+        assert await api.records("getSessions") == []
         assert await logged_out(api) == 200
         assert (await api.get("getData"))[0] == 406
     api.token = (await api.login("rick", "rick"))[1]["value_token"]
