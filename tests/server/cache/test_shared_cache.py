@@ -10,7 +10,8 @@ from redis import Redis as Client
 
 from server.cache import shared
 from server.cache.store import CACHE
-from server.process.reload import reload
+from server.context import SETTINGS
+from server.process.reload import Running
 from server.security.signing_keys import SigningKeys
 from server.security.tokens import TokenService
 from tests.support.app_client import Api, Serve
@@ -109,8 +110,9 @@ async def test_another_signing_secret_finds_nothing_and_refuses_nothing(
     expected = await answers(api)
     keys = await asyncio.to_thread(lambda: set(client.scan_iter()))
     asked = api.engine.readings_asked
-    await asyncio.to_thread(reload, sample.config, app=api.app)
     own = await asyncio.to_thread(lambda: SigningKeys.of(sample.settings))
+    running = Running(sample.config, api.app[SETTINGS], own, api.app)
+    assert await asyncio.to_thread(running.reload)
     api.token = TokenService(own, 60).issue("rick", 1)
     found = await answers(api)
     assert [body for *_, body in found][::2] == [body for *_, body in expected][::2]
