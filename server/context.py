@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -19,10 +20,10 @@ class Token:
     generation: int
     jti: str
     expires: float
-    auth_version: int | None = None
-    """The number of changes of users and revocations at which the token was found good."""
+    auth_version: Hashable | None = None
+    """The state of users and revocations in which the token was found good."""
     role: str = "read"
-    """The user's role at that number."""
+    """The user's role in that state."""
 
 
 class RequestContext(QueryTimer):

@@ -1,12 +1,12 @@
 """The server's side of a database: the state of the data, readings, figures, users and meters."""
 
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Hashable
 from dataclasses import dataclass, replace
 
 from domain.readings_query import ReadingsQuery
 from domain.record_layout import CONTRACT_LAYOUT, RecordLayout
-from storage.backends.base import ReadEngine
+from storage.backends.base import FIRST_SOURCE, ReadEngine, Source
 from storage.backends.schema import Feature, SchemaVersion
 from storage.common.deflate import DeflateBlock
 from storage.common.errors import Inconsistent, NotPrepared
@@ -27,8 +27,10 @@ class DataState:
     version: str
     span: IdSpan | None
     is_empty: bool = False
-    auth_version: int | None = None
+    auth_version: Hashable | None = None
     """Moves with every change of users and revocations; None if the schema has none yet."""
+    source: Source = FIRST_SOURCE
+    """The database that it is the state of."""
 
 
 class Database:
@@ -40,6 +42,7 @@ class Database:
         self._reader = ReadingsReader(engine)
         self._distrusted: str | None = None
         self._seen: tuple[int | None, DataState] | None = None
+        self._source = FIRST_SOURCE
         self.load = engine.load
         """Statistics of the connections."""
         self.state = SingleFlight(self._current_state)
@@ -69,6 +72,7 @@ class Database:
             layout,
             has_page_store=self._schema.supports(Feature.PAGES),
         )
+        self._require_source(state)
         if query.ids is not None:
             return result
         return replace(result, pages=self._watched(result.pages, state))
@@ -89,11 +93,20 @@ class Database:
 
     async def _current_state(self) -> DataState:
         """Return the state, read again only if the database has noticed a write."""
+        source = self._engine.source()
+        if source != self._source:
+            self._source, self._seen, self._distrusted = source, None, None
+            self._schema.forget()
         writes = self._engine.writes()
         if self._seen is None or writes is None or self._seen[0] != writes:
             # What is written meanwhile has moved the number by the next time.
-            self._seen = writes, await self._read_state()
+            self._seen = writes, _of_source(source, await self._read_state())
         return self._seen[1]
+
+    def _require_source(self, state: DataState) -> None:
+        """Raise Inconsistent if another database has taken the place of the one of a state."""
+        if self._engine.source() != state.source:
+            raise Inconsistent("the database was replaced by another one")
 
     async def _read_state(self) -> DataState:
         await self._schema.refresh()
@@ -130,10 +143,23 @@ class Database:
         """Yield the pages; if they contradict the recorded span, stop trusting it."""
         try:
             async for page in pages:
+                self._require_source(state)
                 yield page
         except Inconsistent:
             if self._seen is None or self._seen[1].version == state.version:
-                self._distrusted, self._seen = state.version, None
+                self._distrusted = state.version.removesuffix(state.source.suffix)
+                self._seen = None
             raise
         finally:
             await pages.aclose()
+
+
+def _of_source(source: Source, state: DataState) -> DataState:
+    """Return a state that differs from equal ones of other databases."""
+    changes = state.auth_version
+    return replace(
+        state,
+        version=state.version + source.suffix,
+        auth_version=None if changes is None else (source.number, changes),
+        source=source,
+    )

@@ -115,9 +115,9 @@ def unblocked() -> Iterator[None]:
     loaders.append("storage.imports.import_writer")
     watched = ["server", "storage", "aiocache", "redis"]
     with blockbuster_ctx(watched, excluded_modules=loaders) as blocking:
-        # Once a statement has failed, whether there is a file at all is worth a look.
+        # Whether the file is there, and still the same, is worth a look.
         blocking.functions["os.stat"].can_block_in(
-            "storage/backends/sqlite/engine.py", "translate_error"
+            "storage/backends/sqlite/engine.py", {"translate_error", "_file"}
         )
         # A few rows by their keys are quicker to read than to ask a thread for.
         for name in ("sqlite3.Connection.execute", "sqlite3.Cursor.fetchall"):

@@ -1,7 +1,7 @@
 """The protocols of a database's two sides: what an engine must offer to be read and written."""
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from domain.report_source import RowBatch
 from storage.backends.dialect import Dialect
@@ -9,6 +9,18 @@ from storage.backends.statistics import PoolStatistics
 from storage.common.deflate import DeflateBlock
 
 Row = Sequence[Any]
+
+
+class Source(NamedTuple):
+    """The database that an engine reads; a restored file, for example, may take its place."""
+
+    number: int = 0
+    """Grows each time that this is noticed."""
+    suffix: str = ""
+    """Makes equal versions of different databases differ, in every process."""
+
+
+FIRST_SOURCE = Source()
 
 
 class ReadEngine(Protocol):
@@ -31,6 +43,9 @@ class ReadEngine(Protocol):
         A small statement finds a few rows by their keys, too quick to be worth a thread. There
         are connections that only small ones use, so that they never wait for others.
         """
+
+    def source(self) -> Source:
+        """Look which database is read; it costs about a microsecond."""
 
     def writes(self) -> int | None:
         """Return a number that moves with every write, None where it costs a statement."""

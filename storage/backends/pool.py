@@ -110,6 +110,14 @@ class ConnectionPool(Generic[C]):
             self._used.add(connection)
             waiter.set_result(connection)
 
+    def discard_unusable(self) -> None:
+        """Close free connections that are no longer usable."""
+        usable = [connection for connection in self._free if connection.is_usable]
+        for connection in self._free:
+            if not connection.is_usable:
+                connection.close()
+        self._free = usable
+
     def clean_up(self, connection: C, work: Coroutine[Any, Any, None]) -> None:
         """End a connection's abandoned statement in the background, and then its permit.
 

@@ -32,7 +32,8 @@ class Feature(Enum):
 class SchemaVersion:
     """The number of the schema's statements that were applied to a database.
 
-    It only grows: a database of the original's importer has version 0.
+    It only grows: a database of the original's importer has version 0. Only another database may
+    have a smaller one.
     """
 
     def __init__(self, engine: ReadEngine) -> None:
@@ -45,6 +46,10 @@ class SchemaVersion:
             for feature in Feature
             if statement.startswith(feature.value)
         }
+        self._number = -1
+
+    def forget(self) -> None:
+        """Forget the version: another database has taken the place of this one."""
         self._number = -1
 
     async def refresh(self) -> None:

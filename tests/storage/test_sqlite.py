@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from storage.backends.sqlite.engine import SqliteEngine
+from storage.backends.sqlite.engine import SLOW_SECONDS, SqliteEngine
 from storage.common.errors import Unreachable
 from storage.factory import open_database
 from tests.support.app_client import Serve
@@ -158,3 +159,35 @@ async def test_loader_that_is_cancelled_twice_while_it_connects_leaves_no_connec
             await connecting
     await asyncio.get_running_loop().shutdown_default_executor()
     assert not connections.open()
+
+
+async def test_small_statements_leave_the_event_loop_alone_after_a_slow_one(
+    loaded: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is cold, or slow: for a while threads wait for it."""
+    threads: list[int] = []
+
+    def where(seconds: float) -> None:
+        threads.append(threading.get_ident())
+        time.sleep(seconds)
+
+    async with loaded.reader() as reader:
+        engine = reader._engine
+        assert isinstance(engine, SqliteEngine)
+        connect = engine._connect
+
+        def connect_with_where(busy_timeout: float) -> sqlite3.Connection:
+            connection = connect(busy_timeout)
+            connection.create_function("in_thread", 1, where)
+            return connection
+
+        monkeypatch.setattr(engine, "_connect", connect_with_where)
+        here = threading.get_ident()
+        for seconds in (2 * SLOW_SECONDS, 0, 0):
+            await engine.fetch("SELECT in_thread(?)", (seconds,), small=True)
+        assert [thread == here for thread in threads] == [True, False, False]
+        assert engine.writes() is None
+        assert (await reader.state()).version
+        monkeypatch.setattr(engine, "_inline_from", 0.0)
+        await engine.fetch("SELECT in_thread(0)", small=True)
+        assert threads[-1] == here

@@ -13,7 +13,7 @@ from server.app import make_app
 from server.security.signing_keys import SigningKeys
 from server.security.tokens import TokenService
 from settings import load_settings
-from storage.backends.base import ReadEngine
+from storage.backends.base import ReadEngine, Source
 from storage.database import Database
 from storage.factory import open_database
 from tests.support.databases import DatabaseFixture
@@ -73,6 +73,9 @@ class Watched:
             return await self.engine.fetch(instead, args if instead == sql else ())
         finally:
             self.running -= 1
+
+    def source(self) -> Source:
+        return self.engine.source()
 
     def writes(self) -> int | None:
         return self.engine.writes() if self.step_in is None else None

@@ -10,6 +10,7 @@ from pymysql.constants import FIELD_TYPE
 from pymysql.converters import encoders
 
 from settings import AccountSettings, MysqlUrl
+from storage.backends.base import FIRST_SOURCE, Source
 from storage.backends.mysql.connection import (
     CONNECT_TIMEOUT,
     DRIVER_ERRORS,
@@ -84,6 +85,10 @@ class MysqlEngine:
             raise translate_error(error, self._location) from error
         finally:
             self.load.end(began)
+
+    def source(self) -> Source:
+        """Return the same always: a server keeps the name of its database."""
+        return FIRST_SOURCE
 
     def writes(self) -> int | None:
         """Return None: to ask for the number would cost as much as to ask for the state."""

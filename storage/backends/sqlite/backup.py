@@ -38,6 +38,7 @@ class SqliteBackup:
     def _restore(self, file: Path) -> None:
         try:
             source = _existing(file)
+            _require_no_log(self._path)
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with temporary_file(self._path) as unfinished:
                 _copy(source, unfinished)
@@ -46,6 +47,14 @@ class SqliteBackup:
             raise Conflict(f"{self._path} already exists; restore into an empty location") from None
         except (sqlite3.Error, OSError) as error:
             raise Unreachable(f"{file} cannot be restored to {self._path}: {error}") from error
+
+
+def _require_no_log(path: Path) -> None:
+    """Raise Conflict if SQLite would write the log of a former file into the restored one."""
+    for suffix in ("-wal", "-journal"):
+        log = path.with_name(path.name + suffix)
+        if log.exists():
+            raise Conflict(f"{log} is left of another database: move it away, too")
 
 
 def _existing(path: Path) -> str:

@@ -1,6 +1,7 @@
 """SQLite, read in threads through connections that cannot write; one thread writes."""
 
 import asyncio
+import os
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -8,7 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
+from storage.backends.base import FIRST_SOURCE, Source
 from storage.backends.pool import ConnectionPool
 from storage.backends.sqlite.dialect import SqliteDialect
 from storage.backends.statistics import PoolStatistics
@@ -17,9 +20,16 @@ from storage.common.errors import NotPrepared, StorageError, Unreachable
 READ_BUSY_TIMEOUT = 5.0
 """Seconds that a statement waits in its thread for another program."""
 
+SLOW_SECONDS = 0.02
+"""Longer statements do not run in the event loop's own thread, nor any others for a while."""
+
+SLOW_PAUSE = 10.0
+"""Seconds for which threads run them instead: the disk is cold, or slow."""
+
 _INTERRUPT_INTERVAL = 0.01
 
 Rows = Sequence[Sequence[Any]]
+_File = tuple[int, int]
 
 
 def translate_error(error: sqlite3.Error, path: Path) -> StorageError:
@@ -35,7 +45,7 @@ def translate_error(error: sqlite3.Error, path: Path) -> StorageError:
 
 class _ReadConnection(sqlite3.Connection):
     is_usable = True
-    """A file does not hang up."""
+    """A file does not hang up, but another may take its place."""
 
 
 class SqliteEngine:
@@ -45,10 +55,17 @@ class SqliteEngine:
         self.dialect = SqliteDialect()
         self.load = PoolStatistics(connections)
         self._path = path
+        self._place = str(path)
         self._statement_timeout = statement_timeout
         self._pool = ConnectionPool(self._open, connections, statement_timeout + READ_BUSY_TIMEOUT)
         self._inline: sqlite3.Connection | None = None
         """Used in the event loop's own thread, for small statements."""
+        self._inline_from = 0.0
+        """When small statements may run there again, after one that was slow."""
+        self._file: _File | None = None
+        """The file that the connections are of, None if there was none at the last look."""
+        self._source = FIRST_SOURCE
+        self._open_connections: WeakSet[_ReadConnection] = WeakSet()
         self._is_closed = False
         self._threads = ThreadPoolExecutor(connections, thread_name_prefix="sqlite")
         # One that waits for an import to end keeps no reader from a thread.
@@ -56,6 +73,7 @@ class SqliteEngine:
 
     async def fetch(self, sql: str, args: Sequence[object] = (), *, small: bool = False) -> Rows:
         """Return a statement's rows: integers as int, texts as bytes, NULL as None."""
+        self.source()
         if small and (rows := self._fetch_inline(sql, args)) is not None:
             # To take its time would cost too large a part of it.
             self.load.statements += 1
@@ -101,12 +119,37 @@ class SqliteEngine:
 
     def _fetch_inline(self, sql: str, args: Sequence[object]) -> Rows | None:
         """Return the rows, unless they have to be waited for: a thread costs ten times as much."""
+        began = time.perf_counter()
+        if began < self._inline_from:
+            return None
         try:
             if self._inline is None:
                 self._inline = self._connect(busy_timeout=0)
             return self._inline.execute(sql, args).fetchall()
         except sqlite3.Error:
             return None  # a thread waits, or says what is wrong
+        finally:
+            # Everybody has waited for it.
+            if time.perf_counter() - began > SLOW_SECONDS:
+                self._inline_from = began + SLOW_PAUSE
+
+    def source(self) -> Source:
+        """Look which file is at the path; if it is another one, connections are made anew.
+
+        Its connections keep a file that was moved or deleted, so its inode is not used again.
+        """
+        file = _file(self._place)
+        if file != self._file:
+            self._file = file
+            suffix = "" if file is None else f"-{file[0]:x}-{file[1]:x}"
+            self._source = Source(self._source.number + 1, suffix)
+            for connection in self._open_connections:
+                connection.is_usable = False
+            if self._inline is not None:
+                self._inline.close()
+                self._inline = None
+            self._pool.discard_unusable()
+        return self._source
 
     def writes(self) -> int | None:
         """Return a number that moves with every transaction of another connection."""
@@ -130,6 +173,7 @@ class SqliteEngine:
             self.load.record(began)
 
     def _execute(self, sql: str, args: Sequence[object]) -> None:
+        file = _file(self._path)
         with closing(
             sqlite3.connect(
                 f"{self._path.absolute().as_uri()}?mode=rw",
@@ -139,6 +183,8 @@ class SqliteEngine:
             )
         ) as connection:
             connection.execute(sql, args)
+        # Otherwise it may have been written to a file that is not read any more.
+        _require_same(file, self._path)
 
     async def _open(self) -> _ReadConnection:
         return self._connect(READ_BUSY_TIMEOUT)
@@ -146,6 +192,8 @@ class SqliteEngine:
     def _connect(self, busy_timeout: float) -> _ReadConnection:
         if self._is_closed:
             raise sqlite3.ProgrammingError("all connections were ended")
+        self.source()
+        file = self._file
         connection = sqlite3.connect(
             f"{self._path.absolute().as_uri()}?mode=ro",
             uri=True,
@@ -154,7 +202,13 @@ class SqliteEngine:
             check_same_thread=False,
             factory=_ReadConnection,
         )
+        try:
+            _require_same(file, self._path)
+        except sqlite3.Error:
+            connection.close()
+            raise
         connection.text_factory = bytes
+        self._open_connections.add(connection)
         return connection
 
     async def close(self) -> None:
@@ -166,6 +220,21 @@ class SqliteEngine:
         await asyncio.to_thread(self._threads.shutdown)
         await asyncio.to_thread(self._writing.shutdown)
         await self._pool.close()
+
+
+def _file(path: Path | str) -> _File | None:
+    """Return the device and the inode of a file, None if there is none."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - in half the time of Path.stat
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _require_same(file: _File | None, path: Path) -> None:
+    """Raise sqlite3.Error unless the file at a path is still this one."""
+    if file is None or _file(path) != file:
+        raise sqlite3.OperationalError("it was replaced just now")
 
 
 def _too_long() -> Unreachable:
