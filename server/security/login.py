@@ -35,17 +35,17 @@ async def authenticate_password(request: web.Request) -> User:
     )
     if wait := throttle.wait(name, address):
         raise _throttled(request, name, 429, wait)
-    throttle.begin(name, address)
+    attempt = throttle.begin(name, address)
     try:
         user = await request.app[DATABASE].users.user(name)
         is_match = await request.app[PASSWORD_CHECKER].matches(
             credentials.password, user.password if user else UNMATCHABLE_HASH
         )
     except StorageError:
-        throttle.cancel(name, address)
+        attempt.cancel()
         raise
     except BusyError:
-        throttle.cancel(name, address)
+        attempt.cancel()
         raise _throttled(request, name, 503, 1) from None
     if user is None or not is_match:
         raise _refused(request, name, "password" if user else "unknown")
@@ -55,7 +55,7 @@ async def authenticate_password(request: web.Request) -> User:
         request.app[SETTINGS].exposures() or not is_from_this_machine(request)
     ):
         raise _refused(request, name, "demonstration", _DEMONSTRATION)
-    throttle.succeed(name, address)
+    attempt.succeed()
     audit(request, "login", name, role=user.role)
     request[CONTEXT].user = name
     return user
