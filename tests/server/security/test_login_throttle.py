@@ -136,11 +136,12 @@ def test_attempts_are_remembered_in_bounded_memory_whatever_comes_after_them() -
 
 
 def test_shared_count_is_kept_when_there_is_room_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(login_throttle, "_MAX_KEYS", 1)
+    monkeypatch.setattr(login_throttle, "_MAX_KEYS", 2)
     throttle = LoginThrottle(2, WINDOW)
-    first = throttle.begin("first", "192.0.2.1")
+    first, second = [throttle.begin(name, "192.0.2.1") for name in ("first", "second")]
     throttle.begin("rick", "192.0.2.1")
     first.cancel()
+    second.cancel()
     throttle.begin("rick", "192.0.2.1")
     assert throttle.wait("rick", "192.0.2.1") > 0
 
