@@ -7,7 +7,7 @@ from aiohttp import BasicAuth, hdrs, web
 from server.context import CONTEXT, DATABASE, SETTINGS
 from server.errors import ApiError
 from server.security.audit_log import audit
-from server.security.login_throttle import LOGIN_THROTTLE
+from server.security.login_throttle import LOGIN_THROTTLE, Attempt
 from server.security.password_checker import PASSWORD_CHECKER, BusyError
 from server.transport.client_address import client_address, is_from_this_machine
 from settings import is_demonstration
@@ -29,8 +29,7 @@ async def authenticate_password(request: web.Request) -> User:
     except ValueError:
         raise _refused(request, None, "malformed") from None
     name = credentials.login
-    throttle, address = request.app[LOGIN_THROTTLE], client_address(request)
-    user = await _check(request, "login", name, credentials.password)
+    user, attempt = await _check(request, "login", name, credentials.password)
     if isinstance(user, str):
         raise _refused(request, name, user)
     if not user.enabled:
@@ -39,7 +38,7 @@ async def authenticate_password(request: web.Request) -> User:
         request.app[SETTINGS].exposures() or not is_from_this_machine(request)
     ):
         raise _refused(request, name, "demonstration", _DEMONSTRATION)
-    throttle.succeed(name, address)
+    attempt.succeed()
     audit(request, "login", name, role=user.role)
     request[CONTEXT].user = name
     return user
@@ -52,37 +51,40 @@ async def authenticate_again(request: web.Request, password: str, event: str) ->
     """
     token = request[CONTEXT].token
     assert token is not None
-    user = await _check(request, event, token.user, password)
+    user, attempt = await _check(request, event, token.user, password)
     if isinstance(user, str):
         audit(request, f"{event} refused", token.user, reason=user)
         raise ApiError(403, "old_password: this is not your password")
-    request.app[LOGIN_THROTTLE].succeed(token.user, client_address(request))
+    attempt.succeed()
     return user
 
 
-async def _check(request: web.Request, event: str, name: str, password: str) -> User | str:
-    """Return the user of this name and password, or why there is none; count the attempt.
+async def _check(
+    request: web.Request, event: str, name: str, password: str
+) -> tuple[User | str, Attempt]:
+    """Return the user of this name and password, or why there is none, and the attempt.
 
-    Raise ApiError if there were too many, or StorageError.
+    The attempt counts as a failure until it succeeds. Raise ApiError if there were too many, or
+    StorageError.
     """
     throttle, address = request.app[LOGIN_THROTTLE], client_address(request)
     if wait := throttle.wait(name, address):
         raise _throttled(request, event, name, 429, wait)
-    throttle.begin(name, address)
+    attempt = throttle.begin(name, address)
     try:
         user = await request.app[DATABASE].users.user(name)
         is_match = await request.app[PASSWORD_CHECKER].matches(
             password, user.password if user else UNMATCHABLE_HASH
         )
     except StorageError:
-        throttle.cancel(name, address)
+        attempt.cancel()
         raise
     except BusyError:
-        throttle.cancel(name, address)
+        attempt.cancel()
         raise busy(request, event, name) from None
     if user is None:
-        return "unknown"
-    return user if is_match else "password"
+        return "unknown", attempt
+    return (user if is_match else "password"), attempt
 
 
 def busy(request: web.Request, event: str, name: str) -> ApiError:

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,47 +16,14 @@ from settings import LimitSettings
 _MAX_KEYS = 100_000
 """Users, or addresses, that are counted separately within a window."""
 
+_OTHERS = "\n"
+"""Counts all further ones together, so that no count is forgotten; it is no name or address."""
+
 _WAIT = 5
 """Seconds after which a client should try again what was one too many."""
 
 _MAX_WAIT = 10.0
 """Seconds that a figure waits for others that scan as many readings as may be scanned."""
-
-
-class FixedWindow:
-    """How often each key was used in its window, which opens at the first use.
-
-    Remembers the `max_keys` latest keys.
-    """
-
-    def __init__(self, limit: int, window: float, max_keys: int) -> None:
-        self._limit = limit
-        self._window = window
-        self._max_keys = max_keys
-        self._used: OrderedDict[str, tuple[int, float]] = OrderedDict()
-
-    def wait(self, key: str) -> float:
-        """Return the seconds until a key may be used again, 0 if it may be used now."""
-        count, closes = self._used.get(key, (0, 0.0))
-        return max(0.0, closes - time.monotonic()) if count >= self._limit else 0.0
-
-    def use(self, key: str) -> None:
-        """Count a use of a key."""
-        now = time.monotonic()
-        count, closes = self._used.pop(key, (0, 0.0))
-        self._used[key] = (count + 1, closes) if closes > now else (1, now + self._window)
-        if len(self._used) > self._max_keys:
-            self._used.popitem(last=False)
-
-    def release(self, key: str) -> None:
-        """Take one use back."""
-        if key in self._used:
-            count, closes = self._used[key]
-            self._used[key] = (max(0, count - 1), closes)
-
-    def reset(self, key: str) -> None:
-        """Remove the uses of a key."""
-        self._used.pop(key, None)
 
 
 class RequestLimiter:
@@ -80,10 +47,12 @@ class RequestLimiter:
     def _count(self, counts: dict[str, int], key: str, limit: int, whose: str) -> None:
         now = time.monotonic()
         window = self._limits.requests_window
-        if now >= self._closes or len(counts) > _MAX_KEYS:
+        if now >= self._closes:
             self._users.clear()
             self._addresses.clear()
             self._closes = now + window
+        if len(counts) >= _MAX_KEYS and key not in counts:
+            key = _OTHERS
         count = counts[key] = counts.get(key, 0) + 1
         if count > limit:
             message = f"Too many requests {whose}, at most {limit} in {window:g} s"

@@ -206,12 +206,21 @@ def test_neighbours_in_a_network_of_ipv6_count_as_one() -> None:
             requests.count_address(neighbour)
 
 
-def test_counts_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_counts_take_bounded_memory_and_are_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("server.security.rate_limits._MAX_KEYS", 100)
-    requests = counting()
+    requests = counting(requests_per_address=2, requests_window=3600)
+    requests.count_address("192.0.2.1")
+    requests.count_address("192.0.2.1")
+    refused = 0
     for number in range(1000):
-        requests.count_user(f"user {number}")
-        assert len(requests._users) <= 101
+        try:
+            requests.count_address(f"198.51.{number // 256}.{number % 256}")
+        except RateLimited:
+            refused += 1
+        assert len(requests._addresses) <= 101
+    assert refused == 1000 - 99 - 2
+    with pytest.raises(RateLimited):
+        requests.count_address("192.0.2.1")
 
 
 # Answers at a time
