@@ -21,6 +21,11 @@ _END = b"-- Dump completed"
 _END_BYTES = 200
 """Bytes that hold the end of a complete dump."""
 
+BINARY_MODE = "--binary-mode"
+"""The option of a client that leaves it no commands but DELIMITER."""
+SANDBOX = "--sandbox"
+"""The option of MariaDB's clients since 2024 that forbids commands and files once more."""
+
 _TABLES = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = %s"
 _COUNTS = f"{_TABLES} AND table_name = 'access'"
 _READINGS = f"{_TABLES} AND table_name = 'consumpdata'"
@@ -114,6 +119,8 @@ class MysqlBackup:
         if process.returncode:
             lines = stderr.decode(errors="replace").strip().splitlines()
             name = Path(program).name
+            # A client quotes the statement before the error.
+            lines = [line for line in lines if line.startswith("ERROR")] or lines
             reason = lines[0].removeprefix(f"{name}: ") if lines else process.returncode
             raise Unreachable(f"{name} failed: {reason}")
 
@@ -173,14 +180,11 @@ def _program(*names: str) -> str:
 async def _confinement(program: str) -> list[str]:
     """Return the options by which a client runs nothing but SQL, whatever a backup contains.
 
-    In binary mode, it has no commands of its own (system, source, tee) but DELIMITER. The sandbox,
-    which MariaDB's clients have since 2024, forbids the same ones once more. A client that knows
-    no binary mode stops at the option.
+    A client that knows no binary mode stops at the option.
     """
-    options = ["--batch", "--binary-mode", "--local-infile=0"]
-    if b"--sandbox" in await _output(program, "--help"):
-        options.append("--sandbox")
-    return options
+    options = [BINARY_MODE, "--local-infile=0"]
+    has_sandbox = SANDBOX.encode() in await _output(program, "--help")
+    return [*options, SANDBOX] if has_sandbox else options
 
 
 async def _is_mariadb(program: str) -> bool:
