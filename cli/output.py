@@ -12,6 +12,8 @@ import click
 from cli.error_boundary import report_unexpected
 from cli.error_report import ErrorReport, FaultyReportsError, error_summary
 
+WAITING = "Waiting for another import to finish"
+
 
 class OutputMode(Enum):
     """How a command prints its results."""

@@ -18,7 +18,7 @@ from rich.progress import (
 )
 
 from cli.error_report import FaultyReportsError
-from cli.output import CommandOutput, OutputMode, output_options, stopped
+from cli.output import WAITING, CommandOutput, OutputMode, output_options, stopped
 from loader.importer import Importer, ImportListener, ImportSummary
 from loader.rows.errors import ReportError
 from loader.rows.file_reader import STANDARD_INPUT
@@ -77,7 +77,8 @@ def main(
       elecdata load --json report.csv | jq '.reports[].new'
 
     \b
-    Status: 0 success, 1 nothing was written, 2 wrong command line, 130 stopped by Ctrl-C.
+    Status: 0 success, 1 error, 2 wrong command line, 130 stopped by Ctrl-C. After an error, nothing
+    was written unless the message says otherwise.
     """
     try:
         work = _import(
@@ -107,7 +108,7 @@ async def _import(
             database,
             ImportListener(
                 on_step=lambda step: progress.say(f"OK - {step}"),
-                on_wait=lambda: progress.say("Waiting for another import to finish"),
+                on_wait=lambda: progress.say(WAITING),
                 on_progress=progress.show,
             ),
             format_name,

@@ -61,6 +61,7 @@ class Importer:
         self._settings = settings
         self._database = database
         self._listener = listener
+        database.engine.on_wait = listener.on_wait
         self.errors = ErrorReport()
         """The errors so far; if bad rows are skipped, an import succeeds in spite of them."""
 
@@ -88,7 +89,8 @@ class Importer:
     ) -> list[ImportSummary]:
         """Import the reports, or with `dry_run` find out what that would change.
 
-        Raises FaultyReportsError, ReportError or StorageError; nothing was written then.
+        Raises FaultyReportsError, ReportError or StorageError; nothing was written then, unless the
+        message says so.
         """
         with ExitStack() as drafts:
             reports = [
@@ -102,7 +104,7 @@ class Importer:
             ]
             if dry_run and not await self._database.engine.is_prepared():
                 return await self._load(reports, into_database=False)
-            await self._database.engine.begin(self._listener.on_wait)
+            await self._database.engine.begin()
             try:
                 await self._database.meters.register(str(self._settings.meter.timezone))
                 summaries = await self._load(reports)
@@ -110,13 +112,14 @@ class Importer:
                     await self._database.engine.rollback()
                     return summaries
                 for _, rejected in reports:
-                    rejected.save()
+                    rejected.prepare()
                 await _finish(self._database.engine.commit())
             except BaseException:
                 # The first error matters more than a connection that can't roll back.
                 with suppress(StorageError):
                     await self._database.engine.rollback()
                 raise
+            _save([rejected for _, rejected in reports])
             return summaries
 
     def _report(
@@ -162,6 +165,18 @@ class Importer:
         if failed:
             raise FaultyReportsError(self.errors)
         return summaries
+
+
+def _save(files: Sequence[RejectedRows]) -> None:
+    """Put the files of rejected rows in place, all of those that can be."""
+    failures = []
+    for rejected in files:
+        try:
+            rejected.save()
+        except ReportError as error:
+            failures.append(str(error))
+    if failures:
+        raise ReportError("; ".join(failures))
 
 
 async def _finish(work: Awaitable[None]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from cli.output import CommandOutput, output_options, stopped
+from cli.output import WAITING, CommandOutput, output_options, stopped
 from settings import SettingsError, load_settings
 from storage.common.errors import StorageError
 from storage.common.password_policy import password_fault
@@ -285,6 +285,7 @@ def _run(
 ) -> None:
     async def run() -> None:
         database = open_importer(load_settings(config))
+        database.engine.on_wait = lambda: output.say(WAITING)
         try:
             async for _ in database.engine.prepare():
                 pass

@@ -2,10 +2,11 @@
 
 import os
 import secrets
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from files.creating import new_file
+from files.regular import open_regular
 from settings.model import Settings, is_published
 from settings.section import SettingsError
 from settings.values import MIN_SECRET_BYTES
@@ -27,22 +28,12 @@ def signing_secret(settings: Settings) -> str:
 def _create_secret(store: Path) -> None:
     """Store a new secret, unless another process was first."""
     store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{store.name}.", dir=store.parent)
-    draft = Path(name)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_urlsafe(48))
-            file.flush()
-            os.fsync(file.fileno())
-        # Unlike a rename, a link does not replace what another process has put there.
-        with suppress(FileExistsError):
-            store.hardlink_to(draft)
-    finally:
-        draft.unlink()
+    with suppress(FileExistsError), new_file(store) as file:
+        file.write(secrets.token_urlsafe(48).encode())
 
 
 def _read_secret(store: Path) -> str:
-    with store.open("rb") as file:
+    with open_regular(store) as file:
         mode = os.fstat(file.fileno()).st_mode
         secret = file.read().removesuffix(b"\n")
     if mode & 0o077:

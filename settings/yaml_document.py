@@ -6,6 +6,7 @@ from pathlib import Path
 
 import yaml
 
+from files.regular import open_regular
 from settings.section import SettingsError
 
 
@@ -71,7 +72,8 @@ def _location(mark: yaml.Mark) -> str:
 def read_text(file: Path, prefix: str = "") -> str:
     """Return the text of a file; `prefix` begins the message of the SettingsError if it fails."""
     try:
-        return file.read_bytes().decode()
+        with open_regular(file) as opened:
+            return opened.read().decode()
     except OSError as error:
         raise SettingsError(f"{prefix}{file}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:

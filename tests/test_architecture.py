@@ -12,13 +12,18 @@ from tests.support.paths import ROOT
 
 MAY_IMPORT = {
     "domain": set(),
-    "settings": set(),
+    "files": set(),
+    "settings": {"files"},
     "cli": set(),
     "storage": set(),
     "storage.common": {"domain"},
     "storage.backends": {"domain", "storage.common"},
-    "storage.backends.mysql": {"domain", "settings", "storage.common", "storage.backends"},
-    "storage.backends.sqlite": {"domain", "settings", "storage.common", "storage.backends"},
+    "storage.backends.mysql": {
+        *("domain", "files", "settings", "storage.common", "storage.backends"),
+    },
+    "storage.backends.sqlite": {
+        *("domain", "files", "settings", "storage.common", "storage.backends"),
+    },
     "storage.meters": {"domain", "storage.common", "storage.backends"},
     "storage.sessions": {"storage.common", "storage.backends"},
     "storage.users": {"storage.common", "storage.backends", "storage.sessions"},
@@ -79,7 +84,7 @@ MAY_IMPORT = {
         *("storage.common", "storage.database", "storage.factory"),
     },
     "server.__main__": {"cli", "server.observability", "server.process"},
-    "loader.rows": {"domain", "cli"},
+    "loader.rows": {"domain", "files", "cli"},
     "loader.formats": {"domain", "settings", "loader.rows"},
     "loader": {
         *("domain", "settings", "cli", "loader.rows", "loader.formats"),

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import IO
 
+from files.regular import open_regular
 from loader.rows.errors import ReportError
 
 STANDARD_INPUT = "-"
@@ -84,7 +85,7 @@ def _printable(name: str) -> str:
 def _open(path: str) -> AbstractContextManager[IO[bytes]]:
     if path == STANDARD_INPUT:
         return nullcontext(sys.stdin.buffer)
-    return Path(path).open("rb")
+    return open_regular(path)
 
 
 def _decompress(

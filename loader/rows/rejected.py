@@ -2,14 +2,15 @@
 
 import os
 import re
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Self
 
+from files.creating import current_umask, draft_file
+from files.regular import open_regular
 from loader.rows.errors import ReportError, RowError
-from loader.rows.file_reader import STANDARD_INPUT
+from loader.rows.file_reader import CHUNK_BYTES, STANDARD_INPUT
 from loader.rows.header import REASON_COLUMN, Header
 
 _EARLIER_REASON = rb'"?line [0-9]+: .*'
@@ -22,16 +23,13 @@ class RejectedRows:
         name = "stdin" if report == STANDARD_INPUT else report.removesuffix(".gz")
         self.path = Path(name.removesuffix(".csv") + ".rejected.csv")
         self._draft: IO[bytes] | None = None
+        self._files = ExitStack()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._draft is not None:
-            with suppress(OSError):
-                self._draft.close()
-            with suppress(OSError):
-                Path(self._draft.name).unlink()
+        self._files.close()
 
     @property
     def has_rows(self) -> bool:
@@ -49,25 +47,47 @@ class RejectedRows:
         )
         with self._translate_errors():
             if self._draft is None:
-                self._draft = tempfile.NamedTemporaryFile(  # noqa: SIM115 - closed on exit
-                    dir=self.path.parent, prefix=f".{self.path.name}.", delete=False
-                )
+                self._draft = self._files.enter_context(draft_file(self.path))
                 self._draft.write(header.format_line([*header.names, REASON_COLUMN]))
             self._draft.write(row + delimiter + header.format_line([reason]))
 
-    def save(self) -> None:
-        """Move the file to `path`; raise ReportError if another file is there."""
+    def prepare(self) -> None:
+        """Write all to the disk, so that only a rename is left to do.
+
+        Raises ReportError if another file is at `path`.
+        """
         if self._draft is None:
             return
-        draft = Path(self._draft.name)
         with self._translate_errors():
             self._draft.flush()
-            if self.path.exists() and self.path.read_bytes() != draft.read_bytes():
+            os.fchmod(self._draft.fileno(), 0o666 & ~current_umask())
+            os.fsync(self._draft.fileno())
+            if os.path.lexists(self.path) and not self._is_same():
                 raise ReportError(
                     f"{self.path}: contains other rejected rows: load or move the file first"
                 )
-            draft.chmod(0o666 & ~_umask())
-            draft.replace(self.path)
+
+    def save(self) -> None:
+        """Move the file to `path`, after `prepare` and once the import is committed."""
+        if self._draft is None:
+            return
+        try:
+            Path(self._draft.name).replace(self.path)
+        except OSError as error:
+            raise ReportError(
+                f"{self.path}: cannot be written: {error.strerror}; the reports were imported: load"
+                " them again, which does no harm, to get the rejected rows"
+            ) from error
+
+    def _is_same(self) -> bool:
+        """Return whether the file at `path` has the same content."""
+        assert self._draft is not None
+        with open_regular(self.path, follow=False) as other:
+            self._draft.seek(0)
+            while chunk := self._draft.read(CHUNK_BYTES):
+                if other.read(len(chunk)) != chunk:
+                    return False
+            return not other.read(1)
 
     @contextmanager
     def _translate_errors(self) -> Iterator[None]:
@@ -75,9 +95,3 @@ class RejectedRows:
             yield
         except OSError as error:
             raise ReportError(f"{self.path}: cannot be written: {error.strerror}") from error
-
-
-def _umask() -> int:
-    umask = os.umask(0)
-    os.umask(umask)
-    return umask

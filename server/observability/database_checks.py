@@ -1,9 +1,12 @@
 """The checks of the database: connection, schema, readings, privileges, clock."""
 
+import shlex
 import stat
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 
 from server.observability.findings import Finding, fail, ok, warn
 from settings import MysqlUrl, Settings, SettingsError, SqliteUrl
@@ -86,13 +89,7 @@ def _days(count: int) -> str:
 async def _rights(settings: Settings, diagnostics: Diagnostics) -> Finding:
     location = settings.database.location
     if isinstance(location, SqliteUrl):
-        mode = stat.S_IMODE(location.path.stat().st_mode)
-        if mode & stat.S_IWOTH:
-            remedy = f"chmod o-w {location.path}"
-            return warn(
-                "rights", f"every account of this machine can write to {location.path}", remedy
-            )
-        return ok("rights", f"the file is opened read-only; its mode is {mode:o}")
+        return _file_rights(location.path)
     assert settings.database.reader is not None
     user = settings.database.reader.user
     privileges = await diagnostics.rights_to_write()
@@ -103,6 +100,20 @@ async def _rights(settings: Settings, diagnostics: Diagnostics) -> Finding:
             "Name a separate account in database.reader; the loader creates it.",
         )
     return ok("rights", f"the account {user} can read and revoke tokens, and nothing more")
+
+
+def _file_rights(path: Path) -> Finding:
+    """Check who can read the file, which contains password hashes, and those that SQLite adds."""
+    modes = {path: stat.S_IMODE(path.stat().st_mode)}
+    for ending in ("-wal", "-shm"):
+        file = path.with_name(path.name + ending)
+        with suppress(FileNotFoundError):
+            modes[file] = stat.S_IMODE(file.stat().st_mode)
+    for right, may in ((stat.S_IWOTH, "write to"), (stat.S_IROTH, "read the password hashes in")):
+        if files := [str(file) for file, mode in modes.items() if mode & right]:
+            found = f"every account of this machine can {may} {', '.join(files)}"
+            return warn("rights", found, f"chmod o= {shlex.join(files)}")
+    return ok("rights", f"the file is opened read-only; its mode is {modes[path]:o}")
 
 
 async def _connections(settings: Settings, diagnostics: Diagnostics) -> Finding:

@@ -1,8 +1,6 @@
 """Backups of a whole database into a file, restored into an empty place."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -20,17 +18,3 @@ class BackupDriver(Protocol):
 def next_counter(changes: int) -> int:
     """Return the auth version after a restore: greater than any it can have had."""
     return max(changes, int(time.time())) + 1
-
-
-@contextmanager
-def temporary_file(file: Path) -> Iterator[Path]:
-    """Yield a file that takes its name once it is complete; nothing remains of a part."""
-    unfinished = file.with_name(f".{file.name}.part")
-    unfinished.unlink(missing_ok=True)
-    unfinished.touch(mode=0o600)
-    try:
-        yield unfinished
-        # Unlike a rename, a link does not replace what is there.
-        file.hardlink_to(unfinished)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -65,6 +65,8 @@ class WriteEngine(Protocol):
 
     database: str
     """The database's name in messages."""
+    on_wait: Callable[[], None]
+    """Called whenever another loader has to be waited for; set by whoever wants to know."""
 
     @property
     def dialect(self) -> Dialect:
@@ -79,8 +81,8 @@ class WriteEngine(Protocol):
     async def admit_reader(self) -> str | None:
         """Grant the server's account its rights, and return its name; None without accounts."""
 
-    async def begin(self, waiting: Callable[[], None]) -> None:
-        """Begin a transaction; call `waiting` if another loader is in one, and wait for it."""
+    async def begin(self) -> None:
+        """Begin a transaction, once no other loader is in one."""
 
     async def append(self, batches: Iterable[RowBatch], last_id: int) -> int:
         """Insert rows as new readings with the ids after `last_id`; return how many."""

@@ -277,6 +277,7 @@ def test_rejected_rows_may_be_read_by_whom_the_umask_lets(tmp_path: Path) -> Non
     try:
         with RejectedRows(str(tmp_path / "report.csv")) as rejected:
             rejected.add([RowError(2, "Date", "never", "a date")], b"never", heading)
+            rejected.prepare()
             rejected.save()
     finally:
         after = os.umask(before)
@@ -412,7 +413,7 @@ async def test_loader_that_waits_can_be_cancelled(database: DatabaseFixture) -> 
     )
     async with database.writer() as first:
         assert await first.engine.is_prepared()
-        await first.engine.begin(lambda: None)
+        await first.engine.begin()
         second = asyncio.create_task(database.load(report(*numbered(SUMMER, 5)), listener=listener))
         await waiting.wait()
         second.cancel()

@@ -115,7 +115,7 @@ def test_backup_holds_what_is_committed_while_an_import_is_under_way(
         async with loaded.writer() as writer:
             async for _ in writer.engine.prepare():
                 pass
-            await writer.engine.begin(lambda: None)
+            await writer.engine.begin()
             await writer.engine.execute("DELETE FROM consumpdata")
             done = await asyncio.to_thread(copy, loaded, str(tmp_path / "backup"))
             assert done.exit_code == 0, done.output

@@ -304,7 +304,7 @@ async def outcome(
 ) -> dict[datetime, int]:
     """The flags after some imports into a database without readings, which stays so."""
     engine = writer.engine
-    await engine.begin(lambda: None)
+    await engine.begin()
     try:
         for terms, readings in steps:
             await writer.meters.register("Europe/Madrid")

@@ -154,5 +154,5 @@ def _fingerprint(root: Path) -> str:
 
 
 def _code(root: Path) -> Iterator[Path]:
-    for folder in ("cli", "domain", "loader", "server", "settings", "storage", "tests"):
+    for folder in ("cli", "domain", "files", "loader", "server", "settings", "storage", "tests"):
         yield from (root / folder).rglob("*.py")

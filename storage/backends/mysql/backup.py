@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from files.creating import new_file
+from files.regular import open_regular
 from settings import AccountSettings, MysqlUrl
-from storage.backends.backup import next_counter, temporary_file
+from storage.backends.backup import next_counter
 from storage.backends.mysql.writer import MysqlWriteEngine
 from storage.common.errors import Conflict, NotPrepared, Unreachable
 
@@ -18,6 +20,11 @@ _HOLDS_READINGS = b"CREATE TABLE `consumpdata`"
 _END = b"-- Dump completed"
 _END_BYTES = 200
 """Bytes that hold the end of a complete dump."""
+
+BINARY_MODE = "--binary-mode"
+"""The option of a client that leaves it no commands but DELIMITER."""
+SANDBOX = "--sandbox"
+"""The option of MariaDB's clients since 2024 that forbids commands and files once more."""
 
 _TABLES = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = %s"
 _COUNTS = f"{_TABLES} AND table_name = 'access'"
@@ -47,7 +54,7 @@ class MysqlBackup:
         options = ["--single-transaction", "--quick", "--hex-blob", "--triggers", "--comments"]
         options += ["--no-tablespaces", "--default-character-set=utf8mb4"]
         try:
-            with temporary_file(file) as unfinished, unfinished.open("wb") as out:
+            with new_file(file) as out:
                 program = _program("mariadb-dump", "mysqldump")
                 await self._run(program, *options, self._location.name, stdout=out)
         except FileExistsError:
@@ -58,17 +65,19 @@ class MysqlBackup:
     async def restore(self, file: Path) -> None:
         """Restore a backup into a database that must be empty or missing."""
         try:
-            _require_whole(file)
-            if await self._count(_TABLES):
-                raise Conflict(
-                    f"{self._location.name} is not empty; restore into an empty database"
+            with open_regular(file) as backup:
+                _require_whole(backup, file)
+                if await self._count(_TABLES):
+                    raise Conflict(
+                        f"{self._location.name} is not empty; restore into an empty database"
+                    )
+                await self._engine.execute(
+                    f"CREATE DATABASE IF NOT EXISTS `{self._location.name}`"
+                    " DEFAULT CHARACTER SET utf8mb4"
                 )
-            await self._engine.execute(
-                f"CREATE DATABASE IF NOT EXISTS `{self._location.name}`"
-                " DEFAULT CHARACTER SET utf8mb4"
-            )
-            with file.open("rb") as backup:
-                await self._run(_program("mariadb", "mysql"), self._location.name, stdin=backup)
+                program = _program("mariadb", "mysql")
+                options = await _confinement(program)
+                await self._run(program, *options, self._location.name, stdin=backup)
             await self._invalidate_tokens()
         except OSError as error:
             raise Unreachable(f"{file} cannot be read: {error.strerror}") from error
@@ -110,6 +119,8 @@ class MysqlBackup:
         if process.returncode:
             lines = stderr.decode(errors="replace").strip().splitlines()
             name = Path(program).name
+            # A client quotes the statement before the error.
+            lines = [line for line in lines if line.startswith("ERROR")] or lines
             reason = lines[0].removeprefix(f"{name}: ") if lines else process.returncode
             raise Unreachable(f"{name} failed: {reason}")
 
@@ -133,13 +144,14 @@ class MysqlBackup:
             Path(name).unlink()
 
 
-def _require_whole(file: Path) -> None:
-    """Raise NotPrepared if a file is no backup, or a part of one."""
-    with file.open("rb") as backup:
-        has_readings = any(_HOLDS_READINGS in line for line in backup)
-        backup.seek(max(0, file.stat().st_size - _END_BYTES))
-        if not has_readings or _END not in backup.read():
-            raise NotPrepared(f"{file} is not a complete backup of such a database")
+def _require_whole(backup: IO[bytes], file: Path) -> None:
+    """Raise NotPrepared if a file is no backup, or a part of one; rewind it."""
+    has_readings = any(_HOLDS_READINGS in line for line in backup)
+    size = backup.seek(0, os.SEEK_END)
+    backup.seek(max(0, size - _END_BYTES))
+    if not has_readings or _END not in backup.read():
+        raise NotPrepared(f"{file} is not a complete backup of such a database")
+    backup.seek(0)
 
 
 def tls_options(ca: Path | None, *, is_mariadb: bool) -> list[str]:
@@ -165,10 +177,24 @@ def _program(*names: str) -> str:
     return found
 
 
+async def _confinement(program: str) -> list[str]:
+    """Return the options by which a client runs nothing but SQL, whatever a backup contains.
+
+    A client that knows no binary mode stops at the option.
+    """
+    options = [BINARY_MODE, "--local-infile=0"]
+    has_sandbox = SANDBOX.encode() in await _output(program, "--help")
+    return [*options, SANDBOX] if has_sandbox else options
+
+
 async def _is_mariadb(program: str) -> bool:
     """Whether a program is MariaDB's; what is called mysqldump may be either's."""
+    return b"MariaDB" in await _output(program, "--version")
+
+
+async def _output(program: str, option: str) -> bytes:
     process = await asyncio.create_subprocess_exec(
-        program, "--no-defaults", "--version", stdout=asyncio.subprocess.PIPE
+        program, "--no-defaults", option, stdout=asyncio.subprocess.PIPE
     )
     said, _ = await process.communicate()
-    return b"MariaDB" in said
+    return said

@@ -1,6 +1,7 @@
 """MySQL and MariaDB, written by the loader."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ from storage.backends.mysql.dialect import MysqlDialect
 from storage.backends.mysql.migrations import Migrations
 from storage.backends.mysql.session import Session
 from storage.common.deflate import DeflateBlock
-from storage.common.errors import Conflict, Unreachable
+from storage.common.errors import Conflict, StorageError, Unreachable
+
+LOCK_SECONDS = 600
+"""Seconds after which a loader that waits for another one says so again."""
 
 _QUANTITIES = ", ".join(QUANTITY_NAMES)
 
@@ -43,6 +47,7 @@ class MysqlWriteEngine:
         self._changes_passwords = changes_passwords
         self._lock = f"elecdata:{location.name}"[:64]
         self._session: Session | None = None
+        self.on_wait: Callable[[], None] = lambda: None
 
     async def open(self) -> None:
         """Connect, unless that was done."""
@@ -62,7 +67,7 @@ class MysqlWriteEngine:
         await self.execute(f"USE `{self.database}`")
         yield f"'{self.database}' database"
         if not await self._migrations.is_newest():
-            await self._take_lock(lambda: None)
+            await self._take_lock()
             await self._migrations.apply()
             await self._release_lock()
         yield f"'{self.database}.consumpdata' table"
@@ -96,9 +101,9 @@ class MysqlWriteEngine:
         await account.grant()
         return reader.user
 
-    async def begin(self, waiting: Callable[[], None]) -> None:
-        """Begin a transaction; call `waiting` if another loader is in one, and wait for it."""
-        await self._take_lock(waiting)
+    async def begin(self) -> None:
+        """Begin a transaction, once no other loader is in one."""
+        await self._take_lock()
         # Standard input may be slow, and nothing is sent after the first row error.
         await self.execute("SET SESSION net_read_timeout = 86400")
         await self.execute("DROP TEMPORARY TABLE IF EXISTS incoming")
@@ -143,7 +148,9 @@ class MysqlWriteEngine:
                 f"{error}; this was at the last step, and whether the reports were written is"
                 " not known: load them again, which does no harm"
             ) from error
-        await self._release_lock()
+        # All is written. A lock that cannot be released ends with the connection.
+        with suppress(StorageError):
+            await self._release_lock()
 
     async def rollback(self) -> None:
         """Roll back the transaction."""
@@ -172,11 +179,21 @@ class MysqlWriteEngine:
             )
         )
 
-    async def _take_lock(self, waiting: Callable[[], None]) -> None:
-        rows = await self.fetch("SELECT GET_LOCK(%s, 0)", (self._lock,))
-        if not rows[0][0]:
-            waiting()
-            await self.fetch("SELECT GET_LOCK(%s, 86400)", (self._lock,))
+    async def _take_lock(self) -> None:
+        is_taken = await self._try_lock(0)
+        while not is_taken:
+            self.on_wait()
+            is_taken = await self._try_lock(LOCK_SECONDS)
+
+    async def _try_lock(self, seconds: int) -> bool:
+        """Return whether the loaders' lock could be taken within the time."""
+        ((taken,),) = await self.fetch("SELECT GET_LOCK(%s, %s)", (self._lock, seconds))
+        if taken is None:
+            raise Unreachable(
+                f"{self.database}: the database ended the wait for another loader (KILL, or no"
+                " memory); nothing was written"
+            )
+        return bool(taken)
 
     async def _release_lock(self) -> None:
         await self.execute("DO RELEASE_LOCK(%s)", (self._lock,))

@@ -1,11 +1,14 @@
 """Backups of SQLite, while others read and write."""
 
 import asyncio
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from storage.backends.backup import next_counter, temporary_file
+from files.creating import new_file, private_mode
+from files.regular import require_regular
+from storage.backends.backup import next_counter
 from storage.common.errors import Conflict, NotPrepared, Unreachable
 
 _TABLES = "SELECT COUNT(*) FROM sqlite_master WHERE name = 'consumpdata'"
@@ -28,8 +31,8 @@ class SqliteBackup:
 
     def _backup(self, file: Path) -> None:
         try:
-            with temporary_file(file) as unfinished:
-                _copy(_existing(self._path), unfinished)
+            with new_file(file) as unfinished:
+                _copy(_existing(self._path), Path(unfinished.name))
         except FileExistsError:
             raise Conflict(f"{file} already exists") from None
         except (sqlite3.Error, OSError) as error:
@@ -40,9 +43,10 @@ class SqliteBackup:
             source = _existing(file)
             _require_no_log(self._path)
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary_file(self._path) as unfinished:
-                _copy(source, unfinished)
-                _invalidate_tokens(unfinished)
+            with new_file(self._path) as unfinished:
+                _copy(source, Path(unfinished.name))
+                _invalidate_tokens(Path(unfinished.name))
+                os.fchmod(unfinished.fileno(), private_mode())
         except FileExistsError:
             raise Conflict(f"{self._path} already exists; restore into an empty location") from None
         except (sqlite3.Error, OSError) as error:
@@ -60,7 +64,7 @@ def _require_no_log(path: Path) -> None:
 def _existing(path: Path) -> str:
     """Return the read-only address of a file that holds readings."""
     address = f"{path.absolute().as_uri()}?mode=ro"
-    path.stat()
+    require_regular(path.stat(), path)
     with closing(sqlite3.connect(address, uri=True)) as connection:
         if not connection.execute(_TABLES).fetchone()[0]:
             raise NotPrepared(f"{path} holds no readings")

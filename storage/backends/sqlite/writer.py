@@ -1,6 +1,7 @@
 """SQLite, written by the loader."""
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import suppress
@@ -9,6 +10,8 @@ from typing import Any, TypeVar
 
 from domain.quantities import QUANTITY_NAMES
 from domain.report_source import BATCH_FIELDS, RowBatch
+from files.creating import private_mode
+from files.regular import require_regular
 from storage.backends.schema import STATEMENTS
 from storage.backends.sqlite.dialect import SqliteDialect
 from storage.common.deflate import DeflateBlock
@@ -38,6 +41,7 @@ class SqliteWriteEngine:
         self.dialect = SqliteDialect()
         self._path = path
         self.database = path.stem
+        self.on_wait: Callable[[], None] = lambda: None
         self._connection: sqlite3.Connection | None = None
         self._stopped = False
 
@@ -62,9 +66,9 @@ class SqliteWriteEngine:
         """Return None: the file system says who may read the file."""
         return None
 
-    async def begin(self, waiting: Callable[[], None]) -> None:
-        """Begin a transaction; call `waiting` if another loader is in one, and wait for it."""
-        await self._in_thread(lambda: self._opened().execute("BEGIN IMMEDIATE"), waiting)
+    async def begin(self) -> None:
+        """Begin a transaction, once no other loader is in one."""
+        await self.execute("BEGIN IMMEDIATE")
         await self.execute("DROP TABLE IF EXISTS temp.incoming")
         await self.execute(
             f"CREATE TEMP TABLE incoming (number INTEGER PRIMARY KEY, date TEXT, utc INTEGER,"
@@ -113,6 +117,7 @@ class SqliteWriteEngine:
         if self._connection is not None:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        _create_private(self._path)
         connection = sqlite3.connect(
             self._path, timeout=WRITE_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
         )
@@ -153,10 +158,8 @@ class SqliteWriteEngine:
             filled += len(rows)
         return filled
 
-    async def _in_thread(
-        self, work: Callable[[], T], waiting: Callable[[], None] = lambda: None
-    ) -> T:
-        """Return the result of work once no other program writes; call `waiting` if one does."""
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        """Return the result of work once no other program writes; call `on_wait` if one does."""
         has_waited = False
         while True:
             try:
@@ -165,7 +168,7 @@ class SqliteWriteEngine:
                 if not _is_busy(error):
                     raise Unreachable(f"{self._path} cannot be written: {error}") from error
             if not has_waited:
-                waiting()
+                self.on_wait()
                 has_waited = True
 
     async def _finished(self, work: Callable[[], T]) -> T:
@@ -184,6 +187,15 @@ class SqliteWriteEngine:
             thread.exception()  # which nobody asks for any more
             raise
         return thread.result()
+
+
+def _create_private(path: Path) -> None:
+    """Create the file unless it exists; SQLite gives its -wal and -shm the same mode."""
+    try:
+        os.close(os.open(path.resolve(), os.O_WRONLY | os.O_CREAT | os.O_EXCL, private_mode()))
+    except FileExistsError:
+        # Not opened: closing it would end the locks of this process's other connections.
+        require_regular(path.stat(), path)
 
 
 def _is_busy(error: sqlite3.Error | OSError) -> bool:

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import shlex
 import socket
+import subprocess
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -301,11 +303,22 @@ def test_account_that_can_write_is_a_warning(
     assert on_mariadb.reader_user in text
 
 
-def test_file_that_everybody_can_write_is_a_warning(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("mode", "may"), [(0o666, "write to"), (0o644, "read the password hashes in")]
+)
+def test_file_that_everybody_can_open_is_a_warning_with_the_remedy(
+    tmp_path: Path, mode: int, may: str
+) -> None:
     database = SqliteDatabase(tmp_path)
     asyncio.run(database.load(recent(1)))
-    database.path.chmod(0o666)
-    assert Checked(database.config).found("rights")[0] == "WARN"
+    assert Checked(database.config).found("rights")[0] == "OK"
+    database.path.chmod(mode)
+    level, text = Checked(database.config).found("rights")
+    assert level == "WARN"
+    assert text.startswith(f"every account of this machine can {may} {database.path}")
+    remedy = text.partition("chmod ")[2]
+    subprocess.run(["chmod", *shlex.split(remedy)], check=True)  # noqa: S603, S607 - as a user would
+    assert Checked(database.config).found("rights")[0] == "OK"
 
 
 def test_more_connections_than_the_database_takes_is_a_failure(on_mariadb: MariadbDatabase) -> None:

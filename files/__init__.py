@@ -1,0 +1,1 @@
+"""Opening and creating files in folders where others may have prepared something."""
