@@ -23,6 +23,7 @@ from settings.report_formats import (
     TimeSettings,
 )
 from settings.section import SettingsError
+from settings.signing_key import ed25519_key
 from settings.signing_secret import signing_secret
 from settings.values import MONITORING, MysqlUrl, Network, SqliteUrl
 
@@ -48,6 +49,7 @@ __all__ = [
     "SqliteUrl",
     "TimeSettings",
     "TlsSettings",
+    "ed25519_key",
     "is_demonstration",
     "load_settings",
     "signing_secret",

@@ -28,6 +28,7 @@ from server.errors import ApiError
 from server.observability.counters import BUCKETS, COUNTERS
 from server.observability.worker_snapshots import Snapshot, WorkerSnapshots, merge_snapshots
 from server.security.authentication import is_admin
+from server.security.tokens import TOKENS
 from server.transport.client_address import client_address, is_among, is_forwarded_by_untrusted
 from server.transport.streaming import STREAM_STATISTICS
 from storage.common.errors import StorageError
@@ -82,7 +83,7 @@ async def metrics(request: web.Request) -> web.Response:
     else:
         total = merge_snapshots([own])
     registry = CollectorRegistry()
-    registry.register(_SnapshotCollector(total, data))
+    registry.register(_SnapshotCollector(total, data, app[TOKENS].signing_ends()))
     encode, kind = choose_encoder(request.headers.get(hdrs.ACCEPT, ""))
     return web.Response(body=encode(registry), headers={hdrs.CONTENT_TYPE: kind})
 
@@ -176,9 +177,10 @@ def publish_snapshots(folder: Path) -> Any:
 class _SnapshotCollector(Collector):
     """Collects snapshots and data for prometheus-client."""
 
-    def __init__(self, total: Snapshot, data: DataStatistics | None) -> None:
+    def __init__(self, total: Snapshot, data: DataStatistics | None, signing_ends: float) -> None:
         self._total = total
         self._data = data
+        self._signing_ends = signing_ends
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric."""
@@ -190,6 +192,11 @@ class _SnapshotCollector(Collector):
             level = self._total["levels"][name]
             yield GaugeMetricFamily(f"elecdata_{name}", text, value=level)
         yield from self._data_metrics()
+        yield GaugeMetricFamily(
+            "elecdata_signing_ends_timestamp_seconds",
+            "From when on no signing key will sign, +Inf if one always will",
+            value=self._signing_ends,
+        )
         build = GaugeMetricFamily(
             "elecdata_build_info",
             "Version of the service and of Python",
