@@ -1,4 +1,4 @@
-"""The command `elecdata`: serve, load, users, backup, sample and check under one name."""
+"""The command `elecdata`: serve, load, users and the others under one name."""
 
 import importlib
 from pathlib import Path
@@ -11,6 +11,7 @@ MODULES = {
     "serve": "server.__main__",
     "load": "loader.__main__",
     "users": "loader.users",
+    "keys": "server.keys",
     "backup": "loader.backup",
     "sample": "loader.sample",
 }

@@ -24,6 +24,7 @@ from settings.report_formats import (
     TimeSettings,
 )
 from settings.section import SettingsError
+from settings.signing_key import ed25519_key
 from settings.signing_secret import signing_secret
 from settings.values import (
     LOOPBACK,
@@ -58,6 +59,7 @@ __all__ = [
     "SqliteUrl",
     "TimeSettings",
     "TlsSettings",
+    "ed25519_key",
     "is_demonstration",
     "is_loopback_host",
     "is_published",

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import (
+    BeforeValidator,
     ByteSize,
     Field,
     SecretStr,
@@ -20,6 +21,7 @@ from pydantic import (
 from settings.limits import LimitSettings
 from settings.report_formats import FormatSettings
 from settings.section import Section, SettingsError
+from settings.signing_key import SigningKeySettings, parse_signing_key
 from settings.values import (
     CACHE_URL_EXPECTED,
     DATABASE_URL_EXPECTED,
@@ -37,7 +39,6 @@ from settings.values import (
     Networks,
     OptionalFilePath,
     Origins,
-    SigningKey,
     SigningSecret,
     SqliteUrl,
     UserName,
@@ -118,8 +119,8 @@ class DatabaseSettings(Section):
 class AuthSettings(Section):
     """How tokens are signed, how long they last, and how often a login may fail."""
 
-    keys: Mapping[KeyName, SigningKey] = Field(
-        {}, description="a mapping of the names of keys to secrets"
+    keys: Mapping[KeyName, Annotated[SigningKeySettings, BeforeValidator(parse_signing_key)]] = (
+        Field({}, description="a mapping of the names of keys to secrets")
     )
     sign_with: str | None = Field(None, description="the name of one of auth.keys")
     secret: SigningSecret = Field(None, description=f"text of at least {MIN_SECRET_BYTES} bytes")
@@ -141,6 +142,8 @@ class AuthSettings(Section):
         known = info.data.get("keys", {})
         if name not in known:
             raise ValueError(f"expected one of auth.keys: {', '.join(known) or 'there is none'}")
+        if any(key.begins or key.ends for key in known.values()):
+            raise ValueError("expected none where auth.keys have from or until, which decide")
         return name
 
 
@@ -248,8 +251,8 @@ class Settings(Section):
     def _credentials(self) -> Iterator[tuple[str, str]]:
         if self.auth.secret:
             yield "auth.secret", self.auth.secret.get_secret_value()
-        for name, secret in self.auth.keys.items():
-            yield f"auth.keys.{name}", secret.get_secret_value()
+        for name, key in self.auth.keys.items():
+            yield f"auth.keys.{name}", key.secret.get_secret_value()
         reader = self.database.reader
         if reader and isinstance(self.database.location, MysqlUrl):
             yield "database.reader.password", _credential(reader.user, reader.password)

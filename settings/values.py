@@ -71,7 +71,7 @@ def _parse_database_url(url: object, info: ValidationInfo) -> SqliteUrl | MysqlU
     """Parse the URL of a database."""
     text = url if isinstance(url, str) else ""
     if file := _SQLITE_URL.fullmatch(text):
-        return SqliteUrl(_resolve_path(Path(file["path"]), info))
+        return SqliteUrl(resolve_path(Path(file["path"]), info))
     if "@" in text:
         raise ValueError("a user or password in it is refused, set database.reader and .admin")
     server = _MYSQL_URL.fullmatch(text)
@@ -81,13 +81,13 @@ def _parse_database_url(url: object, info: ValidationInfo) -> SqliteUrl | MysqlU
     return MysqlUrl(server["host"].strip("[]"), port, server["name"])
 
 
-def _resolve_path(path: Path, info: ValidationInfo) -> Path:
+def resolve_path(path: Path, info: ValidationInfo) -> Path:
     """Return the path; a relative one starts from the folder in the context."""
     return Path(info.context or "", path)
 
 
 def _resolve_optional_path(path: Path | None, info: ValidationInfo) -> Path | None:
-    return None if path is None else _resolve_path(path, info)
+    return None if path is None else resolve_path(path, info)
 
 
 def _check_cache_url(url: SecretStr) -> SecretStr:
@@ -102,13 +102,9 @@ def _check_signing_secret(secret: SecretStr | None) -> SecretStr | None:
     """Return a secret long enough to sign with; an empty one counts as none."""
     if secret is None or not secret.get_secret_value():
         return None
+    if secret.get_secret_value().lstrip().startswith("-----BEGIN "):
+        raise ValueError("expected a secret, keys in PEM belong into auth.keys")
     if len(secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
-        raise ValueError(f"expected at least {MIN_SECRET_BYTES} bytes, as from {KEY_GENERATOR}")
-    return secret
-
-
-def _check_signing_key(secret: SecretStr) -> SecretStr:
-    if _check_signing_secret(secret) is None:
         raise ValueError(f"expected at least {MIN_SECRET_BYTES} bytes, as from {KEY_GENERATOR}")
     return secret
 
@@ -155,12 +151,11 @@ def _check_format_name(name: str) -> str:
 
 DatabaseUrl = Annotated[SqliteUrl | MysqlUrl, BeforeValidator(_parse_database_url)]
 CacheUrl = Annotated[SecretStr, AfterValidator(_check_cache_url)]
-FilePath = Annotated[Path, AfterValidator(_resolve_path)]
+FilePath = Annotated[Path, AfterValidator(resolve_path)]
 OptionalFilePath = Annotated[Path | None, AfterValidator(_resolve_optional_path)]
 Networks = Annotated[tuple[Network, ...], BeforeValidator(_parse_networks)]
 Origins = Annotated[tuple[str, ...], BeforeValidator(_parse_origins)]
 SigningSecret = Annotated[SecretStr | None, AfterValidator(_check_signing_secret)]
-SigningKey = Annotated[SecretStr, AfterValidator(_check_signing_key)]
 KeyName = Annotated[str, AfterValidator(_check_key_name)]
 UserName = Annotated[str, AfterValidator(_check_user_name)]
 FormatName = Annotated[str, AfterValidator(_check_format_name)]

@@ -42,7 +42,7 @@ def open_diagnostics(settings: Settings) -> Diagnostics:
     location = settings.database.location
     if isinstance(location, SqliteUrl):
         return SqliteDiagnostics(engine)
-    return MysqlDiagnostics(engine, location.name)
+    return MysqlDiagnostics(engine, location.name, changes_passwords=settings.has_own_passwords)
 
 
 def open_importer(settings: Settings) -> WritableDatabase:

@@ -6,7 +6,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from aiohttp_apispec import docs
 
-from server.api.openapi.responses import LOGIN, LOGOUT, PING
+from server.api.openapi.responses import LOGIN, LOGOUT, PING, PUBLIC_KEYS
 from server.context import CONTEXT, DATABASE, request_id
 from server.errors import RETRY_AFTER, ApiError
 from server.formats.json import ENVELOPE_END, envelope_start
@@ -19,6 +19,9 @@ from server.transport.parameters import read_parameters
 from server.transport.streaming import JSON_MEDIA_TYPE
 from storage.common.errors import NotPrepared, Outdated, Refused, StorageError
 from storage.users import User
+
+_KEYS_CACHED = "public, max-age=300"
+"""Others may keep the public keys for five minutes: append a key longer before it signs."""
 
 log = logging.getLogger("server")
 
@@ -57,6 +60,25 @@ async def begin_session(request: web.Request, user: User) -> web.Response:
         },
         headers={"Cache-Control": "no-store"},
     )
+
+
+@docs(
+    tags=["access"],
+    summary="Get the public keys of tokens",
+    description=(
+        "The Ed25519 keys with which other services can verify tokens, as a JSON Web Key Set. They "
+        "cannot see whether a token was revoked."
+    ),
+    security=[],
+    responses=PUBLIC_KEYS,
+)
+async def public_keys(request: web.Request) -> web.Response:
+    """Return the public keys of auth.keys. Raise ApiError if there is none."""
+    await read_parameters(request)
+    keys = request.app[TOKENS].public_keys()
+    if not keys:
+        raise ApiError(404, "Tokens are signed with secrets, there are no public keys")
+    return web.json_response({"keys": keys}, headers={"Cache-Control": _KEYS_CACHED})
 
 
 @docs(
@@ -114,6 +136,7 @@ async def ping(request: web.Request) -> web.Response:
 PUBLIC_ROUTES = [
     web.get("/login", _login(), allow_head=False),
     web.post("/login", _login()),
+    web.get("/.well-known/jwks.json", public_keys, allow_head=False),
 ]
 ROUTES = [
     web.post("/logout", logout),

@@ -1,6 +1,7 @@
 """The checks of `elecdata check`, which change nothing and show no secret."""
 
 import asyncio
+import math
 import os
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
@@ -26,7 +27,7 @@ from settings import (
 from settings.model import PREFIX
 
 _RENEWAL_DAYS = 14
-"""Days before its expiry by which a certificate should be renewed."""
+"""Days before its end by which a certificate or signing key should be replaced."""
 
 _NETWORK_TIMEOUT = 2.0
 """Seconds in which a server on the network has to respond."""
@@ -77,8 +78,7 @@ def _secret(settings: Settings) -> Finding:
     auth = settings.auth
     store = auth.secret_store
     if auth.keys and auth.secret is None and not store.exists():
-        signing = SigningKeys.of(settings).sign_with
-        return ok("secret", f"auth.keys {', '.join(auth.keys)}; {signing} signs")
+        return _signer(settings, f"auth.keys {', '.join(auth.keys)}")
     if auth.secret is None and not store.exists():
         folder = next(folder for folder in store.parents if folder.exists())
         if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
@@ -96,7 +96,25 @@ def _secret(settings: Settings) -> Finding:
     if auth.secret is not None:
         found = f"auth.secret has {size} bytes"
     if auth.keys:
-        found += f"; auth.keys {', '.join(auth.keys)}; {auth.sign_with or 'the former'} signs"
+        return _signer(settings, f"{found}; auth.keys {', '.join(auth.keys)}")
+    return ok("secret", found)
+
+
+def _signer(settings: Settings, found: str) -> Finding:
+    """Return whether one of several keys signs, now and for the next days."""
+    keys = SigningKeys.of(settings)
+    now = datetime.now(UTC)
+    signer, ends = keys.signer(now.timestamp()), keys.signing_ends(now.timestamp())
+    remedy = "Append a key to auth.keys that signs from then on, then send SIGHUP to the server."
+    if signer is None:
+        return fail("secret", f"{found}; none signs now, so nobody can log in", remedy)
+    found += f"; {signer if signer in settings.auth.keys else 'the former'} signs"
+    if ends == math.inf:
+        return ok("secret", found)
+    end = datetime.fromtimestamp(ends, UTC)
+    found += f", and none from {end:%Y-%m-%d %H:%M} UTC on"
+    if (end - now).days < _RENEWAL_DAYS:
+        return warn("secret", found, remedy)
     return ok("secret", found)
 
 

@@ -96,10 +96,10 @@ async def _rights(settings: Settings, diagnostics: Diagnostics) -> Finding:
     if privileges:
         return warn(
             "rights",
-            f"the account {user} can do more than read and revoke tokens: {', '.join(privileges)}",
+            f"the account {user} can do more than the server needs: {', '.join(privileges)}",
             "Name a separate account in database.reader; the loader creates it.",
         )
-    return ok("rights", f"the account {user} can read and revoke tokens, and nothing more")
+    return ok("rights", f"the account {user} can do what the server needs, and nothing more")
 
 
 def _file_rights(path: Path) -> Finding:

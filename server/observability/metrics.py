@@ -31,6 +31,7 @@ from server.observability.loop_watchdog import LOOP_WATCHDOG
 from server.observability.worker_snapshots import Snapshot, WorkerSnapshots, merge_snapshots
 from server.security.authentication import is_admin
 from server.security.connection_limits import CONNECTION_LIMITER
+from server.security.tokens import TOKENS
 from server.transport.client_address import client_address, is_among, is_forwarded_by_untrusted
 from server.transport.streaming import STREAM_STATISTICS
 from storage.common.errors import StorageError
@@ -90,7 +91,7 @@ async def metrics(request: web.Request) -> web.Response:
     else:
         total = merge_snapshots([own])
     registry = CollectorRegistry()
-    registry.register(_SnapshotCollector(total, data))
+    registry.register(_SnapshotCollector(total, data, app[TOKENS].signing_ends()))
     encode, kind = choose_encoder(request.headers.get(hdrs.ACCEPT, ""))
     return web.Response(body=encode(registry), headers={hdrs.CONTENT_TYPE: kind})
 
@@ -202,9 +203,10 @@ def publish_snapshots(folder: Path) -> Any:
 class _SnapshotCollector(Collector):
     """Collects snapshots and data for prometheus-client."""
 
-    def __init__(self, total: Snapshot, data: DataStatistics | None) -> None:
+    def __init__(self, total: Snapshot, data: DataStatistics | None, signing_ends: float) -> None:
         self._total = total
         self._data = data
+        self._signing_ends = signing_ends
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric."""
@@ -217,6 +219,11 @@ class _SnapshotCollector(Collector):
             yield GaugeMetricFamily(f"elecdata_{name}", text, value=level)
         yield self._lag()
         yield from self._data_metrics()
+        yield GaugeMetricFamily(
+            "elecdata_signing_ends_timestamp_seconds",
+            "From when on no signing key will sign, +Inf if one always will",
+            value=self._signing_ends,
+        )
         build = GaugeMetricFamily(
             "elecdata_build_info",
             "Version of the service and of Python",

@@ -1,6 +1,7 @@
 """JSON Web Tokens: issued, verified, and cached until they expire."""
 
 import json
+import logging
 import re
 import secrets
 import time
@@ -12,10 +13,12 @@ import jwt
 from aiohttp import web
 
 from server.context import Token
-from server.security.signing_keys import SigningKeys
+from server.errors import ApiError
+from server.security.signing_keys import SigningKey, SigningKeys
 from settings import is_published
 
-ALGORITHM = "HS256"
+log = logging.getLogger("server")
+
 _REQUIRED = ["sub", "iat", "exp", "jti"]
 _MAX_ENTRIES = 4096
 _MAX_CHARACTERS = 4096
@@ -35,6 +38,7 @@ class TokenService:
         self._keys = keys
         self.may_be_forged = _include_published(keys)
         """Whether anybody can sign tokens: with the demonstration's published secret."""
+        self._by_id = _by_id(keys)
         self._verified: OrderedDict[str, Token] = OrderedDict()
 
     def use(self, keys: SigningKeys) -> None:
@@ -42,10 +46,27 @@ class TokenService:
         if keys != self._keys:
             self._keys = keys
             self.may_be_forged = _include_published(keys)
+            self._by_id = _by_id(keys)
             self._verified.clear()
 
+    def public_keys(self) -> list[dict[str, str]]:
+        """Return the public keys whose tokens may be valid now or later, as JSON Web Keys."""
+        now = time.time()
+        return [
+            jwk
+            for kid, key in self._by_id.items()
+            if now < self._keys.verifies_until(kid, self._lifetime) and (jwk := key.to_jwk(kid))
+        ]
+
+    def signing_ends(self) -> float:
+        """Return from when on no key will sign, infinity if one always will."""
+        return self._keys.signing_ends(time.time())
+
     def issue(self, user: str, generation: int) -> str:
-        """Return a token for a user, valid while the user's generation is this one."""
+        """Return a token for a user, valid while the user's generation is this one.
+
+        Raise ApiError while no key signs.
+        """
         now = time.time()
         claims = {
             "sub": user,
@@ -54,10 +75,12 @@ class TokenService:
             "exp": int(now + self._lifetime),
             "jti": secrets.token_urlsafe(16),
         }
-        kid = self._keys.sign_with
-        return jwt.encode(
-            claims, self._keys.secrets[kid], algorithm=ALGORITHM, headers={"kid": kid}
-        )
+        kid = self._keys.signer(now)
+        if kid is None:
+            log.error("no key of auth.keys signs now: add one, then send SIGHUP")
+            raise ApiError(503, "No tokens can be signed now, the operator has to add a key")
+        key = self._by_id[kid]
+        return jwt.encode(claims, key.signs, algorithm=key.algorithm, headers={"kid": kid})
 
     def verify(self, text: str) -> Token:
         """Return the claims of a token. Raise InvalidTokenError."""
@@ -70,10 +93,11 @@ class TokenService:
         if len(text) > _MAX_CHARACTERS:
             raise InvalidTokenError("The token is too long")
         try:
+            kid, key = self._key(text)
             claims = jwt.decode(
                 text,
-                self._key(text),
-                algorithms=[ALGORITHM],
+                key.verifies,
+                algorithms=[key.algorithm],  # never the token's own choice
                 options={"require": _REQUIRED, "enforce_minimum_key_length": True},
             )
             _require_plain(text)
@@ -89,19 +113,23 @@ class TokenService:
             raise _not_issued_here()
         if not _JTI.fullmatch(claims["jti"]):
             raise _not_issued_here()
-        token = Token(claims["sub"], generation, claims["jti"], float(claims["exp"]))
+        expires = float(claims["exp"])
+        if kid is not None:
+            expires = min(expires, self._keys.verifies_until(kid, self._lifetime))
+        token = Token(claims["sub"], generation, claims["jti"], expires)
         self._verified[text] = token
         if len(self._verified) > _MAX_ENTRIES:
             self._verified.popitem(last=False)
         return token
 
-    def _key(self, text: str) -> str:
-        """Return the secret of the key id in a token's header."""
+    def _key(self, text: str) -> tuple[str | None, SigningKey]:
+        """Return the key id in a token's header, and its key."""
         kid = jwt.get_unverified_header(text).get("kid")
-        secret = self._keys.without_kid if kid is None else self._keys.secrets.get(kid)
-        if secret is None:
+        if kid is None and self._keys.without_kid is not None:
+            return None, SigningKey.of(self._keys.without_kid)
+        if kid not in self._by_id:
             raise _not_issued_here()
-        return secret
+        return kid, self._by_id[kid]
 
 
 TOKENS = web.AppKey("tokens", TokenService)
@@ -109,6 +137,10 @@ TOKENS = web.AppKey("tokens", TokenService)
 
 def _include_published(keys: SigningKeys) -> bool:
     return any(map(is_published, keys.secrets.values()))
+
+
+def _by_id(keys: SigningKeys) -> dict[str, SigningKey]:
+    return {kid: SigningKey.of(text) for kid, text in keys.secrets.items()}
 
 
 def _require_plain(text: str) -> None:

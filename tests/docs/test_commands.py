@@ -58,7 +58,7 @@ def test_help_has_examples_that_the_command_takes(typed: str) -> None:
     lines = re.findall(rf"elecdata ({typed}\b[^|<>\n]*)", examples)
     assert lines
     for line in lines:
-        given = set(re.findall(r" (--?[a-z][a-z-]*)", line))
+        given = set(re.findall(r" (--?[a-z][a-z0-9-]*)", line))
         assert given <= known_options(*line.split()), line
 
 

@@ -662,7 +662,7 @@ def test_keys_come_from_the_file_and_the_environment(config: Configuration, tmp_
         ELECDATA_AUTH__KEYS__B_FILE=str(tmp_path / "key"),
         ELECDATA_AUTH__KEYS__C="3" * 40,
     ).auth
-    assert {name: revealed(key) for name, key in auth.keys.items()} == {
+    assert {name: revealed(key.secret) for name, key in auth.keys.items()} == {
         "a": "1" * 40,
         "b": "2" * 40,
         "c": "3" * 40,
@@ -675,7 +675,31 @@ def test_keys_come_from_the_file_and_the_environment(config: Configuration, tmp_
     [
         ("keys: {a: short}", "config.yaml:3: auth.keys.a: expected at least 32 bytes, as from"),
         ("keys: {a: ''}", "config.yaml:3: auth.keys.a: expected at least 32 bytes, as from"),
-        ("keys: {a: [x]}", "config.yaml:3: auth.keys.a: expected at least 32 bytes"),
+        ("keys: {a: [x]}", "config.yaml:3: auth.keys.a: expected the key, or either secret or"),
+        (f"keys: {{a: {{Secret: {SECRET}}}}}", "config.yaml:3: auth.keys.a: expected the key, or"),
+        (f"keys: {{a: {{secret: {SECRET}, file: a}}}}", "config.yaml:3: auth.keys.a: expected the"),
+        ("keys: {a: {from: 2027-06-01}}", "config.yaml:3: auth.keys.a: expected the key, or"),
+        ("keys: {a: {secret: short}}", "config.yaml:3: auth.keys.a: expected at least 32 bytes"),
+        (
+            f"keys: {{a: {{secret: {SECRET}, from: June}}}}",
+            "config.yaml:3: auth.keys.a: from: expected a time such as 2027-06-01 or",
+        ),
+        (
+            f"keys: {{a: {{secret: {SECRET}, from: 2027-06-01, until: 2027-05-01}}}}",
+            "config.yaml:3: auth.keys.a: until: expected a time after from",
+        ),
+        (
+            f"keys: {{a: {{secret: {SECRET}, from: 2027-06-01}}}}\n  sign_with: a",
+            "config.yaml:4: auth.sign_with: expected none where auth.keys have from or until",
+        ),
+        (
+            "keys: {a: '-----BEGIN PUBLIC KEY-----'}",
+            "config.yaml:3: auth.keys.a: expected a private Ed25519 key in PEM without a password",
+        ),
+        (
+            "secret: '-----BEGIN PRIVATE KEY-----'",
+            "config.yaml:3: auth.secret: expected a secret, keys in PEM belong into auth.keys",
+        ),
         (f"keys: {{a/b: {SECRET}}}", "config.yaml:3: auth.keys: expected names of keys of 1 to 64"),
         (f"keys: {{'': {SECRET}}}", "config.yaml:3: auth.keys: expected names of keys of 1 to 64"),
         ("keys: a", "config.yaml:3: auth.keys: expected a mapping of the names of keys to secrets"),
@@ -693,6 +717,23 @@ def test_keys_come_from_the_file_and_the_environment(config: Configuration, tmp_
 def test_wrong_keys_are_named(config: Configuration, auth: str, expected: str) -> None:
     error = config.error(URL + f"auth:\n  {auth}")
     assert error.startswith(expected)
+
+
+def test_key_with_a_schedule_comes_from_a_file_that_others_cannot_read(
+    config: Configuration, tmp_path: Path
+) -> None:
+    auth = "auth: {keys: {a: {file: key, from: 2027-06-01, until: '2027-09-01T00:00+02:00'}}}"
+    assert config.error(URL + auth).endswith("auth.keys.a: key: No such file or directory")
+    (tmp_path / "key").write_text(f"{SECRET}\n")
+    (tmp_path / "key").chmod(0o640)
+    assert config.error(URL + auth).endswith("others have access to key; chmod 600 it")
+    (tmp_path / "key").chmod(0o600)
+    key = config.load(URL + auth).auth.keys["a"]
+    assert revealed(key.secret) == SECRET
+    assert (str(key.begins), str(key.ends)) == (
+        "2027-06-01 00:00:00+00:00",
+        "2027-09-01 00:00:00+02:00",
+    )
 
 
 def test_published_secret_is_no_safer_under_another_name(config: Configuration) -> None:

@@ -8,6 +8,7 @@ from marshmallow import fields
 from server.api.openapi.schemas import (
     EnvelopeSchema,
     ErrorSchema,
+    KeySetSchema,
     SessionsSchema,
     TokenSchema,
     table_schema,
@@ -153,6 +154,31 @@ LOGIN = {
         "The database is unavailable, or too many logins are in progress",
         "Too many logins at once, try again in 1 s",
     ),
+}
+PUBLIC_KEYS = {
+    "200": _response(
+        "The public keys",
+        KeySetSchema,
+        {
+            "keys": [
+                {
+                    "kty": "OKP",
+                    "crv": "Ed25519",
+                    "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+                    "kid": "summer",
+                    "use": "sig",
+                    "alg": "EdDSA",
+                }
+            ]
+        },
+    ),
+    "400": _NO_PARAMETERS,
+    "404": _error(
+        404,
+        "No key of auth.keys is an Ed25519 key",
+        "Tokens are signed with secrets, there are no public keys",
+    ),
+    **_LIMIT_ERRORS,
 }
 
 _NOT_WRITTEN = "the database cannot be written just now, try again later"

@@ -134,3 +134,20 @@ class SessionsSchema(EnvelopeSchema):
     """The sessions of a user, as a success."""
 
     values = fields.Nested(SessionValuesSchema, required=True)
+
+
+class KeySchema(Schema):
+    """A public key (RFC 8037)."""
+
+    kty = _text("OKP")
+    crv = _text("Ed25519")
+    x = _text("The public key, in base64url")
+    kid = _text("The name of the key, as in the header of a token")
+    use = _text("sig")
+    alg = _text("EdDSA")
+
+
+class KeySetSchema(Schema):
+    """A JSON Web Key Set (RFC 7517)."""
+
+    keys = fields.List(fields.Nested(KeySchema), required=True)

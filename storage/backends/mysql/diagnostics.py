@@ -7,10 +7,10 @@ from storage.backends.base import ReadEngine
 from storage.backends.diagnostics import Diagnostics
 
 _GRANT = re.compile(r"GRANT (?P<rights>.+?) ON (?:TABLE )?(?P<place>\S+) TO ")
+_RIGHT = re.compile(r"(?P<right>[A-Z][A-Z ]*[A-Z])(?: ?\((?P<columns>[^)]*)\))?")
 
-
-_REVOCATION_RIGHTS = {"INSERT", "DELETE"}
-"""What a logout needs on the table `revocations`."""
+_WRITING_RIGHTS = {"revocations": {"INSERT", "DELETE"}, "sessions": {"INSERT", "DELETE"}}
+"""What logins and logouts need, by table."""
 
 
 _READ_ONLY_RIGHTS = {
@@ -26,9 +26,12 @@ _READ_ONLY_RIGHTS = {
 class MysqlDiagnostics(Diagnostics):
     """Checks a MySQL or MariaDB server."""
 
-    def __init__(self, engine: ReadEngine, database: str) -> None:
+    def __init__(self, engine: ReadEngine, database: str, *, changes_passwords: bool) -> None:
         super().__init__(engine)
         self._database = database
+        self._allowed = dict(_WRITING_RIGHTS)
+        if changes_passwords:
+            self._allowed["users"] = {"UPDATE (password)"}
 
     async def cipher(self) -> str | None:
         rows = await self._engine.fetch("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
@@ -45,10 +48,11 @@ class MysqlDiagnostics(Diagnostics):
         place = re.sub(r"[`\\]", "", parts["place"])
         if place != "*.*" and not place.startswith(f"{self._database}."):
             return
-        rights = re.sub(r" ?\([^)]*\)", "", parts["rights"]).split(", ")
-        is_revocations = place == f"{self._database}.revocations"
-        allowed = _READ_ONLY_RIGHTS | _REVOCATION_RIGHTS if is_revocations else _READ_ONLY_RIGHTS
-        yield from (f"{right} ON {place}" for right in rights if right not in allowed)
+        allowed = self._allowed.get(place.removeprefix(f"{self._database}."), set())
+        for right, columns in _RIGHT.findall(parts["rights"].replace("`", "")):
+            found = f"{right} ({columns})" if columns else right
+            if right not in _READ_ONLY_RIGHTS and found not in allowed:
+                yield f"{found} ON {place}"
 
     async def time(self) -> float | None:
         rows = await self._engine.fetch("SELECT UNIX_TIMESTAMP(NOW(6))")

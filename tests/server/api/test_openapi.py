@@ -12,6 +12,7 @@ from tests.support.databases import DatabaseFixture
 
 PATHS = {
     "/login": {"get", "post"},
+    "/.well-known/jwks.json": {"get"},
     "/logout": {"post"},
     "/apielec/changePassword": {"post"},
     "/apielec/getSessions": {"get"},
@@ -156,10 +157,13 @@ async def test_document_describes_every_parameter(document: Document) -> None:
 async def test_document_describes_every_answer(document: Document) -> None:
     for path, _, operation in operations(document):
         codes = set(operation["responses"])
-        assert codes >= {"414", "429", "431", "503"}
+        assert codes >= {"414", "429", "431"}
+        assert ("503" in codes) == (path != "/.well-known/jwks.json")
         codes -= {"408", "413", "414", "429", "431", "503"}
         if path == "/login":
             assert codes == {"200", "401"}
+        elif path == "/.well-known/jwks.json":
+            assert codes == {"200", "400", "404"}
         elif path in ("/logout", "/apielec/ping", *ACCOUNT):
             assert codes == {"200", "400", "405", "406"} | ACCOUNT.get(path, set())
         else:
@@ -175,7 +179,11 @@ async def test_document_asks_for_the_token_where_the_server_does(document: Docum
     schemes = document["securityDefinitions"]
     assert schemes["SESSION"] == {"type": "apiKey", "in": "header", "name": "SESSION"}
     for path, _, operation in operations(document):
-        assert operation["security"] == ([{"basic": []}] if path == "/login" else [{"SESSION": []}])
+        by_path: dict[str, list[Document]] = {
+            "/login": [{"basic": []}],
+            "/.well-known/jwks.json": [],
+        }
+        assert operation["security"] == by_path.get(path, [{"SESSION": []}])
 
 
 async def test_examples_of_the_document_work(api: Api, document: Document) -> None:

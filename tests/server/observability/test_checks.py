@@ -6,7 +6,7 @@ import shlex
 import socket
 import subprocess
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -161,6 +161,28 @@ def test_keys_are_named_with_the_one_that_signs(loaded: DatabaseFixture, tmp_pat
         assert "oooo" not in checked.text
 
 
+def test_end_of_the_last_key_is_a_warning_before_it_is_a_failure(
+    loaded: DatabaseFixture, tmp_path: Path
+) -> None:
+    now = datetime.now(UTC)
+    for days, level, said in (
+        (100, "OK", "auth.keys a; a signs, and none from 20"),
+        (13, "WARN", "auth.keys a; a signs, and none from 20"),
+        (-1, "FAIL", "auth.keys a; none signs now, so nobody can log in"),
+    ):
+        key = {"secret": "k" * 40, "until": str(now + timedelta(days=days))}
+        checked = Checked(
+            loaded.config,
+            ELECDATA_AUTH__KEYS=json.dumps({"a": key}),
+            ELECDATA_AUTH__SECRET="",
+            ELECDATA_AUTH__SECRET_STORE=str(tmp_path / "none"),
+        )
+        found = checked.found("secret")
+        assert found[0] == level
+        assert found[1].startswith(said)
+        assert ("Append a key" in found[1]) == (level != "OK")
+
+
 def test_secret_is_looked_at_and_not_made(loaded: DatabaseFixture, tmp_path: Path) -> None:
     store = tmp_path / "new" / "secret"
     environ = {
@@ -286,6 +308,7 @@ def test_old_readings_and_none_are_warnings(database: DatabaseFixture) -> None:
         ("CREATE ON *.*", "CREATE ON *.*"),
         ("UPDATE ON {db}.revocations", "UPDATE ON {db}.revocations"),
         ("DELETE ON {db}.users", "DELETE ON {db}.users"),
+        ("UPDATE (password) ON {db}.users", "UPDATE (password) ON {db}.users"),
     ],
 )
 def test_account_that_can_write_is_a_warning(
@@ -301,6 +324,14 @@ def test_account_that_can_write_is_a_warning(
     assert level == "WARN"
     assert expected.format(db=on_mariadb.name) in text
     assert on_mariadb.reader_user in text
+
+
+def test_right_to_change_passwords_is_right_where_users_may_change_theirs(
+    on_mariadb: MariadbDatabase,
+) -> None:
+    on_mariadb.configure(auth={"own_password": True})
+    asyncio.run(on_mariadb.load(recent(1)))
+    assert Checked(on_mariadb.config).found("rights")[0] == "OK"
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ from server.context import DATABASE
 from server.observability.counters import BUCKETS, Histogram
 from server.observability.metrics import snapshot
 from server.observability.worker_snapshots import WorkerSnapshots, merge_snapshots
+from server.security.signing_keys import SigningKeys, SigningPeriod
+from server.security.tokens import TOKENS
 from storage.common.errors import Unreachable
 from tests.server.process.test_server_command import Server, children
 from tests.support.app_client import Api, Serve, about_readings, token
@@ -173,6 +175,15 @@ async def test_version_and_newest_reading_are_shown(
     assert found["elecdata_data_info", (("version", version),)] == 1
     assert found["elecdata_newest_reading_timestamp_seconds", ()] == 1564614000
     assert found["elecdata_database_up", ()] == 1
+
+
+async def test_end_of_the_last_signing_key_is_shown(serve: Serve, sample: DatabaseFixture) -> None:
+    api = await serve(sample)
+    ends = "elecdata_signing_ends_timestamp_seconds", ()
+    assert (await scraped(api))[ends] == float("inf")
+    periods = {"a": SigningPeriod(0, 4e9), "b": SigningPeriod(4e9, 5e9)}
+    api.app[TOKENS].use(SigningKeys(dict.fromkeys(periods, "s" * 40), "a", None, periods))
+    assert (await scraped(api))[ends] == 5e9
 
 
 async def test_database_that_is_gone_does_not_end_the_metrics(
