@@ -34,7 +34,7 @@ test: $(VENV)/.dev ## run the tests, with a private MariaDB and Redis; ARGS go t
 	@tools/install-services.sh
 	@$(call pytest,$(ARGS))
 
-trust: $(VENV)/.dev $(VENV)/.fuzz ## run the long tests of security and failures (30 min); report in var/trust.md
+trust: $(VENV)/.dev $(VENV)/.fuzz ## run the long tests of security and failures (40 min); report in var/trust.md
 	@tools/install-services.sh
 	@$(call pytest,-m promise $(ARGS))
 

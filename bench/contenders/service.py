@@ -40,6 +40,9 @@ class Service(Server):
         self.name = f"service-{engine}"
         self._settings = workspace.settings(engine, dataset)
         self._settings["ELECDATA_SERVER__PORT"] = str(self.port)
+        # All of the load generator's connections come from one address.
+        for limit in ("CONNECTIONS", "CONNECTIONS_PER_ADDRESS"):
+            self._settings[f"ELECDATA_LIMITS__{limit}"] = "100000"
         if workers > 1:
             self._settings["ELECDATA_SERVER__WORKERS"] = str(workers)
 

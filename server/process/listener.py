@@ -22,6 +22,9 @@ BACKLOG = 1024
 DRAIN_SECONDS = 1.0
 """Seconds for which clients that keep a connection open may still send a request on it."""
 
+_HANDSHAKE_SECONDS = 10.0
+"""Seconds that a TLS handshake may take."""
+
 _POLL_SECONDS = 0.02
 
 
@@ -65,7 +68,13 @@ class Listener:
                 on_dropped=app[COUNTERS].count_dropped_client,
             )
             server = await asyncio.get_running_loop().create_server(
-                factory, host, port, backlog=BACKLOG, reuse_port=reuse_port, ssl=tls
+                factory,
+                host,
+                port,
+                backlog=BACKLOG,
+                reuse_port=reuse_port,
+                ssl=tls,
+                ssl_handshake_timeout=None if tls is None else _HANDSHAKE_SECONDS,
             )
         except BaseException:
             await runner.cleanup()

@@ -1,6 +1,7 @@
 """A client that leaves frees its connection and its query within a second."""
 
 import asyncio
+import gc
 import time
 
 import pytest
@@ -69,6 +70,31 @@ async def test_all_places_are_free_again_within_a_second(
     assert min(times) < 1
     slow.engine.step_in = None
     assert len(await slow.records("getDataById", id="5")) == 1
+
+
+async def test_client_that_leaves_is_no_error_in_the_log(
+    slow: Api, sample: DatabaseFixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While it is asked for readings, sends a body, or waits for a figure or a login."""
+    form = ["Content-Type: application/x-www-form-urlencoded", "Content-Length: 100"]
+    post = slow.head("getDataById", "1.1", *form).replace(b"GET", b"POST", 1) + b"id=5"
+    login = b"POST /login HTTP/1.1\r\nHost: x\r\nAuthorization: Basic cmljazptb3J0eQ==\r\n\r\n"
+    caplog.set_level("WARNING")
+    for request, statements in (
+        (slow.head("getDataById?id=5"), 1),
+        (slow.head("getAggregate?interval=day"), 1),
+        (slow.head("getData?format=csv", "1.0"), 1),
+        (post, 0),
+        (login, 0),
+    ):
+        for leave in ("close", "abort"):
+            _, writer = await slow.raw(request)
+            await begun(slow, sample, statements)
+            getattr(writer.transport, leave)()
+            assert await seconds_until_free(slow, sample) < SECONDS
+            gc.collect()  # and with it what nobody has asked for
+    assert [record.getMessage() for record in caplog.records if record.levelname != "WARNING"] == []
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 async def test_client_that_leaves_in_mid_stream_ends_its_queries(

@@ -12,6 +12,7 @@ import pytest
 from tests.resilience.clients import Asking
 from tests.server.process.test_server_command import Server, asked, connected
 from tests.support.databases import DatabaseFixture
+from tests.support.slow_client import limited
 
 pytestmark = [pytest.mark.promise("Bad nights", by_test=True), pytest.mark.trust]
 
@@ -25,8 +26,11 @@ UNCHANGED = 2
 
 @pytest.fixture
 def server(sample: DatabaseFixture) -> Iterator[Server]:
+    crowd = str(SILENT + SLOW)
     with Server(
-        sample.config, ELECDATA_CACHE__TTL="0", ELECDATA_LIMITS__REQUEST_TIME="30"
+        sample.config,
+        ELECDATA_CACHE__TTL="0",
+        **limited(request_time=30, connections=crowd, connections_per_address=crowd),
     ) as started:
         started.port()
         yield started

@@ -411,6 +411,8 @@ def test_user_name_that_http_basic_cannot_carry_is_refused(
         ("? [a]\n: 1", "config.yaml:1: not valid YAML"),
         ("a: 1\n---\nb: 1", "config.yaml:2: not valid YAML"),
         ("a: !!int b", "config.yaml: not valid YAML"),
+        ("a: " + "[" * 5000 + "]" * 5000, "config.yaml: sections are nested too deeply"),
+        ("\n".join(f"{' ' * n}a:" for n in range(5000)), "config.yaml: sections are nested too"),
         (b"a: b\nc: \xff", "config.yaml:2: expected UTF-8"),
     ],
 )

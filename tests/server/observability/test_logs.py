@@ -1,13 +1,16 @@
 """The log: text or JSON, its level, and SIGHUP, which lets both be read again."""
 
 import json
+import logging
 import signal
+from base64 import b64encode
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from server.observability.logging_setup import LineFormatter
 from tests.server.process.test_server_command import Server, asked, connected, received
 from tests.support.databases import DatabaseFixture
 
@@ -71,6 +74,37 @@ def test_json_log_has_an_object_for_each_request_however_many_come_at_once(
         lines = [line for line in objects(server) if line["logger"] == "access"]
     assert {line["request"] for line in lines} == {f"r{number}" for number in range(pings)}
     assert len(lines) == pings
+
+
+STEERING = "\x9b31m\x85\u202e\u2066\u200f\u2028\x7f\u200b"
+
+
+def test_json_log_has_no_character_that_steers_a_terminal_or_turns_text(
+    sample: DatabaseFixture,
+) -> None:
+    """Whatever a client calls itself; letters of any language stay."""
+    login = b64encode(f"\u00f1{STEERING}:x".encode())
+    with Server(sample.config, **JSON) as server:
+        with connected(port(server)) as client:
+            client.sendall(
+                b"POST /login HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                b"Authorization: Basic " + login + b"\r\n\r\n"
+            )
+            assert received(client).startswith(b"HTTP/1.1 401 ")
+        line = server.wait_for_line('"logger": "audit"')
+        assert server.stop() == 0
+    assert json.loads(line)["user"] == f"\u00f1{STEERING}"
+    assert "\u00f1" in line
+    assert not set(line) & set(STEERING.replace("31m", ""))
+
+
+def test_text_log_escapes_what_steers_a_terminal_or_turns_text() -> None:
+    """Line feeds stay: a record may have several lines."""
+    record = logging.LogRecord("access", logging.INFO, "", 0, f"\u00f1{STEERING}\n\x1b", (), None)
+    line = LineFormatter().format(record)
+    escaped = r"\u009b31m\u0085\u202e\u2066\u200f\u2028\u007f\u200b"
+    assert line.splitlines()[0].endswith(f" INFO \u00f1{escaped}")
+    assert line.splitlines()[1].endswith(r" INFO \u001b")
 
 
 def test_json_log_has_the_fields_of_a_login(sample: DatabaseFixture) -> None:

@@ -158,6 +158,20 @@ async def test_connections_in_use_and_statements_that_wait_are_shown(
         load.end(began)
 
 
+async def test_clients_that_are_connected_and_refused_are_counted(
+    serve: Serve, sample: DatabaseFixture
+) -> None:
+    api = await serve(sample, ELECDATA_LIMITS__CONNECTIONS="3")
+    connected = [await api.raw(b"") for _ in range(2)]
+    found = await scraped(api)
+    assert found["elecdata_connections_open", ()] == 3
+    reader, refused = await api.raw(b"")
+    assert (await reader.read()).startswith(b"HTTP/1.1 503 ")
+    assert (await scraped(api))["elecdata_connections_refused_total", ()] == 1
+    for _, writer in (*connected, (reader, refused)):
+        writer.close()
+
+
 async def test_refused_logins_are_counted(api: Api) -> None:
     await api.login("rick", "wrong")
     await api.login("nobody", "wrong")
@@ -269,6 +283,16 @@ async def test_client_of_a_configured_proxy_is_who_counts(
         headers = {"X-Forwarded-For": client}
         async with await api.client.get("/metrics", headers=headers) as response:
             assert response.status == status
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-Forwarded-For": ""}, {"X-Forwarded-For": "::1"}])
+async def test_proxy_that_does_not_say_for_whom_it_asks_is_refused(
+    serve: Serve, sample: DatabaseFixture, headers: dict[str, str]
+) -> None:
+    """Nor is one that says it asks for another proxy."""
+    api = await serve(sample, ELECDATA_SERVER__PROXIES="127.0.0.1,::1")
+    async with await api.client.get("/metrics", headers=headers) as response:
+        assert response.status == 403
 
 
 async def test_nobody_comes_in_through_a_proxy_that_nobody_configured(api: Api) -> None:

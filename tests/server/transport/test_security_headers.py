@@ -48,6 +48,7 @@ def assert_safe(response: ClientResponse) -> None:
     assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
     assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
     assert headers["Server"] == "elecdata"
+    assert headers["Cache-Control"] in {"no-store", "no-cache", "private, no-cache"}
 
 
 @pytest.mark.parametrize("path", [*PAGES, *FILES])
@@ -103,6 +104,7 @@ async def test_answer_to_what_is_not_http_is_safe(api: Api) -> None:
     writer.close()
     assert "\r\nX-Content-Type-Options: nosniff\r\n" in head
     assert "\r\nServer: elecdata\r\n" in head
+    assert "\r\nCache-Control: no-store\r\n" in head
     assert "aiohttp" not in head
 
 
