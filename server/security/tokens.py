@@ -25,6 +25,13 @@ _MAX_CHARACTERS = 4096
 _JTI = re.compile("[A-Za-z0-9_.-]{1,64}")
 _COUNTS = range(2**63)
 
+CLOCK_LEEWAY = 10.0
+"""Seconds by which the clock of the server that issued a token may be ahead of this one's.
+
+Servers that a time server sets differ by milliseconds, and by a few seconds after an outage of it.
+The leeway lets no token live longer: `exp` is checked without any.
+"""
+
 
 class InvalidTokenError(Exception):
     """A token is forged, expired or malformed; the text says which."""
@@ -98,11 +105,17 @@ class TokenService:
                 text,
                 key.verifies,
                 algorithms=[key.algorithm],  # never the token's own choice
+                # For iat and nbf; `verify` is strict about exp.
+                leeway=CLOCK_LEEWAY,
                 options={"require": _REQUIRED, "enforce_minimum_key_length": True},
             )
             _require_plain(text)
         except jwt.ExpiredSignatureError:
             raise InvalidTokenError("The token has expired, log in again") from None
+        except jwt.ImmatureSignatureError:
+            raise InvalidTokenError(
+                "The token is not valid yet: the clocks of the servers differ"
+            ) from None
         # A header value that is not text cannot even be encoded.
         except (jwt.InvalidTokenError, ValueError, RecursionError):
             raise _not_issued_here() from None

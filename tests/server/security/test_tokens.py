@@ -10,7 +10,7 @@ import jwt
 import pytest
 
 from server.security.signing_keys import SigningKeys
-from server.security.tokens import TokenService
+from server.security.tokens import CLOCK_LEEWAY, TokenService
 from tests.server.api.test_contract import documented
 from tests.support.app_client import SECRET, Api
 
@@ -257,6 +257,26 @@ async def test_token_expires_though_it_was_accepted_before(
     status, body = await api.get("ping")
     assert status == 406
     assert body["message"] == "The token has expired, log in again"
+
+
+@pytest.mark.parametrize("claim", ["iat", "nbf"])
+async def test_token_of_a_server_whose_clock_is_ahead_is_good_within_ten_seconds(
+    api: Api, claim: str
+) -> None:
+    for seconds, expected in ((1, 200), (CLOCK_LEEWAY, 200), (CLOCK_LEEWAY + 20, 406)):
+        ahead = int(time.time() + seconds)
+        api.token = signed(CLAIMS | {claim: ahead, "exp": ahead + 60}, kid=KID)
+        status, body = await api.get("ping")
+        assert status == expected
+    assert body["message"] == "The token is not valid yet: the clocks of the servers differ"
+
+
+async def test_token_is_not_good_for_longer_since_clocks_may_differ(api: Api) -> None:
+    for seconds in (0, -1, -CLOCK_LEEWAY - 1):
+        api.token = signed(CLAIMS | {"exp": int(time.time() + seconds)}, kid=KID)
+        for _ in range(2):
+            status, body = await api.get("ping")
+            assert (status, body["message"]) == (406, "The token has expired, log in again")
 
 
 def test_token_names_its_user_and_its_time() -> None:
