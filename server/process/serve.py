@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import click
 import uvloop
 
+from cli.printing import print_line, print_lines
 from server.app import make_app
 from server.observability import logging_setup, metrics
 from server.process.banner import banner
@@ -61,14 +61,14 @@ def run(
                 ):
                     port = holder.getsockname()[1]
                     if greet:
-                        click.echo(banner(settings, port))
+                        print_lines(banner(settings, port))
                     workers = run_workers(settings.server.workers, port, config, Path(folder))
                     if not runner.run(workers):
                         sys.exit(1)
     except (SettingsError, StartError) as error:
         if debug:
             raise
-        click.echo(f"ERROR - {error}", err=True)
+        print_line(f"ERROR - {error}", err=True)
         sys.exit(1)
 
 
@@ -108,7 +108,7 @@ async def _serve(
         for address in listener.addresses:
             log.info("listening on %s://%s:%d", scheme, *address)
         if greet:
-            click.echo(banner(settings, listener.addresses[0][1]))
+            print_lines(banner(settings, listener.addresses[0][1]))
         parent = None if shared is None else asyncio.create_task(_watch_parent(shared, stop))
         await stop.wait()
         if parent is not None:
