@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from cli.commands import EscapingGroup
 from server import VERSION
 
 MODULES = {
@@ -18,7 +19,7 @@ MODULES = {
 """The commands and the modules that hold them; each can also be run by `python -m`."""
 
 
-class _LazyGroup(click.Group):
+class _LazyGroup(EscapingGroup):
     """A group that imports a command's module only when that command is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -3,15 +3,18 @@
 import errno
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
 
+from cli.printing import print_line, print_lines
+
 
 @contextmanager
 def report_unexpected(*, debug: bool) -> Iterator[None]:
-    """Exit with one line on standard error and status 1; with `debug`, re-raise the exception."""
+    """Exit with one line on standard error and status 1; with `debug`, print a traceback."""
     try:
         yield
         sys.stdout.flush()
@@ -23,8 +26,9 @@ def report_unexpected(*, debug: bool) -> Iterator[None]:
             raise
         _give_up_output()
         if debug:
-            raise
-        click.echo(f"ERROR - {_told(error)}", err=True)
+            print_lines(traceback.format_exc().rstrip("\n"), err=True)
+        else:
+            print_line(f"ERROR - {_told(error)}", err=True)
         sys.exit(1)
 
 

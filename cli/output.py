@@ -1,6 +1,5 @@
 """Console output of all commands: text, JSON, or errors only."""
 
-import json
 import sys
 from collections.abc import Callable
 from enum import Enum
@@ -11,6 +10,7 @@ import click
 
 from cli.error_boundary import report_unexpected
 from cli.error_report import ErrorReport, FaultyReportsError, error_summary
+from cli.printing import print_json, print_line
 
 WAITING = "Waiting for another import to finish"
 
@@ -53,21 +53,21 @@ class CommandOutput:
     def say(self, text: str) -> None:
         """Print a line in text mode."""
         if self.mode is OutputMode.TEXT:
-            click.echo(text)
+            print_line(text)
 
     def give(self, document: object) -> None:
         """Print the JSON document in JSON mode."""
         if self.mode is OutputMode.JSON:
-            click.echo(json.dumps(document, ensure_ascii=False))
+            print_json(document)
 
     def print_errors(self, errors: ErrorReport) -> None:
         """Print the errors in the reports; JSON output has them in its document."""
         if self.mode is OutputMode.JSON:
             return
         for error in errors.shown:
-            click.echo(error, err=True)
+            print_line(error, err=True)
         if more := errors.count - len(errors.shown):
-            click.echo(f"... and {more} more", err=True)
+            print_line(f"... and {more} more", err=True)
 
     def fail(self, error: Exception) -> NoReturn:
         """Print the error and exit with status 1."""
@@ -79,11 +79,11 @@ class CommandOutput:
         else:
             text, errors = str(error), ErrorReport()
         self.give({"ok": False, "error": text, "faults": error_summary(errors)})
-        click.echo(f"ERROR - {text}", err=True)
+        print_line(f"ERROR - {text}", err=True)
         sys.exit(1)
 
 
 def stopped(what: str = "") -> NoReturn:
     """Report Ctrl-C and exit with status 130, as shells expect."""
-    click.echo(f"Stopped{what}", err=True)
+    print_line(f"Stopped{what}", err=True)
     sys.exit(130)

@@ -17,8 +17,10 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from cli.commands import EscapingCommand
 from cli.error_report import FaultyReportsError
 from cli.output import WAITING, CommandOutput, OutputMode, output_options, stopped
+from cli.printing import printable
 from loader.importer import Importer, ImportListener, ImportSummary
 from loader.rows.errors import ReportError
 from loader.rows.file_reader import STANDARD_INPUT
@@ -28,7 +30,7 @@ from storage.common.errors import StorageError
 from storage.factory import open_importer
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=EscapingCommand, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
@@ -127,13 +129,14 @@ async def _import(
                 f"{database.engine.database}.consumpdata"
             )
     for summary in summaries:
-        output.say(_format_summary(summary))
+        for line in _format_summary(summary):
+            output.say(line)
     if dry_run:
         output.say("Nothing was written (--dry-run)")
     output.give(import_document(summaries, importer.errors, dry_run=dry_run))
 
 
-def _format_summary(summary: ImportSummary) -> str:
+def _format_summary(summary: ImportSummary) -> list[str]:
     report, imported = summary.report, summary.imported
     rows: list[tuple[str, object]] = []
     if report.detected is not None and report.detected.format.name != MONITORING:
@@ -158,7 +161,7 @@ def _format_summary(summary: ImportSummary) -> str:
     if report.interval is not None:
         rows.append(("interval", f"{report.interval} s"))
     rows.append(("time", f"{summary.seconds:.1f} s"))
-    return "\n".join([report.name, *(f"  {name:<15}{value}" for name, value in rows)])
+    return [report.name, *(f"  {name:<15}{value}" for name, value in rows)]
 
 
 class _Progress:
@@ -167,7 +170,7 @@ class _Progress:
     def __init__(self, output: CommandOutput) -> None:
         self._output = output
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TransferSpeedColumn(),
             TimeRemainingColumn(),
@@ -193,7 +196,7 @@ class _Progress:
         """Show how many bytes of a report were read."""
         if report not in self._tasks:
             total = None if report == STANDARD_INPUT else Path(report).stat().st_size
-            self._tasks[report] = self._bar.add_task(report, total=total)
+            self._tasks[report] = self._bar.add_task(printable(report), total=total)
         self._bar.update(self._tasks[report], completed=size)
 
 

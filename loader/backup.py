@@ -5,13 +5,14 @@ from pathlib import Path
 
 import click
 
+from cli.commands import EscapingCommand
 from cli.output import CommandOutput, output_options, stopped
 from settings import SettingsError, load_settings
 from storage.common.errors import StorageError
 from storage.factory import open_backup
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=EscapingCommand, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--config",
     type=click.Path(path_type=Path),

@@ -26,6 +26,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
+from cli.commands import EscapingCommand
 from cli.error_boundary import report_unexpected
 from domain.quantities import MONTH_NAMES, QUANTITIES
 from loader.formats.monitoring import MONITORING_HEADER
@@ -213,7 +214,7 @@ def _divisor(_context: click.Context, _option: click.Parameter, seconds: int) ->
     return seconds
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=EscapingCommand, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--readings",
     type=click.IntRange(min=0),

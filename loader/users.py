@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from cli.commands import EscapingGroup
 from cli.output import WAITING, CommandOutput, output_options, stopped
 from settings import SettingsError, load_settings
 from storage.common.errors import StorageError
@@ -25,7 +26,7 @@ class _Failed(Exception):  # noqa: N818 - never leaves this file
     """The message says why a change failed."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=EscapingGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--config",
     type=click.Path(path_type=Path),

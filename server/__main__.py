@@ -6,13 +6,20 @@ from pathlib import Path
 
 import click
 
+from cli.commands import EscapingCommand
 from cli.error_boundary import report_unexpected
+from cli.printing import print_json, print_line
 from server.observability.checks import run_checks
-from server.observability.findings import Finding, format_json, format_line, has_failures
+from server.observability.findings import (
+    Finding,
+    findings_document,
+    format_lines,
+    has_failures,
+)
 from server.process.serve import run, run_worker
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=EscapingCommand, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
@@ -65,12 +72,15 @@ def _check(config: Path | None, *, as_json: bool) -> int:
         async for finding in run_checks(config):
             found.append(finding)
             if not as_json:
-                click.echo(format_line(finding))
+                level, (first, *more) = format_lines(finding)
+                print_line(first, label=level)
+                for line in more:
+                    print_line(line)
         return found
 
     found = asyncio.run(look())
     if as_json:
-        click.echo(format_json(found))
+        print_json(findings_document(found))
     return int(has_failures(found))
 
 

@@ -79,8 +79,8 @@ MAY_IMPORT = {
         *("server.observability", "storage.database"),
     },
     "server.process": {
-        *("settings", "server.app", "server.context", "server.transport", "server.security"),
-        *("server.cache", "server.api", "server.observability"),
+        *("cli", "settings", "server.app", "server.context", "server.transport"),
+        *("server.security", "server.cache", "server.api", "server.observability"),
         *("storage.common", "storage.database", "storage.factory"),
     },
     "server.keys": {"cli"},

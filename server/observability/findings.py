@@ -1,6 +1,5 @@
 """Findings of the checks, and their formats."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -49,14 +48,16 @@ def fail(subject: str, found: str, remedy: str = "") -> Finding:
     return Finding(Level.FAIL, subject, found, remedy)
 
 
-def format_line(finding: Finding) -> str:
-    """Return a finding as text for people; click removes the colour without a terminal."""
+def format_lines(finding: Finding) -> tuple[str, list[str]]:
+    """Return a finding as text for people: the level in its colour, and the lines after it."""
     level = click.style(f"{finding.level:<5}", fg=_COLOURS[finding.level])
-    remedy = f"\n{'':{_MARGIN}}{finding.remedy}" if finding.remedy else ""
-    return f"{level} {finding.subject:<{_MARGIN - 7}} {finding.found}{remedy}"
+    lines = [f" {finding.subject:<{_MARGIN - 7}} {finding.found}"]
+    if finding.remedy:
+        lines.append(f"{'':{_MARGIN}}{finding.remedy}")
+    return level, lines
 
 
-def format_json(findings: Sequence[Finding]) -> str:
+def findings_document(findings: Sequence[Finding]) -> dict[str, object]:
     """Return all findings for scripts, as one JSON object."""
     checks = []
     for finding in findings:
@@ -70,7 +71,7 @@ def format_json(findings: Sequence[Finding]) -> str:
         if finding.details:
             check["details"] = finding.details
         checks.append(check)
-    return json.dumps({"ok": not has_failures(findings), "checks": checks}, ensure_ascii=False)
+    return {"ok": not has_failures(findings), "checks": checks}
 
 
 def has_failures(findings: Sequence[Finding]) -> bool:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import click
 import uvloop
 
+from cli.printing import print_line, print_lines
 from server.app import make_app
 from server.observability import logging_setup, metrics
 from server.process.banner import banner
@@ -51,13 +51,13 @@ def run(config: Path | None, *, debug: bool, greet: bool) -> None:
             ):
                 port = holder.getsockname()[1]
                 if greet:
-                    click.echo(banner(settings, port))
+                    print_lines(banner(settings, port))
                 if not runner.run(run_workers(running, port, config, Path(folder))):
                     sys.exit(1)
     except (SettingsError, StartError) as error:
         if debug:
             raise
-        click.echo(f"ERROR - {error}", err=True)
+        print_line(f"ERROR - {error}", err=True)
         sys.exit(1)
 
 
@@ -126,7 +126,7 @@ async def _serve(
         for address, bound in listener.addresses:
             log.info("listening on %s://%s:%d", scheme, url_host(address), bound)
         if greet:
-            click.echo(banner(settings, listener.addresses[0][1]))
+            print_lines(banner(settings, listener.addresses[0][1]))
         await stop.wait()
         if parent is not None:
             parent.cancel()

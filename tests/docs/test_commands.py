@@ -115,7 +115,9 @@ def test_what_nobody_has_foreseen_is_one_line() -> None:
         1,
         "ERROR - unexpected LookupError: a fault of ours (use --debug for a traceback)\n",
     )
-    assert isinstance(CliRunner().invoke(broken, ["--debug"]).exception, LookupError)
+    told = CliRunner().invoke(broken, ["--debug"]).stderr
+    assert told.startswith("Traceback (most recent call last):\n")
+    assert told.endswith("\nLookupError: a fault\nof ours\n")
 
 
 def test_version_is_that_of_the_project(tmp_path: Path) -> None:

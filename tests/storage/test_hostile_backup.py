@@ -22,7 +22,7 @@ COMMANDS = {
     "\\! behind a statement": "SELECT 1; \\! touch {file}\n",
     "\\! after another delimiter": "DELIMITER //\nSELECT 1//\n\\! touch {file}\nDELIMITER ;\n",
     "\\! as a delimiter": "DELIMITER \\!\ntouch {file}\n\\! touch {file}\nDELIMITER ;\n",
-    "delimiter in capitals": "DELIMITER system\nSELECT 1 system touch {file}\nsystem touch {file}\n",
+    "system as a delimiter": "DELIMITER system\nSELECT 1 system touch {file}\n",
     "\\! in a comment": "/*!50000 SELECT 1 */ \\! touch {file}\n",
     "\\! after NUL": "SELECT '\0';\n\\! touch {file}\n",
     "tee": "tee {file}\nSELECT 1;\n",

@@ -21,6 +21,11 @@ _END = b"-- Dump completed"
 _END_BYTES = 200
 """Bytes that hold the end of a complete dump."""
 
+_LENIENT_VARIABLES = {
+    *("LIBMYSQL_ENABLE_CLEARTEXT_PLUGIN", "LIBMYSQL_PLUGINS", "LIBMYSQL_PLUGIN_DIR"),
+    "MARIADB_PLUGIN_DIR",
+}
+
 BINARY_MODE = "--binary-mode"
 """The option of a client that leaves it no commands but DELIMITER."""
 SANDBOX = "--sandbox"
@@ -109,8 +114,7 @@ class MysqlBackup:
                 program,
                 f"--defaults-file={options}",
                 *args,
-                # MySQL's programs read this file whatever else they are told to read.
-                env=os.environ | {"MYSQL_TEST_LOGIN_FILE": os.devnull},
+                env=_environment(),
                 stdin=stdin or asyncio.subprocess.DEVNULL,
                 stdout=stdout or asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
@@ -130,18 +134,22 @@ class MysqlBackup:
 
         Everybody sees a command line, and the options of the machine and its user may differ.
         """
-        descriptor, name = tempfile.mkstemp(prefix="elecdata-")
-        try:
-            with os.fdopen(descriptor, "w") as file:
-                file.write(
-                    f"[client]\nhost={quoted(self._location.host)}\nport={self._location.port}\n"
-                    f"protocol=TCP\nuser={quoted(self._admin.user)}\n"
-                    f"password={quoted(self._admin.password.get_secret_value())}\n"
-                )
-                file.writelines(f"{option}\n" for option in tls)
-            yield name
-        finally:
-            Path(name).unlink()
+        with tempfile.TemporaryDirectory(prefix="elecdata-") as folder:
+            file = Path(folder, "options")
+            lines = [
+                "[client]",
+                f"host={quoted(self._location.host)}",
+                f"port={self._location.port}",
+                "protocol=TCP",
+                f"user={quoted(self._admin.user)}",
+                f"password={quoted(self._admin.password.get_secret_value())}",
+                *tls,
+            ]
+            if self._ca is None:
+                # Login methods that show the password are plugins: from here, none can be loaded.
+                lines.append(f"plugin-dir={quoted(folder)}")
+            file.write_text("".join(f"{line}\n" for line in lines))
+            yield str(file)
 
 
 def _require_whole(backup: IO[bytes], file: Path) -> None:
@@ -175,6 +183,13 @@ def _program(*names: str) -> str:
     if found is None:
         raise Unreachable(f"{' or '.join(names)} is not installed")
     return found
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment without what makes programs of the database less strict."""
+    strict = {name: v for name, v in os.environ.items() if name not in _LENIENT_VARIABLES}
+    # MySQL's programs read this file whatever else they are told to read.
+    return strict | {"MYSQL_TEST_LOGIN_FILE": os.devnull}
 
 
 async def _confinement(program: str) -> list[str]:

@@ -4,7 +4,7 @@ import asyncio
 import ssl
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import aiomysql
 from aiomysql.connection import MySQLResult
@@ -26,11 +26,16 @@ DRIVER_ERRORS = (MySQLError, OSError, TimeoutError, asyncio.IncompleteReadError)
 
 _PACKET_BYTES = 2**18
 
+_PLAIN = "mysql_clear_password"
+_LOGIN_METHODS = {"", "mysql_native_password", "caching_sha2_password", "sha256_password"}
+"""Those that show the password to nobody who only listens."""
+
 _SECURE_TRANSPORT_REQUIRED = 3159
 _WITHOUT_TLS = {ER.ACCESS_DENIED_ERROR, _SECURE_TRANSPORT_REQUIRED}
 """What servers that require TLS say to clients without; MariaDB 10.11 knows only the first."""
 
 _REFUSED = {1044, 1045, 1130, 1142, 1143, 1227, 1410, 1698, _SECURE_TRANSPORT_REQUIRED}
+_REFUSED |= {CR.CR_AUTH_PLUGIN_CANNOT_LOAD}
 _NOT_PREPARED = {1049, 1146}
 _TOO_LONG = {1969, 3024}
 
@@ -65,8 +70,18 @@ def connection_options(
     }
 
 
+class _ResultWithoutFile(MySQLResult):  # type: ignore[misc]  # aiomysql comes without types
+    """The result of a statement; a server that asks for a file instead is hung up on."""
+
+    async def _read_load_local_packet(self, _packet: MysqlPacket) -> None:
+        self.connection.close()
+        raise OperationalError(CR.CR_MALFORMED_PACKET, "the server asked for a file")
+
+
 class SecuredConnection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql comes without types
-    """A connection that gives no password in plain text if TLS was asked for."""
+    """A connection that shows a server no password without TLS, and sends it no file."""
+
+    result_type: type[MySQLResult] = _ResultWithoutFile
 
     _packets = 0
 
@@ -100,6 +115,11 @@ class SecuredConnection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql 
     async def _request_authentication(self) -> None:
         if self._ssl_context is not None and not self.server_capabilities & CLIENT.SSL:
             raise OperationalError(CR.CR_SSL_CONNECTION_ERROR, "the server offers no TLS")
+        if not self.server_capabilities & CLIENT.PLUGIN_AUTH:
+            self._refuse_login("an outdated method")
+        # Any other method makes the server say which one the account needs.
+        if self._server_auth_plugin == _PLAIN:
+            self._require_safe_login(_PLAIN)
         try:
             await super()._request_authentication()
         except OperationalError as error:
@@ -109,6 +129,30 @@ class SecuredConnection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql 
                 raise
             text = f"{text.rstrip('.')}; if TLS is required, set database.tls.ca"
             raise OperationalError(code, text) from error
+
+    async def _process_auth(self, plugin_name: bytes, auth_packet: MysqlPacket) -> object:
+        self._require_safe_login(plugin_name.decode("latin-1"))
+        return await super()._process_auth(plugin_name, auth_packet)
+
+    def _require_safe_login(self, method: str) -> None:
+        if method == _PLAIN and self._ssl_context is None:
+            self._refuse_login(f"{method}, which shows the password: set database.tls.ca")
+        if method != _PLAIN and method not in _LOGIN_METHODS:
+            self._refuse_login(f"{method!a:.60}, which is not supported")
+
+    def _refuse_login(self, method: str) -> NoReturn:
+        raise OperationalError(
+            CR.CR_AUTH_PLUGIN_CANNOT_LOAD, f"the server asks for a login by {method}"
+        )
+
+    async def _read_query_result(self, unbuffered: bool = False) -> None:  # noqa: ARG002 - aiomysql's signature
+        self._result = None
+        result = self.result_type(self)
+        await result.read()
+        self._result = result
+        self._affected_rows = result.affected_rows
+        if result.server_status is not None:
+            self.server_status = result.server_status
 
     def close(self) -> None:
         """Close the connection, without waiting for the server to agree."""
@@ -148,6 +192,7 @@ class WritingConnection(SecuredConnection):
     faster than it reads.
     """
 
+    result_type = _LoadLocalResult
     batches: Iterable[bytes] = ()
 
     async def send_batches(self) -> None:
@@ -167,15 +212,6 @@ class WritingConnection(SecuredConnection):
             self.write_packet(b"")
             raise
         self.write_packet(b"")
-
-    async def _read_query_result(self, unbuffered: bool = False) -> None:  # noqa: ARG002 - aiomysql's signature
-        self._result = None
-        result = _LoadLocalResult(self)
-        await result.read()
-        self._result = result
-        self._affected_rows = result.affected_rows
-        if result.server_status is not None:
-            self.server_status = result.server_status
 
 
 def translate_error(error: BaseException, location: MysqlUrl) -> StorageError:

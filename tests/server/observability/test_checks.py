@@ -413,4 +413,6 @@ def test_debug_shows_where_an_error_came_up(tmp_path: Path) -> None:
     done = CliRunner().invoke(
         server.__main__.main, ["--debug", "--config", str(tmp_path / "none.yaml")]
     )
-    assert type(done.exception).__name__ == "SettingsError"
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Traceback (most recent call last):\n")
+    assert "SettingsError: " in done.stderr.splitlines()[-1]
