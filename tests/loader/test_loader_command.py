@@ -1,6 +1,7 @@
 """The commands `python -m loader` and `python -m loader.users`."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -398,6 +399,20 @@ def test_removed_user_is_gone_and_what_adds_it_again_is_named(database: Database
         "api_users names rick: remove that, or the next load adds the user again"
     ]
     assert database.run("SELECT * FROM users") in ((), [])
+
+
+def test_sessions_of_a_user_are_listed_until_they_are_ended(database: DatabaseFixture) -> None:
+    assert users(database, "add", "morgan", stdin="a secret of mine").exit_code == 0
+    ((generation,),) = database.run("SELECT generation FROM users")
+    database.run(
+        "INSERT INTO sessions VALUES ('0123456789abcdef', 'morgan', "
+        f"{generation}, 1900000000, 4000000000, '192.0.2.7', 'curl/8')"
+    )
+    line = "89abcdef: 2030-03-17T17:46:40Z to 2096-10-02T07:06:40Z, 192.0.2.7, curl/8\n"
+    assert users(database, "sessions", "morgan").stdout == line
+    assert users(database, "logout", "morgan").stdout == "morgan is logged out\n"
+    listed = users(database, "sessions", "morgan", "--json").stdout
+    assert json.loads(listed) == {"ok": True, "sessions": []}
 
 
 def test_names_differ_by_case_and_accent(database: DatabaseFixture) -> None:

@@ -37,6 +37,7 @@ SURROGATE = "expected text that can be written as UTF-8"
         ("123qweASDzxc", COMMON),
         ("**sunshine**", COMMON),
         ("morgan-password-1", COMMON),
+        ("1029384756", COMMON),
     ],
 )
 def test_guessable_password_is_refused_with_its_fault(password: str, fault: str) -> None:
@@ -56,6 +57,10 @@ def test_guessable_password_is_refused_with_its_fault(password: str, fault: str)
 )
 def test_password_that_is_long_and_uncommon_is_accepted(password: str) -> None:
     assert password_fault(password, "morgan") is None
+
+
+def test_common_password_is_refused_beside_the_name_of_the_user() -> None:
+    assert password_fault("qvxz11223344", "Qvxz") == COMMON
 
 
 def test_short_name_of_a_user_says_nothing_of_a_password() -> None:
