@@ -1,6 +1,7 @@
 """The server's side of a database: the state of the data, readings, figures, users and meters."""
 
 import json
+import secrets
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 
@@ -9,11 +10,11 @@ from domain.record_layout import CONTRACT_LAYOUT, RecordLayout
 from storage.backends.base import ReadEngine
 from storage.backends.schema import Feature, SchemaVersion
 from storage.common.deflate import DeflateBlock
-from storage.common.errors import Inconsistent, NotPrepared
+from storage.common.errors import Inconsistent, NotPrepared, Overtaken
 from storage.common.single_flight import SingleFlight
 from storage.figures.compute import compute
 from storage.figures.result import FigureQuery, ResultTable
-from storage.meters import MeterStore
+from storage.meters import METER_ID, MeterStore
 from storage.readings.pager import IdSpan
 from storage.readings.reader import ReadingsReader, ReadingsResult
 from storage.users import UserStore
@@ -28,6 +29,14 @@ class DataState:
     is_empty: bool = False
     auth_version: int | None = None
     """Moves with every change of users and revocations; None if the schema has none yet."""
+    corrections: int = 0
+    """Grows with every change of readings that were there; 0 if the schema does not count them."""
+    last_id: int = 0
+    """The largest id: later readings have larger ones. 0 if the schema does not tell it."""
+    mark: bytes | None = None
+    """What a statement finds in this state beside its result, see `Dialect.state_mark`."""
+    is_settled: bool = True
+    """Whether a change would make another version; if not, this one is not given again."""
 
 
 class Database:
@@ -66,21 +75,33 @@ class Database:
             state.span,
             layout,
             has_page_store=self._schema.supports(Feature.PAGES),
+            mark=state.mark,
         )
-        if query.ids is not None:
+        if not result.count or state.mark is None:
+            # No statement has told of which state it was, or TRUNCATE has left no reading.
+            await self._require_current(state)
+        if query.ids is not None and state.mark is not None:
             return result
         return replace(result, pages=self._watched(result.pages, state))
+
+    async def zone(self) -> str:
+        """Return the time zone of the readings; raise Outdated if the schema does not tell it."""
+        self._schema.require(Feature.PAGES, "the instants of readings")
+        meter = await self.meters.meter()
+        return "UTC" if meter is None else meter.zone.name
 
     async def figures(self, query: FigureQuery, state: DataState) -> ResultTable:
         """Return computed figures; raise QueryError if there can be none.
 
-        The rows raise Inconsistent if the data changes before all of them are computed.
+        The rows raise Overtaken if the data changes before all of them are computed.
         """
         self._schema.require(Feature.FLAGS, "the flags of readings")
-        return await compute(query, self._engine, self._version, state.version)
+        return await compute(query, self._engine, lambda: self._require_current(state))
 
-    async def _version(self) -> str:
-        return (await self.state()).version
+    async def _require_current(self, state: DataState) -> None:
+        """Raise Overtaken if the data is no longer in a state."""
+        if state.is_settled and (await self.state()).version != state.version:
+            raise Overtaken
 
     async def _current_state(self) -> DataState:
         """Return the state, read again only if the database has noticed a write."""
@@ -92,41 +113,96 @@ class Database:
 
     async def _read_state(self) -> DataState:
         await self._schema.refresh()
-        if not self._schema.supports(Feature.PAGES):
-            assert self._engine.dialect.legacy_version is not None
-            rows = await self._engine.fetch(self._engine.dialect.legacy_version)
-            return DataState(f"original-{rows[0][0].decode()}", None)
-        has_auth_version = self._schema.supports(Feature.AUTH_VERSION)
-        auth_version_sql = "(SELECT changes FROM access)" if has_auth_version else "NULL"
+        if not self._schema.supports(Feature.STATES):
+            return await self._legacy_state()
         # One column, since MySQL's driver takes longer for each than the database does for all.
         rows = await self._engine.fetch(
-            f"SELECT JSON_ARRAY({auth_version_sql}, version, readings, first_id, last_id)"
-            " FROM imports ORDER BY id DESC LIMIT 1",
+            "SELECT JSON_ARRAY((SELECT changes FROM access), version, changes, corrections,"
+            " readings, first_id, last_id, (SELECT MAX(id) FROM consumpdata))"
+            f" FROM states WHERE meter_id = {METER_ID}",
             small=True,
+        )
+        if not rows:
+            raise NotPrepared("the table states has lost its row: restore a backup")
+        auth_version, version, changes, corrections, count, first_id, last_id, newest_id = (
+            json.loads(rows[0][0])
+        )
+        _require_access(auth_version)
+        mark = f"{version}-{changes}-{corrections}".encode()
+        if changes:
+            version += f"-{changes}"
+        if (newest_id or 0) != last_id:  # by TRUNCATE, which counts nothing, or by DELETE
+            version += f"-{newest_id or 0}"
+            count = None
+        return DataState(
+            version,
+            self._trusted(version, count, first_id, last_id),
+            is_empty=newest_id is None,
+            auth_version=auth_version,
+            corrections=corrections,
+            last_id=last_id,
+            mark=mark,
+        )
+
+    async def _legacy_state(self) -> DataState:
+        """Return the state of a database that does not count all changes itself."""
+        legacy_version, is_settled = (
+            await self._engine.fetch(self._engine.dialect.legacy_version)
+        )[0]
+        suffix = legacy_version.decode() if is_settled else secrets.token_hex(16)
+        if not self._schema.supports(Feature.PAGES):
+            return DataState(f"original-{suffix}", None, is_settled=bool(is_settled))
+        has_auth_version = self._schema.supports(Feature.AUTH_VERSION)
+        auth_version_sql = "(SELECT changes FROM access)" if has_auth_version else "NULL"
+        rows = await self._engine.fetch(
+            f"SELECT JSON_ARRAY({auth_version_sql}, version, readings, first_id, last_id)"
+            " FROM imports ORDER BY id DESC LIMIT 1"
         )
         if rows:
             auth_version, version, count, first_id, last_id = json.loads(rows[0][0])
         else:
             auth_version = (await self._engine.fetch(f"SELECT {auth_version_sql}"))[0][0]
-        if has_auth_version and auth_version is None:
-            raise NotPrepared("the table access has lost its row: restore it with (1, 0)")
-        if not rows:
-            some = await self._engine.fetch("SELECT 1 FROM consumpdata LIMIT 1")
-            return DataState("empty", None, is_empty=not some, auth_version=auth_version)
-        trusted = count and version != self._distrusted
-        span = IdSpan(count, first_id, last_id) if trusted else None
-        return DataState(version, span, auth_version=auth_version)
+            version, count, first_id, last_id = "none", None, None, None
+        if has_auth_version:
+            _require_access(auth_version)
+        is_empty = not rows and not await self._engine.fetch("SELECT 1 FROM consumpdata LIMIT 1")
+        version += f"-{suffix}"
+        return DataState(
+            version,
+            self._trusted(version, count, first_id, last_id),
+            is_empty=is_empty,
+            auth_version=auth_version,
+            is_settled=bool(is_settled),
+        )
+
+    def _trusted(
+        self, version: str, count: int | None, first_id: int, last_id: int
+    ) -> IdSpan | None:
+        if not count or version == self._distrusted:
+            return None
+        return IdSpan(count, first_id, last_id)
 
     async def _watched(
         self, pages: AsyncGenerator[bytes | DeflateBlock], state: DataState
     ) -> AsyncGenerator[bytes | DeflateBlock]:
         """Yield the pages; if they contradict the recorded span, stop trusting it."""
+        is_checked = state.mark is not None
         try:
             async for page in pages:
+                if not is_checked:
+                    await self._require_current(state)
+                    is_checked = True
                 yield page
+        except Overtaken:
+            raise
         except Inconsistent:
             if self._seen is None or self._seen[1].version == state.version:
                 self._distrusted, self._seen = state.version, None
             raise
         finally:
             await pages.aclose()
+
+
+def _require_access(auth_version: int | None) -> None:
+    if auth_version is None:
+        raise NotPrepared("the table access has lost its row: restore it with (1, 0)")

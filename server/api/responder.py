@@ -17,20 +17,23 @@ from server.errors import RateLimited
 from server.security.authentication import check_access
 from server.security.rate_limits import StreamLimiter
 from server.transport.content_coding import SMALL_CHUNK_BYTES, Chunk, Coding, Identity
-from server.transport.etags import etag, matches_etag
+from server.transport.etags import etag, matches_any, matches_etag
 from server.transport.negotiation import negotiate_coding
 from server.transport.streaming import Payload, StreamingResponse, content_type, views
 from settings import MysqlUrl, SqliteUrl
 from storage.common.deflate import DeflateBlock, deflate_block
-from storage.common.errors import StorageError
+from storage.common.errors import Overtaken, StorageError
 from storage.database import Database, DataState
 from storage.readings.pager import SMALL_RESULT_ROWS
 
-CACHE_FORMAT_VERSION = 3
+CACHE_FORMAT_VERSION = 4
 """Part of every key: raising it makes entries of another layout unreachable, in Redis too."""
 
 RECORD_BYTES = 48
 """About what a record takes in the cache."""
+
+_MAX_TRIES = 3
+"""How often an answer is begun while the readings change."""
 
 _VARY_BY_ACCEPT = f"{hdrs.ACCEPT_ENCODING}, {hdrs.ACCEPT}"
 _BYPASS = {"no-cache", "no-store", "max-age=0"}
@@ -68,6 +71,17 @@ class Responder:
         if request.body_exists:
             # It may have taken its time: meanwhile the token was revoked, or the data has changed.
             await check_access(request)
+        for _ in range(_MAX_TRIES - 1):
+            with suppress(Overtaken):
+                return await self._respond(request, context, query)
+            # The head was not sent yet: begin anew, with the data of now.
+            await check_access(request)
+        return await self._respond(request, context, query)
+
+    async def _respond(
+        self, request: web.Request, context: RequestContext, query: DataRequest
+    ) -> web.StreamResponse:
+        """Answer from the state of the data; raise Overtaken if it has changed meanwhile."""
         state = _state(context)
         key = self._key(query, state)
         coding = negotiate_coding(request)
@@ -85,6 +99,10 @@ class Responder:
             response, metadata = await self._cached(context, query, entry, coding)
         else:
             response, metadata = await self._shared(context, query, key, coding)
+        if matches_any(request):
+            if isinstance(response, StreamingResponse):
+                await response.discard()
+            return web.Response(status=304, headers=headers)
         response.headers.update(headers)
         response.headers.update(query.headers(metadata))
         if entry is not None and isinstance(response, web.Response):

@@ -91,22 +91,27 @@ class StreamLimiter:
     def __init__(self, limits: LimitSettings) -> None:
         self._limits = limits
         self._users: Counter[str] = Counter()
+        self._tasks: set[asyncio.Task[object]] = set()
 
     def enter(self, user: str) -> None:
-        """Reserve a stream until the current task ends. Raise RateLimited."""
+        """Reserve a stream until the current task ends, once. Raise RateLimited."""
+        task = asyncio.current_task()
+        assert task is not None
+        if task in self._tasks:
+            return
         limit = self._limits.streams_per_user
         if self._users[user] >= limit:
             message = f"Too many long answers at a time, at most {limit} a user"
             raise RateLimited(429, message, _STREAM_WAIT)
         if self._users.total() >= self._limits.streams:
             raise RateLimited(503, "Too many long answers at a time", _STREAM_WAIT)
-        task = asyncio.current_task()
-        assert task is not None
         self._users[user] += 1
+        self._tasks.add(task)
         # A request has a task of its own, which also sends the response.
-        task.add_done_callback(lambda _: self._leave(user))
+        task.add_done_callback(lambda task: self._leave(user, task))
 
-    def _leave(self, user: str) -> None:
+    def _leave(self, user: str, task: "asyncio.Task[object]") -> None:
+        self._tasks.discard(task)
         self._users[user] -= 1
         if not self._users[user]:
             del self._users[user]

@@ -12,7 +12,7 @@ from settings import AccountSettings, MysqlUrl
 from storage.backends.mysql.accounts import ReaderAccount
 from storage.backends.mysql.connection import tls_context
 from storage.backends.mysql.dialect import MysqlDialect
-from storage.backends.mysql.migrations import Migrations
+from storage.backends.mysql.migrations import INSERT_TRIGGER, INSERT_TRIGGER_NAME, Migrations
 from storage.backends.mysql.session import Session
 from storage.common.deflate import DeflateBlock
 from storage.common.errors import Conflict, Unreachable
@@ -41,6 +41,7 @@ class MysqlWriteEngine:
         self._tls = tls_context(ca)
         self._lock = f"elecdata:{location.name}"[:64]
         self._session: Session | None = None
+        self._dropped_trigger = False
 
     async def open(self) -> None:
         """Connect, unless that was done."""
@@ -98,7 +99,15 @@ class MysqlWriteEngine:
             + ", ".join(f"{name} DECIMAL(15,5)" for name in QUANTITY_NAMES)
             + ")"
         )
+        # A trigger costs a tenth of a long import; as long as there is nothing to be read, nobody
+        # could be told of a version that another program's INSERT has overtaken.
+        self._dropped_trigger = not await self.fetch("SELECT 1 FROM consumpdata LIMIT 1")
+        if self._dropped_trigger:
+            await self.execute(f"DROP TRIGGER IF EXISTS {INSERT_TRIGGER_NAME}")
+        await self.execute("SET @elecdata_loading = 1")
         await self.execute("START TRANSACTION")
+        # Whoever else changes readings waits for this lock, and counts after this import.
+        await self.fetch("SELECT version FROM states FOR UPDATE")
 
     async def append(self, batches: Iterable[RowBatch], last_id: int) -> int:
         """Insert rows as new readings with the ids after `last_id`; return how many."""
@@ -134,12 +143,12 @@ class MysqlWriteEngine:
                 f"{error}; this was at the last step, and whether the reports were written is"
                 " not known: load them again, which does no harm"
             ) from error
-        await self._release_lock()
+        await self._end()
 
     async def rollback(self) -> None:
         """Roll back the transaction."""
         await self.execute("ROLLBACK")
-        await self._release_lock()
+        await self._end()
 
     async def close(self) -> None:
         """Close the connection."""
@@ -168,6 +177,14 @@ class MysqlWriteEngine:
         if not rows[0][0]:
             waiting()
             await self.fetch("SELECT GET_LOCK(%s, 86400)", (self._lock,))
+
+    async def _end(self) -> None:
+        """Let the triggers count again, and other loaders begin."""
+        await self.execute("SET @elecdata_loading = NULL")
+        if self._dropped_trigger:
+            await self.execute(INSERT_TRIGGER)
+        self._dropped_trigger = False
+        await self._release_lock()
 
     async def _release_lock(self) -> None:
         await self.execute("DO RELEASE_LOCK(%s)", (self._lock,))

@@ -5,11 +5,12 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from storage.backends.backup import next_counter, temporary_file
+from storage.backends.backup import new_state, next_counter, temporary_file
 from storage.common.errors import Conflict, NotPrepared, Unreachable
 
 _TABLES = "SELECT COUNT(*) FROM sqlite_master WHERE name = 'consumpdata'"
 _COUNTS = "SELECT COUNT(*) FROM sqlite_master WHERE name = 'access'"
+_STATES = "SELECT COUNT(*) FROM sqlite_master WHERE name = 'states'"
 
 
 class SqliteBackup:
@@ -42,6 +43,7 @@ class SqliteBackup:
             with temporary_file(self._path) as unfinished:
                 _copy(source, unfinished)
                 _invalidate_tokens(unfinished)
+                _rename_state(unfinished)
         except FileExistsError:
             raise Conflict(f"{self._path} already exists; restore into an empty location") from None
         except (sqlite3.Error, OSError) as error:
@@ -79,3 +81,10 @@ def _invalidate_tokens(target: Path) -> None:
             number = (next_counter(changes),)
             writing.execute("UPDATE access SET changes = ?", number)
             writing.execute("UPDATE users SET generation = ?", number)
+
+
+def _rename_state(target: Path) -> None:
+    """Give the data another version, so that no client keeps answers of another state."""
+    with closing(sqlite3.connect(target)) as writing, writing:
+        if writing.execute(_STATES).fetchone()[0]:
+            writing.execute("UPDATE states SET version = ?, corrections = ?", new_state())

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from domain.quantities import QUANTITY_NAMES
 from domain.report_source import BATCH_FIELDS, RowBatch
-from storage.backends.schema import STATEMENTS
+from storage.backends.schema import STATE_TRIGGERS, STATEMENTS
 from storage.backends.sqlite.dialect import SqliteDialect
 from storage.common.deflate import DeflateBlock
 from storage.common.errors import Unreachable
@@ -65,6 +65,8 @@ class SqliteWriteEngine:
     async def begin(self, waiting: Callable[[], None]) -> None:
         """Begin a transaction; call `waiting` if another loader is in one, and wait for it."""
         await self._in_thread(lambda: self._opened().execute("BEGIN IMMEDIATE"), waiting)
+        for name in STATE_TRIGGERS[SqliteDialect.name]:
+            await self.execute(f"DROP TRIGGER {name}")
         await self.execute("DROP TABLE IF EXISTS temp.incoming")
         await self.execute(
             f"CREATE TEMP TABLE incoming (number INTEGER PRIMARY KEY, date TEXT, utc INTEGER,"
@@ -97,6 +99,8 @@ class SqliteWriteEngine:
 
     async def commit(self) -> None:
         """Commit the transaction."""
+        for trigger in STATE_TRIGGERS[SqliteDialect.name].values():
+            await self.execute(trigger)
         await self.execute("COMMIT")
 
     async def rollback(self) -> None:
