@@ -4,6 +4,7 @@ import json
 import secrets
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
+from zoneinfo import ZoneInfo
 
 from domain.readings_query import ReadingsQuery
 from domain.record_layout import CONTRACT_LAYOUT, RecordLayout
@@ -83,6 +84,16 @@ class Database:
         if query.ids is not None and state.mark is not None:
             return result
         return replace(result, pages=self._watched(result.pages, state))
+
+    async def newest_reading(self, zone: ZoneInfo) -> float | None:
+        """Return the start of the newest reading, in seconds since 1970.
+
+        The zone is that of readings in a database that does not tell it.
+        """
+        if self._schema.supports(Feature.PAGES):
+            return await self.meters.newest_reading()
+        newest = await self.meters.newest_local_time()
+        return None if newest is None else newest.replace(tzinfo=zone).timestamp()
 
     async def zone(self) -> str:
         """Return the time zone of the readings; raise Outdated if the schema does not tell it."""

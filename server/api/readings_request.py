@@ -123,7 +123,7 @@ class ReadingsRequest:
         if self.position is not None and self.position.corrections != state.corrections:
             raise _expired()
         zone = "UTC"
-        if self.format.is_typed and not self.is_utc:
+        if self.format.is_typed and not self.is_utc and "date" in self.layout.columns:
             zone = await database.zone()
         result = await database.readings(self.query, state, self.layout)
         metadata: dict[str, str | Mapping[str, str]] = {}

@@ -280,7 +280,8 @@ async def _deflated(chunk: Chunk) -> DeflateBlock:
 
 
 def _bypasses_cache(request: web.Request) -> bool:
-    directives = request.headers.get(hdrs.CACHE_CONTROL, "").lower().replace(" ", "").split(",")
+    header = ",".join(request.headers.getall(hdrs.CACHE_CONTROL, ()))
+    directives = header.lower().replace(" ", "").split(",")
     return not _BYPASS.isdisjoint(directives)
 
 
