@@ -39,7 +39,8 @@ class ReadingsQuery:
     time, whole seconds without a zone; both belong to the range. `clean` leaves out implausible
     readings.
 
-    The order is by id, `descending` or not: those after the id `after`, at most `limit` of them.
+    The order is by id, `descending` or not: those after the id `after`, none with a larger one
+    than `up_to`, at most `limit` of them.
     """
 
     ids: tuple[int, ...] | None = None
@@ -49,12 +50,13 @@ class ReadingsQuery:
     clean: bool = False
     descending: bool = False
     after: int | None = None
+    up_to: int | None = None
     limit: int | None = None
 
     @property
     def is_partial(self) -> bool:
         """Whether the query asks for a part of the readings that meet its conditions."""
-        return self.after is not None or self.limit is not None
+        return not (self.after is self.up_to is self.limit is None)
 
     @property
     def key(self) -> str:
@@ -68,6 +70,7 @@ class ReadingsQuery:
             "clean": self.clean or None,
             "descending": self.descending or None,
             "after": self.after,
+            "up_to": self.up_to,
             "limit": self.limit,
         }
         return "&".join(

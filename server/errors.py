@@ -17,7 +17,7 @@ from aiohttp import hdrs, web
 
 from domain.readings_query import QueryError
 from server.context import SETTINGS, request_id
-from storage.common.errors import NotPrepared, Outdated, StorageError
+from storage.common.errors import NotPrepared, Outdated, Overtaken, StorageError
 
 log = logging.getLogger("server")
 
@@ -113,4 +113,6 @@ def _public(error: StorageError) -> str:
         return "There are no readings yet, a report has to be loaded first"
     if isinstance(error, Outdated):
         return "The database has an older layout that lacks this: the loader has to be run first"
+    if isinstance(error, Overtaken):
+        return "The readings change faster than they can be read, try again later"
     return "The readings cannot be read just now, try again later"

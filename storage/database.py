@@ -1,19 +1,21 @@
 """The server's side of a database: the state of the data, readings, figures, users and meters."""
 
 import json
+import secrets
 from collections.abc import AsyncGenerator, Hashable
 from dataclasses import dataclass, replace
+from zoneinfo import ZoneInfo
 
 from domain.readings_query import ReadingsQuery
 from domain.record_layout import CONTRACT_LAYOUT, RecordLayout
 from storage.backends.base import FIRST_SOURCE, ReadEngine, Source
 from storage.backends.schema import Feature, SchemaVersion
 from storage.common.deflate import DeflateBlock
-from storage.common.errors import Inconsistent, NotPrepared
+from storage.common.errors import Inconsistent, NotPrepared, Overtaken
 from storage.common.single_flight import SingleFlight
 from storage.figures.compute import Admit, admit_any, compute
 from storage.figures.result import FigureQuery, ResultTable
-from storage.meters import MeterStore
+from storage.meters import METER_ID, MeterStore
 from storage.readings.pager import IdSpan
 from storage.readings.reader import ReadingsReader, ReadingsResult
 from storage.sessions import SessionStore
@@ -31,6 +33,14 @@ class DataState:
     """Moves with every change of users and revocations; None if the schema has none yet."""
     source: Source = FIRST_SOURCE
     """The database that it is the state of."""
+    corrections: int = 0
+    """Grows with every change of readings that were there; 0 if the schema does not count them."""
+    last_id: int = 0
+    """The largest id: later readings have larger ones. 0 if the schema does not tell it."""
+    mark: bytes | None = None
+    """What a statement finds in this state beside its result, see `Dialect.state_mark`."""
+    is_settled: bool = True
+    """Whether a change would make another version; if not, this one is not given again."""
 
 
 class Database:
@@ -71,25 +81,47 @@ class Database:
             state.span,
             layout,
             has_page_store=self._schema.supports(Feature.PAGES),
+            mark=state.mark,
         )
         self._require_source(state)
-        if query.ids is not None:
+        if not result.count or state.mark is None:
+            # No statement has told of which state it was, or TRUNCATE has left no reading.
+            await self._require_current(state)
+        if query.ids is not None and state.mark is not None:
             return result
         return replace(result, pages=self._watched(result.pages, state))
+
+    async def newest_reading(self, zone: ZoneInfo) -> float | None:
+        """Return the start of the newest reading, in seconds since 1970.
+
+        The zone is that of readings in a database that does not tell it.
+        """
+        if self._schema.supports(Feature.PAGES):
+            return await self.meters.newest_reading()
+        newest = await self.meters.newest_local_time()
+        return None if newest is None else newest.replace(tzinfo=zone).timestamp()
+
+    async def zone(self) -> str:
+        """Return the time zone of the readings; raise Outdated if the schema does not tell it."""
+        self._schema.require(Feature.PAGES, "the instants of readings")
+        meter = await self.meters.meter()
+        return "UTC" if meter is None else meter.zone.name
 
     async def figures(
         self, query: FigureQuery, state: DataState, admit: Admit = admit_any
     ) -> ResultTable:
         """Return computed figures; raise QueryError if there can be none.
 
-        `admit` is called before readings are scanned. The rows raise Inconsistent if the data
+        `admit` is called before readings are scanned. The rows raise Overtaken if the data
         changes before all of them are computed.
         """
         self._schema.require(Feature.FLAGS, "the flags of readings")
-        return await compute(query, self._engine, self._version, state.version, admit)
+        return await compute(query, self._engine, lambda: self._require_current(state), admit)
 
-    async def _version(self) -> str:
-        return (await self.state()).version
+    async def _require_current(self, state: DataState) -> None:
+        """Raise Overtaken if the data is no longer in a state."""
+        if state.is_settled and (await self.state()).version != state.version:
+            raise Overtaken
 
     async def _current_state(self) -> DataState:
         """Return the state, read again only if the database has noticed a write."""
@@ -104,47 +136,97 @@ class Database:
         return self._seen[1]
 
     def _require_source(self, state: DataState) -> None:
-        """Raise Inconsistent if another database has taken the place of the one of a state."""
+        """Raise Overtaken if another database has taken the place of the one of a state."""
         if self._engine.source() != state.source:
-            raise Inconsistent("the database was replaced by another one")
+            raise Overtaken
 
     async def _read_state(self) -> DataState:
         await self._schema.refresh()
-        if not self._schema.supports(Feature.PAGES):
-            assert self._engine.dialect.legacy_version is not None
-            rows = await self._engine.fetch(self._engine.dialect.legacy_version)
-            return DataState(f"original-{rows[0][0].decode()}", None)
-        has_auth_version = self._schema.supports(Feature.AUTH_VERSION)
-        auth_version_sql = "(SELECT changes FROM access)" if has_auth_version else "NULL"
+        if not self._schema.supports(Feature.STATES):
+            return await self._legacy_state()
         # One column, since MySQL's driver takes longer for each than the database does for all.
         rows = await self._engine.fetch(
-            f"SELECT JSON_ARRAY({auth_version_sql}, version, readings, first_id, last_id)"
-            " FROM imports ORDER BY id DESC LIMIT 1",
+            "SELECT JSON_ARRAY((SELECT changes FROM access), version, changes, corrections,"
+            " readings, first_id, last_id, (SELECT MAX(id) FROM consumpdata))"
+            f" FROM states WHERE meter_id = {METER_ID}",
             small=True,
+        )
+        if not rows:
+            raise NotPrepared("the table states has lost its row: restore a backup")
+        auth_version, version, changes, corrections, count, first_id, last_id, newest_id = (
+            json.loads(rows[0][0])
+        )
+        _require_access(auth_version)
+        mark = f"{version}-{changes}-{corrections}".encode()
+        if changes:
+            version += f"-{changes}"
+        if (newest_id or 0) != last_id:  # by TRUNCATE, which counts nothing, or by DELETE
+            version += f"-{newest_id or 0}"
+            count = None
+        return DataState(
+            version,
+            self._trusted(version, count, first_id, last_id),
+            is_empty=newest_id is None,
+            auth_version=auth_version,
+            corrections=corrections,
+            last_id=last_id,
+            mark=mark,
+        )
+
+    async def _legacy_state(self) -> DataState:
+        """Return the state of a database that does not count all changes itself."""
+        legacy_version, is_settled = (
+            await self._engine.fetch(self._engine.dialect.legacy_version)
+        )[0]
+        suffix = legacy_version.decode() if is_settled else secrets.token_hex(16)
+        if not self._schema.supports(Feature.PAGES):
+            return DataState(f"original-{suffix}", None, is_settled=bool(is_settled))
+        has_auth_version = self._schema.supports(Feature.AUTH_VERSION)
+        auth_version_sql = "(SELECT changes FROM access)" if has_auth_version else "NULL"
+        rows = await self._engine.fetch(
+            f"SELECT JSON_ARRAY({auth_version_sql}, version, readings, first_id, last_id)"
+            " FROM imports ORDER BY id DESC LIMIT 1"
         )
         if rows:
             auth_version, version, count, first_id, last_id = json.loads(rows[0][0])
         else:
-            auth_version = (await self._engine.fetch(f"SELECT {auth_version_sql}", small=True))[0][
-                0
-            ]
-        if has_auth_version and auth_version is None:
-            raise NotPrepared("the table access has lost its row: restore it with (1, 0)")
-        if not rows:
-            some = await self._engine.fetch("SELECT 1 FROM consumpdata LIMIT 1", small=True)
-            return DataState("empty", None, is_empty=not some, auth_version=auth_version)
-        trusted = count and version != self._distrusted
-        span = IdSpan(count, first_id, last_id) if trusted else None
-        return DataState(version, span, auth_version=auth_version)
+            found = await self._engine.fetch(f"SELECT {auth_version_sql}", small=True)
+            auth_version = found[0][0]
+            version, count, first_id, last_id = "none", None, None, None
+        if has_auth_version:
+            _require_access(auth_version)
+        some = "SELECT 1 FROM consumpdata LIMIT 1"
+        is_empty = not rows and not await self._engine.fetch(some, small=True)
+        version += f"-{suffix}"
+        return DataState(
+            version,
+            self._trusted(version, count, first_id, last_id),
+            is_empty=is_empty,
+            auth_version=auth_version,
+            is_settled=bool(is_settled),
+        )
+
+    def _trusted(
+        self, version: str, count: int | None, first_id: int, last_id: int
+    ) -> IdSpan | None:
+        if not count or version == self._distrusted:
+            return None
+        return IdSpan(count, first_id, last_id)
 
     async def _watched(
         self, pages: AsyncGenerator[bytes | DeflateBlock], state: DataState
     ) -> AsyncGenerator[bytes | DeflateBlock]:
         """Yield the pages; if they contradict the recorded span, stop trusting it."""
+        is_checked = state.mark is not None
         try:
             async for page in pages:
                 self._require_source(state)
+                if not is_checked:
+                    await self._require_current(state)
+                    is_checked = True
                 yield page
+        except Overtaken:
+            raise
         except Inconsistent:
             if self._seen is None or self._seen[1].version == state.version:
                 self._distrusted = state.version.removesuffix(state.source.suffix)
@@ -163,3 +245,8 @@ def _of_source(source: Source, state: DataState) -> DataState:
         auth_version=None if changes is None else (source.number, changes),
         source=source,
     )
+
+
+def _require_access(auth_version: int | None) -> None:
+    if auth_version is None:
+        raise NotPrepared("the table access has lost its row: restore it with (1, 0)")

@@ -50,8 +50,17 @@ class MeterStore:
             identifier and identifier.decode(),
         )
 
-    async def newest_reading(self) -> datetime | None:
-        """Return the local time of the newest reading."""
+    async def newest_reading(self) -> int | None:
+        """Return the start of the newest reading, in seconds since 1970."""
+        newest = self._engine.dialect.unix_seconds("MAX(utc)")
+        rows = await self._engine.fetch(
+            f"SELECT {newest} FROM consumpdata WHERE meter_id = {METER_ID}", small=True
+        )
+        instant: int | None = rows[0][0]
+        return instant
+
+    async def newest_local_time(self) -> datetime | None:
+        """Return the local time of the newest reading, which all schemas have."""
         rows = await self._engine.fetch("SELECT MAX(date) FROM consumpdata", small=True)
         newest = rows[0][0]
         return newest and datetime.fromisoformat(newest.decode())

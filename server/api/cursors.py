@@ -1,16 +1,37 @@
-"""Cursors: signed positions in a result, for clients that fetch it page by page."""
+"""Cursors: signed positions in a result, for clients that fetch it page by page.
+
+All pages are of the state of the data of which the first one was: a cursor names it, so that later
+readings are left out, and what can no longer be told is refused.
+"""
 
 import hmac
 import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass
 from hashlib import sha256
 
 from aiohttp import web
 
 from server.security.signing_keys import SigningKeys
 
-_POSITION = struct.Struct(">q")
+_POSITION = struct.Struct(">qqq")
 _SIGNATURE_BYTES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where the next page begins, and of which state of the data all pages are."""
+
+    after: int
+    """The id after which it begins."""
+    corrections: int
+    """See `DataState`."""
+    last_id: int
+    """The largest id of that state, 0 if it is not known."""
+
+
+class ExpiredCursorError(Exception):
+    """A cursor of an earlier release, which does not name a state of the data."""
 
 
 class Cursors:
@@ -30,26 +51,26 @@ class Cursors:
         """Differs between signing keys: part of the cache key of responses that contain cursors."""
         self._known = tuple(derived.values())
 
-    def make(self, query: str, after: int) -> str:
-        """Return the cursor after an id in the result of a query."""
-        position = _POSITION.pack(after)
-        return urlsafe_b64encode(position + _signature(self._signs, query, position)).decode()
+    def make(self, query: str, position: Position) -> str:
+        """Return the cursor of a position in the result of a query."""
+        packed = _POSITION.pack(position.after, position.corrections, position.last_id)
+        return urlsafe_b64encode(packed + _signature(self._signs, query, packed)).decode()
 
-    def read(self, query: str, text: str) -> int:
-        """Return the id that a cursor of this query comes after. Raise ValueError."""
+    def read(self, query: str, text: str) -> Position:
+        """Return the position of a cursor of this query. Raise ValueError, ExpiredCursorError."""
         decoded = urlsafe_b64decode(text)
-        position, signature = decoded[: _POSITION.size], decoded[_POSITION.size :]
+        packed, signature = decoded[:-_SIGNATURE_BYTES], decoded[-_SIGNATURE_BYTES:]
         if not any(
-            hmac.compare_digest(signature, _signature(key, query, position)) for key in self._known
+            hmac.compare_digest(signature, _signature(key, query, packed)) for key in self._known
         ):
             raise ValueError(text)
-        after: int
-        (after,) = _POSITION.unpack(position)
-        return after
+        if len(packed) != _POSITION.size:
+            raise ExpiredCursorError
+        return Position(*_POSITION.unpack(packed))
 
 
 CURSORS = web.AppKey("cursors", Cursors)
 
 
-def _signature(key: bytes, query: str, position: bytes) -> bytes:
-    return hmac.digest(key, position + query.encode(), sha256)[:_SIGNATURE_BYTES]
+def _signature(key: bytes, query: str, packed: bytes) -> bytes:
+    return hmac.digest(key, packed + query.encode(), sha256)[:_SIGNATURE_BYTES]

@@ -20,10 +20,9 @@ from domain.record_layout import (
     ValueStyle,
     parse_columns,
 )
-from server.api.cursors import CURSORS, Cursors
+from server.api.cursors import CURSORS, Cursors, ExpiredCursorError, Position
 from server.api.payload_headers import disposition, left_out_headers
-from server.context import SETTINGS
-from server.errors import ParameterError
+from server.errors import ApiError, ParameterError
 from server.formats.base import Format, ReadingsOptions
 from server.formats.registry import FORMAT, negotiate_format
 from server.transport.streaming import Payload
@@ -88,18 +87,24 @@ class ReadingsRequest:
     format: Format
     varies_by_accept: bool
     is_figure = False
-    zone: str
-    """The time zone of typed instants."""
+    is_utc: bool
+    """Whether typed instants are in UTC rather than in the meter's zone."""
     cursors: Cursors
+    position: Position | None
+    """The position of the page in a result that is fetched page by page, None for the first."""
     link: URL | None
     """The URL of the request, if the next page can be had by a URL."""
 
     @cached_property
     def key(self) -> str:
         """A text that is equal for requests with equal responses."""
-        zone = self.zone if self.format.is_typed else ""
+        zone = "UTC" if self.format.is_typed and self.is_utc else ""
         cursors = "" if self.query.limit is None else self.cursors.name
-        return f"readings {self.format.name} {zone} {cursors} {self.layout.key} {self.query.key}"
+        begun = "" if self.position is None else self.position.corrections
+        return (
+            f"readings {self.format.name} {zone} {cursors} {begun} {self.layout.key}"
+            f" {self.query.key}"
+        )
 
     @property
     def media_type(self) -> str:
@@ -121,17 +126,24 @@ class ReadingsRequest:
         state: DataState,
         admit: Admit,  # noqa: ARG002 - readings are not scanned but sent
     ) -> Payload:
-        """Query the readings."""
+        """Query the readings. Raise ApiError if those of the first page have changed."""
+        if self.position is not None and self.position.corrections != state.corrections:
+            raise _expired()
+        zone = "UTC"
+        if self.format.is_typed and not self.is_utc and "date" in self.layout.columns:
+            zone = await database.zone()
         result = await database.readings(self.query, state, self.layout)
         metadata: dict[str, str | Mapping[str, str]] = {}
         headers = {}
         if result.following is not None:
-            cursor = self.cursors.make(_key_without_paging(self.query), result.following)
+            last_id = state.last_id if self.query.up_to is None else self.query.up_to
+            position = Position(result.following, state.corrections, last_id)
+            cursor = self.cursors.make(_key_without_paging(self.query), position)
             metadata["next"] = headers[_NEXT] = cursor
         if result.left_out is not None:
             readings, energy = str(result.left_out.readings), f"{result.left_out.energy:f}"
             metadata["left_out"] = {"readings": readings, "energy": energy}
-        chunks = self.format.readings(result, ReadingsOptions(self.layout, self.zone, metadata))
+        chunks = self.format.readings(result, ReadingsOptions(self.layout, zone, metadata))
         deflate = None if self.format.is_typed else result.deflate
         return Payload(chunks, result.count, headers | left_out_headers(metadata), deflate)
 
@@ -150,28 +162,39 @@ def readings_request(request: web.Request, params: Params, query: ReadingsQuery)
         limit=_LIMIT.parse(params),
     )
     cursors = request.app[CURSORS]
+    position = None
     if _AFTER.name in params:
         try:
-            after = cursors.read(_key_without_paging(query), params[_AFTER.name])
+            position = cursors.read(_key_without_paging(query), params[_AFTER.name])
+        except ExpiredCursorError:
+            raise _expired() from None
         except ValueError:
             raise ParameterError(
                 "after: expected what `next` says in an earlier answer to the same question"
             ) from None
-        query = replace(query, after=after)
+        query = replace(query, after=position.after, up_to=position.last_id or None)
     link = None
     if request.method == hdrs.METH_GET and query.limit is not None:
         link = URL.build(path=request.path.rpartition("/")[2], query=params)
-    zone = request.app[SETTINGS].meter.timezone.key
     return ReadingsRequest(
         query=query,
         layout=RecordLayout.of(names, format.encoding, time, numbers=numbers),
         format=format,
         varies_by_accept=FORMAT.name not in params,
-        zone="UTC" if time is TimeStyle.UTC else zone,
+        is_utc=time is TimeStyle.UTC,
         cursors=cursors,
+        position=position,
         link=link,
     )
 
 
 def _key_without_paging(query: ReadingsQuery) -> str:
-    return replace(query, after=None, limit=None).key
+    return replace(query, after=None, up_to=None, limit=None).key
+
+
+def _expired() -> ApiError:
+    return ApiError(
+        410,
+        "after: readings of earlier pages were corrected meanwhile, begin again without after",
+        headers={hdrs.CACHE_CONTROL: "no-store"},
+    )

@@ -14,14 +14,14 @@ from server.cache.replay import ReplayCache
 from server.cache.store import ResponseCache
 from server.context import CONTEXT, RequestContext
 from server.security.authentication import check_access
-from server.security.rate_limits import FigureLimiter, StreamLimiter, until_task_ends
+from server.security.rate_limits import FigureLimiter, StreamLimiter
 from server.transport.content_coding import SMALL_CHUNK_BYTES, Chunk, Coding, Identity
-from server.transport.etags import etag, matches_etag
+from server.transport.etags import etag, matches_any, matches_etag
 from server.transport.negotiation import negotiate_coding
 from server.transport.streaming import Payload, StreamingResponse, content_type, views
 from settings import MysqlUrl, SqliteUrl
 from storage.common.deflate import DeflateBlock, deflate_block
-from storage.common.errors import StorageError
+from storage.common.errors import Overtaken, StorageError
 from storage.database import Database, DataState
 from storage.figures.compute import Admit, admit_any
 from storage.readings.pager import SMALL_RESULT_ROWS
@@ -31,6 +31,9 @@ CACHE_FORMAT_VERSION = 4
 
 RECORD_BYTES = 48
 """About what a record takes in the cache."""
+
+_MAX_TRIES = 3
+"""How often an answer is begun while the readings change."""
 
 _VARY_BY_ACCEPT = f"{hdrs.ACCEPT_ENCODING}, {hdrs.ACCEPT}"
 _BYPASS = {"no-cache", "no-store", "max-age=0"}
@@ -70,6 +73,17 @@ class Responder:
         if request.body_exists:
             # It may have taken its time: meanwhile the token was revoked, or the data has changed.
             await check_access(request)
+        for _ in range(_MAX_TRIES - 1):
+            with suppress(Overtaken):
+                return await self._respond(request, context, query)
+            # The head was not sent yet: begin anew, with the data of now.
+            await check_access(request)
+        return await self._respond(request, context, query)
+
+    async def _respond(
+        self, request: web.Request, context: RequestContext, query: DataRequest
+    ) -> web.StreamResponse:
+        """Answer from the state of the data; raise Overtaken if it has changed meanwhile."""
         state = _state(context)
         key = self._key(query, state)
         coding = negotiate_coding(request)
@@ -87,6 +101,10 @@ class Responder:
             response, metadata = await self._cached(context, query, entry, coding)
         else:
             response, metadata = await self._shared(context, query, key, coding)
+        if matches_any(request):
+            if isinstance(response, StreamingResponse):
+                await response.discard()
+            return web.Response(status=304, headers=headers)
         response.headers.update(headers)
         response.headers.update(query.headers(metadata))
         if entry is not None and isinstance(response, web.Response):
@@ -141,17 +159,24 @@ class Responder:
     ) -> Response:
         """Answer from the database, for this request alone; `payload` if it is known already."""
         place = ExitStack()
-        admit = self._admission(context, query, place, is_admitted=payload is not None)
-        until_task_ends(place.close)
-        if payload is None:
-            payload = await query.payload(self._database, _state(context), admit)
-        if coding.takes_blocks and payload.deflate is not None:
-            payload.deflate()
-        if payload.count > SMALL_RESULT_ROWS:
-            self._enter_stream(context)
-            response = StreamingResponse(query.media_type, coding)
-            return await response.start(payload.chunks), payload.metadata
-        chunks = [coding.add(chunk) async for chunk in payload.chunks]
+        try:
+            admit = self._admission(context, query, place, is_admitted=payload is not None)
+            if payload is None:
+                payload = await query.payload(self._database, _state(context), admit)
+            if coding.takes_blocks and payload.deflate is not None:
+                payload.deflate()
+            if payload.count > SMALL_RESULT_ROWS:
+                self._enter_stream(context)
+                response = StreamingResponse(query.media_type, coding)
+                streamed = await response.start(payload.chunks), payload.metadata
+                # The task of a request also sends the response.
+                kept, task = place.pop_all(), asyncio.current_task()
+                assert task is not None
+                task.add_done_callback(lambda _: kept.close())
+                return streamed
+            chunks = [coding.add(chunk) async for chunk in payload.chunks]
+        finally:
+            place.close()
         body = b"".join(chunks) + coding.end()
         return _small_response(body, query, coding), payload.metadata
 
@@ -183,7 +208,7 @@ class Responder:
         place = ExitStack()
         admit = self._admission(context, query, place)
         in_flight = self.in_flight[key] = InFlightResponse(on_idle)
-        task = asyncio.create_task(self._produce(context, query, key, in_flight, admit))
+        task = asyncio.create_task(self._produce(_state(context), query, key, in_flight, admit))
         task.add_done_callback(lambda _: place.close())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -196,7 +221,7 @@ class Responder:
 
     async def _produce(
         self,
-        context: RequestContext,
+        state: DataState,
         query: DataRequest,
         key: str,
         in_flight: InFlightResponse,
@@ -204,7 +229,7 @@ class Responder:
     ) -> None:
         """Produce a response for all its subscribers, and store it."""
         try:
-            payload = await query.payload(self._database, _state(context), admit)
+            payload = await query.payload(self._database, state, admit)
             in_flight.expected_bytes = payload.count * RECORD_BYTES
             if payload.count > SMALL_RESULT_ROWS and not self._has_room(in_flight):
                 raise TooLargeError(payload)
@@ -222,7 +247,7 @@ class Responder:
             in_flight.fail(error)
         else:
             entry = await self._entry(in_flight)
-            await self._store(_state(context).version, key, entry)
+            await self._store(state.version, key, entry)
             # From here on, slow subscribers share the memory of the entry.
             in_flight.blocks = list(entry.blocks)
             if in_flight.has_subscribers:
@@ -291,7 +316,8 @@ async def _deflated(chunk: Chunk) -> DeflateBlock:
 
 
 def _bypasses_cache(request: web.Request) -> bool:
-    directives = request.headers.get(hdrs.CACHE_CONTROL, "").lower().replace(" ", "").split(",")
+    header = ",".join(request.headers.getall(hdrs.CACHE_CONTROL, ()))
+    directives = header.lower().replace(" ", "").split(",")
     return not _BYPASS.isdisjoint(directives)
 
 

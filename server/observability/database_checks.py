@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from server.observability.findings import Finding, fail, ok, warn
 from settings import MysqlUrl, Settings, SettingsError, SqliteUrl
@@ -54,7 +55,7 @@ async def _check_database(settings: Settings, diagnostics: Diagnostics) -> Async
             yield warn("database", f"{found}, unencrypted", "Set database.tls.ca.")
         else:
             yield ok("database", found)
-        for check in (_schema, _readings, _rights, _connections, _clock):
+        for check in (_schema, _zone, _readings, _rights, _connections, _clock):
             yield await check(settings, diagnostics)
     except StorageError as error:
         yield fail("database", str(error))
@@ -70,11 +71,28 @@ async def _schema(_: Settings, diagnostics: Diagnostics) -> Finding:
     return ok("schema", f"up to date, {layout.wanted} statements")
 
 
+async def _zone(settings: Settings, diagnostics: Diagnostics) -> Finding:
+    configured, found = settings.meter.timezone.key, await diagnostics.timezone()
+    if found in (None, configured):
+        return ok("zone", f"the readings are in {configured}")
+    return warn(
+        "zone",
+        f"the readings are in {found}, which all answers use; meter.timezone is {configured}",
+        f"Set meter.timezone to {found}: the loader refuses reports in another zone.",
+    )
+
+
+async def _meter_zone(settings: Settings, diagnostics: Diagnostics) -> ZoneInfo:
+    """Return the zone of the readings, or that of the configuration if none is on record."""
+    found = await diagnostics.timezone()
+    return ZoneInfo(found) if found else settings.meter.timezone
+
+
 async def _readings(settings: Settings, diagnostics: Diagnostics) -> Finding:
     readings = await diagnostics.readings()
     if readings.newest is None:
         return warn("readings", "there are none yet", _RUN_LOADER)
-    zone = settings.meter.timezone
+    zone = await _meter_zone(settings, diagnostics)
     age = datetime.now(UTC) - readings.newest.replace(tzinfo=zone)
     found = f"{readings.count:,}, the newest of {readings.newest}, {_days(age.days)} old"
     if age.days > _MAX_AGE_DAYS:
@@ -133,7 +151,7 @@ async def _connections(settings: Settings, diagnostics: Diagnostics) -> Finding:
 async def _clock(settings: Settings, diagnostics: Diagnostics) -> Finding:
     before = time.time()
     database_time = await diagnostics.time()
-    zone = settings.meter.timezone
+    zone = await _meter_zone(settings, diagnostics)
     local = datetime.now(zone)
     local_time = f"in {zone} it is {local:%Y-%m-%d %H:%M} ({local:%Z})"
     if database_time is None:

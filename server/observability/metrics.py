@@ -119,11 +119,10 @@ async def _data(app: web.Application) -> DataStatistics | None:
     try:
         async with asyncio.timeout(_DATABASE_TIMEOUT):
             state = await database.state()
-            newest = await database.meters.newest_reading()
+            newest = await database.newest_reading(zone)
     except (StorageError, TimeoutError):
         return None
-    instant = None if newest is None else newest.replace(tzinfo=zone).timestamp()
-    return DataStatistics(state.version, instant)
+    return DataStatistics(state.version, newest)
 
 
 def snapshot(app: web.Application) -> Snapshot:

@@ -93,23 +93,29 @@ class ConcurrencyLimiter:
         return RateLimited(code, f"Too many {self._what} at a time{limit}", _WAIT)
 
 
-def until_task_ends(leave: Callable[[], None]) -> None:
-    """Call this when the current task ends: that of a request, which also sends the response."""
-    task = asyncio.current_task()
-    assert task is not None
-    task.add_done_callback(lambda _: leave())
-
-
 class StreamLimiter(ConcurrencyLimiter):
     """Counts long responses being sent."""
 
     def __init__(self, limits: LimitSettings) -> None:
         super().__init__("long answers", limits.streams_per_user, limits.streams)
+        self._tasks: set[asyncio.Task[object]] = set()
 
     def stream(self, user: str) -> None:
-        """Count a stream until the current task ends. Raise RateLimited."""
+        """Count a stream once, until the current task ends. Raise RateLimited.
+
+        The task of a request also sends the response.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        if task in self._tasks:
+            return
         self.enter(user)
-        until_task_ends(lambda: self.leave(user))
+        self._tasks.add(task)
+        task.add_done_callback(lambda task: self._end(user, task))
+
+    def _end(self, user: str, task: "asyncio.Task[object]") -> None:
+        self._tasks.discard(task)
+        self.leave(user)
 
 
 class FigureLimiter(ConcurrencyLimiter):

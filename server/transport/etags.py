@@ -1,6 +1,6 @@
 """Entity tags: made of a response's cache key and its coding, and matched with If-None-Match."""
 
-from aiohttp import hdrs, web
+from aiohttp import ETag, hdrs, web
 
 from server.transport.content_coding import Coding
 
@@ -12,5 +12,13 @@ def etag(key: str, coding: Coding) -> str:
 
 def matches_etag(request: web.Request, key: str) -> bool:
     """Return whether a client already has the response with a cache key, in whatever coding."""
-    tags = (request.method == hdrs.METH_GET and request.if_none_match) or ()
-    return any(tag.value == "*" or tag.value.startswith(key) for tag in tags)
+    return any(tag.value.startswith(key) for tag in _tags(request))
+
+
+def matches_any(request: web.Request) -> bool:
+    """Return whether a client has the response already, whichever it is, if there is one."""
+    return any(tag.value == "*" for tag in _tags(request))
+
+
+def _tags(request: web.Request) -> tuple[ETag, ...]:
+    return (request.method == hdrs.METH_GET and request.if_none_match) or ()

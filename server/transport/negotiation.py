@@ -31,7 +31,7 @@ def _weight(value: str) -> float:
 
 def negotiate_coding(request: web.Request) -> Coding:
     """Return the coding that a client prefers; of equal weights, gzip comes first."""
-    header = request.headers.get(hdrs.ACCEPT_ENCODING)
+    header = ",".join(request.headers.getall(hdrs.ACCEPT_ENCODING, ()))
     if not header:
         return Identity()
     weights = quality_values(header)

@@ -81,6 +81,12 @@ class StreamingResponse(web.StreamResponse):
         self._first = await anext(encoded)
         return self
 
+    async def discard(self) -> None:
+        """Close a response that was started and will not be sent."""
+        encoded, self._encoded = self._encoded, None
+        if encoded is not None:
+            await encoded.aclose()
+
     async def write_eof(self, data: bytes = b"") -> None:
         """Send the chunks and the end."""
         encoded, self._encoded = self._encoded, None

@@ -1,5 +1,6 @@
 """Backups of a whole database into a file, restored into an empty place."""
 
+import secrets
 import time
 from pathlib import Path
 from typing import Protocol
@@ -18,3 +19,11 @@ class BackupDriver(Protocol):
 def next_counter(changes: int) -> int:
     """Return the auth version after a restore: greater than any it can have had."""
     return max(changes, int(time.time())) + 1
+
+
+def new_state() -> tuple[str, int]:
+    """Return the version and the corrections after a restore, which differ from all before it.
+
+    Since the backup, the database may have had other readings under the numbers that follow.
+    """
+    return secrets.token_hex(16), secrets.randbelow(10**12)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from storage.backends.base import ReadEngine
 from storage.backends.schema import STATEMENTS
-from storage.common.errors import NotPrepared
+from storage.common.errors import NotPrepared, StorageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,16 @@ class Diagnostics(ABC):
         rows = await self._engine.fetch("SELECT COUNT(*), MAX(date) FROM consumpdata")
         count, newest = rows[0]
         return ReadingsCount(count, newest and datetime.fromisoformat(newest.decode()))
+
+    async def timezone(self) -> str | None:
+        """Return the time zone of the readings, None if it is not on record."""
+        try:
+            rows = await self._engine.fetch("SELECT timezone FROM meters")
+        except StorageError:
+            if (await self.layout()).applied:
+                raise
+            return None
+        return rows[0][0].decode() if rows else None
 
     @abstractmethod
     async def cipher(self) -> str | None:

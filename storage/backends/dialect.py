@@ -65,8 +65,13 @@ class Dialect(ABC):
     """The sum of energy as an integer, scaled by 10^5."""
     schema_version: ClassVar[str]
     """Selects how many statements of the schema were applied."""
-    legacy_version: ClassVar[str | None] = None
-    """Selects a text that changes with the readings of a database without a table of imports."""
+    legacy_version: ClassVar[str]
+    """Selects a text that changes with the readings of a database without a table of states.
+
+    And whether it can be relied on: another change might not show yet.
+    """
+    state_mark: ClassVar[str]
+    """A text that names the state of the data; its end, after a hyphen, counts corrections."""
     is_legacy: ClassVar[str | None] = None
     """Selects whether the readings are those of the original's importer, without instants."""
     max_with_time_zero: ClassVar[int] = 0
@@ -81,20 +86,29 @@ class Dialect(ABC):
     dates: ClassVar[Mapping[TimeStyle, str]]
 
     def page(
-        self, where: Condition, layout: RecordLayout = CONTRACT_LAYOUT, *, descending: bool = False
+        self,
+        where: Condition,
+        layout: RecordLayout = CONTRACT_LAYOUT,
+        *,
+        descending: bool = False,
+        mark: str = "NULL",
     ) -> str:
-        """Return the statement that selects the number of some readings and their records."""
+        """Return the statement that selects the number of some readings, their records and a mark.
+
+        The mark is an expression of one row, such as `state_mark`.
+        """
         flags = _WITH_FLAGS if layout.has_flags else ""
         return self._page(
             _record(self, layout),
             layout.separator,
             f"consumpdata{flags} WHERE {where.text}",
             DESCENDING if descending else "",
+            mark,
         )
 
     @abstractmethod
-    def _page(self, record: str, separator: str, readings: str, direction: str) -> str:
-        """Return the statement of a page: the count, and the records joined in order of id."""
+    def _page(self, record: str, separator: str, readings: str, direction: str, mark: str) -> str:
+        """Return the statement of a page: the count, the records joined in order of id, a mark."""
 
     @abstractmethod
     def concat(self, literals: Sequence[str], values: Sequence[str]) -> str:

@@ -17,6 +17,16 @@ def _statements(name: str) -> list[str]:
 STATEMENTS = {name: _statements(name) for name in ("mysql", "sqlite")}
 """The statements that create the tables, in order, by the name of the dialect."""
 
+STATE_TRIGGERS = {
+    name: {
+        statement.split()[2]: statement
+        for statement in statements
+        if statement.startswith("CREATE TRIGGER state_")
+    }
+    for name, statements in STATEMENTS.items()
+}
+"""The triggers by which a database counts the changes of other programs, by their names."""
+
 
 class Feature(Enum):
     """What older schemas lack; the value begins the statement with which a database has it."""
@@ -27,6 +37,8 @@ class Feature(Enum):
     AUTH_VERSION = "CREATE TABLE access"
     """Roles, and tokens that can be revoked."""
     SESSIONS = "CREATE TABLE sessions"
+    STATES = "INSERT INTO states"
+    """Versions that the database counts up itself, whoever changes readings."""
 
 
 class SchemaVersion:

@@ -7,6 +7,7 @@ StorageError
 ├── NotPrepared      the database or its tables are missing: the loader creates them
 ├── Outdated         the schema is older and lacks what is asked for
 ├── Inconsistent     a result would differ from what it announced
+│   └── Overtaken    the data has changed since its state was read; asking again may help
 └── Conflict         what is to be written contradicts what is stored
 """
 
@@ -37,6 +38,13 @@ class Outdated(StorageError):
 
 class Inconsistent(StorageError):
     """The readings found are not those announced, or not of one state of the data."""
+
+
+class Overtaken(Inconsistent):
+    """The data is no longer in the state of which a result was to be."""
+
+    def __init__(self) -> None:
+        super().__init__("the readings were changed while they were read")
 
 
 class Conflict(StorageError):

@@ -5,7 +5,6 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from storage.backends.base import ReadEngine
-from storage.common.errors import Inconsistent
 from storage.figures.meter_info import MeterInfo
 from storage.figures.result import FigureQuery, ResultTable, Row, empty_table
 
@@ -20,13 +19,12 @@ async def admit_any(_: int) -> None:
 async def compute(
     query: FigureQuery,
     engine: ReadEngine,
-    current_version: Callable[[], Awaitable[str]],
-    version: str,
+    require_current: Callable[[], Awaitable[None]],
     admit: Admit,
 ) -> ResultTable:
     """Return the result of a query; raise QueryError if there can be none.
 
-    Its rows raise Inconsistent unless the data still has the given version after the last one.
+    `require_current` raises Overtaken if the data has changed since the call.
     """
     selection = await query.select(engine)
     if selection is None:
@@ -34,20 +32,23 @@ async def compute(
     if not isinstance(query, MeterInfo):  # which reads none of the readings
         await admit(selection.readings)
     table = await query.table(engine, selection)
-    return replace(table, rows=_of_one_version(table.rows, current_version, version))
+    return replace(table, rows=_of_one_state(table.rows, require_current))
 
 
-async def _of_one_version(
-    rows: AsyncGenerator[Sequence[Row]], current_version: Callable[[], Awaitable[str]], version: str
+async def _of_one_state(
+    rows: AsyncGenerator[Sequence[Row]], require_current: Callable[[], Awaitable[None]]
 ) -> AsyncGenerator[Sequence[Row]]:
-    """Yield the rows; the last chunk, often the only one, after the version was checked."""
+    """Yield the rows; the first chunk and the last one after the state was checked."""
     held: Sequence[Row] = []
+    is_first = True
     async with aclosing(rows):
         async for chunk in rows:
             if held:
+                if is_first:
+                    await require_current()
+                is_first = False
                 yield held
             held = chunk
-    if await current_version() != version:
-        raise Inconsistent("an import was written while figures were worked out")
+    await require_current()
     if held:
         yield held

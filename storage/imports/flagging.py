@@ -62,11 +62,11 @@ class FlagUpdater:
         self._engine = engine
         self._quality = quality
 
-    async def update(self, appended: range, *, merged: bool) -> None:
+    async def update(self, appended: range, *, merged: bool) -> bool:
         """Flag the readings that an import can have changed, or all if parameters changed.
 
         Those with the ids `appended` come after all others; if `merged`, those of `incoming` were
-        added or corrected anywhere.
+        added or corrected anywhere. Return whether all were.
         """
         parameters, applied = await self._parameters()
         sql = _FlagSql(self._engine.dialect, parameters)
@@ -79,7 +79,7 @@ class FlagUpdater:
                 f" WHERE id = {METER_ID}",
                 (str(parameters),),
             )
-            return
+            return True
         if appended:
             await self._flag(sql, f"c.id BETWEEN {appended[0]} AND {appended[-1]}")
         if merged:
@@ -89,6 +89,7 @@ class FlagUpdater:
                 f" (SELECT 1 FROM consumpdata c WHERE c.id = flags.reading_id AND {touched})"
             )
             await self._flag(sql, touched)
+        return False
 
     async def counts(self, span: tuple[str, str] | None) -> dict[str, int]:
         """Return how many readings between two local times have which flag."""

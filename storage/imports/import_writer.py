@@ -51,6 +51,7 @@ class ImportWriter:
                 "SELECT COUNT(*), COALESCE(MAX(id), 0), MAX(date) FROM consumpdata"
             )
         )[0]
+        known_id = (await self._engine.fetch("SELECT last_id FROM states"))[0][0]
         # TRUNCATE fires no trigger: pages and flags may have outlived their readings.
         await self._engine.execute(
             f"DELETE FROM pages WHERE first_id > {last_id - PAGE_READINGS + 1}"
@@ -67,11 +68,19 @@ class ImportWriter:
         )
         await self._meters.describe(report)
         await self._build_missing_pages()
-        await self._flags.update(
-            range(last_id + 1, last_id + 1 + appended), merged=changed + inserted > 0
+        merged = changed + inserted > 0
+        was_flagged = await self._flags.update(
+            range(last_id + 1, last_id + 1 + appended), merged=merged
         )
         result = replace(result, flags=await self._flags.counts(report.span))
-        await self._record(report, result, before + result.new, time.monotonic() - started)
+        await self._record(
+            report,
+            result,
+            before + result.new,
+            time.monotonic() - started,
+            # An id that another program has deleted, or TRUNCATE has, may stand for a new reading.
+            is_correction=merged or was_flagged or known_id != last_id,
+        )
         return result
 
     async def _append(self, batches: "_RowBatches", last_id: int) -> int:
@@ -126,7 +135,7 @@ class ImportWriter:
         dialect = self._engine.dialect
         where = dialect.between(first_id, first_id + PAGE_READINGS - 1)
         rows = await self._engine.fetch(dialect.page(where), where.args)
-        count, text = rows[0]
+        count, text, _ = rows[0]
         records = (text or "").encode()
         # A page that the database cut short is not stored: its readers are told.
         if count == PAGE_READINGS == CONTRACT_LAYOUT.count_records(records):
@@ -146,7 +155,13 @@ class ImportWriter:
         )
 
     async def _record(
-        self, report: ReportSource, result: ImportResult, readings: int, seconds: float
+        self,
+        report: ReportSource,
+        result: ImportResult,
+        readings: int,
+        seconds: float,
+        *,
+        is_correction: bool,
     ) -> None:
         rows = await self._engine.fetch(
             "SELECT (SELECT MIN(id) FROM consumpdata), (SELECT MAX(id) FROM consumpdata)"
@@ -172,6 +187,20 @@ class ImportWriter:
         }
         await self._engine.execute(
             self._engine.dialect.insert("imports", tuple(values)), tuple(values.values())
+        )
+        state = {
+            "version": values["version"],
+            "changes": 0,
+            "readings": readings,
+            "first_id": first_id,
+            "last_id": last_id or 0,
+        }
+        placeholder = self._engine.dialect.placeholder
+        await self._engine.execute(
+            f"UPDATE states SET corrections = corrections + {is_correction:d},"
+            f" {', '.join(f'{name} = {placeholder}' for name in state)}"
+            f" WHERE meter_id = {METER_ID}",
+            tuple(state.values()),
         )
 
 

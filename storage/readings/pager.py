@@ -9,7 +9,7 @@ from domain.record_layout import CONTRACT_LAYOUT, CONTRACT_NDJSON_LAYOUT, Record
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import DESCENDING, PLAUSIBLE, SPARSE_FACTOR, Condition
 from storage.common.deflate import DeflateBlock, deflate_block
-from storage.common.errors import Inconsistent
+from storage.common.errors import Inconsistent, Overtaken
 from storage.common.prefetch import prefetch
 from storage.readings.page_store import PAGE_READINGS, first_id_of_page, slice_page
 
@@ -56,12 +56,15 @@ class Page:
 
     count: int
     records: bytes | DeflateBlock
+    mark: bytes | None
+    """The state of the data when it was read, see `Dialect.state_mark`."""
 
 
 class Pager:
     """Fetches pages of records. Every call raises a StorageError if the database fails.
 
-    With `clean`, pages lack the implausible readings.
+    With `clean`, pages lack the implausible readings. All are of one state of the data, if its
+    `mark` is known, or raise Overtaken.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class Pager:
         clean: bool,
         descending: bool,
         has_page_store: bool,
+        mark: bytes | None,
     ) -> None:
         self._engine = engine
         self._dialect = engine.dialect
@@ -79,6 +83,8 @@ class Pager:
         self._filter = PLAUSIBLE if clean else None
         self._descending = descending
         self._compressed = False
+        self._mark = mark
+        self._mark_sql = "NULL" if mark is None else engine.dialect.state_mark
         self._uses_stored = (
             has_page_store
             and layout in (CONTRACT_LAYOUT, CONTRACT_NDJSON_LAYOUT)
@@ -133,9 +139,12 @@ class Pager:
     ) -> AsyncGenerator[bytes | DeflateBlock]:
         """Yield the records of some ranges; raise Inconsistent unless there are `count`."""
         found = 0
-        jobs = (self.page(id_range) async for id_range in ranges)
+        is_first = True
+        jobs = (self._page(id_range) async for id_range in ranges)
         async with aclosing(ranges), aclosing(prefetch(jobs)) as pages:
             async for page in pages:
+                self._require_state(page, is_first=is_first)
+                is_first = False
                 found += page.count
                 if found > count:
                     break
@@ -145,43 +154,66 @@ class Pager:
             raise Inconsistent(f"{count} readings were announced, {found} or more were found")
 
     async def page(self, id_range: IdRange) -> Page:
-        """Return the records of a range."""
+        """Return the records of a range, of the state itself."""
+        page = await self._page(id_range)
+        self._require_state(page, is_first=True)
+        return page
+
+    def _require_state(self, page: Page, *, is_first: bool) -> None:
+        """Raise Overtaken if a page is of another state.
+
+        States follow each other: where the first page is of the right one, all that was read
+        before it was. Readings that are added later are in no range of the pages after it.
+        """
+        if self._mark is None or page.mark == self._mark:
+            return
+        if is_first or page.mark is None or _corrections(page.mark) != _corrections(self._mark):
+            raise Overtaken
+
+    async def _page(self, id_range: IdRange) -> Page:
         ids = id_range.stored
-        if ids is not None and (stored := await self._stored(first_id_of_page(ids[0]))):
+        if ids is not None and (found := await self._stored(first_id_of_page(ids[0]))):
+            stored, mark = found
             if self._layout == CONTRACT_LAYOUT and len(ids) == PAGE_READINGS:
-                return Page(PAGE_READINGS, stored)
-            return await asyncio.to_thread(self._part_of_stored, stored, ids)
+                return Page(PAGE_READINGS, stored, mark)
+            records = await asyncio.to_thread(self._part_of_stored, stored, ids)
+            return Page(len(ids), records, mark)
         return await self._formatted(id_range)
 
-    def _part_of_stored(self, stored: DeflateBlock, ids: range) -> Page:
+    def _part_of_stored(self, stored: DeflateBlock, ids: range) -> bytes | DeflateBlock:
         """Return some records of a stored page: no value of a record holds a brace."""
         records = stored.plain()
         if len(ids) < PAGE_READINGS:
             records = slice_page(records, ids[0], ids[-1])
         if self._layout == CONTRACT_NDJSON_LAYOUT:
             records = records.replace(b"},{", b"}\n{") + b"\n"
-        return Page(len(ids), deflate_block(records) if self._compressed else records)
+        return deflate_block(records) if self._compressed else records
 
-    async def _stored(self, first_id: int) -> DeflateBlock | None:
+    async def _stored(self, first_id: int) -> tuple[DeflateBlock, bytes | None] | None:
+        """Return a stored page and its mark, None if there is no such page."""
         rows = await self._engine.fetch(
-            f"SELECT deflated, size, crc FROM pages WHERE first_id = {self._dialect.placeholder}",
+            f"SELECT deflated, size, crc, {self._mark_sql} FROM pages"
+            f" WHERE first_id = {self._dialect.placeholder}",
             (first_id,),
         )
-        return DeflateBlock(*rows[0]) if rows else None
+        return (DeflateBlock(*rows[0][:3]), rows[0][3]) if rows else None
 
     async def _formatted(self, id_range: IdRange) -> Page:
         where = id_range.where if self._filter is None else id_range.where & self._filter
-        sql = self._dialect.page(where, self._layout, descending=self._descending)
-        count, records = (await self._engine.fetch(sql, where.args, small=id_range.is_small))[0]
+        sql = self._dialect.page(
+            where, self._layout, descending=self._descending, mark=self._mark_sql
+        )
+        rows = await self._engine.fetch(sql, where.args, small=id_range.is_small)
+        count, records, mark = rows[0]
         if not count:
-            return Page(0, b"")
+            return Page(0, b"", mark)
         if self._layout.count_records(records) != count:
             raise Inconsistent("the database cut a page short: raise its max_allowed_packet")
         if not self._compressed:
-            return Page(count, records)
+            return Page(count, records, mark)
         if count <= SMALL_RESULT_ROWS:
-            return Page(count, deflate_block(records))
-        return Page(count, await asyncio.to_thread(deflate_block, records))
+            return Page(count, deflate_block(records), mark)
+        return Page(count, await asyncio.to_thread(deflate_block, records), mark)
 
     async def _page_end(self, first_id: int, last_id: int, dated: Condition | None) -> int:
         """Return the last id of a page that begins at the first of some ids, or at their last."""
@@ -197,3 +229,7 @@ class Pager:
     def _within(self, first_id: int, last_id: int, dated: Condition | None) -> Condition:
         between = self._dialect.between(first_id, last_id)
         return between & dated if dated else between
+
+
+def _corrections(mark: bytes) -> bytes:
+    return mark.rpartition(b"-")[2]

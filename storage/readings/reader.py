@@ -68,14 +68,19 @@ class ReadingsReader:
         layout: RecordLayout,
         *,
         has_page_store: bool,
+        mark: bytes | None,
     ) -> ReadingsResult:
-        """Return the readings of a query; `known` is the span of all readings, if on record."""
+        """Return the readings of a query; `known` is the span of all readings, if on record.
+
+        The readings are those of the state with a mark, see `Pager`.
+        """
         pager = Pager(
             self._engine,
             layout,
             clean=query.clean,
             descending=query.descending,
             has_page_store=has_page_store,
+            mark=mark,
         )
         if query.ids is None:
             plan = await self._plan_span(pager, query, known)
@@ -125,6 +130,8 @@ class ReadingsReader:
     ) -> _Plan:
         """Plan at most `limit` of the readings of a span, those after the id `after`."""
         first_id, last_id = span.first_id, span.last_id
+        if query.up_to is not None:
+            last_id = min(last_id, query.up_to)
         if query.after is not None and query.descending:
             last_id = min(last_id, query.after - 1)
         elif query.after is not None:
@@ -170,6 +177,8 @@ class ReadingsReader:
         after = query.after
         if after is not None:
             ids = [id_ for id_ in ids if (id_ < after if query.descending else id_ > after)]
+        if query.up_to is not None:
+            ids = [id_ for id_ in ids if id_ <= query.up_to]
         if query.limit is None:
             return ids, None
         found = 0

@@ -58,8 +58,8 @@ async def test_restored_database_gives_the_same_answers(
         tables = await names(loaded)
         assert tables == await names(other)
         assert {"access", "flags", "meters", "revocations", "users"} <= tables
-        for table in tables - {"access"}:
-            # A restore ends all tokens.
+        for table in tables - {"access", "states"}:
+            # A restore ends all tokens, and its readings have a version of their own.
             columns = "id, user, password, enabled, role" if table == "users" else "*"
             sql = f"SELECT {columns} FROM {table}"
             assert await other.rows(sql) == await loaded.rows(sql)

@@ -1,5 +1,6 @@
 """A database that the original's importer made, served before any loader of ours touched it."""
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -28,6 +29,7 @@ DATA_REQUESTS: list[tuple[str, Mapping[str, str], int]] = [
     ("getDataByRange", {"date": "2019-08-01", "end_date": "2019-08-06 04:45:00"}, 500),
     ("getDataByRange", {"date": "2019-08-15", "end_date": "2019-11"}, 7492),
 ]
+CURSOR = re.compile(rb'"next":"[^"]*"')
 FIGURES = ["getMeter", "getSummary", "getPeaks", "getProfile", "getQuality"]
 
 
@@ -72,8 +74,8 @@ async def test_every_data_route_answers_as_over_a_database_of_our_loader(
         content = await body(api, route, params)
         assert content.count(b"{" if form != "csv" else b"\r\n") >= count
         expected = await body(ours, route, params)
-        if "limit" in params and form == "json":  # a cursor is signed for one database
-            content, expected = (each.partition(b'"records"')[2] for each in (content, expected))
+        # A cursor names a state of one database.
+        content, expected = (CURSOR.sub(b"", each) for each in (content, expected))
         assert content == expected
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from pathlib import Path
 
 from domain.quantities import QUANTITY_NAMES
-from storage.backends.schema import STATEMENTS
+from storage.backends.schema import STATE_TRIGGERS, STATEMENTS
 from tests.support.databases import DatabaseFixture, MariadbDatabase
 
 ORIGINAL = [
@@ -39,16 +39,29 @@ def make_original(database: MariadbDatabase, report: Path) -> None:
     )
 
 
+def forget_states(database: DatabaseFixture) -> None:
+    """Take the schema back to before there were states."""
+    dialect = "mysql" if isinstance(database, MariadbDatabase) else "sqlite"
+    for trigger in STATE_TRIGGERS[dialect]:
+        database.run(f"DROP TRIGGER {trigger}")
+    database.run("DROP TABLE states")
+    _set_statements(database, "CREATE TABLE states")
+
+
 def forget_flags(database: DatabaseFixture) -> None:
     """Take the schema back to before there were flags."""
+    forget_states(database)
     for sql in ("DROP TRIGGER forget_flags_of_deleted", "DROP TABLE flags"):
         database.run(sql)
-    if isinstance(database, MariadbDatabase):
-        database.run(f"UPDATE schema_version SET statements = {_before_flags('mysql')}")
+    _set_statements(database, "CREATE TABLE flags")
+
+
+def _set_statements(database: DatabaseFixture, following: str) -> None:
+    """Note that all statements were applied up to, and without, one."""
+    is_mariadb = isinstance(database, MariadbDatabase)
+    statements = STATEMENTS["mysql" if is_mariadb else "sqlite"]
+    number = next(n for n, sql in enumerate(statements) if sql.startswith(following))
+    if is_mariadb:
+        database.run(f"UPDATE schema_version SET statements = {number}")
     else:
-        database.run(f"PRAGMA user_version = {_before_flags('sqlite')}")
-
-
-def _before_flags(dialect: str) -> int:
-    statements = STATEMENTS[dialect]
-    return next(n for n, sql in enumerate(statements) if sql.startswith("CREATE TABLE flags"))
+        database.run(f"PRAGMA user_version = {number}")

@@ -8,7 +8,8 @@ from storage.backends.mysql.session import Session
 from storage.common.errors import Refused
 
 _READING = (
-    "SELECT (SELECT 1 FROM consumpdata LIMIT 1), (SELECT MAX(statements) FROM schema_version)"
+    "SELECT (SELECT 1 FROM consumpdata LIMIT 1), (SELECT MAX(statements) FROM schema_version),"
+    " (SELECT version FROM states)"
 )
 """Needs rights on all tables: the original's account may have them on single ones."""
 

@@ -12,7 +12,7 @@ from typing import IO
 from files.creating import new_file
 from files.regular import open_regular
 from settings import AccountSettings, MysqlUrl
-from storage.backends.backup import next_counter
+from storage.backends.backup import new_state, next_counter
 from storage.backends.mysql.writer import MysqlWriteEngine
 from storage.common.errors import Conflict, NotPrepared, Unreachable
 
@@ -34,6 +34,7 @@ SANDBOX = "--sandbox"
 _TABLES = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = %s"
 _COUNTS = f"{_TABLES} AND table_name = 'access'"
 _READINGS = f"{_TABLES} AND table_name = 'consumpdata'"
+_STATES = f"{_TABLES} AND table_name = 'states'"
 
 
 class MysqlBackup:
@@ -84,6 +85,7 @@ class MysqlBackup:
                 options = await _confinement(program)
                 await self._run(program, *options, self._location.name, stdin=backup)
             await self._invalidate_tokens()
+            await self._rename_state()
         except OSError as error:
             raise Unreachable(f"{file} cannot be read: {error.strerror}") from error
 
@@ -96,6 +98,14 @@ class MysqlBackup:
             number = (next_counter(changes),)
             await self._engine.execute("UPDATE access SET changes = %s", number)
             await self._engine.execute("UPDATE users SET generation = %s", number)
+
+    async def _rename_state(self) -> None:
+        """Give the data another version, so that no client keeps answers of another state."""
+        if await self._count(_STATES):
+            await self._engine.execute(f"USE `{self._location.name}`")
+            await self._engine.execute(
+                "UPDATE states SET version = %s, corrections = %s", new_state()
+            )
 
     async def _count(self, sql: str) -> int:
         await self._engine.open()

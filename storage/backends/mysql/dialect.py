@@ -23,11 +23,14 @@ class MysqlDialect(Dialect):
     by_id = "FORCE INDEX (PRIMARY)"
     energy_sum_scaled = f"CAST(COALESCE(SUM(energy), 0) * {SCALE} AS SIGNED)"
     schema_version = "SELECT COALESCE(MAX(statements), 0) FROM schema_version"
+    # The time of the last change is in whole seconds.
     legacy_version = (
-        "SELECT CONCAT_WS('-', (SELECT MAX(id) FROM consumpdata), update_time)"
+        "SELECT CONCAT_WS('-', (SELECT MAX(id) FROM consumpdata), update_time),"
+        " COALESCE(update_time < SYSDATE() - INTERVAL 2 SECOND, 1)"
         " FROM information_schema.tables"
         " WHERE table_schema = DATABASE() AND table_name = 'consumpdata'"
     )
+    state_mark = "(SELECT CONCAT_WS('-', version, changes, corrections) FROM states)"
     is_legacy = (
         "SELECT COUNT(*) = 0 FROM information_schema.columns WHERE table_schema = DATABASE()"
         " AND table_name = 'consumpdata' AND column_name = 'utc'"
@@ -49,9 +52,9 @@ class MysqlDialect(Dialect):
     same_quantities = " AND ".join(f"c.{name} <=> i.{name}" for name in QUANTITY_NAMES)
     ignore_taken_user = "ON DUPLICATE KEY UPDATE id = id"
 
-    def _page(self, record: str, separator: str, readings: str, direction: str) -> str:
+    def _page(self, record: str, separator: str, readings: str, direction: str, mark: str) -> str:
         joined = f"GROUP_CONCAT({record} ORDER BY id{direction} SEPARATOR '{separator}')"
-        return f"SELECT COUNT(*), {joined} FROM {readings}"
+        return f"SELECT COUNT(*), {joined}, {mark} FROM {readings}"
 
     def concat(self, literals: Sequence[str], values: Sequence[str]) -> str:
         first, *others = (f"'{literal}'" for literal in literals)

@@ -10,11 +10,14 @@ from pymysql.err import MySQLError
 from domain.local_time import LocalTimeResolver
 from storage.backends.mysql.dialect import MysqlDialect
 from storage.backends.mysql.session import Session
-from storage.backends.schema import STATEMENTS
+from storage.backends.schema import STATE_TRIGGERS, STATEMENTS
 from storage.common.errors import Conflict, NotPrepared, StorageError
 
 _NEEDS_INSTANTS = "ALTER TABLE consumpdata\n    MODIFY utc"
 """How the statement begins before which readings are given their instants."""
+
+INSERT_TRIGGER_NAME = "state_after_insert"
+INSERT_TRIGGER = STATE_TRIGGERS[MysqlDialect.name][INSERT_TRIGGER_NAME]
 
 _APPLIED_BEFORE = {ER.TABLE_EXISTS_ERROR, ER.DUP_FIELDNAME, ER.DUP_KEYNAME, ER.TRG_ALREADY_EXISTS}
 
@@ -30,7 +33,7 @@ class Migrations:
 
     async def is_newest(self) -> bool:
         """Return whether all statements were applied."""
-        return await self._applied() == len(self._statements)
+        return await self._applied() == len(self._statements) and await self._counts_inserts()
 
     async def apply(self) -> None:
         """Apply the statements that are missing, while no other loader does."""
@@ -48,6 +51,9 @@ class Migrations:
                 await self._session.execute(
                     "DELETE FROM schema_version WHERE statements < %s", (number,)
                 )
+        if not await self._counts_inserts():
+            # A loader was killed during a first import.
+            await self._session.execute(INSERT_TRIGGER)
 
     async def _apply(self, statement: str) -> None:
         try:
@@ -63,6 +69,14 @@ class Migrations:
                 ) from None
             if code not in _APPLIED_BEFORE:
                 raise
+
+    async def _counts_inserts(self) -> bool:
+        return bool(
+            await self._session.fetch(
+                "SELECT 1 FROM information_schema.triggers WHERE trigger_schema = DATABASE()"
+                f" AND trigger_name = '{INSERT_TRIGGER_NAME}'"
+            )
+        )
 
     async def _applied(self) -> int:
         try:

@@ -160,3 +160,53 @@ CREATE TABLE sessions (
     KEY user (user),
     KEY expires (expires)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4;
+
+CREATE TABLE states (
+    meter_id INT NOT NULL COMMENT 'Meter that was read',
+    version CHAR(32) CHARACTER SET ascii NOT NULL COMMENT 'Random name, a new one with each import',
+    changes BIGINT NOT NULL COMMENT 'By other programs since the last import',
+    corrections BIGINT NOT NULL COMMENT 'Of readings that were there: grows from a random number on',
+    readings INT COMMENT 'Readings; NULL once another program has added or deleted some',
+    first_id INT COMMENT 'Smallest id after the last import',
+    last_id INT NOT NULL COMMENT 'Largest id so far, 0 without readings',
+    PRIMARY KEY (meter_id)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4;
+
+-- The loader counts for itself, once an import. TRUNCATE fires no trigger: what is inserted after
+-- it must not meet the pages and flags of before.
+CREATE TRIGGER state_after_insert AFTER INSERT ON consumpdata FOR EACH ROW
+IF @elecdata_loading IS NULL THEN
+    UPDATE states SET
+        changes = changes + 1,
+        corrections = corrections + (NEW.id <= last_id),
+        readings = NULL,
+        last_id = GREATEST(last_id, NEW.id);
+    DELETE FROM pages WHERE first_id = (NEW.id - 1) DIV 4000 * 4000 + 1;
+    DELETE FROM flags WHERE reading_id = NEW.id;
+END IF;
+
+CREATE TRIGGER state_after_update AFTER UPDATE ON consumpdata FOR EACH ROW
+IF @elecdata_loading IS NULL THEN
+    UPDATE states SET
+        changes = changes + 1,
+        corrections = corrections + 1,
+        readings = IF(NEW.id = OLD.id, readings, NULL),
+        last_id = GREATEST(last_id, NEW.id);
+END IF;
+
+CREATE TRIGGER state_after_delete AFTER DELETE ON consumpdata FOR EACH ROW
+IF @elecdata_loading IS NULL THEN
+    UPDATE states SET changes = changes + 1, corrections = corrections + 1, readings = NULL;
+END IF;
+
+CREATE TRIGGER state_after_meter AFTER UPDATE ON meters FOR EACH ROW
+IF @elecdata_loading IS NULL THEN
+    UPDATE states SET changes = changes + 1;
+END IF;
+
+-- Comes last: a server takes the row for the sign that all of these are there.
+INSERT INTO states (meter_id, version, changes, corrections, readings, first_id, last_id)
+    SELECT 1, REPLACE(UUID(), '-', ''), 0, FLOOR(RAND() * 1000000000000), readings, first_id, last_id
+    FROM (SELECT COUNT(*) AS readings, MIN(id) AS first_id, COALESCE(MAX(id), 0) AS last_id
+          FROM consumpdata) AS found
+    WHERE NOT EXISTS (SELECT 1 FROM states);

@@ -13,7 +13,7 @@ from settings import AccountSettings, MysqlUrl
 from storage.backends.mysql.accounts import ReaderAccount
 from storage.backends.mysql.connection import tls_context
 from storage.backends.mysql.dialect import MysqlDialect
-from storage.backends.mysql.migrations import Migrations
+from storage.backends.mysql.migrations import INSERT_TRIGGER, INSERT_TRIGGER_NAME, Migrations
 from storage.backends.mysql.session import Session
 from storage.common.deflate import DeflateBlock
 from storage.common.errors import Conflict, StorageError, Unreachable
@@ -48,6 +48,7 @@ class MysqlWriteEngine:
         self._lock = f"elecdata:{location.name}"[:64]
         self._session: Session | None = None
         self.on_wait: Callable[[], None] = lambda: None
+        self._dropped_trigger = False
 
     async def open(self) -> None:
         """Connect, unless that was done."""
@@ -112,7 +113,15 @@ class MysqlWriteEngine:
             + ", ".join(f"{name} DECIMAL(15,5)" for name in QUANTITY_NAMES)
             + ")"
         )
+        # A trigger costs a tenth of a long import; as long as there is nothing to be read, nobody
+        # could be told of a version that another program's INSERT has overtaken.
+        self._dropped_trigger = not await self.fetch("SELECT 1 FROM consumpdata LIMIT 1")
+        if self._dropped_trigger:
+            await self.execute(f"DROP TRIGGER IF EXISTS {INSERT_TRIGGER_NAME}")
+        await self.execute("SET @elecdata_loading = 1")
         await self.execute("START TRANSACTION")
+        # Whoever else changes readings waits for this lock, and counts after this import.
+        await self.fetch("SELECT version FROM states FOR UPDATE")
 
     async def append(self, batches: Iterable[RowBatch], last_id: int) -> int:
         """Insert rows as new readings with the ids after `last_id`; return how many."""
@@ -148,14 +157,14 @@ class MysqlWriteEngine:
                 f"{error}; this was at the last step, and whether the reports were written is"
                 " not known: load them again, which does no harm"
             ) from error
-        # All is written. A lock that cannot be released ends with the connection.
+        # All is written. What cannot be undone ends with the connection.
         with suppress(StorageError):
-            await self._release_lock()
+            await self._end()
 
     async def rollback(self) -> None:
         """Roll back the transaction."""
         await self.execute("ROLLBACK")
-        await self._release_lock()
+        await self._end()
 
     async def close(self) -> None:
         """Close the connection."""
@@ -194,6 +203,14 @@ class MysqlWriteEngine:
                 " memory); nothing was written"
             )
         return bool(taken)
+
+    async def _end(self) -> None:
+        """Let the triggers count again, and other loaders begin."""
+        await self.execute("SET @elecdata_loading = NULL")
+        if self._dropped_trigger:
+            await self.execute(INSERT_TRIGGER)
+        self._dropped_trigger = False
+        await self._release_lock()
 
     async def _release_lock(self) -> None:
         await self.execute("DO RELEASE_LOCK(%s)", (self._lock,))

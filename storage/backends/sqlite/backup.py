@@ -8,11 +8,12 @@ from pathlib import Path
 
 from files.creating import new_file, private_mode
 from files.regular import require_regular
-from storage.backends.backup import next_counter
+from storage.backends.backup import new_state, next_counter
 from storage.common.errors import Conflict, NotPrepared, Unreachable
 
 _TABLES = "SELECT COUNT(*) FROM sqlite_master WHERE name = 'consumpdata'"
 _COUNTS = "SELECT COUNT(*) FROM sqlite_master WHERE name = 'access'"
+_STATES = "SELECT COUNT(*) FROM sqlite_master WHERE name = 'states'"
 
 
 class SqliteBackup:
@@ -46,6 +47,7 @@ class SqliteBackup:
             with new_file(self._path) as unfinished:
                 _copy(source, Path(unfinished.name))
                 _invalidate_tokens(Path(unfinished.name))
+                _rename_state(Path(unfinished.name))
                 os.fchmod(unfinished.fileno(), private_mode())
         except FileExistsError:
             raise Conflict(f"{self._path} already exists; restore into an empty location") from None
@@ -92,3 +94,10 @@ def _invalidate_tokens(target: Path) -> None:
             number = (next_counter(changes),)
             writing.execute("UPDATE access SET changes = ?", number)
             writing.execute("UPDATE users SET generation = ?", number)
+
+
+def _rename_state(target: Path) -> None:
+    """Give the data another version, so that no client keeps answers of another state."""
+    with closing(sqlite3.connect(target)) as writing, writing:
+        if writing.execute(_STATES).fetchone()[0]:
+            writing.execute("UPDATE states SET version = ?, corrections = ?", new_state())

@@ -24,6 +24,8 @@ class SqliteDialect(Dialect):
     by_id = "NOT INDEXED"
     energy_sum_scaled = "COALESCE(SUM(energy), 0)"
     schema_version = "PRAGMA user_version"
+    legacy_version = "SELECT CAST(COALESCE(MAX(id), 0) AS TEXT), 1 FROM consumpdata"
+    state_mark = "(SELECT version || '-' || changes || '-' || corrections FROM states)"
     max_with_time_zero = _MAKES_POSITIVE * MAX_SECONDS
     flag_names = f"ltrim({_FLAG_NAMES})"
     report_date = (
@@ -43,9 +45,9 @@ class SqliteDialect(Dialect):
     same_quantities = " AND ".join(f"c.{name} IS i.{name}" for name in QUANTITY_NAMES)
     ignore_taken_user = "ON CONFLICT (user) DO NOTHING"
 
-    def _page(self, record: str, separator: str, readings: str, direction: str) -> str:
+    def _page(self, record: str, separator: str, readings: str, direction: str, mark: str) -> str:
         return (
-            f"SELECT COUNT(*), group_concat({record}, '{separator}')"
+            f"SELECT COUNT(*), group_concat({record}, '{separator}'), {mark}"
             f" FROM (SELECT * FROM {readings} ORDER BY id{direction})"
         )
 

@@ -159,3 +159,61 @@ CREATE TABLE sessions (
 CREATE INDEX sessions_user ON sessions (user);
 
 CREATE INDEX sessions_expires ON sessions (expires);
+
+CREATE TABLE states (
+    meter_id INTEGER PRIMARY KEY,
+    version TEXT NOT NULL,         -- random name, a new one with each import
+    changes INTEGER NOT NULL,      -- by other programs since the last import
+    corrections INTEGER NOT NULL,  -- of readings that were there: grows from a random number on
+    readings INTEGER,              -- NULL once another program has added or deleted some
+    first_id INTEGER,              -- smallest id after the last import
+    last_id INTEGER NOT NULL       -- largest id so far, 0 without readings
+);
+
+INSERT INTO states (meter_id, version, changes, corrections, readings, first_id, last_id)
+    SELECT 1, lower(hex(randomblob(16))), 0, abs(random() % 1000000000000), COUNT(*), MIN(id),
+        COALESCE(MAX(id), 0)
+    FROM consumpdata;
+
+-- the loader drops these triggers while it writes, and counts for itself, once an import
+CREATE TRIGGER state_after_insert AFTER INSERT ON consumpdata
+BEGIN
+    UPDATE states SET
+        changes = changes + 1,
+        corrections = corrections + (NEW.id <= last_id),
+        readings = NULL,
+        last_id = max(last_id, NEW.id);
+    DELETE FROM pages WHERE first_id = (NEW.id - 1) / 4000 * 4000 + 1;
+    DELETE FROM flags WHERE reading_id = NEW.id;
+END;
+
+-- INSERT OR REPLACE fires no trigger for the reading that it replaces
+CREATE TRIGGER state_before_insert BEFORE INSERT ON consumpdata
+WHEN EXISTS (SELECT 1 FROM consumpdata WHERE meter_id = NEW.meter_id AND utc = NEW.utc)
+BEGIN
+    UPDATE states SET changes = changes + 1, corrections = corrections + 1, readings = NULL;
+    DELETE FROM pages WHERE first_id IN
+        (SELECT (id - 1) / 4000 * 4000 + 1 FROM consumpdata
+         WHERE meter_id = NEW.meter_id AND utc = NEW.utc);
+    DELETE FROM flags WHERE reading_id IN
+        (SELECT id FROM consumpdata WHERE meter_id = NEW.meter_id AND utc = NEW.utc);
+END;
+
+CREATE TRIGGER state_after_update AFTER UPDATE ON consumpdata
+BEGIN
+    UPDATE states SET
+        changes = changes + 1,
+        corrections = corrections + 1,
+        readings = iif(NEW.id = OLD.id, readings, NULL),
+        last_id = max(last_id, NEW.id);
+END;
+
+CREATE TRIGGER state_after_delete AFTER DELETE ON consumpdata
+BEGIN
+    UPDATE states SET changes = changes + 1, corrections = corrections + 1, readings = NULL;
+END;
+
+CREATE TRIGGER state_after_meter AFTER UPDATE ON meters
+BEGIN
+    UPDATE states SET changes = changes + 1;
+END;

@@ -12,7 +12,7 @@ from domain.quantities import QUANTITY_NAMES
 from domain.report_source import BATCH_FIELDS, RowBatch
 from files.creating import private_mode
 from files.regular import require_regular
-from storage.backends.schema import STATEMENTS
+from storage.backends.schema import STATE_TRIGGERS, STATEMENTS
 from storage.backends.sqlite.dialect import SqliteDialect
 from storage.common.deflate import DeflateBlock
 from storage.common.errors import Unreachable
@@ -69,6 +69,8 @@ class SqliteWriteEngine:
     async def begin(self) -> None:
         """Begin a transaction, once no other loader is in one."""
         await self.execute("BEGIN IMMEDIATE")
+        for name in STATE_TRIGGERS[SqliteDialect.name]:
+            await self.execute(f"DROP TRIGGER {name}")
         await self.execute("DROP TABLE IF EXISTS temp.incoming")
         await self.execute(
             f"CREATE TEMP TABLE incoming (number INTEGER PRIMARY KEY, date TEXT, utc INTEGER,"
@@ -101,6 +103,8 @@ class SqliteWriteEngine:
 
     async def commit(self) -> None:
         """Commit the transaction."""
+        for trigger in STATE_TRIGGERS[SqliteDialect.name].values():
+            await self.execute(trigger)
         await self.execute("COMMIT")
 
     async def rollback(self) -> None:

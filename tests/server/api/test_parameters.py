@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from domain.readings_query import QueryError
 from domain.record_layout import KNOWN_COLUMNS, parse_columns
-from server.api.cursors import Cursors
+from server.api.cursors import Cursors, Position
 from server.security.signing_keys import SigningKeys
 from tests.support.app_client import SECRET
 
@@ -22,8 +22,15 @@ def test_cursor_is_rejected_unless_it_was_made_here(text: str | bytes) -> None:
         cursors.read("a query", text if isinstance(text, str) else text.decode())
 
 
-@given(st.integers(0, 2**31 - 1), st.text(max_size=40), st.text(max_size=40))
-def test_cursor_is_valid_only_for_its_own_query(position: int, query: str, other: str) -> None:
+IDS = st.integers(0, 2**31 - 1)
+
+
+@given(
+    st.builds(Position, IDS, st.integers(0, 2**62), IDS),
+    st.text(max_size=40),
+    st.text(max_size=40),
+)
+def test_cursor_is_valid_only_for_its_own_query(position: Position, query: str, other: str) -> None:
     cursors = Cursors(SigningKeys.single(SECRET))
     cursor = cursors.make(query, position)
     assert cursors.read(query, cursor) == position

@@ -65,7 +65,10 @@ async def test_export_makes_the_same_database_elsewhere(
 # Parquet
 
 
-async def test_parquet_holds_what_json_says(api: Api, tmp_path: Path) -> None:
+async def test_parquet_holds_what_json_says_in_the_zone_of_the_meter(
+    serve: Serve, sample: DatabaseFixture, tmp_path: Path
+) -> None:
+    api = await serve(sample, ELECDATA_METER__TIMEZONE="America/New_York")
     records = await api.records("getData", columns="id,date,flags," + ",".join(QUANTITY_NAMES))
     file = tmp_path / "readings.parquet"
     file.write_bytes(

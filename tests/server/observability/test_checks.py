@@ -77,7 +77,7 @@ def test_everything_is_fine_where_everything_is(loaded: DatabaseFixture) -> None
     assert {check["level"] for check in checked.checks.values()} == {"OK"}, checked.text
     assert list(checked.checks) == [
         "configuration", "credentials", "secret", "tls", "port", "workers", "database", "schema",
-        "readings", "rights", "connections", "clock", "cache",
+        "zone", "readings", "rights", "connections", "clock", "cache",
     ]  # fmt: skip
 
 
@@ -288,6 +288,16 @@ def test_newer_layout_is_a_failure(loaded: DatabaseFixture) -> None:
     else:
         loaded.run("UPDATE schema_version SET statements = 999")
     assert Checked(loaded.config).found("schema")[0] == "FAIL"
+
+
+def test_another_zone_than_that_of_the_readings_is_a_warning(loaded: DatabaseFixture) -> None:
+    loaded.configure(meter={"timezone": "America/New_York"})
+    checked = Checked(loaded.config)
+    level, text = checked.found("zone")
+    assert level == "WARN"
+    assert text.startswith("the readings are in Europe/Madrid, which all answers use; ")
+    assert "in Europe/Madrid it is" in checked.found("clock")[1]
+    assert checked.status == 0
 
 
 def test_old_readings_and_none_are_warnings(database: DatabaseFixture) -> None:

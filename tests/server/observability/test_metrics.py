@@ -183,7 +183,7 @@ async def test_version_and_newest_reading_are_shown(
     serve: Serve, database: DatabaseFixture
 ) -> None:
     await database.load(report(*numbered(quarters("2019-08-01", 5))))
-    api = await serve(database)
+    api = await serve(database, ELECDATA_METER__TIMEZONE="America/New_York")
     ((version,),) = await database.rows("SELECT version FROM imports")
     found = await scraped(api)
     assert found["elecdata_data_info", (("version", version),)] == 1
