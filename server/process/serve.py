@@ -18,6 +18,7 @@ from server.app import make_app
 from server.observability import logging_setup, metrics
 from server.process.banner import banner
 from server.process.listener import Listener
+from server.process.open_files import allow_open_files
 from server.process.reload import reload
 from server.process.workers import PARENT, run_workers
 from server.security.signing_keys import SigningKeys
@@ -98,6 +99,7 @@ async def _serve(
     if shared is not None:
         app.cleanup_ctx.append(metrics.publish_snapshots(shared))
     _collect_cycles_rarely()
+    allow_open_files(settings)
     host = settings.server.host
     try:
         listener = await Listener.start(app, host, port, tls=secured, reuse_port=shared is not None)
