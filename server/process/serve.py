@@ -20,6 +20,7 @@ from server.app import make_app
 from server.observability import logging_setup, metrics
 from server.process.banner import banner
 from server.process.listener import Listener
+from server.process.open_files import allow_open_files
 from server.process.reload import Running
 from server.process.workers import StartError, WorkerOrder, run_workers, worker_report
 from server.security.signing_keys import SigningKeys
@@ -110,6 +111,7 @@ async def _serve(
     if worker is not None:
         app.cleanup_ctx.append(metrics.publish_snapshots(worker.shared))
     _collect_cycles_rarely()
+    allow_open_files(settings)
     host = settings.server.host
     try:
         listener = await Listener.start(

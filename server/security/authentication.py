@@ -36,9 +36,10 @@ def authenticate(
             context = request[CONTEXT]
             await _check_revocation(request, context, token)
             context.token, context.user = token, token.user
-        is_read = match.http_exception is not None or match.handler in with_body
-        if request.can_read_body and not is_read:
-            raise ApiError(413, "body: none is expected here")
+        if request.body_exists and request.can_read_body:
+            is_read = match.http_exception is not None or match.handler in with_body
+            if not is_read:
+                raise ApiError(413, "body: none is expected here")
         return await handler(request)
 
     return authentication

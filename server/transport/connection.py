@@ -192,30 +192,33 @@ class ConnectionGuard(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Parse what has arrived, in slices, so that no head exceeds its limit by more than one."""
-        if not self._unparsed and len(data) <= _SLICE_BYTES:
-            self._parse(data)
-            return
+        if self._unparsed or len(data) > _SLICE_BYTES:
+            self._parse_slices(data)
+        elif not self._refused:
+            super().data_received(data)
+            if self._request_count == self._parsed or self._discarded is not None:
+                self._count(len(data))
+            if self._request_count != self._parsed:
+                self._begin_requests(self._request_count - self._parsed)
+
+    def _parse_slices(self, data: bytes) -> None:
         arrived, self._unparsed = self._unparsed + data, b""
         if not data:  # reading goes on, first with what the parser itself has kept
-            self._parse(data)
+            self.data_received(data)
         for start in range(0, len(arrived), _SLICE_BYTES):
             if self._reading_paused or len(self._messages) >= self._max_msg_queue_size:
                 self._unparsed = arrived[start:]
                 return
-            self._parse(arrived[start : start + _SLICE_BYTES])
+            self.data_received(arrived[start : start + _SLICE_BYTES])
 
-    def _parse(self, data: bytes) -> None:
-        if self._refused:
-            return
-        super().data_received(data)
-        if self._request_count != self._parsed:
-            self._begin_requests(self._request_count - self._parsed)
-        elif self._content.total_bytes != self._received:
+    def _count(self, size: int) -> None:
+        """Count what belongs to a head, to trailers, or to a body that nobody reads any more."""
+        if self._content.total_bytes != self._received:
             self._head, self._received = 0, self._content.total_bytes
-        else:
-            self._count_head(len(data))
+        elif self._request_count == self._parsed:
+            self._count_head(size)
         if self._discarded is not None:
-            self._discarded += len(data)
+            self._discarded += size
             if self._discarded > self._max_discarded:
                 self._refused = True
                 self.force_close()
@@ -250,7 +253,7 @@ class ConnectionGuard(web.RequestHandler):
         time: float | None,  # noqa: ARG002 - aiohttp's clock is a coarse one
     ) -> None:
         """Notify the application that a response was sent; begin to discard the rest of a body."""
-        if not request.content.is_eof():
+        if request.body_exists and not request.content.is_eof():
             self._discarded = 0
         self._on_finished(request, response)
 

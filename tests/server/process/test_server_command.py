@@ -37,7 +37,11 @@ class Server(Process):
         }
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("ELECDATA_")}
         command = [sys.executable, "-m", "server", "--config", str(config), *args]
-        super().__init__(command, ROOT, {**inherited, **ours, **environ})
+        super().__init__(self.wrapped(command), ROOT, {**inherited, **ours, **environ})
+
+    def wrapped(self, command: list[str]) -> list[str]:
+        """The command that runs the server's own."""
+        return command
 
 
 def connected(port: int) -> socket.socket:
@@ -88,6 +92,32 @@ def test_it_says_where_it_listens_and_answers_there(sample: DatabaseFixture) -> 
             asked(client, "/apielec/getDataById?id=5")
             assert b'"numrecs":1' in received(client)
         server.wait_for_line("GET /apielec/getDataById 200 ")
+        assert server.stop() == 0
+
+
+class LimitedServer(Server):
+    """A server that the system allows few open files."""
+
+    def __init__(self, config: Path, limits: str, **environ: str) -> None:
+        self._limits = limits
+        super().__init__(config, **environ)
+
+    def wrapped(self, command: list[str]) -> list[str]:
+        return ["/bin/sh", "-c", f'{self._limits} && exec "$@"', "sh", *command]
+
+
+def test_it_may_open_a_file_for_each_connection_or_says_that_it_may_not(config: Path) -> None:
+    environ = {"ELECDATA_LIMITS__CONNECTIONS": "300", "ELECDATA_DATABASE__CONNECTIONS": "2"}
+    with LimitedServer(config, "ulimit -Sn 200", **environ) as server:
+        server.port()
+        allowed = Path(f"/proc/{server.process.pid}/limits").read_text()
+        assert re.search(r"Max open files +372 ", allowed)
+        assert server.stop() == 0
+    assert not any("limits.connections" in line for line in server.lines)
+    with LimitedServer(config, "ulimit -n 200", **environ) as server:
+        line = server.wait_for_line("limits.connections: 300 connections need 372 open files")
+        assert "but 200 are allowed: lower it, or raise the limit of the system" in line
+        server.port()
         assert server.stop() == 0
 
 

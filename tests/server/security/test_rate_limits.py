@@ -118,6 +118,30 @@ async def test_parameters_beyond_the_limit_are_a_400(serve: Serve, sample: Datab
     assert await api.get("getDataById", [("id", "5")], **in_body) == (400, expected)
 
 
+ENDLESS = {
+    "application/json": b'{"id": 5, "id": 5, "id": 5, "id": nonsense',
+    "application/x-www-form-urlencoded": b"id=5&id=5&id=5&id=%ff",
+    "multipart/form-data; boundary=x": (
+        b'--x\r\nContent-Disposition: form-data; name="id"\r\n\r\n5\r\n' * 5 + b"nonsense"
+    ),
+}
+
+
+@pytest.mark.parametrize("media_type", ENDLESS)
+async def test_first_parameter_too_many_ends_the_parsing(
+    serve: Serve, sample: DatabaseFixture, media_type: str
+) -> None:
+    """Whatever comes behind it, which is not even looked at."""
+    api = await serve(sample, **limited(parameters=3))
+    status, body = await api.get(
+        "getDataById",
+        method="POST",
+        data=ENDLESS[media_type],
+        headers={"Content-Type": media_type},
+    )
+    assert (status, body) == (400, error(400, "parameters: expected at most 3, got more"))
+
+
 async def test_ids_beyond_the_limit_are_a_400(serve: Serve, sample: DatabaseFixture) -> None:
     api = await serve(sample, **limited(ids=3))
     assert len(await api.records("getDataById", id="1,2,3")) == 3

@@ -30,6 +30,9 @@ PROXIES = (ip_network("10.0.0.0/8"), ip_network("::1"))
         ("10.0.0.1", "192.0.2.9, unknown", "192.0.2.9"),
         ("10.0.0.1", "<script>", "10.0.0.1"),
         ("-", "192.0.2.9", "-"),
+        # Longer chains are not followed to their end.
+        ("10.0.0.1", "192.0.2.9" + ",10.0.0.2" * 15, "192.0.2.9"),
+        ("10.0.0.1", "192.0.2.9" + ",10.0.0.2" * 16, "10.0.0.2"),
     ],
 )
 def test_client_is_the_nearest_that_is_no_proxy(remote: str, heard: str, client: str) -> None:
