@@ -1,6 +1,7 @@
 """SQLite, read in threads through connections that cannot write; one thread writes."""
 
 import asyncio
+import os
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -46,7 +47,13 @@ class SqliteEngine:
         self.load = PoolStatistics(connections)
         self._path = path
         self._statement_timeout = statement_timeout
-        self._pool = ConnectionPool(self._open, connections, statement_timeout + READ_BUSY_TIMEOUT)
+        self._pool = ConnectionPool(
+            self._open,
+            connections,
+            statement_timeout + READ_BUSY_TIMEOUT,
+            # More threads than processors would only keep the event loop from its own.
+            most_long=max(2, os.cpu_count() or 1),
+        )
         self._inline: sqlite3.Connection | None = None
         """Used in the event loop's own thread, for small statements."""
         self._is_closed = False
