@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Self
 
 from domain.date_pattern import canonical_pattern, earliest_instant, latest_instant
+from domain.fixed_point import distinct_in_parts
 
 _LAST_ID = 2**31 - 1  # the column is an INT
 _LAST_ID_DIGITS = len(str(_LAST_ID))
@@ -87,7 +88,7 @@ class ReadingsQuery:
         # Few have more digits than can be; and Python refuses to convert very many.
         if max(map(len, parts)) > _LAST_ID_DIGITS:
             parts = [_significant(part) for part in parts]
-        ids = sorted(set(map(int, parts)))
+        ids = distinct_in_parts(map(int, parts))
         return cls(ids=tuple(ids[bisect_left(ids, 1) : bisect_right(ids, _LAST_ID)]))
 
     @classmethod

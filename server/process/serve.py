@@ -33,6 +33,8 @@ log = logging.getLogger("server")
 
 _RETRY_SECONDS = 0.5
 _POLL_SECONDS = 1.0
+_SWITCH_SECONDS = 0.001
+"""How long a thread that works in Python may keep the event loop waiting, instead of 5 ms."""
 
 
 def run(config: Path | None, *, debug: bool, greet: bool) -> None:
@@ -40,6 +42,7 @@ def run(config: Path | None, *, debug: bool, greet: bool) -> None:
     try:
         settings = load_settings(config)
         logging_setup.set_up_logging(settings.log)
+        sys.setswitchinterval(_SWITCH_SECONDS)
         settings.require_safe()
         running = Running(config, settings, SigningKeys.of(settings))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -7,10 +7,6 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from storage.common.errors import Unreachable
 
-RESERVED = 2
-"""Connections that only small statements use, but at most half of all."""
-
-
 class Connection(Protocol):
     """What the pool must know of a connection."""
 
@@ -29,17 +25,24 @@ class ConnectionPool(Generic[C]):
     """At most so many connections, each opened when first needed and kept for the next statement.
 
     Whoever needs one gets the first that is released or opened: while opening one hangs, the
-    others serve everybody. A few are reserved for small statements, which have a permit at once
-    however many others run or wait.
+    others serve everybody. Half of them are reserved for small statements, which
+    have a permit at once however many others run or wait.
     """
 
     def __init__(
-        self, connect: Callable[[], Coroutine[Any, Any, C]], limit: int, timeout: float
+        self,
+        connect: Callable[[], Coroutine[Any, Any, C]],
+        limit: int,
+        timeout: float,
+        *,
+        most_long: int | None = None,
     ) -> None:
+        """Set how many there may be, and how many of them long statements may use at most."""
         self._connect = connect
         self._timeout = timeout
         self._permits = asyncio.Semaphore(limit)
-        self._long_permits = asyncio.Semaphore(limit - min(RESERVED, limit // 2))
+        unreserved = limit - limit // 2
+        self._long_permits = asyncio.Semaphore(min(unreserved, most_long or unreserved))
         """Statements that are not small have one of these before one of the others."""
         self._long: set[C] = set()
         """Connections in use that hold both."""

@@ -11,8 +11,8 @@ from weakref import WeakKeyDictionary
 
 T = TypeVar("T")
 
-PIECE_ROWS = 200
-"""Rows that are made, or read, in one piece: a few milliseconds."""
+PIECE_ROWS = 100
+"""Rows that are made, or read, in one piece: a millisecond or two."""
 
 _LOCKS: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 """One for each loop: whoever holds it has the next piece."""

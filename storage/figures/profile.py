@@ -5,10 +5,9 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, ClassVar, Self
 
-from domain.fixed_point import divide_rounded
+from domain.fixed_point import divide_rounded, sorted_in_parts
 from domain.flags import CATCH_UP
 from domain.parameters import Parameter, Params, csv_pattern, either
 from domain.readings_query import QueryError
@@ -59,7 +58,6 @@ _PERCENTILES = Parameter(
 
 _PIECE_QUANTITIES = 50_000
 """About how many quantities become rows in one piece of work."""
-_SORTED_AT_ONCE = 10_000
 
 _WORKING_DAY = 4
 """The weekday that stands for Monday to Friday."""
@@ -171,7 +169,7 @@ class Profile:
 
     def _row(self, key: tuple[int, ...], quantities: "array[int]") -> Row:
         *split, time = key
-        ranked = _ranked(quantities)
+        ranked = sorted_in_parts(quantities)
         count = len(ranked)
         return (
             *(_named(field, value) for field, value in zip(SPLITS[self.by], split, strict=True)),
@@ -195,15 +193,6 @@ def _pieces(quantities: _Quantities) -> Iterator[list[tuple[int, ...]]]:
             yield keys
             keys, count = [], 0
     yield keys
-
-
-def _ranked(quantities: "array[int]") -> list[int]:
-    """Return quantities in order, sorted in parts: no other thread runs while one is sorted."""
-    parts = (
-        sorted(quantities[at : at + _SORTED_AT_ONCE])
-        for at in range(0, len(quantities), _SORTED_AT_ONCE)
-    )
-    return sorted(chain.from_iterable(parts))
 
 
 def nearest_rank(percent: int, count: int) -> int:

@@ -20,7 +20,9 @@ SECONDS = 4.0
 @pytest.fixture
 async def slow(serve: Serve, sample: DatabaseFixture) -> Api:
     """An application whose readings take forever to be found."""
-    api = await serve(sample, ELECDATA_CACHE__TTL="0", ELECDATA_DATABASE__CONNECTIONS=str(PLACES))
+    # Half of the connections are for small statements.
+    connections = str(2 * PLACES)
+    api = await serve(sample, ELECDATA_CACHE__TTL="0", ELECDATA_DATABASE__CONNECTIONS=connections)
 
     async def slowly(sql: str) -> str:
         return endless(sample) if about_readings(sql) else sql

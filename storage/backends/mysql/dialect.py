@@ -8,7 +8,7 @@ from domain.fixed_point import SCALE
 from domain.flags import FLAGS
 from domain.quantities import MONTH_NAMES, QUANTITY_NAMES
 from domain.record_layout import TimeStyle
-from storage.backends.dialect import MAX_SECONDS, Dialect
+from storage.backends.dialect import MAX_SECONDS, Condition, Dialect
 
 _OFFSET_SECONDS = "TIMESTAMPDIFF(SECOND, utc, date)"
 _OFFSET = f"SEC_TO_TIME(ABS({_OFFSET_SECONDS}))"
@@ -68,6 +68,10 @@ class MysqlDialect(Dialect):
         otherwise: str,
     ) -> str:
         return f"COALESCE({complete}, {otherwise})"
+
+    def among(self, ids: Sequence[int]) -> Condition:
+        # The driver would write them into the text as well, but one by one.
+        return Condition(f"id IN ({','.join(map(str, ids))})")
 
     def utc(self, seconds: int) -> object:
         return str(datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None))

@@ -57,7 +57,13 @@ class SqliteEngine:
         self._path = path
         self._place = str(path)
         self._statement_timeout = statement_timeout
-        self._pool = ConnectionPool(self._open, connections, statement_timeout + READ_BUSY_TIMEOUT)
+        self._pool = ConnectionPool(
+            self._open,
+            connections,
+            statement_timeout + READ_BUSY_TIMEOUT,
+            # More threads than processors would only keep the event loop from its own.
+            most_long=max(2, os.cpu_count() or 1),
+        )
         self._inline: sqlite3.Connection | None = None
         """Used in the event loop's own thread, for small statements."""
         self._inline_from = 0.0
