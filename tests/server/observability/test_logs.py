@@ -129,12 +129,13 @@ def port(server: Server) -> int:
 
 
 def test_client_behind_a_configured_proxy_is_logged(sample: DatabaseFixture) -> None:
-    with Server(sample.config, **JSON, ELECDATA_SERVER__PROXIES="127.0.0.1") as server:
+    behind = {"ELECDATA_SERVER__PROXIES": "127.0.0.1", "ELECDATA_API_USERS": "{}"}
+    with Server(sample.config, **JSON, **behind) as server:
         ping(port(server), forwarded="192.0.2.7")
         line = json.loads(server.wait_for_line('"request": "r1"'))
         assert (line["client"], line["scheme"]) == ("192.0.2.7", "https")
         assert server.stop() == 0
-    with Server(sample.config, ELECDATA_SERVER__PROXIES="127.0.0.1") as server:
+    with Server(sample.config, **behind) as server:
         ping(server.port(), forwarded="192.0.2.7")
         server.wait_for_line("from=192.0.2.7 id=r1")
         assert server.stop() == 0
