@@ -137,7 +137,7 @@ class Database:
 
     def _require_source(self, state: DataState) -> None:
         """Raise Overtaken if another database has taken the place of the one of a state."""
-        if self._engine.source() != state.source:
+        if self._engine.known_source != state.source:
             raise Overtaken
 
     async def _read_state(self) -> DataState:

@@ -155,12 +155,11 @@ def readings_request(request: web.Request, params: Params, query: ReadingsQuery)
     names = format.default_columns if columns is None else parse_columns(columns)
     time = _TIME.parse(params)
     numbers = _VALUES.parse(params) is ValueStyle.NUMBER
-    query = replace(
-        query,
-        clean=_QUALITY.parse(params) is QualityFilter.CLEAN,
-        descending=_ORDER.parse(params) is SortOrder.DESCENDING,
-        limit=_LIMIT.parse(params),
-    )
+    clean = _QUALITY.parse(params) is QualityFilter.CLEAN
+    descending = _ORDER.parse(params) is SortOrder.DESCENDING
+    limit = _LIMIT.parse(params)
+    if clean or descending or limit is not None:
+        query = replace(query, clean=clean, descending=descending, limit=limit)
     cursors = request.app[CURSORS]
     position = None
     if _AFTER.name in params:

@@ -32,6 +32,10 @@ class ReadEngine(Protocol):
     load: PoolStatistics
 
     @property
+    def known_source(self) -> Source:
+        """The database when `source` last looked."""
+
+    @property
     def dialect(self) -> Dialect:
         """The database's SQL."""
 

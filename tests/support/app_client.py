@@ -74,6 +74,10 @@ class Watched:
         finally:
             self.running -= 1
 
+    @property
+    def known_source(self) -> Source:
+        return self.engine.known_source
+
     def source(self) -> Source:
         return self.engine.source()
 

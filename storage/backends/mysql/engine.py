@@ -49,6 +49,7 @@ class MysqlEngine:
     ) -> None:
         self.dialect = MysqlDialect()
         self.load = PoolStatistics(connections)
+        self.known_source = FIRST_SOURCE
         self._location = location
         self._statement_timeout = statement_timeout
         self._options = connection_options(location, account, tls_context(ca)) | {

@@ -23,7 +23,7 @@ READ_BUSY_TIMEOUT = 5.0
 SLOW_SECONDS = 0.02
 """Longer statements do not run in the event loop's own thread, nor any others for a while."""
 
-SLOW_PAUSE = 10.0
+SLOW_PAUSE = 1.0
 """Seconds for which threads run them instead: the disk is cold, or slow."""
 
 _INTERRUPT_INTERVAL = 0.01
@@ -70,7 +70,7 @@ class SqliteEngine:
         """When small statements may run there again, after one that was slow."""
         self._file: _File | None = None
         """The file that the connections are of, None if there was none at the last look."""
-        self._source = FIRST_SOURCE
+        self.known_source = FIRST_SOURCE
         self._open_connections: WeakSet[_ReadConnection] = WeakSet()
         self._is_closed = False
         self._threads = ThreadPoolExecutor(connections, thread_name_prefix="sqlite")
@@ -148,14 +148,14 @@ class SqliteEngine:
         if file != self._file:
             self._file = file
             suffix = "" if file is None else f"-{file[0]:x}-{file[1]:x}"
-            self._source = Source(self._source.number + 1, suffix)
+            self.known_source = Source(self.known_source.number + 1, suffix)
             for connection in self._open_connections:
                 connection.is_usable = False
             if self._inline is not None:
                 self._inline.close()
                 self._inline = None
             self._pool.discard_unusable()
-        return self._source
+        return self.known_source
 
     def writes(self) -> int | None:
         """Return a number that moves with every transaction of another connection."""
