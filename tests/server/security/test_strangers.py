@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import re
+import select
 from contextlib import ExitStack, suppress
 
 import pytest
@@ -237,6 +238,28 @@ async def test_unfinished_heads_take_little_memory(sample: DatabaseFixture) -> N
             after = used(server)
         assert server.stop() == 0
     assert after.kibibytes - before.kibibytes < 100 * 1024
+
+
+async def test_requests_that_wait_for_earlier_ones_take_little_memory(
+    sample: DatabaseFixture,
+) -> None:
+    """The earlier one is answered with a file that its client does not read."""
+    first = head("GET /static/swagger/swagger-ui-bundle.js")
+    fields = b"".join(b"X-%d: %s\r\n" % (number, b"a" * 7_000) for number in range(10))
+    requests = first + (head("GET /health/live")[:-2] + fields + b"\r\n") * 40
+    with Server(sample.config) as server:
+        port = server.port()
+        before = used(server)
+        with ExitStack() as stack:
+            clients = [stack.enter_context(connected(port)) for _ in range(30)]
+            left = dict.fromkeys(clients, requests)
+            while writable := select.select([], left, [], 0.5)[1]:  # the server takes some more
+                for client in writable:
+                    left[client] = left[client][client.send(left[client][: 2**16]) :]
+                left = {client: rest for client, rest in left.items() if rest}
+            after = used(server)
+        assert server.stop() == 0
+    assert after.kibibytes - before.kibibytes < 64 * 1024
 
 
 # Connections
