@@ -9,7 +9,7 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from server.security.connection_limits import CONNECTION_LIMITER
+from server.security.connection_limits import CONNECTION_LIMITER, ConnectionLimiter
 from tests.server.api.test_request_bodies import used
 from tests.server.process.test_server_command import Server, connected
 from tests.support.app_client import Api, Serve
@@ -280,6 +280,13 @@ async def refused(api: Api) -> bool:
     return True
 
 
+async def reached(limiter: ConnectionLimiter, connections: int) -> None:
+    """Wait until so many connections are open."""
+    async with asyncio.timeout(SECONDS):
+        while limiter.open != connections:
+            await asyncio.sleep(0)
+
+
 @pytest.mark.parametrize(
     ("environ", "key"),
     [
@@ -303,8 +310,7 @@ async def test_connections_above_a_limit_are_refused_until_others_end(
     limiter = api.app[CONNECTION_LIMITER]
     with caplog.at_level(logging.WARNING):
         kept = [await api.raw(b"") for _ in range(5)]
-        while limiter.open < 5:
-            await asyncio.sleep(0)
+        await reached(limiter, 5)
         assert [await refused(api) for _ in range(3)] == [True] * 3
     (warning,) = [record.getMessage() for record in caplog.records]  # for any number of them
     assert warning.startswith("127.0.0.1 is refused a connection")
@@ -312,6 +318,5 @@ async def test_connections_above_a_limit_are_refused_until_others_end(
     assert limiter.refused == 3
     for _, writer in kept:
         writer.close()
-    while limiter.open:
-        await asyncio.sleep(0)
+    await reached(limiter, 0)
     assert not await refused(api)
