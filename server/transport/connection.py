@@ -36,6 +36,9 @@ _SLICE_BYTES = 2**14
 _MAX_PATH = 1024
 """Characters of a path; looking for its route takes time that grows with their square."""
 
+_MAX_QUEUED = 4
+"""Requests of a connection that are parsed while an earlier one is answered."""
+
 _RETRY_SECONDS = 5
 
 _LINGER_SECONDS = 2.0
@@ -153,6 +156,7 @@ class ConnectionGuard(web.RequestHandler):
         **options: Any,
     ) -> None:
         super().__init__(server, **options)
+        self._max_msg_queue_size, self._msg_queue_resume_size = _MAX_QUEUED, _MAX_QUEUED // 2
         self._on_finished = on_finished
         self._on_dropped = on_dropped
         self._slowest_client = slowest_client

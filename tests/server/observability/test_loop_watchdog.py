@@ -26,9 +26,10 @@ async def held(api: Api, times: int) -> None:
 
     long = bisect_left(BUCKETS, SECONDS / 2)
     lag = api.app[LOOP_WATCHDOG].lag
-    while sum(lag.counts[long:]) < times:
-        asyncio.get_running_loop().call_soon(hold_the_loop)
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(30):
+        while sum(lag.counts[long:]) < times:
+            asyncio.get_running_loop().call_soon(hold_the_loop)
+            await asyncio.sleep(0.01)
 
 
 async def test_held_loop_is_measured_and_a_warning_says_where_it_was(

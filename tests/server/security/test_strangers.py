@@ -4,11 +4,12 @@ import asyncio
 import json
 import logging
 import re
+import select
 from contextlib import ExitStack, suppress
 
 import pytest
 
-from server.security.connection_limits import CONNECTION_LIMITER
+from server.security.connection_limits import CONNECTION_LIMITER, ConnectionLimiter
 from tests.server.api.test_request_bodies import used
 from tests.server.process.test_server_command import Server, connected
 from tests.support.app_client import Api, Serve
@@ -141,11 +142,10 @@ def dear(api: Api) -> dict[str, bytes]:
     return requests
 
 
-@pytest.mark.parametrize("environ", [{}, BEHIND_PROXY], ids=["directly", "behind a proxy"])
 async def test_no_request_holds_the_loop(
-    serve: Serve, sample: DatabaseFixture, held_loop: HeldLoop, environ: dict[str, str]
+    serve: Serve, sample: DatabaseFixture, held_loop: HeldLoop
 ) -> None:
-    api = await serve(sample, **environ)
+    api = await serve(sample, **BEHIND_PROXY)
     held = {}
     for name, request in dear(api).items():
         seconds = []
@@ -239,6 +239,28 @@ async def test_unfinished_heads_take_little_memory(sample: DatabaseFixture) -> N
     assert after.kibibytes - before.kibibytes < 100 * 1024
 
 
+async def test_requests_that_wait_for_earlier_ones_take_little_memory(
+    sample: DatabaseFixture,
+) -> None:
+    """The earlier one is answered with a file that its client does not read."""
+    first = head("GET /static/swagger/swagger-ui-bundle.js")
+    fields = b"".join(b"X-%d: %s\r\n" % (number, b"a" * 7_000) for number in range(10))
+    requests = first + (head("GET /health/live")[:-2] + fields + b"\r\n") * 40
+    with Server(sample.config) as server:
+        port = server.port()
+        before = used(server)
+        with ExitStack() as stack:
+            clients = [stack.enter_context(connected(port)) for _ in range(30)]
+            left = dict.fromkeys(clients, requests)
+            while writable := select.select([], left, [], 0.5)[1]:  # the server takes some more
+                for client in writable:
+                    left[client] = left[client][client.send(left[client][: 2**16]) :]
+                left = {client: rest for client, rest in left.items() if rest}
+            after = used(server)
+        assert server.stop() == 0
+    assert after.kibibytes - before.kibibytes < 64 * 1024
+
+
 # Connections
 
 
@@ -256,6 +278,13 @@ async def refused(api: Api) -> bool:
         return False
     assert not told or b'"message": "Too many connections, try again in 5 s"' in told
     return True
+
+
+async def reached(limiter: ConnectionLimiter, connections: int) -> None:
+    """Wait until so many connections are open."""
+    async with asyncio.timeout(SECONDS):
+        while limiter.open != connections:
+            await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize(
@@ -281,8 +310,7 @@ async def test_connections_above_a_limit_are_refused_until_others_end(
     limiter = api.app[CONNECTION_LIMITER]
     with caplog.at_level(logging.WARNING):
         kept = [await api.raw(b"") for _ in range(5)]
-        while limiter.open < 5:
-            await asyncio.sleep(0)
+        await reached(limiter, 5)
         assert [await refused(api) for _ in range(3)] == [True] * 3
     (warning,) = [record.getMessage() for record in caplog.records]  # for any number of them
     assert warning.startswith("127.0.0.1 is refused a connection")
@@ -290,6 +318,5 @@ async def test_connections_above_a_limit_are_refused_until_others_end(
     assert limiter.refused == 3
     for _, writer in kept:
         writer.close()
-    while limiter.open:
-        await asyncio.sleep(0)
+    await reached(limiter, 0)
     assert not await refused(api)
