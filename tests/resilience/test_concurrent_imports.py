@@ -32,7 +32,7 @@ async def load(database: DatabaseFixture, report: str) -> int:
 async def test_two_loaders_and_fifty_streams_at_once(
     database: DatabaseFixture, tried: Tried
 ) -> None:
-    """Both imports are written, one after the other; every answer is of one of the three, or cut."""
+    """Both imports are written, one after the other; each answer is of one of the three, or cut."""
     reports = [database.file(numbered_report(COUNT, n), f"report-{n}.csv") for n in FIRST]
     await database.load(reports[0])
     await database.admit("rick")
