@@ -1,7 +1,7 @@
 """The declaration of a data route, from which it is served and documented."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
@@ -37,6 +37,8 @@ class DataRoute:
     """The OpenAPI description of a response with status 200."""
     bad_request: str
     """The message of a response with status 400, as an example."""
+    more: Mapping[str, Any] = field(default_factory=dict)
+    """The OpenAPI descriptions of responses that other data routes do not have."""
 
     def definitions(self) -> list[web.RouteDef]:
         """Return the routes that an application adds."""
@@ -71,7 +73,7 @@ class DataRoute:
             summary=self.summary,
             description=self.description,
             produces=MEDIA_TYPES,
-            responses=data_responses(self.success, self.bad_request),
+            responses={**data_responses(self.success, self.bad_request), **self.more},
         )
         described: Handler = describe(describe_parameters(parameters_schema(self.parameters))(data))
         return described

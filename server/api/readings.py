@@ -9,7 +9,7 @@ from domain.readings_query import ReadingsQuery
 from domain.record_layout import RangeEnd
 from server.api.data_request import DataRequest
 from server.api.data_route import DataRoute
-from server.api.openapi.responses import READINGS_SUCCESS
+from server.api.openapi.responses import EXPIRED_CURSOR, READINGS_SUCCESS
 from server.api.readings_request import COMMON_PARAMETERS, readings_request
 from server.context import SETTINGS
 from server.errors import ParameterError
@@ -41,6 +41,7 @@ def _route(
         description=description,
         success=READINGS_SUCCESS,
         bad_request=bad_request,
+        more=EXPIRED_CURSOR,
     ).definitions()
 
 

@@ -65,7 +65,7 @@ async def test_every_answer_of_two_workers_is_one_of_the_contents_that_it_may_be
     history = History(database, 2)
     await history.begin(READINGS)
     await database.admit("rick")
-    server = await asyncio.to_thread(lambda: Server(database.config, "--workers", "2"))
+    server = await asyncio.to_thread(lambda: Server(database.config, ELECDATA_SERVER__WORKERS="2"))
     with server:
         port = await asyncio.to_thread(server.port)
         told = await witnessed(history, port, 500)

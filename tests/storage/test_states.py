@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from storage.backends.schema import STATEMENTS, Feature
 from storage.database import DataState
 from storage.readings.page_store import PAGE_READINGS
 from tests.storage.test_backup import another, copy
@@ -213,10 +212,3 @@ async def test_account_that_may_not_read_the_states_is_given_the_right(
             database.run(f"GRANT SELECT ON {database.name}.{table} TO {reader}")
     await database.load(report(*numbered(MOMENTS[:2])))
     assert len(await database.records()) == 2
-
-
-def test_states_come_last_in_every_schema() -> None:
-    """A server takes the row for the sign that all of it is there."""
-    for statements in STATEMENTS.values():
-        (place,) = (n for n, sql in enumerate(statements) if sql.startswith(Feature.STATES.value))
-        assert place >= len(statements) - 6

@@ -265,6 +265,14 @@ END_SESSION = {
 }
 
 
+EXPIRED_CURSOR = {
+    "410": _error(
+        410,
+        "With after: the readings of earlier pages have changed, so that the next page would not "
+        "fit; begin again without after",
+        "after: readings of earlier pages were corrected meanwhile, begin again without after",
+    )
+}
 READINGS_SUCCESS = _response(
     "The readings, in the order of id; if there are none, the message is No data found and "
     "numrecs is 0",
