@@ -51,7 +51,7 @@ from tests.support.redis_server import Redis
 pytestmark = pytest.mark.promise("Bad nights")
 
 FEW = 3
-MANY = int(os.environ.get("HISTORY_ROUNDS", "100"))
+MANY = int(os.environ.get("PAIRS_ROUNDS", "100"))
 """Rounds over each database."""
 
 READERS = 3
@@ -347,9 +347,9 @@ async def test_no_answer_is_lost_stale_mixed_or_revived_and_the_service_comes_ba
     rounds: int,
     tried: Tried,
 ) -> None:
-    """HISTORY_SEED=NUMBER draws the same pairs again, and HISTORY_ROUNDS makes more rounds."""
-    seed = int(os.environ.get("HISTORY_SEED") or secrets.randbits(32))
-    print(f"HISTORY_SEED={seed}")  # shown where the test fails
+    """PAIRS_SEED=NUMBER draws the same pairs again, and PAIRS_ROUNDS makes more rounds."""
+    seed = int(os.environ.get("PAIRS_SEED") or secrets.randbits(32))
+    print(f"PAIRS_SEED={seed}")  # shown where the test fails
     dice = random.Random(seed)  # noqa: S311 - no secrets
     faults = [*EVERYWHERE, *OF_THE_DATABASE[own.kind]]
     is_long = rounds != FEW
