@@ -68,9 +68,9 @@ def is_from_this_machine(request: web.BaseRequest) -> bool:
     """
     hosts = request.headers.getall(hdrs.HOST, ())
     return (
-        is_among(request.remote or "", LOOPBACK)
+        _is_loopback(request.remote or "")
         and len(hosts) == 1
-        and is_loopback_host(_host_name(hosts[0]))
+        and _names_this_machine(hosts[0])
         and not any(name in request.headers for name in _RELAYED)
     )
 
@@ -105,12 +105,18 @@ def _proxies(request: web.BaseRequest) -> tuple[Network, ...]:
     return request.app[SETTINGS].server.proxies
 
 
-def _host_name(host: str) -> str:
-    """Return the name or address in a Host header, or an empty string if it is malformed."""
+@lru_cache(64)
+def _is_loopback(address: str) -> bool:
+    return is_among(address, LOOPBACK)
+
+
+@lru_cache(64)
+def _names_this_machine(host: str) -> bool:
+    """Return whether a Host header names this machine; a malformed one does not."""
     try:
-        return urlsplit(f"//{host}").hostname or ""
+        return is_loopback_host(urlsplit(f"//{host}").hostname or "")
     except ValueError:
-        return ""
+        return False
 
 
 def _without_port(forwarded: str) -> str:
