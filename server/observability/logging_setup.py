@@ -6,15 +6,20 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from cli.printing import printable
 from server.observability.access_log import AccessRecords
 from settings import LogSettings
 
 
 class LineFormatter(logging.Formatter):
-    """Formats a record as text; each of its lines begins with time and level."""
+    """Formats a record as printable text; each line of its message begins with time and level."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the lines of a record and its traceback."""
+        return "\n".join(map(printable, super().format(record).split("\n")))
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         """Return the lines of a record."""
