@@ -30,6 +30,8 @@ from tests.support.paths import ROOT
 from tests.support.report_factory import numbered, quarters, report, row
 from tests.test_architecture import FILES, module, tree
 
+pytestmark = pytest.mark.promise("Bad input")
+
 HOSTILE = "".join(
     letter
     for letter in map(chr, range(1, 0x110000))
