@@ -19,7 +19,10 @@ class LineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the lines of a record and its traceback."""
-        return "\n".join(map(printable, super().format(record).split("\n")))
+        lines = super().format(record)
+        if lines.replace("\n", "").isprintable():  # quicker than line by line
+            return lines
+        return "\n".join(map(printable, lines.split("\n")))
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         """Return the lines of a record."""
