@@ -20,8 +20,8 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run test trust mutants audit check bench bench-quick matrix lock swagger-ui uplot axe screenshots reference-pages \
-	clean
+.PHONY: help run test trust mutants audit sbom pin-images check bench bench-quick matrix lock swagger-ui uplot axe \
+	screenshots reference-pages clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +44,12 @@ mutants: $(VENV)/.dev $(VENV)/.mutants ## check that the tests notice mistakes i
 
 audit: $(VENV)/.dev ## check the locked packages for known vulnerabilities
 	$(PY) -m tools.vulnerabilities
+
+sbom: $(VENV)/.dev ## list the contents of the image (CycloneDX) and all licences; after make lock
+	@$(PY) -m tools.sbom $(ARGS)
+
+pin-images: $(VENV)/.dev ## pin the base images in deploy/ to the digests that their tags have now
+	@$(PY) -m tools.pin_images
 
 check: $(VENV)/.dev ## check format, lint, types and vulnerabilities, then run the tests
 	$(PY) -m ruff format --check

@@ -20,6 +20,12 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
+def printable_json(document: object) -> str:
+    """Return a document as one line of JSON, unprintable characters as escapes."""
+    text = json.dumps(document, ensure_ascii=False)
+    return text if text.isprintable() else _JSON_UNPRINTABLE.sub(_escape_json, text)
+
+
 def print_line(text: str, *, err: bool = False, label: str = "") -> None:
     """Print a line, on standard error if `err`; a label before it may have colours."""
     click.echo(f"{label}{printable(text)}", err=err)
@@ -33,8 +39,7 @@ def print_lines(text: str, *, err: bool = False) -> None:
 
 def print_json(document: object) -> None:
     """Print a document as one line of JSON, unprintable characters as escapes."""
-    text = json.dumps(document, ensure_ascii=False)
-    click.echo(_JSON_UNPRINTABLE.sub(_escape_json, text))
+    click.echo(printable_json(document))
 
 
 def _escape_json(found: re.Match[str]) -> str:

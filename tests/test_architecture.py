@@ -69,7 +69,7 @@ MAY_IMPORT = {
     },
     "server.web": {"server.transport", "server.security"},
     "server.observability": {
-        *("settings", "server", "server.context", "server.errors", "server.transport"),
+        *("cli", "settings", "server", "server.context", "server.errors", "server.transport"),
         *("server.security", "server.cache"),
         *("storage.common", "storage.backends", "storage.factory"),
     },

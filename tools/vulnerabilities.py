@@ -10,7 +10,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,13 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 LISTED = Path(__file__).with_suffix(".json")
-LOCKED = ("requirements.txt", "requirements-dev.txt", "bench/requirements.txt")
+LOCKED = (
+    *("requirements.txt", "requirements-dev.txt", "requirements-fuzz.txt"),
+    *("requirements-mutants.txt", "bench/requirements.txt"),
+)
+BROWSER_LIBRARIES = {"swagger": "swagger-ui-dist", "uplot": "uplot"}
+"""The folders of server/web/static with libraries from npm, and their names there."""
+
 _PIN = re.compile(r"(?m)^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^\s;\\]+)")
 _AUDIT = (
     *("pip_audit", "--vulnerability-service", "osv", "--timeout", "10", "--format", "json"),
@@ -32,6 +38,11 @@ def pins(text: str) -> Iterator[tuple[str, str]]:
     """Yield the packages that a file locks, with their versions."""
     for name, version in _PIN.findall(text):
         yield canonicalize_name(name), version
+
+
+def library_version(folder: str) -> str:
+    """Return the version of a browser library."""
+    return (ROOT / "server" / "web" / "static" / folder / "VERSION").read_text().strip()
 
 
 def listed_vulnerabilities(
@@ -79,21 +90,34 @@ def main() -> int:
     kept = json.loads(LISTED.read_text())
     texts = {file: (ROOT / file).read_text() for file in LOCKED}
     lines: list[str] = []
-    is_asked = True
+    unasked: list[str] = []
     for file, text in texts.items():
         lines += listed_vulnerabilities(file, text, kept["vulnerabilities"], kept["accepted"])
-        report = _audit(file) if is_asked else None
-        is_asked = report is not None
-        if report is not None:
+        # Once OSV does not answer, it is not waited for again.
+        report = None if unasked else _audit(file)
+        if report is None:
+            unasked.append(file)
+        else:
             lines += audited_vulnerabilities(file, report, kept["accepted"])
     for line in lines:
         print(line, file=sys.stderr)
     count = len({pin for text in texts.values() for pin in pins(text)})
     age = (datetime.now(UTC).date() - date.fromisoformat(kept["newest"])).days
     local = f"the local list ({len(kept['vulnerabilities'])} entries, newest {age} days old)"
-    source = f"OSV and {local}" if is_asked else f"{local}; OSV does not answer"
+    source = f"{local} alone" if unasked == list(texts) else f"OSV and {local}"
     print(f"{count} locked packages, {len(lines)} open vulnerabilities according to {source}")
+    for line in not_asked(unasked):
+        print(line)
     return int(bool(lines))
+
+
+def not_asked(files: Sequence[str]) -> Iterator[str]:
+    """Yield a line for everything that OSV was not asked about, and the reason."""
+    if files:
+        yield f"not asked, as OSV does not answer: {', '.join(files)}"
+    libraries = [f"{name} {library_version(f)}" for f, name in BROWSER_LIBRARIES.items()]
+    yield f"not asked, as pip-audit knows Python's packages only: {', '.join(libraries)}"
+    yield "not asked, as they are not locked here: the packages of the base images in deploy/"
 
 
 if __name__ == "__main__":

@@ -1,37 +1,26 @@
 """Logging as configured: text lines for people, or a JSON object per line for machines."""
 
-import json
 import logging
 import sys
-from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from cli.printing import printable, printable_json
 from server.observability.access_log import AccessRecords
 from settings import LogSettings
 
-_CONTROLS = {
-    *(*range(0x20), *range(0x7F, 0xA0), 0xAD, 0x61C, *range(0x200B, 0x2010)),
-    *(*range(0x2028, 0x202F), *range(0x2060, 0x2070), 0xFEFF, *range(0xD800, 0xE000)),
-}
-"""Characters that steer a terminal, turn the direction of text, or cannot be seen or encoded."""
-
-_ESCAPES = {code: f"\\u{code:04x}" for code in _CONTROLS - {ord("\n")}}
-
-
-def escape_controls(text: str) -> str:
-    r"""Return a text whose control characters, except for line feeds, are written as \uXXXX."""
-    return text if text.isascii() and text.isprintable() else text.translate(_ESCAPES)
-
 
 class LineFormatter(logging.Formatter):
-    """Formats a record as text; each of its lines begins with time and level."""
+    """Formats a record as printable text; each line of its message begins with time and level."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the lines of a record and of its traceback."""
-        return escape_controls(super().format(record))
+        """Return the lines of a record and its traceback."""
+        lines = super().format(record)
+        if lines.replace("\n", "").isprintable():  # quicker than line by line
+            return lines
+        return "\n".join(map(printable, lines.split("\n")))
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         """Return the lines of a record."""
@@ -54,16 +43,11 @@ class JsonFormatter(logging.Formatter):
         }
         if isinstance(record.msg, AccessRecords):
             line["message"] = "request"
-            return "\n".join(_to_json({**line, **fields}) for fields in record.msg.each())
+            return "\n".join(printable_json({**line, **fields}) for fields in record.msg.each())
         line["message"] = record.getMessage()
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return _to_json({**line, **getattr(record, "fields", {})})
-
-
-def _to_json(line: Mapping[str, object]) -> str:
-    # Those that JSON itself has to escape are escaped already.
-    return escape_controls(json.dumps(line, ensure_ascii=False))
+        return printable_json({**line, **getattr(record, "fields", {})})
 
 
 def set_up_logging(log: LogSettings) -> None:

@@ -3,6 +3,7 @@
 import ast
 import asyncio
 import json
+import logging
 import os
 import pty
 import re
@@ -21,12 +22,15 @@ from hypothesis import strategies as st
 
 from cli.printing import print_json, printable
 from elecdata import main
+from server.observability.logging_setup import LineFormatter
 from tests.loader.test_loader_command import ENVIRON
 from tests.support.databases import SqliteDatabase
 from tests.support.hostile_mysql import HostileMysql, listening
 from tests.support.paths import ROOT
 from tests.support.report_factory import numbered, quarters, report, row
 from tests.test_architecture import FILES, module, tree
+
+pytestmark = pytest.mark.promise("Bad input")
 
 HOSTILE = "".join(
     letter
@@ -178,6 +182,15 @@ def test_errors_of_the_database_are_printed_as_printable_text(tmp_path: Path) ->
             assert "owned" in done.output
             assert done.exit_code == 1
             assert is_plain(done.output), done.output
+
+
+def test_text_log_has_printable_lines_with_their_time_and_level() -> None:
+    for text in TEXTS:
+        error = (ValueError, ValueError(text), None)
+        record = logging.LogRecord("server", logging.INFO, "", 1, "%s", (text,), error)
+        logged = LineFormatter().format(record)
+        assert is_plain(logged), logged
+        assert logged.count(" INFO ") == text.count("\n") + 1
 
 
 def test_bar_shows_the_name_of_a_report_as_it_is(tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ from tools.vulnerabilities import (
     LOCKED,
     ROOT,
     audited_vulnerabilities,
+    library_version,
     listed_vulnerabilities,
+    not_asked,
     pins,
 )
 
@@ -55,6 +57,13 @@ def test_package_that_the_audit_skipped_is_reported() -> None:
     left_out = {"dependencies": [{"name": "aiohttp", "skip_reason": "not found"}]}
     (line,) = audited_vulnerabilities("requirements.txt", left_out, {})
     assert line == "requirements.txt: aiohttp could not be checked: not found"
+
+
+def test_audit_says_what_it_could_not_ask() -> None:
+    told = "\n".join(not_asked(["requirements.txt"]))
+    assert "as OSV does not answer: requirements.txt\n" in told
+    assert f"swagger-ui-dist {library_version('swagger')}" in told
+    assert "OSV does not answer" not in "\n".join(not_asked([]))
 
 
 @pytest.mark.parametrize("file", LOCKED)

@@ -21,6 +21,8 @@ from tests.support.mariadb import MariaDB
 from tests.support.paths import ROOT
 from tests.support.report_factory import numbered, quarters, report
 
+pytestmark = pytest.mark.promise("Bad nights")
+
 COMMAND = (sys.executable, "-m", "loader.users")
 SUMMER = quarters("2019-08-01", 12)
 MIXED = report(*numbered(SUMMER), BAD)

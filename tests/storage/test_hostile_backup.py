@@ -12,6 +12,8 @@ from storage.factory import open_backup
 from tests.support.databases import MariadbDatabase
 from tests.support.mariadb import MariaDB
 
+pytestmark = pytest.mark.promise("Bad input")
+
 TABLE = "CREATE TABLE `consumpdata` (id INT);\n"
 END = "\n-- Dump completed on 2026-11-28\n"
 

@@ -19,6 +19,8 @@ from tests.support.hostile_mysql import CAPABILITIES, HostileMysql, listening
 from tests.support.mariadb import MariaDB
 from tests.support.report_factory import numbered, quarters, report
 
+pytestmark = pytest.mark.promise("Getting in")
+
 PASSWORD = "correct horse battery staple"
 
 METHODS: dict[str, dict[str, Any]] = {
