@@ -28,6 +28,7 @@ from server.errors import ApiError
 from server.observability.counters import BUCKETS, COUNTERS
 from server.observability.worker_snapshots import Snapshot, WorkerSnapshots, merge_snapshots
 from server.security.authentication import is_admin
+from server.security.rate_limits import FIGURE_LIMITER
 from server.transport.client_address import client_address, is_among, is_forwarded_by_untrusted
 from server.transport.streaming import STREAM_STATISTICS
 from storage.common.errors import StorageError
@@ -44,6 +45,7 @@ _COUNTS = {
     "streams_complete": "Streamed responses that were sent completely",
     "streams_left": "Streamed responses whose client disconnected",
     "streams_failed": "Streamed responses that failed; their connection was reset",
+    "figures_refused": "Figures refused because too many were being computed (limits.figures)",
     "clients_let_go": "Clients disconnected because they read too slowly (limits.slowest_client)",
     "cache_hits": "Responses found in the cache",
     "cache_misses": "Responses not found in the cache",
@@ -53,6 +55,7 @@ _COUNTS = {
 _LEVELS = {
     "workers": "Worker processes",
     "streams_active": "Responses being streamed",
+    "figures_active": "Figures being computed",
     "cache_bytes": "Memory of cached responses, without those in Redis",
     "pool_connections": "Maximum number of connections to the database",
     "pool_busy": "Connections in use",
@@ -119,7 +122,7 @@ async def _data(app: web.Application) -> DataStatistics | None:
 def snapshot(app: web.Application) -> Snapshot:
     """Return the metrics of this process."""
     counters, streams = app[COUNTERS], app[STREAM_STATISTICS]
-    cache, pool = app[CACHE], app[DATABASE].load
+    cache, pool, figures = app[CACHE], app[DATABASE].load, app[FIGURE_LIMITER]
     return {
         "routes": {
             json.dumps(kind): [
@@ -134,6 +137,7 @@ def snapshot(app: web.Application) -> Snapshot:
             "streams_complete": streams.complete,
             "streams_left": streams.left,
             "streams_failed": streams.failed,
+            "figures_refused": figures.refused,
             "clients_let_go": counters.dropped_clients,
             "cache_hits": cache.hits,
             "cache_misses": cache.misses,
@@ -143,6 +147,7 @@ def snapshot(app: web.Application) -> Snapshot:
         "levels": {
             "workers": 1,
             "streams_active": streams.active,
+            "figures_active": figures.active,
             "cache_bytes": cache.bytes,
             "pool_connections": pool.connections,
             "pool_busy": pool.busy,
