@@ -13,6 +13,7 @@ from tests.support.slow_client import limited
 
 pytestmark = pytest.mark.promise("Getting in")
 
+NONE: Mapping[str, str] = {}
 FORCED = {"Cache-Control": "no-cache"}
 READINGS = 11716
 
@@ -21,7 +22,9 @@ ANOTHER = ("getAggregate", {"interval": "hour"})
 
 
 @asynccontextmanager
-async def under_way(api: Api, number: int = 1, **headers: str) -> AsyncIterator[asyncio.Event]:
+async def under_way(
+    api: Api, number: int = 1, headers: Mapping[str, str] = NONE
+) -> AsyncIterator[asyncio.Event]:
     """Equal figures whose readings are not found before the event; they must succeed then."""
     go = asyncio.Event()
 
@@ -61,7 +64,7 @@ async def test_figures_of_a_user_at_a_time_are_bounded(
     serve: Serve, sample: DatabaseFixture, headers: dict[str, str]
 ) -> None:
     api = await serve(sample, **limited(figures_per_user=1))
-    async with under_way(api, **headers):
+    async with under_way(api, headers=headers):
         message = "Too many figures at a time, at most 1 a user, try again in 5 s"
         expected = {"message": message, "status": "ERROR", "statusCode": "429"}
         for more in ({}, FORCED):
