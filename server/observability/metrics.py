@@ -31,6 +31,7 @@ from server.observability.loop_watchdog import LOOP_WATCHDOG
 from server.observability.worker_snapshots import Snapshot, WorkerSnapshots, merge_snapshots
 from server.security.authentication import is_admin
 from server.security.connection_limits import CONNECTION_LIMITER
+from server.security.rate_limits import FIGURE_LIMITER
 from server.security.tokens import TOKENS
 from server.transport.client_address import client_address, is_among, is_forwarded_by_untrusted
 from server.transport.streaming import STREAM_STATISTICS
@@ -50,6 +51,7 @@ _COUNTS = {
     "streams_complete": "Streamed responses that were sent completely",
     "streams_left": "Streamed responses whose client disconnected",
     "streams_failed": "Streamed responses that failed; their connection was reset",
+    "figures_refused": "Figures refused because too many were being computed (limits.figures)",
     "clients_let_go": "Clients disconnected because they read too slowly (limits.slowest_client)",
     "connections_refused": "Connections above limits.connections or connections_per_address",
     "cache_hits": "Responses found in the cache",
@@ -62,6 +64,7 @@ _LEVELS = {
     "workers": "Worker processes",
     "connections_open": "Open connections",
     "streams_active": "Responses being streamed",
+    "figures_active": "Figures being computed",
     "cache_bytes": "Memory of cached responses, without those in Redis",
     "pool_connections": "Maximum number of connections to the database",
     "pool_busy": "Connections in use",
@@ -128,7 +131,7 @@ async def _data(app: web.Application) -> DataStatistics | None:
 def snapshot(app: web.Application) -> Snapshot:
     """Return the metrics of this process."""
     counters, streams = app[COUNTERS], app[STREAM_STATISTICS]
-    cache, pool = app[CACHE], app[DATABASE].load
+    cache, pool, figures = app[CACHE], app[DATABASE].load, app[FIGURE_LIMITER]
     connections, lag = app[CONNECTION_LIMITER], app[LOOP_WATCHDOG].lag
     return {
         "routes": {
@@ -144,6 +147,7 @@ def snapshot(app: web.Application) -> Snapshot:
             "streams_complete": streams.complete,
             "streams_left": streams.left,
             "streams_failed": streams.failed,
+            "figures_refused": figures.refused,
             "clients_let_go": counters.dropped_clients,
             "connections_refused": connections.refused,
             "loop_lag": [lag.seconds, lag.counts],
@@ -157,6 +161,7 @@ def snapshot(app: web.Application) -> Snapshot:
             "workers": 1,
             "connections_open": connections.open,
             "streams_active": streams.active,
+            "figures_active": figures.active,
             "cache_bytes": cache.bytes,
             "pool_connections": pool.connections,
             "pool_busy": pool.busy,

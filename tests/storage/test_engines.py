@@ -55,6 +55,32 @@ async def test_connection_is_free_again_however_a_statement_ends(
     assert found[0] == 1
 
 
+async def test_small_statement_does_not_wait_for_long_ones(database: DatabaseFixture) -> None:
+    await database.load(report(*numbered(quarters("2019-08-01", 1))))
+    reader = open_database(load_settings(database.config, {}))
+    engine = reader._engine
+    slow = "SELECT SLEEP(20)" if database.kind == "mariadb" else COUNT
+    long = [asyncio.create_task(engine.fetch(slow)) for _ in range(engine.load.connections + 2)]
+    try:
+        while not engine.load.waiting:
+            await asyncio.sleep(0)
+        # Locked by an import, SQLite has a thread wait as well.
+        engine._inline = None  # type: ignore[attr-defined] # SQLite alone has it
+        async with asyncio.timeout(10):
+            for _ in range(2 * engine.load.connections):
+                ((found,),) = await engine.fetch("SELECT COUNT(*) FROM consumpdata", small=True)
+        assert not any(task.done() for task in long)
+    finally:
+        for task in long:
+            task.cancel()
+        await asyncio.wait(long)
+        async with asyncio.timeout(10):  # the permits of those that were left are back
+            answers = [engine.fetch("SELECT 1") for _ in range(2 * engine.load.connections)]
+            await asyncio.gather(*answers)
+        await reader.close()
+    assert found == 1
+
+
 @pytest.mark.parametrize(
     ("meaning", "codes"),
     [
