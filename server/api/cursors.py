@@ -59,6 +59,8 @@ class Cursors:
     def read(self, query: str, text: str) -> Position:
         """Return the position of a cursor of this query. Raise ValueError, ExpiredCursorError."""
         decoded = urlsafe_b64decode(text)
+        if urlsafe_b64encode(decoded).decode() != text:
+            raise ValueError(text)
         packed, signature = decoded[:-_SIGNATURE_BYTES], decoded[-_SIGNATURE_BYTES:]
         if not any(
             hmac.compare_digest(signature, _signature(key, query, packed)) for key in self._known

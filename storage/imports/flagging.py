@@ -66,7 +66,7 @@ class FlagUpdater:
         """Flag the readings that an import can have changed, or all if parameters changed.
 
         Those with the ids `appended` come after all others; if `merged`, those of `incoming` were
-        added or corrected anywhere. Return whether all were.
+        added or corrected anywhere. Return whether the flags of others may have changed.
         """
         parameters, applied = await self._parameters()
         sql = _FlagSql(self._engine.dialect, parameters)
@@ -84,11 +84,13 @@ class FlagUpdater:
             await self._flag(sql, f"c.id BETWEEN {appended[0]} AND {appended[-1]}")
         if merged:
             touched = await self._touched(sql)
+            before = await self._flags_before(appended.start, touched)
             await self._engine.execute(
                 "DELETE FROM flags WHERE EXISTS"
                 f" (SELECT 1 FROM consumpdata c WHERE c.id = flags.reading_id AND {touched})"
             )
             await self._flag(sql, touched)
+            return before != await self._flags_before(appended.start, touched)
         return False
 
     async def counts(self, span: tuple[str, str] | None) -> dict[str, int]:
@@ -106,6 +108,14 @@ class FlagUpdater:
             flag.name: sum(count for flags, count in rows if flags & flag.bit) for flag in FLAGS
         }
         return {name: count for name, count in counts.items() if count}
+
+    async def _flags_before(self, first_new: int, where: str) -> Sequence[Sequence[int]]:
+        """Return the flags of readings that meet a condition and are no new ones."""
+        return await self._engine.fetch(
+            f"SELECT reading_id, flags FROM flags WHERE reading_id < {first_new} AND EXISTS"
+            f" (SELECT 1 FROM consumpdata c WHERE c.id = flags.reading_id AND {where})"
+            " ORDER BY reading_id"
+        )
 
     async def _parameters(self) -> tuple[FlagParameters, str | None]:
         """Return the parameters to flag with, and the text of those that were applied."""

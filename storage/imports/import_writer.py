@@ -68,9 +68,8 @@ class ImportWriter:
         )
         await self._meters.describe(report)
         await self._build_missing_pages()
-        merged = changed + inserted > 0
-        was_flagged = await self._flags.update(
-            range(last_id + 1, last_id + 1 + appended), merged=merged
+        reflagged = await self._flags.update(
+            range(last_id + 1, last_id + 1 + appended), merged=changed + inserted > 0
         )
         result = replace(result, flags=await self._flags.counts(report.span))
         await self._record(
@@ -79,7 +78,7 @@ class ImportWriter:
             before + result.new,
             time.monotonic() - started,
             # An id that another program has deleted, or TRUNCATE has, may stand for a new reading.
-            is_correction=merged or was_flagged or known_id != last_id,
+            is_correction=changed > 0 or reflagged or known_id != last_id,
         )
         return result
 

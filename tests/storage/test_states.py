@@ -10,7 +10,7 @@ from storage.readings.page_store import PAGE_READINGS
 from tests.storage.test_backup import another, copy
 from tests.support.databases import DatabaseFixture, MariadbDatabase
 from tests.support.legacy_database import forget_states
-from tests.support.report_factory import numbered, quarters, report
+from tests.support.report_factory import numbered, quarters, report, row
 
 pytestmark = pytest.mark.promise("Bad nights")
 
@@ -92,14 +92,28 @@ async def test_import_is_a_correction_only_where_it_changes_what_was_there(
     for lines in (
         numbered(quarters("2019-08-02", 4), 11),
         numbered(MOMENTS[:10]),
+        numbered(quarters("2019-07-01", 4)),  # late, but of no consequence to the others
         numbered(MOMENTS[:1], 500),
     ):
         await database.load(report(*lines))
         states.append(await state(database))
-    assert len({each.version for each in states}) == 4
+    assert len({each.version for each in states}) == 5
     corrections = [each.corrections - states[0].corrections for each in states]
-    assert corrections == [0, 0, 0, 1]
+    assert corrections == [0, 0, 0, 0, 1]
     assert all(each.span for each in states)
+
+
+async def test_late_reading_that_changes_the_flag_of_another_one_is_a_correction(
+    database: DatabaseFixture,
+) -> None:
+    """With the reading before it, that much energy is no longer the sum of a gap."""
+    lines = [row(moment, "1", "", "", "9") for moment in MOMENTS]
+    lines[12] = row(MOMENTS[12], "8", "", "", "9")
+    await database.load(report(*lines[:11], *lines[12:]))
+    before = await state(database)
+    assert await database.rows("SELECT reading_id, flags FROM flags") in ([(12, 2)], ((12, 2),))
+    await database.load(report(lines[11]))
+    assert (await state(database)).corrections > before.corrections
 
 
 async def test_emptied_table_that_is_filled_again_is_another_version(
