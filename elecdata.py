@@ -1,4 +1,4 @@
-"""The command `elecdata`: serve, load, users, backup, sample and check under one name."""
+"""The command `elecdata`: serve, load, users, backup, audit, sample, check under one name."""
 
 import importlib
 from pathlib import Path
@@ -12,6 +12,7 @@ MODULES = {
     "load": "loader.__main__",
     "users": "loader.users",
     "backup": "loader.backup",
+    "audit": "loader.audit",
     "sample": "loader.sample",
 }
 """The commands and the modules that hold them; each can also be run by `python -m`."""

@@ -6,9 +6,10 @@ from pathlib import Path
 import click
 
 from cli.output import CommandOutput, output_options, stopped
-from settings import SettingsError, load_settings
+from loader.audit_record import record
+from settings import Settings, SettingsError, load_settings
 from storage.common.errors import StorageError
-from storage.factory import open_backup
+from storage.factory import open_backup, open_importer
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -37,8 +38,10 @@ def main(config: Path | None, restore: bool, file: Path, output: CommandOutput) 
     """
 
     async def run() -> None:
-        async with open_backup(load_settings(config)) as driver:
+        settings = load_settings(config)
+        async with open_backup(settings) as driver:
             await (driver.restore(file) if restore else driver.backup(file))
+        await _record(settings, "restore" if restore else "backup", file)
 
     try:
         asyncio.run(run())
@@ -49,6 +52,18 @@ def main(config: Path | None, restore: bool, file: Path, output: CommandOutput) 
     output.say(f"OK - database {'restored from' if restore else 'backed up to'} {file}")
     size = file.stat().st_size
     output.give({"ok": True, "file": click.format_filename(file), "bytes": size})
+
+
+async def _record(settings: Settings, event: str, file: Path) -> None:
+    """Append to the audit trail, if the database has one; what was done stays done."""
+    database = open_importer(settings)
+    try:
+        if await database.engine.is_prepared():
+            await record(database, event, file=click.format_filename(file))
+    except StorageError as error:
+        click.echo(f"WARNING - the audit trail does not tell of this {event}: {error}", err=True)
+    finally:
+        await database.engine.close()
 
 
 if __name__ == "__main__":

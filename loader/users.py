@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from cli.output import CommandOutput, output_options, stopped
+from loader.audit_record import recorded
 from settings import SettingsError, load_settings
 from storage.common.errors import StorageError
 from storage.common.passwords import hash_password, is_sha256
@@ -79,7 +80,13 @@ def add(config: Path | None, name: str, output: CommandOutput) -> None:
         raise click.BadParameter("expected 1 to 64 printable characters other than ':'")
     password = _read_password()
     failure = f"user {name} already exists"
-    _run(config, output, lambda users: _require(users.add(name, password), failure))
+    _run(
+        config,
+        output,
+        lambda users: _require(users.add(name, password), failure),
+        "user added",
+        user=name,
+    )
     _report(output, name, "was added", "user added")
 
 
@@ -93,7 +100,9 @@ def set_password(config: Path | None, name: str, output: CommandOutput) -> None:
       elecdata users password morgan < /run/secrets/morgan
     """
     password = _read_password()
-    _change(config, output, name, lambda users: users.set_password(name, password))
+    _change(
+        config, output, name, lambda users: users.set_password(name, password), "password changed"
+    )
     _report(output, name, "has a new password", "password changed")
 
 
@@ -105,7 +114,9 @@ def disable(config: Path | None, name: str, output: CommandOutput) -> None:
     Example:
       elecdata users disable rick
     """
-    _change(config, output, name, lambda users: users.set_enabled(name, enabled=False))
+    _change(
+        config, output, name, lambda users: users.set_enabled(name, enabled=False), "user disabled"
+    )
     _report(output, name, "is disabled", "user disabled")
 
 
@@ -117,7 +128,9 @@ def enable(config: Path | None, name: str, output: CommandOutput) -> None:
     Example:
       elecdata users enable rick
     """
-    _change(config, output, name, lambda users: users.set_enabled(name, enabled=True))
+    _change(
+        config, output, name, lambda users: users.set_enabled(name, enabled=True), "user enabled"
+    )
     _report(output, name, "is enabled", "user enabled")
 
 
@@ -130,7 +143,9 @@ def set_role(config: Path | None, name: str, role: str, output: CommandOutput) -
     Example:
       elecdata users role morgan admin
     """
-    _change(config, output, name, lambda users: users.set_role(name, role))
+    _change(
+        config, output, name, lambda users: users.set_role(name, role), "role changed", role=role
+    )
     _report(output, name, f"has the role {role}", "role changed", f" role={role}")
 
 
@@ -171,9 +186,19 @@ def _change(
     output: CommandOutput,
     name: str,
     change: Callable[[UserAdmin], Awaitable[bool]],
+    event: str,
+    **details: str,
 ) -> None:
-    """Change a user who must exist."""
-    _run(config, output, lambda users: _require(change(users), f"no such user: {name}"))
+    """Change a user who must exist, and record the event in the audit trail."""
+    failure = f"no such user: {name}"
+    _run(
+        config,
+        output,
+        lambda users: _require(change(users), failure),
+        event,
+        user=name,
+        **details,
+    )
 
 
 def _report(output: CommandOutput, name: str, text: str, event: str, details: str = "") -> None:
@@ -206,14 +231,25 @@ def _read_password() -> str:
 
 
 def _run(
-    config: Path | None, output: CommandOutput, work: Callable[[UserAdmin], Awaitable[None]]
+    config: Path | None,
+    output: CommandOutput,
+    work: Callable[[UserAdmin], Awaitable[None]],
+    event: str | None = None,
+    **details: str,
 ) -> None:
+    """Do work with the users; an event is recorded in the audit trail, unless the work fails."""
+
     async def run() -> None:
         database = open_importer(load_settings(config))
         try:
             async for _ in database.engine.prepare():
                 pass
-            await work(database.users)
+            if event is None:
+                await work(database.users)
+            else:
+                async with recorded(database, event, **details):
+                    await work(database.users)
+                await database.users.forget_revocations()
         finally:
             await database.engine.close()
 

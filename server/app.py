@@ -17,6 +17,7 @@ from server.middleware import cors, handle_errors, request_context
 from server.observability import health, metrics
 from server.observability.access_log import ACCESS_LOG, AccessLog
 from server.observability.counters import COUNTERS, RequestCounters
+from server.security.audit_trail import AUDIT_TRAIL, AuditTrail
 from server.security.authentication import authenticate
 from server.security.login_throttle import LOGIN_THROTTLE, LoginThrottle
 from server.security.password_checker import PASSWORD_CHECKER, PasswordChecker
@@ -74,6 +75,7 @@ def make_app(
     app[TOKENS] = TokenService(signing_keys, settings.auth.token_lifetime)
     app[CURSORS] = Cursors(signing_keys)
     app[PASSWORD_CHECKER] = PasswordChecker()
+    app[AUDIT_TRAIL] = AuditTrail(database.audit)
     app[LOGIN_THROTTLE] = LoginThrottle(settings.auth.attempts, settings.auth.attempts_window)
     app.add_routes(_ROUTES)
     app[swagger.DOCUMENT] = _openapi_document()
@@ -95,6 +97,7 @@ async def _close(app: web.Application) -> AsyncIterator[None]:
     try:
         await app[RESPONDER].close()
         await app[PASSWORD_CHECKER].close()
+        await app[AUDIT_TRAIL].close()
         await app[CACHE].close()
     finally:
         await app[DATABASE].close()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from domain.readings_query import ReadingsQuery
 from domain.record_layout import CONTRACT_LAYOUT, RecordLayout
+from storage.audit import AuditStore
 from storage.backends.base import ReadEngine
 from storage.backends.schema import Feature, SchemaVersion
 from storage.common.deflate import DeflateBlock
@@ -45,6 +46,7 @@ class Database:
         """The state of the data at some moment after the call."""
         self.users = UserStore(engine, self._schema)
         self.meters = MeterStore(engine)
+        self.audit = AuditStore(engine, self._schema)
 
     async def close(self) -> None:
         """Close all connections."""

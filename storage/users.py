@@ -1,11 +1,14 @@
 """The users of the API, and the tokens that were revoked before they expired."""
 
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from storage.backends.base import ReadEngine, WriteEngine
 from storage.backends.schema import Feature, SchemaVersion
-from storage.common.errors import NotPrepared
+from storage.common.errors import NotPrepared, Refused
 
 REVOCATION_GRACE_SECONDS = 86_400
 """Seconds that a revocation outlives its token: the clocks of servers may differ."""
@@ -38,7 +41,8 @@ class UserStore:
         enabled = "enabled" if self._schema.supports(Feature.PAGES) else "1"
         has_roles = self._schema.supports(Feature.AUTH_VERSION)
         newer = "role, generation" if has_roles else "'read', 0"
-        rows = await self._engine.fetch(
+        rows = await self._fetch(
+            self._engine.dialect.user_by_name,
             f"SELECT user, password, {enabled}, {newer} FROM users"
             f" WHERE user = {self._placeholder}",
             (name,),
@@ -50,7 +54,8 @@ class UserStore:
 
     async def role(self, name: str, generation: int, jti: str) -> str | None:
         """Return the role of a token's user, None if the token is revoked."""
-        rows = await self._engine.fetch(
+        rows = await self._fetch(
+            self._engine.dialect.role_of_bearer,
             f"SELECT user, role FROM users WHERE user = {self._placeholder}"
             f" AND generation = {self._placeholder} AND enabled"
             f" AND NOT EXISTS (SELECT 1 FROM revocations WHERE jti = {self._placeholder})",
@@ -59,17 +64,22 @@ class UserStore:
         return next((role.decode() for user, role in rows if user == name.encode()), None)
 
     async def revoke(self, jti: str, expires: int) -> None:
-        """Revoke a token for all servers, and forget the revocations of long-expired ones."""
+        """Revoke a token for all servers."""
         await self._schema.refresh()
         if not self._schema.supports(Feature.AUTH_VERSION):
             raise NotPrepared("the database cannot store revocations yet: run `elecdata load`")
         await self._engine.execute(
-            f"DELETE FROM revocations WHERE expires < {self._placeholder}",
-            (int(time.time()) - REVOCATION_GRACE_SECONDS,),
-        )
-        await self._engine.execute(
             self._engine.dialect.insert("revocations", ("jti", "expires")), (jti, expires)
         )
+
+    async def _fetch(
+        self, call: str | None, select: str, args: Sequence[object]
+    ) -> Sequence[Sequence[Any]]:
+        """Return what a procedure gives or, where the account has none yet, the table."""
+        if call is not None:
+            with suppress(Refused, NotPrepared):
+                return await self._engine.fetch(call, args)
+        return await self._engine.fetch(select, args)
 
 
 class UserAdmin:
@@ -105,6 +115,14 @@ class UserAdmin:
     async def set_role(self, name: str, role: str) -> bool:
         """Set a user's role; return False if there is no such user."""
         return await self._set("role", role, name)
+
+    async def forget_revocations(self) -> None:
+        """Delete the revocations of tokens that have expired long ago."""
+        placeholder = self._engine.dialect.placeholder
+        await self._engine.execute(
+            f"DELETE FROM revocations WHERE expires < {placeholder}",
+            (int(time.time()) - REVOCATION_GRACE_SECONDS,),
+        )
 
     async def _set(self, column: str, value: object, name: str) -> bool:
         if not any(user.name == name for user in await self.users()):

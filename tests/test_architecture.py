@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "storage.backends.sqlite": {"domain", "settings", "storage.common", "storage.backends"},
     "storage.meters": {"domain", "storage.common", "storage.backends"},
     "storage.users": {"storage.common", "storage.backends"},
+    "storage.audit": {"storage.common", "storage.backends"},
     "storage.readings": {"domain", "storage.common", "storage.backends"},
     "storage.figures": {"domain", "storage.common", "storage.backends", "storage.meters"},
     "storage.imports": {
@@ -30,12 +31,12 @@ MAY_IMPORT = {
     "storage.database": {
         *("domain", "storage.common", "storage.backends"),
         *("storage.readings", "storage.figures", "storage.users", "storage.meters"),
+        "storage.audit",
     },
     "storage.factory": {
         *("settings", "storage.backends", "storage.backends.mysql", "storage.backends.sqlite"),
         *("storage.common", "storage.database", "storage.imports"),
-        *("storage.users", "storage.meters"),
-        *("storage.users", "storage.meters"),
+        *("storage.users", "storage.meters", "storage.audit"),
     },
     "server": set(),
     "server.context": {"settings", "storage.backends", "storage.database"},
@@ -46,7 +47,7 @@ MAY_IMPORT = {
     },
     "server.security": {
         *("settings", "server.context", "server.errors", "server.transport"),
-        *("storage.common", "storage.users"),
+        *("storage.common", "storage.users", "storage.audit"),
     },
     "server.cache": {"settings", "server.transport", "storage.common"},
     "server.formats": {
@@ -81,6 +82,7 @@ MAY_IMPORT = {
     "loader": {
         *("domain", "settings", "cli", "loader.rows", "loader.formats"),
         *("storage.common", "storage.factory", "storage.imports", "storage.users"),
+        "storage.audit",
     },
 }
 """What the files of a folder, or a file that has a line of its own, may import besides itself."""

@@ -8,6 +8,9 @@ from aiohttp import web
 from server.transport.streaming import Payload
 from storage.database import Database, DataState
 
+EXPORT = "export"
+"""Names, in a payload's metadata, the number of its readings if it is an export; no header."""
+
 
 class DataRequest(Protocol):
     """A parsed request for data whose response can be cached and shared."""

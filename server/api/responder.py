@@ -7,13 +7,14 @@ from contextlib import aclosing, suppress
 
 from aiohttp import hdrs, web
 
-from server.api.data_request import DataRequest, Parser
+from server.api.data_request import EXPORT, DataRequest, Parser
 from server.cache.entry import SMALL_RESPONSE_BYTES, CacheEntry
 from server.cache.in_flight import InFlightResponse, TooLargeError
 from server.cache.replay import ReplayCache
 from server.cache.store import ResponseCache
 from server.context import CONTEXT, RequestContext
 from server.errors import RateLimited
+from server.security.audit_log import audit_export
 from server.security.authentication import check_access
 from server.security.rate_limits import StreamLimiter
 from server.transport.content_coding import SMALL_CHUNK_BYTES, Chunk, Coding, Identity
@@ -26,7 +27,7 @@ from storage.common.errors import StorageError
 from storage.database import Database, DataState
 from storage.readings.pager import SMALL_RESULT_ROWS
 
-CACHE_FORMAT_VERSION = 3
+CACHE_FORMAT_VERSION = 4
 """Part of every key: raising it makes entries of another layout unreachable, in Redis too."""
 
 RECORD_BYTES = 48
@@ -87,7 +88,9 @@ class Responder:
             response, metadata = await self._shared(context, query, key, coding)
         response.headers.update(headers)
         response.headers.update(query.headers(metadata))
-        if entry is not None and isinstance(response, web.Response):
+        if EXPORT in metadata:
+            audit_export(request, query.key, int(metadata[EXPORT]))
+        elif entry is not None and isinstance(response, web.Response):
             self._replays.add(request, state.version, key, coding, response)
         return response
 

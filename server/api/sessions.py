@@ -67,7 +67,7 @@ async def logout(request: web.Request) -> web.Response:
     except StorageError as error:
         log.error("%s %s", request_id(request), error)
         raise _still_good(error) from None
-    audit(request, "logout", token.user)
+    audit(request, "logout", token.user, jti=token.jti)
     return web.Response(
         body=envelope_start(0, "Logged out") + ENVELOPE_END,
         content_type=JSON_MEDIA_TYPE,

@@ -99,10 +99,11 @@ async def _rights(settings: Settings, diagnostics: Diagnostics) -> Finding:
     if privileges:
         return warn(
             "rights",
-            f"the account {user} can do more than read and revoke tokens: {', '.join(privileges)}",
-            "Name a separate account in database.reader; the loader creates it.",
+            f"the account {user} can do more than the server needs: {', '.join(privileges)}",
+            "Run the loader, which takes back what it gave once, and revoke the rest; or name a "
+            "separate account in database.reader, which the loader creates.",
         )
-    return ok("rights", f"the account {user} can read and revoke tokens, and nothing more")
+    return ok("rights", f"the account {user} can do what the server needs, and nothing more")
 
 
 async def _connections(settings: Settings, diagnostics: Diagnostics) -> Finding:

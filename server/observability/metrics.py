@@ -27,6 +27,7 @@ from server.context import DATABASE, SETTINGS
 from server.errors import ApiError
 from server.observability.counters import BUCKETS, COUNTERS
 from server.observability.worker_snapshots import Snapshot, WorkerSnapshots, merge_snapshots
+from server.security.audit_trail import AUDIT_TRAIL
 from server.security.authentication import is_admin
 from server.transport.client_address import client_address, is_among, is_forwarded_by_untrusted
 from server.transport.streaming import STREAM_STATISTICS
@@ -47,6 +48,7 @@ _COUNTS = {
     "clients_let_go": "Clients disconnected because they read too slowly (limits.slowest_client)",
     "cache_hits": "Responses found in the cache",
     "cache_misses": "Responses not found in the cache",
+    "audit_entries_lost": "Entries of the audit trail lost while it could not be written",
     "database_statements": "Statements run by the database",
     "database_seconds": "Seconds of statements, including the wait for a connection",
 }
@@ -54,6 +56,7 @@ _LEVELS = {
     "workers": "Worker processes",
     "streams_active": "Responses being streamed",
     "cache_bytes": "Memory of cached responses, without those in Redis",
+    "audit_entries_waiting": "Entries of the audit trail that wait for the database",
     "pool_connections": "Maximum number of connections to the database",
     "pool_busy": "Connections in use",
     "pool_waiting": "Statements waiting for a connection",
@@ -119,7 +122,7 @@ async def _data(app: web.Application) -> DataStatistics | None:
 def snapshot(app: web.Application) -> Snapshot:
     """Return the metrics of this process."""
     counters, streams = app[COUNTERS], app[STREAM_STATISTICS]
-    cache, pool = app[CACHE], app[DATABASE].load
+    cache, pool, trail = app[CACHE], app[DATABASE].load, app[AUDIT_TRAIL]
     return {
         "routes": {
             json.dumps(kind): [
@@ -137,6 +140,7 @@ def snapshot(app: web.Application) -> Snapshot:
             "clients_let_go": counters.dropped_clients,
             "cache_hits": cache.hits,
             "cache_misses": cache.misses,
+            "audit_entries_lost": trail.lost,
             "database_statements": pool.statements,
             "database_seconds": pool.seconds,
         },
@@ -144,6 +148,7 @@ def snapshot(app: web.Application) -> Snapshot:
             "workers": 1,
             "streams_active": streams.active,
             "cache_bytes": cache.bytes,
+            "audit_entries_waiting": trail.waiting,
             "pool_connections": pool.connections,
             "pool_busy": pool.busy,
             "pool_waiting": pool.waiting,

@@ -57,7 +57,7 @@ class Diagnostics(ABC):
 
     @abstractmethod
     async def rights_to_write(self) -> list[str]:
-        """Return the account's rights beyond reading and revoking tokens, as `RIGHT ON place`."""
+        """Return the account's rights beyond what the server needs, as `RIGHT ON place`."""
 
     @abstractmethod
     async def time(self) -> float | None:

@@ -209,6 +209,15 @@ class Dialect(ABC):
     """Whether `i`, a row of `incoming`, has the quantities of the reading `c`."""
     ignore_taken_user: ClassVar[str]
     """Ends an INSERT that leaves a user of the same name alone."""
+    append_audit: ClassVar[str]
+    """Appends an entry, its only operand, to the audit trail."""
+
+    # Users, where the server's account may not read their table
+
+    user_by_name: ClassVar[str | None] = None
+    """Calls what returns the user of a name, as `storage.users` would select it."""
+    role_of_bearer: ClassVar[str | None] = None
+    """Calls what returns the role of a token's user, by name, generation and jti."""
 
     @abstractmethod
     def update_readings(self, meter_id: int) -> str:

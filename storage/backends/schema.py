@@ -26,6 +26,8 @@ class Feature(Enum):
     FLAGS = "CREATE TABLE flags"
     AUTH_VERSION = "CREATE TABLE access"
     """Roles, and tokens that can be revoked."""
+    AUDIT = "REPLACE INTO audit_head"
+    """The audit trail."""
 
 
 class SchemaVersion:

@@ -9,18 +9,10 @@ from storage.backends.diagnostics import Diagnostics
 _GRANT = re.compile(r"GRANT (?P<rights>.+?) ON (?:TABLE )?(?P<place>\S+) TO ")
 
 
-_REVOCATION_RIGHTS = {"INSERT", "DELETE"}
-"""What a logout needs on the table `revocations`."""
+_WRITTEN_BY_SERVER = {"revocations": {"INSERT"}, "audit_head": {"UPDATE"}}
+"""What a logout and the audit trail need, by table."""
 
-
-_READ_ONLY_RIGHTS = {
-    "SELECT",
-    "USAGE",
-    "SHOW VIEW",
-    "SHOW DATABASES",
-    "PROCESS",
-    "REPLICATION CLIENT",
-}
+_HARMLESS = {"USAGE", "SHOW VIEW", "SHOW DATABASES", "PROCESS", "REPLICATION CLIENT"}
 
 
 class MysqlDiagnostics(Diagnostics):
@@ -46,8 +38,10 @@ class MysqlDiagnostics(Diagnostics):
         if place != "*.*" and not place.startswith(f"{self._database}."):
             return
         rights = re.sub(r" ?\([^)]*\)", "", parts["rights"]).split(", ")
-        is_revocations = place == f"{self._database}.revocations"
-        allowed = _READ_ONLY_RIGHTS | _REVOCATION_RIGHTS if is_revocations else _READ_ONLY_RIGHTS
+        table = place.removeprefix(f"{self._database}.")
+        allowed = _HARMLESS | _WRITTEN_BY_SERVER.get(table, set())
+        if table not in {"*", "*.*"}:
+            allowed |= {"SELECT"}
         yield from (f"{right} ON {place}" for right in rights if right not in allowed)
 
     async def time(self) -> float | None:

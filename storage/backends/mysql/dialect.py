@@ -48,6 +48,9 @@ class MysqlDialect(Dialect):
     }
     same_quantities = " AND ".join(f"c.{name} <=> i.{name}" for name in QUANTITY_NAMES)
     ignore_taken_user = "ON DUPLICATE KEY UPDATE id = id"
+    append_audit = "UPDATE audit_head SET entry = %s"
+    user_by_name = "CALL user_by_name(%s)"
+    role_of_bearer = "CALL role_of_bearer(%s, %s, %s)"
 
     def _page(self, record: str, separator: str, readings: str, direction: str) -> str:
         joined = f"GROUP_CONCAT({record} ORDER BY id{direction} SEPARATOR '{separator}')"

@@ -76,7 +76,7 @@ class MysqlWriteEngine:
         return await self._migrations.is_newest()
 
     async def admit_reader(self) -> str | None:
-        """Let the server's account read and revoke tokens, nothing else; return its name."""
+        """Let the server's account do what the server needs, nothing else; return its name."""
         reader = self._reader
         if reader is None:
             return None
@@ -86,6 +86,10 @@ class MysqlWriteEngine:
 
         await ReaderAccount(self._opened, self._location, reader, log_in).grant()
         return reader.user
+
+    async def begin_change(self) -> None:
+        """Begin a transaction of a few rows."""
+        await self.execute("START TRANSACTION")
 
     async def begin(self, waiting: Callable[[], None]) -> None:
         """Begin a transaction; call `waiting` if another loader is in one, and wait for it."""

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from domain.quantities import QUANTITY_NAMES
 from domain.report_source import BATCH_FIELDS, RowBatch
 from storage.backends.schema import STATEMENTS
-from storage.backends.sqlite.dialect import SqliteDialect
+from storage.backends.sqlite.dialect import SqliteDialect, add_functions
 from storage.common.deflate import DeflateBlock
 from storage.common.errors import Unreachable
 
@@ -61,6 +61,10 @@ class SqliteWriteEngine:
     async def admit_reader(self) -> str | None:
         """Return None: the file system says who may read the file."""
         return None
+
+    async def begin_change(self) -> None:
+        """Begin a transaction of a few rows."""
+        await self.execute("BEGIN IMMEDIATE")
 
     async def begin(self, waiting: Callable[[], None]) -> None:
         """Begin a transaction; call `waiting` if another loader is in one, and wait for it."""
@@ -119,6 +123,7 @@ class SqliteWriteEngine:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
+            add_functions(connection)
         except BaseException:
             connection.close()
             raise
