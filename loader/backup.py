@@ -11,6 +11,9 @@ from settings import Settings, SettingsError, load_settings
 from storage.common.errors import StorageError
 from storage.factory import open_backup, open_importer
 
+_AUDIT_SECONDS = 2.0
+"""Seconds that a backup waits, at its end, for an import that keeps others from writing."""
+
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
@@ -58,10 +61,12 @@ async def _record(settings: Settings, event: str, file: Path) -> None:
     """Append to the audit trail, if the database has one; what was done stays done."""
     database = open_importer(settings)
     try:
-        if await database.engine.is_prepared():
-            await record(database, event, file=click.format_filename(file))
-    except StorageError as error:
-        click.echo(f"WARNING - the audit trail does not tell of this {event}: {error}", err=True)
+        async with asyncio.timeout(_AUDIT_SECONDS):
+            if await database.engine.is_prepared():
+                await record(database, event, file=click.format_filename(file))
+    except (StorageError, TimeoutError) as error:
+        reason = str(error) or "another program is writing to the database"
+        click.echo(f"WARNING - the audit trail does not tell of this {event}: {reason}", err=True)
     finally:
         await database.engine.close()
 

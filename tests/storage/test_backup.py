@@ -60,8 +60,8 @@ async def test_restored_database_gives_the_same_answers(
         tables = await names(loaded)
         assert tables == await names(other)
         assert {"access", "flags", "meters", "revocations", "users"} <= tables
-        for table in tables - {"access"}:
-            # A restore ends all tokens.
+        # A restore ends all tokens, and the trails go on to tell of copy and restore.
+        for table in tables - {"access", "audit", "audit_head"}:
             columns = "id, user, password, enabled, role" if table == "users" else "*"
             sql = f"SELECT {columns} FROM {table}"
             assert await other.rows(sql) == await loaded.rows(sql)
@@ -111,8 +111,11 @@ async def test_restore_ends_all_tokens_those_revoked_after_the_backup_too(
 
 
 def test_backup_holds_what_is_committed_while_an_import_is_under_way(
-    loaded: DatabaseFixture, tmp_path: Path
+    loaded: DatabaseFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    seconds = 0.3 if isinstance(loaded, SqliteDatabase) else 60
+    monkeypatch.setattr(loader.backup, "_AUDIT_SECONDS", seconds)
+
     async def copied_meanwhile() -> None:
         async with loaded.writer() as writer:
             async for _ in writer.engine.prepare():
@@ -121,6 +124,8 @@ def test_backup_holds_what_is_committed_while_an_import_is_under_way(
             await writer.engine.execute("DELETE FROM consumpdata")
             done = await asyncio.to_thread(copy, loaded, str(tmp_path / "backup"))
             assert done.exit_code == 0, done.output
+            told = "the audit trail does not tell of this backup: another program is writing"
+            assert (told in done.output) == isinstance(loaded, SqliteDatabase)
             await writer.engine.rollback()
 
     asyncio.run(copied_meanwhile())
