@@ -19,7 +19,7 @@ from storage.common.errors import StorageError
 
 log = logging.getLogger("server")
 
-MAX_WAITING = 1000
+MAX_WAITING_ENTRIES = 1000
 """Entries that wait for the database; further ones are lost, and counted."""
 
 WINDOW = 300.0
@@ -124,7 +124,7 @@ class AuditTrail:
                 self._append(event, {"more": more, "seconds": int(WINDOW)})
 
     def _append(self, event: Event, details: Mapping[str, object]) -> None:
-        if len(self._waiting) >= MAX_WAITING:
+        if len(self._waiting) >= MAX_WAITING_ENTRIES:
             self.lost += 1
             self._untold += 1
             return

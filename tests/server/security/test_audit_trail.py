@@ -12,7 +12,7 @@ import pytest
 from server.security.audit_trail import (
     AUDIT_TRAIL,
     MAX_REFUSED_KINDS,
-    MAX_WAITING,
+    MAX_WAITING_ENTRIES,
     WRITTEN_OF_EQUAL,
     AuditTrail,
     Event,
@@ -156,9 +156,9 @@ async def test_entries_wait_in_bounded_memory_and_the_loss_of_others_is_told(
     async with loaded.reader() as reader:
         trail = AuditTrail(reader.audit)
         async with locked(loaded):
-            for number in range(MAX_WAITING + 5):
+            for number in range(MAX_WAITING_ENTRIES + 5):
                 trail.record(Event("test", "ok", f"user {number % 500}", None, ("n", "1")), {})
-            assert (trail.waiting, trail.lost) == (MAX_WAITING, 5)
+            assert (trail.waiting, trail.lost) == (MAX_WAITING_ENTRIES, 5)
         await written(trail)
         await trail.close()
     (lost,) = await entries(loaded, "audit entries lost")
