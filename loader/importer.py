@@ -77,7 +77,6 @@ class Importer:
                 async with recorded(self._database, "user added", user=name):
                     await self._database.users.add(name, hashed)
         self._listener.on_step("User")
-        await self._database.users.forget_revocations()
         if reader := await self._database.engine.admit_reader():
             self._listener.on_step(f"'{reader}' user")
 
@@ -109,6 +108,7 @@ class Importer:
                     return summaries
                 for _, rejected in reports:
                     rejected.save()
+                await self._database.users.forget_revocations()
                 # At the end, since nobody else can append until the transaction ends.
                 for summary in summaries:
                     await _record_import(self._database, summary)

@@ -20,6 +20,11 @@ pytestmark = pytest.mark.promise("Getting in")
 REPORT = report(*numbered(quarters("2019-08-01", 4)))
 
 
+@pytest.fixture(autouse=True)
+def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("storage.audit._CHUNK", 4)
+
+
 def entry(number: int) -> str:
     return make_entry("test", result="ok", actor="ö'\"\\\n\0", source=None, number=number)
 
