@@ -7,6 +7,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from storage.common.errors import Unreachable
 
+
 class Connection(Protocol):
     """What the pool must know of a connection."""
 
