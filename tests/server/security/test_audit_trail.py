@@ -168,10 +168,11 @@ async def test_entries_wait_in_bounded_memory_and_the_loss_of_others_is_told(
     assert lost["details"]["entries"] == 5
 
 
+@pytest.mark.parametrize("before", ["ADD COLUMN role", "CREATE TABLE audit ("])
 async def test_older_database_works_without_a_trail(
-    serve: Serve, database: DatabaseFixture, caplog: pytest.LogCaptureFixture
+    serve: Serve, database: DatabaseFixture, caplog: pytest.LogCaptureFixture, before: str
 ) -> None:
-    make_older(database)
+    make_older(database, before)
     api = await serve(database)
     for _ in range(2):
         assert (await api.login("rick", "rick"))[0] == 200
