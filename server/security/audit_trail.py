@@ -6,7 +6,7 @@ cannot fill the database.
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from contextlib import suppress
 from contextvars import Context
@@ -28,11 +28,13 @@ WINDOW = 300.0
 WRITTEN_OF_EQUAL = 3
 """Equal events of a window that have entries of their own; further ones share one at its end."""
 
-MAX_REFUSED_KINDS = 50
-"""Different refusals of a window that are told apart: anybody can cause them."""
+_REFUSED = "refused"
 
-MAX_KINDS = 1000
-"""Different other events of a window that are told apart."""
+MAX_KINDS = {_REFUSED: 50, "export": 50}
+"""Different refusals, which anybody can cause, and exports of a window that are told apart."""
+
+MAX_OTHER_KINDS = 1000
+"""Different events of any other name that are told apart."""
 
 _MAX_NAME_LENGTH = 64
 _FIRST_RETRY = 0.5
@@ -52,9 +54,16 @@ class Event:
     """Why it was refused, or what was asked for, and the name of that in the entry."""
 
     @property
+    def group(self) -> str:
+        """What it is counted with, where there are too many kinds."""
+        return _REFUSED if self.result == _REFUSED else self.name
+
+    @property
     def anonymous(self) -> "Event":
-        """The same for anybody from anywhere."""
-        return replace(self, actor=None, source=None)
+        """The same by anybody from anywhere, of which there are few kinds."""
+        return Event(
+            self.name, self.result, detail=self.detail if self.result == _REFUSED else None
+        )
 
 
 class AuditTrail:
@@ -68,7 +77,7 @@ class AuditTrail:
         self._is_failing = self._is_missing = False
         self._untold = 0
         self._counts: dict[Event, int] = {}
-        self._refused_kinds = 0
+        self._kinds: Counter[str] = Counter()
         self._window: asyncio.TimerHandle | None = None
         self.lost = 0
         """Entries that were lost."""
@@ -107,17 +116,16 @@ class AuditTrail:
 
     def _is_full(self, event: Event) -> bool:
         """Return whether a new kind of event is one too many; count it otherwise."""
-        if event.result != "refused":
-            return len(self._counts) - self._refused_kinds >= MAX_KINDS
-        if self._refused_kinds >= MAX_REFUSED_KINDS:
+        if self._kinds[event.group] >= MAX_KINDS.get(event.group, MAX_OTHER_KINDS):
             return True
-        self._refused_kinds += 1
+        self._kinds[event.group] += 1
         return False
 
     def _end_window(self) -> None:
         """Write how many events had no entries of their own."""
         self._window = None
-        counts, self._counts, self._refused_kinds = self._counts, {}, 0
+        counts, self._counts = self._counts, {}
+        self._kinds.clear()
         for event, count in counts.items():
             if count > WRITTEN_OF_EQUAL:
                 more = count - WRITTEN_OF_EQUAL

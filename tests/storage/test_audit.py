@@ -86,8 +86,9 @@ async def test_writers_at_once_make_one_chain(loaded: DatabaseFixture) -> None:
             for reader in (first, second)
         )
         await asyncio.gather(loader(), *servers)
+        await first.audit.append("no JSON: é😀")
     found = await verified(loaded)
-    assert (found.fault, found.entries, found.head.number) == (None, before + 45, before + 45)
+    assert (found.fault, found.entries, found.head.number) == (None, before + 46, before + 46)
 
 
 async def persistently(append: Callable[[str], Awaitable[object]], text: str) -> None:

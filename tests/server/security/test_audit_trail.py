@@ -1,7 +1,6 @@
 """The audit trail of the server: what it tells, and what floods and outages do to it."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,8 +10,7 @@ import pytest
 
 from server.security.audit_trail import (
     AUDIT_TRAIL,
-    MAX_REFUSED_KINDS,
-    MAX_WAITING_ENTRIES,
+    MAX_KINDS,
     WRITTEN_OF_EQUAL,
     AuditTrail,
     Event,
@@ -115,7 +113,7 @@ async def test_export_is_told_of_each_time_and_a_day_is_not(
     assert found[0]["details"]["query"].startswith("readings csv ")
 
 
-async def test_flood_of_failed_logins_is_counted_rather_than_written(
+async def test_flood_of_failed_logins_or_exports_is_counted_rather_than_written(
     loaded: DatabaseFixture,
 ) -> None:
     async with loaded.reader() as reader:
@@ -124,12 +122,17 @@ async def test_flood_of_failed_logins_is_counted_rather_than_written(
             name = f"user {number}" if number % 2 else "rick"
             reason = ("reason", "unknown")
             trail.record(Event("login", "refused", name, "127.0.0.1", reason), {})
+            asked = ("query", str(number))
+            trail.record(Event("export", "ok", "rick", "127.0.0.1", asked), {})
         trail.record(Event("login", "ok", "morty", "127.0.0.1"), {})
         await trail.close()
     found = await entries(loaded, "login")
     refused = [each for each in found if each["result"] == "refused"]
     assert sum(each["details"].get("more", 1) for each in refused) == 2000
-    assert len(refused) <= MAX_REFUSED_KINDS + WRITTEN_OF_EQUAL + 1
+    assert len(refused) <= MAX_KINDS["refused"] + WRITTEN_OF_EQUAL + 1
+    exports = await entries(loaded, "export")
+    assert sum(each["details"].get("more", 1) for each in exports) == 2000
+    assert len(exports) == MAX_KINDS["export"] + 1
     assert [each["actor"] for each in found if each["result"] == "ok"] == ["morty"]
     (rick,) = [each for each in refused if each["actor"] == "rick" and "more" in each["details"]]
     assert rick["details"]["more"] == 1000 - WRITTEN_OF_EQUAL
@@ -150,25 +153,26 @@ async def test_login_works_while_the_trail_cannot_be_written(
 
 
 async def test_entries_wait_in_bounded_memory_and_the_loss_of_others_is_told(
-    loaded: DatabaseFixture, caplog: pytest.LogCaptureFixture
+    loaded: DatabaseFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    caplog.set_level(logging.INFO, "server")
+    monkeypatch.setattr("server.security.audit_trail.MAX_WAITING_ENTRIES", 20)
     async with loaded.reader() as reader:
         trail = AuditTrail(reader.audit)
         async with locked(loaded):
-            for number in range(MAX_WAITING_ENTRIES + 5):
-                trail.record(Event("test", "ok", f"user {number % 500}", None, ("n", "1")), {})
-            assert (trail.waiting, trail.lost) == (MAX_WAITING_ENTRIES, 5)
+            for number in range(25):
+                trail.record(Event("test", "ok", f"user {number}"), {})
+            assert (trail.waiting, trail.lost) == (20, 5)
         await written(trail)
         await trail.close()
     (lost,) = await entries(loaded, "audit entries lost")
     assert lost["details"]["entries"] == 5
 
 
+@pytest.mark.parametrize("before", ["ADD COLUMN role", "CREATE TABLE audit ("])
 async def test_older_database_works_without_a_trail(
-    serve: Serve, database: DatabaseFixture, caplog: pytest.LogCaptureFixture
+    serve: Serve, database: DatabaseFixture, caplog: pytest.LogCaptureFixture, before: str
 ) -> None:
-    make_older(database)
+    make_older(database, before)
     api = await serve(database)
     for _ in range(2):
         assert (await api.login("rick", "rick"))[0] == 200

@@ -264,11 +264,14 @@ async def test_token_is_not_believed_where_changes_are_no_longer_counted(
 # A database that an older loader made
 
 
-def make_older(database: DatabaseFixture) -> None:
-    """The database as it was before there were revocations, with a user."""
+def make_older(database: DatabaseFixture, before: str = "ADD COLUMN role") -> None:
+    """The database as it was before a statement of the schema, with a user.
+
+    By default, it is as it was before there were revocations.
+    """
     kind = "sqlite" if isinstance(database, SqliteDatabase) else "mysql"
     layout = STATEMENTS[kind]
-    older = layout[: next(n for n, sql in enumerate(layout) if "ADD COLUMN role" in sql)]
+    older = layout[: next(n for n, sql in enumerate(layout) if before in sql)]
     if isinstance(database, SqliteDatabase):
         database.path.parent.mkdir()
         database.run("PRAGMA journal_mode = WAL")
