@@ -14,6 +14,7 @@ MODULES = {
     "users": "loader.users",
     "keys": "server.keys",
     "backup": "loader.backup",
+    "audit": "loader.audit",
     "sample": "loader.sample",
 }
 """The commands and the modules that hold them; each can also be run by `python -m`."""

@@ -60,6 +60,12 @@ class ReadingsQuery:
         return not (self.after is self.up_to is self.limit is None)
 
     @property
+    def is_whole(self) -> bool:
+        """Whether the query asks for all readings, or all that are plausible."""
+        conditions = (self.ids, self.like, self.first, self.last)
+        return not self.is_partial and conditions == (None,) * len(conditions)
+
+    @property
     def key(self) -> str:
         """A text that is equal for queries with the same result; that of all readings is ''."""
         ids = None if self.ids is None else _ids_key(self.ids)

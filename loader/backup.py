@@ -7,9 +7,14 @@ import click
 
 from cli.commands import EscapingCommand
 from cli.output import CommandOutput, output_options, stopped
-from settings import SettingsError, load_settings
+from cli.printing import print_line
+from loader.audit_record import record
+from settings import Settings, SettingsError, load_settings
 from storage.common.errors import StorageError
-from storage.factory import open_backup
+from storage.factory import open_backup, open_importer
+
+_AUDIT_SECONDS = 2.0
+"""Seconds that a backup waits, at its end, for an import that keeps others from writing."""
 
 
 @click.command(cls=EscapingCommand, context_settings={"help_option_names": ["-h", "--help"]})
@@ -38,8 +43,10 @@ def main(config: Path | None, restore: bool, file: Path, output: CommandOutput) 
     """
 
     async def run() -> None:
-        async with open_backup(load_settings(config)) as driver:
+        settings = load_settings(config)
+        async with open_backup(settings) as driver:
             await (driver.restore(file) if restore else driver.backup(file))
+        await _record(settings, "restore" if restore else "backup", file)
 
     try:
         asyncio.run(run())
@@ -50,6 +57,20 @@ def main(config: Path | None, restore: bool, file: Path, output: CommandOutput) 
     output.say(f"OK - database {'restored from' if restore else 'backed up to'} {file}")
     size = file.stat().st_size
     output.give({"ok": True, "file": click.format_filename(file), "bytes": size})
+
+
+async def _record(settings: Settings, event: str, file: Path) -> None:
+    """Append to the audit trail, if the database has one; what was done stays done."""
+    database = open_importer(settings)
+    try:
+        async with asyncio.timeout(_AUDIT_SECONDS):
+            if await database.engine.is_prepared():
+                await record(database, event, file=click.format_filename(file))
+    except (StorageError, TimeoutError) as error:
+        reason = str(error) or "another program is writing to the database"
+        print_line(f"WARNING - the audit trail does not tell of this {event}: {reason}", err=True)
+    finally:
+        await database.engine.close()
 
 
 if __name__ == "__main__":

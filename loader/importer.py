@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.error_report import ErrorReport, FaultyReportsError
+from loader.audit_record import record, recorded
 from loader.formats.registry import format_by_name, known_formats
 from loader.report import Report
 from loader.rows.errors import FaultyRowsError, ReportError, RowError
@@ -79,7 +80,8 @@ class Importer:
             if name not in known:
                 secret = password.get_secret_value()
                 hashed = await asyncio.to_thread(hash_password, secret)
-                await self._database.users.add(name, hashed)
+                async with recorded(self._database, "user added", user=name):
+                    await self._database.users.add(name, hashed)
         self._listener.on_step("User")
         if reader := await self._database.engine.admit_reader():
             self._listener.on_step(f"'{reader}' user")
@@ -113,11 +115,19 @@ class Importer:
                     return summaries
                 for _, rejected in reports:
                     rejected.prepare()
+                await self._database.users.forget_revocations()
+                # At the end, since nobody else can append until the transaction ends.
+                for summary in summaries:
+                    await _record_import(self._database, summary)
                 await _finish(self._database.engine.commit())
-            except BaseException:
+            except BaseException as error:
                 # The first error matters more than a connection that can't roll back.
                 with suppress(StorageError):
                     await self._database.engine.rollback()
+                    if isinstance(error, FaultyReportsError | ReportError) and not dry_run:
+                        names = [report.name for report, _ in reports]
+                        failure = {"files": names, "error": str(error)}
+                        await record(self._database, "import", result="failed", **failure)
                 raise
             _save([rejected for _, rejected in reports])
             return summaries
@@ -177,6 +187,21 @@ def _save(files: Sequence[RejectedRows]) -> None:
             failures.append(str(error))
     if failures:
         raise ReportError("; ".join(failures))
+
+
+async def _record_import(database: WritableDatabase, summary: ImportSummary) -> None:
+    report, imported = summary.report, summary.imported
+    assert imported is not None, "a report that was read into the database"
+    await record(
+        database,
+        "import",
+        file=report.name,
+        sha256=report.sha256,
+        new=imported.new,
+        changed=imported.changed,
+        unchanged=imported.unchanged,
+        rejected=imported.rejected,
+    )
 
 
 async def _finish(work: Awaitable[None]) -> None:

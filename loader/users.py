@@ -12,6 +12,8 @@ import click
 
 from cli.commands import EscapingGroup
 from cli.output import WAITING, CommandOutput, output_options, stopped
+from cli.printing import print_line, printable
+from loader.audit_record import recorded
 from settings import SettingsError, load_settings
 from storage.common.errors import StorageError
 from storage.common.password_policy import password_fault
@@ -85,7 +87,13 @@ def add(config: Path | None, name: str, output: CommandOutput) -> None:
         raise click.BadParameter("expected 1 to 64 printable characters other than ':'")
     password = _read_password(name)
     failure = f"user {name} already exists"
-    _run(config, output, lambda users: _require(users.add(name, password), failure))
+    _run(
+        config,
+        output,
+        lambda users: _require(users.add(name, password), failure),
+        "user added",
+        user=name,
+    )
     _report(output, name, "was added", "user added")
 
 
@@ -99,7 +107,9 @@ def set_password(config: Path | None, name: str, output: CommandOutput) -> None:
       elecdata users password morgan < /run/secrets/morgan
     """
     password = _read_password(name)
-    _change(config, output, name, lambda users: users.set_password(name, password))
+    _change(
+        config, output, name, lambda users: users.set_password(name, password), "password changed"
+    )
     _report(output, name, "has a new password", "password changed")
 
 
@@ -117,7 +127,7 @@ def remove(config: Path | None, name: str, output: CommandOutput, *, yes: bool) 
     """
     if not yes:
         _confirm(f"Remove {name}, and revoke all tokens of this user?")
-    _change(config, output, name, lambda users: users.remove(name))
+    _change(config, output, name, lambda users: users.remove(name), "user removed")
     _report(output, name, "was removed; readings, imports and log lines stay", "user removed")
     # It was loaded a moment ago.
     if name in load_settings(config).api_users:
@@ -132,7 +142,7 @@ def log_out(config: Path | None, name: str, output: CommandOutput) -> None:
     Example:
       elecdata users logout morgan
     """
-    _change(config, output, name, lambda users: users.log_out(name))
+    _change(config, output, name, lambda users: users.log_out(name), "user logged out")
     _report(output, name, "is logged out", "user logged out")
 
 
@@ -166,7 +176,9 @@ def disable(config: Path | None, name: str, output: CommandOutput) -> None:
     Example:
       elecdata users disable rick
     """
-    _change(config, output, name, lambda users: users.set_enabled(name, enabled=False))
+    _change(
+        config, output, name, lambda users: users.set_enabled(name, enabled=False), "user disabled"
+    )
     _report(output, name, "is disabled", "user disabled")
 
 
@@ -178,7 +190,9 @@ def enable(config: Path | None, name: str, output: CommandOutput) -> None:
     Example:
       elecdata users enable rick
     """
-    _change(config, output, name, lambda users: users.set_enabled(name, enabled=True))
+    _change(
+        config, output, name, lambda users: users.set_enabled(name, enabled=True), "user enabled"
+    )
     _report(output, name, "is enabled", "user enabled")
 
 
@@ -191,7 +205,9 @@ def set_role(config: Path | None, name: str, role: str, output: CommandOutput) -
     Example:
       elecdata users role morgan admin
     """
-    _change(config, output, name, lambda users: users.set_role(name, role))
+    _change(
+        config, output, name, lambda users: users.set_role(name, role), "role changed", role=role
+    )
     _report(output, name, f"has the role {role}", "role changed", f" role={role}")
 
 
@@ -232,9 +248,19 @@ def _change(
     output: CommandOutput,
     name: str,
     change: Callable[[UserAdmin], Awaitable[bool]],
+    event: str,
+    **details: str,
 ) -> None:
-    """Change a user who must exist."""
-    _run(config, output, lambda users: _require(change(users), f"no such user: {name}"))
+    """Change a user who must exist, and record the event in the audit trail."""
+    failure = f"no such user: {name}"
+    _run(
+        config,
+        output,
+        lambda users: _require(change(users), failure),
+        event,
+        user=name,
+        **details,
+    )
 
 
 def _report(output: CommandOutput, name: str, text: str, event: str, details: str = "") -> None:
@@ -254,11 +280,11 @@ def _confirm(question: str) -> None:
     if not sys.stdin.isatty():
         raise click.UsageError("nobody can be asked without a terminal, use --yes")
     try:
-        is_wanted = click.confirm(question)
+        is_wanted = click.confirm(printable(question))
     except click.Abort:
         stopped()
     if not is_wanted:
-        click.echo("Nothing was changed", err=True)
+        print_line("Nothing was changed", err=True)
         sys.exit(1)
 
 
@@ -282,15 +308,26 @@ def _read_password(user: str) -> str:
 
 
 def _run(
-    config: Path | None, output: CommandOutput, work: Callable[[UserAdmin], Awaitable[None]]
+    config: Path | None,
+    output: CommandOutput,
+    work: Callable[[UserAdmin], Awaitable[None]],
+    event: str | None = None,
+    **details: str,
 ) -> None:
+    """Do work with the users; an event is recorded in the audit trail, unless the work fails."""
+
     async def run() -> None:
         database = open_importer(load_settings(config))
         database.engine.on_wait = lambda: output.say(WAITING)
         try:
             async for _ in database.engine.prepare():
                 pass
-            await work(database.users)
+            if event is None:
+                await work(database.users)
+            else:
+                async with recorded(database, event, **details):
+                    await work(database.users)
+                await database.users.forget_revocations()
         finally:
             await database.engine.close()
 

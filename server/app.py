@@ -18,6 +18,7 @@ from server.observability import health, metrics
 from server.observability.access_log import ACCESS_LOG, AccessLog
 from server.observability.counters import COUNTERS, RequestCounters
 from server.observability.loop_watchdog import LOOP_WATCHDOG, LoopWatchdog, watch_loop
+from server.security.audit_trail import AUDIT_TRAIL, AuditTrail
 from server.security.authentication import authenticate
 from server.security.connection_limits import CONNECTION_LIMITER, ConnectionLimiter
 from server.security.login_throttle import LOGIN_THROTTLE, LoginThrottle
@@ -98,6 +99,7 @@ def make_app(
     app[CURSORS] = Cursors(signing_keys)
     app[PASSWORD_CHECKER] = PasswordChecker()
     app[SESSION_RECORDER] = SessionRecorder(database.sessions)
+    app[AUDIT_TRAIL] = AuditTrail(database.audit)
     app[LOGIN_THROTTLE] = LoginThrottle(settings.auth.attempts, settings.auth.attempts_window)
     app.add_routes(_ROUTES)
     app[swagger.DOCUMENT] = _openapi_document()
@@ -120,6 +122,7 @@ async def _close(app: web.Application) -> AsyncIterator[None]:
         await app[RESPONDER].close()
         await app[PASSWORD_CHECKER].close()
         await app[SESSION_RECORDER].close()
+        await app[AUDIT_TRAIL].close()
         await app[CACHE].close()
     finally:
         await app[DATABASE].close()

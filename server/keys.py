@@ -8,12 +8,14 @@ import click
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from cli.commands import EscapingGroup
 from cli.error_boundary import report_unexpected
+from cli.printing import print_line
 
 _SECRET_BYTES = 48
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=EscapingGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Make signing keys for auth.keys.
 
@@ -51,7 +53,7 @@ def new(*, ed25519: bool, file: Path | None, debug: bool) -> None:
             click.echo(key, nl=False)
         else:
             _write(file, key)
-            click.echo(f"{file} was written, name it in auth.keys")
+            print_line(f"{file} was written, name it in auth.keys")
 
 
 def _ed25519() -> str:

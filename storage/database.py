@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from domain.readings_query import ReadingsQuery
 from domain.record_layout import CONTRACT_LAYOUT, RecordLayout
+from storage.audit import AuditStore
 from storage.backends.base import FIRST_SOURCE, ReadEngine, Source
 from storage.backends.schema import Feature, SchemaVersion
 from storage.common.deflate import DeflateBlock
@@ -60,6 +61,7 @@ class Database:
         self.users = UserStore(engine, self._schema)
         self.sessions = SessionStore(engine, self._schema)
         self.meters = MeterStore(engine)
+        self.audit = AuditStore(engine, self._schema)
 
     async def close(self) -> None:
         """Close all connections."""

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from settings import MysqlUrl, QualitySettings, Settings, SettingsError, SqliteUrl
+from storage.audit import AuditAdmin
 from storage.backends.backup import BackupDriver
 from storage.backends.base import ReadEngine, WriteEngine
 from storage.backends.diagnostics import Diagnostics
@@ -22,13 +23,14 @@ from storage.users import UserAdmin
 
 
 class WritableDatabase:
-    """The loader's side of a database: its engine, imports, users and meters."""
+    """The loader's side of a database: its engine, imports, users, meters and audit trail."""
 
     def __init__(self, engine: WriteEngine, quality: QualitySettings) -> None:
         self.engine = engine
         self.imports = ImportWriter(engine, quality)
         self.users = UserAdmin(engine)
         self.meters = MeterAdmin(engine)
+        self.audit = AuditAdmin(engine)
 
 
 def open_database(settings: Settings) -> Database:

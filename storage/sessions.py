@@ -61,6 +61,9 @@ class SessionStore:
         """Record a session, and forget some that have expired."""
         await self._require_table()
         dialect = self._engine.dialect
+        if (call := dialect.call("record_session", len(_COLUMNS))) is not None:
+            await self._engine.execute(call, astuple(session))
+            return
         await self._engine.execute(dialect.insert("sessions", _COLUMNS), astuple(session))
         expired = f"expires < {dialect.placeholder}"
         await self._engine.execute(
@@ -70,32 +73,34 @@ class SessionStore:
     async def sessions(self, user: str, generation: int) -> list[UserSession]:
         """Return the latest sessions of a user whose tokens are of this generation."""
         await self._require_table()
+        args = _live_args(user, generation)
+        call = self._engine.dialect.call("sessions_of_user", len(args))
+        if call is not None:
+            return _sessions(await self._engine.fetch(call, args))
         return await live_sessions(self._engine, user, generation)
 
     async def end(self, user: str, generation: int, session_id: str) -> bool:
         """Revoke the token of a session; return False if there is no such session."""
         await self._require_table()
-        placeholder = self._engine.dialect.placeholder
-        condition = f"SUBSTR(jti, -{ID_LENGTH}) = {placeholder}"
+        condition = f"SUBSTR(jti, -{ID_LENGTH}) = {self._engine.dialect.placeholder}"
         args = (*_live_args(user, generation), session_id)
-        live = f"{_live(self._engine.dialect)} AND {condition}"
-        if not await self._engine.fetch(f"SELECT jti FROM sessions WHERE {live}", args):
-            return False
-        await self._revoke(live, args)
-        return True
+        return await self._revoke("end_session", condition, args) > 0
 
     async def end_others(self, user: str, generation: int, jti: str) -> None:
         """Revoke the tokens of all sessions of a user but this one."""
         await self._require_table()
-        live = f"{_live(self._engine.dialect)} AND jti <> {self._engine.dialect.placeholder}"
-        await self._revoke(live, (*_live_args(user, generation), jti))
+        condition = f"jti <> {self._engine.dialect.placeholder}"
+        args = (*_live_args(user, generation), jti)
+        await self._revoke("end_other_sessions", condition, args)
 
-    async def _revoke(self, condition: str, args: Sequence[object]) -> None:
-        await self._engine.execute(
+    async def _revoke(self, procedure: str, condition: str, args: Sequence[object]) -> int:
+        """Revoke the tokens of live sessions that meet a condition; return how many."""
+        dialect = self._engine.dialect
+        insert = (
             "INSERT INTO revocations (jti, expires)"
-            f" SELECT jti, expires FROM sessions WHERE {condition}",
-            args,
+            f" SELECT jti, expires FROM sessions WHERE {_live(dialect)} AND {condition}"
         )
+        return await self._engine.execute(dialect.call(procedure, len(args)) or insert, args)
 
     async def _require_table(self) -> None:
         await self._schema.refresh()
@@ -111,6 +116,10 @@ async def live_sessions(
         f" ORDER BY issued DESC, jti LIMIT {_MAX_LISTED}",
         _live_args(user, generation),
     )
+    return _sessions(rows)
+
+
+def _sessions(rows: Sequence[Sequence[Any]]) -> list[UserSession]:
     texts: list[list[Any]] = [
         [value.decode() if isinstance(value, bytes) else value for value in row] for row in rows
     ]

@@ -1,11 +1,14 @@
 """The users of the API, and the tokens that were revoked before they expired."""
 
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from storage.backends.base import ReadEngine, WriteEngine
 from storage.backends.schema import Feature, SchemaVersion
-from storage.common.errors import NotPrepared
+from storage.common.errors import NotPrepared, Refused
 from storage.sessions import UserSession, live_sessions
 
 REVOCATION_GRACE_SECONDS = 86_400
@@ -39,11 +42,11 @@ class UserStore:
         enabled = "enabled" if self._schema.supports(Feature.PAGES) else "1"
         has_roles = self._schema.supports(Feature.AUTH_VERSION)
         newer = "role, generation" if has_roles else "'read', 0"
-        rows = await self._engine.fetch(
+        rows = await self._fetch(
+            "user_by_name",
             f"SELECT user, password, {enabled}, {newer} FROM users"
             f" WHERE user = {self._placeholder}",
             (name,),
-            small=True,
         )
         for user, password, may_log_in, role, generation in rows:
             if user == name.encode():
@@ -52,24 +55,20 @@ class UserStore:
 
     async def role(self, name: str, generation: int, jti: str) -> str | None:
         """Return the role of a token's user, None if the token is revoked."""
-        rows = await self._engine.fetch(
+        rows = await self._fetch(
+            "role_of_bearer",
             f"SELECT user, role FROM users WHERE user = {self._placeholder}"
             f" AND generation = {self._placeholder} AND enabled"
             f" AND NOT EXISTS (SELECT 1 FROM revocations WHERE jti = {self._placeholder})",
             (name, generation, jti),
-            small=True,
         )
         return next((role.decode() for user, role in rows if user == name.encode()), None)
 
     async def revoke(self, jti: str, expires: int) -> None:
-        """Revoke a token for all servers, and forget the revocations of long-expired ones."""
+        """Revoke a token for all servers."""
         await self._schema.refresh()
         if not self._schema.supports(Feature.AUTH_VERSION):
             raise NotPrepared("the database cannot store revocations yet: run `elecdata load`")
-        await self._engine.execute(
-            f"DELETE FROM revocations WHERE expires < {self._placeholder}",
-            (int(time.time()) - REVOCATION_GRACE_SECONDS,),
-        )
         await self._engine.execute(
             self._engine.dialect.insert("revocations", ("jti", "expires")), (jti, expires)
         )
@@ -79,13 +78,25 @@ class UserStore:
 
         Return None if another change came first.
         """
-        await self._engine.execute(
+        args = (password, user.name, user.password)
+        update = (
             f"UPDATE users SET password = {self._placeholder} WHERE user = {self._placeholder}"
-            f" AND password = {self._placeholder}",
-            (password, user.name, user.password),
+            f" AND password = {self._placeholder}"
         )
+        call = self._engine.dialect.call("change_password", len(args))
+        await self._engine.execute(call or update, args)
         changed = await self.user(user.name)
         return changed if changed is not None and changed.password == password else None
+
+    async def _fetch(
+        self, procedure: str, select: str, args: Sequence[object]
+    ) -> Sequence[Sequence[Any]]:
+        """Return what a procedure gives or, where the account has none yet, the table."""
+        call = self._engine.dialect.call(procedure, len(args))
+        if call is not None:
+            with suppress(Refused, NotPrepared):
+                return await self._engine.fetch(call, args, small=True)
+        return await self._engine.fetch(select, args, small=True)
 
 
 class UserAdmin:
@@ -150,6 +161,14 @@ class UserAdmin:
             if user.name == name:
                 return await live_sessions(self._engine, name, user.generation)
         return None
+
+    async def forget_revocations(self) -> None:
+        """Delete the revocations of tokens that have expired long ago."""
+        placeholder = self._engine.dialect.placeholder
+        await self._engine.execute(
+            f"DELETE FROM revocations WHERE expires < {placeholder}",
+            (int(time.time()) - REVOCATION_GRACE_SECONDS,),
+        )
 
     async def _exists(self, name: str) -> bool:
         return any(user.name == name for user in await self.users())

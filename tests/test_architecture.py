@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "storage.meters": {"domain", "storage.common", "storage.backends"},
     "storage.sessions": {"storage.common", "storage.backends"},
     "storage.users": {"storage.common", "storage.backends", "storage.sessions"},
+    "storage.audit": {"storage.common", "storage.backends"},
     "storage.readings": {"domain", "storage.common", "storage.backends"},
     "storage.figures": {"domain", "storage.common", "storage.backends", "storage.meters"},
     "storage.imports": {
@@ -36,13 +37,12 @@ MAY_IMPORT = {
     "storage.database": {
         *("domain", "storage.common", "storage.backends"),
         *("storage.readings", "storage.figures", "storage.users", "storage.meters"),
-        "storage.sessions",
+        *("storage.sessions", "storage.audit"),
     },
     "storage.factory": {
         *("settings", "storage.backends", "storage.backends.mysql", "storage.backends.sqlite"),
         *("storage.common", "storage.database", "storage.imports"),
-        *("storage.users", "storage.meters"),
-        *("storage.users", "storage.meters"),
+        *("storage.users", "storage.meters", "storage.audit"),
     },
     "server": set(),
     "server.context": {"settings", "storage.backends", "storage.database"},
@@ -53,7 +53,7 @@ MAY_IMPORT = {
     },
     "server.security": {
         *("settings", "server.context", "server.errors", "server.transport"),
-        *("storage.common", "storage.users", "storage.sessions"),
+        *("storage.common", "storage.users", "storage.sessions", "storage.audit"),
     },
     "server.cache": {"settings", "server.transport", "storage.common"},
     "server.formats": {
@@ -90,7 +90,7 @@ MAY_IMPORT = {
     "loader": {
         *("domain", "settings", "cli", "loader.rows", "loader.formats"),
         *("storage.common", "storage.factory", "storage.imports"),
-        *("storage.users", "storage.sessions"),
+        *("storage.users", "storage.sessions", "storage.audit"),
     },
 }
 """What the files of a folder, or a file that has a line of its own, may import besides itself."""

@@ -20,7 +20,7 @@ from server.security.audit_log import audit
 from server.security.login import authenticate_again, busy
 from server.security.password_checker import PASSWORD_CHECKER, BusyError
 from server.transport.parameters import read_parameters
-from storage.common.errors import Refused, StorageError
+from storage.common.errors import NotPrepared, Refused, StorageError
 from storage.sessions import ID_LENGTH
 
 _OLD = Parameter(
@@ -80,7 +80,7 @@ async def change_password(request: web.Request) -> web.Response:
     try:
         changed = await request.app[DATABASE].users.change_password(user, hashed)
     except StorageError as error:
-        is_certain = isinstance(error, Refused)
+        is_certain = isinstance(error, Refused | NotPrepared)
         consequence = (
             "The password is unchanged"
             if is_certain

@@ -9,6 +9,9 @@ from server.transport.streaming import Payload
 from storage.database import Database, DataState
 from storage.figures.compute import Admit
 
+EXPORT = "export"
+"""Names, in a payload's metadata, the number of its readings if it is an export; no header."""
+
 
 class DataRequest(Protocol):
     """A parsed request for data whose response can be cached and shared."""

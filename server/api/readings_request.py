@@ -21,6 +21,7 @@ from domain.record_layout import (
     parse_columns,
 )
 from server.api.cursors import CURSORS, Cursors, ExpiredCursorError, Position
+from server.api.data_request import EXPORT
 from server.api.payload_headers import disposition, left_out_headers
 from server.errors import ApiError, ParameterError
 from server.formats.base import Format, ReadingsOptions
@@ -77,6 +78,9 @@ _MAX_LINK_LENGTH = 4000
 
 _NEXT = "X-Next"
 
+_EXPORT_READINGS = 10_000
+"""Readings above which a response is an export, even if it has not all of them."""
+
 
 @dataclass(frozen=True)
 class ReadingsRequest:
@@ -114,6 +118,7 @@ class ReadingsRequest:
     def headers(self, metadata: Mapping[str, str]) -> Mapping[str, str]:
         """Return where the next page is, what was left out, and the name of a file."""
         headers = {**metadata, **disposition(self.format, "readings")}
+        headers.pop(EXPORT, None)
         if self.link is not None and _NEXT in metadata:
             url = str(self.link.update_query(after=metadata[_NEXT]))
             if len(url) <= _MAX_LINK_LENGTH:
@@ -145,7 +150,15 @@ class ReadingsRequest:
             metadata["left_out"] = {"readings": readings, "energy": energy}
         chunks = self.format.readings(result, ReadingsOptions(self.layout, zone, metadata))
         deflate = None if self.format.is_typed else result.deflate
+        if result.count > _EXPORT_READINGS or self._has_all(result.count, state):
+            headers[EXPORT] = str(result.count)
         return Payload(chunks, result.count, headers | left_out_headers(metadata), deflate)
+
+    def _has_all(self, count: int, state: DataState) -> bool:
+        """Return whether so many readings are all there are."""
+        if not count:
+            return False
+        return self.query.is_whole or (state.span is not None and count >= state.span.count)
 
 
 def readings_request(request: web.Request, params: Params, query: ReadingsQuery) -> ReadingsRequest:

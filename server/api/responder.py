@@ -7,12 +7,13 @@ from contextlib import ExitStack, aclosing, suppress
 
 from aiohttp import hdrs, web
 
-from server.api.data_request import DataRequest, Parser
+from server.api.data_request import EXPORT, DataRequest, Parser
 from server.cache.entry import SMALL_RESPONSE_BYTES, CacheEntry
 from server.cache.in_flight import InFlightResponse, TooLargeError
 from server.cache.replay import ReplayCache
 from server.cache.store import ResponseCache
 from server.context import CONTEXT, RequestContext
+from server.security.audit_log import audit_export
 from server.security.authentication import check_access
 from server.security.rate_limits import FigureLimiter, StreamLimiter
 from server.transport.content_coding import SMALL_CHUNK_BYTES, Chunk, Coding, Identity
@@ -107,7 +108,9 @@ class Responder:
             return web.Response(status=304, headers=headers)
         response.headers.update(headers)
         response.headers.update(query.headers(metadata))
-        if entry is not None and isinstance(response, web.Response):
+        if EXPORT in metadata:
+            audit_export(request, query.key, int(metadata[EXPORT]))
+        elif entry is not None and isinstance(response, web.Response):
             self._replays.add(request, state.version, key, coding, response)
         return response
 

@@ -115,7 +115,8 @@ async def _rights(settings: Settings, diagnostics: Diagnostics) -> Finding:
         return warn(
             "rights",
             f"the account {user} can do more than the server needs: {', '.join(privileges)}",
-            "Name a separate account in database.reader; the loader creates it.",
+            "Run the loader, which takes back what it gave once, and revoke the rest; or name a "
+            "separate account in database.reader, which the loader creates.",
         )
     return ok("rights", f"the account {user} can do what the server needs, and nothing more")
 

@@ -29,6 +29,7 @@ from server.errors import ApiError
 from server.observability.counters import BUCKETS, COUNTERS
 from server.observability.loop_watchdog import LOOP_WATCHDOG
 from server.observability.worker_snapshots import Snapshot, WorkerSnapshots, merge_snapshots
+from server.security.audit_trail import AUDIT_TRAIL
 from server.security.authentication import is_admin
 from server.security.connection_limits import CONNECTION_LIMITER
 from server.security.rate_limits import FIGURE_LIMITER
@@ -57,6 +58,7 @@ _COUNTS = {
     "cache_hits": "Responses found in the cache",
     "cache_misses": "Responses not found in the cache",
     "cache_refused": "Entries of the cache that were damaged or not made by this service",
+    "audit_entries_lost": "Entries of the audit trail lost while it could not be written",
     "database_statements": "Statements run by the database",
     "database_seconds": "Seconds of statements, including the wait for a connection",
 }
@@ -66,6 +68,7 @@ _LEVELS = {
     "streams_active": "Responses being streamed",
     "figures_active": "Figures being computed",
     "cache_bytes": "Memory of cached responses, without those in Redis",
+    "audit_entries_waiting": "Entries of the audit trail that wait for the database",
     "pool_connections": "Maximum number of connections to the database",
     "pool_busy": "Connections in use",
     "pool_waiting": "Statements waiting for a connection",
@@ -132,6 +135,7 @@ def snapshot(app: web.Application) -> Snapshot:
     """Return the metrics of this process."""
     counters, streams = app[COUNTERS], app[STREAM_STATISTICS]
     cache, pool, figures = app[CACHE], app[DATABASE].load, app[FIGURE_LIMITER]
+    trail = app[AUDIT_TRAIL]
     connections, lag = app[CONNECTION_LIMITER], app[LOOP_WATCHDOG].lag
     return {
         "routes": {
@@ -154,6 +158,7 @@ def snapshot(app: web.Application) -> Snapshot:
             "cache_hits": cache.hits,
             "cache_misses": cache.misses,
             "cache_refused": cache.refused,
+            "audit_entries_lost": trail.lost,
             "database_statements": pool.statements,
             "database_seconds": pool.seconds,
         },
@@ -163,6 +168,7 @@ def snapshot(app: web.Application) -> Snapshot:
             "streams_active": streams.active,
             "figures_active": figures.active,
             "cache_bytes": cache.bytes,
+            "audit_entries_waiting": trail.waiting,
             "pool_connections": pool.connections,
             "pool_busy": pool.busy,
             "pool_waiting": pool.waiting,

@@ -54,8 +54,14 @@ class ReadEngine(Protocol):
     def writes(self) -> int | None:
         """Return a number that moves with every write, None where it costs a statement."""
 
-    async def execute(self, sql: str, args: Sequence[object]) -> None:
-        """Run a statement that writes, and commit it."""
+    async def execute(
+        self, sql: str, args: Sequence[object], *, patience: float | None = None
+    ) -> int:
+        """Run a statement that writes, and commit it; return the number of rows it wrote.
+
+        Where programs write one after the other, it waits so many seconds for them, by default
+        as long as a statement may take.
+        """
 
     async def close(self) -> None:
         """Close all connections."""
@@ -84,6 +90,9 @@ class WriteEngine(Protocol):
 
     async def admit_reader(self) -> str | None:
         """Grant the server's account its rights, and return its name; None without accounts."""
+
+    async def begin_change(self) -> None:
+        """Begin a transaction of a few rows, which waits for no import if it need not."""
 
     async def begin(self) -> None:
         """Begin a transaction, once no other loader is in one."""

@@ -227,6 +227,16 @@ class Dialect(ABC):
     """Whether `i`, a row of `incoming`, has the quantities of the reading `c`."""
     ignore_taken_user: ClassVar[str]
     """Ends an INSERT that leaves a user of the same name alone."""
+    append_audit: ClassVar[str]
+    """Appends an entry, its only operand, to the audit trail."""
+
+    def call(
+        self,
+        procedure: str,  # noqa: ARG002 - for databases with accounts
+        operands: int,  # noqa: ARG002 - so is this
+    ) -> str | None:
+        """Return the call of a procedure where the server's account may not use tables itself."""
+        return None
 
     @abstractmethod
     def update_readings(self, meter_id: int) -> str:

@@ -39,6 +39,8 @@ class Feature(Enum):
     SESSIONS = "CREATE TABLE sessions"
     STATES = "INSERT INTO states"
     """Versions that the database counts up itself, whoever changes readings."""
+    AUDIT = "REPLACE INTO audit_head"
+    """The audit trail."""
 
 
 class SchemaVersion:

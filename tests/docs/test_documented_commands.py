@@ -122,6 +122,13 @@ def test_page_of_users_adds_one_and_disables_another(tmp_path: Path) -> None:
         reader.follow()
 
 
+@follows("docs/how-to/audit.md")
+def test_page_of_the_audit_trail_verifies_it(tmp_path: Path) -> None:
+    with DocumentationRunner(tmp_path, "docs/how-to/audit.md", lines=SOME) as reader:
+        reader.ran("elecdata load --quiet Monitoring_report.csv")
+        reader.follow()
+
+
 @follows("docs/how-to/backup.md")
 def test_page_of_backup_copies_and_restores(tmp_path: Path) -> None:
     with DocumentationRunner(tmp_path, "docs/how-to/backup.md") as reader:

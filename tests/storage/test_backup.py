@@ -12,8 +12,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 import loader.backup
+from storage.common.errors import StorageError
 from tests.support.app_client import Serve
 from tests.support.databases import DatabaseFixture, MariadbDatabase, SqliteDatabase
+from tests.support.mariadb import MariaDB
 from tests.support.report_factory import numbered, quarters, report
 
 pytestmark = pytest.mark.promise("Running it")
@@ -58,8 +60,9 @@ async def test_restored_database_gives_the_same_answers(
         tables = await names(loaded)
         assert tables == await names(other)
         assert {"access", "flags", "meters", "revocations", "users"} <= tables
-        for table in tables - {"access", "states"}:
-            # A restore ends all tokens, and its readings have a version of their own.
+        # A restore ends all tokens, its readings have a version of their own, and the trails go on
+        # to tell of copy and restore.
+        for table in tables - {"access", "states", "audit", "audit_head"}:
             columns = "id, user, password, enabled, role" if table == "users" else "*"
             sql = f"SELECT {columns} FROM {table}"
             assert await other.rows(sql) == await loaded.rows(sql)
@@ -109,8 +112,11 @@ async def test_restore_ends_all_tokens_those_revoked_after_the_backup_too(
 
 
 def test_backup_holds_what_is_committed_while_an_import_is_under_way(
-    loaded: DatabaseFixture, tmp_path: Path
+    loaded: DatabaseFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    seconds = 0.3 if isinstance(loaded, SqliteDatabase) else 60
+    monkeypatch.setattr(loader.backup, "_AUDIT_SECONDS", seconds)
+
     async def copied_meanwhile() -> None:
         async with loaded.writer() as writer:
             async for _ in writer.engine.prepare():
@@ -119,6 +125,8 @@ def test_backup_holds_what_is_committed_while_an_import_is_under_way(
             await writer.engine.execute("DELETE FROM consumpdata")
             done = await asyncio.to_thread(copy, loaded, str(tmp_path / "backup"))
             assert done.exit_code == 0, done.output
+            told = "the audit trail does not tell of this backup: another program is writing"
+            assert (told in done.output) == isinstance(loaded, SqliteDatabase)
             await writer.engine.rollback()
 
     asyncio.run(copied_meanwhile())
@@ -184,6 +192,52 @@ def test_backup_is_restored_into_a_folder_that_is_there(
         (other.folder / "data").mkdir()
         done = copy(other, "--restore", str(file))
         assert (done.exit_code, done.output) == (0, f"OK - database restored from {file}\n")
+
+
+async def test_restored_triggers_work_where_the_account_that_made_them_is_unknown(
+    serve: Serve, mariadb: MariaDB, tmp_path: Path
+) -> None:
+    file = tmp_path / "backup"
+    with MariadbDatabase(tmp_path / "one", mariadb) as loaded:
+        await loaded.load(report(*numbered(AUGUST[:4])))
+        await loaded.admit("rick")
+        assert (await asyncio.to_thread(copy, loaded, str(file))).exit_code == 0
+    maker = f"`{mariadb.root_user}`@`%`".encode()
+    dump = file.read_bytes()
+    assert dump.count(maker) >= 10
+    file.write_bytes(dump.replace(maker, b"`gone`@`%`"))
+    with MariadbDatabase(tmp_path / "other", mariadb) as other:
+        assert (await asyncio.to_thread(copy, other, "--restore", str(file))).exit_code == 0
+        makers = (
+            f"SELECT DISTINCT definer FROM information_schema.triggers"
+            f" WHERE trigger_schema = '{other.name}'"
+        )
+        assert other.run(makers) == ((f"{mariadb.root_user}@%",),)
+        await other.load(report(*numbered(AUGUST[:4])))
+        api = await serve(other)
+        api.token = (await api.login("rick", "rick"))[1]["value_token"]
+        async with await api.client.post("/logout", headers={"SESSION": api.token}) as response:
+            assert response.status == 200
+
+
+async def test_backup_and_restore_keep_the_trail_and_tell_of_themselves(
+    loaded: DatabaseFixture, tmp_path: Path
+) -> None:
+    file = str(tmp_path / "backup")
+    assert (await asyncio.to_thread(copy, loaded, file)).exit_code == 0
+    with another(loaded, tmp_path / "other") as other:
+        assert (await asyncio.to_thread(copy, other, "--restore", file)).exit_code == 0
+        for database, event in ((loaded, "backup"), (other, "restore")):
+            rows = await database.rows("SELECT entry FROM audit ORDER BY id")
+            contents = [json.loads(entry) for (entry,) in rows]
+            events = [content["event"] for content in contents]
+            assert events == ["user added", "import", event]
+            assert contents[-1]["details"] == {"file": file}
+            async with database.writer() as writer:
+                assert await writer.engine.is_prepared()
+                assert (await writer.audit.verify()).fault is None
+                with pytest.raises(StorageError, match="only appended to"):
+                    await writer.engine.execute("DELETE FROM audit")
 
 
 def test_missing_database_cannot_be_copied(database: DatabaseFixture, tmp_path: Path) -> None:

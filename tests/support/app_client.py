@@ -84,11 +84,13 @@ class Watched:
     def writes(self) -> int | None:
         return self.engine.writes() if self.step_in is None else None
 
-    async def execute(self, sql: str, args: Sequence[object]) -> None:
+    async def execute(
+        self, sql: str, args: Sequence[object], *, patience: float | None = None
+    ) -> int:
         self.statements.append(sql)
         if self.step_in is not None:
             sql = await self.step_in(sql)
-        await self.engine.execute(sql, args)
+        return await self.engine.execute(sql, args, patience=patience)
 
     async def close(self) -> None:
         await self.engine.close()

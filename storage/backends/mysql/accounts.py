@@ -1,41 +1,140 @@
 """The server's account on MySQL or MariaDB, and its rights."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any
+
+from pymysql.constants import ER
+from pymysql.err import MySQLError
 
 from settings import AccountSettings, MysqlUrl, is_demonstration, is_loopback_host
 from storage.backends.mysql.session import Session
-from storage.common.errors import Refused
+from storage.common.errors import NotPrepared, Refused, StorageError
 
-_READING = (
-    "SELECT (SELECT 1 FROM consumpdata LIMIT 1), (SELECT MAX(statements) FROM schema_version),"
-    " (SELECT version FROM states)"
-)
-"""Needs rights on all tables: the original's account may have them on single ones."""
+_READ = ("consumpdata", "flags", "pages", "meters", "imports", "schema_version", "access", "states")
+"""The tables that the account may read whole."""
 
-_WRITING = {
-    ("INSERT", "revocations"): (
-        "INSERT INTO revocations (jti, expires) SELECT jti, expires FROM revocations LIMIT 0"
-    ),
-    ("DELETE", "revocations"): "DELETE FROM revocations WHERE id = 0",
-    ("INSERT", "sessions"): "INSERT INTO sessions SELECT * FROM sessions LIMIT 0",
-    ("DELETE", "sessions"): "DELETE FROM sessions WHERE jti = ''",
+_NAME = "IN name TEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+_JTI = "IN token TEXT CHARACTER SET ascii COLLATE ascii_bin"
+_LIVE = """
+    s.user = name AND s.generation = number AND s.expires > moment
+    AND NOT EXISTS (SELECT 1 FROM revocations AS r WHERE r.jti = s.jti)
+"""
+"""As `storage.sessions` selects the sessions whose tokens are good."""
+
+_PROCEDURES = {
+    "user_by_name": f"""({_NAME}) READS SQL DATA SQL SECURITY DEFINER
+        SELECT u.user, u.password, u.enabled, u.role, u.generation
+        FROM users AS u WHERE u.user = name
+    """,
+    "role_of_bearer": f"""({_NAME}, IN number BIGINT, {_JTI}) READS SQL DATA SQL SECURITY DEFINER
+        SELECT u.user, u.role FROM users AS u
+        WHERE u.user = name AND u.generation = number AND u.enabled
+        AND NOT EXISTS (SELECT 1 FROM revocations AS r WHERE r.jti = token)
+    """,
+    "record_session": f"""(
+            {_JTI}, {_NAME}, IN number BIGINT, IN began BIGINT, IN ends BIGINT,
+            IN place TEXT CHARACTER SET utf8mb4, IN program TEXT CHARACTER SET utf8mb4
+        ) MODIFIES SQL DATA SQL SECURITY DEFINER
+        BEGIN
+            DELETE FROM sessions WHERE expires < UNIX_TIMESTAMP() LIMIT 100;
+            INSERT INTO sessions (jti, user, generation, issued, expires, address, agent)
+            SELECT token, u.user, number, began, ends, place, program
+            FROM users AS u WHERE u.user = name AND u.generation = number;
+        END
+    """,
+    "sessions_of_user": f"""({_NAME}, IN number BIGINT, IN moment BIGINT)
+        READS SQL DATA SQL SECURITY DEFINER
+        SELECT s.jti, s.user, s.generation, s.issued, s.expires, s.address, s.agent
+        FROM sessions AS s WHERE {_LIVE} ORDER BY s.issued DESC, s.jti LIMIT 100
+    """,
+    "end_session": f"""({_NAME}, IN number BIGINT, IN moment BIGINT, {_JTI})
+        MODIFIES SQL DATA SQL SECURITY DEFINER
+        INSERT INTO revocations (jti, expires)
+        SELECT s.jti, s.expires FROM sessions AS s WHERE {_LIVE} AND SUBSTR(s.jti, -8) = token
+    """,
+    "end_other_sessions": f"""({_NAME}, IN number BIGINT, IN moment BIGINT, {_JTI})
+        MODIFIES SQL DATA SQL SECURITY DEFINER
+        INSERT INTO revocations (jti, expires)
+        SELECT s.jti, s.expires FROM sessions AS s WHERE {_LIVE} AND s.jti <> token
+    """,
+    "change_password": f"""(
+            IN new_hash TEXT CHARACTER SET ascii COLLATE ascii_bin, {_NAME},
+            IN old_hash TEXT CHARACTER SET ascii COLLATE ascii_bin
+        ) MODIFIES SQL DATA SQL SECURITY DEFINER
+        UPDATE users AS u SET u.password = new_hash
+        WHERE u.user = name AND u.password = old_hash
+    """,
 }
-"""The rights that logins and logouts need, each with a statement that only it allows.
+"""What the account does with users and sessions, one user at a time; it may not read their tables.
 
-The statements change nothing.
+They are made where they are missing rather than by the schema: a dump may lack them.
 """
 
-_CHANGING_PASSWORDS = "UPDATE users SET password = password WHERE id = 0"
-_MAY_CHANGE_PASSWORDS = (
-    "SELECT COUNT(*) FROM information_schema.column_privileges WHERE table_schema = DATABASE()"
-    " AND table_name = 'users' AND column_name = 'password' AND privilege_type = 'UPDATE'"
+_GRANTS = (
+    *(f"SELECT ON `{{}}`.{table}" for table in _READ),
+    "SELECT (id) ON `{}`.users",
+    "INSERT (jti, expires) ON `{}`.revocations",
+    "UPDATE (entry) ON `{}`.audit_head",
+    *(f"EXECUTE ON PROCEDURE `{{}}`.{name}" for name in _PROCEDURES if name != "change_password"),
 )
-"""Selects whether the account has this right of its own, as the loader grants it."""
+"""The rights of the account, all that the server needs."""
+
+_CHANGE_GRANT = "EXECUTE ON PROCEDURE `{}`.change_password"
+"""One more, where users may change their own passwords."""
+
+_FORMER_GRANTS = (
+    "SELECT ON `{}`.*",
+    *(f"{right} ON `{{}}`.revocations" for right in ("SELECT", "INSERT", "DELETE")),
+    "SELECT ON `{}`.users",
+)
+"""Rights that earlier loaders gave, or the original's installation."""
+
+_NEEDED = (
+    f"SELECT {', '.join(f'(SELECT 1 FROM {table} LIMIT 1)' for table in _READ)}",
+    "SELECT id FROM users LIMIT 0",
+    "INSERT INTO revocations (jti, expires) SELECT '', 0 FROM DUAL WHERE FALSE",
+    "UPDATE audit_head SET entry = '' LIMIT 0",
+    # No user has an empty name.
+    "CALL user_by_name('')",
+    "CALL role_of_bearer('', 0, '')",
+    "CALL record_session('', '', 0, 0, 0, '', '')",
+    "CALL sessions_of_user('', 0, 0)",
+    "CALL end_session('', 0, 0, '')",
+    "CALL end_other_sessions('', 0, 0, '')",
+)
+"""Statements that need those rights, and change nothing that is in use."""
+
+_CHANGE_NEEDED = "CALL change_password('', '', '')"
+
+_OLDER_NEEDED = (
+    "SELECT (SELECT 1 FROM users LIMIT 1), (SELECT 1 FROM consumpdata LIMIT 1),"
+    " (SELECT MAX(statements) FROM schema_version), (SELECT version FROM states LIMIT 1)"
+)
+"""Needs the rights without which no server works: an account may have them on single tables."""
+
+_SURPLUS = (
+    "SELECT password FROM users LIMIT 0",
+    "SELECT jti FROM revocations LIMIT 0",
+    "SELECT entry FROM audit LIMIT 0",
+    "DELETE FROM revocations LIMIT 0",
+    "INSERT INTO revocations (id, jti, expires) SELECT 0, '', 0 FROM DUAL WHERE FALSE",
+)
+"""Statements that need rights which earlier loaders gave; they change nothing, either."""
+
+_NO_SUCH_GRANT = {
+    *(ER.NONEXISTING_GRANT, ER.NONEXISTING_TABLE_GRANT, ER.NONEXISTING_PROC_GRANT),
+}
+
+
+def reader_grants(database: str, *, changes_passwords: bool) -> list[str]:
+    """Return the rights of the server's account, as GRANT and REVOKE take them."""
+    grants = [*_GRANTS, _CHANGE_GRANT] if changes_passwords else _GRANTS
+    return [grant.format(database) for grant in grants]
 
 
 class ReaderAccount:
-    """The server's account, which may read, record sessions and revoke tokens."""
+    """The server's account: it reads, records sessions, revokes tokens and appends to the trail."""
 
     def __init__(
         self,
@@ -53,7 +152,7 @@ class ReaderAccount:
         self._changes_passwords = changes_passwords
 
     async def grant(self) -> None:
-        """Create the account if it is missing, and grant it the rights that it lacks.
+        """Give the account the rights that it lacks, and take from it what it does not need.
 
         Raises Refused for the demonstration's account where others than this machine could use it.
         """
@@ -65,40 +164,101 @@ class ReaderAccount:
                 " container: the demonstration's account may not be used there, set"
                 " database.reader.password"
             )
-        if not await self._may(_READING):
-            account = (self._reader.user, host)
-            await self._admin.execute(
-                "CREATE USER IF NOT EXISTS %s@%s IDENTIFIED BY %s", (*account, password)
-            )
-            await self._admin.execute("ALTER USER %s@%s IDENTIFIED BY %s", (*account, password))
-            await self._admin.execute(
-                f"GRANT SELECT ON `{self._location.name}`.* TO %s@%s", account
-            )
-            if not await self._may(_READING):
-                raise Refused(
-                    f"the account {account[0]}@{account[1]} was made, and {self._location.host} "
-                    "still refuses it: is there another account of that name?"
-                )
-        for (right, table), attempt in _WRITING.items():
-            if not await self._may(attempt):
-                await self._change(f"GRANT {right} ON `{self._location.name}`.{table} TO %s@%s")
-        users = f"`{self._location.name}`.users"
-        if self._changes_passwords:
-            if not await self._may(_CHANGING_PASSWORDS):
-                await self._change(f"GRANT UPDATE (password) ON {users} TO %s@%s")
-        elif (await self._as_reader(_MAY_CHANGE_PASSWORDS))[0][0]:
-            await self._change(f"REVOKE UPDATE (password) ON {users} FROM %s@%s")
+        account = await self._existing() or await self._make(host, password)
+        changing = [_CHANGE_NEEDED]
+        needed = [*_NEEDED, *changing] if self._changes_passwords else _NEEDED
+        if not all(await self._may(needed)):
+            try:
+                await self._make_procedures()
+                await self._grant_all(account)
+            except Refused:
+                # Somebody else may look after the accounts: a server works with older rights.
+                if not all(await self._may([_OLDER_NEEDED])):
+                    raise
+            else:
+                await self._require(account)
+        if any(await self._may(_SURPLUS)):
+            await self._tighten(account, _FORMER_GRANTS)
+        if not self._changes_passwords and all(await self._may(changing)):
+            await self._tighten(account, [_CHANGE_GRANT])
 
-    async def _change(self, statement: str) -> None:
-        rows = await self._as_reader("SELECT CURRENT_USER()")
-        await self._admin.execute(statement, rows[0][0].rsplit("@", 1))
+    async def _require(self, account: tuple[str, str]) -> None:
+        if not all(await self._may(_NEEDED[:1])):
+            raise Refused(
+                f"the account {account[0]}@{account[1]} was made, and {self._location.host} "
+                "still refuses it: is there another account of that name?"
+            )
 
-    async def _may(self, statement: str) -> bool:
+    async def _make_procedures(self) -> None:
+        for name, rest in _PROCEDURES.items():
+            rows = await self._admin.fetch(
+                "SELECT 1 FROM information_schema.routines WHERE routine_schema = %s"
+                " AND routine_name = %s",
+                (self._location.name, name),
+            )
+            if not rows:
+                await self._admin.execute(f"CREATE PROCEDURE {name} {rest}")
+
+    async def _existing(self) -> tuple[str, str] | None:
+        """Return the account as the database knows it, None if it cannot log in."""
         try:
-            await self._as_reader(statement)
+            rows = await self._as_reader("SELECT CURRENT_USER()")
         except Refused:
-            return False
-        return True
+            return None
+        user, _, host = rows[0][0].rpartition("@")
+        return user, host
+
+    async def _make(self, host: str, password: str) -> tuple[str, str]:
+        account = (self._reader.user, host)
+        await self._admin.execute(
+            "CREATE USER IF NOT EXISTS %s@%s IDENTIFIED BY %s", (*account, password)
+        )
+        await self._admin.execute("ALTER USER %s@%s IDENTIFIED BY %s", (*account, password))
+        return account
+
+    async def _grant_all(self, account: tuple[str, str]) -> None:
+        for grant in reader_grants(self._location.name, changes_passwords=self._changes_passwords):
+            await self._admin.execute(f"GRANT {grant} TO %s@%s", account)
+
+    async def _tighten(self, account: tuple[str, str], former: Sequence[str]) -> None:
+        """Take back what earlier loaders gave; other rights are not this program's to judge."""
+        rows = await self._admin.fetch("SELECT CURRENT_USER()")
+        if rows[0][0] == "@".join(account):
+            return
+        # `elecdata check` tells what is still too much.
+        with suppress(Refused):
+            # First of all, so that a server that runs lacks nothing meanwhile.
+            await self._grant_all(account)
+            for grant in former:
+                try:
+                    await self._admin.execute(
+                        f"REVOKE {grant.format(self._location.name)} FROM %s@%s", account
+                    )
+                except StorageError as error:
+                    cause = error.__cause__
+                    if not isinstance(cause, MySQLError) or cause.args[0] not in _NO_SUCH_GRANT:
+                        raise
+            # To revoke a right on a table revokes it on the table's columns, too.
+            await self._grant_all(account)
+
+    async def _may(self, statements: Sequence[str]) -> list[bool]:
+        """Return which of the statements the account may run."""
+        try:
+            session = await self._log_in()
+        except (Refused, NotPrepared):
+            return [False] * len(statements)
+        allowed = []
+        try:
+            for statement in statements:
+                try:
+                    await session.fetch(statement)
+                except (Refused, NotPrepared):
+                    allowed.append(False)
+                else:
+                    allowed.append(True)
+        finally:
+            session.close()
+        return allowed
 
     async def _as_reader(self, statement: str) -> Sequence[Sequence[Any]]:
         session = await self._log_in()

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -35,6 +36,11 @@ _TABLES = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = %
 _COUNTS = f"{_TABLES} AND table_name = 'access'"
 _READINGS = f"{_TABLES} AND table_name = 'consumpdata'"
 _STATES = f"{_TABLES} AND table_name = 'states'"
+_FOREIGN_TRIGGERS = (
+    "SELECT trigger_name FROM information_schema.triggers"
+    " WHERE trigger_schema = %s AND definer <> CURRENT_USER() ORDER BY action_order"
+)
+_DEFINER = re.compile("^CREATE DEFINER=`(?:[^`]|``)*`@`(?:[^`]|``)*` ")
 
 
 class MysqlBackup:
@@ -84,16 +90,26 @@ class MysqlBackup:
                 program = _program("mariadb", "mysql")
                 options = await _confinement(program)
                 await self._run(program, *options, self._location.name, stdin=backup)
+            await self._engine.execute(f"USE `{self._location.name}`")
+            await self._adopt_triggers()
             await self._invalidate_tokens()
             await self._rename_state()
         except OSError as error:
             raise Unreachable(f"{file} cannot be read: {error.strerror}") from error
 
+    async def _adopt_triggers(self) -> None:
+        """Let triggers run as this account: the one that made them may not exist here."""
+        rows = await self._engine.fetch(_FOREIGN_TRIGGERS, (self._location.name,))
+        for (name,) in rows:
+            made = await self._engine.fetch(f"SHOW CREATE TRIGGER `{name}`")
+            statement = _DEFINER.sub("CREATE ", made[0][2])
+            await self._engine.execute(f"DROP TRIGGER `{name}`")
+            await self._engine.execute(statement)
+
     async def _invalidate_tokens(self) -> None:
         """Invalidate all tokens: some may have been revoked after the backup was made."""
         if not await self._count(_COUNTS):
             return
-        await self._engine.execute(f"USE `{self._location.name}`")
         for (changes,) in await self._engine.fetch("SELECT changes FROM access"):
             number = (next_counter(changes),)
             await self._engine.execute("UPDATE access SET changes = %s", number)

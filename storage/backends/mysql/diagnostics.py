@@ -5,22 +5,14 @@ from collections.abc import Iterator
 
 from storage.backends.base import ReadEngine
 from storage.backends.diagnostics import Diagnostics
+from storage.backends.mysql.accounts import reader_grants
 
-_GRANT = re.compile(r"GRANT (?P<rights>.+?) ON (?:TABLE )?(?P<place>\S+) TO ")
+_GRANT = re.compile(
+    r"GRANT (?P<rights>.+?) ON (?:TABLE )?(?P<place>(?:PROCEDURE |FUNCTION |PACKAGE )?\S+) TO "
+)
 _RIGHT = re.compile(r"(?P<right>[A-Z][A-Z ]*[A-Z])(?: ?\((?P<columns>[^)]*)\))?")
 
-_WRITING_RIGHTS = {"revocations": {"INSERT", "DELETE"}, "sessions": {"INSERT", "DELETE"}}
-"""What logins and logouts need, by table."""
-
-
-_READ_ONLY_RIGHTS = {
-    "SELECT",
-    "USAGE",
-    "SHOW VIEW",
-    "SHOW DATABASES",
-    "PROCESS",
-    "REPLICATION CLIENT",
-}
+_HARMLESS = {"USAGE", "SHOW VIEW", "SHOW DATABASES", "PROCESS", "REPLICATION CLIENT"}
 
 
 class MysqlDiagnostics(Diagnostics):
@@ -29,9 +21,11 @@ class MysqlDiagnostics(Diagnostics):
     def __init__(self, engine: ReadEngine, database: str, *, changes_passwords: bool) -> None:
         super().__init__(engine)
         self._database = database
-        self._allowed = dict(_WRITING_RIGHTS)
-        if changes_passwords:
-            self._allowed["users"] = {"UPDATE (password)"}
+        self._needed = {
+            right
+            for grant in reader_grants(database, changes_passwords=changes_passwords)
+            for right in self._rights(f"GRANT {grant} TO ")
+        }
 
     async def cipher(self) -> str | None:
         rows = await self._engine.fetch("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
@@ -39,20 +33,21 @@ class MysqlDiagnostics(Diagnostics):
 
     async def rights_to_write(self) -> list[str]:
         rows = await self._engine.fetch("SHOW GRANTS")
-        return [found for row in rows for found in self._beyond_reading(row[0].decode())]
+        found = [right for row in rows for right in self._rights(row[0].decode())]
+        return [right for right in found if right not in self._needed]
 
-    def _beyond_reading(self, grant: str) -> Iterator[str]:
+    def _rights(self, grant: str) -> Iterator[str]:
+        """Yield the rights of a grant that are of any use in this database."""
         parts = _GRANT.match(grant)
         if parts is None:
             return
         place = re.sub(r"[`\\]", "", parts["place"])
-        if place != "*.*" and not place.startswith(f"{self._database}."):
+        if place != "*.*" and not place.split()[-1].startswith(f"{self._database}."):
             return
-        allowed = self._allowed.get(place.removeprefix(f"{self._database}."), set())
         for right, columns in _RIGHT.findall(parts["rights"].replace("`", "")):
-            found = f"{right} ({columns})" if columns else right
-            if right not in _READ_ONLY_RIGHTS and found not in allowed:
-                yield f"{found} ON {place}"
+            of = f" ({', '.join(sorted(columns.split(', ')))})" if columns else ""
+            if right not in _HARMLESS:
+                yield f"{right}{of} ON {place}"
 
     async def time(self) -> float | None:
         rows = await self._engine.fetch("SELECT UNIX_TIMESTAMP(NOW(6))")

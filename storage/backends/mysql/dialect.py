@@ -51,6 +51,7 @@ class MysqlDialect(Dialect):
     }
     same_quantities = " AND ".join(f"c.{name} <=> i.{name}" for name in QUANTITY_NAMES)
     ignore_taken_user = "ON DUPLICATE KEY UPDATE id = id"
+    append_audit = "UPDATE audit_head SET entry = %s"
 
     def _page(self, record: str, separator: str, readings: str, direction: str, mark: str) -> str:
         joined = f"GROUP_CONCAT({record} ORDER BY id{direction} SEPARATOR '{separator}')"
@@ -113,6 +114,9 @@ class MysqlDialect(Dialect):
     def max_with_time(self, value: str, seconds: str) -> str:
         number = f"MAX({value} * {SCALE * MAX_SECONDS} - {seconds}) + {MAX_SECONDS - 1}"
         return f"CAST({number} AS DECIMAL(40))"
+
+    def call(self, procedure: str, operands: int) -> str:
+        return f"CALL {procedure}({', '.join(['%s'] * operands)})"
 
     def delete_some(self, table: str, condition: str, limit: int) -> str:
         return f"DELETE FROM {table} WHERE {condition} LIMIT {limit}"

@@ -73,15 +73,20 @@ class MysqlEngine:
         self, sql: str, args: Sequence[object] = (), *, small: bool = False
     ) -> Sequence[Sequence[Any]]:
         """Return a statement's rows: integers as int, texts as bytes, NULL as None."""
+        return (await self._run(sql, args, small=small))[1]
+
+    async def _run(
+        self, sql: str, args: Sequence[object], *, small: bool = False
+    ) -> tuple[int, Sequence[Sequence[Any]]]:
+        """Return the number of rows that a statement found or wrote, and the rows found."""
         began = self.load.begin()
         # The server's own limit ends a slow statement first; this one a silent server.
         timeout = CONNECT_TIMEOUT + (0 if small else self._statement_timeout)
         try:
             async with self._connection(small=small) as connection, connection.cursor() as cursor:
                 async with asyncio.timeout(timeout):
-                    await cursor.execute(sql, args or None)
-                    rows: Sequence[Sequence[Any]] = await cursor.fetchall()
-                    return rows
+                    count = await cursor.execute(sql, args or None)
+                    return count, await cursor.fetchall()
         except DRIVER_ERRORS as error:
             raise translate_error(error, self._location) from error
         finally:
@@ -95,9 +100,15 @@ class MysqlEngine:
         """Return None: to ask for the number would cost as much as to ask for the state."""
         return None
 
-    async def execute(self, sql: str, args: Sequence[object]) -> None:
+    async def execute(
+        self,
+        sql: str,
+        args: Sequence[object],
+        *,
+        patience: float | None = None,  # noqa: ARG002 - the database locks rows, not all of it
+    ) -> int:
         """Run a statement that writes; the account's rights say which may."""
-        await self.fetch(sql, args, small=True)
+        return (await self._run(sql, args, small=True))[0]
 
     @asynccontextmanager
     async def _connection(self, *, small: bool) -> AsyncIterator[SecuredConnection]:

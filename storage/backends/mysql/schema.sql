@@ -210,3 +210,49 @@ INSERT INTO states (meter_id, version, changes, corrections, readings, first_id,
     FROM (SELECT COUNT(*) AS readings, MIN(id) AS first_id, COALESCE(MAX(id), 0) AS last_id
           FROM consumpdata) AS found
     WHERE NOT EXISTS (SELECT 1 FROM states);
+
+CREATE TABLE audit (
+    id BIGINT NOT NULL COMMENT 'Number, without gaps',
+    entry TEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL COMMENT 'What happened, as JSON',
+    hash CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL
+        COMMENT 'SHA-256 of three lines: the hash before, the number, the entry',
+    PRIMARY KEY (id)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4;
+
+CREATE TRIGGER refuse_changed_audit BEFORE UPDATE ON audit FOR EACH ROW
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'the audit trail is only appended to';
+
+CREATE TABLE audit_head (
+    id INT NOT NULL COMMENT 'Row id, of the only row',
+    last BIGINT NOT NULL COMMENT 'Number of the last entry',
+    hash CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL COMMENT 'Its hash',
+    pruned BIGINT NOT NULL COMMENT 'Entries up to this number may be deleted',
+    entry TEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL
+        COMMENT 'Whatever is written here is appended to the trail',
+    PRIMARY KEY (id)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4;
+
+CREATE TRIGGER refuse_deleted_audit BEFORE DELETE ON audit FOR EACH ROW
+BEGIN
+    IF OLD.id > COALESCE((SELECT MAX(pruned) FROM audit_head), 0) THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'the audit trail is only appended to';
+    END IF;
+END;
+
+CREATE TRIGGER link_audit BEFORE UPDATE ON audit_head FOR EACH ROW
+BEGIN
+    IF NEW.pruned = OLD.pruned THEN
+        SET NEW.last = OLD.last + 1;
+        SET NEW.hash = SHA2(CONCAT_WS('\n', OLD.hash, NEW.last, NEW.entry), 256);
+    END IF;
+END;
+
+CREATE TRIGGER append_audit AFTER UPDATE ON audit_head FOR EACH ROW
+BEGIN
+    IF NEW.last > OLD.last THEN
+        INSERT INTO audit (id, entry, hash) VALUES (NEW.last, NEW.entry, NEW.hash);
+    END IF;
+END;
+
+-- Comes last: a server takes it for the sign that all of these are there.
+REPLACE INTO audit_head (id, last, hash, pruned, entry) VALUES (1, 0, REPEAT('0', 64), 0, '');

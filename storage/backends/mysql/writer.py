@@ -84,7 +84,7 @@ class MysqlWriteEngine:
         return await self._migrations.is_newest()
 
     async def admit_reader(self) -> str | None:
-        """Grant the server's account what it needs, nothing else; return its name."""
+        """Let the server's account do what the server needs, nothing else; return its name."""
         reader = self._reader
         if reader is None:
             return None
@@ -101,6 +101,10 @@ class MysqlWriteEngine:
         )
         await account.grant()
         return reader.user
+
+    async def begin_change(self) -> None:
+        """Begin a transaction of a few rows."""
+        await self.execute("START TRANSACTION")
 
     async def begin(self) -> None:
         """Begin a transaction, once no other loader is in one."""

@@ -1,5 +1,7 @@
 """The SQL expressions of SQLite."""
 
+import hashlib
+import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -14,6 +16,13 @@ _MAKES_POSITIVE = 10 ** (INTEGER_DIGITS + DECIMALS)
 
 _OFFSET_SECONDS = "(strftime('%s', date) - utc)"
 _FLAG_NAMES = " || ".join(f"iif(flags & {flag.bit}, ' {flag.name}', '')" for flag in FLAGS)
+
+
+def add_functions(connection: sqlite3.Connection) -> None:
+    """Let a connection that writes use the function that SQLite lacks: sha256."""
+    connection.create_function(
+        "sha256", 1, lambda text: hashlib.sha256(text.encode()).hexdigest(), deterministic=True
+    )
 
 
 class SqliteDialect(Dialect):
@@ -44,6 +53,10 @@ class SqliteDialect(Dialect):
     }
     same_quantities = " AND ".join(f"c.{name} IS i.{name}" for name in QUANTITY_NAMES)
     ignore_taken_user = "ON CONFLICT (user) DO NOTHING"
+    append_audit = (
+        "INSERT INTO audit (id, entry, hash) SELECT last + 1, ?1,"
+        " sha256(hash || char(10) || (last + 1) || char(10) || ?1) FROM audit_head"
+    )
 
     def _page(self, record: str, separator: str, readings: str, direction: str, mark: str) -> str:
         return (

@@ -13,7 +13,7 @@ from weakref import WeakSet
 
 from storage.backends.base import FIRST_SOURCE, Source
 from storage.backends.pool import ConnectionPool
-from storage.backends.sqlite.dialect import SqliteDialect
+from storage.backends.sqlite.dialect import SqliteDialect, add_functions
 from storage.backends.statistics import PoolStatistics
 from storage.common.errors import NotPrepared, StorageError, Unreachable
 
@@ -162,15 +162,21 @@ class SqliteEngine:
         rows = self._fetch_inline("PRAGMA data_version", ())
         return rows[0][0] if rows else None
 
-    async def execute(self, sql: str, args: Sequence[object]) -> None:
-        """Run a statement that writes, through a connection of its own."""
+    async def execute(
+        self, sql: str, args: Sequence[object], *, patience: float | None = None
+    ) -> int:
+        """Run a statement that writes, through a connection of its own.
+
+        One with a patience of its own is not left while it runs: its outcome is certain.
+        """
         began = time.perf_counter()
+        wait = self._statement_timeout if patience is None else patience
         written = asyncio.get_running_loop().run_in_executor(
-            self._writing, self._execute, sql, args
+            self._writing, self._execute, sql, args, wait
         )
         try:
-            async with asyncio.timeout(self._statement_timeout):
-                await written
+            async with asyncio.timeout(self._statement_timeout if patience is None else None):
+                return await written
         except TimeoutError as error:
             raise Unreachable(f"{self._path} is being written by another program") from error
         except sqlite3.Error as error:
@@ -178,19 +184,21 @@ class SqliteEngine:
         finally:
             self.load.record(began)
 
-    def _execute(self, sql: str, args: Sequence[object]) -> None:
+    def _execute(self, sql: str, args: Sequence[object], wait: float) -> int:
         file = _file(self._path)
         with closing(
             sqlite3.connect(
                 f"{self._path.absolute().as_uri()}?mode=rw",
                 uri=True,
                 isolation_level=None,
-                timeout=self._statement_timeout,
+                timeout=wait,
             )
         ) as connection:
-            connection.execute(sql, args)
+            add_functions(connection)
+            written = connection.execute(sql, args).rowcount
         # Otherwise it may have been written to a file that is not read any more.
         _require_same(file, self._path)
+        return written
 
     async def _open(self) -> _ReadConnection:
         return self._connect(READ_BUSY_TIMEOUT)

@@ -217,3 +217,41 @@ CREATE TRIGGER state_after_meter AFTER UPDATE ON meters
 BEGIN
     UPDATE states SET changes = changes + 1;
 END;
+
+CREATE TABLE audit (
+    id INTEGER PRIMARY KEY,   -- number, without gaps
+    entry TEXT NOT NULL,      -- what happened, as JSON
+    hash TEXT NOT NULL        -- SHA-256 of three lines: the hash before, the number, the entry
+);
+
+CREATE TABLE audit_head (
+    id INTEGER PRIMARY KEY,   -- of the only row
+    last INTEGER NOT NULL,    -- number of the last entry
+    hash TEXT NOT NULL,       -- its hash
+    pruned INTEGER NOT NULL   -- entries up to this number may be deleted
+);
+
+CREATE TRIGGER refuse_changed_audit BEFORE UPDATE ON audit
+BEGIN
+    SELECT RAISE(ABORT, 'the audit trail is only appended to');
+END;
+
+CREATE TRIGGER refuse_deleted_audit BEFORE DELETE ON audit
+WHEN OLD.id > COALESCE((SELECT MAX(pruned) FROM audit_head), 0)
+BEGIN
+    SELECT RAISE(ABORT, 'the audit trail is only appended to');
+END;
+
+CREATE TRIGGER refuse_unlinked_audit BEFORE INSERT ON audit
+WHEN NEW.id IS NOT (SELECT last + 1 FROM audit_head)
+BEGIN
+    SELECT RAISE(ABORT, 'the audit trail is only appended to');
+END;
+
+CREATE TRIGGER append_audit AFTER INSERT ON audit
+BEGIN
+    UPDATE audit_head SET last = NEW.id, hash = NEW.hash;
+END;
+
+-- Comes last: a server takes it for the sign that all of these are there.
+REPLACE INTO audit_head (id, last, hash, pruned) VALUES (1, 0, printf('%064d', 0), 0);

@@ -13,7 +13,7 @@ from domain.report_source import BATCH_FIELDS, RowBatch
 from files.creating import private_mode
 from files.regular import require_regular
 from storage.backends.schema import STATE_TRIGGERS, STATEMENTS
-from storage.backends.sqlite.dialect import SqliteDialect
+from storage.backends.sqlite.dialect import SqliteDialect, add_functions
 from storage.common.deflate import DeflateBlock
 from storage.common.errors import Unreachable
 
@@ -65,6 +65,10 @@ class SqliteWriteEngine:
     async def admit_reader(self) -> str | None:
         """Return None: the file system says who may read the file."""
         return None
+
+    async def begin_change(self) -> None:
+        """Begin a transaction of a few rows."""
+        await self.execute("BEGIN IMMEDIATE")
 
     async def begin(self) -> None:
         """Begin a transaction, once no other loader is in one."""
@@ -128,6 +132,7 @@ class SqliteWriteEngine:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
+            add_functions(connection)
         except BaseException:
             connection.close()
             raise

@@ -172,7 +172,7 @@ async def test_change_that_another_one_overtakes_is_told(
     other = hash_password("another password")
 
     async def overtake(sql: str) -> str:
-        if sql.startswith("UPDATE users"):
+        if sql.startswith(("UPDATE users", "CALL change_password")):
             await loaded.rows(f"UPDATE users SET password = '{other}'")
         return sql
 
@@ -199,19 +199,23 @@ async def test_reader_may_change_passwords_only_where_that_is_asked_for(
 ) -> None:
     """By default not: whoever had the account could set the password of any user."""
     with MariadbDatabase(tmp_path, mariadb) as database:
-        change = f"UPDATE users SET password = '{hash_password('x')}'"
+        hashed = hash_password("x")
         for own_password in (None, True, None):
             database.configure(auth={"own_password": own_password})
             await database.load(REPORT)
             await database.admit("rick")
             async with database.reader() as reader:
+                user = await reader.users.user("rick")
+                assert user is not None
                 if own_password:
-                    await reader._engine.execute(change, ())
+                    assert await reader.users.change_password(user, hashed) is not None
+                    assert await reader.users.change_password(user, hash_password("y")) is None
                 else:
                     with pytest.raises(Refused, match="denied"):
-                        await reader._engine.execute(change, ())
-                with pytest.raises(Refused, match="denied"):
-                    await reader._engine.execute("UPDATE users SET role = 'admin'", ())
+                        await reader.users.change_password(user, hashed)
+                for column in ("password", "role"):
+                    with pytest.raises(Refused, match="denied"):
+                        await reader._engine.execute(f"UPDATE users SET {column} = 'admin'", ())
         api = await serve(database, **OWN)
         api.token = await logged_in(api, password="x")
         status, body = await changed(api, old="x")
