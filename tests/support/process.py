@@ -49,6 +49,16 @@ class Process:
             found = [line] if text in line else []
         return found[0]
 
+    def said(self) -> list[str]:
+        """Return the lines that it has printed so far."""
+        while not self._unread.empty():
+            line = self._unread.get()
+            if line is None:
+                self._unread.put(None)
+                break
+            self.lines.append(line)
+        return self.lines
+
     def port(self) -> int:
         """Return the port of the service, once it listens."""
         (port,) = re.findall(
