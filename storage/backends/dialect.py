@@ -91,11 +91,12 @@ class Dialect(ABC):
         layout: RecordLayout = CONTRACT_LAYOUT,
         *,
         descending: bool = False,
-        mark: str = "NULL",
+        mark: str = "''",
     ) -> str:
-        """Return the statement that selects the number of some readings, their records and a mark.
+        """Return the statement that selects the number of some readings, and their records.
 
-        The mark is an expression of one row, such as `state_mark`.
+        With the number, after a blank, comes a mark, the text of an expression such as
+        `state_mark`: MySQL's driver takes long for a further column.
         """
         flags = _WITH_FLAGS if layout.has_flags else ""
         return self._page(
@@ -108,7 +109,7 @@ class Dialect(ABC):
 
     @abstractmethod
     def _page(self, record: str, separator: str, readings: str, direction: str, mark: str) -> str:
-        """Return the statement of a page: the count, the records joined in order of id, a mark."""
+        """Return the statement of a page: the count with a mark, and the records in order of id."""
 
     @abstractmethod
     def concat(self, literals: Sequence[str], values: Sequence[str]) -> str:

@@ -134,7 +134,7 @@ class ImportWriter:
         dialect = self._engine.dialect
         where = dialect.between(first_id, first_id + PAGE_READINGS - 1)
         rows = await self._engine.fetch(dialect.page(where), where.args)
-        count, text, _ = rows[0]
+        count, text = int(rows[0][0]), rows[0][1]
         records = (text or "").encode()
         # A page that the database cut short is not stored: its readers are told.
         if count == PAGE_READINGS == CONTRACT_LAYOUT.count_records(records):

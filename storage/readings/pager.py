@@ -56,7 +56,7 @@ class Page:
 
     count: int
     records: bytes | DeflateBlock
-    mark: bytes | None
+    mark: bytes
     """The state of the data when it was read, see `Dialect.state_mark`."""
 
 
@@ -84,7 +84,7 @@ class Pager:
         self._descending = descending
         self._compressed = False
         self._mark = mark
-        self._mark_sql = "NULL" if mark is None else engine.dialect.state_mark
+        self._mark_sql = "''" if mark is None else engine.dialect.state_mark
         self._uses_stored = (
             has_page_store
             and layout in (CONTRACT_LAYOUT, CONTRACT_NDJSON_LAYOUT)
@@ -167,7 +167,7 @@ class Pager:
         """
         if self._mark is None or page.mark == self._mark:
             return
-        if is_first or page.mark is None or _corrections(page.mark) != _corrections(self._mark):
+        if is_first or _corrections(page.mark) != _corrections(self._mark):
             raise Overtaken
 
     async def _page(self, id_range: IdRange) -> Page:
@@ -189,7 +189,7 @@ class Pager:
             records = records.replace(b"},{", b"}\n{") + b"\n"
         return deflate_block(records) if self._compressed else records
 
-    async def _stored(self, first_id: int) -> tuple[DeflateBlock, bytes | None] | None:
+    async def _stored(self, first_id: int) -> tuple[DeflateBlock, bytes] | None:
         """Return a stored page and its mark, None if there is no such page."""
         rows = await self._engine.fetch(
             f"SELECT deflated, size, crc, {self._mark_sql} FROM pages"
@@ -204,7 +204,9 @@ class Pager:
             where, self._layout, descending=self._descending, mark=self._mark_sql
         )
         rows = await self._engine.fetch(sql, where.args, small=id_range.is_small)
-        count, records, mark = rows[0]
+        counted, records = rows[0]
+        number, _, mark = counted.partition(b" ")
+        count = int(number)
         if not count:
             return Page(0, b"", mark)
         if self._layout.count_records(records) != count:

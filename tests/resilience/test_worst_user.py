@@ -124,6 +124,6 @@ async def test_quiet_user_is_served_while_another_does_his_worst(
     )
     print(shown)
     assert statuses.keys() <= {"200", "429", "503", "left"}
-    assert statuses["200"] > 0
+    assert statuses.get("200", 0) > 0
     assert p99(pings.wall if is_idle else pings.net) < ALLOWED, shown
     tried(f"A user who does his worst for {SECONDS:g} s, {database.kind}", len(pings.wall), shown)

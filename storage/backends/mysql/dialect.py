@@ -55,7 +55,7 @@ class MysqlDialect(Dialect):
 
     def _page(self, record: str, separator: str, readings: str, direction: str, mark: str) -> str:
         joined = f"GROUP_CONCAT({record} ORDER BY id{direction} SEPARATOR '{separator}')"
-        return f"SELECT COUNT(*), {joined}, {mark} FROM {readings}"
+        return f"SELECT CONCAT(COUNT(*), ' ', {mark}), {joined} FROM {readings}"
 
     def concat(self, literals: Sequence[str], values: Sequence[str]) -> str:
         first, *others = (f"'{literal}'" for literal in literals)

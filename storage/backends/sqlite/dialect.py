@@ -60,7 +60,7 @@ class SqliteDialect(Dialect):
 
     def _page(self, record: str, separator: str, readings: str, direction: str, mark: str) -> str:
         return (
-            f"SELECT COUNT(*), group_concat({record}, '{separator}'), {mark}"
+            f"SELECT COUNT(*) || ' ' || {mark}, group_concat({record}, '{separator}')"
             f" FROM (SELECT * FROM {readings} ORDER BY id{direction})"
         )
 

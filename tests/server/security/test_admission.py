@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from server.observability.metrics import snapshot
 from server.security.rate_limits import FIGURE_LIMITER
 from tests.support.app_client import Api, Document, Serve
 from tests.support.databases import DatabaseFixture
@@ -71,6 +72,9 @@ async def test_figures_of_a_user_at_a_time_are_bounded(
             assert await refused(api, more) == (429, expected)
         assert len(await api.records("getDataById", id="5,6")) == 2  # which is no figure
         assert (await api.get("ping"))[0] == 200
+        told = snapshot(api.app)
+        assert told["levels"]["figures_active"] == 1
+        assert told["counts"]["figures_refused"] == 2
     for more in ({}, FORCED, FORCED):
         assert (await api.get(*ANOTHER, headers=more))[0] == 200
         await settled(api)

@@ -307,3 +307,18 @@ async def test_answer_that_is_refused_is_made_no_further(
         assert (await api.get("getDataByDate", {"date": "%"}))[0] == 503
         await api.settled()
         assert api.engine.readings_asked < asked + 20  # of 235
+
+
+@pytest.mark.usefixtures("small_buffers")
+@pytest.mark.parametrize("ttl", ["0", "600"])
+async def test_long_answer_that_is_refused_is_not_begun(
+    serve: Serve, sample: DatabaseFixture, ttl: str
+) -> None:
+    api = await serve(sample, ELECDATA_CACHE__TTL=ttl, **limited(streams=1))
+    with await stalled(api, api.head("getData")):
+        await api.settled()
+        asked = api.engine.readings_asked
+        for _ in range(3):
+            assert (await api.get("getData", {"order": "desc"}))[0] == 503
+        await api.settled()
+        assert api.engine.readings_asked == asked
