@@ -105,7 +105,6 @@ async def test_dates_are_written_as_asked(api: Api, time: str, dates: list[str])
     assert [record["date"] for record in records] == dates
 
 
-@pytest.mark.holds_loop("a figure of many records is written without a pause")
 async def test_numbers_have_the_digits_of_the_texts(api: Api) -> None:
     for route, params in QUESTIONS:
         async with await api.request(route, {**params, "values": "number"}) as response:
@@ -114,7 +113,6 @@ async def test_numbers_have_the_digits_of_the_texts(api: Api) -> None:
         assert numbers == await api.records(route, **params)
 
 
-@pytest.mark.holds_loop("a figure of many records is written without a pause")
 async def test_every_format_tells_the_same(api: Api) -> None:
     for route, params in QUESTIONS:
         records = await api.records(route, **params)
@@ -181,7 +179,6 @@ async def test_clean_answer_says_what_was_left_out(serve: Serve, database: Datab
             assert int(left_out["readings"]) > 3
 
 
-@pytest.mark.holds_loop("a figure of many records is written without a pause")
 async def test_answer_is_kept_and_conditional_and_coded(api: Api) -> None:
     for route, params in QUESTIONS:
         async with await api.request(route, params) as response:

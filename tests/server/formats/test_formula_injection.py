@@ -51,7 +51,6 @@ def formulas(found: list[str]) -> Iterator[str]:
     return (cell for cell in found if FORMULA.match(cell) and not NUMBER.fullmatch(cell))
 
 
-@pytest.mark.holds_loop("a figure of many records is written without a pause")
 async def test_sample_exports_no_formula(api: Api) -> None:
     found = await cells(api)
     assert list(formulas(found)) == []
