@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from cli.commands import EscapingGroup
 from cli.error_boundary import report_unexpected
-from cli.printing import print_line
+from cli.printing import print_line, print_lines
 
 _SECRET_BYTES = 48
 
@@ -50,7 +50,7 @@ def new(*, ed25519: bool, file: Path | None, debug: bool) -> None:
     with report_unexpected(debug=debug):
         key = _ed25519() if ed25519 else f"{secrets.token_urlsafe(_SECRET_BYTES)}\n"
         if file is None:
-            click.echo(key, nl=False)
+            print_lines(key.removesuffix("\n"))
         else:
             _write(file, key)
             print_line(f"{file} was written, name it in auth.keys")
