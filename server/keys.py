@@ -50,7 +50,7 @@ def new(*, ed25519: bool, file: Path | None, debug: bool) -> None:
     with report_unexpected(debug=debug):
         key = _ed25519() if ed25519 else f"{secrets.token_urlsafe(_SECRET_BYTES)}\n"
         if file is None:
-            print_lines(key.rstrip("\n"))
+            print_lines(key.removesuffix("\n"))
         else:
             _write(file, key)
             print_line(f"{file} was written, name it in auth.keys")

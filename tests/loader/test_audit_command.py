@@ -58,6 +58,9 @@ def test_changes_of_users_and_imports_are_told(database: DatabaseFixture) -> Non
         (["users", "enable", "morgan"], 0),
         (["users", "role", "morgan", "admin"], 0),
         (["users", "role", "nobody", "admin"], 1),
+        (["users", "logout", "morgan"], 0),
+        (["users", "remove", "morgan", "--yes"], 0),
+        (["users", "remove", "morgan", "--yes"], 1),
         (["users", "list"], 0),
     ]
     for args, status in commands:
@@ -84,10 +87,12 @@ def test_changes_of_users_and_imports_are_told(database: DatabaseFixture) -> Non
         ("user disabled", "ok", {"user": "morgan"}),
         ("user enabled", "ok", {"user": "morgan"}),
         ("role changed", "ok", {"user": "morgan", "role": "admin"}),
+        ("user logged out", "ok", {"user": "morgan"}),
+        ("user removed", "ok", {"user": "morgan"}),
     ]
     assert all(str(each["actor"]).startswith(f"uid {os.getuid()}") for each in found)
     assert "hush" not in str(found)
-    assert len(listed(database, "--user", "morgan")) == 5
+    assert len(listed(database, "--user", "morgan")) == 7
     since = str(found[4]["time"])[:19]
     expected = [each for each in found if str(each["time"]) >= since]
     assert listed(database, "--since", since) == expected

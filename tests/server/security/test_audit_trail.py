@@ -90,6 +90,45 @@ async def test_logins_and_logouts_are_told_without_secrets(
     assert api.token not in str(found)
 
 
+async def test_changes_of_the_own_account_are_told_with_the_token_that_made_them(
+    serve: Serve, loaded: DatabaseFixture
+) -> None:
+    loaded.configure(auth={"own_password": True})
+    await loaded.load(REPORT)
+    api = await serve(loaded)
+    tokens = [(await api.login("rick", "rick"))[1]["value_token"] for _ in range(2)]
+    own, other = (jwt.decode(each, options={"verify_signature": False}) for each in tokens)
+    api.token = tokens[0]
+    ended = other["jti"][-8:]
+    form = {"old_password": "a secret", "new_password": "a long walk in the rain"}
+    for route, data, expected in (
+        ("changePassword", form, 403),
+        ("endSession", {"id": ended}, 200),
+        ("endSession", {"id": ended}, 404),
+        ("endOtherSessions", {}, 200),
+        ("changePassword", form | {"old_password": "rick"}, 200),
+    ):
+        assert (await api.get(route, method="POST", data=data))[0] == expected, route
+    await written(api.app[AUDIT_TRAIL])
+    found = [
+        each
+        for name in ("password change", "session ended", "other sessions ended", "password changed")
+        for each in await entries(loaded, name)
+    ]
+    assert [(each["event"], each["result"], each["actor"]) for each in found] == [
+        ("password change", "refused", "rick"),
+        ("session ended", "ok", "rick"),
+        ("other sessions ended", "ok", "rick"),
+        ("password changed", "ok", "rick"),
+    ]
+    details = [each["details"] for each in found]
+    assert {each["jti"] for each in details} == {own["jti"]}
+    assert details[0]["reason"] == "password"
+    assert details[1]["session"] == ended
+    assert "a secret" not in str(found)
+    assert "a long walk" not in str(found)
+
+
 @pytest.mark.parametrize("cache", ["600", "0"])
 async def test_export_is_told_of_each_time_and_a_day_is_not(
     serve: Serve, loaded: DatabaseFixture, cache: str
@@ -105,8 +144,9 @@ async def test_export_is_told_of_each_time_and_a_day_is_not(
             tag = response.headers["ETag"]
             assert "export" not in response.headers
         await api.settled()
-    async with await api.request(path, headers={"If-None-Match": tag}) as response:
-        assert response.status == 304
+    for known in (tag, "*"):
+        async with await api.request(path, headers={"If-None-Match": known}) as response:
+            assert response.status == 304
     await written(api.app[AUDIT_TRAIL])
     found = await entries(loaded, "export")
     assert [(each["actor"], each["details"]["readings"]) for each in found] == [("rick", 192)] * 4
