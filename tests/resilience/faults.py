@@ -37,8 +37,6 @@ class World:
     """What the clock of the service differs by."""
     passwords: dict[str, str]
     """The passwords of the users, by their hashes."""
-    back: float
-    """Seconds after the last fault until the service is back."""
     disk: Path | None = None
     """Where the database's disk is mounted, if it has one of its own."""
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)

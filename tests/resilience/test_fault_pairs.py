@@ -58,8 +58,8 @@ READERS = 3
 BACK = 5.0
 """Seconds after the last fault until the service is back."""
 
-STARTS = 3
-"""As many times as long as it takes to start may it take on a machine that is busy."""
+BUSY = 2.0
+"""Processes for each core up to which a machine is not taken for slower than that."""
 
 IN_A_ROW = 6
 """Answers to new connections after which both workers are taken to be back."""
@@ -116,19 +116,20 @@ class Tale:
 
     async def _back(self, session: ClientSession) -> None:
         """Waits until every answer is good again."""
-        deadline = time.monotonic() + self._world.back
+        patience = BACK * max(1, os.getloadavg()[0] / (os.cpu_count() or 1) / BUSY)
+        deadline = time.monotonic() + patience
         client = Client(self._world.history, session, "rick")
         answered, last = 0, "it refuses"
         while answered < IN_A_ROW:
             try:
                 # A worker that dies may leave a client waiting.
-                async with asyncio.timeout(self._world.back / 2):
+                async with asyncio.timeout(patience / 2):
                     is_good = await client.read("getDataByDate", date="2019-01-02%")
             except LOST as error:
                 is_good, last = False, repr(error)
             answered = answered + 1 if is_good else 0
             if not is_good and time.monotonic() > deadline:
-                raise Wrong(f"the service is not back after {self._world.back:.1f} s: {last}")
+                raise Wrong(f"the service is not back after {patience:.1f} s: {last}")
             if not is_good:
                 await asyncio.sleep(0.05)
 
@@ -315,7 +316,6 @@ async def served(
     offset = tmp_path / "offset"
     offset.write_text("+0")
     clock = moved_clock(offset, tmp_path) if moves else {}
-    began = time.monotonic()
     server = await asyncio.to_thread(
         lambda: Server(
             config,
@@ -328,10 +328,9 @@ async def served(
     )
     with server:
         port = await asyncio.to_thread(listening, server, 2)
-        back = max(BACK, STARTS * (time.monotonic() - began))
         accounts = {name: Timeline(account) for name, account in first.items()}
         history = History(port, accounts=accounts)
-        yield World(database, config, server, redis, history, dice, offset, passwords, back)
+        yield World(database, config, server, redis, history, dice, offset, passwords)
         assert await asyncio.to_thread(server.stop) == 0
     if moves:
         forget_clocks()
