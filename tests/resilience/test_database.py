@@ -8,6 +8,7 @@ from threading import Event, Timer
 import pytest
 from aiohttp import ClientPayloadError
 
+from server.security.audit_trail import AUDIT_TRAIL
 from storage.backends.mysql.engine import MysqlEngine
 from tests.resilience.readings import READINGS, assert_whole
 from tests.support.app_client import Api, Serve, about_readings, make_pages_small
@@ -107,6 +108,8 @@ async def assert_well(api: Api) -> None:
         assert (await api.login("rick", "rick"))[0] == 200
         async with await api.client.get("/health/ready") as response:
             assert response.status == 200
+        while api.app[AUDIT_TRAIL].waiting:
+            await asyncio.sleep(0)
     assert api.engine.running == 0
     assert api.engine.load.busy == 0
 
