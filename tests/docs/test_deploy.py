@@ -301,7 +301,7 @@ async def test_answers_pass_nginx_as_they_are_streamed(
             assert (await response.read()).endswith(b"]}}")
 
 
-async def test_nginx_tells_who_asks_and_lets_nobody_claim_otherwise(
+async def test_nginx_forwards_the_client_address_and_no_forged_one(
     nginx_program: Path,
     serve: Serve,
     sample: DatabaseFixture,

@@ -137,7 +137,7 @@ def test_page_of_backup_copies_and_restores(tmp_path: Path) -> None:
 
 
 @follows("docs/how-to/nginx.md")
-async def test_page_of_nginx_asks_through_it(tmp_path: Path) -> None:
+async def test_commands_of_the_nginx_page_go_through_it(tmp_path: Path) -> None:
     program = find_program("nginx") or leave_out("nginx")
     trusted = f"{tmp_path}/certificate.pem"
     with DocumentationRunner(

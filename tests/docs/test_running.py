@@ -22,7 +22,7 @@ def test_keys_are_keys_of_the_configuration() -> None:
         assert re.search(rf"\*\*`{re.escape(key)}[`.]", told), key
 
 
-async def test_metrics_are_those_that_are_told(api: Api) -> None:
+async def test_documented_metrics_are_those_exported(api: Api) -> None:
     await api.get("getDataById?id=5")
     async with await api.client.get("/metrics") as response:
         told = set(re.findall(r"# TYPE (\w+) ", await response.text()))

@@ -27,7 +27,7 @@ def test_page_names_the_oldest_and_the_newest(file: str) -> None:
     assert named == [(OLDEST, NEWEST)]
 
 
-def test_makefile_asks_for_them_and_locks_for_all() -> None:
+def test_makefile_requires_these_versions_and_locks_for_all() -> None:
     text = (ROOT / "Makefile").read_text()
     assert set(re.findall(r"Python (3\.\d+) to (3\.\d+)", text)) == {(OLDEST, NEWEST)}
     lowest, highest = (int(version.removeprefix("3.")) for version in (OLDEST, NEWEST))

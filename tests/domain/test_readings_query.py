@@ -116,7 +116,7 @@ def test_a_bad_value_is_quoted_short_and_escaped() -> None:
 
 
 @pytest.mark.parametrize("pattern", ["%", "%%", "%" * 64])
-def test_a_pattern_of_any_run_asks_for_all(pattern: str) -> None:
+def test_pattern_of_percent_signs_selects_all_readings(pattern: str) -> None:
     assert ReadingsQuery.by_date(pattern) == ReadingsQuery()
 
 
@@ -161,7 +161,7 @@ def test_another_pattern_keeps_its_like_within_a_range(
 @pytest.mark.parametrize(
     "pattern", ["2019-09-11", "2019-13%", "2019-02-30%", "2019-09-11 10:45:00.0", "%.%", " %"]
 )
-def test_a_pattern_that_no_instant_matches_asks_for_nothing(pattern: str) -> None:
+def test_pattern_that_no_instant_matches_selects_nothing(pattern: str) -> None:
     assert ReadingsQuery.by_date(pattern) == ReadingsQuery(ids=())
 
 

@@ -18,7 +18,7 @@ SECONDS = 60
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_kept_inputs_are_read_or_refused(name: str) -> None:
+def test_corpus_inputs_are_read_or_rejected(name: str) -> None:
     """What the fuzzer found to reach the most of the code, and what has once failed."""
     inputs = sorted((KEPT / name).iterdir())
     assert inputs
@@ -26,13 +26,13 @@ def test_kept_inputs_are_read_or_refused(name: str) -> None:
         TARGETS[name](file.read_bytes())
 
 
-def test_kept_inputs_are_known_to_a_target() -> None:
+def test_corpus_inputs_belong_to_a_target() -> None:
     # Those of whole requests are tried in test_whole_requests.py.
     assert {folder.name for folder in KEPT.iterdir()} == {*TARGETS, "request"}
     assert sum(file.stat().st_size for file in KEPT.glob("*/*")) < 512 * 1024
 
 
-def test_kept_reports_hold_readings() -> None:
+def test_corpus_reports_have_readings() -> None:
     """So that there is something to be wrong about."""
     for name, is_packed in (("rows", False), ("packed", True), ("two-members", True)):
         content = (KEPT / "report" / name).read_bytes()[1:]

@@ -133,7 +133,7 @@ def test_hour_that_a_day_does_not_have_is_an_error(
         ),
     ],
 )
-def test_faulty_row_of_a_distributor_is_told_with_its_place(
+def test_faulty_row_of_a_distributor_is_reported_with_its_line(
     read: Reading, line: str, error: str
 ) -> None:
     done = read(DISTRIBUTOR + "".join(hourly(SUMMER, 24)) + line + "\n")
@@ -172,7 +172,7 @@ def test_columns_may_stand_in_any_order_and_ignored_ones_may_lack(read: Reading)
     assert done.quantities("energy") == ["1.00000"]
 
 
-def test_repeated_hour_is_told_by_the_order_of_ends(read: Reading) -> None:
+def test_repeated_hour_is_resolved_by_the_order_of_ends(read: Reading) -> None:
     ends = [
         datetime(2019, 10, 26, 23, 15, tzinfo=UTC) + timedelta(minutes=15) * n for n in range(16)
     ]
@@ -214,7 +214,7 @@ def test_zone_of_a_format_may_differ_from_that_of_the_meter(read: Reading) -> No
         ("٣", "1"),
     ],
 )
-def test_decimal_that_cannot_be_kept_exactly_is_an_error(
+def test_decimal_that_cannot_be_stored_exactly_is_an_error(
     read: Reading, wrong: str, factor: str
 ) -> None:
     columns = {"energy": {"header": "kWh", "factor": factor}}
@@ -325,7 +325,7 @@ def test_heading_that_fits_no_format_names_all_that_are_known(read: Reading) -> 
     )
 
 
-def test_heading_that_fits_several_formats_asks_for_one(read: Reading) -> None:
+def test_heading_that_matches_several_formats_requires_a_choice(read: Reading) -> None:
     other = ConfiguredFormat("other", FormatSettings.model_validate(WORKSHOP | {"interval": 3600}))
     done = read(WORKSHOP_HEADING, workshop(), other, encoding="latin-1")
     assert done.error.endswith("fits several formats: say which with --format: workshop, other")

@@ -221,7 +221,7 @@ def test_missing_report_is_one_fault(database: DatabaseFixture) -> None:
     ]
 
 
-def test_rejected_rows_that_cannot_be_kept_stop_the_import(database: DatabaseFixture) -> None:
+def test_rejected_rows_that_cannot_be_written_stop_the_import(database: DatabaseFixture) -> None:
     (database.folder / "report.rejected.csv").mkdir()
     done = load(database, "--skip-bad-rows", database.file(report(*numbered(AUGUST), BAD)))
     assert done.exit_code == 1

@@ -154,7 +154,7 @@ def test_terminal_shows_a_bar_and_a_pipe_no_escape_codes(tmp_path: Any) -> None:
 # Users
 
 
-def test_users_are_told_as_json(database: DatabaseFixture) -> None:
+def test_users_are_listed_as_json(database: DatabaseFixture) -> None:
     assert given(users(database, "add", "--json", "morgan", stdin="one two three").output) == {
         "ok": True,
         "user": "morgan",

@@ -102,7 +102,7 @@ def test_row_is_numbered_dated_and_given_all_decimals(read: Reading) -> None:
 
 
 @pytest.mark.parametrize("order", [1, -1], ids=["oldest first", "newest first"])
-def test_interval_is_told_by_the_readings_in_either_order(read: Reading, order: int) -> None:
+def test_interval_is_derived_from_readings_in_either_order(read: Reading, order: int) -> None:
     assert read(report(*map(row, MAY[::order]))).report.interval == 900
 
 
@@ -205,7 +205,7 @@ def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch, read: Reading) 
         (row(MOMENT, "\0"), f"2: row: {MOMENT},\\x00,,,,,,,: {TEXT}"),
     ],
 )
-def test_faulty_row_is_told_with_its_place_and_what_was_expected(
+def test_faulty_row_is_reported_with_its_line_and_what_was_expected(
     read: Reading, line: str, error: str
 ) -> None:
     done = read(report(line, row("3 Aug 2019 00:00:00")))
@@ -221,7 +221,7 @@ def test_bytes_that_are_not_utf8_are_a_fault(read: Reading) -> None:
     assert done.rejected == [b"2 Aug 2019 00:00:00,\xff,,,,,,,"]
 
 
-def test_every_faulty_field_of_a_row_is_told(read: Reading) -> None:
+def test_every_faulty_field_of_a_row_is_reported(read: Reading) -> None:
     done = read(report(row("never", "a", "1", "b")))
     assert [error.column for error in done.row_errors] == ["Date", "Energy (kWh)", "Power (kW)"]
     assert done.report.rejected == 1

@@ -599,7 +599,7 @@ def test_loopback_is_this_machine_only(config: Configuration, host: str, loopbac
 # The signing secret
 
 
-def test_configured_secret_signs_and_nothing_is_kept(config: Configuration) -> None:
+def test_configured_secret_signs_and_no_file_is_written(config: Configuration) -> None:
     settings = config.load(ELECDATA_AUTH__SECRET=SECRET)
     assert signing_secret(settings) == SECRET
     assert not settings.auth.secret_store.exists()

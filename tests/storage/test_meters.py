@@ -40,7 +40,7 @@ async def energies(
 # Formats, all the way into the database
 
 
-async def test_hours_of_both_changes_of_clocks_are_kept(database: DatabaseFixture) -> None:
+async def test_hours_of_both_clock_changes_are_stored(database: DatabaseFixture) -> None:
     autumn = DISTRIBUTOR + "".join(hourly("27/10/2019", *range(1, 26)))
     spring = DISTRIBUTOR + "".join(hourly("31/03/2019", *range(1, 24)))
     await database.load(autumn, spring)

@@ -35,7 +35,7 @@ async def formatted(database: DatabaseFixture, monkeypatch: pytest.MonkeyPatch) 
         return [*await database.records()]
 
 
-async def test_kept_pages_are_what_the_database_would_write(
+async def test_stored_pages_equal_what_the_database_formats(
     database: DatabaseFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     odd = "1 Jan 2020 00:00:00,-0.000,,0007,-9999999999.99999,9999999999.99999,0.5,1,\n"
@@ -133,7 +133,7 @@ async def test_pages_of_a_table_that_was_emptied_are_forgotten(database: Databas
         (2 * PAGE_READINGS - MIN_PAGE_STORE_ROWS, 2 * PAGE_READINGS + 9, 1),
     ],
 )
-async def test_parts_of_kept_pages_are_cut_out_of_them(
+async def test_parts_of_stored_pages_are_sliced_from_them(
     api: Api, first: int, last: int, formatted: int, coding: str, shape: dict[str, str]
 ) -> None:
     everything = await api.records("getData")
@@ -152,7 +152,7 @@ async def test_parts_of_kept_pages_are_cut_out_of_them(
 
 
 @pytest.mark.parametrize("coding", ["gzip", "identity"])
-async def test_kept_pages_in_lines_are_the_same_records(api: Api, coding: str) -> None:
+async def test_stored_pages_as_ndjson_are_the_same_records(api: Api, coding: str) -> None:
     records = await api.records("getData")
     api.engine.statements.clear()
     headers = {"Accept-Encoding": coding}
@@ -162,7 +162,7 @@ async def test_kept_pages_in_lines_are_the_same_records(api: Api, coding: str) -
     assert any("FROM pages" in statement for statement in api.engine.statements)
 
 
-async def test_clean_answer_is_not_made_of_kept_pages(api: Api) -> None:
+async def test_clean_result_is_not_made_of_stored_pages(api: Api) -> None:
     records = await api.records("getData")
     doubtful = {str(number) for number in IMPLAUSIBLE_READINGS}
     clean = await api.records("getData", quality="clean")
@@ -194,7 +194,7 @@ async def test_records_that_the_database_cut_short_are_refused(
 
 
 @pytest.mark.filterwarnings("ignore:.* was cut by")  # as the test wants it
-async def test_page_that_the_database_cut_short_is_not_kept(
+async def test_page_that_the_database_truncated_is_not_stored(
     mariadb: MariaDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with MariadbDatabase(tmp_path, mariadb) as database:
@@ -220,14 +220,14 @@ def test_pages_begin_where_a_page_begins(last_id: int) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 1000, 10**6])
-def test_slices_of_a_piece_are_its_bytes(size: int) -> None:
+def test_slices_of_a_block_are_its_bytes(size: int) -> None:
     plain = bytes(range(256)) * 40
     slices = [*deflate_block(plain).slices(size)]
     assert b"".join(slices) == plain
     assert max(map(len, slices)) <= size
 
 
-def test_pieces_join_into_one_gzip_stream() -> None:
+def test_blocks_join_into_one_gzip_stream() -> None:
     parts = [b"a", b"", b"b" * 10**6, bytes(range(256)) * 99]
     joined = GzipJoiner()
     stream = b"".join(joined.add(deflate_block(part)) for part in parts) + joined.end()

@@ -67,7 +67,7 @@ async def test_pages_are_without_fault(
     assert await complaints(browser) == []
 
 
-async def test_charts_are_told_by_name_with_what_they_show(
+async def test_charts_have_accessible_names_and_values(
     browser: Browser, serve: Serve, fortnight: DatabaseFixture
 ) -> None:
     """As the browser hands them to a screen reader."""

@@ -197,7 +197,9 @@ async def test_wrong_password_is_said_and_can_be_corrected(browser: Browser, api
     await drawn(browser)
 
 
-async def test_expired_login_is_asked_for_again_and_goes_on(browser: Browser, api: Api) -> None:
+async def test_expired_login_is_requested_again_and_the_page_goes_on(
+    browser: Browser, api: Api
+) -> None:
     await enter(browser, api)
     for token in api.app[TOKENS]._verified.values():
         token.expires = 0.0
@@ -295,7 +297,7 @@ async def test_raw_shows_what_clean_leaves_out(browser: Browser, api: Api) -> No
     assert (await figure(browser, "energy")).startswith(f"{raw['energy']:,.0f} kWh|")
 
 
-async def test_dragging_asks_for_less_and_finer(browser: Browser, api: Api) -> None:
+async def test_dragging_requests_a_shorter_and_finer_range(browser: Browser, api: Api) -> None:
     await enter(browser, api, SPAN)
     assert asked(browser, "getAggregate")[-1]["end_date"] == "2019-12-01"
     browser.requests.clear()
@@ -357,7 +359,7 @@ async def test_key_figures_do_not_wait_for_the_slowest(
     assert re.match(r"0\.\d\d\|", await figure(browser, "load_factor"))
 
 
-async def test_what_one_chart_lacks_is_said_there_and_can_be_asked_for_again(
+async def test_failed_chart_says_so_and_can_be_retried(
     browser: Browser, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fails(_: Profile, __: ReadEngine) -> ResultTable:

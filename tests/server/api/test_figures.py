@@ -100,7 +100,9 @@ async def test_repeated_hour_is_two_records(api: Api) -> None:
         ("offset", ["2019-10-26T00:00:00+02:00", "2019-10-27T00:00:00+02:00"]),
     ],
 )
-async def test_dates_are_written_as_asked(api: Api, time: str, dates: list[str]) -> None:
+async def test_dates_are_written_in_the_requested_style(
+    api: Api, time: str, dates: list[str]
+) -> None:
     records = await api.records("getAggregate", **OCTOBER, time=time)
     assert [record["date"] for record in records] == dates
 
@@ -179,7 +181,7 @@ async def test_clean_answer_says_what_was_left_out(serve: Serve, database: Datab
             assert int(left_out["readings"]) > 3
 
 
-async def test_answer_is_kept_and_conditional_and_coded(api: Api) -> None:
+async def test_response_is_cached_conditional_and_compressed(api: Api) -> None:
     for route, params in QUESTIONS:
         async with await api.request(route, params) as response:
             etag, body = response.headers["ETag"], await response.read()
@@ -229,7 +231,7 @@ async def test_wrong_parameter_is_named(
         assert body["message"].startswith(message)
 
 
-async def test_meter_is_told_from_its_first_to_its_last_reading(api: Api) -> None:
+async def test_meter_is_described_from_its_first_to_its_last_reading(api: Api) -> None:
     """The same as all readings have it, at the cost of none of them."""
     [meter] = await api.records("getMeter")
     [summary] = await api.records("getSummary")

@@ -176,7 +176,7 @@ async def test_document_describes_every_answer(document: Document) -> None:
                 assert code == "200" or example["statusCode"] == code
 
 
-async def test_document_asks_for_the_token_where_the_server_does(document: Document) -> None:
+async def test_document_requires_the_token_where_the_server_does(document: Document) -> None:
     schemes = document["securityDefinitions"]
     assert schemes["SESSION"] == {"type": "apiKey", "in": "header", "name": "SESSION"}
     for path, _, operation in operations(document):

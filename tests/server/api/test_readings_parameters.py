@@ -338,7 +338,7 @@ async def test_questions_that_mean_the_same_share_an_answer(api: Api) -> None:
     assert api.engine.readings_asked == asked
 
 
-async def test_kept_answer_has_all_its_headers(api: Api) -> None:
+async def test_cached_response_has_all_its_headers(api: Api) -> None:
     params = {"limit": "200", "quality": "clean", "format": "csv"}
     told = []
     for _ in range(3):

@@ -59,7 +59,7 @@ async def in_redis(url: str, **more: object) -> AsyncIterator[ResponseCache]:
 # Fewer queries
 
 
-async def test_kept_answer_costs_no_query_of_readings(api: Api) -> None:
+async def test_cached_response_costs_no_query_of_readings(api: Api) -> None:
     first = await api.get("getDataById", {"id": "5,100"})
     asked = api.engine.readings_asked
     assert await api.get("getDataById", {"id": "5,100"}) == first
@@ -83,7 +83,7 @@ async def test_answers_are_shared_by_tokens(api: Api) -> None:
     assert api.engine.readings_asked == asked
 
 
-async def test_kept_answer_still_asks_for_a_token(api: Api) -> None:
+async def test_cached_response_still_requires_a_token(api: Api) -> None:
     await api.get("getDataById", {"id": "5"})
     api.token = "forged"
     assert (await api.get("getDataById", {"id": "5"}))[0] == 406
@@ -101,7 +101,7 @@ async def test_a_thousand_equal_requests_at_once_ask_once(api: Api, gate: asynci
     assert answers[0][1]["values"]["numrecs"] == 96
 
 
-async def test_error_reaches_all_who_wait_and_is_not_kept(api: Api) -> None:
+async def test_error_reaches_all_who_wait_and_is_not_cached(api: Api) -> None:
     async def fail(sql: str) -> str:
         if about_readings(sql):
             raise Unreachable("gone")
@@ -252,7 +252,7 @@ async def test_oldest_answers_leave_first(serve: Serve, sample: DatabaseFixture)
     assert api.engine.readings_asked == asked + 1
 
 
-async def test_answer_that_is_kept_twice_counts_once() -> None:
+async def test_response_cached_twice_counts_once() -> None:
     cache = ResponseCache(CacheSettings.model_validate({}), KEY)
     for _ in range(2):
         await cache.put("key", ANSWER, "version")
@@ -283,7 +283,7 @@ async def test_answer_too_large_to_keep_is_counted_once(
     assert sum("COUNT(*)" in sql and "MIN(id)" in sql for sql in api.engine.statements) == 1
 
 
-async def test_answer_of_middling_length_is_kept_plain(api: Api) -> None:
+async def test_response_of_medium_length_is_cached_plain(api: Api) -> None:
     await api.records("getData", limit="1000")
     await api.settled()
     ((kept, _),) = api.app[CACHE]._backend._cache.values()
@@ -333,7 +333,7 @@ async def test_request_counts_once_as_a_hit_or_a_miss(
     ("room", "is_plain"), [("64MiB", True), ("3MiB", False)], ids=["room", "none"]
 )
 @pytest.mark.parametrize("coding", ["identity", "gzip", "zstd"])
-async def test_long_answer_is_kept_plain_where_there_is_room(
+async def test_long_response_is_cached_plain_where_there_is_room(
     serve: Serve, sample: DatabaseFixture, room: str, coding: str, *, is_plain: bool
 ) -> None:
     api = await serve(sample, ELECDATA_CACHE__MAX_BYTES=room)
@@ -350,7 +350,7 @@ async def test_long_answer_is_kept_plain_where_there_is_room(
     assert api.engine.readings_asked == asked
 
 
-async def test_answer_is_kept_for_its_time_only(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_response_is_cached_until_its_ttl(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(now=1000.0)
     monkeypatch.setattr("server.cache.store.time", SimpleNamespace(monotonic=lambda: clock.now))
     await api.get("getDataById?id=5")
@@ -419,7 +419,7 @@ async def test_redis_that_is_gone_is_passed_by(
 
 
 @pytest.mark.parametrize("first", ["get", "put"])
-async def test_redis_that_has_recovered_is_asked_each_time_again(
+async def test_redis_that_has_recovered_is_used_for_every_request(
     redis_server: Redis, monkeypatch: pytest.MonkeyPatch, first: str
 ) -> None:
     clock = SimpleNamespace(now=1000.0)
@@ -444,7 +444,7 @@ async def test_redis_that_has_recovered_is_asked_each_time_again(
 # Cut answers
 
 
-async def test_cut_answer_is_not_kept(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_truncated_response_is_not_cached(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     make_pages_small(monkeypatch, 50)
 
     async def fail(sql: str) -> str:

@@ -100,7 +100,7 @@ async def test_repetitions_count_against_the_limits(serve: Serve, sample: Databa
     assert [(await api.get(ONE))[0] for _ in range(3)] == [200, 200, 429]
 
 
-async def test_answer_that_is_kept_no_longer_is_made_anew(
+async def test_response_no_longer_cached_is_made_again(
     serve: Serve, sample: DatabaseFixture
 ) -> None:
     api = await serve(sample, ELECDATA_CACHE__MAX_BYTES="2000")

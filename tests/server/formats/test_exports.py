@@ -98,7 +98,7 @@ async def test_parquet_holds_what_json_says_in_the_zone_of_the_meter(
     assert total == sum(Decimal(record["energy"] or 0) for record in records)
 
 
-async def test_parquet_shows_instants_in_utc_where_that_is_asked(api: Api) -> None:
+async def test_parquet_has_instants_in_utc_on_request(api: Api) -> None:
     for time, zone in (("local", "Europe/Madrid"), ("offset", "Europe/Madrid"), ("utc", "UTC")):
         answer = await body(api, "getDataById", id="5", format="parquet", time=time)
         schema = pyarrow.parquet.read_schema(io.BytesIO(answer))

@@ -67,7 +67,7 @@ async def test_more_headers_than_allowed_are_a_431(serve: Serve, sample: Databas
     assert body == error(431, "headers: expected at most 20")
 
 
-async def test_what_is_not_http_is_a_400_in_the_same_shape(api: Api) -> None:
+async def test_what_is_not_http_is_a_400_in_the_same_format(api: Api) -> None:
     status, _, body = await refused(api, b"nonsense\r\n\r\n")
     assert status == 400
     assert body == error(400, "malformed request")
@@ -284,7 +284,7 @@ async def test_long_answers_of_all_users_at_a_time_are_bounded(
 
 
 @pytest.mark.usefixtures("small_buffers")
-async def test_kept_answer_takes_room_while_it_is_sent(
+async def test_cached_response_counts_as_a_stream_while_it_is_sent(
     serve: Serve, sample: DatabaseFixture
 ) -> None:
     api = await serve(sample, **limited(streams_per_user=1))

@@ -112,7 +112,7 @@ def test_token_without_a_kid_is_one_of_the_single_secret(tmp_path: Path) -> None
             other.verify(jwt.encode(CLAIMS, SECOND))
 
 
-def test_secret_that_was_made_verifies_beside_keys_as_long_as_it_is_kept(tmp_path: Path) -> None:
+def test_generated_secret_verifies_beside_keys_while_its_file_exists(tmp_path: Path) -> None:
     made = tokens(tmp_path)
     token = made.issue("rick", 1)
     keys = "keys: {b: " + SECOND + "}"

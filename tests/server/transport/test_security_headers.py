@@ -87,7 +87,7 @@ async def test_any_other_answer_may_load_nothing(api: Api, path: str, token: str
         await response.read()
 
 
-async def test_kept_answer_and_304_are_safe_too(api: Api) -> None:
+async def test_cached_response_and_304_have_security_headers(api: Api) -> None:
     for _ in range(2):
         async with await api.request("getDataById?id=5") as response:
             assert_safe(response)

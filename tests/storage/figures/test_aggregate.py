@@ -171,7 +171,7 @@ def test_sums_are_those_of_plain_reckoning(
     assert rows == list(wanted)
 
 
-def test_questions_that_differ_are_kept_apart() -> None:
+def test_different_queries_have_different_keys() -> None:
     bounds = {"date": "2019-08", "end_date": "2019-09"}
     asked: list[FigureQuery] = []
     for period in ({}, {"quality": "clean"}, bounds, bounds | {"end": "exclusive"}):
