@@ -40,11 +40,12 @@ def make_original(database: MariadbDatabase, report: Path) -> None:
 
 
 def forget_states(database: DatabaseFixture) -> None:
-    """Take the schema back to before there were states."""
+    """Take the schema back to before there were states, or an audit trail."""
     dialect = "mysql" if isinstance(database, MariadbDatabase) else "sqlite"
     for trigger in STATE_TRIGGERS[dialect]:
         database.run(f"DROP TRIGGER {trigger}")
-    database.run("DROP TABLE states")
+    for table in ("states", "audit", "audit_head"):
+        database.run(f"DROP TABLE {table}")
     _set_statements(database, "CREATE TABLE states")
 
 

@@ -1,7 +1,7 @@
 """The server's account on MySQL or MariaDB, and its rights."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from pymysql.constants import ER
@@ -122,15 +122,27 @@ _SURPLUS = (
 )
 """Statements that need rights which earlier loaders gave; they change nothing, either."""
 
-_NO_SUCH_GRANT = {
-    *(ER.NONEXISTING_GRANT, ER.NONEXISTING_TABLE_GRANT, ER.NONEXISTING_PROC_GRANT),
-}
+_NO_SUCH_GRANT = frozenset(
+    [ER.NONEXISTING_GRANT, ER.NONEXISTING_TABLE_GRANT, ER.NONEXISTING_PROC_GRANT]
+)
+_EXISTS = frozenset([ER.SP_ALREADY_EXISTS])
 
 
 def reader_grants(database: str, *, changes_passwords: bool) -> list[str]:
     """Return the rights of the server's account, as GRANT and REVOKE take them."""
     grants = [*_GRANTS, _CHANGE_GRANT] if changes_passwords else _GRANTS
     return [grant.format(database) for grant in grants]
+
+
+@contextmanager
+def _ignored(codes: frozenset[int]) -> Iterator[None]:
+    """Ignore errors of the database with one of these numbers."""
+    try:
+        yield
+    except StorageError as error:
+        cause = error.__cause__
+        if not isinstance(cause, MySQLError) or cause.args[0] not in codes:
+            raise
 
 
 class ReaderAccount:
@@ -197,7 +209,9 @@ class ReaderAccount:
                 (self._location.name, name),
             )
             if not rows:
-                await self._admin.execute(f"CREATE PROCEDURE {name} {rest}")
+                # Another loader may make it meanwhile.
+                with _ignored(_EXISTS):
+                    await self._admin.execute(f"CREATE PROCEDURE {name} {rest}")
 
     async def _existing(self) -> tuple[str, str] | None:
         """Return the account as the database knows it, None if it cannot log in."""
@@ -230,14 +244,10 @@ class ReaderAccount:
             # First of all, so that a server that runs lacks nothing meanwhile.
             await self._grant_all(account)
             for grant in former:
-                try:
+                with _ignored(_NO_SUCH_GRANT):
                     await self._admin.execute(
                         f"REVOKE {grant.format(self._location.name)} FROM %s@%s", account
                     )
-                except StorageError as error:
-                    cause = error.__cause__
-                    if not isinstance(cause, MySQLError) or cause.args[0] not in _NO_SUCH_GRANT:
-                        raise
             # To revoke a right on a table revokes it on the table's columns, too.
             await self._grant_all(account)
 

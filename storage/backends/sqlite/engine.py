@@ -195,6 +195,7 @@ class SqliteEngine:
             )
         ) as connection:
             add_functions(connection)
+            _require_same(file, self._path)
             written = connection.execute(sql, args).rowcount
         # Otherwise it may have been written to a file that is not read any more.
         _require_same(file, self._path)
