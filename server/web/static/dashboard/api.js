@@ -33,6 +33,7 @@ export class Api {
     const headers = { SESSION: this.#token };
     this.forget();
     fetch("/logout", { method: "POST", headers, credentials: "omit", keepalive: true })
+      .then((answer) => answer.text())
       .catch(() => {}); // a token that nobody knows any more runs out by itself
   }
 
