@@ -2,9 +2,11 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Generic, Protocol, TypeVar
+from weakref import WeakValueDictionary
 
+from storage.backends.statistics import CURRENT_TIMER
 from storage.common.errors import Unreachable
 
 
@@ -21,13 +23,16 @@ class Connection(Protocol):
 
 C = TypeVar("C", bound=Connection)
 
+Permits = tuple[asyncio.Semaphore, ...]
+
 
 class ConnectionPool(Generic[C]):
     """At most so many connections, each opened when first needed and kept for the next statement.
 
     Whoever needs one gets the first that is released or opened: while opening one hangs, the
-    others serve everybody. Half of them are reserved for small statements, which
-    have a permit at once however many others run or wait.
+    others serve everybody. Half of them are reserved for small statements, which have a permit at
+    once however many others run or wait. Long statements of one user get half of the rest, but at
+    least two.
     """
 
     def __init__(
@@ -45,8 +50,11 @@ class ConnectionPool(Generic[C]):
         unreserved = limit - limit // 2
         self._long_permits = asyncio.Semaphore(min(unreserved, most_long or unreserved))
         """Statements that are not small have one of these before one of the others."""
-        self._long: set[C] = set()
-        """Connections in use that hold both."""
+        self._share = max(2, unreserved // 2)
+        self._shares: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        """Long statements of a user have one of these before both."""
+        self._held: dict[C, Permits] = {}
+        """What the statement of a connection in use holds."""
         self._free: list[C] = []
         self._used: set[C] = set()
         self._waiting: deque[asyncio.Future[C]] = deque()
@@ -56,26 +64,27 @@ class ConnectionPool(Generic[C]):
 
     async def acquire(self, *, small: bool = False) -> C:
         """Return a connection; raise Unreachable if none becomes free in time."""
-        permits = (self._permits,) if small else (self._long_permits, self._permits)
+        permits: Permits = (self._permits,)
+        if not small:
+            permits = (*self._own_share(), self._long_permits, *permits)
         if any(each.locked() for each in permits):
-            await self._permit(small=small)
+            await self._wait_for(permits)
         else:
             for each in permits:
                 await each.acquire()  # which does not wait
         try:
             connection = await self.take()
         except BaseException:
-            self._end_permit(small=small)
+            _release(permits)
             raise
-        if not small:
-            self._long.add(connection)
+        self._held[connection] = permits
         return connection
 
     def release(self, connection: C) -> None:
-        """Take a connection back, and its permit."""
-        small = self._is_small(connection)
+        """Take a connection back, and its permits."""
+        permits = self._held.pop(connection)
         self.put(connection)
-        self._end_permit(small=small)
+        _release(permits)
 
     async def take(self) -> C:
         """Return a connection under a permit that is held already."""
@@ -123,15 +132,15 @@ class ConnectionPool(Generic[C]):
         self._free = usable
 
     def clean_up(self, connection: C, work: Coroutine[Any, Any, None]) -> None:
-        """End a connection's abandoned statement in the background, and then its permit.
+        """End a connection's abandoned statement in the background, and then its permits.
 
         The connection is put back by the work, or at once.
         """
-        small = self._is_small(connection)
+        permits = self._held.pop(connection)
 
         def cleaned_up(task: asyncio.Task[None]) -> None:
             self._cleanups.remove(task)
-            self._end_permit(small=small)
+            _release(permits)
 
         task = asyncio.create_task(work)
         self._cleanups.add(task)
@@ -156,33 +165,31 @@ class ConnectionPool(Generic[C]):
         for connection in self._used:
             connection.close()
 
-    async def _permit(self, *, small: bool) -> None:
-        """Wait for a permit; raise Unreachable if there is none in time."""
+    def _own_share(self) -> Permits:
+        """Return the permits of the user for whom statements run, none if nobody is known."""
+        timer = CURRENT_TIMER.get()
+        if timer is None or timer.user is None:
+            return ()
+        share = self._shares.get(timer.user)
+        if share is None:
+            share = self._shares[timer.user] = asyncio.Semaphore(self._share)
+        return (share,)
+
+    async def _wait_for(self, permits: Permits) -> None:
+        """Take permits as they become free; raise Unreachable if they do not in time."""
+        taken: list[asyncio.Semaphore] = []
         try:
             async with asyncio.timeout(self._timeout):
-                if not small:
-                    await self._long_permits.acquire()
-                try:
-                    await self._permits.acquire()
-                except BaseException:
-                    if not small:
-                        self._long_permits.release()
-                    raise
-        except TimeoutError:
-            raise Unreachable(
-                f"all connections (database.connections) were busy for {self._timeout:g} s"
-            ) from None
-
-    def _end_permit(self, *, small: bool) -> None:
-        self._permits.release()
-        if not small:
-            self._long_permits.release()
-
-    def _is_small(self, connection: C) -> bool:
-        """Return whether a connection has the permit of a small statement, and forget it."""
-        is_long = connection in self._long
-        self._long.discard(connection)
-        return not is_long
+                for each in permits:
+                    await each.acquire()
+                    taken.append(each)
+        except BaseException as error:
+            _release(taken)
+            if isinstance(error, TimeoutError):
+                raise Unreachable(
+                    f"all connections (database.connections) were busy for {self._timeout:g} s"
+                ) from None
+            raise
 
     def _opened(self, task: asyncio.Task[C]) -> None:
         self._opening.remove(task)
@@ -203,3 +210,8 @@ class ConnectionPool(Generic[C]):
             if not waiter.done():
                 return waiter
         return None
+
+
+def _release(permits: Iterable[asyncio.Semaphore]) -> None:
+    for each in permits:
+        each.release()

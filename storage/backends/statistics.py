@@ -5,9 +5,11 @@ from contextvars import ContextVar
 
 
 class QueryTimer:
-    """The seconds of the statements that were run for one request."""
+    """The seconds of the statements that were run for one request, and its user."""
 
     seconds = 0.0
+    user: str | None = None
+    """The user, once known and admitted."""
 
 
 CURRENT_TIMER: ContextVar[QueryTimer | None] = ContextVar("current_timer", default=None)

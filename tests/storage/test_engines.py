@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from pymysql.err import OperationalError
@@ -9,9 +10,11 @@ from pymysql.err import OperationalError
 from settings import MysqlUrl, load_settings
 from storage.backends.base import ReadEngine
 from storage.backends.mysql.connection import translate_error
+from storage.backends.statistics import CURRENT_TIMER, QueryTimer
 from storage.common.errors import NotPrepared, Refused, StorageError, Unreachable
 from storage.factory import open_database
-from tests.support.databases import DatabaseFixture
+from tests.support.databases import DatabaseFixture, MariadbDatabase
+from tests.support.mariadb import MariaDB
 from tests.support.report_factory import numbered, quarters, report
 
 COUNT = (
@@ -79,6 +82,39 @@ async def test_small_statement_does_not_wait_for_long_ones(database: DatabaseFix
             await asyncio.gather(*answers)
         await reader.close()
     assert found == 1
+
+
+async def test_long_statements_of_one_user_leave_connections_to_another(
+    mariadb: MariaDB, tmp_path: Path
+) -> None:
+    with MariadbDatabase(tmp_path, mariadb) as database:
+        await database.load(report(*numbered(quarters("2019-08-01", 1))))
+        reader = open_database(load_settings(database.config, {}))
+        engine = reader._engine
+        statements_of("rick")
+        long = [
+            asyncio.create_task(engine.fetch("SELECT SLEEP(20)"))
+            for _ in range(engine.load.connections)
+        ]
+        try:
+            await asyncio.sleep(0)
+            statements_of("morgan")
+            async with asyncio.timeout(10):
+                ((found,),) = await engine.fetch("SELECT 1")
+            assert not any(task.done() for task in long)
+        finally:
+            for task in long:
+                task.cancel()
+            await asyncio.wait(long)
+            await reader.close()
+        assert found == 1
+
+
+def statements_of(user: str) -> None:
+    """Let the statements from here on, and those of tasks created from here on, be a user's."""
+    timer = QueryTimer()
+    timer.user = user
+    CURRENT_TIMER.set(timer)
 
 
 @pytest.mark.parametrize(
