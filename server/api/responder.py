@@ -8,6 +8,7 @@ from contextlib import ExitStack, aclosing, suppress
 from aiohttp import hdrs, web
 
 from server.api.data_request import EXPORT, DataRequest, Parser
+from server.api.upload import admitted
 from server.cache.entry import SMALL_RESPONSE_BYTES, CacheEntry
 from server.cache.in_flight import InFlightResponse, TooLargeError
 from server.cache.replay import ReplayCache
@@ -70,10 +71,7 @@ class Responder:
         context = request[CONTEXT]
         if (replayed := await self._replay(request, context)) is not None:
             return replayed
-        query = await parse(request)
-        if request.body_exists:
-            # It may have taken its time: meanwhile the token was revoked, or the data has changed.
-            await check_access(request)
+        query = await admitted(request, parse)
         for _ in range(_MAX_TRIES - 1):
             with suppress(Overtaken):
                 return await self._respond(request, context, query)
