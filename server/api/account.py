@@ -18,7 +18,7 @@ from server.api.upload import admitted_parameters
 from server.context import CONTEXT, DATABASE, SETTINGS, Token
 from server.errors import ApiError, ParameterError
 from server.security.audit_log import audit
-from server.security.login import authenticate_again, busy
+from server.security.login import asker, authenticate_again, busy
 from server.security.password_checker import PASSWORD_CHECKER, BusyError
 from storage.common.errors import NotPrepared, Refused, StorageError
 from storage.sessions import ID_LENGTH
@@ -69,12 +69,13 @@ async def change_password(request: web.Request) -> web.Response:
     token, checker = _token(request), request.app[PASSWORD_CHECKER]
     user = await authenticate_again(request, old, _CHANGE)
     try:
-        fault = await checker.fault(new, user.name)
+        own = asker(request, user.name)
+        fault = await checker.fault(own, new)
         if fault is None and new == old:
             fault = "expected another than the old one"
         if fault is not None:
             raise ParameterError(f"new_password: {fault}")
-        hashed = await checker.hash(new)
+        hashed = await checker.hash(own, new)
     except BusyError:
         raise busy(request, _CHANGE, user.name) from None
     try:
