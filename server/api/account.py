@@ -20,6 +20,7 @@ from server.errors import ApiError, ParameterError
 from server.security.audit_log import audit
 from server.security.login import asker, authenticate_again, busy
 from server.security.password_checker import PASSWORD_CHECKER, BusyError
+from server.security.tokens import TOKENS
 from storage.common.errors import NotPrepared, Refused, StorageError
 from storage.sessions import ID_LENGTH
 
@@ -66,6 +67,7 @@ async def change_password(request: web.Request) -> web.Response:
     old, new = params[_OLD.name], params[_NEW.name]
     if any("\ud800" <= letter <= "\udfff" for letter in old):
         raise ParameterError("old_password: expected text that can be written as UTF-8")
+    request.app[TOKENS].require_signer()
     token, checker = _token(request), request.app[PASSWORD_CHECKER]
     user = await authenticate_again(request, old, _CHANGE)
     try:

@@ -40,6 +40,7 @@ def _login() -> Handler:
         responses=LOGIN,
     )
     async def login(request: web.Request) -> web.Response:
+        request.app[TOKENS].require_signer()
         return await begin_session(request, await authenticate_password(request))
 
     described_login: Handler = login
