@@ -52,14 +52,20 @@ class WorkerOrder:
         return order
 
 
-def worker_report() -> Callable[[str], None]:
-    """Return what reports to the parent; whatever else is printed goes to the log's stream."""
+def worker_report() -> Callable[[str], bool]:
+    """Return what reports to the parent, once; it returns whether this was the first time.
+
+    Whatever else is printed goes to the log's stream.
+    """
     reports = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
-    def report(problem: str) -> None:
+    def report(problem: str) -> bool:
+        if reports.closed:
+            return False
         with suppress(OSError), reports:
             reports.write(" ".join(problem.split()) + "\n" if problem else _SERVING)
+        return True
 
     return report
 

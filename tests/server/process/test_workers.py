@@ -3,9 +3,11 @@
 import asyncio
 import json
 import os
+import pickle
 import resource
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from server.process.reload import Running
-from server.process.workers import _Supervisor
+from server.process.workers import WorkerOrder, _Supervisor
 from server.security.signing_keys import SigningKeys
+from settings import load_settings
 from tests.server.process.test_server_command import (
     Server,
     asked,
@@ -28,6 +31,7 @@ from tests.server.transport.test_tls import answered, tls
 from tests.support.app_client import SECRET
 from tests.support.certificates import make_certificate
 from tests.support.databases import SqliteDatabase
+from tests.support.paths import ROOT
 from tests.support.report_factory import numbered, quarters, report
 
 pytestmark = [
@@ -193,6 +197,32 @@ def test_missing_database_is_one_line_before_any_worker_has_served(tmp_path: Pat
     config = tmp_path / "config.yaml"
     config.write_text("database: {url: 'sqlite:///none.db', wait: 0}\nserver: {workers: 2}\n")
     assert "load a report with elecdata load" in fault(Server(config))
+
+
+def test_unexpected_error_of_a_worker_that_has_served_is_one_line_in_the_log(
+    database: SqliteDatabase,
+) -> None:
+    program = (
+        "from pathlib import Path\n"
+        "from server.process import serve\n"
+        "async def fail(*_, worker, **__):\n"
+        "    worker.on_listening()\n"
+        "    raise RuntimeError('all\\nis lost')\n"
+        "serve._serve = fail\n"
+        "serve.run_worker(None, 0, Path())\n"
+    )
+    settings = load_settings(database.config, {"ELECDATA_AUTH__SECRET": SECRET})
+    order = WorkerOrder(settings, SigningKeys.single(SECRET), os.getpid(), is_replacement=False)
+    ended = subprocess.run(  # noqa: S603 - the program is this one's own
+        [sys.executable, "-c", program],
+        input=pickle.dumps(order),
+        capture_output=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (1, b"serving\n")
+    (line,) = ended.stderr.decode().splitlines()
+    assert line.endswith("this worker ends: unexpected RuntimeError: all is lost")
 
 
 async def test_sighup_reaches_the_workers_beside_one_that_has_just_ended(
