@@ -16,7 +16,7 @@ from server.cache.store import ResponseCache
 from server.context import CONTEXT, RequestContext
 from server.security.audit_log import audit_export
 from server.security.authentication import check_access
-from server.security.rate_limits import FigureLimiter, StreamLimiter
+from server.security.rate_limits import FigureLimiter, StreamLimiter, when_task_ends
 from server.transport.content_coding import SMALL_CHUNK_BYTES, Chunk, Coding, Identity
 from server.transport.etags import etag, matches_any, matches_etag
 from server.transport.negotiation import negotiate_coding
@@ -170,10 +170,7 @@ class Responder:
                 self._enter_stream(context)
                 response = StreamingResponse(query.media_type, coding)
                 streamed = await response.start(payload.chunks), payload.metadata
-                # The task of a request also sends the response.
-                kept, task = place.pop_all(), asyncio.current_task()
-                assert task is not None
-                task.add_done_callback(lambda _: kept.close())
+                when_task_ends(place.pop_all().close)
                 return streamed
             chunks = [coding.add(chunk) async for chunk in payload.chunks]
         finally:
