@@ -38,7 +38,11 @@ def new_file(target: Path) -> Iterator[IO[bytes]]:
         draft.flush()
         os.fsync(draft.fileno())
         # Unlike a rename, a link does not replace what is there.
-        target.hardlink_to(draft.name)
+        try:
+            target.hardlink_to(draft.name)
+        except OSError as error:
+            # The name of the draft says nothing to whoever reads it.
+            raise OSError(error.errno, error.strerror, str(target)) from None
 
 
 def private_mode() -> int:

@@ -1,6 +1,5 @@
 """The command `elecdata keys`."""
 
-import os
 import secrets
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cli.commands import EscapingGroup
 from cli.error_boundary import report_unexpected
 from cli.printing import print_line, print_lines
+from files.creating import new_file
 
 _SECRET_BYTES = 48
 
@@ -64,11 +64,8 @@ def _ed25519() -> str:
 def _write(file: Path, text: str) -> None:
     """Write a new file that only its owner can read; one that exists stays as it is."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    with os.fdopen(os.open(file, flags, 0o600), "w") as opened:
-        opened.write(text)
-        opened.flush()
-        os.fsync(opened.fileno())
+    with new_file(file) as opened:
+        opened.write(text.encode())
 
 
 if __name__ == "__main__":

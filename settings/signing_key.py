@@ -11,11 +11,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from pydantic import SecretStr, ValidationInfo
 
+from files.regular import open_regular
 from settings.values import KEY_GENERATOR, MIN_SECRET_BYTES, resolve_path
 
 _MEMBERS = {"secret", "file", "from", "until"}
 _EXPECTED = "expected the key, or either secret or file, with from and until if it has a schedule"
 _PEM = "-----BEGIN "
+_MAX_BYTES = 2**16
+"""The longest file of a key; a PEM file of an Ed25519 key has 119 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +73,19 @@ def _checked(text: str) -> SecretStr:
 def _read(path: Path, info: ValidationInfo) -> str:
     path = resolve_path(path, info)
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             mode = os.fstat(file.fileno()).st_mode
-            content = file.read().decode().removesuffix("\n")
+            content = file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"{path}: expected UTF-8") from None
     if mode & 0o077:
         raise ValueError(f"others have access to {path}; chmod 600 it")
-    return content
+    if len(content) > _MAX_BYTES:
+        raise ValueError(f"{path}: expected at most {_MAX_BYTES} bytes")
+    try:
+        return content.decode().removesuffix("\n")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: expected UTF-8") from None
 
 
 def _instant(name: str, text: str | None) -> datetime | None:

@@ -83,7 +83,7 @@ MAY_IMPORT = {
         *("server.security", "server.cache", "server.api", "server.observability"),
         *("storage.common", "storage.database", "storage.factory"),
     },
-    "server.keys": {"cli"},
+    "server.keys": {"cli", "files"},
     "server.__main__": {"cli", "server.observability", "server.process"},
     "loader.rows": {"domain", "files", "cli"},
     "loader.formats": {"domain", "settings", "loader.rows"},

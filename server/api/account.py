@@ -14,12 +14,13 @@ from server.api.openapi.responses import (
     SESSIONS,
 )
 from server.api.sessions import TOKEN_SECURITY, begin_session, done, not_written
+from server.api.upload import admitted_parameters
 from server.context import CONTEXT, DATABASE, SETTINGS, Token
 from server.errors import ApiError, ParameterError
 from server.security.audit_log import audit
-from server.security.login import authenticate_again, busy
+from server.security.login import asker, authenticate_again, busy
 from server.security.password_checker import PASSWORD_CHECKER, BusyError
-from server.transport.parameters import read_parameters
+from server.security.tokens import TOKENS
 from storage.common.errors import NotPrepared, Refused, StorageError
 from storage.sessions import ID_LENGTH
 
@@ -60,21 +61,23 @@ async def change_password(request: web.Request) -> web.Response:
     """Change the password of the user who asks, and return a new token."""
     if request.query_string:
         raise ParameterError("query: expected the parameters in the body, since URLs are logged")
-    params = await read_parameters(request, [_OLD.name, _NEW.name])
+    params = await admitted_parameters(request, [_OLD.name, _NEW.name])
     if not request.app[SETTINGS].has_own_passwords:
         raise ApiError(403, "Users cannot change their own passwords here (auth.own_password)")
     old, new = params[_OLD.name], params[_NEW.name]
     if any("\ud800" <= letter <= "\udfff" for letter in old):
         raise ParameterError("old_password: expected text that can be written as UTF-8")
+    request.app[TOKENS].require_signer()
     token, checker = _token(request), request.app[PASSWORD_CHECKER]
     user = await authenticate_again(request, old, _CHANGE)
     try:
-        fault = await checker.fault(new, user.name)
+        own = asker(request, user.name)
+        fault = await checker.fault(own, new)
         if fault is None and new == old:
             fault = "expected another than the old one"
         if fault is not None:
             raise ParameterError(f"new_password: {fault}")
-        hashed = await checker.hash(new)
+        hashed = await checker.hash(own, new)
     except BusyError:
         raise busy(request, _CHANGE, user.name) from None
     try:
@@ -105,7 +108,7 @@ async def change_password(request: web.Request) -> web.Response:
 )
 async def get_sessions(request: web.Request) -> web.Response:
     """List the sessions of the user who asks."""
-    await read_parameters(request)
+    await admitted_parameters(request)
     token = _token(request)
     sessions = await request.app[DATABASE].sessions.sessions(token.user, token.generation)
     records = [
@@ -133,7 +136,7 @@ async def get_sessions(request: web.Request) -> web.Response:
 @form_schema(parameters_schema([_ID]))
 async def end_session(request: web.Request) -> web.Response:
     """End a session of the user who asks."""
-    params = await read_parameters(request, [_ID.name])
+    params = await admitted_parameters(request, [_ID.name])
     session_id, token = params[_ID.name], _token(request)
     assert _ID.pattern is not None
     if not re.fullmatch(_ID.pattern, session_id):
@@ -164,7 +167,7 @@ async def end_session(request: web.Request) -> web.Response:
 )
 async def end_other_sessions(request: web.Request) -> web.Response:
     """End all sessions of the user who asks but the session of the request."""
-    await read_parameters(request)
+    await admitted_parameters(request)
     token = _token(request)
     try:
         await request.app[DATABASE].sessions.end_others(token.user, token.generation, token.jti)

@@ -13,8 +13,9 @@ from hashlib import sha256
 from aiohttp import web
 
 from server.security.signing_keys import SigningKeys
+from storage.database import DataState
 
-_POSITION = struct.Struct(">qqq")
+_POSITION = struct.Struct(">qqq8s")
 _SIGNATURE_BYTES = 10
 
 
@@ -28,6 +29,12 @@ class Position:
     """See `DataState`."""
     last_id: int
     """The largest id of that state, 0 if it is not known."""
+    source: bytes
+    """The `source_digest` of the database."""
+
+    def is_of(self, state: DataState) -> bool:
+        """Return whether the readings of earlier pages are as they were."""
+        return (self.corrections, self.source) == (state.corrections, source_digest(state))
 
 
 class ExpiredCursorError(Exception):
@@ -53,7 +60,9 @@ class Cursors:
 
     def make(self, query: str, position: Position) -> str:
         """Return the cursor of a position in the result of a query."""
-        packed = _POSITION.pack(position.after, position.corrections, position.last_id)
+        packed = _POSITION.pack(
+            position.after, position.corrections, position.last_id, position.source
+        )
         return urlsafe_b64encode(packed + _signature(self._signs, query, packed)).decode()
 
     def read(self, query: str, text: str) -> Position:
@@ -69,6 +78,11 @@ class Cursors:
         if len(packed) != _POSITION.size:
             raise ExpiredCursorError
         return Position(*_POSITION.unpack(packed))
+
+
+def source_digest(state: DataState) -> bytes:
+    """Return what tells a database from another one that took its place."""
+    return sha256(state.source.suffix.encode()).digest()[:8]
 
 
 CURSORS = web.AppKey("cursors", Cursors)

@@ -20,7 +20,7 @@ from domain.record_layout import (
     ValueStyle,
     parse_columns,
 )
-from server.api.cursors import CURSORS, Cursors, ExpiredCursorError, Position
+from server.api.cursors import CURSORS, Cursors, ExpiredCursorError, Position, source_digest
 from server.api.data_request import EXPORT
 from server.api.payload_headers import disposition, left_out_headers
 from server.errors import ApiError, ParameterError
@@ -104,7 +104,8 @@ class ReadingsRequest:
         """A text that is equal for requests with equal responses."""
         zone = "UTC" if self.format.is_typed and self.is_utc else ""
         cursors = "" if self.query.limit is None else self.cursors.name
-        begun = "" if self.position is None else self.position.corrections
+        position = self.position
+        begun = "" if position is None else f"{position.corrections}-{position.source.hex()}"
         return (
             f"readings {self.format.name} {zone} {cursors} {begun} {self.layout.key}"
             f" {self.query.key}"
@@ -132,7 +133,7 @@ class ReadingsRequest:
         admit: Admit,  # noqa: ARG002 - readings are not scanned but sent
     ) -> Payload:
         """Query the readings. Raise ApiError if those of the first page have changed."""
-        if self.position is not None and self.position.corrections != state.corrections:
+        if self.position is not None and not self.position.is_of(state):
             raise _expired()
         zone = "UTC"
         if self.format.is_typed and not self.is_utc and "date" in self.layout.columns:
@@ -142,7 +143,8 @@ class ReadingsRequest:
         headers = {}
         if result.following is not None:
             last_id = state.last_id if self.query.up_to is None else self.query.up_to
-            position = Position(result.following, state.corrections, last_id)
+            source = source_digest(state)
+            position = Position(result.following, state.corrections, last_id, source)
             cursor = self.cursors.make(_key_without_paging(self.query), position)
             metadata["next"] = headers[_NEXT] = cursor
         if result.left_out is not None:

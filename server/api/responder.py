@@ -8,6 +8,7 @@ from contextlib import ExitStack, aclosing, suppress
 from aiohttp import hdrs, web
 
 from server.api.data_request import EXPORT, DataRequest, Parser
+from server.api.upload import admitted
 from server.cache.entry import SMALL_RESPONSE_BYTES, CacheEntry
 from server.cache.in_flight import InFlightResponse, TooLargeError
 from server.cache.replay import ReplayCache
@@ -15,7 +16,7 @@ from server.cache.store import ResponseCache
 from server.context import CONTEXT, RequestContext
 from server.security.audit_log import audit_export
 from server.security.authentication import check_access
-from server.security.rate_limits import FigureLimiter, StreamLimiter
+from server.security.rate_limits import FigureLimiter, StreamLimiter, when_task_ends
 from server.transport.content_coding import SMALL_CHUNK_BYTES, Chunk, Coding, Identity
 from server.transport.etags import etag, matches_any, matches_etag
 from server.transport.negotiation import negotiate_coding
@@ -70,10 +71,7 @@ class Responder:
         context = request[CONTEXT]
         if (replayed := await self._replay(request, context)) is not None:
             return replayed
-        query = await parse(request)
-        if request.body_exists:
-            # It may have taken its time: meanwhile the token was revoked, or the data has changed.
-            await check_access(request)
+        query = await admitted(request, parse)
         for _ in range(_MAX_TRIES - 1):
             with suppress(Overtaken):
                 return await self._respond(request, context, query)
@@ -172,10 +170,7 @@ class Responder:
                 self._enter_stream(context)
                 response = StreamingResponse(query.media_type, coding)
                 streamed = await response.start(payload.chunks), payload.metadata
-                # The task of a request also sends the response.
-                kept, task = place.pop_all(), asyncio.current_task()
-                assert task is not None
-                task.add_done_callback(lambda _: kept.close())
+                when_task_ends(place.pop_all().close)
                 return streamed
             chunks = [coding.add(chunk) async for chunk in payload.chunks]
         finally:

@@ -3,7 +3,6 @@
 import logging
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
 from aiohttp_apispec import docs
 
 from server.api.openapi.responses import LOGIN, LOGOUT, PING, PUBLIC_KEYS
@@ -28,22 +27,20 @@ log = logging.getLogger("server")
 TOKEN_SECURITY: list[dict[str, list[str]]] = [{TOKEN_HEADER: []}]
 
 
-def _login() -> Handler:
-    @docs(
-        tags=["access"],
-        summary="Get a token",
-        description=(
-            "Send user and password by Basic authentication. Send the returned token with every "
-            "other request, in the header SESSION or as Authorization: Bearer."
-        ),
-        security=[{"basic": []}],
-        responses=LOGIN,
-    )
-    async def login(request: web.Request) -> web.Response:
-        return await begin_session(request, await authenticate_password(request))
-
-    described_login: Handler = login
-    return described_login
+@docs(
+    tags=["access"],
+    summary="Get a token",
+    description=(
+        "Send user and password by Basic authentication. Send the returned token with every "
+        "other request, in the header SESSION or as Authorization: Bearer."
+    ),
+    security=[{"basic": []}],
+    responses=LOGIN,
+)
+async def login(request: web.Request) -> web.Response:
+    """Return a new token of the user whose name and password the request carries."""
+    request.app[TOKENS].require_signer()
+    return await begin_session(request, await authenticate_password(request))
 
 
 async def begin_session(request: web.Request, user: User) -> web.Response:
@@ -134,8 +131,8 @@ async def ping(request: web.Request) -> web.Response:
 
 
 PUBLIC_ROUTES = [
-    web.get("/login", _login(), allow_head=False),
-    web.post("/login", _login()),
+    web.get("/login", login, allow_head=False),
+    web.post("/login", login),
     web.get("/.well-known/jwks.json", public_keys, allow_head=False),
 ]
 ROUTES = [

@@ -6,6 +6,9 @@ from urllib.parse import unquote, urlsplit
 
 from aiocache import RedisCache
 from aiocache.serializers import BaseSerializer
+
+# Private: redis has no public parser, and no option that bounds a reply. GETRANGE binds Redis, but
+# not what answers in its place. A test holds the release for which this was checked.
 from redis._parsers import _AsyncRESP3Parser
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff

@@ -43,12 +43,12 @@ class RequestCounters:
 
     def __init__(self) -> None:
         self.routes: defaultdict[Kind, RouteStatistics] = defaultdict(RouteStatistics)
-        self.dropped_clients = 0
+        self.clients_let_go = 0
         """Clients that were disconnected since they read too slowly."""
 
-    def count_dropped_client(self) -> None:
+    def count_client_let_go(self) -> None:
         """Count a client that was disconnected since it read too slowly."""
-        self.dropped_clients += 1
+        self.clients_let_go += 1
 
 
 COUNTERS = web.AppKey("counters", RequestCounters)

@@ -152,7 +152,7 @@ def snapshot(app: web.Application) -> Snapshot:
             "streams_left": streams.left,
             "streams_failed": streams.failed,
             "figures_refused": figures.refused,
-            "clients_let_go": counters.dropped_clients,
+            "clients_let_go": counters.clients_let_go,
             "connections_refused": connections.refused,
             "loop_lag": [lag.seconds, lag.counts],
             "cache_hits": cache.hits,

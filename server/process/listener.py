@@ -65,7 +65,7 @@ class Listener:
                 app[SETTINGS].limits,
                 app[CONNECTION_LIMITER],
                 on_finished=app[ACCESS_LOG].add,
-                on_dropped=app[COUNTERS].count_dropped_client,
+                on_dropped=app[COUNTERS].count_client_let_go,
             )
             server = await asyncio.get_running_loop().create_server(
                 factory,

@@ -75,11 +75,11 @@ def run_worker(config: Path | None, port: int, shared: Path) -> None:
         worker = _Worker(shared, order.parent, lambda: report(""), order.is_replacement)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(running, port=port, greet=False, worker=worker))
-    except (SettingsError, StartError) as error:
-        report(str(error))
-        sys.exit(1)
     except Exception as error:  # noqa: BLE001 - the parent logs it, and tries again
-        report(f"unexpected {type(error).__name__}: {error}")
+        is_told = isinstance(error, SettingsError | StartError)
+        fault = str(error) if is_told else f"unexpected {type(error).__name__}: {error}"
+        if not report(fault):
+            log.error("this worker ends: %s", " ".join(fault.split()))
         sys.exit(1)
 
 
@@ -89,7 +89,7 @@ class _Worker:
 
     shared: Path
     parent: int
-    on_listening: Callable[[], None]
+    on_listening: Callable[[], object]
     is_replacement: bool
 
 

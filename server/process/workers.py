@@ -23,6 +23,12 @@ _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 3.0
 """Seconds until a worker that could not start is tried again: the pause doubles each time."""
 
+_START_SECONDS = 60.0
+"""Seconds until a worker that has not reported is replaced, besides its wait for the database."""
+
+_STOP_SECONDS = 75.0
+"""Seconds until a worker that does not stop is killed: running responses may take 60."""
+
 _SERVING = "serving\n"
 """What a worker writes to its standard output once it listens; otherwise, why it can't."""
 
@@ -52,14 +58,20 @@ class WorkerOrder:
         return order
 
 
-def worker_report() -> Callable[[str], None]:
-    """Return what reports to the parent; whatever else is printed goes to the log's stream."""
+def worker_report() -> Callable[[str], bool]:
+    """Return what reports to the parent, once; it returns whether this was the first time.
+
+    Whatever else is printed goes to the log's stream.
+    """
     reports = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
-    def report(problem: str) -> None:
+    def report(problem: str) -> bool:
+        if reports.closed:
+            return False
         with suppress(OSError), reports:
             reports.write(" ".join(problem.split()) + "\n" if problem else _SERVING)
+        return True
 
     return report
 
@@ -168,12 +180,18 @@ class _Supervisor:
         order = WorkerOrder(
             self._running.settings, self._running.keys, os.getpid(), self._has_served
         )
-        # It may have ended.
-        with suppress(ConnectionError):
-            worker.stdin.write(pickle.dumps(order))
-            await worker.stdin.drain()
-        worker.stdin.close()
-        report = (await worker.stdout.readline()).decode()
+        patience = _START_SECONDS + (0 if order.is_replacement else order.settings.database.wait)
+        try:
+            async with asyncio.timeout(patience):
+                # It may have ended.
+                with suppress(ConnectionError):
+                    worker.stdin.write(pickle.dumps(order))
+                    await worker.stdin.drain()
+                worker.stdin.close()
+                report = (await worker.stdout.readline()).decode()
+        except TimeoutError:
+            _kill(worker)
+            return f"it did not start in {patience:g} s"
         if report == _SERVING:
             self._has_served = True
             if self._problem:
@@ -190,10 +208,13 @@ class _Supervisor:
             self._problem = end.problem
 
     async def _stop_worker(self, worker: Process) -> None:
-        """Stop a worker when the service stops."""
+        """Stop a worker when the service stops; kill one that does not, until this is cancelled."""
         await self.stop.wait()
         with suppress(ProcessLookupError):
             worker.terminate()
+        await asyncio.sleep(_STOP_SECONDS)
+        log.error("worker %d did not stop in %g s and is killed", worker.pid, _STOP_SECONDS)
+        _kill(worker)
 
     async def _pause(self, seconds: float) -> None:
         """Wait, unless the service stops."""
@@ -223,3 +244,9 @@ class _Supervisor:
             # A terminal's Ctrl-C goes to the parent only, which stops its workers.
             start_new_session=True,
         )
+
+
+def _kill(worker: Process) -> None:
+    # It may have ended.
+    with suppress(ProcessLookupError):
+        worker.kill()

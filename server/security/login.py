@@ -8,8 +8,12 @@ from server.context import CONTEXT, DATABASE, SETTINGS
 from server.errors import ApiError
 from server.security.audit_log import audit
 from server.security.login_throttle import LOGIN_THROTTLE, Attempt
-from server.security.password_checker import PASSWORD_CHECKER, BusyError
-from server.transport.client_address import client_address, is_from_this_machine
+from server.security.password_checker import PASSWORD_CHECKER, Asker, BusyError
+from server.transport.client_address import (
+    client_address,
+    is_from_this_machine,
+    rate_limit_key,
+)
 from settings import is_demonstration
 from storage.common.errors import StorageError
 from storage.common.passwords import UNMATCHABLE_HASH
@@ -74,7 +78,7 @@ async def _check(
     try:
         user = await request.app[DATABASE].users.user(name)
         is_match = await request.app[PASSWORD_CHECKER].matches(
-            password, user.password if user else UNMATCHABLE_HASH
+            asker(request, name), password, user.password if user else UNMATCHABLE_HASH
         )
     except StorageError:
         attempt.cancel()
@@ -85,6 +89,11 @@ async def _check(
     if user is None:
         return "unknown", attempt
     return (user if is_match else "password"), attempt
+
+
+def asker(request: web.Request, user: str) -> Asker:
+    """Return for whom a password is checked."""
+    return Asker(user, rate_limit_key(client_address(request)))
 
 
 def busy(request: web.Request, event: str, name: str) -> ApiError:

@@ -26,6 +26,13 @@ _MAX_WAIT = 10.0
 """Seconds that a figure waits for others that scan as many readings as may be scanned."""
 
 
+def when_task_ends(call: Callable[[], object]) -> None:
+    """Call this when the current task ends: that of a request also sends the response."""
+    task = asyncio.current_task()
+    assert task is not None
+    task.add_done_callback(lambda _: call())
+
+
 class RequestLimiter:
     """Counts the requests of each user and address, in one window for all."""
 
@@ -101,17 +108,14 @@ class StreamLimiter(ConcurrencyLimiter):
         self._tasks: set[asyncio.Task[object]] = set()
 
     def stream(self, user: str) -> None:
-        """Count a stream once, until the current task ends. Raise RateLimited.
-
-        The task of a request also sends the response.
-        """
+        """Count a stream once, until the current task ends. Raise RateLimited."""
         task = asyncio.current_task()
         assert task is not None
         if task in self._tasks:
             return
         self.enter(user)
         self._tasks.add(task)
-        task.add_done_callback(lambda task: self._end(user, task))
+        when_task_ends(lambda: self._end(user, task))
 
     def _end(self, user: str, task: "asyncio.Task[object]") -> None:
         self._tasks.discard(task)
@@ -124,6 +128,7 @@ class FigureLimiter(ConcurrencyLimiter):
     def __init__(self, limits: LimitSettings) -> None:
         super().__init__("figures", limits.figures_per_user, limits.figures)
         self._most_readings = limits.figure_readings
+        self._most_of_a_user = limits.figure_readings // 2
         self._readings: Counter[str] = Counter()
         self._left = asyncio.Event()
 
@@ -160,14 +165,16 @@ class FigureLimiter(ConcurrencyLimiter):
                 while not self._has_room(user, readings):
                     await self._left.wait()
         except TimeoutError:
-            is_own = self._is_beyond(self._readings[user], readings, self._most_readings // 2)
-            raise self._refusal(429 if is_own else 503, " over so many readings") from None
+            code = 429 if self._is_own_excess(user, readings) else 503
+            raise self._refusal(code, " over so many readings") from None
 
     def _has_room(self, user: str, readings: int) -> bool:
-        return not (
-            self._is_beyond(self._readings[user], readings, self._most_readings // 2)
-            or self._is_beyond(self._readings.total(), readings, self._most_readings)
-        )
+        is_excess = self._is_beyond(self._readings.total(), readings, self._most_readings)
+        return not (is_excess or self._is_own_excess(user, readings))
+
+    def _is_own_excess(self, user: str, readings: int) -> bool:
+        """Return whether it is the user's own figures that leave no room: half is for others."""
+        return self._is_beyond(self._readings[user], readings, self._most_of_a_user)
 
     @staticmethod
     def _is_beyond(scanned: int, readings: int, most: int) -> bool:

@@ -82,12 +82,20 @@ class TokenService:
             "exp": int(now + self._lifetime),
             "jti": secrets.token_urlsafe(16),
         }
+        kid = self._signer(now)
+        key = self._by_id[kid]
+        return jwt.encode(claims, key.signs, algorithm=key.algorithm, headers={"kid": kid})
+
+    def require_signer(self) -> None:
+        """Raise ApiError while no key signs: ask before work that ends with a new token."""
+        self._signer(time.time())
+
+    def _signer(self, now: float) -> str:
         kid = self._keys.signer(now)
         if kid is None:
             log.error("no key of auth.keys signs now: add one, then send SIGHUP")
             raise ApiError(503, "No tokens can be signed now, the operator has to add a key")
-        key = self._by_id[kid]
-        return jwt.encode(claims, key.signs, algorithm=key.algorithm, headers={"kid": kid})
+        return kid
 
     def verify(self, text: str) -> Token:
         """Return the claims of a token. Raise InvalidTokenError."""

@@ -131,6 +131,21 @@ async def test_cached_answers_and_tags_do_not_outlive_their_file(
         assert response.status == 200
 
 
+async def test_walk_over_the_former_file_has_to_begin_again(
+    serve: Serve, database: SqliteDatabase
+) -> None:
+    """Both files have counted as many corrections."""
+    copy = copied(database)
+    api = await serve(database)
+    params = {"limit": "9"}
+    for _ in range(2):
+        _, body = await api.get("getData", params)
+        params["after"] = body["values"]["next"]
+    put(copy, database)
+    assert (await api.get("getData", params))[0] == 410
+    assert len(await api.records("getData", limit="9")) == 9
+
+
 async def test_file_that_is_away_is_not_read_on_and_no_logout_is_lost(
     serve: Serve, database: SqliteDatabase
 ) -> None:

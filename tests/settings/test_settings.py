@@ -738,6 +738,24 @@ def test_key_with_a_schedule_comes_from_a_file_that_others_cannot_read(
     )
 
 
+@pytest.mark.parametrize(
+    ("make", "fault"),
+    [
+        (os.mkfifo, "this is a named pipe, expected a regular file"),
+        (lambda path, _: path.write_text("x" * 70_000), "expected at most 65536 bytes"),
+    ],
+    ids=["named pipe", "large"],
+)
+def test_key_is_read_from_a_regular_file_of_bounded_size_alone(
+    config: Configuration, tmp_path: Path, make: Callable[[Path, int], object], fault: str
+) -> None:
+    key = tmp_path / "key"
+    make(key, 0o600)
+    key.chmod(0o600)
+    error = config.error(URL + "auth: {keys: {a: {file: key}}}")
+    assert error.endswith(f"auth.keys.a: key: {fault}")
+
+
 def test_published_secret_is_no_safer_under_another_name(config: Configuration) -> None:
     published = load_settings(environ={}).auth.secret
     settings = config.load(ELECDATA_AUTH__KEYS__A=revealed(published))

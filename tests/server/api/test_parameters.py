@@ -26,7 +26,7 @@ IDS = st.integers(0, 2**31 - 1)
 
 
 @given(
-    st.builds(Position, IDS, st.integers(0, 2**62), IDS),
+    st.builds(Position, IDS, st.integers(0, 2**62), IDS, st.binary(min_size=8, max_size=8)),
     st.text(max_size=40),
     st.text(max_size=40),
 )

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
+import redis
 from redis import Redis as Client
 
 from server.cache import shared
@@ -142,6 +143,13 @@ async def answering(reply: bytes, times: int = 1) -> AsyncIterator[str]:
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+
+
+def test_replies_are_bounded_in_the_release_of_redis_that_was_checked() -> None:
+    assert redis.__version__ == "8.1.0", (
+        "another release of redis: see that `_bounded_parser` of server/cache/shared.py still"
+        " overrides what its parser reads strings with, then name the release here"
+    )
 
 
 @pytest.mark.parametrize(

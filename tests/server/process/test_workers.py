@@ -2,20 +2,25 @@
 
 import asyncio
 import json
+import logging
 import os
+import pickle
 import resource
 import shutil
 import signal
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from server.process import workers
 from server.process.reload import Running
-from server.process.workers import _Supervisor
+from server.process.workers import WorkerOrder, _Supervisor
 from server.security.signing_keys import SigningKeys
+from settings import load_settings
 from tests.server.process.test_server_command import (
     Server,
     asked,
@@ -28,6 +33,8 @@ from tests.server.transport.test_tls import answered, tls
 from tests.support.app_client import SECRET
 from tests.support.certificates import make_certificate
 from tests.support.databases import SqliteDatabase
+from tests.support.paths import ROOT
+from tests.support.process import TIMEOUT
 from tests.support.report_factory import numbered, quarters, report
 
 pytestmark = [
@@ -85,12 +92,12 @@ def test_worker_that_dies_is_replaced_and_sigterm_ends_all(database: SqliteDatab
         first, second = children(server.process)
         kill_one(server)
         listening(server, 1)
-        workers = children(server.process)
-        assert len(workers) == 2
-        assert second in workers
-        assert first not in workers
+        replaced = children(server.process)
+        assert len(replaced) == 2
+        assert second in replaced
+        assert first not in replaced
         assert_served(port)
-    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+    assert not any(Path(f"/proc/{worker}").exists() for worker in replaced)
 
 
 def test_worker_is_replaced_while_the_database_is_away(database: SqliteDatabase) -> None:
@@ -195,12 +202,82 @@ def test_missing_database_is_one_line_before_any_worker_has_served(tmp_path: Pat
     assert "load a report with elecdata load" in fault(Server(config))
 
 
+def test_unexpected_error_of_a_worker_that_has_served_is_one_line_in_the_log(
+    database: SqliteDatabase,
+) -> None:
+    program = (
+        "from pathlib import Path\n"
+        "from server.process import serve\n"
+        "async def fail(*_, worker, **__):\n"
+        "    worker.on_listening()\n"
+        "    raise RuntimeError('all\\nis lost')\n"
+        "serve._serve = fail\n"
+        "serve.run_worker(None, 0, Path())\n"
+    )
+    settings = load_settings(database.config, {"ELECDATA_AUTH__SECRET": SECRET})
+    order = WorkerOrder(settings, SigningKeys.single(SECRET), os.getpid(), is_replacement=False)
+    ended = subprocess.run(  # noqa: S603 - the program is this one's own
+        [sys.executable, "-c", program],
+        input=pickle.dumps(order),
+        capture_output=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (1, b"serving\n")
+    (line,) = ended.stderr.decode().splitlines()
+    assert line.endswith("this worker ends: unexpected RuntimeError: all is lost")
+
+
+@pytest.fixture
+def supervisor(database: SqliteDatabase) -> _Supervisor:
+    """Replaces one worker, as if others had served already."""
+    settings = load_settings(database.config, {"ELECDATA_AUTH__SECRET": SECRET})
+    keys = SigningKeys.single(SECRET)
+    running = Running(database.config, settings, keys)
+    alone = _Supervisor(running, 0, database.config, database.folder)
+    alone._has_served = True
+    return alone
+
+
+async def until(is_so: Callable[[], object]) -> None:
+    async with asyncio.timeout(TIMEOUT):
+        while not is_so():
+            await asyncio.sleep(0.01)
+
+
+async def test_worker_that_hangs_before_it_serves_is_replaced(
+    supervisor: _Supervisor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(workers, "_START_SECONDS", 0)
+    caplog.set_level(logging.WARNING)
+    supervised = asyncio.create_task(supervisor.supervise())
+    await until(lambda: "and is tried again: it did not start in 0 s" in caplog.text)
+    monkeypatch.setattr(workers, "_START_SECONDS", TIMEOUT)
+    await until(lambda: "workers start again" in caplog.text)
+    supervisor.stop.set()
+    assert await supervised
+
+
+async def test_worker_that_does_not_stop_is_killed(
+    supervisor: _Supervisor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(workers, "_STOP_SECONDS", 0)
+    supervised = asyncio.create_task(supervisor.supervise())
+    await until(lambda: supervisor._workers)
+    (worker,) = supervisor._workers
+    worker.send_signal(signal.SIGSTOP)
+    supervisor.stop.set()
+    async with asyncio.timeout(TIMEOUT):
+        assert not await supervised
+    assert f"worker {worker.pid} did not stop in 0 s and is killed" in caplog.text
+
+
 async def test_sighup_reaches_the_workers_beside_one_that_has_just_ended(
     database: SqliteDatabase,
 ) -> None:
     keys = SigningKeys.single(SECRET)
     running = Running(database.config, database.settings, keys)
-    workers = _Supervisor(running, 0, database.config, database.folder)
+    supervisor = _Supervisor(running, 0, database.config, database.folder)
     program = "import signal, sys; signal.signal(signal.SIGHUP, lambda *_: sys.exit(7)); print(1)"
     waiting = f"{program}; sys.stdout.flush(); signal.pause()"
     for _ in range(4):
@@ -209,11 +286,11 @@ async def test_sighup_reaches_the_workers_beside_one_that_has_just_ended(
         )
         assert process.stdout is not None
         await process.stdout.readline()
-        workers._workers.add(process)
-    ended, *others = workers._workers
+        supervisor._workers.add(process)
+    ended, *others = supervisor._workers
     ended.kill()
     await ended.wait()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ELECDATA_AUTH__SECRET", SECRET)
-        workers.reload()
+        supervisor.reload()
     assert [await other.wait() for other in others] == [7, 7, 7]

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Iterator
+from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +15,11 @@ import storage.common.passwords
 from server.security.login_throttle import LoginThrottle
 from server.security.password_checker import (
     MAX_CONCURRENT_CHECKS,
+    MAX_OF_A_NETWORK,
+    MAX_OF_A_USER,
     MAX_WAITING,
+    PASSWORD_CHECKER,
+    Asker,
     BusyError,
     PasswordChecker,
 )
@@ -232,16 +237,34 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     gate.opened.set()  # or the server would wait for its threads
 
 
+MANY = {"ELECDATA_AUTH__ATTEMPTS": "100", "ELECDATA_SERVER__PROXIES": "127.0.0.1"}
+
+
+async def login_from(address: str, api: Api, user: str, password: str) -> tuple[int, Any]:
+    """Log in through a proxy; return the status and the body."""
+    headers = {"Authorization": encode_basic_auth(user, password), "X-Forwarded-For": address}
+    async with api.client.post("/login", headers=headers) as response:
+        return response.status, await response.json()
+
+
+async def put_off(logins: list[asyncio.Task[Any]], number: int) -> set[asyncio.Task[Any]]:
+    """Wait until so many logins are answered, and return them."""
+    async with asyncio.timeout(30):
+        while sum(login.done() for login in logins) < number:
+            await asyncio.sleep(0)
+    return {login for login in logins if login.done()}
+
+
 async def test_logins_beyond_the_line_are_put_off_and_others_are_served(
     serve: Serve, sample: DatabaseFixture, gate: Gate
 ) -> None:
-    api = await serve(sample, ELECDATA_AUTH__ATTEMPTS="100")
+    api = await serve(sample, **MANY)
     room = MAX_CONCURRENT_CHECKS + MAX_WAITING
-    logins = [asyncio.create_task(api.login(f"user {n}", "x")) for n in range(room + 10)]
-    done: set[asyncio.Task[Any]] = set()
-    async with asyncio.timeout(30):
-        while len(done) < 10:
-            done, _ = await asyncio.wait(logins, return_when=asyncio.FIRST_COMPLETED)
+    logins = [
+        asyncio.create_task(login_from(f"192.0.2.{n}", api, f"user {n}", "x"))
+        for n in range(room + 10)
+    ]
+    done = await put_off(logins, 10)
     busy = {"message": "Too many logins at once, try again in 1 s", "status": "ERROR"}
     for login in done:
         assert login.result() == (503, busy | {"statusCode": "503"})
@@ -250,7 +273,39 @@ async def test_logins_beyond_the_line_are_put_off_and_others_are_served(
     statuses = sorted(status for status, _ in await asyncio.gather(*logins))
     assert statuses == [401] * room + [503] * 10
     assert gate.most <= MAX_CONCURRENT_CHECKS
-    assert (await api.login("rick", "morty"))[0] == 200
+    assert (await api.login("rick", "x"))[0] == 401
+
+
+@pytest.mark.parametrize(
+    ("user", "places", "another", "address"),
+    [
+        ("rick", MAX_OF_A_USER, "user", "192.0.2.1"),
+        ("user {}", MAX_OF_A_NETWORK, "user 0", "192.0.2.2"),
+    ],
+    ids=["one user", "one address"],
+)
+async def test_logins_of_one_leave_places_to_others(
+    serve: Serve,
+    sample: DatabaseFixture,
+    gate: Gate,
+    user: str,
+    places: int,
+    another: str,
+    address: str,
+) -> None:
+    api = await serve(sample, **MANY)
+    logins = [
+        asyncio.create_task(login_from("192.0.2.1", api, user.format(n), "x")) for n in range(40)
+    ]
+    await put_off(logins, 40 - places)
+    other = asyncio.create_task(login_from(address, api, another, "x"))
+    while not other.done() and sum(api.app[PASSWORD_CHECKER]._users.values()) == places:
+        await asyncio.sleep(0)
+    gate.opened.set()
+    assert (await other)[0] == 401
+    statuses = sorted(status for status, _ in await asyncio.gather(*logins))
+    assert statuses == [401] * places + [503] * (40 - places)
+    assert not api.app[PASSWORD_CHECKER]._users
 
 
 async def test_logins_that_are_put_off_as_busy_use_up_no_attempts(
@@ -274,22 +329,26 @@ async def test_logins_that_are_put_off_as_busy_use_up_no_attempts(
 async def test_clients_that_leave_make_no_room_for_more_hashes(gate: Gate) -> None:
     hashing = PasswordChecker()
     stored = hash_password("morty")
+    askers = (Asker(f"user {number}", f"192.0.2.{number}") for number in count())
     first = [
-        asyncio.create_task(hashing.matches("x", stored)) for _ in range(MAX_CONCURRENT_CHECKS)
+        asyncio.create_task(hashing.matches(next(askers), "x", stored))
+        for _ in range(MAX_CONCURRENT_CHECKS)
     ]
     while gate.running < MAX_CONCURRENT_CHECKS:
         await asyncio.sleep(0)
-    waiting = [asyncio.create_task(hashing.matches("x", stored)) for _ in range(MAX_WAITING)]
+    waiting = [
+        asyncio.create_task(hashing.matches(next(askers), "x", stored)) for _ in range(MAX_WAITING)
+    ]
     await asyncio.sleep(0)
     for task in first:
         task.cancel()
     await asyncio.wait(first)
     with pytest.raises(BusyError):
-        await hashing.matches("x", stored)
+        await hashing.matches(next(askers), "x", stored)
     for task in waiting[1:]:
         task.cancel()
     await asyncio.wait(waiting[1:])
-    right = asyncio.create_task(hashing.matches("morty", stored))
+    right = asyncio.create_task(hashing.matches(next(askers), "morty", stored))
     await asyncio.sleep(0)
     assert gate.running == MAX_CONCURRENT_CHECKS
     gate.opened.set()

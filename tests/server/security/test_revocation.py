@@ -65,21 +65,33 @@ async def test_logout_ends_the_token_in_every_server_and_for_good(
         assert await logged_out(api) == 406
 
 
+@pytest.mark.parametrize(
+    ("route", "parameters"),
+    [
+        ("getDataById", '{"id": "1"}'),
+        ("changePassword", '{"old_password": "rick", "new_password": "a long walk in the rain"}'),
+        ("endSession", '{"id": "q3GcJw8A"}'),
+        ("endOtherSessions", "{ }"),
+    ],
+)
 async def test_token_that_is_revoked_during_the_upload_is_refused(
-    serve: Serve, loaded: DatabaseFixture
+    serve: Serve, database: DatabaseFixture, route: str, parameters: str
 ) -> None:
-    api = await serve(loaded)
+    database.configure(auth={"own_password": True})
+    await database.load(REPORT)
+    await database.admit("rick")
+    api = await serve(database)
     sent, rest = asyncio.Event(), asyncio.Event()
 
     async def body() -> AsyncIterator[bytes]:
-        yield b'{"id": '
+        yield parameters[:1].encode()
         sent.set()
         await rest.wait()
-        yield b'"1"}'
+        yield parameters[1:].encode()
 
     uploading = asyncio.create_task(
         api.client.post(
-            "/apielec/getDataById",
+            f"/apielec/{route}",
             data=body(),
             headers={"SESSION": api.token, "Content-Type": "application/json"},
         )

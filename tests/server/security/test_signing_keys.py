@@ -36,6 +36,7 @@ from tests.server.process.test_server_command import Server, connected, received
 from tests.support.app_client import SECRET, Api, Serve
 from tests.support.databases import DatabaseFixture
 from tests.support.paths import ROOT
+from tests.support.report_factory import numbered, quarters, report
 
 pytestmark = pytest.mark.promise("Getting in")
 
@@ -312,18 +313,31 @@ def test_secret_signs_while_no_key_with_a_schedule_does(
     assert running.verify(token).user == "rick"
 
 
-async def test_login_says_that_no_key_signs(
-    serve: Serve, sample: DatabaseFixture, caplog: pytest.LogCaptureFixture
+async def test_login_and_change_of_password_do_nothing_while_no_key_signs(
+    serve: Serve, database: DatabaseFixture, caplog: pytest.LogCaptureFixture
 ) -> None:
-    api = await serve(sample)
-    ended = {"a": SigningPeriod(ends=1)}
-    api.app[TOKENS].use(SigningKeys({"a": FIRST}, "a", None, ended))
-    status, body = await api.login("rick", "morty")
-    assert (status, body["message"]) == (
-        503,
-        "No tokens can be signed now, the operator has to add a key",
-    )
+    caplog.set_level("INFO")
+    database.configure(auth={"own_password": True})
+    await database.load(report(*numbered(quarters("2019-08-01", 4))))
+    await database.admit("rick")
+    api = await serve(database)
+    now = int(time.time())
+    claims = {"sub": "rick", "gen": 1, "iat": now, "exp": now + 60, "jti": "1"}
+    api.token = jwt.encode(claims, FIRST, headers={"kid": "a"})
+    api.app[TOKENS].use(SigningKeys({"a": FIRST}, "a", None, {"a": SigningPeriod(ends=now - 1)}))
+    form = {"old_password": "rick", "new_password": "a long walk in the rain"}
+    for status, body in (
+        await api.login("rick", "rick"),
+        await api.get("changePassword", method="POST", data=form),
+    ):
+        assert (status, body["message"]) == (
+            503,
+            "No tokens can be signed now, the operator has to add a key",
+        )
     assert "no key of auth.keys signs now" in caplog.text
+    assert not [record for record in caplog.records if record.name == "audit"]
+    api.app[TOKENS].use(SigningKeys.single(FIRST))
+    assert (await api.login("rick", "rick"))[0] == 200
 
 
 @given(

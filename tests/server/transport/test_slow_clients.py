@@ -36,7 +36,7 @@ async def test_client_that_reads_nothing_more_is_cut_off(
     with pytest.raises(ConnectionResetError):
         await rest(client)
     client.close()
-    assert api.app[STREAM_STATISTICS].left == api.app[COUNTERS].dropped_clients == 1
+    assert api.app[STREAM_STATISTICS].left == api.app[COUNTERS].clients_let_go == 1
     assert "127.0.0.1 reads too slowly and is disconnected" in caplog.text
     await api.settled()
     assert len(await api.records("getData")) == 11716
@@ -95,7 +95,7 @@ async def test_what_is_left_to_send_decides_where_the_kernel_does_not_tell(
         with pytest.raises(ConnectionResetError):
             await rest(client)
     client.close()
-    assert api.app[COUNTERS].dropped_clients == (not reads)
+    assert api.app[COUNTERS].clients_let_go == (not reads)
 
 
 async def test_answers_that_nobody_reads_are_cut_off_too(
