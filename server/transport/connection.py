@@ -5,7 +5,7 @@ import logging
 import socket
 import struct
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from aiohttp import StreamReader, hdrs, web
 from aiohttp.http import HttpProcessingError
@@ -192,9 +192,9 @@ class ConnectionGuard(web.RequestHandler):
             super().connection_made(transport)
         else:
             self._refused = True
-            assert isinstance(transport, asyncio.Transport)
-            transport.write(_NO_ROOM)
-            transport.close()
+            client = cast("asyncio.Transport", transport)  # uvloop's, with TLS, is no subclass
+            client.write(_NO_ROOM)
+            client.close()
 
     def data_received(self, data: bytes) -> None:
         """Parse what has arrived, in slices, so that no head exceeds its limit by more than one."""
