@@ -19,6 +19,8 @@ def allow_open_files(settings: Settings) -> None:
     """
     connections = settings.limits.connections
     needed = connections + _OTHER_FILES
+    if settings.server.tls.certificate is not None:
+        needed += connections  # not counted until their handshake is done
     needed += settings.database.connections * _FILES_OF_A_DATABASE_CONNECTION
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:

@@ -32,9 +32,9 @@ def authenticate(
             limiter.count_address(client_address(request))
         if match.http_exception is None and match.handler not in public:
             token = _verified_token(request)
-            limiter.count_user(token.user)
             context = request[CONTEXT]
             await _check_revocation(request, context, token)
+            limiter.count_user(token.user)
             context.token, context.user = token, token.user
         if request.body_exists and request.can_read_body:
             is_read = match.http_exception is not None or match.handler in with_body

@@ -5,7 +5,7 @@ import logging
 import socket
 import struct
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from aiohttp import StreamReader, hdrs, web
 from aiohttp.http import HttpProcessingError
@@ -138,7 +138,7 @@ class ConnectionGuard(web.RequestHandler):
     __slots__ = (
         *("_acked", "_check", "_checked_at", "_left", "_on_dropped", "_on_finished"),
         *("_slow_after", "_slowest_client"),
-        *("_address", "_admission", "_content", "_discarded", "_head", "_max_discarded"),
+        *("_address", "_admission", "_content", "_discarded", "_ends", "_head", "_max_discarded"),
         *("_max_head", "_parsed", "_received", "_refused", "_unparsed"),
     )
 
@@ -172,6 +172,8 @@ class ConnectionGuard(web.RequestHandler):
         """Bytes of the head that has begun to arrive, or of the trailers."""
         self._parsed = 0
         """How many requests have begun."""
+        self._ends = False
+        """Whether the latest request is the last one, because it asks for an upgrade."""
         self._content: StreamReader = EMPTY_PAYLOAD
         """The body of the latest request."""
         self._received = 0
@@ -190,30 +192,37 @@ class ConnectionGuard(web.RequestHandler):
             super().connection_made(transport)
         else:
             self._refused = True
-            assert isinstance(transport, asyncio.Transport)
-            transport.write(_NO_ROOM)
-            transport.close()
+            client = cast("asyncio.Transport", transport)  # uvloop's, with TLS, is no subclass
+            client.write(_NO_ROOM)
+            client.close()
 
     def data_received(self, data: bytes) -> None:
         """Parse what has arrived, in slices, so that no head exceeds its limit by more than one."""
-        if self._unparsed or len(data) > _SLICE_BYTES:
-            self._parse_slices(data)
-        elif not self._refused:
-            super().data_received(data)
-            if self._request_count == self._parsed or self._discarded is not None:
-                self._count(len(data))
-            if self._request_count != self._parsed:
-                self._begin_requests(self._request_count - self._parsed)
-
-    def _parse_slices(self, data: bytes) -> None:
+        if not self._unparsed and len(data) <= _SLICE_BYTES:
+            self._feed(data)
+            return
         arrived, self._unparsed = self._unparsed + data, b""
         if not data:  # reading goes on, first with what the parser itself has kept
-            self.data_received(data)
+            self._feed(data)
         for start in range(0, len(arrived), _SLICE_BYTES):
             if self._reading_paused or len(self._messages) >= self._max_msg_queue_size:
                 self._unparsed = arrived[start:]
                 return
-            self.data_received(arrived[start : start + _SLICE_BYTES])
+            self._feed(arrived[start : start + _SLICE_BYTES])
+
+    def _feed(self, data: bytes) -> None:
+        """Parse a slice, and count what it belongs to."""
+        if self._refused:
+            return
+        super().data_received(data)
+        if self._request_count == self._parsed or self._discarded is not None:
+            self._count(len(data))
+        if self._request_count != self._parsed:
+            self._begin_requests(self._request_count - self._parsed)
+        if self._ends and self._content.is_eof():
+            # Of what follows, aiohttp would lose a part or parse all of it in one go.
+            self._refused = True
+            self._message_tail = b""
 
     def _count(self, size: int) -> None:
         """Count what belongs to a head, to trailers, or to a body that nobody reads any more."""
@@ -228,14 +237,23 @@ class ConnectionGuard(web.RequestHandler):
                 self.force_close()
 
     def _begin_requests(self, count: int) -> None:
-        """Refuse those of the latest requests whose path is too long, and begin to count anew."""
+        """Refuse those of the latest requests whose path is too long, and begin to count anew.
+
+        Nobody upgrades here: the connection ends after a request that asks for it.
+        """
         self._parsed = self._request_count
         self._head = self._received = 0
         self._discarded = None
         for index in range(-count, 0):
-            path = getattr(self._messages[index][0], "path", "")
+            message, content = self._messages[index]
+            if isinstance(message, _ErrInfo):
+                continue
+            path = message.path
             if len(path) > _MAX_PATH and len(path.partition("?")[0]) > _MAX_PATH:
                 self._messages[index] = _failed(_PathTooLongError())
+            elif message.upgrade:
+                self._ends = True
+                self._messages[index] = message._replace(should_close=True), content
         self._content = self._messages[-1][1]
 
     def _count_head(self, size: int) -> None:

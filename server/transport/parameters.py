@@ -22,6 +22,9 @@ _MALFORMED = (ValueError, LookupError, web.RequestPayloadError)
 
 _FORM = "application/x-www-form-urlencoded"
 
+_MAX_MEDIA_TYPE = 200
+"""Characters of a Content-Type; parsing it takes time that grows with their square."""
+
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -68,6 +71,8 @@ def _expected(required: Sequence[str], optional: Sequence[str]) -> str:
 async def _body(request: web.Request, limit: int) -> list[Pair]:
     if request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower() != "identity":
         raise ParameterError("body: expected a JSON object or a form that is not compressed")
+    if len(request.headers.get(hdrs.CONTENT_TYPE, "")) > _MAX_MEDIA_TYPE:
+        raise ParameterError(f"Content-Type: expected at most {_MAX_MEDIA_TYPE} characters")
     timeout = request.app[SETTINGS].limits.request_time
     try:
         async with asyncio.timeout(timeout):

@@ -57,6 +57,7 @@ WORDS = [
         b"Authorization: Basic QTpC\r\n",
     ),
     *(b"Host: x\r\n", b"Connection: close\r\n", b"Expect: 100-continue\r\n", b"Upgrade: x\r\n"),
+    *(b"Connection: Upgrade\r\n", b"Upgrade: websocket\r\n", b"Upgrade: h2c\r\n"),
     *(
         b"Accept: text/csv;q=0.1,*/*\r\n",
         b"Accept-Encoding: gzip, zstd\r\n",

@@ -17,6 +17,8 @@ BODIES: dict[str, tuple[bytes, bytes]] = {
         PARTS,
         (b"--x\r\nContent-Disposition: form-data" + b';a="' * 500 + b"\r\n\r\n5\r\n") * 99,
     ),
+    "parameters of a media type": (b"a/b" + b";a=" * 2_600, b"id=5"),
+    "brackets in a media type": (b"a/b;" + b"(" * 7_800, b"id=5"),
     "fields": (FORM, b"id=1&" * (BODY_BYTES // 5)),
     "fields of nothing": (FORM, b"&" * BODY_BYTES),
     "escapes": (FORM, b"id=" + b"%41" * 340_000),

@@ -168,13 +168,16 @@ async def test_user_with_too_many_requests_waits_and_others_do_not(
     assert (await api.get("ping"))[0] == 406  # there is no such user, but she was not put off
 
 
-async def test_forged_token_is_nobodys_request(serve: Serve, sample: DatabaseFixture) -> None:
+async def test_forged_or_revoked_token_is_nobodys_request(
+    serve: Serve, sample: DatabaseFixture
+) -> None:
     """Nobody can use up what another user may ask for."""
     api = await serve(sample, **limited(requests_per_user=1, requests_window=3600))
     good = api.token
-    api.token = good[:-4] + "AAAA"
-    for _ in range(3):
-        assert (await api.get("ping"))[0] == 406
+    for bad in (good[:-4] + "AAAA", token("rick", generation=2)):
+        api.token = bad
+        for _ in range(3):
+            assert (await api.get("ping"))[0] == 406
     api.token = good
     assert (await api.get("ping"))[0] == 200
 

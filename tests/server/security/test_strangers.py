@@ -173,6 +173,47 @@ async def test_path_longer_than_any_route_is_a_414(api: Api) -> None:
     assert first.startswith("HTTP/1.1 400 ")
 
 
+WEBSOCKET = ("Connection: Upgrade", "Upgrade: WebSocket")
+
+
+@pytest.mark.parametrize(
+    ("first", "status"),
+    [
+        (head("GET /health/live", *WEBSOCKET), b"200"),
+        (
+            with_body(
+                b"id=5", b"text/plain", b"POST /nothing HTTP/1.1", *map(str.encode, WEBSOCKET)
+            ),
+            b"404",
+        ),
+        (head("CONNECT x:1"), b"404"),
+        (head("GET /health/live", "Connection: Upgrade", "Upgrade: h2c"), b"200"),
+    ],
+    ids=["websocket", "websocket with a body", "CONNECT", "HTTP/2"],
+)
+@pytest.mark.parametrize("is_slow", [False, True], ids=["at once", "bit by bit"])
+async def test_nothing_is_parsed_behind_a_request_to_upgrade(
+    api: Api, held_loop: HeldLoop, first: bytes, status: bytes, *, is_slow: bool
+) -> None:
+    """Which is answered, and ends the connection."""
+    held_loop.reset()
+    reader, writer = await api.raw(b"")
+    for byte in first[:-1] if is_slow else b"":
+        writer.write(bytes([byte]))
+        await asyncio.sleep(0)
+    writer.write(first[-1:] if is_slow else first)
+    writer.write(head("GET " + "/" * 60_000) + head("GET /health/live"))
+    told = b""
+    async with asyncio.timeout(SECONDS):
+        with suppress(ConnectionError):  # what was not read resets the connection
+            while part := await reader.read(2**16):
+                told += part
+    writer.close()
+    assert re.findall(rb"HTTP/1\.1 (\d+)", told) == [status]
+    assert b"Connection: close" in told
+    assert held_loop.seconds < BOUND_SECONDS
+
+
 LARGE = b"".join(b"X-%d: %s\r\n" % (number, b"a" * 1000) for number in range(60))
 
 

@@ -1,6 +1,7 @@
 """TLS by certificate files: served, renewed on SIGHUP, and examined."""
 
 import asyncio
+import re
 import signal
 import socket
 import ssl
@@ -14,11 +15,12 @@ from server.process.listener import Listener
 from server.transport.tls import server_context
 from settings import TlsSettings
 from tests.server.observability.test_checks import Checked, recent
-from tests.server.process.test_server_command import Server, fault
+from tests.server.process.test_server_command import LimitedServer, Server, fault
 from tests.support.app_client import application
 from tests.support.certificates import make_certificate
 from tests.support.databases import DatabaseFixture, SqliteDatabase
 from tests.support.process import TIMEOUT
+from tests.support.slow_client import limited
 
 pytestmark = pytest.mark.promise("Getting in")
 
@@ -87,6 +89,26 @@ def test_renewal_that_is_broken_leaves_the_old_certificate(config: Path, tmp_pat
         server.process.send_signal(signal.SIGHUP)
         server.wait_for_line("reload failed, nothing was changed: server.tls: ")
         assert answered(port, trusted)[1] == serial
+        assert server.stop() == 0
+
+
+def test_connection_above_the_limit_is_a_503(config: Path, tmp_path: Path) -> None:
+    certificate, key, _ = make_certificate(tmp_path)
+    context = ssl.create_default_context(cafile=certificate)
+    environ = tls(certificate, key) | limited(connections=1)
+    environ["ELECDATA_DATABASE__CONNECTIONS"] = "2"
+    with LimitedServer(config, "ulimit -Sn 50", **environ) as server:
+        port = int(server.wait_for_line("listening on https://").rpartition(":")[2])
+        with (
+            socket.create_connection(("127.0.0.1", port), TIMEOUT) as plain,
+            context.wrap_socket(plain, server_hostname="127.0.0.1") as client,
+        ):
+            client.sendall(HEALTH.replace(b"close", b"keep-alive"))
+            assert client.recv(12) == b"HTTP/1.1 200"
+            assert answered(port, certificate)[0].startswith(b"HTTP/1.1 503 ")
+        # one for the connection, and one for a handshake
+        allowed = Path(f"/proc/{server.process.pid}/limits").read_text()
+        assert re.search(r"Max open files +74 ", allowed)
         assert server.stop() == 0
 
 
