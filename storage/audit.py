@@ -143,6 +143,11 @@ class _Chain:
         last_pruned = self.found.first - 1
         if self._anchor is None:
             return f"entries 1 to {last_pruned} are missing, and no entry tells why"
+        if self._kept is not None and self._kept.number < last_pruned:
+            return (
+                f"entry {self._kept.number}, the kept head, was pruned since, and nothing tells"
+                " whether the trail goes on from it: keep a new head after each prune"
+            )
         if self._contradicts_kept(last_pruned, self._anchor):
             return f"entry {last_pruned}, now pruned, was another when the head was kept"
         return None

@@ -146,12 +146,12 @@ class UserAdmin:
         """Revoke all tokens of a user; return False if there is no such user."""
         if not await self._exists(name):
             return False
-        ((changes,),) = await self._engine.fetch("SELECT changes FROM access")
         placeholder = self._engine.dialect.placeholder
-        # To set the role makes the trigger of SQLite count the change.
+        # To set the role makes the trigger of SQLite count the change. A number that was read
+        # before could be behind another change by now.
         await self._engine.execute(
-            f"UPDATE users SET role = role, generation = {placeholder} WHERE user = {placeholder}",
-            (changes + 1, name),
+            f"UPDATE users SET role = role, generation = generation + 1 WHERE user = {placeholder}",
+            (name,),
         )
         return True
 

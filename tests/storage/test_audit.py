@@ -4,13 +4,14 @@ import asyncio
 import hashlib
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import pymysql
 import pytest
 
 from storage.audit import AuditAdmin, Head, Verification, make_entry
+from storage.backends.base import Row
 from storage.common.errors import Conflict, NotPrepared, Unreachable
 from tests.support.databases import DatabaseFixture
 from tests.support.report_factory import numbered, quarters, report
@@ -99,6 +100,35 @@ async def persistently(append: Callable[[str], Awaitable[object]], text: str) ->
             return
 
 
+@pytest.fixture
+def read_committed(loaded: DatabaseFixture) -> Iterator[None]:
+    """A server that gives each statement a snapshot of its own, unless asked for another."""
+    scope = "SET GLOBAL TRANSACTION ISOLATION LEVEL"
+    if loaded.kind == "mariadb":
+        loaded.run(f"{scope} READ COMMITTED")
+    yield
+    if loaded.kind == "mariadb":
+        loaded.run(f"{scope} REPEATABLE READ")
+
+
+@pytest.mark.usefixtures("read_committed")
+async def test_entry_that_is_appended_during_a_verification_is_no_fault(
+    loaded: DatabaseFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = await verified(loaded)
+    async with loaded.reader() as reader, trail(loaded) as audit:
+        fetch = audit._engine.fetch
+
+        async def fetched(sql: str, args: Sequence[object] = ()) -> Sequence[Row]:
+            if "audit_head" in sql:
+                await reader.audit.append(entry(1))
+            return await fetch(sql, args)
+
+        monkeypatch.setattr(audit._engine, "fetch", fetched)
+        assert await audit.verify() == before
+    assert (await verified(loaded)).entries == before.entries + 1
+
+
 async def test_triggers_refuse_to_change_or_delete_entries(loaded: DatabaseFixture) -> None:
     before = await verified(loaded)
     for sql in (
@@ -173,6 +203,8 @@ async def test_pruned_trail_is_verified_from_the_entry_that_tells_of_it(
         last = await audit.verify()
         assert (last.fault, last.first, last.entries) == (None, whole.head.number + 2, 1)
         assert (await audit.verify(found.head)).fault is None
+        older = f"entry {whole.head.number}, the kept head, was pruned since"
+        assert str((await audit.verify(whole.head)).fault).startswith(older)
         wrong = Head(found.head.number, pruned.hash)
         assert "now pruned, was another" in str((await audit.verify(wrong)).fault)
         await audit.append(entry(0))

@@ -85,6 +85,18 @@ async def test_reading_that_another_one_replaces_is_a_correction(
     assert ids[-1] == "5000"
 
 
+async def test_reading_that_another_program_does_not_replace_keeps_its_flags(
+    database: DatabaseFixture,
+) -> None:
+    is_mariadb = database.kind == "mariadb"
+    await database.load(report(*(row(moment) for moment in quarters("2030-01-01", 10))))
+    before = await database.rows("SELECT reading_id, flags FROM flags")
+    assert len(before) == 10
+    insert = inserted(database, 5, "INSERT IGNORE" if is_mariadb else "INSERT OR IGNORE")
+    await database.rows(insert.replace("(5,", "(5000,"))
+    assert await database.rows("SELECT reading_id, flags FROM flags") == before
+
+
 async def test_import_is_a_correction_only_where_it_changes_what_was_there(
     database: DatabaseFixture,
 ) -> None:

@@ -15,6 +15,9 @@ from storage.backends.mysql.connection import (
     translate_error,
 )
 
+_ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ"
+"""A transaction reads one snapshot, whatever the server's default is."""
+
 
 class Session:
     """An account's connection to a server. Every call raises a StorageError if it fails."""
@@ -37,7 +40,13 @@ class Session:
             "init_command": f"SET SESSION group_concat_max_len = {MAX_PAGE_BYTES}",
         }
         with _translated_errors(location):
-            return cls(await WritingConnection.open(options), location)
+            connection = await WritingConnection.open(options)
+            try:
+                await connection.query(_ISOLATION)
+            except BaseException:
+                connection.close()
+                raise
+        return cls(connection, location)
 
     async def execute(self, sql: str, args: Sequence[object] = ()) -> int:
         """Run a statement; return the number of rows it wrote."""

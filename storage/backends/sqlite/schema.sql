@@ -187,7 +187,8 @@ BEGIN
     DELETE FROM flags WHERE reading_id = NEW.id;
 END;
 
--- INSERT OR REPLACE fires no trigger for the reading that it replaces
+-- INSERT OR REPLACE fires no trigger for the reading that it replaces. INSERT OR IGNORE fires this
+-- one, too: what it deletes can be built again. Flags of readings that are gone harm nobody.
 CREATE TRIGGER state_before_insert BEFORE INSERT ON consumpdata
 WHEN EXISTS (SELECT 1 FROM consumpdata WHERE meter_id = NEW.meter_id AND utc = NEW.utc)
 BEGIN
@@ -195,8 +196,6 @@ BEGIN
     DELETE FROM pages WHERE first_id IN
         (SELECT (id - 1) / 4000 * 4000 + 1 FROM consumpdata
          WHERE meter_id = NEW.meter_id AND utc = NEW.utc);
-    DELETE FROM flags WHERE reading_id IN
-        (SELECT id FROM consumpdata WHERE meter_id = NEW.meter_id AND utc = NEW.utc);
 END;
 
 CREATE TRIGGER state_after_update AFTER UPDATE ON consumpdata

@@ -65,6 +65,26 @@ async def test_logout_ends_the_token_in_every_server_and_for_good(
         assert await logged_out(api) == 406
 
 
+async def test_logout_by_the_loader_revokes_tokens_of_changes_made_meanwhile_too(
+    mariadb: MariaDB, tmp_path: Path
+) -> None:
+    generation = "SELECT generation FROM users WHERE user = 'rick'"
+    with MariadbDatabase(tmp_path, mariadb) as database:
+        await database.load(REPORT)
+        await database.admit("rick")
+        async with database.writer() as writer:
+            assert await writer.engine.is_prepared()
+            async with writer.audit.recorded("{}"):
+                await writer.engine.fetch("SELECT changes FROM access")
+                for hashed in (OTHER, RICK, OTHER):
+                    database.run(f"UPDATE users SET password = '{hashed}'")
+                ((before,),) = database.run(generation)
+                assert await writer.users.log_out("rick")
+        ((after,),) = database.run(generation)
+        ((changes,),) = database.run("SELECT changes FROM access")
+    assert before < after <= changes
+
+
 @pytest.mark.parametrize(
     ("route", "parameters"),
     [
