@@ -234,6 +234,7 @@ class ConnectionGuard(web.RequestHandler):
             self._discarded += size
             if self._discarded > self._max_discarded:
                 self._refused = True
+                self._end_content()
                 self.force_close()
 
     def _begin_requests(self, count: int) -> None:
@@ -262,11 +263,19 @@ class ConnectionGuard(web.RequestHandler):
             return
         self._refused = True
         self._unparsed = b""
-        if not self._content.is_eof():
-            self._content.set_exception(web.RequestPayloadError())
+        self._end_content()
         self._messages.append(_failed(_HeadTooLargeError()))
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+    def _end_content(self) -> None:
+        """End a body early: for the handler it is malformed; aiohttp stops discarding it."""
+        if self._content.is_eof():
+            return
+        if self._discarded is None:
+            self._content.set_exception(web.RequestPayloadError())
+        else:
+            self._content.feed_eof()
 
     def log_access(
         self,
@@ -294,6 +303,8 @@ class ConnectionGuard(web.RequestHandler):
             self._check.cancel()
         if self._address is not None:
             self._admission.leave(self._address)
+        if self._discarded is not None:
+            self._end_content()
         super().connection_lost(exc)
 
     def force_close(self) -> None:

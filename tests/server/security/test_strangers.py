@@ -154,7 +154,7 @@ async def test_body_is_invited_from_who_may_ask(api: Api) -> None:
 
 
 async def test_rest_of_a_body_is_discarded_up_to_a_bound(
-    serve: Serve, sample: DatabaseFixture
+    serve: Serve, sample: DatabaseFixture, caplog: pytest.LogCaptureFixture
 ) -> None:
     api = await serve(sample, **limited(body="64KiB"))
     reader, writer = await api.raw(head("POST /nothing", "Content-Length: 1000000000"))
@@ -169,6 +169,23 @@ async def test_rest_of_a_body_is_discarded_up_to_a_bound(
         sent += 2**16
     writer.close()
     assert sent < 2**25  # what is on its way, in the buffers of both sides
+    await reached(api.app[CONNECTION_LIMITER], 0)
+    assert "Traceback" not in caplog.text
+
+
+async def test_trailers_that_are_too_large_end_a_body_that_is_discarded(
+    serve: Serve, sample: DatabaseFixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    api = await serve(sample, **limited(head="16KiB"))
+    reader, writer = await api.raw(head("POST /nothing", CHUNKED))
+    await reader.readuntil(b"}")
+    writer.write(b"1\r\nx\r\n0\r\n" + LARGE)
+    async with asyncio.timeout(SECONDS):
+        with suppress(ConnectionError):
+            await reader.read()
+    writer.close()
+    await reached(api.app[CONNECTION_LIMITER], 0)
+    assert "Traceback" not in caplog.text
 
 
 async def test_small_body_that_nobody_read_ends_no_connection(api: Api) -> None:
