@@ -314,6 +314,21 @@ async def test_trailers_count_as_a_head(serve: Serve, sample: DatabaseFixture) -
     assert told.startswith(b"HTTP/1.1 400 ")
 
 
+async def test_body_in_tiny_chunks_is_not_read_to_its_end(
+    api: Api, held_loop: HeldLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    body, token = b"id=5" + b",5" * 200_000, b"SESSION: " + api.token.encode()
+    for line, status in ((DATA, "400"), ("POST /nothing", "404")):
+        held_loop.reset()
+        request = in_chunks(body, 1, f"{line} HTTP/1.1".encode(), token)
+        first, answer = await begun(api, request)
+        assert first.startswith(f"HTTP/1.1 {status} ")
+        assert "malformed" in answer or status == "404"
+        await reached(api.app[CONNECTION_LIMITER], 0)
+        assert held_loop.seconds < BOUND_SECONDS
+    assert "Traceback" not in caplog.text
+
+
 async def test_large_bodies_and_many_requests_are_no_head(
     serve: Serve, sample: DatabaseFixture
 ) -> None:
