@@ -70,6 +70,9 @@ def make_app(
                 public=frozenset(route.handler for route in _PUBLIC_ROUTES),
                 unlimited=frozenset(route.handler for route in health.ROUTES),
                 with_body=frozenset(route.handler for route in _BODY_ROUTES),
+                leaving_body=frozenset(
+                    route.handler for route in (*sessions.PUBLIC_ROUTES, *sessions.ROUTES)
+                ),
             ),
         ],
         client_max_size=int(settings.limits.body),

@@ -71,7 +71,7 @@ async def begin_session(request: web.Request, user: User) -> web.Response:
 )
 async def public_keys(request: web.Request) -> web.Response:
     """Return the public keys of auth.keys. Raise ApiError if there is none."""
-    await read_parameters(request)
+    await read_parameters(request, with_body=False)
     keys = request.app[TOKENS].public_keys()
     if not keys:
         raise ApiError(404, "Tokens are signed with secrets, there are no public keys")
@@ -87,7 +87,7 @@ async def public_keys(request: web.Request) -> web.Response:
 )
 async def logout(request: web.Request) -> web.Response:
     """Revoke the token that the request carries."""
-    await read_parameters(request, ())
+    await read_parameters(request, with_body=False)
     token = request[CONTEXT].token
     assert token is not None
     try:
@@ -126,7 +126,7 @@ def not_written(request: web.Request, error: StorageError, consequence: str) -> 
 )
 async def ping(request: web.Request) -> web.Response:
     """Answer that the service is available."""
-    await read_parameters(request)
+    await read_parameters(request, with_body=False)
     return done("I'm here!!")
 
 

@@ -1,12 +1,14 @@
 """Authentication by token, which all routes need except the public ones."""
 
+import asyncio
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from typing import Any
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-from server.context import CONTEXT, DATABASE, RequestContext, Token
+from server.context import CONTEXT, DATABASE, SETTINGS, RequestContext, Token
 from server.errors import ApiError
 from server.security.rate_limits import REQUEST_LIMITER
 from server.security.tokens import TOKENS, InvalidTokenError
@@ -16,13 +18,18 @@ TOKEN_HEADER = "SESSION"  # noqa: S105 - the name of a header
 
 
 def authenticate(
-    public: AbstractSet[Any], unlimited: AbstractSet[Any], with_body: AbstractSet[Any]
+    public: AbstractSet[Any],
+    unlimited: AbstractSet[Any],
+    *,
+    with_body: AbstractSet[Any],
+    leaving_body: AbstractSet[Any],
 ) -> Middleware:
     """Return the middleware that admits requests with a valid token, and those of public handlers.
 
     Requests of `unlimited` handlers do not count towards the rate limits. Handlers other than those
-    `with_body` get no body. Raise ApiError: 405 without a token, 406 with an invalid one, 413 with
-    a body that nobody reads; RateLimited above the limits.
+    `with_body` get no body: those `leaving_body` answer as if there was none, the others not at
+    all. Raise ApiError: 405 without a token, 406 with an invalid one, 413 with a body that nobody
+    expects; RateLimited above the limits.
     """
 
     @web.middleware
@@ -36,13 +43,31 @@ def authenticate(
             await _check_revocation(request, context, token)
             limiter.count_user(token.user)
             context.token, context.user = token, token.user
-        if request.body_exists and request.can_read_body:
-            is_read = match.http_exception is not None or match.handler in with_body
-            if not is_read:
-                raise ApiError(413, "body: none is expected here")
+        if not request.body_exists or not request.can_read_body:
+            return await handler(request)
+        if match.handler in leaving_body:
+            response = await handler(request)
+            response.force_close()
+            return response
+        if match.http_exception is None and match.handler not in with_body:
+            await _expect_no_body(request)
         return await handler(request)
 
     return authentication
+
+
+async def _expect_no_body(request: web.Request) -> None:
+    """Raise ApiError for a body. Chunks may turn out to be none, once their end comes."""
+    if request.content_length is None and hdrs.EXPECT not in request.headers:
+        timeout = request.app[SETTINGS].limits.request_time
+        try:
+            async with asyncio.timeout(timeout):
+                with suppress(web.RequestPayloadError):
+                    if not await request.content.readany():
+                        return
+        except TimeoutError:
+            raise ApiError(408, f"body: expected within {timeout:g} s") from None
+    raise ApiError(413, "body: none is expected here")
 
 
 async def check_access(request: web.Request) -> None:

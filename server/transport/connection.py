@@ -36,6 +36,9 @@ _SLICE_BYTES = 2**14
 _MAX_PATH = 1024
 """Characters of a path; looking for its route takes time that grows with their square."""
 
+_SMALL_CHUNKS = 2**16
+"""Bytes that a body may take beyond twice its size: each chunk costs time, however small it is."""
+
 _MAX_QUEUED = 4
 """Requests of a connection that are parsed while an earlier one is answered."""
 
@@ -138,7 +141,16 @@ class ConnectionGuard(web.RequestHandler):
     __slots__ = (
         *("_acked", "_check", "_checked_at", "_left", "_on_dropped", "_on_finished"),
         *("_slow_after", "_slowest_client"),
-        *("_address", "_admission", "_content", "_discarded", "_ends", "_head", "_max_discarded"),
+        *(
+            "_address",
+            "_admission",
+            "_body",
+            "_content",
+            "_discarded",
+            "_ends",
+            "_head",
+            "_max_discarded",
+        ),
         *("_max_head", "_parsed", "_received", "_refused", "_unparsed"),
     )
 
@@ -178,6 +190,8 @@ class ConnectionGuard(web.RequestHandler):
         """The body of the latest request."""
         self._received = 0
         """Bytes of it when it was last looked at."""
+        self._body = 0
+        """Bytes that it took on the wire, after the slice that it began in."""
         self._unparsed = b""
         """What has arrived and waits until earlier requests are answered."""
         self._max_discarded = max_discarded
@@ -230,10 +244,17 @@ class ConnectionGuard(web.RequestHandler):
             self._head, self._received = 0, self._content.total_bytes
         elif self._request_count == self._parsed:
             self._count_head(size)
+        if not self._content.is_eof():
+            self._body += size
+            if self._body > 2 * self._content.total_bytes + _SMALL_CHUNKS:
+                self._refused = True
+                self._end_content()
         if self._discarded is not None:
             self._discarded += size
             if self._discarded > self._max_discarded:
                 self._refused = True
+                self._end_content()
+            if self._refused:
                 self.force_close()
 
     def _begin_requests(self, count: int) -> None:
@@ -242,7 +263,7 @@ class ConnectionGuard(web.RequestHandler):
         Nobody upgrades here: the connection ends after a request that asks for it.
         """
         self._parsed = self._request_count
-        self._head = self._received = 0
+        self._head = self._received = self._body = 0
         self._discarded = None
         for index in range(-count, 0):
             message, content = self._messages[index]
@@ -262,11 +283,19 @@ class ConnectionGuard(web.RequestHandler):
             return
         self._refused = True
         self._unparsed = b""
-        if not self._content.is_eof():
-            self._content.set_exception(web.RequestPayloadError())
+        self._end_content()
         self._messages.append(_failed(_HeadTooLargeError()))
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+    def _end_content(self) -> None:
+        """End a body early: for the handler it is malformed; aiohttp stops discarding it."""
+        if self._content.is_eof():
+            return
+        if self._discarded is None:
+            self._content.set_exception(web.RequestPayloadError())
+        else:
+            self._content.feed_eof()
 
     def log_access(
         self,
@@ -275,6 +304,8 @@ class ConnectionGuard(web.RequestHandler):
         time: float | None,  # noqa: ARG002 - aiohttp's clock is a coarse one
     ) -> None:
         """Notify the application that a response was sent; begin to discard the rest of a body."""
+        if request.content.exception() is not None:
+            request.content.feed_eof()  # there is nothing to discard
         if request.body_exists and not request.content.is_eof():
             self._discarded = 0
         self._on_finished(request, response)
@@ -294,6 +325,8 @@ class ConnectionGuard(web.RequestHandler):
             self._check.cancel()
         if self._address is not None:
             self._admission.leave(self._address)
+        if self._discarded is not None:
+            self._end_content()
         super().connection_lost(exc)
 
     def force_close(self) -> None:

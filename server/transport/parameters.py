@@ -35,17 +35,22 @@ async def expect_later(request: web.Request) -> None:
 
 
 async def read_parameters(
-    request: web.Request, required: Sequence[str] = (), optional: Sequence[str] = ()
+    request: web.Request,
+    required: Sequence[str] = (),
+    optional: Sequence[str] = (),
+    *,
+    with_body: bool = True,
 ) -> dict[str, str]:
     """Return the parameters of the query string and of a JSON or form body, by name.
 
-    Raise ParameterError if a required one is missing, or one is unknown or contradictory.
+    Without `with_body`, a body is left unread. Raise ParameterError if a required parameter is
+    missing, or one is unknown or contradictory.
     """
     params: dict[str, str] = {}
     limit = request.app[SETTINGS].limits.parameters
     try:
         pairs = form_pairs(request.rel_url.raw_query_string, limit)
-        if request.can_read_body:
+        if with_body and request.can_read_body:
             pairs += await _body(request, limit - len(pairs))
     except TooManyError:
         raise ParameterError(f"parameters: expected at most {limit}, got more") from None

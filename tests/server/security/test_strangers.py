@@ -8,6 +8,7 @@ import select
 from contextlib import ExitStack, suppress
 
 import pytest
+from aiohttp import encode_basic_auth
 
 from server.security.connection_limits import CONNECTION_LIMITER, ConnectionLimiter
 from tests.server.api.test_request_bodies import used
@@ -24,9 +25,10 @@ SECONDS = 30
 BEHIND_PROXY = {"ELECDATA_SERVER__PROXIES": "127.0.0.1"}
 PUBLIC = [
     *("GET /health/live", "GET /health/ready", "GET /metrics", "GET /", "GET /swagger.json"),
-    *("GET /dashboard", "GET /static/swagger/swagger-ui.css", "GET /login", "POST /login"),
+    *("GET /dashboard", "GET /static/swagger/swagger-ui.css"),
 ]
 PRIVATE = ["GET /apielec/ping", "POST /logout"]
+CHUNKED = "Transfer-Encoding: chunked"
 DATA = "POST /apielec/getDataById"
 
 
@@ -57,17 +59,66 @@ async def begun(api: Api, request: bytes) -> tuple[str, str]:
 # Bodies
 
 
-@pytest.mark.parametrize("line", [*PUBLIC, *PRIVATE])
-@pytest.mark.parametrize("coming", ["Content-Length: 1000000", "Transfer-Encoding: chunked"])
+@pytest.mark.parametrize("line", PUBLIC)
+@pytest.mark.parametrize(
+    "coming",
+    [
+        head("", "Content-Length: 1000000"),
+        head("", CHUNKED) + b"5",
+        head("", CHUNKED, "Expect: 100-continue"),
+    ],
+    ids=["length", "chunks", "chunks to come"],
+)
 async def test_body_is_refused_unread_where_none_is_expected(
-    api: Api, line: str, coming: str
+    api: Api, line: str, coming: bytes
 ) -> None:
-    reader, writer = await api.raw(head(line, coming, f"SESSION: {api.token}"))
+    reader, writer = await api.raw(line.encode() + coming)
+    if coming.endswith(b"5"):
+        await asyncio.sleep(0)
+        writer.write(b"\r\nx")
     async with asyncio.timeout(SECONDS):
         told = await reader.readuntil(b"}")
     assert told.startswith(b"HTTP/1.1 413 ")
     assert b"body: none is expected here" in told
     assert b"Connection: close" in told
+    writer.close()
+
+
+@pytest.mark.parametrize("line", ["GET /login", "POST /login", *PRIVATE])
+@pytest.mark.parametrize(
+    "coming",
+    [
+        head("", "Content-Length: 1000000", "Content-Type: application/json") + b'{"x":',
+        head("", CHUNKED),
+        head("", "Content-Length: 2", "Content-Type: application/json") + b"{}",
+    ],
+    ids=["length", "chunks", "at once"],
+)
+async def test_body_is_left_unread_where_the_contract_has_none(
+    api: Api, line: str, coming: bytes
+) -> None:
+    login, token = encode_basic_auth("rick", "morty"), f"SESSION: {api.token}"
+    field = f"Authorization: {login}" if "login" in line else token
+    request = f"{line} HTTP/1.1\r\n{field}".encode() + coming.removeprefix(b" HTTP/1.1")
+    reader, writer = await api.raw(request.replace(b"Host: x", b"Host: localhost"))
+    async with asyncio.timeout(SECONDS):
+        told = await reader.readuntil(b"}")
+    writer.close()
+    assert told.startswith(b"HTTP/1.1 200 ")
+    assert b"Connection: close" in told
+
+
+@pytest.mark.parametrize("line", [*PUBLIC, *PRIVATE])
+@pytest.mark.parametrize("is_late", [False, True], ids=["at once", "later"])
+async def test_chunks_that_are_none_are_no_body(api: Api, line: str, *, is_late: bool) -> None:
+    token = f"SESSION: {api.token}"
+    reader, writer = await api.raw(head(line, CHUNKED, token)[: None if is_late else -2])
+    if is_late:
+        for _ in range(20):
+            await asyncio.sleep(0)
+    writer.write((b"" if is_late else b"\r\n") + b"0\r\n\r\n")
+    async with asyncio.timeout(SECONDS):
+        assert (await reader.readline()).startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 403 "))
     writer.close()
 
 
@@ -103,7 +154,7 @@ async def test_body_is_invited_from_who_may_ask(api: Api) -> None:
 
 
 async def test_rest_of_a_body_is_discarded_up_to_a_bound(
-    serve: Serve, sample: DatabaseFixture
+    serve: Serve, sample: DatabaseFixture, caplog: pytest.LogCaptureFixture
 ) -> None:
     api = await serve(sample, **limited(body="64KiB"))
     reader, writer = await api.raw(head("POST /nothing", "Content-Length: 1000000000"))
@@ -118,6 +169,23 @@ async def test_rest_of_a_body_is_discarded_up_to_a_bound(
         sent += 2**16
     writer.close()
     assert sent < 2**25  # what is on its way, in the buffers of both sides
+    await reached(api.app[CONNECTION_LIMITER], 0)
+    assert "Traceback" not in caplog.text
+
+
+async def test_trailers_that_are_too_large_end_a_body_that_is_discarded(
+    serve: Serve, sample: DatabaseFixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    api = await serve(sample, **limited(head="16KiB"))
+    reader, writer = await api.raw(head("POST /nothing", CHUNKED))
+    await reader.readuntil(b"}")
+    writer.write(b"1\r\nx\r\n0\r\n" + LARGE)
+    async with asyncio.timeout(SECONDS):
+        with suppress(ConnectionError):
+            await reader.read()
+    writer.close()
+    await reached(api.app[CONNECTION_LIMITER], 0)
+    assert "Traceback" not in caplog.text
 
 
 async def test_small_body_that_nobody_read_ends_no_connection(api: Api) -> None:
@@ -244,6 +312,21 @@ async def test_trailers_count_as_a_head(serve: Serve, sample: DatabaseFixture) -
     headers = [f"SESSION: {api.token}", "Transfer-Encoding: chunked"]
     told = await answered(api, head(DATA, *headers) + b"4\r\nid=5\r\n0\r\n" + LARGE)
     assert told.startswith(b"HTTP/1.1 400 ")
+
+
+async def test_body_in_tiny_chunks_is_not_read_to_its_end(
+    api: Api, held_loop: HeldLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    body, token = b"id=5" + b",5" * 200_000, b"SESSION: " + api.token.encode()
+    for line, status in ((DATA, "400"), ("POST /nothing", "404")):
+        held_loop.reset()
+        request = in_chunks(body, 1, f"{line} HTTP/1.1".encode(), token)
+        first, answer = await begun(api, request)
+        assert first.startswith(f"HTTP/1.1 {status} ")
+        assert "malformed" in answer or status == "404"
+        await reached(api.app[CONNECTION_LIMITER], 0)
+        assert held_loop.seconds < BOUND_SECONDS
+    assert "Traceback" not in caplog.text
 
 
 async def test_large_bodies_and_many_requests_are_no_head(
