@@ -150,8 +150,7 @@ class UserAdmin:
         # To set the role makes the trigger of SQLite count the change. A number that was read
         # before could be behind another change by now.
         await self._engine.execute(
-            "UPDATE users SET role = role, generation = generation + 1"
-            f" WHERE user = {placeholder}",
+            f"UPDATE users SET role = role, generation = generation + 1 WHERE user = {placeholder}",
             (name,),
         )
         return True
