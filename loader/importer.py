@@ -20,6 +20,9 @@ from storage.common.passwords import hash_password
 from storage.factory import WritableDatabase
 from storage.imports.import_writer import ImportResult
 
+_MAX_NAMES = 20
+"""Files that the audit trail names of an import that failed: an entry has at most 64 KiB."""
+
 
 @dataclass(frozen=True, slots=True)
 class ImportSummary:
@@ -129,7 +132,8 @@ class Importer:
                     await self._database.engine.rollback()
                     if isinstance(error, FaultyReportsError | ReportError) and not dry_run:
                         names = [report.name for report, _ in reports]
-                        failure = {"files": names, "error": str(error)}
+                        failure = {"reports": len(names), "files": names[:_MAX_NAMES]}
+                        failure["error"] = str(error)
                         await record(self._database, "import", result="failed", **failure)
                 raise
             _save([rejected for _, rejected in reports])
