@@ -20,7 +20,7 @@ from rich.progress import (
 from cli.commands import EscapingCommand
 from cli.error_report import FaultyReportsError
 from cli.output import WAITING, CommandOutput, OutputMode, output_options, stopped
-from cli.printing import printable
+from cli.printing import print_line, printable
 from loader.importer import Importer, ImportListener, ImportSummary
 from loader.rows.errors import ReportError
 from loader.rows.file_reader import STANDARD_INPUT
@@ -112,6 +112,7 @@ async def _import(
                 on_step=lambda step: progress.say(f"OK - {step}"),
                 on_wait=lambda: progress.say(WAITING),
                 on_progress=progress.show,
+                on_warning=lambda text: print_line(f"WARNING - {text}", err=True),
             ),
             format_name,
         )

@@ -20,6 +20,9 @@ from storage.common.passwords import hash_password
 from storage.factory import WritableDatabase
 from storage.imports.import_writer import ImportResult
 
+_MAX_NAMES = 20
+"""Files that the audit trail names of an import that failed: an entry has at most 64 KiB."""
+
 
 @dataclass(frozen=True, slots=True)
 class ImportSummary:
@@ -41,6 +44,8 @@ class ImportListener:
     """Called if another import holds the lock."""
     on_progress: Callable[[str, int], None]
     """Called with a report's path and the bytes of it that were read."""
+    on_warning: Callable[[str], None] = lambda _: None
+    """Called with what is left to do after an import."""
 
 
 class Importer:
@@ -63,6 +68,7 @@ class Importer:
         self._database = database
         self._listener = listener
         database.engine.on_wait = listener.on_wait
+        database.engine.on_warning = listener.on_warning
         self.errors = ErrorReport()
         """The errors so far; if bad rows are skipped, an import succeeds in spite of them."""
 
@@ -106,8 +112,8 @@ class Importer:
             ]
             if dry_run and not await self._database.engine.is_prepared():
                 return await self._load(reports, into_database=False)
-            await self._database.engine.begin()
             try:
+                await self._database.engine.begin(dry_run=dry_run)
                 await self._database.meters.register(str(self._settings.meter.timezone))
                 summaries = await self._load(reports)
                 if dry_run:
@@ -126,7 +132,8 @@ class Importer:
                     await self._database.engine.rollback()
                     if isinstance(error, FaultyReportsError | ReportError) and not dry_run:
                         names = [report.name for report, _ in reports]
-                        failure = {"files": names, "error": str(error)}
+                        failure = {"reports": len(names), "files": names[:_MAX_NAMES]}
+                        failure["error"] = str(error)
                         await record(self._database, "import", result="failed", **failure)
                 raise
             _save([rejected for _, rejected in reports])

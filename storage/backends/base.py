@@ -77,6 +77,8 @@ class WriteEngine(Protocol):
     """The database's name in messages."""
     on_wait: Callable[[], None]
     """Called whenever another loader has to be waited for; set by whoever wants to know."""
+    on_warning: Callable[[str], None]
+    """Called with what is left to do after a transaction; set likewise."""
 
     @property
     def dialect(self) -> Dialect:
@@ -94,8 +96,8 @@ class WriteEngine(Protocol):
     async def begin_change(self) -> None:
         """Begin a transaction of a few rows, which waits for no import if it need not."""
 
-    async def begin(self) -> None:
-        """Begin a transaction, once no other loader is in one."""
+    async def begin(self, *, dry_run: bool = False) -> None:
+        """Begin a transaction, once no other loader is in one; a dry run is rolled back."""
 
     async def append(self, batches: Iterable[RowBatch], last_id: int) -> int:
         """Insert rows as new readings with the ids after `last_id`; return how many."""

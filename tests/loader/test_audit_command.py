@@ -81,7 +81,7 @@ def test_changes_of_users_and_imports_are_told(database: DatabaseFixture) -> Non
                 "rejected": 0,
             },
         ),
-        ("import", "failed", {"files": ["bad.csv"], "error": "1 error"}),
+        ("import", "failed", {"reports": 1, "files": ["bad.csv"], "error": "1 error"}),
         ("user added", "ok", {"user": "morgan"}),
         ("password changed", "ok", {"user": "morgan"}),
         ("user disabled", "ok", {"user": "morgan"}),
@@ -96,6 +96,15 @@ def test_changes_of_users_and_imports_are_told(database: DatabaseFixture) -> Non
     since = str(found[4]["time"])[:19]
     expected = [each for each in found if str(each["time"]) >= since]
     assert listed(database, "--since", since) == expected
+
+
+def test_import_of_thousands_of_files_that_fails_is_told(database: DatabaseFixture) -> None:
+    run(database, "users", "add", "morgan", stdin="hush hush hush\n")
+    path = database.file("nonsense", f"{'x' * 60}.csv")
+    assert run(database, "load", *[path] * 1100).exit_code == 1
+    details = listed(database)[-1]["details"]
+    assert isinstance(details, dict)
+    assert (details["reports"], len(details["files"])) == (1100, 20)
 
 
 def test_change_of_a_user_is_undone_if_the_trail_cannot_tell_of_it(

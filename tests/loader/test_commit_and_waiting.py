@@ -3,7 +3,9 @@
 import asyncio
 import sqlite3
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 import storage.backends.mysql.writer
 from loader.importer import ImportListener
 from loader.rows.errors import ReportError
+from storage.backends.mysql.session import Session
 from storage.backends.mysql.writer import MysqlWriteEngine
 from storage.backends.sqlite.writer import SqliteWriteEngine
 from storage.common.errors import Unreachable
@@ -26,6 +29,17 @@ pytestmark = pytest.mark.promise("Bad nights")
 COMMAND = (sys.executable, "-m", "loader.users")
 SUMMER = quarters("2019-08-01", 12)
 MIXED = report(*numbered(SUMMER), BAD)
+INSERT_TRIGGERS = (
+    "SELECT 1 FROM information_schema.triggers"
+    " WHERE trigger_schema = DATABASE() AND trigger_name = 'state_after_insert'"
+)
+
+
+async def prepare(database: DatabaseFixture) -> None:
+    """Create an empty database."""
+    async with database.writer() as writer:
+        async for _ in writer.engine.prepare():
+            pass
 
 
 def around_commit(
@@ -111,6 +125,62 @@ async def test_lock_that_cannot_be_released_leaves_a_finished_import_finished(
         assert summary.imported.new == len(await database.records()) - 1
         # The lock has ended with its connection.
         await database.load(report(*numbered(SUMMER)))
+
+
+@pytest.mark.parametrize("moment", ["START TRANSACTION", "LOAD DATA", "COMMIT", "CREATE TRIGGER"])
+async def test_lost_connection_leaves_no_insert_uncounted(
+    mariadb: MariaDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    with MariadbDatabase(tmp_path, mariadb) as database:
+        await prepare(database)
+        execute = Session.execute
+
+        async def executed(self: Session, sql: str, args: Sequence[object] = ()) -> int:
+            if sql.startswith(moment):
+                monkeypatch.undo()
+                self.close()
+            return await execute(self, sql, args)
+
+        monkeypatch.setattr(Session, "execute", executed)
+        with suppress(Unreachable):
+            await database.load(report(*numbered(SUMMER)))
+        assert database.run(INSERT_TRIGGERS)
+
+
+async def test_trigger_that_cannot_be_created_again_is_told(
+    mariadb: MariaDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    with MariadbDatabase(tmp_path, mariadb) as database:
+        end = MysqlWriteEngine._end
+
+        async def ended(self: MysqlWriteEngine) -> None:
+            database.run("DROP TABLE consumpdata")
+            await end(self)
+
+        monkeypatch.setattr(MysqlWriteEngine, "_end", ended)
+        (summary,) = await database.load(
+            report(*numbered(SUMMER)), listener=replace(SILENT, on_warning=said.append)
+        )
+    assert summary.imported is not None
+    (text,) = said
+    assert text.startswith("the trigger state_after_insert could not be created again (")
+
+
+async def test_database_is_complete_for_others_during_a_first_import(
+    mariadb: MariaDB, tmp_path: Path
+) -> None:
+    with MariadbDatabase(tmp_path, mariadb) as database:
+        await prepare(database)
+        async with database.writer() as first, database.writer() as second:
+            assert await first.engine.is_prepared()
+            await first.engine.begin(dry_run=True)
+            assert database.run(INSERT_TRIGGERS)
+            await first.engine.rollback()
+            await first.engine.begin()
+            assert await second.engine.is_prepared()
+            await first.engine.rollback()
+        assert database.run(INSERT_TRIGGERS)
 
 
 async def test_loader_that_is_not_given_the_lock_goes_on_waiting_and_says_so(

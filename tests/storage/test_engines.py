@@ -122,7 +122,7 @@ def statements_of(user: str) -> None:
     [
         (Refused, (1044, 1045, 1130, 1142, 1143, 1227, 1410, 1698, 3159)),
         (NotPrepared, (1049, 1146)),
-        (Unreachable, (1040, 1205, 1969, 3024)),
+        (Unreachable, (1020, 1040, 1205, 1213, 1969, 3024)),
     ],
 )
 def test_error_codes_of_mysql_have_their_meanings(
@@ -132,3 +132,4 @@ def test_error_codes_of_mysql_have_their_meanings(
         error = translate_error(OperationalError(code, "text"), MysqlUrl("db", 3306, "elecprod"))
         assert type(error) is meaning, code
         assert ("statement_timeout" in str(error)) == (code in {1969, 3024})
+        assert ("another program changed" in str(error)) == (code in {1020, 1205, 1213})

@@ -191,3 +191,24 @@ async def test_small_statements_leave_the_event_loop_alone_after_a_slow_one(
         monkeypatch.setattr(engine, "_inline_from", 0.0)
         await engine.fetch("SELECT in_thread(0)", small=True)
         assert threads[-1] == here
+
+
+async def test_write_that_was_reported_as_failed_is_not_made_later(
+    loaded: SqliteDatabase,
+) -> None:
+    """It waits for the one before it, then for the other program: in all, no longer than allowed."""
+    engine = SqliteEngine(loaded.path, connections=1, statement_timeout=0.3)
+    insert = "INSERT INTO meters (id, timezone) VALUES (?, 'UTC')"
+    try:
+        with closing(sqlite3.connect(loaded.path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            first = asyncio.create_task(engine.execute(insert, (8,), patience=0.25))
+            await asyncio.sleep(0)
+            with pytest.raises(Unreachable):
+                await engine.execute(insert, (9,))
+            with pytest.raises(Unreachable):
+                await first
+            other.execute("ROLLBACK")
+    finally:
+        await engine.close()
+    assert not await loaded.rows("SELECT id FROM meters WHERE id IN (8, 9)")

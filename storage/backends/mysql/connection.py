@@ -38,6 +38,7 @@ _REFUSED = {1044, 1045, 1130, 1142, 1143, 1227, 1370, 1410, 1698, _SECURE_TRANSP
 _REFUSED |= {CR.CR_AUTH_PLUGIN_CANNOT_LOAD}
 _NOT_PREPARED = {1049, 1146, 1305}
 _TOO_LONG = {1969, 3024}
+_OVERTAKEN = {ER.LOCK_DEADLOCK, ER.LOCK_WAIT_TIMEOUT, ER.CHECKREAD}
 
 
 def tls_context(ca: Path | None) -> ssl.SSLContext | None:
@@ -229,6 +230,11 @@ def translate_error(error: BaseException, location: MysqlUrl) -> StorageError:
         )
     if code in _TOO_LONG:
         return Unreachable(f"{where} took longer than database.statement_timeout allows")
+    if code in _OVERTAKEN:
+        return Unreachable(
+            f"{where}: another program changed the same rows at the same time; nothing was"
+            " written, try again"
+        )
     if isinstance(error, TimeoutError):
         return Unreachable(f"{where} did not answer in time")
     return Unreachable(f"{where} cannot be reached: {text or type(error).__name__}")

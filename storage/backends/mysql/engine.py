@@ -60,7 +60,9 @@ class MysqlEngine:
                 f"SET SESSION group_concat_max_len = {MAX_PAGE_BYTES}"
                 ", character_set_connection = binary, character_set_results = NULL"
                 f" /*M!100100 , max_statement_time = {statement_timeout} */"
-                f" /*!80000 , max_execution_time = {int(statement_timeout * 1000)} */"
+                # MySQL would remember the time of a table's last change for a day.
+                f" /*!80000 , max_execution_time = {int(statement_timeout * 1000)}"
+                ", information_schema_stats_expiry = 0 */"
             ),
         }
         self._pool = ConnectionPool(

@@ -16,10 +16,19 @@ from storage.common.errors import Conflict, NotPrepared, StorageError
 _NEEDS_INSTANTS = "ALTER TABLE consumpdata\n    MODIFY utc"
 """How the statement begins before which readings are given their instants."""
 
-INSERT_TRIGGER_NAME = "state_after_insert"
-INSERT_TRIGGER = STATE_TRIGGERS[MysqlDialect.name][INSERT_TRIGGER_NAME]
+INSERT_TRIGGER = "state_after_insert"
+"""Counts what other programs insert; it is away during a first import."""
 
 _APPLIED_BEFORE = {ER.TABLE_EXISTS_ERROR, ER.DUP_FIELDNAME, ER.DUP_KEYNAME, ER.TRG_ALREADY_EXISTS}
+
+
+async def restore_insert_trigger(session: Session) -> None:
+    """Create the trigger, unless it is there."""
+    try:
+        await session.execute(STATE_TRIGGERS[MysqlDialect.name][INSERT_TRIGGER])
+    except StorageError as error:
+        if _code(error) != ER.TRG_ALREADY_EXISTS:
+            raise
 
 
 class Migrations:
@@ -33,7 +42,11 @@ class Migrations:
 
     async def is_newest(self) -> bool:
         """Return whether all statements were applied."""
-        return await self._applied() == len(self._statements) and await self._counts_inserts()
+        return await self._applied() == len(self._statements)
+
+    async def is_complete(self) -> bool:
+        """Return whether nothing is left to apply, not even what a killed loader left out."""
+        return await self.is_newest() and await self._counts_inserts()
 
     async def apply(self) -> None:
         """Apply the statements that are missing, while no other loader does."""
@@ -53,19 +66,18 @@ class Migrations:
                 )
         if not await self._counts_inserts():
             # A loader was killed during a first import.
-            await self._session.execute(INSERT_TRIGGER)
+            await restore_insert_trigger(self._session)
 
     async def _apply(self, statement: str) -> None:
         try:
             await self._session.execute(statement)
         except StorageError as error:
             # The loader was stopped between a statement and the note that it was applied.
-            cause = error.__cause__
-            code = cause.args[0] if isinstance(cause, MySQLError) else None
+            code = _code(error)
             if code == ER.DUP_ENTRY:
                 raise Conflict(
                     f"two readings of {self._database} stand for the same instant "
-                    f"({cause}): remove one of them"
+                    f"({error.__cause__}): remove one of them"
                 ) from None
             if code not in _APPLIED_BEFORE:
                 raise
@@ -74,7 +86,7 @@ class Migrations:
         return bool(
             await self._session.fetch(
                 "SELECT 1 FROM information_schema.triggers WHERE trigger_schema = DATABASE()"
-                f" AND trigger_name = '{INSERT_TRIGGER_NAME}'"
+                f" AND trigger_name = '{INSERT_TRIGGER}'"
             )
         )
 
@@ -115,3 +127,9 @@ class Migrations:
                 "UPDATE consumpdata SET utc = date - INTERVAL %s SECOND WHERE id = %s",
                 (offset, number),
             )
+
+
+def _code(error: StorageError) -> int | None:
+    """Return the number of the database's error."""
+    cause = error.__cause__
+    return cause.args[0] if isinstance(cause, MySQLError) else None

@@ -1,5 +1,6 @@
 """MySQL and MariaDB, written by the loader."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -13,13 +14,16 @@ from settings import AccountSettings, MysqlUrl
 from storage.backends.mysql.accounts import ReaderAccount
 from storage.backends.mysql.connection import tls_context
 from storage.backends.mysql.dialect import MysqlDialect
-from storage.backends.mysql.migrations import INSERT_TRIGGER, INSERT_TRIGGER_NAME, Migrations
+from storage.backends.mysql.migrations import INSERT_TRIGGER, Migrations, restore_insert_trigger
 from storage.backends.mysql.session import Session
 from storage.common.deflate import DeflateBlock
 from storage.common.errors import Conflict, StorageError, Unreachable
 
 LOCK_SECONDS = 600
 """Seconds after which a loader that waits for another one says so again."""
+
+_RESTORE_SECONDS = 20
+"""Seconds for the trigger to be created through another connection."""
 
 _QUANTITIES = ", ".join(QUANTITY_NAMES)
 
@@ -48,6 +52,7 @@ class MysqlWriteEngine:
         self._lock = f"elecdata:{location.name}"[:64]
         self._session: Session | None = None
         self.on_wait: Callable[[], None] = lambda: None
+        self.on_warning: Callable[[str], None] = lambda _: None
         self._dropped_trigger = False
 
     async def open(self) -> None:
@@ -67,7 +72,7 @@ class MysqlWriteEngine:
             )
         await self.execute(f"USE `{self.database}`")
         yield f"'{self.database}' database"
-        if not await self._migrations.is_newest():
+        if not await self._migrations.is_complete():
             await self._take_lock()
             await self._migrations.apply()
             await self._release_lock()
@@ -106,7 +111,7 @@ class MysqlWriteEngine:
         """Begin a transaction of a few rows."""
         await self.execute("START TRANSACTION")
 
-    async def begin(self) -> None:
+    async def begin(self, *, dry_run: bool = False) -> None:
         """Begin a transaction, once no other loader is in one."""
         await self._take_lock()
         # Standard input may be slow, and nothing is sent after the first row error.
@@ -119,9 +124,9 @@ class MysqlWriteEngine:
         )
         # A trigger costs a tenth of a long import; as long as there is nothing to be read, nobody
         # could be told of a version that another program's INSERT has overtaken.
-        self._dropped_trigger = not await self.fetch("SELECT 1 FROM consumpdata LIMIT 1")
-        if self._dropped_trigger:
-            await self.execute(f"DROP TRIGGER IF EXISTS {INSERT_TRIGGER_NAME}")
+        if not dry_run and not await self.fetch("SELECT 1 FROM consumpdata LIMIT 1"):
+            self._dropped_trigger = True
+            await self.execute(f"DROP TRIGGER IF EXISTS {INSERT_TRIGGER}")
         await self.execute("SET @elecdata_loading = 1")
         await self.execute("START TRANSACTION")
         # Whoever else changes readings waits for this lock, and counts after this import.
@@ -161,14 +166,14 @@ class MysqlWriteEngine:
                 f"{error}; this was at the last step, and whether the reports were written is"
                 " not known: load them again, which does no harm"
             ) from error
-        # All is written. What cannot be undone ends with the connection.
-        with suppress(StorageError):
-            await self._end()
+        await self._end()
 
     async def rollback(self) -> None:
         """Roll back the transaction."""
-        await self.execute("ROLLBACK")
-        await self._end()
+        try:
+            await self.execute("ROLLBACK")
+        finally:
+            await self._end()
 
     async def close(self) -> None:
         """Close the connection."""
@@ -210,11 +215,34 @@ class MysqlWriteEngine:
 
     async def _end(self) -> None:
         """Let the triggers count again, and other loaders begin."""
-        await self.execute("SET @elecdata_loading = NULL")
         if self._dropped_trigger:
-            await self.execute(INSERT_TRIGGER)
-        self._dropped_trigger = False
-        await self._release_lock()
+            self._dropped_trigger = False
+            await self._restore_trigger()
+        # What cannot be undone ends with the connection.
+        with suppress(StorageError):
+            await self.execute("SET @elecdata_loading = NULL")
+            await self._release_lock()
+
+    async def _restore_trigger(self) -> None:
+        """Create the trigger again, through another connection if this one is lost."""
+        with suppress(StorageError):
+            await restore_insert_trigger(self._opened)
+            return
+        try:
+            async with asyncio.timeout(_RESTORE_SECONDS):
+                session = await Session.open(
+                    self._location, self._admin, self._tls, db=self.database
+                )
+                try:
+                    await restore_insert_trigger(session)
+                finally:
+                    session.close()
+        except (StorageError, TimeoutError) as error:
+            self.on_warning(
+                f"the trigger {INSERT_TRIGGER} could not be created again"
+                f" ({error or 'no answer in time'}): until `elecdata load` runs once more, what"
+                " other programs insert is not noticed"
+            )
 
     async def _release_lock(self) -> None:
         await self.execute("DO RELEASE_LOCK(%s)", (self._lock,))

@@ -26,6 +26,9 @@ SLOW_SECONDS = 0.02
 SLOW_PAUSE = 1.0
 """Seconds for which threads run them instead: the disk is cold, or slow."""
 
+_WRITE_SECONDS = 1.0
+"""Seconds that a statement may write for after its wait, before it is given up."""
+
 _INTERRUPT_INTERVAL = 0.01
 
 Rows = Sequence[Sequence[Any]]
@@ -170,12 +173,13 @@ class SqliteEngine:
         One with a patience of its own is not left while it runs: its outcome is certain.
         """
         began = time.perf_counter()
-        wait = self._statement_timeout if patience is None else patience
+        deadline = began + (self._statement_timeout if patience is None else patience)
         written = asyncio.get_running_loop().run_in_executor(
-            self._writing, self._execute, sql, args, wait
+            self._writing, self._execute, sql, args, deadline
         )
+        most = self._statement_timeout + _WRITE_SECONDS
         try:
-            async with asyncio.timeout(self._statement_timeout if patience is None else None):
+            async with asyncio.timeout(most if patience is None else None):
                 return await written
         except TimeoutError as error:
             raise Unreachable(f"{self._path} is being written by another program") from error
@@ -184,14 +188,15 @@ class SqliteEngine:
         finally:
             self.load.record(began)
 
-    def _execute(self, sql: str, args: Sequence[object], wait: float) -> int:
+    def _execute(self, sql: str, args: Sequence[object], deadline: float) -> int:
         file = _file(self._path)
         with closing(
             sqlite3.connect(
                 f"{self._path.absolute().as_uri()}?mode=rw",
                 uri=True,
                 isolation_level=None,
-                timeout=wait,
+                # Others that wrote before have taken a part of its time.
+                timeout=max(0, deadline - time.perf_counter()),
             )
         ) as connection:
             add_functions(connection)

@@ -42,6 +42,7 @@ class SqliteWriteEngine:
         self._path = path
         self.database = path.stem
         self.on_wait: Callable[[], None] = lambda: None
+        self.on_warning: Callable[[str], None] = lambda _: None
         self._connection: sqlite3.Connection | None = None
         self._stopped = False
 
@@ -70,7 +71,11 @@ class SqliteWriteEngine:
         """Begin a transaction of a few rows."""
         await self.execute("BEGIN IMMEDIATE")
 
-    async def begin(self) -> None:
+    async def begin(
+        self,
+        *,
+        dry_run: bool = False,  # noqa: ARG002 - triggers are dropped within the transaction
+    ) -> None:
         """Begin a transaction, once no other loader is in one."""
         await self.execute("BEGIN IMMEDIATE")
         for name in STATE_TRIGGERS[SqliteDialect.name]:
