@@ -141,17 +141,8 @@ class ConnectionGuard(web.RequestHandler):
     __slots__ = (
         *("_acked", "_check", "_checked_at", "_left", "_on_dropped", "_on_finished"),
         *("_slow_after", "_slowest_client"),
-        *(
-            "_address",
-            "_admission",
-            "_body",
-            "_content",
-            "_discarded",
-            "_ends",
-            "_head",
-            "_max_discarded",
-        ),
-        *("_max_head", "_parsed", "_received", "_refused", "_unparsed"),
+        *("_address", "_admission", "_body", "_content", "_discarded", "_ends", "_head"),
+        *("_max_discarded", "_max_head", "_received", "_seen_requests", "_stopped", "_unparsed"),
     )
 
     def __init__(
@@ -178,11 +169,12 @@ class ConnectionGuard(web.RequestHandler):
         self._acked = 0
         self._admission = admission
         self._address: str | None = None
-        self._refused = False
+        self._stopped = False
+        """Whether nothing more is parsed: whatever arrives is dropped."""
         self._max_head = max_head
         self._head = 0
         """Bytes of the head that has begun to arrive, or of the trailers."""
-        self._parsed = 0
+        self._seen_requests = 0
         """How many requests have begun."""
         self._ends = False
         """Whether the latest request is the last one, because it asks for an upgrade."""
@@ -205,7 +197,7 @@ class ConnectionGuard(web.RequestHandler):
             self._address = address
             super().connection_made(transport)
         else:
-            self._refused = True
+            self._stopped = True
             client = cast("asyncio.Transport", transport)  # uvloop's, with TLS, is no subclass
             client.write(_NO_ROOM)
             client.close()
@@ -226,35 +218,35 @@ class ConnectionGuard(web.RequestHandler):
 
     def _feed(self, data: bytes) -> None:
         """Parse a slice, and count what it belongs to."""
-        if self._refused:
+        if self._stopped:
             return
         super().data_received(data)
-        if self._request_count == self._parsed or self._discarded is not None:
+        if self._request_count == self._seen_requests or self._discarded is not None:
             self._count(len(data))
-        if self._request_count != self._parsed:
-            self._begin_requests(self._request_count - self._parsed)
+        if self._request_count != self._seen_requests:
+            self._begin_requests(self._request_count - self._seen_requests)
         if self._ends and self._content.is_eof():
             # Of what follows, aiohttp would lose a part or parse all of it in one go.
-            self._refused = True
+            self._stopped = True
             self._message_tail = b""
 
     def _count(self, size: int) -> None:
         """Count what belongs to a head, to trailers, or to a body that nobody reads any more."""
         if self._content.total_bytes != self._received:
             self._head, self._received = 0, self._content.total_bytes
-        elif self._request_count == self._parsed:
+        elif self._request_count == self._seen_requests:
             self._count_head(size)
         if not self._content.is_eof():
             self._body += size
             if self._body > 2 * self._content.total_bytes + _SMALL_CHUNKS:
-                self._refused = True
+                self._stopped = True
                 self._end_content()
         if self._discarded is not None:
             self._discarded += size
             if self._discarded > self._max_discarded:
-                self._refused = True
+                self._stopped = True
                 self._end_content()
-            if self._refused:
+            if self._stopped:
                 self.force_close()
 
     def _begin_requests(self, count: int) -> None:
@@ -262,7 +254,7 @@ class ConnectionGuard(web.RequestHandler):
 
         Nobody upgrades here: the connection ends after a request that asks for it.
         """
-        self._parsed = self._request_count
+        self._seen_requests = self._request_count
         self._head = self._received = self._body = 0
         self._discarded = None
         for index in range(-count, 0):
@@ -281,7 +273,7 @@ class ConnectionGuard(web.RequestHandler):
         self._head += size
         if self._head <= self._max_head:
             return
-        self._refused = True
+        self._stopped = True
         self._unparsed = b""
         self._end_content()
         self._messages.append(_failed(_HeadTooLargeError()))
