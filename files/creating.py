@@ -15,8 +15,8 @@ _NAME_BYTES = 200
 def draft_file(target: Path) -> Iterator[IO[bytes]]:
     """Yield a new file beside the target that only its owner may read; remove it unless moved.
 
-    Its name tells the target, and ends at random; it is opened with O_EXCL and O_NOFOLLOW, so nobody
-    can prepare it.
+    Its name tells the target and ends at random, and it is opened with O_EXCL and O_NOFOLLOW, so
+    nobody can prepare it.
     """
     draft = tempfile.NamedTemporaryFile(  # noqa: SIM115 - closed below
         prefix=f".elecdata-{_beginning(target.name)}-", dir=target.absolute().parent, delete=False
