@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import IO
 
 _OTHERS = 0o007
+_NAME_BYTES = 200
 
 
 @contextmanager
 def draft_file(target: Path) -> Iterator[IO[bytes]]:
     """Yield a new file beside the target that only its owner may read; remove it unless moved.
 
-    Its name is random and it is opened with O_EXCL and O_NOFOLLOW, so nobody can prepare it.
+    Its name tells the target and ends at random, and it is opened with O_EXCL and O_NOFOLLOW, so
+    nobody can prepare it.
     """
     draft = tempfile.NamedTemporaryFile(  # noqa: SIM115 - closed below
-        prefix=".elecdata-", dir=target.absolute().parent, delete=False
+        prefix=f".elecdata-{_beginning(target.name)}-", dir=target.absolute().parent, delete=False
     )
     try:
         yield draft.file
@@ -43,6 +45,11 @@ def new_file(target: Path) -> Iterator[IO[bytes]]:
         except OSError as error:
             # The name of the draft says nothing to whoever reads it.
             raise OSError(error.errno, error.strerror, str(target)) from None
+
+
+def _beginning(name: str) -> str:
+    """Return as much of a name as leaves room for more in a file's name."""
+    return os.fsdecode(os.fsencode(name)[:_NAME_BYTES])
 
 
 def private_mode() -> int:

@@ -47,6 +47,8 @@ def main(config: Path | None, restore: bool, file: Path, output: CommandOutput) 
         async with open_backup(settings) as driver:
             await (driver.restore(file) if restore else driver.backup(file))
         await _record(settings, "restore" if restore else "backup", file)
+        if restore:
+            await _admit_server(settings)
 
     try:
         asyncio.run(run())
@@ -71,6 +73,22 @@ async def _record(settings: Settings, event: str, file: Path) -> None:
         print_line(f"WARNING - the audit trail does not tell of this {event}: {reason}", err=True)
     finally:
         await database.engine.close()
+
+
+async def _admit_server(settings: Settings) -> None:
+    """Let the server's account log users in: a backup holds neither its rights nor procedures."""
+    database = open_importer(settings)
+    try:
+        settings.require_safe_accounts()
+        if await database.engine.is_prepared():
+            await database.engine.admit_reader()
+            return
+        reason = "the backup is of an older version"
+    except (SettingsError, StorageError) as error:
+        reason = str(error)
+    finally:
+        await database.engine.close()
+    print_line(f"WARNING - run `elecdata load` before serving: {reason}", err=True)
 
 
 if __name__ == "__main__":

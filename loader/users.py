@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -327,7 +328,9 @@ def _run(
             else:
                 async with recorded(database, event, **details):
                     await work(database.users)
-                await database.users.forget_revocations()
+                # The change is made; what is left is deleted with the next one.
+                with suppress(StorageError):
+                    await database.users.forget_revocations()
         finally:
             await database.engine.close()
 

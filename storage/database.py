@@ -17,6 +17,7 @@ from storage.common.single_flight import SingleFlight
 from storage.figures.compute import Admit, admit_any, compute
 from storage.figures.result import FigureQuery, ResultTable
 from storage.meters import METER_ID, MeterStore
+from storage.readings.page_store import PAGE_READINGS
 from storage.readings.pager import IdSpan
 from storage.readings.reader import ReadingsReader, ReadingsResult
 from storage.sessions import SessionStore
@@ -89,7 +90,7 @@ class Database:
         if not result.count or state.mark is None:
             # No statement has told of which state it was, or TRUNCATE has left no reading.
             await self._require_current(state)
-        if query.ids is not None and state.mark is not None:
+        if state.mark is not None and query.ids is not None and len(query.ids) <= PAGE_READINGS:
             return result
         return replace(result, pages=self._watched(result.pages, state))
 

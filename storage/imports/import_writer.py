@@ -14,6 +14,7 @@ from domain.report_source import ReportSource, RowBatch
 from settings import QualitySettings
 from storage.backends.base import WriteEngine
 from storage.common.deflate import DeflateBlock, deflate_block
+from storage.common.errors import NotPrepared
 from storage.imports.flagging import FlagUpdater
 from storage.meters import METER_ID, MeterAdmin
 from storage.readings.page_store import PAGE_READINGS, PageBuilder
@@ -51,7 +52,10 @@ class ImportWriter:
                 "SELECT COUNT(*), COALESCE(MAX(id), 0), MAX(date) FROM consumpdata"
             )
         )[0]
-        known_id = (await self._engine.fetch("SELECT last_id FROM states"))[0][0]
+        states = await self._engine.fetch("SELECT last_id FROM states")
+        if not states:
+            raise NotPrepared("the table states has lost its row: restore a backup")
+        known_id = states[0][0]
         # TRUNCATE fires no trigger: pages and flags may have outlived their readings.
         await self._engine.execute(
             f"DELETE FROM pages WHERE first_id > {last_id - PAGE_READINGS + 1}"

@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 
 import loader.__main__
 import loader.backup
+from files.creating import draft_file
 from settings import load_settings, signing_secret
 from tests.loader.test_loader_command import BAD
 from tests.support.databases import DatabaseFixture, SqliteDatabase
@@ -190,3 +191,9 @@ async def while_written(database: SqliteDatabase) -> dict[str, int]:
         found = {file.name: permissions(file) for file in database.path.parent.iterdir()}
         await writer.engine.rollback()
     return found
+
+
+@pytest.mark.parametrize("name", ["backup.sql", "é" * 127])
+def test_draft_that_a_killed_command_leaves_tells_what_it_is_of(tmp_path: Path, name: str) -> None:
+    with draft_file(tmp_path / name) as draft:
+        assert Path(draft.name).name.startswith(f".elecdata-{name[:100]}")

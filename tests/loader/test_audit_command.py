@@ -98,6 +98,14 @@ def test_changes_of_users_and_imports_are_told(database: DatabaseFixture) -> Non
     assert listed(database, "--since", since) == expected
 
 
+def test_change_of_a_user_is_no_error_if_only_old_revocations_cannot_be_deleted(
+    loaded: DatabaseFixture,
+) -> None:
+    loaded.run("DROP TABLE revocations")
+    done = run(loaded, "users", "add", "morgan", stdin="hush hush hush\n")
+    assert (done.exit_code, done.stdout) == (0, "morgan was added\n")
+
+
 def test_import_of_thousands_of_files_that_fails_is_told(database: DatabaseFixture) -> None:
     run(database, "users", "add", "morgan", stdin="hush hush hush\n")
     path = database.file("nonsense", f"{'x' * 60}.csv")

@@ -194,7 +194,7 @@ def test_backup_is_restored_into_a_folder_that_is_there(
         assert (done.exit_code, done.output) == (0, f"OK - database restored from {file}\n")
 
 
-async def test_restored_triggers_work_where_the_account_that_made_them_is_unknown(
+async def test_restored_database_is_served_where_the_account_that_made_it_is_unknown(
     serve: Serve, mariadb: MariaDB, tmp_path: Path
 ) -> None:
     file = tmp_path / "backup"
@@ -213,9 +213,9 @@ async def test_restored_triggers_work_where_the_account_that_made_them_is_unknow
             f" WHERE trigger_schema = '{other.name}'"
         )
         assert other.run(makers) == ((f"{mariadb.root_user}@%",),)
-        await other.load(report(*numbered(AUGUST[:4])))
         api = await serve(other)
         api.token = (await api.login("rick", "rick"))[1]["value_token"]
+        await other.load(report(*numbered(AUGUST[:4])))
         async with await api.client.post("/logout", headers={"SESSION": api.token}) as response:
             assert response.status == 200
 

@@ -1,6 +1,7 @@
 """What SQLite alone is asked for."""
 
 import asyncio
+import shutil
 import sqlite3
 import threading
 import time
@@ -11,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from domain.readings_query import ReadingsQuery
 from storage.backends.sqlite.engine import SLOW_SECONDS, SqliteEngine
-from storage.common.errors import Unreachable
+from storage.common.errors import Overtaken, Unreachable
 from storage.factory import open_database
+from storage.readings.page_store import PAGE_READINGS
 from tests.support.app_client import Serve
 from tests.support.connections import Connections
 from tests.support.databases import SqliteDatabase
@@ -196,7 +199,7 @@ async def test_small_statements_leave_the_event_loop_alone_after_a_slow_one(
 async def test_write_that_was_reported_as_failed_is_not_made_later(
     loaded: SqliteDatabase,
 ) -> None:
-    """It waits for the one before it, then for the other program: in all, no longer than allowed."""
+    """It waits for the one before it, then for the other program, no longer in all."""
     engine = SqliteEngine(loaded.path, connections=1, statement_timeout=0.3)
     insert = "INSERT INTO meters (id, timezone) VALUES (?, 'UTC')"
     try:
@@ -212,3 +215,20 @@ async def test_write_that_was_reported_as_failed_is_not_made_later(
     finally:
         await engine.close()
     assert not await loaded.rows("SELECT id FROM meters WHERE id IN (8, 9)")
+
+
+async def test_list_of_ids_is_not_read_from_two_files(loaded: SqliteDatabase) -> None:
+    """Not even if the second one is a copy, and of the same version."""
+    copy = loaded.path.with_suffix(".copy")
+    await loaded.load(report(*numbered(quarters("2019-09-01", 2 * PAGE_READINGS))))
+    await loaded.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+    async with loaded.reader() as reader:
+        state = await reader.state()
+        query = ReadingsQuery(ids=tuple(range(1, 2 * PAGE_READINGS)))
+        pages = (await reader.readings(query, state)).pages
+        assert await anext(pages)
+        await asyncio.to_thread(shutil.copyfile, loaded.path, copy)
+        copy.replace(loaded.path)
+        assert (await reader.state()).source != state.source
+        with pytest.raises(Overtaken):
+            await anext(pages)

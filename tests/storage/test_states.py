@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from storage.backends.schema import STATE_TRIGGERS, STATEMENTS, Feature
+from storage.common.errors import NotPrepared
 from storage.database import DataState
 from storage.readings.page_store import PAGE_READINGS
 from tests.storage.test_backup import another, copy
@@ -127,6 +128,13 @@ async def test_late_reading_that_changes_the_flag_of_another_one_is_a_correction
     assert await database.rows("SELECT reading_id, flags FROM flags") in ([(12, 2)], ((12, 2),))
     await database.load(report(lines[11]))
     assert (await state(database)).corrections > before.corrections
+
+
+async def test_import_without_the_row_of_the_state_says_so(database: DatabaseFixture) -> None:
+    await database.load(report(*numbered(MOMENTS[:2])))
+    await database.rows("DELETE FROM states")
+    with pytest.raises(NotPrepared, match="the table states has lost its row"):
+        await database.load(report(*numbered(MOMENTS[:3])))
 
 
 async def test_emptied_table_that_is_filled_again_is_another_version(

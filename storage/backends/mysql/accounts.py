@@ -230,9 +230,11 @@ class ReaderAccount:
         await self._admin.execute("ALTER USER %s@%s IDENTIFIED BY %s", (*account, password))
         return account
 
-    async def _grant_all(self, account: tuple[str, str]) -> None:
+    async def _grant_all(self, account: tuple[str, str], on: str = "") -> None:
+        """Give the account its rights, or those on one table."""
         for grant in reader_grants(self._location.name, changes_passwords=self._changes_passwords):
-            await self._admin.execute(f"GRANT {grant} TO %s@%s", account)
+            if grant.endswith(on):
+                await self._admin.execute(f"GRANT {grant} TO %s@%s", account)
 
     async def _tighten(self, account: tuple[str, str], former: Sequence[str]) -> None:
         """Take back what earlier loaders gave; other rights are not this program's to judge."""
@@ -243,13 +245,12 @@ class ReaderAccount:
         with suppress(Refused):
             # First of all, so that a server that runs lacks nothing meanwhile.
             await self._grant_all(account)
-            for grant in former:
+            for right in former:
+                grant = right.format(self._location.name)
                 with _ignored(_NO_SUCH_GRANT):
-                    await self._admin.execute(
-                        f"REVOKE {grant.format(self._location.name)} FROM %s@%s", account
-                    )
-            # To revoke a right on a table revokes it on the table's columns, too.
-            await self._grant_all(account)
+                    await self._admin.execute(f"REVOKE {grant} FROM %s@%s", account)
+                    # To revoke a right on a table revokes it on the table's columns, too.
+                    await self._grant_all(account, grant.rpartition(" ON ")[2])
 
     async def _may(self, statements: Sequence[str]) -> list[bool]:
         """Return which of the statements the account may run."""

@@ -1,10 +1,11 @@
 """The server's account on MariaDB: it can do what the server does, and nothing more."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from storage.backends.mysql.session import Session
 from storage.common.errors import Refused
 from storage.factory import open_diagnostics
 from tests.support.app_client import Api, Serve
@@ -175,6 +176,24 @@ async def test_account_serves_every_route_and_is_refused_everything_else(
     await manage(api)
     assert await refusals(loaded) == []
     assert await surplus(loaded) == []
+
+
+async def test_right_that_is_taken_back_with_an_older_one_is_given_again_at_once(
+    loaded: MariadbDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grant_as_version_1(loaded)
+    statements: list[str] = []
+    execute = Session.execute
+
+    async def executed(self: Session, sql: str, args: Sequence[object] = ()) -> int:
+        statements.append(sql)
+        return await execute(self, sql, args)
+
+    monkeypatch.setattr(Session, "execute", executed)
+    await loaded.load(REPORT)
+    table = f"`{loaded.name}`.revocations"
+    revoked = statements.index(f"REVOKE INSERT ON {table} FROM %s@%s")
+    assert statements[revoked + 1] == f"GRANT INSERT (jti, expires) ON {table} TO %s@%s"
 
 
 async def test_older_rights_serve_until_the_loader_takes_back_what_is_too_much(
