@@ -48,7 +48,7 @@ _CHANGE = "password change"
 
 @docs(
     tags=["access"],
-    summary="Change the own password",
+    summary="Change your password",
     description=(
         "All tokens of the user end with it, on all servers; the response has a new one. Send the "
         "parameters in the body. Wrong old passwords count as failed logins."
@@ -98,7 +98,7 @@ async def change_password(request: web.Request) -> web.Response:
 
 @docs(
     tags=["access"],
-    summary="List the own sessions",
+    summary="List your sessions",
     description=(
         "The logins whose tokens are still good, at most the latest 100. A login during which the "
         "database could not be written is missing; a change of the password ends its token, too."
@@ -128,7 +128,7 @@ async def get_sessions(request: web.Request) -> web.Response:
 
 @docs(
     tags=["access"],
-    summary="End one of the own sessions",
+    summary="End one of your sessions",
     description="Its token is revoked on all servers that share the database.",
     security=TOKEN_SECURITY,
     responses=END_SESSION,
@@ -157,7 +157,7 @@ async def end_session(request: web.Request) -> web.Response:
 
 @docs(
     tags=["access"],
-    summary="End the own sessions except this one",
+    summary="End your other sessions",
     description=(
         "The tokens of all sessions that getSessions shows are revoked, on all servers that share "
         "the database, except the token of this request."

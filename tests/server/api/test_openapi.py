@@ -36,7 +36,7 @@ ACCOUNT = {
     "/apielec/endSession": {"404"},
     "/apielec/endOtherSessions": set(),
 }
-"""The routes of the own account, and the errors that they alone have."""
+"""The routes of a user's own account, and the errors that they alone have."""
 REQUIRED = {
     "/apielec/changePassword": ["old_password", "new_password"],
     "/apielec/endSession": ["id"],

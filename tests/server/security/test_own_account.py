@@ -65,7 +65,7 @@ def audited(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [re.sub(r" address=127.0.0.1| id=\S+", "", line) for line in lines]
 
 
-# The own password
+# A user's own password
 
 
 async def test_changed_password_ends_all_tokens_but_the_new_one(
@@ -226,7 +226,7 @@ async def test_reader_may_change_passwords_only_where_that_is_asked_for(
         )
 
 
-# The own sessions
+# A user's own sessions
 
 
 async def test_sessions_are_listed_with_who_began_them(
