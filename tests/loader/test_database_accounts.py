@@ -44,18 +44,28 @@ def test_published_accounts_are_not_made_on_another_machine(
 async def seen_as(address: str, server: MariaDB) -> AsyncIterator[int]:
     """A port of this machine that leads to a server, which sees its clients at an address."""
 
+    tasks: set[asyncio.Task[object]] = set()
+
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while part := await reader.read(65536):
-            writer.write(part)
-        writer.close()
+        try:
+            while part := await reader.read(65536):
+                writer.write(part)
+        finally:
+            writer.close()
 
     async def lead(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
         answers, requests = await asyncio.open_connection(server.host, server.port)
         requests.write(f"PROXY TCP4 {address} {server.host} 50000 {server.port}\r\n".encode())
         await asyncio.gather(forward(reader, requests), forward(answers, writer))
 
     async with await asyncio.start_server(lead, "127.0.0.1", 0) as tunnel:
         yield tunnel.sockets[0].getsockname()[1]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_published_account_is_not_made_at_the_end_of_a_tunnel(
