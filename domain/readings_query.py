@@ -14,6 +14,7 @@ from domain.fixed_point import distinct_in_parts
 _LAST_ID = 2**31 - 1  # the column is an INT
 _LAST_ID_DIGITS = len(str(_LAST_ID))
 _MOST_SPELLED_IDS = 100
+_FEW_IDS = 1000
 PATTERN = re.compile(r"[0-9:. T%_-]{1,64}")
 _IDS = re.compile(r" *[0-9]+ *(?:, *[0-9]+ *)*+")
 _ZERO_FRACTION = re.compile(r"([^%.]{19})\.0{1,6}")
@@ -94,7 +95,8 @@ class ReadingsQuery:
         # Few have more digits than can be; and Python refuses to convert very many.
         if max(map(len, parts)) > _LAST_ID_DIGITS:
             parts = [_significant(part) for part in parts]
-        ids = distinct_in_parts(map(int, parts))
+        numbers = map(int, parts)
+        ids = distinct_in_parts(numbers) if len(parts) > _FEW_IDS else sorted(set(numbers))
         return cls(ids=tuple(ids[bisect_left(ids, 1) : bisect_right(ids, _LAST_ID)]))
 
     @classmethod

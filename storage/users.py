@@ -38,6 +38,7 @@ class UserStore:
 
     async def user(self, name: str) -> User | None:
         """Return the user of exactly this name, if there is one."""
+        self._engine.source()
         await self._schema.refresh()
         enabled = "enabled" if self._schema.supports(Feature.PAGES) else "1"
         has_roles = self._schema.supports(Feature.AUTH_VERSION)

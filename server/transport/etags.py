@@ -21,4 +21,6 @@ def matches_any(request: web.Request) -> bool:
 
 
 def _tags(request: web.Request) -> tuple[ETag, ...]:
-    return (request.method == hdrs.METH_GET and request.if_none_match) or ()
+    if hdrs.IF_NONE_MATCH not in request.headers or request.method != hdrs.METH_GET:
+        return ()
+    return request.if_none_match or ()

@@ -81,8 +81,12 @@ class SqliteEngine:
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writing")
 
     async def fetch(self, sql: str, args: Sequence[object] = (), *, small: bool = False) -> Rows:
-        """Return a statement's rows: integers as int, texts as bytes, NULL as None."""
-        self.source()
+        """Return a statement's rows: integers as int, texts as bytes, NULL as None.
+
+        Those of a small statement are of the file that `source` has found last.
+        """
+        if not small:
+            self.source()
         if small and (rows := self._fetch_inline(sql, args)) is not None:
             # To take its time would cost too large a part of it.
             self.load.statements += 1
