@@ -368,7 +368,9 @@ async def test_no_answer_is_lost_stale_mixed_or_revived_and_the_service_comes_ba
             print(world.history.outcomes)
             print(*(line for line in world.server.said() if " INFO GET " not in line), sep="\n")
         found = world.history.outcomes
-    assert min(found["right"], found["imports"]) > 0
+    assert found["right"] > 0
+    # In a few rounds, each import can meet a fault.
+    assert found["imports"] > 0 or not is_long
     tried(
         f"Pairs of {len(faults)} faults drawn at random, {own.kind}",
         rounds,
