@@ -177,8 +177,8 @@ async def mariadb_frozen(world: World) -> AsyncIterator[None]:
 
 
 def files(path: Path) -> list[Path]:
-    """A SQLite database: its file, and those beside it that belong to it."""
-    return [each for each in path.parent.iterdir() if each.name.startswith(path.name)]
+    """A SQLite database: its file, then those beside it that belong to it."""
+    return sorted(each for each in path.parent.iterdir() if each.name.startswith(path.name))
 
 
 @asynccontextmanager
@@ -190,7 +190,8 @@ async def sqlite_away(world: World) -> AsyncIterator[None]:
         for file in files(world.database.path):
             file.rename(file.with_name(f"away{file.name}"))
         yield
-        for file in world.database.path.parent.glob("away*"):
+        # The database itself comes last: whoever opens it must find its log.
+        for file in sorted(world.database.path.parent.glob("away*"), reverse=True):
             file.rename(file.with_name(file.name.removeprefix(away.name)))
 
 
