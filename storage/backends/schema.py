@@ -29,18 +29,17 @@ STATE_TRIGGERS = {
 
 
 class Feature(Enum):
-    """What older schemas lack; the value begins the statement with which a database has it."""
+    """What older schemas lack; the value matches the beginning of the statement with which a database has it."""
 
-    PAGES = "CREATE TABLE pages"
-    """Instants, imports, users that can be disabled, and the page store."""
-    FLAGS = "CREATE TABLE flags"
+    INSTANTS = "CREATE TABLE pages"
+    """Instants, imports, and users that can be disabled."""
     AUTH_VERSION = "CREATE TABLE access"
     """Roles, and tokens that can be revoked."""
     SESSIONS = "CREATE TABLE sessions"
-    STATES = "INSERT INTO states"
-    """Versions that the database counts up itself, whoever changes readings."""
     AUDIT = "REPLACE INTO audit_head"
     """The audit trail."""
+    METERS = r"CREATE (OR REPLACE SQL SECURITY INVOKER )?VIEW consumpdata"
+    """The readings of many meters, their states, flags, pages and days."""
 
 
 class SchemaVersion:
@@ -58,7 +57,7 @@ class SchemaVersion:
             feature: number
             for number, statement in enumerate(known, 1)
             for feature in Feature
-            if statement.startswith(feature.value)
+            if re.match(feature.value, statement)
         }
         self._number = -1
 

@@ -256,3 +256,176 @@ END;
 
 -- Comes last: a server takes it for the sign that all of these are there.
 REPLACE INTO audit_head (id, last, hash, pruned, entry) VALUES (1, 0, REPEAT('0', 64), 0, '');
+
+-- Many meters. Everything that belongs to a meter is keyed by it first, so that its rows lie together
+-- and a transaction touches one meter. Old triggers go first: they know one meter only.
+
+DROP TRIGGER IF EXISTS forget_page_of_changed;
+
+DROP TRIGGER IF EXISTS forget_page_of_deleted;
+
+DROP TRIGGER IF EXISTS forget_flags_of_deleted;
+
+DROP TRIGGER IF EXISTS state_after_insert;
+
+DROP TRIGGER IF EXISTS state_after_update;
+
+DROP TRIGGER IF EXISTS state_after_delete;
+
+DROP TRIGGER IF EXISTS state_after_meter;
+
+ALTER TABLE meters
+    ADD COLUMN public_id VARCHAR(64) COLLATE utf8mb4_bin COMMENT 'Names the meter in requests and commands',
+    ADD COLUMN name VARCHAR(200) COMMENT 'Name for people',
+    ADD COLUMN note VARCHAR(1000) COMMENT 'Remark',
+    ADD COLUMN area DECIMAL(12,2) COMMENT 'Area that it supplies (m2)',
+    ADD COLUMN created DATETIME COMMENT 'When it was registered, UTC',
+    ADD COLUMN replaced_by INT COMMENT 'Meter that took its place';
+
+UPDATE meters SET public_id = 'main' WHERE public_id IS NULL;
+
+ALTER TABLE meters
+    MODIFY public_id VARCHAR(64) COLLATE utf8mb4_bin NOT NULL COMMENT 'Names the meter in requests and commands',
+    ADD UNIQUE KEY public_id (public_id),
+    ADD UNIQUE KEY identifier (identifier);
+
+-- before this one, readings that were taken over are given a meter
+
+ALTER TABLE states
+    ADD COLUMN imports INT NOT NULL DEFAULT 0 COMMENT 'Number of the last import',
+    ADD COLUMN first_utc DATETIME COMMENT 'Start of the first reading, UTC; NULL once another program has changed some',
+    ADD COLUMN last_utc DATETIME COMMENT 'Start of the last reading, UTC; NULL likewise',
+    ADD COLUMN changed DATETIME COMMENT 'When the last import was written, UTC';
+
+UPDATE states SET imports = (SELECT COALESCE(MAX(id), 0) FROM imports);
+
+DELETE FROM states WHERE meter_id NOT IN (SELECT id FROM meters);
+
+ALTER TABLE imports
+    MODIFY id INT NOT NULL COMMENT 'Number of the import of its meter',
+    DROP PRIMARY KEY,
+    ADD PRIMARY KEY (meter_id, id);
+
+ALTER TABLE pages
+    ADD COLUMN meter_id INT NOT NULL DEFAULT 1 COMMENT 'Meter that was read' FIRST,
+    DROP PRIMARY KEY,
+    ADD PRIMARY KEY (meter_id, first_id);
+
+ALTER TABLE flags
+    ADD COLUMN meter_id INT NOT NULL DEFAULT 1 COMMENT 'Meter that was read' FIRST,
+    DROP PRIMARY KEY,
+    ADD PRIMARY KEY (meter_id, reading_id);
+
+ALTER TABLE consumpdata
+    MODIFY id INT NOT NULL COMMENT 'Row id',
+    ADD COLUMN exported_energy DECIMAL(15,5) COMMENT 'Exported energy (kWh)',
+    ADD COLUMN exported_reactive_energy DECIMAL(15,5) COMMENT 'Exported reactive energy (kVArh)',
+    ADD COLUMN import_id INT NOT NULL DEFAULT 0 COMMENT 'Import that wrote it, 0 if it is older',
+    DROP PRIMARY KEY,
+    DROP KEY date,
+    ADD PRIMARY KEY (meter_id, id),
+    ADD KEY meter_date (meter_id, date);
+
+RENAME TABLE consumpdata TO readings;
+
+CREATE TRIGGER forget_page_of_changed AFTER UPDATE ON readings FOR EACH ROW
+BEGIN
+    DELETE FROM pages WHERE meter_id = OLD.meter_id AND first_id = (OLD.id - 1) DIV 4000 * 4000 + 1;
+    DELETE FROM pages WHERE meter_id = NEW.meter_id AND first_id = (NEW.id - 1) DIV 4000 * 4000 + 1;
+END;
+
+CREATE TRIGGER forget_page_of_deleted AFTER DELETE ON readings FOR EACH ROW
+BEGIN
+    DELETE FROM pages WHERE meter_id = OLD.meter_id AND first_id = (OLD.id - 1) DIV 4000 * 4000 + 1;
+    DELETE FROM flags WHERE meter_id = OLD.meter_id AND reading_id = OLD.id;
+END;
+
+CREATE TRIGGER state_after_insert AFTER INSERT ON readings FOR EACH ROW
+IF @elecdata_loading IS NULL THEN
+    UPDATE states SET
+        changes = changes + 1,
+        corrections = corrections + (NEW.id <= last_id),
+        readings = NULL,
+        first_utc = NULL,
+        last_utc = NULL,
+        last_id = GREATEST(last_id, NEW.id)
+    WHERE meter_id = NEW.meter_id;
+    DELETE FROM pages WHERE meter_id = NEW.meter_id AND first_id = (NEW.id - 1) DIV 4000 * 4000 + 1;
+    DELETE FROM flags WHERE meter_id = NEW.meter_id AND reading_id = NEW.id;
+END IF;
+
+CREATE TRIGGER state_after_update AFTER UPDATE ON readings FOR EACH ROW
+IF @elecdata_loading IS NULL THEN
+    UPDATE states SET
+        changes = changes + 1,
+        corrections = corrections + 1,
+        readings = IF(NEW.id = OLD.id AND NEW.meter_id = OLD.meter_id, readings, NULL),
+        first_utc = NULL,
+        last_utc = NULL,
+        last_id = IF(meter_id = NEW.meter_id, GREATEST(last_id, NEW.id), last_id)
+    WHERE meter_id IN (OLD.meter_id, NEW.meter_id);
+END IF;
+
+CREATE TRIGGER state_after_delete AFTER DELETE ON readings FOR EACH ROW
+IF @elecdata_loading IS NULL THEN
+    UPDATE states SET
+        changes = changes + 1,
+        corrections = corrections + 1,
+        readings = NULL,
+        first_utc = NULL,
+        last_utc = NULL
+    WHERE meter_id = OLD.meter_id;
+END IF;
+
+CREATE TRIGGER state_after_meter AFTER UPDATE ON meters FOR EACH ROW
+IF @elecdata_loading IS NULL THEN
+    UPDATE states SET changes = changes + 1 WHERE meter_id = NEW.id;
+END IF;
+
+CREATE TABLE days (
+    meter_id INT NOT NULL COMMENT 'Meter that was read',
+    day DATE NOT NULL COMMENT 'Day in the local time of the meter',
+    clean BOOLEAN NOT NULL COMMENT '1: without the implausible readings, for a day that has any',
+    first_utc DATETIME NOT NULL COMMENT 'Start of its first reading, UTC',
+    last_utc DATETIME NOT NULL COMMENT 'Start of its last reading, UTC',
+    readings INT NOT NULL COMMENT 'Readings',
+    present INT NOT NULL COMMENT 'Readings with any value',
+    flagged INT NOT NULL COMMENT 'Readings flagged catch_up, implausible or zero_voltage',
+    energy DECIMAL(25,5) COMMENT 'Sum (kWh)',
+    energy_count INT NOT NULL COMMENT 'Readings with energy',
+    reactive_energy DECIMAL(25,5) COMMENT 'Sum (kVArh)',
+    power DECIMAL(25,5) COMMENT 'Sum (kW)',
+    power_count INT NOT NULL COMMENT 'Readings with power',
+    power_min DECIMAL(15,5) COMMENT 'Least (kW)',
+    power_max DECIMAL(15,5) COMMENT 'Greatest (kW)',
+    reactive_power DECIMAL(25,5) COMMENT 'Sum (kVAr)',
+    reactive_power_count INT NOT NULL COMMENT 'Readings with reactive power',
+    reactive_power_min DECIMAL(15,5) COMMENT 'Least (kVAr)',
+    reactive_power_max DECIMAL(15,5) COMMENT 'Greatest (kVAr)',
+    voltage DECIMAL(25,5) COMMENT 'Sum (V)',
+    voltage_count INT NOT NULL COMMENT 'Readings with voltage',
+    voltage_min DECIMAL(15,5) COMMENT 'Least (V)',
+    voltage_max DECIMAL(15,5) COMMENT 'Greatest (V)',
+    intensity DECIMAL(25,5) COMMENT 'Sum (A)',
+    intensity_count INT NOT NULL COMMENT 'Readings with intensity',
+    intensity_min DECIMAL(15,5) COMMENT 'Least (A)',
+    intensity_max DECIMAL(15,5) COMMENT 'Greatest (A)',
+    maximeter DECIMAL(15,5) COMMENT 'Greatest (kW)',
+    maximeter_utc DATETIME COMMENT 'Start of the first reading that has it, UTC',
+    missing INT NOT NULL COMMENT 'Readings with this flag, like the next four',
+    catch_up INT NOT NULL COMMENT 'See missing',
+    implausible INT NOT NULL COMMENT 'See missing',
+    zero_voltage INT NOT NULL COMMENT 'See missing',
+    repeated_hour INT NOT NULL COMMENT 'See missing',
+    catch_up_energy DECIMAL(25,5) COMMENT 'Energy of the readings flagged catch_up (kWh)',
+    catch_up_energy_count INT NOT NULL COMMENT 'Of these, readings with energy',
+    catch_up_power_count INT NOT NULL COMMENT 'Of these, readings with power',
+    PRIMARY KEY (meter_id, day, clean)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4;
+
+-- before this one, the days of readings that were taken over are summed up
+-- Comes last: a server takes it for the sign that all of these are there.
+CREATE OR REPLACE SQL SECURITY INVOKER VIEW consumpdata AS
+    SELECT id, date, energy, reactive_energy, power, maximeter, reactive_power, voltage, intensity,
+        power_factor, meter_id, utc
+    FROM readings WHERE meter_id = 1;

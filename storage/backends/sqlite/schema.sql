@@ -254,3 +254,265 @@ END;
 
 -- Comes last: a server takes it for the sign that all of these are there.
 REPLACE INTO audit_head (id, last, hash, pruned) VALUES (1, 0, printf('%064d', 0), 0);
+
+-- Many meters. Everything that belongs to a meter is keyed by it first, so that its rows lie together
+-- and a transaction touches one meter.
+
+DROP TRIGGER state_after_meter;
+
+-- names the meter in requests and commands
+ALTER TABLE meters ADD COLUMN public_id TEXT NOT NULL DEFAULT 'main';
+
+-- for people
+ALTER TABLE meters ADD COLUMN name TEXT;
+
+ALTER TABLE meters ADD COLUMN note TEXT;
+
+-- in m2
+ALTER TABLE meters ADD COLUMN area REAL;
+
+-- when it was registered, UTC
+ALTER TABLE meters ADD COLUMN created TEXT;
+
+-- the meter that took its place
+ALTER TABLE meters ADD COLUMN replaced_by INTEGER;
+
+CREATE UNIQUE INDEX meters_public_id ON meters (public_id);
+
+CREATE UNIQUE INDEX meters_identifier ON meters (identifier);
+
+-- number of the last import
+ALTER TABLE states ADD COLUMN imports INTEGER NOT NULL DEFAULT 0;
+
+-- starts of the first and of the last reading, seconds since 1970; NULL once another program has
+-- changed some
+ALTER TABLE states ADD COLUMN first_utc INTEGER;
+
+ALTER TABLE states ADD COLUMN last_utc INTEGER;
+
+-- when the last import was written, UTC
+ALTER TABLE states ADD COLUMN changed TEXT;
+
+UPDATE states SET imports = (SELECT COALESCE(MAX(id), 0) FROM imports);
+
+DELETE FROM states WHERE meter_id NOT IN (SELECT id FROM meters);
+
+CREATE TABLE imports_by_meter (
+    meter_id INTEGER NOT NULL,
+    id INTEGER NOT NULL,      -- number of the import of its meter
+    version TEXT NOT NULL,    -- names the state of the data after it
+    file TEXT NOT NULL,
+    sha256 TEXT NOT NULL,     -- of the report, uncompressed
+    new INTEGER NOT NULL,
+    changed INTEGER NOT NULL,
+    unchanged INTEGER NOT NULL,
+    rejected INTEGER NOT NULL,
+    first_reading TEXT,       -- earliest and latest local time in the report
+    last_reading TEXT,
+    finished TEXT NOT NULL,   -- UTC
+    seconds REAL NOT NULL,
+    readings INTEGER NOT NULL, -- of the meter after it, as are the ids
+    first_id INTEGER,
+    last_id INTEGER,
+    PRIMARY KEY (meter_id, id)
+) WITHOUT ROWID;
+
+INSERT INTO imports_by_meter
+    (meter_id, id, version, file, sha256, new, changed, unchanged, rejected, first_reading,
+     last_reading, finished, seconds, readings, first_id, last_id)
+    SELECT meter_id, id, version, file, sha256, new, changed, unchanged, rejected, first_reading,
+        last_reading, finished, seconds, readings, first_id, last_id
+    FROM imports;
+
+DROP TABLE imports;
+
+ALTER TABLE imports_by_meter RENAME TO imports;
+
+CREATE TABLE readings (
+    meter_id INTEGER NOT NULL DEFAULT 1,
+    id INTEGER NOT NULL,      -- number of the reading of its meter
+    date TEXT NOT NULL,       -- start of the interval, local time, 'YYYY-MM-DD HH:MM:SS'
+    utc INTEGER NOT NULL,     -- start of the interval, seconds since 1970-01-01 00:00:00 UTC
+    energy INTEGER,           -- Energy (kWh), like all below in hundred-thousandths, so that sums are exact
+    reactive_energy INTEGER,  -- Reactive energy (kVArh)
+    power INTEGER,            -- Power (kW)
+    maximeter INTEGER,        -- Maximeter (kW)
+    reactive_power INTEGER,   -- Reactive power (kVAr)
+    voltage INTEGER,          -- Voltage (V)
+    intensity INTEGER,        -- Intensity (A)
+    power_factor INTEGER,     -- Power factor (Fi)
+    exported_energy INTEGER,  -- Exported energy (kWh)
+    exported_reactive_energy INTEGER, -- Exported reactive energy (kVArh)
+    import_id INTEGER NOT NULL DEFAULT 0, -- import that wrote it, 0 if it is older
+    PRIMARY KEY (meter_id, id)
+) WITHOUT ROWID;
+
+INSERT INTO readings
+    (meter_id, id, date, utc, energy, reactive_energy, power, maximeter, reactive_power, voltage,
+     intensity, power_factor)
+    SELECT meter_id, id, date, utc, energy, reactive_energy, power, maximeter, reactive_power,
+        voltage, intensity, power_factor
+    FROM consumpdata ORDER BY meter_id, id;
+
+CREATE UNIQUE INDEX readings_utc ON readings (meter_id, utc);
+
+CREATE INDEX readings_date ON readings (meter_id, date);
+
+DROP TABLE consumpdata;
+
+CREATE TABLE pages_by_meter (
+    meter_id INTEGER NOT NULL,
+    first_id INTEGER NOT NULL,    -- of 4000 readings whose ids follow each other
+    size INTEGER NOT NULL,        -- of their records as JSON, joined by commas
+    crc INTEGER NOT NULL,         -- the CRC-32 of the same
+    deflated BLOB NOT NULL,
+    PRIMARY KEY (meter_id, first_id)
+);
+
+INSERT INTO pages_by_meter (meter_id, first_id, size, crc, deflated)
+    SELECT 1, first_id, size, crc, deflated FROM pages;
+
+DROP TABLE pages;
+
+ALTER TABLE pages_by_meter RENAME TO pages;
+
+CREATE TABLE flags_by_meter (
+    meter_id INTEGER NOT NULL,
+    reading_id INTEGER NOT NULL,
+    flags INTEGER NOT NULL,   -- sum of the bits of its flags
+    PRIMARY KEY (meter_id, reading_id)
+) WITHOUT ROWID;
+
+INSERT INTO flags_by_meter (meter_id, reading_id, flags) SELECT 1, reading_id, flags FROM flags;
+
+DROP TABLE flags;
+
+ALTER TABLE flags_by_meter RENAME TO flags;
+
+-- The loader fills it within its transaction, and nobody ever sees a row: as long as there is one,
+-- the triggers below leave the counting to the loader.
+CREATE TABLE loading (meter_id INTEGER PRIMARY KEY);
+
+CREATE TRIGGER forget_page_of_changed AFTER UPDATE ON readings
+BEGIN
+    DELETE FROM pages WHERE meter_id = OLD.meter_id AND first_id = (OLD.id - 1) / 4000 * 4000 + 1;
+    DELETE FROM pages WHERE meter_id = NEW.meter_id AND first_id = (NEW.id - 1) / 4000 * 4000 + 1;
+END;
+
+CREATE TRIGGER forget_page_of_deleted AFTER DELETE ON readings
+BEGIN
+    DELETE FROM pages WHERE meter_id = OLD.meter_id AND first_id = (OLD.id - 1) / 4000 * 4000 + 1;
+    DELETE FROM flags WHERE meter_id = OLD.meter_id AND reading_id = OLD.id;
+END;
+
+CREATE TRIGGER state_after_insert AFTER INSERT ON readings
+WHEN NOT EXISTS (SELECT 1 FROM loading)
+BEGIN
+    UPDATE states SET
+        changes = changes + 1,
+        corrections = corrections + (NEW.id <= last_id),
+        readings = NULL,
+        first_utc = NULL,
+        last_utc = NULL,
+        last_id = max(last_id, NEW.id)
+    WHERE meter_id = NEW.meter_id;
+    DELETE FROM pages WHERE meter_id = NEW.meter_id AND first_id = (NEW.id - 1) / 4000 * 4000 + 1;
+    DELETE FROM flags WHERE meter_id = NEW.meter_id AND reading_id = NEW.id;
+END;
+
+-- INSERT OR REPLACE fires no trigger for the reading that it replaces. INSERT OR IGNORE fires this
+-- one, too: what it deletes can be built again. Flags of readings that are gone harm nobody.
+CREATE TRIGGER state_before_insert BEFORE INSERT ON readings
+WHEN NOT EXISTS (SELECT 1 FROM loading)
+    AND EXISTS (SELECT 1 FROM readings WHERE meter_id = NEW.meter_id AND (utc = NEW.utc OR id = NEW.id))
+BEGIN
+    UPDATE states SET
+        changes = changes + 1,
+        corrections = corrections + 1,
+        readings = NULL,
+        first_utc = NULL,
+        last_utc = NULL
+    WHERE meter_id = NEW.meter_id;
+    DELETE FROM pages WHERE meter_id = NEW.meter_id AND first_id IN
+        (SELECT (id - 1) / 4000 * 4000 + 1 FROM readings
+         WHERE meter_id = NEW.meter_id AND utc = NEW.utc);
+END;
+
+CREATE TRIGGER state_after_update AFTER UPDATE ON readings
+WHEN NOT EXISTS (SELECT 1 FROM loading)
+BEGIN
+    UPDATE states SET
+        changes = changes + 1,
+        corrections = corrections + 1,
+        readings = iif(NEW.id = OLD.id AND NEW.meter_id = OLD.meter_id, readings, NULL),
+        first_utc = NULL,
+        last_utc = NULL,
+        last_id = iif(meter_id = NEW.meter_id, max(last_id, NEW.id), last_id)
+    WHERE meter_id IN (OLD.meter_id, NEW.meter_id);
+END;
+
+CREATE TRIGGER state_after_delete AFTER DELETE ON readings
+WHEN NOT EXISTS (SELECT 1 FROM loading)
+BEGIN
+    UPDATE states SET
+        changes = changes + 1,
+        corrections = corrections + 1,
+        readings = NULL,
+        first_utc = NULL,
+        last_utc = NULL
+    WHERE meter_id = OLD.meter_id;
+END;
+
+CREATE TRIGGER state_after_meter AFTER UPDATE ON meters
+WHEN NOT EXISTS (SELECT 1 FROM loading)
+BEGIN
+    UPDATE states SET changes = changes + 1 WHERE meter_id = NEW.id;
+END;
+
+CREATE TABLE days (
+    meter_id INTEGER NOT NULL,
+    day TEXT NOT NULL,        -- in the local time of the meter, 'YYYY-MM-DD'
+    clean INTEGER NOT NULL,   -- 1: without the implausible readings, for a day that has any
+    first_utc INTEGER NOT NULL, -- start of its first reading, seconds since 1970
+    last_utc INTEGER NOT NULL,
+    readings INTEGER NOT NULL,
+    present INTEGER NOT NULL, -- readings with any value
+    flagged INTEGER NOT NULL, -- readings flagged catch_up, implausible or zero_voltage
+    energy INTEGER,           -- sums are named like the quantity
+    energy_count INTEGER NOT NULL, -- readings that have the quantity
+    reactive_energy INTEGER,
+    power INTEGER,
+    power_count INTEGER NOT NULL,
+    power_min INTEGER,
+    power_max INTEGER,
+    reactive_power INTEGER,
+    reactive_power_count INTEGER NOT NULL,
+    reactive_power_min INTEGER,
+    reactive_power_max INTEGER,
+    voltage INTEGER,
+    voltage_count INTEGER NOT NULL,
+    voltage_min INTEGER,
+    voltage_max INTEGER,
+    intensity INTEGER,
+    intensity_count INTEGER NOT NULL,
+    intensity_min INTEGER,
+    intensity_max INTEGER,
+    maximeter INTEGER,        -- the greatest
+    maximeter_utc INTEGER,    -- start of the first reading that has it
+    missing INTEGER NOT NULL, -- readings with this flag, like the next four
+    catch_up INTEGER NOT NULL,
+    implausible INTEGER NOT NULL,
+    zero_voltage INTEGER NOT NULL,
+    repeated_hour INTEGER NOT NULL,
+    catch_up_energy INTEGER,  -- energy of the readings flagged catch_up
+    catch_up_energy_count INTEGER NOT NULL,
+    catch_up_power_count INTEGER NOT NULL,
+    PRIMARY KEY (meter_id, day, clean)
+) WITHOUT ROWID;
+
+-- before this one, the days of readings that were taken over are summed up
+-- Comes last: a server takes it for the sign that all of these are there.
+CREATE VIEW consumpdata AS
+    SELECT id, date, energy, reactive_energy, power, maximeter, reactive_power, voltage, intensity,
+        power_factor, meter_id, utc
+    FROM readings WHERE meter_id = 1;
