@@ -29,7 +29,7 @@ class Token:
 class RequestContext(QueryTimer):
     """One request: its id, who asks, the state of the data, and how long it takes."""
 
-    __slots__ = ("began", "first_byte", "id", "state", "token", "user")
+    __slots__ = ("began", "first_byte", "id", "meter", "state", "token", "user")
 
     def __init__(self, request_id: str) -> None:
         self.id = request_id
@@ -39,8 +39,10 @@ class RequestContext(QueryTimer):
         self.user: str | None = None
         """The user, once known and admitted."""
         self.token: Token | None = None
+        self.meter: str | None = None
+        """The public id of the meter that the URL names, if any."""
         self.state: DataState | None = None
-        """The state of the data when the token was checked."""
+        """The state of the meter's data when the token was checked."""
 
 
 CONTEXT = web.RequestKey("context", RequestContext)

@@ -4,32 +4,43 @@ import json
 import secrets
 from collections.abc import AsyncGenerator, Hashable
 from dataclasses import dataclass, replace
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from domain.readings_query import ReadingsQuery
 from domain.record_layout import CONTRACT_LAYOUT, RecordLayout
 from storage.audit import AuditStore
 from storage.backends.base import FIRST_SOURCE, ReadEngine, Source
+from storage.backends.dialect import LEGACY_READINGS, ReadingsTable, readings_of
 from storage.backends.schema import Feature, SchemaVersion
 from storage.common.deflate import DeflateBlock
 from storage.common.errors import Inconsistent, NotPrepared, Overtaken
-from storage.common.single_flight import SingleFlight
+from storage.common.single_flight import SingleFlights
 from storage.figures.compute import Admit, admit_any, compute
 from storage.figures.result import FigureQuery, ResultTable
-from storage.meters import METER_ID, MeterStore
+from storage.meters import Meter, MeterStore
 from storage.readings.page_store import PAGE_READINGS
 from storage.readings.pager import IdSpan
 from storage.readings.reader import ReadingsReader, ReadingsResult
 from storage.sessions import SessionStore
 from storage.users import UserStore
 
+_MAX_STATES = 1000
+"""Meters whose states are remembered until the next write."""
+
 
 @dataclass(frozen=True, slots=True)
 class DataState:
-    """The version of the data and, if it is on record, the id span of all readings."""
+    """The version of a meter's data and, if it is on record, the id span of its readings."""
 
     version: str
     span: IdSpan | None
+    table: ReadingsTable | None = None
+    """The table of the meter's readings; None if there is no meter, or none is meant."""
+    meter: str | None = None
+    """The public id of the meter."""
+    is_ambiguous: bool = False
+    """Whether no meter was named, although there are several."""
     is_empty: bool = False
     auth_version: Hashable | None = None
     """Moves with every change of users and revocations; None if the schema has none yet."""
@@ -46,19 +57,21 @@ class DataState:
 
 
 class Database:
-    """The readings and users of a database. Every call raises a StorageError if it fails."""
+    """The meters, readings and users of a database. Calls raise a StorageError if it fails."""
 
-    def __init__(self, engine: ReadEngine) -> None:
+    def __init__(self, engine: ReadEngine, default_meter: str | None = None) -> None:
+        """Read through an engine; the default is the public id of the meter that is meant if
+        none is named and there are several."""
         self._engine = engine
+        self._default_meter = default_meter
         self._schema = SchemaVersion(engine)
-        self._reader = ReadingsReader(engine)
-        self._distrusted: str | None = None
-        self._seen: tuple[int | None, DataState] | None = None
+        self._distrusted: set[str] = set()
+        self._seen: dict[str | None, DataState] = {}
+        self._seen_writes: int | None = None
         self._source = FIRST_SOURCE
         self.load = engine.load
         """Statistics of the connections."""
-        self.state = SingleFlight(self._current_state)
-        """The state of the data at some moment after the call."""
+        self._states = SingleFlights(self._current_state)
         self.users = UserStore(engine, self._schema)
         self.sessions = SessionStore(engine, self._schema)
         self.meters = MeterStore(engine)
@@ -68,6 +81,14 @@ class Database:
         """Close all connections."""
         await self._engine.close()
 
+    async def state(self, meter: str | None = None) -> DataState:
+        """Return the state of a meter's data at some moment after the call.
+
+        The meter is named by its public id. Unless one is named, it is the only one or, of
+        several, the default one.
+        """
+        return await self._states(meter)
+
     async def readings(
         self,
         query: ReadingsQuery,
@@ -76,16 +97,15 @@ class Database:
     ) -> ReadingsResult:
         """Return the readings of a query; raise Outdated if the schema lacks what it needs."""
         if query.clean or layout.has_flags:
-            self._schema.require(Feature.FLAGS, "the flags of readings")
+            self._schema.require(Feature.METERS, "the flags of readings")
         elif layout.needs_instants:
-            self._schema.require(Feature.PAGES, "the instants of readings")
-        result = await self._reader.read(
-            query,
-            state.span,
-            layout,
-            has_page_store=self._schema.supports(Feature.PAGES),
-            mark=state.mark,
-        )
+            self._schema.require(Feature.INSTANTS, "the instants of readings")
+        table = state.table
+        if table is None:
+            # A query of no ids needs no table.
+            table, query = LEGACY_READINGS, replace(query, ids=())
+        reader = ReadingsReader(self._engine, table)
+        result = await reader.read(query, state.span, layout, mark=state.mark)
         self._require_source(state)
         if not result.count or state.mark is None:
             # No statement has told of which state it was, or TRUNCATE has left no reading.
@@ -95,19 +115,23 @@ class Database:
         return replace(result, pages=self._watched(result.pages, state))
 
     async def newest_reading(self, zone: ZoneInfo) -> float | None:
-        """Return the start of the newest reading, in seconds since 1970.
+        """Return the start of the newest reading of all, in seconds since 1970.
 
         The zone is that of readings in a database that does not tell it.
         """
-        if self._schema.supports(Feature.PAGES):
+        if self._schema.supports(Feature.METERS):
             return await self.meters.newest_reading()
         newest = await self.meters.newest_local_time()
         return None if newest is None else newest.replace(tzinfo=zone).timestamp()
 
-    async def zone(self) -> str:
-        """Return the time zone of the readings; raise Outdated if the schema does not tell it."""
-        self._schema.require(Feature.PAGES, "the instants of readings")
-        meter = await self.meters.meter()
+    async def count_meters(self) -> int:
+        """Return the number of meters; a database of an older layout has one."""
+        return await self.meters.count() if self._schema.supports(Feature.METERS) else 1
+
+    async def zone(self, state: DataState) -> str:
+        """Return the time zone of a meter; raise Outdated if the schema does not tell it."""
+        self._schema.require(Feature.METERS, "the instants of readings")
+        meter = await self._meter(state)
         return "UTC" if meter is None else meter.zone.name
 
     async def figures(
@@ -118,47 +142,63 @@ class Database:
         `admit` is called before readings are scanned. The rows raise Overtaken if the data
         changes before all of them are computed.
         """
-        self._schema.require(Feature.FLAGS, "the flags of readings")
-        return await compute(query, self._engine, lambda: self._require_current(state), admit)
+        self._schema.require(Feature.METERS, "the flags of readings")
+        meter = await self._meter(state)
+        return await compute(
+            query, self._engine, meter, lambda: self._require_current(state), admit
+        )
+
+    async def _meter(self, state: DataState) -> Meter | None:
+        """Return the meter of a state; raise Overtaken if it was removed."""
+        if state.table is None or state.table.meter_id is None:
+            return None
+        meter = await self.meters.meter(state.table.meter_id)
+        if meter is None:
+            raise Overtaken
+        return meter
 
     async def _require_current(self, state: DataState) -> None:
         """Raise Overtaken if the data is no longer in a state."""
-        if state.is_settled and (await self.state()).version != state.version:
+        if state.is_settled and (await self.state(state.meter)).version != state.version:
             raise Overtaken
 
-    async def _current_state(self) -> DataState:
+    async def _current_state(self, meter: str | None) -> DataState:
         """Return the state, read again only if the database has noticed a write."""
         source = self._engine.source()
         if source != self._source:
-            self._source, self._seen, self._distrusted = source, None, None
+            self._source = source
+            self._seen.clear()
+            self._distrusted.clear()
             self._schema.forget()
         writes = self._engine.writes()
-        if self._seen is None or writes is None or self._seen[0] != writes:
-            # What is written meanwhile has moved the number by the next time.
-            self._seen = writes, _of_source(source, await self._read_state())
-        return self._seen[1]
+        if writes is None or writes != self._seen_writes or len(self._seen) > _MAX_STATES:
+            self._seen.clear()
+            self._seen_writes = writes
+        state = self._seen.get(meter)
+        if state is None:
+            state = _of_source(source, await self._read_state(meter))
+            # What was written meanwhile has moved the number by the next time.
+            if writes == self._seen_writes and source == self._source:
+                self._seen[meter] = state
+        return state
 
     def _require_source(self, state: DataState) -> None:
         """Raise Overtaken if another database has taken the place of the one of a state."""
         if self._engine.known_source != state.source:
             raise Overtaken
 
-    async def _read_state(self) -> DataState:
+    async def _read_state(self, meter: str | None) -> DataState:
         await self._schema.refresh()
-        if not self._schema.supports(Feature.STATES):
-            return await self._legacy_state()
-        # One column, since MySQL's driver takes longer for each than the database does for all.
-        rows = await self._engine.fetch(
-            "SELECT JSON_ARRAY((SELECT changes FROM access), version, changes, corrections,"
-            " readings, first_id, last_id, (SELECT MAX(id) FROM consumpdata))"
-            f" FROM states WHERE meter_id = {METER_ID}",
-            small=True,
-        )
-        if not rows:
-            raise NotPrepared("the table states has lost its row: restore a backup")
-        auth_version, version, changes, corrections, count, first_id, last_id, newest_id = (
-            json.loads(rows[0][0])
-        )
+        if not self._schema.supports(Feature.METERS):
+            return await self._legacy_state(meter)
+        name = meter or self._default_meter
+        rows = await self._state_rows(name) if name else []
+        if not rows and not meter:
+            rows = await self._state_rows(None)
+        if len(rows) != 1:
+            return await self._no_meter(is_ambiguous=len(rows) > 1)
+        auth_version, meter_id, public_id, version, changes, corrections, *span = rows[0]
+        count, first_id, last_id, newest_id = span
         _require_access(auth_version)
         mark = f"{version}-{changes}-{corrections}".encode()
         if changes:
@@ -169,6 +209,8 @@ class Database:
         return DataState(
             version,
             self._trusted(version, count, first_id, last_id),
+            readings_of(meter_id),
+            public_id,
             is_empty=newest_id is None,
             auth_version=auth_version,
             corrections=corrections,
@@ -176,14 +218,45 @@ class Database:
             mark=mark,
         )
 
-    async def _legacy_state(self) -> DataState:
-        """Return the state of a database that does not count all changes itself."""
+    async def _state_rows(self, meter: str | None) -> list[list[Any]]:
+        """Return the state of a meter or, if none is named, those of two."""
+        condition = "ORDER BY s.meter_id LIMIT 2"
+        if meter is not None:
+            condition = f"WHERE m.public_id = {self._engine.dialect.placeholder}"
+        # One column, since MySQL's driver takes longer for each than the database does for all.
+        rows = await self._engine.fetch(
+            "SELECT JSON_ARRAY((SELECT changes FROM access), s.meter_id, m.public_id, s.version,"
+            " s.changes, s.corrections, s.readings, s.first_id, s.last_id,"
+            " (SELECT r.id FROM readings AS r WHERE r.meter_id = s.meter_id"
+            " ORDER BY r.id DESC LIMIT 1))"
+            f" FROM states AS s JOIN meters AS m ON m.id = s.meter_id {condition}",
+            () if meter is None else (meter,),
+            small=True,
+        )
+        return [json.loads(row[0]) for row in rows]
+
+    async def _no_meter(self, *, is_ambiguous: bool) -> DataState:
+        """Return the state of what no meter is meant by."""
+        rows = await self._engine.fetch("SELECT changes FROM access", small=True)
+        auth_version = rows[0][0] if rows else None
+        _require_access(auth_version)
+        return DataState(
+            "none",
+            None,
+            is_empty=not is_ambiguous,
+            is_ambiguous=is_ambiguous,
+            auth_version=auth_version,
+        )
+
+    async def _legacy_state(self, meter: str | None) -> DataState:
+        """Return the state of a database of an older layout, whose readings are of one meter."""
+        table = LEGACY_READINGS if meter is None else None
         legacy_version, is_settled = (
             await self._engine.fetch(self._engine.dialect.legacy_version)
         )[0]
         suffix = legacy_version.decode() if is_settled else secrets.token_hex(16)
-        if not self._schema.supports(Feature.PAGES):
-            return DataState(f"original-{suffix}", None, is_settled=bool(is_settled))
+        if not self._schema.supports(Feature.INSTANTS):
+            return DataState(f"original-{suffix}", None, table, is_settled=bool(is_settled))
         has_auth_version = self._schema.supports(Feature.AUTH_VERSION)
         auth_version_sql = "(SELECT changes FROM access)" if has_auth_version else "NULL"
         rows = await self._engine.fetch(
@@ -204,6 +277,7 @@ class Database:
         return DataState(
             version,
             self._trusted(version, count, first_id, last_id),
+            table,
             is_empty=is_empty,
             auth_version=auth_version,
             is_settled=bool(is_settled),
@@ -212,7 +286,7 @@ class Database:
     def _trusted(
         self, version: str, count: int | None, first_id: int, last_id: int
     ) -> IdSpan | None:
-        if not count or version == self._distrusted:
+        if not count or version in self._distrusted:
             return None
         return IdSpan(count, first_id, last_id)
 
@@ -231,9 +305,10 @@ class Database:
         except Overtaken:
             raise
         except Inconsistent:
-            if self._seen is None or self._seen[1].version == state.version:
-                self._distrusted = state.version.removesuffix(state.source.suffix)
-                self._seen = None
+            if len(self._distrusted) > _MAX_STATES:
+                self._distrusted.clear()
+            self._distrusted.add(state.version.removesuffix(state.source.suffix))
+            self._seen.clear()
             raise
         finally:
             await pages.aclose()

@@ -35,7 +35,7 @@ class WritableDatabase:
 
 def open_database(settings: Settings) -> Database:
     """Return the server's side of the configured database; it connects when first needed."""
-    return Database(_engine(settings))
+    return Database(_engine(settings), settings.meter.default)
 
 
 def open_diagnostics(settings: Settings) -> Diagnostics:

@@ -22,6 +22,11 @@ INTERVAL_SAMPLE_READINGS = 1000
 class Meter:
     """What the database says of a meter."""
 
+    id: int
+    public_id: str
+    """Its name in requests and commands."""
+    name: str | None
+    """Its name for people."""
     zone: TimeZone
     interval: int
     """Seconds from the start of a reading to that of the next."""
@@ -35,27 +40,45 @@ class MeterStore:
     def __init__(self, engine: ReadEngine) -> None:
         self._engine = engine
 
-    async def meter(self) -> Meter | None:
-        """Return the meter, if a report of it was ever loaded."""
+    async def meter(self, meter_id: int) -> Meter | None:
+        """Return a meter, None if it was removed."""
         rows = await self._engine.fetch(
-            f"SELECT timezone, interval_seconds, identifier FROM meters WHERE id = {METER_ID}",
+            "SELECT public_id, name, timezone, interval_seconds, identifier FROM meters"
+            f" WHERE id = {meter_id}",
             small=True,
         )
         if not rows:
             return None
-        timezone, seconds, identifier = rows[0]
+        public_id, name, timezone, seconds, identifier = rows[0]
         return Meter(
+            meter_id,
+            public_id.decode(),
+            name and name.decode(),
             await load_time_zone(timezone.decode()),
             interval_on_record(seconds),
             identifier and identifier.decode(),
         )
 
-    async def newest_reading(self) -> int | None:
-        """Return the start of the newest reading, in seconds since 1970."""
-        newest = self._engine.dialect.unix_seconds("MAX(utc)")
+    async def public_ids(self, most: int) -> list[str]:
+        """Return the public ids of some meters, in the order of their registration."""
         rows = await self._engine.fetch(
-            f"SELECT {newest} FROM consumpdata WHERE meter_id = {METER_ID}", small=True
+            f"SELECT public_id FROM meters ORDER BY id LIMIT {most}", small=True
         )
+        return [public_id.decode() for (public_id,) in rows]
+
+    async def count(self) -> int:
+        """Return the number of meters."""
+        rows = await self._engine.fetch("SELECT COUNT(*) FROM meters")
+        return int(rows[0][0])
+
+    async def newest_reading(self) -> int | None:
+        """Return the start of the newest reading of all meters, in seconds since 1970."""
+        newest = (
+            "(SELECT utc FROM readings WHERE readings.meter_id = states.meter_id"
+            " ORDER BY utc DESC LIMIT 1)"
+        )
+        seconds = self._engine.dialect.unix_seconds(f"MAX(COALESCE(last_utc, {newest}))")
+        rows = await self._engine.fetch(f"SELECT {seconds} FROM states")
         instant: int | None = rows[0][0]
         return instant
 

@@ -40,7 +40,7 @@ class UserStore:
         """Return the user of exactly this name, if there is one."""
         self._engine.source()
         await self._schema.refresh()
-        enabled = "enabled" if self._schema.supports(Feature.PAGES) else "1"
+        enabled = "enabled" if self._schema.supports(Feature.INSTANTS) else "1"
         has_roles = self._schema.supports(Feature.AUTH_VERSION)
         newer = "role, generation" if has_roles else "'read', 0"
         rows = await self._fetch(

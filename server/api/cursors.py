@@ -30,7 +30,7 @@ class Position:
     last_id: int
     """The largest id of that state, 0 if it is not known."""
     source: bytes
-    """The `source_digest` of the database."""
+    """The `source_digest` of the meter."""
 
     def is_of(self, state: DataState) -> bool:
         """Return whether the readings of earlier pages are as they were."""
@@ -81,8 +81,9 @@ class Cursors:
 
 
 def source_digest(state: DataState) -> bytes:
-    """Return what tells a database from another one that took its place."""
-    return sha256(state.source.suffix.encode()).digest()[:8]
+    """Return what tells a meter from others, also from those of another database."""
+    meter_id = state.table and state.table.meter_id
+    return sha256(f"{state.source.suffix} {meter_id}".encode()).digest()[:8]
 
 
 CURSORS = web.AppKey("cursors", Cursors)

@@ -1,13 +1,26 @@
 """The interface of a parsed request for data, readings and figures alike."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from aiohttp import web
 
+from domain.parameters import Parameter, Params
+from domain.readings_query import QueryError
 from server.transport.streaming import Payload
 from storage.database import Database, DataState
 from storage.figures.compute import Admit
+
+_METER = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+METER = Parameter(
+    "meter",
+    "Which meter: its public id. By default the only one or, of several, the one that the service "
+    "is configured to mean.",
+    pattern=f"^{_METER.pattern}$",
+)
+"""The parameter of all data routes that names a meter."""
 
 EXPORT = "export"
 """Names, in a payload's metadata, the number of its readings if it is an export; no header."""
@@ -17,8 +30,12 @@ class DataRequest(Protocol):
     """A parsed request for data whose response can be cached and shared."""
 
     @property
+    def meter(self) -> str | None:
+        """The public id of the meter that the request names, if any."""
+
+    @property
     def key(self) -> str:
-        """A text that is equal for requests, of whatever route, with equal responses."""
+        """A text that is equal for requests of one meter, of whatever route, with equal responses."""
 
     @property
     def media_type(self) -> str:
@@ -41,3 +58,15 @@ class DataRequest(Protocol):
 
 Parser = Callable[[web.Request], Awaitable[DataRequest]]
 """Reads a request; raises ApiError or QueryError."""
+
+
+def parse_meter(params: Params) -> str | None:
+    """Return the public id that parameters name, if any; raise QueryError if none can be so."""
+    meter = params.get(METER.name)
+    if meter is not None and not _METER.fullmatch(meter):
+        raise QueryError(
+            METER.name,
+            "expected a public id: 1 to 64 letters, digits, '.', '_' or '-', first a letter or digit,"
+            f" got {meter[:40]!a}",
+        )
+    return meter

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from domain.parameters import Choice, Params
 from domain.record_layout import TimeStyle
+from server.api.data_request import METER, parse_meter
 from server.api.payload_headers import disposition, left_out_headers
 from server.formats.base import Format, TableOptions
 from server.formats.registry import FORMAT, negotiate_format
@@ -29,8 +30,8 @@ _TIME = Choice(
     choices={each.value: each for each in (TimeStyle.OFFSET, TimeStyle.UTC, TimeStyle.LOCAL)},
     expected="offset or utc or local",
 )
-OUTPUT_PARAMETERS = (_VALUES, _TIME, FORMAT)
-"""The parameters of all figures, which say how a result is written."""
+OUTPUT_PARAMETERS = (METER, _VALUES, _TIME, FORMAT)
+"""The parameters of all figures: of which meter they are, and how they are written."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class FigureRequest:
     varies_by_accept: bool
     is_figure = True
     options: TableOptions
+    meter: str | None
 
     @classmethod
     def of(cls, request: web.Request, params: Params, query: FigureQuery, name: str) -> Self:
@@ -54,6 +56,7 @@ class FigureRequest:
             negotiate_format(request, params),
             FORMAT.name not in params,
             TableOptions(_TIME.parse(params), numbers=_VALUES.parse(params)),
+            parse_meter(params),
         )
 
     @cached_property

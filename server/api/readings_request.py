@@ -21,7 +21,7 @@ from domain.record_layout import (
     parse_columns,
 )
 from server.api.cursors import CURSORS, Cursors, ExpiredCursorError, Position, source_digest
-from server.api.data_request import EXPORT
+from server.api.data_request import EXPORT, METER, parse_meter
 from server.api.payload_headers import disposition, left_out_headers
 from server.errors import ApiError, ParameterError
 from server.formats.base import Format, ReadingsOptions
@@ -68,7 +68,7 @@ _AFTER = Parameter(
     "after", "Continue after a previous page: the value of its next.", pattern="^[A-Za-z0-9_=-]*$"
 )
 COMMON_PARAMETERS = (
-    *(_COLUMNS, _VALUES, _TIME, FORMAT),
+    *(METER, _COLUMNS, _VALUES, _TIME, FORMAT),
     *(_QUALITY, _ORDER, _LIMIT, _AFTER),
 )
 """The parameters of all routes of readings."""
@@ -98,6 +98,7 @@ class ReadingsRequest:
     """The position of the page in a result that is fetched page by page, None for the first."""
     link: URL | None
     """The URL of the request, if the next page can be had by a URL."""
+    meter: str | None
 
     @cached_property
     def key(self) -> str:
@@ -137,7 +138,7 @@ class ReadingsRequest:
             raise _expired()
         zone = "UTC"
         if self.format.is_typed and not self.is_utc and "date" in self.layout.columns:
-            zone = await database.zone()
+            zone = await database.zone(state)
         result = await database.readings(self.query, state, self.layout)
         metadata: dict[str, str | Mapping[str, str]] = {}
         headers = {}
@@ -199,6 +200,7 @@ def readings_request(request: web.Request, params: Params, query: ReadingsQuery)
         cursors=cursors,
         position=position,
         link=link,
+        meter=parse_meter(params),
     )
 
 

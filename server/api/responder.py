@@ -14,6 +14,7 @@ from server.cache.in_flight import InFlightResponse, TooLargeError
 from server.cache.replay import ReplayCache
 from server.cache.store import ResponseCache
 from server.context import CONTEXT, RequestContext
+from server.errors import ApiError, ParameterError
 from server.security.audit_log import audit_export
 from server.security.authentication import check_access
 from server.security.rate_limits import FigureLimiter, StreamLimiter, when_task_ends
@@ -28,7 +29,7 @@ from storage.database import Database, DataState
 from storage.figures.compute import Admit, admit_any
 from storage.readings.pager import SMALL_RESULT_ROWS
 
-CACHE_FORMAT_VERSION = 4
+CACHE_FORMAT_VERSION = 5
 """Part of every key: raising it makes entries of another layout unreachable, in Redis too."""
 
 RECORD_BYTES = 48
@@ -36,6 +37,9 @@ RECORD_BYTES = 48
 
 _MAX_TRIES = 3
 """How often an answer is begun while the readings change."""
+
+_MAX_CHOICES = 10
+"""Meters that an error names."""
 
 _VARY_BY_ACCEPT = f"{hdrs.ACCEPT_ENCODING}, {hdrs.ACCEPT}"
 _BYPASS = {"no-cache", "no-store", "max-age=0"}
@@ -72,6 +76,9 @@ class Responder:
         if (replayed := await self._replay(request, context)) is not None:
             return replayed
         query = await admitted(request, parse)
+        if query.meter != context.meter:
+            context.meter = query.meter
+            context.state = await self._database.state(query.meter)
         for _ in range(_MAX_TRIES - 1):
             with suppress(Overtaken):
                 return await self._respond(request, context, query)
@@ -84,6 +91,7 @@ class Responder:
     ) -> web.StreamResponse:
         """Answer from the state of the data; raise Overtaken if it has changed meanwhile."""
         state = _state(context)
+        await self._require_meter(query, state)
         key = self._key(query, state)
         coding = negotiate_coding(request)
         headers = {
@@ -112,6 +120,15 @@ class Responder:
             self._replays.add(request, state.version, key, coding, response)
         return response
 
+    async def _require_meter(self, query: DataRequest, state: DataState) -> None:
+        """Raise ApiError unless a request means one meter, or there is none yet."""
+        if state.is_ambiguous:
+            known = await self._database.meters.public_ids(_MAX_CHOICES + 1)
+            names = ", ".join(known[:_MAX_CHOICES]) + (" ..." if len(known) > _MAX_CHOICES else "")
+            raise ParameterError(f"meter: expected one of {names}")
+        if query.meter is not None and state.table is None:
+            raise ApiError(404, f"meter: there is no meter {query.meter}")
+
     async def close(self) -> None:
         """End the production of responses."""
         for task in self._tasks:
@@ -130,7 +147,8 @@ class Responder:
         return web.Response(body=body, headers=replay.headers) if body else None
 
     def _key(self, query: DataRequest, state: DataState) -> str:
-        text = f"{CACHE_FORMAT_VERSION} {self._location} {state.version} {query.key}"
+        meter_id = state.table and state.table.meter_id
+        text = f"{CACHE_FORMAT_VERSION} {self._location} {meter_id} {state.version} {query.key}"
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     async def _cached(
@@ -245,7 +263,7 @@ class Responder:
             in_flight.fail(error)
         else:
             entry = await self._entry(in_flight)
-            await self._store(state.version, key, entry)
+            await self._store(state, key, entry)
             # From here on, slow subscribers share the memory of the entry.
             in_flight.blocks = list(entry.blocks)
             if in_flight.has_subscribers:
@@ -270,11 +288,11 @@ class Responder:
             entry = await asyncio.to_thread(entry.inflated)
         return entry
 
-    async def _store(self, version: str, key: str, entry: CacheEntry) -> None:
+    async def _store(self, state: DataState, key: str, entry: CacheEntry) -> None:
         with suppress(StorageError):
             # A response made while an import was written may hold readings of before and after it.
-            if (await self._database.state()).version == version:
-                await self._cache.put(key, entry, version)
+            if (await self._database.state(state.meter)).version == state.version:
+                await self._cache.put(key, entry, meter=state.meter or "", version=state.version)
 
     def _admission(
         self,

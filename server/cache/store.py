@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from aiocache import SimpleMemoryCache
@@ -76,6 +77,15 @@ class HeldEntries:
         self.uncached_bytes += entry.stored_bytes
 
 
+@dataclass(slots=True)
+class _MeterEntries:
+    """The keys of the entries that were made of one version of a meter's data."""
+
+    meter: str
+    version: str
+    keys: set[str] = field(default_factory=set)
+
+
 class BoundedMemoryCache(SimpleMemoryCache):  # type: ignore[misc]  # aiocache comes without types
     """A cache in memory with a bound on its bytes; the oldest entries are evicted first.
 
@@ -90,6 +100,25 @@ class BoundedMemoryCache(SimpleMemoryCache):  # type: ignore[misc]  # aiocache c
         self._held = held
         self._max_bytes = max_bytes
         self._stored: set[int] = set()
+        self._groups: dict[str, _MeterEntries] = {}
+        self._group_of: dict[str, _MeterEntries] = {}
+
+    async def add(
+        self, key: str, entry: CacheEntry, ttl: float, *, meter: str, version: str
+    ) -> None:
+        """Store an entry made of a version of a meter's data; remove those of other versions."""
+        group = self._groups.get(meter)
+        if group is None or group.version != version:
+            for old in [] if group is None else list(group.keys):
+                await self._delete(old)
+            group = self._groups[meter] = _MeterEntries(meter, version)
+        await self.set(key, entry, ttl=ttl)
+        if key in self._cache:
+            group.keys.add(key)
+            self._group_of[key] = group
+            self._groups[meter] = group
+        elif not group.keys:
+            self._groups.pop(meter, None)
 
     def __contains__(self, entry: CacheEntry) -> bool:
         return id(entry) in self._stored
@@ -132,6 +161,11 @@ class BoundedMemoryCache(SimpleMemoryCache):  # type: ignore[misc]  # aiocache c
         self._stored.discard(id(value))
         self.bytes -= value.stored_bytes
         self._held.evicted(value)
+        group = self._group_of.pop(key, None)
+        if group is not None:
+            group.keys.discard(key)
+            if not group.keys and self._groups.get(group.meter) is group:
+                del self._groups[group.meter]
         return 1
 
     async def _clear(self, namespace: str | None = None, _conn: object = None) -> bool:  # noqa: ARG002 - aiocache's signature
@@ -160,7 +194,6 @@ class ResponseCache:
         self._is_local = isinstance(self._backend, BoundedMemoryCache)
         self.max_plain_bytes = self.max_entry_bytes if self._is_local else 0
         """The largest that is stored plain as well, where there is room, in plain bytes."""
-        self._version: str | None = None
         self._is_failing = False
         self._retry_at = 0.0
         """When a cache that has failed may be tried again."""
@@ -224,18 +257,18 @@ class ResponseCache:
         finally:
             self.release(entry)
 
-    async def put(self, key: str, entry: CacheEntry, version: str) -> None:
-        """Store a response made of this version of the data, and drop those of other versions.
+    async def put(self, key: str, entry: CacheEntry, *, meter: str, version: str) -> None:
+        """Store a response made of a version of a meter's data, and drop those of other versions.
 
         A cache outside this process drops nothing: its entries expire.
         """
         if self._is_bypassed():
             return
-        if self._is_local and version != self._version:
-            await self._backend.clear()
-            self._version = version
         try:
-            await self._backend.set(key, entry, ttl=self._ttl)
+            if self._is_local:
+                await self._backend.add(key, entry, self._ttl, meter=meter, version=version)
+            else:
+                await self._backend.set(key, entry, ttl=self._ttl)
         except Exception as error:  # noqa: BLE001 - the response is on its way all the same
             self._note_failure(error)
         else:

@@ -26,11 +26,11 @@ async def ready(request: web.Request) -> web.Response:
     try:
         async with asyncio.timeout(_DATABASE_TIMEOUT):
             state = await request.app[DATABASE].state()
+            meters = await request.app[DATABASE].count_meters()
     except TimeoutError:
         raise ApiError(503, "The database did not answer in time") from None
-    return web.json_response(
-        {"status": "ready", "version": state.version, "empty": state.is_empty}, headers=_HEADERS
-    )
+    body = {"status": "ready", "version": state.version, "empty": state.is_empty, "meters": meters}
+    return web.json_response(body, headers=_HEADERS)
 
 
 ROUTES = [web.get("/health/live", live), web.get("/health/ready", ready)]

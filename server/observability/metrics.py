@@ -82,6 +82,7 @@ class DataStatistics:
     version: str
     newest: float | None
     """Start of the newest reading, seconds since 1970."""
+    meters: int
 
 
 async def metrics(request: web.Request) -> web.Response:
@@ -126,9 +127,10 @@ async def _data(app: web.Application) -> DataStatistics | None:
         async with asyncio.timeout(_DATABASE_TIMEOUT):
             state = await database.state()
             newest = await database.newest_reading(zone)
+            meters = await database.count_meters()
     except (StorageError, TimeoutError):
         return None
-    return DataStatistics(state.version, newest)
+    return DataStatistics(state.version, newest, meters)
 
 
 def snapshot(app: web.Application) -> Snapshot:
@@ -292,6 +294,7 @@ class _SnapshotCollector(Collector):
         version = GaugeMetricFamily("elecdata_data_info", "The data served", labels=["version"])
         version.add_metric([self._data.version], 1)
         yield version
+        yield GaugeMetricFamily("elecdata_meters", "Meters", value=self._data.meters)
         if self._data.newest is not None:
             yield GaugeMetricFamily(
                 "elecdata_newest_reading_timestamp_seconds",

@@ -14,6 +14,8 @@ from server.security.rate_limits import REQUEST_LIMITER
 from server.security.tokens import TOKENS, InvalidTokenError
 from server.transport.client_address import client_address, is_from_this_machine
 
+_MAX_METER_LENGTH = 64
+
 TOKEN_HEADER = "SESSION"  # noqa: S105 - the name of a header
 
 
@@ -40,6 +42,7 @@ def authenticate(
         if match.http_exception is None and match.handler not in public:
             token = _verified_token(request)
             context = request[CONTEXT]
+            context.meter = _named_meter(request)
             await _check_revocation(request, context, token)
             limiter.count_user(token.user)
             context.token, context.user = token, token.user
@@ -54,6 +57,13 @@ def authenticate(
         return await handler(request)
 
     return authentication
+
+
+def _named_meter(request: web.Request) -> str | None:
+    """Return the meter that the URL names, whose state is read together with that of the users."""
+    url = request.rel_url
+    meter = url.query.get("meter") if "meter=" in url.raw_query_string else None
+    return None if meter is None or len(meter) > _MAX_METER_LENGTH else meter
 
 
 async def _expect_no_body(request: web.Request) -> None:
@@ -110,7 +120,7 @@ async def _check_revocation(request: web.Request, context: RequestContext, token
     database with an older schema counts none.
     """
     database = request.app[DATABASE]
-    state = context.state = await database.state()
+    state = context.state = await database.state(context.meter)
     if token.auth_version != state.auth_version and state.auth_version is not None:
         role = await database.users.role(token.user, token.generation, token.jti)
         if role is None:

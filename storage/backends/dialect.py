@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from functools import lru_cache
+from functools import lru_cache, reduce
+from operator import and_
 from typing import Any, ClassVar
 
-from domain.flags import IMPLAUSIBLE
 from domain.quantities import QUANTITY_NAMES
 from domain.readings_query import ReadingsQuery
 from domain.record_layout import CONTRACT_LAYOUT, FLAGS_COLUMN, Encoding, RecordLayout, TimeStyle
@@ -24,8 +24,6 @@ SPARSE_FACTOR = 4
 
 DESCENDING = " DESC"
 
-_WITH_FLAGS = " LEFT JOIN flags ON reading_id = id"
-
 
 @dataclass(frozen=True, slots=True)
 class Condition:
@@ -38,11 +36,57 @@ class Condition:
         return Condition(f"{self.text} AND {other.text}", self.args + other.args)
 
 
-PLAUSIBLE = Condition(
-    "NOT EXISTS (SELECT 1 FROM flags AS f"
-    f" WHERE f.reading_id = consumpdata.id AND f.flags & {IMPLAUSIBLE.bit})"
-)
-"""Selects the readings that are not flagged as implausible."""
+@dataclass(frozen=True, slots=True)
+class ReadingsTable:
+    """The table that holds the readings of a meter, and the condition that selects them."""
+
+    name: str
+    meter_id: int | None = None
+    """None for a table that holds one meter only."""
+
+    @property
+    def condition(self) -> Condition | None:
+        """Select the meter's readings; None if they are all there are."""
+        if self.meter_id is None:
+            return None
+        return Condition(f"{self.name}.meter_id = {self.meter_id}")
+
+    def where(self, *conditions: Condition | None) -> Condition:
+        """Select the meter's readings that meet all of some conditions."""
+        given = [each for each in (self.condition, *conditions) if each is not None]
+        return reduce(and_, given) if given else Condition("TRUE")
+
+    @property
+    def with_flags(self) -> str:
+        """The table with the flags of its readings, NULL where there are none."""
+        return (
+            f"{self.name} LEFT JOIN flags"
+            f" ON flags.meter_id = {self.name}.meter_id AND reading_id = id"
+        )
+
+    @property
+    def flagged(self) -> str:
+        """The flags with their readings."""
+        return (
+            f"flags CROSS JOIN {self.name}"
+            f" ON {self.name}.meter_id = flags.meter_id AND id = reading_id"
+        )
+
+    def without_flags(self, bits: int) -> Condition:
+        """Select the readings that have none of some flags."""
+        return Condition(
+            f"NOT EXISTS (SELECT 1 FROM flags AS f WHERE f.meter_id = {self.name}.meter_id"
+            f" AND f.reading_id = {self.name}.id AND f.flags & {bits} <> 0)"
+        )
+
+
+LEGACY_READINGS = ReadingsTable("consumpdata")
+"""The readings of a database of the original's importer, or of an older layout."""
+
+
+def readings_of(meter_id: int) -> ReadingsTable:
+    """Return the table of a meter's readings."""
+    return ReadingsTable("readings", meter_id)
 
 
 def all_of(one: Condition, other: Condition | None) -> Condition:
@@ -70,12 +114,17 @@ class Dialect(ABC):
 
     And whether it can be relied on: another change might not show yet.
     """
-    state_mark: ClassVar[str]
-    """A text that names the state of the data; its end, after a hyphen, counts corrections."""
     is_legacy: ClassVar[str | None] = None
     """Selects whether the readings are those of the original's importer, without instants."""
     max_with_time_zero: ClassVar[int] = 0
     """The number of `max_with_time` for a quantity of zero at the latest time."""
+
+    @abstractmethod
+    def state_mark(self, meter_id: int) -> str:
+        """Return a text that names the state of a meter's data.
+
+        Its end, after a hyphen, counts corrections.
+        """
 
     # Records
 
@@ -87,6 +136,7 @@ class Dialect(ABC):
 
     def page(
         self,
+        table: ReadingsTable,
         where: Condition,
         layout: RecordLayout = CONTRACT_LAYOUT,
         *,
@@ -98,11 +148,11 @@ class Dialect(ABC):
         With the number, after a blank, comes a mark, the text of an expression such as
         `state_mark`: MySQL's driver takes long for a further column.
         """
-        flags = _WITH_FLAGS if layout.has_flags else ""
+        tables = table.with_flags if layout.has_flags else table.name
         return self._page(
             _record(self, layout),
             layout.separator,
-            f"consumpdata{flags} WHERE {where.text}",
+            f"{tables} WHERE {table.where(where).text}",
             DESCENDING if descending else "",
             mark,
         )

@@ -29,7 +29,7 @@ STATE_TRIGGERS = {
 
 
 class Feature(Enum):
-    """What older schemas lack; the value matches the beginning of the statement with which a database has it."""
+    """What older schemas lack; a database has it with the statement that begins like the value."""
 
     INSTANTS = "CREATE TABLE pages"
     """Instants, imports, and users that can be disabled."""

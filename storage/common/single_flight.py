@@ -1,9 +1,10 @@
 """Single flight: concurrent callers share one run of an operation."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
+K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
 
@@ -18,6 +19,11 @@ class SingleFlight(Generic[T]):
         self._operation = operation
         self._waiting: list[asyncio.Future[T]] = []
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody waits for a result."""
+        return self._task is None and not self._waiting
 
     async def __call__(self) -> T:
         waiter: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -43,6 +49,25 @@ class SingleFlight(Generic[T]):
             self._task = None
             for waiter in _pending(callers + self._waiting):
                 waiter.cancel()
+
+
+class SingleFlights(Generic[K, T]):
+    """A single flight for each key."""
+
+    def __init__(self, operation: Callable[[K], Awaitable[T]]) -> None:
+        self._operation = operation
+        self._flights: dict[K, SingleFlight[T]] = {}
+
+    async def __call__(self, key: K) -> T:
+        """Return the result of the operation with a key."""
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = self._flights[key] = SingleFlight(lambda: self._operation(key))
+        try:
+            return await flight()
+        finally:
+            if flight.is_idle and self._flights.get(key) is flight:
+                del self._flights[key]
 
 
 def _pending(callers: list[asyncio.Future[T]]) -> list[asyncio.Future[T]]:

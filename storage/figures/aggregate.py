@@ -35,6 +35,7 @@ from storage.figures.selection import (
     Selection,
     select,
 )
+from storage.meters import Meter
 
 FLAGGED_BITS = CATCH_UP.bit | IMPLAUSIBLE.bit | ZERO_VOLTAGE.bit
 """The flags counted as flagged; a missing reading is not present in the first place."""
@@ -113,10 +114,10 @@ class Aggregate:
             raise _unknown(timezone)
         return cls(Period.of(params), interval, measures, timezone)
 
-    async def select(self, engine: ReadEngine) -> Selection | None:
+    async def select(self, engine: ReadEngine, meter: Meter) -> Selection | None:
         """Return the readings of the period in the zone; raise QueryError if there is none."""
         zone = None if self.timezone is None else await self._zone(self.timezone)
-        return await select(engine, self.period, zone)
+        return await select(engine, meter, self.period, zone)
 
     async def table(self, engine: ReadEngine, selection: Selection) -> ResultTable:
         """Return a row for each bucket; raise QueryError if the size does not fit."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from storage.backends.base import ReadEngine
 from storage.figures.meter_info import MeterInfo
 from storage.figures.result import FigureQuery, ResultTable, Row, empty_table
+from storage.meters import Meter
 
 Admit = Callable[[int], Awaitable[None]]
 """Returns when so many readings may be scanned, or raises an error."""
@@ -19,14 +20,15 @@ async def admit_any(_: int) -> None:
 async def compute(
     query: FigureQuery,
     engine: ReadEngine,
+    meter: Meter | None,
     require_current: Callable[[], Awaitable[None]],
     admit: Admit,
 ) -> ResultTable:
-    """Return the result of a query; raise QueryError if there can be none.
+    """Return the result of a query of a meter, None if there is none yet; raise QueryError.
 
     `require_current` raises Overtaken if the data has changed since the call.
     """
-    selection = await query.select(engine)
+    selection = None if meter is None else await query.select(engine, meter)
     if selection is None:
         return empty_table(query.fields)
     if not isinstance(query, MeterInfo):  # which reads none of the readings

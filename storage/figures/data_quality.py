@@ -19,6 +19,7 @@ from storage.figures.aggregation_rules import Measures
 from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks
 from storage.figures.scan import TimeChunk, time_chunks
 from storage.figures.selection import ANY_VALUE, PERIOD_PARAMETERS, Period, Selection, select
+from storage.meters import Meter
 
 LISTS = ("gaps", "flagged", "days")
 _LIST = either("list", "Gaps, flagged readings, or coverage by day.", LISTS)
@@ -71,9 +72,9 @@ class DataQuality:
         """Parse the parameters of a request; raise QueryError."""
         return cls(Period.of(params), _LIST.parse(params))
 
-    async def select(self, engine: ReadEngine) -> Selection | None:
+    async def select(self, engine: ReadEngine, meter: Meter) -> Selection | None:
         """Return the readings of the period, None if it is empty; raise QueryError."""
-        return await select(engine, self.period)
+        return await select(engine, meter, self.period)
 
     async def table(self, engine: ReadEngine, selection: Selection) -> ResultTable:
         """Return the list, in order of time."""
@@ -94,7 +95,7 @@ async def _flagged(engine: ReadEngine, selection: Selection) -> list[Row]:
     where = selection.where(engine.dialect)
     rows = await engine.fetch(
         f"SELECT id, {engine.dialect.year_0_seconds('utc')}, flags, energy, maximeter"
-        f" FROM flags JOIN consumpdata ON id = reading_id WHERE {where.text}"
+        f" FROM {selection.table.flagged} WHERE {where.text}"
         f" ORDER BY utc LIMIT {MAX_RECORDS + 1}",
         where.args,
     )
@@ -143,7 +144,7 @@ async def _edges(
         "SELECT before_it, start, behind_it FROM (SELECT start,"
         " LAG(start) OVER (ORDER BY start) AS before_it,"
         " LEAD(start) OVER (ORDER BY start) AS behind_it"
-        f" FROM (SELECT {engine.dialect.year_0_seconds('utc')} AS start FROM consumpdata"
+        f" FROM (SELECT {engine.dialect.year_0_seconds('utc')} AS start FROM {selection.table.name}"
         f" WHERE {where.text} AND {ANY_VALUE} IS NOT NULL) AS present) AS neighbours"
         " WHERE before_it IS NULL OR behind_it IS NULL"
         f" OR start - before_it > {selection.meter.interval} ORDER BY start",
@@ -161,7 +162,7 @@ async def _empty(engine: ReadEngine, selection: Selection, chunk: TimeChunk) -> 
     """Yield when the readings without any value were due."""
     where = selection.where(engine.dialect, start=chunk.start, end=chunk.end)
     rows = await engine.fetch(
-        f"SELECT {engine.dialect.year_0_seconds('utc')} FROM consumpdata"
+        f"SELECT {engine.dialect.year_0_seconds('utc')} FROM {selection.table.name}"
         f" WHERE {where.text} AND {ANY_VALUE} IS NULL ORDER BY utc",
         where.args,
     )

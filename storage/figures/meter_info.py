@@ -8,6 +8,7 @@ from domain.parameters import Parameter, Params
 from storage.backends.base import ReadEngine
 from storage.figures.result import Field, FieldType, ResultTable, as_chunks
 from storage.figures.selection import Period, Selection, select
+from storage.meters import Meter
 
 FIELDS = (
     Field("first_reading", FieldType.INSTANT, "Start of the first reading"),
@@ -16,6 +17,8 @@ FIELDS = (
     Field("timezone", FieldType.TEXT, "Time zone of the meter"),
     Field("interval_seconds", FieldType.COUNT, "Seconds from one reading to the next"),
     Field("identifier", FieldType.TEXT, "Name of the meter in reports"),
+    Field("meter", FieldType.TEXT, "Name of the meter in requests"),
+    Field("name", FieldType.TEXT, "Name of the meter for people"),
 )
 
 
@@ -40,9 +43,9 @@ class MeterInfo:
         """Return the query; it has no parameters."""
         return cls()
 
-    async def select(self, engine: ReadEngine) -> Selection | None:
+    async def select(self, engine: ReadEngine, meter: Meter) -> Selection | None:
         """Return all readings."""
-        return await select(engine, Period())
+        return await select(engine, meter, Period())
 
     async def table(self, engine: ReadEngine, selection: Selection) -> ResultTable:  # noqa: ARG002 - the selection tells all
         """Return one row."""
@@ -54,5 +57,7 @@ class MeterInfo:
             meter.zone.name,
             meter.interval,
             meter.identifier,
+            meter.public_id,
+            meter.name,
         )
         return ResultTable(self.fields, selection.zone, 1, as_chunks([row]))

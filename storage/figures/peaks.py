@@ -19,8 +19,8 @@ from storage.figures.selection import (
     Period,
     Selection,
     select,
-    without_flags,
 )
+from storage.meters import Meter
 
 HOUR_SECONDS = 3600
 
@@ -72,15 +72,15 @@ class Peaks:
         """Parse the parameters of a request; raise QueryError."""
         return cls(Period.of(params), _NUMBER.parse(params), _SEPARATION.parse(params))
 
-    async def select(self, engine: ReadEngine) -> Selection | None:
+    async def select(self, engine: ReadEngine, meter: Meter) -> Selection | None:
         """Return the readings of the period, None if it is empty; raise QueryError."""
-        return await select(engine, self.period)
+        return await select(engine, meter, self.period)
 
     async def table(self, engine: ReadEngine, selection: Selection) -> ResultTable:
         """Return the peaks, the highest first, and of equal ones the earliest."""
         plan = await plan_scan(engine, selection.raw())
         bits = selection.bits(CATCH_UP)
-        column = await _demand_column(engine, plan, bits)
+        column = await _demand_column(engine, selection, plan, bits)
         peaks: list[Peak] = []
         starts: list[int] = []
         async for at, value in _descending(engine, plan, bits, column, self._candidates(selection)):
@@ -104,9 +104,11 @@ class Peaks:
         return self.number * (1 + excluded)
 
 
-async def _demand_column(engine: ReadEngine, plan: ScanPlan, bits: int) -> str:
+async def _demand_column(
+    engine: ReadEngine, selection: Selection, plan: ScanPlan, bits: int
+) -> str:
     """Return the column of demand of readings without some flags."""
-    where = plan.where & without_flags(bits)
+    where = plan.where & selection.table.without_flags(bits)
     for column in DEMAND_OF:
         rows = await engine.fetch(
             f"SELECT 1 FROM {plan.table} WHERE {where.text} AND {column} IS NOT NULL LIMIT 1",
@@ -148,7 +150,8 @@ async def _descending(
         rows = await engine.fetch(
             f"SELECT {dialect.year_0_seconds('utc')}, {column}, COALESCE(flags, 0)"
             f" FROM (SELECT id, utc, {column} FROM {plan.table} WHERE {where.text}"
-            f" {order} LIMIT {limit}) AS highest LEFT JOIN flags ON reading_id = id {order}",
+            f" {order} LIMIT {limit}) AS highest LEFT JOIN flags"
+            f" ON flags.meter_id = {plan.meter_id} AND reading_id = id {order}",
             where.args,
         )
         async for at, value, flags in in_turns(rows):

@@ -26,6 +26,7 @@ from storage.figures.result import (
 )
 from storage.figures.scan import TimeChunk, plan_scan, time_chunks
 from storage.figures.selection import PERIOD_PARAMETERS, QUALITY, Period, Selection, select
+from storage.meters import Meter
 
 COLUMNS = ("power", "energy", "reactive_energy", "reactive_power", "maximeter")
 PERCENTILES = (5, 25, 50, 75, 95)
@@ -115,9 +116,9 @@ class Profile:
         column, by = _COLUMN.parse(params), _BY.parse(params)
         return cls(Period.of(params), column, by, _parse_percentiles(params.get("percentiles")))
 
-    async def select(self, engine: ReadEngine) -> Selection | None:
+    async def select(self, engine: ReadEngine, meter: Meter) -> Selection | None:
         """Return the readings of the period, None if it is empty; raise QueryError."""
-        return await select(engine, self.period)
+        return await select(engine, meter, self.period)
 
     async def table(self, engine: ReadEngine, selection: Selection) -> ResultTable:
         """Return a row for each time of day of each split, without catch-ups."""

@@ -9,6 +9,7 @@ from domain.time_zone import TimeZone
 from storage.backends.base import ReadEngine
 from storage.common.turns import in_pieces
 from storage.figures.selection import Selection
+from storage.meters import Meter
 
 Value = int | str | None
 Row = Sequence[Value]
@@ -56,8 +57,8 @@ class FigureQuery(Protocol):
     def fields(self) -> Sequence[Field]:
         """The fields of a row."""
 
-    async def select(self, engine: ReadEngine) -> Selection | None:
-        """Return the readings of the period, None if it is empty; raise QueryError."""
+    async def select(self, engine: ReadEngine, meter: Meter) -> Selection | None:
+        """Return a meter's readings of the period, None if it is empty; raise QueryError."""
 
     async def table(self, engine: ReadEngine, selection: Selection) -> ResultTable:
         """Return the result for a selection; raise QueryError if there can be none."""

@@ -7,7 +7,7 @@ from domain.flags import Flag
 from domain.time_zone import DAY_SECONDS
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import SPARSE_FACTOR, Condition, all_of
-from storage.figures.selection import Selection, without_flags
+from storage.figures.selection import Selection
 
 CHUNK_GROUPS = 1000
 """The most groups of a chunk."""
@@ -37,13 +37,10 @@ class ScanPlan:
     flagged: Condition
     """Follows FROM to select those that have flags."""
     ids: tuple[int, int]
+    meter_id: int
     is_empty: bool = False
     slices: Sequence[Condition] = ()
     """Conditions that together are `where`, each of a bounded id range; none for an index scan."""
-
-
-_FLAGGED = "flags CROSS JOIN consumpdata ON id = reading_id"
-"""Flags are few: SQLite, which keeps the order of a CROSS JOIN, is to begin with them."""
 
 
 def time_chunks(selection: Selection, size: int) -> Iterator[TimeChunk]:
@@ -65,43 +62,47 @@ async def plan_scan(
     that order, and the index on instants would fetch them one by one.
     """
     dialect = engine.dialect
+    table = selection.table
     bounds = {"start": chunk.start, "end": chunk.end} if chunk else {}
     # Flags are few, and to look for those of each reading takes longer than to count all readings.
     within = selection.raw().where(dialect, **bounds)
     if selection.is_whole and chunk is None:
         # Each in a query of its own, for which SQLite looks at one end of the table.
+        every = f"{table.name} WHERE meter_id = {table.meter_id}"
         rows = await engine.fetch(
-            "SELECT (SELECT MIN(id) FROM consumpdata), (SELECT MAX(id) FROM consumpdata)"
+            f"SELECT (SELECT MIN(id) FROM {every}), (SELECT MAX(id) FROM {every})"
         )
         first_id, last_id = rows[0]
         count = last_id - first_id + 1
     else:
         rows = await engine.fetch(
-            f"SELECT COUNT(*), MIN(id), MAX(id) FROM consumpdata WHERE {within.text}", within.args
+            f"SELECT COUNT(*), MIN(id), MAX(id) FROM {table.name} WHERE {within.text}", within.args
         )
         count, first_id, last_id = rows[0]
     if not count:
-        return ScanPlan("consumpdata", within, within, (0, 0), is_empty=True)
+        return ScanPlan(table.name, within, within, (0, 0), selection.meter.id, is_empty=True)
     bits = selection.bits(*flags)
-    unflagged = without_flags(bits) if bits else None
+    unflagged = table.without_flags(bits) if bits else None
     if last_id - first_id >= SPARSE_FACTOR * count:
         where = all_of(within, unflagged)
-        flagged = Condition(f"{_FLAGGED} WHERE {where.text}", where.args)
-        return ScanPlan("consumpdata", where, flagged, (first_id, last_id))
+        flagged = Condition(f"{table.flagged} WHERE {where.text}", where.args)
+        return ScanPlan(table.name, where, flagged, (first_id, last_id), selection.meter.id)
     # Where there are as many ids as readings, instants need not be looked at.
     rest = unflagged if last_id - first_id < count else all_of(within, unflagged)
-    where = all_of(dialect.between(first_id, last_id), rest)
+    where = table.where(dialect.between(first_id, last_id), rest)
     flagged = Condition(
-        f"{_FLAGGED} WHERE reading_id BETWEEN {dialect.placeholder} AND {dialect.placeholder}",
+        f"{table.flagged} WHERE {table.where().text}"
+        f" AND reading_id BETWEEN {dialect.placeholder} AND {dialect.placeholder}",
         (first_id, last_id),
     )
     return ScanPlan(
-        f"consumpdata {dialect.by_id}",
+        f"{table.name} {dialect.by_id}",
         where,
         all_of(flagged, rest),
         (first_id, last_id),
+        selection.meter.id,
         slices=[
-            all_of(dialect.between(at, min(at + CHUNK_IDS - 1, last_id)), rest)
+            table.where(dialect.between(at, min(at + CHUNK_IDS - 1, last_id)), rest)
             for at in range(first_id, last_id + 1, CHUNK_IDS)
         ],
     )

@@ -11,9 +11,14 @@ from domain.quantities import QUANTITY_NAMES
 from domain.readings_query import QueryError, ReadingsQuery
 from domain.time_zone import DAY_SECONDS, LAST_INSTANT, TimeZone
 from storage.backends.base import ReadEngine
-from storage.backends.dialect import Condition, Dialect, to_unix_seconds
-from storage.common.errors import NotPrepared
-from storage.meters import METER_ID, Meter, MeterStore
+from storage.backends.dialect import (
+    Condition,
+    Dialect,
+    ReadingsTable,
+    readings_of,
+    to_unix_seconds,
+)
+from storage.meters import Meter
 
 _ALL_FROM = "1000"
 _ALL_TO = "9999-12-29"
@@ -96,6 +101,11 @@ class Selection:
     is_clean: bool
 
     @property
+    def table(self) -> ReadingsTable:
+        """The table of the meter's readings."""
+        return readings_of(self.meter.id)
+
+    @property
     def end(self) -> int:
         """The end of the last interval."""
         return self.next_expected(self.until)
@@ -133,13 +143,14 @@ class Selection:
         """Select its readings, or a part of them, that have none of some flags."""
         start = self.start if start is None else max(start, self.start)
         end = self.until if end is None else min(end, self.until)
-        within = Condition(
-            f"meter_id = {METER_ID} AND utc >= {dialect.placeholder}"
-            f" AND utc < {dialect.placeholder}",
-            (dialect.utc(start), dialect.utc(end)),
+        within = self.table.where(
+            Condition(
+                f"utc >= {dialect.placeholder} AND utc < {dialect.placeholder}",
+                (dialect.utc(start), dialect.utc(end)),
+            )
         )
         bits = self.bits(*flags)
-        return within & without_flags(bits) if bits else within
+        return within & self.table.without_flags(bits) if bits else within
 
     def bits(self, *flags: Flag) -> int:
         """Return the bits of some flags, and of the one that a clean result leaves out."""
@@ -152,7 +163,7 @@ class Selection:
             return {}
         where = self.raw().where(engine.dialect)
         rows = await engine.fetch(
-            f"SELECT COUNT(*), SUM(energy) FROM flags JOIN consumpdata ON id = reading_id"
+            f"SELECT COUNT(*), SUM(energy) FROM {self.table.flagged}"
             f" WHERE flags & {IMPLAUSIBLE.bit} <> 0 AND {where.text}",
             where.args,
         )
@@ -165,31 +176,22 @@ class Selection:
         return -((self.first_reading - instant) // self.meter.interval)
 
 
-def without_flags(bits: int) -> Condition:
-    """Select the readings that have none of some flags."""
-    return Condition(
-        f"NOT EXISTS (SELECT 1 FROM flags AS f WHERE f.reading_id = id AND f.flags & {bits} <> 0)"
-    )
-
-
 async def select(
-    engine: ReadEngine, period: Period, zone: TimeZone | None = None
+    engine: ReadEngine, meter: Meter, period: Period, zone: TimeZone | None = None
 ) -> Selection | None:
-    """Select the readings of a period, its bounds in a zone, by default the meter's; None if empty.
+    """Select a meter's readings of a period; None if empty. Bounds are in a zone, or the meter's.
 
     Raise QueryError if the period is too long.
     """
-    meter = await MeterStore(engine).meter()
     seconds = engine.dialect.year_0_seconds
+    readings = f"{readings_of(meter.id).name} WHERE meter_id = {meter.id}"
     # Each in a query of its own, for which SQLite looks at one end of the index.
     rows = await engine.fetch(
-        f"SELECT (SELECT {seconds('MIN(utc)')} FROM consumpdata WHERE meter_id = {METER_ID}),"
-        f" (SELECT {seconds('MAX(utc)')} FROM consumpdata WHERE meter_id = {METER_ID})"
+        f"SELECT (SELECT {seconds('MIN(utc)')} FROM {readings}),"
+        f" (SELECT {seconds('MAX(utc)')} FROM {readings})"
     )
     if rows[0][0] is None:
         return None
-    if meter is None:
-        raise NotPrepared("the zone of the readings is not known yet: load a report")
     first, last = (to_unix_seconds(value) for value in rows[0])
     zone = zone or meter.zone
     whole = Selection(meter, zone, first, last, first, last + meter.interval, period.is_clean)

@@ -44,6 +44,7 @@ from storage.figures.selection import (
     Selection,
     select,
 )
+from storage.meters import Meter
 
 _TOTALS = Measures(
     [
@@ -101,9 +102,9 @@ class Summary:
         """Parse the parameters of a request; raise QueryError."""
         return cls(Period.of(params))
 
-    async def select(self, engine: ReadEngine) -> Selection | None:
+    async def select(self, engine: ReadEngine, meter: Meter) -> Selection | None:
         """Return the readings of the period, None if it is empty; raise QueryError."""
-        return await select(engine, self.period)
+        return await select(engine, meter, self.period)
 
     async def table(self, engine: ReadEngine, selection: Selection) -> ResultTable:
         """Return one row."""
@@ -132,7 +133,7 @@ class Summary:
             _ratio(demand, _integer(peak[1])),
             await base_load(engine, selection, (with_power or 0) - (power_caught_up or 0)),
             *flags,
-            *await _last_import(engine),
+            *await _last_import(engine, selection.meter),
             selection.meter.zone.name,
             selection.meter.interval,
             selection.meter.identifier,
@@ -204,9 +205,10 @@ def _mean_demand(
     return divide_rounded((energy - caught_up) * HOUR_SECONDS, readings * selection.meter.interval)
 
 
-async def _last_import(engine: ReadEngine) -> list[Value]:
+async def _last_import(engine: ReadEngine, meter: Meter) -> list[Value]:
     rows = await engine.fetch(
-        "SELECT finished, file, new, changed FROM imports ORDER BY id DESC LIMIT 1"
+        "SELECT finished, file, new, changed FROM imports"
+        f" WHERE meter_id = {meter.id} ORDER BY id DESC LIMIT 1"
     )
     if not rows:
         return [None] * 4

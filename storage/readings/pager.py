@@ -5,9 +5,10 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from domain.flags import IMPLAUSIBLE
 from domain.record_layout import CONTRACT_LAYOUT, CONTRACT_NDJSON_LAYOUT, RecordLayout
 from storage.backends.base import ReadEngine
-from storage.backends.dialect import DESCENDING, PLAUSIBLE, SPARSE_FACTOR, Condition
+from storage.backends.dialect import DESCENDING, SPARSE_FACTOR, Condition, ReadingsTable
 from storage.common.deflate import DeflateBlock, deflate_block
 from storage.common.errors import Inconsistent, Overtaken
 from storage.common.prefetch import prefetch
@@ -70,23 +71,26 @@ class Pager:
     def __init__(
         self,
         engine: ReadEngine,
+        table: ReadingsTable,
         layout: RecordLayout,
         *,
         clean: bool,
         descending: bool,
-        has_page_store: bool,
         mark: bytes | None,
     ) -> None:
         self._engine = engine
+        self._table = table
         self._dialect = engine.dialect
         self._layout = layout
-        self._filter = PLAUSIBLE if clean else None
+        self._filter = table.without_flags(IMPLAUSIBLE.bit) if clean else None
         self._descending = descending
         self._compressed = False
         self._mark = mark
-        self._mark_sql = "''" if mark is None else engine.dialect.state_mark
+        self._mark_sql = "''"
+        if mark is not None and table.meter_id is not None:
+            self._mark_sql = engine.dialect.state_mark(table.meter_id)
         self._uses_stored = (
-            has_page_store
+            table.meter_id is not None
             and layout in (CONTRACT_LAYOUT, CONTRACT_NDJSON_LAYOUT)
             and not clean
             and not descending
@@ -193,7 +197,7 @@ class Pager:
         """Return a stored page and its mark, None if there is no such page."""
         rows = await self._engine.fetch(
             f"SELECT deflated, size, crc, {self._mark_sql} FROM pages"
-            f" WHERE first_id = {self._dialect.placeholder}",
+            f" WHERE meter_id = {self._table.meter_id} AND first_id = {self._dialect.placeholder}",
             (first_id,),
         )
         return (DeflateBlock(*rows[0][:3]), rows[0][3]) if rows else None
@@ -201,7 +205,7 @@ class Pager:
     async def _formatted(self, id_range: IdRange) -> Page:
         where = id_range.where if self._filter is None else id_range.where & self._filter
         sql = self._dialect.page(
-            where, self._layout, descending=self._descending, mark=self._mark_sql
+            self._table, where, self._layout, descending=self._descending, mark=self._mark_sql
         )
         rows = await self._engine.fetch(sql, where.args, small=id_range.is_small)
         counted, records = rows[0]
@@ -219,10 +223,10 @@ class Pager:
 
     async def _page_end(self, first_id: int, last_id: int, dated: Condition | None) -> int:
         """Return the last id of a page that begins at the first of some ids, or at their last."""
-        where = self._within(first_id, last_id, dated)
+        where = self._table.where(self._within(first_id, last_id, dated))
         direction, rest = (DESCENDING, first_id) if self._descending else ("", last_id)
         rows = await self._engine.fetch(
-            f"SELECT id FROM consumpdata {self._dialect.by_id} WHERE {where.text}"
+            f"SELECT id FROM {self._table.name} {self._dialect.by_id} WHERE {where.text}"
             f" ORDER BY id{direction} LIMIT 1 OFFSET {PAGE_READINGS - 1}",
             where.args,
         )

@@ -10,7 +10,7 @@ from domain.quantities import DECIMALS
 from domain.readings_query import ReadingsQuery
 from domain.record_layout import RecordLayout
 from storage.backends.base import ReadEngine
-from storage.backends.dialect import DESCENDING, PLAUSIBLE, Condition, all_of
+from storage.backends.dialect import DESCENDING, Condition, ReadingsTable, all_of
 from storage.common.deflate import DeflateBlock
 from storage.readings.page_store import PAGE_READINGS
 from storage.readings.pager import SMALL_RESULT_ROWS, IdRange, IdSpan, Pager
@@ -55,11 +55,13 @@ class _Plan:
 
 
 class ReadingsReader:
-    """Plans and reads results. Every call raises a StorageError if the database fails."""
+    """Reads the readings of one meter. Every call raises a StorageError if the database fails."""
 
-    def __init__(self, engine: ReadEngine) -> None:
+    def __init__(self, engine: ReadEngine, table: ReadingsTable) -> None:
         self._engine = engine
         self._dialect = engine.dialect
+        self._table = table
+        self._plausible = table.without_flags(IMPLAUSIBLE.bit)
 
     async def read(
         self,
@@ -67,7 +69,6 @@ class ReadingsReader:
         known: IdSpan | None,
         layout: RecordLayout,
         *,
-        has_page_store: bool,
         mark: bytes | None,
     ) -> ReadingsResult:
         """Return the readings of a query; `known` is the span of all readings, if on record.
@@ -76,10 +77,10 @@ class ReadingsReader:
         """
         pager = Pager(
             self._engine,
+            self._table,
             layout,
             clean=query.clean,
             descending=query.descending,
-            has_page_store=has_page_store,
             mark=mark,
         )
         if query.ids is None:
@@ -138,11 +139,11 @@ class ReadingsReader:
             first_id = max(first_id, query.after + 1)
         where = all_of(self._dialect.between(first_id, last_id), dated)
         direction = DESCENDING if query.descending else ""
-        counted = where & PLAUSIBLE if query.clean else where
+        counted = self._table.where(where, self._plausible if query.clean else None)
         # One more than the limit tells where the next part begins.
         limit = "" if query.limit is None else f" LIMIT {query.limit + 1}"
         rows = await self._engine.fetch(
-            f"SELECT COUNT(*), MIN(id), MAX(id) FROM (SELECT id FROM consumpdata"
+            f"SELECT COUNT(*), MIN(id), MAX(id) FROM (SELECT id FROM {self._table.name}"
             f" {self._dialect.by_id} WHERE {counted.text} ORDER BY id{direction}{limit}) AS part",
             counted.args,
         )
@@ -162,10 +163,10 @@ class ReadingsReader:
         return _Plan(ranges, count, following, left_out)
 
     async def _span(self, dated: Condition | None) -> IdSpan | None:
-        where = f" WHERE {dated.text}" if dated else ""
+        where = self._table.where(dated)
         rows = await self._engine.fetch(
-            f"SELECT COUNT(*), MIN(id), MAX(id) FROM consumpdata{where}",
-            dated.args if dated else (),
+            f"SELECT COUNT(*), MIN(id), MAX(id) FROM {self._table.name} WHERE {where.text}",
+            where.args,
         )
         count, first_id, last_id = rows[0]
         return IdSpan(count, first_id, last_id) if count else None
@@ -191,21 +192,20 @@ class ReadingsReader:
         return ids, None
 
     async def _existing(self, ids: Sequence[int], *, clean: bool) -> set[int]:
-        where = self._dialect.among(ids)
-        if clean:
-            where &= PLAUSIBLE
+        among = self._dialect.among(ids)
+        where = self._table.where(among, self._plausible if clean else None)
         rows = await self._engine.fetch(
-            f"SELECT id FROM consumpdata WHERE {where.text}", where.args
+            f"SELECT id FROM {self._table.name} WHERE {where.text}", where.args
         )
         return {row[0] for row in rows}
 
     async def _left_out(self, *parts: Condition | None) -> LeftOut:
         readings = energy = 0
         for part in parts:
-            where = all_of(Condition(f"flags & {IMPLAUSIBLE.bit}"), part)
+            where = self._table.where(Condition(f"flags & {IMPLAUSIBLE.bit}"), part)
             rows = await self._engine.fetch(
                 f"SELECT COUNT(*), {self._dialect.energy_sum_scaled}"
-                f" FROM consumpdata JOIN flags ON reading_id = id WHERE {where.text}",
+                f" FROM {self._table.flagged} WHERE {where.text}",
                 where.args,
             )
             readings += rows[0][0]

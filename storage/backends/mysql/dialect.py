@@ -30,7 +30,6 @@ class MysqlDialect(Dialect):
         " FROM information_schema.tables"
         " WHERE table_schema = DATABASE() AND table_name = 'consumpdata'"
     )
-    state_mark = "(SELECT CONCAT_WS('-', version, changes, corrections) FROM states)"
     is_legacy = (
         "SELECT COUNT(*) = 0 FROM information_schema.columns WHERE table_schema = DATABASE()"
         " AND table_name = 'consumpdata' AND column_name = 'utc'"
@@ -52,6 +51,12 @@ class MysqlDialect(Dialect):
     same_quantities = " AND ".join(f"c.{name} <=> i.{name}" for name in QUANTITY_NAMES)
     ignore_taken_user = "ON DUPLICATE KEY UPDATE id = id"
     append_audit = "UPDATE audit_head SET entry = %s"
+
+    def state_mark(self, meter_id: int) -> str:
+        return (
+            "(SELECT CONCAT_WS('-', version, changes, corrections) FROM states"
+            f" WHERE meter_id = {meter_id})"
+        )
 
     def _page(self, record: str, separator: str, readings: str, direction: str, mark: str) -> str:
         joined = f"GROUP_CONCAT({record} ORDER BY id{direction} SEPARATOR '{separator}')"

@@ -34,7 +34,6 @@ class SqliteDialect(Dialect):
     energy_sum_scaled = "COALESCE(SUM(energy), 0)"
     schema_version = "PRAGMA user_version"
     legacy_version = "SELECT CAST(COALESCE(MAX(id), 0) AS TEXT), 1 FROM consumpdata"
-    state_mark = "(SELECT version || '-' || changes || '-' || corrections FROM states)"
     max_with_time_zero = _MAKES_POSITIVE * MAX_SECONDS
     flag_names = f"ltrim({_FLAG_NAMES})"
     report_date = (
@@ -57,6 +56,12 @@ class SqliteDialect(Dialect):
         "INSERT INTO audit (id, entry, hash) SELECT last + 1, ?1,"
         " sha256(hash || char(10) || (last + 1) || char(10) || ?1) FROM audit_head"
     )
+
+    def state_mark(self, meter_id: int) -> str:
+        return (
+            "(SELECT version || '-' || changes || '-' || corrections FROM states"
+            f" WHERE meter_id = {meter_id})"
+        )
 
     def _page(self, record: str, separator: str, readings: str, direction: str, mark: str) -> str:
         return (
