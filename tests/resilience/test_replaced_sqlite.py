@@ -15,7 +15,7 @@ from storage.common.errors import Conflict
 from tests.resilience.readings import assert_whole, numbered_report
 from tests.support.app_client import Api, Serve, about_readings, make_pages_small
 from tests.support.databases import SqliteDatabase
-from tests.support.legacy_database import forget_flags
+from tests.support.legacy_database import make_older
 
 pytestmark = pytest.mark.promise("Bad nights", by_test=True)
 
@@ -116,7 +116,7 @@ async def test_cached_answers_and_tags_do_not_outlive_their_file(
 ) -> None:
     """The other file is of the same import: somebody has corrected a reading in it by hand."""
     corrected = copied(database)
-    corrected.run("UPDATE consumpdata SET energy = 777 * 100000 WHERE id = 5")
+    corrected.run("UPDATE readings SET energy = 777 * 100000 WHERE id = 5")
     api = await serve(database)
     for _ in range(3):  # it is cached, and then replayed
         async with await api.request("getDataById", {"id": "5"}) as response:
@@ -214,7 +214,7 @@ async def test_file_of_an_older_schema_is_taken_for_what_it_is(
     serve: Serve, database: SqliteDatabase
 ) -> None:
     older = copied(database)
-    forget_flags(older)
+    make_older(older)
     api = await serve(database)
     assert len(await api.records("getData", columns="id,flags")) == COUNT
     put(older, database)

@@ -1,17 +1,18 @@
 """The state of the data, counted by the database itself, whoever changes readings."""
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
 
-from storage.backends.schema import STATE_TRIGGERS, STATEMENTS, Feature
+from storage.backends.schema import STATEMENTS, Feature
 from storage.common.errors import NotPrepared
 from storage.database import DataState
 from storage.readings.page_store import PAGE_READINGS
 from tests.storage.test_backup import another, copy
 from tests.support.databases import DatabaseFixture, MariadbDatabase
-from tests.support.legacy_database import forget_states
+from tests.support.legacy_database import make_older
 from tests.support.report_factory import numbered, quarters, report, row
 
 pytestmark = pytest.mark.promise("Bad nights")
@@ -222,7 +223,7 @@ async def test_older_schema_is_served_and_upgraded(database: DatabaseFixture, ki
     await database.load(report(*numbered(MOMENTS[:10])))
     if kind == "never imported":
         await database.rows("DELETE FROM imports")
-    forget_states(database)
+    make_older(database)
     before = await state(database)
     assert before.mark is None
     assert len(await database.records()) == 10
@@ -246,12 +247,9 @@ async def test_account_that_may_not_read_the_states_is_given_the_right(
     assert len(await database.records()) == 2
 
 
-def test_row_of_states_comes_after_the_triggers() -> None:
-    """A server takes the row for the sign that all of it is there.
+def test_view_comes_after_all_that_servers_need_with_it() -> None:
+    """A server takes the view for the sign that all of it is there.
 
     SQLite makes all of it at once.
     """
-    statements = STATEMENTS["mysql"]
-    (place,) = (n for n, sql in enumerate(statements) if sql.startswith(Feature.STATES.value))
-    triggers = STATE_TRIGGERS["mysql"].values()
-    assert place > max(statements.index(trigger) for trigger in triggers)
+    assert re.match(Feature.METERS.value, STATEMENTS["mysql"][-1])

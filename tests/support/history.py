@@ -83,7 +83,7 @@ class History:
         content |= {number: (content[number][0], energy) for number in ids}
         await self._by_hand(
             content,
-            f"UPDATE consumpdata SET energy = {self._stored(energy)}"
+            f"UPDATE readings SET energy = {self._stored(energy)}"
             f" WHERE id IN ({', '.join(map(str, ids))})",
         )
 
@@ -91,7 +91,7 @@ class History:
         content = dict(self.contents[-1])
         number = self._random.choice(sorted(content))
         del content[number]
-        await self._by_hand(content, f"DELETE FROM consumpdata WHERE id = {number}")
+        await self._by_hand(content, f"DELETE FROM readings WHERE id = {number}")
 
     async def _insert(self) -> None:
         content = dict(self.contents[-1])
@@ -106,7 +106,7 @@ class History:
             instant = str(int((utc - datetime.fromisoformat("1970-01-01")).total_seconds()))
         await self._by_hand(
             content,
-            "INSERT INTO consumpdata (id, date, energy, meter_id, utc) VALUES"
+            "INSERT INTO readings (id, date, energy, meter_id, utc) VALUES"
             f" ({number}, '{local(quarter)}', {self._stored(energy)}, 1, {instant})",
         )
 

@@ -1,11 +1,12 @@
 """Databases as the original service's importer creates them, or an older loader of ours."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 from domain.quantities import QUANTITY_NAMES
-from storage.backends.schema import STATE_TRIGGERS, STATEMENTS
-from tests.support.databases import DatabaseFixture, MariadbDatabase
+from storage.backends.schema import STATEMENTS
+from tests.support.databases import DatabaseFixture, MariadbDatabase, SqliteDatabase
 
 ORIGINAL = [
     "CREATE DATABASE {name} DEFAULT CHARACTER SET 'utf8'",
@@ -39,30 +40,79 @@ def make_original(database: MariadbDatabase, report: Path) -> None:
     )
 
 
-def forget_states(database: DatabaseFixture) -> None:
-    """Take the schema back to before there were states, or an audit trail."""
-    dialect = "mysql" if isinstance(database, MariadbDatabase) else "sqlite"
-    for trigger in STATE_TRIGGERS[dialect]:
-        database.run(f"DROP TRIGGER {trigger}")
-    for table in ("states", "audit", "audit_head"):
-        database.run(f"DROP TABLE {table}")
-    _set_statements(database, "CREATE TABLE states")
+BEFORE_SESSIONS = "CREATE TABLE sessions"
+"""The first statement of the schema that release 1.0.0 lacks."""
+
+_OLDER_NAMES = {"readings": "consumpdata"}
+"""What an older layout calls a table."""
+
+_TABLES = (
+    *("users", "access", "revocations", "sessions", "meters", "states", "imports"),
+    *("readings", "flags", "pages"),
+)
+"""Tables whose rows an older layout has, too, in an order in which no trigger deletes them."""
 
 
-def forget_flags(database: DatabaseFixture) -> None:
-    """Take the schema back to before there were flags."""
-    forget_states(database)
-    for sql in ("DROP TRIGGER forget_flags_of_deleted", "DROP TABLE flags"):
-        database.run(sql)
-    _set_statements(database, "CREATE TABLE flags")
+def make_older(database: DatabaseFixture, following: str = BEFORE_SESSIONS) -> None:
+    """Give a database of one meter an older layout, without one statement and all after it.
 
-
-def _set_statements(database: DatabaseFixture, following: str) -> None:
-    """Note that all statements were applied up to, and without, one."""
-    is_mariadb = isinstance(database, MariadbDatabase)
-    statements = STATEMENTS["mysql" if is_mariadb else "sqlite"]
+    It then is as a loader of that layout would have left it.
+    """
+    kept = {table: _rows(database, table) for table in _TABLES}
+    statements = _empty(database)
     number = next(n for n, sql in enumerate(statements) if sql.startswith(following))
-    if is_mariadb:
-        database.run(f"UPDATE schema_version SET statements = {number}")
+    for statement in statements[:number]:
+        database.run(statement)
+    for name, rows in kept.items():
+        table = _OLDER_NAMES.get(name, name)
+        columns = _columns(database, table)
+        if columns:
+            database.run(f"DELETE FROM {table}")
+        for row in rows if columns else ():
+            known = {column: value for column, value in row.items() if column in columns}
+            database.run(
+                f"INSERT INTO {table} ({', '.join(known)})"
+                f" VALUES ({', '.join(map(_literal, known.values()))})"
+            )
+    if isinstance(database, MariadbDatabase):
+        database.run("CREATE TABLE IF NOT EXISTS schema_version (statements INT NOT NULL)")
+        database.run(f"INSERT INTO schema_version VALUES ({number})")
     else:
         database.run(f"PRAGMA user_version = {number}")
+
+
+def _empty(database: DatabaseFixture) -> Sequence[str]:
+    """Drop what a database holds; return the statements that make it again."""
+    if isinstance(database, MariadbDatabase):
+        database._run(f"DROP DATABASE {database.name}")
+        database._run(f"CREATE DATABASE {database.name} DEFAULT CHARACTER SET utf8mb4")
+        return STATEMENTS["mysql"]
+    assert isinstance(database, SqliteDatabase)
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{database.path}{suffix}").unlink(missing_ok=True)
+    return STATEMENTS["sqlite"]
+
+
+def _columns(database: DatabaseFixture, table: str) -> Sequence[str]:
+    if isinstance(database, MariadbDatabase):
+        rows = database.run(
+            "SELECT column_name FROM information_schema.columns"
+            f" WHERE table_schema = '{database.name}' AND table_name = '{table}'"
+        )
+    else:
+        rows = database.run(f"SELECT name FROM pragma_table_info('{table}')")
+    return [name for (name,) in rows]
+
+
+def _rows(database: DatabaseFixture, table: str) -> Sequence[dict[str, object]]:
+    columns = _columns(database, table)
+    rows = database.run(f"SELECT {', '.join(columns)} FROM {table}")
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def _literal(value: object) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, bytes):
+        return f"x'{value.hex()}'"
+    return f"'{value}'" if isinstance(value, str | datetime) else str(value)

@@ -45,7 +45,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> DatabaseFixture:
     database.configure(api_users={"rick": "morty"})
     asyncio.run(database.load(SAMPLE))
     database.run(
-        "INSERT OR REPLACE INTO flags SELECT id, 4 FROM consumpdata"
+        "INSERT OR REPLACE INTO flags SELECT 1, id, 4 FROM readings"
         " WHERE date = '2019-11-15 12:00:00'"
     )
     return database
@@ -261,7 +261,7 @@ async def test_empty_database_says_how_to_fill_it(
     await browser.find("#login .fault", "There are no readings yet")
 
     await database.load(report(*numbered(quarters("2019-08-01", 1))))
-    await database.rows("DELETE FROM consumpdata")
+    await database.rows("DELETE FROM readings")
     await browser.click("#login .main")
     await browser.find("#empty", "elecdata load")
 

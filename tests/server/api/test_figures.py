@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.app_client import Api, Serve, about_readings
 from tests.support.databases import DatabaseFixture, MariadbDatabase, SqliteDatabase
-from tests.support.legacy_database import forget_flags
+from tests.support.legacy_database import make_older
 from tests.support.mariadb import MariaDB
 from tests.support.reference_figures import CASES, loaded
 from tests.support.report_factory import numbered, quarters, report
@@ -256,7 +256,7 @@ async def test_summary_of_the_sample_counts_its_gaps(api: Api) -> None:
 
 async def test_older_layout_is_said(serve: Serve, database: DatabaseFixture) -> None:
     await asyncio.to_thread(loaded, CASES["autumn"], database)
-    await asyncio.to_thread(forget_flags, database)
+    await asyncio.to_thread(make_older, database)
     api = await serve(database)
     status, body = await api.get("getSummary")
     assert status == 503

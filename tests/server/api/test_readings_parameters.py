@@ -15,7 +15,7 @@ from domain.quantities import QUANTITY_NAMES, RECORD_KEYS
 from tests.conftest import fresh
 from tests.support.app_client import Api, Serve, make_pages_small
 from tests.support.databases import DatabaseFixture
-from tests.support.legacy_database import forget_flags
+from tests.support.legacy_database import make_older
 from tests.support.reference_readings import (
     IMPLAUSIBLE,
     Reading,
@@ -493,7 +493,7 @@ async def test_layout_without_flags_serves_all_but_them(
     serve: Serve, database: DatabaseFixture
 ) -> None:
     await database.load(report(*numbered(quarters("2019-08-01", 10))))
-    await asyncio.to_thread(forget_flags, database)
+    await asyncio.to_thread(make_older, database)
     api = await serve(database)
     assert len(await api.records("getData", time="utc", limit="20", order="desc")) == 10
     for params in ({"columns": "flags"}, {"quality": "clean"}):

@@ -255,8 +255,19 @@ async def test_oldest_answers_leave_first(serve: Serve, sample: DatabaseFixture)
 async def test_response_cached_twice_counts_once() -> None:
     cache = ResponseCache(CacheSettings.model_validate({}), KEY)
     for _ in range(2):
-        await cache.put("key", ANSWER, "version")
+        await cache.put("key", ANSWER, meter="main", version="1")
     assert cache.bytes == ANSWER.stored_bytes
+
+
+async def test_new_version_of_one_meter_leaves_the_responses_of_others() -> None:
+    cache = ResponseCache(CacheSettings.model_validate({}), KEY)
+    for meter in ("one", "other"):
+        for number in range(3):
+            await cache.put(f"{meter} {number}", ANSWER, meter=meter, version="1")
+    await cache.put("one 3", ANSWER, meter="one", version="2")
+    kept = [key for key in ("one 0", "one 3", "other 0", "other 2") if await cache.get(key)]
+    assert kept == ["one 3", "other 0", "other 2"]
+    assert cache.bytes == 4 * ANSWER.stored_bytes
 
 
 async def test_answer_too_large_to_keep_is_streamed(serve: Serve, sample: DatabaseFixture) -> None:
@@ -388,7 +399,7 @@ async def test_servers_share_answers_in_redis(
 
 async def test_answers_in_redis_live_for_their_time(redis_url: str) -> None:
     async with in_redis(redis_url, ttl=100) as cache:
-        await cache.put("mortal", ANSWER, "version")
+        await cache.put("mortal", ANSWER, meter="main", version="1")
         redis = cache._backend.client
         (key,) = await redis.keys("*mortal")
         assert 50_000 < await redis.pttl(key) <= 100_000
@@ -427,7 +438,7 @@ async def test_redis_that_has_recovered_is_used_for_every_request(
     async with AsyncExitStack() as stack:
         own = stack.enter_context(Redis(redis_server.program))
         cache = await stack.enter_async_context(in_redis(own.url))
-        await cache.put("key", ANSWER, "version")
+        await cache.put("key", ANSWER, meter="main", version="1")
         own.kill()
         assert await cache.get("key") is None
         own.start()
@@ -435,7 +446,7 @@ async def test_redis_that_has_recovered_is_used_for_every_request(
         if first == "get":
             assert await cache.get("key") is None
         for _ in range(3):
-            await cache.put("key", ANSWER, "version")
+            await cache.put("key", ANSWER, meter="main", version="1")
             kept = await cache.get("key")
             assert kept is not None
             assert kept.plain == ANSWER.plain

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.promise("Bad nights")
 MOMENTS = quarters("2019-08-01", 400)
 LATER = quarters("2019-09-01", 4)
 ONE = "getDataById?id=5"
-CHANGE = "UPDATE consumpdata SET energy = NULL WHERE id = 5"
+CHANGE = "UPDATE readings SET energy = NULL WHERE id = 5"
 EXPIRED = "after: readings of earlier pages were corrected meanwhile, begin again without after"
 
 

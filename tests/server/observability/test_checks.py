@@ -305,7 +305,7 @@ def test_old_readings_and_none_are_warnings(database: DatabaseFixture) -> None:
     level, text = Checked(database.config).found("readings")
     assert level == "WARN"
     assert text.startswith("5, the newest of 2019-08-01 01:00:00, ")
-    database.run("DELETE FROM consumpdata")
+    database.run("DELETE FROM readings")
     level, text = Checked(database.config).found("readings")
     assert (level, text.partition(" R")[0]) == ("WARN", "there are none yet")
 

@@ -118,7 +118,7 @@ async def test_stream_that_fails_is_counted(api: Api, monkeypatch: pytest.Monkey
     async def fail(statement: str) -> str:
         if about_readings(statement):
             pages.append(statement)
-        return "SELECT no_such_column FROM consumpdata" if len(pages) > 2 else statement
+        return "SELECT no_such_column FROM readings" if len(pages) > 2 else statement
 
     monkeypatch.setattr(api.engine, "step_in", fail)
     reader, writer = await api.raw(api.head("getData", "1.1", "Cache-Control: no-cache"))

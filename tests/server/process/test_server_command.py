@@ -156,7 +156,7 @@ def test_unreachable_database_is_one_line_that_names_it(mariadb: MariaDB, tmp_pa
 def test_empty_database_is_served_with_a_hint(database: DatabaseFixture) -> None:
     async def prepare() -> None:
         await database.load(report(*numbered(quarters("2019-08-01", 1))))
-        await database.rows("DELETE FROM consumpdata")
+        await database.rows("DELETE FROM readings")
         await database.rows("DELETE FROM imports")
         await database.admit("rick")
 

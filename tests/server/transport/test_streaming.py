@@ -87,7 +87,7 @@ async def test_answer_of_many_pages_equals_that_of_one(
 
 async def test_gaps_between_ids_are_passed_over(serve: Serve, database: DatabaseFixture) -> None:
     await database.load(report(*numbered(quarters("2019-08-01", 1000))))
-    await database.rows("DELETE FROM consumpdata WHERE id % 7 = 0 OR id BETWEEN 200 AND 700")
+    await database.rows("DELETE FROM readings WHERE id % 7 = 0 OR id BETWEEN 200 AND 700")
     await database.rows("DELETE FROM imports")
     api = await serve(database)
     expected = [n for n in range(1, 1001) if n % 7 and not 200 <= n <= 700]
@@ -179,7 +179,7 @@ async def test_reading_that_vanishes_in_mid_stream_cuts_the_answer(
 
     async def vanish(sql: str) -> str:
         if api.engine.readings_asked == 5:
-            await database.rows("DELETE FROM consumpdata WHERE id > 900")
+            await database.rows("DELETE FROM readings WHERE id > 900")
         return sql
 
     api.engine.step_in = vanish

@@ -70,7 +70,7 @@ def test_demand_is_taken_from_what_there_is(
 ) -> None:
     metered = loaded(Case("Europe/Madrid", 1800, "2019-08-01 00:00", 60), database)
     for name in missing:
-        database.run(f"UPDATE consumpdata SET {name} = NULL")
+        database.run(f"UPDATE readings SET {name} = NULL")
     table, rows = metered.ask(Peaks.of({"separation": "7200"}))
     wanted = expected(metered, column, 10, 7200, clean=False)
     if column == "energy":
@@ -85,7 +85,7 @@ def test_demand_is_not_taken_from_what_only_readings_left_out_have(
 ) -> None:
     metered = loaded(Case("Europe/Madrid", 900, "2019-08-01 00:00", 60), database)
     one = next(r for r in metered.readings if r.flags & flag.bit and r.values["maximeter"])
-    database.run(f"UPDATE consumpdata SET maximeter = NULL WHERE id <> {one.id}")
+    database.run(f"UPDATE readings SET maximeter = NULL WHERE id <> {one.id}")
     table, rows = metered.ask(Peaks.of({"quality": quality}))
     assert table.metadata["demand_of"] == "power"
     assert rows == expected(metered, "power", 10, 3600, clean=quality == "clean")
@@ -97,7 +97,7 @@ def test_catch_up_is_no_peak(database: DatabaseFixture) -> None:
     assert isinstance(demand, int)
     caught_up = next(r for r in metered.readings if r.at != at and not r.flags)
     highest = "'99.00000'" if database.kind == "mariadb" else "9900000"
-    database.run(f"UPDATE consumpdata SET maximeter = {highest} WHERE id = {caught_up.id}")
+    database.run(f"UPDATE readings SET maximeter = {highest} WHERE id = {caught_up.id}")
     assert metered.ask(Peaks.of({"number": "1"}))[1] == [(caught_up.at, 9900000)]
     database.run(f"INSERT INTO flags VALUES ({caught_up.id}, {CATCH_UP.bit})")
     assert metered.ask(Peaks.of({"number": "1"}))[1] == [(at, demand)]
