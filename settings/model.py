@@ -158,10 +158,20 @@ class CacheSettings(Section):
 
 
 class MeterSettings(Section):
-    """Properties of the meter that reports do not contain."""
+    """Which meter reports and requests mean, and the properties of new meters."""
 
     timezone: ZoneInfo = Field(
         ZoneInfo("Europe/Madrid"), description="an IANA time zone such as Europe/Madrid"
+    )
+    default: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        description="the public id of a meter: at most 64 letters, digits, dots, _ and -",
+    )
+    file_name: str | None = Field(
+        None,
+        pattern=r"^[^{}/]*\{meter\}[^{}/]*$",
+        description="a pattern with {meter} once, such as {meter}_*.csv",
     )
 
 
