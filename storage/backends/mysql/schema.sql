@@ -280,7 +280,8 @@ ALTER TABLE meters
     ADD COLUMN note VARCHAR(1000) COMMENT 'Remark',
     ADD COLUMN area DECIMAL(12,2) COMMENT 'Area that it supplies (m2)',
     ADD COLUMN created DATETIME COMMENT 'When it was registered, UTC',
-    ADD COLUMN replaced_by INT COMMENT 'Meter that took its place';
+    ADD COLUMN replaced_by INT COMMENT 'Meter that took its place',
+    ADD COLUMN removed DATETIME COMMENT 'When its removal began, UTC';
 
 UPDATE meters SET public_id = 'main' WHERE public_id IS NULL;
 
@@ -381,6 +382,70 @@ CREATE TRIGGER state_after_meter AFTER UPDATE ON meters FOR EACH ROW
 IF @elecdata_loading IS NULL THEN
     UPDATE states SET changes = changes + 1 WHERE meter_id = NEW.id;
 END IF;
+
+-- Who measures, who may see what: filled by commands of their own.
+
+CREATE TABLE devices (
+    meter_id INT NOT NULL COMMENT 'Meter that it measured for',
+    id INT NOT NULL COMMENT 'Number of the device of its meter',
+    serial VARCHAR(64) COMMENT 'Serial number',
+    model VARCHAR(200) COMMENT 'Maker and model',
+    installed DATETIME COMMENT 'When it began to measure, UTC',
+    removed DATETIME COMMENT 'When it ended, UTC; NULL while it measures',
+    note VARCHAR(1000) COMMENT 'Remark',
+    PRIMARY KEY (meter_id, id)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4;
+
+CREATE TABLE meter_groups (
+    id INT NOT NULL COMMENT 'Row id',
+    public_id VARCHAR(64) COLLATE utf8mb4_bin NOT NULL COMMENT 'Names the group in requests and commands',
+    name VARCHAR(200) COMMENT 'Name for people',
+    note VARCHAR(1000) COMMENT 'Remark',
+    created DATETIME NOT NULL COMMENT 'When it was made, UTC',
+    PRIMARY KEY (id),
+    UNIQUE KEY public_id (public_id)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4;
+
+CREATE TABLE group_members (
+    group_id INT NOT NULL COMMENT 'Group that it belongs to',
+    id INT NOT NULL COMMENT 'Number of the member of its group',
+    meter_id INT COMMENT 'Member; NULL if it is a group',
+    member_group_id INT COMMENT 'Member; NULL if it is a meter',
+    sign SMALLINT NOT NULL COMMENT '1: its energy is added, -1: subtracted',
+    first_day DATE COMMENT 'First day that counts, in local time; NULL from the beginning',
+    last_day DATE COMMENT 'Last day that counts; NULL without end',
+    PRIMARY KEY (group_id, id),
+    KEY meter_id (meter_id),
+    KEY member_group_id (member_group_id)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4;
+
+CREATE TABLE grants (
+    user VARCHAR(64) COLLATE utf8mb4_bin NOT NULL COMMENT 'Who may',
+    id INT NOT NULL COMMENT 'Number of the grant of its user',
+    meter_id INT COMMENT 'Meter that it is for; NULL if it is for a group or for all',
+    group_id INT COMMENT 'Group that it is for; NULL if it is for a meter or for all',
+    permission VARCHAR(16) NOT NULL COMMENT 'What the user may do, such as read',
+    first_day DATE COMMENT 'First day of the readings, in local time; NULL from the beginning',
+    last_day DATE COMMENT 'Last day of the readings; NULL without end',
+    expires BIGINT COMMENT 'When it ends, seconds since 1970-01-01 00:00:00 UTC; NULL never',
+    granted_by VARCHAR(64) COLLATE utf8mb4_bin NOT NULL COMMENT 'Who gave it',
+    granted BIGINT NOT NULL COMMENT 'When it was given, seconds since 1970-01-01 00:00:00 UTC',
+    PRIMARY KEY (user, id),
+    KEY meter_id (meter_id),
+    KEY group_id (group_id)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4;
+
+CREATE TABLE api_keys (
+    hash VARCHAR(64) COLLATE utf8mb4_bin NOT NULL COMMENT 'SHA-256 of the key, in hex',
+    user VARCHAR(64) COLLATE utf8mb4_bin NOT NULL COMMENT 'Who uses it',
+    name VARCHAR(64) COLLATE utf8mb4_bin NOT NULL COMMENT 'Name that the user gave it',
+    permissions VARCHAR(200) NOT NULL COMMENT 'What it is good for, words separated by blanks',
+    created BIGINT NOT NULL COMMENT 'When it was made, seconds since 1970-01-01 00:00:00 UTC',
+    expires BIGINT COMMENT 'When it ends, likewise; NULL never',
+    revoked BIGINT COMMENT 'When it was revoked, likewise; NULL if it was not',
+    PRIMARY KEY (hash),
+    UNIQUE KEY user_name (user, name)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4;
 
 CREATE TABLE days (
     meter_id INT NOT NULL COMMENT 'Meter that was read',

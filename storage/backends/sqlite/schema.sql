@@ -277,6 +277,9 @@ ALTER TABLE meters ADD COLUMN created TEXT;
 -- the meter that took its place
 ALTER TABLE meters ADD COLUMN replaced_by INTEGER;
 
+-- when its removal began, UTC
+ALTER TABLE meters ADD COLUMN removed TEXT;
+
 CREATE UNIQUE INDEX meters_public_id ON meters (public_id);
 
 CREATE UNIQUE INDEX meters_identifier ON meters (identifier);
@@ -468,6 +471,71 @@ WHEN NOT EXISTS (SELECT 1 FROM loading)
 BEGIN
     UPDATE states SET changes = changes + 1 WHERE meter_id = NEW.id;
 END;
+
+-- Who measures, who may see what: filled by commands of their own.
+
+CREATE TABLE devices (
+    meter_id INTEGER NOT NULL, -- meter that it measured for
+    id INTEGER NOT NULL,      -- number of the device of its meter
+    serial TEXT,
+    model TEXT,               -- maker and model
+    installed INTEGER,        -- when it began to measure, seconds since 1970
+    removed INTEGER,          -- when it ended; NULL while it measures
+    note TEXT,
+    PRIMARY KEY (meter_id, id)
+) WITHOUT ROWID;
+
+CREATE TABLE meter_groups (
+    id INTEGER PRIMARY KEY,
+    public_id TEXT NOT NULL UNIQUE, -- names the group in requests and commands
+    name TEXT,                -- for people
+    note TEXT,
+    created TEXT NOT NULL     -- UTC
+);
+
+CREATE TABLE group_members (
+    group_id INTEGER NOT NULL,
+    id INTEGER NOT NULL,      -- number of the member of its group
+    meter_id INTEGER,         -- the member; NULL if it is a group
+    member_group_id INTEGER,  -- the member; NULL if it is a meter
+    sign INTEGER NOT NULL,    -- 1: its energy is added, -1: subtracted
+    first_day TEXT,           -- first day that counts, 'YYYY-MM-DD'; NULL from the beginning
+    last_day TEXT,            -- last day that counts; NULL without end
+    PRIMARY KEY (group_id, id)
+) WITHOUT ROWID;
+
+CREATE INDEX group_members_meter ON group_members (meter_id);
+
+CREATE INDEX group_members_group ON group_members (member_group_id);
+
+CREATE TABLE grants (
+    user TEXT NOT NULL,       -- who may
+    id INTEGER NOT NULL,      -- number of the grant of its user
+    meter_id INTEGER,         -- NULL if it is for a group or for all
+    group_id INTEGER,         -- NULL if it is for a meter or for all
+    permission TEXT NOT NULL, -- what the user may do, such as read
+    first_day TEXT,           -- first day of the readings, 'YYYY-MM-DD'; NULL from the beginning
+    last_day TEXT,            -- last day of the readings; NULL without end
+    expires INTEGER,          -- seconds since 1970; NULL never
+    granted_by TEXT NOT NULL,
+    granted INTEGER NOT NULL, -- seconds since 1970
+    PRIMARY KEY (user, id)
+) WITHOUT ROWID;
+
+CREATE INDEX grants_meter ON grants (meter_id);
+
+CREATE INDEX grants_group ON grants (group_id);
+
+CREATE TABLE api_keys (
+    hash TEXT PRIMARY KEY,    -- SHA-256 of the key, in hex
+    user TEXT NOT NULL,       -- who uses it
+    name TEXT NOT NULL,       -- which the user gave it
+    permissions TEXT NOT NULL, -- what it is good for, words separated by blanks
+    created INTEGER NOT NULL, -- seconds since 1970, like the next two
+    expires INTEGER,          -- NULL never
+    revoked INTEGER,          -- NULL if it was not
+    UNIQUE (user, name)
+) WITHOUT ROWID;
 
 CREATE TABLE days (
     meter_id INTEGER NOT NULL,
