@@ -28,6 +28,7 @@ from loader.summary import import_document
 from settings import MONITORING, SettingsError, load_settings
 from storage.common.errors import StorageError
 from storage.factory import open_importer
+from storage.meters import MAIN_METER
 
 
 @click.command(cls=EscapingCommand, context_settings={"help_option_names": ["-h", "--help"]})
@@ -52,6 +53,17 @@ from storage.factory import open_importer
     metavar="NAME",
     help="Format of the reports. Default: detected from the header row.",
 )
+@click.option(
+    "--meter",
+    "meter_name",
+    metavar="NAME",
+    help="Meter of all the reports: its public id, or the identifier that reports have for it.",
+)
+@click.option(
+    "--register",
+    is_flag=True,
+    help="Register meters that are not known yet.",
+)
 @click.argument("reports", metavar="REPORT.csv...", nargs=-1, required=True)
 @output_options
 def main(
@@ -59,6 +71,8 @@ def main(
     dry_run: bool,
     skip_bad_rows: bool,
     format_name: str | None,
+    meter_name: str | None,
+    register: bool,
     reports: Sequence[str],
     output: CommandOutput,
 ) -> None:
@@ -68,13 +82,16 @@ def main(
     the server. Loading a report again is safe: existing readings stay, corrected ones are
     updated.
 
-    A REPORT is a .csv or .csv.gz file, or - for standard input.
+    A REPORT is a .csv or .csv.gz file, or - for standard input. The first one of an empty database
+    registers the meter main; where there are several meters, a report goes to the one that --meter,
+    its identifier or the setting meter.file_name names.
 
     \b
     Examples:
       elecdata load Monitoring_report.csv
       elecdata load --dry-run january.csv.gz february.csv.gz
       elecdata load --format distributor-hourly consumption.csv
+      elecdata load --meter garage --register garage-2024.csv
       zcat report.csv.gz | elecdata load -
       elecdata load --json report.csv | jq '.reports[].new'
 
@@ -84,7 +101,14 @@ def main(
     """
     try:
         work = _import(
-            config, format_name, reports, output, dry_run=dry_run, skip_bad_rows=skip_bad_rows
+            config,
+            format_name,
+            meter_name,
+            reports,
+            output,
+            dry_run=dry_run,
+            skip_bad_rows=skip_bad_rows,
+            register=register,
         )
         asyncio.run(work)
     except (FaultyReportsError, SettingsError, StorageError, ReportError) as error:
@@ -96,11 +120,13 @@ def main(
 async def _import(
     config: Path | None,
     format_name: str | None,
+    meter_name: str | None,
     reports: Sequence[str],
     output: CommandOutput,
     *,
     dry_run: bool,
     skip_bad_rows: bool,
+    register: bool,
 ) -> None:
     settings = load_settings(config)
     database = open_importer(settings)
@@ -115,6 +141,8 @@ async def _import(
                 on_warning=lambda text: print_line(f"WARNING - {text}", err=True),
             ),
             format_name,
+            meter_name,
+            register=register,
         )
         try:
             if not dry_run:
@@ -143,6 +171,8 @@ def _format_summary(summary: ImportSummary) -> list[str]:
     if report.detected is not None and report.detected.format.name != MONITORING:
         rows.append(("format", report.detected.format.name))
     rows.append(("readings", report.readings))
+    if summary.meter is not None and summary.meter.public_id != MAIN_METER:
+        rows.append(("meter", summary.meter.public_id))
     if imported is not None:
         rows += [
             ("new", imported.new),

@@ -7,18 +7,21 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cli.error_report import ErrorReport, FaultyReportsError
+from loader.assignment import MeterAssignment
 from loader.audit_record import record, recorded
 from loader.formats.registry import format_by_name, known_formats
 from loader.report import Report
 from loader.rows.errors import FaultyRowsError, ReportError, RowError
 from loader.rows.rejected import RejectedRows
 from settings import Settings
-from storage.common.errors import StorageError
+from storage.common.errors import Conflict, StorageError
 from storage.common.passwords import hash_password
 from storage.factory import WritableDatabase
 from storage.imports.import_writer import ImportResult
+from storage.meters import MeterRecord
 
 _MAX_NAMES = 20
 """Files that the audit trail names of an import that failed: an entry has at most 64 KiB."""
@@ -29,6 +32,7 @@ class ImportSummary:
     """The outcome for a report; `imported` is None if there was no database to compare with."""
 
     report: Report
+    meter: MeterRecord | None
     imported: ImportResult | None
     seconds: float
     rejected_to: Path | None
@@ -57,8 +61,14 @@ class Importer:
         database: WritableDatabase,
         listener: ImportListener,
         format_name: str | None = None,
+        meter_name: str | None = None,
+        *,
+        register: bool = False,
     ) -> None:
         """Detect each report's format by its header, unless a format is named.
+
+        The reports belong to the meter that is named or, if none is, to those that they tell of.
+        An unknown one is registered, or else refused.
 
         Raises ReportError if there is no format of that name.
         """
@@ -69,6 +79,9 @@ class Importer:
         self._listener = listener
         database.engine.on_wait = listener.on_wait
         database.engine.on_warning = listener.on_warning
+        self._assignment = MeterAssignment(
+            database.meters, settings.meter, meter_name, register=register
+        )
         self.errors = ErrorReport()
         """The errors so far; if bad rows are skipped, an import succeeds in spite of them."""
 
@@ -114,7 +127,6 @@ class Importer:
                 return await self._load(reports, into_database=False)
             try:
                 await self._database.engine.begin(dry_run=dry_run)
-                await self._database.meters.register(str(self._settings.meter.timezone))
                 summaries = await self._load(reports)
                 if dry_run:
                     await self._database.engine.rollback()
@@ -166,10 +178,13 @@ class Importer:
         failed = False
         for report, rejected in reports:
             started = time.monotonic()
-            imported = None
+            imported = meter = None
             try:
-                if into_database and not failed:
-                    imported = await self._database.imports.load(report)
+                if into_database:
+                    meter = await self._assignment.meter_of(report)
+                    report.zone = _zone(meter)
+                if meter is not None and not failed:
+                    imported = await self._database.imports.load(report, meter)
                 else:
                     deque(report.batches(), maxlen=0)
             except ReportError as error:
@@ -178,10 +193,21 @@ class Importer:
                     self.errors.add(str(error))
             seconds = time.monotonic() - started
             rejected_to = rejected.path if rejected.has_rows else None
-            summaries.append(ImportSummary(report, imported, seconds, rejected_to))
+            summaries.append(ImportSummary(report, meter, imported, seconds, rejected_to))
         if failed:
             raise FaultyReportsError(self.errors)
         return summaries
+
+
+def _zone(meter: MeterRecord) -> ZoneInfo:
+    """Return the zone of a meter; raise Conflict if this machine does not know it."""
+    try:
+        return ZoneInfo(meter.timezone)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise Conflict(
+            f"the meter {meter.public_id} is in the time zone {meter.timezone}, which this machine"
+            " does not know"
+        ) from None
 
 
 def _save(files: Sequence[RejectedRows]) -> None:
@@ -197,12 +223,14 @@ def _save(files: Sequence[RejectedRows]) -> None:
 
 
 async def _record_import(database: WritableDatabase, summary: ImportSummary) -> None:
-    report, imported = summary.report, summary.imported
+    report, meter, imported = summary.report, summary.meter, summary.imported
+    assert meter is not None
     assert imported is not None, "a report that was read into the database"
     await record(
         database,
         "import",
         file=report.name,
+        meter=meter.public_id,
         sha256=report.sha256,
         new=imported.new,
         changed=imported.changed,

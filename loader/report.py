@@ -1,6 +1,8 @@
 """A report: its file, its detected format, and its rows in batches."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import chain
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -37,6 +39,7 @@ class Report:
         self._context = ParseContext(path, zone, skip_bad_rows, on_errors)
         self._formats = formats
         self._rows: RowReader[Any] | None = None
+        self._chunks: Iterator[bytes] | None = None
 
     @property
     def sha256(self) -> str:
@@ -63,6 +66,34 @@ class Report:
         """The meter's name in the report, if it has one."""
         return self._rows.identifier if self._rows else None
 
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone of the readings, to be set before `batches`."""
+        return self._context.zone
+
+    @zone.setter
+    def zone(self, zone: ZoneInfo) -> None:
+        self._context = replace(self._context, zone=zone)
+
+    def read_identifier(self) -> str | None:
+        """Read the beginning of the report, before `batches`; return the meter's name in it.
+
+        Raises ReportError if the file can't be read or isn't a report.
+        """
+        chunks = self._file.chunks()
+        first = next(chunks, b"")
+        self._chunks = chain((first,) if first else (), chunks)
+        header, _, body = first.partition(b"\n")
+        if not first or not self._detect(header).format.has_identifier:
+            return None
+        context = replace(self._context, skip_bad_rows=True, on_errors=lambda _errors, _raw: None)
+        rows = self._row_reader(header, context)
+        for row in body.splitlines(keepends=True):
+            rows.read(row, 2)
+            if rows.identifier is not None:
+                break
+        return rows.identifier
+
     def batches(self) -> Iterator[RowBatch]:
         """Yield the checked rows.
 
@@ -71,12 +102,12 @@ class Report:
         """
         line = 1
         rows: RowReader[Any] | None = None
-        for chunk in self._file.chunks():
+        for chunk in self._chunks or self._file.chunks():
             body = chunk
             count = chunk.count(b"\n")
             if rows is None:
                 header, _, body = chunk.partition(b"\n")
-                self._rows = rows = self._row_reader(header)
+                self._rows = rows = self._row_reader(header, self._context)
             rows.read(body, line + count - body.count(b"\n"))
             yield from self._ready(rows)
             line += count
@@ -90,11 +121,16 @@ class Report:
             raise ReportError(f"{self.path}: expected at least one reading below the heading")
         self.interval = self._checked_interval(rows)
 
-    def _row_reader(self, raw: bytes) -> RowReader[Any]:
-        """Return the reader of the rows below a header."""
-        check_row_length(self.path, 1, raw)
-        self.detected = detect_format(self._formats, self.path, raw)
-        return self.detected.format.row_reader(self.detected.header, self._context)
+    def _detect(self, raw: bytes) -> DetectedFormat:
+        if self.detected is None:
+            check_row_length(self.path, 1, raw)
+            self.detected = detect_format(self._formats, self.path, raw)
+        return self.detected
+
+    def _row_reader(self, raw: bytes, context: ParseContext) -> RowReader[Any]:
+        """Return a reader of the rows below a header."""
+        detected = self._detect(raw)
+        return detected.format.row_reader(detected.header, context)
 
     def _ready(self, rows: RowReader[Any]) -> Iterator[RowBatch]:
         """Yield the rows that became ready, unless they are only checked."""

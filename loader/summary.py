@@ -23,6 +23,7 @@ def _report_document(summary: ImportSummary) -> dict[str, object]:
     return {
         "report": report.name,
         "format": None if report.detected is None else report.detected.format.name,
+        "meter": summary.meter and summary.meter.public_id,
         "interval": report.interval,
         "readings": report.readings,
         "new": imported and imported.new,

@@ -51,7 +51,9 @@ def open_importer(settings: Settings) -> WritableDatabase:
     """Return the loader's side of the configured database; it connects when first needed."""
     location = settings.database.location
     if isinstance(location, SqliteUrl):
-        return WritableDatabase(SqliteWriteEngine(location.path), settings.quality)
+        return WritableDatabase(
+            SqliteWriteEngine(location.path, settings.meter.timezone), settings.quality
+        )
     return WritableDatabase(_mysql_write_engine(settings, location), settings.quality)
 
 

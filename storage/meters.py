@@ -1,18 +1,26 @@
-"""The meter whose readings are stored."""
+"""The meters whose readings are stored."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from domain.report_source import ReportSource
 from domain.sampling_interval import interval_on_record, usual_interval
 from domain.time_zone import TimeZone, load_time_zone
 from storage.backends.base import ReadEngine, WriteEngine
-from storage.common.errors import Conflict
+from storage.common.errors import Conflict, NotPrepared
 
-METER_ID = 1
-"""The only meter so far."""
+MAIN_METER = "main"
+"""The public id of the first meter, unless another one is asked for."""
+
+PUBLIC_ID_EXPECTED = (
+    "a public id of 1 to 64 letters, digits, '.', '_' or '-', first a letter or digit"
+)
+_PUBLIC_ID = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_RANDOM_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
+_RANDOM_LENGTH = 10
 
 INTERVAL_SAMPLE_READINGS = 1000
 """Readings that tell the interval of a meter whose record lacks it."""
@@ -89,61 +97,191 @@ class MeterStore:
         return newest and datetime.fromisoformat(newest.decode())
 
 
+@dataclass(frozen=True, slots=True)
+class MeterRecord:
+    """A meter as the loader knows it."""
+
+    id: int
+    public_id: str
+    identifier: str | None
+    """What reports call it."""
+    name: str | None
+    """Its name for people."""
+    timezone: str
+    interval: int | None
+    """Seconds from the start of a reading to that of the next, None if not known yet."""
+    quality: str | None
+    """What the flags of its readings were worked out with."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeterState:
+    """What is on record of a meter's readings since the last import."""
+
+    changes: int
+    """By other programs."""
+    readings: int | None
+    first_id: int | None
+    last_id: int
+    imports: int
+    """The number of the last import."""
+    first_utc: int | None
+    """The start of the first reading in seconds since 1970, None if not known."""
+
+
+_COLUMNS = "m.id, m.public_id, m.identifier, m.name, m.timezone, m.interval_seconds, m.quality"
+
+
 class MeterAdmin:
     """Records meters. Every call raises a StorageError if the database fails."""
 
     def __init__(self, engine: WriteEngine) -> None:
         self._engine = engine
 
-    async def register(self, timezone: str) -> None:
-        """Record the zone of the readings; raise Conflict if another one is on record."""
-        known = await self._known("timezone, interval_seconds")
-        if not known:
+    async def find(self, name: str) -> MeterRecord | None:
+        """Return the meter with a public id or, if there is none, with an identifier."""
+        placeholder = self._engine.dialect.placeholder
+        found = await self._select(f"WHERE m.public_id = {placeholder}", (name,))
+        return found[0] if found else await self.with_identifier(name)
+
+    async def with_identifier(self, identifier: str) -> MeterRecord | None:
+        """Return the meter that reports call so."""
+        placeholder = self._engine.dialect.placeholder
+        found = await self._select(f"WHERE m.identifier = {placeholder}", (identifier,))
+        return found[0] if found else None
+
+    async def first(self, most: int) -> list[MeterRecord]:
+        """Return so many meters at most, in the order of their registration."""
+        return await self._select(f"ORDER BY m.id LIMIT {most}")
+
+    async def only(self) -> MeterRecord | None:
+        """Return the meter if there is exactly one."""
+        found = await self.first(2)
+        return found[0] if len(found) == 1 else None
+
+    async def count(self) -> int:
+        """Return the number of meters."""
+        rows = await self._engine.fetch("SELECT COUNT(*) FROM meters")
+        return int(rows[0][0])
+
+    async def lock(self, meter_id: int) -> tuple[MeterRecord, MeterState]:
+        """Return a meter and its state, which nobody else can change before the transaction ends.
+
+        Calls the engine's `on_wait` if it has to wait for another import of the meter.
+        """
+        first_utc = self._engine.dialect.unix_seconds("s.first_utc")
+        rows = await self._engine.fetch_locked(
+            f"SELECT {_COLUMNS}, s.changes, s.readings, s.first_id, s.last_id, s.imports,"
+            f" {first_utc} FROM meters m JOIN states s ON s.meter_id = m.id WHERE m.id = {meter_id}"
+        )
+        if not rows:
+            raise NotPrepared("the table states has lost its row of the meter: restore a backup")
+        fields = len(MeterRecord.__match_args__)
+        return MeterRecord(*rows[0][:fields]), MeterState(*rows[0][fields:])
+
+    async def register(
+        self, public_id: str, timezone: str, identifier: str | None = None
+    ) -> MeterRecord:
+        """Add a meter, or return the one that another loader has just added under the public id.
+
+        Raises Conflict if the public id breaks the rule, or belongs to a meter that reports call
+        otherwise.
+        """
+        if not _PUBLIC_ID.fullmatch(public_id):
+            raise Conflict(f"{public_id[:80]!a} cannot name a meter: expected {PUBLIC_ID_EXPECTED}")
+        await self._engine.lock_meters()
+        known = await self.find(public_id)
+        if known is None and identifier is not None:
+            known = await self.with_identifier(identifier)
+        if known is not None:
+            if identifier is not None and known.identifier not in (None, identifier):
+                raise Conflict(f"there is a meter {public_id} already, of another identifier")
+            return known
+        rows = await self._engine.fetch("SELECT COALESCE(MAX(id), 0) + 1 FROM meters")
+        meter_id = rows[0][0]
+        meter = {
+            "id": meter_id,
+            "public_id": public_id,
+            "identifier": identifier,
+            "timezone": timezone,
+            "created": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S"),
+        }
+        await self._insert("meters", meter)
+        state = {
+            "meter_id": meter_id,
+            "version": secrets.token_hex(16),
+            "changes": 0,
+            "corrections": secrets.randbelow(10**12),
+            "readings": 0,
+            "last_id": 0,
+        }
+        await self._insert("states", state)
+        return MeterRecord(meter_id, public_id, identifier, None, timezone, None, None)
+
+    async def describe(self, meter: MeterRecord, report: ReportSource) -> MeterRecord:
+        """Record what a report tells of its meter; raise Conflict if it is another meter's."""
+        if report.identifier not in (None, meter.identifier):
+            if meter.identifier is not None:
+                raise Conflict(identifier_conflict(meter, report.name, report.identifier))
+            other = await self.with_identifier(report.identifier)
+            if other is not None:
+                raise Conflict(
+                    f"{report.name} has readings of {report.identifier}, which is the meter"
+                    f" {other.public_id}, not {meter.public_id}"
+                )
+        if meter.interval is not None and report.interval not in (None, meter.interval):
+            raise Conflict(
+                f"the meter {meter.public_id} has readings every {meter.interval} seconds, but"
+                f" {report.name} has readings every {report.interval}: if they are another meter's,"
+                " load them with --meter NAME --register"
+            )
+        known = replace(
+            meter,
+            identifier=meter.identifier or report.identifier,
+            interval=meter.interval or report.interval,
+        )
+        if known != meter:
+            placeholder = self._engine.dialect.placeholder
             await self._engine.execute(
-                self._engine.dialect.insert("meters", ("id", "timezone")), (METER_ID, timezone)
+                f"UPDATE meters SET identifier = {placeholder}, interval_seconds = {placeholder}"
+                f" WHERE id = {meter.id}",
+                (known.identifier, known.interval),
             )
-        elif known[0] != timezone:
-            raise Conflict(
-                f"{self._engine.database} contains readings in the time zone {known[0]}, but "
-                f"meter.timezone is {timezone}: set meter.timezone to {known[0]}, or use another "
-                "database.url"
-            )
-        if not known or known[1] is None:
-            # Readings of an older schema, or too few so far.
-            await self._set("interval_seconds", await self._usual_interval())
+        return known
 
-    async def describe(self, report: ReportSource) -> None:
-        """Record what a report tells of its meter; raise Conflict if it is another meter."""
-        identifier, interval = await self._known("identifier, interval_seconds")
-        if identifier is None:
-            await self._set("identifier", report.identifier)
-        elif report.identifier not in (None, identifier):
-            raise Conflict(
-                f"{self._engine.database} contains readings of the meter {identifier}, but "
-                f"{report.name} has readings of {report.identifier}: use another database.url"
-            )
-        if interval is None:
-            await self._set("interval_seconds", report.interval)
-        elif report.interval not in (None, interval):
-            raise Conflict(
-                f"{self._engine.database} contains readings every {interval} seconds, but "
-                f"{report.name} has readings every {report.interval}: use another database.url"
-            )
-
-    async def _usual_interval(self) -> int | None:
+    async def with_usual_interval(self, meter: MeterRecord) -> MeterRecord:
+        """Return a meter with the interval of its first readings, None if they tell none."""
         rows = await self._engine.fetch(
-            f"SELECT {self._engine.dialect.unix_seconds('utc')} FROM consumpdata"
-            f" WHERE meter_id = {METER_ID} ORDER BY utc LIMIT {INTERVAL_SAMPLE_READINGS}"
+            f"SELECT {self._engine.dialect.unix_seconds('utc')} FROM readings"
+            f" WHERE meter_id = {meter.id} ORDER BY utc LIMIT {INTERVAL_SAMPLE_READINGS}"
         )
-        return usual_interval((instant, (0,)) for (instant,) in rows)
+        interval = usual_interval((instant, (0,)) for (instant,) in rows)
+        if interval is not None:
+            await self._engine.execute(
+                f"UPDATE meters SET interval_seconds = {interval} WHERE id = {meter.id}"
+            )
+        return replace(meter, interval=interval)
 
-    async def _known(self, columns: str) -> Sequence[Any]:
-        rows = await self._engine.fetch(f"SELECT {columns} FROM meters WHERE id = {METER_ID}")
-        return rows[0] if rows else ()
+    async def _select(self, rest: str, args: Sequence[object] = ()) -> list[MeterRecord]:
+        rows = await self._engine.fetch(f"SELECT {_COLUMNS} FROM meters m {rest}", args)
+        return [MeterRecord(*row) for row in rows]
 
-    async def _set(self, column: str, value: object) -> None:
+    async def _insert(self, table: str, values: Mapping[str, object]) -> None:
         await self._engine.execute(
-            f"UPDATE meters SET {column} = {self._engine.dialect.placeholder}"
-            f" WHERE id = {METER_ID}",
-            (value,),
+            self._engine.dialect.insert(table, tuple(values)), tuple(values.values())
         )
+
+
+def random_public_id() -> str:
+    """Return a public id that tells nothing of the meter."""
+    letters = (secrets.choice(_RANDOM_LETTERS) for _ in range(_RANDOM_LENGTH))
+    return f"m-{''.join(letters)}"
+
+
+def identifier_conflict(meter: MeterRecord, report: str, identifier: str | None) -> str:
+    """Return the message about a report of another meter than the one that it would go to."""
+    return (
+        f"the meter {meter.public_id} is {meter.identifier} in reports, but {report} has readings"
+        f" of {identifier}: add --register to load it as a new meter, or --meter NAME to say which"
+        " one it is"
+    )

@@ -90,7 +90,7 @@ MAY_IMPORT = {
     "loader": {
         *("domain", "settings", "cli", "loader.rows", "loader.formats"),
         *("storage.common", "storage.factory", "storage.imports"),
-        *("storage.users", "storage.sessions", "storage.audit"),
+        *("storage.users", "storage.sessions", "storage.audit", "storage.meters"),
     },
 }
 """What the files of a folder, or a file that has a line of its own, may import besides itself."""

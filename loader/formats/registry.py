@@ -31,6 +31,8 @@ class ReportFormat(Protocol):
     """Its header, for messages."""
     interval: int | None
     """Seconds from one reading to the next, if the format defines them."""
+    has_identifier: bool
+    """Whether its rows name their meter."""
 
     def parse_header(self, raw: bytes) -> Header | None:
         """Return the header in a report's first line; None if it is not of this format."""
@@ -45,6 +47,7 @@ class MonitoringFormat:
     name = MONITORING
     expected = ",".join(MONITORING_HEADER)
     interval: int | None = None
+    has_identifier = False
 
     def parse_header(self, raw: bytes) -> Header | None:
         """Return the header in a report's first line; None if it is not of this format."""
@@ -63,6 +66,7 @@ class ConfiguredFormat:
         self.name = name
         self.expected = settings.delimiter.join((*settings.headers(), *settings.ignored))
         self.interval = settings.interval
+        self.has_identifier = settings.identifier is not None
         self._settings = settings
 
     def parse_header(self, raw: bytes) -> Header | None:

@@ -97,10 +97,21 @@ class WriteEngine(Protocol):
         """Begin a transaction of a few rows, which waits for no import if it need not."""
 
     async def begin(self, *, dry_run: bool = False) -> None:
-        """Begin a transaction, once no other loader is in one; a dry run is rolled back."""
+        """Begin a transaction that imports reports; a dry run is rolled back."""
 
-    async def append(self, batches: Iterable[RowBatch], last_id: int) -> int:
-        """Insert rows as new readings with the ids after `last_id`; return how many."""
+    async def lock_meters(self) -> None:
+        """Wait until no other loader registers a meter; none can until the transaction ends."""
+
+    async def fetch_locked(self, sql: str) -> Sequence[Row]:
+        """Return rows that nobody else can change until the transaction ends.
+
+        Calls `on_wait` if it has to wait for them.
+        """
+
+    async def append(
+        self, batches: Iterable[RowBatch], meter_id: int, import_id: int, last_id: int
+    ) -> int:
+        """Insert rows as new readings of a meter, with the ids after `last_id`; return how many."""
 
     async def stage(self, batches: Iterable[RowBatch]) -> int:
         """Fill the temporary table `incoming`; return the number of its rows."""
@@ -111,7 +122,7 @@ class WriteEngine(Protocol):
     async def fetch(self, sql: str, args: Sequence[object] = ()) -> Sequence[Row]:
         """Return a statement's rows: integers as int, texts as str."""
 
-    async def store_page(self, first_id: int, page: DeflateBlock) -> None:
+    async def store_page(self, meter_id: int, first_id: int, page: DeflateBlock) -> None:
         """Insert the compressed records of a page."""
 
     async def commit(self) -> None:

@@ -290,7 +290,7 @@ class Dialect(ABC):
         return None
 
     @abstractmethod
-    def update_readings(self, meter_id: int) -> str:
+    def update_readings(self, meter_id: int, import_id: int) -> str:
         """Return the statement that copies quantities of `incoming` to readings that differ."""
 
     @abstractmethod

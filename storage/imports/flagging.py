@@ -18,7 +18,7 @@ from domain.time_zone import DAY_SECONDS
 from settings import QualitySettings
 from storage.backends.base import WriteEngine
 from storage.backends.dialect import Dialect
-from storage.meters import METER_ID
+from storage.meters import MeterRecord
 
 T = TypeVar("T")
 
@@ -32,10 +32,8 @@ MAX_FACTOR = 2**63 // (10 ** (INTEGER_DIGITS + DECIMALS))
 RANGE_GROWTH = 8
 """The growth of the range each time none is found."""
 
-METER_READINGS = f"consumpdata WHERE meter_id = {METER_ID}"
-
-ALL_READINGS = "TRUE"
-"""The condition that every reading meets."""
+Instants = tuple[int, int]
+"""The first and the last instant of a meter's readings, in seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,79 +54,89 @@ class FlagParameters:
 
 
 class FlagUpdater:
-    """Updates quality flags within the import's transaction."""
+    """Updates the quality flags of a meter within the import's transaction."""
 
     def __init__(self, engine: WriteEngine, quality: QualitySettings) -> None:
         self._engine = engine
         self._quality = quality
 
-    async def update(self, appended: range, *, merged: bool) -> bool:
+    async def update(
+        self, meter: MeterRecord, instants: Instants, appended: range, *, merged: bool
+    ) -> bool:
         """Flag the readings that an import can have changed, or all if parameters changed.
 
         Those with the ids `appended` come after all others; if `merged`, those of `incoming` were
         added or corrected anywhere. Return whether the flags of others may have changed.
         """
-        parameters, applied = await self._parameters()
-        sql = _FlagSql(self._engine.dialect, parameters)
-        if str(parameters) != applied:
-            await self._engine.execute("DELETE FROM flags")
-            if await self._engine.fetch("SELECT 1 FROM consumpdata LIMIT 1"):
-                await self._flag(sql, ALL_READINGS)
+        parameters = FlagParameters(
+            meter.timezone, interval_on_record(meter.interval), self._quality
+        )
+        sql = _FlagSql(self._engine.dialect, meter.id, parameters)
+        if str(parameters) != meter.quality:
+            await self._engine.execute(f"DELETE FROM flags WHERE meter_id = {meter.id}")
+            await self._flag(sql, sql.all, instants)
             await self._engine.execute(
                 f"UPDATE meters SET quality = {self._engine.dialect.placeholder}"
-                f" WHERE id = {METER_ID}",
+                f" WHERE id = {meter.id}",
                 (str(parameters),),
             )
             return True
         if appended:
-            await self._flag(sql, f"c.id BETWEEN {appended[0]} AND {appended[-1]}")
+            await self._flag(sql, sql.with_ids(appended), instants)
         if merged:
-            touched = await self._touched(sql)
+            touched = await self._touched(sql, instants)
             before = await self._flags_before(appended.start, touched)
             await self._engine.execute(
-                "DELETE FROM flags WHERE EXISTS"
-                f" (SELECT 1 FROM consumpdata c WHERE c.id = flags.reading_id AND {touched})"
+                f"DELETE FROM flags WHERE meter_id = {meter.id} AND EXISTS"
+                f" (SELECT 1 FROM readings c WHERE c.id = reading_id AND {touched.readings})"
             )
-            await self._flag(sql, touched)
+            await self._flag(sql, touched, instants)
             return before != await self._flags_before(appended.start, touched)
         return False
 
-    async def counts(self, span: tuple[str, str] | None) -> dict[str, int]:
-        """Return how many readings between two local times have which flag."""
+    async def counts(
+        self, meter: MeterRecord, span: tuple[str, str] | None, ids: range | None
+    ) -> dict[str, int]:
+        """Return how many readings between two local times have which flag.
+
+        Without any others between them, the readings are those with the ids.
+        """
         if span is None:
             return {}
         placeholder = self._engine.dialect.placeholder
+        args: Sequence[object] = ()
+        if ids is None:
+            selected = (
+                "EXISTS (SELECT 1 FROM readings c WHERE c.meter_id = flags.meter_id"
+                f" AND c.id = reading_id AND c.date BETWEEN {placeholder} AND {placeholder})"
+            )
+            args = span
+        else:
+            selected = f"reading_id BETWEEN {ids.start} AND {ids.stop - 1}"
         rows = await self._engine.fetch(
-            "SELECT flags, COUNT(*) FROM flags WHERE EXISTS (SELECT 1 FROM consumpdata c"
-            f" WHERE c.id = reading_id AND c.date BETWEEN {placeholder} AND {placeholder})"
+            f"SELECT flags, COUNT(*) FROM flags WHERE meter_id = {meter.id} AND {selected}"
             " GROUP BY flags",
-            span,
+            args,
         )
         counts = {
             flag.name: sum(count for flags, count in rows if flags & flag.bit) for flag in FLAGS
         }
         return {name: count for name, count in counts.items() if count}
 
-    async def _flags_before(self, first_new: int, where: str) -> Sequence[Sequence[int]]:
-        """Return the flags of readings that meet a condition and are no new ones."""
+    async def _flags_before(self, first_new: int, part: "_Part") -> Sequence[Sequence[int]]:
+        """Return the flags of readings of a part that are no new ones."""
         return await self._engine.fetch(
-            f"SELECT reading_id, flags FROM flags WHERE reading_id < {first_new} AND EXISTS"
-            f" (SELECT 1 FROM consumpdata c WHERE c.id = flags.reading_id AND {where})"
-            " ORDER BY reading_id"
+            f"SELECT f.reading_id, f.flags FROM flags f WHERE {part.flags}"
+            f" AND f.reading_id < {first_new} AND EXISTS"
+            f" (SELECT 1 FROM readings c WHERE c.id = f.reading_id AND {part.readings})"
+            " ORDER BY f.reading_id"
         )
 
-    async def _parameters(self) -> tuple[FlagParameters, str | None]:
-        """Return the parameters to flag with, and the text of those that were applied."""
-        rows = await self._engine.fetch(
-            f"SELECT timezone, interval_seconds, quality FROM meters WHERE id = {METER_ID}"
-        )
-        timezone, interval, applied = rows[0]
-        return FlagParameters(timezone, interval_on_record(interval), self._quality), applied
-
-    async def _touched(self, sql: "_FlagSql") -> str:
+    async def _touched(self, sql: "_FlagSql", instants: Instants) -> "_Part":
         """Select the readings from the first of `incoming` to the next energy after its last."""
-        first, last = await self._ends("incoming", sql)
-        latest = (await self._ends(METER_READINGS, sql))[1]
+        ends = [sql.seconds(f"(SELECT {end}(utc) FROM incoming)") for end in ("MIN", "MAX")]
+        first, last = (await self._engine.fetch(f"SELECT {', '.join(ends)}"))[0]
+        latest = instants[1]
         end = reached = last
         search_seconds = DAY_SECONDS
         while reached < latest:
@@ -138,22 +146,16 @@ class FlagUpdater:
                 end = rows[0][0]
                 break
             search_seconds *= RANGE_GROWTH
-        between = f"{sql.instant(first)} AND {sql.instant(end)}"
-        return f"c.meter_id = {METER_ID} AND c.utc BETWEEN {between}"
+        return sql.between(first, end)
 
-    async def _ends(self, readings: str, sql: "_FlagSql") -> tuple[int, int]:
-        """Return the earliest and the latest instant of some readings, in seconds since 1970."""
-        ends = [sql.seconds(f"(SELECT {end}(utc) FROM {readings})") for end in ("MIN", "MAX")]
-        first, last = (await self._engine.fetch(f"SELECT {', '.join(ends)}"))[0]
-        return first, last
-
-    async def _flag(self, sql: "_FlagSql", where: str) -> None:
-        """Flag the readings that meet a condition, none of which has flags yet."""
-        first, last = await self._ends(METER_READINGS, sql)
-        await self._engine.execute(sql.insertion(where, first, last))
-        gaps = await self._engine.fetch(sql.after_gaps(where))
+    async def _flag(self, sql: "_FlagSql", part: "_Part", instants: Instants) -> None:
+        """Flag the readings of a part, none of which has flags yet."""
+        if not await self._engine.execute(sql.insertion(part, instants)):
+            return
+        gaps = await self._engine.fetch(sql.after_gaps(part))
         for batch in _batches(gaps):
-            await self._correct_catch_ups(sql, await self._seconds_since_energy(sql, batch, first))
+            since = await self._seconds_since_energy(sql, batch, instants[0])
+            await self._correct_catch_ups(sql, since)
 
     async def _seconds_since_energy(
         self, sql: "_FlagSql", gaps: Sequence[Sequence[int]], first: int
@@ -180,21 +182,46 @@ class FlagUpdater:
                 wrong.setdefault(verdict, []).append(number)
         for verdict, numbers in wrong.items():
             if numbers:
-                ids = f"reading_id IN ({', '.join(map(str, numbers))})"
+                ids = f"{sql.of_meter} AND reading_id IN ({', '.join(map(str, numbers))})"
                 change = f"flags + {verdict} - {CATCH_UP.bit}"
                 await self._engine.execute(f"UPDATE flags SET flags = {change} WHERE {ids}")
                 await self._engine.execute(f"DELETE FROM flags WHERE flags = 0 AND {ids}")
 
 
-class _FlagSql:
-    """The rules as SQL, for readings `c`."""
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Some readings of a meter: conditions for readings `c`, and for their flags `f`."""
 
-    def __init__(self, dialect: Dialect, parameters: FlagParameters) -> None:
+    readings: str
+    flags: str
+
+
+class _FlagSql:
+    """The rules as SQL, for readings `c` of a meter."""
+
+    def __init__(self, dialect: Dialect, meter_id: int, parameters: FlagParameters) -> None:
         self._dialect = dialect
+        self._meter_id = meter_id
+        self.of_meter = f"meter_id = {meter_id}"
+        """The condition that selects the meter in one table."""
+        self.all = _Part(f"c.{self.of_meter}", f"f.{self.of_meter}")
         self._interval = parameters.interval
         self._resolver = LocalTimeResolver(ZoneInfo(parameters.timezone))
         self._hundredths = int(parameters.quality.maximeter_tolerance * 100)
         self._allowance = int(parameters.quality.maximeter_allowance * 100) * parameters.interval
+
+    def with_ids(self, ids: range) -> _Part:
+        """Select the readings with some ids."""
+        between = f"BETWEEN {ids.start} AND {ids.stop - 1}"
+        return _Part(
+            f"{self.all.readings} AND c.id {between}",
+            f"{self.all.flags} AND f.reading_id {between}",
+        )
+
+    def between(self, first: int, last: int) -> _Part:
+        """Select the readings between two instants."""
+        between = f"BETWEEN {self.instant(first)} AND {self.instant(last)}"
+        return _Part(f"{self.all.readings} AND c.utc {between}", self.all.flags)
 
     def instant(self, seconds: int) -> str:
         """Return an instant, from the seconds since 1970."""
@@ -204,28 +231,30 @@ class _FlagSql:
         """Return the seconds since 1970 of an instant."""
         return self._dialect.unix_seconds(instant)
 
-    def insertion(self, where: str, first: int, last: int) -> str:
-        """Flag the readings that meet a condition, all of them between two instants.
+    def insertion(self, part: _Part, instants: Instants) -> str:
+        """Flag the readings of a part.
 
         Those that follow a gap, or may, are flagged as catch-ups for the time being.
         """
         repeated = "".join(
-            f" UNION ALL SELECT c.id, {REPEATED_HOUR.bit} FROM consumpdata c"
-            f" WHERE ({' OR '.join(ranges)}) AND {where}"
-            for ranges in _batches([*self._repeated(first, last)])
+            f" UNION ALL SELECT c.id, {REPEATED_HOUR.bit} FROM readings c"
+            f" WHERE ({' OR '.join(ranges)}) AND {part.readings}"
+            for ranges in _batches([*self._repeated(*instants)])
         )
         return (
-            "INSERT INTO flags (reading_id, flags) SELECT id, SUM(bits) FROM"
-            f" (SELECT id, bits FROM ({self._flagged(where)}) AS flagged WHERE bits > 0{repeated})"
+            f"INSERT INTO flags (meter_id, reading_id, flags)"
+            f" SELECT {self._meter_id}, id, SUM(bits) FROM (SELECT id, bits FROM"
+            f" ({self._flagged(part.readings)}) AS flagged WHERE bits > 0{repeated})"
             " AS found GROUP BY id"
         )
 
-    def after_gaps(self, where: str) -> str:
+    def after_gaps(self, part: _Part) -> str:
         """Select the ids and instants of the readings that are flagged as catch-ups."""
         # Flags are few: SQLite, which keeps the order of a CROSS JOIN, is to begin with them.
         return (
-            f"SELECT c.id, {self.seconds('c.utc')} FROM flags f CROSS JOIN consumpdata c"
-            f" ON c.id = f.reading_id WHERE f.flags & {CATCH_UP.bit} <> 0 AND {where}"
+            f"SELECT c.id, {self.seconds('c.utc')} FROM flags f CROSS JOIN readings c"
+            f" ON c.id = f.reading_id WHERE {part.flags} AND f.flags & {CATCH_UP.bit} <> 0"
+            f" AND {part.readings}"
         )
 
     def before(self, gaps: Sequence[Sequence[int]], search_seconds: int, first: int) -> str:
@@ -253,7 +282,8 @@ class _FlagSql:
             "SELECT id, verdict FROM (SELECT c.id,"
             f" CASE WHEN {self._exceeds(longer, self._allowance)} THEN {IMPLAUSIBLE.bit}"
             f" WHEN b.since > {self._interval} THEN {CATCH_UP.bit} ELSE 0 END AS verdict"
-            f" FROM ({known}) AS b CROSS JOIN consumpdata c ON c.id = b.id) AS judged"
+            f" FROM ({known}) AS b CROSS JOIN readings c"
+            f" ON c.{self.of_meter} AND c.id = b.id) AS judged"
             f" WHERE verdict <> {CATCH_UP.bit}"
         )
 
@@ -264,7 +294,7 @@ class _FlagSql:
         one that another row gives, from the end of the index.
         """
         return (
-            f"FROM consumpdata p WHERE p.meter_id = {METER_ID} AND p.energy IS NOT NULL"
+            f"FROM readings p WHERE p.{self.of_meter} AND p.energy IS NOT NULL"
             f" AND p.utc BETWEEN {self.instant(first)} AND {self.instant(last)}"
         )
 
@@ -277,7 +307,7 @@ class _FlagSql:
             f" + CASE WHEN {dead} THEN {ZERO_VOLTAGE.bit} ELSE 0 END"
             f" + CASE WHEN {suspect} THEN CASE WHEN NOT {self._follows()} THEN {CATCH_UP.bit}"
             f" WHEN {self._exceeds(str(self._interval), self._allowance)} THEN {IMPLAUSIBLE.bit}"
-            f" ELSE 0 END ELSE 0 END AS bits FROM consumpdata c"
+            f" ELSE 0 END ELSE 0 END AS bits FROM readings c"
             f" WHERE (({missing}) OR ({dead}) OR {suspect}) AND {where}"
         )
 
@@ -285,7 +315,7 @@ class _FlagSql:
         """Return whether there is an energy exactly one interval before."""
         before = self._dialect.add_seconds("c.utc", -self._interval)
         return (
-            "EXISTS (SELECT 1 FROM consumpdata p WHERE p.meter_id = c.meter_id"
+            f"EXISTS (SELECT 1 FROM readings p WHERE p.{self.of_meter}"
             f" AND p.utc = {before} AND p.energy IS NOT NULL)"
         )
 
@@ -307,7 +337,7 @@ class _FlagSql:
     def _repeated(self, first: int, last: int) -> Iterator[str]:
         for begin, end in self._resolver.repeated(first, last):
             yield (
-                f"c.meter_id = {METER_ID} AND c.utc >= {self.instant(begin)}"
+                f"c.{self.of_meter} AND c.utc >= {self.instant(begin)}"
                 f" AND c.utc < {self.instant(end)}"
             )
 

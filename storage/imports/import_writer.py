@@ -13,10 +13,10 @@ from domain.record_layout import CONTRACT_LAYOUT
 from domain.report_source import ReportSource, RowBatch
 from settings import QualitySettings
 from storage.backends.base import WriteEngine
+from storage.backends.dialect import readings_of
 from storage.common.deflate import DeflateBlock, deflate_block
-from storage.common.errors import NotPrepared
 from storage.imports.flagging import FlagUpdater
-from storage.meters import METER_ID, MeterAdmin
+from storage.meters import MeterAdmin, MeterRecord, MeterState
 from storage.readings.page_store import PAGE_READINGS, PageBuilder
 
 BATCHES_BEFORE_PAGES = 32
@@ -35,6 +35,30 @@ class ImportResult:
     """How many readings of the report's span have which flag, by its name."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Import:
+    """An import into a meter, and what the meter had before."""
+
+    meter_id: int
+    number: int
+    """The number of the import of its meter."""
+    readings: int
+    last_id: int
+    last_day: str
+    """The last local day that has readings, empty if none has."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """The ids and instants of a meter's readings, None without any."""
+
+    first_id: int | None
+    last_id: int | None
+    first_utc: int | None
+    """The start of the first reading in seconds since 1970."""
+    last_utc: int | None
+
+
 class ImportWriter:
     """Imports reports. Every call raises a StorageError if the database fails."""
 
@@ -43,52 +67,70 @@ class ImportWriter:
         self._meters = MeterAdmin(engine)
         self._flags = FlagUpdater(engine, quality)
 
-    async def load(self, report: ReportSource) -> ImportResult:
-        """Add and correct the readings of a report, and record the import, uncommitted."""
+    async def load(self, report: ReportSource, meter: MeterRecord) -> ImportResult:
+        """Add and correct readings of a meter, and record the import, uncommitted."""
         started = time.monotonic()
-        # Counted before, since MariaDB is slow to count what is not committed yet.
-        before, last_id, last_date = (
-            await self._engine.fetch(
-                "SELECT COUNT(*), COALESCE(MAX(id), 0), MAX(date) FROM consumpdata"
-            )
-        )[0]
-        states = await self._engine.fetch("SELECT last_id FROM states")
-        if not states:
-            raise NotPrepared("the table states has lost its row: restore a backup")
-        known_id = states[0][0]
-        # TRUNCATE fires no trigger: pages and flags may have outlived their readings.
-        await self._engine.execute(
-            f"DELETE FROM pages WHERE first_id > {last_id - PAGE_READINGS + 1}"
-        )
-        await self._engine.execute(f"DELETE FROM flags WHERE reading_id > {last_id}")
-        batches = _RowBatches(report.batches(), "" if last_date is None else str(last_date)[:10])
-        appended = await self._append(batches, last_id)
+        meter, state = await self._meters.lock(meter.id)
+        work = await self._begin(state, meter.id)
+        if meter.interval is None and work.readings:
+            # Readings of an older schema, or too few so far.
+            meter = await self._meters.with_usual_interval(meter)
+        batches = _RowBatches(report.batches(), work.last_day)
+        appended = await self._append(batches, work)
         staged = changed = inserted = 0
         if not batches.is_empty:
             staged = await self._engine.stage(batches.rest())
-            changed, inserted = await self._merge(staged)
+            changed, inserted = await self._merge(staged, work, work.last_id + appended)
         result = ImportResult(
             appended + inserted, changed, staged - changed - inserted, report.rejected
         )
-        await self._meters.describe(report)
-        await self._build_missing_pages()
-        reflagged = await self._flags.update(
-            range(last_id + 1, last_id + 1 + appended), merged=changed + inserted > 0
-        )
-        result = replace(result, flags=await self._flags.counts(report.span))
+        meter = await self._meters.describe(meter, report)
+        span = await self._span(meter.id)
+        await self._build_missing_pages(meter.id, span.last_id or 0)
+        appended_ids = range(work.last_id + 1, work.last_id + 1 + appended)
+        reflagged = False
+        if span.first_utc is not None and span.last_utc is not None:
+            reflagged = await self._flags.update(
+                meter, (span.first_utc, span.last_utc), appended_ids, merged=changed + inserted > 0
+            )
+        flags = await self._flags.counts(meter, report.span, None if staged else appended_ids)
+        result = replace(result, flags=flags)
         await self._record(
             report,
             result,
-            before + result.new,
+            work,
+            span,
             time.monotonic() - started,
             # An id that another program has deleted, or TRUNCATE has, may stand for a new reading.
-            is_correction=changed > 0 or reflagged or known_id != last_id,
+            is_correction=changed > 0 or reflagged or state.last_id != work.last_id,
         )
         return result
 
-    async def _append(self, batches: "_RowBatches", last_id: int) -> int:
+    async def _begin(self, state: MeterState, meter_id: int) -> _Import:
+        """Return an import of a meter; remove what has outlived its readings."""
+        of_meter = f"FROM readings WHERE meter_id = {meter_id}"
+        rows = await self._engine.fetch(
+            f"SELECT (SELECT MAX(id) {of_meter}), (SELECT MAX(date) {of_meter})"
+        )
+        last_id, last_date = rows[0][0] or 0, rows[0][1]
+        readings = state.readings
+        # TRUNCATE fires no trigger.
+        if readings is None or state.changes or state.last_id != last_id:
+            # Counted before, since MariaDB is slow to count what is not committed yet.
+            readings = (await self._engine.fetch(f"SELECT COUNT(*) {of_meter}"))[0][0]
+            await self._engine.execute(
+                f"DELETE FROM pages WHERE meter_id = {meter_id}"
+                f" AND first_id > {last_id - PAGE_READINGS + 1}"
+            )
+            await self._engine.execute(
+                f"DELETE FROM flags WHERE meter_id = {meter_id} AND reading_id > {last_id}"
+            )
+        last_day = "" if last_date is None else str(last_date)[:10]
+        return _Import(meter_id, state.imports + 1, readings, last_id, last_day)
+
+    async def _append(self, batches: "_RowBatches", work: _Import) -> int:
         """Insert the batches after all readings, and their pages; return how many rows."""
-        builder = PageBuilder(last_id)
+        builder = PageBuilder(work.last_id)
         appended = 0
         while batches.has_later:
             pages: list[tuple[int, DeflateBlock]] = []
@@ -98,82 +140,90 @@ class ImportWriter:
                     pages.extend(builder.add(batch.rows))
                     yield batch
 
-            appended += await self._engine.append(building(), last_id)
+            appended += await self._engine.append(
+                building(), work.meter_id, work.number, work.last_id
+            )
             for first_id, page in pages:
-                await self._engine.store_page(first_id, page)
+                await self._engine.store_page(work.meter_id, first_id, page)
         return appended
 
-    async def _merge(self, staged: int) -> tuple[int, int]:
+    async def _merge(self, staged: int, work: _Import, last_id: int) -> tuple[int, int]:
         """Correct and add readings from `incoming`; return how many of each."""
-        if await self._is_known(staged):
+        if await self._is_known(staged, work.meter_id):
             return 0, 0
-        changed = await self._engine.execute(self._engine.dialect.update_readings(METER_ID))
-        inserted = await self._engine.execute(await self._insertion())
+        changed = await self._engine.execute(
+            self._engine.dialect.update_readings(work.meter_id, work.number)
+        )
+        inserted = await self._engine.execute(_insertion(work, last_id))
         return changed, inserted
 
-    async def _is_known(self, staged: int) -> bool:
+    async def _is_known(self, staged: int, meter_id: int) -> bool:
         """Return whether `incoming` is a run of unchanged readings: quick, if ids tell."""
         rows = await self._engine.fetch(
-            f"SELECT c.id - i.number FROM incoming i JOIN consumpdata c"
-            f" ON c.meter_id = {METER_ID} AND c.utc = i.utc ORDER BY i.number LIMIT 1"
+            f"SELECT c.id - i.number FROM incoming i JOIN readings c"
+            f" ON c.meter_id = {meter_id} AND c.utc = i.utc ORDER BY i.number LIMIT 1"
         )
         if not rows:
             return False
         rows = await self._engine.fetch(
-            f"SELECT COUNT(*) FROM incoming i JOIN consumpdata c ON c.id = i.number + {rows[0][0]}"
-            f" WHERE c.meter_id = {METER_ID} AND c.utc = i.utc"
-            f" AND {self._engine.dialect.same_quantities}"
+            f"SELECT COUNT(*) FROM incoming i JOIN readings c"
+            f" ON c.meter_id = {meter_id} AND c.id = i.number + {rows[0][0]}"
+            f" WHERE c.utc = i.utc AND {self._engine.dialect.same_quantities}"
         )
         return bool(rows[0][0] == staged)
 
-    async def _build_missing_pages(self) -> None:
+    async def _build_missing_pages(self, meter_id: int, last_id: int) -> None:
         """Store the pages of readings from an older schema, or whose page a change removed."""
-        stored = {row[0] for row in await self._engine.fetch("SELECT first_id FROM pages")}
-        rows = await self._engine.fetch("SELECT COALESCE(MAX(id), 0) FROM consumpdata")
-        for first_id in range(1, rows[0][0] - PAGE_READINGS + 2, PAGE_READINGS):
+        if last_id < PAGE_READINGS:
+            return
+        rows = await self._engine.fetch(f"SELECT first_id FROM pages WHERE meter_id = {meter_id}")
+        stored = {row[0] for row in rows}
+        for first_id in range(1, last_id - PAGE_READINGS + 2, PAGE_READINGS):
             if first_id not in stored:
-                await self._build_page(first_id)
+                await self._build_page(meter_id, first_id)
 
-    async def _build_page(self, first_id: int) -> None:
+    async def _build_page(self, meter_id: int, first_id: int) -> None:
         dialect = self._engine.dialect
         where = dialect.between(first_id, first_id + PAGE_READINGS - 1)
-        rows = await self._engine.fetch(dialect.page(where), where.args)
+        rows = await self._engine.fetch(dialect.page(readings_of(meter_id), where), where.args)
         count, text = int(rows[0][0]), rows[0][1]
         records = (text or "").encode()
         # A page that the database cut short is not stored: its readers are told.
         if count == PAGE_READINGS == CONTRACT_LAYOUT.count_records(records):
             page = await asyncio.to_thread(deflate_block, records)
-            await self._engine.store_page(first_id, page)
+            await self._engine.store_page(meter_id, first_id, page)
 
-    async def _insertion(self) -> str:
-        columns = ", ".join(("date", "utc", *QUANTITY_NAMES))
-        values = ", ".join(f"i.{name}" for name in ("date", "utc", *QUANTITY_NAMES))
-        rows = await self._engine.fetch("SELECT COALESCE(MAX(id), 0) FROM consumpdata")
-        return (
-            f"INSERT INTO consumpdata (id, meter_id, {columns})"
-            f" SELECT {int(rows[0][0])} + ROW_NUMBER() OVER (ORDER BY i.number), {METER_ID},"
-            f" {values} FROM incoming i LEFT JOIN consumpdata c"
-            f" ON c.meter_id = {METER_ID} AND c.utc = i.utc"
-            f" WHERE c.id IS NULL ORDER BY i.number"
+    async def _span(self, meter_id: int) -> _Span:
+        """Return the span of a meter's readings."""
+        ids, instants = (
+            [
+                f"(SELECT {end}({column}) FROM readings WHERE meter_id = {meter_id})"
+                for end in ("MIN", "MAX")
+            ]
+            for column in ("id", "utc")
         )
+        columns = [*ids, *map(self._engine.dialect.unix_seconds, instants)]
+        return _Span(*(await self._engine.fetch(f"SELECT {', '.join(columns)}"))[0])
 
     async def _record(
         self,
         report: ReportSource,
         result: ImportResult,
-        readings: int,
+        work: _Import,
+        span: _Span,
         seconds: float,
         *,
         is_correction: bool,
     ) -> None:
-        rows = await self._engine.fetch(
-            "SELECT (SELECT MIN(id) FROM consumpdata), (SELECT MAX(id) FROM consumpdata)"
-        )
-        first_id, last_id = rows[0]
+        version = secrets.token_hex(16)
+        finished = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
+        readings = work.readings + result.new
         first, last = report.span or (None, None)
+        dialect = self._engine.dialect
         values = {
-            "version": secrets.token_hex(16),
-            "meter_id": METER_ID,
+            "meter_id": work.meter_id,
+            "id": work.number,
+            "version": version,
             "file": report.name[-255:],
             "sha256": report.sha256,
             "new": result.new,
@@ -182,29 +232,44 @@ class ImportWriter:
             "rejected": result.rejected,
             "first_reading": first,
             "last_reading": last,
-            "finished": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S"),
+            "finished": finished,
             "seconds": round(seconds, 3),
             "readings": readings,
-            "first_id": first_id,
-            "last_id": last_id,
+            "first_id": span.first_id,
+            "last_id": span.last_id,
         }
-        await self._engine.execute(
-            self._engine.dialect.insert("imports", tuple(values)), tuple(values.values())
-        )
+        await self._engine.execute(dialect.insert("imports", tuple(values)), tuple(values.values()))
         state = {
-            "version": values["version"],
+            "version": version,
             "changes": 0,
             "readings": readings,
-            "first_id": first_id,
-            "last_id": last_id or 0,
+            "first_id": span.first_id,
+            "last_id": span.last_id or 0,
+            "imports": work.number,
+            "first_utc": None if span.first_utc is None else dialect.utc(span.first_utc),
+            "last_utc": None if span.last_utc is None else dialect.utc(span.last_utc),
+            "changed": finished,
         }
-        placeholder = self._engine.dialect.placeholder
         await self._engine.execute(
             f"UPDATE states SET corrections = corrections + {is_correction:d},"
-            f" {', '.join(f'{name} = {placeholder}' for name in state)}"
-            f" WHERE meter_id = {METER_ID}",
+            f" {', '.join(f'{name} = {dialect.placeholder}' for name in state)}"
+            f" WHERE meter_id = {work.meter_id}",
             tuple(state.values()),
         )
+
+
+def _insertion(work: _Import, last_id: int) -> str:
+    """Return the statement that adds the readings of `incoming` whose instants are new."""
+    columns = ", ".join(("date", "utc", *QUANTITY_NAMES))
+    values = ", ".join(f"i.{name}" for name in ("date", "utc", *QUANTITY_NAMES))
+    return (
+        f"INSERT INTO readings (meter_id, import_id, id, {columns})"
+        f" SELECT {work.meter_id}, {work.number},"
+        f" {last_id} + ROW_NUMBER() OVER (ORDER BY i.number), {values}"
+        f" FROM incoming i LEFT JOIN readings c"
+        f" ON c.meter_id = {work.meter_id} AND c.utc = i.utc"
+        f" WHERE c.id IS NULL ORDER BY i.number"
+    )
 
 
 class _RowBatches:

@@ -126,11 +126,11 @@ class MysqlDialect(Dialect):
     def delete_some(self, table: str, condition: str, limit: int) -> str:
         return f"DELETE FROM {table} WHERE {condition} LIMIT {limit}"
 
-    def update_readings(self, meter_id: int) -> str:
+    def update_readings(self, meter_id: int, import_id: int) -> str:
         quantities = ", ".join(f"c.{name} = i.{name}" for name in QUANTITY_NAMES)
         return (
-            f"UPDATE consumpdata c JOIN incoming i ON c.meter_id = {meter_id} AND c.utc = i.utc"
-            f" SET {quantities} WHERE NOT ({self.same_quantities})"
+            f"UPDATE readings c JOIN incoming i ON c.meter_id = {meter_id} AND c.utc = i.utc"
+            f" SET {quantities}, c.import_id = {import_id} WHERE NOT ({self.same_quantities})"
         )
 
     def exceeds(self, factor: str, allowance: int) -> str:

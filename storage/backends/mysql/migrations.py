@@ -1,5 +1,6 @@
 """The schema of a MySQL or MariaDB database, brought up to date statement by statement."""
 
+from collections.abc import AsyncGenerator
 from datetime import date, timedelta
 from itertools import groupby
 from zoneinfo import ZoneInfo
@@ -13,21 +14,41 @@ from storage.backends.mysql.session import Session
 from storage.backends.schema import STATE_TRIGGERS, STATEMENTS
 from storage.common.errors import Conflict, NotPrepared, StorageError
 
+MANY_READINGS = 100_000
+"""Readings that take long enough to be moved to a new layout that it is told."""
+
 _NEEDS_INSTANTS = "ALTER TABLE consumpdata\n    MODIFY utc"
 """How the statement begins before which readings are given their instants."""
+
+_NEEDS_METER = "ALTER TABLE states\n    ADD COLUMN imports"
+"""How the statement begins before which readings of no known meter are given one."""
+
+_REBUILDS = "ALTER TABLE consumpdata\n    MODIFY"
+"""How the statements begin that write all readings anew."""
+
+_RENAMES = "RENAME TABLE"
 
 INSERT_TRIGGER = "state_after_insert"
 """Counts what other programs insert; it is away during a first import."""
 
-_APPLIED_BEFORE = {ER.TABLE_EXISTS_ERROR, ER.DUP_FIELDNAME, ER.DUP_KEYNAME, ER.TRG_ALREADY_EXISTS}
+INSERT_TRIGGER_SQL = STATE_TRIGGERS[MysqlDialect.name][INSERT_TRIGGER]
+
+_IS_RENAMED = (
+    "SELECT 1 FROM information_schema.tables"
+    " WHERE table_schema = DATABASE() AND table_name = 'readings'"
+)
+_APPLIED_BEFORE = {
+    *(ER.TABLE_EXISTS_ERROR, ER.DUP_FIELDNAME, ER.DUP_KEYNAME, ER.TRG_ALREADY_EXISTS),
+    ER.CANT_DROP_FIELD_OR_KEY,
+}
 
 
 async def restore_insert_trigger(session: Session) -> None:
     """Create the trigger, unless it is there."""
     try:
-        await session.execute(STATE_TRIGGERS[MysqlDialect.name][INSERT_TRIGGER])
+        await session.execute(INSERT_TRIGGER_SQL)
     except StorageError as error:
-        if _code(error) != ER.TRG_ALREADY_EXISTS:
+        if error_code(error) != ER.TRG_ALREADY_EXISTS:
             raise
 
 
@@ -48,16 +69,24 @@ class Migrations:
         """Return whether nothing is left to apply, not even what a killed loader left out."""
         return await self.is_newest() and await self._counts_inserts()
 
-    async def apply(self) -> None:
-        """Apply the statements that are missing, while no other loader does."""
+    async def apply(self) -> AsyncGenerator[str]:
+        """Apply the statements that are missing, while no other loader does; yield long ones."""
         await self._session.execute(
             "CREATE TABLE IF NOT EXISTS schema_version (statements INT NOT NULL"
             " COMMENT 'Statements of the schema that were applied')"
         )
+        is_told = False
         for number, statement in enumerate(self._statements, 1):
             if number > await self._applied():
+                if statement.startswith(_REBUILDS) and not is_told:
+                    is_told = True
+                    readings = await self._readings()
+                    if readings >= MANY_READINGS:
+                        yield f"{readings} readings found, which are moved to a new layout"
                 if statement.startswith(_NEEDS_INSTANTS):
                     await self._set_instants()
+                if statement.startswith(_NEEDS_METER):
+                    await self._register_meter()
                 await self._apply(statement)
                 # Servers read the greatest number, at any moment.
                 await self._session.execute("INSERT INTO schema_version VALUES (%s)", (number,))
@@ -68,12 +97,26 @@ class Migrations:
             # A loader was killed during a first import.
             await restore_insert_trigger(self._session)
 
+    async def _readings(self) -> int:
+        rows = await self._session.fetch("SELECT COUNT(*) FROM consumpdata")
+        return int(rows[0][0])
+
+    async def _register_meter(self) -> None:
+        """Give readings that no loader has written a meter."""
+        await self._session.execute(
+            "INSERT INTO meters (id, public_id, timezone) SELECT 1, 'main', %s FROM DUAL"
+            " WHERE EXISTS (SELECT 1 FROM consumpdata) AND NOT EXISTS (SELECT 1 FROM meters)",
+            (str(self._timezone),),
+        )
+
     async def _apply(self, statement: str) -> None:
+        if statement.startswith(_RENAMES) and await self._session.fetch(_IS_RENAMED):
+            return
         try:
             await self._session.execute(statement)
         except StorageError as error:
             # The loader was stopped between a statement and the note that it was applied.
-            code = _code(error)
+            code = error_code(error)
             if code == ER.DUP_ENTRY:
                 raise Conflict(
                     f"two readings of {self._database} stand for the same instant "
@@ -129,7 +172,7 @@ class Migrations:
             )
 
 
-def _code(error: StorageError) -> int | None:
+def error_code(error: StorageError) -> int | None:
     """Return the number of the database's error."""
     cause = error.__cause__
     return cause.args[0] if isinstance(cause, MySQLError) else None

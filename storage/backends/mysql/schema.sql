@@ -287,6 +287,7 @@ UPDATE meters SET public_id = 'main' WHERE public_id IS NULL;
 
 ALTER TABLE meters
     MODIFY public_id VARCHAR(64) COLLATE utf8mb4_bin NOT NULL COMMENT 'Names the meter in requests and commands',
+    MODIFY identifier VARCHAR(64) COLLATE utf8mb4_bin COMMENT 'What reports call it, such as a CUPS',
     ADD UNIQUE KEY public_id (public_id),
     ADD UNIQUE KEY identifier (identifier);
 
@@ -318,12 +319,14 @@ ALTER TABLE flags
     ADD PRIMARY KEY (meter_id, reading_id);
 
 ALTER TABLE consumpdata
+    DROP KEY date;
+
+ALTER TABLE consumpdata
     MODIFY id INT NOT NULL COMMENT 'Row id',
     ADD COLUMN exported_energy DECIMAL(15,5) COMMENT 'Exported energy (kWh)',
     ADD COLUMN exported_reactive_energy DECIMAL(15,5) COMMENT 'Exported reactive energy (kVArh)',
     ADD COLUMN import_id INT NOT NULL DEFAULT 0 COMMENT 'Import that wrote it, 0 if it is older',
     DROP PRIMARY KEY,
-    DROP KEY date,
     ADD PRIMARY KEY (meter_id, id),
     ADD KEY meter_date (meter_id, date);
 
@@ -382,6 +385,16 @@ CREATE TRIGGER state_after_meter AFTER UPDATE ON meters FOR EACH ROW
 IF @elecdata_loading IS NULL THEN
     UPDATE states SET changes = changes + 1 WHERE meter_id = NEW.id;
 END IF;
+
+-- While there were no triggers, other programs may have changed readings.
+UPDATE states SET
+    version = REPLACE(UUID(), '-', ''),
+    readings = (SELECT COUNT(*) FROM readings AS r WHERE r.meter_id = states.meter_id),
+    first_id = (SELECT MIN(id) FROM readings AS r WHERE r.meter_id = states.meter_id),
+    last_id = GREATEST(last_id,
+        COALESCE((SELECT MAX(id) FROM readings AS r WHERE r.meter_id = states.meter_id), 0)),
+    first_utc = (SELECT MIN(utc) FROM readings AS r WHERE r.meter_id = states.meter_id),
+    last_utc = (SELECT MAX(utc) FROM readings AS r WHERE r.meter_id = states.meter_id);
 
 -- Who measures, who may see what: filled by commands of their own.
 

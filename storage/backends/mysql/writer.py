@@ -1,12 +1,14 @@
 """MySQL and MariaDB, written by the loader."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
+
+from pymysql.constants import ER
 
 from domain.quantities import QUANTITY_NAMES
 from domain.report_source import RowBatch
@@ -14,7 +16,13 @@ from settings import AccountSettings, MysqlUrl
 from storage.backends.mysql.accounts import ReaderAccount
 from storage.backends.mysql.connection import tls_context
 from storage.backends.mysql.dialect import MysqlDialect
-from storage.backends.mysql.migrations import INSERT_TRIGGER, Migrations, restore_insert_trigger
+from storage.backends.mysql.migrations import (
+    INSERT_TRIGGER,
+    INSERT_TRIGGER_SQL,
+    Migrations,
+    error_code,
+    restore_insert_trigger,
+)
 from storage.backends.mysql.session import Session
 from storage.common.deflate import DeflateBlock
 from storage.common.errors import Conflict, StorageError, Unreachable
@@ -22,10 +30,24 @@ from storage.common.errors import Conflict, StorageError, Unreachable
 LOCK_SECONDS = 600
 """Seconds after which a loader that waits for another one says so again."""
 
+WAIT_SECONDS = 0.3
+"""Seconds that a lock takes before the loader says that it waits."""
+
+_ROW_LOCK_SECONDS = 86400
+"""Seconds that a statement may wait for rows that another import has locked."""
+
+_TABLE_LOCK_SECONDS = 1
+"""Seconds that a change of a trigger waits for other programs: meanwhile, nobody else can begin to
+use the table."""
+
 _RESTORE_SECONDS = 20
 """Seconds for the trigger to be created through another connection."""
 
 _QUANTITIES = ", ".join(QUANTITY_NAMES)
+
+_VARIABLES = (
+    "SHOW SESSION VARIABLES WHERE variable_name IN ('local_infile', 'log_bin', 'binlog_format')"
+)
 
 
 class MysqlWriteEngine:
@@ -54,6 +76,9 @@ class MysqlWriteEngine:
         self.on_wait: Callable[[], None] = lambda: None
         self.on_warning: Callable[[str], None] = lambda _: None
         self._dropped_trigger = False
+        self._sends_files: bool | None = None
+        """Whether LOAD DATA LOCAL is allowed; None before the first import."""
+        self._has_readings = False
 
     async def open(self) -> None:
         """Connect, unless that was done."""
@@ -74,7 +99,8 @@ class MysqlWriteEngine:
         yield f"'{self.database}' database"
         if not await self._migrations.is_complete():
             await self._take_lock()
-            await self._migrations.apply()
+            async for step in self._migrations.apply():
+                yield step
             await self._release_lock()
         yield f"'{self.database}.consumpdata' table"
         yield f"'{self.database}.users' table"
@@ -112,34 +138,40 @@ class MysqlWriteEngine:
         await self.execute("START TRANSACTION")
 
     async def begin(self, *, dry_run: bool = False) -> None:
-        """Begin a transaction, once no other loader is in one."""
-        await self._take_lock()
-        # Standard input may be slow, and nothing is sent after the first row error.
-        await self.execute("SET SESSION net_read_timeout = 86400")
-        await self.execute("DROP TEMPORARY TABLE IF EXISTS incoming")
-        await self.execute(
-            "CREATE TEMPORARY TABLE incoming (number INT PRIMARY KEY, date DATETIME, utc DATETIME, "
-            + ", ".join(f"{name} DECIMAL(15,5)" for name in QUANTITY_NAMES)
-            + ")"
-        )
-        # A trigger costs a tenth of a long import; as long as there is nothing to be read, nobody
-        # could be told of a version that another program's INSERT has overtaken.
-        if not dry_run and not await self.fetch("SELECT 1 FROM consumpdata LIMIT 1"):
-            self._dropped_trigger = True
-            await self.execute(f"DROP TRIGGER IF EXISTS {INSERT_TRIGGER}")
-        await self.execute("SET @elecdata_loading = 1")
+        """Begin a transaction that imports reports."""
+        if self._sends_files is None:
+            await self._prepare_session()
+        if not dry_run and not self._has_readings:
+            await self._drop_insert_trigger()
         await self.execute("START TRANSACTION")
-        # Whoever else changes readings waits for this lock, and counts after this import.
-        await self.fetch("SELECT version FROM states FOR UPDATE")
 
-    async def append(self, batches: Iterable[RowBatch], last_id: int) -> int:
-        """Insert rows as new readings with the ids after `last_id`; return how many."""
-        return await self._fill("consumpdata", "id", batches, last_id)
+    async def lock_meters(self) -> None:
+        """Wait until no other loader registers a meter; none can until the transaction ends."""
+        await self.fetch_locked("SELECT statements FROM schema_version")
+
+    async def fetch_locked(self, sql: str) -> Sequence[Sequence[Any]]:
+        """Return rows that nobody else can change until the transaction ends."""
+        told = asyncio.get_running_loop().call_later(WAIT_SECONDS, self.on_wait)
+        try:
+            return await self.fetch(f"{sql} FOR UPDATE")
+        except StorageError as error:
+            if error_code(error) == ER.QUERY_INTERRUPTED:
+                raise self._end_of_wait() from error
+            raise
+        finally:
+            told.cancel()
+
+    async def append(
+        self, batches: Iterable[RowBatch], meter_id: int, import_id: int, last_id: int
+    ) -> int:
+        """Insert rows as new readings of a meter, with the ids after `last_id`; return how many."""
+        constants = {"meter_id": meter_id, "import_id": import_id}
+        return await self._fill("readings", "id", batches, last_id, constants)
 
     async def stage(self, batches: Iterable[RowBatch]) -> int:
         """Fill the temporary table `incoming`; return the number of its rows."""
         await self.execute("DELETE FROM incoming")
-        return await self._fill("incoming", "number", batches, 0)
+        return await self._fill("incoming", "number", batches, 0, {})
 
     async def execute(self, sql: str, args: Sequence[object] = ()) -> int:
         """Run a statement; return the number of rows it wrote."""
@@ -149,12 +181,12 @@ class MysqlWriteEngine:
         """Return a statement's rows: integers as int, texts as str."""
         return await self._opened.fetch(sql, args)
 
-    async def store_page(self, first_id: int, page: DeflateBlock) -> None:
+    async def store_page(self, meter_id: int, first_id: int, page: DeflateBlock) -> None:
         """Insert the compressed records of a page."""
         # The driver would escape a blob character by character; hexadecimal digits need none.
         await self.execute(
-            "INSERT INTO pages (first_id, size, crc, deflated)"
-            f" VALUES ({first_id}, {page.size}, {page.crc}, x'{page.deflated.hex()}')"
+            "INSERT INTO pages (meter_id, first_id, size, crc, deflated) VALUES"
+            f" ({meter_id}, {first_id}, {page.size}, {page.crc}, x'{page.deflated.hex()}')"
         )
 
     async def commit(self) -> None:
@@ -207,26 +239,61 @@ class MysqlWriteEngine:
         """Return whether the loaders' lock could be taken within the time."""
         ((taken,),) = await self.fetch("SELECT GET_LOCK(%s, %s)", (self._lock, seconds))
         if taken is None:
-            raise Unreachable(
-                f"{self.database}: the database ended the wait for another loader (KILL, or no"
-                " memory); nothing was written"
-            )
+            raise self._end_of_wait()
         return bool(taken)
 
+    def _end_of_wait(self) -> Unreachable:
+        return Unreachable(
+            f"{self.database}: the database ended the wait for another loader (KILL, or no"
+            " memory); nothing was written"
+        )
+
+    async def _prepare_session(self) -> None:
+        """Make the connection one that imports: its triggers leave the counting to the loader."""
+        variables = {row[0]: row[1] for row in await self.fetch(_VARIABLES)}
+        await self.execute(
+            "SET @elecdata_loading = 1,"
+            # Standard input may be slow, and nothing is sent after the first row error.
+            " SESSION net_read_timeout = 86400,"
+            f" SESSION innodb_lock_wait_timeout = {_ROW_LOCK_SECONDS}"
+        )
+        if variables.get("log_bin") != "ON" or variables.get("binlog_format") != "STATEMENT":
+            # A meter is read as it is once its lock is had, and no gap between two is locked.
+            await self.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        await self.execute(
+            "CREATE TEMPORARY TABLE incoming (number INT PRIMARY KEY, date DATETIME, utc DATETIME, "
+            + ", ".join(f"{name} DECIMAL(15,5)" for name in QUANTITY_NAMES)
+            + ")"
+        )
+        self._sends_files = variables.get("local_infile") == "ON"
+
+    async def _drop_insert_trigger(self) -> None:
+        """Drop the trigger for a first import, unless other loaders are at work.
+
+        It costs a tenth of a long import; as long as there is nothing to be read, nobody could be
+        told of a version that another program's INSERT has overtaken.
+        """
+        self._has_readings = bool(await self.fetch("SELECT 1 FROM readings LIMIT 1"))
+        if self._has_readings or not await self._try_lock(0):
+            return
+        self._dropped_trigger = True
+        await self._changed_trigger(f"DROP TRIGGER IF EXISTS {INSERT_TRIGGER}")
+
     async def _end(self) -> None:
-        """Let the triggers count again, and other loaders begin."""
+        """Let the trigger count again that was dropped, and other loaders drop it."""
         if self._dropped_trigger:
             self._dropped_trigger = False
             await self._restore_trigger()
-        # What cannot be undone ends with the connection.
-        with suppress(StorageError):
-            await self.execute("SET @elecdata_loading = NULL")
-            await self._release_lock()
+            # What cannot be undone ends with the connection.
+            with suppress(StorageError):
+                await self._release_lock()
 
     async def _restore_trigger(self) -> None:
         """Create the trigger again, through another connection if this one is lost."""
         with suppress(StorageError):
-            await restore_insert_trigger(self._opened)
+            while not await self._changed_trigger(INSERT_TRIGGER_SQL):
+                self.on_wait()
+                await asyncio.sleep(_TABLE_LOCK_SECONDS)
             return
         try:
             async with asyncio.timeout(_RESTORE_SECONDS):
@@ -244,36 +311,71 @@ class MysqlWriteEngine:
                 " other programs insert is not noticed"
             )
 
+    async def _changed_trigger(self, sql: str) -> bool:
+        """Change the trigger unless others use the table for long; return whether that was done."""
+        await self.execute(f"SET SESSION lock_wait_timeout = {_TABLE_LOCK_SECONDS}")
+        try:
+            await self.execute(sql)
+        except StorageError as error:
+            code = error_code(error)
+            if code not in (ER.LOCK_WAIT_TIMEOUT, ER.TRG_ALREADY_EXISTS):
+                raise
+            return code == ER.TRG_ALREADY_EXISTS
+        finally:
+            with suppress(StorageError):
+                await self.execute("SET SESSION lock_wait_timeout = DEFAULT")
+        return True
+
     async def _release_lock(self) -> None:
         await self.execute("DO RELEASE_LOCK(%s)", (self._lock,))
 
-    async def _fill(self, table: str, key: str, batches: Iterable[RowBatch], before: int) -> int:
-        rows = await self.fetch("SELECT @@local_infile")
-        if rows[0][0]:
-            return await self._load_data(table, key, batches, before)
-        return await self._insert(table, key, batches, before)
+    async def _fill(
+        self,
+        table: str,
+        key: str,
+        batches: Iterable[RowBatch],
+        before: int,
+        constants: Mapping[str, int],
+    ) -> int:
+        fill = self._load_data if self._sends_files else self._insert
+        return await fill(table, key, batches, before, constants)
 
     async def _load_data(
-        self, table: str, key: str, batches: Iterable[RowBatch], before: int
+        self,
+        table: str,
+        key: str,
+        batches: Iterable[RowBatch],
+        before: int,
+        constants: Mapping[str, int],
     ) -> int:
         """Send batches through LOAD DATA, which is lenient: what it warns of is an error."""
         self._opened.connection.batches = (_with_nulls(batch.rows) for batch in batches)
+        constant = "".join(f", {column} = {value}" for column, value in constants.items())
         filled = await self.execute(
             f"LOAD DATA LOCAL INFILE 'report' INTO TABLE {table} CHARACTER SET ascii"
             f" FIELDS TERMINATED BY ',' (@number, date, @ahead, {_QUANTITIES})"
-            f" SET {key} = @number + {before}, utc = date - INTERVAL @ahead SECOND"
+            f" SET {key} = @number + {before}, utc = date - INTERVAL @ahead SECOND{constant}"
         )
         warned = await self.fetch("SHOW WARNINGS")
         if warned:
             raise Conflict(f"the database would not keep the report as it is: {warned[0][2]}")
         return filled
 
-    async def _insert(self, table: str, key: str, batches: Iterable[RowBatch], before: int) -> int:
+    async def _insert(
+        self,
+        table: str,
+        key: str,
+        batches: Iterable[RowBatch],
+        before: int,
+        constants: Mapping[str, int],
+    ) -> int:
         """Insert batches the slower way, for servers that forbid LOAD DATA LOCAL."""
-        sql = self.dialect.insert(table, (key, "date", "utc", *QUANTITY_NAMES))
+        sql = self.dialect.insert(table, (key, "date", "utc", *QUANTITY_NAMES, *constants))
+        more = tuple(constants.values())
         filled = 0
         for batch in batches:
-            rows = [_values(row, before) for row in batch.rows.decode("ascii").splitlines()]
+            lines = batch.rows.decode("ascii").splitlines()
+            rows = [[*_values(line, before), *more] for line in lines]
             await self._opened.insert(sql, rows)
             filled += len(rows)
         return filled

@@ -119,10 +119,10 @@ class SqliteDialect(Dialect):
         some = f"SELECT rowid FROM {table} WHERE {condition} LIMIT {limit}"
         return f"DELETE FROM {table} WHERE rowid IN ({some})"
 
-    def update_readings(self, meter_id: int) -> str:
+    def update_readings(self, meter_id: int, import_id: int) -> str:
         quantities = ", ".join(f"{name} = i.{name}" for name in QUANTITY_NAMES)
         return (
-            f"UPDATE consumpdata AS c SET {quantities} FROM incoming AS i"
+            f"UPDATE readings AS c SET {quantities}, import_id = {import_id} FROM incoming AS i"
             f" WHERE c.meter_id = {meter_id} AND c.utc = i.utc AND NOT ({self.same_quantities})"
         )
 

@@ -284,6 +284,7 @@ CREATE UNIQUE INDEX meters_public_id ON meters (public_id);
 
 CREATE UNIQUE INDEX meters_identifier ON meters (identifier);
 
+-- before this one, readings of no known meter are given one
 -- number of the last import
 ALTER TABLE states ADD COLUMN imports INTEGER NOT NULL DEFAULT 0;
 
@@ -471,6 +472,13 @@ WHEN NOT EXISTS (SELECT 1 FROM loading)
 BEGIN
     UPDATE states SET changes = changes + 1 WHERE meter_id = NEW.id;
 END;
+
+UPDATE states SET
+    version = lower(hex(randomblob(16))),
+    readings = (SELECT COUNT(*) FROM readings AS r WHERE r.meter_id = states.meter_id),
+    first_id = (SELECT MIN(id) FROM readings AS r WHERE r.meter_id = states.meter_id),
+    first_utc = (SELECT MIN(utc) FROM readings AS r WHERE r.meter_id = states.meter_id),
+    last_utc = (SELECT MAX(utc) FROM readings AS r WHERE r.meter_id = states.meter_id);
 
 -- Who measures, who may see what: filled by commands of their own.
 

@@ -7,17 +7,29 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
 from domain.quantities import QUANTITY_NAMES
 from domain.report_source import BATCH_FIELDS, RowBatch
 from files.creating import private_mode
 from files.regular import require_regular
-from storage.backends.schema import STATE_TRIGGERS, STATEMENTS
+from storage.backends.schema import STATEMENTS
 from storage.backends.sqlite.dialect import SqliteDialect, add_functions
 from storage.common.deflate import DeflateBlock
 from storage.common.errors import Unreachable
 
 T = TypeVar("T")
+
+MANY_READINGS = 100_000
+"""Readings that take long enough to be moved to a new layout that it is told."""
+
+_NEEDS_METER = "ALTER TABLE states ADD COLUMN imports"
+"""How the statement begins before which readings of no known meter are given one."""
+_MAIN_METER = (
+    "INSERT INTO meters (id, public_id, timezone) SELECT 1, 'main', ?"
+    " WHERE EXISTS (SELECT 1 FROM consumpdata) AND NOT EXISTS (SELECT 1 FROM meters)"
+)
+_HAS_OLD_TABLE = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'consumpdata'"
 
 WRITE_BUSY_TIMEOUT = 0.2
 """Seconds that a statement waits for another program before it is tried again."""
@@ -27,19 +39,30 @@ _QUANTITIES = ", ".join(
     f"CAST(replace(NULLIF({name}, ''), '.', '') AS INTEGER)" for name in QUANTITY_NAMES
 )
 _ROWS = (
-    f"SELECT number + {{before}}, date, strftime('%s', date) - seconds_ahead, {_QUANTITIES}"
+    f"SELECT number + {{before}}, date, strftime('%s', date) - seconds_ahead, {_QUANTITIES}{{more}}"
     f" FROM (SELECT {', '.join(f'? AS {name}' for name in BATCH_FIELDS)})"
 )
-_STAGE = f"INSERT INTO incoming (number, date, utc, {', '.join(QUANTITY_NAMES)}) {_ROWS}"
-_APPEND = f"INSERT INTO consumpdata (id, date, utc, {', '.join(QUANTITY_NAMES)}) {_ROWS}"
+_NAMES = ", ".join(QUANTITY_NAMES)
+_STAGE = f"INSERT INTO incoming (number, date, utc, {_NAMES}) {_ROWS}"
+_APPEND = f"INSERT INTO readings (id, date, utc, {_NAMES}, meter_id, import_id) {_ROWS}"
+_INCOMING = f"date TEXT, utc INTEGER, {', '.join(f'{name} INTEGER' for name in QUANTITY_NAMES)}"
+_BEGIN = (
+    "BEGIN IMMEDIATE",
+    # The triggers leave the counting to this transaction, as long as there is a row.
+    "INSERT INTO loading (meter_id) VALUES (0)",
+    f"CREATE TEMP TABLE IF NOT EXISTS incoming (number INTEGER PRIMARY KEY, {_INCOMING})",
+)
+_COMMIT = ("DELETE FROM loading", "COMMIT")
 
 
 class SqliteWriteEngine:
     """A database file and its folder, created if missing."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, timezone: ZoneInfo) -> None:
+        """Write a file; the zone is that of readings whose meter is not on record."""
         self.dialect = SqliteDialect()
         self._path = path
+        self._timezone = timezone
         self.database = path.stem
         self.on_wait: Callable[[], None] = lambda: None
         self.on_warning: Callable[[str], None] = lambda _: None
@@ -51,6 +74,9 @@ class SqliteWriteEngine:
         await self._in_thread(self._open)
         yield "Database connection"
         yield f"'{self.database}' database"
+        readings = await self._in_thread(self._readings_to_move)
+        if readings >= MANY_READINGS:
+            yield f"{readings} readings found, which are moved to a new layout"
         await self._in_thread(self._migrate)
         yield f"'{self.database}.consumpdata' table"
         yield f"'{self.database}.users' table"
@@ -74,26 +100,29 @@ class SqliteWriteEngine:
     async def begin(
         self,
         *,
-        dry_run: bool = False,  # noqa: ARG002 - triggers are dropped within the transaction
+        dry_run: bool = False,  # noqa: ARG002 - all of it is undone by a rollback
     ) -> None:
-        """Begin a transaction, once no other loader is in one."""
-        await self.execute("BEGIN IMMEDIATE")
-        for name in STATE_TRIGGERS[SqliteDialect.name]:
-            await self.execute(f"DROP TRIGGER {name}")
-        await self.execute("DROP TABLE IF EXISTS temp.incoming")
-        await self.execute(
-            f"CREATE TEMP TABLE incoming (number INTEGER PRIMARY KEY, date TEXT, utc INTEGER,"
-            f" {', '.join(f'{name} INTEGER' for name in QUANTITY_NAMES)})"
-        )
+        """Begin a transaction that imports reports, once no other program is in one that writes."""
+        await self._in_thread(lambda: self._run(_BEGIN))
 
-    async def append(self, batches: Iterable[RowBatch], last_id: int) -> int:
-        """Insert rows as new readings with the ids after `last_id`; return how many."""
-        return await self._in_thread(lambda: self._fill(_APPEND.format(before=last_id), batches))
+    async def lock_meters(self) -> None:
+        """Do nothing: the transaction has locked the whole file."""
+
+    async def fetch_locked(self, sql: str) -> Sequence[Sequence[Any]]:
+        """Return a statement's rows: the transaction has locked the whole file."""
+        return await self.fetch(sql)
+
+    async def append(
+        self, batches: Iterable[RowBatch], meter_id: int, import_id: int, last_id: int
+    ) -> int:
+        """Insert rows as new readings of a meter, with the ids after `last_id`; return how many."""
+        statement = _APPEND.format(before=last_id, more=f", {meter_id}, {import_id}")
+        return await self._in_thread(lambda: self._fill(statement, batches))
 
     async def stage(self, batches: Iterable[RowBatch]) -> int:
         """Fill the temporary table `incoming`; return the number of its rows."""
         await self.execute("DELETE FROM incoming")
-        return await self._in_thread(lambda: self._fill(_STAGE.format(before=0), batches))
+        return await self._in_thread(lambda: self._fill(_STAGE.format(before=0, more=""), batches))
 
     async def execute(self, sql: str, args: Sequence[object] = ()) -> int:
         """Run a statement; return the number of rows it wrote."""
@@ -103,18 +132,16 @@ class SqliteWriteEngine:
         """Return a statement's rows: integers as int, texts as str."""
         return await self._in_thread(lambda: self._opened().execute(sql, args).fetchall())
 
-    async def store_page(self, first_id: int, page: DeflateBlock) -> None:
+    async def store_page(self, meter_id: int, first_id: int, page: DeflateBlock) -> None:
         """Insert the compressed records of a page."""
         await self.execute(
-            self.dialect.insert("pages", ("first_id", "size", "crc", "deflated")),
-            (first_id, page.size, page.crc, page.deflated),
+            self.dialect.insert("pages", ("meter_id", "first_id", "size", "crc", "deflated")),
+            (meter_id, first_id, page.size, page.crc, page.deflated),
         )
 
     async def commit(self) -> None:
         """Commit the transaction."""
-        for trigger in STATE_TRIGGERS[SqliteDialect.name].values():
-            await self.execute(trigger)
-        await self.execute("COMMIT")
+        await self._in_thread(lambda: self._run(_COMMIT))
 
     async def rollback(self) -> None:
         """Roll back the transaction, if there is one."""
@@ -147,8 +174,19 @@ class SqliteWriteEngine:
         assert self._connection is not None, "prepare() or is_prepared() comes first"
         return self._connection
 
+    def _run(self, statements: Sequence[str]) -> None:
+        for statement in statements:
+            self._opened().execute(statement)
+
     def _applied(self) -> int:
         return int(self._opened().execute(SqliteDialect.schema_version).fetchone()[0])
+
+    def _readings_to_move(self) -> int:
+        """Return the number of readings in a table of an older layout."""
+        connection = self._opened()
+        if connection.execute(_HAS_OLD_TABLE).fetchone() is None:
+            return 0
+        return int(connection.execute("SELECT COUNT(*) FROM consumpdata").fetchone()[0])
 
     def _migrate(self) -> None:
         connection = self._opened()
@@ -158,6 +196,8 @@ class SqliteWriteEngine:
         with connection:
             connection.execute("BEGIN IMMEDIATE")
             for statement in wanted[self._applied() :]:
+                if statement.startswith(_NEEDS_METER):
+                    connection.execute(_MAIN_METER, (str(self._timezone),))
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {len(wanted)}")
 
