@@ -3,7 +3,8 @@
 import os
 import pwd
 import socket
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from storage.audit import make_entry
 from storage.factory import WritableDatabase
@@ -26,11 +27,16 @@ async def record(
     await database.audit.append(_entry(event, result, details))
 
 
-def recorded(
+@asynccontextmanager
+async def recorded(
     database: WritableDatabase, event: str, **details: object
-) -> AbstractAsyncContextManager[None]:
-    """Make a change and append its entry, both or neither. Raise StorageError."""
-    return database.audit.recorded(_entry(event, "ok", details))
+) -> AsyncIterator[dict[str, object]]:
+    """Make a change and append its entry, both or neither; yield the entry's details.
+
+    Raises StorageError.
+    """
+    async with database.audit.recorded(lambda: _entry(event, "ok", details)):
+        yield details
 
 
 def _entry(event: str, result: str, details: dict[str, object]) -> str:

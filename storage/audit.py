@@ -6,15 +6,16 @@ entry. An entry is stored and hashed as the same ASCII text, a JSON object.
 
 import hashlib
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from storage.backends.base import ReadEngine, WriteEngine
 from storage.backends.schema import Feature, SchemaVersion
-from storage.common.errors import Conflict, NotPrepared, StorageError
+from storage.backends.transaction import transaction
+from storage.common.errors import Conflict, NotPrepared
 
 ORIGIN = "0" * 64
 """What stands for the hash before the first entry."""
@@ -171,18 +172,11 @@ class AuditAdmin:
         _require_appended(await self._engine.execute(self._engine.dialect.append_audit, (entry,)))
 
     @asynccontextmanager
-    async def recorded(self, entry: str) -> AsyncIterator[None]:
-        """Make a change and append its entry, both or neither."""
-        await self._engine.begin_change()
-        try:
+    async def recorded(self, entry: Callable[[], str]) -> AsyncIterator[None]:
+        """Make a change and append its entry, which is made at the end, both or neither."""
+        async with transaction(self._engine):
             yield
-            await self.append(entry)
-            await self._engine.execute("COMMIT")
-        except BaseException:
-            # The first error matters more than a connection that can't roll back.
-            with suppress(StorageError):
-                await self._engine.rollback()
-            raise
+            await self.append(entry())
 
     async def rows(self) -> AsyncGenerator[AuditRow]:
         """Yield the entries in their order, in bounded memory."""
@@ -243,7 +237,7 @@ class AuditAdmin:
             through=last.number,
             hash=last.hash,
         )
-        async with self.recorded(entry):
+        async with self.recorded(lambda: entry):
             await self._engine.execute(f"UPDATE audit_head SET pruned = {last.number}")
             await self._engine.execute(f"DELETE FROM audit WHERE id <= {last.number}")
         return count

@@ -74,7 +74,7 @@ async def test_logout_by_the_loader_revokes_tokens_of_changes_made_meanwhile_too
         await database.admit("rick")
         async with database.writer() as writer:
             assert await writer.engine.is_prepared()
-            async with writer.audit.recorded("{}"):
+            async with writer.audit.recorded(lambda: "{}"):
                 await writer.engine.fetch("SELECT changes FROM access")
                 for hashed in (OTHER, RICK, OTHER):
                     database.run(f"UPDATE users SET password = '{hashed}'")
