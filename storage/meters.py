@@ -10,7 +10,7 @@ from domain.report_source import ReportSource
 from domain.sampling_interval import interval_on_record, usual_interval
 from domain.time_zone import TimeZone, load_time_zone
 from storage.backends.base import ReadEngine, WriteEngine
-from storage.common.errors import Conflict, NotPrepared
+from storage.common.errors import Conflict, NotPrepared, StorageError
 
 MAIN_METER = "main"
 """The public id of the first meter, unless another one is asked for."""
@@ -21,6 +21,9 @@ PUBLIC_ID_EXPECTED = (
 _PUBLIC_ID = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _RANDOM_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 _RANDOM_LENGTH = 10
+
+_IS_THERE = "removed IS NULL"
+"""Selects the meters that are not being removed."""
 
 INTERVAL_SAMPLE_READINGS = 1000
 """Readings that tell the interval of a meter whose record lacks it."""
@@ -70,13 +73,13 @@ class MeterStore:
     async def public_ids(self, most: int) -> list[str]:
         """Return the public ids of some meters, in the order of their registration."""
         rows = await self._engine.fetch(
-            f"SELECT public_id FROM meters ORDER BY id LIMIT {most}", small=True
+            f"SELECT public_id FROM meters WHERE {_IS_THERE} ORDER BY id LIMIT {most}", small=True
         )
         return [public_id.decode() for (public_id,) in rows]
 
     async def count(self) -> int:
         """Return the number of meters."""
-        rows = await self._engine.fetch("SELECT COUNT(*) FROM meters")
+        rows = await self._engine.fetch(f"SELECT COUNT(*) FROM meters WHERE {_IS_THERE}")
         return int(rows[0][0])
 
     async def newest_reading(self) -> int | None:
@@ -152,7 +155,7 @@ class MeterAdmin:
 
     async def first(self, most: int) -> list[MeterRecord]:
         """Return so many meters at most, in the order of their registration."""
-        return await self._select(f"ORDER BY m.id LIMIT {most}")
+        return await self._select(f"WHERE m.{_IS_THERE} ORDER BY m.id LIMIT {most}")
 
     async def only(self) -> MeterRecord | None:
         """Return the meter if there is exactly one."""
@@ -161,7 +164,7 @@ class MeterAdmin:
 
     async def count(self) -> int:
         """Return the number of meters."""
-        rows = await self._engine.fetch("SELECT COUNT(*) FROM meters")
+        rows = await self._engine.fetch(f"SELECT COUNT(*) FROM meters WHERE {_IS_THERE}")
         return int(rows[0][0])
 
     async def lock(self, meter_id: int) -> tuple[MeterRecord, MeterState]:
@@ -175,7 +178,7 @@ class MeterAdmin:
             f" {first_utc} FROM meters m JOIN states s ON s.meter_id = m.id WHERE m.id = {meter_id}"
         )
         if not rows:
-            raise NotPrepared("the table states has lost its row of the meter: restore a backup")
+            raise await self._withdrawn(meter_id)
         fields = len(MeterRecord.__match_args__)
         return MeterRecord(*rows[0][:fields]), MeterState(*rows[0][fields:])
 
@@ -187,7 +190,7 @@ class MeterAdmin:
         Raises Conflict if the public id breaks the rule, or belongs to a meter that reports call
         otherwise.
         """
-        if not _PUBLIC_ID.fullmatch(public_id):
+        if not is_public_id(public_id):
             raise Conflict(f"{public_id[:80]!a} cannot name a meter: expected {PUBLIC_ID_EXPECTED}")
         await self._engine.lock_meters()
         known = await self.find(public_id)
@@ -262,6 +265,21 @@ class MeterAdmin:
             )
         return replace(meter, interval=interval)
 
+    async def _withdrawn(self, meter_id: int) -> StorageError:
+        """Return why a meter has no state."""
+        rows = await self._engine.fetch(
+            f"SELECT public_id, removed FROM meters WHERE id = {meter_id}"
+        )
+        if not rows:
+            return Conflict("the meter was removed meanwhile")
+        public_id, removed = rows[0]
+        if removed is None:
+            return NotPrepared("the table states has lost its row of the meter: restore a backup")
+        return Conflict(
+            f"the meter {public_id} is being removed: finish that with"
+            f" `elecdata meters remove {public_id}`"
+        )
+
     async def _select(self, rest: str, args: Sequence[object] = ()) -> list[MeterRecord]:
         rows = await self._engine.fetch(f"SELECT {_COLUMNS} FROM meters m {rest}", args)
         return [MeterRecord(*row) for row in rows]
@@ -270,6 +288,11 @@ class MeterAdmin:
         await self._engine.execute(
             self._engine.dialect.insert(table, tuple(values)), tuple(values.values())
         )
+
+
+def is_public_id(text: str) -> bool:
+    """Return whether a text can name a meter."""
+    return _PUBLIC_ID.fullmatch(text) is not None
 
 
 def random_public_id() -> str:

@@ -121,7 +121,7 @@ class Dialect(ABC):
 
     @abstractmethod
     def state_mark(self, meter_id: int) -> str:
-        """Return a text that names the state of a meter's data.
+        """Return a text that names the state of a meter's data, empty if the meter was removed.
 
         Its end, after a hyphen, counts corrections.
         """

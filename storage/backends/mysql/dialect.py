@@ -54,8 +54,8 @@ class MysqlDialect(Dialect):
 
     def state_mark(self, meter_id: int) -> str:
         return (
-            "(SELECT CONCAT_WS('-', version, changes, corrections) FROM states"
-            f" WHERE meter_id = {meter_id})"
+            "COALESCE((SELECT CONCAT_WS('-', version, changes, corrections) FROM states"
+            f" WHERE meter_id = {meter_id}), '')"
         )
 
     def _page(self, record: str, separator: str, readings: str, direction: str, mark: str) -> str:

@@ -59,8 +59,8 @@ class SqliteDialect(Dialect):
 
     def state_mark(self, meter_id: int) -> str:
         return (
-            "(SELECT version || '-' || changes || '-' || corrections FROM states"
-            f" WHERE meter_id = {meter_id})"
+            "COALESCE((SELECT version || '-' || changes || '-' || corrections FROM states"
+            f" WHERE meter_id = {meter_id}), '')"
         )
 
     def _page(self, record: str, separator: str, readings: str, direction: str, mark: str) -> str:
