@@ -11,6 +11,7 @@ from server import VERSION
 MODULES = {
     "serve": "server.__main__",
     "load": "loader.__main__",
+    "meters": "loader.meters.command",
     "users": "loader.users",
     "keys": "server.keys",
     "backup": "loader.backup",

@@ -18,18 +18,24 @@ from storage.backends.sqlite.engine import SqliteEngine
 from storage.backends.sqlite.writer import SqliteWriteEngine
 from storage.database import Database
 from storage.imports.import_writer import ImportWriter
+from storage.meter_directory import MeterDirectory
+from storage.meter_removal import MeterRemoval
 from storage.meters import MeterAdmin
+from storage.readings.export import ReadingsExport
 from storage.users import UserAdmin
 
 
 class WritableDatabase:
-    """The loader's side of a database: its engine, imports, users, meters and audit trail."""
+    """The loader's side of a database: what it writes, through one engine."""
 
     def __init__(self, engine: WriteEngine, quality: QualitySettings) -> None:
         self.engine = engine
         self.imports = ImportWriter(engine, quality)
         self.users = UserAdmin(engine)
         self.meters = MeterAdmin(engine)
+        self.directory = MeterDirectory(engine)
+        self.removals = MeterRemoval(engine)
+        self.exports = ReadingsExport(engine)
         self.audit = AuditAdmin(engine)
 
 

@@ -25,6 +25,8 @@ MAY_IMPORT = {
         *("domain", "files", "settings", "storage.common", "storage.backends"),
     },
     "storage.meters": {"domain", "storage.common", "storage.backends"},
+    "storage.meter_directory": {"storage.common", "storage.backends", "storage.meters"},
+    "storage.meter_removal": {"storage.backends", "storage.meters", "storage.meter_directory"},
     "storage.sessions": {"storage.common", "storage.backends"},
     "storage.users": {"storage.common", "storage.backends", "storage.sessions"},
     "storage.audit": {"storage.common", "storage.backends"},
@@ -41,8 +43,9 @@ MAY_IMPORT = {
     },
     "storage.factory": {
         *("settings", "storage.backends", "storage.backends.mysql", "storage.backends.sqlite"),
-        *("storage.common", "storage.database", "storage.imports"),
-        *("storage.users", "storage.meters", "storage.audit"),
+        *("storage.common", "storage.database", "storage.imports", "storage.readings"),
+        *("storage.users", "storage.meters", "storage.meter_directory", "storage.meter_removal"),
+        "storage.audit",
     },
     "server": set(),
     "server.context": {"settings", "storage.backends", "storage.database"},
@@ -88,9 +91,10 @@ MAY_IMPORT = {
     "loader.rows": {"domain", "files", "cli"},
     "loader.formats": {"domain", "settings", "loader.rows"},
     "loader": {
-        *("domain", "settings", "cli", "loader.rows", "loader.formats"),
+        *("domain", "files", "settings", "cli", "loader.rows", "loader.formats"),
         *("storage.common", "storage.factory", "storage.imports"),
-        *("storage.users", "storage.sessions", "storage.audit", "storage.meters"),
+        *("storage.users", "storage.sessions", "storage.audit"),
+        *("storage.meters", "storage.meter_directory"),
     },
 }
 """What the files of a folder, or a file that has a line of its own, may import besides itself."""
