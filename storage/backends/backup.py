@@ -22,7 +22,7 @@ def next_counter(changes: int) -> int:
 
 
 def new_state() -> tuple[str, int]:
-    """Return the version and the corrections after a restore, which differ from all before it.
+    """Return a random text and the corrections after a restore, which differ from all before it.
 
     Since the backup, the database may have had other readings under the numbers that follow.
     """

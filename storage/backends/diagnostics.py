@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from storage.backends.base import ReadEngine
-from storage.backends.schema import STATEMENTS
+from storage.backends.schema import STATEMENTS, Feature, SchemaVersion
 from storage.common.errors import NotPrepared, StorageError
 
 
@@ -47,19 +47,22 @@ class Diagnostics(ABC):
 
     async def readings(self) -> ReadingsCount:
         """Count the readings."""
-        rows = await self._engine.fetch("SELECT COUNT(*), MAX(date) FROM consumpdata")
+        schema = SchemaVersion(self._engine)
+        await schema.refresh()
+        table = "readings" if schema.supports(Feature.METERS) else "consumpdata"
+        rows = await self._engine.fetch(f"SELECT COUNT(*), MAX(date) FROM {table}")
         count, newest = rows[0]
         return ReadingsCount(count, newest and datetime.fromisoformat(newest.decode()))
 
     async def timezone(self) -> str | None:
-        """Return the time zone of the readings, None if it is not on record."""
+        """Return the time zone of all meters, None if they have several or it is not on record."""
         try:
-            rows = await self._engine.fetch("SELECT timezone FROM meters")
+            rows = await self._engine.fetch("SELECT DISTINCT timezone FROM meters LIMIT 2")
         except StorageError:
             if (await self.layout()).applied:
                 raise
             return None
-        return rows[0][0].decode() if rows else None
+        return rows[0][0].decode() if len(rows) == 1 else None
 
     @abstractmethod
     async def cipher(self) -> str | None:

@@ -3,8 +3,8 @@
 import asyncio
 import sqlite3
 import sys
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import storage.backends.mysql.writer
-from loader.importer import ImportListener
+from loader.importer import Importer, ImportListener
 from loader.rows.errors import ReportError
 from storage.backends.mysql.session import Session
 from storage.backends.mysql.writer import MysqlWriteEngine
@@ -80,6 +80,21 @@ async def break_connection(engine: MysqlWriteEngine) -> None:
         await engine.execute(f"KILL {number}")
 
 
+@contextmanager
+def held_commit(engine: Any) -> Iterator[tuple[asyncio.Event, asyncio.Event]]:
+    """Holds an import before its commit: an event says that it is there, another lets it go on."""
+    reached, may_commit = asyncio.Event(), asyncio.Event()
+    commit = engine.commit
+
+    async def committed() -> None:
+        reached.set()
+        await may_commit.wait()
+        await commit()
+
+    engine.commit = committed
+    yield reached, may_commit
+
+
 async def test_no_file_tells_of_rejected_rows_of_an_import_that_failed(
     database: DatabaseFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,12 +132,12 @@ async def test_lock_that_cannot_be_released_leaves_a_finished_import_finished(
             await break_connection(self)
             await release(self)
 
-        await database.load(report(*numbered(SUMMER[:1])))
+        await prepare(database)
         with monkeypatch.context() as patch:
             patch.setattr(MysqlWriteEngine, "_release_lock", released)
             (summary,) = await database.load(report(*numbered(SUMMER)))
         assert summary.imported is not None
-        assert summary.imported.new == len(await database.records()) - 1
+        assert summary.imported.new == len(await database.records())
         # The lock has ended with its connection.
         await database.load(report(*numbered(SUMMER)))
 
@@ -155,7 +170,7 @@ async def test_trigger_that_cannot_be_created_again_is_told(
         end = MysqlWriteEngine._end
 
         async def ended(self: MysqlWriteEngine) -> None:
-            database.run("DROP TABLE consumpdata")
+            database.run("DROP TABLE readings")
             await end(self)
 
         monkeypatch.setattr(MysqlWriteEngine, "_end", ended)
@@ -183,28 +198,110 @@ async def test_database_is_complete_for_others_during_a_first_import(
         assert database.run(INSERT_TRIGGERS)
 
 
-async def test_loader_that_is_not_given_the_lock_goes_on_waiting_and_says_so(
+async def test_loader_that_is_not_given_the_lock_of_a_new_database_says_so_again_and_again(
     mariadb: MariaDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(storage.backends.mysql.writer, "LOCK_SECONDS", 0)
     with MariadbDatabase(tmp_path, mariadb) as database:
-        await database.load(report(*numbered(SUMMER[:1])))
         said = asyncio.Semaphore(0)
-        listener = ImportListener(
-            on_step=SILENT.on_step, on_wait=said.release, on_progress=SILENT.on_progress
-        )
+        listener = replace(SILENT, on_wait=said.release)
         async with database.writer() as first:
-            assert await first.engine.is_prepared()
-            await first.engine.begin()
+            steps = first.engine.prepare()
+            await anext(steps)
+            await first.engine.fetch("SELECT GET_LOCK(%s, 0)", (f"elecdata:{database.name}",))
             second = asyncio.create_task(
                 database.load(report(*numbered(SUMMER)), listener=listener)
             )
             for _ in range(3):
                 await said.acquire()
-            assert len(await database.records()) == 1
-            await first.engine.rollback()
+            await first.engine.fetch("SELECT RELEASE_LOCK(%s)", (f"elecdata:{database.name}",))
         await second
         assert len(await database.records()) == 12
+
+
+async def test_loader_waits_for_another_one_of_the_same_meter_and_sees_what_it_wrote(
+    database: DatabaseFixture,
+) -> None:
+    await database.load(report(*numbered(SUMMER[:1])))
+    said = asyncio.Semaphore(0)
+    listener = replace(SILENT, on_wait=said.release)
+    path = database.file(report(*numbered(SUMMER)))
+    async with database.writer() as writer:
+        first = Importer(database.settings, writer, SILENT)
+        assert await writer.engine.is_prepared()
+        with held_commit(writer.engine) as (reached, may_commit):
+            one = asyncio.create_task(first.run([path], skip_bad_rows=False))
+            await reached.wait()
+            two = asyncio.create_task(database.load(path, listener=listener))
+            await said.acquire()
+            may_commit.set()
+            (before,), (after,) = await one, await two
+    assert before.imported is not None
+    assert after.imported is not None
+    assert (before.imported.new, before.imported.unchanged) == (11, 1)
+    assert (after.imported.new, after.imported.unchanged) == (0, 12)
+    assert [number for (number,) in await database.rows("SELECT id FROM imports")] == [1, 2, 3]
+
+
+async def test_loader_of_another_meter_does_not_wait(mariadb: MariaDB, tmp_path: Path) -> None:
+    said: list[str] = []
+    listener = replace(SILENT, on_wait=lambda: said.append("waits"))
+    with MariadbDatabase(tmp_path, mariadb) as database:
+        await database.load(report(*numbered(SUMMER[:1])))
+        await database.load(report(*numbered(SUMMER[:1])), meter="other", register=True)
+        async with database.writer() as first:
+            assert await first.engine.is_prepared()
+            await first.engine.begin()
+            await first.meters.lock(1)
+            async with asyncio.timeout(60):
+                await database.load(report(*numbered(SUMMER)), meter="other", listener=listener)
+            await first.engine.rollback()
+        assert not said
+        counts = database.run("SELECT meter_id, COUNT(*) FROM readings GROUP BY meter_id")
+        assert counts == ((1, 1), (2, 12))
+
+
+async def test_meters_that_two_loaders_register_at_once_are_two(
+    mariadb: MariaDB, tmp_path: Path
+) -> None:
+    said = asyncio.Event()
+    listener = replace(SILENT, on_wait=said.set)
+    with MariadbDatabase(tmp_path, mariadb) as database:
+        await prepare(database)
+        async with database.writer() as first:
+            assert await first.engine.is_prepared()
+            await first.engine.begin()
+            one = await first.meters.register("one", "Europe/Madrid")
+            text = report(*numbered(SUMMER))
+            work = asyncio.create_task(
+                database.load(text, meter="two", register=True, listener=listener)
+            )
+            await said.wait()
+            await first.engine.commit()
+            await work
+        known = database.run("SELECT id, public_id FROM meters ORDER BY id")
+        assert known == ((one.id, "one"), (one.id + 1, "two"))
+
+
+async def test_trigger_is_created_again_once_other_loaders_leave_the_table(
+    mariadb: MariaDB, tmp_path: Path
+) -> None:
+    """The first import is done before, and tells that it waits."""
+    said = asyncio.Event()
+    with MariadbDatabase(tmp_path, mariadb) as database:
+        await prepare(database)
+        async with database.writer() as first, database.writer() as second:
+            first.engine.on_wait = said.set
+            for writer in (first, second):
+                assert await writer.engine.is_prepared()
+                await writer.engine.begin()
+            await second.engine.fetch("SELECT COUNT(*) FROM readings")
+            end = asyncio.create_task(first.engine.commit())
+            await said.wait()
+            assert not database.run(INSERT_TRIGGERS)
+            await second.engine.rollback()
+            await end
+        assert database.run(INSERT_TRIGGERS)
 
 
 async def test_loader_whose_wait_for_the_lock_fails_writes_nothing(
@@ -215,7 +312,7 @@ async def test_loader_whose_wait_for_the_lock_fails_writes_nothing(
 
         def end_the_wait() -> None:
             waiting = (
-                "SELECT id FROM information_schema.processlist WHERE info LIKE 'SELECT GET_LOCK(%'"
+                "SELECT id FROM information_schema.processlist WHERE info LIKE '%FOR UPDATE'"
                 f" AND db = '{database.name}' AND id <> CONNECTION_ID()"
             )
             while not (found := database.run(waiting)):
@@ -229,6 +326,7 @@ async def test_loader_whose_wait_for_the_lock_fails_writes_nothing(
         async with database.writer() as first:
             assert await first.engine.is_prepared()
             await first.engine.begin()
+            await first.meters.lock(1)
             second = asyncio.create_task(
                 database.load(report(*numbered(SUMMER)), listener=listener)
             )

@@ -67,7 +67,12 @@ class DatabaseFixture(ABC):
         return str(path)
 
     async def load(
-        self, *reports: str | Path, skip_bad_rows: bool = False, listener: ImportListener = SILENT
+        self,
+        *reports: str | Path,
+        skip_bad_rows: bool = False,
+        listener: ImportListener = SILENT,
+        meter: str | None = None,
+        register: bool = False,
     ) -> list[ImportSummary]:
         """Import files, or texts, as the loader does."""
         paths = [
@@ -75,7 +80,9 @@ class DatabaseFixture(ABC):
             for number, report in enumerate(map(str, reports))
         ]
         async with self.writer() as writer:
-            importer = Importer(self.settings, writer, listener)
+            importer = Importer(
+                self.settings, writer, listener, meter_name=meter, register=register
+            )
             await importer.prepare()
             return await importer.run(paths, skip_bad_rows=skip_bad_rows)
 

@@ -77,6 +77,7 @@ def make_older(database: DatabaseFixture, following: str = BEFORE_SESSIONS) -> N
     if isinstance(database, MariadbDatabase):
         database.run("CREATE TABLE IF NOT EXISTS schema_version (statements INT NOT NULL)")
         database.run(f"INSERT INTO schema_version VALUES ({number})")
+        database.run(f"GRANT SELECT ON {database.name}.* TO '{database.reader_user}'@'localhost'")
     else:
         database.run(f"PRAGMA user_version = {number}")
 

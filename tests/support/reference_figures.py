@@ -200,8 +200,8 @@ def loaded(case: Case, database: DatabaseFixture, seed: int = 1) -> Metered:
     asyncio.run(database.load(*(report(*part) for part in (in_order[:first], in_order[first:]))))
     database.run(f"UPDATE meters SET interval_seconds = {case.interval}")
     database.run("DELETE FROM flags")
-    flags = [f"({r.id}, {r.flags})" for r in readings if r.flags]
-    database.run(f"INSERT INTO flags (reading_id, flags) VALUES {', '.join(flags)}")
+    flags = [f"(1, {r.id}, {r.flags})" for r in readings if r.flags]
+    database.run(f"INSERT INTO flags (meter_id, reading_id, flags) VALUES {', '.join(flags)}")
     return Metered(case, database, readings)
 
 

@@ -101,8 +101,8 @@ async def load(database: DatabaseFixture, readings: Sequence[Reading]) -> None:
     for lines in days.values():
         await database.load(report(*lines))
     await database.rows("DELETE FROM flags")
-    flagged = ", ".join(f"({each.id}, {each.flags})" for each in readings if each.flags)
-    await database.rows(f"INSERT INTO flags (reading_id, flags) VALUES {flagged}")
+    flagged = ", ".join(f"(1, {each.id}, {each.flags})" for each in readings if each.flags)
+    await database.rows(f"INSERT INTO flags (meter_id, reading_id, flags) VALUES {flagged}")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The server's account on MySQL or MariaDB, and its rights."""
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -11,7 +11,10 @@ from settings import AccountSettings, MysqlUrl, is_demonstration, is_loopback_ho
 from storage.backends.mysql.session import Session
 from storage.common.errors import NotPrepared, Refused, StorageError
 
-_READ = ("consumpdata", "flags", "pages", "meters", "imports", "schema_version", "access", "states")
+_READ = (
+    *("readings", "consumpdata", "flags", "pages", "days", "meters", "imports", "states"),
+    *("schema_version", "access"),
+)
 """The tables that the account may read whole."""
 
 _NAME = "IN name TEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
@@ -68,8 +71,12 @@ _PROCEDURES = {
 }
 """What the account does with users and sessions, one user at a time; it may not read their tables.
 
-They are made where they are missing rather than by the schema: a dump may lack them.
+They are made where they are missing, or those of an older loader, rather than by the schema: a
+dump may lack them.
 """
+
+_END_OF_HEAD = "SQL SECURITY DEFINER"
+"""What comes before the body of a procedure."""
 
 _GRANTS = (
     *(f"SELECT ON `{{}}`.{table}" for table in _READ),
@@ -108,8 +115,9 @@ _NEEDED = (
 _CHANGE_NEEDED = "CALL change_password('', '', '')"
 
 _OLDER_NEEDED = (
-    "SELECT (SELECT 1 FROM users LIMIT 1), (SELECT 1 FROM consumpdata LIMIT 1),"
-    " (SELECT MAX(statements) FROM schema_version), (SELECT version FROM states LIMIT 1)"
+    "SELECT (SELECT 1 FROM users LIMIT 1), (SELECT 1 FROM readings LIMIT 1),"
+    " (SELECT MAX(statements) FROM schema_version), (SELECT version FROM states LIMIT 1),"
+    " (SELECT 1 FROM meters LIMIT 1), (SELECT 1 FROM access LIMIT 1)"
 )
 """Needs the rights without which no server works: an account may have them on single tables."""
 
@@ -125,13 +133,18 @@ _SURPLUS = (
 _NO_SUCH_GRANT = frozenset(
     [ER.NONEXISTING_GRANT, ER.NONEXISTING_TABLE_GRANT, ER.NONEXISTING_PROC_GRANT]
 )
-_EXISTS = frozenset([ER.SP_ALREADY_EXISTS])
+_MADE_MEANWHILE = frozenset([ER.SP_ALREADY_EXISTS, ER.SP_DOES_NOT_EXIST])
 
 
 def reader_grants(database: str, *, changes_passwords: bool) -> list[str]:
     """Return the rights of the server's account, as GRANT and REVOKE take them."""
     grants = [*_GRANTS, _CHANGE_GRANT] if changes_passwords else _GRANTS
     return [grant.format(database) for grant in grants]
+
+
+def _body(procedure: str) -> list[str]:
+    """Return the words of a procedure's body."""
+    return procedure.partition(_END_OF_HEAD)[2].split()
 
 
 @contextmanager
@@ -179,9 +192,10 @@ class ReaderAccount:
         account = await self._existing() or await self._make(host, password)
         changing = [_CHANGE_NEEDED]
         needed = [*_NEEDED, *changing] if self._changes_passwords else _NEEDED
-        if not all(await self._may(needed)):
+        outdated = await self._outdated_procedures()
+        if outdated or not all(await self._may(needed)):
             try:
-                await self._make_procedures()
+                await self._make_procedures(outdated)
                 await self._grant_all(account)
             except Refused:
                 # Somebody else may look after the accounts: a server works with older rights.
@@ -201,17 +215,28 @@ class ReaderAccount:
                 "still refuses it: is there another account of that name?"
             )
 
-    async def _make_procedures(self) -> None:
-        for name, rest in _PROCEDURES.items():
-            rows = await self._admin.fetch(
-                "SELECT 1 FROM information_schema.routines WHERE routine_schema = %s"
-                " AND routine_name = %s",
-                (self._location.name, name),
-            )
-            if not rows:
-                # Another loader may make it meanwhile.
-                with _ignored(_EXISTS):
-                    await self._admin.execute(f"CREATE PROCEDURE {name} {rest}")
+    async def _outdated_procedures(self) -> Mapping[str, bool]:
+        """Return the procedures to be made, and whether each of them is there."""
+        rows = await self._admin.fetch(
+            "SELECT routine_name, routine_definition FROM information_schema.routines"
+            " WHERE routine_schema = %s",
+            (self._location.name,),
+        )
+        # An account that may not see a body may not replace it, either.
+        found = {name: body for name, body in rows if body is not None}
+        return {
+            name: name in found
+            for name, text in _PROCEDURES.items()
+            if name not in found or _body(text) != found[name].split()
+        }
+
+    async def _make_procedures(self, outdated: Mapping[str, bool]) -> None:
+        for name, exists in outdated.items():
+            # Another loader may do so meanwhile.
+            with _ignored(_MADE_MEANWHILE):
+                if exists:
+                    await self._admin.execute(f"DROP PROCEDURE {name}")
+                await self._admin.execute(f"CREATE PROCEDURE {name} {_PROCEDURES[name]}")
 
     async def _existing(self) -> tuple[str, str] | None:
         """Return the account as the database knows it, None if it cannot log in."""

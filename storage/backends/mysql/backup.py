@@ -17,7 +17,8 @@ from storage.backends.backup import new_state, next_counter
 from storage.backends.mysql.writer import MysqlWriteEngine
 from storage.common.errors import Conflict, NotPrepared, Unreachable
 
-_HOLDS_READINGS = b"CREATE TABLE `consumpdata`"
+_HOLDS_READINGS = (b"CREATE TABLE `readings`", b"CREATE TABLE `consumpdata`")
+"""A table of the readings, of this layout or an older one."""
 _END = b"-- Dump completed"
 _END_BYTES = 200
 """Bytes that hold the end of a complete dump."""
@@ -34,13 +35,17 @@ SANDBOX = "--sandbox"
 
 _TABLES = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = %s"
 _COUNTS = f"{_TABLES} AND table_name = 'access'"
-_READINGS = f"{_TABLES} AND table_name = 'consumpdata'"
+_READINGS = f"{_TABLES} AND table_name IN ('readings', 'consumpdata')"
 _STATES = f"{_TABLES} AND table_name = 'states'"
 _FOREIGN_TRIGGERS = (
     "SELECT trigger_name FROM information_schema.triggers"
     " WHERE trigger_schema = %s AND definer <> CURRENT_USER() ORDER BY action_order"
 )
-_DEFINER = re.compile("^CREATE DEFINER=`(?:[^`]|``)*`@`(?:[^`]|``)*` ")
+_FOREIGN_VIEWS = (
+    "SELECT table_name FROM information_schema.views"
+    " WHERE table_schema = %s AND definer <> CURRENT_USER()"
+)
+_DEFINER = re.compile("^CREATE (ALGORITHM=[A-Z]+ )?DEFINER=`(?:[^`]|``)*`@`(?:[^`]|``)*` ")
 
 
 class MysqlBackup:
@@ -92,6 +97,7 @@ class MysqlBackup:
                 await self._run(program, *options, self._location.name, stdin=backup)
             await self._engine.execute(f"USE `{self._location.name}`")
             await self._adopt_triggers()
+            await self._adopt_views()
             await self._invalidate_tokens()
             await self._rename_state()
         except OSError as error:
@@ -106,6 +112,12 @@ class MysqlBackup:
             await self._engine.execute(f"DROP TRIGGER `{name}`")
             await self._engine.execute(statement)
 
+    async def _adopt_views(self) -> None:
+        """Let views be this account's, likewise."""
+        for (name,) in await self._engine.fetch(_FOREIGN_VIEWS, (self._location.name,)):
+            made = await self._engine.fetch(f"SHOW CREATE VIEW `{name}`")
+            await self._engine.execute(_DEFINER.sub("CREATE OR REPLACE ", made[0][1]))
+
     async def _invalidate_tokens(self) -> None:
         """Invalidate all tokens: some may have been revoked after the backup was made."""
         if not await self._count(_COUNTS):
@@ -116,11 +128,12 @@ class MysqlBackup:
             await self._engine.execute("UPDATE users SET generation = %s", number)
 
     async def _rename_state(self) -> None:
-        """Give the data another version, so that no client keeps answers of another state."""
+        """Give each meter another version, so that no client keeps answers of another state."""
         if await self._count(_STATES):
             await self._engine.execute(f"USE `{self._location.name}`")
             await self._engine.execute(
-                "UPDATE states SET version = %s, corrections = %s", new_state()
+                "UPDATE states SET version = MD5(CONCAT(%s, meter_id)), corrections = %s",
+                new_state(),
             )
 
     async def _count(self, sql: str) -> int:
@@ -180,7 +193,7 @@ class MysqlBackup:
 
 def _require_whole(backup: IO[bytes], file: Path) -> None:
     """Raise NotPrepared if a file is no backup, or a part of one; rewind it."""
-    has_readings = any(_HOLDS_READINGS in line for line in backup)
+    has_readings = any(table in line for line in backup for table in _HOLDS_READINGS)
     size = backup.seek(0, os.SEEK_END)
     backup.seek(max(0, size - _END_BYTES))
     if not has_readings or _END not in backup.read():

@@ -1,6 +1,6 @@
 """The schema of a MySQL or MariaDB database, brought up to date statement by statement."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from datetime import date, timedelta
 from itertools import groupby
 from zoneinfo import ZoneInfo
@@ -33,6 +33,10 @@ INSERT_TRIGGER = "state_after_insert"
 
 INSERT_TRIGGER_SQL = STATE_TRIGGERS[MysqlDialect.name][INSERT_TRIGGER]
 
+_HAS_READINGS = (
+    "SELECT 1 FROM information_schema.tables"
+    " WHERE table_schema = DATABASE() AND table_name = 'consumpdata'"
+)
 _IS_RENAMED = (
     "SELECT 1 FROM information_schema.tables"
     " WHERE table_schema = DATABASE() AND table_name = 'readings'"
@@ -75,27 +79,32 @@ class Migrations:
             "CREATE TABLE IF NOT EXISTS schema_version (statements INT NOT NULL"
             " COMMENT 'Statements of the schema that were applied')"
         )
+        applied = await self._applied()
+        is_new = not applied and not await self._session.fetch(_HAS_READINGS)
         is_told = False
-        for number, statement in enumerate(self._statements, 1):
-            if number > await self._applied():
-                if statement.startswith(_REBUILDS) and not is_told:
-                    is_told = True
-                    readings = await self._readings()
-                    if readings >= MANY_READINGS:
-                        yield f"{readings} readings found, which are moved to a new layout"
-                if statement.startswith(_NEEDS_INSTANTS):
-                    await self._set_instants()
-                if statement.startswith(_NEEDS_METER):
-                    await self._register_meter()
-                await self._apply(statement)
-                # Servers read the greatest number, at any moment.
-                await self._session.execute("INSERT INTO schema_version VALUES (%s)", (number,))
-                await self._session.execute(
-                    "DELETE FROM schema_version WHERE statements < %s", (number,)
-                )
+        for number, statement in enumerate(self._statements[applied:], applied + 1):
+            if is_new and _makes_or_drops_former(statement, self._statements[number:]):
+                continue
+            if statement.startswith(_REBUILDS) and not is_told:
+                is_told = True
+                readings = await self._readings()
+                if readings >= MANY_READINGS:
+                    yield f"{readings} readings found, which are moved to a new layout"
+            if statement.startswith(_NEEDS_INSTANTS):
+                await self._set_instants()
+            if statement.startswith(_NEEDS_METER):
+                await self._register_meter()
+            await self._apply(statement)
+            await self._note(number)
         if not await self._counts_inserts():
             # A loader was killed during a first import.
             await restore_insert_trigger(self._session)
+
+    async def _note(self, number: int) -> None:
+        """Note, for servers too, how many statements were applied."""
+        sql = "UPDATE schema_version SET statements = %s"
+        if not await self._session.execute(sql, (number,)):
+            await self._session.execute("INSERT INTO schema_version VALUES (%s)", (number,))
 
     async def _readings(self) -> int:
         rows = await self._session.fetch("SELECT COUNT(*) FROM consumpdata")
@@ -170,6 +179,13 @@ class Migrations:
                 "UPDATE consumpdata SET utc = date - INTERVAL %s SECOND WHERE id = %s",
                 (offset, number),
             )
+
+
+def _makes_or_drops_former(statement: str, later: Sequence[str]) -> bool:
+    """Return whether a statement drops a trigger, or creates one that a later one drops."""
+    _, kind, name, *_ = statement.split()
+    drop = f"DROP TRIGGER IF EXISTS {name}"
+    return kind == "TRIGGER" and (statement.startswith("DROP") or drop in later)
 
 
 def error_code(error: StorageError) -> int | None:

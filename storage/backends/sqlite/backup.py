@@ -8,12 +8,16 @@ from pathlib import Path
 
 from files.creating import new_file, private_mode
 from files.regular import require_regular
-from storage.backends.backup import new_state, next_counter
+from storage.backends.backup import next_counter
 from storage.common.errors import Conflict, NotPrepared, Unreachable
 
-_TABLES = "SELECT COUNT(*) FROM sqlite_master WHERE name = 'consumpdata'"
+_TABLES = "SELECT COUNT(*) FROM sqlite_master WHERE name IN ('readings', 'consumpdata')"
 _COUNTS = "SELECT COUNT(*) FROM sqlite_master WHERE name = 'access'"
 _STATES = "SELECT COUNT(*) FROM sqlite_master WHERE name = 'states'"
+_NEW_STATES = (
+    "UPDATE states SET version = lower(hex(randomblob(16))),"
+    " corrections = abs(random() % 1000000000000)"
+)
 
 
 class SqliteBackup:
@@ -97,7 +101,7 @@ def _invalidate_tokens(target: Path) -> None:
 
 
 def _rename_state(target: Path) -> None:
-    """Give the data another version, so that no client keeps answers of another state."""
+    """Give each meter another version, so that no client keeps answers of another state."""
     with closing(sqlite3.connect(target)) as writing, writing:
         if writing.execute(_STATES).fetchone()[0]:
-            writing.execute("UPDATE states SET version = ?, corrections = ?", new_state())
+            writing.execute(_NEW_STATES)

@@ -157,7 +157,7 @@ async def test_number_in_json_is_an_id(api: Api) -> None:
 
 # Parameters that are wrong
 
-OPTIONAL = "columns, values, time, format, quality, order, limit, after"
+OPTIONAL = "meter, columns, values, time, format, quality, order, limit, after"
 
 
 @pytest.mark.parametrize(

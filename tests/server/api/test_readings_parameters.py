@@ -474,8 +474,8 @@ async def test_end_belongs_to_the_range_or_not(
         ({"limit": "0"}, "limit: expected a number from 1 to 100000, got '0'"),
         ({"limit": "100001"}, "limit: expected a number from 1 to 100000, got '100001'"),
         ({"limit": "\u0665"}, "limit: expected a number from 1 to 100000, got '\\u0665'"),
-        ({"end": "inclusive"}, "'end': unknown parameter, expected any of columns, values, "),
-        ({"limt": "5"}, "'limt': unknown parameter, expected any of columns, values, "),
+        ({"end": "inclusive"}, "'end': unknown parameter, expected any of meter, columns, "),
+        ({"limt": "5"}, "'limt': unknown parameter, expected any of meter, columns, "),
     ],
 )
 async def test_wrong_parameter_says_what_was_expected(

@@ -99,7 +99,7 @@ def test_catch_up_is_no_peak(database: DatabaseFixture) -> None:
     highest = "'99.00000'" if database.kind == "mariadb" else "9900000"
     database.run(f"UPDATE readings SET maximeter = {highest} WHERE id = {caught_up.id}")
     assert metered.ask(Peaks.of({"number": "1"}))[1] == [(caught_up.at, 9900000)]
-    database.run(f"INSERT INTO flags VALUES ({caught_up.id}, {CATCH_UP.bit})")
+    database.run(f"INSERT INTO flags VALUES (1, {caught_up.id}, {CATCH_UP.bit})")
     assert metered.ask(Peaks.of({"number": "1"}))[1] == [(at, demand)]
 
 
