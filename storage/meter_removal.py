@@ -99,9 +99,9 @@ class MeterRemoval:
         Once it is gone, its number may be that of another one.
         """
         rows = await self._engine.fetch_locked(
-            f"SELECT public_id FROM meters WHERE id = {meter.id} AND removed IS NOT NULL"
+            f"SELECT id FROM meters WHERE id = {meter.id} AND removed IS NOT NULL"
         )
-        return bool(rows) and rows[0][0] == meter.public_id
+        return bool(rows)
 
     async def _forget_replacements(self, meter: MeterRecord) -> None:
         """Let no other meter name this one as what took its place, in a transaction each."""

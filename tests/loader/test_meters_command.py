@@ -114,9 +114,9 @@ def test_list_without_meters_says_so(database: DatabaseFixture) -> None:
 
 def test_list_counts_readings_that_another_program_changed(database: DatabaseFixture) -> None:
     load(database, "one", DAY)
-    database.run("DELETE FROM readings WHERE id > 90")
+    database.run("DELETE FROM readings WHERE id BETWEEN 1 AND 6")
     (one,) = listed(database)
-    assert (one["readings"], one["last_reading"]) == (90, "2019-09-01 22:15:00")
+    assert (one["readings"], one["first_reading"]) == (90, "2019-09-01 01:30:00")
 
 
 async def test_list_reads_some_meters_at_a_time(
@@ -407,12 +407,16 @@ def test_removed_meter_can_be_added_and_loaded_anew(database: DatabaseFixture) -
 # export
 
 
-def report_of_a_hard_meter() -> str:
-    """Both clock changes, gaps, missing values, late readings, all of them out of order."""
-    times = quarters("2019-03-30T22:00", 24) + quarters("2019-10-26T22:00", 24)
+def reports_of_a_hard_meter() -> list[str]:
+    """Both clock changes, the repeated hour backwards, gaps, missing values, late readings."""
+    times = quarters("2019-03-30T22:00", 24) + quarters("2019-10-26T22:00", 12)
     rows = [row(time, str(number), "", "-8.382", "0.00001") for number, time in enumerate(times)]
-    rows += [row(time) for time in quarters("2019-12-01", 10)]
-    return report(*rows[:30], *rows[34:])
+    repeated = [f"2019-10-27T02:{minute}:00+0{offset}:00" for offset in "12" for minute in (30, 45)]
+    return [
+        report(*rows[:30], *map(row, quarters("2019-12-01", 10)), *rows[34:]),
+        report(*numbered(repeated, 200)),
+        report(*numbered(quarters("2019-02-01", 4000), 300)),
+    ]
 
 
 def instants(database: DatabaseFixture, meter: str) -> list[tuple[int, int]]:
@@ -428,18 +432,17 @@ def test_exported_report_loads_again_with_equal_result(
     database: DatabaseFixture, tmp_path: Path
 ) -> None:
     load(database, "other", DAY)
-    load(database, "one", report_of_a_hard_meter())
-    load(database, "one", report(*numbered(quarters("2019-02-01", 3000))))  # late, of two pages
-    load(database, "one", report(*numbered(quarters("2019-10-26T20:00", 8), 100)))
+    for text in reports_of_a_hard_meter():
+        load(database, "one", text)
     database.run("UPDATE readings SET energy = 7 WHERE id = 5")
     file, packed = tmp_path / "out.csv", tmp_path / "out.csv.gz"
-    assert done(database, "export", "one", str(file)) == f"OK - 3062 readings exported to {file}\n"
+    assert done(database, "export", "one", str(file)) == f"OK - 4046 readings exported to {file}\n"
     done(database, "export", "one", str(packed))
     assert {path.stat().st_mode & 0o777 for path in (file, packed)} == {0o600}
     assert gzip.decompress(packed.read_bytes()) == file.read_bytes()
     assert run(database, "export", "one", "-").stdout_bytes == file.read_bytes()
     assert trail(database)[-3:] == [
-        ("export", {"meter": "one", "readings": 3062, "file": name})
+        ("export", {"meter": "one", "readings": 4046, "file": name})
         for name in (str(file), str(packed), "-")
     ]
     database.configure(meter={"default": "one"})

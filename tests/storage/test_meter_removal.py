@@ -186,26 +186,34 @@ async def answer(api: Api, route: str, meter: str) -> tuple[int, Any]:
     return status, body["values"] if status == 200 else body["message"]
 
 
-async def test_long_answer_is_cut_by_the_removal_of_its_meter(
+async def test_answer_that_a_removal_overtakes_is_a_404_or_cut(
     database: DatabaseFixture, serve: Serve
 ) -> None:
-    await fill(database, "a", "b", text=LONG)
+    await fill(database, "a", "b", "c", text=LONG)
     api = await serve(database, ELECDATA_CACHE__TTL="0")
-    asked = 0
 
-    async def step_in(sql: str) -> str:
-        nonlocal asked
-        asked += about_readings(sql)
-        if asked == 3:
-            api.engine.step_in = None
-            await asyncio.create_task(remove(database, "a"))
-        return sql
+    def removing(meter: str, statement: int) -> None:
+        """Remove a meter before the statement of readings with this number."""
+        asked = 0
 
-    api.engine.step_in = step_in
-    response = await api.request("getData?meter=a")
+        async def step_in(sql: str) -> str:
+            nonlocal asked
+            asked += about_readings(sql)
+            if asked == statement:
+                api.engine.step_in = None
+                await asyncio.create_task(remove(database, meter))
+            return sql
+
+        api.engine.step_in = step_in
+
+    removing("a", 1)
+    assert await answer(api, "getData", "a") == (404, "meter: there is no meter a")
+    removing("b", 3)
+    response = await api.request("getData?meter=b")
     assert response.status == 200
     with pytest.raises(ClientPayloadError):
         await response.read()
+    assert (await answer(api, "getData", "c"))[0] == 200
 
 
 async def test_removal_that_is_interrupted_anywhere_can_be_finished(
