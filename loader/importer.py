@@ -102,6 +102,9 @@ class Importer:
                 async with recorded(self._database, "user added", user=name):
                     await self._database.users.add(name, hashed)
         self._listener.on_step("User")
+        default = self._settings.meter.default
+        if default is not None and (meter := await self._database.meters.find(default)):
+            await self._database.engine.show_meter(meter.id)
         if reader := await self._database.engine.admit_reader():
             self._listener.on_step(f"'{reader}' user")
 

@@ -45,9 +45,8 @@ async def login(request: web.Request) -> web.Response:
 
 async def begin_session(request: web.Request, user: User) -> web.Response:
     """Return a new token of a user, and record the session. Raise ApiError if no key signs."""
-    tokens = request.app[TOKENS]
-    text = tokens.issue(user.name, user.generation)
-    await request.app[SESSION_RECORDER].record(request, tokens.verify(text))
+    text, token = request.app[TOKENS].issue_with_claims(user.name, user.generation)
+    await request.app[SESSION_RECORDER].record(request, token)
     return web.json_response(
         {
             "Authorization_type": "API Key",

@@ -74,17 +74,23 @@ class TokenService:
 
         Raise ApiError while no key signs.
         """
+        return self.issue_with_claims(user, generation)[0]
+
+    def issue_with_claims(self, user: str, generation: int) -> tuple[str, Token]:
+        """Return a token and its claims, see `issue`."""
         now = time.time()
+        token = Token(user, generation, secrets.token_urlsafe(16), int(now + self._lifetime))
         claims = {
             "sub": user,
             "gen": generation,
             "iat": int(now),
-            "exp": int(now + self._lifetime),
-            "jti": secrets.token_urlsafe(16),
+            "exp": token.expires,
+            "jti": token.jti,
         }
         kid = self._signer(now)
         key = self._by_id[kid]
-        return jwt.encode(claims, key.signs, algorithm=key.algorithm, headers={"kid": kid})
+        text = jwt.encode(claims, key.signs, algorithm=key.algorithm, headers={"kid": kid})
+        return text, token
 
     def require_signer(self) -> None:
         """Raise ApiError while no key signs: ask before work that ends with a new token."""

@@ -93,6 +93,9 @@ class WriteEngine(Protocol):
     async def admit_reader(self) -> str | None:
         """Grant the server's account its rights, and return its name; None without accounts."""
 
+    async def show_meter(self, meter_id: int) -> None:
+        """Let the view `consumpdata` show the readings of a meter."""
+
     async def begin_change(self) -> None:
         """Begin a transaction of a few rows, which waits for no import if it need not."""
 

@@ -28,6 +28,21 @@ STATE_TRIGGERS = {
 """The triggers by which a database counts the changes of other programs, by their names."""
 
 
+_VIEW_METER = re.compile(r"(meter_id\W+)(\d+)")
+
+
+def view_of(dialect: str, meter_id: int) -> str:
+    """Return the statement that creates the view of a meter's readings."""
+    (view,) = (sql for sql in STATEMENTS[dialect] if re.match(Feature.METERS.value, sql))
+    return _VIEW_METER.sub(rf"\g<1>{meter_id}", view)
+
+
+def meter_of_view(definition: str) -> int | None:
+    """Return the id of the meter whose readings a view shows."""
+    found = _VIEW_METER.search(definition)
+    return found and int(found[2])
+
+
 class Feature(Enum):
     """What older schemas lack; a database has it with the statement that begins like the value."""
 

@@ -187,7 +187,7 @@ async def while_written(database: SqliteDatabase) -> dict[str, int]:
         async for _ in writer.engine.prepare():
             pass
         await writer.engine.begin()
-        await writer.engine.execute("DELETE FROM consumpdata")
+        await writer.engine.execute("DELETE FROM readings")
         found = {file.name: permissions(file) for file in database.path.parent.iterdir()}
         await writer.engine.rollback()
     return found

@@ -152,11 +152,11 @@ def test_dry_run_makes_no_database_and_no_file(
 
 def test_dry_run_compares_and_changes_nothing(database: DatabaseFixture) -> None:
     asyncio.run(database.load(report(*numbered(AUGUST[:10]), *numbered(AUGUST[10:20], 5))))
-    before = database.run("SELECT * FROM consumpdata"), database.run("SELECT * FROM imports")
+    before = database.run("SELECT * FROM readings"), database.run("SELECT * FROM imports")
     done = load(database, "--dry-run", database.file(REPORT))
     for line in ("new            1980", "changed        10", "unchanged      10"):
         assert line in done.stdout
-    after = database.run("SELECT * FROM consumpdata"), database.run("SELECT * FROM imports")
+    after = database.run("SELECT * FROM readings"), database.run("SELECT * FROM imports")
     assert after == before
 
 
@@ -239,9 +239,9 @@ MOMENTS = [
     "block 2",
     "block 3",
     "block 5",
-    "UPDATE consumpdata",
-    "SELECT COALESCE(MAX(id)",
-    "INSERT INTO consumpdata",
+    "UPDATE readings",
+    "SELECT (SELECT MIN(id)",
+    "INSERT INTO readings",
     "INSERT INTO flags",
     "INSERT INTO imports",
     "COMMIT",
@@ -257,11 +257,11 @@ def loaded(database: DatabaseFixture) -> DatabaseFixture:
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_killed_import_leaves_the_table_as_it_was(loaded: DatabaseFixture, moment: str) -> None:
-    before = loaded.run("SELECT * FROM consumpdata"), loaded.run("SELECT * FROM imports")
+    before = loaded.run("SELECT * FROM readings"), loaded.run("SELECT * FROM imports")
     path = loaded.file(REPORT)
     done = run(loaded, path, module="tests.support.interrupted_loader", before=f"SIGKILL|{moment}")
     assert done.returncode == -signal.SIGKILL
-    after = loaded.run("SELECT * FROM consumpdata"), loaded.run("SELECT * FROM imports")
+    after = loaded.run("SELECT * FROM readings"), loaded.run("SELECT * FROM imports")
     assert after == before
     (summary,) = asyncio.run(loaded.load(path))
     imported = summary.imported
@@ -271,7 +271,7 @@ def test_killed_import_leaves_the_table_as_it_was(loaded: DatabaseFixture, momen
     assert [record["id"] for record in records] == [f"{number}" for number in range(1, 2001)]
 
 
-@pytest.mark.parametrize("moment", ["block 3", "INSERT INTO consumpdata"])
+@pytest.mark.parametrize("moment", ["block 3", "INSERT INTO readings"])
 def test_interrupted_import_says_that_nothing_was_written(
     loaded: DatabaseFixture, moment: str
 ) -> None:

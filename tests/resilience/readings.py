@@ -24,5 +24,5 @@ async def assert_kept_whole(
 ) -> None:
     """The same of what a database holds, and no moment stands twice."""
     assert_whole(await database.records(), count, first)
-    rows = await database.rows("SELECT COUNT(*), COUNT(DISTINCT utc) FROM consumpdata")
+    rows = await database.rows("SELECT COUNT(*), COUNT(DISTINCT utc) FROM readings")
     assert rows == ((count, count),) or rows == [(count, count)]

@@ -66,7 +66,7 @@ async def test_two_loaders_and_fifty_streams_at_once(
             loading = False
         assert statuses == [0, 0]
         assert await asyncio.to_thread(server.stop) == 0
-    rows = await database.rows("SELECT MIN(energy) FROM consumpdata")
+    rows = await database.rows("SELECT MIN(energy) FROM readings")
     least = round(rows[0][0] / (100_000 if database.kind == "sqlite" else 1))
     assert least in FIRST[1:]
     await assert_kept_whole(database, COUNT, least)

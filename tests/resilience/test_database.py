@@ -218,7 +218,7 @@ async def test_pool_that_is_used_up_refuses_in_time_and_serves_again(
     api = await serve(night, **UNCACHED, ELECDATA_DATABASE__CONNECTIONS="2")
 
     async def busy(sql: str) -> str:
-        if "consumpdata WHERE" in sql:
+        if "readings WHERE" in sql:
             return "SET STATEMENT max_statement_time = 0 FOR SELECT SLEEP(600)"
         return sql
 

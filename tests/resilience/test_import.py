@@ -23,7 +23,7 @@ CORRECTED = 100_000
 MOMENTS = {
     "before anything is sent": "SELECT COUNT(*), COALESCE(MAX(id), 0)",
     "while rows are sent": "LOAD DATA",
-    "while readings are compared": "UPDATE consumpdata",
+    "while readings are compared": "UPDATE readings",
     "while the import is recorded": "INSERT INTO imports",
     "at the last step": "COMMIT",
 }
@@ -59,7 +59,7 @@ async def load_again(night: MariadbDatabase, first: int) -> ImportSummary:
 
 
 async def back_to_the_start(night: MariadbDatabase) -> None:
-    await night.rows(f"DELETE FROM consumpdata WHERE id > {READINGS}")
+    await night.rows(f"DELETE FROM readings WHERE id > {READINGS}")
     await night.load(numbered_report(READINGS))
 
 

@@ -78,7 +78,7 @@ async def test_no_reading_is_lost_or_doubled_and_the_next_import_works(
         status = loaders.killed_after(moments.uniform(0, seconds), reports[other])
         assert status in (0, -9)
         killed += status == -9
-        rows = await database.rows("SELECT MIN(energy) FROM consumpdata")
+        rows = await database.rows("SELECT MIN(energy) FROM readings")
         least = round(rows[0][0] / (100_000 if database.kind == "sqlite" else 1))
         if least == FIRST[other]:
             there = other

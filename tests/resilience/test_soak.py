@@ -103,8 +103,9 @@ class Soak:
     async def login(self) -> None:
         headers = {"Authorization": "Basic cmljazpyaWNr"}
         async with self._session.post("/login", headers=headers) as response:
-            assert response.status == 200
-        self.answers["right"] += 1
+            # Of a busy machine a login may have to wait, which the answer says.
+            assert response.status == 200 or response.headers["Retry-After"]
+        self.answers["right"] += response.status == 200
         await asyncio.sleep(1)
 
 

@@ -72,7 +72,7 @@ async def test_restored_database_gives_the_same_answers(
         assert summary.imported.changed == 10
         kept = "SELECT COUNT(*) FROM pages WHERE first_id = 1"
         assert (await other.rows(kept))[0][0] == 1
-        await other.rows("UPDATE consumpdata SET energy = 1 WHERE id = 1")
+        await other.rows("UPDATE readings SET energy = 1 WHERE id = 1")
         assert (await other.rows(kept))[0][0] == 0
         ours, theirs = await serve(loaded), await serve(other)
         status, login = await theirs.login("rick", "morty")
@@ -122,7 +122,7 @@ def test_backup_holds_what_is_committed_while_an_import_is_under_way(
             async for _ in writer.engine.prepare():
                 pass
             await writer.engine.begin()
-            await writer.engine.execute("DELETE FROM consumpdata")
+            await writer.engine.execute("DELETE FROM readings")
             done = await asyncio.to_thread(copy, loaded, str(tmp_path / "backup"))
             assert done.exit_code == 0, done.output
             told = "the audit trail does not tell of this backup: another program is writing"
@@ -133,7 +133,7 @@ def test_backup_holds_what_is_committed_while_an_import_is_under_way(
     with another(loaded, tmp_path / "other") as other:
         done = copy(other, "--restore", str(tmp_path / "backup"))
         assert done.exit_code == 0, done.output
-        assert other.run("SELECT COUNT(*) FROM consumpdata")[0][0] == 9000
+        assert other.run("SELECT COUNT(*) FROM readings")[0][0] == 9000
 
 
 def test_backup_replaces_no_file_and_leaves_no_part(
@@ -153,11 +153,11 @@ def test_backup_replaces_no_file_and_leaves_no_part(
 def test_restore_leaves_alone_what_is_not_empty(loaded: DatabaseFixture, tmp_path: Path) -> None:
     file = str(tmp_path / "backup")
     assert copy(loaded, file).exit_code == 0
-    loaded.run("DELETE FROM consumpdata WHERE id > 10")
+    loaded.run("DELETE FROM readings WHERE id > 10")
     done = copy(loaded, "--restore", file)
     assert done.exit_code == 1
     assert "is not empty" in done.output or "already exists" in done.output
-    assert loaded.run("SELECT COUNT(*) FROM consumpdata")[0][0] == 10
+    assert loaded.run("SELECT COUNT(*) FROM readings")[0][0] == 10
 
 
 @pytest.mark.parametrize("kind", ["missing", "nonsense", "brief", "half"])

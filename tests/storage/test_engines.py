@@ -71,7 +71,7 @@ async def test_small_statement_does_not_wait_for_long_ones(database: DatabaseFix
         engine._inline = None  # type: ignore[attr-defined] # SQLite alone has it
         async with asyncio.timeout(10):
             for _ in range(2 * engine.load.connections):
-                ((found,),) = await engine.fetch("SELECT COUNT(*) FROM consumpdata", small=True)
+                ((found,),) = await engine.fetch("SELECT COUNT(*) FROM readings", small=True)
         assert not any(task.done() for task in long)
     finally:
         for task in long:

@@ -75,7 +75,7 @@ async def test_correction_makes_and_takes_away_flags(database: DatabaseFixture) 
 async def test_import_that_changes_nothing_works_no_flag_out(database: DatabaseFixture) -> None:
     text = report(*(row(moment, *ORDINARY) for moment in SUMMER))
     await database.load(text)
-    await database.rows("INSERT INTO flags VALUES (3, 1)")
+    await database.rows("INSERT INTO flags VALUES (1, 3, 1)")
     await database.load(text)
     assert await flagged(database) == {3: 1}
 
@@ -108,8 +108,8 @@ async def test_database_without_flags_gets_them_at_the_next_import(
 
 async def test_flags_that_outlived_their_readings_are_forgotten(database: DatabaseFixture) -> None:
     await database.load(report(*map(row, SUMMER)))
-    await database.rows("DELETE FROM consumpdata")
-    await database.rows("INSERT INTO flags VALUES (1, 1), (2, 8), (7, 1)")
+    await database.rows("DELETE FROM readings")
+    await database.rows("INSERT INTO flags VALUES (1, 1, 1), (1, 2, 8), (1, 7, 1)")
     await database.load(report(row(SUMMER[0]), row(SUMMER[1], *ORDINARY)))
     assert await flagged(database) == {1: MISSING.bit}
 
@@ -301,21 +301,32 @@ async def outcome(
     writer: WritableDatabase,
     interval: int,
     steps: Sequence[tuple[QualitySettings, Sequence[Reading]]],
-) -> dict[datetime, int]:
-    """The flags after some imports into a database without readings, which stays so."""
+    others: Sequence[Reading],
+) -> list[dict[datetime, int]]:
+    """The flags of a meter after some imports, and of another one that was there before.
+
+    The database has no readings, and stays so.
+    """
     engine = writer.engine
-    await engine.begin()
+    await engine.begin(dry_run=True)
     try:
+        other = await writer.meters.register("other", "Europe/Madrid")
+        meter = await writer.meters.register("main", "Europe/Madrid")
+        await engine.execute(f"UPDATE meters SET interval_seconds = {interval}")
+        await WritableDatabase(engine, steps[0][0]).imports.load(Rows(others), other)
         for terms, readings in steps:
-            await writer.meters.register("Europe/Madrid")
-            await engine.execute(f"UPDATE meters SET interval_seconds = {interval}")
-            await WritableDatabase(engine, terms).imports.load(Rows(readings))
-        elapsed = engine.dialect.unix_seconds("c.utc")
-        rows: Sequence[Sequence[Any]] = await engine.fetch(
-            f"SELECT {elapsed}, f.flags FROM flags f JOIN consumpdata c ON c.id = f.reading_id"
-        )
+            await WritableDatabase(engine, terms).imports.load(Rows(readings), meter)
+        return [await flags_of(writer, found.id) for found in (meter, other)]
     finally:
         await engine.rollback()
+
+
+async def flags_of(writer: WritableDatabase, meter: int) -> dict[datetime, int]:
+    elapsed = writer.engine.dialect.unix_seconds("c.utc")
+    rows: Sequence[Sequence[Any]] = await writer.engine.fetch(
+        f"SELECT {elapsed}, f.flags FROM flags f JOIN readings c"
+        f" ON c.meter_id = f.meter_id AND c.id = f.reading_id WHERE f.meter_id = {meter}"
+    )
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     return {epoch + timedelta(seconds=int(seconds)): flags for seconds, flags in rows}
 
@@ -339,9 +350,19 @@ def test_flags_are_those_of_the_model_however_the_readings_came_in(
             final = {reading.instant: reading for _, readings in steps for reading in readings}
             terms = steps[-1][0]
             expected = model([*final.values()], terms, interval)
-            at_once = [(terms, sorted(final.values(), key=lambda reading: reading.instant))]
-            assert runner.run(outcome(writer, interval, at_once)) == expected
-            assert runner.run(outcome(writer, interval, steps)) == expected
+            in_order = sorted(final.values(), key=lambda reading: reading.instant)
+            # Readings of another meter, at the same times and between them, change nothing.
+            half = timedelta(seconds=interval // 2)
+            others = [
+                Reading(reading.instant + shift, LARGEST, 10**6, 0, 5)
+                for reading in in_order
+                for shift in (timedelta(), half)
+            ]
+            others = [*{reading.instant: reading for reading in others}.values()]
+            theirs = model(others, steps[0][0], interval)
+            at_once = [(terms, in_order)]
+            assert runner.run(outcome(writer, interval, at_once, others)) == [expected, theirs]
+            assert runner.run(outcome(writer, interval, steps, others)) == [expected, theirs]
 
         try:
             check()

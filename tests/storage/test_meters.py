@@ -1,6 +1,8 @@
-"""What the database keeps of the meter: reports of another one are refused."""
+"""What the database keeps of meters, and which of them a report belongs to."""
 
 import asyncio
+import gzip
+import re
 from typing import Any
 
 import pytest
@@ -28,6 +30,25 @@ async def meter(database: DatabaseFixture) -> tuple[Any, ...]:
     """The identifier and the interval that are on record."""
     (known,) = await database.rows("SELECT identifier, interval_seconds FROM meters")
     return known
+
+
+async def counts(database: DatabaseFixture) -> dict[str, int]:
+    """The number of readings of each meter, which is that on record."""
+    rows = await database.rows(
+        "SELECT m.public_id, COUNT(r.id), s.readings FROM meters m"
+        " JOIN states s ON s.meter_id = m.id LEFT JOIN readings r ON r.meter_id = m.id"
+        " GROUP BY m.id, m.public_id, s.readings ORDER BY m.id"
+    )
+    assert all(counted == known for _, counted, known in rows)
+    return {name: counted for name, counted, _ in rows}
+
+
+async def refusal(database: DatabaseFixture, path: str, meter: str | None = None) -> str:
+    """The only error of an import that fails."""
+    with pytest.raises(FaultyReportsError) as caught:
+        await database.load(path, meter=meter)
+    (shown,) = caught.value.errors.shown
+    return shown
 
 
 async def energies(
@@ -103,23 +124,161 @@ async def test_rejected_rows_of_another_format_load_again_once_mended(
     ]
 
 
-# The same meter
+# Whose a report is
 
 
-async def test_report_of_another_meter_is_a_conflict(database: DatabaseFixture) -> None:
-    await database.load(DAY)
-    before = await database.rows("SELECT * FROM consumpdata")
-    other = DISTRIBUTOR + "".join(hourly("02/08/2019", *range(1, 25), cups="ES2"))
-    with pytest.raises(Conflict) as caught:
-        await database.load(other)
-    assert str(caught.value) == (
-        f"{database.name} contains readings of the meter {CUPS}, but report-0.csv has readings "
-        "of ES2: use another database.url"
+async def test_first_meter_is_called_main_and_keeps_the_zone_it_was_registered_with(
+    database: DatabaseFixture,
+) -> None:
+    database.configure(meter={"timezone": "America/New_York"})
+    (summary,) = await database.load(report(*numbered(SUMMER)))
+    assert summary.meter is not None
+    assert (summary.meter.id, summary.meter.public_id) == (1, "main")
+    database.configure(meter={"timezone": "Europe/Madrid"})
+    await database.load(report(*numbered(SUMMER, 5)))
+    assert await counts(database) == {"main": 12}
+    ((zone, created),) = await database.rows("SELECT timezone, created FROM meters")
+    assert zone == "America/New_York"
+    assert created is not None
+    dialect_seconds = (
+        "utc" if database.kind == "sqlite" else "TIMESTAMPDIFF(SECOND, '1970-01-01', utc)"
     )
-    assert await database.rows("SELECT * FROM consumpdata") == before
+    ((first,),) = await database.rows(f"SELECT MIN({dialect_seconds}) FROM readings")
+    assert first == 1_564_632_000  # midnight there
+
+
+async def test_report_of_another_identifier_is_refused_with_the_way_out(
+    database: DatabaseFixture,
+) -> None:
+    await database.load(DAY)
+    before = await database.rows("SELECT * FROM readings")
+    other = database.file(DISTRIBUTOR + "".join(hourly("02/08/2019", *range(1, 25), cups="ES2")))
+    assert await refusal(database, other) == (
+        f"the meter main is {CUPS} in reports, but {other} has readings of ES2: add --register to"
+        " load it as a new meter, or --meter NAME to say which one it is"
+    )
+    assert await database.rows("SELECT * FROM readings") == before
     with pytest.raises(FaultyReportsError) as faulty:
         await database.load(DAY + hourly("02/08/2019", 1, cups="ES2")[0])
     assert "report-0.csv:26: CUPS: ES2: expected" in faulty.value.errors.shown[0]
+
+
+async def test_report_goes_to_the_meter_of_its_identifier(database: DatabaseFixture) -> None:
+    """Which is registered under a name that tells nothing of it."""
+    theirs = [
+        DISTRIBUTOR + "".join(hourly("02/08/2019", *range(1, hours), cups=f"ES{hours}"))
+        for hours in (9, 17)
+    ]
+    await database.load(DAY)
+    summaries = await database.load(*theirs, register=True)
+    names = [summary.meter.public_id for summary in summaries if summary.meter]
+    assert all(re.fullmatch("m-[a-z0-9]{10}", name) for name in names)
+    assert len({*names}) == 2
+    (again,) = await database.load(theirs[1])
+    assert again.meter is not None
+    assert (again.meter.public_id, again.meter.identifier) == (names[1], "ES17")
+    assert await counts(database) == {"main": 24, names[0]: 8, names[1]: 16}
+    ids = await database.rows("SELECT meter_id, MIN(id), MAX(id) FROM readings GROUP BY meter_id")
+    assert [tuple(row) for row in ids] == [(1, 1, 24), (2, 1, 8), (3, 1, 16)]
+    strange = database.file(DISTRIBUTOR + hourly("02/08/2019", 1, cups="ES3")[0])
+    assert await refusal(database, strange) == (
+        f"{strange}: no meter is ES3 in reports: add --register to load it as a new meter, or"
+        " --meter NAME to say which one it is"
+    )
+
+
+async def test_named_meter_takes_what_tells_of_none(database: DatabaseFixture) -> None:
+    await database.load(report(*numbered(SUMMER)))
+    path = database.file(report(*numbered(SUMMER[:1])), "my report.csv")
+    assert await refusal(database, path, meter="garage") == (
+        f"{path}: there is no meter 'garage': to register it, run elecdata load --meter garage"
+        f" --register '{path}'"
+    )
+    await database.load(path, meter="garage", register=True)
+    await database.load(DISTRIBUTOR + hourly("02/08/2019", 1)[0], meter="garage")
+    await database.load(DISTRIBUTOR + hourly("02/08/2019", 2)[0], meter=CUPS)  # its identifier
+    assert await counts(database) == {"main": 12, "garage": 3}
+    assert await refusal(database, path) == (
+        f"{path}: there are several meters, and the report does not tell whose it is: say so with"
+        " --meter NAME, meter.file_name or meter.default"
+    )
+    with pytest.raises(Conflict, match=f"has readings of {CUPS}, which is the meter garage"):
+        await database.load(DAY, meter="main")
+    with pytest.raises(Conflict, match="'a b' cannot name a meter: expected a public id of 1 to"):
+        await database.load(path, meter="a b", register=True)
+
+
+async def test_identifier_given_by_hand_becomes_no_public_id(database: DatabaseFixture) -> None:
+    await database.load(report(*numbered(SUMMER)))
+    (summary,) = await database.load(DAY, meter=CUPS, register=True)
+    assert summary.meter is not None
+    assert summary.meter.public_id.startswith("m-")
+
+
+async def test_name_of_a_file_tells_its_meter(database: DatabaseFixture) -> None:
+    database.configure(meter={"file_name": "{meter}_*.csv"})
+    names = ("house.2_2019.csv", "barn_2019_8.csv", "barn_2020.csv")
+    paths = [
+        database.file(report(*numbered(SUMMER[: number * 2])), name)
+        for number, name in enumerate(names, 1)
+    ]
+    packed = database.folder / "barn_3.csv.gz"
+    packed.write_bytes(gzip.compress(report(*numbered(SUMMER)).encode()))
+    assert "there is no meter 'house.2'" in await refusal(database, paths[0])
+    await database.load(*paths, packed, register=True)
+    assert await counts(database) == {"house.2": 2, "barn": 12}
+
+
+async def test_default_meter_takes_what_tells_of_none(database: DatabaseFixture) -> None:
+    text = report(*numbered(SUMMER))
+    database.configure(meter={"default": "house"})
+    await database.load(text)
+    await database.load(text, meter="barn", register=True)
+    await database.load(report(*numbered(quarters("2019-08-02", 4))))
+    assert await counts(database) == {"house": 16, "barn": 12}
+    database.configure(meter={"default": "hut"})
+    assert "meter.default: there is no meter hut" in await refusal(database, database.file(text))
+
+
+async def test_view_shows_the_default_meter(database: DatabaseFixture) -> None:
+    """As SQL clients know it: they need not know of other meters."""
+    view = "SELECT id, date, meter_id FROM consumpdata WHERE id > 10"
+    await database.load(report(*numbered(SUMMER)))
+    await database.load(report(*numbered(SUMMER[:11])), meter="barn", register=True)
+    assert len(await database.rows(view)) == 2
+    database.configure(meter={"default": "barn"})
+    await database.load(report(*numbered(SUMMER[:1])))
+    assert [tuple(row)[::2] for row in await database.rows(view)] == [(11, 2)]
+    database.configure(meter={"default": "main"})
+    await database.load(report(*numbered(SUMMER[:1])))
+    assert len(await database.rows(view)) == 2
+
+
+async def test_meter_that_another_one_is_registered_beside_keeps_its_state(
+    database: DatabaseFixture,
+) -> None:
+    """Its version is that of its own imports, and so are the numbers of these."""
+    await database.load(report(*numbered(SUMMER)))
+    state = "SELECT * FROM states WHERE meter_id = 1"
+    before = await database.rows(state)
+    await database.load(report(*numbered(SUMMER)), meter="barn", register=True)
+    await database.load(report(*numbered(SUMMER, 9)), meter="barn")
+    assert await database.rows(state) == before
+    rows = await database.rows("SELECT meter_id, id FROM imports ORDER BY meter_id, id")
+    assert [tuple(row) for row in rows] == [(1, 1), (2, 1), (2, 2)]
+    wrote = "SELECT DISTINCT meter_id, import_id FROM readings ORDER BY 1"
+    assert [tuple(row) for row in await database.rows(wrote)] == [(1, 1), (2, 2)]
+
+
+async def test_dry_run_registers_no_meter(database: DatabaseFixture) -> None:
+    await database.load(report(*numbered(SUMMER)))
+    path = database.file(DAY)
+    done = await asyncio.to_thread(
+        load, database, "--dry-run", "--meter", "barn", "--register", path
+    )
+    assert done.exit_code == 0
+    assert "  meter          barn\n" in done.stdout
+    assert await counts(database) == {"main": 12}
 
 
 # The same interval
@@ -131,12 +290,12 @@ async def test_report_of_another_interval_is_a_conflict(database: DatabaseFixtur
     with pytest.raises(Conflict) as caught:
         await database.load(DAY)
     assert str(caught.value) == (
-        f"{database.name} contains readings every 900 seconds, but report-0.csv has readings "
-        "every 3600: use another database.url"
+        "the meter main has readings every 900 seconds, but report-0.csv has readings every 3600:"
+        " if they are another meter's, load them with --meter NAME --register"
     )
     assert await meter(database) == (None, 900)
     assert len(await database.records()) == 12
-    with pytest.raises(Conflict, match="contains readings every 900 seconds"):
+    with pytest.raises(Conflict, match="main has readings every 900 seconds"):
         await database.load(report(*numbered(quarters("2019-08-02", 96)[::2])))
 
 
@@ -173,7 +332,7 @@ async def test_interval_of_an_older_layout_comes_from_its_readings(
     """So that the first report after it, of another interval, is refused as well."""
     await database.load(report(*numbered(SUMMER)))
     await asyncio.to_thread(database.run, "UPDATE meters SET interval_seconds = NULL")
-    with pytest.raises(Conflict, match="contains readings every 900 seconds"):
+    with pytest.raises(Conflict, match="main has readings every 900 seconds"):
         await database.load(DAY)
     assert await meter(database) == (None, None)
     await database.load(report(*numbered(SUMMER[:1])))

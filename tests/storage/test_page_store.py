@@ -62,12 +62,12 @@ async def test_second_report_completes_the_page_that_the_first_began(
     ("change", "kept", "ids"),
     [
         (
-            f"UPDATE consumpdata SET voltage = 0 WHERE id = {PAGE_READINGS}",
+            f"UPDATE readings SET voltage = 0 WHERE id = {PAGE_READINGS}",
             [1, PAGE_READINGS + 1],
             [*range(1, 2 * PAGE_READINGS + 6)],
         ),
         (
-            f"DELETE FROM consumpdata WHERE id = {PAGE_READINGS}",
+            f"DELETE FROM readings WHERE id = {PAGE_READINGS}",
             [PAGE_READINGS + 1],
             [*range(1, PAGE_READINGS), *range(PAGE_READINGS + 1, 2 * PAGE_READINGS + 7)],
         ),
@@ -109,7 +109,7 @@ async def test_lost_pages_are_made_at_the_next_import(database: DatabaseFixture)
 async def test_pages_of_a_table_that_was_emptied_are_forgotten(database: DatabaseFixture) -> None:
     await database.load(TWO_PAGES)
     await database.rows("CREATE TABLE earlier AS SELECT * FROM pages")
-    await database.rows("DELETE FROM consumpdata")
+    await database.rows("DELETE FROM readings")
     await database.rows("INSERT INTO pages SELECT * FROM earlier")
     await database.load(report(*numbered(quarters("2021-01-01", PAGE_READINGS))))
     records = await database.records()

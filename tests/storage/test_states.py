@@ -26,7 +26,7 @@ def inserted(database: DatabaseFixture, number: int, verb: str = "INSERT") -> st
     utc = 1_893_456_000 + number * 900
     moment = f"2030-01-01 {number // 4:02}:{number % 4 * 15:02}:00"
     instant = f"'{moment}'" if database.kind == "mariadb" else str(utc)
-    return f"{verb} INTO consumpdata ({COLUMNS}) VALUES ({number}, '{moment}', 7, 1, {instant})"
+    return f"{verb} INTO readings ({COLUMNS}) VALUES ({number}, '{moment}', 7, 1, {instant})"
 
 
 async def state(database: DatabaseFixture) -> DataState:
@@ -37,10 +37,10 @@ async def state(database: DatabaseFixture) -> DataState:
 @pytest.mark.parametrize(
     ("change", "is_correction"),
     [
-        ("UPDATE consumpdata SET energy = 9 WHERE id = 3", True),
-        ("DELETE FROM consumpdata WHERE id = 3", True),
-        ("DELETE FROM consumpdata WHERE id = 10", True),
-        ("UPDATE consumpdata SET id = 30 WHERE id = 3", True),
+        ("UPDATE readings SET energy = 9 WHERE id = 3", True),
+        ("DELETE FROM readings WHERE id = 3", True),
+        ("DELETE FROM readings WHERE id = 10", True),
+        ("UPDATE readings SET id = 30 WHERE id = 3", True),
         ("UPDATE meters SET timezone = 'Europe/Lisbon'", False),
     ],
 )
@@ -61,7 +61,7 @@ async def test_readings_that_another_program_adds_make_another_version(
     database: DatabaseFixture,
 ) -> None:
     await database.load(report(*numbered(MOMENTS[:10])))
-    await database.rows("DELETE FROM consumpdata WHERE id = 3")
+    await database.rows("DELETE FROM readings WHERE id = 3")
     states = [await state(database)]
     for number in (11, 12, 3):  # two that follow, and one in a gap
         await database.rows(inserted(database, number))
@@ -146,7 +146,7 @@ async def test_emptied_table_that_is_filled_again_is_another_version(
     await database.load(text)
     before = await state(database)
     is_mariadb = database.kind == "mariadb"
-    await database.rows("TRUNCATE consumpdata" if is_mariadb else "DELETE FROM consumpdata")
+    await database.rows("TRUNCATE readings" if is_mariadb else "DELETE FROM readings")
     empty = await state(database)
     assert (empty.is_empty, empty.span) == (True, None)
     assert empty.version != before.version
@@ -159,7 +159,7 @@ async def test_emptied_table_that_is_filled_again_is_another_version(
     )
     utc = "'2030-01-01' + INTERVAL seq * 900 SECOND" if is_mariadb else "seq * 900"
     await database.rows(
-        f"INSERT INTO consumpdata ({COLUMNS})"
+        f"INSERT INTO readings ({COLUMNS})"
         f" SELECT seq, '2030-01-01 00:00:00', 7, 1, {utc} FROM {numbers} AS numbers"
     )
     after = await state(database)
@@ -173,11 +173,13 @@ async def test_emptied_table_that_is_filled_again_is_another_version(
 async def test_database_without_any_import_has_a_version_that_moves(
     database: DatabaseFixture,
 ) -> None:
-    """Such as one of the original service that only `elecdata users add` has upgraded."""
     async with database.writer() as writer:
         async for _ in writer.engine.prepare():
             pass
         await writer.engine.admit_reader()
+        await writer.engine.begin()
+        await writer.meters.register("main", "Europe/Madrid")
+        await writer.engine.commit()
     states = [await state(database)]
     for number in (1, 2):
         await database.rows(inserted(database, number))

@@ -24,6 +24,7 @@ from storage.backends.mysql.migrations import (
     restore_insert_trigger,
 )
 from storage.backends.mysql.session import Session
+from storage.backends.schema import meter_of_view, view_of
 from storage.common.deflate import DeflateBlock
 from storage.common.errors import Conflict, StorageError, Unreachable
 
@@ -78,6 +79,7 @@ class MysqlWriteEngine:
         self._dropped_trigger = False
         self._sends_files: bool | None = None
         """Whether LOAD DATA LOCAL is allowed; None before the first import."""
+        self._may_read_committed = True
         self._has_readings = False
 
     async def open(self) -> None:
@@ -133,6 +135,15 @@ class MysqlWriteEngine:
         await account.grant()
         return reader.user
 
+    async def show_meter(self, meter_id: int) -> None:
+        """Let the view `consumpdata` show the readings of a meter."""
+        rows = await self.fetch(
+            "SELECT view_definition FROM information_schema.views"
+            " WHERE table_schema = DATABASE() AND table_name = 'consumpdata'"
+        )
+        if not rows or meter_of_view(rows[0][0]) != meter_id:
+            await self.execute(view_of(self.dialect.name, meter_id))
+
     async def begin_change(self) -> None:
         """Begin a transaction of a few rows."""
         await self.execute("START TRANSACTION")
@@ -143,6 +154,9 @@ class MysqlWriteEngine:
             await self._prepare_session()
         if not dry_run and not self._has_readings:
             await self._drop_insert_trigger()
+        if self._may_read_committed:
+            # A meter is read as it is once its lock is had, and no gap between two is locked.
+            await self.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
         await self.execute("START TRANSACTION")
 
     async def lock_meters(self) -> None:
@@ -257,14 +271,13 @@ class MysqlWriteEngine:
             " SESSION net_read_timeout = 86400,"
             f" SESSION innodb_lock_wait_timeout = {_ROW_LOCK_SECONDS}"
         )
-        if variables.get("log_bin") != "ON" or variables.get("binlog_format") != "STATEMENT":
-            # A meter is read as it is once its lock is had, and no gap between two is locked.
-            await self.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
         await self.execute(
             "CREATE TEMPORARY TABLE incoming (number INT PRIMARY KEY, date DATETIME, utc DATETIME, "
             + ", ".join(f"{name} DECIMAL(15,5)" for name in QUANTITY_NAMES)
             + ")"
         )
+        logs_statements = (variables.get("log_bin"), variables.get("binlog_format"))
+        self._may_read_committed = logs_statements != ("ON", "STATEMENT")
         self._sends_files = variables.get("local_infile") == "ON"
 
     async def _drop_insert_trigger(self) -> None:

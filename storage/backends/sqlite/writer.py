@@ -13,7 +13,7 @@ from domain.quantities import QUANTITY_NAMES
 from domain.report_source import BATCH_FIELDS, RowBatch
 from files.creating import private_mode
 from files.regular import require_regular
-from storage.backends.schema import STATEMENTS
+from storage.backends.schema import STATE_TRIGGERS, STATEMENTS, meter_of_view, view_of
 from storage.backends.sqlite.dialect import SqliteDialect, add_functions
 from storage.common.deflate import DeflateBlock
 from storage.common.errors import Unreachable
@@ -54,6 +54,14 @@ _BEGIN = (
 )
 _COMMIT = ("DELETE FROM loading", "COMMIT")
 
+_LARGE_BATCH = 2000
+"""Rows at once for which it is worth to drop triggers and create them again."""
+_INSERT_TRIGGERS = {
+    name: sql
+    for name, sql in STATE_TRIGGERS[SqliteDialect.name].items()
+    if " INSERT ON readings" in sql
+}
+
 
 class SqliteWriteEngine:
     """A database file and its folder, created if missing."""
@@ -68,6 +76,7 @@ class SqliteWriteEngine:
         self.on_warning: Callable[[str], None] = lambda _: None
         self._connection: sqlite3.Connection | None = None
         self._stopped = False
+        self._dropped_triggers = False
 
     async def prepare(self) -> AsyncGenerator[str]:
         """Create what is missing, up to the newest schema; yield the name of each part."""
@@ -92,6 +101,14 @@ class SqliteWriteEngine:
     async def admit_reader(self) -> str | None:
         """Return None: the file system says who may read the file."""
         return None
+
+    async def show_meter(self, meter_id: int) -> None:
+        """Let the view `consumpdata` show the readings of a meter."""
+        rows = await self.fetch("SELECT sql FROM sqlite_master WHERE name = 'consumpdata'")
+        if rows and meter_of_view(rows[0][0]) == meter_id:
+            return
+        view = view_of(self.dialect.name, meter_id)
+        await self._in_thread(lambda: self._replace_view(view))
 
     async def begin_change(self) -> None:
         """Begin a transaction of a few rows."""
@@ -141,12 +158,15 @@ class SqliteWriteEngine:
 
     async def commit(self) -> None:
         """Commit the transaction."""
+        if self._dropped_triggers:
+            await self._in_thread(self._create_triggers)
         await self._in_thread(lambda: self._run(_COMMIT))
 
     async def rollback(self) -> None:
         """Roll back the transaction, if there is one."""
         if self._opened().in_transaction:
             await self.execute("ROLLBACK")
+        self._dropped_triggers = False
 
     async def close(self) -> None:
         """Close the connection."""
@@ -173,6 +193,14 @@ class SqliteWriteEngine:
     def _opened(self) -> sqlite3.Connection:
         assert self._connection is not None, "prepare() or is_prepared() comes first"
         return self._connection
+
+    def _replace_view(self, view: str) -> None:
+        with self._opened():
+            self._run(["BEGIN IMMEDIATE", "DROP VIEW consumpdata", view])
+
+    def _create_triggers(self) -> None:
+        self._run([*_INSERT_TRIGGERS.values()])
+        self._dropped_triggers = False
 
     def _run(self, statements: Sequence[str]) -> None:
         for statement in statements:
@@ -207,6 +235,10 @@ class SqliteWriteEngine:
         for batch in batches:
             if self._stopped:
                 raise sqlite3.OperationalError("interrupted")
+            if batch.count >= _LARGE_BATCH and not self._dropped_triggers:
+                # Even one that does nothing costs a tenth of a long import.
+                self._run([f"DROP TRIGGER {name}" for name in _INSERT_TRIGGERS])
+                self._dropped_triggers = True
             rows = batch.rows.decode("ascii").splitlines()
             connection.executemany(statement, (row.split(",") for row in rows))
             filled += len(rows)

@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Iterator
-from itertools import count
+from itertools import chain, count, repeat
 from types import SimpleNamespace
 from typing import Any
 
@@ -383,3 +384,15 @@ async def test_refused_login_is_in_the_log_with_its_reason(
     for line, start in zip(lines, starts, strict=True):
         assert line.startswith(start)
     assert "Hunter2" not in caplog.text
+
+
+async def test_clock_that_jumps_during_a_login_costs_no_error(
+    serve: Serve, sample: DatabaseFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = await serve(sample)
+    jumps = chain([0, 0], repeat(86400))
+    clock = SimpleNamespace(time=lambda: time.time() + next(jumps))
+    monkeypatch.setattr("server.security.tokens.time", clock)
+    status, body = await api.login("rick", "morty")
+    assert status == 200
+    assert body["value_token"]

@@ -1,4 +1,4 @@
-"""Generate the sample report: `python -m loader.sample > Monitoring_report.csv`.
+"""The sample report of one meter: `elecdata sample > Monitoring_report.csv`.
 
 The readings are synthetic: a seeded generator makes up the meter of a bakery, whose ovens run
 before dawn, whose shop is open by day and which rests on Sundays. It uses more in winter than in
@@ -16,22 +16,16 @@ Any length, start, zone and interval can be had. Dates are local: an hour that t
 left out, an hour that they repeat stands twice. The same options give the same bytes everywhere.
 """
 
-import sys
-from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from collections.abc import Iterator
+from datetime import date
 from itertools import chain, repeat
 from math import sqrt
 from random import Random
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
-import click
+from loader.sample.local_days import daily_curve, local_days, seasonal_factor
+from loader.sample.rows import EMPTY_VALUES, HEADER_LINE, ROW
 
-from cli.commands import EscapingCommand
-from cli.error_boundary import report_unexpected
-from domain.quantities import MONTH_NAMES, QUANTITIES
-from loader.formats.monitoring import MONITORING_HEADER
-
-ROW = "%s" + len(QUANTITIES) * ",%.3f" + "\n"  # faster than an f-string
 DEFAULT_READINGS = 11_716
 DEFAULT_START = date(2019, 8, 1)
 SEED = 2019
@@ -89,22 +83,21 @@ def report(
 
     `interval` is in seconds and divides an hour.
     """
-    yield f"{','.join(MONITORING_HEADER)}\n"
+    yield HEADER_LINE
     random = Random(seed).random  # noqa: S311 - not for secrets; the one stream stable for ever
-    curves = {hours: _daily_curve(hours, interval) for hours in set(WEEK)}
+    curves = {hours: daily_curve(hours, interval) for hours in set(WEEK)}
     watt_hours = interval / 3.6  # of 1 kW
     step = min(max(interval // 9, 1), 100)  # resolution of the registers in Wh
-    missing = "," * len(QUANTITIES) + "\n"
     jitters = (0, step // 100, step // 10)
     active = reactive = 0.0
     last_active = last_reactive = number = 0
     wander = 0.0
 
-    for day, times in _days(start, ZoneInfo(timezone), interval):
+    for day, times in local_days(start, ZoneInfo(timezone), interval):
         if number >= readings:
             return
         curve = curves[WEEK[day.weekday()]]
-        scale = _seasonal_factor(day) * (0.93 + 0.14 * random())
+        scale = seasonal_factor(day, SEASON) * (0.93 + 0.14 * random())
         volts = VOLTS[day.toordinal() // 7 % len(VOLTS)]
         lines = []
         for local, slot in times[: readings - number]:
@@ -117,7 +110,7 @@ def report(
             active += power * watt_hours * (0.97 + 0.06 * random())
             reactive += (max(reactive_power, 0) + 1.6 * random()) * watt_hours
             if position in MISSING_READINGS:
-                lines.append(f"{local}{missing}")
+                lines.append(f"{local}{EMPTY_VALUES}")
                 continue
 
             jitter = jitters[int(3 * random())]
@@ -145,141 +138,3 @@ def report(
             if number in DOCUMENTED and DOCUMENTED[number].startswith(f"{local},"):
                 lines[-1] = f"{DOCUMENTED[number]}\n"
         yield "".join(lines)
-
-
-def _days(
-    first: date, zone: ZoneInfo, interval: int
-) -> Iterator[tuple[date, list[tuple[str, int]]]]:
-    """Yield each local day with its times from midnight on, each with its slot in the curve."""
-    clock = [
-        (f" {second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}", slot)
-        for slot, second in enumerate(range(0, 86_400, interval))
-    ]
-    day, start = first, _midnight(first, zone)
-    while True:
-        tomorrow = day + timedelta(days=1)
-        end = _midnight(tomorrow, zone)
-        if end - start == timedelta(days=1):
-            text = _format_date(day)
-            yield day, [(text + time_of_day, slot) for time_of_day, slot in clock]
-        else:
-            yield day, _times(start, end, zone, interval)
-        day, start = tomorrow, end
-
-
-def _times(start: datetime, end: datetime, zone: ZoneInfo, interval: int) -> list[tuple[str, int]]:
-    times = []
-    while start < end:
-        local = start.astimezone(zone)
-        second = local.hour * 3600 + local.minute * 60 + local.second
-        times.append((f"{_format_date(local)} {local:%H:%M:%S}", second // interval))
-        start += timedelta(seconds=interval)
-    return times
-
-
-def _midnight(day: date, zone: ZoneInfo) -> datetime:
-    return datetime.combine(day, time(), zone).astimezone(UTC)
-
-
-def _format_date(day: date) -> str:
-    return f"{day.day} {MONTH_NAMES[day.month - 1]} {day.year}"
-
-
-def _seasonal_factor(day: date) -> float:
-    """Return the factor of the time of year on the hourly load."""
-    first, second = SEASON[day.month - 1], SEASON[day.month % 12]
-    return first + (second - first) * (day.day - 1) / 31
-
-
-def _daily_curve(hours: Sequence[float], interval: int) -> list[float]:
-    """Return the kW at the start of each interval of a day, interpolated between full hours."""
-    return [
-        hours[hour] + (hours[(hour + 1) % 24] - hours[hour]) * second / 3600
-        for hour in range(24)
-        for second in range(0, 3600, interval)
-    ]
-
-
-def _zone(_context: click.Context, _option: click.Parameter, name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise click.BadParameter(f"{name!r} is not an IANA time zone") from error
-    return name
-
-
-def _divisor(_context: click.Context, _option: click.Parameter, seconds: int) -> int:
-    if 3600 % seconds:
-        raise click.BadParameter(f"{seconds} seconds does not divide an hour")
-    return seconds
-
-
-@click.command(cls=EscapingCommand, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--readings",
-    type=click.IntRange(min=0),
-    default=DEFAULT_READINGS,
-    show_default=True,
-    metavar="NUMBER",
-    help="Number of readings.",
-)
-@click.option(
-    "--start",
-    type=click.DateTime(["%Y-%m-%d"]),
-    default=f"{DEFAULT_START}",
-    show_default=True,
-    metavar="YYYY-MM-DD",
-    help="Date of the first reading, which is at midnight.",
-)
-@click.option(
-    "--seed",
-    type=int,
-    default=SEED,
-    show_default=True,
-    metavar="NUMBER",
-    help="Seed of the random generator; the same seed gives the same report.",
-)
-@click.option(
-    "--timezone",
-    callback=_zone,
-    default=TIMEZONE,
-    show_default=True,
-    metavar="ZONE",
-    help="Time zone of the local times in the report.",
-)
-@click.option(
-    "--interval",
-    type=click.IntRange(1, 3600),
-    callback=_divisor,
-    default=INTERVAL,
-    show_default=True,
-    metavar="SECONDS",
-    help="Seconds between readings; must divide an hour.",
-)
-@click.option("--debug", is_flag=True, help="Show a traceback on errors.")
-def main(
-    readings: int, start: datetime, seed: int, timezone: str, interval: int, *, debug: bool
-) -> None:
-    """Write a synthetic report to standard output: the load of a bakery, with gaps and errors.
-
-    \b
-    Examples:
-      elecdata sample > Monitoring_report.csv
-      elecdata sample --readings 1000000 --start 1997-01-01 | gzip > million.csv.gz
-      elecdata sample --interval 3600 --timezone America/New_York --seed 7 > hours.csv
-
-    \b
-    Status: 0 success, 1 failure, 2 wrong command line.
-    """
-    blocks = report(readings, start=start.date(), seed=seed, timezone=timezone, interval=interval)
-    with report_unexpected(debug=debug):
-        try:
-            for block in blocks:
-                sys.stdout.buffer.write(block.encode())
-            sys.stdout.flush()
-        except OverflowError as error:
-            raise click.ClickException("the dates are outside the years 1 to 9999") from error
-
-
-if __name__ == "__main__":
-    main(prog_name="python -m loader.sample")

@@ -1,0 +1,112 @@
+"""Databases of every older layout, which the loader takes over without a loss."""
+
+import asyncio
+import hashlib
+import re
+
+import pytest
+
+from domain.quantities import QUANTITY_NAMES
+from storage.backends.schema import STATEMENTS
+from tests.support.databases import DatabaseFixture
+from tests.support.legacy_database import make_older
+from tests.support.report_factory import numbered, quarters, report, row
+
+pytestmark = pytest.mark.promise("Bad nights")
+
+MOMENTS = quarters("2019-08-01", 20)
+LINES = [*numbered(MOMENTS[:-5]), *map(row, MOMENTS[-5:])]
+
+LAYOUTS = [
+    r"ALTER TABLE meters\s+ADD COLUMN identifier",
+    r"ALTER TABLE meters\s+ADD COLUMN quality",
+    r"ALTER TABLE users\s+ADD COLUMN role",
+    "CREATE TABLE sessions",
+    "CREATE TABLE states",
+    "CREATE TABLE audit ",
+    r"DROP TRIGGER (IF EXISTS forget_page_of_changed|state_after_meter)",
+]
+"""Those that were released, each by the first statement that it lacks."""
+
+COLUMNS = f"meter_id, id, date, utc, {', '.join(QUANTITY_NAMES)}"
+CONTENTS = {
+    "readings": f"SELECT {COLUMNS} FROM readings ORDER BY id",
+    "flags": "SELECT * FROM flags ORDER BY reading_id",
+    "pages": "SELECT * FROM pages ORDER BY first_id",
+    "meters": "SELECT id, public_id, timezone, identifier, interval_seconds, quality FROM meters",
+    "users": "SELECT id, user, password, enabled FROM users ORDER BY id",
+    "roles": "SELECT user, role FROM users ORDER BY id",
+    "revocations": "SELECT jti, expires FROM revocations",
+    "sessions": "SELECT jti, user, issued FROM sessions",
+    "imports": "SELECT meter_id, id, version, file, new, readings FROM imports WHERE id = 1",
+}
+LATER = {
+    "roles": "ADD COLUMN role",
+    "revocations": "CREATE TABLE revocations",
+    "sessions": "CREATE TABLE sessions",
+}
+"""What not every layout has, by the statement with which it came."""
+
+
+async def fill(database: DatabaseFixture) -> dict[str, object]:
+    """Make a database with something in each table; return it all."""
+    await database.load(report(*LINES))
+    await database.rows(
+        "INSERT INTO pages (meter_id, first_id, size, crc, deflated) VALUES (1, 1, 5, 7, '')"
+    )
+    user = "INSERT INTO users (user, password, role) VALUES"
+    await database.rows(f"{user} ('rick', '$argon2id$none', 'admin')")
+    await database.rows("INSERT INTO revocations (jti, expires) VALUES ('gone', 4000000000)")
+    await database.rows(
+        "INSERT INTO sessions (jti, user, generation, issued, expires, address, agent)"
+        " VALUES ('here', 'rick', 1, 7, 4000000000, '', '')"
+    )
+    return await contents(database)
+
+
+async def contents(database: DatabaseFixture) -> dict[str, object]:
+    return {name: await database.rows(sql) for name, sql in CONTENTS.items()}
+
+
+@pytest.mark.parametrize("following", LAYOUTS)
+async def test_database_of_an_older_layout_is_taken_over_as_it_is(
+    database: DatabaseFixture, following: str
+) -> None:
+    before = await fill(database)
+    assert all(before.values())
+    statements = STATEMENTS["mysql" if database.kind == "mariadb" else "sqlite"]
+    (number,) = (n for n, sql in enumerate(statements) if re.match(following, sql))
+    await asyncio.to_thread(make_older, database, statements[number])
+    (summary,) = await database.load(report(*LINES[:7]))
+    assert summary.imported is not None
+    assert (summary.imported.unchanged, summary.imported.changed) == (7, 0)
+    lacking = {
+        name for name, part in LATER.items() if not any(part in sql for sql in statements[:number])
+    }
+    after = await contents(database)
+    for name in CONTENTS.keys() - lacking:
+        assert after[name] == before[name], name
+    state = "SELECT meter_id, readings, first_id, last_id, changes, imports FROM states"
+    assert [tuple(row) for row in await database.rows(state)] == [(1, 20, 1, 20, 0, 2)]
+    view = await database.rows("SELECT id, date FROM consumpdata ORDER BY id")
+    assert view == await database.rows("SELECT id, date FROM readings ORDER BY id")
+
+
+async def test_audit_trail_is_taken_over_as_it_is(database: DatabaseFixture) -> None:
+    await fill(database)
+    following = LAYOUTS[-1]
+    statements = STATEMENTS["mysql" if database.kind == "mariadb" else "sqlite"]
+    (number,) = (n for n, sql in enumerate(statements) if re.match(following, sql))
+    await asyncio.to_thread(make_older, database, statements[number])
+    append = "UPDATE audit_head SET entry = '{}'"
+    if database.kind == "sqlite":
+        linked = hashlib.sha256(f"{'0' * 64}\n1\n{{}}".encode()).hexdigest()
+        append = f"INSERT INTO audit (id, entry, hash) VALUES (1, '{{}}', '{linked}')"
+    await database.rows(append)
+    await database.load(report(*LINES[:7]))
+    entries = await database.rows("SELECT id, entry FROM audit ORDER BY id")
+    assert [number for number, _ in entries] == [1, 2]
+    assert entries[0][1] == "{}"
+    async with database.writer() as writer:
+        assert await writer.engine.is_prepared()
+        assert (await writer.audit.verify()).fault is None
