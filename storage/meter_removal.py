@@ -41,6 +41,11 @@ _TABLES = (
     _Table("devices", "id"),
 )
 
+_FIRST_METER = 1
+"""What the view consumpdata shows in a new database."""
+
+_NO_METER = 0
+
 _OTHER_TABLES = ("group_members", "grants")
 """Tables with a few rows that name the meter."""
 
@@ -67,6 +72,9 @@ class MeterRemoval:
     async def finish(self, meter: MeterRecord) -> None:
         """Delete what belongs to a meter that was withdrawn, in transactions of bounded size."""
         await self._forget_replacements(meter)
+        # The number may become that of another meter; the first one only once there is none.
+        if meter.id != _FIRST_METER and await self._engine.shown_meter() == meter.id:
+            await self._engine.show_meter(_NO_METER)
         for table in _TABLES:
             while await self._delete_some(meter, table):
                 pass

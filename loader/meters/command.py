@@ -25,9 +25,6 @@ from storage.factory import WritableDatabase, open_importer
 from storage.meter_directory import MeterListing, MeterProperties
 from storage.meters import MeterRecord, random_public_id
 
-_FIRST_METER = 1
-"""The number of the meter whose readings the view consumpdata has."""
-
 _PARSERS: dict[str, Callable[[str], object]] = {
     "public_id": fields.parse_public_id,
     "identifier": fields.parse_identifier,
@@ -144,7 +141,7 @@ def list_meters(config: Path | None, search: str, output: CommandOutput) -> None
 )
 @click.pass_obj
 @output_options
-def add(
+def add_meter(
     config: Path | None,
     public_id: str | None,
     file: str | None,
@@ -214,7 +211,7 @@ def _add_listed(config: Path | None, file: str, output: CommandOutput) -> None:
 @click.option("--replaced-by", metavar="METER", help="Meter that took its place.")
 @click.pass_obj
 @output_options
-def change(
+def change_meter(
     config: Path | None,
     meter: str,
     replaced_by: str | None,
@@ -263,7 +260,7 @@ def change(
 @click.option("--yes", is_flag=True, help="Do not ask. Needed for the default meter.")
 @click.pass_obj
 @output_options
-def remove(config: Path | None, meter: str, output: CommandOutput, *, yes: bool) -> None:
+def remove_meter(config: Path | None, meter: str, output: CommandOutput, *, yes: bool) -> None:
     """Remove a METER with all its readings.
 
     Asks for the public id, unless --yes is given. From the first moment on, the meter is not served
@@ -286,7 +283,7 @@ def remove(config: Path | None, meter: str, output: CommandOutput, *, yes: bool)
         removed = await database.directory.listing(known)
         if await _is_default(database, settings, known):
             loss = (
-                f"{known.public_id} is the default meter: requests that name no meter, and the view"
+                f"{known.public_id} is the default meter: requests that name no meter, or the view"
                 " consumpdata, lose its readings"
             )
             if not yes:
@@ -314,7 +311,7 @@ def remove(config: Path | None, meter: str, output: CommandOutput, *, yes: bool)
 @click.argument("file", metavar="FILE")
 @click.pass_obj
 @output_options
-def export(config: Path | None, meter: str, file: str, output: CommandOutput) -> None:
+def export_meter(config: Path | None, meter: str, file: str, output: CommandOutput) -> None:
     """Export the readings of a METER as a report that can be loaded again.
 
     FILE is a new .csv or .csv.gz file that only its owner can read, or - for standard output. Times
@@ -364,7 +361,9 @@ def _parsed(texts: Mapping[str, str | None]) -> dict[str, Any]:
         try:
             parsed[name] = _PARSERS[name](text)
         except ValueError as error:
-            raise click.BadParameter(f"expected {error}", param_hint=name.replace("_", " ")) from None
+            raise click.BadParameter(
+                f"expected {error}", param_hint=name.replace("_", " ")
+            ) from None
     return parsed
 
 
@@ -377,9 +376,11 @@ async def _find(database: WritableDatabase, name: str) -> MeterRecord:
 
 async def _is_default(database: WritableDatabase, settings: Settings, meter: MeterRecord) -> bool:
     """Return whether a meter is meant where none is named."""
-    if settings.meter.default is not None:
-        return meter.public_id == settings.meter.default
-    return meter.id == _FIRST_METER or await database.meters.only() == meter
+    return (
+        meter.public_id == settings.meter.default
+        or meter.id == await database.engine.shown_meter()
+        or await database.meters.only() == meter
+    )
 
 
 @asynccontextmanager

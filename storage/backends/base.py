@@ -93,6 +93,9 @@ class WriteEngine(Protocol):
     async def admit_reader(self) -> str | None:
         """Grant the server's account its rights, and return its name; None without accounts."""
 
+    async def shown_meter(self) -> int | None:
+        """Return the id of the meter whose readings the view `consumpdata` shows."""
+
     async def show_meter(self, meter_id: int) -> None:
         """Let the view `consumpdata` show the readings of a meter."""
 

@@ -15,6 +15,7 @@ from settings import QualitySettings
 from storage.backends.base import WriteEngine
 from storage.backends.dialect import readings_of
 from storage.common.deflate import DeflateBlock, deflate_block
+from storage.common.errors import Conflict
 from storage.imports.flagging import FlagUpdater
 from storage.meters import MeterAdmin, MeterRecord, MeterState
 from storage.readings.page_store import PAGE_READINGS, PageBuilder
@@ -70,7 +71,13 @@ class ImportWriter:
     async def load(self, report: ReportSource, meter: MeterRecord) -> ImportResult:
         """Add and correct readings of a meter, and record the import, uncommitted."""
         started = time.monotonic()
+        zone = meter.timezone
         meter, state = await self._meters.lock(meter.id)
+        if meter.timezone != zone:
+            raise Conflict(
+                f"the time zone of {meter.public_id} was changed meanwhile: load {report.name}"
+                " again"
+            )
         work = await self._begin(state, meter.id)
         if meter.interval is None and work.readings:
             # Readings of an older schema, or too few so far.

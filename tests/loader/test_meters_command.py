@@ -363,9 +363,8 @@ def test_change_of_the_default_meter_says_what_else_names_it(database: DatabaseF
 def test_removal_asks_for_the_public_id(
     database: DatabaseFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    database.configure(meter={"default": "two"})
-    load(database, "one", DAY)
     load(database, "two", DAY)
+    load(database, "one", DAY)
     assert refused(database, "remove", "one").endswith("without a terminal, use --yes")
     monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: True, raising=False)
     result = run(database, "remove", "one", typed="two\n")
@@ -384,7 +383,7 @@ def test_removal_of_the_default_meter_needs_yes(
 ) -> None:
     monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: True, raising=False)
     loss = (
-        "one is the default meter: requests that name no meter, and the view consumpdata, lose its"
+        "one is the default meter: requests that name no meter, or the view consumpdata, lose its"
         " readings"
     )
     load(database, "one", DAY)

@@ -39,7 +39,7 @@ CHANGES = st.fixed_dictionaries(
         "replaced-by": st.one_of(NAMES, st.just("")),
     },
 )
-COMMANDS = st.one_of(
+COMMANDS: st.SearchStrategy[tuple[str, str, Any]] = st.one_of(
     st.tuples(
         st.just("add"),
         PUBLIC_IDS,
@@ -76,7 +76,8 @@ class Model:
         """Return whether a command is to succeed, and do what it does."""
         known = self._find(name)
         if command == "add":
-            return self._add(Meter(name, **{k: v or None for k, v in options.items()}))
+            properties: dict[str, Any] = {key: value or None for key, value in options.items()}
+            return self._add(Meter(name, **properties))
         if command == "load":
             return self._load(known or self._register(name), options)
         if known is None:
@@ -135,7 +136,9 @@ class Model:
 
     def _change(self, number: int, options: dict[str, str]) -> bool:
         meter = self.meters[number]
-        new = {name.replace("-", "_"): value or None for name, value in options.items()}
+        new: dict[str, Any] = {
+            name.replace("-", "_"): value or None for name, value in options.items()
+        }
         if new.get("interval"):
             new["interval"] = int(new["interval"])
         if new.get("replaced_by"):

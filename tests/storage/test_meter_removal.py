@@ -303,6 +303,22 @@ async def test_removal_of_a_meter_that_is_gone_spares_the_next_one_of_its_number
     assert of_meters(database, f"= {meter.id}") == rows
 
 
+async def test_view_never_shows_another_meter_than_the_default(database: DatabaseFixture) -> None:
+    """The next meter has the number of one that was removed."""
+    view = "SELECT meter_id, COUNT(*) FROM consumpdata GROUP BY 1"
+    await fill(database, "a", "b")
+    database.configure(meter={"default": "b"})
+    await fill(database, "b")
+    assert list(database.run(view)) == [(2, 96)]
+    await remove(database, "b")
+    await fill(database, "c")
+    assert list(database.run("SELECT id FROM meters WHERE public_id = 'c'")) == [(2,)]
+    assert list(database.run(view)) == []
+    database.configure(meter={"default": "c"})
+    await fill(database, "c")
+    assert list(database.run(view)) == [(2, 96)]
+
+
 async def test_removal_waits_for_an_import_of_the_meter(database: DatabaseFixture) -> None:
     await fill(database, "a")
     async with database.writer() as importing, database.writer() as removing:

@@ -3,7 +3,9 @@
 import asyncio
 import gzip
 import re
+from dataclasses import replace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from click.testing import CliRunner, Result
@@ -12,6 +14,7 @@ import loader.__main__
 from cli.error_report import FaultyReportsError
 from domain.readings_query import ReadingsQuery
 from domain.sampling_interval import usual_interval
+from loader.report import Report
 from storage.common.errors import Conflict
 from tests.support.databases import DatabaseFixture
 from tests.support.report_factory import numbered, quarters, report, row
@@ -238,6 +241,26 @@ async def test_default_meter_takes_what_tells_of_none(database: DatabaseFixture)
     assert await counts(database) == {"house": 16, "barn": 12}
     database.configure(meter={"default": "hut"})
     assert "meter.default: there is no meter hut" in await refusal(database, database.file(text))
+
+
+async def test_zone_that_changes_while_a_report_is_read_is_a_conflict(
+    database: DatabaseFixture,
+) -> None:
+    async with database.writer() as writer:
+        async for _ in writer.engine.prepare():
+            pass
+        meter = await writer.meters.register("barn", "Europe/Madrid")
+        stale = replace(meter, timezone="Asia/Tokyo")
+        source = Report(
+            database.file(report(*numbered(SUMMER))),
+            ZoneInfo(stale.timezone),
+            skip_bad_rows=False,
+            on_errors=lambda _errors, _raw: None,
+        )
+        await writer.engine.begin()
+        with pytest.raises(Conflict, match=r"zone of barn was changed meanwhile: load report\.csv"):
+            await writer.imports.load(source, stale)
+        await writer.engine.rollback()
 
 
 async def test_view_shows_the_default_meter(database: DatabaseFixture) -> None:

@@ -135,13 +135,17 @@ class MysqlWriteEngine:
         await account.grant()
         return reader.user
 
-    async def show_meter(self, meter_id: int) -> None:
-        """Let the view `consumpdata` show the readings of a meter."""
+    async def shown_meter(self) -> int | None:
+        """Return the id of the meter whose readings the view `consumpdata` shows."""
         rows = await self.fetch(
             "SELECT view_definition FROM information_schema.views"
             " WHERE table_schema = DATABASE() AND table_name = 'consumpdata'"
         )
-        if not rows or meter_of_view(rows[0][0]) != meter_id:
+        return meter_of_view(rows[0][0]) if rows else None
+
+    async def show_meter(self, meter_id: int) -> None:
+        """Let the view `consumpdata` show the readings of a meter."""
+        if await self.shown_meter() != meter_id:
             await self.execute(view_of(self.dialect.name, meter_id))
 
     async def begin_change(self) -> None:

@@ -102,13 +102,16 @@ class SqliteWriteEngine:
         """Return None: the file system says who may read the file."""
         return None
 
+    async def shown_meter(self) -> int | None:
+        """Return the id of the meter whose readings the view `consumpdata` shows."""
+        rows = await self.fetch("SELECT sql FROM sqlite_master WHERE name = 'consumpdata'")
+        return meter_of_view(rows[0][0]) if rows else None
+
     async def show_meter(self, meter_id: int) -> None:
         """Let the view `consumpdata` show the readings of a meter."""
-        rows = await self.fetch("SELECT sql FROM sqlite_master WHERE name = 'consumpdata'")
-        if rows and meter_of_view(rows[0][0]) == meter_id:
-            return
-        view = view_of(self.dialect.name, meter_id)
-        await self._in_thread(lambda: self._replace_view(view))
+        if await self.shown_meter() != meter_id:
+            view = view_of(self.dialect.name, meter_id)
+            await self._in_thread(lambda: self._replace_view(view))
 
     async def begin_change(self) -> None:
         """Begin a transaction of a few rows."""
