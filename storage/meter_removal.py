@@ -30,7 +30,6 @@ class _Table:
     most: int = MAX_ROWS
 
 
-# Pages and flags come before readings, whose triggers would delete them one by one.
 _TABLES = (
     _Table("pages", "first_id", MAX_PAGES),
     _Table("flags", "reading_id"),
@@ -75,6 +74,8 @@ class MeterRemoval:
         # The number may become that of another meter; the first one only once there is none.
         if meter.id != _FIRST_METER and await self._engine.shown_meter() == meter.id:
             await self._engine.show_meter(_NO_METER)
+        # What they keep up to date is deleted before the readings are.
+        await self._engine.switch_off_triggers()
         for table in _TABLES:
             while await self._delete_some(meter, table):
                 pass

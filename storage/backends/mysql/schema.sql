@@ -339,10 +339,10 @@ BEGIN
 END;
 
 CREATE TRIGGER forget_page_of_deleted AFTER DELETE ON readings FOR EACH ROW
-BEGIN
+IF @elecdata_loading IS NULL THEN
     DELETE FROM pages WHERE meter_id = OLD.meter_id AND first_id = (OLD.id - 1) DIV 4000 * 4000 + 1;
     DELETE FROM flags WHERE meter_id = OLD.meter_id AND reading_id = OLD.id;
-END;
+END IF;
 
 CREATE TRIGGER state_after_insert AFTER INSERT ON readings FOR EACH ROW
 IF @elecdata_loading IS NULL THEN
