@@ -74,6 +74,7 @@ def test_changes_of_users_and_imports_are_told(database: DatabaseFixture) -> Non
             "ok",
             {
                 "file": "report.csv",
+                "meter": "main",
                 "sha256": hashlib.sha256(REPORT.encode()).hexdigest(),
                 "new": 4,
                 "changed": 0,

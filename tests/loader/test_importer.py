@@ -340,21 +340,6 @@ async def test_file_name_that_is_not_utf8_is_recorded(database: DatabaseFixture)
     assert recorded == ("caf\ufffd ☕.csv",)
 
 
-async def test_another_zone_than_that_of_the_readings_is_a_conflict(
-    database: DatabaseFixture,
-) -> None:
-    await database.load(report(*numbered(SUMMER)))
-    before = await contents(database)
-    database.configure(meter={"timezone": "Europe/Lisbon"})
-    with pytest.raises(Conflict) as caught:
-        await database.load(report(*numbered(SUMMER)))
-    assert str(caught.value) == (
-        f"{database.name} contains readings in the time zone Europe/Madrid, but meter.timezone is "
-        "Europe/Lisbon: set meter.timezone to Europe/Madrid, or use another database.url"
-    )
-    assert await contents(database) == before
-
-
 # Values
 
 

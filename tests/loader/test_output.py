@@ -40,6 +40,7 @@ def test_json_is_one_object_with_the_summary(database: DatabaseFixture) -> None:
             {
                 "report": "report.csv",
                 "format": "monitoring",
+                "meter": "main",
                 "interval": 900,
                 "readings": 2000,
                 "new": 2000,

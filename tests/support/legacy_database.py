@@ -52,6 +52,8 @@ _TABLES = (
 )
 """Tables whose rows an older layout has, too, in an order in which no trigger changes them."""
 
+_MOST_ROWS = 1000
+
 
 def make_older(database: DatabaseFixture, following: str = BEFORE_SESSIONS) -> None:
     """Give a database of one meter an older layout, without one statement and all after it.
@@ -68,11 +70,12 @@ def make_older(database: DatabaseFixture, following: str = BEFORE_SESSIONS) -> N
         columns = _columns(database, table)
         if columns:
             database.run(f"DELETE FROM {table}")
-        for row in rows if columns else ():
-            known = {column: value for column, value in row.items() if column in columns}
+        known = [column for column in rows[0] if column in columns] if rows else []
+        values = [f"({', '.join(_literal(row[column]) for column in known)})" for row in rows]
+        for at in range(0, len(values) if known else 0, _MOST_ROWS):
             database.run(
                 f"INSERT INTO {table} ({', '.join(known)})"
-                f" VALUES ({', '.join(map(_literal, known.values()))})"
+                f" VALUES {', '.join(values[at : at + _MOST_ROWS])}"
             )
     if isinstance(database, MariadbDatabase):
         database.run("CREATE TABLE IF NOT EXISTS schema_version (statements INT NOT NULL)")

@@ -52,7 +52,6 @@ _BEGIN = (
     "INSERT INTO loading (meter_id) VALUES (0)",
     f"CREATE TEMP TABLE IF NOT EXISTS incoming (number INTEGER PRIMARY KEY, {_INCOMING})",
 )
-_COMMIT = ("DELETE FROM loading", "COMMIT")
 
 _LARGE_BATCH = 2000
 """Rows at once for which it is worth to drop triggers and create them again."""
@@ -166,7 +165,8 @@ class SqliteWriteEngine:
         """Commit the transaction."""
         if self._dropped_triggers:
             await self._in_thread(self._create_triggers)
-        await self._in_thread(lambda: self._run(_COMMIT))
+        await self.execute("DELETE FROM loading")
+        await self.execute("COMMIT")
 
     async def rollback(self) -> None:
         """Roll back the transaction, if there is one."""
