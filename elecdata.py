@@ -11,7 +11,7 @@ from server import VERSION
 MODULES = {
     "serve": "server.__main__",
     "load": "loader.__main__",
-    "meters": "loader.meters.command",
+    "meters": "loader.meters",
     "users": "loader.users",
     "keys": "server.keys",
     "backup": "loader.backup",

@@ -17,8 +17,8 @@ Generated from the commands' `--help` by `make reference-pages`.
 
 Activate the environment first: `. .venv/bin/activate` in the project's folder. Every command also
 takes `-h` and `--help`. The commands can be run as modules too: `python -m server` for
-`elecdata serve`, `python -m loader` for `elecdata load`, and `python -m loader.users`,
-`python -m loader.backup` and `python -m loader.sample`.
+`elecdata serve`, `python -m loader` for `elecdata load`, and `python -m loader.meters`,
+`python -m loader.users`, `python -m loader.backup` and `python -m loader.sample`.
 """
 
 

@@ -1,1 +1,5 @@
-"""The command `elecdata meters`."""
+"""Listing, adding, changing, removing and exporting meters."""
+
+from loader.meters.command import main
+
+__all__ = ["main"]

@@ -115,6 +115,14 @@ def test_page_of_workers_starts_two(tmp_path: Path) -> None:
             assert time.monotonic() < deadline
 
 
+@follows("docs/how-to/meters.md")
+def test_page_of_meters_adds_changes_exports_and_removes_them(tmp_path: Path) -> None:
+    with DocumentationRunner(tmp_path, "docs/how-to/meters.md") as reader:
+        reader.follow()
+        flats = [json.loads(line)["meter"] for line in reader.said.splitlines()]
+        assert flats == ["flat-1"]
+
+
 @follows("docs/how-to/users.md")
 def test_page_of_users_adds_one_and_disables_another(tmp_path: Path) -> None:
     with DocumentationRunner(tmp_path, "docs/how-to/users.md", lines=SOME) as reader:
