@@ -74,8 +74,8 @@ class MeterRemoval:
         # The number may become that of another meter; the first one only once there is none.
         if meter.id != _FIRST_METER and await self._engine.shown_meter() == meter.id:
             await self._engine.show_meter(_NO_METER)
-        # What they keep up to date is deleted before the readings are.
-        await self._engine.switch_off_triggers()
+        # What triggers delete with a reading is deleted before.
+        await self._engine.prepare_removal()
         for table in _TABLES:
             while await self._delete_some(meter, table):
                 pass

@@ -466,8 +466,8 @@ def _run(
                     pass
             elif not await database.engine.is_prepared():
                 raise NotPrepared(
-                    f"{database.engine.database} has no meters yet: run `elecdata load`, or"
-                    " `elecdata meters add`"
+                    f"the database {database.engine.database} is not prepared for meters yet: run"
+                    " `elecdata load`, or `elecdata meters add`"
                 )
             await work(database, settings)
         finally:

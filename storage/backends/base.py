@@ -102,8 +102,11 @@ class WriteEngine(Protocol):
     async def begin_change(self) -> None:
         """Begin a transaction of a few rows, which waits for no import if it need not."""
 
-    async def switch_off_triggers(self) -> None:
-        """Do what triggers on readings do oneself, from now on, where they take long."""
+    async def prepare_removal(self) -> None:
+        """Let what is deleted from now on hold up others as little as possible.
+
+        What triggers delete with a reading may be left.
+        """
 
     async def begin(self, *, dry_run: bool = False) -> None:
         """Begin a transaction that imports reports; a dry run is rolled back."""

@@ -104,7 +104,7 @@ def test_list_searches_names_in_any_case(database: DatabaseFixture) -> None:
 
 
 def test_list_without_meters_says_so(database: DatabaseFixture) -> None:
-    assert "has no meters yet: run `elecdata load`" in refused(database, "list")
+    assert "is not prepared for meters yet: run `elecdata load`" in refused(database, "list")
     done(database, "add", "one")
     done(database, "remove", "one", "--yes")
     said = done(database, "list")

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +19,8 @@ from storage.common.errors import Conflict, Unreachable
 from storage.factory import WritableDatabase
 from storage.meters import MeterRecord
 from tests.support.app_client import Api, Serve, about_readings
-from tests.support.databases import DatabaseFixture, SqliteDatabase
+from tests.support.databases import DatabaseFixture, MariadbDatabase, SqliteDatabase
+from tests.support.mariadb import MariaDB
 from tests.support.paths import ROOT
 from tests.support.report_factory import numbered, quarters, report
 
@@ -301,6 +303,28 @@ async def test_removal_of_a_meter_that_is_gone_spares_the_next_one_of_its_number
         assert [row["public_id"] for row in rows["meters"]] == ["c"]
         await slow.removals.finish(meter)
     assert of_meters(database, f"= {meter.id}") == rows
+
+
+async def test_other_meters_are_loaded_within_a_transaction_of_a_removal(
+    mariadb: MariaDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No lock of it is on anything but the meter, not even on what would follow its rows."""
+    with MariadbDatabase(tmp_path, mariadb) as database:
+        await fill(database, "a", "b")
+        loaded: list[str] = []
+
+        async def reached(sql: str, _rows: int) -> None:
+            if sql.startswith("DELETE FROM"):
+                name = f"m{len(loaded)}"
+                async with asyncio.timeout(20):
+                    await asyncio.create_task(fill(database, "a", name))
+                loaded.append(name)
+
+        async with database.writer() as writer:
+            meter = await withdraw(writer, "b")
+            watch(monkeypatch, writer, reached)
+            await writer.removals.finish(meter)
+        assert len(loaded) >= 5
 
 
 async def test_view_never_shows_another_meter_than_the_default(database: DatabaseFixture) -> None:

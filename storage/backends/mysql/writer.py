@@ -152,9 +152,11 @@ class MysqlWriteEngine:
         """Begin a transaction of a few rows."""
         await self.execute("START TRANSACTION")
 
-    async def switch_off_triggers(self) -> None:
-        """Let the triggers on readings do nothing about what this connection writes."""
+    async def prepare_removal(self) -> None:
+        """Let what is deleted from now on set off no triggers, and lock no rows of others."""
         await self.execute("SET @elecdata_loading = 1")
+        if _may_read_committed(await self._variables()):
+            await self.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
 
     async def begin(self, *, dry_run: bool = False) -> None:
         """Begin a transaction that imports reports."""
@@ -272,7 +274,7 @@ class MysqlWriteEngine:
 
     async def _prepare_session(self) -> None:
         """Make the connection one that imports: its triggers leave the counting to the loader."""
-        variables = {row[0]: row[1] for row in await self.fetch(_VARIABLES)}
+        variables = await self._variables()
         await self.execute(
             "SET @elecdata_loading = 1,"
             # Standard input may be slow, and nothing is sent after the first row error.
@@ -284,9 +286,11 @@ class MysqlWriteEngine:
             + ", ".join(f"{name} DECIMAL(15,5)" for name in QUANTITY_NAMES)
             + ")"
         )
-        logs_statements = (variables.get("log_bin"), variables.get("binlog_format"))
-        self._may_read_committed = logs_statements != ("ON", "STATEMENT")
+        self._may_read_committed = _may_read_committed(variables)
         self._sends_files = variables.get("local_infile") == "ON"
+
+    async def _variables(self) -> dict[str, str]:
+        return {row[0]: row[1] for row in await self.fetch(_VARIABLES)}
 
     async def _drop_insert_trigger(self) -> None:
         """Drop the trigger for a first import, unless other loaders are at work.
@@ -400,6 +404,11 @@ class MysqlWriteEngine:
             await self._opened.insert(sql, rows)
             filled += len(rows)
         return filled
+
+
+def _may_read_committed(variables: Mapping[str, str]) -> bool:
+    """Return whether transactions may be of that level: not if the binary log holds statements."""
+    return (variables.get("log_bin"), variables.get("binlog_format")) != ("ON", "STATEMENT")
 
 
 def _values(row: str, before: int) -> list[object]:

@@ -116,8 +116,8 @@ class SqliteWriteEngine:
         """Begin a transaction of a few rows."""
         await self.execute("BEGIN IMMEDIATE")
 
-    async def switch_off_triggers(self) -> None:
-        """Do nothing: the triggers on readings are quick."""
+    async def prepare_removal(self) -> None:
+        """Do nothing: triggers are quick, and others wait for the end of a transaction anyway."""
 
     async def begin(
         self,
