@@ -28,6 +28,9 @@ STATE_TRIGGERS = {
 """The triggers by which a database counts the changes of other programs, by their names."""
 
 
+MANY_READINGS = 100_000
+"""Readings that take long enough to be moved to a new layout that it is told."""
+
 _VIEW_METER = re.compile(r"(meter_id\W+)(\d+)")
 
 

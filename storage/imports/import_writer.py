@@ -122,7 +122,7 @@ class ImportWriter:
         last_id, last_date = rows[0][0] or 0, rows[0][1]
         readings = state.readings
         # TRUNCATE fires no trigger.
-        if readings is None or state.changes or state.last_id != last_id:
+        if readings is None or state.last_id != last_id:
             # Counted before, since MariaDB is slow to count what is not committed yet.
             readings = (await self._engine.fetch(f"SELECT COUNT(*) {of_meter}"))[0][0]
             await self._engine.execute(

@@ -241,6 +241,10 @@ async def test_loader_waits_for_another_one_of_the_same_meter_and_sees_what_it_w
     assert (before.imported.new, before.imported.unchanged) == (11, 1)
     assert (after.imported.new, after.imported.unchanged) == (0, 12)
     assert [number for (number,) in await database.rows("SELECT id FROM imports")] == [1, 2, 3]
+    ((readings, last_id, imports),) = await database.rows(
+        "SELECT readings, last_id, imports FROM states"
+    )
+    assert (readings, last_id, imports) == (12, 12, 3)
 
 
 async def test_loader_of_another_meter_does_not_wait(mariadb: MariaDB, tmp_path: Path) -> None:
@@ -267,7 +271,7 @@ async def test_meters_that_two_loaders_register_at_once_are_two(
     said = asyncio.Event()
     listener = replace(SILENT, on_wait=said.set)
     with MariadbDatabase(tmp_path, mariadb) as database:
-        await prepare(database)
+        await database.load(report(*numbered(SUMMER[:1])))
         async with database.writer() as first:
             assert await first.engine.is_prepared()
             await first.engine.begin()
@@ -280,7 +284,7 @@ async def test_meters_that_two_loaders_register_at_once_are_two(
             await first.engine.commit()
             await work
         known = database.run("SELECT id, public_id FROM meters ORDER BY id")
-        assert known == ((one.id, "one"), (one.id + 1, "two"))
+        assert known == ((1, "main"), (one.id, "one"), (3, "two"))
 
 
 async def test_trigger_is_created_again_once_other_loaders_leave_the_table(

@@ -110,3 +110,21 @@ async def test_audit_trail_is_taken_over_as_it_is(database: DatabaseFixture) -> 
     async with database.writer() as writer:
         assert await writer.engine.is_prepared()
         assert (await writer.audit.verify()).fault is None
+
+
+async def test_readings_of_no_known_meter_are_given_one_without_an_import(
+    database: DatabaseFixture,
+) -> None:
+    await fill(database)
+    before = await database.records()
+    statements = STATEMENTS["mysql" if database.kind == "mariadb" else "sqlite"]
+    (following,) = (sql for sql in statements if re.match(LAYOUTS[-1], sql))
+    await asyncio.to_thread(make_older, database, following)
+    await database.rows("DELETE FROM meters")
+    async with database.writer() as writer:
+        async for _ in writer.engine.prepare():
+            pass
+        await writer.engine.admit_reader()
+    assert await database.records() == before
+    ((public_id, timezone),) = await database.rows("SELECT public_id, timezone FROM meters")
+    assert (public_id, timezone) == ("main", "Europe/Madrid")

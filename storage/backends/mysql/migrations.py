@@ -11,11 +11,8 @@ from pymysql.err import MySQLError
 from domain.local_time import LocalTimeResolver
 from storage.backends.mysql.dialect import MysqlDialect
 from storage.backends.mysql.session import Session
-from storage.backends.schema import STATE_TRIGGERS, STATEMENTS
+from storage.backends.schema import MANY_READINGS, STATE_TRIGGERS, STATEMENTS
 from storage.common.errors import Conflict, NotPrepared, StorageError
-
-MANY_READINGS = 100_000
-"""Readings that take long enough to be moved to a new layout that it is told."""
 
 _NEEDS_INSTANTS = "ALTER TABLE consumpdata\n    MODIFY utc"
 """How the statement begins before which readings are given their instants."""

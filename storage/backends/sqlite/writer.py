@@ -13,15 +13,18 @@ from domain.quantities import QUANTITY_NAMES
 from domain.report_source import BATCH_FIELDS, RowBatch
 from files.creating import private_mode
 from files.regular import require_regular
-from storage.backends.schema import STATE_TRIGGERS, STATEMENTS, meter_of_view, view_of
+from storage.backends.schema import (
+    MANY_READINGS,
+    STATE_TRIGGERS,
+    STATEMENTS,
+    meter_of_view,
+    view_of,
+)
 from storage.backends.sqlite.dialect import SqliteDialect, add_functions
 from storage.common.deflate import DeflateBlock
 from storage.common.errors import Unreachable
 
 T = TypeVar("T")
-
-MANY_READINGS = 100_000
-"""Readings that take long enough to be moved to a new layout that it is told."""
 
 _NEEDS_METER = "ALTER TABLE states ADD COLUMN imports"
 """How the statement begins before which readings of no known meter are given one."""
