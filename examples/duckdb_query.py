@@ -9,6 +9,7 @@ import requests
 
 URL = os.environ.get("API_URL", "http://127.0.0.1:5000")
 LOGIN = (os.environ.get("API_USER", "rick"), os.environ.get("API_PASSWORD", "morty"))
+METER = {"meter": meter} if (meter := os.environ.get("API_METER")) else {}
 
 MONTHS = """
     SELECT strftime(date, '%Y-%m') AS month, sum(energy) AS energy, max(maximeter) AS maximeter
@@ -24,7 +25,7 @@ token = {"SESSION": login.json()["value_token"]}
 
 with TemporaryDirectory() as folder:
     file = Path(folder) / "readings.parquet"
-    params = {"format": "parquet", "columns": "date,energy,maximeter,flags"}
+    params = {"format": "parquet", "columns": "date,energy,maximeter,flags", **METER}
     with (
         requests.get(
             f"{URL}/apielec/getData", params=params, headers=token, stream=True, timeout=30

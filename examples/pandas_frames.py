@@ -7,7 +7,8 @@ import requests
 
 URL = os.environ.get("API_URL", "http://127.0.0.1:5000")
 LOGIN = (os.environ.get("API_USER", "rick"), os.environ.get("API_PASSWORD", "morty"))
-SEPTEMBER = f"{URL}/apielec/getDataByRange?date=2019-09&end_date=2019-10&end=exclusive"
+METER = f"&meter={meter}" if (meter := os.environ.get("API_METER")) else ""
+SEPTEMBER = f"{URL}/apielec/getDataByRange?date=2019-09&end_date=2019-10&end=exclusive{METER}"
 
 login = requests.post(f"{URL}/login", auth=LOGIN, timeout=30)
 login.raise_for_status()

@@ -9,6 +9,7 @@ import requests
 
 URL = os.environ.get("API_URL", "http://127.0.0.1:5000")
 LOGIN = (os.environ.get("API_USER", "rick"), os.environ.get("API_PASSWORD", "morty"))
+METER = {"meter": meter} if (meter := os.environ.get("API_METER")) else {}
 
 Reading = dict[str, str | None]
 
@@ -25,6 +26,7 @@ def logged_in() -> requests.Session:
 def readings(session: requests.Session, route: str, **params: str) -> Iterator[Reading]:
     """Readings, part by part where there is a limit: each answer's Link leads to the next."""
     url = f"{URL}/apielec/{route}"
+    params |= METER
     while url:
         answer = session.get(url, params=params, timeout=30)
         answer.raise_for_status()

@@ -1,5 +1,6 @@
 // Stream all readings line by line; works in Node 18 and in browsers without libraries.
 const url = process.env.API_URL ?? 'http://127.0.0.1:5000'
+const meter = process.env.API_METER ? `&meter=${process.env.API_METER}` : ''
 const login = `${process.env.API_USER ?? 'rick'}:${process.env.API_PASSWORD ?? 'morty'}`
 
 async function answer(path, options) {
@@ -25,7 +26,7 @@ const headers = { SESSION: (await token.json()).value_token }
 let count = 0
 let energy = 0n // in hundred-thousandths of a kWh, so that the sum is exact
 let told
-for await (const line of lines(await answer('/apielec/getData?format=ndjson&columns=energy', { headers }))) {
+for await (const line of lines(await answer(`/apielec/getData?format=ndjson&columns=energy${meter}`, { headers }))) {
   const reading = JSON.parse(line)
   if ('numrecs' in reading) told = reading.numrecs // the last line
   else {

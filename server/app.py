@@ -7,7 +7,7 @@ from functools import cache
 
 from aiohttp import web
 
-from server.api import account, figures, readings, sessions
+from server.api import account, figures, meters, readings, sessions
 from server.api.cursors import CURSORS, Cursors
 from server.api.responder import RESPONDER, Responder
 from server.cache.replay import REPLAY_CACHE, ReplayCache
@@ -46,7 +46,7 @@ _PUBLIC_ROUTES = [
 ]
 """Answered without a token; everything else asks for one."""
 
-_BODY_ROUTES = [*account.ROUTES, *readings.ROUTES, *figures.ROUTES]
+_BODY_ROUTES = [*account.ROUTES, *meters.ROUTES, *readings.ROUTES, *figures.ROUTES]
 """The routes that read a body."""
 
 _ROUTES = [

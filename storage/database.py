@@ -18,7 +18,7 @@ from storage.common.errors import Inconsistent, NotPrepared, Overtaken
 from storage.common.single_flight import SingleFlights
 from storage.figures.compute import Admit, admit_any, compute
 from storage.figures.result import FigureQuery, ResultTable
-from storage.meters import Meter, MeterStore
+from storage.meters import Meter, MeterPage, MeterStore
 from storage.readings.page_store import PAGE_READINGS
 from storage.readings.pager import IdSpan
 from storage.readings.reader import ReadingsReader, ReadingsResult
@@ -127,6 +127,18 @@ class Database:
     async def count_meters(self) -> int:
         """Return the number of meters; a database of an older layout has one."""
         return await self.meters.count() if self._schema.supports(Feature.METERS) else 1
+
+    async def is_empty(self, state: DataState) -> bool:
+        """Return whether no meter has readings, given the state of one, or of none."""
+        if not self._schema.supports(Feature.METERS):
+            return state.is_empty
+        is_decided = not (state.is_empty or state.is_ambiguous)
+        return not is_decided and not await self.meters.have_readings()
+
+    async def list_meters(self, limit: int, after: str = "", search: str = "") -> MeterPage:
+        """Return a page of the meters, see `MeterStore.page`; raise Outdated without a list."""
+        self._schema.require(Feature.METERS, "a list of meters")
+        return await self.meters.page(limit, after, search)
 
     async def zone(self, state: DataState) -> str:
         """Return the time zone of a meter; raise Outdated if the schema does not tell it."""

@@ -1,5 +1,6 @@
 """The meters whose readings are stored."""
 
+import json
 import re
 import secrets
 from collections.abc import Mapping, Sequence
@@ -8,8 +9,9 @@ from datetime import UTC, datetime
 
 from domain.report_source import ReportSource
 from domain.sampling_interval import interval_on_record, usual_interval
-from domain.time_zone import TimeZone, load_time_zone
+from domain.time_zone import TimeZone, UnknownZoneError, load_time_zone
 from storage.backends.base import ReadEngine, WriteEngine
+from storage.backends.dialect import Condition
 from storage.common.errors import Conflict, NotPrepared, StorageError
 
 MAIN_METER = "main"
@@ -29,6 +31,29 @@ INTERVAL_SAMPLE_READINGS = 1000
 """Readings that tell the interval of a meter whose record lacks it."""
 
 
+_LISTED = (
+    "meters AS m LEFT JOIN states AS s ON s.meter_id = m.id"
+    " LEFT JOIN readings AS newest ON newest.meter_id = m.id AND newest.id = s.last_id"
+)
+
+
+def _on_record(column: str, otherwise: str) -> str:
+    """Return what the state of a listed meter says of its readings, or else what they say.
+
+    TRUNCATE deletes the newest reading, and tells no state.
+    """
+    readings = "FROM readings AS r WHERE r.meter_id = m.id"
+    return (
+        f"COALESCE(CASE WHEN newest.id IS NOT NULL THEN s.{column} END,"
+        f" (SELECT {otherwise.format(readings=readings)}))"
+    )
+
+
+_FIRST = _on_record("first_utc", "r.utc {readings} ORDER BY r.utc LIMIT 1")
+_LAST = _on_record("last_utc", "r.utc {readings} ORDER BY r.utc DESC LIMIT 1")
+_COUNT = _on_record("readings", "COUNT(*) {readings}")
+
+
 @dataclass(frozen=True, slots=True)
 class Meter:
     """What the database says of a meter."""
@@ -43,6 +68,33 @@ class Meter:
     """Seconds from the start of a reading to that of the next."""
     identifier: str | None
     """What reports call it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedMeter:
+    """A meter, and what its readings span."""
+
+    public_id: str
+    name: str | None
+    identifier: str | None
+    timezone: str
+    """The name of its zone."""
+    zone: TimeZone
+    """Its zone; UTC if this machine does not know it."""
+    interval: int
+    first_reading: int | None
+    """Start of the first reading, seconds since 1970; None without readings."""
+    last_reading: int | None
+    readings: int
+
+
+@dataclass(frozen=True, slots=True)
+class MeterPage:
+    """Some meters in the order of their public ids."""
+
+    meters: Sequence[ListedMeter]
+    following: str | None
+    """The public id after which the next page begins; None on the last page."""
 
 
 class MeterStore:
@@ -61,14 +113,49 @@ class MeterStore:
         if not rows:
             return None
         public_id, name, timezone, seconds, identifier = rows[0]
+        try:
+            zone = await load_time_zone(timezone.decode())
+        except UnknownZoneError as error:
+            raise StorageError(
+                f"the meter {public_id.decode()} is in the time zone {error}, which this machine"
+                " does not know: update its time zones, such as the package tzdata"
+            ) from None
         return Meter(
             meter_id,
             public_id.decode(),
             name and name.decode(),
-            await load_time_zone(timezone.decode()),
+            zone,
             interval_on_record(seconds),
             identifier and identifier.decode(),
         )
+
+    async def page(self, limit: int, after: str = "", search: str = "") -> MeterPage:
+        """Return at most so many meters whose public ids come after one.
+
+        Where a text is searched for, only those that have it, in upper or lower case, in their
+        public id, name or identifier.
+        """
+        dialect = self._engine.dialect
+        # Without a bound, MySQL sorts all meters rather than read the index.
+        condition = Condition(f"m.public_id > {dialect.placeholder}", (after,))
+        if search:
+            condition &= dialect.contains(("m.public_id", "m.name", "m.identifier"), search)
+        rows = await self._engine.fetch(
+            f"SELECT JSON_ARRAY(m.public_id, m.name, m.identifier, m.timezone, m.interval_seconds,"
+            f" {dialect.unix_seconds(_FIRST)}, {dialect.unix_seconds(_LAST)}, {_COUNT})"
+            f" FROM {_LISTED} WHERE {condition.text} ORDER BY m.public_id LIMIT {limit + 1}",
+            condition.args,
+        )
+        found = json.loads(b"[" + b",".join(row[0] for row in rows[:limit]) + b"]")
+        zones = {name: await _known_zone(name) for name in {row[3] for row in found}}
+        meters = [
+            ListedMeter(
+                *(public_id, name, identifier, timezone, zones[timezone]),
+                *(interval_on_record(seconds), first, last, readings),
+            )
+            for public_id, name, identifier, timezone, seconds, first, last, readings in found
+        ]
+        return MeterPage(meters, meters[-1].public_id if len(rows) > limit else None)
 
     async def public_ids(self, most: int) -> list[str]:
         """Return the public ids of some meters, in the order of their registration."""
@@ -81,6 +168,10 @@ class MeterStore:
         """Return the number of meters."""
         rows = await self._engine.fetch(f"SELECT COUNT(*) FROM meters WHERE {_IS_THERE}")
         return int(rows[0][0])
+
+    async def have_readings(self) -> bool:
+        """Return whether any meter has readings."""
+        return bool(await self._engine.fetch("SELECT 1 FROM readings LIMIT 1", small=True))
 
     async def newest_reading(self) -> int | None:
         """Return the start of the newest reading of all meters, in seconds since 1970."""
@@ -98,6 +189,14 @@ class MeterStore:
         rows = await self._engine.fetch("SELECT MAX(date) FROM consumpdata", small=True)
         newest = rows[0][0]
         return newest and datetime.fromisoformat(newest.decode())
+
+
+async def _known_zone(name: str) -> TimeZone:
+    """Return the zone of a name, UTC if this machine does not know it."""
+    try:
+        return await load_time_zone(name)
+    except UnknownZoneError:
+        return await load_time_zone("UTC")
 
 
 @dataclass(frozen=True, slots=True)

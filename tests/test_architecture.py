@@ -68,7 +68,7 @@ MAY_IMPORT = {
         *("domain", "settings", "server.context", "server.errors", "server.transport"),
         *("server.security", "server.cache", "server.formats", "server.api.openapi"),
         *("storage.common", "storage.database", "storage.readings", "storage.figures"),
-        *("storage.users", "storage.sessions"),
+        *("storage.users", "storage.sessions", "storage.meters"),
     },
     "server.web": {"server.transport", "server.security"},
     "server.observability": {

@@ -14,13 +14,13 @@ from server.api.openapi.responses import (
     SESSIONS,
 )
 from server.api.sessions import TOKEN_SECURITY, begin_session, done, not_written
-from server.api.upload import admitted_parameters
 from server.context import CONTEXT, DATABASE, SETTINGS, Token
 from server.errors import ApiError, ParameterError
 from server.security.audit_log import audit
 from server.security.login import asker, authenticate_again, busy
 from server.security.password_checker import PASSWORD_CHECKER, BusyError
 from server.security.tokens import TOKENS
+from server.security.upload import admitted_parameters
 from storage.common.errors import NotPrepared, Refused, StorageError
 from storage.sessions import ID_LENGTH
 

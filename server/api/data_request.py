@@ -35,7 +35,7 @@ class DataRequest(Protocol):
 
     @property
     def key(self) -> str:
-        """A text that is equal for requests of one meter, of whatever route, with equal responses."""
+        """A text that is equal for requests of one meter, on any route, with equal responses."""
 
     @property
     def media_type(self) -> str:
@@ -60,13 +60,13 @@ Parser = Callable[[web.Request], Awaitable[DataRequest]]
 """Reads a request; raises ApiError or QueryError."""
 
 
-def parse_meter(params: Params) -> str | None:
-    """Return the public id that parameters name, if any; raise QueryError if none can be so."""
-    meter = params.get(METER.name)
+def parse_meter(params: Params, parameter: Parameter = METER) -> str | None:
+    """Return the public id that a parameter names, if any; raise QueryError if none can be so."""
+    meter = params.get(parameter.name)
     if meter is not None and not _METER.fullmatch(meter):
         raise QueryError(
-            METER.name,
-            "expected a public id: 1 to 64 letters, digits, '.', '_' or '-', first a letter or digit,"
-            f" got {meter[:40]!a}",
+            parameter.name,
+            "expected a public id: 1 to 64 letters, digits, '.', '_' or '-', first a letter or"
+            f" digit, got {meter[:40]!a}",
         )
     return meter

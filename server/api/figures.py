@@ -84,7 +84,7 @@ _ROUTES = (
         query=MeterInfo,
         summary="The meter and the period of its readings",
         description=(
-            "One record: the meter's time zone, interval and name in reports, its first and its "
+            "One record: what the meter is called, its time zone and interval, its first and its "
             "last reading. Fast for any number of readings."
         ),
         record={
@@ -94,6 +94,8 @@ _ROUTES = (
             "timezone": "Europe/Madrid",
             "interval_seconds": "900",
             "identifier": None,
+            "meter": "main",
+            "name": None,
         },
         bad_request="time: expected offset or utc or local, got 'mine'",
     ),

@@ -8,7 +8,6 @@ from contextlib import ExitStack, aclosing, suppress
 from aiohttp import hdrs, web
 
 from server.api.data_request import EXPORT, DataRequest, Parser
-from server.api.upload import admitted
 from server.cache.entry import SMALL_RESPONSE_BYTES, CacheEntry
 from server.cache.in_flight import InFlightResponse, TooLargeError
 from server.cache.replay import ReplayCache
@@ -18,6 +17,7 @@ from server.errors import ApiError, ParameterError
 from server.security.audit_log import audit_export
 from server.security.authentication import check_access
 from server.security.rate_limits import FigureLimiter, StreamLimiter, when_task_ends
+from server.security.upload import admitted
 from server.transport.content_coding import SMALL_CHUNK_BYTES, Chunk, Coding, Identity
 from server.transport.etags import etag, matches_any, matches_etag
 from server.transport.negotiation import negotiate_coding

@@ -1,4 +1,4 @@
-"""The checks of the database: connection, schema, readings, privileges, clock."""
+"""The checks of the database: connection, schema, meters, readings, privileges, clock."""
 
 import shlex
 import stat
@@ -7,17 +7,19 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from server.observability.findings import Finding, fail, ok, warn
 from settings import MysqlUrl, Settings, SettingsError, SqliteUrl
-from storage.backends.diagnostics import Diagnostics
+from storage.backends.diagnostics import Diagnostics, MetersCount
 from storage.common.errors import StorageError
 from storage.factory import open_diagnostics
 
 _RUN_LOADER = "Run `elecdata load REPORT.csv`, which creates what is missing."
 _MAX_CLOCK_DIFFERENCE = 2.0
 """Seconds."""
+
+_MAX_ZONES = 3
+"""Time zones that a finding names."""
 
 _MAX_AGE_DAYS = 40
 """Days after which readings are old: reports are monthly."""
@@ -55,7 +57,7 @@ async def _check_database(settings: Settings, diagnostics: Diagnostics) -> Async
             yield warn("database", f"{found}, unencrypted", "Set database.tls.ca.")
         else:
             yield ok("database", found)
-        for check in (_schema, _zone, _readings, _rights, _connections, _clock):
+        for check in (_schema, _meters, _readings, _rights, _connections, _clock):
             yield await check(settings, diagnostics)
     except StorageError as error:
         yield fail("database", str(error))
@@ -71,30 +73,56 @@ async def _schema(_: Settings, diagnostics: Diagnostics) -> Finding:
     return ok("schema", f"up to date, {layout.wanted} statements")
 
 
-async def _zone(settings: Settings, diagnostics: Diagnostics) -> Finding:
-    configured, found = settings.meter.timezone.key, await diagnostics.timezone()
-    if found in (None, configured):
-        return ok("zone", f"the readings are in {configured}")
-    return warn(
-        "zone",
-        f"the readings are in {found}, which all answers use; meter.timezone is {configured}",
-        f"Set meter.timezone to {found}: the loader refuses reports in another zone.",
-    )
+async def _meters(settings: Settings, diagnostics: Diagnostics) -> Finding:
+    meters, default = await diagnostics.meters(), settings.meter.default
+    timezone = settings.meter.timezone.key
+    if not meters.count:
+        return ok("meters", f"the first report registers one, in {timezone}")
+    found = _in_zones(meters)
+    if list(meters.zones) != [timezone]:
+        found += f"; new ones will be in {timezone} (meter.timezone)"
+    if unknown := ", ".join(meters.unknown_zones):
+        return warn(
+            "meters",
+            f"{found}; this machine does not know the time zone {unknown}",
+            "Update its time zones, such as the package tzdata.",
+        )
+    if not meters.public_ids:
+        return ok("meters", found)
+    if default is not None and not await diagnostics.has_meter(default):
+        some = ", ".join(meters.public_ids) + (" ..." * (meters.count > len(meters.public_ids)))
+        return warn(
+            "meters",
+            f"{found}; meter.default is {default}, which is not registered",
+            f"Set meter.default to one of {some}, or remove it, or register the meter with"
+            f" `elecdata load --meter {default} --register REPORT.csv`.",
+        )
+    if meters.count > 1:
+        found += (
+            "; requests have to name one, since meter.default is not set"
+            if default is None
+            else f"; requests that name none mean {default}"
+        )
+    return ok("meters", found)
 
 
-async def _meter_zone(settings: Settings, diagnostics: Diagnostics) -> ZoneInfo:
-    """Return the zone of the readings, or that of the configuration if none is on record."""
-    found = await diagnostics.timezone()
-    return ZoneInfo(found) if found else settings.meter.timezone
+def _in_zones(meters: MetersCount) -> str:
+    """Return how many meters there are in each time zone, in words."""
+    zones = list(meters.zones.items())
+    parts = [f"{count:,} in {name}" for name, count in zones[:_MAX_ZONES]]
+    others = sum(count for _, count in zones[_MAX_ZONES:])
+    if others:
+        parts.append(f"{others:,} in others")
+    return f"{meters.count:,} meter{'s' * (meters.count != 1)}: {', '.join(parts)}"
 
 
 async def _readings(settings: Settings, diagnostics: Diagnostics) -> Finding:
-    readings = await diagnostics.readings()
+    readings = await diagnostics.readings(settings.meter.timezone)
     if readings.newest is None:
         return warn("readings", "there are none yet", _RUN_LOADER)
-    zone = await _meter_zone(settings, diagnostics)
-    age = datetime.now(UTC) - readings.newest.replace(tzinfo=zone)
-    found = f"{readings.count:,}, the newest of {readings.newest}, {_days(age.days)} old"
+    age = datetime.now(UTC) - readings.newest
+    newest = readings.newest.replace(tzinfo=None)
+    found = f"{readings.count:,}, the newest of {newest}, {_days(age.days)} old"
     if age.days > _MAX_AGE_DAYS:
         return warn("readings", found, "Load newer reports, if there are any.")
     return ok("readings", found)
@@ -152,7 +180,7 @@ async def _connections(settings: Settings, diagnostics: Diagnostics) -> Finding:
 async def _clock(settings: Settings, diagnostics: Diagnostics) -> Finding:
     before = time.time()
     database_time = await diagnostics.time()
-    zone = await _meter_zone(settings, diagnostics)
+    zone = settings.meter.timezone
     local = datetime.now(zone)
     local_time = f"in {zone} it is {local:%Y-%m-%d %H:%M} ({local:%Z})"
     if database_time is None:

@@ -21,15 +21,23 @@ async def live(request: web.Request) -> web.Response:
 
 
 async def ready(request: web.Request) -> web.Response:
-    """Return the version of the data. Raise ApiError or StorageError if the database fails."""
+    """Return the version of the data. Raise ApiError or StorageError if the database fails.
+
+    It is that of the meter that requests mean without naming one, null if there is none.
+    """
     await read_parameters(request, ())
+    database = request.app[DATABASE]
     try:
         async with asyncio.timeout(_DATABASE_TIMEOUT):
-            state = await request.app[DATABASE].state()
-            meters = await request.app[DATABASE].count_meters()
+            state = await database.state()
+            body = {
+                "status": "ready",
+                "version": None if state.is_ambiguous else state.version,
+                "empty": await database.is_empty(state),
+                "meters": await database.count_meters(),
+            }
     except TimeoutError:
         raise ApiError(503, "The database did not answer in time") from None
-    body = {"status": "ready", "version": state.version, "empty": state.is_empty, "meters": meters}
     return web.json_response(body, headers=_HEADERS)
 
 

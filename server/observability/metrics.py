@@ -79,9 +79,10 @@ _LEVELS = {
 class DataStatistics:
     """What the metrics say of the data."""
 
-    version: str
+    version: str | None
+    """Of the meter that requests mean without naming one; None if they have to name one."""
     newest: float | None
-    """Start of the newest reading, seconds since 1970."""
+    """Start of the newest reading of all meters, seconds since 1970."""
     meters: int
 
 
@@ -130,7 +131,7 @@ async def _data(app: web.Application) -> DataStatistics | None:
             meters = await database.count_meters()
     except (StorageError, TimeoutError):
         return None
-    return DataStatistics(state.version, newest, meters)
+    return DataStatistics(None if state.is_ambiguous else state.version, newest, meters)
 
 
 def snapshot(app: web.Application) -> Snapshot:
@@ -291,13 +292,16 @@ class _SnapshotCollector(Collector):
         yield GaugeMetricFamily("elecdata_database_up", "Whether the database responds", value=up)
         if self._data is None:
             return
-        version = GaugeMetricFamily("elecdata_data_info", "The data served", labels=["version"])
-        version.add_metric([self._data.version], 1)
-        yield version
+        if self._data.version is not None:
+            version = GaugeMetricFamily(
+                "elecdata_data_info", "The data of the default meter", labels=["version"]
+            )
+            version.add_metric([self._data.version], 1)
+            yield version
         yield GaugeMetricFamily("elecdata_meters", "Meters", value=self._data.meters)
         if self._data.newest is not None:
             yield GaugeMetricFamily(
                 "elecdata_newest_reading_timestamp_seconds",
-                "Start of the newest reading",
+                "Start of the newest reading of all meters",
                 value=self._data.newest,
             )

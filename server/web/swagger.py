@@ -13,7 +13,8 @@ _POLICY = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-in
 
 _TAGS = {
     "access": "Authentication",
-    "readings": "Readings of the meter: energy, power, voltage and related quantities",
+    "meters": "The meters of the service",
+    "readings": "Readings of a meter: energy, power, voltage and related quantities",
     "figures": "Aggregates and statistics: sums, load profile, peaks, summary, data quality",
 }
 
@@ -46,7 +47,7 @@ def build_document(app: web.Application) -> dict[str, Any]:
             version="1",
             info={
                 "description": (
-                    "Readings of an electricity meter, one for each interval, and statistics "
+                    "Readings of electricity meters, one for each interval, and statistics "
                     "computed from them. The [dashboard](/dashboard) shows them as charts.\n\n"
                     "1. Click **Authorize**, enter user and password under *basic*, and close.\n"
                     "2. Open **POST /login**, click *Execute*, and copy `value_token`.\n"

@@ -1,12 +1,16 @@
 """What the startup checks ask a database."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from storage.backends.base import ReadEngine
 from storage.backends.schema import STATEMENTS, Feature, SchemaVersion
-from storage.common.errors import NotPrepared, StorageError
+from storage.common.errors import NotPrepared
+
+_NAMED_METERS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +23,30 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class ReadingsCount:
-    """How many readings there are, and the local time of the newest."""
+    """How many readings there are, and the start of the newest."""
 
     count: int
     newest: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class MetersCount:
+    """How many meters there are, and what some of them are called."""
+
+    zones: Mapping[str, int]
+    """How many there are in each time zone; the most frequent one comes first."""
+    public_ids: Sequence[str]
+    """Those registered first; empty if the layout is older than public ids."""
+
+    @property
+    def unknown_zones(self) -> Sequence[str]:
+        """The time zones that this machine does not know."""
+        return [name for name in self.zones if _zone(name) is None]
+
+    @property
+    def count(self) -> int:
+        """The number of meters."""
+        return sum(self.zones.values())
 
 
 class Diagnostics(ABC):
@@ -30,6 +54,7 @@ class Diagnostics(ABC):
 
     def __init__(self, engine: ReadEngine) -> None:
         self._engine = engine
+        self._schema = SchemaVersion(engine)
         self.close = engine.close
 
     async def connect(self) -> None:
@@ -45,24 +70,60 @@ class Diagnostics(ABC):
             return Layout(0, wanted)
         return Layout(rows[0][0], wanted)
 
-    async def readings(self) -> ReadingsCount:
-        """Count the readings."""
-        schema = SchemaVersion(self._engine)
-        await schema.refresh()
-        table = "readings" if schema.supports(Feature.METERS) else "consumpdata"
-        rows = await self._engine.fetch(f"SELECT COUNT(*), MAX(date) FROM {table}")
-        count, newest = rows[0]
-        return ReadingsCount(count, newest and datetime.fromisoformat(newest.decode()))
+    async def meters(self) -> MetersCount:
+        """Count the meters. A database of an older layout has one, or does not tell."""
+        await self._schema.refresh()
+        if not self._schema.supports(Feature.INSTANTS):
+            return MetersCount({}, [])
+        rows = await self._engine.fetch(
+            "SELECT timezone, COUNT(*) FROM meters GROUP BY timezone"
+            " ORDER BY COUNT(*) DESC, timezone"
+        )
+        zones = {name.decode(): count for name, count in rows}
+        if not self._schema.supports(Feature.METERS):
+            return MetersCount(zones, [])
+        rows = await self._engine.fetch(
+            f"SELECT public_id FROM meters ORDER BY id LIMIT {_NAMED_METERS}"
+        )
+        return MetersCount(zones, [public_id.decode() for (public_id,) in rows])
 
-    async def timezone(self) -> str | None:
-        """Return the time zone of all meters, None if they have several or it is not on record."""
-        try:
-            rows = await self._engine.fetch("SELECT DISTINCT timezone FROM meters LIMIT 2")
-        except StorageError:
-            if (await self.layout()).applied:
-                raise
-            return None
-        return rows[0][0].decode() if len(rows) == 1 else None
+    async def has_meter(self, public_id: str) -> bool:
+        """Return whether a meter is registered, which no older layout tells."""
+        sql = f"SELECT 1 FROM meters WHERE public_id = {self._engine.dialect.placeholder}"
+        return bool(await self._engine.fetch(sql, (public_id,)))
+
+    async def readings(self, zone: ZoneInfo) -> ReadingsCount:
+        """Count the readings of all meters.
+
+        The zone is that of readings in a database that does not tell it.
+        """
+        await self._schema.refresh()
+        if not self._schema.supports(Feature.METERS):
+            return await self._readings_of_one(zone)
+        of_meter = "FROM readings AS r WHERE r.meter_id = s.meter_id"
+        last = f"COALESCE(s.last_utc, (SELECT r.utc {of_meter} ORDER BY r.utc DESC LIMIT 1))"
+        rows = await self._engine.fetch(
+            f"SELECT m.timezone, {self._engine.dialect.unix_seconds(last)} AS newest"
+            " FROM states AS s JOIN meters AS m ON m.id = s.meter_id ORDER BY newest DESC LIMIT 1"
+        )
+        if not rows or rows[0][1] is None:
+            return ReadingsCount(0, None)
+        timezone, newest = rows[0]
+        rows = await self._engine.fetch(
+            f"SELECT SUM(COALESCE(s.readings, (SELECT COUNT(*) {of_meter}))) FROM states AS s"
+        )
+        newest = datetime.fromtimestamp(newest, _zone(timezone.decode()) or UTC)
+        return ReadingsCount(int(rows[0][0]), newest)
+
+    async def _readings_of_one(self, zone: ZoneInfo) -> ReadingsCount:
+        """Count the readings of an older layout."""
+        rows = await self._engine.fetch("SELECT COUNT(*), MAX(date) FROM consumpdata")
+        count, newest = rows[0]
+        if newest is None:
+            return ReadingsCount(count, None)
+        recorded = [*(await self.meters()).zones, zone.key][0]
+        newest = datetime.fromisoformat(newest.decode()).replace(tzinfo=_zone(recorded) or zone)
+        return ReadingsCount(count, newest)
 
     @abstractmethod
     async def cipher(self) -> str | None:
@@ -79,3 +140,11 @@ class Diagnostics(ABC):
     @abstractmethod
     async def most_connections(self) -> int | None:
         """Return how many connections it takes from this account, None without a limit."""
+
+
+def _zone(name: str) -> ZoneInfo | None:
+    """Return the time zone of a name, None if this machine does not know it."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None

@@ -212,6 +212,18 @@ class Dialect(ABC):
             condition &= other
         return condition
 
+    def contains(self, columns: Sequence[str], text: str) -> Condition:
+        """Select the rows with a text in any of some columns, in upper or lower case."""
+        condition, pattern = self._containing(text)
+        return Condition(
+            f"({' OR '.join(condition.format(column) for column in columns)})",
+            (pattern,) * len(columns),
+        )
+
+    @abstractmethod
+    def _containing(self, text: str) -> tuple[str, str]:
+        """Return the condition, with `{}` for the column, and the value of its placeholder."""
+
     # Instants and numbers
 
     @abstractmethod

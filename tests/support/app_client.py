@@ -189,6 +189,8 @@ def application(database: DatabaseFixture, **environ: str) -> tuple[web.Applicat
     settings = load_settings(database.config, environ)
     engine = Watched(open_database(settings)._engine)
     app = make_app(
-        settings=settings, database=Database(engine), signing_keys=SigningKeys.single(SECRET)
+        settings=settings,
+        database=Database(engine, settings.meter.default),
+        signing_keys=SigningKeys.single(SECRET),
     )
     return app, engine

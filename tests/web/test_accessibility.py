@@ -4,6 +4,7 @@ Its rules are those of WCAG 2.2, levels A and AA, and what its authors call best
 """
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from tests.support.app_client import Serve
 from tests.support.browser import Browser
 from tests.support.databases import DatabaseFixture, SqliteDatabase
 from tests.support.paths import ROOT
+from tests.support.report_factory import numbered, quarters, report
+from tests.web.test_dashboard import add_meters
 from tools.screenshots import drawn, log_in
 
 AXE = (ROOT / "tests" / "web" / "axe" / "axe.min.js").read_text()
@@ -65,6 +68,37 @@ async def test_pages_are_without_fault(
         await browser.click(f"#{panel} summary")
         await browser.find(f"#{panel} table")
     assert await complaints(browser) == []
+
+
+@pytest.mark.parametrize(
+    ("width", "language", "names"),
+    [
+        (1440, "en-GB", ["Meter", "Find a meter", "Meter"]),
+        (360, "es-ES", ["Contador", "Buscar un contador", "Contador"]),
+    ],
+)
+async def test_choice_of_the_meter_has_names_and_is_without_fault(
+    browser: Browser, serve: Serve, tmp_path: Path, width: int, language: str, names: list[str]
+) -> None:
+    database = SqliteDatabase(tmp_path)
+    database.configure(api_users={"rick": "morty"})
+    await database.load(report(*numbered(quarters("2019-11-01", 5 * 96))), meter="a", register=True)
+    add_meters(database, *(f"m{number:03}" for number in range(101)))
+    database.run("UPDATE meters SET name = 'Una nave con un nombre bastante largo' WHERE id < 3")
+    api = await serve(database)
+    await browser.imitate(width=width, height=1000, language=language)
+    await browser.open(str(api.client.make_url("/dashboard")))
+    await log_in(browser)
+    await drawn(browser)
+    await browser.type("#meters [type=search]", "m00")
+    await browser.until("document.querySelector('#meters output').textContent")
+    assert await complaints(browser) == []
+    assert await browser.run("document.documentElement.scrollWidth") <= width
+    tree = await browser.call("Accessibility.getFullAXTree")
+    found = {
+        node["role"]["value"]: node["name"]["value"] for node in tree["nodes"] if "name" in node
+    }
+    assert [found[role] for role in ("search", "searchbox", "combobox")] == names
 
 
 async def test_charts_have_accessible_names_and_values(

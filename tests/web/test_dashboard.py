@@ -473,3 +473,148 @@ async def test_other_files_are_not_served(serve: Serve, tmp_path: Path, name: st
     url = api.client.make_url("/").joinpath("static/" + name, encoded=True)
     async with api.client.session.get(url) as response:
         assert response.status == 404
+
+
+# Several meters
+
+DAYS = report(*numbered(quarters("2019-11-01", 14 * 96)))
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> DatabaseFixture:
+    """Three meters with readings, one of them with a name, and one without any."""
+    database = SqliteDatabase(tmp_path_factory.mktemp("fleet"))
+    database.configure(api_users={"rick": "morty"})
+    for meter, text in (
+        ("shop", DAYS),
+        ("factory", report(*numbered(quarters("2019-11-01", 14 * 96), 1000))),
+        ("house", report(*numbered(quarters("2019-09-01", 10 * 96)))),
+    ):
+        asyncio.run(database.load(text, meter=meter, register=True))
+    database.run("UPDATE meters SET name = 'Nave 7' WHERE public_id = 'factory'")
+    add_meters(database, "yard")
+    return database
+
+
+def add_meters(database: DatabaseFixture, *public_ids: str) -> None:
+    """Add meters that have no readings."""
+    for public_id in public_ids:
+        database.run(
+            "INSERT INTO meters (id, public_id, timezone)"
+            f" SELECT MAX(id) + 1, '{public_id}', 'Europe/Madrid' FROM meters"
+        )
+    database.run(
+        "INSERT INTO states (meter_id, version, changes, corrections, readings, last_id)"
+        " SELECT id, 'v', 0, 0, 0, 0 FROM meters WHERE id NOT IN (SELECT meter_id FROM states)"
+    )
+
+
+async def offered(browser: Browser) -> list[str]:
+    """The meters of the list."""
+    found: list[str] = await browser.run("[...document.querySelector('#meter')].map(x => x.text)")
+    return found
+
+
+async def test_one_meter_leaves_no_choice_and_no_name(browser: Browser, api: Api) -> None:
+    await enter(browser, api)
+    assert await browser.run("document.querySelector('#meters').hidden")
+    assert await browser.run("location.hash") == SPAN
+    assert await browser.run("document.title") == "November 2019 \N{EN DASH} Electricity readings"
+
+
+async def test_chosen_meter_is_in_the_link_the_title_and_every_request(
+    browser: Browser, serve: Serve, fleet: DatabaseFixture, tmp_path: Path
+) -> None:
+    """The first of the list is shown at first; keys alone lead to another."""
+    api = await serve(fleet)
+    await browser.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    await enter(browser, api)
+    assert await offered(browser) == ["Nave 7 (factory)", "house", "shop", "yard"]
+    assert "Nave 7" in await browser.run("document.title")
+    browser.requests.clear()
+
+    await browser.run("document.querySelector('#meter').focus()")
+    await browser.press("s")
+    await browser.until("document.title.includes('shop')")
+    await drawn(browser)
+    energy = (await api.records("getSummary", meter="shop", quality="clean"))[0]["energy"]
+    assert (await figure(browser, "energy")).startswith(f"{float(str(energy)):,.0f} kWh|")
+    assert await browser.run("document.activeElement.id") == "meter"
+    await browser.click("#energy .csv")
+    file = tmp_path / "energy_shop_2019-11-01_2019-11-14.csv"
+    days = await api.records("getAggregate", meter="shop", interval="day", columns="energy")
+    rows = (await downloaded(file)).decode().splitlines()[1:]
+    assert [row.split(",")[2] for row in rows] == [day["energy"] for day in days]
+    data = [parts for url in browser.requests if "/apielec/" in (parts := urlsplit(url)).path]
+    assert {dict(parse_qsl(parts.query))["meter"] for parts in data} == {"shop"}
+
+    link = await browser.run("location.href")
+    assert "#meter=shop&from=2019-11-01&to=2019-11-14" in link
+    await browser.run("history.back()")
+    await browser.until("document.title.includes('Nave 7')")
+    await drawn(browser)
+    assert await browser.run("document.querySelector('#meter').value") == "factory"
+    await browser.open("about:blank")
+    await browser.open(link)
+    await log_in(browser)
+    await drawn(browser)
+    assert "shop" in await browser.run("document.title")
+    assert browser.complaints == []
+
+
+async def test_default_meter_is_shown_first(
+    browser: Browser, serve: Serve, fleet: DatabaseFixture
+) -> None:
+    await enter(browser, await serve(fleet, ELECDATA_METER__DEFAULT="house"))
+    assert await browser.run("document.querySelector('#meter').value") == "house"
+    assert await browser.find("#span-name") == "1 Sept 2019 \N{EN DASH} 10 Sept 2019"
+
+
+async def test_other_meters_are_offered_where_one_has_no_such_period_or_nothing(
+    browser: Browser, serve: Serve, fleet: DatabaseFixture
+) -> None:
+    api = await serve(fleet)
+    await enter(browser, api, "#meter=factory")
+    await browser.run("location.hash = '#meter=gone'")
+    await browser.find("#banner", "there is no meter gone")
+    assert (await offered(browser))[0] == "gone"
+    assert await browser.run("document.querySelector('main').hidden")
+    choose = "(meter => { meter.value = '%s'; meter.dispatchEvent(new Event('change')) })"
+    choose += "(document.querySelector('#meter'))"
+
+    await browser.run(choose % "shop")
+    await browser.find("#span-name", "1 Nov 2019")
+    await drawn(browser)
+    assert await browser.run("document.querySelector('#banner').hidden")
+    assert "gone" not in await offered(browser)
+    await browser.run(choose % "house")
+    await browser.find("#empty", "Data is available for 1 Sept 2019")
+    assert "house" in await browser.run("document.title")
+    await browser.run(choose % "yard")
+    await browser.find("#empty", "elecdata load --meter yard ")
+    await browser.run(choose % "factory")
+    await browser.find("#span-name", "1 Nov 2019")
+    await drawn(browser)
+    assert not await browser.run("document.querySelector('#charts').hidden")
+
+
+async def test_meters_beyond_a_hundred_are_searched(
+    browser: Browser, serve: Serve, tmp_path: Path
+) -> None:
+    database = SqliteDatabase(tmp_path)
+    database.configure(api_users={"rick": "morty"})
+    await database.load(DAYS, meter="z1", register=True)
+    await database.load(DAYS, meter="a", register=True)
+    add_meters(database, *(f"m{number:03}" for number in range(100)), "z2")
+    await enter(browser, await serve(database))
+    assert len(await offered(browser)) == 100
+    await browser.type("#meters [type=search]", "Z")
+    await browser.find("#meters output", "2 meters found")
+    assert await offered(browser) == ["a", "z1", "z2"]
+    await browser.type("#meters [type=search]", "1")
+    await browser.press("Enter")
+    await browser.until("document.title.includes('z1')")
+    await drawn(browser)
+    await browser.type("#meters [type=search]", "x")
+    await browser.find("#meters output", "0 meters found")
+    assert await offered(browser) == ["z1"]

@@ -9,6 +9,7 @@ from server.api.openapi.schemas import (
     EnvelopeSchema,
     ErrorSchema,
     KeySetSchema,
+    MetersSchema,
     SessionsSchema,
     TokenSchema,
     table_schema,
@@ -118,6 +119,9 @@ LOGOUT = {
         "The token is still good: the database cannot be written just now, try again later",
     ),
 }
+_UNKNOWN_METER = _error(
+    404, "There is no meter with this public id", "meter: there is no meter factory"
+)
 _UNCHANGED = {"description": "Not modified since the response with the ETag in If-None-Match"}
 _LEFT_OUT = {
     "X-Left-Out-Readings": "With quality=clean, the number of excluded readings",
@@ -265,6 +269,38 @@ END_SESSION = {
 }
 
 
+METERS = {
+    "200": _response(
+        "The meters, in the order of their public ids; if there are none, the message is No data "
+        "found and numrecs is 0",
+        MetersSchema,
+        {
+            "message": "",
+            "status": "OK",
+            "statusCode": 200,
+            "values": {
+                "numrecs": 1,
+                "default": "main",
+                "records": [
+                    {
+                        "meter": "main",
+                        "name": None,
+                        "identifier": None,
+                        "timezone": "Europe/Madrid",
+                        "interval_seconds": "900",
+                        "first_reading": "2019-08-01T00:00:00+02:00",
+                        "last_reading": "2019-11-30T23:45:00+01:00",
+                        "readings": "11716",
+                    }
+                ],
+            },
+        },
+    ),
+    "400": _bad_request("limit: expected a whole number from 1 to 1000, got '0'"),
+    **_TOKEN_ERRORS,
+    **_LIMIT_ERRORS,
+    "503": _UNAVAILABLE,
+}
 EXPIRED_CURSOR = {
     "410": _error(
         410,
@@ -317,6 +353,7 @@ def data_responses(success: Mapping[str, Any], bad_request: str) -> dict[str, An
         "200": success,
         "304": _UNCHANGED,
         "400": _bad_request(bad_request),
+        "404": _UNKNOWN_METER,
         **_TOKEN_ERRORS,
         **_LIMIT_ERRORS,
         "503": _UNAVAILABLE,

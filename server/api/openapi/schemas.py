@@ -136,6 +136,41 @@ class SessionsSchema(EnvelopeSchema):
     values = fields.Nested(SessionValuesSchema, required=True)
 
 
+MeterSchema = Schema.from_dict(
+    {
+        field.name: _value(field, required=True, allow_none=is_optional)
+        for field, is_optional in (
+            (Field("meter", FieldType.TEXT, "Public id: names the meter in requests"), False),
+            (Field("name", FieldType.TEXT, "Name of the meter for people"), True),
+            (Field("identifier", FieldType.TEXT, "Name of the meter in reports"), True),
+            (Field("timezone", FieldType.TEXT, "Time zone of the meter"), False),
+            (Field("interval_seconds", FieldType.COUNT, "Seconds between readings"), False),
+            (Field("first_reading", FieldType.INSTANT, "Start of the first reading"), True),
+            (Field("last_reading", FieldType.INSTANT, "Start of the last reading"), True),
+            (Field("readings", FieldType.COUNT, "Number of readings"), False),
+        )
+    },
+    name="MeterSchema",
+)
+
+
+class MeterValuesSchema(Schema):
+    """A page of the meters."""
+
+    numrecs = fields.Integer(required=True, metadata={"description": "Number of records"})
+    next = fields.String(metadata={"description": "The value of `after` for the next page"})
+    default = fields.String(
+        metadata={"description": "The meter of requests that name none, if there is one"}
+    )
+    records = fields.List(fields.Nested(MeterSchema), required=True)
+
+
+class MetersSchema(EnvelopeSchema):
+    """A page of the meters, as a success."""
+
+    values = fields.Nested(MeterValuesSchema, required=True)
+
+
 class KeySchema(Schema):
     """A public key (RFC 8037)."""
 

@@ -80,6 +80,10 @@ class SqliteDialect(Dialect):
     def if_complete(self, columns: Sequence[str], complete: str, otherwise: str) -> str:
         return f"CASE WHEN {' + '.join(columns)} IS NOT NULL THEN {complete} ELSE {otherwise} END"
 
+    def _containing(self, text: str) -> tuple[str, str]:
+        # LIKE knows upper and lower case of ASCII only.
+        return "{} GLOB ?", f"*{''.join(map(_either_case, text))}*"
+
     def utc(self, seconds: int) -> object:
         return seconds
 
@@ -133,3 +137,11 @@ class SqliteDialect(Dialect):
             f"(c.energy - c.maximeter / 360000 * ({factor})) * 360000"
             f" > c.maximeter % 360000 * ({factor}) + {allowance} * {SCALE}"
         )
+
+
+def _either_case(character: str) -> str:
+    """Return the GLOB pattern of a character in upper or lower case."""
+    forms = {each for each in (character, character.lower(), character.upper()) if len(each) == 1}
+    if character in "*?[" or len(forms) > 1:
+        return f"[{''.join(sorted(forms))}]"
+    return character

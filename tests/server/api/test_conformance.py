@@ -57,6 +57,11 @@ def document(url: str) -> dict[str, Any]:
         for described in definition["properties"].values():
             if "pattern" in described:
                 described["type"] = ["string", "number"]
+    for methods in told["paths"].values():
+        for operation in methods.values():
+            for parameter in operation["parameters"]:
+                if parameter["name"] == "meter":  # of which there is one
+                    parameter["enum"] = ["main"]
     return told
 
 

@@ -23,6 +23,7 @@ PATHS = {
     "/apielec/getDataById": {"get", "post"},
     "/apielec/getDataByDate": {"get", "post"},
     "/apielec/getDataByRange": {"get", "post"},
+    "/apielec/getMeters": {"get", "post"},
     "/apielec/getMeter": {"get", "post"},
     "/apielec/getAggregate": {"get", "post"},
     "/apielec/getProfile": {"get", "post"},
@@ -45,8 +46,9 @@ REQUIRED = {
     "/apielec/getDataByRange": ["date", "end_date"],
     "/apielec/getAggregate": ["interval"],
 }
+METERS = "/apielec/getMeters"
 PERIOD = ["date", "end_date", "end"]
-WRITING = ["values", "time", "format"]
+WRITING = ["meter", "values", "time", "format"]
 FIGURES = {
     "/apielec/getMeter": WRITING,
     "/apielec/getAggregate": [*PERIOD, "columns", "timezone", "quality", *WRITING],
@@ -62,6 +64,7 @@ WRONG = {
     "/apielec/endSession": {"id": "5"},
     "/apielec/endOtherSessions": {"id": "5"},
     "/apielec/ping": {"id": "5"},
+    "/apielec/getMeters": {"limit": "0"},
     "/apielec/getData": {"limit": "0"},
     "/apielec/getDataById": {"id": "five"},
     "/apielec/getDataByDate": {"date": "11 September"},
@@ -73,7 +76,7 @@ WRONG = {
     "/apielec/getSummary": {"quality": "dirty"},
     "/apielec/getQuality": {"list": "holes"},
 }
-OPTIONAL = ["columns", "values", "time", "format", "quality", "order", "limit", "after"]
+OPTIONAL = ["meter", "columns", "values", "time", "format", "quality", "order", "limit", "after"]
 
 
 @pytest.fixture
@@ -145,7 +148,8 @@ async def test_document_describes_every_parameter(document: Document) -> None:
     for path, method, operation in operations(document):
         parameters = operation["parameters"]
         names = {must: [p["name"] for p in parameters if p["required"] == must] for must in (0, 1)}
-        optional = OPTIONAL if path.startswith("/apielec/getData") else FIGURES.get(path, [])
+        others = FIGURES | {METERS: ["limit", "after", "search"]}
+        optional = OPTIONAL if path.startswith("/apielec/getData") else others.get(path, [])
         assert names[1] == REQUIRED.get(path, []), (path, method)
         own = ["end"] if path == "/apielec/getDataByRange" else []
         assert names[0] == own + optional, (path, method)
@@ -164,11 +168,11 @@ async def test_document_describes_every_answer(document: Document) -> None:
             assert codes == {"200", "401"}
         elif path == "/.well-known/jwks.json":
             assert codes == {"200", "400", "404"}
-        elif path in ("/logout", "/apielec/ping", *ACCOUNT):
+        elif path in ("/logout", "/apielec/ping", METERS, *ACCOUNT):
             assert codes == {"200", "400", "405", "406"} | ACCOUNT.get(path, set())
         else:
             pages = {"410"} if path.startswith("/apielec/getData") else set()
-            assert codes == {"200", "304", "400", "405", "406"} | pages
+            assert codes == {"200", "304", "400", "404", "405", "406"} | pages
         for code, response in operation["responses"].items():
             assert response["description"]
             if code != "304":
@@ -235,7 +239,7 @@ async def test_answers_have_the_fields_that_the_document_says(api: Api, document
 
 async def test_document_names_the_media_type_of_every_format(api: Api, document: Document) -> None:
     for path, method, operation in operations(document):
-        if not path.startswith("/apielec/get") or path in ACCOUNT:
+        if not path.startswith("/apielec/get") or path in (METERS, *ACCOUNT):
             continue
         params = {p["name"]: example for p in operation["parameters"] if (example := prefilled(p))}
         (formats,) = [p["enum"] for p in operation["parameters"] if p["name"] == "format"]
@@ -255,6 +259,12 @@ async def test_example_of_a_record_is_a_record(api: Api, document: Document) -> 
     (example,) = answer["examples"]["application/json"]["values"]["records"]
     assert example == record
     assert document["definitions"]["Record"]["properties"].keys() == record.keys() | {"flags"}
+
+
+async def test_example_of_a_meter_is_the_answer(api: Api, document: Document) -> None:
+    _, body = await api.get(METERS.removeprefix("/apielec/"))
+    success = document["paths"][METERS]["get"]["responses"]["200"]
+    assert body == success["examples"]["application/json"]
 
 
 @pytest.mark.parametrize("path", FIGURES)

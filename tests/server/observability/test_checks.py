@@ -77,7 +77,7 @@ def test_everything_is_fine_where_everything_is(loaded: DatabaseFixture) -> None
     assert {check["level"] for check in checked.checks.values()} == {"OK"}, checked.text
     assert list(checked.checks) == [
         "configuration", "credentials", "secret", "tls", "port", "workers", "database", "schema",
-        "zone", "readings", "rights", "connections", "clock", "cache",
+        "meters", "readings", "rights", "connections", "clock", "cache",
     ]  # fmt: skip
 
 
@@ -290,14 +290,58 @@ def test_newer_layout_is_a_failure(loaded: DatabaseFixture) -> None:
     assert Checked(loaded.config).found("schema")[0] == "FAIL"
 
 
-def test_another_zone_than_that_of_the_readings_is_a_warning(loaded: DatabaseFixture) -> None:
-    loaded.configure(meter={"timezone": "America/New_York"})
+def test_meters_are_counted_by_the_zones_that_belong_to_them(loaded: DatabaseFixture) -> None:
+    loaded.configure(meter={"timezone": "Atlantic/Canary"})
+    found = Checked(loaded.config).found("meters")
+    text = "1 meter: 1 in Europe/Madrid; new ones will be in Atlantic/Canary (meter.timezone)"
+    assert found == ("OK", text)
+    for name in ("shop", "house"):
+        asyncio.run(loaded.load(recent(4), meter=name, register=True))
     checked = Checked(loaded.config)
-    level, text = checked.found("zone")
+    text = (
+        "3 meters: 2 in Atlantic/Canary, 1 in Europe/Madrid; new ones will be in Atlantic/Canary"
+        " (meter.timezone); requests have to name one, since meter.default is not set"
+    )
+    assert checked.found("meters") == ("OK", text)
+    assert checked.found("readings")[1].startswith("12, the newest of ")
+    assert "in Atlantic/Canary it is" in checked.found("clock")[1]
+    level, text = Checked(loaded.config, ELECDATA_METER__DEFAULT="shop").found("meters")
+    assert (level, text.endswith("; requests that name none mean shop")) == ("OK", True)
+
+
+def test_zone_that_this_machine_does_not_know_is_a_warning(loaded: DatabaseFixture) -> None:
+    loaded.run("UPDATE meters SET timezone = 'Mars/Olympus'")
+    checked = Checked(loaded.config)
+    level, text = checked.found("meters")
     assert level == "WARN"
-    assert text.startswith("the readings are in Europe/Madrid, which all answers use; ")
-    assert "in Europe/Madrid it is" in checked.found("clock")[1]
+    assert "this machine does not know the time zone Mars/Olympus" in text
+    assert checked.found("readings")[0] == "OK"
+
+
+def test_default_meter_that_is_not_registered_is_a_warning(loaded: DatabaseFixture) -> None:
+    asyncio.run(loaded.load(recent(4), meter="shop", register=True))
+    checked = Checked(loaded.config, ELECDATA_METER__DEFAULT="sohp")
     assert checked.status == 0
+    text = (
+        "2 meters: 2 in Europe/Madrid; meter.default is sohp, which is not registered Set"
+        " meter.default to one of main, shop, or remove it, or register the meter with `elecdata"
+        " load --meter sohp --register REPORT.csv`."
+    )
+    assert checked.found("meters") == ("WARN", text)
+
+
+def test_newest_reading_is_that_of_all_meters_in_the_time_of_its_own(
+    database: DatabaseFixture,
+) -> None:
+    asyncio.run(database.load(report(*numbered(quarters("2019-08-01", 5)))))
+    database.configure(meter={"timezone": "America/New_York"})
+    text = report(*numbered(quarters("2019-07-31 20:00:00", 5, ZoneInfo("America/New_York"))))
+    asyncio.run(database.load(text, meter="west", register=True))
+    found = Checked(database.config).found("readings")[1]
+    assert found.startswith("10, the newest of 2019-07-31 21:00:00, ")
+    database.run("DELETE FROM readings WHERE meter_id = 2 OR id = 5")
+    found = Checked(database.config).found("readings")[1]
+    assert found.startswith("4, the newest of 2019-08-01 00:45:00, ")
 
 
 def test_old_readings_and_none_are_warnings(database: DatabaseFixture) -> None:

@@ -34,9 +34,26 @@ async def test_ready_server_names_the_version_of_the_data(
     status, media_type, found = await asked(api, "/health/ready")
     # With SQLite, the file of the database is part of it.
     found["version"] = found["version"].partition("-")[0]
-    expected = {"status": "ready", "version": version, "empty": False}
+    expected = {"status": "ready", "version": version, "empty": False, "meters": 1}
     assert (status, media_type, found) == (200, "application/json", expected)
     assert api.engine.readings_asked == 0
+
+
+async def test_ready_server_of_several_meters_names_no_version_unless_one_is_the_default(
+    serve: Serve, database: DatabaseFixture
+) -> None:
+    await database.load(report(*numbered(quarters("2019-08-01", 4))))
+    await database.load(report(*numbered(quarters("2019-08-01", 4))), meter="b", register=True)
+    several = {"status": "ready", "version": None, "empty": False, "meters": 2}
+    _, _, found = await asked(await serve(database), "/health/ready")
+    assert found == several
+    database.run("DELETE FROM readings WHERE meter_id = 2")
+    _, _, found = await asked(await serve(database, ELECDATA_METER__DEFAULT="b"), "/health/ready")
+    assert found.pop("version")
+    assert found == {name: value for name, value in several.items() if name != "version"}
+    database.run("DELETE FROM readings")
+    _, _, found = await asked(await serve(database), "/health/ready")
+    assert found == several | {"empty": True}
 
 
 async def test_missing_tables_are_a_problem(serve: Serve, database: DatabaseFixture) -> None:

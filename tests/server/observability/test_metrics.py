@@ -193,6 +193,21 @@ async def test_version_and_newest_reading_are_shown(
     assert found["elecdata_database_up", ()] == 1
 
 
+async def test_meters_are_counted_and_the_newest_reading_is_that_of_all(
+    serve: Serve, database: DatabaseFixture
+) -> None:
+    await database.load(report(*numbered(quarters("2019-08-01", 5))))
+    await database.load(report(*numbered(quarters("2019-08-02", 5))), meter="b", register=True)
+    found = await scraped(await serve(database))
+    assert found["elecdata_meters", ()] == 2
+    assert found["elecdata_newest_reading_timestamp_seconds", ()] == 1564614000 + 86400
+    assert not any(name == "elecdata_data_info" for name, _ in found)
+    database.run("DELETE FROM readings WHERE meter_id = 2")
+    found = await scraped(await serve(database, ELECDATA_METER__DEFAULT="main"))
+    assert found["elecdata_newest_reading_timestamp_seconds", ()] == 1564614000
+    assert any(name == "elecdata_data_info" for name, _ in found)
+
+
 async def test_end_of_the_last_signing_key_is_shown(serve: Serve, sample: DatabaseFixture) -> None:
     api = await serve(sample)
     ends = "elecdata_signing_ends_timestamp_seconds", ()

@@ -23,6 +23,7 @@ ROUTES = [
     "getDataById?id=5,100",
     "getDataByDate?date=2019-08-01%25&time=offset",
     "getDataByRange?date=2019-08&end_date=2019-09&format=parquet",
+    "getMeters?search=m",
     "getMeter",
     "getAggregate?interval=day&quality=clean",
     "getProfile",

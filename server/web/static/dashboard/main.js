@@ -7,6 +7,7 @@ import { Figures } from "./figures.js";
 import { Heat } from "./heat.js";
 import { choose, chosen, preferred, spanName, speak, word } from "./locale.js";
 import { login, speakLogin } from "./login.js";
+import { Meters } from "./meters.js";
 import { banner, notice } from "./notices.js";
 import { Profile } from "./profile.js";
 import { Quality } from "./quality.js";
@@ -26,12 +27,14 @@ const page = {
   view: View.parse(location.hash),
   /** The span of all readings; null as long as it is not known. */
   all: null,
+  /** What getMeter says of the meter. */
   meter: null,
 
   /** The parameters for a span; the first and the last day are whole only as far as the data. */
   during(span) {
-    const { first_reading: first, end } = this.meter;
+    const { meter, first_reading: first, end } = this.meter;
     return {
+      meter,
       date: span.from === this.all.from ? local(first) : span.from,
       end_date: span.to === this.all.to ? local(end) : span.end,
       end: "exclusive",
@@ -58,6 +61,12 @@ const page = {
 
   title,
 
+  /** The name of a CSV file of what is shown. */
+  file(name) {
+    const { meter, span: { from, to } } = this.view;
+    return `${[name, meter && this.meter.meter, from, to].filter(Boolean).join("_")}.csv`;
+  },
+
   /** The sums of energy that are drawn, for other parts to add up: they are asked for once. */
   sums: (quality) => energy.sumsOf(page.view.span, quality),
 
@@ -71,6 +80,7 @@ const figures = new Figures(page);
 const panels = [Energy, Demand, Heat, Profile, Quality].map((Kind) => new Kind(page));
 const [energy, demand] = panels;
 const parts = [figures, ...panels];
+const meters = new Meters(page);
 
 let running = new AbortController();
 let waiting = 0;
@@ -134,7 +144,9 @@ async function load(signal) {
 }
 
 async function loaded(signal) {
-  if (!page.all) await learn(signal);
+  await offer(signal);
+  const { meter } = page.view;
+  if (!page.all || (meter && meter !== page.meter.meter)) await learn(signal);
   $("main").hidden = false;
   if (!page.all) {
     empty();
@@ -182,13 +194,31 @@ async function settled(loads) {
   });
 }
 
-/** Finds out from when to when there are readings. */
+/** Offers the meters; the view names one where there are several. */
+async function offer(signal) {
+  await meters.load(signal);
+  if (!page.view.meter && meters.first) {
+    page.view = page.view.but({ meter: meters.first });
+    history.replaceState(null, "", page.view.hash);
+  }
+  meters.show();
+}
+
+/** Finds out which meter it is, and from when to when it has readings. */
 async function learn(signal) {
-  const { records: [found] } =
-    await page.api.values(request("getMeter", { values: "number" }), signal);
-  if (!found) return;
-  page.meter = found;
-  page.all = new Span(found.first_reading.slice(0, 10), lastDay(found.end));
+  const { meter } = page.view;
+  const asked = request("getMeter", { ...(meter && { meter }), values: "number" });
+  let found;
+  try {
+    ({ records: [found] } = await page.api.values(asked, signal));
+  } catch (error) {
+    // What is shown is of another meter.
+    if (error instanceof Refused) $("main").hidden = true;
+    throw error;
+  }
+  page.meter = found ?? null;
+  page.all = found ? new Span(found.first_reading.slice(0, 10), lastDay(found.end)) : null;
+  meters.show();
 }
 
 /** A time of an answer as a parameter: a whole day by its date alone. */
@@ -198,10 +228,19 @@ function local(time) {
 }
 
 function empty() {
-  notice(word("empty_title"), word("empty_text"), word("empty_action"), refresh, true);
+  const of = page.view.meter ? `--meter ${page.view.meter} ` : "";
+  const command = `elecdata load ${of}Monitoring_report.csv`;
+  notice(word("empty_title"), word("empty_text"), word("empty_action"), again, command);
   $("tools").hidden = true;
+  title();
   page.say(word("empty_title"));
-  waiting = setTimeout(refresh, EMPTY_WAIT * 1000);
+  waiting = setTimeout(again, EMPTY_WAIT * 1000);
+}
+
+/** Looks again whether there are meters and readings. */
+function again() {
+  meters.renew();
+  refresh();
 }
 
 /** The controls show what the view is. */
@@ -232,8 +271,9 @@ function tools() {
 
 /** Names what is shown, once it is. */
 function title() {
-  $("span-name").textContent = spanName(page.view.span);
-  document.title = `${spanName(page.view.span)} – ${word("title")}`;
+  const span = page.all ? spanName(page.view.span) : "";
+  $("span-name").textContent = span;
+  document.title = [span, meters.name, word("title")].filter(Boolean).join(" – ");
 }
 
 /** The span has no readings. */
@@ -246,6 +286,7 @@ function none() {
     word("none_action", spanName(near)),
     () => page.go({ span: near }),
   );
+  title();
   page.say(word("none_title"));
 }
 
@@ -274,6 +315,7 @@ function offline(isThere) {
 function speakAll() {
   speak(document);
   speakLogin();
+  meters.speak();
   for (const button of document.querySelectorAll(".language button")) {
     button.setAttribute("aria-pressed", String(button.value === chosen()));
   }
@@ -341,11 +383,12 @@ $("banner").querySelector("button").addEventListener("click", () => {
 $("readings").addEventListener("click", () => attempt(async () => {
   const { span, quality } = page.view;
   const asked = request("getDataByRange", { ...page.during(span), quality });
-  save(await page.api.csv(asked), `readings_${span.from}_${span.to}.csv`);
+  save(await page.api.csv(asked), page.file("readings"));
 }));
 $("logout").addEventListener("click", () => {
   page.api.logout();
   page.all = null;
+  meters.forget();
   $("main").hidden = true;
   $("logout").hidden = true;
   refresh();

@@ -4,11 +4,12 @@ const empty = document.getElementById("empty");
 const charts = document.getElementById("charts");
 const bar = document.getElementById("banner");
 
-/** Says why there are no charts, and what to do; `hasCommand` shows how to load a report. */
-export function notice(title, text, action, act, hasCommand = false) {
+/** Says why there are no charts, and what to do, perhaps by a command in a terminal. */
+export function notice(title, text, action, act, command = "") {
   empty.querySelector("h2").textContent = title;
   empty.querySelector("p").textContent = text;
-  empty.querySelector("pre").hidden = !hasCommand;
+  empty.querySelector("code").textContent = command;
+  empty.querySelector("pre").hidden = !command;
   const button = empty.querySelector("button");
   button.textContent = action;
   button.onclick = act;

@@ -166,8 +166,8 @@ export class Panel {
 
   #download() {
     this.page.attempt(async () => {
-      const { from, to } = this.view.span;
-      save(await this.page.api.csv(this.#asked[0]), `${this.element.id}_${from}_${to}.csv`);
+      const name = this.page.file(this.element.id);
+      save(await this.page.api.csv(this.#asked[0]), name);
     });
   }
 }

@@ -5,7 +5,10 @@ import { SUMS, Span, isDay } from "./span.js";
 import { LANGUAGES } from "./words.js";
 
 export class View {
-  constructor({ span = null, sums = null, quality = "clean", split = "type", lang = null } = {}) {
+  constructor({
+    meter = null, span = null, sums = null, quality = "clean", split = "type", lang = null,
+  } = {}) {
+    this.meter = meter;
     this.span = span;
     this.sums = sums;
     this.quality = quality;
@@ -22,6 +25,7 @@ export class View {
     const given = new URLSearchParams(hash.replace(/^#/, ""));
     const [from, to] = [given.get("from"), given.get("to")];
     return new View({
+      meter: given.get("meter") || null,
       span: isDay(from) && isDay(to) && from <= to ? new Span(from, to) : null,
       sums: given.get("by") in SUMS ? given.get("by") : null,
       quality: given.get("quality") === "raw" ? "raw" : "clean",
@@ -32,6 +36,7 @@ export class View {
 
   get hash() {
     const told = new URLSearchParams();
+    if (this.meter) told.set("meter", this.meter);
     if (this.span) {
       told.set("from", this.span.from);
       told.set("to", this.span.to);

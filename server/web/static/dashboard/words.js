@@ -37,6 +37,12 @@ const en = {
   none_text: (span, all) => `No readings for ${span}. Data is available for ${all}.`,
   none_action: (span) => `Show ${span}`,
 
+  meter: "Meter",
+  meter_search: "Find a meter",
+  meter_search_hint: "Name, public id, identifier",
+  meters_found: plural("meter found", "meters found"),
+  meters_more: (count) => `First ${count} meters`,
+
   span: "Period",
   presets: "Common periods",
   preset_week: "Last 7 days",
@@ -198,6 +204,12 @@ const es = {
   none_title: "No hay lecturas en este periodo",
   none_text: (span, all) => `No hay lecturas para ${span}. Hay datos de ${all}.`,
   none_action: (span) => `Mostrar ${span}`,
+
+  meter: "Contador",
+  meter_search: "Buscar un contador",
+  meter_search_hint: "Nombre, id o identificador",
+  meters_found: plural("contador encontrado", "contadores encontrados"),
+  meters_more: (count) => `Los primeros ${count} contadores`,
 
   span: "Periodo",
   presets: "Periodos habituales",

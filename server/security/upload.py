@@ -23,6 +23,8 @@ async def admitted(request: web.Request, read: Callable[[web.Request], Awaitable
     return result
 
 
-async def admitted_parameters(request: web.Request, required: Sequence[str] = ()) -> dict[str, str]:
+async def admitted_parameters(
+    request: web.Request, required: Sequence[str] = (), optional: Sequence[str] = ()
+) -> dict[str, str]:
     """Return the parameters as `read_parameters` does, while the token is good."""
-    return await admitted(request, lambda request: read_parameters(request, required))
+    return await admitted(request, lambda request: read_parameters(request, required, optional))

@@ -1,0 +1,122 @@
+// Which meter is shown: a choice, where there are several.
+
+import { request } from "./api.js";
+import { counted, word } from "./locale.js";
+
+/** Meters in the list; where there are more, a field searches them. */
+const LISTED = 100;
+
+/** For so long after a key the search waits for another. */
+const PAUSE = 250;
+
+const form = document.getElementById("meters");
+const select = form.querySelector("select");
+const search = form.querySelector("input");
+const told = form.querySelector("output");
+
+export class Meters {
+  #isKnown = false;
+  /** The first meters of the service. */
+  #listed = { records: [] };
+  /** What the search has found; null where nothing is searched for. */
+  #found = null;
+  #searching = new AbortController();
+  #pause = 0;
+
+  constructor(page) {
+    this.page = page;
+    select.addEventListener("change", () => page.go({ meter: select.value }));
+    search.addEventListener("input", () => {
+      clearTimeout(this.#pause);
+      this.#pause = setTimeout(() => this.#search(), PAUSE);
+    });
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      clearTimeout(this.#pause);
+      await this.#search();
+      const { length, 0: only } = this.#found?.records ?? [];
+      if (length === 1) page.go({ meter: only.meter });
+      else select.focus();
+    });
+  }
+
+  /** The meter to begin with; null where there is no choice. */
+  get first() {
+    return this.#isChoice ? this.#listed.default ?? this.#listed.records[0].meter : null;
+  }
+
+  /** What people call the meter that is shown; empty where there is no choice. */
+  get name() {
+    return form.hidden ? "" : this.#own.name ?? this.#own.meter;
+  }
+
+  /** Finds out which meters there are, once. */
+  async load(signal) {
+    if (this.#isKnown) return;
+    this.#listed = await this.page.api.values(request("getMeters", { limit: LISTED }), signal);
+    this.#isKnown = true;
+  }
+
+  /** Has them found out again by the next load. */
+  renew() {
+    this.#isKnown = false;
+  }
+
+  /** Offers no meter, until they are found out again. */
+  forget() {
+    this.renew();
+    this.#found = null;
+    search.value = "";
+    form.hidden = true;
+  }
+
+  /** Offers the meters, that of the view among them. */
+  show() {
+    const { meter } = this.page.view;
+    const { records } = this.#found ?? this.#listed;
+    const isOwn = (each) => each.meter === meter;
+    form.hidden = !this.#isChoice && (!meter || records.some(isOwn));
+    search.hidden = !this.#listed.next;
+    const offered = records.some(isOwn) ? records : [this.#own, ...records];
+    const options = offered.map((each) => new Option(label(each), each.meter));
+    // A list that is open stays so, unless it changes.
+    const texts = (list) => JSON.stringify(Array.from(list, ({ text }) => text));
+    if (texts(options) !== texts(select.options)) select.replaceChildren(...options);
+    select.value = meter;
+    this.speak();
+  }
+
+  speak() {
+    search.placeholder = word("meter_search_hint");
+    const count = this.#found?.records.length;
+    told.textContent = !this.#found ? ""
+      : this.#found.next ? word("meters_more", count) : counted("meters_found", count);
+  }
+
+  get #isChoice() {
+    return this.#listed.records.length > 1;
+  }
+
+  /** What is known of the meter of the view. */
+  get #own() {
+    const { view: { meter }, meter: shown } = this.page;
+    const known = [...this.#listed.records, ...(this.#found?.records ?? []), shown];
+    return known.find((each) => each?.meter === meter) ?? { meter, name: null };
+  }
+
+  #search() {
+    this.#searching.abort();
+    this.#searching = new AbortController();
+    const { signal } = this.#searching;
+    const text = search.value.trim();
+    const asked = request("getMeters", { limit: LISTED, search: text });
+    return this.page.attempt(async () => {
+      this.#found = text ? await this.page.api.values(asked, signal) : null;
+      this.show();
+    }, signal);
+  }
+}
+
+function label({ meter, name }) {
+  return name === null ? meter : `${name} (${meter})`;
+}
