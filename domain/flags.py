@@ -63,3 +63,6 @@ REPEATED_HOUR = Flag(
 )
 
 FLAGS = (MISSING, CATCH_UP, IMPLAUSIBLE, ZERO_VOLTAGE, REPEATED_HOUR)
+
+FLAGGED_BITS = CATCH_UP.bit | IMPLAUSIBLE.bit | ZERO_VOLTAGE.bit
+"""The flags counted as flagged; a missing reading is not present in the first place."""

@@ -24,6 +24,9 @@ SPARSE_FACTOR = 4
 
 DESCENDING = " DESC"
 
+ANY_VALUE = f"COALESCE({', '.join(QUANTITY_NAMES)})"
+"""NULL if a reading has no quantity at all."""
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:
@@ -274,6 +277,14 @@ class Dialect(ABC):
         The number exceeds `max_with_time_zero` by 10^12 times the scaled value, and by as much as
         the seconds are less than 10^12.
         """
+
+    @abstractmethod
+    def split_max_with_time(self, number: str) -> tuple[str, str]:
+        """Return the value and the instant in a number of `max_with_time` over seconds since 0."""
+
+    @abstractmethod
+    def day(self, date: str) -> str:
+        """Return the day of a local time."""
 
     # Writing
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from domain.fixed_point import SCALE, divide_rounded
-from domain.flags import CATCH_UP, IMPLAUSIBLE, ZERO_VOLTAGE
+from domain.flags import FLAGGED_BITS
 from domain.parameters import Choice, Parameter, Params, csv_pattern
 from domain.quantities import QUANTITY_NAMES
 from domain.readings_query import QueryError
 from domain.time_buckets import BUCKET_SIZES, MAX_BUCKETS, Buckets, BucketSize, bucket_edges
 from domain.time_zone import TimeZone, UnknownZoneError, load_time_zone
 from storage.backends.base import ReadEngine
-from storage.backends.dialect import YEAR_0_TO_1970_SECONDS
+from storage.backends.dialect import ANY_VALUE, YEAR_0_TO_1970_SECONDS
 from storage.common.prefetch import prefetch
 from storage.common.turns import in_pieces, in_turns
 from storage.figures.aggregation_rules import (
@@ -28,7 +28,6 @@ from storage.figures.aggregation_rules import (
 from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks
 from storage.figures.scan import TimeChunk, plan_scan, time_chunks
 from storage.figures.selection import (
-    ANY_VALUE,
     PERIOD_PARAMETERS,
     QUALITY,
     Period,
@@ -36,9 +35,6 @@ from storage.figures.selection import (
     select,
 )
 from storage.meters import Meter
-
-FLAGGED_BITS = CATCH_UP.bit | IMPLAUSIBLE.bit | ZERO_VOLTAGE.bit
-"""The flags counted as flagged; a missing reading is not present in the first place."""
 
 BOUNDS = (
     Field("date", FieldType.INSTANT, "Start"),

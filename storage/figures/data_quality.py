@@ -12,13 +12,13 @@ from domain.readings_query import QueryError
 from domain.time_buckets import BUCKET_SIZES
 from domain.time_zone import DAY_SECONDS
 from storage.backends.base import ReadEngine
-from storage.backends.dialect import to_unix_seconds
+from storage.backends.dialect import ANY_VALUE, to_unix_seconds
 from storage.common.turns import in_turns
 from storage.figures.aggregate import BOUNDS, COVERAGE, Aggregate
 from storage.figures.aggregation_rules import Measures
 from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks
 from storage.figures.scan import TimeChunk, time_chunks
-from storage.figures.selection import ANY_VALUE, PERIOD_PARAMETERS, Period, Selection, select
+from storage.figures.selection import PERIOD_PARAMETERS, Period, Selection, select
 from storage.meters import Meter
 
 LISTS = ("gaps", "flagged", "days")

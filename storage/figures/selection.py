@@ -7,7 +7,6 @@ from typing import Self
 from domain.fixed_point import format_scaled, parse_scaled
 from domain.flags import IMPLAUSIBLE, Flag
 from domain.parameters import DATE_PATTERN, Parameter, Params, either
-from domain.quantities import QUANTITY_NAMES
 from domain.readings_query import QueryError, ReadingsQuery
 from domain.time_zone import DAY_SECONDS, LAST_INSTANT, TimeZone
 from storage.backends.base import ReadEngine
@@ -44,9 +43,6 @@ PERIOD_PARAMETERS = (
     ),
     _END,
 )
-
-ANY_VALUE = f"COALESCE({', '.join(QUANTITY_NAMES)})"
-"""NULL if a reading has no quantity at all."""
 
 
 @dataclass(frozen=True, slots=True)

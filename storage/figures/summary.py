@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
 
 from domain.fixed_point import SCALE, divide_rounded, parse_scaled
-from domain.flags import CATCH_UP, FLAGS
+from domain.flags import CATCH_UP, FLAGGED_BITS, FLAGS
 from domain.parameters import Parameter, Params
 from domain.quantities import QUANTITIES, AggregationRule
 from storage.backends.base import ReadEngine
-from storage.backends.dialect import Condition, to_unix_seconds
+from storage.backends.dialect import ANY_VALUE, Condition, to_unix_seconds
 from storage.common.prefetch import prefetch
-from storage.figures.aggregate import BOUNDS, COVERAGE, FLAGGED_BITS, coverage
+from storage.figures.aggregate import BOUNDS, COVERAGE, coverage
 from storage.figures.aggregation_rules import (
     COUNT,
     MAX,
@@ -37,7 +37,6 @@ from storage.figures.result import (
 )
 from storage.figures.scan import ScanPlan, plan_scan
 from storage.figures.selection import (
-    ANY_VALUE,
     PERIOD_PARAMETERS,
     QUALITY,
     Period,

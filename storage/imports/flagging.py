@@ -53,6 +53,18 @@ class FlagParameters:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class FlagUpdate:
+    """What an import has changed, flags included."""
+
+    changes_others: bool = False
+    """Whether flags of readings that were there before may have changed."""
+    is_of_all: bool = False
+    """Whether all readings were flagged anew."""
+    merged_days: tuple[str, str] | None = None
+    """The first and last local day of what was added or corrected anywhere, and what it touched."""
+
+
 class FlagUpdater:
     """Updates the quality flags of a meter within the import's transaction."""
 
@@ -62,11 +74,11 @@ class FlagUpdater:
 
     async def update(
         self, meter: MeterRecord, instants: Instants, appended: range, *, merged: bool
-    ) -> bool:
+    ) -> FlagUpdate:
         """Flag the readings that an import can have changed, or all if parameters changed.
 
         Those with the ids `appended` come after all others; if `merged`, those of `incoming` were
-        added or corrected anywhere. Return whether the flags of others may have changed.
+        added or corrected anywhere.
         """
         parameters = FlagParameters(
             meter.timezone, interval_on_record(meter.interval), self._quality
@@ -80,7 +92,7 @@ class FlagUpdater:
                 f" WHERE id = {meter.id}",
                 (str(parameters),),
             )
-            return True
+            return FlagUpdate(changes_others=True, is_of_all=True)
         if appended:
             await self._flag(sql, sql.with_ids(appended), instants)
         if merged:
@@ -91,8 +103,9 @@ class FlagUpdater:
                 f" (SELECT 1 FROM readings c WHERE c.id = reading_id AND {touched.readings})"
             )
             await self._flag(sql, touched, instants)
-            return before != await self._flags_before(appended.start, touched)
-        return False
+            after = await self._flags_before(appended.start, touched)
+            return FlagUpdate(changes_others=before != after, merged_days=await self._days(touched))
+        return FlagUpdate()
 
     async def counts(
         self, meter: MeterRecord, span: tuple[str, str] | None, ids: range | None
@@ -131,6 +144,14 @@ class FlagUpdater:
             f" (SELECT 1 FROM readings c WHERE c.id = f.reading_id AND {part.readings})"
             " ORDER BY f.reading_id"
         )
+
+    async def _days(self, part: "_Part") -> tuple[str, str]:
+        """Return the first and the last local day of a part's readings."""
+        rows = await self._engine.fetch(
+            f"SELECT MIN(c.date), MAX(c.date) FROM readings c WHERE {part.readings}"
+        )
+        first, last = rows[0]
+        return str(first)[:10], str(last)[:10]
 
     async def _touched(self, sql: "_FlagSql", instants: Instants) -> "_Part":
         """Select the readings from the first of `incoming` to the next energy after its last."""

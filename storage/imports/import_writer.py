@@ -13,10 +13,12 @@ from domain.record_layout import CONTRACT_LAYOUT
 from domain.report_source import ReportSource, RowBatch
 from settings import QualitySettings
 from storage.backends.base import WriteEngine
+from storage.backends.day_sums import DaySpan
 from storage.backends.dialect import readings_of
 from storage.common.deflate import DeflateBlock, deflate_block
 from storage.common.errors import Conflict
-from storage.imports.flagging import FlagUpdater
+from storage.imports.days import DayUpdater
+from storage.imports.flagging import FlagUpdate, FlagUpdater
 from storage.meters import MeterAdmin, MeterRecord, MeterState
 from storage.readings.page_store import PAGE_READINGS, PageBuilder
 
@@ -67,6 +69,7 @@ class ImportWriter:
         self._engine = engine
         self._meters = MeterAdmin(engine)
         self._flags = FlagUpdater(engine, quality)
+        self._days = DayUpdater(engine)
 
     async def load(self, report: ReportSource, meter: MeterRecord) -> ImportResult:
         """Add and correct readings of a meter, and record the import, uncommitted."""
@@ -95,11 +98,21 @@ class ImportWriter:
         span = await self._span(meter.id)
         await self._build_missing_pages(meter.id, span.last_id or 0)
         appended_ids = range(work.last_id + 1, work.last_id + 1 + appended)
-        reflagged = False
+        flagged = FlagUpdate()
         if span.first_utc is not None and span.last_utc is not None:
-            reflagged = await self._flags.update(
+            flagged = await self._flags.update(
                 meter, (span.first_utc, span.last_utc), appended_ids, merged=changed + inserted > 0
             )
+        if flagged.is_of_all or state.changes or state.last_id != work.last_id:
+            is_new = not work.readings and not staged
+            await self._days.rebuild(meter.id, appended_ids if is_new else None)
+        else:
+            spans = []
+            if appended:
+                spans.append(DaySpan(meter.id, *batches.appended_days, appended_ids))
+            if flagged.merged_days is not None:
+                spans.append(DaySpan(meter.id, *flagged.merged_days))
+            await self._days.update(*spans)
         flags = await self._flags.counts(meter, report.span, None if staged else appended_ids)
         result = replace(result, flags=flags)
         await self._record(
@@ -109,7 +122,7 @@ class ImportWriter:
             span,
             time.monotonic() - started,
             # An id that another program has deleted, or TRUNCATE has, may stand for a new reading.
-            is_correction=changed > 0 or reflagged or state.last_id != work.last_id,
+            is_correction=changed > 0 or flagged.changes_others or state.last_id != work.last_id,
         )
         return result
 
@@ -289,10 +302,16 @@ class _RowBatches:
         self._batches = iter(batches)
         self._last_day = last_day
         self._next = next(self._batches, None)
+        self._appended: list[str] = []
 
     @property
     def is_empty(self) -> bool:
         return self._next is None
+
+    @property
+    def appended_days(self) -> tuple[str, str]:
+        """The first and the last day of the later batches so far."""
+        return min(self._appended), max(self._appended)
 
     @property
     def has_later(self) -> bool:
@@ -301,6 +320,7 @@ class _RowBatches:
     def later(self) -> Iterator[RowBatch]:
         while self._next is not None and self.has_later:
             batch, self._next = self._next, next(self._batches, None)
+            self._appended += batch.first[:10], batch.last[:10]
             yield batch
 
     def rest(self) -> Iterator[RowBatch]:

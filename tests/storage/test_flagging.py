@@ -20,6 +20,7 @@ from settings import QualitySettings
 from storage.factory import WritableDatabase, open_importer
 from tests.support.databases import DatabaseFixture
 from tests.support.paths import ROOT
+from tests.support.reference_days import kept_days, reckoned_days
 from tests.support.report_factory import MADRID, quarters, report, row
 
 DOCUMENT = ROOT / "docs" / "reference" / "quality.md"
@@ -310,7 +311,7 @@ async def outcome(
 ) -> list[dict[datetime, int]]:
     """The flags of a meter after some imports, and of another one that was there before.
 
-    The database has no readings, and stays so.
+    Their days have the sums of their readings and flags. The database has no readings, and stays so.
     """
     engine = writer.engine
     await engine.begin(dry_run=True)
@@ -321,6 +322,7 @@ async def outcome(
         await WritableDatabase(engine, steps[0][0]).imports.load(Rows(others), other)
         for terms, readings in steps:
             await WritableDatabase(engine, terms).imports.load(Rows(readings), meter)
+        assert await kept_days(engine) == await reckoned_days(engine)
         return [await flags_of(writer, found.id) for found in (meter, other)]
     finally:
         await engine.rollback()

@@ -9,7 +9,7 @@ from domain.fixed_point import SCALE
 from domain.flags import FLAGS
 from domain.quantities import MONTH_NAMES, QUANTITY_NAMES
 from domain.record_layout import TimeStyle
-from storage.backends.dialect import MAX_SECONDS, Condition, Dialect
+from storage.backends.dialect import MAX_SECONDS, YEAR_0_TO_1970_SECONDS, Condition, Dialect
 
 _OFFSET_SECONDS = "TIMESTAMPDIFF(SECOND, utc, date)"
 _OFFSET = f"SEC_TO_TIME(ABS({_OFFSET_SECONDS}))"
@@ -127,6 +127,17 @@ class MysqlDialect(Dialect):
     def max_with_time(self, value: str, seconds: str) -> str:
         number = f"MAX({value} * {SCALE * MAX_SECONDS} - {seconds}) + {MAX_SECONDS - 1}"
         return f"CAST({number} AS DECIMAL(40))"
+
+    def split_max_with_time(self, number: str) -> tuple[str, str]:
+        value = f"FLOOR({number} / {MAX_SECONDS})"
+        seconds = (
+            f"{MAX_SECONDS - 1 - YEAR_0_TO_1970_SECONDS} - ({number} - {value} * {MAX_SECONDS})"
+        )
+        # A quotient has few decimals, a product as many as its factors.
+        return f"{value} * 0.00001", f"TIMESTAMP'1970-01-01 00:00:00' + INTERVAL ({seconds}) SECOND"
+
+    def day(self, date: str) -> str:
+        return f"DATE({date})"
 
     def call(self, procedure: str, operands: int) -> str:
         return f"CALL {procedure}({', '.join(['%s'] * operands)})"

@@ -9,6 +9,7 @@ from pymysql.constants import ER
 from pymysql.err import MySQLError
 
 from domain.local_time import LocalTimeResolver
+from storage.backends.day_sums import day_sums, run_steps
 from storage.backends.mysql.dialect import MysqlDialect
 from storage.backends.mysql.session import Session
 from storage.backends.schema import MANY_READINGS, STATE_TRIGGERS, STATEMENTS
@@ -19,6 +20,9 @@ _NEEDS_INSTANTS = "ALTER TABLE consumpdata\n    MODIFY utc"
 
 _NEEDS_METER = "ALTER TABLE states\n    ADD COLUMN imports"
 """How the statement begins before which readings of no known meter are given one."""
+
+_NEEDS_DAYS = "CREATE OR REPLACE SQL SECURITY INVOKER VIEW"
+"""How the statement begins before which the days of readings that were there are summed up."""
 
 _REBUILDS = "ALTER TABLE consumpdata\n    MODIFY"
 """How the statements begin that write all readings anew."""
@@ -91,6 +95,8 @@ class Migrations:
                 await self._set_instants()
             if statement.startswith(_NEEDS_METER):
                 await self._register_meter()
+            if statement.startswith(_NEEDS_DAYS):
+                await self._sum_days()
             await self._apply(statement)
             await self._note(number)
         if not await self._counts_inserts():
@@ -114,6 +120,11 @@ class Migrations:
             " WHERE EXISTS (SELECT 1 FROM consumpdata) AND NOT EXISTS (SELECT 1 FROM meters)",
             (str(self._timezone),),
         )
+
+    async def _sum_days(self) -> None:
+        sums = day_sums(MysqlDialect())
+        for (meter_id,) in await self._session.fetch("SELECT id FROM meters"):
+            await run_steps(self._session, sums.rebuild(meter_id))
 
     async def _apply(self, statement: str) -> None:
         if statement.startswith(_RENAMES) and await self._session.fetch(_IS_RENAMED):

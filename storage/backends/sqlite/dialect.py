@@ -119,6 +119,14 @@ class SqliteDialect(Dialect):
         number = f"printf('%016d%012d', {value} + {_MAKES_POSITIVE}, {MAX_SECONDS - 1} - {seconds})"
         return f"MAX(iif({value} IS NULL, NULL, {number}))"
 
+    def split_max_with_time(self, number: str) -> tuple[str, str]:
+        value, rest = f"CAST(substr({number}, 1, 16) AS INTEGER)", f"substr({number}, 17)"
+        latest = MAX_SECONDS - 1 - YEAR_0_TO_1970_SECONDS
+        return f"{value} - {_MAKES_POSITIVE}", f"{latest} - CAST({rest} AS INTEGER)"
+
+    def day(self, date: str) -> str:
+        return f"substr({date}, 1, 10)"
+
     def delete_some(self, table: str, condition: str, limit: int) -> str:
         some = f"SELECT rowid FROM {table} WHERE {condition} LIMIT {limit}"
         return f"DELETE FROM {table} WHERE rowid IN ({some})"

@@ -13,6 +13,7 @@ from domain.quantities import QUANTITY_NAMES
 from domain.report_source import BATCH_FIELDS, RowBatch
 from files.creating import private_mode
 from files.regular import require_regular
+from storage.backends.day_sums import day_sums
 from storage.backends.schema import (
     MANY_READINGS,
     STATE_TRIGGERS,
@@ -32,6 +33,8 @@ _MAIN_METER = (
     "INSERT INTO meters (id, public_id, timezone) SELECT 1, 'main', ?"
     " WHERE EXISTS (SELECT 1 FROM consumpdata) AND NOT EXISTS (SELECT 1 FROM meters)"
 )
+_NEEDS_DAYS = "CREATE VIEW consumpdata"
+"""How the statement begins before which the days of readings that were there are summed up."""
 _HAS_OLD_TABLE = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'consumpdata'"
 
 WRITE_BUSY_TIMEOUT = 0.2
@@ -235,8 +238,21 @@ class SqliteWriteEngine:
             for statement in wanted[self._applied() :]:
                 if statement.startswith(_NEEDS_METER):
                     connection.execute(_MAIN_METER, (str(self._timezone),))
+                if statement.startswith(_NEEDS_DAYS):
+                    self._sum_days()
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {len(wanted)}")
+
+    def _sum_days(self) -> None:
+        connection = self._opened()
+        sums = day_sums(self.dialect)
+        for (meter_id,) in connection.execute("SELECT id FROM meters").fetchall():
+            steps = sums.rebuild(meter_id)
+            with suppress(StopIteration):
+                statement = next(steps)
+                while True:
+                    rows = connection.execute(statement.text, statement.args).fetchall()
+                    statement = steps.send(rows)
 
     def _fill(self, statement: str, batches: Iterable[RowBatch]) -> int:
         connection = self._opened()
