@@ -19,6 +19,11 @@ class ErrorReport:
         if len(self.shown) < MAX_ERRORS_SHOWN:
             self.shown.append(text)
 
+    def add_all(self, others: "ErrorReport") -> None:
+        """Add the errors of another report."""
+        self.count += others.count
+        self.shown += others.shown[: MAX_ERRORS_SHOWN - len(self.shown)]
+
 
 class FaultyReportsError(Exception):
     """Nothing was written, because reports have errors."""

@@ -1,7 +1,7 @@
 """Console output of all commands: text, JSON, or errors only."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from functools import wraps
 from typing import Any, NoReturn
@@ -10,7 +10,7 @@ import click
 
 from cli.error_boundary import report_unexpected
 from cli.error_report import ErrorReport, FaultyReportsError, error_summary
-from cli.printing import print_json, print_line
+from cli.printing import print_json, print_json_with_items, print_line
 
 WAITING = "Waiting for another import to finish"
 
@@ -55,10 +55,14 @@ class CommandOutput:
         if self.mode is OutputMode.TEXT:
             print_line(text)
 
-    def give(self, document: object) -> None:
-        """Print the JSON document in JSON mode."""
-        if self.mode is OutputMode.JSON:
+    def give(self, document: Mapping[str, object], reports: Iterable[object] | None = None) -> None:
+        """Print the JSON document in JSON mode, with the reports in it one by one."""
+        if self.mode is not OutputMode.JSON:
+            return
+        if reports is None:
             print_json(document)
+        else:
+            print_json_with_items(document, "reports", reports)
 
     def print_errors(self, errors: ErrorReport) -> None:
         """Print the errors in the reports; JSON output has them in its document."""
@@ -69,16 +73,22 @@ class CommandOutput:
         if more := errors.count - len(errors.shown):
             print_line(f"... and {more} more", err=True)
 
-    def fail(self, error: Exception) -> NoReturn:
-        """Print the error and exit with status 1."""
+    def fail(
+        self,
+        error: Exception,
+        errors: ErrorReport | None = None,
+        reports: Iterable[object] | None = None,
+    ) -> NoReturn:
+        """Print the error, after others, and exit with status 1."""
         if self._debug:
             raise error
+        text = str(error)
         if isinstance(error, FaultyReportsError):
-            self.print_errors(error.errors)
             text, errors = f"{error}; nothing was written", error.errors
-        else:
-            text, errors = str(error), ErrorReport()
-        self.give({"ok": False, "error": text, "faults": error_summary(errors)})
+        if errors is not None:
+            self.print_errors(errors)
+        faults = error_summary(errors or ErrorReport())
+        self.give({"ok": False, "error": text, "faults": faults}, reports)
         print_line(f"ERROR - {text}", err=True)
         sys.exit(1)
 

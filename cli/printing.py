@@ -7,6 +7,7 @@ and hides or reorders nothing.
 
 import json
 import re
+from collections.abc import Iterable, Mapping
 
 import click
 
@@ -40,6 +41,18 @@ def print_lines(text: str, *, err: bool = False) -> None:
 def print_json(document: object) -> None:
     """Print a document as one line of JSON, unprintable characters as escapes."""
     click.echo(printable_json(document))
+
+
+def print_json_with_items(
+    document: Mapping[str, object], key: str, items: Iterable[object]
+) -> None:
+    """Print a document as one line of JSON, with many items under a further key, one by one."""
+    click.echo(f"{printable_json(document)[:-1]}, {printable_json(key)}: [", nl=False)
+    separator = ""
+    for item in items:
+        click.echo(f"{separator}{printable_json(item)}", nl=False)
+        separator = ", "
+    click.echo("]}")
 
 
 def _escape_json(found: re.Match[str]) -> str:

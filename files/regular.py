@@ -17,13 +17,18 @@ _KINDS = {
 }
 
 
+def is_of_caller(path: str | Path) -> bool:
+    """Return whether a path stands for what the caller of this process has opened."""
+    return str(path).startswith(_OF_THE_CALLER)
+
+
 def open_regular(path: str | Path, *, follow: bool = True) -> IO[bytes]:
     """Open a file for reading.
 
     Raises OSError, without any wait, if it is a pipe, a device or a folder, and unless `follow` if
     it is a symbolic link.
     """
-    if str(path).startswith(_OF_THE_CALLER):
+    if is_of_caller(path):
         return Path(path).open("rb")
     # Without O_NONBLOCK, to open a named pipe would wait for one that writes to it.
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)

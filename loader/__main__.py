@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    MofNCompleteColumn,
     Progress,
     TaskID,
     TextColumn,
@@ -18,17 +19,18 @@ from rich.progress import (
 )
 
 from cli.commands import EscapingCommand
-from cli.error_report import FaultyReportsError
+from cli.error_report import FaultyReportsError, error_summary
 from cli.output import WAITING, CommandOutput, OutputMode, output_options, stopped
 from cli.printing import print_line, printable
-from loader.importer import Importer, ImportListener, ImportSummary
+from loader.importer import Importer, ImportListener
+from loader.imports.outcome import ImportSummary, PartlyImportedError
+from loader.imports.plan import report_paths
 from loader.rows.errors import ReportError
 from loader.rows.file_reader import STANDARD_INPUT
-from loader.summary import import_document
-from settings import MONITORING, SettingsError, load_settings
+from loader.summary import imported_lines, report_documents, summary_lines
+from settings import Settings, SettingsError, load_settings
 from storage.common.errors import StorageError
 from storage.factory import open_importer
-from storage.meters import MAIN_METER
 
 
 @click.command(cls=EscapingCommand, context_settings={"help_option_names": ["-h", "--help"]})
@@ -64,6 +66,11 @@ from storage.meters import MAIN_METER
     is_flag=True,
     help="Register meters that are not known yet.",
 )
+@click.option(
+    "--all-or-nothing",
+    is_flag=True,
+    help="Write nothing unless all reports of all meters are right.",
+)
 @click.argument("reports", metavar="REPORT.csv...", nargs=-1, required=True)
 @output_options
 def main(
@@ -73,18 +80,20 @@ def main(
     format_name: str | None,
     meter_name: str | None,
     register: bool,
+    all_or_nothing: bool,
     reports: Sequence[str],
     output: CommandOutput,
 ) -> None:
-    """Load meter reports into the database: all of them, or none if any has an error.
+    """Load meter reports into the database: those of a meter all together, or none of them.
 
     Creates what is missing: the database, its tables, the API users and the database account of
     the server. Loading a report again is safe: existing readings stay, corrected ones are
     updated.
 
-    A REPORT is a .csv or .csv.gz file, or - for standard input. The first one of an empty database
-    registers the meter main; where there are several meters, a report goes to the one that --meter,
-    its identifier or the setting meter.file_name names.
+    A REPORT is a .csv or .csv.gz file, a folder of such files, or - for standard input. The first
+    one of an empty database registers the meter main; where there are several meters, a report goes
+    to the one that --meter, its identifier or the setting meter.file_name names. An error in the
+    reports of one meter stops none of the others, unless --all-or-nothing is given.
 
     \b
     Examples:
@@ -92,6 +101,7 @@ def main(
       elecdata load --dry-run january.csv.gz february.csv.gz
       elecdata load --format distributor-hourly consumption.csv
       elecdata load --meter garage --register garage-2024.csv
+      elecdata load --register reports/
       zcat report.csv.gz | elecdata load -
       elecdata load --json report.csv | jq '.reports[].new'
 
@@ -99,100 +109,105 @@ def main(
     Status: 0 success, 1 error, 2 wrong command line, 130 stopped by Ctrl-C. After an error, nothing
     was written unless the message says otherwise.
     """
+    command = _Command(output, dry_run=dry_run)
     try:
-        work = _import(
-            config,
+        work = command.run(
+            load_settings(config),
             format_name,
             meter_name,
-            reports,
-            output,
-            dry_run=dry_run,
+            report_paths(reports),
             skip_bad_rows=skip_bad_rows,
             register=register,
+            all_or_nothing=all_or_nothing,
         )
         asyncio.run(work)
+    except PartlyImportedError as error:
+        command.print_lines(error.summaries)
+        output.fail(error, error.errors, report_documents(error.summaries))
     except (FaultyReportsError, SettingsError, StorageError, ReportError) as error:
         output.fail(error)
     except KeyboardInterrupt:
-        stopped("; nothing was written")
+        stopped(f"; {command.written}")
 
 
-async def _import(
-    config: Path | None,
-    format_name: str | None,
-    meter_name: str | None,
-    reports: Sequence[str],
-    output: CommandOutput,
-    *,
-    dry_run: bool,
-    skip_bad_rows: bool,
-    register: bool,
-) -> None:
-    settings = load_settings(config)
-    database = open_importer(settings)
-    with _Progress(output) as progress:
-        importer = Importer(
-            settings,
-            database,
-            ImportListener(
-                on_step=lambda step: progress.say(f"OK - {step}"),
-                on_wait=lambda: progress.say(WAITING),
-                on_progress=progress.show,
-                on_warning=lambda text: print_line(f"WARNING - {text}", err=True),
-            ),
-            format_name,
-            meter_name,
-            register=register,
-        )
-        try:
-            if not dry_run:
-                await importer.prepare()
-            summaries = await importer.run(reports, skip_bad_rows=skip_bad_rows, dry_run=dry_run)
-        finally:
-            await database.engine.close()
-    output.print_errors(importer.errors)
-    for summary in summaries:
-        if not dry_run:
-            output.say(
-                f"OK - CSV ({summary.report.readings} lines) successfully imported to "
-                f"{database.engine.database}.consumpdata"
+class _Command:
+    """Runs the command, and prints what it does."""
+
+    def __init__(self, output: CommandOutput, *, dry_run: bool) -> None:
+        self._output = output
+        self._dry_run = dry_run
+        self._database = ""
+        self._progress = _Progress(output)
+
+    @property
+    def written(self) -> str:
+        """What is written so far, for whoever has stopped the command."""
+        written, reports = self._progress.written, self._progress.reports
+        if not written or self._dry_run:
+            return "nothing was written"
+        return f"{written} of {reports} reports were written: load all again, which does no harm"
+
+    async def run(
+        self,
+        settings: Settings,
+        format_name: str | None,
+        meter_name: str | None,
+        reports: Sequence[str],
+        *,
+        skip_bad_rows: bool,
+        register: bool,
+        all_or_nothing: bool,
+    ) -> None:
+        """Import reports, and print a summary."""
+        database = open_importer(settings)
+        self._database = database.engine.database
+        with self._progress as progress:
+            importer = Importer(
+                settings,
+                database,
+                ImportListener(
+                    on_step=lambda step: progress.say(f"OK - {step}"),
+                    on_wait=lambda: progress.say(WAITING),
+                    on_progress=progress.show,
+                    on_warning=lambda text: print_line(f"WARNING - {text}", err=True),
+                    on_reports=progress.show_reports,
+                ),
+                format_name,
+                meter_name,
+                register=register,
             )
-    for summary in summaries:
-        for line in _format_summary(summary):
-            output.say(line)
-    if dry_run:
-        output.say("Nothing was written (--dry-run)")
-    output.give(import_document(summaries, importer.errors, dry_run=dry_run))
+            try:
+                if not self._dry_run:
+                    await importer.prepare()
+                summaries = await importer.run(
+                    reports,
+                    skip_bad_rows=skip_bad_rows,
+                    dry_run=self._dry_run,
+                    all_or_nothing=all_or_nothing,
+                )
+            finally:
+                await database.engine.close()
+        self._output.print_errors(importer.errors)
+        self.print_lines(summaries)
+        document = {
+            "ok": True,
+            "written": not self._dry_run,
+            "faults": error_summary(importer.errors),
+        }
+        self._output.give(document, report_documents(summaries))
 
-
-def _format_summary(summary: ImportSummary) -> list[str]:
-    report, imported = summary.report, summary.imported
-    rows: list[tuple[str, object]] = []
-    if report.detected is not None and report.detected.format.name != MONITORING:
-        rows.append(("format", report.detected.format.name))
-    rows.append(("readings", report.readings))
-    if summary.meter is not None and summary.meter.public_id != MAIN_METER:
-        rows.append(("meter", summary.meter.public_id))
-    if imported is not None:
-        rows += [
-            ("new", imported.new),
-            ("changed", imported.changed),
-            ("unchanged", imported.unchanged),
-        ]
-    rows.append(("missing values", report.missing))
-    if report.rejected:
-        file = summary.rejected_to
-        hint = "" if file is None else f", see {click.format_filename(file)}"
-        rows.append(("rejected rows", f"{report.rejected}{hint}"))
-    if imported is not None:
-        flags = ", ".join(f"{count} {name}" for name, count in imported.flags.items())
-        rows.append(("flags", flags or "none"))
-    if report.span is not None:
-        rows.append(("span", " to ".join(report.span)))
-    if report.interval is not None:
-        rows.append(("interval", f"{report.interval} s"))
-    rows.append(("time", f"{summary.seconds:.1f} s"))
-    return [report.name, *(f"  {name:<15}{value}" for name, value in rows)]
+    def print_lines(self, summaries: Sequence[ImportSummary]) -> None:
+        """Print the outcomes of reports as text."""
+        if not self._dry_run:
+            for count in imported_lines(summaries):
+                self._output.say(
+                    f"OK - CSV ({count} lines) successfully imported to"
+                    f" {self._database}.consumpdata"
+                )
+        for line in summary_lines(summaries):
+            self._output.say(line)
+        if self._dry_run:
+            self._output.say("Nothing was written (--dry-run)")
 
 
 class _Progress:
@@ -211,6 +226,10 @@ class _Progress:
             disable=not sys.stderr.isatty() or output.mode is not OutputMode.TEXT,
         )
         self._tasks: dict[str, TaskID] = {}
+        self.written = 0
+        """The reports that were written so far."""
+        self.reports = 0
+        """All reports."""
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -223,8 +242,23 @@ class _Progress:
         """Print a line above the bar."""
         self._output.say(text)
 
+    def show_reports(self, done: int, written: int, reports: int) -> None:
+        """Show how many reports are done, of several."""
+        if not self._tasks:
+            self._bar.columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+            )
+            self._tasks[""] = self._bar.add_task("Reports", total=reports)
+        self.written, self.reports = written, reports
+        self._bar.update(self._tasks[""], completed=done)
+
     def show(self, report: str, size: int) -> None:
-        """Show how many bytes of a report were read."""
+        """Show how many bytes of a report were read, unless several reports are shown."""
+        if "" in self._tasks:
+            return
         if report not in self._tasks:
             total = None if report == STANDARD_INPUT else Path(report).stat().st_size
             self._tasks[report] = self._bar.add_task(printable(report), total=total)

@@ -1,41 +1,25 @@
-"""Importing reports into the database, all of them or none."""
+"""Importing reports into the database: those of a meter all together or not at all."""
 
 import asyncio
-import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from operator import attrgetter
 
 from cli.error_report import ErrorReport, FaultyReportsError
-from loader.assignment import MeterAssignment
-from loader.audit_record import record, recorded
+from loader.audit_record import recorded
 from loader.formats.registry import format_by_name, known_formats
-from loader.report import Report
+from loader.imports.assignment import MeterAssignment
+from loader.imports.outcome import ImportOutcome, ImportSummary, PartlyImportedError, not_tried
+from loader.imports.plan import ImportPlan, MeterImport
+from loader.imports.transaction import ImportOptions, ReportImporter, record_failure
+from loader.imports.workers import ImportWorkers, count_workers
 from loader.rows.errors import FaultyRowsError, ReportError, RowError
-from loader.rows.rejected import RejectedRows
+from loader.rows.file_reader import report_name
 from settings import Settings
-from storage.common.errors import Conflict, StorageError
 from storage.common.passwords import hash_password
 from storage.factory import WritableDatabase
-from storage.imports.import_writer import ImportResult
-from storage.meters import MeterRecord
-
-_MAX_NAMES = 20
-"""Files that the audit trail names of an import that failed: an entry has at most 64 KiB."""
-
-
-@dataclass(frozen=True, slots=True)
-class ImportSummary:
-    """The outcome for a report; `imported` is None if there was no database to compare with."""
-
-    report: Report
-    meter: MeterRecord | None
-    imported: ImportResult | None
-    seconds: float
-    rejected_to: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +34,13 @@ class ImportListener:
     """Called with a report's path and the bytes of it that were read."""
     on_warning: Callable[[str], None] = lambda _: None
     """Called with what is left to do after an import."""
+    on_reports: Callable[[int, int, int], None] = lambda _done, _written, _all: None
+    """Called with the number of reports that are done, of these written, and of all, if meters are
+    imported one by one."""
 
 
 class Importer:
-    """Imports reports in one transaction, after `prepare`."""
+    """Imports reports, after `prepare`."""
 
     def __init__(
         self,
@@ -72,6 +59,7 @@ class Importer:
 
         Raises ReportError if there is no format of that name.
         """
+        self._format_name = format_name
         known = known_formats(settings)
         self._formats = known if format_name is None else (format_by_name(known, format_name),)
         self._settings = settings
@@ -109,143 +97,139 @@ class Importer:
             self._listener.on_step(f"'{reader}' user")
 
     async def run(
-        self, paths: Sequence[str], *, skip_bad_rows: bool, dry_run: bool = False
+        self,
+        paths: Sequence[str],
+        *,
+        skip_bad_rows: bool,
+        dry_run: bool = False,
+        all_or_nothing: bool = False,
     ) -> list[ImportSummary]:
         """Import the reports, or with `dry_run` find out what that would change.
 
-        Raises FaultyReportsError, ReportError or StorageError; nothing was written then, unless the
+        Each meter has its own transaction, unless all or nothing is to be imported. Raises
+        PartlyImportedError if that of some meters failed. With a single one, raises
+        FaultyReportsError, ReportError or StorageError; nothing was written then, unless the
         message says so.
         """
-        with ExitStack() as drafts:
-            reports = [
-                self._report(
-                    path,
-                    drafts.enter_context(RejectedRows(path)),
-                    skip_bad_rows=skip_bad_rows,
-                    save_bad_rows=skip_bad_rows and not dry_run,
-                )
-                for path in paths
-            ]
-            if dry_run and not await self._database.engine.is_prepared():
-                return await self._load(reports, into_database=False)
-            try:
-                await self._database.engine.begin(dry_run=dry_run)
-                summaries = await self._load(reports)
-                if dry_run:
-                    await self._database.engine.rollback()
-                    return summaries
-                for _, rejected in reports:
-                    rejected.prepare()
-                await self._database.users.forget_revocations()
-                # At the end, since nobody else can append until the transaction ends.
-                for summary in summaries:
-                    await _record_import(self._database, summary)
-                await _finish(self._database.engine.commit())
-            except BaseException as error:
-                # The first error matters more than a connection that can't roll back.
-                with suppress(StorageError):
-                    await self._database.engine.rollback()
-                    if isinstance(error, FaultyReportsError | ReportError) and not dry_run:
-                        names = [report.name for report, _ in reports]
-                        failure = {"reports": len(names), "files": names[:_MAX_NAMES]}
-                        failure["error"] = str(error)
-                        await record(self._database, "import", result="failed", **failure)
-                raise
-            _save([rejected for _, rejected in reports])
-            return summaries
-
-    def _report(
-        self, path: str, rejected: RejectedRows, *, skip_bad_rows: bool, save_bad_rows: bool
-    ) -> tuple[Report, RejectedRows]:
-        def on_errors(errors: list[RowError], raw: bytes) -> None:
-            for error in errors:
-                self.errors.add(f"{path}:{error}")
-            if save_bad_rows:
-                assert report.detected is not None
-                rejected.add(errors, raw, report.detected.header)
-
-        report = Report(
-            path,
+        options = ImportOptions(skip_bad_rows=skip_bad_rows, dry_run=dry_run)
+        importer = ReportImporter(
+            self._settings, self._database, self._formats, options, self._listener.on_progress
+        )
+        plan = ImportPlan(
+            self._formats,
             self._settings.meter.timezone,
             skip_bad_rows=skip_bad_rows,
-            on_errors=on_errors,
-            on_progress=lambda size: self._listener.on_progress(path, size),
-            formats=self._formats,
+            on_errors=self._add_errors,
         )
-        return report, rejected
+        with plan:
+            if dry_run and not await self._database.engine.is_prepared():
+                plan.read_without_meters(paths)
+                return await self._check(plan, importer)
+            await plan.find_meters(paths, self._assignment)
+            if not dry_run:
+                await self._database.users.forget_revocations()
+            if all_or_nothing or len(plan.imports) <= 1:
+                return await self._import_together(plan, importer, dry_run=dry_run)
+            return await self._import_apart(plan, importer, dry_run=dry_run)
 
-    async def _load(
-        self, reports: Sequence[tuple[Report, RejectedRows]], *, into_database: bool = True
+    async def _check(self, plan: ImportPlan, importer: ReportImporter) -> list[ImportSummary]:
+        """Read all reports; raise FaultyReportsError if any has errors."""
+        outcome = ImportOutcome(errors=self.errors)
+        await importer.check(plan.imports, outcome)
+        return outcome.summaries
+
+    async def _import_together(
+        self, plan: ImportPlan, importer: ReportImporter, *, dry_run: bool
     ) -> list[ImportSummary]:
-        summaries = []
-        failed = False
-        for report, rejected in reports:
-            started = time.monotonic()
-            imported = meter = None
-            try:
-                if into_database:
-                    meter = await self._assignment.meter_of(report)
-                    report.zone = _zone(meter)
-                if meter is not None and not failed:
-                    imported = await self._database.imports.load(report, meter)
-                else:
-                    deque(report.batches(), maxlen=0)
-            except ReportError as error:
-                failed = True
-                if not isinstance(error, FaultyRowsError):
-                    self.errors.add(str(error))
-            seconds = time.monotonic() - started
-            rejected_to = rejected.path if rejected.has_rows else None
-            summaries.append(ImportSummary(report, meter, imported, seconds, rejected_to))
+        """Import all reports in one transaction, or none of them."""
+        outcome = ImportOutcome(errors=self.errors)
+        if not plan.unassigned:
+            await importer.run(plan.imports, outcome)
+            return sorted(outcome.summaries, key=attrgetter("number"))
+        faults = {report.number: error for report, error in plan.unassigned}
+        reports = [report for report, _ in plan.unassigned]
+        reports += [report for each in plan.imports for report in each.reports]
+        for report in sorted(reports, key=attrgetter("number")):
+            if report.number in faults:
+                self._add_error(faults[report.number])
+                continue
+            with suppress(FaultyReportsError):
+                await importer.check([MeterImport(None, [report])], outcome)
+        error = FaultyReportsError(self.errors)
+        if not dry_run:
+            await record_failure(self._database, plan.paths, error)
+        raise error
+
+    async def _import_apart(
+        self, plan: ImportPlan, importer: ReportImporter, *, dry_run: bool
+    ) -> list[ImportSummary]:
+        """Import the reports of each meter in a transaction of their own."""
+        summaries = self._add_unassigned(plan)
+        if summaries and not dry_run:
+            paths = [report.path for report, _ in plan.unassigned]
+            await record_failure(self._database, paths, FaultyReportsError(self.errors))
+        written = 0
+
+        def add(outcome: ImportOutcome) -> None:
+            nonlocal written
+            summaries.extend(outcome.summaries)
+            self.errors.add_all(outcome.errors)
+            written += len(outcome.summaries) if outcome.is_written else 0
+            self._listener.on_reports(len(summaries), written, plan.size)
+
+        left = deque(plan.imports)
+        fatal = await self._run_all(left, importer, add)
+        for work in left:
+            add(not_tried(work, str(fatal)))
+        summaries.sort(key=attrgetter("number"))
+        failed = sum(summary.error is not None for summary in summaries)
         if failed:
-            raise FaultyReportsError(self.errors)
+            what = "have errors" if dry_run else "were not written"
+            text = f"{failed} of {plan.size} reports {what}"
+            raise PartlyImportedError(f"{fatal}; {text}" if fatal else text, summaries, self.errors)
         return summaries
 
+    async def _run_all(
+        self,
+        left: deque[MeterImport],
+        importer: ReportImporter,
+        add: Callable[[ImportOutcome], None],
+    ) -> str | None:
+        """Take imports and run them; return the error if the database fails, which ends that."""
+        workers = count_workers(left)
+        if workers > 1:
+            pool = ImportWorkers(
+                self._settings,
+                self._format_name,
+                importer.options,
+                on_outcome=add,
+                on_wait=self._listener.on_wait,
+            )
+            try:
+                return await pool.run(left, workers)
+            finally:
+                await self._database.engine.sync()
+        while left:
+            outcome = await importer.attempt(left.popleft())
+            add(outcome)
+            if outcome.is_fatal:
+                return outcome.error
+        return None
 
-def _zone(meter: MeterRecord) -> ZoneInfo:
-    """Return the zone of a meter; raise Conflict if this machine does not know it."""
-    try:
-        return ZoneInfo(meter.timezone)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise Conflict(
-            f"the meter {meter.public_id} is in the time zone {meter.timezone}, which this machine"
-            " does not know"
-        ) from None
+    def _add_error(self, error: ReportError) -> None:
+        """Add the error of a report, unless those of its rows were."""
+        if not isinstance(error, FaultyRowsError):
+            self.errors.add(str(error))
 
+    def _add_errors(self, path: str, errors: list[RowError], raw: bytes) -> None:
+        for error in errors:
+            self.errors.add(f"{path}:{error}")
 
-def _save(files: Sequence[RejectedRows]) -> None:
-    """Put the files of rejected rows in place, all of those that can be."""
-    failures = []
-    for rejected in files:
-        try:
-            rejected.save()
-        except ReportError as error:
-            failures.append(str(error))
-    if failures:
-        raise ReportError("; ".join(failures))
-
-
-async def _record_import(database: WritableDatabase, summary: ImportSummary) -> None:
-    report, meter, imported = summary.report, summary.meter, summary.imported
-    assert meter is not None
-    assert imported is not None, "a report that was read into the database"
-    await record(
-        database,
-        "import",
-        file=report.name,
-        meter=meter.public_id,
-        sha256=report.sha256,
-        new=imported.new,
-        changed=imported.changed,
-        unchanged=imported.unchanged,
-        rejected=imported.rejected,
-    )
-
-
-async def _finish(work: Awaitable[None]) -> None:
-    """Await work to its end even if this task is cancelled: its outcome must be known."""
-    task = asyncio.ensure_future(work)
-    while not task.done():
-        with suppress(asyncio.CancelledError):
-            await asyncio.wait([task])
-    task.result()
+    def _add_unassigned(self, plan: ImportPlan) -> list[ImportSummary]:
+        """Add the errors of the reports that belong to no meter; return their outcomes."""
+        for _, error in plan.unassigned:
+            self._add_error(error)
+        return [
+            ImportSummary(report.number, report_name(report.path), error=str(error))
+            for report, error in plan.unassigned
+        ]

@@ -1,20 +1,23 @@
-"""A report: its file, its detected format, and its rows in batches."""
+"""A report of one meter: its detected format, and its rows in batches."""
 
+from bisect import bisect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import chain
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from domain.report_source import RowBatch
-from loader.formats.registry import SHIPPED_FORMATS, DetectedFormat, ReportFormat, detect_format
+from loader.formats.registry import SHIPPED_FORMATS, DetectedFormat, ReportFormat
+from loader.report_file import NO_READING, ReportFile, ReportPart
+from loader.rows.dst_days import FIRST_ROW
 from loader.rows.errors import FaultyRowsError, ReportError, RowError
-from loader.rows.file_reader import ChunkedFile, check_row_length
 from loader.rows.reader import ParseContext, RowReader
 
 
 class Report:
     """A report to import: `batches` reads it once, and the counts are complete after that.
+
+    It is a whole file, or the part of a file that is of one meter.
 
     `on_errors` is called with the errors of a row and its raw text. After an invalid row, further
     batches are only checked, unless bad rows are to be skipped.
@@ -29,22 +32,27 @@ class Report:
         on_errors: Callable[[list[RowError], bytes], None],
         on_progress: Callable[[int], None] = lambda _: None,
         formats: Sequence[ReportFormat] = SHIPPED_FORMATS,
+        part: ReportPart | None = None,
     ) -> None:
         self.path = path
-        self._file = ChunkedFile(path, on_progress)
+        self._part = part or ReportFile(path, formats=formats, on_progress=on_progress).whole()
         self.span: tuple[str, str] | None = None
-        self.name = self._file.name
-        self.detected: DetectedFormat | None = None
+        self.name = self._part.name
         self.interval: int | None = None
-        self._context = ParseContext(path, zone, skip_bad_rows, on_errors)
-        self._formats = formats
+        self._context = ParseContext(path, zone, skip_bad_rows, self._report_errors)
+        self._on_errors = on_errors
+        self._lines = _LineNumbers()
         self._rows: RowReader[Any] | None = None
-        self._chunks: Iterator[bytes] | None = None
+
+    @property
+    def detected(self) -> DetectedFormat | None:
+        """The format, once the header was read."""
+        return self._part.detected
 
     @property
     def sha256(self) -> str:
-        """The digest of the uncompressed content, in hex."""
-        return self._file.sha256
+        """The digest of the whole file's uncompressed content, in hex."""
+        return self._part.sha256
 
     @property
     def readings(self) -> int:
@@ -64,35 +72,7 @@ class Report:
     @property
     def identifier(self) -> str | None:
         """The meter's name in the report, if it has one."""
-        return self._rows.identifier if self._rows else None
-
-    @property
-    def zone(self) -> ZoneInfo:
-        """The time zone of the readings, to be set before `batches`."""
-        return self._context.zone
-
-    @zone.setter
-    def zone(self, zone: ZoneInfo) -> None:
-        self._context = replace(self._context, zone=zone)
-
-    def read_identifier(self) -> str | None:
-        """Read the beginning of the report, before `batches`; return the meter's name in it.
-
-        Raises ReportError if the file can't be read or isn't a report.
-        """
-        chunks = self._file.chunks()
-        first = next(chunks, b"")
-        self._chunks = chain((first,) if first else (), chunks)
-        header, _, body = first.partition(b"\n")
-        if not first or not self._detect(header).format.has_identifier:
-            return None
-        context = replace(self._context, skip_bad_rows=True, on_errors=lambda _errors, _raw: None)
-        rows = self._row_reader(header, context)
-        for row in body.splitlines(keepends=True):
-            rows.read(row, 2)
-            if rows.identifier is not None:
-                break
-        return rows.identifier
+        return self._part.identifier or (self._rows.identifier if self._rows else None)
 
     def batches(self) -> Iterator[RowBatch]:
         """Yield the checked rows.
@@ -100,37 +80,46 @@ class Report:
         Raises ReportError if the file can't be read or isn't a report, and FaultyRowsError at its
         end if rows were invalid and bad rows are not to be skipped.
         """
-        line = 1
         rows: RowReader[Any] | None = None
-        for chunk in self._chunks or self._file.chunks():
-            body = chunk
-            count = chunk.count(b"\n")
-            if rows is None:
-                header, _, body = chunk.partition(b"\n")
-                self._rows = rows = self._row_reader(header, self._context)
-            rows.read(body, line + count - body.count(b"\n"))
-            yield from self._ready(rows)
-            line += count
+        number = FIRST_ROW
+        try:
+            for content, lines in self._part.rows:
+                if rows is None:
+                    self._rows = rows = self._row_reader()
+                self._lines.add(number, lines)
+                if content:
+                    rows.read(content, number)
+                else:
+                    rows.note_unassigned(number)
+                number += len(lines)
+                yield from self._ready(rows)
+                if not rows.is_buffering:
+                    self._lines.forget()
+        finally:
+            self._part.drop()
         if rows is None:
-            raise ReportError(f"{self.path}: expected a report, the file is empty")
+            self._rows = rows = self._row_reader()
         rows.flush()
         yield from self._ready(rows)
+        label = self._part.label
         if rows.rejected and not self._context.skip_bad_rows:
-            raise FaultyRowsError(f"{self.path}: {rows.rejected} rows are wrong")
+            raise FaultyRowsError(f"{label}: {rows.rejected} rows are wrong")
         if not rows.readings:
-            raise ReportError(f"{self.path}: expected at least one reading below the heading")
+            raise ReportError(f"{label}: {NO_READING}")
+        assert self._part.identifier in (None, rows.identifier), "rows of another meter"
         self.interval = self._checked_interval(rows)
 
-    def _detect(self, raw: bytes) -> DetectedFormat:
-        if self.detected is None:
-            check_row_length(self.path, 1, raw)
-            self.detected = detect_format(self._formats, self.path, raw)
-        return self.detected
+    def _row_reader(self) -> RowReader[Any]:
+        """Return the reader of the rows below the header."""
+        assert self.detected is not None, "the header was read"
+        return self.detected.format.row_reader(self.detected.header, self._context)
 
-    def _row_reader(self, raw: bytes, context: ParseContext) -> RowReader[Any]:
-        """Return a reader of the rows below a header."""
-        detected = self._detect(raw)
-        return detected.format.row_reader(detected.header, context)
+    def _report_errors(self, errors: list[RowError], raw: bytes) -> None:
+        """Report the errors of a row, which is numbered among those of its meter."""
+        line = self._lines.in_file(errors[0].line)
+        if line != errors[0].line:
+            errors = [replace(error, line=line) for error in errors]
+        self._on_errors(errors, raw)
 
     def _ready(self, rows: RowReader[Any]) -> Iterator[RowBatch]:
         """Yield the rows that became ready, unless they are only checked."""
@@ -153,7 +142,33 @@ class Report:
         found = rows.interval()
         if defined is not None and found not in (None, defined):
             raise ReportError(
-                f"{self.path}: readings are {found} seconds apart: expected {defined}, as the "
-                f"format {report_format.name} says"
+                f"{self._part.label}: readings are {found} seconds apart: expected {defined}, as "
+                f"the format {report_format.name} says"
             )
         return defined or found
+
+
+class _LineNumbers:
+    """The lines in the file of the rows that may still turn out to be wrong.
+
+    A reader numbers the rows of a meter as if they were a file of their own.
+    """
+
+    def __init__(self) -> None:
+        self._firsts: list[int] = []
+        self._lines: list[Sequence[int]] = []
+
+    def add(self, first: int, lines: Sequence[int]) -> None:
+        """Add rows, the first of which has this number."""
+        self._firsts.append(first)
+        self._lines.append(lines)
+
+    def forget(self) -> None:
+        """Forget all rows so far."""
+        self._firsts.clear()
+        self._lines.clear()
+
+    def in_file(self, number: int) -> int:
+        """Return the line of a row in the file."""
+        index = bisect(self._firsts, number) - 1
+        return self._lines[index][number - self._firsts[index]]

@@ -1,43 +1,113 @@
-"""The JSON document that describes the outcome of an import."""
+"""What a command tells of an import: as JSON, and as text."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import click
 
-from cli.error_report import ErrorReport, error_summary
-from loader.importer import ImportSummary
+from loader.imports.outcome import ImportSummary
+from settings import MONITORING
+from storage.meters import MAIN_METER
 
-
-def import_document(
-    summaries: Sequence[ImportSummary], errors: ErrorReport, *, dry_run: bool
-) -> dict[str, object]:
-    """Return the JSON document of an import."""
-    reports = [_report_document(summary) for summary in summaries]
-    return {"ok": True, "written": not dry_run, "reports": reports, "faults": error_summary(errors)}
+MAX_REPORTS_IN_FULL = 20
+"""Reports that are told of in several lines each; of more, each meter gets a line."""
 
 
 def _report_document(summary: ImportSummary) -> dict[str, object]:
-    report, imported = summary.report, summary.imported
-    first, last = report.span or (None, None)
+    """Return the JSON document of a report."""
+    imported = summary.imported
+    first, last = summary.span or (None, None)
     return {
-        "report": report.name,
-        "format": None if report.detected is None else report.detected.format.name,
+        "report": summary.name,
+        "format": summary.format,
         "meter": summary.meter and summary.meter.public_id,
-        "interval": report.interval,
-        "readings": report.readings,
+        "interval": summary.interval,
+        "readings": summary.readings,
         "new": imported and imported.new,
         "changed": imported and imported.changed,
         "unchanged": imported and imported.unchanged,
         "flags": imported and dict(imported.flags),
-        "missing": report.missing,
-        "rejected": report.rejected,
-        "rejected_to": _path_text(summary.rejected_to),
+        "missing": summary.missing,
+        "rejected": summary.rejected,
+        "rejected_to": summary.rejected_to and click.format_filename(summary.rejected_to),
         "first": first,
         "last": last,
         "seconds": round(summary.seconds, 3),
+        "error": summary.error,
     }
 
 
-def _path_text(path: Path | None) -> str | None:
-    return None if path is None else click.format_filename(path)
+def report_documents(summaries: Iterable[ImportSummary]) -> Iterator[dict[str, object]]:
+    """Yield the JSON documents of reports."""
+    return map(_report_document, summaries)
+
+
+def imported_lines(summaries: Sequence[ImportSummary]) -> list[int]:
+    """Return how many rows were imported from each report, or of many from all."""
+    counts = [summary.readings for summary in summaries if summary.error is None]
+    return counts if len(summaries) <= MAX_REPORTS_IN_FULL else [sum(counts)]
+
+
+def summary_lines(summaries: Sequence[ImportSummary]) -> Iterator[str]:
+    """Yield the lines about reports: of many, one for each meter."""
+    if len(summaries) <= MAX_REPORTS_IN_FULL:
+        for summary in summaries:
+            yield from _lines_in_full(summary)
+        return
+    meters: defaultdict[str, list[ImportSummary]] = defaultdict(list)
+    for summary in summaries:
+        meters[summary.meter.public_id if summary.meter else summary.name].append(summary)
+    for name, reports in meters.items():
+        yield f"{name}: {_counts(reports)}"
+    yield f"{len(summaries)} reports: {_counts(summaries)}"
+
+
+def _lines_in_full(summary: ImportSummary) -> list[str]:
+    imported = summary.imported
+    rows: list[tuple[str, object]] = []
+    if summary.format not in (None, MONITORING):
+        rows.append(("format", summary.format))
+    rows.append(("readings", summary.readings))
+    if summary.meter is not None and summary.meter.public_id != MAIN_METER:
+        rows.append(("meter", summary.meter.public_id))
+    if imported is not None:
+        rows += [
+            ("new", imported.new),
+            ("changed", imported.changed),
+            ("unchanged", imported.unchanged),
+        ]
+    rows.append(("missing values", summary.missing))
+    if summary.rejected:
+        rows.append(("rejected rows", f"{summary.rejected}{_hint(summary.rejected_to)}"))
+    if imported is not None:
+        flags = ", ".join(f"{count} {name}" for name, count in imported.flags.items())
+        rows.append(("flags", flags or "none"))
+    if summary.span is not None:
+        rows.append(("span", " to ".join(summary.span)))
+    if summary.interval is not None:
+        rows.append(("interval", f"{summary.interval} s"))
+    if summary.error is not None:
+        rows.append(("error", summary.error))
+    rows.append(("time", f"{summary.seconds:.1f} s"))
+    return [summary.name, *(f"  {name:<15}{value}" for name, value in rows)]
+
+
+def _counts(reports: Sequence[ImportSummary]) -> str:
+    """Return what was imported from reports, and the first error."""
+    results = [report.imported for report in reports if report.imported is not None]
+    parts = [
+        f"{sum(getattr(result, name) for result in results)} {name}"
+        for name in ("new", "changed", "unchanged")
+    ]
+    if rejected := sum(report.rejected for report in reports):
+        files = {report.rejected_to for report in reports} - {None}
+        parts.append(f"{rejected} rejected rows{_hint(files.pop() if len(files) == 1 else None)}")
+    if errors := [report.error for report in reports if report.error is not None]:
+        is_same = len({*errors}) == 1
+        parts.append(f"error: {errors[0]}" if is_same else f"{len(errors)} reports with errors")
+    return ", ".join(parts)
+
+
+def _hint(file: Path | None) -> str:
+    return "" if file is None else f", see {click.format_filename(file)}"

@@ -53,14 +53,19 @@ def open_diagnostics(settings: Settings) -> Diagnostics:
     return MysqlDiagnostics(engine, location.name, changes_passwords=settings.has_own_passwords)
 
 
-def open_importer(settings: Settings) -> WritableDatabase:
-    """Return the loader's side of the configured database; it connects when first needed."""
+def open_importer(settings: Settings, *, turns: int | None = None) -> WritableDatabase:
+    """Return the loader's side of the configured database; it connects when first needed.
+
+    If several processes import many reports, `turns` is the descriptor of a file that they share;
+    what they have written is safe once `sync` was called.
+    """
     location = settings.database.location
+    engine: WriteEngine
     if isinstance(location, SqliteUrl):
-        return WritableDatabase(
-            SqliteWriteEngine(location.path, settings.meter.timezone), settings.quality
-        )
-    return WritableDatabase(_mysql_write_engine(settings, location), settings.quality)
+        engine = SqliteWriteEngine(location.path, settings.meter.timezone, turns)
+    else:
+        engine = _mysql_write_engine(settings, location, is_one_of_several=turns is not None)
+    return WritableDatabase(engine, settings.quality)
 
 
 @asynccontextmanager
@@ -79,7 +84,9 @@ async def open_backup(settings: Settings) -> AsyncIterator[BackupDriver]:
         await engine.close()
 
 
-def _mysql_write_engine(settings: Settings, location: MysqlUrl) -> MysqlWriteEngine:
+def _mysql_write_engine(
+    settings: Settings, location: MysqlUrl, *, is_one_of_several: bool = False
+) -> MysqlWriteEngine:
     database = settings.database
     if database.admin is None:
         raise SettingsError("database.admin: expected the loader's user and password")
@@ -90,6 +97,7 @@ def _mysql_write_engine(settings: Settings, location: MysqlUrl) -> MysqlWriteEng
         settings.meter.timezone,
         ca=database.tls.ca,
         changes_passwords=settings.has_own_passwords,
+        is_one_of_several=is_one_of_several,
     )
 
 

@@ -27,6 +27,9 @@ _RANDOM_LENGTH = 10
 _IS_THERE = "removed IS NULL"
 """Selects the meters that are not being removed."""
 
+_NAMES_AT_ONCE = 500
+"""Names that are looked up by one statement."""
+
 INTERVAL_SAMPLE_READINGS = 1000
 """Readings that tell the interval of a meter whose record lacks it."""
 
@@ -252,6 +255,20 @@ class MeterAdmin:
         found = await self._select(f"WHERE m.identifier = {placeholder}", (identifier,))
         return found[0] if found else None
 
+    async def find_all(
+        self, names: Sequence[str]
+    ) -> tuple[dict[str, MeterRecord], dict[str, MeterRecord]]:
+        """Return the meters that have one of some names: by public id, and by identifier."""
+        by_public_id, by_identifier = {}, {}
+        for at in range(0, len(names), _NAMES_AT_ONCE):
+            some = names[at : at + _NAMES_AT_ONCE]
+            placeholders = ", ".join([self._engine.dialect.placeholder] * len(some))
+            for meter in await self._select(f"WHERE m.public_id IN ({placeholders})", some):
+                by_public_id[meter.public_id] = meter
+            for meter in await self._select(f"WHERE m.identifier IN ({placeholders})", some):
+                by_identifier[str(meter.identifier)] = meter
+        return by_public_id, by_identifier
+
     async def first(self, most: int) -> list[MeterRecord]:
         """Return so many meters at most, in the order of their registration."""
         return await self._select(f"WHERE m.{_IS_THERE} ORDER BY m.id LIMIT {most}")
@@ -321,10 +338,14 @@ class MeterAdmin:
         return MeterRecord(meter_id, public_id, identifier, None, timezone, None, None)
 
     async def describe(self, meter: MeterRecord, report: ReportSource) -> MeterRecord:
-        """Record what a report tells of its meter; raise Conflict if it is another meter's."""
+        """Return a meter with what a report tells of it; raise Conflict if it is another's."""
         if report.identifier not in (None, meter.identifier):
             if meter.identifier is not None:
-                raise Conflict(identifier_conflict(meter, report.name, report.identifier))
+                raise Conflict(
+                    identifier_conflict(
+                        meter.public_id, meter.identifier, report.name, report.identifier
+                    )
+                )
             other = await self.with_identifier(report.identifier)
             if other is not None:
                 raise Conflict(
@@ -337,19 +358,22 @@ class MeterAdmin:
                 f" {report.name} has readings every {report.interval}: if they are another meter's,"
                 " load them with --meter NAME --register"
             )
-        known = replace(
+        return replace(
             meter,
             identifier=meter.identifier or report.identifier,
             interval=meter.interval or report.interval,
         )
-        if known != meter:
-            placeholder = self._engine.dialect.placeholder
-            await self._engine.execute(
-                f"UPDATE meters SET identifier = {placeholder}, interval_seconds = {placeholder}"
-                f" WHERE id = {meter.id}",
-                (known.identifier, known.interval),
-            )
-        return known
+
+    async def update(self, known: MeterRecord, meter: MeterRecord) -> None:
+        """Record what a meter has now, if anything has changed."""
+        if meter == known:
+            return
+        placeholder = self._engine.dialect.placeholder
+        await self._engine.execute(
+            f"UPDATE meters SET identifier = {placeholder}, interval_seconds = {placeholder},"
+            f" quality = {placeholder} WHERE id = {meter.id}",
+            (meter.identifier, meter.interval, meter.quality),
+        )
 
     async def with_usual_interval(self, meter: MeterRecord) -> MeterRecord:
         """Return a meter with the interval of its first readings, None if they tell none."""
@@ -357,12 +381,7 @@ class MeterAdmin:
             f"SELECT {self._engine.dialect.unix_seconds('utc')} FROM readings"
             f" WHERE meter_id = {meter.id} ORDER BY utc LIMIT {INTERVAL_SAMPLE_READINGS}"
         )
-        interval = usual_interval((instant, (0,)) for (instant,) in rows)
-        if interval is not None:
-            await self._engine.execute(
-                f"UPDATE meters SET interval_seconds = {interval} WHERE id = {meter.id}"
-            )
-        return replace(meter, interval=interval)
+        return replace(meter, interval=usual_interval((instant, (0,)) for (instant,) in rows))
 
     async def _withdrawn(self, meter_id: int) -> StorageError:
         """Return why a meter has no state."""
@@ -400,10 +419,10 @@ def random_public_id() -> str:
     return f"m-{''.join(letters)}"
 
 
-def identifier_conflict(meter: MeterRecord, report: str, identifier: str | None) -> str:
+def identifier_conflict(public_id: str, known: str, report: str, identifier: str | None) -> str:
     """Return the message about a report of another meter than the one that it would go to."""
     return (
-        f"the meter {meter.public_id} is {meter.identifier} in reports, but {report} has readings"
+        f"the meter {public_id} is {known} in reports, but {report} has readings"
         f" of {identifier}: add --register to load it as a new meter, or --meter NAME to say which"
         " one it is"
     )

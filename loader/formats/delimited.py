@@ -1,9 +1,9 @@
 """Reading the rows of a report in a configured format."""
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from domain.local_time import DUPLICATE_TIME
 from domain.quantities import QUANTITY_NAMES
@@ -12,10 +12,9 @@ from loader.formats.timestamps import InvalidTimestamp, make_timestamp_parser
 from loader.rows.errors import RowError
 from loader.rows.file_reader import check_row_length
 from loader.rows.header import Header
+from loader.rows.identifier_column import MAX_IDENTIFIER_LENGTH, is_identifier
 from loader.rows.reader import ParseContext, RowReader, midnight, seconds_since_1970
 from settings import FormatSettings
-
-_MAX_IDENTIFIER_LENGTH = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +27,15 @@ class _Row:
     missing: int
 
 
-class DelimitedRows(RowReader[_Row]):
-    """Reads rows of delimited fields whose columns the settings of the format describe."""
+class DelimitedLayout:
+    """The columns of reports with the same header, whose times are of the same zone."""
 
-    def __init__(self, context: ParseContext, header: Header, settings: FormatSettings) -> None:
-        zone = settings.time.timezone or context.zone
-        super().__init__(context, zone)
-        self._header = header
-        self._settings = settings
-        self._timestamps = make_timestamp_parser(settings.time, header.names, zone)
-        self._columns = [
+    def __init__(self, settings: FormatSettings, header: Header, zone: ZoneInfo) -> None:
+        self.settings = settings
+        self.header = header
+        self.zone = zone
+        self.timestamps = make_timestamp_parser(settings.time, header.names, zone)
+        self.columns = [
             DecimalColumn(
                 column,
                 QUANTITY_NAMES.index(name),
@@ -46,11 +44,20 @@ class DelimitedRows(RowReader[_Row]):
             )
             for name, column in settings.columns.named().items()
         ]
-        self._time_field = header.names.index(settings.time.column)
+        self.time_field = header.names.index(settings.time.column)
+        self.identifier_field: int | None = None
         if settings.identifier is not None:
-            self._identifier_field = header.names.index(settings.identifier)
+            self.identifier_field = header.names.index(settings.identifier)
+        self.shift = timedelta(seconds=settings.interval or 0) * settings.time.marks_end
+
+
+class DelimitedRows(RowReader[_Row]):
+    """Reads rows of delimited fields whose columns the settings of the format describe."""
+
+    def __init__(self, context: ParseContext, layout: DelimitedLayout) -> None:
+        super().__init__(context, layout.zone)
+        self._layout = layout
         self._identifier_line = 0
-        self._shift = timedelta(seconds=settings.interval or 0) * settings.time.marks_end
         self._offsets: dict[date, int | None] = {}
         self._seen: dict[date, bytearray] = {}
 
@@ -58,7 +65,7 @@ class DelimitedRows(RowReader[_Row]):
         """Read whole lines, the first of which has this number."""
         for number, raw in enumerate(chunk.removesuffix(b"\n").split(b"\n"), line):
             check_row_length(self._context.path, number, raw)
-            fields = self._split(number, raw)
+            fields = self._layout.header.split(number, raw)
             if fields is None:
                 continue
             if isinstance(fields, RowError):
@@ -66,26 +73,8 @@ class DelimitedRows(RowReader[_Row]):
             else:
                 self._read_fields(number, raw, fields)
 
-    def _split(self, number: int, raw: bytes) -> list[str] | RowError | None:
-        """Return the fields of a row, or its error; None for an empty line."""
-        header = self._header
-        text = raw.decode(header.encoding, "replace").rstrip("\r")
-        if not text.strip():
-            return None
-        if b"\0" in raw or "\ufffd" in text:
-            return RowError(number, "row", text, f"{header.encoding} without NUL bytes")
-        try:
-            (fields,) = csv.reader([text], delimiter=header.delimiter, strict=True)
-        except csv.Error:
-            return RowError(number, "row", text, "fields whose quotes are closed")
-        count = len(header.names)
-        if not count <= len(fields) <= count + header.has_reasons:
-            expected = f"{count} fields, separated by {header.delimiter!a}"
-            return RowError(number, "row", f"{len(fields)} fields", expected)
-        return [field.strip() for field in fields]
-
     def _read_fields(self, number: int, raw: bytes, fields: list[str]) -> None:
-        timestamp = self._timestamps.parse(fields)
+        timestamp = self._layout.timestamps.parse(fields)
         errors = []
         if isinstance(timestamp, InvalidTimestamp):
             errors.append(RowError(number, timestamp.column, timestamp.value, timestamp.expected))
@@ -99,7 +88,7 @@ class DelimitedRows(RowReader[_Row]):
             return
         if self.identifier is None and identifier:
             self.identifier, self._identifier_line = identifier, number
-        row = _Row(raw, fields[self._time_field], quantities, missing)
+        row = _Row(raw, fields[self._layout.time_field], quantities, missing)
         if timestamp.tzinfo is not None:
             self._add_instant(number, timestamp, row)
             return
@@ -118,7 +107,7 @@ class DelimitedRows(RowReader[_Row]):
         """Return the quantities as a RowBatch has them, and how many of them are missing."""
         quantities = [""] * len(QUANTITY_NAMES)
         missing = 0
-        for column in self._columns:
+        for column in self._layout.columns:
             text = fields[column.field]
             quantity = column.parse(text)
             if quantity is None:
@@ -132,13 +121,13 @@ class DelimitedRows(RowReader[_Row]):
         self, number: int, fields: list[str], errors: list[RowError]
     ) -> str | None:
         """Return the meter's name in the row, which must be the same in all rows."""
-        column = self._settings.identifier
-        if column is None:
+        column, field = self._layout.settings.identifier, self._layout.identifier_field
+        if column is None or field is None:
             return None
-        identifier = fields[self._identifier_field]
+        identifier = fields[field]
         expected = ""
-        if not 1 <= len(identifier) <= _MAX_IDENTIFIER_LENGTH:
-            expected = f"the name of the meter, at most {_MAX_IDENTIFIER_LENGTH} characters"
+        if not is_identifier(identifier):
+            expected = f"the name of the meter, at most {MAX_IDENTIFIER_LENGTH} characters"
         elif identifier != (self.identifier or identifier):
             expected = (
                 f"{self.identifier} as in line {self._identifier_line}: one meter in a report"
@@ -156,29 +145,32 @@ class DelimitedRows(RowReader[_Row]):
     def _add_local(self, line: int, local: datetime, offset: int | str, row: _Row) -> None:
         """Add a row by its local time and offset, or reject it with what was expected instead."""
         if isinstance(offset, str):
-            self._reject([RowError(line, self._settings.time.column, row.time, offset)], row.raw)
+            self._reject(
+                [RowError(line, self._layout.settings.time.column, row.time, offset)], row.raw
+            )
         else:
             instant = local.replace(tzinfo=UTC) - timedelta(seconds=offset)
             self._add_instant(line, instant, row)
 
     def _add_instant(self, line: int, instant: datetime, row: _Row) -> None:
         """Add a row by the instant of its timestamp, which marks a start or an end."""
-        start = instant - self._shift
+        start = instant - self._layout.shift
         day = start.date()
         seen = self._seen.setdefault(day, bytearray())
-        index = self._times_of_day[start.strftime("%H:%M:%S")]
+        index = self._times_of_day[start.isoformat()[11:19]]
         if index >= len(seen):
             seen.extend(bytes(index + 1 - len(seen)))
         if seen[index]:
             self._reject(
-                [RowError(line, self._settings.time.column, row.time, DUPLICATE_TIME)], row.raw
+                [RowError(line, self._layout.settings.time.column, row.time, DUPLICATE_TIME)],
+                row.raw,
             )
             return
         seen[index] = 1
         local = start.astimezone(self._context.zone)
         offset = local.utcoffset()
         assert offset is not None
-        date_text = local.strftime("%Y-%m-%d %H:%M:%S")
+        date_text = local.isoformat(" ")[:19]
         self._dates.append(date_text)
         number = self.readings + len(self._dates)
         self._lines.append(f"{number},{date_text},{int(offset.total_seconds())},{row.quantities}\n")

@@ -1,14 +1,18 @@
 """The known report formats, and the detection of a report's format by its header."""
 
 from collections.abc import Sequence
+from functools import lru_cache, partial
 from typing import Any, NamedTuple, Protocol
 
-from loader.formats.delimited import DelimitedRows
+from loader.formats.delimited import DelimitedLayout, DelimitedRows
 from loader.formats.monitoring import MONITORING_HEADER, MonitoringRows
 from loader.rows.errors import ReportError
 from loader.rows.header import Header, read_header
 from loader.rows.reader import ParseContext, RowReader
 from settings import MONITORING, FormatSettings, Settings
+
+_MAX_LAYOUTS = 64
+"""Layouts of a format that are remembered from one report to the next."""
 
 DISTRIBUTOR_HOURLY = FormatSettings.model_validate(
     {
@@ -31,8 +35,8 @@ class ReportFormat(Protocol):
     """Its header, for messages."""
     interval: int | None
     """Seconds from one reading to the next, if the format defines them."""
-    has_identifier: bool
-    """Whether its rows name their meter."""
+    identifier: str | None
+    """The column that names the meter, if there is one."""
 
     def parse_header(self, raw: bytes) -> Header | None:
         """Return the header in a report's first line; None if it is not of this format."""
@@ -47,7 +51,7 @@ class MonitoringFormat:
     name = MONITORING
     expected = ",".join(MONITORING_HEADER)
     interval: int | None = None
-    has_identifier = False
+    identifier: str | None = None
 
     def parse_header(self, raw: bytes) -> Header | None:
         """Return the header in a report's first line; None if it is not of this format."""
@@ -64,22 +68,26 @@ class ConfiguredFormat:
 
     def __init__(self, name: str, settings: FormatSettings) -> None:
         self.name = name
-        self.expected = settings.delimiter.join((*settings.headers(), *settings.ignored))
+        required = settings.headers()
+        self.expected = settings.delimiter.join((*required, *settings.ignored))
+        self._required = frozenset(required)
+        self._allowed = self._required.union(settings.ignored)
         self.interval = settings.interval
-        self.has_identifier = settings.identifier is not None
+        self.identifier = settings.identifier
         self._settings = settings
+        self._layout = lru_cache(maxsize=_MAX_LAYOUTS)(partial(DelimitedLayout, settings))
 
     def parse_header(self, raw: bytes) -> Header | None:
         """Return the header in a report's first line; None if it is not of this format."""
-        settings = self._settings
-        header = read_header(raw, settings.delimiter, settings.encoding)
-        names, required = set(header.names), set(settings.headers())
-        is_match = required <= names <= required.union(settings.ignored)
+        header = read_header(raw, self._settings.delimiter, self._settings.encoding)
+        names = set(header.names)
+        is_match = self._required <= names <= self._allowed
         return header if is_match and len(names) == len(header.names) else None
 
     def row_reader(self, header: Header, context: ParseContext) -> RowReader[Any]:
         """Return a reader of the rows below a header."""
-        return DelimitedRows(context, header, self._settings)
+        zone = self._settings.time.timezone or context.zone
+        return DelimitedRows(context, self._layout(header, zone))
 
 
 SHIPPED_FORMATS: tuple[ReportFormat, ...] = (

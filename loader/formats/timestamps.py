@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -11,6 +12,9 @@ from settings import HOURLY_INTERVAL, ISO, TimeSettings
 
 YEAR_RANGE = f"from {FIRST_YEAR} to {LAST_YEAR}"
 ISO_EXAMPLE = "2019-08-01T00:15:00+02:00"
+
+_MAX_DAYS = 1000
+"""Days that are remembered: rows of a day are neighbours, and meters share their days."""
 
 _EXAMPLE = datetime(2019, 8, 1, 0, 15)  # noqa: DTZ001 - only to be formatted
 
@@ -84,14 +88,12 @@ class HourTimestamps:
         self._day_field = day_field
         self._hour_field = hour_field
         self._zone = zone
-        self._days: dict[str, tuple[datetime, int] | None] = {}
+        self._day = lru_cache(maxsize=_MAX_DAYS)(self._parse_day)
 
     def parse(self, fields: Sequence[str]) -> datetime | InvalidTimestamp:
         """Return an instant in UTC."""
         text, hour = fields[self._day_field], fields[self._hour_field]
-        if text not in self._days:
-            self._days[text] = self._parse_day(text)
-        day = self._days[text]
+        day = self._day(text)
         if day is None:
             expected = f"a date like {_EXAMPLE.strftime(self._time.pattern)}, {YEAR_RANGE}"
             return InvalidTimestamp(self._time.column, text, expected)

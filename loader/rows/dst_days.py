@@ -1,6 +1,7 @@
 """Rows of days on which clocks change."""
 
 from bisect import bisect
+from collections import Counter
 from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import Generic, TypeVar
@@ -18,7 +19,7 @@ UNORDERED_TIMES = (
     " that begins in it and contains it once is ambiguous"
 )
 
-_FIRST_ROW = 2
+FIRST_ROW = 2
 """The line of a report's first row, below its header."""
 
 _DAY = timedelta(days=1)
@@ -35,6 +36,7 @@ class DstDayBuffer(Generic[Row]):
         self._resolver = resolver
         self._rows: list[tuple[int, datetime, Row]] = []
         self._rejected_lines: list[int] = []
+        self._unassigned_lines: list[int] = []
         self._ambiguous_days: set[date] = set()
         self.assigned: set[tuple[datetime, int]] = set()
         """The local times of these days that have an offset already, each with its offset."""
@@ -56,10 +58,19 @@ class DstDayBuffer(Generic[Row]):
         else:
             self._rejected_lines = [line]
 
+    def note_unassigned(self, line: int) -> None:
+        """Note a row that may be one of these but can't be assigned to a meter."""
+        if not self._rows:
+            self._unassigned_lines.clear()
+        self._unassigned_lines.append(line)
+
     def flush(self) -> list[tuple[int, datetime, Row, int | str]]:
         """Return the buffered rows, each with its offset or with what was expected instead."""
         rows, self._rows = self._rows, []
         rejected, self._rejected_lines = self._rejected_lines, []
+        unassigned, self._unassigned_lines = self._unassigned_lines, []
+        if unassigned and not self._has_all_pairs(rows):
+            rejected += unassigned
         lines = [line for line, _, _ in rows]
         for line in rejected:
             index = bisect(lines, line)
@@ -82,10 +93,16 @@ class DstDayBuffer(Generic[Row]):
 
     def _begins_in_either_pass(self, rows: list[tuple[int, datetime, Row]]) -> bool:
         """Return whether a report begins in a repeated hour and contains one pass of it."""
-        if not rows or rows[0][0] != _FIRST_ROW or not self._resolver.is_repeated(rows[0][1]):
+        if not rows or rows[0][0] != FIRST_ROW or not self._resolver.is_repeated(rows[0][1]):
             return False
         repeated = [local for _, local, _ in rows if self._resolver.is_repeated(local)]
         return all(earlier < later for earlier, later in pairwise(repeated))
+
+    def _has_all_pairs(self, rows: list[tuple[int, datetime, Row]]) -> bool:
+        """Return whether each time of a repeated hour occurs twice, so that no row is missing."""
+        times = Counter(local for _, local, _ in rows if self._resolver.is_repeated(local))
+        known = Counter(local for local, _ in self.assigned)
+        return all(count + known[local] == 2 for local, count in times.items())
 
     def _mark_ambiguous(self, local: datetime) -> None:
         if self._resolver.is_repeated(local):

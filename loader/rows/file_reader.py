@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import IO
 
-from files.regular import open_regular
+from files.regular import is_of_caller, open_regular
 from loader.rows.errors import ReportError
 
 STANDARD_INPUT = "-"
@@ -28,7 +28,7 @@ class ChunkedFile:
 
     def __init__(self, path: str, on_progress: Callable[[int], None]) -> None:
         self.path = path
-        self.name = "standard input" if path == STANDARD_INPUT else _printable(Path(path).name)
+        self.name = report_name(path)
         self._on_progress = on_progress
         self._digest = hashlib.sha256()
 
@@ -77,9 +77,16 @@ def check_row_length(path: str, line: int, raw: bytes) -> None:
         )
 
 
-def _printable(name: str) -> str:
-    """Return a file's name in characters that every database and terminal accepts."""
-    return os.fsencode(name).decode("utf-8", "replace")
+def report_name(path: str) -> str:
+    """Return a report's name in characters that every database and terminal accepts."""
+    if path == STANDARD_INPUT:
+        return "standard input"
+    return os.fsencode(Path(path).name).decode("utf-8", "replace")
+
+
+def can_be_read_again(path: str) -> bool:
+    """Return whether the report can be read more than once, by any process."""
+    return path != STANDARD_INPUT and not is_of_caller(path)
 
 
 def _open(path: str) -> AbstractContextManager[IO[bytes]]:

@@ -5,6 +5,8 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from loader.rows.errors import RowError
+
 REASON_COLUMN = "Rejected because"
 """The additional column of a file of rejected rows."""
 
@@ -23,6 +25,26 @@ class Header:
         line = io.StringIO()
         csv.writer(line, delimiter=self.delimiter, lineterminator="\n").writerow(fields)
         return line.getvalue().encode(self.encoding, "replace")
+
+    def split(self, number: int, raw: bytes) -> list[str] | RowError | None:
+        """Return the fields of the row in a line, or its error; None for an empty line."""
+        text = raw.decode(self.encoding, "replace").rstrip("\r")
+        if not text.strip():
+            return None
+        if b"\0" in raw or "\ufffd" in text:
+            return RowError(number, "row", text, f"{self.encoding} without NUL bytes")
+        if '"' in text or "\r" in text:
+            try:
+                (fields,) = csv.reader([text], delimiter=self.delimiter, strict=True)
+            except csv.Error:
+                return RowError(number, "row", text, "fields whose quotes are closed")
+        else:
+            fields = text.split(self.delimiter)
+        count = len(self.names)
+        if not count <= len(fields) <= count + self.has_reasons:
+            expected = f"{count} fields, separated by {self.delimiter!a}"
+            return RowError(number, "row", f"{len(fields)} fields", expected)
+        return [field.strip() for field in fields]
 
 
 def read_header(raw: bytes, delimiter: str, encoding: str) -> Header:

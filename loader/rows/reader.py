@@ -8,6 +8,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from functools import lru_cache
+from itertools import compress
 from typing import Generic, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -18,6 +20,15 @@ from loader.rows.dst_days import DstDayBuffer
 from loader.rows.errors import RowError
 
 FIRST_YEAR, LAST_YEAR = 1970, 2199
+
+# Full hours come first, for a day takes as much memory as the highest index in it.
+_USUAL_SECONDS = sorted(
+    range(0, 86_400, 300), key=lambda second: ([second % step != 0 for step in (3600, 900)], second)
+)
+_USUAL_TIMES = {
+    f"{second // 3600:02}:{second // 60 % 60:02}:00": index
+    for index, second in enumerate(_USUAL_SECONDS)
+}
 
 Row = TypeVar("Row")
 
@@ -35,9 +46,10 @@ class ParseContext:
 
 
 class TimeOfDayIndex(dict[str, int]):
-    """An index for every time of day that occurs, as HH:MM:SS, in the order of occurrence."""
+    """An index for every time of day, as HH:MM:SS: the usual ones, then others as they occur."""
 
     def __init__(self) -> None:
+        super().__init__(_USUAL_TIMES)
         self._seconds: dict[bytes, tuple[int, ...]] = {}
 
     def __missing__(self, key: str) -> int:
@@ -46,6 +58,8 @@ class TimeOfDayIndex(dict[str, int]):
 
     def seconds(self, seen: bytes) -> tuple[int, ...]:
         """Return the seconds of the day, ascending, of the indexes at which `seen` is not 0."""
+        if len(seen) <= len(_USUAL_SECONDS):
+            return _usual_seconds(seen)
         if seen not in self._seconds:
             times = (clock for clock, index in self.items() if index < len(seen) and seen[index])
             self._seconds[seen] = tuple(sorted(map(_second, times)))
@@ -81,6 +95,16 @@ class RowReader(ABC, Generic[Row]):
     @abstractmethod
     def _runs(self) -> Iterator[tuple[int, tuple[int, ...]]]:
         """Yield the instants of the readings in runs, see `usual_interval`."""
+
+    @property
+    def is_buffering(self) -> bool:
+        """Whether rows wait for later ones."""
+        return self._is_buffering
+
+    def note_unassigned(self, line: int) -> None:
+        """Note that there is a row at this line which may be one of the same meter."""
+        if self._context.skip_bad_rows:
+            self._dst_days.note_unassigned(line)
 
     def interval(self) -> int | None:
         """Return the usual seconds from one reading to the next."""
@@ -133,6 +157,11 @@ def seconds_since_1970(local: datetime) -> int:
 def midnight(day: date) -> datetime:
     """Return the beginning of a day."""
     return datetime.combine(day, time.min)
+
+
+@lru_cache(maxsize=1024)
+def _usual_seconds(seen: bytes) -> tuple[int, ...]:
+    return tuple(sorted(compress(_USUAL_SECONDS, seen)))
 
 
 def _second(clock: str) -> int:

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import IO, Self
 
@@ -12,17 +12,27 @@ from files.regular import open_regular
 from loader.rows.errors import ReportError, RowError
 from loader.rows.file_reader import CHUNK_BYTES, STANDARD_INPUT
 from loader.rows.header import REASON_COLUMN, Header
+from loader.rows.sorted_rows import SortedRows
+from loader.rows.spool import Spool
 
-_EARLIER_REASON = rb'"?line [0-9]+: .*'
+_REASON = rb'"?line ([0-9]+): '
 
 
 class RejectedRows:
-    """Rejected rows, each with its reason in a last column; discarded unless `save` is called."""
+    """Rejected rows, each with its reason in a last column; discarded unless `save` is called.
+
+    They may be added in any order, since meters that share a report are read one after the other.
+    """
 
     def __init__(self, report: str) -> None:
         name = "stdin" if report == STANDARD_INPUT else report.removesuffix(".gz")
         self.path = Path(name.removesuffix(".csv") + ".rejected.csv")
+        self._report = report
         self._draft: IO[bytes] | None = None
+        self._last_line = 0
+        self._is_sorted = True
+        self._reason = re.compile(_REASON)
+        """The beginning of the last column."""
         self._files = ExitStack()
 
     def __enter__(self) -> Self:
@@ -42,23 +52,28 @@ class RejectedRows:
             f"line {error.line}: {error.column}: expected {error.expected}" for error in errors
         )
         delimiter = header.delimiter.encode()
-        row = re.sub(
-            re.escape(delimiter) + _EARLIER_REASON, b"", raw.rstrip(b"\r"), flags=re.DOTALL
-        )
+        self._reason = re.compile(re.escape(delimiter) + _REASON)
+        row = raw.rstrip(b"\r")
+        if earlier := self._reason.search(row):
+            row = row[: earlier.start()]
         with self._translate_errors():
             if self._draft is None:
                 self._draft = self._files.enter_context(draft_file(self.path))
                 self._draft.write(header.format_line([*header.names, REASON_COLUMN]))
             self._draft.write(row + delimiter + header.format_line([reason]))
+        self._is_sorted = self._is_sorted and self._last_line < errors[0].line
+        self._last_line = errors[0].line
 
     def prepare(self) -> None:
-        """Write all to the disk, so that only a rename is left to do.
+        """Write all to the disk in the order of the lines, so that only a rename is left to do.
 
         Raises ReportError if another file is at `path`.
         """
         if self._draft is None:
             return
         with self._translate_errors():
+            if not self._is_sorted:
+                self._draft = self._sorted(self._draft)
             self._draft.flush()
             os.fchmod(self._draft.fileno(), 0o666 & ~current_umask())
             os.fsync(self._draft.fileno())
@@ -78,6 +93,23 @@ class RejectedRows:
                 f"{self.path}: cannot be written: {error.strerror}; the reports were imported: load"
                 " them again, which does no harm, to get the rejected rows"
             ) from error
+
+    def _sorted(self, draft: IO[bytes]) -> IO[bytes]:
+        """Return another draft with the same rows in the order of the lines."""
+        draft.seek(0)
+        with closing(Spool(self._report)) as spool:
+            rows = SortedRows(spool)
+            result = self._files.enter_context(draft_file(self.path))
+            result.write(draft.readline())
+            line = 0
+            for row in draft:
+                # Without a reason, it continues the row above.
+                if reason := self._reason.search(row):
+                    line = int(reason[1])
+                rows.add([f"{line:020}"], [row.removesuffix(b"\n")], [line])
+            for _, chunks in rows.take():
+                result.writelines(content for content, _ in chunks)
+        return result
 
     def _is_same(self) -> bool:
         """Return whether the file at `path` has the same content."""

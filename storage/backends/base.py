@@ -108,8 +108,11 @@ class WriteEngine(Protocol):
         What triggers delete with a reading may be left.
         """
 
-    async def begin(self, *, dry_run: bool = False) -> None:
-        """Begin a transaction that imports reports; a dry run is rolled back."""
+    async def begin(self, *, keeps_triggers: bool = False) -> None:
+        """Begin a transaction that imports reports.
+
+        Unless it keeps all triggers, one that slows a first import down may be dropped meanwhile.
+        """
 
     async def lock_meters(self) -> None:
         """Wait until no other loader registers a meter; none can until the transaction ends."""
@@ -142,6 +145,9 @@ class WriteEngine(Protocol):
 
     async def rollback(self) -> None:
         """Roll back the transaction, if there is one."""
+
+    async def sync(self) -> None:
+        """Return once all that other processes of the command have committed is safe."""
 
     async def close(self) -> None:
         """Close the connection."""

@@ -5,7 +5,8 @@ readings come near the limit, and only they are examined.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from fractions import Fraction
 from typing import TypeVar
 from zoneinfo import ZoneInfo
@@ -33,7 +34,7 @@ RANGE_GROWTH = 8
 """The growth of the range each time none is found."""
 
 Instants = tuple[int, int]
-"""The first and the last instant of a meter's readings, in seconds since 1970."""
+"""The first and the last instant of some readings, in seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,15 @@ class FlagParameters:
 
 
 @dataclass(frozen=True, slots=True)
-class FlagUpdate:
-    """What an import has changed, flags included."""
+class Flagged:
+    """What an update of flags has done."""
 
-    changes_others: bool = False
-    """Whether flags of readings that were there before may have changed."""
+    meter: MeterRecord
+    """With the parameters, which are to be recorded."""
+    has_any: bool
+    """Whether readings of the report may have flags."""
+    has_changed: bool
+    """Whether the flags of older readings may have changed."""
     is_of_all: bool = False
     """Whether all readings were flagged anew."""
     merged_days: tuple[str, str] | None = None
@@ -73,39 +78,41 @@ class FlagUpdater:
         self._quality = quality
 
     async def update(
-        self, meter: MeterRecord, instants: Instants, appended: range, *, merged: bool
-    ) -> FlagUpdate:
+        self, meter: MeterRecord, span: tuple[str, str], appended: range, *, merged: bool
+    ) -> "Flagged":
         """Flag the readings that an import can have changed, or all if parameters changed.
 
         Those with the ids `appended` come after all others; if `merged`, those of `incoming` were
-        added or corrected anywhere.
+        added or corrected anywhere. All are between the local times of the span.
         """
         parameters = FlagParameters(
             meter.timezone, interval_on_record(meter.interval), self._quality
         )
         sql = _FlagSql(self._engine.dialect, meter.id, parameters)
-        if str(parameters) != meter.quality:
+        is_first = appended.start == 1 and not merged
+        if str(parameters) != meter.quality and not is_first:
+            ends = await self._ends(sql)
             await self._engine.execute(f"DELETE FROM flags WHERE meter_id = {meter.id}")
-            await self._flag(sql, sql.all, instants)
-            await self._engine.execute(
-                f"UPDATE meters SET quality = {self._engine.dialect.placeholder}"
-                f" WHERE id = {meter.id}",
-                (str(parameters),),
-            )
-            return FlagUpdate(changes_others=True, is_of_all=True)
+            await self._flag(sql, sql.all, ends)
+            meter = replace(meter, quality=str(parameters))
+            return Flagged(meter, has_any=True, has_changed=True, is_of_all=True)
+        meter = replace(meter, quality=str(parameters))
+        flagged = 0
         if appended:
-            await self._flag(sql, sql.with_ids(appended), instants)
-        if merged:
-            touched = await self._touched(sql, instants)
-            before = await self._flags_before(appended.start, touched)
-            await self._engine.execute(
-                f"DELETE FROM flags WHERE meter_id = {meter.id} AND EXISTS"
-                f" (SELECT 1 FROM readings c WHERE c.id = reading_id AND {touched.readings})"
-            )
-            await self._flag(sql, touched, instants)
-            after = await self._flags_before(appended.start, touched)
-            return FlagUpdate(changes_others=before != after, merged_days=await self._days(touched))
-        return FlagUpdate()
+            flagged = await self._flag(sql, sql.with_ids(appended), _around(span))
+        if not merged:
+            return Flagged(meter, has_any=flagged > 0, has_changed=False)
+        first, last = await self._touched(sql)
+        touched = sql.between(first, last)
+        before = await self._flags_before(appended.start, touched)
+        await self._engine.execute(
+            f"DELETE FROM flags WHERE meter_id = {meter.id} AND EXISTS"
+            f" (SELECT 1 FROM readings c WHERE c.id = reading_id AND {touched.readings})"
+        )
+        await self._flag(sql, touched, (first, last))
+        after = await self._flags_before(appended.start, touched)
+        days = await self._days(touched)
+        return Flagged(meter, has_any=True, has_changed=before != after, merged_days=days)
 
     async def counts(
         self, meter: MeterRecord, span: tuple[str, str] | None, ids: range | None
@@ -153,11 +160,18 @@ class FlagUpdater:
         first, last = rows[0]
         return str(first)[:10], str(last)[:10]
 
-    async def _touched(self, sql: "_FlagSql", instants: Instants) -> "_Part":
-        """Select the readings from the first of `incoming` to the next energy after its last."""
+    async def _ends(self, sql: "_FlagSql") -> Instants:
+        """Return the instants of the meter's first and last reading."""
+        readings = f"FROM readings WHERE {sql.of_meter}"
+        ends = [sql.seconds(f"(SELECT {end}(utc) {readings})") for end in ("MIN", "MAX")]
+        first, last = (await self._engine.fetch(f"SELECT {', '.join(ends)}"))[0]
+        return first, last
+
+    async def _touched(self, sql: "_FlagSql") -> Instants:
+        """Return the instants of the first of `incoming` and of the next energy after its last."""
         ends = [sql.seconds(f"(SELECT {end}(utc) FROM incoming)") for end in ("MIN", "MAX")]
         first, last = (await self._engine.fetch(f"SELECT {', '.join(ends)}"))[0]
-        latest = instants[1]
+        _, latest = await self._ends(sql)
         end = reached = last
         search_seconds = DAY_SECONDS
         while reached < latest:
@@ -167,16 +181,23 @@ class FlagUpdater:
                 end = rows[0][0]
                 break
             search_seconds *= RANGE_GROWTH
-        return sql.between(first, end)
+        return first, end
 
-    async def _flag(self, sql: "_FlagSql", part: "_Part", instants: Instants) -> None:
-        """Flag the readings of a part, none of which has flags yet."""
-        if not await self._engine.execute(sql.insertion(part, instants)):
-            return
+    async def _flag(self, sql: "_FlagSql", part: "_Part", instants: Instants) -> int:
+        """Flag the readings of a part, none of which has flags yet; return how many have now.
+
+        They are between the instants. Some may lose their flags again.
+        """
+        flagged = await self._engine.execute(sql.insertion(part, instants))
+        if not flagged:
+            return 0
         gaps = await self._engine.fetch(sql.after_gaps(part))
-        for batch in _batches(gaps):
-            since = await self._seconds_since_energy(sql, batch, instants[0])
-            await self._correct_catch_ups(sql, since)
+        if gaps:
+            first, _ = await self._ends(sql)
+            for batch in _batches(gaps):
+                since = await self._seconds_since_energy(sql, batch, first)
+                await self._correct_catch_ups(sql, since)
+        return flagged
 
     async def _seconds_since_energy(
         self, sql: "_FlagSql", gaps: Sequence[Sequence[int]], first: int
@@ -361,6 +382,14 @@ class _FlagSql:
                 f"c.{self.of_meter} AND c.utc >= {self.instant(begin)}"
                 f" AND c.utc < {self.instant(end)}"
             )
+
+
+def _around(span: tuple[str, str]) -> Instants:
+    """Return instants that local times of any zone are between."""
+    first, last = (
+        int(datetime.fromisoformat(local).replace(tzinfo=UTC).timestamp()) for local in span
+    )
+    return first - DAY_SECONDS, last + DAY_SECONDS
 
 
 def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -18,7 +18,7 @@ from storage.backends.dialect import readings_of
 from storage.common.deflate import DeflateBlock, deflate_block
 from storage.common.errors import Conflict
 from storage.imports.days import DayUpdater
-from storage.imports.flagging import FlagUpdate, FlagUpdater
+from storage.imports.flagging import FlagUpdater
 from storage.meters import MeterAdmin, MeterRecord, MeterState
 from storage.readings.page_store import PAGE_READINGS, PageBuilder
 
@@ -49,17 +49,8 @@ class _Import:
     last_id: int
     last_day: str
     """The last local day that has readings, empty if none has."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Span:
-    """The ids and instants of a meter's readings, None without any."""
-
-    first_id: int | None
-    last_id: int | None
-    first_utc: int | None
-    """The start of the first reading in seconds since 1970."""
-    last_utc: int | None
+    pages: int | None
+    """How many are stored, None if that has to be looked up."""
 
 
 class ImportWriter:
@@ -75,7 +66,8 @@ class ImportWriter:
         """Add and correct readings of a meter, and record the import, uncommitted."""
         started = time.monotonic()
         zone = meter.timezone
-        meter, state = await self._meters.lock(meter.id)
+        known, state = await self._meters.lock(meter.id)
+        meter = known
         if meter.timezone != zone:
             raise Conflict(
                 f"the time zone of {meter.public_id} was changed meanwhile: load {report.name}"
@@ -86,7 +78,7 @@ class ImportWriter:
             # Readings of an older schema, or too few so far.
             meter = await self._meters.with_usual_interval(meter)
         batches = _RowBatches(report.batches(), work.last_day)
-        appended = await self._append(batches, work)
+        appended, built = await self._append(batches, work)
         staged = changed = inserted = 0
         if not batches.is_empty:
             staged = await self._engine.stage(batches.rest())
@@ -95,34 +87,38 @@ class ImportWriter:
             appended + inserted, changed, staged - changed - inserted, report.rejected
         )
         meter = await self._meters.describe(meter, report)
-        span = await self._span(meter.id)
-        await self._build_missing_pages(meter.id, span.last_id or 0)
+        last_id = work.last_id + result.new
+        if changed or work.pages is None or work.pages + built != last_id // PAGE_READINGS:
+            await self._build_missing_pages(meter.id, last_id)
+        reflagged = False
         appended_ids = range(work.last_id + 1, work.last_id + 1 + appended)
-        flagged = FlagUpdate()
-        if span.first_utc is not None and span.last_utc is not None:
+        flagged = None
+        if last_id and report.span is not None:
             flagged = await self._flags.update(
-                meter, (span.first_utc, span.last_utc), appended_ids, merged=changed + inserted > 0
+                meter, report.span, appended_ids, merged=changed + inserted > 0
             )
-        if flagged.is_of_all or state.changes or state.last_id != work.last_id:
+            meter, reflagged = flagged.meter, flagged.has_changed
+            if staged or flagged.has_any:
+                ids = None if staged else appended_ids
+                result = replace(result, flags=await self._flags.counts(meter, report.span, ids))
+        if state.changes or state.last_id != work.last_id or (flagged and flagged.is_of_all):
             is_new = not work.readings and not staged
             await self._days.rebuild(meter.id, appended_ids if is_new else None)
         else:
             spans = []
             if appended:
                 spans.append(DaySpan(meter.id, *batches.appended_days, appended_ids))
-            if flagged.merged_days is not None:
+            if flagged is not None and flagged.merged_days is not None:
                 spans.append(DaySpan(meter.id, *flagged.merged_days))
             await self._days.update(*spans)
-        flags = await self._flags.counts(meter, report.span, None if staged else appended_ids)
-        result = replace(result, flags=flags)
+        await self._meters.update(known, meter)
         await self._record(
             report,
             result,
             work,
-            span,
             time.monotonic() - started,
             # An id that another program has deleted, or TRUNCATE has, may stand for a new reading.
-            is_correction=changed > 0 or flagged.changes_others or state.last_id != work.last_id,
+            is_correction=changed > 0 or reflagged or state.last_id != work.last_id,
         )
         return result
 
@@ -130,9 +126,10 @@ class ImportWriter:
         """Return an import of a meter; remove what has outlived its readings."""
         of_meter = f"FROM readings WHERE meter_id = {meter_id}"
         rows = await self._engine.fetch(
-            f"SELECT (SELECT MAX(id) {of_meter}), (SELECT MAX(date) {of_meter})"
+            f"SELECT (SELECT MAX(id) {of_meter}), (SELECT MAX(date) {of_meter}),"
+            f" (SELECT COUNT(*) FROM pages WHERE meter_id = {meter_id})"
         )
-        last_id, last_date = rows[0][0] or 0, rows[0][1]
+        last_id, last_date, pages = rows[0][0] or 0, rows[0][1], rows[0][2]
         readings = state.readings
         # TRUNCATE fires no trigger.
         if readings is None or state.last_id != last_id:
@@ -145,13 +142,14 @@ class ImportWriter:
             await self._engine.execute(
                 f"DELETE FROM flags WHERE meter_id = {meter_id} AND reading_id > {last_id}"
             )
+            pages = None
         last_day = "" if last_date is None else str(last_date)[:10]
-        return _Import(meter_id, state.imports + 1, readings, last_id, last_day)
+        return _Import(meter_id, state.imports + 1, readings, last_id, last_day, pages)
 
-    async def _append(self, batches: "_RowBatches", work: _Import) -> int:
-        """Insert the batches after all readings, and their pages; return how many rows."""
+    async def _append(self, batches: "_RowBatches", work: _Import) -> tuple[int, int]:
+        """Insert the batches after all readings, and their pages; return how many of each."""
         builder = PageBuilder(work.last_id)
-        appended = 0
+        appended = built = 0
         while batches.has_later:
             pages: list[tuple[int, DeflateBlock]] = []
 
@@ -165,7 +163,8 @@ class ImportWriter:
             )
             for first_id, page in pages:
                 await self._engine.store_page(work.meter_id, first_id, page)
-        return appended
+            built += len(pages)
+        return appended, built
 
     async def _merge(self, staged: int, work: _Import, last_id: int) -> tuple[int, int]:
         """Correct and add readings from `incoming`; return how many of each."""
@@ -213,24 +212,11 @@ class ImportWriter:
             page = await asyncio.to_thread(deflate_block, records)
             await self._engine.store_page(meter_id, first_id, page)
 
-    async def _span(self, meter_id: int) -> _Span:
-        """Return the span of a meter's readings."""
-        ids, instants = (
-            [
-                f"(SELECT {end}({column}) FROM readings WHERE meter_id = {meter_id})"
-                for end in ("MIN", "MAX")
-            ]
-            for column in ("id", "utc")
-        )
-        columns = [*ids, *map(self._engine.dialect.unix_seconds, instants)]
-        return _Span(*(await self._engine.fetch(f"SELECT {', '.join(columns)}"))[0])
-
     async def _record(
         self,
         report: ReportSource,
         result: ImportResult,
         work: _Import,
-        span: _Span,
         seconds: float,
         *,
         is_correction: bool,
@@ -238,8 +224,11 @@ class ImportWriter:
         version = secrets.token_hex(16)
         finished = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
         readings = work.readings + result.new
+        last_id = work.last_id + result.new
         first, last = report.span or (None, None)
         dialect = self._engine.dialect
+        of_meter = f"FROM readings WHERE meter_id = {work.meter_id}"
+        first_id = f"(SELECT MIN(id) {of_meter})"
         values = {
             "meter_id": work.meter_id,
             "id": work.number,
@@ -255,23 +244,26 @@ class ImportWriter:
             "finished": finished,
             "seconds": round(seconds, 3),
             "readings": readings,
-            "first_id": span.first_id,
-            "last_id": span.last_id,
+            "last_id": last_id or None,
         }
-        await self._engine.execute(dialect.insert("imports", tuple(values)), tuple(values.values()))
+        placeholders = ", ".join([dialect.placeholder] * len(values))
+        await self._engine.execute(
+            f"INSERT INTO imports ({', '.join(values)}, first_id)"
+            f" VALUES ({placeholders}, {first_id})",
+            tuple(values.values()),
+        )
         state = {
             "version": version,
             "changes": 0,
             "readings": readings,
-            "first_id": span.first_id,
-            "last_id": span.last_id or 0,
+            "last_id": last_id,
             "imports": work.number,
-            "first_utc": None if span.first_utc is None else dialect.utc(span.first_utc),
-            "last_utc": None if span.last_utc is None else dialect.utc(span.last_utc),
             "changed": finished,
         }
         await self._engine.execute(
             f"UPDATE states SET corrections = corrections + {is_correction:d},"
+            f" first_id = {first_id}, first_utc = (SELECT MIN(utc) {of_meter}),"
+            f" last_utc = (SELECT MAX(utc) {of_meter}),"
             f" {', '.join(f'{name} = {dialect.placeholder}' for name in state)}"
             f" WHERE meter_id = {work.meter_id}",
             tuple(state.values()),

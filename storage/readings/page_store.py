@@ -7,6 +7,7 @@ the database format the readings.
 """
 
 from collections.abc import Iterator
+from itertools import count
 from operator import itemgetter
 
 from domain.quantities import QUANTITY_NAMES, RECORD_KEYS
@@ -42,34 +43,29 @@ class PageBuilder:
     """
 
     def __init__(self, last_id: int) -> None:
-        self._next_id = last_id + 1
-        self._records: list[str] = []
-        self._first_id = self._next_id
+        self._first_id = last_id + 1
+        self._rows: list[str] = []
 
     def add(self, rows: bytes) -> Iterator[tuple[int, DeflateBlock]]:
         """Add rows, see `domain.report_source`, and yield the pages that they complete."""
-        for row in rows.decode("ascii").splitlines():
-            fields = row.split(",")
-            fields[0] = str(self._next_id)
-            self._records.append(_record(fields))
-            self._next_id += 1
-        yield from self._completed()
-
-    def _completed(self) -> Iterator[tuple[int, DeflateBlock]]:
+        self._rows += rows.decode("ascii").splitlines()
         # The database formats the page that the first new readings share with older ones.
         shared = first_id_of_page(self._first_id + PAGE_READINGS - 1) - self._first_id
-        if len(self._records) < shared:
+        if len(self._rows) < shared:
             return
-        del self._records[:shared]
+        del self._rows[:shared]
         self._first_id += shared
-        while len(self._records) >= PAGE_READINGS:
-            page, self._records = self._records[:PAGE_READINGS], self._records[PAGE_READINGS:]
-            yield self._first_id, deflate_block(",".join(page).encode("ascii"))
+        while len(self._rows) >= PAGE_READINGS:
+            page, self._rows = self._rows[:PAGE_READINGS], self._rows[PAGE_READINGS:]
+            records = map(_record, count(self._first_id), page)
+            yield self._first_id, deflate_block(",".join(records).encode("ascii"))
             self._first_id += PAGE_READINGS
 
 
-def _record(fields: list[str]) -> str:
-    """Return a reading as a JSON object; its id is the first of the fields."""
+def _record(number: int, row: str) -> str:
+    """Return a reading as a JSON object, with its id."""
+    fields = row.split(",")
+    fields[0] = str(number)
     if "" in fields:
         return _WITH_NULL % tuple(f'"{field}"' if field else "null" for field in _in_order(fields))
     text: str = _WHOLE % _in_order(fields)

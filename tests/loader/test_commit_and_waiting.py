@@ -189,7 +189,7 @@ async def test_database_is_complete_for_others_during_a_first_import(
         await prepare(database)
         async with database.writer() as first, database.writer() as second:
             assert await first.engine.is_prepared()
-            await first.engine.begin(dry_run=True)
+            await first.engine.begin(keeps_triggers=True)
             assert database.run(INSERT_TRIGGERS)
             await first.engine.rollback()
             await first.engine.begin()

@@ -20,7 +20,8 @@ from cli.error_report import FaultyReportsError
 from domain.quantities import QUANTITY_NAMES
 from domain.readings_query import ReadingsQuery
 from domain.record_layout import Encoding, RecordLayout, TimeStyle
-from loader.importer import Importer, ImportListener, ImportSummary
+from loader.importer import Importer, ImportListener
+from loader.imports.outcome import ImportSummary
 from loader.rows.errors import ReportError, RowError
 from loader.rows.header import Header
 from loader.rows.rejected import RejectedRows

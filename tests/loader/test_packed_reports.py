@@ -98,7 +98,7 @@ async def test_members_one_behind_the_other_are_one_report(database: DatabaseFix
     packed = gzip.compress(PLAIN[:half]) + gzip.compress(b"") + gzip.compress(PLAIN[half:])
     path = database.file(packed + bytes(512), "report.csv.gz")
     (summary,) = await database.load(Path(path))
-    assert summary.report.readings == 96
+    assert summary.readings == 96
     assert [record["energy"] for record in await database.records()] == [
         f"{number}.00000" for number in range(1, 97)
     ]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from loader.importer import ImportSummary
+from loader.imports.outcome import ImportSummary
 from storage.backends.mysql.writer import MysqlWriteEngine
 from storage.common.errors import Unreachable
 from tests.resilience.readings import READINGS, assert_kept_whole, numbered_report

@@ -346,7 +346,7 @@ async def test_rejected_rows_tell_no_interval(database: DatabaseFixture) -> None
     assert summary.rejected_to is not None
     summary.rejected_to.write_text(summary.rejected_to.read_text().replace(",x,", ",1,"))
     (summary,) = await database.load(summary.rejected_to)
-    assert summary.report.readings == 28
+    assert summary.readings == 28
 
 
 async def test_interval_of_an_older_layout_comes_from_its_readings(

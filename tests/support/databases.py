@@ -14,7 +14,8 @@ from typing import Any, ClassVar, Self
 import pymysql
 
 from domain.readings_query import ReadingsQuery
-from loader.importer import Importer, ImportListener, ImportSummary
+from loader.importer import Importer, ImportListener
+from loader.imports.outcome import ImportSummary
 from settings import Settings, load_settings
 from storage.common.deflate import DeflateBlock
 from storage.common.passwords import hash_password

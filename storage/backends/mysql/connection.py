@@ -196,6 +196,11 @@ class WritingConnection(SecuredConnection):
     result_type = _LoadLocalResult
     batches: Iterable[bytes] = ()
 
+    @property
+    def warnings(self) -> int:
+        """How many warnings the last statement has caused."""
+        return self._result.warning_count or 0 if self._result else 0
+
     async def send_batches(self) -> None:
         """Send the batches as the file's content."""
         try:

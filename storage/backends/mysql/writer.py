@@ -63,7 +63,9 @@ class MysqlWriteEngine:
         *,
         ca: Path | None,
         changes_passwords: bool = False,
+        is_one_of_several: bool = False,
     ) -> None:
+        """Write a database; `is_one_of_several` processes that only import."""
         self.dialect = MysqlDialect()
         self.database = location.name
         self._location = location
@@ -72,6 +74,7 @@ class MysqlWriteEngine:
         self._timezone = timezone
         self._tls = tls_context(ca)
         self._changes_passwords = changes_passwords
+        self._is_one_of_several = is_one_of_several
         self._lock = f"elecdata:{location.name}"[:64]
         self._session: Session | None = None
         self.on_wait: Callable[[], None] = lambda: None
@@ -158,13 +161,13 @@ class MysqlWriteEngine:
         if _may_read_committed(await self._variables()):
             await self.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
 
-    async def begin(self, *, dry_run: bool = False) -> None:
+    async def begin(self, *, keeps_triggers: bool = False) -> None:
         """Begin a transaction that imports reports."""
         if self._sends_files is None:
             await self._prepare_session()
-        if not dry_run and not self._has_readings:
+        if not keeps_triggers and not self._has_readings:
             await self._drop_insert_trigger()
-        if self._may_read_committed:
+        if self._may_read_committed and not self._is_one_of_several:
             # A meter is read as it is once its lock is had, and no gap between two is locked.
             await self.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
         await self.execute("START TRANSACTION")
@@ -231,6 +234,9 @@ class MysqlWriteEngine:
         finally:
             await self._end()
 
+    async def sync(self) -> None:
+        """Do nothing: the server's settings say when it writes to the disk."""
+
     async def close(self) -> None:
         """Close the connection."""
         if self._session is not None:
@@ -287,6 +293,8 @@ class MysqlWriteEngine:
             + ")"
         )
         self._may_read_committed = _may_read_committed(variables)
+        if self._may_read_committed and self._is_one_of_several:
+            await self.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
         self._sends_files = variables.get("local_infile") == "ON"
 
     async def _variables(self) -> dict[str, str]:
@@ -381,8 +389,8 @@ class MysqlWriteEngine:
             f" FIELDS TERMINATED BY ',' (@number, date, @ahead, {_QUANTITIES})"
             f" SET {key} = @number + {before}, utc = date - INTERVAL @ahead SECOND{constant}"
         )
-        warned = await self.fetch("SHOW WARNINGS")
-        if warned:
+        if self._opened.connection.warnings:
+            warned = await self.fetch("SHOW WARNINGS")
             raise Conflict(f"the database would not keep the report as it is: {warned[0][2]}")
         return filled
 

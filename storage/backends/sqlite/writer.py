@@ -22,6 +22,7 @@ from storage.backends.schema import (
     view_of,
 )
 from storage.backends.sqlite.dialect import SqliteDialect, add_functions
+from storage.backends.sqlite.write_turn import WriteTurn
 from storage.common.deflate import DeflateBlock
 from storage.common.errors import Unreachable
 
@@ -71,8 +72,13 @@ _INSERT_TRIGGERS = {
 class SqliteWriteEngine:
     """A database file and its folder, created if missing."""
 
-    def __init__(self, path: Path, timezone: ZoneInfo) -> None:
-        """Write a file; the zone is that of readings whose meter is not on record."""
+    def __init__(self, path: Path, timezone: ZoneInfo, turns: int | None = None) -> None:
+        """Write a file; the zone is that of readings whose meter is not on record.
+
+        If several processes import many reports, `turns` is the descriptor of a file that they
+        share. Then all statements run in this thread, and what was committed may be lost in a power
+        failure until somebody calls `sync`.
+        """
         self.dialect = SqliteDialect()
         self._path = path
         self._timezone = timezone
@@ -82,6 +88,8 @@ class SqliteWriteEngine:
         self._connection: sqlite3.Connection | None = None
         self._stopped = False
         self._dropped_triggers = False
+        self._is_one_of_several = turns is not None
+        self._turn = WriteTurn(turns)
 
     async def prepare(self) -> AsyncGenerator[str]:
         """Create what is missing, up to the newest schema; yield the name of each part."""
@@ -128,10 +136,17 @@ class SqliteWriteEngine:
     async def begin(
         self,
         *,
-        dry_run: bool = False,  # noqa: ARG002 - all of it is undone by a rollback
+        keeps_triggers: bool = False,  # noqa: ARG002 - they cost nothing
     ) -> None:
         """Begin a transaction that imports reports, once no other program is in one that writes."""
-        await self._in_thread(lambda: self._run(_BEGIN))
+        # Whoever wants to stop the import can do so here.
+        await asyncio.sleep(0)
+        self._turn.take()
+        try:
+            await self._in_thread(lambda: self._run(_BEGIN))
+        except BaseException:
+            self._turn.end()
+            raise
 
     async def lock_meters(self) -> None:
         """Do nothing: the transaction has locked the whole file."""
@@ -154,7 +169,12 @@ class SqliteWriteEngine:
 
     async def execute(self, sql: str, args: Sequence[object] = ()) -> int:
         """Run a statement; return the number of rows it wrote."""
-        return await self._in_thread(lambda: self._opened().execute(sql, args).rowcount)
+        is_alone = self._turn.take()
+        try:
+            return await self._in_thread(lambda: self._opened().execute(sql, args).rowcount)
+        finally:
+            if is_alone:
+                self._turn.end()
 
     async def fetch(self, sql: str, args: Sequence[object] = ()) -> Sequence[Sequence[Any]]:
         """Return a statement's rows: integers as int, texts as str."""
@@ -173,12 +193,18 @@ class SqliteWriteEngine:
             await self._in_thread(self._create_triggers)
         await self.execute("DELETE FROM loading")
         await self.execute("COMMIT")
+        self._turn.end()
 
     async def rollback(self) -> None:
         """Roll back the transaction, if there is one."""
         if self._opened().in_transaction:
             await self.execute("ROLLBACK")
         self._dropped_triggers = False
+        self._turn.end()
+
+    async def sync(self) -> None:
+        """Return once all that is committed would survive a power failure."""
+        await self._in_thread(self._sync_log)
 
     async def close(self) -> None:
         """Close the connection."""
@@ -195,7 +221,11 @@ class SqliteWriteEngine:
         )
         try:
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
+            # Without FULL, the log is written to the disk by `sync`, and before its content is
+            # moved to the file.
+            connection.execute(
+                f"PRAGMA synchronous = {'NORMAL' if self._is_one_of_several else 'FULL'}"
+            )
             add_functions(connection)
         except BaseException:
             connection.close()
@@ -205,6 +235,16 @@ class SqliteWriteEngine:
     def _opened(self) -> sqlite3.Connection:
         assert self._connection is not None, "prepare() or is_prepared() comes first"
         return self._connection
+
+    def _sync_log(self) -> None:
+        try:
+            descriptor = os.open(f"{self._path.resolve()}-wal", os.O_RDWR)
+        except FileNotFoundError:
+            return  # its content was moved to the file
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
     def _replace_view(self, view: str) -> None:
         with self._opened():
@@ -274,13 +314,14 @@ class SqliteWriteEngine:
         has_waited = False
         while True:
             try:
-                return await self._finished(work)
+                return work() if self._is_one_of_several else await self._finished(work)
             except (sqlite3.Error, OSError) as error:
                 if not _is_busy(error):
                     raise Unreachable(f"{self._path} cannot be written: {error}") from error
             if not has_waited:
                 self.on_wait()
                 has_waited = True
+            await asyncio.sleep(0)
 
     async def _finished(self, work: Callable[[], T]) -> T:
         self._stopped = False

@@ -1,0 +1,1 @@
+"""Importing reports: whose they are, one transaction for each meter, and worker processes."""

@@ -1,0 +1,90 @@
+"""The outcomes of imports."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from cli.error_report import ErrorReport, FaultyReportsError
+from loader.imports.plan import MeterImport, PlannedReport
+from loader.rows.file_reader import report_name
+from storage.common.errors import Conflict, NotPrepared, StorageError
+from storage.imports.import_writer import ImportResult
+from storage.meters import MeterRecord
+
+_OF_ANOTHER = "another report of the meter has errors"
+
+
+@dataclass(frozen=True, slots=True)
+class ImportSummary:
+    """The outcome for a report; `imported` is None if there was no database to compare with."""
+
+    number: int
+    """Its place among the reports of the command, from 0."""
+    name: str
+    meter: MeterRecord | None = None
+    """Its meter, None if that is not known."""
+    format: str | None = None
+    interval: int | None = None
+    readings: int = 0
+    missing: int = 0
+    rejected: int = 0
+    span: tuple[str, str] | None = None
+    seconds: float = 0
+    imported: ImportResult | None = None
+    rejected_to: Path | None = None
+    error: str | None = None
+    """Why it was not imported."""
+
+
+@dataclass(slots=True)
+class ImportOutcome:
+    """The outcome of a transaction."""
+
+    summaries: list[ImportSummary] = field(default_factory=list)
+    errors: ErrorReport = field(default_factory=ErrorReport)
+    """The errors so far; if bad rows are skipped, an import succeeds in spite of them."""
+    is_written: bool = False
+    error: str | None = None
+    """What has gone wrong, if anything has."""
+    is_fatal: bool = False
+    """Whether it goes wrong with the reports of all other meters, too."""
+
+    def fail(self, work: MeterImport, error: Exception) -> None:
+        """Note why an import has failed, for each of its reports."""
+        self.error = str(error)
+        if not isinstance(error, FaultyReportsError):
+            self.errors.add(self.error)
+        self.is_fatal = isinstance(error, StorageError) and not isinstance(
+            error, Conflict | NotPrepared
+        )
+        if self.is_written:
+            return
+        text = _OF_ANOTHER if isinstance(error, FaultyReportsError) else self.error
+        known = {summary.number: summary for summary in self.summaries}
+        self.summaries = []
+        for report in work.reports:
+            summary = known.get(report.number) or _summary(report, work)
+            self.summaries.append(
+                replace(summary, imported=None, rejected_to=None, error=summary.error or text)
+            )
+
+
+def not_tried(work: MeterImport, reason: str) -> ImportOutcome:
+    """Return the outcome of an import that was not begun."""
+    summaries = [_summary(report, work) for report in work.reports]
+    return ImportOutcome([replace(summary, error=reason) for summary in summaries])
+
+
+def _summary(report: PlannedReport, work: MeterImport) -> ImportSummary:
+    """Return a summary of a report that was not read."""
+    meter = work.meter if isinstance(work.meter, MeterRecord) else None
+    return ImportSummary(report.number, report_name(report.path), meter)
+
+
+class PartlyImportedError(Exception):
+    """The reports of some meters were not imported; those of others may have been."""
+
+    def __init__(self, text: str, summaries: Sequence[ImportSummary], errors: ErrorReport) -> None:
+        super().__init__(text)
+        self.summaries = summaries
+        self.errors = errors

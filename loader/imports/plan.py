@@ -1,0 +1,191 @@
+"""Planning imports: which reports there are, and which belong to the same meter."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+from zoneinfo import ZoneInfo
+
+from loader.formats.registry import ReportFormat
+from loader.imports.assignment import MeterAssignment, NewMeter, ReportOrigin
+from loader.report_file import ReportFile, ReportPart
+from loader.rows.errors import FaultyRowsError, ReportError, RowError
+from loader.rows.file_reader import can_be_read_again, report_name
+from storage.meters import MeterRecord
+
+_ENDINGS = (".csv", ".csv.gz")
+_REJECTED = (".rejected.csv", ".rejected.csv.gz")
+_NEW = 2**63
+"""More than the number of any meter."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedReport:
+    """A report of a command, or the part of it that is of one meter."""
+
+    number: int
+    """Its place among the reports of the command, from 0."""
+    path: str
+    part: ReportPart | None = None
+    """The rows, if they are not those of the whole file or it cannot be read again."""
+
+
+@dataclass(slots=True)
+class MeterImport:
+    """Reports of a meter, in the order of the command: all of them are imported, or none."""
+
+    meter: MeterRecord | NewMeter | None
+    """None if there is no database that knows any."""
+    reports: list[PlannedReport] = field(default_factory=list)
+
+    @property
+    def place(self) -> int:
+        """The place among the imports of a command, in the order of the meters."""
+        return self.meter.id if isinstance(self.meter, MeterRecord) else _NEW
+
+
+class ImportPlan:
+    """The imports of a command; leaving the context removes temporary files."""
+
+    def __init__(
+        self,
+        formats: Sequence[ReportFormat],
+        zone: ZoneInfo,
+        *,
+        skip_bad_rows: bool,
+        on_errors: Callable[[str, list[RowError], bytes], None],
+    ) -> None:
+        """Call `on_errors` with the path, the errors and the text of each row without a meter."""
+        self.imports: list[MeterImport] = []
+        """Those of each meter, in the order of the meters."""
+        self.unassigned: list[tuple[PlannedReport, ReportError]] = []
+        """The reports, or parts, that belong to no meter, each with its error."""
+        self.paths: Sequence[str] = ()
+        """The paths of the reports."""
+        self.size = 0
+        """The number of reports and parts."""
+        self._formats = formats
+        self._zone = zone
+        self._skip_bad_rows = skip_bad_rows
+        self._on_errors = on_errors
+        self._files = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._files.close()
+
+    def read_without_meters(self, paths: Sequence[str]) -> None:
+        """Plan to read all reports, for want of a database."""
+        self.paths = paths
+        reports = [PlannedReport(number, path) for number, path in enumerate(paths)]
+        self.imports = [MeterImport(None, reports)]
+        self.size = len(reports)
+
+    async def find_meters(self, paths: Sequence[str], assignment: MeterAssignment) -> None:
+        """Find the meters of all reports, whose beginnings are read.
+
+        Raises a StorageError if the database fails.
+        """
+        self.paths = paths
+        reports: list[tuple[PlannedReport, ReportOrigin]] = []
+        for path in paths:
+            for part, identifier in self._parts(path):
+                planned = PlannedReport(self._next_number(), path, part)
+                reports.append((planned, ReportOrigin(path, report_name(path), identifier)))
+            await asyncio.sleep(0)  # so that Ctrl-C is noticed
+        await assignment.look_up([origin for _, origin in reports])
+        imports: dict[int | str, MeterImport] = {}
+        for planned, origin in reports:
+            try:
+                meter = assignment.meter_of(origin)
+            except ReportError as error:
+                self.unassigned.append((planned, error))
+                continue
+            key = meter.id if isinstance(meter, MeterRecord) else meter.public_id
+            if key not in imports:
+                imports[key] = MeterImport(meter)
+            imports[key].reports.append(planned)
+        self.imports = sorted(imports.values(), key=lambda each: each.place)
+
+    def _parts(self, path: str) -> list[tuple[ReportPart | None, str | None]]:
+        """Return the parts of a report that are of one meter each, with the meter's name in it."""
+        parts = []
+        with ExitStack() as files:
+            try:
+                for part in self._read_parts(path, files):
+                    parts.append(part)  # noqa: PERF402 - those before an error count
+            except ReportError as error:
+                self.unassigned.append((PlannedReport(self._next_number(), path), error))
+                # Rows that name no meter do no harm to the others.
+                if not isinstance(error, FaultyRowsError):
+                    return []
+            if len(parts) == 1 and can_be_read_again(path):
+                return [(None, parts[0].identifier)]
+            self._files.enter_context(files.pop_all())
+        return [(part, part.identifier) for part in parts]
+
+    def _read_parts(self, path: str, files: ExitStack) -> Iterator[ReportPart]:
+        """Yield the parts of a report, which needs not be read whole for that if it has one."""
+        file, parts = self._open(path, files)
+        first = next(parts)
+        if first.identifier is None:
+            yield first
+            return
+        if file.is_split or not can_be_read_again(path):
+            yield first
+            yield from parts
+            return
+        # As long as no other is found, the rows of this one need not be kept.
+        first.drop()
+        if next(parts, None) is None:
+            yield first
+            return
+        _, parts = self._open(path, files)
+        yield from parts
+
+    def _open(self, path: str, files: ExitStack) -> tuple[ReportFile, Iterator[ReportPart]]:
+        file = files.enter_context(ReportFile(path, formats=self._formats))
+        parts = file.parts(
+            self._zone,
+            skip_bad_rows=self._skip_bad_rows,
+            on_errors=lambda errors, raw: self._on_errors(path, errors, raw),
+        )
+        return file, parts
+
+    def _next_number(self) -> int:
+        self.size += 1
+        return self.size - 1
+
+
+def report_paths(paths: Sequence[str]) -> list[str]:
+    """Return the paths of reports: instead of each folder, those of the reports in it, by name.
+
+    Rejected rows are left out: they are to be corrected first. Raises ReportError if a folder has
+    no report or can't be read.
+    """
+    found = []
+    for path in paths:
+        if Path(path).is_dir():
+            found += _reports_in(path)
+        else:
+            found.append(path)
+    return found
+
+
+def _reports_in(folder: str) -> list[str]:
+    try:
+        names = sorted(entry.name for entry in Path(folder).iterdir())
+    except OSError as error:
+        raise ReportError(f"{folder}: cannot be read: {error.strerror}") from error
+    reports = [
+        str(Path(folder, name))
+        for name in names
+        if name.endswith(_ENDINGS) and not name.endswith(_REJECTED) and not name.startswith(".")
+    ]
+    if not reports:
+        raise ReportError(f"{folder}: expected a report, there is no *.csv or *.csv.gz in it")
+    return reports

@@ -1,0 +1,265 @@
+"""A transaction that imports reports: of one meter, or of all."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cli.error_report import FaultyReportsError
+from loader.audit_record import record
+from loader.formats.registry import ReportFormat
+from loader.imports.assignment import NewMeter
+from loader.imports.outcome import ImportOutcome, ImportSummary
+from loader.imports.plan import MeterImport, PlannedReport
+from loader.report import Report
+from loader.rows.errors import FaultyRowsError, ReportError, RowError
+from loader.rows.file_reader import report_name
+from loader.rows.rejected import RejectedRows
+from settings import Settings
+from storage.common.errors import Conflict, StorageError
+from storage.factory import WritableDatabase
+from storage.meters import MeterRecord
+
+_MAX_NAMES = 20
+"""Files that the audit trail names of an import that failed: an entry has at most 64 KiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """What is asked of all imports of a command."""
+
+    skip_bad_rows: bool
+    dry_run: bool
+
+
+class ReportImporter:
+    """Imports reports, and records that in the audit trail."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: WritableDatabase,
+        formats: Sequence[ReportFormat],
+        options: ImportOptions,
+        on_progress: Callable[[str, int], None] = lambda _path, _size: None,
+    ) -> None:
+        """Call `on_progress` with a report's path and the bytes of it that were read."""
+        self._settings = settings
+        self._database = database
+        self._formats = formats
+        self.options = options
+        self._on_progress = on_progress
+        self._is_open = False
+
+    async def attempt(self, work: MeterImport) -> ImportOutcome:
+        """Import the reports of a meter, one of many; an error is part of the outcome."""
+        outcome = ImportOutcome()
+        try:
+            if not self._is_open:
+                await self._database.engine.is_prepared()
+                self._is_open = True
+            await self.run([work], outcome, is_one_of_many=True)
+        except (FaultyReportsError, ReportError, StorageError) as error:
+            outcome.fail(work, error)
+        return outcome
+
+    async def run(
+        self, work: Sequence[MeterImport], outcome: ImportOutcome, *, is_one_of_many: bool = False
+    ) -> None:
+        """Import the reports of meters in one transaction, which a dry run rolls back.
+
+        Raises FaultyReportsError, ReportError or StorageError; nothing was written then, unless the
+        message says so.
+        """
+        engine, is_dry = self._database.engine, self.options.dry_run
+        with ExitStack() as drafts:
+            try:
+                await engine.begin(keeps_triggers=is_dry or is_one_of_many)
+                loaded = await self._load(await self._registered(work), outcome, drafts)
+                if is_dry:
+                    await engine.rollback()
+                    return
+                for each in loaded:
+                    each.rejected.prepare()
+                # At the end, since nobody else can append until the transaction ends.
+                for each in loaded:
+                    await self._record(each)
+                await _finish(engine.commit())
+            except BaseException as error:
+                # The first error matters more than a connection that can't roll back.
+                with suppress(StorageError):
+                    await engine.rollback()
+                    if isinstance(error, FaultyReportsError | ReportError) and not is_dry:
+                        paths = [report.path for each in work for report in each.reports]
+                        await record_failure(self._database, paths, error)
+                raise
+            outcome.is_written = True
+            _save([each.rejected for each in loaded])
+
+    async def check(self, work: Sequence[MeterImport], outcome: ImportOutcome) -> None:
+        """Read the reports only; raise FaultyReportsError if they have errors."""
+        with ExitStack() as drafts:
+            known = [(each.meter, each) for each in work]
+            await self._load(known, outcome, drafts, into_database=False)
+
+    async def _registered(
+        self, work: Sequence[MeterImport]
+    ) -> list[tuple[MeterRecord, MeterImport]]:
+        """Return the imports with their meters, in the order in which these are to be locked."""
+        meters: list[tuple[MeterRecord, MeterImport]] = []
+        for each in work:
+            meter = each.meter
+            if isinstance(meter, NewMeter):
+                zone = str(self._settings.meter.timezone)
+                meter = await self._database.meters.register(
+                    meter.public_id, zone, meter.identifier
+                )
+            assert meter is not None, "there is a database"
+            meters.append((meter, each))
+        return sorted(meters, key=lambda item: item[0].id)
+
+    async def _load(
+        self,
+        work: Sequence[tuple[MeterRecord | NewMeter | None, MeterImport]],
+        outcome: ImportOutcome,
+        drafts: ExitStack,
+        *,
+        into_database: bool = True,
+    ) -> list["_Loaded"]:
+        """Load the reports of meters; those after one with errors are checked only."""
+        loaded = []
+        failed = False
+        for meter, each in work:
+            for planned in each.reports:
+                started = time.monotonic()
+                rejected = drafts.enter_context(RejectedRows(planned.path))
+                report = self._open(planned, meter, rejected, outcome)
+                imported = error = None
+                try:
+                    if isinstance(meter, MeterRecord) and into_database and not failed:
+                        imported = await self._database.imports.load(report, meter)
+                    else:
+                        deque(report.batches(), maxlen=0)
+                except ReportError as caught:
+                    failed = True
+                    error = str(caught)
+                    if not isinstance(caught, FaultyRowsError):
+                        outcome.errors.add(error)
+                summary = ImportSummary(
+                    planned.number,
+                    report.name,
+                    meter=meter if isinstance(meter, MeterRecord) else None,
+                    format=None if report.detected is None else report.detected.format.name,
+                    interval=report.interval,
+                    readings=report.readings,
+                    missing=report.missing,
+                    rejected=report.rejected,
+                    span=report.span,
+                    seconds=time.monotonic() - started,
+                    imported=imported,
+                    rejected_to=rejected.path if rejected.has_rows else None,
+                    error=error,
+                )
+                outcome.summaries.append(summary)
+                loaded.append(_Loaded(summary, report.sha256, rejected))
+        if failed:
+            raise FaultyReportsError(outcome.errors)
+        return loaded
+
+    def _open(
+        self,
+        planned: PlannedReport,
+        meter: MeterRecord | NewMeter | None,
+        rejected: RejectedRows,
+        outcome: ImportOutcome,
+    ) -> Report:
+        path, skips = planned.path, self.options.skip_bad_rows
+
+        def on_errors(errors: list[RowError], raw: bytes) -> None:
+            for error in errors:
+                outcome.errors.add(f"{path}:{error}")
+            if skips and not self.options.dry_run:
+                assert report.detected is not None
+                rejected.add(errors, raw, report.detected.header)
+
+        report = Report(
+            path,
+            _zone(meter) if isinstance(meter, MeterRecord) else self._settings.meter.timezone,
+            skip_bad_rows=skips,
+            on_errors=on_errors,
+            on_progress=lambda size: self._on_progress(path, size),
+            formats=self._formats,
+            part=planned.part,
+        )
+        return report
+
+    async def _record(self, loaded: "_Loaded") -> None:
+        summary = loaded.summary
+        imported, meter = summary.imported, summary.meter
+        assert imported is not None, "a report that was read into the database"
+        assert meter is not None, "so was its meter"
+        await record(
+            self._database,
+            "import",
+            file=summary.name,
+            meter=meter.public_id,
+            sha256=loaded.sha256,
+            new=imported.new,
+            changed=imported.changed,
+            unchanged=imported.unchanged,
+            rejected=imported.rejected,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """A report that was read."""
+
+    summary: ImportSummary
+    sha256: str
+    rejected: RejectedRows
+
+
+async def record_failure(
+    database: WritableDatabase, paths: Sequence[str], error: Exception
+) -> None:
+    """Append an entry about an import that has failed; raise StorageError."""
+    files = [report_name(path) for path in paths[:_MAX_NAMES]]
+    await record(
+        database, "import", result="failed", reports=len(paths), files=files, error=str(error)
+    )
+
+
+def _zone(meter: MeterRecord) -> ZoneInfo:
+    """Return the zone of a meter; raise Conflict if this machine does not know it."""
+    try:
+        return ZoneInfo(meter.timezone)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise Conflict(
+            f"the meter {meter.public_id} is in the time zone {meter.timezone}, which this machine"
+            " does not know"
+        ) from None
+
+
+def _save(files: Sequence[RejectedRows]) -> None:
+    """Put the files of rejected rows in place, all of those that can be."""
+    failures = []
+    for rejected in files:
+        try:
+            rejected.save()
+        except ReportError as error:
+            failures.append(str(error))
+    if failures:
+        raise ReportError("; ".join(failures))
+
+
+async def _finish(work: Awaitable[None]) -> None:
+    """Await work to its end even if this task is cancelled: its outcome must be known."""
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait([task])
+    task.result()

@@ -1,0 +1,95 @@
+"""A worker process that imports the reports of one meter after the other.
+
+It reads what to do from its standard input, and writes outcomes to its standard output.
+"""
+
+import asyncio
+import os
+import pickle
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+from loader.formats.registry import known_formats
+from loader.imports.messages import LENGTH, WorkerNotice, WorkerOrder
+from loader.imports.outcome import ImportOutcome
+from loader.imports.plan import MeterImport
+from loader.imports.transaction import ReportImporter
+from storage.factory import open_importer
+
+
+def main() -> None:
+    """Import reports until standard input ends."""
+    order: WorkerOrder = pickle.load(sys.stdin.buffer)  # noqa: S301 - the parent alone can write there
+    threading.Thread(target=_end_with, args=[order.parent], daemon=True).start()
+    with suppress(asyncio.CancelledError, BrokenPipeError):
+        asyncio.run(_work(order, _sender()))
+
+
+def _end_with(parent: int) -> None:
+    """End at once when the parent has ended; the database rolls back what is not committed."""
+    os.read(parent, 1)
+    os._exit(1)
+
+
+def _sender() -> Callable[[object], None]:
+    """Return what sends a message; whatever else is printed goes to standard error."""
+    messages = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+    def send(message: object) -> None:
+        content = pickle.dumps(message)
+        messages.write(LENGTH.pack(len(content)) + content)
+        messages.flush()
+
+    return send
+
+
+async def _work(order: WorkerOrder, send: Callable[[object], None]) -> None:
+    is_stopping = False
+    task = asyncio.current_task()
+
+    def stop() -> None:
+        nonlocal is_stopping
+        is_stopping = True
+        assert task is not None
+        task.cancel()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
+    send(WorkerNotice.STARTED)
+    database = open_importer(order.settings, turns=order.turns)
+    database.engine.on_wait = lambda: send(WorkerNotice.WAITS)
+    formats = [
+        each for each in known_formats(order.settings) if order.format_name in (None, each.name)
+    ]
+    importer = ReportImporter(order.settings, database, formats, order.options)
+    try:
+        while not is_stopping and (work := _receive()) is not None:
+            send(await _attempt(importer, work))
+    finally:
+        await database.engine.close()
+
+
+async def _attempt(importer: ReportImporter, work: MeterImport) -> ImportOutcome:
+    try:
+        return await importer.attempt(work)
+    except Exception as error:  # noqa: BLE001 - the parent prints it as one line
+        outcome = ImportOutcome()
+        text = " ".join(str(error).split())
+        outcome.fail(work, RuntimeError(f"unexpected {type(error).__name__}: {text}"))
+        return outcome
+
+
+def _receive() -> MeterImport | None:
+    """Return the next import, None after the last."""
+    try:
+        work: MeterImport = pickle.load(sys.stdin.buffer)  # noqa: S301 - as in `main`
+    except EOFError:
+        return None
+    return work
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,224 @@
+"""The worker processes of an import, seen from their parent."""
+
+import asyncio
+import os
+import pickle
+import sys
+import tempfile
+from asyncio.subprocess import PIPE, Process
+from collections import deque
+from collections.abc import Callable, Collection
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Self
+
+from loader.imports.messages import LENGTH, WorkerNotice, WorkerOrder
+from loader.imports.outcome import ImportOutcome
+from loader.imports.plan import MeterImport, PlannedReport
+from loader.imports.transaction import ImportOptions
+from settings import Settings
+
+_AHEAD = 2
+"""Imports that a worker has: the one that it is at, and the next."""
+
+_STOP_SECONDS = 10.0
+"""Seconds until a worker that does not stop is killed."""
+
+
+MAX_WORKERS = 8
+
+MIN_SECONDS = 1.5
+"""Seconds of work that are worth to start workers."""
+_SECONDS_PER_IMPORT = 0.003
+_SECONDS_PER_BYTE = 1.2e-7
+_COMPRESSION_RATIO = 6
+"""Of a usual report."""
+
+
+class WorkerEndedError(Exception):
+    """A worker process ended before it was to."""
+
+
+class ImportWorkers:
+    """Runs imports in worker processes, of which none outlives this one, however it ends."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        format_name: str | None,
+        options: ImportOptions,
+        *,
+        on_outcome: Callable[[ImportOutcome], None],
+        on_wait: Callable[[], None],
+    ) -> None:
+        self._settings = settings
+        self._format_name = format_name
+        self._options = options
+        self._on_outcome = on_outcome
+        self._on_wait = on_wait
+        self._work: deque[MeterImport]
+        self._error: str | None = None
+
+    async def run(self, work: deque[MeterImport], workers: int) -> str | None:
+        """Take imports and run them; return the error if the database fails, which ends that.
+
+        A worker that ends is replaced; the import that it was at has failed.
+        """
+        self._work = work
+        with ExitStack() as files:
+            turns = files.enter_context(tempfile.TemporaryFile())
+            # Nothing is written: a worker that reads it learns that this process has ended.
+            parent, end = os.pipe()
+            files.callback(os.close, parent)
+            files.callback(os.close, end)
+            order = WorkerOrder(
+                self._settings, self._format_name, self._options, parent, turns.fileno()
+            )
+            async with asyncio.TaskGroup() as group:
+                for _ in range(workers):
+                    group.create_task(self._keep_busy(order))
+        return self._error
+
+    @property
+    def _has_work(self) -> bool:
+        return bool(self._work) and self._error is None
+
+    async def _keep_busy(self, order: WorkerOrder) -> None:
+        """Run a worker, and replace it if it ends, until no work is left."""
+        while self._has_work:
+            worker = await _Worker.start(order)
+            try:
+                while self._hand_out(worker):
+                    self._handle(await worker.receive(), worker)
+            except WorkerEndedError as error:
+                self._take_back(worker, error)
+            except asyncio.CancelledError:
+                worker.interrupt()
+                with suppress(WorkerEndedError, TimeoutError):
+                    async with asyncio.timeout(_STOP_SECONDS):
+                        while True:
+                            self._handle(await worker.receive(), worker)
+                raise
+            finally:
+                await worker.stop()
+
+    def _hand_out(self, worker: "_Worker") -> bool:
+        """Give a worker enough to do; return whether it has anything to do."""
+        while self._has_work and len(worker.work) < _AHEAD:
+            worker.send(self._work.popleft())
+        return bool(worker.work)
+
+    def _handle(self, message: object, worker: "_Worker") -> None:
+        if message is WorkerNotice.WAITS:
+            self._on_wait()
+        elif isinstance(message, ImportOutcome):
+            worker.work.popleft()
+            if message.is_fatal:
+                self._error = message.error
+            self._on_outcome(message)
+
+    def _take_back(self, worker: "_Worker", error: WorkerEndedError) -> None:
+        """Take back the work of a worker that has ended, except what it was at."""
+        if not worker.has_started:
+            self._work.extendleft(reversed(worker.work))
+            self._error = str(error)
+        elif worker.work:
+            current, *others = worker.work
+            self._work.extendleft(reversed(others))
+            outcome = ImportOutcome()
+            outcome.fail(current, error)
+            self._on_outcome(outcome)
+
+
+def count_workers(work: Collection[MeterImport]) -> int:
+    """Return how many workers do imports the fastest; 0 if this process does."""
+    reports = [report for each in work for report in each.reports]
+    seconds = len(work) * _SECONDS_PER_IMPORT + sum(map(_size, reports)) * _SECONDS_PER_BYTE
+    if seconds < MIN_SECONDS:
+        return 0
+    return min(len(os.sched_getaffinity(0)), len(work), MAX_WORKERS)
+
+
+def _size(report: PlannedReport) -> int:
+    """Return about how many bytes a report has."""
+    try:
+        size = Path(report.path).stat().st_size
+    except OSError:
+        return 0
+    return size * _COMPRESSION_RATIO if report.path.endswith(".gz") else size
+
+
+class _Worker:
+    """A worker process."""
+
+    def __init__(self, process: Process) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._process = process
+        self._orders = process.stdin
+        self._messages = process.stdout
+        self.work: deque[MeterImport] = deque()
+        """The imports that it has, first the one that it is at."""
+        self.has_started = False
+
+    @classmethod
+    async def start(cls, order: WorkerOrder) -> Self:
+        """Start a process."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "loader.imports.worker",
+            stdin=PIPE,
+            stdout=PIPE,
+            pass_fds=(order.parent, order.turns),
+            # A terminal's Ctrl-C goes to the parent only, which stops its workers.
+            start_new_session=True,
+        )
+        worker = cls(process)
+        worker._orders.write(pickle.dumps(order))
+        return worker
+
+    def send(self, work: MeterImport) -> None:
+        """Let the worker do an import, once it has done those before."""
+        self.work.append(work)
+        self._orders.write(pickle.dumps(work))
+
+    async def receive(self) -> object:
+        """Return the next message; raise WorkerEndedError if the process ends instead."""
+        try:
+            (length,) = LENGTH.unpack(await self._messages.readexactly(LENGTH.size))
+            message: object = pickle.loads(  # noqa: S301 - the worker alone can write there
+                await self._messages.readexactly(length)
+            )
+        except (asyncio.IncompleteReadError, ConnectionError):
+            raise WorkerEndedError(await self._told_end()) from None
+        self.has_started = True
+        return message
+
+    async def _told_end(self) -> str:
+        """Return what the end of the process means."""
+        status = await self._process.wait()
+        how = f"by signal {-status}" if status < 0 else f"with status {status}"
+        if not self.has_started:
+            return f"a process for the import could not start: it ended {how}"
+        return (
+            f"the process that imported the report ended {how}: whether the report was written is"
+            " not known: load it again, which does no harm"
+        )
+
+    def interrupt(self) -> None:
+        """Ask the process to end: what it has not committed is rolled back."""
+        with suppress(ProcessLookupError):
+            self._process.terminate()
+        self._orders.close()
+
+    async def stop(self) -> None:
+        """Let the process end, or kill it."""
+        self._orders.close()
+        try:
+            async with asyncio.timeout(_STOP_SECONDS):
+                await self._process.wait()
+        except TimeoutError:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()

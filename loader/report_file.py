@@ -1,0 +1,291 @@
+"""The file of a report, whose rows may be those of several meters."""
+
+from array import array
+from bisect import bisect
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import chain
+from typing import Any, Self
+from zoneinfo import ZoneInfo
+
+from loader.formats.registry import SHIPPED_FORMATS, DetectedFormat, ReportFormat, detect_format
+from loader.rows.errors import FaultyRowsError, ReportError, RowError
+from loader.rows.file_reader import ChunkedFile, check_row_length
+from loader.rows.identifier_column import NO_METER, IdentifierColumn
+from loader.rows.reader import ParseContext, RowReader
+from loader.rows.sorted_rows import NumberedRows, SortedRows, join_rows, split_rows
+from loader.rows.spool import Spool
+
+NO_READING = "expected at least one reading below the heading"
+
+MAX_UNASSIGNED = 1_000_000
+"""Rows without a meter that a report of several meters may have."""
+
+
+class ReportPart:
+    """The rows of a report that are of one meter; `rows` yields them once."""
+
+    def __init__(
+        self, file: "ReportFile", identifier: str | None, rows: Iterator[NumberedRows]
+    ) -> None:
+        self.name = file.name
+        self.identifier = identifier
+        """The meter's name in the report, if its format has one."""
+        self.rows = rows
+        self.is_dropped = False
+        self._file = file
+
+    @property
+    def detected(self) -> DetectedFormat | None:
+        """The format, once the header was read."""
+        return self._file.detected
+
+    @property
+    def sha256(self) -> str:
+        """The digest of the whole file's uncompressed content, in hex."""
+        return self._file.sha256
+
+    @property
+    def label(self) -> str:
+        """The file, and the meter unless it is the only one, for messages."""
+        if self.identifier is None or not self._file.is_split:
+            return self._file.path
+        return f"{self._file.path}: {self.identifier.encode('unicode_escape').decode()}"
+
+    def drop(self) -> None:
+        """Note that the remaining rows will not be read, so that they need not be kept."""
+        self.is_dropped = True
+
+
+class ReportFile:
+    """The file of a report, to be read once: as a `whole` or in `parts`.
+
+    Leaving the context removes the temporary file that parts may need.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        formats: Sequence[ReportFormat] = SHIPPED_FORMATS,
+        on_progress: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self.path = path
+        self.detected: DetectedFormat | None = None
+        self.is_split = False
+        """Whether rows of several meters were found so far."""
+        self.unassigned = 0
+        """The number of rows that were rejected because their meter can't be told."""
+        self._file = ChunkedFile(path, on_progress)
+        self.name = self._file.name
+        self._formats = formats
+        self._spool = Spool(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._spool.close()
+
+    @property
+    def sha256(self) -> str:
+        """The digest of the uncompressed content, in hex; complete once all was read."""
+        return self._file.sha256
+
+    def whole(self) -> ReportPart:
+        """Return all rows as those of one meter."""
+        return ReportPart(self, None, self._chunks())
+
+    def parts(
+        self,
+        zone: ZoneInfo,
+        *,
+        skip_bad_rows: bool,
+        on_errors: Callable[[list[RowError], bytes], None],
+    ) -> Iterator[ReportPart]:
+        """Yield the rows of each meter; the parts may be read in any order.
+
+        The meter of a report that has one is yielded before the report is read. A row that names no
+        meter is an error of a report of several.
+
+        Raises ReportError if the file can't be read or isn't a report, and FaultyRowsError at the
+        end if rows can't be assigned to a meter and bad rows are not to be skipped.
+        """
+        chunks = self._chunks()
+        first = next(chunks, None)
+        assert self.detected is not None, "the file has a header"
+        report_format, header = self.detected
+        if first is None or report_format.identifier is None:
+            yield ReportPart(self, None, chunks if first is None else chain([first], chunks))
+            return
+        context = ParseContext(self.path, zone, skip_bad_rows, on_errors)
+        column = _identifier_column(header, report_format.identifier)
+        rejecting = report_format.row_reader(header, context)
+        divider = _Divider(self, chunks, column, rejecting, self._spool)
+        part = None
+        for part in divider.parts(first):
+            yield part
+        if self.unassigned and not skip_bad_rows:
+            raise FaultyRowsError(f"{self.path}: {self.unassigned} rows are wrong")
+        if part is None:
+            raise ReportError(f"{self.path}: {NO_READING}")
+
+    def _chunks(self) -> Iterator[NumberedRows]:
+        """Yield the rows in chunks, after the format was detected."""
+        line = 1
+        for chunk in self._file.chunks():
+            content = chunk
+            if self.detected is None:
+                header, _, content = chunk.partition(b"\n")
+                check_row_length(self.path, line, header)
+                self.detected = detect_format(self._formats, self.path, header)
+                line += 1
+            if content:
+                count = content.count(b"\n")
+                yield NumberedRows(content, range(line, line + count))
+                line += count
+        if self.detected is None:
+            raise ReportError(f"{self.path}: expected a report, the file is empty")
+
+
+_identifier_column = lru_cache(maxsize=64)(IdentifierColumn)
+
+
+class _Divider:
+    """Divides the rows of a report among its meters.
+
+    As long as all rows are of one meter, they are passed on as they are, with those that name none.
+    From there on, its rows are passed on alone, and those of other meters are kept until the whole
+    report is read.
+    """
+
+    def __init__(
+        self,
+        file: ReportFile,
+        chunks: Iterator[NumberedRows],
+        column: IdentifierColumn,
+        rejecting: RowReader[Any],
+        spool: Spool,
+    ) -> None:
+        self._file = file
+        self._chunks = chunks
+        self._column = column
+        self._rejecting = rejecting
+        """Reports the errors of rows that can't be assigned to a meter."""
+        self._others = SortedRows(spool)
+        self._left_behind = SortedRows(spool)
+        """Rows of the leading part that were not read while the file was."""
+        self._unassigned = array("Q")
+        """The lines of rows that can't be assigned to a meter."""
+        self._passed_on = 0
+        """How many of these lines are in the leading part; only the last one is remembered."""
+        self._is_broken = False
+
+    def parts(self, first: NumberedRows) -> Iterator[ReportPart]:
+        """Yield the rows of each meter."""
+        names = set(self._column.find(first.content, len(first.lines))) - {NO_METER}
+        self._chunks = chain([first], self._chunks)
+        name = names.pop() if len(names) == 1 else NO_METER
+        if name:
+            part = ReportPart(self._file, name, iter(()))
+            part.rows = self._leading_rows(part, name)
+            yield part
+            if self._is_broken:
+                return
+            for rows in chain(self._undivided_rows(name), self._divided_rows(name)):
+                if not part.is_dropped:
+                    raws = split_rows(rows.content)
+                    self._left_behind.add([name] * len(raws), raws, rows.lines)
+        else:
+            self._file.is_split = True
+            for rows in self._chunks:
+                self._divide(rows)
+        for identifier, grouped in self._others.take():
+            yield ReportPart(self._file, identifier, self._mark_unassigned(grouped, 0))
+
+    def _leading_rows(self, part: ReportPart, name: str) -> Iterator[NumberedRows]:
+        """Yield the rows of the first meter while the file is read, then those left behind."""
+        try:
+            yield from self._undivided_rows(name)
+            left_behind = chain.from_iterable(rows for _, rows in self._left_behind.take())
+            divided = chain(self._divided_rows(name), left_behind)
+            yield from self._mark_unassigned(divided, self._passed_on)
+        except GeneratorExit:
+            raise
+        except BaseException:
+            self._is_broken = True
+            raise
+        finally:
+            part.drop()
+
+    def _undivided_rows(self, name: str) -> Iterator[NumberedRows]:
+        """Yield the chunks above the first one that has rows of another meter."""
+        while not self._file.is_split and (rows := next(self._chunks, None)):
+            if self._has_others(rows, name):
+                self._file.is_split = True
+                self._chunks = chain([rows], self._chunks)
+            else:
+                yield rows
+
+    def _has_others(self, rows: NumberedRows, name: str) -> bool:
+        """Return whether there are rows of another meter."""
+        if self._column.is_only(rows.content, len(rows.lines), name):
+            return False
+        found = self._column.find(rows.content, len(rows.lines))
+        if not {name, NO_METER}.issuperset(found):
+            return True
+        for identifier, raw, line in zip(found, split_rows(rows.content), rows.lines, strict=True):
+            if not identifier and not self._column.is_empty(raw):
+                self._unassigned[:] = array("Q", [line])
+                self._passed_on = 1
+        return False
+
+    def _divided_rows(self, name: str) -> Iterator[NumberedRows]:
+        """Yield the rows of a meter in the chunks from the first one that has others."""
+        for rows in self._chunks:
+            self._divide(rows)
+            raws, lines = self._others.pop(name)
+            if raws:
+                yield NumberedRows(join_rows(raws), lines)
+
+    def _divide(self, rows: NumberedRows) -> None:
+        """Add rows to those of their meters, and reject those that can't be assigned to any."""
+        found = self._column.find(rows.content, len(rows.lines))
+        raws = split_rows(rows.content)
+        longest = max(raws, key=len)
+        check_row_length(self._file.path, rows.lines[raws.index(longest)], longest)
+        self._others.add(found, raws, rows.lines)
+        for raw, line in zip(*self._others.pop(NO_METER), strict=True):
+            if self._column.is_empty(raw):
+                continue
+            self._rejecting.read(raw, line)
+            self._unassigned.append(line)
+            if len(self._unassigned) > MAX_UNASSIGNED:
+                raise ReportError(
+                    f"{self._file.path}: over {MAX_UNASSIGNED} rows name no meter: expected a "
+                    "report"
+                )
+        self._file.unassigned = self._rejecting.rejected
+        assert self._file.unassigned == len(self._unassigned) - self._passed_on, "none is valid"
+
+    def _mark_unassigned(self, parts: Iterable[NumberedRows], done: int) -> Iterator[NumberedRows]:
+        """Yield rows of a meter, and in between them the rows that can't be assigned.
+
+        Of several between two rows, only one is yielded. The first `done` are left out.
+        """
+        unassigned = self._unassigned
+        for rows in parts:
+            if done < len(unassigned) and unassigned[done] < rows.lines[-1]:
+                raws, begin = split_rows(rows.content), 0
+                while done < len(unassigned) and unassigned[done] < rows.lines[-1]:
+                    end = bisect(rows.lines, unassigned[done], begin)
+                    if end > begin:
+                        yield NumberedRows(join_rows(raws[begin:end]), rows.lines[begin:end])
+                    yield NumberedRows(b"", unassigned[done : done + 1])
+                    done = bisect(unassigned, rows.lines[end], done)
+                    begin = end
+                yield NumberedRows(join_rows(raws[begin:]), rows.lines[begin:])
+            else:
+                yield rows
+        if done < len(unassigned):
+            yield NumberedRows(b"", unassigned[-1:])
