@@ -13,6 +13,7 @@ import pytest
 from blockbuster import blockbuster_ctx
 from pytest_aiohttp import AiohttpClient
 
+from storage.meters import MAIN_METER
 from tests.support.app_client import Api, Serve, application
 from tests.support.app_server import AppServer
 from tests.support.browser import Browser, Chromium, find_browser
@@ -21,6 +22,7 @@ from tests.support.databases import DatabaseFixture, MariadbDatabase, SqliteData
 from tests.support.held_loop import BOUND_SECONDS, HeldLoop
 from tests.support.live_server import find_program
 from tests.support.mariadb import MariaDB, find_mariadb
+from tests.support.neighbours import add_neighbours
 from tests.support.paths import SAMPLE
 from tests.support.promises import (  # noqa: F401 - hooks and a fixture
     pytest_collection_modifyitems,
@@ -72,11 +74,16 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
 def sample(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[DatabaseFixture]:
-    """A database of each kind that holds the sample report; for tests that only read."""
+    """A database of each kind with the sample report, whose meter is meant among a thousand.
+
+    For tests that only read.
+    """
     folder = tmp_path_factory.mktemp("sample")
     with fresh(request, folder) as loaded:
-        loaded.configure(api_users={"rick": "morty"})
+        loaded.configure(api_users={"rick": "morty"}, meter={"default": MAIN_METER})
         asyncio.run(loaded.load(SAMPLE))
+        # Half of them come before it where rows are in the order of their keys.
+        add_neighbours(loaded, [*range(-500, 0), *range(501, 1001)])
         yield loaded
 
 

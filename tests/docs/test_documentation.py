@@ -13,7 +13,9 @@ from tests.support.report_factory import numbered, quarters, report
 from tools import command_line_page, configuration_page
 
 DOCS = ROOT / "docs"
-TABLES = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view')"
+TABLES = (
+    "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%'"
+)
 FOLDERS = {"tutorials", "how-to", "reference", "explanation"}
 PAGES = [ROOT / "README.md", ROOT / "examples" / "README.md", *sorted(DOCS.rglob("*.md"))]
 

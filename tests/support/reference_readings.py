@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pyarrow.parquet
 
@@ -27,6 +28,7 @@ class Reading:
     instant: datetime
     quantities: tuple[str | None, ...]
     flags: int
+    zone: ZoneInfo = MADRID
 
     @property
     def line(self) -> str:
@@ -34,7 +36,7 @@ class Reading:
 
     @property
     def local(self) -> datetime:
-        return self.instant.astimezone(MADRID)
+        return self.instant.astimezone(self.zone)
 
     @property
     def date(self) -> str:

@@ -586,6 +586,18 @@ CREATE TABLE days (
     PRIMARY KEY (meter_id, day, clean)
 ) WITHOUT ROWID;
 
+-- What SQLite cannot know: a meter has many readings, and few of them one local time. Otherwise it
+-- would go through all readings of a meter for those of one time. With fewer rows on record than in
+-- a table of which it knows nothing, it would go through them for a filter as well.
+ANALYZE sqlite_master;
+
+INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
+    ('readings', 'readings', '1000000000 10000 1'),
+    ('readings', 'readings_utc', '1000000000 10000 1'),
+    ('readings', 'readings_date', '1000000000 10000 1');
+
+ANALYZE sqlite_master;
+
 -- before this one, the days of readings that were taken over are summed up
 -- Comes last: a server takes it for the sign that all of these are there.
 CREATE VIEW consumpdata AS
