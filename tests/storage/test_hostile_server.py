@@ -1,7 +1,7 @@
 """A server that is not the database: it gets no password in plain text, and no file."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "old": {"switches_to": "mysql_old_password", "question": b"saltsalt\0"},
     "old server": {"switches_to": "", "capabilities": CAPABILITIES & ~CLIENT.PLUGIN_AUTH},
 }
-SIDES = {"server": open_diagnostics, "loader": open_importer}
+SIDES: dict[str, Callable[..., Any]] = {"server": open_diagnostics, "loader": open_importer}
 
 
 @asynccontextmanager
