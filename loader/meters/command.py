@@ -479,7 +479,7 @@ def _run(
         print_line("Nothing was changed", err=True)
         sys.exit(1)
     except StorageError as error:
-        output.fail(type(error)(f"{error}{unfinished()}"))
+        output.fail(StorageError(f"{error}{unfinished()}"))
     except (FaultyReportsError, ReportError, SettingsError, _FailedError) as error:
         output.fail(error)
     except KeyboardInterrupt:

@@ -268,24 +268,33 @@ async def check_what_is_left(database: DatabaseFixture) -> str:
     return "withdrawn"
 
 
-async def test_killed_removal_can_be_finished(database: DatabaseFixture) -> None:
+async def test_removal_that_is_killed_or_stopped_can_be_finished(
+    database: DatabaseFixture,
+) -> None:
     await fill(database, "a", "b", text=LONG)
     others = of_meters(database, "<> 1")
-    command = "from elecdata import main; main()"
-    killing = (
-        "import os, signal; from tests.support.interrupted_loader import stop_before; stop_before("
-        "lambda sql: sql.startswith('DELETE FROM imports') and os.kill(os.getpid(), 9))"
-    )
     options = ["meters", "--config", str(database.config), "remove", "a", "--yes"]
+    interrupting = """if True:
+        import os
+        from tests.support.interrupted_loader import stop_before
+        is_last = lambda sql: sql.startswith("DELETE FROM imports")
+        stop_before(lambda sql: is_last(sql) and os.kill(os.getpid(), {}))
+    """
 
-    def run(code: str) -> int:
-        command = [sys.executable, "-c", code, *options]
+    def run(code: str) -> tuple[int, str]:
+        command = [sys.executable, "-c", f"{code}\nfrom elecdata import main; main()", *options]
         environ = {k: v for k, v in os.environ.items() if not k.startswith("ELECDATA_")}
-        return subprocess.run(command, check=False, cwd=ROOT, env=environ).returncode  # noqa: S603 - this project's own program
+        done = subprocess.run(  # noqa: S603 - this project's own program
+            command, check=False, cwd=ROOT, env=environ, capture_output=True, text=True
+        )
+        return done.returncode, (done.stderr.splitlines() or [""])[-1]
 
-    assert await asyncio.to_thread(run, f"{killing}\n{command}") == -signal.SIGKILL
+    killed, _ = await asyncio.to_thread(run, interrupting.format(int(signal.SIGKILL)))
+    assert killed == -signal.SIGKILL
     assert await check_what_is_left(database) == "withdrawn"
-    assert await asyncio.to_thread(run, command) == 0
+    stopped = await asyncio.to_thread(run, interrupting.format(int(signal.SIGINT)))
+    assert stopped == (130, "Stopped; a is being removed: remove it once more")
+    assert (await asyncio.to_thread(run, ""))[0] == 0
     assert not any(of_meters(database, "= 1").values())
     assert of_meters(database, "<> 1") == others
 
