@@ -49,7 +49,7 @@ def meter_of_view(definition: str) -> int | None:
 class Feature(Enum):
     """What older schemas lack; a database has it with the statement that begins like the value."""
 
-    INSTANTS = "CREATE TABLE pages"
+    INSTANTS = r"CREATE TABLE pages \("
     """Instants, imports, and users that can be disabled."""
     AUTH_VERSION = "CREATE TABLE access"
     """Roles, and tokens that can be revoked."""

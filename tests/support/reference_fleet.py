@@ -70,6 +70,8 @@ class FleetMeter:
     interval: int
     quantities: dict[datetime, Values] = field(default_factory=dict)
     ids: dict[datetime, int] = field(default_factory=dict)
+    new: int = 0
+    """How many readings the last report has added."""
 
     @property
     def days(self) -> list[str]:
@@ -83,6 +85,7 @@ class FleetMeter:
         instants = [at for day in delivery.days for at in self._instants(self.days[day], chance)]
         if delivery.newest_first:
             instants.reverse()
+        self.new = len([at for at in instants if at not in self.ids])
         lines = []
         for at in instants:
             values = _values(chance)
@@ -203,7 +206,7 @@ class Fleet:
         async with self._database.writer() as writer:
             for number, delivery in deliveries:
                 meter = self.meters[number]
-                path = self._database.file(meter.take(delivery))
+                path = self._database.file(meter.take(delivery), f"{meter.name}.csv")
                 # The zone of a meter that is new.
                 zone = self._database.settings.meter.model_copy(
                     update={"timezone": ZoneInfo(meter.zone)}

@@ -258,6 +258,7 @@ async def test_summary_of_the_sample_counts_its_gaps(api: Api) -> None:
 
 async def test_older_layout_is_said(serve: Serve, database: DatabaseFixture) -> None:
     await asyncio.to_thread(loaded, CASES["autumn"], database)
+    await database.admit("rick")
     await asyncio.to_thread(make_older, database)
     api = await serve(database)
     status, body = await api.get("getSummary")

@@ -202,7 +202,8 @@ async def check_figures(
     assert summary["energy"] == (None if energy is None else decimal(energy))
     assert summary["readings"] == str(len(metered.readings))
     assert summary["timezone"] == meter.zone
-    assert summary["import_file"] == "report.csv"
+    last_import = summary["import_file"], summary["import_new"]
+    assert last_import == (f"{meter.name}.csv", str(meter.new))
     flagged = await api.records("getQuality", list="flagged", **name)
     assert [int(record["id"] or 0) for record in flagged] == [
         reading.id for reading in metered.readings if reading.flags

@@ -493,6 +493,7 @@ async def test_layout_without_flags_serves_all_but_them(
     serve: Serve, database: DatabaseFixture
 ) -> None:
     await database.load(report(*numbered(quarters("2019-08-01", 10))))
+    await database.admit("rick")
     await asyncio.to_thread(make_older, database)
     api = await serve(database)
     assert len(await api.records("getData", time="utc", limit="20", order="desc")) == 10

@@ -17,6 +17,7 @@ from storage.common.passwords import hash_password
 from tests.server.api.test_contract import documented
 from tests.support.app_client import SECRET, Api, Serve
 from tests.support.databases import DatabaseFixture, MariadbDatabase, SqliteDatabase
+from tests.support.legacy_database import BEFORE_SESSIONS
 from tests.support.mariadb import MariaDB
 from tests.support.report_factory import numbered, quarters, report
 
@@ -345,6 +346,17 @@ async def test_older_database_is_served_and_the_next_loader_brings_it_up_to_date
         assert (await api.get("getData"))[0] == 406
     api.token = (await api.login("rick", "rick"))[1]["value_token"]
     assert (await api.get("getData"))[0] == 200
+
+
+async def test_user_disabled_in_an_older_layout_is_kept_out(
+    serve: Serve, database: DatabaseFixture
+) -> None:
+    make_older(database, BEFORE_SESSIONS)
+    api = await serve(database)
+    assert await api.records("getData") == []
+    await database.rows("UPDATE users SET enabled = 0")
+    assert await api.get("getData") == (406, REVOKED)
+    assert (await api.login("rick", "rick"))[0] == 401
 
 
 async def test_reader_comes_from_this_machine_alone_where_the_database_is_on_it(
