@@ -41,17 +41,19 @@ _HAS_OLD_TABLE = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'c
 WRITE_BUSY_TIMEOUT = 0.2
 """Seconds that a statement waits for another program before it is tried again."""
 
+_FIELD = {name: f"?{number}" for number, name in enumerate(BATCH_FIELDS, 1)}
 # All decimals are there, so that the digits alone are the number of hundred-thousandths.
 _QUANTITIES = ", ".join(
-    f"CAST(replace(NULLIF({name}, ''), '.', '') AS INTEGER)" for name in QUANTITY_NAMES
+    f"CAST(replace(NULLIF({_FIELD[name]}, ''), '.', '') AS INTEGER)" for name in QUANTITY_NAMES
 )
-_ROWS = (
-    f"SELECT number + {{before}}, date, strftime('%s', date) - seconds_ahead, {_QUANTITIES}{{more}}"
-    f" FROM (SELECT {', '.join(f'? AS {name}' for name in BATCH_FIELDS)})"
+# Not INSERT ... SELECT, for which SQLite would keep a copy of each page that a row changes.
+_VALUES = (
+    f"VALUES ({_FIELD['number']} + {{before}}, {_FIELD['date']},"
+    f" strftime('%s', {_FIELD['date']}) - {_FIELD['seconds_ahead']}, {_QUANTITIES}{{more}})"
 )
 _NAMES = ", ".join(QUANTITY_NAMES)
-_STAGE = f"INSERT INTO incoming (number, date, utc, {_NAMES}) {_ROWS}"
-_APPEND = f"INSERT INTO readings (id, date, utc, {_NAMES}, meter_id, import_id) {_ROWS}"
+_STAGE = f"INSERT INTO incoming (number, date, utc, {_NAMES}) {_VALUES}"
+_APPEND = f"INSERT INTO readings (id, date, utc, {_NAMES}, meter_id, import_id) {_VALUES}"
 _INCOMING = f"date TEXT, utc INTEGER, {', '.join(f'{name} INTEGER' for name in QUANTITY_NAMES)}"
 _BEGIN = (
     "BEGIN IMMEDIATE",
