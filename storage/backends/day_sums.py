@@ -75,6 +75,8 @@ def _flag_sums() -> Iterator[tuple[str, str]]:
     yield "catch_up_energy", f"SUM({caught_up} r.energy END)"
     yield "catch_up_energy_count", f"COUNT({caught_up} r.energy END)"
     yield "catch_up_power_count", f"COUNT({caught_up} r.power END)"
+    is_implausible = f"f.flags & {IMPLAUSIBLE.bit} <> 0"
+    yield "implausible_energy", f"SUM(CASE WHEN {is_implausible} THEN r.energy END)"
 
 
 def _count(bits: int) -> str:

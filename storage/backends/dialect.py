@@ -267,6 +267,13 @@ class Dialect(ABC):
         """
 
     @abstractmethod
+    def in_order(self, key: str, values: Sequence[str], source: str) -> str:
+        """Return the statement that lists an integer key and further values, in the key's order.
+
+        `source` follows FROM; `parse_groups` takes the rows.
+        """
+
+    @abstractmethod
     def parse_groups(self, rows: Sequence[Sequence[Any]]) -> Iterator[list[Any]]:
         """Yield each group's key and aggregates, quantities scaled by 10^5, NULL as None."""
 
@@ -277,6 +284,10 @@ class Dialect(ABC):
         The number exceeds `max_with_time_zero` by 10^12 times the scaled value, and by as much as
         the seconds are less than 10^12.
         """
+
+    @abstractmethod
+    def with_time(self, value: str, seconds: str) -> str:
+        """Return one value and its time as a number of `max_with_time`."""
 
     @abstractmethod
     def split_max_with_time(self, number: str) -> tuple[str, str]:

@@ -2,7 +2,8 @@
 
 from collections.abc import AsyncGenerator, Coroutine, Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any, ClassVar, Self
 
 from domain.fixed_point import SCALE, divide_rounded
@@ -13,11 +14,13 @@ from domain.readings_query import QueryError
 from domain.time_buckets import BUCKET_SIZES, MAX_BUCKETS, Buckets, BucketSize, bucket_edges
 from domain.time_zone import TimeZone, UnknownZoneError, load_time_zone
 from storage.backends.base import ReadEngine
-from storage.backends.dialect import ANY_VALUE, YEAR_0_TO_1970_SECONDS
+from storage.backends.dialect import YEAR_0_TO_1970_SECONDS
 from storage.common.prefetch import prefetch
 from storage.common.turns import in_pieces, in_turns
 from storage.figures.aggregation_rules import (
+    FLAGGED,
     GREATEST,
+    PRESENT,
     AggregatePart,
     Measures,
     PartValues,
@@ -25,6 +28,8 @@ from storage.figures.aggregation_rules import (
     parse_measures,
     sql_expression,
 )
+from storage.figures.days.left_out import left_out
+from storage.figures.days.stretches import Stretch, day_stretches
 from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks
 from storage.figures.scan import TimeChunk, plan_scan, time_chunks
 from storage.figures.selection import (
@@ -126,7 +131,7 @@ class Aggregate:
         buckets = await self._buckets(selection)
         rows = _BucketSums(engine, selection, self.measures, self.interval).rows(buckets)
         return ResultTable(
-            self.fields, selection.zone, len(buckets), rows, await selection.left_out(engine)
+            self.fields, selection.zone, len(buckets), rows, await left_out(engine, selection)
         )
 
     async def _zone(self, name: str) -> TimeZone:
@@ -175,10 +180,10 @@ class _BucketSums:
         self._dialect = engine.dialect
         self._selection = selection
         self._measures = measures
-        self._size = interval.size
+        self._interval = interval
         # How many are flagged is counted by another statement, and comes after the others.
-        self._summed: list[AggregatePart] = [*measures.parts, ("COUNT", ANY_VALUE)]
-        self._parts: list[AggregatePart] = [*self._summed, ("COUNT", "flags")]
+        self._summed: list[AggregatePart] = [*measures.parts, PRESENT]
+        self._parts: list[AggregatePart] = [*self._summed, FLAGGED]
         self._max_parts = [
             index for index, (function, _) in enumerate(self._summed) if function == GREATEST
         ]
@@ -187,7 +192,8 @@ class _BucketSums:
     async def rows(self, buckets: Buckets) -> AsyncGenerator[Sequence[Row]]:
         """Yield the rows of all buckets, in order."""
         bucket = _OpenBucket(0, self._nothing)
-        async with aclosing(prefetch(self._jobs())) as results:
+        jobs = self._jobs() if self._interval.number is None else self._jobs_by_day(buckets)
+        async with aclosing(prefetch(jobs)) as results:
             async for groups in results:
                 async for rows in as_chunks(self._filled(buckets, bucket, groups)):
                     yield rows
@@ -206,7 +212,7 @@ class _BucketSums:
             if bucket.parts is self._nothing:
                 bucket.parts = parts
             else:
-                bucket.parts = merge_parts(self._parts, bucket.parts, parts)
+                bucket.parts = merge_parts(self._parts, [bucket.parts, parts])
 
     def _rest(self, buckets: Buckets, bucket: "_OpenBucket") -> Iterator[Row]:
         for index in range(bucket.index, len(buckets)):
@@ -214,8 +220,33 @@ class _BucketSums:
             bucket.parts = self._nothing
 
     async def _jobs(self) -> AsyncGenerator[Coroutine[Any, Any, list[Group]]]:
-        for chunk in time_chunks(self._selection, self._size):
+        for chunk in time_chunks(self._selection, self._interval.size):
             yield self._groups(chunk)
+
+    async def _jobs_by_day(
+        self, buckets: Buckets
+    ) -> AsyncGenerator[Coroutine[Any, Any, list[Group]]]:
+        """Yield what returns the groups of days whose sums are kept, and what scans the others."""
+        stretches = day_stretches(self._engine, self._selection, self._parts, buckets.has_both)
+        async with aclosing(stretches):
+            async for some in stretches:
+                for is_known, run in groupby(some, lambda stretch: stretch.parts is not None):
+                    if is_known:
+                        yield self._known(buckets, [*run])
+                        continue
+                    for stretch in run:
+                        part = replace(self._selection, start=stretch.start, until=stretch.end)
+                        for chunk in time_chunks(part, self._interval.size):
+                            yield self._groups(chunk)
+
+    async def _known(self, buckets: Buckets, stretches: Sequence[Stretch]) -> list[Group]:
+        """Return the groups of stretches that need no scan, one for each bucket."""
+        groups: list[Group] = []
+        for _, run in groupby(stretches, lambda stretch: buckets.index(stretch.start)):
+            days = [*run]
+            parts = [day.parts for day in days if day.parts is not None]
+            groups.append((days[0].start, merge_parts(self._parts, parts)))
+        return groups
 
     async def _groups(self, chunk: TimeChunk) -> list[Group]:
         """Return the groups of a chunk, in order of time; several may be of one bucket."""
@@ -223,7 +254,7 @@ class _BucketSums:
         if plan.is_empty:
             return []
         local = f"{self._dialect.year_0_seconds('utc')} + {chunk.offset}"
-        number = self._dialect.int_div(local, self._size)
+        number = self._dialect.int_div(local, self._interval.size)
         sums = [sql_expression(part, self._dialect) for part in self._summed]
         rows = await self._engine.fetch(
             self._dialect.group_sums(number, sums, f"{plan.table} WHERE {plan.where.text}"),
@@ -243,7 +274,7 @@ class _BucketSums:
                     parts[at] = int(parts[at]) - self._dialect.max_with_time_zero
             parts.append(counts.get(number))
             # A group may have begun in the chunk before.
-            made.append((max(number * self._size - first, chunk.start), parts))
+            made.append((max(number * self._interval.size - first, chunk.start), parts))
         return made
 
     def _row(self, start: int, end: int, parts: PartValues) -> Row:

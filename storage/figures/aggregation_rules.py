@@ -1,12 +1,12 @@
 """The aggregation rule of each column: its SQL aggregates, and the values made of them."""
 
-from collections.abc import Callable, Sequence
-from operator import add
+from collections.abc import Callable, Iterable, Sequence
 
 from domain.fixed_point import divide_rounded, power_factor
+from domain.flags import FLAGS
 from domain.quantities import QUANTITIES, AggregationRule, Quantity
 from domain.readings_query import QueryError
-from storage.backends.dialect import MAX_SECONDS, YEAR_0_TO_1970_SECONDS, Dialect
+from storage.backends.dialect import ANY_VALUE, MAX_SECONDS, YEAR_0_TO_1970_SECONDS, Dialect
 from storage.figures.result import Field, FieldType, Value
 
 AggregatePart = tuple[str, str]
@@ -17,9 +17,25 @@ PartValues = Sequence[int | None]
 
 SUM, COUNT, MIN, MAX, GREATEST = "SUM", "COUNT", "MIN", "MAX", "greatest"
 
-_MERGED: dict[str, Callable[[int, int], int]] = {
-    SUM: add,
-    COUNT: add,
+FLAGGED: AggregatePart = (COUNT, "flags")
+"""How many readings count as flagged."""
+
+PRESENT: AggregatePart = (COUNT, ANY_VALUE)
+"""How many readings have any value."""
+
+_DAY_COLUMNS: dict[AggregatePart, str] = {
+    PRESENT: "present",
+    FLAGGED: "flagged",
+    (COUNT, "id"): "readings",
+    (MIN, "utc"): "first_utc",
+    (MAX, "utc"): "last_utc",
+    **{(COUNT, flag.name): flag.name for flag in FLAGS},
+}
+"""The columns of the table `days` that are not named after a quantity and its aggregate."""
+
+_MERGED: dict[str, Callable[[Iterable[int]], int]] = {
+    SUM: sum,
+    COUNT: sum,
     MIN: min,
     MAX: max,
     GREATEST: max,
@@ -63,15 +79,30 @@ def sql_expression(part: AggregatePart, dialect: Dialect) -> str:
     function, column = part
     if function == GREATEST:
         return dialect.max_with_time(column, dialect.year_0_seconds("utc"))
-    return f"{function}({column})"
+    return f"{function}({dialect.year_0_seconds(column) if column == 'utc' else column})"
 
 
-def merge_parts(parts: Sequence[AggregatePart], one: PartValues, other: PartValues) -> PartValues:
+def day_expression(part: AggregatePart, dialect: Dialect) -> str:
+    """Return the SQL of a part that the table `days` has for each day."""
+    function, column = part
+    if column == "utc":
+        return dialect.year_0_seconds(_DAY_COLUMNS[part])
+    if part in _DAY_COLUMNS:
+        return _DAY_COLUMNS[part]
+    if function == GREATEST:
+        return dialect.with_time(column, dialect.year_0_seconds(f"{column}_utc"))
+    return column if function == SUM else f"{column}_{function.lower()}"
+
+
+def merge_parts(parts: Sequence[AggregatePart], values: Sequence[PartValues]) -> PartValues:
     """Merge the values of some readings with those of others."""
-    return [
-        a if b is None else b if a is None else _MERGED[function](a, b)
-        for (function, _), a, b in zip(parts, one, other, strict=True)
-    ]
+    if len(values) == 1:
+        return values[0]
+    merged: list[int | None] = []
+    for (function, _), column in zip(parts, zip(*values, strict=True), strict=True):
+        known = [value for value in column if value is not None]
+        merged.append(_MERGED[function](known) if known else None)
+    return merged
 
 
 def split_max(number: int | None) -> tuple[int | None, int | None]:

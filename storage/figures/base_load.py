@@ -24,7 +24,7 @@ async def base_load(engine: ReadEngine, selection: Selection, with_power: int) -
         return None
     plan = await plan_scan(engine, selection, CATCH_UP)
     where = plan.where & Condition("power IS NOT NULL")
-    low = await _low_powers(engine, selection, plan, where)
+    low = await _low_powers(engine, selection, plan)
     # To sort the low ones is quick. Were they too few after all, all are sorted.
     for condition in ([] if low is None else [low & where]) + [where]:
         rows = await engine.fetch(
@@ -37,17 +37,19 @@ async def base_load(engine: ReadEngine, selection: Selection, with_power: int) -
     return None
 
 
-async def _low_powers(
-    engine: ReadEngine, selection: Selection, plan: ScanPlan, where: Condition
-) -> Condition | None:
+async def _low_powers(engine: ReadEngine, selection: Selection, plan: ScanPlan) -> Condition | None:
     """Select the readings up to an estimated power, from a sample of many; None of few."""
     first, last = plan.ids
     if not plan.slices or last - first < SAMPLE_MARGIN * MIN_READINGS:
         return None
     ids = engine.dialect.among(range(first, last + 1, (last - first) // MIN_READINGS))
-    sample = ids & where
+    table = selection.table
+    # With the range of the ids as well, SQLite would scan it.
+    sample = table.where(
+        ids, Condition("power IS NOT NULL"), table.without_flags(selection.bits(CATCH_UP))
+    )
     rows = await engine.fetch(
-        f"SELECT power FROM {selection.table.name} WHERE {sample.text} ORDER BY power", sample.args
+        f"SELECT power FROM {table.name} WHERE {sample.text} ORDER BY power", sample.args
     )
     if not rows:
         return None

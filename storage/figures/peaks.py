@@ -1,8 +1,9 @@
 """The highest demands and when they were."""
 
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 from domain.fixed_point import divide_rounded, parse_scaled
@@ -11,6 +12,9 @@ from domain.parameters import Integer, Parameter, Params
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import Condition, comparable, to_unix_seconds
 from storage.common.turns import in_turns
+from storage.figures.aggregation_rules import COUNT, GREATEST, AggregatePart, split_max
+from storage.figures.days.left_out import left_out
+from storage.figures.days.stretches import Stretch, day_stretches, whole_days
 from storage.figures.result import Field, FieldType, Metadata, ResultTable, as_chunks
 from storage.figures.scan import ScanPlan, plan_scan
 from storage.figures.selection import (
@@ -95,13 +99,61 @@ class Peaks:
                 if len(peaks) == self.number:
                     break
         rows = [(at, demand_of_value(column, value, selection)) for at, value in peaks]
-        metadata: Metadata = {"demand_of": column, **await selection.left_out(engine)}
+        metadata: Metadata = {"demand_of": column, **await left_out(engine, selection)}
         return ResultTable(self.fields, selection.zone, len(rows), as_chunks(rows), metadata)
 
     def _candidates(self, selection: Selection) -> int:
         """Return how many readings suffice: a peak excludes a limited number of others."""
         excluded = 2 * (max(self.separation - 1, 0) // selection.meter.interval)
         return self.number * (1 + excluded)
+
+
+_DAY_PARTS: Sequence[AggregatePart] = ((GREATEST, "maximeter"), (COUNT, CATCH_UP.name))
+
+
+async def peak_demand(engine: ReadEngine, selection: Selection) -> tuple[str, Peak | None]:
+    """Return the column of demand, and the first of the highest demands, in kW, if there is any."""
+    days: list[Stretch] = []
+    # The greatest of a day with catch-ups may be theirs.
+    ordinary = f"{whole_days(engine.dialect, selection)} AND catch_up = 0"
+    stretches = day_stretches(
+        *(engine, selection, _DAY_PARTS),
+        day_filter=f"maximeter >= (SELECT MAX(maximeter) FROM {ordinary})",
+    )
+    async with aclosing(stretches):
+        async for some in stretches:
+            days += some
+    greatest = [day.parts[0] for day in days if day.parts is not None and not day.parts[1]]
+    highest = max((number for number in greatest if number is not None), default=None)
+    value, at = split_max(highest)
+    bits = selection.bits(CATCH_UP)
+    if value is None or at is None:
+        scans = [selection]
+        plan = await plan_scan(engine, selection.raw())
+        column = await _demand_column(engine, selection, plan, bits)
+        peaks: list[Peak] = []
+    else:
+        scans = [
+            replace(selection, start=day.start, until=day.end)
+            for day in days
+            if day.parts is None or _exceeds(day.parts[0], highest)
+        ]
+        column = DEMAND_OF[0]
+        peaks = [(at, value)]
+    for part in scans:
+        plan = await plan_scan(engine, part.raw())
+        async with aclosing(_descending(engine, plan, bits, column, 1)) as descending:
+            async for peak in descending:
+                peaks.append(peak)
+                break
+    if not peaks:
+        return column, None
+    at, value = max(peaks, key=lambda peak: (peak[1], -peak[0]))
+    return column, (at, demand_of_value(column, value, selection))
+
+
+def _exceeds(number: int | None, other: int | None) -> bool:
+    return number is not None and other is not None and number > other
 
 
 async def _demand_column(
@@ -135,7 +187,7 @@ EXTRA_READINGS = 50
 
 async def _descending(
     engine: ReadEngine, plan: ScanPlan, bits: int, column: str, candidates: int
-) -> AsyncIterator[Peak]:
+) -> AsyncGenerator[Peak]:
     """Yield the readings by demand, the highest first, then by time, in batches.
 
     Flags are filtered after sorting: to look for the flags of all readings would take longer than

@@ -16,6 +16,7 @@ from storage.backends.base import ReadEngine
 from storage.backends.dialect import Condition
 from storage.common.prefetch import prefetch
 from storage.common.turns import in_thread
+from storage.figures.days.left_out import left_out
 from storage.figures.result import (
     Field,
     FieldType,
@@ -132,7 +133,7 @@ class Profile:
             table += await in_thread(
                 lambda keys=keys: [self._row(key, quantities.pop(key)) for key in keys]
             )
-        metadata: Metadata = {"column": self.column, **await selection.left_out(engine)}
+        metadata: Metadata = {"column": self.column, **await left_out(engine, selection)}
         return ResultTable(self.fields, selection.zone, len(table), as_chunks(table), metadata)
 
     async def _jobs(

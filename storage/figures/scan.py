@@ -80,7 +80,8 @@ async def plan_scan(
         )
         count, first_id, last_id = rows[0]
     if not count:
-        return ScanPlan(table.name, within, within, (0, 0), selection.meter.id, is_empty=True)
+        flagged = Condition(f"{table.flagged} WHERE {within.text}", within.args)
+        return ScanPlan(table.name, within, flagged, (0, 0), selection.meter.id, is_empty=True)
     bits = selection.bits(*flags)
     unflagged = table.without_flags(bits) if bits else None
     if last_id - first_id >= SPARSE_FACTOR * count:

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Self
 
-from domain.fixed_point import format_scaled, parse_scaled
 from domain.flags import IMPLAUSIBLE, Flag
 from domain.parameters import DATE_PATTERN, Parameter, Params, either
 from domain.readings_query import QueryError, ReadingsQuery
@@ -95,6 +94,8 @@ class Selection:
     start: int
     until: int
     is_clean: bool
+    has_days: bool
+    """Whether the sums of days in the meter's zone are those of its readings, and can be used."""
 
     @property
     def table(self) -> ReadingsTable:
@@ -153,21 +154,6 @@ class Selection:
         all_flags = {*flags, IMPLAUSIBLE} if self.is_clean else {*flags}
         return sum(flag.bit for flag in all_flags)
 
-    async def left_out(self, engine: ReadEngine) -> dict[str, dict[str, str]]:
-        """Return how many readings, and how much energy, a clean result leaves out."""
-        if not self.is_clean:
-            return {}
-        where = self.raw().where(engine.dialect)
-        rows = await engine.fetch(
-            f"SELECT COUNT(*), SUM(energy) FROM {self.table.flagged}"
-            f" WHERE flags & {IMPLAUSIBLE.bit} <> 0 AND {where.text}",
-            where.args,
-        )
-        count, energy = rows[0]
-        return {
-            "left_out": {"readings": str(count), "energy": format_scaled(parse_scaled(energy) or 0)}
-        }
-
     def _interval_index(self, instant: int) -> int:
         return -((self.first_reading - instant) // self.meter.interval)
 
@@ -184,13 +170,19 @@ async def select(
     # Each in a query of its own, for which SQLite looks at one end of the index.
     rows = await engine.fetch(
         f"SELECT (SELECT {seconds('MIN(utc)')} FROM {readings}),"
-        f" (SELECT {seconds('MAX(utc)')} FROM {readings})"
+        f" (SELECT {seconds('MAX(utc)')} FROM {readings}),"
+        # An import keeps them; other programs do not, and TRUNCATE is not even counted.
+        f" (SELECT changes = 0 AND last_id = (SELECT MAX(id) FROM {readings}) FROM states"
+        f" WHERE meter_id = {meter.id})"
     )
     if rows[0][0] is None:
         return None
-    first, last = (to_unix_seconds(value) for value in rows[0])
+    first, last = (to_unix_seconds(value) for value in rows[0][:2])
     zone = zone or meter.zone
-    whole = Selection(meter, zone, first, last, first, last + meter.interval, period.is_clean)
+    whole = Selection(
+        *(meter, zone, first, last, first, last + meter.interval, period.is_clean),
+        has_days=bool(rows[0][2]) and zone.name == meter.zone.name,
+    )
     start = first if period.first is None else zone.first(period.first)
     until = whole.due(last) + meter.interval
     if period.last is not None:

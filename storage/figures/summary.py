@@ -12,13 +12,16 @@ from domain.flags import CATCH_UP, FLAGGED_BITS, FLAGS
 from domain.parameters import Parameter, Params
 from domain.quantities import QUANTITIES, AggregationRule
 from storage.backends.base import ReadEngine
-from storage.backends.dialect import ANY_VALUE, Condition, to_unix_seconds
+from storage.backends.dialect import Condition, to_unix_seconds
 from storage.common.prefetch import prefetch
 from storage.figures.aggregate import BOUNDS, COVERAGE, coverage
 from storage.figures.aggregation_rules import (
     COUNT,
+    FLAGGED,
     MAX,
     MIN,
+    PRESENT,
+    SUM,
     AggregatePart,
     Measures,
     PartValues,
@@ -26,7 +29,9 @@ from storage.figures.aggregation_rules import (
     sql_expression,
 )
 from storage.figures.base_load import PERCENT, base_load
-from storage.figures.peaks import HOUR_SECONDS, Peaks
+from storage.figures.days.left_out import left_out
+from storage.figures.days.stretches import summed
+from storage.figures.peaks import HOUR_SECONDS, peak_demand
 from storage.figures.result import (
     Field,
     FieldType,
@@ -35,7 +40,7 @@ from storage.figures.result import (
     Value,
     as_chunks,
 )
-from storage.figures.scan import ScanPlan, plan_scan
+from storage.figures.scan import plan_scan
 from storage.figures.selection import (
     PERIOD_PARAMETERS,
     QUALITY,
@@ -107,12 +112,10 @@ class Summary:
 
     async def table(self, engine: ReadEngine, selection: Selection) -> ResultTable:
         """Return one row."""
-        sums, peaks, flagged = await asyncio.gather(
-            _sums(engine, await plan_scan(engine, selection)),
-            Peaks(self.period, 1, 0).table(engine, selection),
-            _flagged(engine, selection),
+        sums, (demand_of, peak), flagged = await asyncio.gather(
+            _sums(engine, selection), peak_demand(engine, selection), _flagged(engine, selection)
         )
-        (peak,) = [row async for rows in peaks.rows for row in rows] or [(None, None)]
+        peak_date, peak_kw = peak or (None, None)
         count, first, last, present, with_energy, with_power, *totals = sums
         flagged_count, caught_up, energy_caught_up, power_caught_up, *flags = flagged
         demand = _mean_demand(
@@ -126,10 +129,10 @@ class Summary:
             *_TOTALS.values(totals),
             *coverage(selection, selection.start, selection.end, present, flagged_count),
             count,
-            peak[1],
-            peak[0],
+            peak_kw,
+            peak_date,
             demand,
-            _ratio(demand, _integer(peak[1])),
+            _ratio(demand, peak_kw),
             await base_load(engine, selection, (with_power or 0) - (power_caught_up or 0)),
             *flags,
             *await _last_import(engine, selection.meter),
@@ -139,42 +142,52 @@ class Summary:
         )
         metadata: Metadata = {
             "units": _UNITS,
-            "demand_of": peaks.metadata["demand_of"],
-            **await selection.left_out(engine),
+            "demand_of": demand_of,
+            **await left_out(engine, selection),
         }
         return ResultTable(self.fields, selection.zone, 1, as_chunks([row]), metadata)
 
 
-async def _sums(engine: ReadEngine, plan: ScanPlan) -> PartValues:
+async def _sums(engine: ReadEngine, selection: Selection) -> PartValues:
     """Return the number of readings, the first and the last start, how many have any value, energy
     and power, and the parts of the totals."""
-    seconds = engine.dialect.year_0_seconds("utc")
     parts: list[AggregatePart] = [
         (COUNT, "id"),
-        (MIN, seconds),
-        (MAX, seconds),
-        (COUNT, ANY_VALUE),
+        (MIN, "utc"),
+        (MAX, "utc"),
+        PRESENT,
         (COUNT, "energy"),
         (COUNT, "power"),
         *_TOTALS.parts,
     ]
     selected = ", ".join(sql_expression(part, engine.dialect) for part in parts)
 
-    async def summed(where: Condition) -> PartValues:
-        rows = await engine.fetch(
-            f"SELECT {selected} FROM {plan.table} WHERE {where.text}", where.args
-        )
-        return [parse_scaled(value) for value in rows[0]]
+    async def scan(part: Selection) -> PartValues:
+        plan = await plan_scan(engine, part)
 
-    async def jobs() -> AsyncGenerator[Coroutine[Any, Any, PartValues]]:
-        for where in plan.slices or [plan.where]:
-            yield summed(where)
+        async def slice_sums(where: Condition) -> PartValues:
+            rows = await engine.fetch(
+                f"SELECT {selected} FROM {plan.table} WHERE {where.text}", where.args
+            )
+            return [parse_scaled(value) for value in rows[0]]
 
-    sums: PartValues = [0, None, None, *[None] * (len(parts) - 3)]
-    async with aclosing(prefetch(jobs())) as results:
-        async for values in results:
-            sums = merge_parts(parts, sums, values)
-    return sums
+        async def jobs() -> AsyncGenerator[Coroutine[Any, Any, PartValues]]:
+            for where in plan.slices or [plan.where]:
+                yield slice_sums(where)
+
+        async with aclosing(prefetch(jobs())) as results:
+            return merge_parts(parts, [values async for values in results])
+
+    return await summed(engine, selection, parts, scan)
+
+
+_INCLUDED_FLAGS: Sequence[AggregatePart] = (
+    FLAGGED,
+    (SUM, "catch_up_energy"),
+    (COUNT, "catch_up_energy"),
+    (COUNT, "catch_up_power"),
+)
+_ALL_FLAGS: Sequence[AggregatePart] = tuple((COUNT, flag.name) for flag in FLAGS)
 
 
 async def _flagged(engine: ReadEngine, selection: Selection) -> PartValues:
@@ -182,17 +195,31 @@ async def _flagged(engine: ReadEngine, selection: Selection) -> PartValues:
     and power; and how many readings have each flag, also those that a clean result leaves out."""
     is_included = f"flags & {selection.bits()} = 0"
     caught_up = f"flags & {CATCH_UP.bit} <> 0 AND {is_included}"
-    plan = await plan_scan(engine, selection.raw())
-    rows = await engine.fetch(
-        f"SELECT COUNT(CASE WHEN flags & {FLAGGED_BITS} <> 0 AND {is_included} THEN 1 END),"
-        f" SUM(CASE WHEN {caught_up} THEN energy END),"
-        f" COUNT(CASE WHEN {caught_up} THEN energy END),"
-        f" COUNT(CASE WHEN {caught_up} THEN power END), "
-        + ", ".join(f"COUNT(CASE WHEN flags & {flag.bit} <> 0 THEN 1 END)" for flag in FLAGS)
-        + f" FROM {plan.flagged.text}",
-        plan.flagged.args,
-    )
-    return [parse_scaled(value) for value in rows[0]]
+    included = [
+        f"COUNT(CASE WHEN flags & {FLAGGED_BITS} <> 0 AND {is_included} THEN 1 END)",
+        f"SUM(CASE WHEN {caught_up} THEN energy END)",
+        f"COUNT(CASE WHEN {caught_up} THEN energy END)",
+        f"COUNT(CASE WHEN {caught_up} THEN power END)",
+    ]
+    each = [f"COUNT(CASE WHEN flags & {flag.bit} <> 0 THEN 1 END)" for flag in FLAGS]
+
+    async def scan(part: Selection, columns: Sequence[str]) -> PartValues:
+        plan = await plan_scan(engine, part.raw())
+        rows = await engine.fetch(
+            f"SELECT {', '.join(columns)} FROM {plan.flagged.text}", plan.flagged.args
+        )
+        return [parse_scaled(value) for value in rows[0]]
+
+    return [
+        *await summed(
+            *(engine, selection, _INCLUDED_FLAGS, lambda part: scan(part, included)),
+            day_filter="flagged > 0",
+        ),
+        *await summed(
+            *(engine, selection.raw(), _ALL_FLAGS, lambda part: scan(part, each)),
+            day_filter=f"{' + '.join(flag.name for flag in FLAGS)} > 0",
+        ),
+    ]
 
 
 def _mean_demand(
@@ -220,8 +247,3 @@ def _ratio(numerator: int | None, denominator: int | None) -> int | None:
     if numerator is None or denominator is None or denominator <= 0:
         return None
     return divide_rounded(numerator * SCALE, denominator)
-
-
-def _integer(value: Value) -> int | None:
-    assert not isinstance(value, str)
-    return value

@@ -311,7 +311,7 @@ async def outcome(
 ) -> list[dict[datetime, int]]:
     """The flags of a meter after some imports, and of another one that was there before.
 
-    Their days have the sums of their readings and flags. The database has no readings, and stays so.
+    The sums of days are those of the readings and flags. The database has none, and stays so.
     """
     engine = writer.engine
     await engine.begin(keeps_triggers=True)

@@ -10,6 +10,7 @@ from domain.quantities import QUANTITY_NAMES
 from storage.backends.schema import STATEMENTS
 from tests.support.databases import DatabaseFixture
 from tests.support.legacy_database import make_older
+from tests.support.reference_days import kept_days, reckoned_days
 from tests.support.report_factory import numbered, quarters, report, row
 
 pytestmark = pytest.mark.promise("Bad nights")
@@ -88,6 +89,11 @@ async def test_database_of_an_older_layout_is_taken_over_as_it_is(
         assert after[name] == before[name], name
     state = "SELECT meter_id, readings, first_id, last_id, changes, imports FROM states"
     assert [tuple(row) for row in await database.rows(state)] == [(1, 20, 1, 20, 0, 2)]
+    async with database.writer() as writer:
+        assert await writer.engine.is_prepared()
+        days = await kept_days(writer.engine)
+        assert days
+        assert days == await reckoned_days(writer.engine)
     view = await database.rows("SELECT id, date FROM consumpdata ORDER BY id")
     assert view == await database.rows("SELECT id, date FROM readings ORDER BY id")
 

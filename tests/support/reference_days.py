@@ -81,6 +81,7 @@ def columns(readings: Sequence[Row]) -> Row:
         "catch_up_energy": total(values("energy", CATCH_UP.bit)),
         "catch_up_energy_count": len(values("energy", CATCH_UP.bit)),
         "catch_up_power_count": len(values("power", CATCH_UP.bit)),
+        "implausible_energy": total(values("energy", IMPLAUSIBLE.bit)),
     }
     for name in LEVELS:
         row[name] = total(values(name))

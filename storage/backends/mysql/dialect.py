@@ -118,6 +118,13 @@ class MysqlDialect(Dialect):
             f" FROM {readings} GROUP BY number) AS found"
         )
 
+    def in_order(self, key: str, values: Sequence[str], source: str) -> str:
+        texts = ", ".join(f"IFNULL({value}, '')" for value in values)
+        return (
+            f"SELECT GROUP_CONCAT(CONCAT_WS(',', {key}, {texts}) ORDER BY {key} SEPARATOR ';')"
+            f" FROM {source}"
+        )
+
     def parse_groups(self, rows: Sequence[Sequence[Any]]) -> Iterator[list[Any]]:
         text = rows[0][0]
         if text is not None:
@@ -126,6 +133,10 @@ class MysqlDialect(Dialect):
 
     def max_with_time(self, value: str, seconds: str) -> str:
         number = f"MAX({value} * {SCALE * MAX_SECONDS} - {seconds}) + {MAX_SECONDS - 1}"
+        return f"CAST({number} AS DECIMAL(40))"
+
+    def with_time(self, value: str, seconds: str) -> str:
+        number = f"{value} * {SCALE * MAX_SECONDS} - {seconds} + {MAX_SECONDS - 1}"
         return f"CAST({number} AS DECIMAL(40))"
 
     def split_max_with_time(self, number: str) -> tuple[str, str]:

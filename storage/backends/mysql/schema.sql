@@ -498,6 +498,7 @@ CREATE TABLE days (
     catch_up_energy DECIMAL(25,5) COMMENT 'Energy of the readings flagged catch_up (kWh)',
     catch_up_energy_count INT NOT NULL COMMENT 'Of these, readings with energy',
     catch_up_power_count INT NOT NULL COMMENT 'Of these, readings with power',
+    implausible_energy DECIMAL(25,5) COMMENT 'Energy of the readings flagged implausible (kWh)',
     PRIMARY KEY (meter_id, day, clean)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4;
 

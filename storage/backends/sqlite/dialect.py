@@ -111,13 +111,19 @@ class SqliteDialect(Dialect):
             f" FROM {readings} GROUP BY number ORDER BY number"
         )
 
+    def in_order(self, key: str, values: Sequence[str], source: str) -> str:
+        return f"SELECT {key}, {', '.join(values)} FROM {source} ORDER BY 1"
+
     def parse_groups(self, rows: Sequence[Sequence[Any]]) -> Iterator[list[Any]]:
         return map(list, rows)
 
     def max_with_time(self, value: str, seconds: str) -> str:
+        return f"MAX({self.with_time(value, seconds)})"
+
+    def with_time(self, value: str, seconds: str) -> str:
         # Too long for an integer; as texts of one length they compare like numbers.
         number = f"printf('%016d%012d', {value} + {_MAKES_POSITIVE}, {MAX_SECONDS - 1} - {seconds})"
-        return f"MAX(iif({value} IS NULL, NULL, {number}))"
+        return f"iif({value} IS NULL, NULL, {number})"
 
     def split_max_with_time(self, number: str) -> tuple[str, str]:
         value, rest = f"CAST(substr({number}, 1, 16) AS INTEGER)", f"substr({number}, 17)"

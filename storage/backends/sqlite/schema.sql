@@ -554,6 +554,7 @@ CREATE TABLE days (
     readings INTEGER NOT NULL,
     present INTEGER NOT NULL, -- readings with any value
     flagged INTEGER NOT NULL, -- readings flagged catch_up, implausible or zero_voltage
+    implausible INTEGER NOT NULL, -- readings with this flag, like missing and those after it
     energy INTEGER,           -- sums are named like the quantity
     energy_count INTEGER NOT NULL, -- readings that have the quantity
     reactive_energy INTEGER,
@@ -575,14 +576,14 @@ CREATE TABLE days (
     intensity_max INTEGER,
     maximeter INTEGER,        -- the greatest
     maximeter_utc INTEGER,    -- start of the first reading that has it
-    missing INTEGER NOT NULL, -- readings with this flag, like the next four
+    missing INTEGER NOT NULL,
     catch_up INTEGER NOT NULL,
-    implausible INTEGER NOT NULL,
     zero_voltage INTEGER NOT NULL,
     repeated_hour INTEGER NOT NULL,
     catch_up_energy INTEGER,  -- energy of the readings flagged catch_up
     catch_up_energy_count INTEGER NOT NULL,
     catch_up_power_count INTEGER NOT NULL,
+    implausible_energy INTEGER, -- energy of the readings flagged implausible
     PRIMARY KEY (meter_id, day, clean)
 ) WITHOUT ROWID;
 

@@ -1,0 +1,1 @@
+"""Figures from the kept sums of local days."""

@@ -1,0 +1,288 @@
+"""Figures from the sums of days are those of a scan, and are used while nobody changes readings."""
+
+import asyncio
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from itertools import count
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from domain.quantities import QUANTITY_NAMES
+from domain.report_source import RowBatch
+from storage.backends import day_sums
+from storage.database import Database
+from storage.factory import WritableDatabase, open_database, open_importer
+from storage.figures.aggregate import Aggregate
+from storage.figures.data_quality import DataQuality
+from storage.figures.days import stretches
+from storage.figures.days.meters import MeterSums, sums_of_meters
+from storage.figures.result import FigureQuery
+from storage.figures.summary import Summary
+from tests.support.databases import DatabaseFixture
+from tests.support.reference_days import kept_days, reckoned_days
+from tests.support.reference_figures import decimal
+from tests.support.report_factory import numbered, quarters, report, row
+
+Values = list[int | None]
+
+STARTS = {
+    "Europe/Madrid": [(2019, 10, 25), (2019, 3, 28), (2019, 12, 27)],
+    "Australia/Lord_Howe": [(2019, 4, 3), (2019, 10, 2)],
+    "Asia/Kolkata": [(2019, 12, 27)],
+    # Clocks went back at 0:01, so that the last hour of the day came again after midnight.
+    "America/St_Johns": [(2006, 10, 26), (2009, 10, 29)],
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """Readings on their way in: quantities in hundred-thousandths by instant."""
+
+    zone: ZoneInfo
+    readings: Sequence[tuple[datetime, Values]]
+
+    name = "part"
+    sha256 = "0" * 64
+    rejected = 0
+    interval = 900
+    identifier = None
+
+    @property
+    def span(self) -> tuple[str, str]:
+        times = [local(at, self.zone) for at, _ in self.readings]
+        return min(times), max(times)
+
+    def batches(self) -> Iterator[RowBatch]:
+        for begin in range(0, len(self.readings), 70):
+            some = self.readings[begin : begin + 70]
+            times = [local(at, self.zone) for at, _ in some]
+            lines = [
+                ",".join((str(number), time, ahead(at, self.zone), *map(decimal, values))) + "\n"
+                for number, (time, (at, values)) in enumerate(
+                    zip(times, some, strict=True), begin + 1
+                )
+            ]
+            yield RowBatch("".join(lines).encode(), len(some), min(times), max(times))
+
+
+def local(at: datetime, zone: ZoneInfo) -> str:
+    return f"{at.astimezone(zone):%Y-%m-%d %H:%M:%S}"
+
+
+def ahead(at: datetime, zone: ZoneInfo) -> str:
+    offset = at.astimezone(zone).utcoffset()
+    assert offset is not None
+    return str(int(offset.total_seconds()))
+
+
+@dataclass(frozen=True)
+class Case:
+    zone: str
+    imports: list[Part]
+    questions: list[tuple[FigureQuery, dict[str, str]]]
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    """Imports of a few days, in order, late and corrected, and questions about them."""
+    zone = draw(st.sampled_from([*STARTS]))
+    first = datetime(*draw(st.sampled_from(STARTS[zone])), tzinfo=ZoneInfo(zone)).astimezone(UTC)
+    chance = random.Random(draw(st.integers(0, 10**6)))  # noqa: S311 - test data
+    length = draw(st.integers(1, 900))
+    gaps = draw(st.lists(st.tuples(st.integers(0, 900), st.integers(1, 200)), max_size=3))
+    absent = {place for at, size in gaps for place in range(at, at + size)}
+    readings = {}
+    for place in range(length):
+        if place in absent and place:
+            continue
+        at = first + timedelta(seconds=place * 900 + chance.choice([0] * 40 + [7, 410]))
+        readings[at] = values(chance)
+    order = [*readings]
+    cut = draw(st.integers(0, len(order)))
+    late = {at for at in order if chance.random() < draw(st.sampled_from([0, 0.05]))}
+    parts = [
+        [at for at in order[cut:] if at not in late],
+        [at for at in order[:cut] if at not in late],
+        [at for at in order if at in late],
+        [at for at in order if chance.random() < draw(st.sampled_from([0, 0.02]))],
+    ]
+    chance.shuffle(parts[2])
+    imports = [
+        Part(ZoneInfo(zone), [(at, readings[at] if n < 3 else values(chance)) for at in part])
+        for n, part in enumerate(parts)
+        if part
+    ]
+    return Case(zone, imports, draw(st.lists(questions(first, length), min_size=6, max_size=6)))
+
+
+def values(chance: random.Random) -> Values:
+    """Quantities of a reading, some missing; few maximeters, and energy that may exceed them."""
+    if chance.random() < 0.03:
+        return [None] * len(QUANTITY_NAMES)
+    peak = chance.randrange(3, 7) * 50_000
+    some = {name: chance.randrange(-(10**7), 10**8) for name in QUANTITY_NAMES}
+    some |= {"maximeter": peak, "energy": peak // 4 * chance.choice([1] * 30 + [3, 9000])}
+    some["voltage"] = chance.choice([0, 23_000_000])
+    return [None if chance.random() < 0.03 else some[name] for name in QUANTITY_NAMES]
+
+
+@st.composite
+def questions(draw: st.DrawFn, first: datetime, length: int) -> tuple[FigureQuery, dict[str, str]]:
+    """A figure about some time, and its parameters."""
+    params = {"quality": draw(st.sampled_from(["raw", "clean"]))}
+    ends = sorted(draw(st.tuples(*[st.integers(-50, length + 50)] * 2)))
+    for name, place in zip(("date", "end_date"), ends, strict=True):
+        if draw(st.booleans()):
+            params[name] = f"{first + timedelta(seconds=900 * place):%Y-%m-%d %H:%M:%S}"
+    params["end"] = draw(st.sampled_from(["inclusive", "exclusive"]))
+    kinds: list[type[Aggregate | Summary | DataQuality]] = [Aggregate, Summary, DataQuality]
+    kind = draw(st.sampled_from([Aggregate, *kinds]))
+    if kind is Aggregate:
+        params["interval"] = draw(st.sampled_from(["day", "week", "month", "year"]))
+        columns = draw(st.none() | st.sets(st.sampled_from(QUANTITY_NAMES), min_size=1))
+        if columns:
+            params["columns"] = ",".join(sorted(columns))
+        zone = draw(st.sampled_from([None, None, "Europe/Madrid", "Asia/Kolkata"]))
+        if zone:
+            params["timezone"] = zone
+    if kind is DataQuality:
+        params["list"] = "days"
+    return kind.of(params), params
+
+
+async def answered(reader: Database, query: FigureQuery, meter: str) -> tuple[Any, list[Any]]:
+    table = await reader.figures(query, await reader.state(meter))
+    return table.metadata, [row async for rows in table.rows for row in rows]
+
+
+async def marked(writer: WritableDatabase, meter_id: int, changes: int) -> None:
+    """Pretend that another program has changed so many readings."""
+    await writer.engine.begin()
+    await writer.engine.execute(
+        f"UPDATE states SET changes = {changes} WHERE meter_id = {meter_id}"
+    )
+    await writer.engine.commit()
+
+
+MOMENTS = quarters("2019-07-30", 300)
+LINES = numbered(MOMENTS)
+BY_DAY = Aggregate.of({"interval": "day", "columns": "energy"})
+
+
+async def by_day(database: DatabaseFixture) -> list[Any]:
+    async with database.reader() as reader:
+        return [row[2] for row in (await answered(reader, BY_DAY, "main"))[1]]
+
+
+async def test_days_are_used_until_another_program_changes_readings(
+    database: DatabaseFixture,
+) -> None:
+    await database.load(report(*LINES))
+    scale = 1 if database.kind == "mariadb" else 10**5
+    await database.rows(f"UPDATE days SET energy = {7 * scale} WHERE day = '2019-07-31'")
+    before = await by_day(database)
+    assert before[:3] == [sum(range(1, 97)) * 10**5, 7 * 10**5, sum(range(193, 289)) * 10**5]
+    await database.rows(f"UPDATE readings SET energy = {5 * scale} WHERE id = 1")
+    sums = [sum(range(1, 97)) + 4, sum(range(97, 193)), sum(range(193, 289)), sum(range(289, 301))]
+    assert await by_day(database) == [energy * 10**5 for energy in sums]
+
+
+async def test_import_makes_all_days_anew_after_another_program_changed_readings(
+    database: DatabaseFixture,
+) -> None:
+    await database.load(report(*LINES))
+    await database.rows("DELETE FROM readings WHERE id BETWEEN 97 AND 192")
+    await database.rows("UPDATE readings SET energy = 3 WHERE id = 1")
+    await database.load(report(LINES[-1]))
+    assert [*await database.rows("SELECT changes FROM states")] == [(0,)]
+    async with database.writer() as writer:
+        assert await writer.engine.is_prepared()
+        days = await kept_days(writer.engine)
+        assert days == await reckoned_days(writer.engine)
+    assert [day for _, day, _ in days] == ["2019-07-30", "2019-08-01", "2019-08-02"]
+
+
+async def test_import_sums_up_no_other_days_than_those_it_touches(
+    database: DatabaseFixture,
+) -> None:
+    await database.load(report(*LINES[:200]))
+    await database.rows("UPDATE days SET readings = 7")
+    await database.load(report(row(MOMENTS[199], "5"), *LINES[200:]))
+    rows = await database.rows("SELECT readings FROM days ORDER BY day")
+    assert [readings for (readings,) in rows] == [7, 7, 96, 12]
+
+
+async def test_sums_of_several_meters_are_those_of_all_their_readings(
+    database: DatabaseFixture,
+) -> None:
+    for meter, zone in (("a", "Europe/Madrid"), ("b", "Asia/Kolkata"), ("c", "UTC")):
+        database.configure(meter={"timezone": zone})
+        await database.load(report(*LINES), meter=meter, register=True)
+    async with database.reader() as reader:
+        engine = reader._engine
+        days = (date(2019, 7, 31), date(2019, 8, 1))
+        sums = [2 * 10**5 * sum(range(start, start + 96)) for start in (97, 193)]
+        assert await sums_of_meters(engine, [1, 2], *days, "day") == [
+            MeterSums(str(day), energy, None, 192) for day, energy in zip(days, sums, strict=True)
+        ]
+        assert await sums_of_meters(engine, [1, 2], *days, "month") == [
+            MeterSums("2019-07", sums[0], None, 192),
+            MeterSums("2019-08", sums[1], None, 192),
+        ]
+        await database.rows("UPDATE readings SET energy = 1 WHERE meter_id = 3 AND id = 1")
+        assert await sums_of_meters(engine, [1, 2], *days, "day") is not None
+        assert await sums_of_meters(engine, [1, 2, 3], *days, "day") is None
+
+
+def test_figures_from_days_are_those_of_a_scan(
+    database: DatabaseFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stretches, "CHUNK_DAYS", 5)
+    numbers = count(1)
+
+    async def check(case: Case, few_days: int) -> None:
+        monkeypatch.setattr(day_sums, "FEW_DAYS", few_days)
+        name = f"m{next(numbers)}"
+        await writer.engine.begin()
+        meter = await writer.meters.register(name, case.zone)
+        for part in case.imports:
+            await writer.imports.load(part, meter)
+        kept, reckoned = await kept_days(writer.engine), await reckoned_days(writer.engine)
+        await writer.engine.commit()
+        assert kept == reckoned
+        from_days = [await answered(reader, query, name) for query, _ in case.questions]
+        await marked(writer, meter.id, 1)
+        for (query, params), found in zip(case.questions, from_days, strict=True):
+            assert found == await answered(reader, query, name), params
+        await writer.engine.begin()
+        for table in ("readings", "flags", "days"):
+            await writer.engine.execute(f"DELETE FROM {table}")
+        await writer.engine.commit()
+
+    with asyncio.Runner() as runner:
+
+        async def prepare() -> None:
+            async for _ in writer.engine.prepare():
+                pass
+            await writer.engine.admit_reader()
+
+        writer = open_importer(database.settings)
+        runner.run(prepare())
+        reader = open_database(database.settings)
+
+        @settings(deadline=None, max_examples=25)
+        @given(cases(), st.sampled_from([1, 7]))
+        def check_all(case: Case, few_days: int) -> None:
+            runner.run(check(case, few_days))
+
+        try:
+            check_all()
+        finally:
+            runner.run(reader.close())
+            runner.run(writer.engine.close())
