@@ -5,11 +5,13 @@ import pwd
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 
 from storage.audit import make_entry
 from storage.factory import WritableDatabase
 
 
+@cache
 def operator() -> tuple[str, str]:
     """Return the account that runs the command, and its machine."""
     uid = os.getuid()

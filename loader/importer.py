@@ -221,7 +221,12 @@ class Importer:
         if not isinstance(error, FaultyRowsError):
             self.errors.add(str(error))
 
-    def _add_errors(self, path: str, errors: list[RowError], raw: bytes) -> None:
+    def _add_errors(
+        self,
+        path: str,
+        errors: list[RowError],
+        raw: bytes,  # noqa: ARG002 - the raw row goes to the file of rejected rows
+    ) -> None:
         for error in errors:
             self.errors.add(f"{path}:{error}")
 

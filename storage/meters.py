@@ -230,11 +230,12 @@ class MeterState:
     last_id: int
     imports: int
     """The number of the last import."""
-    first_utc: int | None
-    """The start of the first reading in seconds since 1970, None if not known."""
 
 
-_COLUMNS = "m.id, m.public_id, m.identifier, m.name, m.timezone, m.interval_seconds, m.quality"
+_COLUMNS = (
+    *("m.id", "m.public_id", "m.identifier", "m.name"),
+    *("m.timezone", "m.interval_seconds", "m.quality"),
+)
 
 
 class MeterAdmin:
@@ -288,15 +289,19 @@ class MeterAdmin:
 
         Calls the engine's `on_wait` if it has to wait for another import of the meter.
         """
-        first_utc = self._engine.dialect.unix_seconds("s.first_utc")
+        dialect = self._engine.dialect
+        columns = dialect.few(
+            [*_COLUMNS, "s.changes", "s.readings", "s.first_id", "s.last_id", "s.imports"]
+        )
         rows = await self._engine.fetch_locked(
-            f"SELECT {_COLUMNS}, s.changes, s.readings, s.first_id, s.last_id, s.imports,"
-            f" {first_utc} FROM meters m JOIN states s ON s.meter_id = m.id WHERE m.id = {meter_id}"
+            f"SELECT {columns} FROM meters m JOIN states s ON s.meter_id = m.id"
+            f" WHERE m.id = {dialect.placeholder}",
+            (meter_id,),
         )
         if not rows:
             raise await self._withdrawn(meter_id)
-        fields = len(MeterRecord.__match_args__)
-        return MeterRecord(*rows[0][:fields]), MeterState(*rows[0][fields:])
+        values = dialect.parse_few(rows[0])
+        return MeterRecord(*values[: len(_COLUMNS)]), MeterState(*values[len(_COLUMNS) :])
 
     async def register(
         self, public_id: str, timezone: str, identifier: str | None = None
@@ -399,7 +404,7 @@ class MeterAdmin:
         )
 
     async def _select(self, rest: str, args: Sequence[object] = ()) -> list[MeterRecord]:
-        rows = await self._engine.fetch(f"SELECT {_COLUMNS} FROM meters m {rest}", args)
+        rows = await self._engine.fetch(f"SELECT {', '.join(_COLUMNS)} FROM meters m {rest}", args)
         return [MeterRecord(*row) for row in rows]
 
     async def _insert(self, table: str, values: Mapping[str, object]) -> None:

@@ -228,9 +228,11 @@ async def record_failure(
 ) -> None:
     """Append an entry about an import that has failed; raise StorageError."""
     files = [report_name(path) for path in paths[:_MAX_NAMES]]
+    await database.engine.begin_change()
     await record(
         database, "import", result="failed", reports=len(paths), files=files, error=str(error)
     )
+    await database.engine.commit()
 
 
 def _zone(meter: MeterRecord) -> ZoneInfo:

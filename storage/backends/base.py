@@ -117,7 +117,7 @@ class WriteEngine(Protocol):
     async def lock_meters(self) -> None:
         """Wait until no other loader registers a meter; none can until the transaction ends."""
 
-    async def fetch_locked(self, sql: str) -> Sequence[Row]:
+    async def fetch_locked(self, sql: str, args: Sequence[object] = ()) -> Sequence[Row]:
         """Return rows that nobody else can change until the transaction ends.
 
         Calls `on_wait` if it has to wait for them.

@@ -304,6 +304,14 @@ class Dialect(ABC):
         placeholders = ", ".join([self.placeholder] * len(columns))
         return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({placeholders})"
 
+    def few(self, columns: Sequence[str]) -> str:
+        """Return columns for a statement that finds few rows, see `parse_few`."""
+        return ", ".join(columns)
+
+    def parse_few(self, row: Sequence[Any]) -> Sequence[Any]:
+        """Return the values of these columns: integers and texts."""
+        return row
+
     @abstractmethod
     def delete_some(self, table: str, condition: str, limit: int) -> str:
         """Return the statement that deletes at most so many rows that meet a condition."""

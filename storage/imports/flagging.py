@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from domain.flags import CATCH_UP, FLAGS, IMPLAUSIBLE, MISSING, REPEATED_HOUR, ZERO_VOLTAGE
 from domain.local_time import LocalTimeResolver
 from domain.quantities import DECIMALS, INTEGER_DIGITS, QUANTITY_NAMES
+from domain.report_source import BATCH_FIELDS
 from domain.sampling_interval import interval_on_record
 from domain.time_zone import DAY_SECONDS
 from settings import QualitySettings
@@ -29,6 +30,10 @@ BATCH_SIZE = 400
 MAX_FACTOR = 2**63 // (10 ** (INTEGER_DIGITS + DECIMALS))
 """The factor that keeps the largest scaled quantity in an integer of 64 bits."""
 
+
+_FIRST_QUANTITY = BATCH_FIELDS.index(QUANTITY_NAMES[0])
+_MISSING = b"," * (len(QUANTITY_NAMES)) + b"\n"
+"""The end of a row without any value."""
 
 RANGE_GROWTH = 8
 """The growth of the range each time none is found."""
@@ -78,12 +83,19 @@ class FlagUpdater:
         self._quality = quality
 
     async def update(
-        self, meter: MeterRecord, span: tuple[str, str], appended: range, *, merged: bool
+        self,
+        meter: MeterRecord,
+        span: tuple[str, str],
+        appended: range,
+        few: bytes | None,
+        *,
+        merged: bool,
     ) -> "Flagged":
         """Flag the readings that an import can have changed, or all if parameters changed.
 
-        Those with the ids `appended` come after all others; if `merged`, those of `incoming` were
-        added or corrected anywhere. All are between the local times of the span.
+        Those with the ids `appended` come after all others; `few` are their rows, if they are few.
+        If `merged`, those of `incoming` were added or corrected anywhere. All are between the local
+        times of the span.
         """
         parameters = FlagParameters(
             meter.timezone, interval_on_record(meter.interval), self._quality
@@ -98,8 +110,9 @@ class FlagUpdater:
             return Flagged(meter, has_any=True, has_changed=True, is_of_all=True)
         meter = replace(meter, quality=str(parameters))
         flagged = 0
-        if appended:
-            flagged = await self._flag(sql, sql.with_ids(appended), _around(span))
+        around = _around(span)
+        if appended and (few is None or sql.may_flag(few, around)):
+            flagged = await self._flag(sql, sql.with_ids(appended), around)
         if not merged:
             return Flagged(meter, has_any=flagged > 0, has_changed=False)
         first, last = await self._touched(sql)
@@ -250,6 +263,7 @@ class _FlagSql:
         self._interval = parameters.interval
         self._resolver = LocalTimeResolver(ZoneInfo(parameters.timezone))
         self._hundredths = int(parameters.quality.maximeter_tolerance * 100)
+        self._factor = self._hundredths * self._interval
         self._allowance = int(parameters.quality.maximeter_allowance * 100) * parameters.interval
 
     def with_ids(self, ids: range) -> _Part:
@@ -329,6 +343,18 @@ class _FlagSql:
             f" WHERE verdict <> {CATCH_UP.bit}"
         )
 
+    def may_flag(self, rows: bytes, around: Instants) -> bool:
+        """Return whether any row of a report may be flagged, and has to be judged."""
+        if _MISSING in rows or any(self._resolver.repeated(*around)):
+            return True
+        for row in rows.decode("ascii").replace(".", "").splitlines():
+            energy, _, _, maximeter, _, voltage, intensity, _ = row.split(",")[_FIRST_QUANTITY:]
+            if energy and maximeter and int(energy) * 360_000 > int(maximeter) * self._factor:
+                return True
+            if voltage and intensity and int(voltage) == 0 < int(intensity):
+                return True
+        return False
+
     def _energy(self, first: int, last: int) -> str:
         """Return the readings with energy between two instants.
 
@@ -366,7 +392,7 @@ class _FlagSql:
 
         The usual way is quick, and exact as long as SQLite's integers hold the products.
         """
-        factor = Fraction(self._hundredths * self._interval, 360_000)
+        factor = Fraction(self._factor, 360_000)
         if max(factor.numerator, factor.denominator) > MAX_FACTOR:
             return self._exceeds(str(self._interval), 0)
         times = "" if factor.numerator == 1 else f" * {factor.numerator}"

@@ -22,6 +22,9 @@ from storage.imports.flagging import FlagUpdater
 from storage.meters import MeterAdmin, MeterRecord, MeterState
 from storage.readings.page_store import PAGE_READINGS, PageBuilder
 
+FEW_BYTES = 2**16
+"""Rows that are looked at here before the database is asked about them."""
+
 BATCHES_BEFORE_PAGES = 32
 """Batches that are inserted before their pages: as many pages as may wait in memory."""
 
@@ -36,6 +39,16 @@ class ImportResult:
     rejected: int
     flags: Mapping[str, int] = field(default_factory=dict)
     """How many readings of the report's span have which flag, by its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Appended:
+    """Readings after all others, and their pages."""
+
+    ids: range
+    pages: int
+    few: bytes | None
+    """The rows, if they are few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,36 +91,35 @@ class ImportWriter:
             # Readings of an older schema, or too few so far.
             meter = await self._meters.with_usual_interval(meter)
         batches = _RowBatches(report.batches(), work.last_day)
-        appended, built = await self._append(batches, work)
+        appended = await self._append(batches, work)
         staged = changed = inserted = 0
         if not batches.is_empty:
             staged = await self._engine.stage(batches.rest())
-            changed, inserted = await self._merge(staged, work, work.last_id + appended)
+            changed, inserted = await self._merge(staged, work, work.last_id + len(appended.ids))
         result = ImportResult(
-            appended + inserted, changed, staged - changed - inserted, report.rejected
+            len(appended.ids) + inserted, changed, staged - changed - inserted, report.rejected
         )
         meter = await self._meters.describe(meter, report)
         last_id = work.last_id + result.new
-        if changed or work.pages is None or work.pages + built != last_id // PAGE_READINGS:
+        if changed or work.pages is None or work.pages + appended.pages != last_id // PAGE_READINGS:
             await self._build_missing_pages(meter.id, last_id)
         reflagged = False
-        appended_ids = range(work.last_id + 1, work.last_id + 1 + appended)
         flagged = None
         if last_id and report.span is not None:
             flagged = await self._flags.update(
-                meter, report.span, appended_ids, merged=changed + inserted > 0
+                meter, report.span, appended.ids, appended.few, merged=changed + inserted > 0
             )
             meter, reflagged = flagged.meter, flagged.has_changed
             if staged or flagged.has_any:
-                ids = None if staged else appended_ids
+                ids = None if staged else appended.ids
                 result = replace(result, flags=await self._flags.counts(meter, report.span, ids))
         if state.changes or state.last_id != work.last_id or (flagged and flagged.is_of_all):
             is_new = not work.readings and not staged
-            await self._days.rebuild(meter.id, appended_ids if is_new else None)
+            await self._days.rebuild(meter.id, appended.ids if is_new else None)
         else:
             spans = []
-            if appended:
-                spans.append(DaySpan(meter.id, *batches.appended_days, appended_ids))
+            if appended.ids:
+                spans.append(DaySpan(meter.id, *batches.appended_days, appended.ids))
             if flagged is not None and flagged.merged_days is not None:
                 spans.append(DaySpan(meter.id, *flagged.merged_days))
             await self._days.update(*spans)
@@ -124,17 +136,24 @@ class ImportWriter:
 
     async def _begin(self, state: MeterState, meter_id: int) -> _Import:
         """Return an import of a meter; remove what has outlived its readings."""
-        of_meter = f"FROM readings WHERE meter_id = {meter_id}"
-        rows = await self._engine.fetch(
-            f"SELECT (SELECT MAX(id) {of_meter}), (SELECT MAX(date) {of_meter}),"
-            f" (SELECT COUNT(*) FROM pages WHERE meter_id = {meter_id})"
+        dialect = self._engine.dialect
+        of_meter = f"WHERE meter_id = {dialect.placeholder}"
+        columns = dialect.few(
+            [
+                f"(SELECT COALESCE(MAX(id), 0) FROM readings {of_meter})",
+                f"(SELECT MAX(date) FROM readings {of_meter})",
+                f"(SELECT COUNT(*) FROM pages {of_meter})",
+            ]
         )
-        last_id, last_date, pages = rows[0][0] or 0, rows[0][1], rows[0][2]
+        rows = await self._engine.fetch(f"SELECT {columns}", [meter_id] * 3)
+        last_id, last_date, pages = dialect.parse_few(rows[0])
         readings = state.readings
         # TRUNCATE fires no trigger.
         if readings is None or state.last_id != last_id:
             # Counted before, since MariaDB is slow to count what is not committed yet.
-            readings = (await self._engine.fetch(f"SELECT COUNT(*) {of_meter}"))[0][0]
+            readings = (
+                await self._engine.fetch(f"SELECT COUNT(*) FROM readings {of_meter}", [meter_id])
+            )[0][0]
             await self._engine.execute(
                 f"DELETE FROM pages WHERE meter_id = {meter_id}"
                 f" AND first_id > {last_id - PAGE_READINGS + 1}"
@@ -146,16 +165,20 @@ class ImportWriter:
         last_day = "" if last_date is None else str(last_date)[:10]
         return _Import(meter_id, state.imports + 1, readings, last_id, last_day, pages)
 
-    async def _append(self, batches: "_RowBatches", work: _Import) -> tuple[int, int]:
-        """Insert the batches after all readings, and their pages; return how many of each."""
+    async def _append(self, batches: "_RowBatches", work: _Import) -> "_Appended":
+        """Insert the batches after all readings, and their pages."""
         builder = PageBuilder(work.last_id)
         appended = built = 0
+        few: bytes | None = b""
         while batches.has_later:
             pages: list[tuple[int, DeflateBlock]] = []
 
             def building(pages: list[tuple[int, DeflateBlock]] = pages) -> Iterator[RowBatch]:
+                nonlocal few
                 for batch in islice(batches.later(), BATCHES_BEFORE_PAGES):
                     pages.extend(builder.add(batch.rows))
+                    is_small = few is not None and len(few) + len(batch.rows) <= FEW_BYTES
+                    few = few + batch.rows if few is not None and is_small else None
                     yield batch
 
             appended += await self._engine.append(
@@ -164,7 +187,7 @@ class ImportWriter:
             for first_id, page in pages:
                 await self._engine.store_page(work.meter_id, first_id, page)
             built += len(pages)
-        return appended, built
+        return _Appended(range(work.last_id + 1, work.last_id + 1 + appended), built, few)
 
     async def _merge(self, staged: int, work: _Import, last_id: int) -> tuple[int, int]:
         """Correct and add readings from `incoming`; return how many of each."""
@@ -227,8 +250,7 @@ class ImportWriter:
         last_id = work.last_id + result.new
         first, last = report.span or (None, None)
         dialect = self._engine.dialect
-        of_meter = f"FROM readings WHERE meter_id = {work.meter_id}"
-        first_id = f"(SELECT MIN(id) {of_meter})"
+        of_meter = f"FROM readings WHERE meter_id = {dialect.placeholder}"
         values = {
             "meter_id": work.meter_id,
             "id": work.number,
@@ -249,8 +271,8 @@ class ImportWriter:
         placeholders = ", ".join([dialect.placeholder] * len(values))
         await self._engine.execute(
             f"INSERT INTO imports ({', '.join(values)}, first_id)"
-            f" VALUES ({placeholders}, {first_id})",
-            tuple(values.values()),
+            f" VALUES ({placeholders}, (SELECT MIN(id) {of_meter}))",
+            (*values.values(), work.meter_id),
         )
         state = {
             "version": version,
@@ -262,11 +284,11 @@ class ImportWriter:
         }
         await self._engine.execute(
             f"UPDATE states SET corrections = corrections + {is_correction:d},"
-            f" first_id = {first_id}, first_utc = (SELECT MIN(utc) {of_meter}),"
+            f" first_id = (SELECT MIN(id) {of_meter}), first_utc = (SELECT MIN(utc) {of_meter}),"
             f" last_utc = (SELECT MAX(utc) {of_meter}),"
             f" {', '.join(f'{name} = {dialect.placeholder}' for name in state)}"
-            f" WHERE meter_id = {work.meter_id}",
-            tuple(state.values()),
+            f" WHERE meter_id = {dialect.placeholder}",
+            (*[work.meter_id] * 3, *state.values(), work.meter_id),
         )
 
 

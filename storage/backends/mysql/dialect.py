@@ -1,5 +1,6 @@
 """The SQL expressions of MySQL and MariaDB."""
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -152,6 +153,14 @@ class MysqlDialect(Dialect):
 
     def call(self, procedure: str, operands: int) -> str:
         return f"CALL {procedure}({', '.join(['%s'] * operands)})"
+
+    def few(self, columns: Sequence[str]) -> str:
+        # To read the description of a column takes the driver longer than the rows.
+        return f"JSON_ARRAY({', '.join(columns)})"
+
+    def parse_few(self, row: Sequence[Any]) -> Sequence[Any]:
+        values: list[Any] = json.loads(row[0])
+        return values
 
     def delete_some(self, table: str, condition: str, limit: int) -> str:
         return f"DELETE FROM {table} WHERE {condition} LIMIT {limit}"

@@ -170,17 +170,18 @@ class MysqlWriteEngine:
         if self._may_read_committed and not self._is_one_of_several:
             # A meter is read as it is once its lock is had, and no gap between two is locked.
             await self.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
-        await self.execute("START TRANSACTION")
+        if not self._is_one_of_several:
+            await self.execute("START TRANSACTION")
 
     async def lock_meters(self) -> None:
         """Wait until no other loader registers a meter; none can until the transaction ends."""
         await self.fetch_locked("SELECT statements FROM schema_version")
 
-    async def fetch_locked(self, sql: str) -> Sequence[Sequence[Any]]:
+    async def fetch_locked(self, sql: str, args: Sequence[object] = ()) -> Sequence[Sequence[Any]]:
         """Return rows that nobody else can change until the transaction ends."""
         told = asyncio.get_running_loop().call_later(WAIT_SECONDS, self.on_wait)
         try:
-            return await self.fetch(f"{sql} FOR UPDATE")
+            return await self.fetch(f"{sql} FOR UPDATE", args)
         except StorageError as error:
             if error_code(error) == ER.QUERY_INTERRUPTED:
                 raise self._end_of_wait() from error
@@ -293,8 +294,11 @@ class MysqlWriteEngine:
             + ")"
         )
         self._may_read_committed = _may_read_committed(variables)
-        if self._may_read_committed and self._is_one_of_several:
-            await self.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        if self._is_one_of_several:
+            # Each statement that is spared for every meter counts.
+            if self._may_read_committed:
+                await self.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            await self.execute("SET SESSION autocommit = 0")
         self._sends_files = variables.get("local_infile") == "ON"
 
     async def _variables(self) -> dict[str, str]:

@@ -5,12 +5,15 @@ import os
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import suppress
+from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from domain.quantities import QUANTITY_NAMES
 from domain.report_source import BATCH_FIELDS, RowBatch
+from domain.time_zone import DAY_SECONDS
 from files.creating import private_mode
 from files.regular import require_regular
 from storage.backends.day_sums import day_sums
@@ -41,19 +44,14 @@ _HAS_OLD_TABLE = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'c
 WRITE_BUSY_TIMEOUT = 0.2
 """Seconds that a statement waits for another program before it is tried again."""
 
-_FIELD = {name: f"?{number}" for number, name in enumerate(BATCH_FIELDS, 1)}
-# All decimals are there, so that the digits alone are the number of hundred-thousandths.
-_QUANTITIES = ", ".join(
-    f"CAST(replace(NULLIF({_FIELD[name]}, ''), '.', '') AS INTEGER)" for name in QUANTITY_NAMES
-)
-# Not INSERT ... SELECT, for which SQLite would keep a copy of each page that a row changes.
-_VALUES = (
-    f"VALUES ({_FIELD['number']} + {{before}}, {_FIELD['date']},"
-    f" strftime('%s', {_FIELD['date']}) - {_FIELD['seconds_ahead']}, {_QUANTITIES}{{more}})"
-)
 _NAMES = ", ".join(QUANTITY_NAMES)
-_STAGE = f"INSERT INTO incoming (number, date, utc, {_NAMES}) {_VALUES}"
-_APPEND = f"INSERT INTO readings (id, date, utc, {_NAMES}, meter_id, import_id) {_VALUES}"
+_STAGE = f"INSERT INTO incoming (number, date, utc, {_NAMES}) VALUES "
+_STAGED = f"({', '.join('?' * len(BATCH_FIELDS))})"
+_APPEND = f"INSERT INTO readings (meter_id, import_id, id, date, utc, {_NAMES}) VALUES "
+_APPENDED = f"(?1, ?2, {', '.join('?' * len(BATCH_FIELDS))})"
+_DAY_1970 = date(1970, 1, 1).toordinal()
+_ROWS_AT_ONCE = 100
+"""Rows of a statement: a row's own statement would take twice as long."""
 _INCOMING = f"date TEXT, utc INTEGER, {', '.join(f'{name} INTEGER' for name in QUANTITY_NAMES)}"
 _BEGIN = (
     "BEGIN IMMEDIATE",
@@ -130,7 +128,7 @@ class SqliteWriteEngine:
 
     async def begin_change(self) -> None:
         """Begin a transaction of a few rows."""
-        await self.execute("BEGIN IMMEDIATE")
+        await self._begin(["BEGIN IMMEDIATE"])
 
     async def prepare_removal(self) -> None:
         """Do nothing: triggers are quick, and others wait for the end of a transaction anyway."""
@@ -143,9 +141,12 @@ class SqliteWriteEngine:
         """Begin a transaction that imports reports, once no other program is in one that writes."""
         # Whoever wants to stop the import can do so here.
         await asyncio.sleep(0)
+        await self._begin(_BEGIN)
+
+    async def _begin(self, statements: Sequence[str]) -> None:
         self._turn.take()
         try:
-            await self._in_thread(lambda: self._run(_BEGIN))
+            await self._in_thread(lambda: self._run(statements))
         except BaseException:
             self._turn.end()
             raise
@@ -153,21 +154,23 @@ class SqliteWriteEngine:
     async def lock_meters(self) -> None:
         """Do nothing: the transaction has locked the whole file."""
 
-    async def fetch_locked(self, sql: str) -> Sequence[Sequence[Any]]:
+    async def fetch_locked(self, sql: str, args: Sequence[object] = ()) -> Sequence[Sequence[Any]]:
         """Return a statement's rows: the transaction has locked the whole file."""
-        return await self.fetch(sql)
+        return await self.fetch(sql, args)
 
     async def append(
         self, batches: Iterable[RowBatch], meter_id: int, import_id: int, last_id: int
     ) -> int:
         """Insert rows as new readings of a meter, with the ids after `last_id`; return how many."""
-        statement = _APPEND.format(before=last_id, more=f", {meter_id}, {import_id}")
-        return await self._in_thread(lambda: self._fill(statement, batches))
+        constants = [meter_id, import_id]
+        return await self._in_thread(
+            lambda: self._fill(_APPEND, _APPENDED, batches, constants, last_id)
+        )
 
     async def stage(self, batches: Iterable[RowBatch]) -> int:
         """Fill the temporary table `incoming`; return the number of its rows."""
         await self.execute("DELETE FROM incoming")
-        return await self._in_thread(lambda: self._fill(_STAGE.format(before=0, more=""), batches))
+        return await self._in_thread(lambda: self._fill(_STAGE, _STAGED, batches, [], 0))
 
     async def execute(self, sql: str, args: Sequence[object] = ()) -> int:
         """Run a statement; return the number of rows it wrote."""
@@ -296,7 +299,15 @@ class SqliteWriteEngine:
                     rows = connection.execute(statement.text, statement.args).fetchall()
                     statement = steps.send(rows)
 
-    def _fill(self, statement: str, batches: Iterable[RowBatch]) -> int:
+    def _fill(
+        self,
+        statement: str,
+        row: str,
+        batches: Iterable[RowBatch],
+        constants: Sequence[object],
+        before: int,
+    ) -> int:
+        """Insert rows after a statement's beginning; return how many."""
         connection = self._opened()
         filled = 0
         for batch in batches:
@@ -306,9 +317,18 @@ class SqliteWriteEngine:
                 # Even one that does nothing costs a tenth of a long import.
                 self._run([f"DROP TRIGGER {name}" for name in _INSERT_TRIGGERS])
                 self._dropped_triggers = True
-            rows = batch.rows.decode("ascii").splitlines()
-            connection.executemany(statement, (row.split(",") for row in rows))
-            filled += len(rows)
+            # All decimals are there: the digits alone are the number of hundred-thousandths.
+            lines = batch.rows.decode("ascii").replace(".", "").splitlines()
+            for at in range(0, len(lines), _ROWS_AT_ONCE):
+                values = [*constants]
+                rows = lines[at : at + _ROWS_AT_ONCE]
+                for line in rows:
+                    number, local, ahead, *quantities = line.split(",")
+                    utc = _day_seconds(local[:10]) + _time_seconds(local[11:]) - int(ahead)
+                    values += [int(number) + before, local, utc]
+                    values += [int(digits) if digits else None for digits in quantities]
+                connection.execute(statement + ", ".join([row] * len(rows)), values)
+            filled += len(lines)
         return filled
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
@@ -341,6 +361,19 @@ class SqliteWriteEngine:
             thread.exception()  # which nobody asks for any more
             raise
         return thread.result()
+
+
+@lru_cache(4096)
+def _day_seconds(day: str) -> int:
+    """Return the seconds from 1970 to a day, given as YYYY-MM-DD."""
+    return (date.fromisoformat(day).toordinal() - _DAY_1970) * DAY_SECONDS
+
+
+@lru_cache(4096)
+def _time_seconds(clock: str) -> int:
+    """Return the seconds from midnight to a time of day, given as HH:MM:SS."""
+    hours, minutes, seconds = clock.split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + int(seconds)
 
 
 def _create_private(path: Path) -> None:
