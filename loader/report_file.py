@@ -199,7 +199,7 @@ class _Divider:
         else:
             self._file.is_split = True
             for rows in self._chunks:
-                self._divide(rows)
+                self._divide(rows, NO_METER)
         for identifier, grouped in self._others.take():
             yield ReportPart(self._file, identifier, self._mark_unassigned(grouped, 0))
 
@@ -243,30 +243,46 @@ class _Divider:
     def _divided_rows(self, name: str) -> Iterator[NumberedRows]:
         """Yield the rows of a meter in the chunks from the first one that has others."""
         for rows in self._chunks:
-            self._divide(rows)
-            raws, lines = self._others.pop(name)
-            if raws:
+            if own := self._divide(rows, name):
+                raws, lines = zip(*own, strict=True)
                 yield NumberedRows(join_rows(raws), lines)
 
-    def _divide(self, rows: NumberedRows) -> None:
-        """Add rows to those of their meters, and reject those that can't be assigned to any."""
-        found = self._column.find(rows.content, len(rows.lines))
-        raws = split_rows(rows.content)
+    def _divide(self, rows: NumberedRows, name: str) -> list[tuple[bytes, int]]:
+        """Return the rows of a meter, each with its line, and keep those of the others.
+
+        Rows that can't be assigned to a meter are rejected.
+        """
+        found: Sequence[str] = self._column.find(rows.content, len(rows.lines))
+        raws: Sequence[bytes] = split_rows(rows.content)
+        lines = rows.lines
         longest = max(raws, key=len)
-        check_row_length(self._file.path, rows.lines[raws.index(longest)], longest)
-        self._others.add(found, raws, rows.lines)
-        for raw, line in zip(*self._others.pop(NO_METER), strict=True):
-            if self._column.is_empty(raw):
-                continue
-            self._rejecting.read(raw, line)
-            self._unassigned.append(line)
-            if len(self._unassigned) > MAX_UNASSIGNED:
-                raise ReportError(
-                    f"{self._file.path}: over {MAX_UNASSIGNED} rows name no meter: expected a "
-                    "report"
-                )
-        self._file.unassigned = self._rejecting.rejected
-        assert self._file.unassigned == len(self._unassigned) - self._passed_on, "none is valid"
+        check_row_length(self._file.path, lines[raws.index(longest)], longest)
+        own: list[tuple[bytes, int]] = []
+        if not {NO_METER, name}.isdisjoint(found):
+            others: list[tuple[str, bytes, int]] = []
+            for identifier, raw, line in zip(found, raws, lines, strict=True):
+                if identifier == NO_METER:
+                    self._reject(raw, line)
+                elif identifier == name:
+                    own.append((raw, line))
+                else:
+                    others.append((identifier, raw, line))
+            found, raws, lines = zip(*others, strict=True) if others else ((), (), ())
+        self._others.add(found, raws, lines)
+        return own
+
+    def _reject(self, raw: bytes, line: int) -> None:
+        """Report the errors of a row that can't be assigned to a meter."""
+        if self._column.is_empty(raw):
+            return
+        self._rejecting.read(raw, line)
+        self._file.unassigned += 1
+        assert self._file.unassigned == self._rejecting.rejected, "it is invalid"
+        self._unassigned.append(line)
+        if self._file.unassigned > MAX_UNASSIGNED:
+            raise ReportError(
+                f"{self._file.path}: over {MAX_UNASSIGNED} rows name no meter: expected a report"
+            )
 
     def _mark_unassigned(self, parts: Iterable[NumberedRows], done: int) -> Iterator[NumberedRows]:
         """Yield rows of a meter, and in between them the rows that can't be assigned.

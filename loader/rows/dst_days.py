@@ -101,8 +101,7 @@ class DstDayBuffer(Generic[Row]):
     def _has_all_pairs(self, rows: list[tuple[int, datetime, Row]]) -> bool:
         """Return whether each time of a repeated hour occurs twice, so that no row is missing."""
         times = Counter(local for _, local, _ in rows if self._resolver.is_repeated(local))
-        known = Counter(local for local, _ in self.assigned)
-        return all(count + known[local] == 2 for local, count in times.items())
+        return set(times.values()) <= {2}
 
     def _mark_ambiguous(self, local: datetime) -> None:
         if self._resolver.is_repeated(local):

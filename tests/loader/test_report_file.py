@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import stat
+import subprocess
 import sys
 import tempfile
 import types
@@ -31,6 +32,7 @@ from loader.rows.errors import ReportError, RowError
 from loader.rows.header import REASON_COLUMN, Header
 from loader.rows.rejected import RejectedRows
 from settings import FormatSettings
+from tests.support.paths import ROOT
 from tests.support.report_factory import MADRID, numbered, quarters, report
 from tests.support.report_formats import DISTRIBUTOR, SUMMER, hourly
 
@@ -422,11 +424,12 @@ def test_row_without_a_meter_makes_repeated_hours_ambiguous_where_readings_are_m
     """
     draw = data.draw
     names = ["ES1", "ES2"]
-    minutes = st.lists(st.sampled_from(range(-60, 180, 30)), min_size=1, max_size=9)
-    times = {
-        name: night(*draw(minutes | st.just([*range(-30, 60, 30), 900, *range(60, 150, 30)])))
-        for name in names
-    }
+    times = dict[str, list[str]]()
+    for name in names:
+        minutes = [*range(-30, 150, 30)][draw(st.integers(0, 2)) : draw(st.integers(4, 6))]
+        if draw(st.booleans()):
+            minutes.remove(draw(st.sampled_from(minutes)))
+        times[name] = night(*minutes)
     order = draw(st.permutations([name for name, moments in times.items() for _ in moments]))
     queues = {name: [*moments] for name, moments in times.items()}
     shared = ["1.8.2019 00:00;ES3;1\n", "1.8.2019 00:00;ES4;1\n"]
@@ -435,7 +438,7 @@ def test_row_without_a_meter_makes_repeated_hours_ambiguous_where_readings_are_m
         row = f"{queues[name].pop(0)};{name};1\n"
         shared.append(row)
         own[name].append(row)
-        for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2]))):
+        for _ in range(draw(st.sampled_from([0, 0, 0, 0, 1, 2]))):
             for lines in (shared, *own.values()):
                 lines.append("no row\n")
     folder = tmp_path_factory.getbasetemp()
@@ -458,16 +461,17 @@ def test_row_without_a_meter_makes_repeated_hours_ambiguous_where_readings_are_m
 
 
 @pytest.mark.parametrize("chunk", [1, 150, 2**20])
+@pytest.mark.parametrize("line", [5, 7])
 def test_row_without_a_meter_is_seen_by_the_meter_that_is_read_first(
-    tmp_path: Path, chunk: int
+    tmp_path: Path, chunk: int, line: int
 ) -> None:
     lines = [f"{when};ES1;1\n" for when in night(-30, 0, 60, 90)]
     lines[1:1] = ["1.8.2019 00:00;ES2;1\n"]
-    lines[3:3] = ["no row\n"]
+    lines.insert(line - 2, "no row\n")
     path = write(tmp_path / "night.csv", LOCAL_HEADING + "".join(lines))
     with sizes(chunk, 2**25):
         done = Reading(path, local_format(), skip_bad_rows=True)
-    assert [error.line for error in done.unassigned] == [5]
+    assert [error.line for error in done.unassigned] == [line]
     assert done.outcomes["ES1"].counts == (1, 0, 3)
 
 
@@ -547,3 +551,37 @@ def test_only_several_meters_need_a_temporary_file(
         ": temporary file: No such file or directory: set TMPDIR to a folder with room for the "
         "report"
     )
+
+
+SPLITTING = """
+import re, sys
+from pathlib import Path
+from zoneinfo import ZoneInfo
+from loader.report_file import ReportFile
+with ReportFile(sys.argv[1]) as file:
+    parts = file.parts(ZoneInfo("Europe/Madrid"), skip_bad_rows=False, on_errors=print)
+    rows = [sum(len(rows.lines) for rows in part.rows) for part in parts]
+print(len(rows), sum(rows), *re.findall(r"VmHWM:[^0-9]*([0-9]+)", Path("/proc/self/status").read_text()))
+"""
+
+
+def split_apart(path: Path) -> tuple[int, int, int]:
+    """The parts, the rows and the MiB of memory at most of a process that reads them."""
+    command = [sys.executable, "-c", SPLITTING, str(path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)  # noqa: S603 - our own
+    parts, rows, kibibytes = map(int, done.stdout.split())
+    return parts, rows, kibibytes // 1024
+
+
+@pytest.mark.parametrize("meters", [10, 10_000])
+def test_long_file_is_split_in_little_memory(tmp_path: Path, meters: int) -> None:
+    names = [f"ES{number:018}" for number in range(meters)]
+    path = tmp_path / "long.csv"
+    with path.open("w") as file:
+        file.write(DISTRIBUTOR)
+        for _ in range(600_000 // meters):
+            file.writelines(f"{name};{SUMMER};1;12,345;R\n" for name in names)
+    _, _, usual = split_apart(write(tmp_path / "two.csv", TWO))
+    parts, rows, mebibytes = split_apart(path)
+    assert (parts, rows) == (meters, 600_000)
+    assert mebibytes < usual + 64
