@@ -7,11 +7,16 @@ from typing import Any
 
 import pymysql
 
+from bench.process import cpu_seconds
 from tests.support.mariadb import MariaDB
 
 BUFFER_POOL = "4G"
+_OF_SERVICE = "user NOT IN (%s, 'system user', 'event_scheduler')"
+_STATE = "FROM states AS s JOIN meters"
+"""Is in the query of the state of the data."""
 _OF_THE_RECORD = {
     "access",
+    "states",
     "imports",
     "revocations",
     "users",
@@ -44,11 +49,25 @@ class BenchMariaDB(MariaDB):
             cursor.execute(sql, args or None)
             return list(cursor.fetchall())
 
+    @property
+    def cpu_seconds(self) -> dict[int, float]:
+        """The processor time so far, by thread."""
+        assert self._process is not None
+        return cpu_seconds(self._process.pid)
+
+    def threads(self) -> list[int]:
+        """Return the threads of the service's connections."""
+        rows = self.query(
+            f"SELECT tid FROM information_schema.processlist WHERE {_OF_SERVICE}",
+            (self.root_user,),
+        )
+        return [thread for (thread,) in rows]
+
     def busy(self) -> int:
         """Return the number of the service's connections that run a statement now."""
         rows = self.query(
             "SELECT COUNT(*) FROM information_schema.processlist"
-            " WHERE user NOT IN (%s, 'system user', 'event_scheduler') AND command <> 'Sleep'",
+            f" WHERE {_OF_SERVICE} AND command <> 'Sleep'",
             (self.root_user,),
         )
         return int(rows[0][0])
@@ -73,7 +92,7 @@ class BenchMariaDB(MariaDB):
 
 
 def _reads_readings(statement: str) -> bool:
-    if "FROM states WHERE" in statement:  # which also looks at the largest id
+    if _STATE in statement:  # which also looks at the largest id
         return False
     tables = re.findall(r"\b(?:FROM|JOIN)\s+`?(\w+)", statement)
     return any(table not in _OF_THE_RECORD for table in tables)

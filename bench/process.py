@@ -43,6 +43,18 @@ def forget_peak(pid: int) -> None:
         forget_peak(int(child))
 
 
+def cpu_seconds(pid: int) -> dict[int, float]:
+    """Return the processor time so far of the threads of a process and of its children."""
+    folder = Path("/proc", str(pid))
+    spent = {}
+    for thread in (folder / "task").iterdir():
+        with suppress(OSError):  # it has ended meanwhile
+            spent[int(thread.name)] = int((thread / "schedstat").read_text().split()[0]) / 1e9
+    for child in (folder / "task" / str(pid) / "children").read_text().split():
+        spent |= cpu_seconds(int(child))
+    return spent
+
+
 def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return this process's environment with changes and without the service's settings."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("ELECDATA_")}
@@ -76,6 +88,12 @@ class Server(ABC):
         """The peak memory since the server was ready, in MiB."""
         assert self._process is not None
         return peak(self._process.pid)
+
+    @property
+    def cpu_seconds(self) -> dict[int, float]:
+        """The processor time so far, by thread."""
+        assert self._process is not None
+        return cpu_seconds(self._process.pid)
 
     def __enter__(self) -> Self:
         log = WORK / "logs" / f"{self.name}.log"

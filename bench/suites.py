@@ -5,8 +5,11 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 
 from bench.checks.cached import cached
+from bench.checks.daily_sums import daily_sums
+from bench.checks.deliveries import deliveries
 from bench.checks.figures import figures
 from bench.checks.lookups import lookups
+from bench.checks.neighbours import neighbours
 from bench.checks.side_by_side import pings, workers
 from bench.checks.slow_clients import slow_clients
 from bench.contenders import clickhouse, datasette, imports, limits, roapi, scripts, service
@@ -22,6 +25,8 @@ from bench.workspace import ENGINES, Workspace
 SMALL = 10_000
 _CACHED = 100_000
 _QUICK_ROUNDS = 2
+_METERS = 10_000
+_QUICK_METERS = 1_000
 
 Say = Callable[[str], None]
 
@@ -52,6 +57,7 @@ def long_run(workspace: Workspace, sizes: Sequence[int], rounds: int, say: Say) 
     outcome.checks = _checks(workspace, outcome, size, size, say)
     say("figures")
     outcome.checks += figures(workspace, Dataset(size))
+    outcome.checks += _fleets(workspace, _METERS, say)
     return outcome
 
 
@@ -97,7 +103,18 @@ def short_run(workspace: Workspace, readings: int, say: Say) -> Outcome:
         compare([scripts.original(workspace, tenth)], 1, at_tenth)
         outcome.answers.setdefault(tenth.readings, at_tenth)
     outcome.checks = _checks(workspace, outcome, readings, tenth.readings, say)
+    outcome.checks += _fleets(workspace, _QUICK_METERS, say)
     return outcome
+
+
+def _fleets(workspace: Workspace, meters: int, say: Say) -> list[Check]:
+    """Return the checks of many meters."""
+    say(f"{meters:,} meters: a delivery")
+    checks = deliveries(workspace, meters)
+    say(f"{meters:,} meters: requests for one of them")
+    checks += neighbours(workspace, meters)
+    say("sums of days")
+    return checks + daily_sums(workspace)
 
 
 def _checks(

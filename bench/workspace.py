@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Protocol
 
 from bench.database import BenchMariaDB
 from bench.datasets import Dataset
+from bench.fleets import FILE_NAME, Copies, Fleet
 from bench.paths import SERVICE_PYTHON, MissingError
 from bench.process import timed
 from tests.support.mariadb import find_mariadb
@@ -16,6 +18,18 @@ ENGINES: tuple[Engine, ...] = ("mariadb", "sqlite")
 ORIGINAL_USER = ("original", "the-original-password")
 
 
+class Location(Protocol):
+    """Where a database is, on either engine."""
+
+    @property
+    def sqlite(self) -> Path:
+        """The file."""
+
+    @property
+    def schema(self) -> str:
+        """The database on MariaDB."""
+
+
 class Workspace:
     """Datasets on a MariaDB server and in SQLite files."""
 
@@ -23,14 +37,14 @@ class Workspace:
         self.mariadb = mariadb
         self.middlewares = middlewares
         """Empty middlewares of the bare handler that the service is compared with."""
-        self._imported: set[tuple[Engine, int]] = set()
+        self._imported: set[tuple[Engine, str]] = set()
 
-    def settings(self, engine: Engine, dataset: Dataset) -> dict[str, str]:
+    def settings(self, engine: Engine, location: Location) -> dict[str, str]:
         """Return the environment that points the service and its loader to a database."""
         server = self.mariadb
         urls = {
-            "mariadb": f"mariadb://{server.host}:{server.port}/{dataset.schema}",
-            "sqlite": f"sqlite:///{dataset.sqlite}",
+            "mariadb": f"mariadb://{server.host}:{server.port}/{location.schema}",
+            "sqlite": f"sqlite:///{location.sqlite}",
         }
         return {
             "ELECDATA_DATABASE__URL": urls[engine],
@@ -48,21 +62,40 @@ class Workspace:
             [str(SERVICE_PYTHON), "-m", "loader", str(dataset.report)],
             changes=self.settings(engine, dataset),
         )
-        self._imported.add((engine, dataset.readings))
+        self._imported.add((engine, dataset.schema))
         return measured
 
-    def clear(self, engine: Engine, dataset: Dataset) -> None:
+    def register(self, engine: Engine, fleet: Fleet) -> None:
+        """Create a database with the meters of a fleet, which have no readings yet."""
+        fleet.make_reports()
+        self.clear(engine, fleet)
+        timed(
+            [str(SERVICE_PYTHON), "-m", "bench.registration", str(fleet.list_of_meters)],
+            changes=self.settings(engine, fleet),
+        )
+
+    def deliver(
+        self, engine: Engine, fleet: Fleet | Copies, location: Location, *options: str
+    ) -> tuple[float, float]:
+        """Load a fleet's reports into a database; return seconds and peak memory in MiB."""
+        fleet.make_reports()
+        return timed(
+            [str(SERVICE_PYTHON), "-m", "loader", *options, *map(str, fleet.reports)],
+            changes={**self.settings(engine, location), "ELECDATA_METER__FILE_NAME": FILE_NAME},
+        )
+
+    def clear(self, engine: Engine, location: Location) -> None:
         """Drop a database."""
         if engine == "mariadb":
-            self.mariadb.query(f"DROP DATABASE IF EXISTS {dataset.schema}")
+            self.mariadb.query(f"DROP DATABASE IF EXISTS {location.schema}")
         else:
             for ending in ("", "-wal", "-shm", "-journal"):
-                dataset.sqlite.with_name(dataset.sqlite.name + ending).unlink(missing_ok=True)
-        self._imported.discard((engine, dataset.readings))
+                location.sqlite.with_name(location.sqlite.name + ending).unlink(missing_ok=True)
+        self._imported.discard((engine, location.schema))
 
     def require(self, engine: Engine, dataset: Dataset) -> None:
         """Import the readings into a database, unless they are there."""
-        if (engine, dataset.readings) not in self._imported:
+        if (engine, dataset.schema) not in self._imported:
             self.clear(engine, dataset)
             self.load(engine, dataset)
 

@@ -137,7 +137,8 @@ async def _mysql_times(connection: aiomysql.Connection, condition: str, count: i
 
 
 def _select(condition: str) -> str:
-    return f"SELECT {', '.join(KEYS)} FROM consumpdata WHERE {condition} ORDER BY id"
+    # The only meter of the database is the first one.
+    return f"SELECT {', '.join(KEYS)} FROM readings WHERE meter_id = 1 AND {condition} ORDER BY id"
 
 
 def _plan(workspace: Workspace, server: Server, dataset: Dataset) -> Check:

@@ -51,13 +51,13 @@ class LoadData:
         """Load into an empty table."""
         rows = self.dataset.folder / "rows.tsv"
         rows.unlink(missing_ok=True)
-        table = f"{self.dataset.schema}.consumpdata"
+        table = f"{self.dataset.schema}.readings"
         database = self.workspace.mariadb
-        database.query(f"SELECT * FROM {table} ORDER BY id INTO OUTFILE '{rows}'")
+        database.query(f"SELECT * FROM {table} ORDER BY meter_id, id INTO OUTFILE '{rows}'")
         database.query("DROP DATABASE IF EXISTS unchecked")
         database.query("CREATE DATABASE unchecked")
-        database.query(f"CREATE TABLE unchecked.consumpdata LIKE {table}")
-        load = f"LOAD DATA LOCAL INFILE '{rows}' INTO TABLE consumpdata"
+        database.query(f"CREATE TABLE unchecked.readings LIKE {table}")
+        load = f"LOAD DATA LOCAL INFILE '{rows}' INTO TABLE readings"
         command = [*client(self.workspace), "--local-infile=1", "unchecked", "-e", load]
         seconds, _ = timed(command, changes=password(self.workspace))
         database.query("DROP DATABASE unchecked")
@@ -78,7 +78,7 @@ class ShellImport:
         database = self.dataset.folder / "unchecked.db"
         database.unlink(missing_ok=True)
         shell = [program("sqlite3"), "-batch"]
-        script = f".mode csv\n.output {rows}\nSELECT * FROM consumpdata ORDER BY id;\n"
+        script = f".mode csv\n.output {rows}\nSELECT * FROM readings ORDER BY meter_id, id;\n"
         timed([*shell, str(self.dataset.sqlite)], stdin=script)
         with (
             closing(sqlite3.connect(self.dataset.sqlite)) as source,
@@ -86,14 +86,12 @@ class ShellImport:
         ):
             made = source.execute(
                 "SELECT sql FROM sqlite_master"
-                " WHERE tbl_name = 'consumpdata' AND sql IS NOT NULL AND type <> 'trigger'"
+                " WHERE tbl_name = 'readings' AND sql IS NOT NULL AND type <> 'trigger'"
                 " ORDER BY type DESC"
             )
             for (statement,) in made.fetchall():
                 target.execute(statement)
-        seconds, _ = timed(
-            [*shell, str(database)], stdin=f".mode csv\n.import {rows} consumpdata\n"
-        )
+        seconds, _ = timed([*shell, str(database)], stdin=f".mode csv\n.import {rows} readings\n")
         rows.unlink()
         database.unlink()
         return Sample(seconds)

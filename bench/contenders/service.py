@@ -8,7 +8,7 @@ from bench.datasets import Dataset
 from bench.http_client import token
 from bench.paths import ROOT, SERVICE_PYTHON
 from bench.process import Server, environment
-from bench.workspace import Engine, Workspace
+from bench.workspace import Engine, Location, Workspace
 
 ALL = "/apielec/getData"
 ONE = "/apielec/getDataById?id=5"
@@ -34,11 +34,11 @@ class Service(Server):
     """The service with one database and the settings of config.yaml."""
 
     def __init__(
-        self, workspace: Workspace, engine: Engine, dataset: Dataset, workers: int = 1
+        self, workspace: Workspace, engine: Engine, location: Location, workers: int = 1
     ) -> None:
         super().__init__()
         self.name = f"service-{engine}"
-        self._settings = workspace.settings(engine, dataset)
+        self._settings = workspace.settings(engine, location)
         self._settings["ELECDATA_SERVER__PORT"] = str(self.port)
         # All of the load generator's connections come from one address.
         for limit in ("CONNECTIONS", "CONNECTIONS_PER_ADDRESS"):

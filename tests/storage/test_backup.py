@@ -84,7 +84,7 @@ async def test_restored_database_gives_the_same_answers(
 
 async def names(database: DatabaseFixture) -> set[str]:
     """All tables."""
-    sql = "SELECT name FROM sqlite_master WHERE type = 'table'"
+    sql = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
     if isinstance(database, MariadbDatabase):
         tables = "SELECT table_name FROM information_schema.tables WHERE table_schema"
         sql = f"{tables} = '{database.name}'"

@@ -110,6 +110,19 @@ async def test_long_statements_of_one_user_leave_connections_to_another(
         assert found == 1
 
 
+async def test_clients_find_a_local_time_without_reading_the_whole_meter(
+    database: DatabaseFixture,
+) -> None:
+    await database.load(report(*numbered(quarters("2019-08-01", 96))))
+    select = "SELECT * FROM consumpdata WHERE date = '2019-08-01 12:00:00'"
+    if database.kind == "mariadb":
+        ((_, _, _, _, _, key, *_),) = await database.rows(f"EXPLAIN {select}")
+        assert key == "meter_date"
+    else:
+        ((_, _, _, plan),) = await database.rows(f"EXPLAIN QUERY PLAN {select}")
+        assert plan == "SEARCH readings USING INDEX readings_date (meter_id=? AND date=?)"
+
+
 def statements_of(user: str) -> None:
     """Let the statements from here on, and those of tasks created from here on, be a user's."""
     timer = QueryTimer()

@@ -222,6 +222,28 @@ async def test_answer_that_an_import_overtakes_is_begun_anew(
     assert await etag(api, "getData") == tag
 
 
+async def test_import_into_one_meter_leaves_the_cached_answers_of_others(
+    serve: Serve, database: DatabaseFixture
+) -> None:
+    for meter in ("one", "other"):
+        await database.load(report(*numbered(MOMENTS)), meter=meter, register=True)
+    api = await serve(database)
+    paths = ("getDataById?id=5&", "getData?", "getAggregate?interval=day&", "getSummary?")
+
+    async def answers(meter: str) -> list[tuple[int, Any]]:
+        return [await api.get(f"{path}meter={meter}") for path in paths]
+
+    await answers("one")
+    before = await answers("other")
+    assert {status for status, _ in before} == {200}
+    await database.load(report(*numbered(quarters("2019-09-01", 4))), meter="one")
+    assert (await answers("one"))[1][1]["values"]["numrecs"] == 24
+    asked = len(api.engine.statements)
+    assert await answers("other") == before
+    more = [sql for sql in api.engine.statements[asked:] if "FROM states AS s" not in sql]
+    assert more == []
+
+
 # Bounds
 
 
