@@ -169,7 +169,9 @@ class MeterStore:
 
     async def count(self) -> int:
         """Return the number of meters."""
-        rows = await self._engine.fetch(f"SELECT COUNT(*) FROM meters WHERE {_IS_THERE}")
+        rows = await self._engine.fetch(
+            f"SELECT COUNT(*) FROM meters WHERE {_IS_THERE}", small=True
+        )
         return int(rows[0][0])
 
     async def have_readings(self) -> bool:

@@ -30,7 +30,7 @@ METERS = 100_000
 ASKED = 2000
 """Different meters that are asked for."""
 
-ALLOWED = 10
+ALLOWED = 16
 """MiB more."""
 
 MIB = 2**20

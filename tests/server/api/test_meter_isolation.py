@@ -144,6 +144,23 @@ async def test_repeated_request_is_answered_of_its_meter(api: Api) -> None:
         await api.settled()
 
 
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize(
+    ("route", "params"), [("getData", {}), ("getDataById", {"id": "1,2,3,4,5,6,7,8"})]
+)
+async def test_page_that_has_all_of_the_meter_leads_to_none_of_another(
+    serve: Serve, database: DatabaseFixture, route: str, params: dict[str, str], order: str
+) -> None:
+    await load(database, "a", MOMENTS[:4], 1)
+    await load(database, "b", MOMENTS[:8], 1001)
+    api = await serve(database)
+    for meter, following in (("a", False), ("b", True)):
+        more = {"meter": meter, "limit": "4", "order": order}
+        _, body = await api.get(route, {**params, **more})
+        assert body["values"]["numrecs"] == 4
+        assert ("next" in body["values"]) == following
+
+
 # Changes
 
 

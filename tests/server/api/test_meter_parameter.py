@@ -173,6 +173,20 @@ async def test_meter_is_known_as_soon_as_it_is_registered(
     assert len(await api.records("getData", meter="second")) == 4
 
 
+async def test_request_that_was_answered_has_to_name_its_meter_once_there_are_several(
+    serve: Serve, database: DatabaseFixture
+) -> None:
+    """Also one whose head equals that of one answered before."""
+    await database.load(TEXT)
+    api = await serve(database)
+    for _ in range(3):
+        assert (await api.get("getDataById", {"id": "1"}))[0] == 200
+        await api.settled()
+    await database.load(TEXT, meter="second", register=True)
+    assert (await api.get("getDataById", {"id": "1"}))[0] == 400
+    assert (await api.get("getDataById", {"id": "1", "meter": "main"}))[0] == 200
+
+
 async def test_database_without_meters_has_no_readings_of_any(
     serve: Serve, database: DatabaseFixture
 ) -> None:
