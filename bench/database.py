@@ -50,10 +50,15 @@ class BenchMariaDB(MariaDB):
             return list(cursor.fetchall())
 
     @property
+    def pid(self) -> int:
+        """The id of the server's process."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def cpu_seconds(self) -> dict[int, float]:
         """The processor time so far, by thread."""
-        assert self._process is not None
-        return cpu_seconds(self._process.pid)
+        return cpu_seconds(self.pid)
 
     def threads(self) -> list[int]:
         """Return the threads of the service's connections."""

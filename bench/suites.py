@@ -57,7 +57,7 @@ def long_run(workspace: Workspace, sizes: Sequence[int], rounds: int, say: Say) 
     outcome.checks = _checks(workspace, outcome, size, size, say)
     say("figures")
     outcome.checks += figures(workspace, Dataset(size))
-    outcome.checks += _fleets(workspace, _METERS, say)
+    outcome.checks += _fleets(workspace, Dataset(size), _METERS, say)
     return outcome
 
 
@@ -103,18 +103,18 @@ def short_run(workspace: Workspace, readings: int, say: Say) -> Outcome:
         compare([scripts.original(workspace, tenth)], 1, at_tenth)
         outcome.answers.setdefault(tenth.readings, at_tenth)
     outcome.checks = _checks(workspace, outcome, readings, tenth.readings, say)
-    outcome.checks += _fleets(workspace, _QUICK_METERS, say)
+    outcome.checks += _fleets(workspace, dataset, _QUICK_METERS, say)
     return outcome
 
 
-def _fleets(workspace: Workspace, meters: int, say: Say) -> list[Check]:
+def _fleets(workspace: Workspace, dataset: Dataset, meters: int, say: Say) -> list[Check]:
     """Return the checks of many meters."""
     say(f"{meters:,} meters: a delivery")
     checks = deliveries(workspace, meters)
     say(f"{meters:,} meters: requests for one of them")
     checks += neighbours(workspace, meters)
     say("sums of days")
-    return checks + daily_sums(workspace)
+    return checks + daily_sums(workspace, dataset)
 
 
 def _checks(

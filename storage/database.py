@@ -239,8 +239,8 @@ class Database:
         rows = await self._engine.fetch(
             "SELECT JSON_ARRAY((SELECT changes FROM access), s.meter_id, m.public_id, s.version,"
             " s.changes, s.corrections, s.readings, s.first_id, s.last_id,"
-            " (SELECT r.id FROM readings AS r WHERE r.meter_id = s.meter_id"
-            " ORDER BY r.id DESC LIMIT 1))"
+            f" (SELECT r.id FROM readings AS r {self._engine.dialect.by_id}"
+            " WHERE r.meter_id = s.meter_id ORDER BY r.id DESC LIMIT 1))"
             f" FROM states AS s JOIN meters AS m ON m.id = s.meter_id {condition}",
             () if meter is None else (meter,),
             small=True,

@@ -561,7 +561,8 @@ from loader.report_file import ReportFile
 with ReportFile(sys.argv[1]) as file:
     parts = file.parts(ZoneInfo("Europe/Madrid"), skip_bad_rows=False, on_errors=print)
     rows = [sum(len(rows.lines) for rows in part.rows) for part in parts]
-print(len(rows), sum(rows), *re.findall(r"VmHWM:[^0-9]*([0-9]+)", Path("/proc/self/status").read_text()))
+status = Path("/proc/self/status").read_text()
+print(len(rows), sum(rows), *re.findall(r"VmHWM:[^0-9]*([0-9]+)", status))
 """
 
 
