@@ -36,7 +36,11 @@ async def sums_of_meters(
     readings of a meter since its last import: its days are not kept then.
     """
     meters = f"meter_id IN ({', '.join(map(str, meter_ids))})"
-    newest = "SELECT MAX(id) FROM readings WHERE readings.meter_id = states.meter_id"
+    # Not MAX, for which MariaDB would look at all readings of each meter.
+    newest = (
+        f"SELECT id FROM readings {engine.dialect.by_id}"
+        " WHERE readings.meter_id = states.meter_id ORDER BY id DESC LIMIT 1"
+    )
     rows = await engine.fetch(
         f"SELECT COUNT(*) FROM states WHERE {meters}"
         f" AND (changes <> 0 OR last_id <> COALESCE(({newest}), 0))"
