@@ -12,7 +12,7 @@ LENGTH = struct.Struct("=I")
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerOrder:
+class ImportOrder:
     """What a worker reads first; then it reads one import after the other."""
 
     settings: Settings

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from loader.formats.registry import known_formats
-from loader.imports.messages import LENGTH, WorkerNotice, WorkerOrder
+from loader.imports.messages import LENGTH, ImportOrder, WorkerNotice
 from loader.imports.outcome import ImportOutcome
 from loader.imports.plan import MeterImport
 from loader.imports.transaction import ReportImporter
@@ -22,7 +22,7 @@ from storage.factory import open_importer
 
 def main() -> None:
     """Import reports until standard input ends."""
-    order: WorkerOrder = pickle.load(sys.stdin.buffer)  # noqa: S301 - the parent alone can write there
+    order: ImportOrder = pickle.load(sys.stdin.buffer)  # noqa: S301 - the parent alone can write there
     threading.Thread(target=_end_with, args=[order.parent], daemon=True).start()
     with suppress(asyncio.CancelledError, BrokenPipeError):
         asyncio.run(_work(order, _sender()))
@@ -47,7 +47,7 @@ def _sender() -> Callable[[object], None]:
     return send
 
 
-async def _work(order: WorkerOrder, send: Callable[[object], None]) -> None:
+async def _work(order: ImportOrder, send: Callable[[object], None]) -> None:
     is_stopping = False
     task = asyncio.current_task()
 

@@ -12,7 +12,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
 
-from loader.imports.messages import LENGTH, WorkerNotice, WorkerOrder
+from loader.imports.messages import LENGTH, ImportOrder, WorkerNotice
 from loader.imports.outcome import ImportOutcome
 from loader.imports.plan import MeterImport, PlannedReport
 from loader.imports.transaction import ImportOptions
@@ -71,7 +71,7 @@ class ImportWorkers:
             parent, end = os.pipe()
             files.callback(os.close, parent)
             files.callback(os.close, end)
-            order = WorkerOrder(
+            order = ImportOrder(
                 self._settings, self._format_name, self._options, parent, turns.fileno()
             )
             async with asyncio.TaskGroup() as group:
@@ -83,10 +83,10 @@ class ImportWorkers:
     def _has_work(self) -> bool:
         return bool(self._work) and self._error is None
 
-    async def _keep_busy(self, order: WorkerOrder) -> None:
+    async def _keep_busy(self, order: ImportOrder) -> None:
         """Run a worker, and replace it if it ends, until no work is left."""
         while self._has_work:
-            worker = await _Worker.start(order)
+            worker = await _ImportWorker.start(order)
             try:
                 while self._hand_out(worker):
                     self._handle(await worker.receive(), worker)
@@ -102,13 +102,13 @@ class ImportWorkers:
             finally:
                 await worker.stop()
 
-    def _hand_out(self, worker: "_Worker") -> bool:
+    def _hand_out(self, worker: "_ImportWorker") -> bool:
         """Give a worker enough to do; return whether it has anything to do."""
         while self._has_work and len(worker.work) < _AHEAD:
             worker.send(self._work.popleft())
         return bool(worker.work)
 
-    def _handle(self, message: object, worker: "_Worker") -> None:
+    def _handle(self, message: object, worker: "_ImportWorker") -> None:
         if message is WorkerNotice.WAITS:
             self._on_wait()
         elif isinstance(message, ImportOutcome):
@@ -117,7 +117,7 @@ class ImportWorkers:
                 self._error = message.error
             self._on_outcome(message)
 
-    def _take_back(self, worker: "_Worker", error: WorkerEndedError) -> None:
+    def _take_back(self, worker: "_ImportWorker", error: WorkerEndedError) -> None:
         """Take back the work of a worker that has ended, except what it was at."""
         if not worker.has_started:
             self._work.extendleft(reversed(worker.work))
@@ -148,7 +148,7 @@ def _size(report: PlannedReport) -> int:
     return size * _COMPRESSION_RATIO if report.path.endswith(".gz") else size
 
 
-class _Worker:
+class _ImportWorker:
     """A worker process."""
 
     def __init__(self, process: Process) -> None:
@@ -162,7 +162,7 @@ class _Worker:
         self.has_started = False
 
     @classmethod
-    async def start(cls, order: WorkerOrder) -> Self:
+    async def start(cls, order: ImportOrder) -> Self:
         """Start a process."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,

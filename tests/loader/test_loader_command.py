@@ -240,7 +240,7 @@ MOMENTS = [
     "block 3",
     "block 5",
     "UPDATE readings",
-    "SELECT (SELECT MIN(id)",
+    "UPDATE states",
     "INSERT INTO readings",
     "INSERT INTO flags",
     "INSERT INTO imports",

@@ -52,6 +52,7 @@ def test_json_is_one_object_with_the_summary(database: DatabaseFixture) -> None:
                 "rejected_to": None,
                 "first": "2019-08-01 00:00:00",
                 "last": "2019-08-21 19:45:00",
+                "error": None,
             }
         ],
         "faults": {"count": 0, "shown": []},

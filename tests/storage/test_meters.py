@@ -161,9 +161,6 @@ async def test_report_of_another_identifier_is_refused_with_the_way_out(
         " load it as a new meter, or --meter NAME to say which one it is"
     )
     assert await database.rows("SELECT * FROM readings") == before
-    with pytest.raises(FaultyReportsError) as faulty:
-        await database.load(DAY + hourly("02/08/2019", 1, cups="ES2")[0])
-    assert "report-0.csv:26: CUPS: ES2: expected" in faulty.value.errors.shown[0]
 
 
 async def test_report_goes_to_the_meter_of_its_identifier(database: DatabaseFixture) -> None:
