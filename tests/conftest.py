@@ -87,6 +87,15 @@ def sample(
         yield loaded
 
 
+@pytest.fixture(params=["sqlite", "mariadb"])
+def alone(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DatabaseFixture]:
+    """A database of each kind with the sample report and no other meter."""
+    with fresh(request, tmp_path / "alone") as loaded:
+        loaded.configure(api_users={"rick": "morty"})
+        asyncio.run(loaded.load(SAMPLE))
+        yield loaded
+
+
 @pytest.fixture(scope="session", params=["sqlite", "mariadb"])
 def meters(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory

@@ -84,10 +84,10 @@ def test_page_of_another_meter_describes_and_reads_it(tmp_path: Path) -> None:
     "page", ["docs/reference/http.md", "docs/reference/aggregates.md", "docs/reference/errors.md"]
 )
 def test_page_about_http_gives_what_it_says(
-    sample: DatabaseFixture, tmp_path: Path, page: str
+    alone: DatabaseFixture, tmp_path: Path, page: str
 ) -> None:
     with (
-        Server(sample.config) as service,
+        Server(alone.config) as service,
         DocumentationRunner(
             tmp_path, page, TOKEN=token(), URL=f"http://127.0.0.1:{service.port()}"
         ) as reader,

@@ -119,7 +119,7 @@ async def test_queries_of_the_grafana_dashboard_give_the_columns_that_it_draws(a
     assert variable["datasource"] == SOURCE
     query = variable["query"]["infinityQuery"]
     params = {each["key"]: each["value"] for each in query["url_options"]["params"]}
-    (meter,) = (await told(api, query["url"], params))["records"]
+    meter, *_ = (await told(api, query["url"], params))["records"]
     filled_in[f"${{{variable['name']}}}"] = meter[query["columns"][0]["selector"]]
     for panel in dashboard["panels"]:
         (target,) = panel["targets"]

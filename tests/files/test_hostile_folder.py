@@ -85,10 +85,16 @@ def test_what_is_no_file_is_refused_as_report_and_configuration(
     database = SqliteDatabase(tmp_path / "database")
     trap = tmp_path / "trap"
     reason = prepare(trap)
-    for args in (("--config", str(database.config), str(trap)), ("--config", str(trap), "x.csv")):
+    as_report = f"cannot be read: {reason}"
+    if prepare is folder:
+        as_report = "expected a report, there is no *.csv or *.csv.gz in it"
+    for args, expected in (
+        (("--config", str(database.config), str(trap)), as_report),
+        (("--config", str(trap), "x.csv"), f"cannot be read: {reason}"),
+    ):
         done = command(loader.__main__.main, *args)
         assert done.exit_code == 1
-        assert f"{trap}: cannot be read: {reason}" in done.stderr
+        assert f"{trap}: {expected}" in done.stderr
 
 
 def test_pipe_is_refused_as_a_backup_to_restore(tmp_path: Path) -> None:

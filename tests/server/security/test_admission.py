@@ -18,8 +18,8 @@ NONE: Mapping[str, str] = {}
 FORCED = {"Cache-Control": "no-cache"}
 READINGS = 11716
 
-ONE = ("getAggregate", {"interval": "day"})
-ANOTHER = ("getAggregate", {"interval": "hour"})
+ONE = ("getAggregate", {"interval": "hour"})
+ANOTHER = ("getAggregate", {"interval": "15m"})
 
 
 @asynccontextmanager
