@@ -244,7 +244,11 @@ class _Progress:
 
     def show_reports(self, done: int, written: int, reports: int) -> None:
         """Show how many reports are done, of several."""
-        if not self._tasks:
+        if "" not in self._tasks:
+            # Bytes of the first report may have been shown before.
+            for task in self._tasks.values():
+                self._bar.remove_task(task)
+            self._tasks.clear()
             self._bar.columns = (
                 TextColumn("{task.description}"),
                 BarColumn(),

@@ -128,7 +128,7 @@ class Importer:
             await plan.find_meters(paths, self._assignment)
             if not dry_run:
                 await self._database.users.forget_revocations()
-            if all_or_nothing or len(plan.imports) <= 1:
+            if all_or_nothing or len(plan.imports) + plan.strangers <= 1:
                 return await self._import_together(plan, importer, dry_run=dry_run)
             return await self._import_apart(plan, importer, dry_run=dry_run)
 
@@ -196,6 +196,23 @@ class Importer:
         add: Callable[[ImportOutcome], None],
     ) -> str | None:
         """Take imports and run them; return the error if the database fails, which ends that."""
+        # Parts of a file are read from what this process has set aside.
+        parts = deque(work for work in left if any(report.part for report in work.reports))
+        whole = deque(work for work in left if not any(report.part for report in work.reports))
+        left.clear()
+        try:
+            error = await self._run_whole(whole, importer, add)
+            return error or await self._run_here(parts, importer, add)
+        finally:
+            left.extend((*whole, *parts))
+
+    async def _run_whole(
+        self,
+        left: deque[MeterImport],
+        importer: ReportImporter,
+        add: Callable[[ImportOutcome], None],
+    ) -> str | None:
+        """Run imports of whole files, in worker processes if there are many."""
         workers = count_workers(left)
         if workers > 1:
             pool = ImportWorkers(
@@ -209,6 +226,15 @@ class Importer:
                 return await pool.run(left, workers)
             finally:
                 await self._database.engine.sync()
+        return await self._run_here(left, importer, add)
+
+    async def _run_here(
+        self,
+        left: deque[MeterImport],
+        importer: ReportImporter,
+        add: Callable[[ImportOutcome], None],
+    ) -> str | None:
+        """Run imports in this process, one after the other."""
         while left:
             outcome = await importer.attempt(left.popleft())
             add(outcome)

@@ -62,6 +62,8 @@ class ImportPlan:
         """Those of each meter, in the order of the meters."""
         self.unassigned: list[tuple[PlannedReport, ReportError]] = []
         """The reports, or parts, that belong to no meter, each with its error."""
+        self.strangers = 0
+        """Of these, how many are of no known meter."""
         self.paths: Sequence[str] = ()
         """The paths of the reports."""
         self.size = 0
@@ -104,6 +106,7 @@ class ImportPlan:
                 meter = assignment.meter_of(origin)
             except ReportError as error:
                 self.unassigned.append((planned, error))
+                self.strangers += 1
                 continue
             key = meter.id if isinstance(meter, MeterRecord) else meter.public_id
             if key not in imports:

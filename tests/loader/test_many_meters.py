@@ -1,0 +1,230 @@
+"""Loading the reports of many meters with one command."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+import loader.__main__
+from loader.imports import workers
+from tests.support.databases import DatabaseFixture
+from tests.support.report_factory import numbered, quarters, report, row
+from tests.support.report_formats import DISTRIBUTOR, hourly
+
+SUMMER = quarters("2019-08-01", 96)
+BAD = row(SUMMER[3], "many")
+HOURS = range(1, 9)
+BY_NAME = {"file_name": "{meter}_*.csv"}
+COUNTS = (
+    "SELECT m.public_id, COUNT(r.id), s.readings FROM meters m JOIN states s ON s.meter_id = m.id"
+    " LEFT JOIN readings r ON r.meter_id = m.id GROUP BY m.id, m.public_id, s.readings"
+)
+CONTENT = (
+    (
+        "SELECT m.public_id, r.id, r.date, r.energy FROM readings r"
+        " JOIN meters m ON m.id = r.meter_id ORDER BY m.public_id, r.id"
+    ),
+    (
+        "SELECT m.public_id, i.id, i.file, i.new, i.changed FROM imports i"
+        " JOIN meters m ON m.id = i.meter_id ORDER BY m.public_id, i.id"
+    ),
+    "SELECT m.public_id, d.* FROM days d JOIN meters m ON m.id = d.meter_id",
+)
+
+
+def load(database: DatabaseFixture, *args: str) -> Result:
+    """Runs the loader in this process."""
+    return CliRunner().invoke(loader.__main__.main, ["--config", str(database.config), *args])
+
+
+def counts(database: DatabaseFixture) -> dict[str, int]:
+    """The number of readings of each meter, which is that on record."""
+    rows = database.run(COUNTS)
+    assert all(counted == known for _, counted, known in rows)
+    return {name: counted for name, counted, _ in rows}
+
+
+def files(database: DatabaseFixture, *names: str, text: str = "") -> list[str]:
+    """Reports of a quarter of an hour each, or of a text."""
+    return [database.file(text or report(*numbered(SUMMER, 5)), f"{name}.csv") for name in names]
+
+
+@pytest.fixture
+def named(database: DatabaseFixture) -> DatabaseFixture:
+    """A database whose reports are of the meters that their names tell."""
+    database.configure(meter=BY_NAME)
+    return database
+
+
+# Which reports are written
+
+
+def test_fault_in_one_report_stops_those_of_no_other_meter(named: DatabaseFixture) -> None:
+    good = files(named, "a_1", "c_1")
+    (bad,) = files(named, "b_1", text=report(*numbered(SUMMER[:3]), BAD))
+    done = load(named, "--register", good[0], bad, good[1])
+    assert done.exit_code == 1
+    assert counts(named) == {"a": 96, "c": 96}
+    lines = done.stderr.splitlines()
+    assert lines[0].startswith(f"{bad}:5: Energy (kWh): many: expected a decimal")
+    assert lines[-1] == "ERROR - 1 of 3 reports were not written"
+    assert f"  error          {bad}: 1 rows are wrong" in done.stdout.splitlines()
+    assert done.stdout.count("  new            96\n") == 2
+
+
+def test_json_tells_what_became_of_each_report(named: DatabaseFixture) -> None:
+    good = files(named, "a_1", "c_1")
+    (bad,) = files(named, "b_1", text=report(*numbered(SUMMER[:3]), BAD))
+    done = load(named, "--json", "--register", good[0], bad, good[1])
+    assert done.exit_code == 1
+    (line,) = done.stdout.splitlines()
+    given = json.loads(line)
+    assert given["ok"] is False
+    assert given["faults"]["count"] == 1
+    told = [(each["report"], each["new"], each["error"] is None) for each in given["reports"]]
+    assert told == [("a_1.csv", 96, True), ("b_1.csv", None, False), ("c_1.csv", 96, True)]
+
+
+def test_fault_stops_all_reports_of_all_or_nothing(named: DatabaseFixture) -> None:
+    good = files(named, "a_1", "c_1")
+    (bad,) = files(named, "b_1", text=report(*numbered(SUMMER[:3]), BAD))
+    done = load(named, "--all-or-nothing", "--register", good[0], bad, good[1])
+    assert done.exit_code == 1
+    assert done.stderr.splitlines()[-1] == "ERROR - 1 error; nothing was written"
+    assert counts(named) == {}
+    assert load(named, "--all-or-nothing", "--register", *good).exit_code == 0
+    assert counts(named) == {"a": 96, "c": 96}
+
+
+def test_fault_stops_the_other_reports_of_the_meter(named: DatabaseFixture) -> None:
+    """Those before it, too: they are one transaction."""
+    good = files(named, "a_1", "b_1")
+    (bad,) = files(named, "a_2", text=report(BAD))
+    done = load(named, "--register", *good, bad)
+    assert done.exit_code == 1
+    assert counts(named) == {"b": 96}
+    assert "another report of the meter has errors" in done.stdout
+
+
+def test_reports_of_a_meter_are_loaded_in_the_order_of_the_command(named: DatabaseFixture) -> None:
+    later, earlier, other = files(named, "a_2", "a_1", "b_1")
+    Path(later).write_text(report(*numbered(SUMMER[:3], 70)))
+    assert load(named, "--register", earlier, other, later).exit_code == 0
+    done = named.run("SELECT file, new, changed FROM imports WHERE meter_id = 1 ORDER BY id")
+    assert [tuple(each) for each in done] == [("a_1.csv", 96, 0), ("a_2.csv", 0, 3)]
+
+
+# Whose reports they are
+
+
+def of_two_meters(database: DatabaseFixture) -> str:
+    """A report whose rows are those of two meters in turn."""
+    rows = [hourly("01/08/2019", hour, cups=cups)[0] for hour in HOURS for cups in ("ES1", "ES2")]
+    return database.file(DISTRIBUTOR + "".join(rows))
+
+
+def test_file_of_several_meters_registers_each_with_a_random_id(database: DatabaseFixture) -> None:
+    path = of_two_meters(database)
+    assert load(database, "--register", path).exit_code == 0
+    known = dict(database.run("SELECT identifier, public_id FROM meters"))
+    assert known.keys() == {"ES1", "ES2"}
+    assert known.keys().isdisjoint(known.values())
+    assert counts(database) == dict.fromkeys(known.values(), 8)
+    again = load(database, "--json", path)
+    assert [each["unchanged"] for each in json.loads(again.stdout)["reports"]] == [8, 8]
+
+
+def test_unknown_meter_is_refused_with_the_line_to_type(named: DatabaseFixture) -> None:
+    first, second = files(named, "a_1", "b_1")
+    load(named, "--register", first)
+    done = load(named, second, first)
+    assert done.exit_code == 1
+    assert done.stderr.splitlines() == [
+        (
+            f"{second}: there is no meter 'b': to register it, run elecdata load --meter b"
+            f" --register {second}"
+        ),
+        "ERROR - 1 of 2 reports were not written",
+    ]
+    assert counts(named) == {"a": 96}
+
+
+def test_folder_stands_for_the_reports_in_it(named: DatabaseFixture) -> None:
+    folder = named.folder / "reports"
+    folder.mkdir()
+    for name in ("a_1.csv", "b_1.csv", "b_1.rejected.csv", ".c_1.csv", "notes.txt"):
+        (folder / name).write_text(report(*numbered(SUMMER)))
+    assert load(named, "--register", str(folder)).exit_code == 0
+    assert counts(named) == {"a": 96, "b": 96}
+    (named.folder / "empty").mkdir()
+    done = load(named, str(named.folder / "empty"))
+    assert done.stderr.endswith("expected a report, there is no *.csv or *.csv.gz in it\n")
+
+
+# Worker processes
+
+MANY = [f"meter-{number}_1" for number in range(12)]
+
+
+def many(database: DatabaseFixture, quarter_hours: int = 96) -> list[str]:
+    """Reports of twelve meters."""
+    text = report(*numbered(quarters("2019-08-01", quarter_hours), 5))
+    return files(database, *MANY, text=text)
+
+
+def test_worker_processes_write_what_one_process_does(
+    named: DatabaseFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And report the same faults."""
+    paths = many(named)
+    Path(paths[4]).write_text(report(BAD))
+    started: list[object] = []
+    start = workers._ImportWorker.start
+
+    async def counted(order: Any) -> Any:
+        started.append(order)
+        return await start(order)
+
+    monkeypatch.setattr(workers._ImportWorker, "start", counted)
+
+    def outcome() -> list[object]:
+        done = load(named, "--json", "--register", *paths)
+        given = json.loads(done.stdout)
+        for each in given["reports"]:
+            del each["seconds"]
+        meter_id = slice(1, 2)
+        days = [list(day) for day in named.run(CONTENT[-1])]
+        for day in days:
+            del day[meter_id]
+        return [done.exit_code, given, *map(named.run, CONTENT[:-1]), sorted(days)]
+
+    alone = outcome()
+    assert (alone[0], started) == (1, [])
+    empty(named)
+    monkeypatch.setattr(workers, "MIN_SECONDS", 0)
+    assert outcome() == alone
+    assert len(started) == min(len(os.sched_getaffinity(0)), workers.MAX_WORKERS)
+
+
+def empty(database: DatabaseFixture) -> None:
+    """Drops the database, so that the loader makes it anew."""
+    database.drop()
+    for file in database.folder.glob("data/*"):
+        file.unlink()
+
+
+def test_file_of_several_meters_is_loaded_beside_worker_processes(
+    database: DatabaseFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "MIN_SECONDS", 0)
+    single = [
+        database.file(DISTRIBUTOR + "".join(hourly("02/08/2019", *HOURS, cups=name)), f"{name}.csv")
+        for name in ("ES3", "ES4", "ES5")
+    ]
+    done = load(database, "--json", "--register", of_two_meters(database), *single)
+    assert done.exit_code == 0, done.output
+    assert [each["new"] for each in json.loads(done.stdout)["reports"]] == [8] * 5
+    assert [*counts(database).values()] == [8] * 5
