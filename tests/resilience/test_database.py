@@ -21,8 +21,11 @@ UNCACHED = {"ELECDATA_CACHE__TTL": "0"}
 PATIENCE = 0.3
 """Seconds that connections and, once more, statements have while something is wrong."""
 
-LONGEST = 25.0
-"""Seconds until all is over, on a machine that is busy."""
+LONGEST = 60.0
+"""Seconds until all is over, on a machine that is busy.
+
+A statement that has begun before the server lost its patience may take half of it.
+"""
 
 Fault = Callable[[MariaDB], None]
 
