@@ -11,7 +11,7 @@ from domain.readings_query import ReadingsQuery
 from domain.record_layout import CONTRACT_LAYOUT, RecordLayout
 from storage.audit import AuditStore
 from storage.backends.base import FIRST_SOURCE, ReadEngine, Source
-from storage.backends.dialect import LEGACY_READINGS, ReadingsTable, readings_of
+from storage.backends.dialect import LEGACY_READINGS, VIEWED_READINGS, ReadingsTable, readings_of
 from storage.backends.schema import Feature, SchemaVersion
 from storage.common.deflate import DeflateBlock
 from storage.common.errors import Inconsistent, NotPrepared, Overtaken
@@ -262,7 +262,9 @@ class Database:
 
     async def _legacy_state(self, meter: str | None) -> DataState:
         """Return the state of a database of an older layout, whose readings are of one meter."""
-        table = LEGACY_READINGS if meter is None else None
+        is_view = self._schema.supports(Feature.VIEW)
+        legacy_table = VIEWED_READINGS if is_view else LEGACY_READINGS
+        table = legacy_table if meter is None else None
         legacy_version, is_settled = (
             await self._engine.fetch(self._engine.dialect.legacy_version)
         )[0]

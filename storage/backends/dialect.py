@@ -46,6 +46,8 @@ class ReadingsTable:
     name: str
     meter_id: int | None = None
     """None for a table that holds one meter only."""
+    is_view: bool = False
+    """Whether it has no indexes that could be named."""
 
     @property
     def condition(self) -> Condition | None:
@@ -85,6 +87,9 @@ class ReadingsTable:
 
 LEGACY_READINGS = ReadingsTable("consumpdata")
 """The readings of a database of the original's importer, or of an older layout."""
+
+VIEWED_READINGS = ReadingsTable("consumpdata", is_view=True)
+"""The same while a loader takes them over, or after it was stopped."""
 
 
 def readings_of(meter_id: int) -> ReadingsTable:
@@ -128,6 +133,10 @@ class Dialect(ABC):
 
         Its end, after a hyphen, counts corrections.
         """
+
+    def in_order_of_id(self, table: ReadingsTable) -> str:
+        """Return what follows FROM to scan a table in the order of id."""
+        return table.name if table.is_view else f"{table.name} {self.by_id}"
 
     # Records
 

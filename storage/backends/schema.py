@@ -31,12 +31,13 @@ STATE_TRIGGERS = {
 MANY_READINGS = 100_000
 """Readings that take long enough to be moved to a new layout that it is told."""
 
-_VIEW_METER = re.compile(r"(meter_id\W+)(\d+)")
+_VIEW = r"CREATE (OR REPLACE SQL SECURITY DEFINER )?VIEW consumpdata"
+_VIEW_METER = re.compile(r"(meter_id\W* = )(\d+)")
 
 
 def view_of(dialect: str, meter_id: int) -> str:
     """Return the statement that creates the view of a meter's readings."""
-    (view,) = (sql for sql in STATEMENTS[dialect] if re.match(Feature.METERS.value, sql))
+    (view,) = (sql for sql in STATEMENTS[dialect] if re.match(_VIEW, sql))
     return _VIEW_METER.sub(rf"\g<1>{meter_id}", view)
 
 
@@ -56,7 +57,9 @@ class Feature(Enum):
     SESSIONS = "CREATE TABLE sessions"
     AUDIT = "REPLACE INTO audit_head"
     """The audit trail."""
-    METERS = r"CREATE (OR REPLACE SQL SECURITY INVOKER )?VIEW consumpdata"
+    VIEW = _VIEW
+    """A view instead of the table that a takeover has not finished."""
+    METERS = r"CREATE VIEW consumpdata|UPDATE states SET\s+version"
     """The readings of many meters, their states, flags, pages and days."""
 
 

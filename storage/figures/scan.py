@@ -97,7 +97,7 @@ async def plan_scan(
         (first_id, last_id),
     )
     return ScanPlan(
-        f"{table.name} {dialect.by_id}",
+        dialect.in_order_of_id(table),
         where,
         all_of(flagged, rest),
         (first_id, last_id),

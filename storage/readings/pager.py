@@ -226,7 +226,7 @@ class Pager:
         where = self._table.where(self._within(first_id, last_id, dated))
         direction, rest = (DESCENDING, first_id) if self._descending else ("", last_id)
         rows = await self._engine.fetch(
-            f"SELECT id FROM {self._table.name} {self._dialect.by_id} WHERE {where.text}"
+            f"SELECT id FROM {self._dialect.in_order_of_id(self._table)} WHERE {where.text}"
             f" ORDER BY id{direction} LIMIT 1 OFFSET {PAGE_READINGS - 1}",
             where.args,
         )

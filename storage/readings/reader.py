@@ -143,8 +143,9 @@ class ReadingsReader:
         # One more than the limit tells where the next part begins.
         limit = "" if query.limit is None else f" LIMIT {query.limit + 1}"
         rows = await self._engine.fetch(
-            f"SELECT COUNT(*), MIN(id), MAX(id) FROM (SELECT id FROM {self._table.name}"
-            f" {self._dialect.by_id} WHERE {counted.text} ORDER BY id{direction}{limit}) AS part",
+            "SELECT COUNT(*), MIN(id), MAX(id) FROM (SELECT id FROM"
+            f" {self._dialect.in_order_of_id(self._table)}"
+            f" WHERE {counted.text} ORDER BY id{direction}{limit}) AS part",
             counted.args,
         )
         count, lowest, highest = rows[0]

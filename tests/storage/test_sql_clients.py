@@ -139,6 +139,27 @@ def test_view_has_the_readings_of_the_default_meter_alone(decade: DatabaseFixtur
     assert count == 40 * 3
 
 
+def test_account_that_may_read_the_view_needs_no_right_on_other_tables(
+    decade: DatabaseFixture,
+) -> None:
+    if not isinstance(decade, MariadbDatabase):
+        return  # a file has no accounts
+    account = f"'only_{decade.reader_user}'@'localhost'"
+    decade.run(f"CREATE USER {account} IDENTIFIED BY 'reads only'")
+    try:
+        decade.run(f"GRANT SELECT ON {decade.name}.consumpdata TO {account}")
+        with (
+            closing(as_reader(decade, f"only_{decade.reader_user}")) as client,
+            client.cursor() as cursor,
+        ):
+            cursor.execute("SELECT id FROM consumpdata WHERE id < 3 ORDER BY id")
+            assert cursor.fetchall() == ((1,), (2,))
+            with pytest.raises(pymysql.MySQLError, match="denied"):
+                cursor.execute("SELECT id FROM readings")
+    finally:
+        decade.run(f"DROP USER {account}")
+
+
 def test_columns_are_those_of_before(decade: DatabaseFixture) -> None:
     if isinstance(decade, SqliteDatabase):
         names = decade.run("SELECT name FROM pragma_table_info('consumpdata')")
@@ -175,12 +196,14 @@ async def test_reader_selects_and_changes_nothing(decade: DatabaseFixture, chang
     )
 
 
-def as_reader(database: MariadbDatabase) -> "pymysql.Connection[pymysql.cursors.Cursor]":
-    """Connect as the account of the server does."""
+def as_reader(
+    database: MariadbDatabase, user: str | None = None
+) -> "pymysql.Connection[pymysql.cursors.Cursor]":
+    """Connect as the account of the server does, or another one."""
     return pymysql.connect(
         host=database.server.host,
         port=database.server.port,
-        user=database.reader_user,
+        user=user or database.reader_user,
         password="reads only",
         database=database.name,
         ssl_disabled=True,

@@ -7,8 +7,9 @@ import re
 import pytest
 
 from domain.quantities import QUANTITY_NAMES
+from domain.readings_query import ReadingsQuery
 from storage.backends.schema import STATEMENTS
-from tests.support.databases import DatabaseFixture
+from tests.support.databases import DatabaseFixture, MariadbDatabase
 from tests.support.legacy_database import make_older
 from tests.support.reference_days import kept_days, reckoned_days
 from tests.support.report_factory import numbered, quarters, report, row
@@ -25,7 +26,7 @@ LAYOUTS = [
     "CREATE TABLE sessions",
     "CREATE TABLE states",
     "CREATE TABLE audit ",
-    r"DROP TRIGGER (IF EXISTS forget_page_of_changed|state_after_meter)",
+    r"DROP TRIGGER (IF EXISTS )?state_after_meter",
 ]
 """Those that were released, each by the first statement that it lacks."""
 
@@ -96,6 +97,89 @@ async def test_database_of_an_older_layout_is_taken_over_as_it_is(
         assert days == await reckoned_days(writer.engine)
     view = await database.rows("SELECT id, date FROM consumpdata ORDER BY id")
     assert view == await database.rows("SELECT id, date FROM readings ORDER BY id")
+
+
+async def test_shown_meter_is_known_when_the_name_of_the_database_begins_with_a_number(
+    database: DatabaseFixture,
+) -> None:
+    if not isinstance(database, MariadbDatabase):
+        return  # a file's name is no part of the view
+    with MariadbDatabase(database.folder / "numbered", database.server) as other:
+        other.name = f"2024_{other.name}"
+        other.configure()
+        await other.load(report(*LINES))
+        async with other.writer() as writer:
+            assert await writer.engine.is_prepared()
+            assert await writer.engine.shown_meter() == 1
+
+
+TABLES = (
+    *("consumpdata", "users", "meters", "imports", "pages", "flags", "states"),
+    *("schema_version", "access"),
+)
+"""What the account of a server could read before a database had many meters."""
+
+
+@pytest.mark.parametrize(
+    "following",
+    [
+        "CREATE TRIGGER forget_changed_page",
+        "DROP TRIGGER IF EXISTS state_after_update",
+        "CREATE TABLE days",
+        "UPDATE states SET\n    version",
+    ],
+)
+async def test_server_reads_on_when_a_takeover_stops_after_the_table_has_its_new_name(
+    database: DatabaseFixture, following: str
+) -> None:
+    if not isinstance(database, MariadbDatabase):
+        return  # the file changes as a whole
+    await fill(database)
+    expected = await database.records()
+    await asyncio.to_thread(make_older, database, following)
+    reader = f"'{database.reader_user}'@'localhost'"
+    await database.rows(f"REVOKE ALL PRIVILEGES, GRANT OPTION FROM {reader}")
+    for table in TABLES:
+        await database.rows(f"GRANT SELECT ON {database.name}.{table} TO {reader}")
+    assert await database.records() == expected
+    first = ReadingsQuery(limit=3, descending=True)
+    assert await database.records(first) == expected[:-4:-1]
+    changed = "UPDATE readings SET energy = 7 WHERE id = 20"
+    async with database.reader() as server:
+        before = await server.state()
+        await database.rows(changed)
+        assert (await server.state()).version != before.version
+    assert (await database.records())[-1]["energy"] == "7.00000"
+    assert await database.rows("SELECT * FROM pages") == ()
+    await database.load(report(*LINES[:7]))
+    assert (await database.records())[:-1] == expected[:-1]
+
+
+@pytest.mark.parametrize("following", [None, LAYOUTS[0], LAYOUTS[-1]])
+async def test_every_table_has_a_primary_key(
+    database: DatabaseFixture, following: str | None
+) -> None:
+    await fill(database)
+    if following is not None:
+        statements = STATEMENTS["mysql" if database.kind == "mariadb" else "sqlite"]
+        (older,) = (sql for sql in statements if re.match(following, sql))
+        await asyncio.to_thread(make_older, database, older)
+        await database.load(report(*LINES[:7]))
+    tables = {
+        "mariadb": (
+            "SELECT table_name, (SELECT COUNT(*) FROM information_schema.statistics AS s"
+            " WHERE s.table_schema = t.table_schema AND s.table_name = t.table_name"
+            " AND index_name = 'PRIMARY') FROM information_schema.tables AS t"
+            " WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE'"
+        ),
+        "sqlite": (
+            "SELECT name, (SELECT MAX(pk) FROM pragma_table_info(t.name)) FROM sqlite_master AS t"
+            " WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
+        ),
+    }
+    found = await database.rows(tables[database.kind])
+    assert len(found) > 10
+    assert [table for table, columns in found if not columns] == []
 
 
 async def test_audit_trail_is_taken_over_as_it_is(database: DatabaseFixture) -> None:

@@ -63,11 +63,15 @@ def make_older(database: DatabaseFixture, following: str = BEFORE_SESSIONS) -> N
     kept = {table: _rows(database, table) for table in _TABLES}
     statements = _empty(database)
     number = next(n for n, sql in enumerate(statements) if sql.startswith(following))
+    if isinstance(database, MariadbDatabase):
+        database.run("CREATE TABLE schema_version (statements INT NOT NULL)")
+        database.run(f"INSERT INTO schema_version (statements) VALUES ({number})")
     for statement in statements[:number]:
         database.run(statement)
     for name, rows in kept.items():
-        table = _OLDER_NAMES.get(name, name)
-        columns = _columns(database, table)
+        table, columns = name, _columns(database, name)
+        if not columns and name in _OLDER_NAMES:
+            table, columns = _OLDER_NAMES[name], _columns(database, _OLDER_NAMES[name])
         if columns:
             database.run(f"DELETE FROM {table}")
         known = [column for column in rows[0] if column in columns] if rows else []
@@ -78,8 +82,6 @@ def make_older(database: DatabaseFixture, following: str = BEFORE_SESSIONS) -> N
                 f" VALUES {', '.join(values[at : at + _MOST_ROWS])}"
             )
     if isinstance(database, MariadbDatabase):
-        database.run("CREATE TABLE IF NOT EXISTS schema_version (statements INT NOT NULL)")
-        database.run(f"INSERT INTO schema_version VALUES ({number})")
         database.run(f"GRANT SELECT ON {database.name}.* TO '{database.reader_user}'@'localhost'")
     else:
         database.run(f"PRAGMA user_version = {number}")

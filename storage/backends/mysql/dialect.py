@@ -28,7 +28,7 @@ class MysqlDialect(Dialect):
     # The time of the last change is in whole seconds.
     legacy_version = (
         "SELECT CONCAT_WS('-', (SELECT MAX(id) FROM consumpdata), update_time),"
-        " COALESCE(update_time < SYSDATE() - INTERVAL 2 SECOND, 1)"
+        " COALESCE(update_time < SYSDATE() - INTERVAL 2 SECOND, table_type <> 'VIEW')"
         " FROM information_schema.tables"
         " WHERE table_schema = DATABASE() AND table_name = 'consumpdata'"
     )

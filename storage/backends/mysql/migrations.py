@@ -21,7 +21,7 @@ _NEEDS_INSTANTS = "ALTER TABLE consumpdata\n    MODIFY utc"
 _NEEDS_METER = "ALTER TABLE states\n    ADD COLUMN imports"
 """How the statement begins before which readings of no known meter are given one."""
 
-_NEEDS_DAYS = "CREATE OR REPLACE SQL SECURITY INVOKER VIEW"
+_NEEDS_DAYS = "UPDATE states SET\n    version"
 """How the statement begins before which the days of readings that were there are summed up."""
 
 _REBUILDS = "ALTER TABLE consumpdata\n    MODIFY"
@@ -77,8 +77,10 @@ class Migrations:
     async def apply(self) -> AsyncGenerator[str]:
         """Apply the statements that are missing, while no other loader does; yield long ones."""
         await self._session.execute(
-            "CREATE TABLE IF NOT EXISTS schema_version (statements INT NOT NULL"
-            " COMMENT 'Statements of the schema that were applied')"
+            "CREATE TABLE IF NOT EXISTS schema_version ("
+            "id INT NOT NULL DEFAULT 1 COMMENT 'Row id, of the only row',"
+            " statements INT NOT NULL COMMENT 'Statements of the schema that were applied',"
+            " PRIMARY KEY (id))"
         )
         applied = await self._applied()
         is_new = not applied and not await self._session.fetch(_HAS_READINGS)
@@ -98,7 +100,9 @@ class Migrations:
             if statement.startswith(_NEEDS_DAYS):
                 await self._sum_days()
             await self._apply(statement)
-            await self._note(number)
+            if not statement.startswith(_RENAMES):
+                # Nothing comes between it and the next one, without which no server can read.
+                await self._note(number)
         if not await self._counts_inserts():
             # A loader was killed during a first import.
             await restore_insert_trigger(self._session)
@@ -107,7 +111,9 @@ class Migrations:
         """Note, for servers too, how many statements were applied."""
         sql = "UPDATE schema_version SET statements = %s"
         if not await self._session.execute(sql, (number,)):
-            await self._session.execute("INSERT INTO schema_version VALUES (%s)", (number,))
+            await self._session.execute(
+                "INSERT INTO schema_version (statements) VALUES (%s)", (number,)
+            )
 
     async def _readings(self) -> int:
         rows = await self._session.fetch("SELECT COUNT(*) FROM consumpdata")

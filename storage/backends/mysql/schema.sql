@@ -258,21 +258,13 @@ END;
 REPLACE INTO audit_head (id, last, hash, pruned, entry) VALUES (1, 0, REPEAT('0', 64), 0, '');
 
 -- Many meters. Everything that belongs to a meter is keyed by it first, so that its rows lie together
--- and a transaction touches one meter. Old triggers go first: they know one meter only.
-
-DROP TRIGGER IF EXISTS forget_page_of_changed;
-
-DROP TRIGGER IF EXISTS forget_page_of_deleted;
-
-DROP TRIGGER IF EXISTS forget_flags_of_deleted;
-
-DROP TRIGGER IF EXISTS state_after_insert;
-
-DROP TRIGGER IF EXISTS state_after_update;
-
-DROP TRIGGER IF EXISTS state_after_delete;
+-- and a transaction touches one meter.
 
 DROP TRIGGER IF EXISTS state_after_meter;
+
+ALTER TABLE schema_version
+    ADD COLUMN id INT NOT NULL DEFAULT 1 COMMENT 'Row id, of the only row' FIRST,
+    ADD PRIMARY KEY (id);
 
 ALTER TABLE meters
     ADD COLUMN public_id VARCHAR(64) COLLATE utf8mb4_bin COMMENT 'Names the meter in requests and commands',
@@ -330,19 +322,34 @@ ALTER TABLE consumpdata
     ADD PRIMARY KEY (meter_id, id),
     ADD KEY meter_date (meter_id, date);
 
+-- A server that runs goes on reading: of the view, as soon as the table is gone.
 RENAME TABLE consumpdata TO readings;
 
-CREATE TRIGGER forget_page_of_changed AFTER UPDATE ON readings FOR EACH ROW
+CREATE OR REPLACE SQL SECURITY DEFINER VIEW consumpdata AS
+    SELECT id, date, energy, reactive_energy, power, maximeter, reactive_power, voltage, intensity,
+        power_factor, meter_id, utc
+    FROM readings WHERE meter_id = 1;
+
+-- The old triggers were renamed with their table. No page may outlive its readings meanwhile.
+CREATE TRIGGER forget_changed_page AFTER UPDATE ON readings FOR EACH ROW
 BEGIN
     DELETE FROM pages WHERE meter_id = OLD.meter_id AND first_id = (OLD.id - 1) DIV 4000 * 4000 + 1;
     DELETE FROM pages WHERE meter_id = NEW.meter_id AND first_id = (NEW.id - 1) DIV 4000 * 4000 + 1;
 END;
 
-CREATE TRIGGER forget_page_of_deleted AFTER DELETE ON readings FOR EACH ROW
+CREATE TRIGGER forget_deleted_page AFTER DELETE ON readings FOR EACH ROW
 IF @elecdata_loading IS NULL THEN
     DELETE FROM pages WHERE meter_id = OLD.meter_id AND first_id = (OLD.id - 1) DIV 4000 * 4000 + 1;
     DELETE FROM flags WHERE meter_id = OLD.meter_id AND reading_id = OLD.id;
 END IF;
+
+DROP TRIGGER IF EXISTS forget_page_of_changed;
+
+DROP TRIGGER IF EXISTS forget_page_of_deleted;
+
+DROP TRIGGER IF EXISTS forget_flags_of_deleted;
+
+DROP TRIGGER IF EXISTS state_after_insert;
 
 CREATE TRIGGER state_after_insert AFTER INSERT ON readings FOR EACH ROW
 IF @elecdata_loading IS NULL THEN
@@ -358,6 +365,8 @@ IF @elecdata_loading IS NULL THEN
     DELETE FROM flags WHERE meter_id = NEW.meter_id AND reading_id = NEW.id;
 END IF;
 
+DROP TRIGGER IF EXISTS state_after_update;
+
 CREATE TRIGGER state_after_update AFTER UPDATE ON readings FOR EACH ROW
 IF @elecdata_loading IS NULL THEN
     UPDATE states SET
@@ -369,6 +378,8 @@ IF @elecdata_loading IS NULL THEN
         last_id = IF(meter_id = NEW.meter_id, GREATEST(last_id, NEW.id), last_id)
     WHERE meter_id IN (OLD.meter_id, NEW.meter_id);
 END IF;
+
+DROP TRIGGER IF EXISTS state_after_delete;
 
 CREATE TRIGGER state_after_delete AFTER DELETE ON readings FOR EACH ROW
 IF @elecdata_loading IS NULL THEN
@@ -385,16 +396,6 @@ CREATE TRIGGER state_after_meter AFTER UPDATE ON meters FOR EACH ROW
 IF @elecdata_loading IS NULL THEN
     UPDATE states SET changes = changes + 1 WHERE meter_id = NEW.id;
 END IF;
-
--- While there were no triggers, other programs may have changed readings.
-UPDATE states SET
-    version = REPLACE(UUID(), '-', ''),
-    readings = (SELECT COUNT(*) FROM readings AS r WHERE r.meter_id = states.meter_id),
-    first_id = (SELECT MIN(id) FROM readings AS r WHERE r.meter_id = states.meter_id),
-    last_id = GREATEST(last_id,
-        COALESCE((SELECT MAX(id) FROM readings AS r WHERE r.meter_id = states.meter_id), 0)),
-    first_utc = (SELECT MIN(utc) FROM readings AS r WHERE r.meter_id = states.meter_id),
-    last_utc = (SELECT MAX(utc) FROM readings AS r WHERE r.meter_id = states.meter_id);
 
 -- Who measures, who may see what: filled by commands of their own.
 
@@ -502,9 +503,14 @@ CREATE TABLE days (
     PRIMARY KEY (meter_id, day, clean)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4;
 
--- before this one, the days of readings that were taken over are summed up
+-- Before this one, the days of readings that were taken over are summed up. Other programs may have
+-- changed readings while there were no triggers.
 -- Comes last: a server takes it for the sign that all of these are there.
-CREATE OR REPLACE SQL SECURITY INVOKER VIEW consumpdata AS
-    SELECT id, date, energy, reactive_energy, power, maximeter, reactive_power, voltage, intensity,
-        power_factor, meter_id, utc
-    FROM readings WHERE meter_id = 1;
+UPDATE states SET
+    version = REPLACE(UUID(), '-', ''),
+    readings = (SELECT COUNT(*) FROM readings AS r WHERE r.meter_id = states.meter_id),
+    first_id = (SELECT MIN(id) FROM readings AS r WHERE r.meter_id = states.meter_id),
+    last_id = GREATEST(last_id,
+        COALESCE((SELECT MAX(id) FROM readings AS r WHERE r.meter_id = states.meter_id), 0)),
+    first_utc = (SELECT MIN(utc) FROM readings AS r WHERE r.meter_id = states.meter_id),
+    last_utc = (SELECT MAX(utc) FROM readings AS r WHERE r.meter_id = states.meter_id);
