@@ -18,6 +18,7 @@ from loader.imports.workers import ImportWorkers, count_workers
 from loader.rows.errors import FaultyRowsError, ReportError, RowError
 from loader.rows.file_reader import report_name
 from settings import Settings
+from storage.common.errors import StorageError
 from storage.common.passwords import hash_password
 from storage.factory import WritableDatabase
 
@@ -70,6 +71,8 @@ class Importer:
         self._assignment = MeterAssignment(
             database.meters, settings.meter, meter_name, register=register
         )
+        self._lacks_default = False
+        """Whether the view shows another meter than the default one, which is not registered."""
         self.errors = ErrorReport()
         """The errors so far; if bad rows are skipped, an import succeeds in spite of them."""
 
@@ -90,9 +93,8 @@ class Importer:
                 async with recorded(self._database, "user added", user=name):
                     await self._database.users.add(name, hashed)
         self._listener.on_step("User")
-        default = self._settings.meter.default
-        if default is not None and (meter := await self._database.meters.find(default)):
-            await self._database.engine.show_meter(meter.id)
+        self._lacks_default = self._settings.meter.default is not None
+        await self._show_default()
         if reader := await self._database.engine.admit_reader():
             self._listener.on_step(f"'{reader}' user")
 
@@ -128,9 +130,34 @@ class Importer:
             await plan.find_meters(paths, self._assignment)
             if not dry_run:
                 await self._database.users.forget_revocations()
-            if all_or_nothing or len(plan.imports) + plan.strangers <= 1:
-                return await self._import_together(plan, importer, dry_run=dry_run)
-            return await self._import_apart(plan, importer, dry_run=dry_run)
+            is_together = all_or_nothing or len(plan.imports) + plan.strangers <= 1
+            run = self._import_together if is_together else self._import_apart
+            try:
+                summaries = await run(plan, importer, dry_run=dry_run)
+            except PartlyImportedError:
+                await self._show_new_default()
+                raise
+            await self._show_new_default()
+            return summaries
+
+    async def _show_default(self) -> None:
+        """Let the view show the default meter, once it is registered."""
+        default = self._settings.meter.default
+        if default is not None and (meter := await self._database.meters.find(default)):
+            await self._database.engine.show_meter(meter.id)
+            self._lacks_default = False
+
+    async def _show_new_default(self) -> None:
+        """Do so after an import that may have registered it, whose outcome stands."""
+        if not self._lacks_default:
+            return
+        try:
+            await self._show_default()
+        except StorageError as error:
+            self._listener.on_warning(
+                f"the view consumpdata does not show the meter {self._settings.meter.default} yet:"
+                f" run `elecdata load` once more ({error})"
+            )
 
     async def _check(self, plan: ImportPlan, importer: ReportImporter) -> list[ImportSummary]:
         """Read all reports; raise FaultyReportsError if any has errors."""

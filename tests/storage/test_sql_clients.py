@@ -196,6 +196,21 @@ async def test_reader_selects_and_changes_nothing(decade: DatabaseFixture, chang
     )
 
 
+@pytest.mark.parametrize("others", [0, 1])
+async def test_view_shows_the_default_meter_at_the_end_of_the_load_that_registers_it(
+    database: DatabaseFixture, others: int
+) -> None:
+    await database.load(report(row(written(FIRST), "1")))
+    database.configure(meter={"default": "cellar", "file_name": "{meter}.csv"})
+    files = [
+        database.file(report(row(written(FIRST), "2")), f"{name}.csv")
+        for name in ("cellar", "loft")[: 1 + others]
+    ]
+    await database.load(*files, register=True)
+    ((energy,),) = await database.rows("SELECT energy FROM consumpdata")
+    assert energy == 2 * SCALES[database.kind]
+
+
 def as_reader(
     database: MariadbDatabase, user: str | None = None
 ) -> "pymysql.Connection[pymysql.cursors.Cursor]":
