@@ -170,6 +170,7 @@ class _Command:
                     on_wait=lambda: progress.say(WAITING),
                     on_progress=progress.show,
                     on_warning=lambda text: print_line(f"WARNING - {text}", err=True),
+                    on_takeover=progress.show_takeover,
                     on_reports=progress.show_reports,
                 ),
                 format_name,
@@ -210,6 +211,9 @@ class _Command:
             self._output.say("Nothing was written (--dry-run)")
 
 
+_MOVED = "Readings moved"
+
+
 class _Progress:
     """A progress bar on a terminal, with lines above it."""
 
@@ -226,6 +230,7 @@ class _Progress:
             disable=not sys.stderr.isatty() or output.mode is not OutputMode.TEXT,
         )
         self._tasks: dict[str, TaskID] = {}
+        self._quarters = 0
         self.written = 0
         """The reports that were written so far."""
         self.reports = 0
@@ -241,6 +246,18 @@ class _Progress:
     def say(self, text: str) -> None:
         """Print a line above the bar."""
         self._output.say(text)
+
+    def show_takeover(self, done: int, shares: int) -> None:
+        """Show how much of the readings was moved to a new layout: a bar, or a line a quarter."""
+        if self._bar.disable:
+            quarter = done * 4 // shares
+            if quarter > self._quarters:
+                self._quarters = quarter
+                self.say(f"Readings moved: {quarter * 25} %")
+            return
+        if _MOVED not in self._tasks:
+            self._tasks[_MOVED] = self._bar.add_task(_MOVED, total=shares)
+        self._bar.update(self._tasks[_MOVED], completed=done)
 
     def show_reports(self, done: int, written: int, reports: int) -> None:
         """Show how many reports are done, of several."""
@@ -263,6 +280,8 @@ class _Progress:
         """Show how many bytes of a report were read, unless several reports are shown."""
         if "" in self._tasks:
             return
+        if _MOVED in self._tasks:
+            self._bar.remove_task(self._tasks.pop(_MOVED))
         if report not in self._tasks:
             total = None if report == STANDARD_INPUT else Path(report).stat().st_size
             self._tasks[report] = self._bar.add_task(printable(report), total=total)

@@ -35,6 +35,8 @@ class ImportListener:
     """Called with a report's path and the bytes of it that were read."""
     on_warning: Callable[[str], None] = lambda _: None
     """Called with what is left to do after an import."""
+    on_takeover: Callable[[int, int], None] = lambda _done, _all: None
+    """Called with the shares of a long move of readings to a new layout: done, and all."""
     on_reports: Callable[[int, int, int], None] = lambda _done, _written, _all: None
     """Called with the number of reports that are done, of these written, and of all, if meters are
     imported one by one."""
@@ -68,6 +70,7 @@ class Importer:
         self._listener = listener
         database.engine.on_wait = listener.on_wait
         database.engine.on_warning = listener.on_warning
+        database.engine.on_takeover = listener.on_takeover
         self._assignment = MeterAssignment(
             database.meters, settings.meter, meter_name, register=register
         )

@@ -79,6 +79,8 @@ class WriteEngine(Protocol):
     """Called whenever another loader has to be waited for; set by whoever wants to know."""
     on_warning: Callable[[str], None]
     """Called with what is left to do after a transaction; set likewise."""
+    on_takeover: Callable[[int, int], None]
+    """Called with the shares of a long takeover that are done, and of all; set likewise."""
 
     @property
     def dialect(self) -> Dialect:

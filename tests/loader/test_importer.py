@@ -596,11 +596,13 @@ async def test_schema_is_finished_wherever_the_loaders_before_were_stopped(
     applied: list[str] = []
 
     async def failing(self: Session, sql: str, args: tuple[object, ...] = ()) -> int:
-        written = await execute(self, sql, args)
         if sql in STATEMENTS["mysql"] and sql not in applied:
             applied.append(sql)
+            # What a table that was made just before has already: the next loader ignores it, too.
+            with suppress(StorageError):
+                await execute(self, sql, args)
             raise NotPrepared("stopped")
-        return written
+        return await execute(self, sql, args)
 
     async def prepare() -> bool:
         async with original.writer() as writer:

@@ -16,6 +16,7 @@ import loader.__main__
 import loader.users
 from tests.loader.test_loader_command import AUGUST, BAD, ENVIRON, REPORT, count, load, run, users
 from tests.support.databases import DatabaseFixture, SqliteDatabase
+from tests.support.legacy_database import make_older
 from tests.support.paths import ROOT
 from tests.support.report_factory import numbered, report
 
@@ -136,6 +137,45 @@ def test_terminal_shows_a_bar_and_a_pipe_no_escape_codes(tmp_path: Any) -> None:
     database = SqliteDatabase(tmp_path)
     path = database.file(REPORT)
     assert b"\x1b" not in b"".join((run(database, path).stdout, run(database, path).stderr))
+    assert b"\x1b[" in on_terminal(database, path)
+
+
+MANY = {
+    "sqlite": (
+        "INSERT INTO consumpdata (date, utc) WITH RECURSIVE more (n) AS (VALUES (1) UNION ALL"
+        " SELECT n + 1 FROM more WHERE n < 100000) SELECT datetime(1600000000 + n * 900,"
+        " 'unixepoch', '+2 hours'), 1600000000 + n * 900 FROM more"
+    ),
+    "mariadb": (
+        "INSERT INTO consumpdata (date, utc) SELECT '2020-11-01 01:00' + INTERVAL seq * 15 MINUTE,"
+        " '2020-11-01' + INTERVAL seq * 15 MINUTE"
+        " FROM (SELECT @elecdata_loading := 1) AS quiet, seq_1_to_100000"
+    ),
+}
+"""Makes readings in the older layout, more than are moved in silence."""
+
+
+def test_takeover_of_many_readings_shows_a_bar_on_a_terminal_and_lines_in_a_pipe(
+    database: DatabaseFixture,
+) -> None:
+    path = database.file(REPORT)
+    assert run(database, path).returncode == 0
+    make_older(database)
+    database.run(MANY[database.kind])
+    shown = run(database, path).stdout.decode()
+    assert shown.count("readings found, which are moved to a new layout") == 1
+    moved = [line for line in shown.splitlines() if "Readings moved: " in line]
+    assert moved == [f"Readings moved: {quarter} %" for quarter in (25, 50, 75)]
+    assert "Readings moved" not in run(database, path).stdout.decode()
+    if database.kind == "sqlite":
+        make_older(database)
+        shown = on_terminal(database, path).decode()
+        assert "\x1b[" in shown
+        assert "Readings moved" in shown
+
+
+def on_terminal(database: DatabaseFixture, path: str) -> bytes:
+    """What the loader writes on a terminal as its standard error."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "loader", "--config", str(database.config), path]
     with subprocess.Popen(  # noqa: S603 - this project's own program
@@ -150,7 +190,7 @@ def test_terminal_shows_a_bar_and_a_pipe_no_escape_codes(tmp_path: Any) -> None:
                 break
         assert process.wait(SECONDS) == 0
     os.close(ours)
-    assert b"\x1b[" in shown
+    return shown
 
 
 # Users

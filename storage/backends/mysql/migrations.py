@@ -1,6 +1,6 @@
 """The schema of a MySQL or MariaDB database, brought up to date statement by statement."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import date, timedelta
 from itertools import groupby
 from zoneinfo import ZoneInfo
@@ -12,7 +12,7 @@ from domain.local_time import LocalTimeResolver
 from storage.backends.day_sums import day_sums, run_steps
 from storage.backends.mysql.dialect import MysqlDialect
 from storage.backends.mysql.session import Session
-from storage.backends.schema import MANY_READINGS, STATE_TRIGGERS, STATEMENTS
+from storage.backends.schema import MANY_READINGS, STATE_TRIGGERS, STATEMENTS, shares
 from storage.common.errors import Conflict, NotPrepared, StorageError
 
 _NEEDS_INSTANTS = "ALTER TABLE consumpdata\n    MODIFY utc"
@@ -74,8 +74,11 @@ class Migrations:
         """Return whether nothing is left to apply, not even what a killed loader left out."""
         return await self.is_newest() and await self._counts_inserts()
 
-    async def apply(self) -> AsyncGenerator[str]:
-        """Apply the statements that are missing, while no other loader does; yield long ones."""
+    async def apply(self, on_share: Callable[[int, int], None]) -> AsyncGenerator[str]:
+        """Apply the statements that are missing, while no other loader does; yield long ones.
+
+        Calls `on_share` with the shares of long ones that are done, and of all.
+        """
         await self._session.execute(
             "CREATE TABLE IF NOT EXISTS schema_version ("
             "id INT NOT NULL DEFAULT 1 COMMENT 'Row id, of the only row',"
@@ -84,21 +87,21 @@ class Migrations:
         )
         applied = await self._applied()
         is_new = not applied and not await self._session.fetch(_HAS_READINGS)
-        is_told = False
-        for number, statement in enumerate(self._statements[applied:], applied + 1):
+        is_told = is_long = False
+        missing = self._statements[applied:]
+        parts = shares(missing)
+        for number, statement in enumerate(missing, applied + 1):
             if is_new and _makes_or_drops_former(statement, self._statements[number:]):
                 continue
             if statement.startswith(_REBUILDS) and not is_told:
                 is_told = True
                 readings = await self._readings()
-                if readings >= MANY_READINGS:
+                is_long = readings >= MANY_READINGS
+                if is_long:
                     yield f"{readings} readings found, which are moved to a new layout"
-            if statement.startswith(_NEEDS_INSTANTS):
-                await self._set_instants()
-            if statement.startswith(_NEEDS_METER):
-                await self._register_meter()
-            if statement.startswith(_NEEDS_DAYS):
-                await self._sum_days()
+            if is_long:
+                on_share(sum(parts[: number - applied - 1]), sum(parts))
+            await self._fill_before(statement)
             await self._apply(statement)
             if not statement.startswith(_RENAMES):
                 # Nothing comes between it and the next one, without which no server can read.
@@ -106,6 +109,15 @@ class Migrations:
         if not await self._counts_inserts():
             # A loader was killed during a first import.
             await restore_insert_trigger(self._session)
+
+    async def _fill_before(self, statement: str) -> None:
+        """Write what a statement needs, or what has to be there before it is applied."""
+        if statement.startswith(_NEEDS_INSTANTS):
+            await self._set_instants()
+        if statement.startswith(_NEEDS_METER):
+            await self._register_meter()
+        if statement.startswith(_NEEDS_DAYS):
+            await self._sum_days()
 
     async def _note(self, number: int) -> None:
         """Note, for servers too, how many statements were applied."""

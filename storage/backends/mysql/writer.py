@@ -79,6 +79,7 @@ class MysqlWriteEngine:
         self._session: Session | None = None
         self.on_wait: Callable[[], None] = lambda: None
         self.on_warning: Callable[[str], None] = lambda _: None
+        self.on_takeover: Callable[[int, int], None] = lambda _done, _all: None
         self._dropped_trigger = False
         self._sends_files: bool | None = None
         """Whether LOAD DATA LOCAL is allowed; None before the first import."""
@@ -104,7 +105,7 @@ class MysqlWriteEngine:
         yield f"'{self.database}' database"
         if not await self._migrations.is_complete():
             await self._take_lock()
-            async for step in self._migrations.apply():
+            async for step in self._migrations.apply(self.on_takeover):
                 yield step
             await self._release_lock()
         yield f"'{self.database}.consumpdata' table"

@@ -22,6 +22,7 @@ from storage.backends.schema import (
     STATE_TRIGGERS,
     STATEMENTS,
     meter_of_view,
+    shares,
     view_of,
 )
 from storage.backends.sqlite.dialect import SqliteDialect, add_functions
@@ -85,6 +86,7 @@ class SqliteWriteEngine:
         self.database = path.stem
         self.on_wait: Callable[[], None] = lambda: None
         self.on_warning: Callable[[str], None] = lambda _: None
+        self.on_takeover: Callable[[int, int], None] = lambda _done, _all: None
         self._connection: sqlite3.Connection | None = None
         self._stopped = False
         self._dropped_triggers = False
@@ -99,7 +101,8 @@ class SqliteWriteEngine:
         readings = await self._in_thread(self._readings_to_move)
         if readings >= MANY_READINGS:
             yield f"{readings} readings found, which are moved to a new layout"
-        await self._in_thread(self._migrate)
+        on_share = self.on_takeover if readings >= MANY_READINGS else lambda _done, _all: None
+        await self._in_thread(lambda: self._migrate(on_share))
         yield f"'{self.database}.consumpdata' table"
         yield f"'{self.database}.users' table"
         yield "Trigger"
@@ -273,14 +276,17 @@ class SqliteWriteEngine:
             return 0
         return int(connection.execute("SELECT COUNT(*) FROM consumpdata").fetchone()[0])
 
-    def _migrate(self) -> None:
+    def _migrate(self, on_share: Callable[[int, int], None]) -> None:
         connection = self._opened()
         wanted = STATEMENTS[SqliteDialect.name]
         if self._applied() == len(wanted):
             return
         with connection:
             connection.execute("BEGIN IMMEDIATE")
-            for statement in wanted[self._applied() :]:
+            missing = wanted[self._applied() :]
+            parts = shares(missing)
+            for number, statement in enumerate(missing):
+                on_share(sum(parts[:number]), sum(parts))
                 if statement.startswith(_NEEDS_METER):
                     connection.execute(_MAIN_METER, (str(self._timezone),))
                 if statement.startswith(_NEEDS_DAYS):
