@@ -11,12 +11,19 @@ from cli.error_report import ErrorReport, FaultyReportsError
 from loader.audit_record import recorded
 from loader.formats.registry import format_by_name, known_formats
 from loader.imports.assignment import MeterAssignment
-from loader.imports.outcome import ImportOutcome, ImportSummary, PartlyImportedError, not_tried
+from loader.imports.outcome import (
+    ImportOutcome,
+    ImportSummary,
+    PartlyImportedError,
+    not_tried,
+    without_file,
+)
 from loader.imports.plan import ImportPlan, MeterImport
 from loader.imports.transaction import ImportOptions, ReportImporter, record_failure
 from loader.imports.workers import ImportWorkers, count_workers
 from loader.rows.errors import FaultyRowsError, ReportError, RowError
 from loader.rows.file_reader import report_name
+from loader.rows.rejected import save_all
 from settings import Settings
 from storage.common.errors import StorageError
 from storage.common.passwords import hash_password
@@ -124,6 +131,7 @@ class Importer:
             self._formats,
             self._settings.meter.timezone,
             skip_bad_rows=skip_bad_rows,
+            dry_run=dry_run,
             on_errors=self._add_errors,
         )
         with plan:
@@ -198,25 +206,38 @@ class Importer:
         if summaries and not dry_run:
             paths = [report.path for report, _ in plan.unassigned]
             await record_failure(self._database, paths, FaultyReportsError(self.errors))
-        written = 0
+        written: set[int] = set()
+        is_unsaved = False
 
         def add(outcome: ImportOutcome) -> None:
-            nonlocal written
+            nonlocal is_unsaved
             summaries.extend(outcome.summaries)
             self.errors.add_all(outcome.errors)
-            written += len(outcome.summaries) if outcome.is_written else 0
-            self._listener.on_reports(len(summaries), written, plan.size)
+            if outcome.is_written:
+                written.update(summary.number for summary in outcome.summaries)
+                is_unsaved = is_unsaved or outcome.error is not None
+            self._listener.on_reports(len(summaries), len(written), plan.size)
 
         left = deque(plan.imports)
         fatal = await self._run_all(left, importer, add)
         for work in left:
             add(not_tried(work, str(fatal)))
         summaries.sort(key=attrgetter("number"))
-        failed = sum(summary.error is not None for summary in summaries)
-        if failed:
+        for rejected in plan.shared_files(written):
+            try:
+                save_all([rejected])
+            except ReportError as error:
+                self._add_error(error)
+                is_unsaved = True
+                summaries = [without_file(summary, rejected.path) for summary in summaries]
+        texts = [fatal] if fatal else []
+        if failed := sum(summary.error is not None for summary in summaries):
             what = "have errors" if dry_run else "were not written"
-            text = f"{failed} of {plan.size} reports {what}"
-            raise PartlyImportedError(f"{fatal}; {text}" if fatal else text, summaries, self.errors)
+            texts.append(f"{failed} of {plan.size} reports {what}")
+        if is_unsaved:
+            texts.append("rejected rows were not saved")
+        if texts:
+            raise PartlyImportedError("; ".join(texts), summaries, self.errors)
         return summaries
 
     async def _run_all(
@@ -277,12 +298,7 @@ class Importer:
         if not isinstance(error, FaultyRowsError):
             self.errors.add(str(error))
 
-    def _add_errors(
-        self,
-        path: str,
-        errors: list[RowError],
-        raw: bytes,  # noqa: ARG002 - the raw row goes to the file of rejected rows
-    ) -> None:
+    def _add_errors(self, path: str, errors: list[RowError]) -> None:
         for error in errors:
             self.errors.add(f"{path}:{error}")
 

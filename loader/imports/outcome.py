@@ -58,6 +58,8 @@ class ImportOutcome:
             error, Conflict | NotPrepared
         )
         if self.is_written:
+            # It was the rejected rows that could not be put in place.
+            self.summaries = [replace(each, rejected_to=None) for each in self.summaries]
             return
         text = _OF_ANOTHER if isinstance(error, FaultyReportsError) else self.error
         known = {summary.number: summary for summary in self.summaries}
@@ -73,6 +75,11 @@ def not_tried(work: MeterImport, reason: str) -> ImportOutcome:
     """Return the outcome of an import that was not begun."""
     summaries = [_summary(report, work) for report in work.reports]
     return ImportOutcome([replace(summary, error=reason) for summary in summaries])
+
+
+def without_file(summary: ImportSummary, path: Path) -> ImportSummary:
+    """Return a summary that names this file of rejected rows no more."""
+    return replace(summary, rejected_to=None) if summary.rejected_to == path else summary
 
 
 def _summary(report: PlannedReport, work: MeterImport) -> ImportSummary:

@@ -1,7 +1,7 @@
 """Planning imports: which reports there are, and which belong to the same meter."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ from loader.imports.assignment import MeterAssignment, NewMeter, ReportOrigin
 from loader.report_file import ReportFile, ReportPart
 from loader.rows.errors import FaultyRowsError, ReportError, RowError
 from loader.rows.file_reader import can_be_read_again, report_name
+from loader.rows.rejected import RejectedRows
 from storage.meters import MeterRecord
 
 _ENDINGS = (".csv", ".csv.gz")
@@ -30,6 +31,8 @@ class PlannedReport:
     path: str
     part: ReportPart | None = None
     """The rows, if they are not those of the whole file or it cannot be read again."""
+    rejected: RejectedRows | None = None
+    """The rejected rows of the file, if several meters share it."""
 
 
 @dataclass(slots=True)
@@ -55,9 +58,10 @@ class ImportPlan:
         zone: ZoneInfo,
         *,
         skip_bad_rows: bool,
-        on_errors: Callable[[str, list[RowError], bytes], None],
+        dry_run: bool,
+        on_errors: Callable[[str, list[RowError]], None],
     ) -> None:
-        """Call `on_errors` with the path, the errors and the text of each row without a meter."""
+        """Call `on_errors` with the path and the errors of each row without a meter."""
         self.imports: list[MeterImport] = []
         """Those of each meter, in the order of the meters."""
         self.unassigned: list[tuple[PlannedReport, ReportError]] = []
@@ -71,8 +75,11 @@ class ImportPlan:
         self._formats = formats
         self._zone = zone
         self._skip_bad_rows = skip_bad_rows
+        self._dry_run = dry_run
         self._on_errors = on_errors
         self._files = ExitStack()
+        self._is_looking = False
+        """Whether a report is read that is read again, and has its errors told, then."""
 
     def __enter__(self) -> Self:
         return self
@@ -87,6 +94,12 @@ class ImportPlan:
         self.imports = [MeterImport(None, reports)]
         self.size = len(reports)
 
+    def shared_files(self, written: Collection[int]) -> list[RejectedRows]:
+        """Return the files of rejected rows that several meters share, of reports by number."""
+        reports = (report for each in self.imports for report in each.reports)
+        files = (report.rejected for report in reports if report.number in written)
+        return [*dict.fromkeys(rejected for rejected in files if rejected is not None)]
+
     async def find_meters(self, paths: Sequence[str], assignment: MeterAssignment) -> None:
         """Find the meters of all reports, whose beginnings are read.
 
@@ -95,8 +108,9 @@ class ImportPlan:
         self.paths = paths
         reports: list[tuple[PlannedReport, ReportOrigin]] = []
         for path in paths:
-            for part, identifier in self._parts(path):
-                planned = PlannedReport(self._next_number(), path, part)
+            parts, rejected = self._parts(path)
+            for part, identifier in parts:
+                planned = PlannedReport(self._next_number(), path, part, rejected)
                 reports.append((planned, ReportOrigin(path, report_name(path), identifier)))
             await asyncio.sleep(0)  # so that Ctrl-C is noticed
         await assignment.look_up([origin for _, origin in reports])
@@ -114,26 +128,34 @@ class ImportPlan:
             imports[key].reports.append(planned)
         self.imports = sorted(imports.values(), key=lambda each: each.place)
 
-    def _parts(self, path: str) -> list[tuple[ReportPart | None, str | None]]:
-        """Return the parts of a report that are of one meter each, with the meter's name in it."""
+    def _parts(
+        self, path: str
+    ) -> tuple[list[tuple[ReportPart | None, str | None]], RejectedRows | None]:
+        """Return the parts of a report that are of one meter each, with the meter's name in it.
+
+        If there are several, they share the file of rejected rows that is returned.
+        """
         parts = []
         with ExitStack() as files:
+            rejected = files.enter_context(RejectedRows(path))
             try:
-                for part in self._read_parts(path, files):
+                for part in self._read_parts(path, files, rejected):
                     parts.append(part)  # noqa: PERF402 - those before an error count
             except ReportError as error:
                 self.unassigned.append((PlannedReport(self._next_number(), path), error))
                 # Rows that name no meter do no harm to the others.
                 if not isinstance(error, FaultyRowsError):
-                    return []
+                    return [], None
             if len(parts) == 1 and can_be_read_again(path):
-                return [(None, parts[0].identifier)]
+                return [(None, parts[0].identifier)], None
             self._files.enter_context(files.pop_all())
-        return [(part, part.identifier) for part in parts]
+        return [(part, part.identifier) for part in parts], rejected
 
-    def _read_parts(self, path: str, files: ExitStack) -> Iterator[ReportPart]:
+    def _read_parts(
+        self, path: str, files: ExitStack, rejected: RejectedRows
+    ) -> Iterator[ReportPart]:
         """Yield the parts of a report, which needs not be read whole for that if it has one."""
-        file, parts = self._open(path, files)
+        file, parts = self._open(path, files, rejected)
         first = next(parts)
         if first.identifier is None:
             yield first
@@ -144,19 +166,31 @@ class ImportPlan:
             return
         # As long as no other is found, the rows of this one need not be kept.
         first.drop()
-        if next(parts, None) is None:
+        self._is_looking = True
+        try:
+            is_only = next(parts, None) is None
+        finally:
+            self._is_looking = False
+        if is_only:
             yield first
             return
-        _, parts = self._open(path, files)
+        _, parts = self._open(path, files, rejected)
         yield from parts
 
-    def _open(self, path: str, files: ExitStack) -> tuple[ReportFile, Iterator[ReportPart]]:
+    def _open(
+        self, path: str, files: ExitStack, rejected: RejectedRows
+    ) -> tuple[ReportFile, Iterator[ReportPart]]:
         file = files.enter_context(ReportFile(path, formats=self._formats))
-        parts = file.parts(
-            self._zone,
-            skip_bad_rows=self._skip_bad_rows,
-            on_errors=lambda errors, raw: self._on_errors(path, errors, raw),
-        )
+
+        def on_errors(errors: list[RowError], raw: bytes) -> None:
+            if self._is_looking:
+                return
+            self._on_errors(path, errors)
+            if self._skip_bad_rows and not self._dry_run:
+                assert file.detected is not None, "it has rows"
+                rejected.add(errors, raw, file.detected.header)
+
+        parts = file.parts(self._zone, skip_bad_rows=self._skip_bad_rows, on_errors=on_errors)
         return file, parts
 
     def _next_number(self) -> int:

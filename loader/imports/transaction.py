@@ -17,7 +17,7 @@ from loader.imports.plan import MeterImport, PlannedReport
 from loader.report import Report
 from loader.rows.errors import FaultyRowsError, ReportError, RowError
 from loader.rows.file_reader import report_name
-from loader.rows.rejected import RejectedRows
+from loader.rows.rejected import RejectedRows, save_all
 from settings import Settings
 from storage.common.errors import Conflict, StorageError
 from storage.factory import WritableDatabase
@@ -75,6 +75,8 @@ class ReportImporter:
         message says so.
         """
         engine, is_dry = self._database.engine, self.options.dry_run
+        shared = _shared_files(work)
+        sizes = [rejected.size for rejected in shared]
         with ExitStack() as drafts:
             try:
                 await engine.begin(keeps_triggers=is_dry or is_one_of_many)
@@ -82,13 +84,19 @@ class ReportImporter:
                 if is_dry:
                     await engine.rollback()
                     return
-                for each in loaded:
-                    each.rejected.prepare()
+                complete = [each.rejected for each in loaded if each.rejected not in shared]
+                if not is_one_of_many:
+                    complete += shared
+                for rejected in complete:
+                    rejected.prepare()
                 # At the end, since nobody else can append until the transaction ends.
                 for each in loaded:
                     await self._record(each)
                 await _finish(engine.commit())
             except BaseException as error:
+                with suppress(ReportError):
+                    for rejected, size in zip(shared, sizes, strict=True):
+                        rejected.shorten(size)
                 # The first error matters more than a connection that can't roll back.
                 with suppress(StorageError):
                     await engine.rollback()
@@ -97,7 +105,7 @@ class ReportImporter:
                         await record_failure(self._database, paths, error)
                 raise
             outcome.is_written = True
-            _save([each.rejected for each in loaded])
+            save_all(complete)
 
     async def check(self, work: Sequence[MeterImport], outcome: ImportOutcome) -> None:
         """Read the reports only; raise FaultyReportsError if they have errors."""
@@ -135,7 +143,7 @@ class ReportImporter:
         for meter, each in work:
             for planned in each.reports:
                 started = time.monotonic()
-                rejected = drafts.enter_context(RejectedRows(planned.path))
+                rejected = planned.rejected or drafts.enter_context(RejectedRows(planned.path))
                 report = self._open(planned, meter, rejected, outcome)
                 imported = error = None
                 try:
@@ -160,7 +168,7 @@ class ReportImporter:
                     span=report.span,
                     seconds=time.monotonic() - started,
                     imported=imported,
-                    rejected_to=rejected.path if rejected.has_rows else None,
+                    rejected_to=rejected.path if rejected.has_rows and report.rejected else None,
                     error=error,
                 )
                 outcome.summaries.append(summary)
@@ -246,16 +254,10 @@ def _zone(meter: MeterRecord) -> ZoneInfo:
         ) from None
 
 
-def _save(files: Sequence[RejectedRows]) -> None:
-    """Put the files of rejected rows in place, all of those that can be."""
-    failures = []
-    for rejected in files:
-        try:
-            rejected.save()
-        except ReportError as error:
-            failures.append(str(error))
-    if failures:
-        raise ReportError("; ".join(failures))
+def _shared_files(work: Sequence[MeterImport]) -> list[RejectedRows]:
+    """Return the files of rejected rows that imports may share with those of other meters."""
+    reports = (report for each in work for report in each.reports)
+    return [*dict.fromkeys(report.rejected for report in reports if report.rejected is not None)]
 
 
 async def _finish(work: Awaitable[None]) -> None:

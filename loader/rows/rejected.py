@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import IO, Self
@@ -29,8 +29,12 @@ class RejectedRows:
         self.path = Path(name.removesuffix(".csv") + ".rejected.csv")
         self._report = report
         self._draft: IO[bytes] | None = None
+        self.size = 0
+        """The bytes of the rows so far."""
         self._last_line = 0
         self._is_sorted = True
+        self._is_prepared = False
+        self._heading_size = 0
         self._reason = re.compile(_REASON)
         """The beginning of the last column."""
         self._files = ExitStack()
@@ -43,8 +47,8 @@ class RejectedRows:
 
     @property
     def has_rows(self) -> bool:
-        """Whether any row was added."""
-        return self._draft is not None
+        """Whether there is any row."""
+        return self.size > 0
 
     def add(self, errors: list[RowError], raw: bytes, header: Header) -> None:
         """Add a row as the report has it, without the reason of an earlier rejection."""
@@ -60,16 +64,26 @@ class RejectedRows:
             if self._draft is None:
                 self._draft = self._files.enter_context(draft_file(self.path))
                 self._draft.write(header.format_line([*header.names, REASON_COLUMN]))
-            self._draft.write(row + delimiter + header.format_line([reason]))
+                self._heading_size = self._draft.tell()
+            self.size += self._draft.write(row + delimiter + header.format_line([reason]))
         self._is_sorted = self._is_sorted and self._last_line < errors[0].line
         self._last_line = errors[0].line
+        self._is_prepared = False
+
+    def shorten(self, size: int) -> None:
+        """Remove the rows that were added after there were `size` bytes of them."""
+        if self._draft is not None:
+            with self._translate_errors():
+                self._draft.seek(self._heading_size + size)
+                self._draft.truncate()
+            self.size = size
 
     def prepare(self) -> None:
         """Write all to the disk in the order of the lines, so that only a rename is left to do.
 
         Raises ReportError if another file is at `path`.
         """
-        if self._draft is None:
+        if self._draft is None or not self.has_rows:
             return
         with self._translate_errors():
             if not self._is_sorted:
@@ -81,18 +95,19 @@ class RejectedRows:
                 raise ReportError(
                     f"{self.path}: contains other rejected rows: load or move the file first"
                 )
+        self._is_prepared = True
 
     def save(self) -> None:
-        """Move the file to `path`, after `prepare` and once the import is committed."""
-        if self._draft is None:
+        """Move the file to `path`, once the import is committed; raise ReportError if that fails.
+
+        It is best prepared before.
+        """
+        if self._draft is None or not self.has_rows:
             return
-        try:
+        if not self._is_prepared:
+            self.prepare()
+        with self._translate_errors():
             Path(self._draft.name).replace(self.path)
-        except OSError as error:
-            raise ReportError(
-                f"{self.path}: cannot be written: {error.strerror}; the reports were imported: load"
-                " them again, which does no harm, to get the rejected rows"
-            ) from error
 
     def _sorted(self, draft: IO[bytes]) -> IO[bytes]:
         """Return another draft with the same rows in the order of the lines."""
@@ -127,3 +142,21 @@ class RejectedRows:
             yield
         except OSError as error:
             raise ReportError(f"{self.path}: cannot be written: {error.strerror}") from error
+
+
+def save_all(files: Iterable[RejectedRows]) -> None:
+    """Put the files of imports that are committed in place, all of those that can be.
+
+    Raises ReportError if some can't.
+    """
+    failures = []
+    for rejected in files:
+        try:
+            rejected.save()
+        except ReportError as error:
+            failures.append(str(error))
+    if failures:
+        raise ReportError(
+            f"{'; '.join(failures)}; the reports were imported: load them again, which does no"
+            " harm, to get the rejected rows"
+        )

@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 import loader.__main__
 from loader.imports import workers
+from loader.rows import file_reader
 from tests.support.databases import DatabaseFixture
 from tests.support.report_factory import numbered, quarters, report, row
 from tests.support.report_formats import DISTRIBUTOR, hourly
@@ -135,6 +136,73 @@ def test_file_of_several_meters_registers_each_with_a_random_id(database: Databa
     assert counts(database) == dict.fromkeys(known.values(), 8)
     again = load(database, "--json", path)
     assert [each["unchanged"] for each in json.loads(again.stdout)["reports"]] == [8, 8]
+
+
+BAD_ROWS = [
+    f"{name};01/08/2019;{hour};many;R\n" for name, hour in (("ES1", 9), ("ES2", 10), ("", 11))
+]
+
+
+def rows_in(rejected: Path) -> list[str]:
+    """The rows in a file of rejected ones, without their reasons."""
+    lines = rejected.read_text().splitlines()[1:]
+    return [";".join(line.split(";")[:5]) + "\n" for line in lines]
+
+
+@pytest.mark.parametrize("options", [(), ("--all-or-nothing",)], ids=["apart", "together"])
+def test_rejected_rows_of_meters_that_share_a_file_are_in_one_file(
+    database: DatabaseFixture, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    """With those of no meter; each is told once, though the file is read twice."""
+    monkeypatch.setattr(file_reader, "CHUNK_BYTES", 128)
+    rows = [hourly("01/08/2019", hour, cups=cups)[0] for cups in ("ES1", "ES2") for hour in HOURS]
+    path = Path(database.file(DISTRIBUTOR + "".join(rows + BAD_ROWS)))
+    done = load(database, "--json", "--register", "--skip-bad-rows", *options, str(path))
+    assert done.exit_code == 0, done.output
+    given = json.loads(done.stdout)
+    assert (given["faults"]["count"], [*counts(database).values()]) == (4, [8, 8])
+    rejected = path.with_name("report.rejected.csv")
+    assert {each["rejected_to"] for each in given["reports"]} == {str(rejected)}
+    assert rows_in(rejected) == BAD_ROWS
+
+
+def test_rejected_rows_of_a_meter_whose_import_fails_are_left_out_of_the_file(
+    database: DatabaseFixture,
+) -> None:
+    """ES1 had a reading every quarter of an hour before."""
+    path = Path(of_two_meters(database))
+    with path.open("a") as file:
+        file.writelines(BAD_ROWS)
+    load(database, "--register", "--skip-bad-rows", str(path))
+    rejected = path.with_name("report.rejected.csv")
+    rejected.unlink()
+    database.run("UPDATE meters SET interval_seconds = 900 WHERE identifier = 'ES1'")
+    done = load(database, "--skip-bad-rows", str(path))
+    assert done.exit_code == 1
+    assert "1 of 2 reports were not written" in done.stderr
+    assert rows_in(rejected) == BAD_ROWS[1:]
+
+
+def test_rejected_rows_that_cannot_be_put_in_place_are_an_error(
+    database: DatabaseFixture,
+) -> None:
+    """After the imports of all meters, which cannot be undone any more."""
+    path = Path(of_two_meters(database))
+    with path.open("a") as file:
+        file.writelines(BAD_ROWS)
+    other = path.with_name("report.rejected.csv")
+    other.write_text("other rows\n")
+    done = load(database, "--json", "--register", "--skip-bad-rows", str(path))
+    assert done.exit_code == 1
+    assert [*counts(database).values()] == [8, 8]
+    given = json.loads(done.stdout)
+    assert given["error"] == "rejected rows were not saved"
+    assert given["faults"]["shown"][-1] == (
+        f"{other}: contains other rejected rows: load or move the file first; the reports were"
+        " imported: load them again, which does no harm, to get the rejected rows"
+    )
+    assert [each["rejected_to"] for each in given["reports"]] == [None, None]
+    assert other.read_text() == "other rows\n"
 
 
 def test_unknown_meter_is_refused_with_the_line_to_type(named: DatabaseFixture) -> None:
