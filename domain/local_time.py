@@ -5,10 +5,14 @@ the order of the rows tells which reading belongs to which pass; when they go fo
 not exist. PEP 495's fold distinguishes the two offsets of such times.
 """
 
+from bisect import bisect
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
+
+from domain.sampling_interval import usual_interval
 
 NONEXISTENT_TIME = "a local time that exists: clocks go forward over this one"
 DUPLICATE_TIME = "a local time that does not occur in an earlier row"
@@ -43,7 +47,8 @@ class LocalTimeResolver:
         taken = set() if taken is None else taken
         if _descends(times):
             return self.offsets(times[::-1], taken)[::-1]
-        folds = _folds([local for local in times if self.is_repeated(local)])
+        repeated = [local for local in times if self.is_repeated(local)]
+        folds = iter(self._in_step(times, repeated, [*_folds(repeated)]) if repeated else ())
         return [self._free_offset(local, folds, taken) for local in times]
 
     def is_repeated(self, local: datetime) -> bool:
@@ -75,6 +80,42 @@ class LocalTimeResolver:
         offset = (_EPOCH + timedelta(seconds=instant)).astimezone(self._zone).utcoffset()
         assert offset is not None
         return int(offset.total_seconds())
+
+    def _in_step(
+        self, times: Sequence[datetime], repeated: Sequence[datetime], folds: list[int]
+    ) -> list[int]:
+        """Return the passes of repeated times, corrected for those of which there is only one.
+
+        If the interval does not divide what clocks go back by, such as an hour for half an hour,
+        each time is that of one reading: its pass is the one in step with the readings around it.
+        """
+        lone = {local for local, count in Counter(repeated).items() if count == 1}
+        others = sorted(
+            {
+                self._instant(local, 0)
+                for local in times
+                if self._offset(local, 0) == self._offset(local, 1)
+            }
+        )
+        interval = usual_interval([(0, others)]) if lone else None
+        if interval is None:
+            return folds
+        corrected = []
+        for local, fold in zip(repeated, folds, strict=True):
+            passes = [self._instant(local, fold) for fold in (0, 1)]
+            around = (
+                others[: bisect(others, passes[0])][-1:] + others[bisect(others, passes[1]) :][:1]
+            )
+            fits = [
+                all((instant - other) % interval == 0 for other in around) for instant in passes
+            ]
+            is_told = local in lone and fits[0] != fits[1]
+            corrected.append(fits.index(True) if is_told else fold)
+        return corrected
+
+    def _instant(self, local: datetime, fold: int) -> int:
+        """Return the seconds since 1970 of a time."""
+        return int(local.replace(tzinfo=self._zone, fold=fold).timestamp())
 
     def _free_offset(
         self, local: datetime, folds: Iterator[int], taken: set[tuple[datetime, int]]

@@ -149,6 +149,34 @@ def test_instants_survive_the_way_through_local_time(
     ] == instants
 
 
+@pytest.mark.parametrize("transition", TRANSITIONS)
+@pytest.mark.parametrize("minutes", [20, 45, 60, 90, 120])
+def test_repeated_time_of_one_reading_goes_to_the_pass_in_step_with_those_around(
+    transition: tuple[str, str], minutes: int
+) -> None:
+    """Such as half past one, of hourly readings whose clocks go back by half an hour at two."""
+    zone = ZoneInfo(transition[0])
+    change = datetime.fromisoformat(transition[1]).replace(tzinfo=UTC)
+    for begin in range(0, minutes, 5):
+        first = change - timedelta(hours=12, minutes=begin)
+        instants = [first + timedelta(minutes=minutes) * n for n in range(24 * 60 // minutes)]
+        # Of two gaps, one is beside the repeated times.
+        del instants[2], instants[-3]
+        local = [instant.astimezone(zone).replace(tzinfo=None) for instant in instants]
+        offsets = LocalTimeResolver(zone).offsets(local)
+        assert [
+            moment.replace(tzinfo=UTC) - timedelta(seconds=offset)
+            for moment, offset in zip(local, offsets, strict=True)
+            if isinstance(offset, int)
+        ] == instants
+
+
+def test_repeated_time_out_of_step_with_those_around_goes_to_the_first_pass() -> None:
+    """As that of a meter that reads once an hour, and missed the other one."""
+    hours = ("00:00", "01:00", "02:00", "03:00", "04:00", "05:00")
+    assert offsets(*hours) == [SUMMER] * 3 + [WINTER] * 3
+
+
 @given(st.lists(st.sampled_from([*PASS, "01:45", "03:00"]), max_size=12))
 def test_no_instant_is_given_twice(times: list[str]) -> None:
     """Whatever the order, and each time is given an instant as often as it was shown."""

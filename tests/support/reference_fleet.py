@@ -41,14 +41,7 @@ Only the order of its rows tells the two passes of the repeated hour apart.
 """
 
 
-_KINDS = [
-    (zone, interval)
-    for zone in CHANGES
-    for interval in (900, 1800, 3600)
-    # Of the half hour that is repeated there, hourly readings are in one pass only: in which one
-    # a report does not tell.
-    if (zone, interval) != ("Australia/Lord_Howe", 3600)
-]
+_KINDS = [(zone, interval) for zone in CHANGES for interval in (900, 1800, 3600)]
 
 
 @dataclass(frozen=True, slots=True)
