@@ -121,12 +121,17 @@ class ImportWorkers:
         """Take back the work of a worker that has ended, except what it was at."""
         if not worker.has_started:
             self._work.extendleft(reversed(worker.work))
-            self._error = str(error)
+            self._error = f"a process for the import could not start: it {error}"
         elif worker.work:
             current, *others = worker.work
             self._work.extendleft(reversed(others))
+            paths = ", ".join(report.path for report in current.reports)
+            text = (
+                f"{paths}: the process that imported it {error}: whether it was written is not"
+                " known: load it again, which does no harm"
+            )
             outcome = ImportOutcome()
-            outcome.fail(current, error)
+            outcome.fail(current, WorkerEndedError(text))
             self._on_outcome(outcome)
 
 
@@ -191,20 +196,14 @@ class _ImportWorker:
                 await self._messages.readexactly(length)
             )
         except (asyncio.IncompleteReadError, ConnectionError):
-            raise WorkerEndedError(await self._told_end()) from None
+            raise WorkerEndedError(await self._end()) from None
         self.has_started = True
         return message
 
-    async def _told_end(self) -> str:
-        """Return what the end of the process means."""
+    async def _end(self) -> str:
+        """Return how the process ended."""
         status = await self._process.wait()
-        how = f"by signal {-status}" if status < 0 else f"with status {status}"
-        if not self.has_started:
-            return f"a process for the import could not start: it ended {how}"
-        return (
-            f"the process that imported the report ended {how}: whether the report was written is"
-            " not known: load it again, which does no harm"
-        )
+        return f"ended by signal {-status}" if status < 0 else f"ended with status {status}"
 
     def interrupt(self) -> None:
         """Ask the process to end: what it has not committed is rolled back."""
