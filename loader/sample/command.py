@@ -143,7 +143,7 @@ def main(
     import less around noon; what they export is not in the reports. The folder has meters.csv, a
     list of the meters with made-up CUPS, and reports/ with a report of each meter; its name begins
     with the meter's id, such as m000001_2019-08-01.csv. With --one-file, reports/ has only
-    all-meters.csv.
+    all-meters.csv, which is hourly.
 
     With --late, reports/ lacks some hours and has estimates in others. The reports in late/ add the
     missing hours, correct the estimates and repeat some readings, newest day first and unordered

@@ -20,7 +20,7 @@ from random import Random
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from loader.sample.fleet import IDENTIFIER_LENGTH, Fleet, SampleMeter
+from loader.sample.fleet import HOUR, IDENTIFIER_LENGTH, Fleet, SampleMeter
 from loader.sample.late_data import first_delivery, late_hours, second_delivery
 from loader.sample.local_days import hours_in_day, iso_times, local_times
 from loader.sample.meter_day import ABSENT, EMPTY, DayReadings, hourly_energies, simulate_day
@@ -54,7 +54,7 @@ def write_fleet(
     folder: Path, fleet: Fleet, days: Sequence[date], *, with_late_data: bool, in_one_file: bool
 ) -> DeliveredReadings:
     """Write a fleet's reports of these days, and the list of its meters, to an empty folder."""
-    _write_meters(folder / "meters.csv", fleet)
+    _write_meters(folder / "meters.csv", fleet, HOUR if in_one_file else None)
     write = _write_one_report if in_one_file else _write_reports
     contents = _first if with_late_data else _all
     in_time = write(folder, fleet, days, _Delivery("reports", contents))
@@ -79,13 +79,14 @@ def _second(meter: SampleMeter, day: date) -> DayReadings:
     return [] if late is None else second_delivery(_all(meter, day), late, meter.interval)
 
 
-def _write_meters(path: Path, fleet: Fleet) -> None:
+def _write_meters(path: Path, fleet: Fleet, interval: int | None) -> None:
+    """Write the list of the meters, whose readings are all at one interval if one is given."""
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(METERS_HEADER)
         for meter in fleet:
             who = (meter.public_id, meter.identifier, meter.name, meter.kind.name)
-            rows.writerow((*who, meter.timezone, meter.interval))
+            rows.writerow((*who, meter.timezone, interval or meter.interval))
 
 
 def _write_reports(folder: Path, fleet: Fleet, days: Sequence[date], delivery: _Delivery) -> int:

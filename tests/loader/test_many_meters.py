@@ -9,6 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 import loader.__main__
+import loader.meters
+import loader.sample
 from loader.imports import workers
 from loader.rows import file_reader
 from tests.support.databases import DatabaseFixture
@@ -203,6 +205,24 @@ def test_rejected_rows_that_cannot_be_put_in_place_are_an_error(
     )
     assert [each["rejected_to"] for each in given["reports"]] == [None, None]
     assert other.read_text() == "other rows\n"
+
+
+def test_sample_file_of_all_meters_loads_into_those_of_its_list(
+    database: DatabaseFixture,
+) -> None:
+    fleet = database.folder / "fleet"
+    made = CliRunner().invoke(
+        loader.sample.main, ["--meters", "8", "--one-file", "--output", str(fleet)]
+    )
+    assert made.exit_code == 0
+    config = ["--config", str(database.config)]
+    added = CliRunner().invoke(
+        loader.meters.main, [*config, "add", "--from", str(fleet / "meters.csv")]
+    )
+    assert added.exit_code == 0
+    done = load(database, str(fleet / "reports"))
+    assert done.exit_code == 0, done.stderr
+    assert set(counts(database).values()) <= {23, 24}
 
 
 def test_unknown_meter_is_refused_with_the_line_to_type(named: DatabaseFixture) -> None:
