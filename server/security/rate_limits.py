@@ -179,7 +179,7 @@ class FigureLimiter(ConcurrencyLimiter):
     @staticmethod
     def _is_beyond(scanned: int, readings: int, most: int) -> bool:
         """Return whether there are too many readings; one figure alone may scan any number."""
-        return bool(scanned) and scanned + readings > most
+        return bool(scanned and readings) and scanned + readings > most
 
 
 REQUEST_LIMITER = web.AppKey("request_limiter", RequestLimiter)

@@ -120,6 +120,11 @@ class Aggregate:
         zone = None if self.timezone is None else await self._zone(self.timezone)
         return await select(engine, meter, self.period, zone)
 
+    def scanned(self, selection: Selection) -> int:
+        """Return how many readings of a selection are read: not those of days that are kept."""
+        is_of_days = self.interval.number is not None and selection.has_days
+        return selection.readings_of_cut_days if is_of_days else selection.readings
+
     async def table(self, engine: ReadEngine, selection: Selection) -> ResultTable:
         """Return a row for each bucket; raise QueryError if the size does not fit."""
         if self.interval.min_seconds < selection.meter.interval:

@@ -5,7 +5,6 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from storage.backends.base import ReadEngine
-from storage.figures.meter_info import MeterInfo
 from storage.figures.result import FigureQuery, ResultTable, Row, empty_table
 from storage.meters import Meter
 
@@ -31,8 +30,7 @@ async def compute(
     selection = None if meter is None else await query.select(engine, meter)
     if selection is None:
         return empty_table(query.fields)
-    if not isinstance(query, MeterInfo):  # which reads none of the readings
-        await admit(selection.readings)
+    await admit(query.scanned(selection))
     table = await query.table(engine, selection)
     return replace(table, rows=_of_one_state(table.rows, require_current))
 

@@ -76,11 +76,14 @@ class DataQuality:
         """Return the readings of the period, None if it is empty; raise QueryError."""
         return await select(engine, meter, self.period)
 
+    def scanned(self, selection: Selection) -> int:
+        """Return how many readings of a selection are read, at most."""
+        return self._days.scanned(selection) if self.list_ == "days" else selection.readings
+
     async def table(self, engine: ReadEngine, selection: Selection) -> ResultTable:
         """Return the list, in order of time."""
         if self.list_ == "days":
-            days = Aggregate(self.period, BUCKET_SIZES["day"], Measures(()), None)
-            return await days.table(engine, selection)
+            return await self._days.table(engine, selection)
         rows = await (_gaps if self.list_ == "gaps" else _flagged)(engine, selection)
         if len(rows) > MAX_RECORDS:
             raise QueryError(
@@ -89,6 +92,10 @@ class DataQuality:
                 "choose a shorter time with date and end_date",
             )
         return ResultTable(self.fields, selection.zone, len(rows), as_chunks(rows))
+
+    @property
+    def _days(self) -> Aggregate:
+        return Aggregate(self.period, BUCKET_SIZES["day"], Measures(()), None)
 
 
 async def _flagged(engine: ReadEngine, selection: Selection) -> list[Row]:

@@ -47,6 +47,10 @@ class MeterInfo:
         """Return all readings."""
         return await select(engine, meter, Period())
 
+    def scanned(self, selection: Selection) -> int:  # noqa: ARG002 - whatever is selected
+        """Return how many readings are read: none."""
+        return 0
+
     async def table(self, engine: ReadEngine, selection: Selection) -> ResultTable:  # noqa: ARG002 - the selection tells all
         """Return one row."""
         meter = selection.meter

@@ -80,6 +80,10 @@ class Peaks:
         """Return the readings of the period, None if it is empty; raise QueryError."""
         return await select(engine, meter, self.period)
 
+    def scanned(self, selection: Selection) -> int:
+        """Return how many readings of a selection are read: all of them."""
+        return selection.readings
+
     async def table(self, engine: ReadEngine, selection: Selection) -> ResultTable:
         """Return the peaks, the highest first, and of equal ones the earliest."""
         plan = await plan_scan(engine, selection.raw())

@@ -121,6 +121,10 @@ class Profile:
         """Return the readings of the period, None if it is empty; raise QueryError."""
         return await select(engine, meter, self.period)
 
+    def scanned(self, selection: Selection) -> int:
+        """Return how many readings of a selection are read: all of them."""
+        return selection.readings
+
     async def table(self, engine: ReadEngine, selection: Selection) -> ResultTable:
         """Return a row for each time of day of each split, without catch-ups."""
         quantities: _Quantities = defaultdict(lambda: array("q"))

@@ -60,6 +60,9 @@ class FigureQuery(Protocol):
     async def select(self, engine: ReadEngine, meter: Meter) -> Selection | None:
         """Return a meter's readings of the period, None if it is empty; raise QueryError."""
 
+    def scanned(self, selection: Selection) -> int:
+        """Return how many readings of a selection are read, at most."""
+
     async def table(self, engine: ReadEngine, selection: Selection) -> ResultTable:
         """Return the result for a selection; raise QueryError if there can be none."""
 

@@ -1,7 +1,7 @@
 """Selections: the readings that figures are computed from, and their SQL."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, time, timedelta
 from typing import Self
 
 from domain.flags import IMPLAUSIBLE, Flag
@@ -118,6 +118,21 @@ class Selection:
         start, end = max(self.start, self.first_reading), min(self.until, self.last_reading + 1)
         return max(0, self.expected(start, end))
 
+    @property
+    def readings_of_cut_days(self) -> int:
+        """The number of its readings in local days that it has a part of, if none is missing."""
+        start, end = max(self.start, self.first_reading), min(self.until, self.last_reading + 1)
+        first, last = start, end
+        if start > self.first_reading:
+            first = self._day(start)
+            if first < start:
+                first = self._day(start, 1)
+        if end <= self.last_reading:
+            last = self._day(end)
+        if first >= last:
+            return self.readings
+        return self.expected(start, first) + self.expected(last, end)
+
     def next_expected(self, instant: int) -> int:
         """Return the first expected start of a reading at or after an instant."""
         return self.first_reading + self._interval_index(instant) * self.meter.interval
@@ -153,6 +168,11 @@ class Selection:
         """Return the bits of some flags, and of the one that a clean result leaves out."""
         all_flags = {*flags, IMPLAUSIBLE} if self.is_clean else {*flags}
         return sum(flag.bit for flag in all_flags)
+
+    def _day(self, instant: int, later: int = 0) -> int:
+        """Return the start of the local day of an instant, or of a later day."""
+        day = self.zone.at(instant).date() + timedelta(days=later)
+        return self.zone.first(datetime.combine(day, time.min))
 
     def _interval_index(self, instant: int) -> int:
         return -((self.first_reading - instant) // self.meter.interval)

@@ -110,6 +110,10 @@ class Summary:
         """Return the readings of the period, None if it is empty; raise QueryError."""
         return await select(engine, meter, self.period)
 
+    def scanned(self, selection: Selection) -> int:
+        """Return how many readings of a selection are read: all, for the base load."""
+        return selection.readings
+
     async def table(self, engine: ReadEngine, selection: Selection) -> ResultTable:
         """Return one row."""
         sums, (demand_of, peak), flagged = await asyncio.gather(

@@ -136,6 +136,7 @@ async def test_figures_at_a_time_are_bounded_by_the_readings_that_they_scan(
             go.set()
         assert (await api.get(*ANOTHER))[0] == status
         assert (await api.get("getMeter"))[0] == 200  # which scans none
+        assert (await api.get("getAggregate", {"interval": "day"}))[0] == 200  # from kept days
     assert not api.app[FIGURE_LIMITER]._readings
     assert (await api.get(*ANOTHER))[0] == 200
 

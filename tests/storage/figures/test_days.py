@@ -22,6 +22,9 @@ from storage.figures.aggregate import Aggregate
 from storage.figures.data_quality import DataQuality
 from storage.figures.days import stretches
 from storage.figures.days.meters import MeterSums, sums_of_meters
+from storage.figures.meter_info import MeterInfo
+from storage.figures.peaks import Peaks
+from storage.figures.profile import Profile
 from storage.figures.result import FigureQuery
 from storage.figures.summary import Summary
 from tests.support.databases import DatabaseFixture
@@ -216,6 +219,50 @@ async def test_import_sums_up_no_other_days_than_those_it_touches(
     await database.load(report(row(MOMENTS[199], "5"), *LINES[200:]))
     rows = await database.rows("SELECT readings FROM days ORDER BY day")
     assert [readings for (readings,) in rows] == [7, 7, 96, 12]
+
+
+async def test_figures_ask_to_scan_what_they_read_beside_kept_days(
+    database: DatabaseFixture,
+) -> None:
+    day, hours = 96, 4
+    await database.load(report(*numbered(quarters("2019-08-01", 30 * day))))
+
+    async def asked(query: FigureQuery) -> int:
+        admitted: list[int] = []
+
+        async def admit(readings: int) -> None:
+            admitted.append(readings)
+
+        async with database.reader() as reader:
+            table = await reader.figures(query, await reader.state(), admit)
+            async for _ in table.rows:
+                pass
+        (readings,) = admitted
+        return readings
+
+    async def by_day(**period: str) -> int:
+        return await asked(Aggregate.of({"interval": "day", **period}))
+
+    whole = {"date": "2019-08-02", "end_date": "2019-08-05", "end": "exclusive"}
+    cut = {"date": "2019-08-02 21", "end_date": "2019-08-05 01", "end": "exclusive"}
+    assert await by_day() == 0
+    assert await by_day(**whole) == 0
+    assert await by_day(date="2019-08-01 00", end_date="2020") == 0
+    assert await by_day(**cut) == (3 + 1) * hours
+    assert await by_day(date="2019-08-30 20") == 4 * hours
+    assert await by_day(end_date="2019-08-01 01", end="exclusive") == hours
+    assert await by_day(**(whole | {"date": "2019-08-04 21"})) == 3 * hours
+    assert await by_day(date="2019-08-02 21", end_date="2019-08-02 22:45") == 2 * hours
+    assert await asked(DataQuality.of({"list": "days", **cut})) == (3 + 1) * hours
+    assert await by_day(**whole, timezone="UTC") == 3 * day
+    scanning: list[FigureQuery] = [
+        *(Aggregate.of({"interval": "hour", **whole}), Summary.of(whole), Peaks.of(whole)),
+        *(Profile.of(whole), DataQuality.of({"list": "gaps", **whole})),
+    ]
+    assert [await asked(query) for query in scanning] == [3 * day] * len(scanning)
+    assert await asked(MeterInfo()) == 0
+    await database.rows("UPDATE readings SET energy = 1 WHERE id = 5")  # of another program
+    assert await by_day(**whole) == 3 * day
 
 
 async def test_sums_of_several_meters_are_those_of_all_their_readings(
