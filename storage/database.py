@@ -4,6 +4,7 @@ import json
 import secrets
 from collections.abc import AsyncGenerator, Hashable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -123,6 +124,11 @@ class Database:
             return await self.meters.newest_reading()
         newest = await self.meters.newest_local_time()
         return None if newest is None else newest.replace(tzinfo=zone).timestamp()
+
+    async def newest_import(self) -> datetime | None:
+        """Return when the last import of all meters was written; an older layout does not tell."""
+        supported = self._schema.supports(Feature.METERS)
+        return await self.meters.newest_import() if supported else None
 
     async def count_meters(self) -> int:
         """Return the number of meters; a database of an older layout has one."""

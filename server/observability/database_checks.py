@@ -5,7 +5,7 @@ import stat
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from server.observability.findings import Finding, fail, ok, warn
@@ -117,14 +117,20 @@ def _in_zones(meters: MetersCount) -> str:
 
 
 async def _readings(settings: Settings, diagnostics: Diagnostics) -> Finding:
-    readings = await diagnostics.readings(settings.meter.timezone)
+    now = datetime.now(UTC)
+    readings = await diagnostics.readings(
+        settings.meter.timezone, now - timedelta(days=_MAX_AGE_DAYS + 1)
+    )
     if readings.newest is None:
         return warn("readings", "there are none yet", _RUN_LOADER)
-    age = datetime.now(UTC) - readings.newest
+    age = now - readings.newest
     newest = readings.newest.replace(tzinfo=None)
     found = f"{readings.count:,}, the newest of {newest}, {_days(age.days)} old"
     if age.days > _MAX_AGE_DAYS:
         return warn("readings", found, "Load newer reports, if there are any.")
+    if silent := readings.silent_meters:
+        have = f"{silent:,} meters have" if silent > 1 else "1 meter has"
+        found += f"; {have} none of the last {_MAX_AGE_DAYS} days"
     return ok("readings", found)
 
 

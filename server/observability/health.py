@@ -21,20 +21,23 @@ async def live(request: web.Request) -> web.Response:
 
 
 async def ready(request: web.Request) -> web.Response:
-    """Return the version of the data. Raise ApiError or StorageError if the database fails.
+    """Return what the database holds. Raise ApiError or StorageError if it fails.
 
-    It is that of the meter that requests mean without naming one, null if there is none.
+    The version is that of the meter that requests mean without naming one, null if they have to
+    name one; the last import is that of all meters.
     """
     await read_parameters(request, ())
     database = request.app[DATABASE]
     try:
         async with asyncio.timeout(_DATABASE_TIMEOUT):
             state = await database.state()
+            imported = await database.newest_import()
             body = {
                 "status": "ready",
                 "version": None if state.is_ambiguous else state.version,
                 "empty": await database.is_empty(state),
                 "meters": await database.count_meters(),
+                "imported": imported and imported.isoformat(),
             }
     except TimeoutError:
         raise ApiError(503, "The database did not answer in time") from None

@@ -83,6 +83,8 @@ class DataStatistics:
     """Of the meter that requests mean without naming one; None if they have to name one."""
     newest: float | None
     """Start of the newest reading of all meters, seconds since 1970."""
+    imported: float | None
+    """When the last import of all meters was written, seconds since 1970."""
     meters: int
 
 
@@ -128,10 +130,16 @@ async def _data(app: web.Application) -> DataStatistics | None:
         async with asyncio.timeout(_DATABASE_TIMEOUT):
             state = await database.state()
             newest = await database.newest_reading(zone)
+            imported = await database.newest_import()
             meters = await database.count_meters()
     except (StorageError, TimeoutError):
         return None
-    return DataStatistics(None if state.is_ambiguous else state.version, newest, meters)
+    return DataStatistics(
+        None if state.is_ambiguous else state.version,
+        newest,
+        imported and imported.timestamp(),
+        meters,
+    )
 
 
 def snapshot(app: web.Application) -> Snapshot:
@@ -304,4 +312,10 @@ class _SnapshotCollector(Collector):
                 "elecdata_newest_reading_timestamp_seconds",
                 "Start of the newest reading of all meters",
                 value=self._data.newest,
+            )
+        if self._data.imported is not None:
+            yield GaugeMetricFamily(
+                "elecdata_newest_import_timestamp_seconds",
+                "When the last import of all meters was written",
+                value=self._data.imported,
             )

@@ -40,12 +40,18 @@ class ReadEngine(Protocol):
         """The database's SQL."""
 
     async def fetch(
-        self, sql: str, args: Sequence[object] = (), *, small: bool = False
+        self,
+        sql: str,
+        args: Sequence[object] = (),
+        *,
+        small: bool = False,
+        quick: bool = True,
     ) -> Sequence[Row]:
         """Return a statement's rows: integers as int, texts as bytes, NULL as None.
 
         A small statement finds a few rows by their keys, too quick to be worth a thread. There
-        are connections that only small ones use, so that they never wait for others.
+        are connections that only small ones use, so that they never wait for others. One that is
+        not quick counts rows by the thousand, and gets a thread.
         """
 
     def source(self) -> Source:

@@ -27,6 +27,8 @@ class ReadingsCount:
 
     count: int
     newest: datetime | None
+    silent_meters: int = 0
+    """Meters without readings since a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +94,8 @@ class Diagnostics(ABC):
         sql = f"SELECT 1 FROM meters WHERE public_id = {self._engine.dialect.placeholder}"
         return bool(await self._engine.fetch(sql, (public_id,)))
 
-    async def readings(self, zone: ZoneInfo) -> ReadingsCount:
-        """Count the readings of all meters.
+    async def readings(self, zone: ZoneInfo, since: datetime) -> ReadingsCount:
+        """Count the readings of all meters, and the meters that have none since a moment.
 
         The zone is that of readings in a database that does not tell it.
         """
@@ -109,11 +111,14 @@ class Diagnostics(ABC):
         if not rows or rows[0][1] is None:
             return ReadingsCount(0, None)
         timezone, newest = rows[0]
+        recent = f"{last} >= {self._engine.dialect.instant(int(since.timestamp()))}"
         rows = await self._engine.fetch(
-            f"SELECT SUM(COALESCE(s.readings, (SELECT COUNT(*) {of_meter}))) FROM states AS s"
+            f"SELECT SUM(COALESCE(s.readings, (SELECT COUNT(*) {of_meter}))),"
+            f" COUNT(CASE WHEN {recent} THEN NULL ELSE 1 END) FROM states AS s"
         )
+        count, silent = map(int, rows[0])
         newest = datetime.fromtimestamp(newest, _zone(timezone.decode()) or UTC)
-        return ReadingsCount(int(rows[0][0]), newest)
+        return ReadingsCount(count, newest, silent)
 
     async def _readings_of_one(self, zone: ZoneInfo) -> ReadingsCount:
         """Count the readings of an older layout."""

@@ -196,6 +196,22 @@ async def test_small_statements_leave_the_event_loop_alone_after_a_slow_one(
         assert threads[-1] == here
 
 
+async def test_meters_are_not_counted_in_the_event_loops_thread(loaded: SqliteDatabase) -> None:
+    """There may be a hundred thousand."""
+    async with loaded.reader() as reader:
+        engine = reader._engine
+        assert isinstance(engine, SqliteEngine)
+        assert (await reader.state()).version
+        assert engine._inline is not None
+        inline: list[str] = []
+        engine._inline.set_trace_callback(inline.append)
+        assert await reader.count_meters() == 1
+        assert await reader.newest_import() is not None
+        assert inline == []
+        assert await reader.meters.have_readings()
+        assert len(inline) == 1
+
+
 async def test_write_that_was_reported_as_failed_is_not_made_later(
     loaded: SqliteDatabase,
 ) -> None:

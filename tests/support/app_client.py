@@ -62,13 +62,18 @@ class Watched:
         return sum(about_readings(statement) for statement in self.statements)
 
     async def fetch(
-        self, sql: str, args: Sequence[object] = (), *, small: bool = False
+        self,
+        sql: str,
+        args: Sequence[object] = (),
+        *,
+        small: bool = False,
+        quick: bool = True,
     ) -> Sequence[Sequence[Any]]:
         self.statements.append(sql)
         self.running += 1
         try:
             if self.step_in is None:
-                return await self.engine.fetch(sql, args, small=small)
+                return await self.engine.fetch(sql, args, small=small, quick=quick)
             instead = await self.step_in(sql)
             return await self.engine.fetch(instead, args if instead == sql else ())
         finally:

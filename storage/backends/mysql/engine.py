@@ -72,7 +72,12 @@ class MysqlEngine:
         )
 
     async def fetch(
-        self, sql: str, args: Sequence[object] = (), *, small: bool = False
+        self,
+        sql: str,
+        args: Sequence[object] = (),
+        *,
+        small: bool = False,
+        quick: bool = True,  # noqa: ARG002 - no statement runs in the event loop's thread
     ) -> Sequence[Sequence[Any]]:
         """Return a statement's rows: integers as int, texts as bytes, NULL as None."""
         return (await self._run(sql, args, small=small))[1]

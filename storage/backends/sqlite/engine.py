@@ -80,14 +80,16 @@ class SqliteEngine:
         # One that waits for an import to end keeps no reader from a thread.
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writing")
 
-    async def fetch(self, sql: str, args: Sequence[object] = (), *, small: bool = False) -> Rows:
+    async def fetch(
+        self, sql: str, args: Sequence[object] = (), *, small: bool = False, quick: bool = True
+    ) -> Rows:
         """Return a statement's rows: integers as int, texts as bytes, NULL as None.
 
         Those of a small statement are of the file that `source` has found last.
         """
         if not small:
             self.source()
-        if small and (rows := self._fetch_inline(sql, args)) is not None:
+        if small and quick and (rows := self._fetch_inline(sql, args)) is not None:
             # To take its time would cost too large a part of it.
             self.load.statements += 1
             return rows

@@ -20,6 +20,7 @@ from tests.server.process.test_server_command import Server
 from tests.support.app_client import SECRET
 from tests.support.databases import DatabaseFixture, MariadbDatabase, SqliteDatabase
 from tests.support.mariadb import MariaDB
+from tests.support.neighbours import add_neighbours
 from tests.support.redis_server import Redis
 from tests.support.report_factory import numbered, quarters, report
 
@@ -342,6 +343,18 @@ def test_newest_reading_is_that_of_all_meters_in_the_time_of_its_own(
     database.run("DELETE FROM readings WHERE meter_id = 2 OR id = 5")
     found = Checked(database.config).found("readings")[1]
     assert found.startswith("4, the newest of 2019-08-01 00:45:00, ")
+
+
+def test_meters_without_recent_readings_are_counted(loaded: DatabaseFixture) -> None:
+    assert Checked(loaded.config).found("readings")[1].endswith(" old")
+    old = report(*numbered(quarters("2019-08-01", 5)))
+    asyncio.run(loaded.load(old, meter="old", register=True))
+    level, text = Checked(loaded.config).found("readings")
+    assert (level, text.endswith(" old; 1 meter has none of the last 40 days")) == ("OK", True)
+    add_neighbours(loaded, [3], readings=0)
+    loaded.run("UPDATE states SET last_utc = NULL")  # as where another program changed readings
+    text = Checked(loaded.config).found("readings")[1]
+    assert text.endswith(" old; 2 meters have none of the last 40 days")
 
 
 def test_old_readings_and_none_are_warnings(database: DatabaseFixture) -> None:

@@ -1,6 +1,7 @@
 """Whether the service lives and is ready, told to anybody and cheaply."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -34,6 +35,8 @@ async def test_ready_server_names_the_version_of_the_data(
     status, media_type, found = await asked(api, "/health/ready")
     # With SQLite, the file of the database is part of it.
     found["version"] = found["version"].partition("-")[0]
+    imported = datetime.fromisoformat(found.pop("imported"))
+    assert timedelta() <= datetime.now(UTC) - imported < timedelta(minutes=1)
     expected = {"status": "ready", "version": version, "empty": False, "meters": 1}
     assert (status, media_type, found) == (200, "application/json", expected)
     assert api.engine.readings_asked == 0
@@ -44,7 +47,17 @@ async def test_ready_server_of_several_meters_names_no_version_unless_one_is_the
 ) -> None:
     await database.load(report(*numbered(quarters("2019-08-01", 4))))
     await database.load(report(*numbered(quarters("2019-08-01", 4))), meter="b", register=True)
-    several = {"status": "ready", "version": None, "empty": False, "meters": 2}
+    # One was taken over from an older layout, the other has the last import.
+    database.run("UPDATE states SET changed = NULL WHERE meter_id = 1")
+    database.run("UPDATE imports SET finished = '2026-03-01 11:00:00' WHERE meter_id = 1")
+    database.run("UPDATE states SET changed = '2026-03-01 12:00:00' WHERE meter_id = 2")
+    several = {
+        "status": "ready",
+        "version": None,
+        "empty": False,
+        "meters": 2,
+        "imported": "2026-03-01T12:00:00+00:00",
+    }
     _, _, found = await asked(await serve(database), "/health/ready")
     assert found == several
     database.run("DELETE FROM readings WHERE meter_id = 2")
@@ -54,6 +67,9 @@ async def test_ready_server_of_several_meters_names_no_version_unless_one_is_the
     database.run("DELETE FROM readings")
     _, _, found = await asked(await serve(database), "/health/ready")
     assert found == several | {"empty": True}
+    database.run("UPDATE imports SET finished = '2026-03-01 13:00:00' WHERE meter_id = 1")
+    _, _, found = await asked(await serve(database), "/health/ready")
+    assert found["imported"] == "2026-03-01T13:00:00+00:00"
 
 
 async def test_missing_tables_are_a_problem(serve: Serve, database: DatabaseFixture) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+from datetime import datetime
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -201,6 +202,9 @@ async def test_meters_are_counted_and_the_newest_reading_is_that_of_all(
     found = await scraped(await serve(database))
     assert found["elecdata_meters", ()] == 2
     assert found["elecdata_newest_reading_timestamp_seconds", ()] == 1564614000 + 86400
+    ((finished,),) = database.run("SELECT MAX(finished) FROM imports")
+    imported = datetime.fromisoformat(f"{finished}+00:00").timestamp()
+    assert found["elecdata_newest_import_timestamp_seconds", ()] == imported
     assert not any(name == "elecdata_data_info" for name, _ in found)
     database.run("DELETE FROM readings WHERE meter_id = 2")
     found = await scraped(await serve(database, ELECDATA_METER__DEFAULT="main"))
