@@ -137,7 +137,7 @@ async def _data(app: web.Application) -> DataStatistics | None:
     return DataStatistics(
         None if state.is_ambiguous else state.version,
         newest,
-        imported and imported.timestamp(),
+        None if imported is None else imported.timestamp(),
         meters,
     )
 
