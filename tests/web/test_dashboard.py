@@ -576,7 +576,7 @@ async def test_other_meters_are_offered_where_one_has_no_such_period_or_nothing(
     api = await serve(fleet)
     await enter(browser, api, "#meter=factory")
     await browser.run("location.hash = '#meter=gone'")
-    await browser.find("#banner", "there is no meter gone")
+    await browser.find("#banner", "There is no meter gone: it was removed, or the link is wrong.")
     assert (await offered(browser))[0] == "gone"
     assert await browser.run("document.querySelector('main').hidden")
     choose = "(meter => { meter.value = '%s'; meter.dispatchEvent(new Event('change')) })"

@@ -7,7 +7,12 @@ export class LoggedOut extends Error {}
 export class Unreachable extends Error {}
 
 /** The API says no; the text is its own. */
-export class Refused extends Error {}
+export class Refused extends Error {
+  constructor(message, status) {
+    super(message);
+    this.status = status;
+  }
+}
 
 const AWAY = new Set([502, 503, 504]);
 
@@ -126,7 +131,9 @@ async function ask(url, options) {
 
 async function parsed(answer) {
   const content = await body(answer);
-  if (!answer.ok) throw new Refused(content.message ?? `${answer.status} ${answer.statusText}`);
+  if (!answer.ok) {
+    throw new Refused(content.message ?? `${answer.status} ${answer.statusText}`, answer.status);
+  }
   return content;
 }
 

@@ -112,7 +112,9 @@ async function attempt(action, signal = running.signal) {
         offline(error.message !== "");
         return;
       } else if (error instanceof Refused) {
-        banner(word("failed", error.message));
+        // Nothing else that is asked for here can be unknown.
+        const isUnknown = error.status === 404 && page.view.meter;
+        banner(isUnknown ? word("no_meter", page.view.meter) : word("failed", error.message));
         return;
       } else {
         throw error;

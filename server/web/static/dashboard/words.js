@@ -28,6 +28,7 @@ const en = {
   trying: "Retrying …",
   back: "The server responds again.",
   failed: (message) => `Request rejected: ${message}`,
+  no_meter: (meter) => `There is no meter ${meter}: it was removed, or the link is wrong. Choose another.`,
   lacks: (message) => `Not available at the moment: ${message}.`,
 
   empty_title: "There are no readings yet",
@@ -196,6 +197,7 @@ const es = {
   trying: "Reintentando …",
   back: "El servidor vuelve a responder.",
   failed: (message) => `Petición rechazada: ${message}`,
+  no_meter: (meter) => `No existe el contador ${meter}: se eliminó o el enlace es incorrecto. Elija otro.`,
   lacks: (message) => `No disponible en este momento: ${message}.`,
 
   empty_title: "Todavía no hay lecturas",
