@@ -67,6 +67,12 @@ def test_tutorial_leads_from_a_csv_to_figures(tmp_path: Path) -> None:
         reader.follow()
 
 
+@follows("docs/tutorials/many-meters.md")
+def test_tutorial_leads_from_one_meter_to_a_hundred(tmp_path: Path) -> None:
+    with DocumentationRunner(tmp_path, "docs/tutorials/many-meters.md") as reader:
+        reader.follow()
+
+
 @follows("docs/how-to/loading.md")
 def test_page_of_loading_loads_and_rejects(tmp_path: Path) -> None:
     with DocumentationRunner(tmp_path, "docs/how-to/loading.md") as reader:
