@@ -124,8 +124,12 @@ class DaySums(ABC):
             yield self._together(f"readings r {_WITH_FLAGS}", self._within(span), is_clean=False)
         else:
             yield from self._apart(span)
+        if not span.is_short:
+            yield self._without_implausible(span)
         rows = yield Condition(
-            f"SELECT day FROM {days.text} AND clean = 0 AND implausible > 0", days.args
+            f"SELECT day FROM {days.text} GROUP BY day HAVING MAX(clean) = 0"
+            " AND MAX(implausible) > 0",
+            days.args,
         )
         implausible = [str(row[0]) for row in rows]
         for at in range(0, len(implausible), BATCH_DAYS):
@@ -181,6 +185,41 @@ class DaySums(ABC):
             f" (SELECT {self._grouping} MIN(r.meter_id) AS meter_id, {self._day} AS day, {sums}"
             f" FROM {source} WHERE {where.text} GROUP BY day) AS s",
             where.args,
+        )
+
+    def _without_implausible(self, span: DaySpan) -> Condition:
+        """Return the statement that makes clean sums of those of all readings, where it can.
+
+        It cannot where an implausible reading may be one of a day's extremes, or the only one with
+        a value.
+        """
+        values, conditions = [], []
+        for name, expression in {**_SUMS, **_FLAG_SUMS}.items():
+            if expression.startswith("COUNT"):
+                values.append(f"d.{name} - i.{name}")
+            elif name == "implausible_energy":
+                values.append("NULL")
+            elif expression.startswith("SUM"):
+                values.append(f"d.{name} - COALESCE(i.{name}, 0)")
+                conditions.append(f"(i.{name} IS NULL OR i.{name} <> d.{name})")
+            else:
+                values.append(f"d.{name}")
+                conditions.append(f"(i.{name} IS NULL OR i.{name} <> d.{name})")
+        conditions.append("(i.maximeter IS NULL OR i.maximeter < d.maximeter)")
+        sums = _listed({**_SUMS, **_FLAG_SUMS, "maximeter": "MAX(r.maximeter)"})
+        within = self._within(span)
+        of_flags = f"f.meter_id = {span.meter_id}"
+        if span.ids is not None:
+            of_flags += f" AND f.reading_id BETWEEN {span.ids.start} AND {span.ids.stop - 1}"
+        return Condition(
+            f"INSERT INTO days ({_COLUMNS}) SELECT d.meter_id, d.day, 1, {', '.join(values)},"
+            f" d.maximeter, d.maximeter_utc FROM"
+            f" (SELECT {self._day} AS day, {sums} FROM flags f CROSS JOIN readings r"
+            f" ON r.meter_id = f.meter_id AND r.id = f.reading_id WHERE {of_flags}"
+            f" AND f.flags & {IMPLAUSIBLE.bit} <> 0 AND {within.text} GROUP BY day) AS i"
+            f" JOIN days d ON d.meter_id = {span.meter_id} AND d.day = i.day AND d.clean = 0"
+            f" WHERE {' AND '.join(conditions)}",
+            within.args,
         )
 
     def _joined(self, meter_id: int, sums: str, flags: str, maximeter: Sequence[str]) -> str:
