@@ -119,7 +119,8 @@ class SchemaVersion:
             number = 0
         # Both have been there from the first: the error says so if one of them is not.
         await self._engine.fetch(
-            "SELECT 1 FROM users LEFT JOIN consumpdata ON 1 = 0 LIMIT 1", small=True
+            "SELECT 1 FROM users WHERE NOT EXISTS (SELECT 1 FROM consumpdata WHERE 1 = 0) LIMIT 1",
+            small=True,
         )
         self._number = number
 

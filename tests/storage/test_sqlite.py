@@ -118,6 +118,28 @@ async def test_statement_that_is_cancelled_twice_leaves_no_connection_open(
     assert not connections.open()
 
 
+async def test_schema_is_looked_at_without_reading_the_readings(tmp_path: Path) -> None:
+    database = SqliteDatabase(tmp_path)
+    await database.load(report(*numbered(quarters("2019-08-01", 4000))))
+    with closing(sqlite3.connect(database.path, isolation_level=None)) as other:
+        other.execute("INSERT INTO users (user, password) VALUES ('somebody', '$argon2id$')")
+    reader = open_database(database.settings)
+    assert isinstance(reader._engine, SqliteEngine)
+    await reader._engine.fetch("SELECT 1", small=True)
+    connection = reader._engine._inline
+    assert connection is not None
+    hundreds = 0
+
+    def count() -> None:
+        nonlocal hundreds
+        hundreds += 1
+
+    connection.set_progress_handler(count, 100)
+    await reader._schema.refresh()
+    await reader.close()
+    assert hundreds < 10
+
+
 async def test_connections_are_closed_when_closing_is_cancelled(
     loaded: SqliteDatabase, connections: Connections
 ) -> None:
