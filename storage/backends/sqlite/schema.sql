@@ -362,15 +362,6 @@ CREATE UNIQUE INDEX readings_utc ON readings (meter_id, utc);
 
 CREATE INDEX readings_date ON readings (meter_id, date);
 
--- Without statistics, SQLite takes the primary key for a good way to one local time, and reads the
--- whole meter. The numbers are rows of the table, of a meter, and of one key of a meter.
-ANALYZE sqlite_schema;
-
-INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
-    ('readings', 'readings', '1000000 10000 1'),
-    ('readings', 'readings_utc', '1000000 10000 1'),
-    ('readings', 'readings_date', '1000000 10000 1');
-
 DROP TABLE consumpdata;
 
 CREATE TABLE pages_by_meter (
