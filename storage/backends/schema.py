@@ -31,6 +31,8 @@ STATE_TRIGGERS = {
 MANY_READINGS = 100_000
 """Readings that take long enough to be moved to a new layout that it is told."""
 
+_MAKES_DAYS = re.compile(r"(CREATE|ALTER) TABLE days\b")
+
 _VIEW_METER = re.compile(r"(meter_id\W+)(\d+)")
 
 
@@ -46,6 +48,12 @@ def meter_of_view(definition: str) -> int | None:
     return found and int(found[2])
 
 
+def completes_days(dialect: str, number: int) -> bool:
+    """Return whether the statement of a number is the last that the table `days` is made by."""
+    made = [at for at, sql in enumerate(STATEMENTS[dialect], 1) if _MAKES_DAYS.match(sql)]
+    return number == made[-1]
+
+
 class Feature(Enum):
     """What older schemas lack; a database has it with the statement that begins like the value."""
 
@@ -57,7 +65,9 @@ class Feature(Enum):
     AUDIT = "REPLACE INTO audit_head"
     """The audit trail."""
     METERS = r"CREATE (OR REPLACE SQL SECURITY INVOKER )?VIEW consumpdata"
-    """The readings of many meters, their states, flags, pages and days."""
+    """The readings of many meters, their states, flags and pages."""
+    DAYS = r"ALTER TABLE days\s+ADD COLUMN (capacitive_power|power_factor DECIMAL)"
+    """The sums of local days, which figures are made of."""
 
 
 class SchemaVersion:

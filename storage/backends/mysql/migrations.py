@@ -12,7 +12,7 @@ from domain.local_time import LocalTimeResolver
 from storage.backends.day_sums import day_sums, run_steps
 from storage.backends.mysql.dialect import MysqlDialect
 from storage.backends.mysql.session import Session
-from storage.backends.schema import MANY_READINGS, STATE_TRIGGERS, STATEMENTS
+from storage.backends.schema import MANY_READINGS, STATE_TRIGGERS, STATEMENTS, completes_days
 from storage.common.errors import Conflict, NotPrepared, StorageError
 
 _NEEDS_INSTANTS = "ALTER TABLE consumpdata\n    MODIFY utc"
@@ -20,9 +20,6 @@ _NEEDS_INSTANTS = "ALTER TABLE consumpdata\n    MODIFY utc"
 
 _NEEDS_METER = "ALTER TABLE states\n    ADD COLUMN imports"
 """How the statement begins before which readings of no known meter are given one."""
-
-_NEEDS_DAYS = "CREATE OR REPLACE SQL SECURITY INVOKER VIEW"
-"""How the statement begins before which the days of readings that were there are summed up."""
 
 _REBUILDS = "ALTER TABLE consumpdata\n    MODIFY"
 """How the statements begin that write all readings anew."""
@@ -95,9 +92,9 @@ class Migrations:
                 await self._set_instants()
             if statement.startswith(_NEEDS_METER):
                 await self._register_meter()
-            if statement.startswith(_NEEDS_DAYS):
-                await self._sum_days()
             await self._apply(statement)
+            if completes_days(MysqlDialect.name, number):
+                await self._sum_days()
             await self._note(number)
         if not await self._counts_inserts():
             # A loader was killed during a first import.

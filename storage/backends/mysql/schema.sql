@@ -502,9 +502,22 @@ CREATE TABLE days (
     PRIMARY KEY (meter_id, day, clean)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4;
 
--- before this one, the days of readings that were taken over are summed up
 -- Comes last: a server takes it for the sign that all of these are there.
 CREATE OR REPLACE SQL SECURITY INVOKER VIEW consumpdata AS
     SELECT id, date, energy, reactive_energy, power, maximeter, reactive_power, voltage, intensity,
         power_factor, meter_id, utc
     FROM readings WHERE meter_id = 1;
+
+-- after this one, all days are summed up
+ALTER TABLE days
+    ADD COLUMN power_factor DECIMAL(25,5) COMMENT 'Sum',
+    ADD COLUMN power_factor_count INT NOT NULL DEFAULT 0 COMMENT 'Readings with a power factor',
+    ADD COLUMN derived_energy DECIMAL(25,5)
+        COMMENT 'Energy of the readings without power and not flagged catch_up (kWh)',
+    ADD COLUMN derived_energy_count INT NOT NULL DEFAULT 0 COMMENT 'How many these are',
+    ADD COLUMN derived_energy_min DECIMAL(15,5) COMMENT 'Least energy of one of them (kWh)',
+    ADD COLUMN derived_energy_max DECIMAL(15,5) COMMENT 'Greatest energy of one of them (kWh)',
+    ADD COLUMN inductive_power DECIMAL(25,5)
+        COMMENT 'Sum of positive reactive power, unless power is negative (kVAr)',
+    ADD COLUMN capacitive_power DECIMAL(25,5)
+        COMMENT 'Sum of negative reactive power without its sign, likewise (kVAr)';
