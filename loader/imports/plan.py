@@ -30,6 +30,8 @@ class PlannedReport:
     path: str
     part: ReportPart | None = None
     """The rows, if they are not those of the whole file or it cannot be read again."""
+    is_named: bool = False
+    """Whether the command or the name of the file says whose it is."""
 
 
 @dataclass(slots=True)
@@ -96,8 +98,10 @@ class ImportPlan:
         reports: list[tuple[PlannedReport, ReportOrigin]] = []
         for path in paths:
             for part, identifier in self._parts(path):
-                planned = PlannedReport(self._next_number(), path, part)
-                reports.append((planned, ReportOrigin(path, report_name(path), identifier)))
+                origin = ReportOrigin(path, report_name(path), identifier)
+                is_named = assignment.named_by(origin) is not None
+                planned = PlannedReport(self._next_number(), path, part, is_named)
+                reports.append((planned, origin))
             await asyncio.sleep(0)  # so that Ctrl-C is noticed
         await assignment.look_up([origin for _, origin in reports])
         imports: dict[int | str, MeterImport] = {}
