@@ -9,7 +9,7 @@ from typing import Any
 
 from storage.backends.base import WriteEngine
 from storage.common.errors import Conflict
-from storage.identifiers import supply_point
+from storage.common.identifiers import supply_point
 from storage.meters import MeterAdmin, MeterRecord
 
 PAGE_METERS = 500

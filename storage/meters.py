@@ -13,7 +13,7 @@ from domain.time_zone import TimeZone, UnknownZoneError, load_time_zone
 from storage.backends.base import ReadEngine, WriteEngine
 from storage.backends.dialect import Condition
 from storage.common.errors import Conflict, NotPrepared, StorageError
-from storage.identifiers import is_cups, is_same_meter, supply_point
+from storage.common.identifiers import is_cups, is_same_meter, supply_point
 
 MAIN_METER = "main"
 """The public id of the first meter, unless another one is asked for."""

@@ -8,7 +8,7 @@ from functools import cache
 
 from loader.rows.errors import ReportError
 from settings import MeterSettings
-from storage.identifiers import is_same_meter, supply_point
+from storage.common.identifiers import is_same_meter, supply_point
 from storage.meters import (
     MAIN_METER,
     MeterAdmin,

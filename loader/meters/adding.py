@@ -6,7 +6,7 @@ from itertools import islice
 from cli.error_report import ErrorReport, FaultyReportsError
 from loader.meters.meter_list import MeterRow, read_meters
 from loader.rows.errors import RowError
-from storage.identifiers import supply_point
+from storage.common.identifiers import supply_point
 from storage.meter_directory import PAGE_METERS, MeterDirectory, MeterProperties
 
 _NAMES = ("public_id", "identifier")

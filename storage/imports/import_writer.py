@@ -16,7 +16,7 @@ from storage.backends.day_sums import DaySpan
 from storage.backends.dialect import readings_of
 from storage.common.deflate import DeflateBlock, deflate_block
 from storage.common.errors import Conflict
-from storage.identifiers import is_same_meter
+from storage.common.identifiers import is_same_meter
 from storage.imports.days import DayUpdater
 from storage.imports.flagging import FlagUpdater
 from storage.imports.merging import (
@@ -109,12 +109,11 @@ class ImportWriter:
             meter = await self._meters.with_usual_interval(meter)
         batches = _RowBatches(report.batches(), work.last_day)
         appended = await self._append(batches, work)
-        merged = Merged()
-        if not batches.is_empty:
-            merged = await self._merge(report, meter, work, batches, options)
-        changed, inserted, staged = merged.changed, merged.inserted, merged.staged
-        result = _result(report, appended, merged)
+        staged = 0 if batches.is_empty else await self._engine.stage(batches.rest())
         meter = await self._meters.describe(meter, report)
+        merged = await self._merge(report, known, work, staged, options)
+        changed, inserted = merged.changed, merged.inserted
+        result = _result(report, appended, merged)
         last_id = work.last_id + result.new
         if changed or work.pages is None or work.pages + appended.pages != last_id // PAGE_READINGS:
             await self._build_missing_pages(meter.id, last_id)
@@ -210,11 +209,12 @@ class ImportWriter:
         report: ReportSource,
         meter: MeterRecord,
         work: _Import,
-        batches: "_RowBatches",
+        staged: int,
         options: MergeOptions,
     ) -> Merged:
-        """Merge the rest of the batches with the readings that are there."""
-        staged = await self._engine.stage(batches.rest())
+        """Merge the rows that were staged, if any, with the readings that are there."""
+        if not staged:
+            return Merged()
         if is_same_meter(meter.identifier, report.identifier):
             options = replace(options, is_confirmed=True)
         return await self._merger.merge(report, work.meter_id, work.number, options, staged)

@@ -97,7 +97,7 @@ class ReadingsMerger:
         corrections: Sequence[Correction] = ()
         if changed:
             if not options.is_confirmed:
-                await self._require_agreement(sql, report, meter_id)
+                await self._require_agreement(sql, report, meter_id, changed)
             await self._engine.execute(sql.update())
             corrections = await self._corrections(sql)
         inserted = await self._engine.execute(sql.insertion())
@@ -112,12 +112,16 @@ class ReadingsMerger:
         return bool(rows[0][0] == staged)
 
     async def _require_agreement(
-        self, sql: "_MergeSql", report: ReportSource, meter_id: int
+        self, sql: "_MergeSql", report: ReportSource, meter_id: int, changed: int
     ) -> None:
         """Raise Disagreement if nearly all values are others than those that are there.
 
         For a report in a format that the meter never had, if most are.
         """
+        # As many as can differ at most: usually found among the first rows.
+        enough = changed * len(sql.quantities)
+        if (await self._engine.fetch(sql.count_agreeing(enough)))[0][0] >= enough:
+            return
         counts = (await self._engine.fetch(sql.comparison()))[0]
         compared, different = (int(count or 0) for count in counts)
         is_new_format = await self._is_new_format(report, meter_id)
@@ -258,6 +262,12 @@ class _MergeSql:
             f" ON c.meter_id = {self._meter_id} AND c.utc = i.utc"
             f" WHERE c.id IS NULL ORDER BY i.number"
         )
+
+    def count_agreeing(self, limit: int) -> str:
+        """Count the readings that agree in a value other than zero, up to a limit."""
+        agrees = " OR ".join(f"(i.{name} = c.{name} AND i.{name} <> 0)" for name in self.quantities)
+        some = f"SELECT 1 {self._there} WHERE {agrees} LIMIT {limit}"
+        return f"SELECT COUNT(*) FROM ({some}) AS agreeing"
 
     def comparison(self) -> str:
         """Count the values that both have, and those of them that differ.

@@ -70,7 +70,8 @@ async def test_correction_makes_and_takes_away_flags(database: DatabaseFixture) 
     rows = [row(moment, *ORDINARY) for moment in SUMMER]
     await database.load(report(*rows))
     assert await flagged(database) == {}
-    await database.load(report(row(SUMMER[4], "99", "0", "4", "4"), row(SUMMER[5])))
+    corrected = report(row(SUMMER[4], "99", "0", "4", "4"), row(SUMMER[5]))
+    await database.load(corrected, empty_erases=True)
     assert await flagged(database) == {5: 4, 6: 1}
     await database.load(report(*rows))
     assert await flagged(database) == {}
