@@ -230,8 +230,20 @@ OTHER_DAY = Rows(energy(range(96), 200_000), ["energy"])
             "2 of 2 values in a format that it never had differ",
         ),
         (DAY, Rows(OTHER_DAY.readings, ["energy"], identifier="B"), "96 of 96 values differ"),
+        (
+            DAY,
+            Rows(energy(range(5), 100_000) + energy(range(5, 96), 200_000), ["energy"]),
+            "91 of 96 values differ",
+        ),
     ],
-    ids=["all-quantities", "energy-only", "zeros", "new-format", "identifier-not-on-record"],
+    ids=[
+        "all-quantities",
+        "energy-only",
+        "zeros",
+        "new-format",
+        "identifier-not-on-record",
+        "few-agree",
+    ],
 )
 async def test_report_that_disagrees_with_nearly_all_is_refused_unless_confirmed(
     database: DatabaseFixture, there: Rows, report: Rows, what: str
