@@ -25,7 +25,7 @@ _CORS_REQUEST_HEADERS = (
 )
 _CORS_RESPONSE_HEADERS = (
     "Content-Disposition, ETag, Link, Retry-After, Server-Timing, X-Left-Out-Energy,"
-    " X-Left-Out-Readings, X-Next, X-Request-ID"
+    " X-Left-Out-Readings, X-Next, X-Notice, X-Request-ID"
 )
 _DAY = "86400"
 

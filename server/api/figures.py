@@ -75,7 +75,7 @@ class FigureRoute:
         ).definitions()
 
 
-_WEEK = {"date": "2019-09-02", "end_date": "2019-09-08 23:45"}
+_WEEK = {"date": "2019-09-02", "end_date": "2019-09-08"}
 _DEMAND_OF = fields.String(metadata={"description": "The quantity that demand is taken from"})
 
 _ROUTES = (
@@ -109,7 +109,7 @@ _ROUTES = (
             "follow local time; a repeated hour gives two records. A record without readings has "
             "nulls."
         ),
-        examples={"date": "2019-10-26", "end_date": "2019-10-28 23:45"},
+        examples={"date": "2019-10-26", "end_date": "2019-10-28"},
         record={
             "date": "2019-10-26T00:00:00+02:00",
             "end": "2019-10-27T00:00:00+02:00",
@@ -134,6 +134,8 @@ _ROUTES = (
             "present": "96",
             "flagged": "0",
             "coverage": "1.00000",
+            "partial": "0",
+            "energy_since": None,
         },
         variants=[
             {"interval": "day"},
@@ -225,6 +227,7 @@ _ROUTES = (
             "timezone": "Europe/Madrid",
             "interval_seconds": "900",
             "identifier": None,
+            "energy_since": None,
         },
         metadata={
             "units": fields.Dict(
@@ -241,7 +244,7 @@ _ROUTES = (
         query=DataQuality,
         summary="Gaps, flagged readings and coverage",
         description="A gap is a sequence of readings that are absent or have no values.",
-        examples={"date": "2019-09-25", "end_date": "2019-09-25 23:45"},
+        examples={"date": "2019-09-25", "end_date": "2019-09-25"},
         record={
             "date": "2019-09-25T10:15:00+02:00",
             "last": "2019-09-25T11:15:00+02:00",

@@ -47,6 +47,7 @@ class Measures:
 
     def __init__(self, columns: Sequence[Quantity]) -> None:
         self.key = ",".join(column.name for column in columns)
+        self.has_energy = any(column.name == "energy" for column in columns)
         self.fields = [field for column in columns for field in _fields(column)]
         self.parts = list(dict.fromkeys(part for column in columns for part in _parts(column)))
         self._values_of = [

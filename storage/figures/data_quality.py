@@ -14,7 +14,7 @@ from domain.time_zone import DAY_SECONDS
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import ANY_VALUE, to_unix_seconds
 from storage.common.turns import in_turns
-from storage.figures.aggregate import BOUNDS, COVERAGE, Aggregate
+from storage.figures.aggregate import BOUNDS, COVERAGE, PARTIAL, Aggregate
 from storage.figures.aggregation_rules import Measures
 from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks
 from storage.figures.scan import TimeChunk, time_chunks
@@ -42,7 +42,7 @@ FLAGGED_FIELDS = (
     Field("maximeter", FieldType.QUANTITY, "Maximeter (kW)"),
     Field("means", FieldType.TEXT, "What the flags mean"),
 )
-_FIELDS = {"gaps": GAP_FIELDS, "flagged": FLAGGED_FIELDS, "days": (*BOUNDS, *COVERAGE)}
+_FIELDS = {"gaps": GAP_FIELDS, "flagged": FLAGGED_FIELDS, "days": (*BOUNDS, *COVERAGE, PARTIAL)}
 
 Edge = tuple[int | None, int, int | None]
 """The start of a reading with any value, between those of its neighbours in the chunk."""
