@@ -195,7 +195,7 @@ def readings_request(request: web.Request, params: Params, query: ReadingsQuery)
             ) from None
         query = replace(query, after=position.after, up_to=position.last_id or None)
     link = None
-    if request.method == hdrs.METH_GET and query.limit is not None:
+    if request.method != hdrs.METH_POST and query.limit is not None:
         link = URL.build(path=request.path.rpartition("/")[2], query=params)
     return ReadingsRequest(
         query=query,
