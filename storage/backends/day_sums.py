@@ -98,6 +98,9 @@ def _count(bits: int) -> str:
     return f"COUNT(CASE WHEN f.flags & {bits} <> 0 THEN 1 END)"
 
 
+_BOTH_OR_NEITHER = (INDUCTIVE_POWER, CAPACITIVE_POWER)
+"""Sums that are both null or neither is, and one of which is mostly zero."""
+
 _SUMS = dict(_sums())
 _FLAG_SUMS = dict(_flag_sums())
 _COLUMNS = ", ".join(
@@ -216,11 +219,14 @@ class DaySums(ABC):
                 values.append("NULL")
             elif expression.startswith("SUM"):
                 values.append(f"d.{name} - COALESCE(i.{name}, 0)")
-                conditions.append(f"(i.{name} IS NULL OR i.{name} <> d.{name})")
+                if name not in _BOTH_OR_NEITHER:
+                    conditions.append(f"(i.{name} IS NULL OR i.{name} <> d.{name})")
             else:
                 values.append(f"d.{name}")
                 conditions.append(f"(i.{name} IS NULL OR i.{name} <> d.{name})")
         conditions.append("(i.maximeter IS NULL OR i.maximeter < d.maximeter)")
+        differ = " OR ".join(f"i.{name} <> d.{name}" for name in _BOTH_OR_NEITHER)
+        conditions.append(f"(i.{_BOTH_OR_NEITHER[0]} IS NULL OR {differ})")
         sums = _listed({**_SUMS, **_FLAG_SUMS, "maximeter": "MAX(r.maximeter)"})
         within = self._within(span)
         of_flags = f"f.meter_id = {span.meter_id}"

@@ -225,6 +225,26 @@ async def test_import_sums_up_no_other_days_than_those_it_touches(
     assert [readings for (readings,) in rows] == [7, 7, 96, 12]
 
 
+async def test_import_of_many_days_sums_them_up_without_their_implausible_readings(
+    database: DatabaseFixture,
+) -> None:
+    """On some days such a reading is one of the extremes, on others it is not."""
+    lines = []
+    for number, moment in enumerate(quarters("2019-08-01", 12 * 96)):
+        level = 50 + (number * 37) % 96
+        is_implausible = number % 96 == 48
+        energy, maximeter = (900, 1) if is_implausible else (level, 400)
+        if is_implausible and number % 5 == 0:
+            level = 500
+        lines.append(row(moment, *map(str, (energy, level, level, maximeter, *[level] * 3, 1))))
+    await database.load(report(*lines))
+    async with database.writer() as writer:
+        assert await writer.engine.is_prepared()
+        days = await kept_days(writer.engine)
+        assert days == await reckoned_days(writer.engine)
+    assert len(days) == 2 * 12
+
+
 async def test_figures_ask_to_scan_what_they_read_beside_kept_days(
     database: DatabaseFixture,
 ) -> None:
