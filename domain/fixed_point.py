@@ -37,6 +37,13 @@ def power_factor(active: int | None, reactive: int | None) -> int | None:
     return factor if active >= 0 else -factor
 
 
+def ratio(numerator: int | None, denominator: int | None) -> int | None:
+    """Return a quotient, scaled; None unless both are known and the denominator is positive."""
+    if numerator is None or denominator is None or denominator <= 0:
+        return None
+    return divide_rounded(numerator * SCALE, denominator)
+
+
 def format_scaled(value: int) -> str:
     """Return a scaled quantity as text, with all its decimals."""
     text = str(value)

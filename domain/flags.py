@@ -17,6 +17,8 @@ class Flag:
     """What is true of the reading."""
     use: str
     """How sums, peaks and profiles treat the reading."""
+    rule: str
+    """The condition, with `{tolerance}` and `{allowance}` for the meter's settings of quality."""
     source: str
     """Where the rule comes from."""
 
@@ -26,6 +28,7 @@ MISSING = Flag(
     1,
     "the meter recorded no value at all",
     "Counts as not present; it is never treated as zero.",
+    "no quantity has a value",
     "CalTRACK 2.0, 2.2.1.3: missing is what is marked as NULL or the like; ESPI's "
     "QualityOfReading has no value for what is not there",
 )
@@ -36,6 +39,7 @@ CATCH_UP = Flag(
     "includes the energy of the gap",
     "Included in totals, which need the energy of the gap; excluded from peaks and profiles, "
     "because it is not the energy of one interval.",
+    "after a gap, energy > {tolerance} * maximeter * hours of the interval, and not implausible",
     "CalTRACK 2.0, 2.2.2.2: a period without a read of its own is combined with the next one",
 )
 IMPLAUSIBLE = Flag(
@@ -43,6 +47,8 @@ IMPLAUSIBLE = Flag(
     4,
     "more energy than the maximeter of the same interval allows",
     "Included with quality=raw; excluded with quality=clean, which reports the excluded energy.",
+    "energy > {tolerance} * maximeter * hours since the reading with energy before it"
+    " + {allowance} kW * hours of the interval",
     "Energy is mean demand times time, and a mean is no greater than the maximum; CalTRACK 2.0, "
     "2.3.6: extreme values are flagged, not dropped; ESPI (NAESB REQ.21) QualityOfReading 10, "
     "questionable: failed one or more checks",
@@ -52,6 +58,7 @@ ZERO_VOLTAGE = Flag(
     8,
     "zero voltage while current flows",
     "Included everywhere; the voltage cannot be right.",
+    "voltage = 0 and intensity > 0",
     "Current needs a voltage; ESPI (NAESB REQ.21) QualityOfReading 10, questionable",
 )
 REPEATED_HOUR = Flag(
@@ -59,6 +66,7 @@ REPEATED_HOUR = Flag(
     16,
     "its local time occurs twice, because clocks went back",
     "Included everywhere; this is not an error.",
+    "local time that clocks show twice",
     "IANA time zone database; PEP 495; CalTRACK 2.0, 2.3.3: clock changes are to be handled",
 )
 

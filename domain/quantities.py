@@ -39,6 +39,11 @@ class Quantity:
         return f"{self.title} ({self.report_unit or self.unit})"
 
     @property
+    def result_unit(self) -> str:
+        """Its unit in answers that name units: 1 of a ratio."""
+        return "1" if self.rule is AggregationRule.RATIO else self.unit
+
+    @property
     def comment(self) -> str:
         """The column's comment in the database."""
         return f"{self.title} ({self.unit})"

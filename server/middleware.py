@@ -24,8 +24,9 @@ _CORS_REQUEST_HEADERS = (
     "Authorization, SESSION, Content-Type, If-None-Match, Cache-Control, X-Request-ID"
 )
 _CORS_RESPONSE_HEADERS = (
-    "Content-Disposition, ETag, Link, Retry-After, Server-Timing, X-Left-Out-Energy,"
-    " X-Left-Out-Readings, X-Next, X-Request-ID"
+    "Content-Disposition, ETag, Link, Retry-After, Server-Timing, X-Implausible-Energy,"
+    " X-Implausible-Readings, X-Left-Out-Energy, X-Left-Out-Readings, X-Next, X-Quality,"
+    " X-Request-ID"
 )
 _DAY = "86400"
 

@@ -160,7 +160,7 @@ class Database:
         `admit` is called before readings are scanned. The rows raise Overtaken if the data
         changes before all of them are computed.
         """
-        self._schema.require(Feature.METERS, "the flags of readings")
+        self._schema.require(Feature.DAYS, "the sums of days")
         meter = await self._meter(state)
         return await compute(
             query, self._engine, meter, lambda: self._require_current(state), admit

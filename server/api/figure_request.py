@@ -10,7 +10,7 @@ from aiohttp import web
 from domain.parameters import Choice, Params
 from domain.record_layout import TimeStyle
 from server.api.data_request import METER, parse_meter
-from server.api.payload_headers import disposition, left_out_headers
+from server.api.payload_headers import disposition, quality_headers
 from server.formats.base import Format, TableOptions
 from server.formats.registry import FORMAT, negotiate_format
 from server.transport.streaming import Payload
@@ -78,4 +78,4 @@ class FigureRequest:
         """Compute the figures."""
         table = await database.figures(self.query, state, admit)
         chunks = self.format.table(table, self.options)
-        return Payload(chunks, table.count, left_out_headers(table.metadata))
+        return Payload(chunks, table.count, quality_headers(table.metadata))

@@ -10,16 +10,19 @@ from marshmallow.fields import Field
 
 from domain.parameters import Parameter, Params
 from domain.quantities import QUANTITY_NAMES
+from domain.record_layout import FLAGS_COLUMN
 from server.api.data_request import DataRequest
 from server.api.data_route import DataRoute
 from server.api.figure_request import OUTPUT_PARAMETERS, FigureRequest
 from server.api.openapi.responses import figures_success
+from server.api.openapi.schemas import QUALITY_MEMBERS
 from storage.figures.aggregate import Aggregate
 from storage.figures.data_quality import LISTS, DataQuality
 from storage.figures.meter_info import MeterInfo
 from storage.figures.peaks import Peaks
-from storage.figures.profile import SPLITS, Profile
+from storage.figures.profile import COLUMNS, SPLITS, Profile
 from storage.figures.result import FigureQuery
+from storage.figures.selection import QUALITY
 from storage.figures.summary import Summary
 
 
@@ -56,6 +59,8 @@ class FigureRoute:
         def make_request(request: web.Request, params: Params) -> DataRequest:
             return FigureRequest.of(request, params, self.query.of(params), self.name)
 
+        has_quality = QUALITY in self.query.parameters
+        metadata = {**self.metadata, **(QUALITY_MEMBERS if has_quality else {})}
         kinds = [self.query.of(params).fields for params in self.variants]
         return DataRoute(
             name=self.name,
@@ -70,7 +75,7 @@ class FigureRoute:
             tag="figures",
             summary=self.summary,
             description=self.description,
-            success=figures_success(self.name, kinds, self.metadata, self.record),
+            success=figures_success(self.name, kinds, metadata, self.record),
             bad_request=self.bad_request,
         ).definitions()
 
@@ -105,9 +110,10 @@ _ROUTES = (
         summary="Readings aggregated by hour, day or month",
         description=(
             "Energy is summed; power, voltage and intensity have mean, minimum and maximum (nulls "
-            "ignored); the maximeter has its maximum and the time of it. Days and longer intervals "
-            "follow local time; a repeated hour gives two records. A record without readings has "
-            "nulls."
+            "ignored); the maximeter has its maximum and the time of it. Without a measured power, "
+            "it is energy over the hours of the interval: power_derived counts these readings. "
+            "Days and longer intervals follow local time; a repeated hour gives two records. A "
+            "record without readings has nulls."
         ),
         examples={"date": "2019-10-26", "end_date": "2019-10-28 23:45"},
         record={
@@ -118,11 +124,14 @@ _ROUTES = (
             "power_mean": "16.37020",
             "power_min": "4.98500",
             "power_max": "35.83000",
+            "power_derived": "0",
             "maximeter": "36.52600",
             "maximeter_date": "2019-10-26T02:45:00+02:00",
             "reactive_power_mean": "-5.48740",
             "reactive_power_min": "-15.45300",
             "reactive_power_max": "3.24100",
+            "reactive_energy_inductive": "6.41050",
+            "reactive_energy_capacitive": "138.10800",
             "voltage_mean": "237.96580",
             "voltage_min": "236.06200",
             "voltage_max": "239.87900",
@@ -130,6 +139,8 @@ _ROUTES = (
             "intensity_min": "22.75800",
             "intensity_max": "174.40100",
             "power_factor_of_energy": "0.99770",
+            "power_factor_mean": "0.92871",
+            "reactive_energy_ratio": "0.06794",
             "expected": "96",
             "present": "96",
             "flagged": "0",
@@ -137,7 +148,7 @@ _ROUTES = (
         },
         variants=[
             {"interval": "day"},
-            *({"interval": "day", "columns": name} for name in QUANTITY_NAMES),
+            *({"interval": "day", "columns": name} for name in (*QUANTITY_NAMES, FLAGS_COLUMN)),
         ],
         bad_request="interval: expected one of 15m, hour, day, week, month, year, got 'fortnight'",
     ),
@@ -147,7 +158,9 @@ _ROUTES = (
         summary="Load profile: a quantity by time of day",
         description=(
             "For each local time of day: mean, minimum, maximum and percentiles (nearest rank). "
-            "Readings flagged catch_up are excluded."
+            "Readings flagged catch_up are excluded. With column=power, power_derived counts the "
+            "readings whose power is energy over the hours of the interval; with "
+            "column=power_factor, there is also the power factor of the sums of energy."
         ),
         examples=_WEEK,
         record={
@@ -162,8 +175,14 @@ _ROUTES = (
             "p50": "19.55500",
             "p75": "21.56200",
             "p95": "22.71100",
+            "power_derived": "0",
         },
-        variants=[{}, {"percentiles": "1"}, *({"by": by} for by in SPLITS)],
+        variants=[
+            {},
+            {"percentiles": "1"},
+            *({"by": by} for by in SPLITS),
+            *({"column": name} for name in COLUMNS),
+        ],
         metadata={"column": fields.String(metadata={"description": "The quantity of the profile"})},
         bad_request=(
             "percentiles: expected whole numbers from 1 to 100 like 5,50,95, at most 20, got '0'"
@@ -191,8 +210,9 @@ _ROUTES = (
         query=Summary,
         summary="Summary statistics for a period",
         description=(
-            "One record: period, readings, totals, peak demand, load factor, power factor, base "
-            "load, coverage, flags, the last import and the meter."
+            "One record: period, readings, totals, raw and clean energy, reactive energy, peak "
+            "demand, load factor, power factor, base load, coverage, flags, the last import and "
+            "the meter."
         ),
         examples=_WEEK,
         record={
@@ -203,11 +223,20 @@ _ROUTES = (
             "energy": "2226.81000",
             "reactive_energy": "184.70000",
             "power_factor_of_energy": "0.99658",
+            "power_factor_mean": "0.93480",
+            "reactive_energy_ratio": "0.08294",
+            "reactive_energy_inductive": "47.75825",
+            "reactive_energy_capacitive": "642.11200",
+            "energy_raw": "2226.81000",
+            "energy_clean": "2226.81000",
             "expected": "672",
             "present": "672",
             "flagged": "1",
             "coverage": "1.00000",
             "readings": "672",
+            "energy_readings": "672",
+            "power_readings": "672",
+            "power_derived": "0",
             "peak_demand": "30.20500",
             "peak_demand_date": "2019-09-02T04:15:00+02:00",
             "mean_demand": "13.25482",
@@ -226,21 +255,18 @@ _ROUTES = (
             "interval_seconds": "900",
             "identifier": None,
         },
-        metadata={
-            "units": fields.Dict(
-                fields.String(),
-                fields.String(),
-                metadata={"description": "The unit of each quantity"},
-            ),
-            "demand_of": _DEMAND_OF,
-        },
+        metadata={"demand_of": _DEMAND_OF},
         bad_request="quality: expected raw or clean, got 'dirty'",
     ),
     FigureRoute(
         name="getQuality",
         query=DataQuality,
         summary="Gaps, flagged readings and coverage",
-        description="A gap is a sequence of readings that are absent or have no values.",
+        description=(
+            "A gap is a sequence of readings that are absent or have no values. A flagged reading "
+            "comes with the condition of its flags; flag=implausible lists what quality=clean "
+            "leaves out elsewhere."
+        ),
         examples={"date": "2019-09-25", "end_date": "2019-09-25 23:45"},
         record={
             "date": "2019-09-25T10:15:00+02:00",

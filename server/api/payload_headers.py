@@ -15,12 +15,15 @@ def disposition(format: Format, name: str) -> dict[str, str]:  # noqa: A002 - th
     return {hdrs.CONTENT_DISPOSITION: f'attachment; filename="{name}.{format.name}"'}
 
 
-def left_out_headers(metadata: Metadata) -> dict[str, str]:
-    """Return the number and the energy of the readings that a clean result leaves out."""
-    left_out = metadata.get("left_out")
-    if not isinstance(left_out, Mapping):
-        return {}
-    return {
-        "X-Left-Out-Readings": left_out["readings"],
-        "X-Left-Out-Energy": left_out["energy"],
-    }
+def quality_headers(metadata: Metadata) -> dict[str, str]:
+    """Return whether a result is raw or clean, and the readings that make the difference."""
+    headers = {}
+    quality = metadata.get("quality")
+    if isinstance(quality, str):
+        headers["X-Quality"] = quality
+    for member, name in (("implausible", "X-Implausible"), ("left_out", "X-Left-Out")):
+        readings = metadata.get(member)
+        if isinstance(readings, Mapping):
+            headers[f"{name}-Readings"] = readings["readings"]
+            headers[f"{name}-Energy"] = readings["energy"]
+    return headers

@@ -22,7 +22,7 @@ from domain.record_layout import (
 )
 from server.api.cursors import CURSORS, Cursors, ExpiredCursorError, Position, source_digest
 from server.api.data_request import EXPORT, METER, parse_meter
-from server.api.payload_headers import disposition, left_out_headers
+from server.api.payload_headers import disposition, quality_headers
 from server.errors import ApiError, ParameterError
 from server.formats.base import Format, ReadingsOptions
 from server.formats.registry import FORMAT, negotiate_format
@@ -155,7 +155,7 @@ class ReadingsRequest:
         deflate = None if self.format.is_typed else result.deflate
         if result.count > _EXPORT_READINGS or self._has_all(result.count, state):
             headers[EXPORT] = str(result.count)
-        return Payload(chunks, result.count, headers | left_out_headers(metadata), deflate)
+        return Payload(chunks, result.count, headers | quality_headers(metadata), deflate)
 
     def _has_all(self, count: int, state: DataState) -> bool:
         """Return whether so many readings are all there are."""

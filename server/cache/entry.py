@@ -25,7 +25,11 @@ _METADATA_OVERHEAD = 64
 _HEAD = struct.Struct("<II")
 _BLOCK = struct.Struct("<III")
 
-_METADATA_NAMES = {"X-Next", "X-Left-Out-Readings", "X-Left-Out-Energy"}
+_METADATA_NAMES = {
+    *("X-Next", "X-Quality"),
+    *("X-Left-Out-Readings", "X-Left-Out-Energy"),
+    *("X-Implausible-Readings", "X-Implausible-Energy"),
+}
 """The headers that an entry may bring along."""
 
 _METADATA_VALUE = re.compile("[A-Za-z0-9_=.-]{1,200}")

@@ -63,7 +63,7 @@ def json_members(metadata: Metadata, *, numbers: bool) -> bytes:
     members = []
     for name, value in metadata.items():
         text = json.dumps(value, separators=(",", ":"))
-        if numbers and name == "left_out" and isinstance(value, Mapping):
+        if numbers and name in ("left_out", "implausible") and isinstance(value, Mapping):
             text = "{" + ",".join(f'"{key}":{number}' for key, number in value.items()) + "}"
         members.append(f',"{name}":{text}')
     return "".join(members).encode()

@@ -13,6 +13,12 @@ from typing import Any, ClassVar, Protocol
 
 from domain.flags import CATCH_UP, FLAGGED_BITS, FLAGS, IMPLAUSIBLE
 from domain.quantities import QUANTITIES, AggregationRule
+from storage.backends.derived import (
+    CAPACITIVE_POWER,
+    DERIVED_ENERGY,
+    INDUCTIVE_POWER,
+    derived_operand,
+)
 from storage.backends.dialect import ANY_VALUE, SPARSE_FACTOR, Condition, Dialect
 
 FEW_DAYS = 7
@@ -64,6 +70,15 @@ def _sums() -> Iterator[tuple[str, str]]:
         if quantity.rule is AggregationRule.LEVEL:
             yield f"{name}_min", f"MIN(r.{name})"
             yield f"{name}_max", f"MAX(r.{name})"
+        if quantity.rule is AggregationRule.RATIO:
+            yield name, f"SUM(r.{name})"
+            yield f"{name}_count", f"COUNT(r.{name})"
+    derived = derived_operand(DERIVED_ENERGY, "r")
+    yield DERIVED_ENERGY, f"SUM({derived})"
+    for function in ("COUNT", "MIN", "MAX"):
+        yield f"{DERIVED_ENERGY}_{function.lower()}", f"{function}({derived})"
+    for name in (INDUCTIVE_POWER, CAPACITIVE_POWER):
+        yield name, f"SUM({derived_operand(name, 'r')})"
 
 
 def _flag_sums() -> Iterator[tuple[str, str]]:

@@ -32,11 +32,14 @@ STATE_TRIGGERS = {
 MANY_READINGS = 100_000
 """Readings that take long enough to be moved to a new layout that it is told."""
 
+_MAKES_DAYS = re.compile(r"(CREATE|ALTER) TABLE days\b")
+
 _MOVES = re.compile(
     "ALTER TABLE consumpdata|INSERT INTO readings|CREATE (UNIQUE )?INDEX readings_"
-    r"|UPDATE states SET\s+version|CREATE VIEW consumpdata"
+    r"|UPDATE states SET\s+version"
+    r"|ALTER TABLE days\s+ADD COLUMN (capacitive_power|power_factor DECIMAL)"
 )
-"""How the statements begin that go through all readings, or before which days are summed up."""
+"""How the statements begin that go through all readings, or after which days are summed up."""
 
 _MOVING_SHARE = 20
 """How much longer they take than others, roughly."""
@@ -63,6 +66,12 @@ def meter_of_view(definition: str) -> int | None:
     return found and int(found[2])
 
 
+def completes_days(dialect: str, number: int) -> bool:
+    """Return whether the statement of a number is the last that the table `days` is made by."""
+    made = [at for at, sql in enumerate(STATEMENTS[dialect], 1) if _MAKES_DAYS.match(sql)]
+    return number == made[-1]
+
+
 class Feature(Enum):
     """What older schemas lack; a database has it with the statement that begins like the value."""
 
@@ -76,7 +85,9 @@ class Feature(Enum):
     VIEW = _VIEW
     """A view instead of the table that a takeover has not finished."""
     METERS = r"CREATE VIEW consumpdata|UPDATE states SET\s+version"
-    """The readings of many meters, their states, flags, pages and days."""
+    """The readings of many meters, their states, flags and pages."""
+    DAYS = r"ALTER TABLE days\s+ADD COLUMN (capacitive_power|power_factor DECIMAL)"
+    """The sums of local days, which figures are made of."""
 
 
 class SchemaVersion:

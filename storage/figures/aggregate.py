@@ -7,10 +7,11 @@ from itertools import groupby
 from typing import Any, ClassVar, Self
 
 from domain.fixed_point import SCALE, divide_rounded
-from domain.flags import FLAGGED_BITS
+from domain.flags import FLAGGED_BITS, FLAGS
 from domain.parameters import Choice, Parameter, Params, csv_pattern
 from domain.quantities import QUANTITY_NAMES
 from domain.readings_query import QueryError
+from domain.record_layout import FLAGS_COLUMN
 from domain.time_buckets import BUCKET_SIZES, MAX_BUCKETS, Buckets, BucketSize, bucket_edges
 from domain.time_zone import TimeZone, UnknownZoneError, load_time_zone
 from storage.backends.base import ReadEngine
@@ -18,6 +19,7 @@ from storage.backends.dialect import YEAR_0_TO_1970_SECONDS
 from storage.common.prefetch import prefetch
 from storage.common.turns import in_pieces, in_turns
 from storage.figures.aggregation_rules import (
+    FLAG_PARTS,
     FLAGGED,
     GREATEST,
     PRESENT,
@@ -28,8 +30,8 @@ from storage.figures.aggregation_rules import (
     parse_measures,
     sql_expression,
 )
-from storage.figures.days.left_out import left_out
-from storage.figures.days.stretches import Stretch, day_stretches
+from storage.figures.days.quality import quality_of
+from storage.figures.days.stretches import Stretch, day_stretches, may_derive
 from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks
 from storage.figures.scan import TimeChunk, plan_scan, time_chunks
 from storage.figures.selection import (
@@ -49,8 +51,12 @@ COVERAGE = (
     Field("expected", FieldType.COUNT, "Readings that the meter should have written"),
     Field("present", FieldType.COUNT, "Readings with any value"),
     Field("flagged", FieldType.COUNT, "Readings flagged catch_up, implausible or zero_voltage"),
-    Field("coverage", FieldType.QUANTITY, "Present over expected"),
+    Field("coverage", FieldType.QUANTITY, "Present over expected", "1"),
 )
+FLAG_FIELDS = tuple(
+    Field(f"flag_{flag.name}", FieldType.COUNT, f"Readings: {flag.means}") for flag in FLAGS
+)
+
 
 _INTERVAL = Choice(
     "interval",
@@ -62,9 +68,10 @@ _INTERVAL = Choice(
 )
 _COLUMNS = Parameter(
     "columns",
-    f"Quantities to aggregate: any of {', '.join(QUANTITY_NAMES)}; by default all.",
+    f"Quantities to aggregate: any of {', '.join(QUANTITY_NAMES)}; by default all of these. And"
+    f" {FLAGS_COLUMN}: the number of readings with each flag.",
     ",".join(QUANTITY_NAMES),
-    csv_pattern("|".join(QUANTITY_NAMES)),
+    csv_pattern("|".join((*QUANTITY_NAMES, FLAGS_COLUMN))),
 )
 _TIMEZONE = Parameter(
     "timezone",
@@ -103,7 +110,8 @@ class Aggregate:
     @property
     def fields(self) -> Sequence[Field]:
         """The fields of a row."""
-        return (*BOUNDS, *self.measures.fields, *COVERAGE)
+        flags = FLAG_FIELDS if self.measures.has_flags else ()
+        return (*BOUNDS, *self.measures.fields, *COVERAGE, *flags)
 
     @classmethod
     def of(cls, params: Params) -> Self:
@@ -134,9 +142,12 @@ class Aggregate:
                 f"got {self.interval.name}",
             )
         buckets = await self._buckets(selection)
-        rows = _BucketSums(engine, selection, self.measures, self.interval).rows(buckets)
+        measures = self.measures
+        if measures.may_derive and not await may_derive(engine, selection):
+            measures = measures.without_derived()
+        rows = _BucketSums(engine, selection, measures, self.interval).rows(buckets)
         return ResultTable(
-            self.fields, selection.zone, len(buckets), rows, await left_out(engine, selection)
+            self.fields, selection.zone, len(buckets), rows, await quality_of(engine, selection)
         )
 
     async def _zone(self, name: str) -> TimeZone:
@@ -188,7 +199,13 @@ class _BucketSums:
         self._interval = interval
         # How many are flagged is counted by another statement, and comes after the others.
         self._summed: list[AggregatePart] = [*measures.parts, PRESENT]
-        self._parts: list[AggregatePart] = [*self._summed, FLAGGED]
+        flags = FLAG_PARTS if measures.has_flags else ()
+        self._parts: list[AggregatePart] = [*self._summed, FLAGGED, *flags]
+        bits = [FLAGGED_BITS, *(flag.bit for flag in FLAGS)][: 1 + len(flags)]
+        self._flag_counts = ", ".join(
+            f"COUNT(CASE WHEN flags & {bit} <> 0 THEN 1 END)" for bit in bits
+        )
+        self._nothing_flagged: PartValues = [None] * len(bits)
         self._max_parts = [
             index for index, (function, _) in enumerate(self._summed) if function == GREATEST
         ]
@@ -266,26 +283,31 @@ class _BucketSums:
             plan.where.args,
         )
         flagged = await self._engine.fetch(
-            f"SELECT {number} AS number, COUNT(*) FROM {plan.flagged.text}"
-            f" AND flags & {FLAGGED_BITS} <> 0 GROUP BY number",
+            f"SELECT {number} AS number, {self._flag_counts} FROM {plan.flagged.text}"
+            " GROUP BY number",
             plan.flagged.args,
         )
-        counts = {row[0]: row[1] for row in flagged}
+        counts = {row[0]: row[1:] for row in flagged}
         first = YEAR_0_TO_1970_SECONDS + chunk.offset
         made: list[Group] = []
         async for number, *parts in in_turns(self._dialect.parse_groups(rows)):
             for at in self._max_parts:
                 if parts[at] is not None:
                     parts[at] = int(parts[at]) - self._dialect.max_with_time_zero
-            parts.append(counts.get(number))
+            parts.extend(counts.get(number, self._nothing_flagged))
             # A group may have begun in the chunk before.
             made.append((max(number * self._interval.size - first, chunk.start), parts))
         return made
 
     def _row(self, start: int, end: int, parts: PartValues) -> Row:
-        *_, present, flagged = parts
-        values = self._measures.values(parts)
-        return (start, end, *values, *coverage(self._selection, start, end, present, flagged))
+        at = len(self._summed)
+        present, flagged, *flags = parts[at - 1 :]
+        values = self._measures.values(parts, self._selection.meter.interval)
+        return (
+            *(start, end, *values),
+            *coverage(self._selection, start, end, present, flagged),
+            *(count or 0 for count in flags),
+        )
 
 
 @dataclass(slots=True)

@@ -2,10 +2,17 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-from domain.fixed_point import divide_rounded, power_factor
+from domain.fixed_point import divide_rounded, power_factor, ratio
 from domain.flags import FLAGS
 from domain.quantities import QUANTITIES, AggregationRule, Quantity
 from domain.readings_query import QueryError
+from domain.record_layout import FLAGS_COLUMN
+from storage.backends.derived import (
+    CAPACITIVE_POWER,
+    DERIVED_ENERGY,
+    INDUCTIVE_POWER,
+    derived_operand,
+)
 from storage.backends.dialect import ANY_VALUE, MAX_SECONDS, YEAR_0_TO_1970_SECONDS, Dialect
 from storage.figures.result import Field, FieldType, Value
 
@@ -15,10 +22,18 @@ AggregatePart = tuple[str, str]
 PartValues = Sequence[int | None]
 """What it computed, in the order of its parts."""
 
+HOUR_SECONDS = 3600
+
+READINGS = "readings"
+"""The table of readings in the statements that sum them up."""
+
 SUM, COUNT, MIN, MAX, GREATEST = "SUM", "COUNT", "MIN", "MAX", "greatest"
 
 FLAGGED: AggregatePart = (COUNT, "flags")
 """How many readings count as flagged."""
+
+FLAG_PARTS: Sequence[AggregatePart] = tuple((COUNT, flag.name) for flag in FLAGS)
+"""How many readings have each flag."""
 
 PRESENT: AggregatePart = (COUNT, ANY_VALUE)
 """How many readings have any value."""
@@ -33,6 +48,9 @@ _DAY_COLUMNS: dict[AggregatePart, str] = {
 }
 """The columns of the table `days` that are not named after a quantity and its aggregate."""
 
+ValuesOf = Callable[[PartValues, int | None], Sequence[Value]]
+"""Makes the values of fields from parts and from the seconds of the readings' interval."""
+
 _MERGED: dict[str, Callable[[Iterable[int]], int]] = {
     SUM: sum,
     COUNT: sum,
@@ -45,20 +63,39 @@ _MERGED: dict[str, Callable[[Iterable[int]], int]] = {
 class Measures:
     """The columns of a query: the aggregates they need, and the fields they give."""
 
-    def __init__(self, columns: Sequence[Quantity]) -> None:
-        self.key = ",".join(column.name for column in columns)
+    def __init__(
+        self, columns: Sequence[Quantity], *, has_flags: bool = False, has_derived: bool = True
+    ) -> None:
+        self.has_flags = has_flags
+        """Whether readings with each flag are counted too."""
+        names = [column.name for column in columns]
+        self.key = ",".join([*names, FLAGS_COLUMN] if has_flags else names)
         self.fields = [field for column in columns for field in _fields(column)]
-        self.parts = list(dict.fromkeys(part for column in columns for part in _parts(column)))
-        self._values_of = [
-            _VALUES_OF[column.rule](*[self.parts.index(part) for part in _parts(column)])
+        self._columns = columns
+        parts_of = {
+            column: [part for part in _parts(column) if has_derived or part[1] != DERIVED_ENERGY]
             for column in columns
+        }
+        self.parts = list(dict.fromkeys(part for parts in parts_of.values() for part in parts))
+        self._values_of = [
+            _values_of(column, [self.parts.index(part) for part in parts])
+            for column, parts in parts_of.items()
         ]
 
-    def values(self, parts: PartValues) -> list[Value]:
-        """Return the values of the fields."""
+    @property
+    def may_derive(self) -> bool:
+        """Whether a value may be made of energies instead of measured powers."""
+        return any(column == DERIVED_ENERGY for _, column in self.parts)
+
+    def without_derived(self) -> "Measures":
+        """Return the same columns, for readings all of whose powers were measured."""
+        return Measures(self._columns, has_flags=self.has_flags, has_derived=False)
+
+    def values(self, parts: PartValues, interval: int | None) -> list[Value]:
+        """Return the values of the fields; those that take an unknown interval are None."""
         values: list[Value] = []
         for values_of in self._values_of:
-            values += values_of(parts)
+            values += values_of(parts, interval)
         return values
 
 
@@ -69,9 +106,14 @@ def parse_measures(text: str | None) -> Measures:
     known = {column.name: column for column in QUANTITIES}
     names = [name.strip(" ") for name in text.split(",")]
     for name in names:
-        if name not in known:
-            raise QueryError("columns", f"expected some of {', '.join(known)}, got {name[:40]!a}")
-    return Measures([column for column in QUANTITIES if column.name in names])
+        if name not in known and name != FLAGS_COLUMN:
+            raise QueryError(
+                "columns",
+                f"expected some of {', '.join((*known, FLAGS_COLUMN))}, got {name[:40]!a}",
+            )
+    return Measures(
+        [column for column in QUANTITIES if column.name in names], has_flags=FLAGS_COLUMN in names
+    )
 
 
 def sql_expression(part: AggregatePart, dialect: Dialect) -> str:
@@ -79,7 +121,8 @@ def sql_expression(part: AggregatePart, dialect: Dialect) -> str:
     function, column = part
     if function == GREATEST:
         return dialect.max_with_time(column, dialect.year_0_seconds("utc"))
-    return f"{function}({dialect.year_0_seconds(column) if column == 'utc' else column})"
+    operand = derived_operand(column, READINGS)
+    return f"{function}({dialect.year_0_seconds(column) if column == 'utc' else operand})"
 
 
 def day_expression(part: AggregatePart, dialect: Dialect) -> str:
@@ -120,21 +163,74 @@ def mean(total: int | None, count: int | None) -> int | None:
     return (2 * total + count) // (2 * count) if total >= 0 else divide_rounded(total, count)
 
 
-_VALUES_OF: dict[AggregationRule, Callable[..., Callable[[PartValues], Sequence[Value]]]] = {
-    AggregationRule.TOTAL: lambda total: lambda parts: (parts[total],),
-    AggregationRule.LEVEL: lambda total, count, least, most: (
-        lambda parts: (
-            mean(parts[total], parts[count]),
-            parts[least],
-            parts[most],
+def power_of(energy: int | None, interval: int | None) -> int | None:
+    """Return energy over the hours of its interval, in kW, scaled; None if either is unknown."""
+    if energy is None or not interval:
+        return None
+    return divide_rounded(energy * HOUR_SECONDS, interval)
+
+
+def mean_power(
+    total: int | None, count: int, energy: int | None, energy_count: int, interval: int | None
+) -> int | None:
+    """Return the mean of measured powers, and of those that energy over the interval gives."""
+    if energy is None or not interval:
+        return mean(total, count)
+    watts = (total or 0) * interval + energy * HOUR_SECONDS
+    return divide_rounded(watts, (count + energy_count) * interval)
+
+
+def reactive_energy(power: int | None, interval: int | None) -> int | None:
+    """Return a sum of reactive powers times the hours of an interval, in kVArh, scaled."""
+    if power is None or not interval:
+        return None
+    return divide_rounded(power * interval, HOUR_SECONDS)
+
+
+def _values_of(column: Quantity, at: Sequence[int]) -> ValuesOf:
+    """Return what makes the values of a column's fields from the parts at some positions."""
+    if column.rule is AggregationRule.TOTAL:
+        (total,) = at
+        return lambda parts, _: (parts[total],)
+    if column.rule is AggregationRule.DEMAND:
+        (greatest,) = at
+        return lambda parts, _: split_max(parts[greatest])
+    total, count, *others = at
+    if column.rule is AggregationRule.RATIO:
+        factors, known = others
+        return lambda parts, _: (
+            power_factor(parts[total], parts[count]),
+            mean(parts[factors], parts[known]),
+            ratio(parts[count], parts[total]),
         )
-    ),
-    AggregationRule.DEMAND: lambda index: lambda parts: split_max(parts[index]),
-    AggregationRule.RATIO: lambda active, reactive: (
-        lambda parts: (power_factor(parts[active], parts[reactive]),)
-    ),
-}
-"""Makes the values of a column's fields from the parts at some positions."""
+    least, most, *derived = others
+    if column.name == "power":
+        if not derived:
+            return lambda parts, _: (
+                *(mean(parts[total], parts[count]), parts[least], parts[most]),
+                0,
+            )
+        return lambda parts, interval: _powers([parts[place] for place in at], interval)
+    if column.name == "reactive_power":
+        inductive, capacitive = derived
+        return lambda parts, interval: (
+            *(mean(parts[total], parts[count]), parts[least], parts[most]),
+            reactive_energy(parts[inductive], interval),
+            reactive_energy(parts[capacitive], interval),
+        )
+    return lambda parts, _: (mean(parts[total], parts[count]), parts[least], parts[most])
+
+
+def _powers(parts: PartValues, interval: int | None) -> Sequence[Value]:
+    total, count, least, most, energy, energy_count, energy_least, energy_most = parts
+    if energy is None or not interval:
+        return mean(total, count), least, most, 0
+    leasts = [value for value in (least, power_of(energy_least, interval)) if value is not None]
+    mosts = [value for value in (most, power_of(energy_most, interval)) if value is not None]
+    return (
+        mean_power(total, count or 0, energy, energy_count or 0, interval),
+        *(min(leasts), max(mosts), energy_count),
+    )
 
 
 def _parts(column: Quantity) -> list[AggregatePart]:
@@ -142,18 +238,50 @@ def _parts(column: Quantity) -> list[AggregatePart]:
         case AggregationRule.TOTAL:
             return [(SUM, column.name)]
         case AggregationRule.LEVEL:
-            return [(function, column.name) for function in (SUM, COUNT, MIN, MAX)]
+            level = [(function, column.name) for function in (SUM, COUNT, MIN, MAX)]
+            return level + _DERIVED_PARTS.get(column.name, [])
         case AggregationRule.DEMAND:
             return [(GREATEST, column.name)]
         case AggregationRule.RATIO:
-            return [(SUM, "energy"), (SUM, "reactive_energy")]
+            return [
+                *((SUM, "energy"), (SUM, "reactive_energy")),
+                *((SUM, column.name), (COUNT, column.name)),
+            ]
+
+
+_DERIVED_PARTS: dict[str, list[AggregatePart]] = {
+    "power": [(function, DERIVED_ENERGY) for function in (SUM, COUNT, MIN, MAX)],
+    "reactive_power": [(SUM, INDUCTIVE_POWER), (SUM, CAPACITIVE_POWER)],
+}
+"""What else is summed up with a quantity."""
+
+REACTIVE_FIELDS = (
+    Field(
+        "reactive_energy_inductive",
+        FieldType.QUANTITY,
+        "Positive reactive power times the interval, sum (kVArh)",
+        "kVArh",
+    ),
+    Field(
+        "reactive_energy_capacitive",
+        FieldType.QUANTITY,
+        "Negative reactive power times the interval, sum, without the sign (kVArh)",
+        "kVArh",
+    ),
+)
+POWER_DERIVED = Field(
+    "power_derived",
+    FieldType.COUNT,
+    "Readings whose power was not measured: it is energy over the hours of the interval",
+)
+_DERIVED_FIELDS = {"power": [POWER_DERIVED], "reactive_power": [*REACTIVE_FIELDS]}
 
 
 def _fields(column: Quantity) -> list[Field]:
     name, title, unit = column.name, column.title, column.unit
 
-    def quantity(suffix: str, means: str) -> Field:
-        return Field(name + suffix, FieldType.QUANTITY, means)
+    def quantity(suffix: str, means: str, own_unit: str = column.result_unit) -> Field:
+        return Field(name + suffix, FieldType.QUANTITY, means, own_unit)
 
     match column.rule:
         case AggregationRule.TOTAL:
@@ -163,6 +291,7 @@ def _fields(column: Quantity) -> list[Field]:
                 quantity("_mean", f"{title}, mean, nulls ignored ({unit})"),
                 quantity("_min", f"{title}, minimum ({unit})"),
                 quantity("_max", f"{title}, maximum ({unit})"),
+                *_DERIVED_FIELDS.get(name, []),
             ]
         case AggregationRule.DEMAND:
             return [
@@ -171,5 +300,15 @@ def _fields(column: Quantity) -> list[Field]:
             ]
         case AggregationRule.RATIO:
             return [
-                quantity("_of_energy", "Active over apparent energy, of the interval's sums (Fi)")
+                quantity(
+                    "_of_energy",
+                    "Power factor from energy: kWh over the root of kWh² + kVArh² of the sums",
+                ),
+                quantity("_mean", "Power factor, mean of the meter's own values, nulls ignored"),
+                Field(
+                    "reactive_energy_ratio",
+                    FieldType.QUANTITY,
+                    "Reactive energy over energy, of the sums (kVArh/kWh)",
+                    "kVArh/kWh",
+                ),
             ]

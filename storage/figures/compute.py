@@ -1,11 +1,11 @@
 """Figures of one state of the data, although several statements compute them."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
 from storage.backends.base import ReadEngine
-from storage.figures.result import FigureQuery, ResultTable, Row, empty_table
+from storage.figures.result import FigureQuery, Metadata, ResultTable, Row, empty_table, units_of
 from storage.meters import Meter
 
 Admit = Callable[[int], Awaitable[None]]
@@ -32,7 +32,18 @@ async def compute(
         return empty_table(query.fields)
     await admit(query.scanned(selection))
     table = await query.table(engine, selection)
-    return replace(table, rows=_of_one_state(table.rows, require_current))
+    return replace(
+        table,
+        rows=_of_one_state(table.rows, require_current),
+        metadata=_with_units(table),
+    )
+
+
+def _with_units(table: ResultTable) -> Metadata:
+    """Return the metadata of a result with the unit of each field that has one."""
+    more = table.metadata.get("units")
+    units = units_of(table.fields) | (dict(more) if isinstance(more, Mapping) else {})
+    return {**table.metadata, "units": units} if units else table.metadata
 
 
 async def _of_one_state(

@@ -1,5 +1,6 @@
 """Data quality: gaps, flagged readings, coverage by day."""
 
+import re
 from bisect import bisect_left
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
@@ -12,9 +13,9 @@ from domain.readings_query import QueryError
 from domain.time_buckets import BUCKET_SIZES
 from domain.time_zone import DAY_SECONDS
 from storage.backends.base import ReadEngine
-from storage.backends.dialect import ANY_VALUE, to_unix_seconds
+from storage.backends.dialect import ANY_VALUE, Condition, to_unix_seconds
 from storage.common.turns import in_turns
-from storage.figures.aggregate import BOUNDS, COVERAGE, Aggregate
+from storage.figures.aggregate import BOUNDS, COVERAGE, FLAG_FIELDS, Aggregate
 from storage.figures.aggregation_rules import Measures
 from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks
 from storage.figures.scan import TimeChunk, time_chunks
@@ -23,6 +24,13 @@ from storage.meters import Meter
 
 LISTS = ("gaps", "flagged", "days")
 _LIST = either("list", "Gaps, flagged readings, or coverage by day.", LISTS)
+ANY_FLAG = "any"
+_FLAG = either(
+    "flag",
+    "With list=flagged, only readings with this flag; those with implausible are what "
+    "quality=clean leaves out elsewhere.",
+    (ANY_FLAG, *(flag.name for flag in FLAGS)),
+)
 
 MAX_RECORDS = 100_000
 """Gaps, or flagged readings, that a result may have."""
@@ -38,11 +46,21 @@ FLAGGED_FIELDS = (
     Field("id", FieldType.COUNT, "Id of the reading"),
     Field("date", FieldType.INSTANT, "Its start"),
     Field("flags", FieldType.TEXT, "Names of its flags, separated by spaces"),
-    Field("energy", FieldType.QUANTITY, "Energy (kWh)"),
-    Field("maximeter", FieldType.QUANTITY, "Maximeter (kW)"),
+    Field("energy", FieldType.QUANTITY, "Energy (kWh)", "kWh"),
+    Field("maximeter", FieldType.QUANTITY, "Maximeter (kW)", "kW"),
+    Field("voltage", FieldType.QUANTITY, "Voltage (V)", "V"),
+    Field("intensity", FieldType.QUANTITY, "Intensity (A)", "A"),
     Field("means", FieldType.TEXT, "What the flags mean"),
+    Field("rule", FieldType.TEXT, "The condition of each flag"),
 )
-_FIELDS = {"gaps": GAP_FIELDS, "flagged": FLAGGED_FIELDS, "days": (*BOUNDS, *COVERAGE)}
+_FLAGGED_QUANTITIES = ("energy", "maximeter", "voltage", "intensity")
+_FIELDS = {
+    "gaps": GAP_FIELDS,
+    "flagged": FLAGGED_FIELDS,
+    "days": (*BOUNDS, *COVERAGE, *FLAG_FIELDS),
+}
+_SETTINGS = re.compile(r"maximeter_tolerance ([0-9.]+), maximeter_allowance ([0-9.]+) kW")
+"""What a meter's record says of the settings that its readings were flagged with."""
 
 Edge = tuple[int | None, int, int | None]
 """The start of a reading with any value, between those of its neighbours in the chunk."""
@@ -54,13 +72,14 @@ class DataQuality:
 
     period: Period
     list_: str
+    flag: str = ANY_FLAG
 
-    parameters: ClassVar[Sequence[Parameter]] = (_LIST, *PERIOD_PARAMETERS)
+    parameters: ClassVar[Sequence[Parameter]] = (_LIST, _FLAG, *PERIOD_PARAMETERS)
 
     @property
     def key(self) -> str:
         """A text that is equal for queries with the same result."""
-        return f"quality {self.list_} {self.period.key}"
+        return f"quality {self.list_} {self.flag} {self.period.key}"
 
     @property
     def fields(self) -> Sequence[Field]:
@@ -70,7 +89,10 @@ class DataQuality:
     @classmethod
     def of(cls, params: Params) -> Self:
         """Parse the parameters of a request; raise QueryError."""
-        return cls(Period.of(params), _LIST.parse(params))
+        list_, flag = _LIST.parse(params), _FLAG.parse(params)
+        if flag != ANY_FLAG and list_ != "flagged":
+            raise QueryError(_FLAG.name, f"expected list=flagged with it, got list={list_}")
+        return cls(Period.of(params), list_, flag)
 
     async def select(self, engine: ReadEngine, meter: Meter) -> Selection | None:
         """Return the readings of the period, None if it is empty; raise QueryError."""
@@ -84,7 +106,10 @@ class DataQuality:
         """Return the list, in order of time."""
         if self.list_ == "days":
             return await self._days.table(engine, selection)
-        rows = await (_gaps if self.list_ == "gaps" else _flagged)(engine, selection)
+        if self.list_ == "gaps":
+            rows = await _gaps(engine, selection)
+        else:
+            rows = await _flagged(engine, selection, self.flag)
         if len(rows) > MAX_RECORDS:
             raise QueryError(
                 "list",
@@ -95,33 +120,50 @@ class DataQuality:
 
     @property
     def _days(self) -> Aggregate:
-        return Aggregate(self.period, BUCKET_SIZES["day"], Measures(()), None)
+        return Aggregate(self.period, BUCKET_SIZES["day"], Measures((), has_flags=True), None)
 
 
-async def _flagged(engine: ReadEngine, selection: Selection) -> list[Row]:
+async def _flagged(engine: ReadEngine, selection: Selection, name: str) -> list[Row]:
     where = selection.where(engine.dialect)
+    for flag in FLAGS:
+        if flag.name == name:
+            where &= Condition(f"flags & {flag.bit} <> 0")
+    settings = await _settings(engine, selection)
     rows = await engine.fetch(
-        f"SELECT id, {engine.dialect.year_0_seconds('utc')}, flags, energy, maximeter"
+        f"SELECT id, {engine.dialect.year_0_seconds('utc')}, flags,"
+        f" {', '.join(_FLAGGED_QUANTITIES)}"
         f" FROM {selection.table.flagged} WHERE {where.text}"
         f" ORDER BY utc LIMIT {MAX_RECORDS + 1}",
         where.args,
     )
     records: list[Row] = []
-    async for number, at, bits, energy, maximeter in in_turns(rows):
+    async for number, at, bits, *quantities in in_turns(rows):
         flags = [flag for flag in FLAGS if flag.bit & bits]
         names = " ".join(flag.name for flag in flags)
         means = "; ".join(flag.means for flag in flags)
+        rule = "; ".join(flag.rule.format(**settings) for flag in flags)
         records.append(
             (
                 number,
                 to_unix_seconds(at),
                 names,
-                parse_scaled(energy),
-                parse_scaled(maximeter),
-                means,
+                *map(parse_scaled, quantities),
+                *(means, rule),
             )
         )
     return records
+
+
+async def _settings(engine: ReadEngine, selection: Selection) -> dict[str, str]:
+    """Return the settings that the meter's readings were flagged with, by their names."""
+    rows = await engine.fetch(
+        f"SELECT COALESCE(quality, '') FROM meters WHERE id = {selection.meter.id}"
+    )
+    found = _SETTINGS.search(rows[0][0].decode()) if rows else None
+    tolerance, allowance = (
+        found.groups() if found else ("maximeter_tolerance", "maximeter_allowance")
+    )
+    return {"tolerance": tolerance, "allowance": allowance}
 
 
 async def _gaps(engine: ReadEngine, selection: Selection) -> list[Row]:

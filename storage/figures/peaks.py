@@ -6,14 +6,20 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
-from domain.fixed_point import divide_rounded, parse_scaled
+from domain.fixed_point import parse_scaled
 from domain.flags import CATCH_UP
 from domain.parameters import Integer, Parameter, Params
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import Condition, comparable, to_unix_seconds
 from storage.common.turns import in_turns
-from storage.figures.aggregation_rules import COUNT, GREATEST, AggregatePart, split_max
-from storage.figures.days.left_out import left_out
+from storage.figures.aggregation_rules import (
+    COUNT,
+    GREATEST,
+    AggregatePart,
+    power_of,
+    split_max,
+)
+from storage.figures.days.quality import quality_of
 from storage.figures.days.stretches import Stretch, day_stretches, whole_days
 from storage.figures.result import Field, FieldType, Metadata, ResultTable, as_chunks
 from storage.figures.scan import ScanPlan, plan_scan
@@ -26,14 +32,12 @@ from storage.figures.selection import (
 )
 from storage.meters import Meter
 
-HOUR_SECONDS = 3600
-
 DEMAND_OF = ("maximeter", "power", "energy")
 """The columns of demand: the first that any reading has is used."""
 
 FIELDS = (
     Field("date", FieldType.INSTANT, "Start of the reading"),
-    Field("demand", FieldType.QUANTITY, "Demand (kW)"),
+    Field("demand", FieldType.QUANTITY, "Demand (kW)", "kW"),
 )
 
 _NUMBER = Integer("number", "Number of peaks.", 10, minimum=1, maximum=1000, default=10)
@@ -44,7 +48,7 @@ _SEPARATION = Integer(
     3600,
     minimum=0,
     maximum=86400,
-    default=HOUR_SECONDS,
+    default=3600,
 )
 
 Peak = tuple[int, int]
@@ -103,7 +107,7 @@ class Peaks:
                 if len(peaks) == self.number:
                     break
         rows = [(at, demand_of_value(column, value, selection)) for at, value in peaks]
-        metadata: Metadata = {"demand_of": column, **await left_out(engine, selection)}
+        metadata: Metadata = {"demand_of": column, **await quality_of(engine, selection)}
         return ResultTable(self.fields, selection.zone, len(rows), as_chunks(rows), metadata)
 
     def _candidates(self, selection: Selection) -> int:
@@ -115,7 +119,9 @@ class Peaks:
 _DAY_PARTS: Sequence[AggregatePart] = ((GREATEST, "maximeter"), (COUNT, CATCH_UP.name))
 
 
-async def peak_demand(engine: ReadEngine, selection: Selection) -> tuple[str, Peak | None]:
+async def peak_demand(
+    engine: ReadEngine, selection: Selection
+) -> tuple[str, tuple[int, int | None] | None]:
     """Return the column of demand, and the first of the highest demands, in kW, if there is any."""
     days: list[Stretch] = []
     # The greatest of a day with catch-ups may be theirs.
@@ -175,13 +181,9 @@ async def _demand_column(
     return DEMAND_OF[0]
 
 
-def demand_of_value(column: str, value: int, selection: Selection) -> int:
+def demand_of_value(column: str, value: int, selection: Selection) -> int | None:
     """Return the demand in kW of a column's value: energy is mean demand times time."""
-    return (
-        divide_rounded(value * HOUR_SECONDS, selection.meter.interval)
-        if column == "energy"
-        else value
-    )
+    return power_of(value, selection.meter.interval) if column == "energy" else value
 
 
 BATCH_READINGS = 5000

@@ -4,19 +4,26 @@ from array import array
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
-from domain.fixed_point import divide_rounded, sorted_in_parts
+from domain.fixed_point import parse_scaled, power_factor, sorted_in_parts
 from domain.flags import CATCH_UP
 from domain.parameters import Parameter, Params, csv_pattern, either
+from domain.quantities import QUANTITIES
 from domain.readings_query import QueryError
 from domain.time_zone import DAY_SECONDS
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import Condition
 from storage.common.prefetch import prefetch
 from storage.common.turns import in_thread
-from storage.figures.days.left_out import left_out
+from storage.figures.aggregation_rules import (
+    POWER_DERIVED,
+    mean_power,
+    power_of,
+)
+from storage.figures.days.quality import quality_of
+from storage.figures.days.stretches import may_derive
 from storage.figures.result import (
     Field,
     FieldType,
@@ -29,7 +36,9 @@ from storage.figures.scan import TimeChunk, plan_scan, time_chunks
 from storage.figures.selection import PERIOD_PARAMETERS, QUALITY, Period, Selection, select
 from storage.meters import Meter
 
-COLUMNS = ("power", "energy", "reactive_energy", "reactive_power", "maximeter")
+POWER, POWER_FACTOR = "power", "power_factor"
+COLUMNS = (POWER, "energy", "reactive_energy", "reactive_power", "maximeter", POWER_FACTOR)
+_UNITS = {quantity.name: quantity.result_unit for quantity in QUANTITIES}
 PERCENTILES = (5, 25, 50, 75, 95)
 MAX_PERCENTILES = 20
 
@@ -51,6 +60,19 @@ _BY = either(
     "their weekday), by month, by both, by weekday, or not at all.",
     tuple(SPLITS),
 )
+_MORE_FIELDS = {
+    POWER: (POWER_DERIVED,),
+    POWER_FACTOR: (
+        Field(
+            "power_factor_of_energy",
+            FieldType.QUANTITY,
+            "Power factor from the sums of energy and reactive energy at this time of day",
+            "1",
+        ),
+    ),
+}
+"""The fields after those of all columns."""
+
 _PERCENTILES = Parameter(
     "percentiles",
     "Percentiles, whole numbers from 1 to 100; each is an observed value.",
@@ -67,11 +89,39 @@ _FIRST_WEEKDAY = 5
 """The weekday of the first day of the year 0, a Saturday."""
 WEEK_SECONDS = 7 * DAY_SECONDS
 
-_Group = tuple[int, bytes]
-"""The month and the second of the week as one number, and the quantities as text."""
+_Group = Sequence[Any]
+"""The month and the second of the week as one number, the quantities as text, and two more values.
 
-_Quantities = defaultdict[tuple[int, ...], "array[int]"]
-"""The quantities of each split at each time of day."""
+For power these are the energies of readings without it, as text, and nothing; for the power factor
+the sums of energy and reactive energy.
+"""
+
+
+@dataclass(slots=True)
+class _Quantities:
+    """The quantities of a split at a time of day."""
+
+    measured: "array[int]" = field(default_factory=lambda: array("q"))
+    energies: "array[int]" = field(default_factory=lambda: array("q"))
+    """Energies that give a power where none was measured."""
+    active: int | None = None
+    reactive: int | None = None
+    """Sums of energy and reactive energy."""
+
+    def __len__(self) -> int:
+        return len(self.measured) + len(self.energies)
+
+    def add(self, column: str, texts: bytes | None, more: Any, last: Any) -> None:
+        """Take in the values of a group."""
+        self.measured.extend(_numbers(texts))
+        if column == POWER:
+            self.energies.extend(_numbers(more))
+        if column == POWER_FACTOR:
+            self.active = _total(self.active, parse_scaled(more))
+            self.reactive = _total(self.reactive, parse_scaled(last))
+
+
+_QuantitiesBySplit = defaultdict[tuple[int, ...], _Quantities]
 
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
@@ -98,17 +148,24 @@ class Profile:
     @property
     def fields(self) -> Sequence[Field]:
         """The fields of a row."""
+        statistics = {
+            "mean": "Mean",
+            "min": "Minimum",
+            "max": "Maximum",
+            **{
+                f"p{percent}": f"{percent}th percentile, nearest rank"
+                for percent in self.percentiles
+            },
+        }
         return (
             *SPLITS[self.by],
             Field("time", FieldType.TEXT, "Start of the readings, local time"),
             Field("readings", FieldType.COUNT, "Readings that have the column"),
-            Field("mean", FieldType.QUANTITY, "Mean"),
-            Field("min", FieldType.QUANTITY, "Minimum"),
-            Field("max", FieldType.QUANTITY, "Maximum"),
             *(
-                Field(f"p{percent}", FieldType.QUANTITY, f"{percent}th percentile, nearest rank")
-                for percent in self.percentiles
+                Field(name, FieldType.QUANTITY, means, _UNITS[self.column])
+                for name, means in statistics.items()
             ),
+            *_MORE_FIELDS.get(self.column, ()),
         )
 
     @classmethod
@@ -127,68 +184,96 @@ class Profile:
 
     async def table(self, engine: ReadEngine, selection: Selection) -> ResultTable:
         """Return a row for each time of day of each split, without catch-ups."""
-        quantities: _Quantities = defaultdict(lambda: array("q"))
-        jobs = self._jobs(engine, selection)
+        quantities: _QuantitiesBySplit = defaultdict(_Quantities)
+        has_derived = self.column == POWER and await may_derive(engine, selection)
+        jobs = self._jobs(engine, selection, has_derived=has_derived)
         async with aclosing(prefetch(jobs)) as results:
             async for groups in results:
                 await in_thread(self._add, quantities, groups)
         table: list[Row] = []
         for keys in _pieces(quantities):
             table += await in_thread(
-                lambda keys=keys: [self._row(key, quantities.pop(key)) for key in keys]
+                lambda keys=keys: [
+                    self._row(key, quantities.pop(key), selection.meter.interval) for key in keys
+                ]
             )
-        metadata: Metadata = {"column": self.column, **await left_out(engine, selection)}
+        metadata: Metadata = {"column": self.column, **await quality_of(engine, selection)}
         return ResultTable(self.fields, selection.zone, len(table), as_chunks(table), metadata)
 
     async def _jobs(
-        self, engine: ReadEngine, selection: Selection
-    ) -> AsyncGenerator[Coroutine[Any, Any, list[_Group]]]:
+        self, engine: ReadEngine, selection: Selection, *, has_derived: bool
+    ) -> AsyncGenerator[Coroutine[Any, Any, Sequence[_Group]]]:
         for chunk in time_chunks(selection, DAY_SECONDS):
-            yield self._groups(engine, selection, chunk)
+            yield self._groups(engine, selection, chunk, has_derived=has_derived)
 
     async def _groups(
-        self, engine: ReadEngine, selection: Selection, chunk: TimeChunk
-    ) -> list[_Group]:
+        self, engine: ReadEngine, selection: Selection, chunk: TimeChunk, *, has_derived: bool
+    ) -> Sequence[_Group]:
         """Return the quantities of a chunk for each time of the week and, if split so, month."""
         plan = await plan_scan(engine, selection, CATCH_UP, chunk=chunk)
-        where = plan.where & Condition(f"{self.column} IS NOT NULL")
+        needed, more = self.column, "NULL, NULL"
+        if has_derived:
+            needed = f"COALESCE({POWER}, energy)"
+            more = f"GROUP_CONCAT(CASE WHEN {POWER} IS NULL THEN energy END), NULL"
+        if self.column == POWER_FACTOR:
+            needed = f"COALESCE({POWER_FACTOR}, energy, reactive_energy)"
+            more = "SUM(energy), SUM(reactive_energy)"
+        where = plan.where & Condition(f"{needed} IS NOT NULL")
         local = f"({engine.dialect.year_0_seconds('utc')} + {chunk.offset})"
         weeks = engine.dialect.int_div(local, WEEK_SECONDS)
         key = f"{local} - {weeks} * {WEEK_SECONDS}"
         if _MONTH in SPLITS[self.by]:
             key += f" + CAST(SUBSTR(date, 6, 2) AS SIGNED INTEGER) * {WEEK_SECONDS}"
-        rows = await engine.fetch(
-            f"SELECT {key} AS number, GROUP_CONCAT({self.column}) FROM {plan.table}"
+        return await engine.fetch(
+            f"SELECT {key} AS number, GROUP_CONCAT({self.column}), {more} FROM {plan.table}"
             f" WHERE {where.text} GROUP BY number",
             where.args,
         )
-        return [(number, text) for number, text in rows]
 
-    def _add(self, quantities: "_Quantities", groups: Iterable[_Group]) -> None:
-        for number, text in groups:
+    def _add(self, quantities: _QuantitiesBySplit, groups: Iterable[_Group]) -> None:
+        for number, *values in groups:
             month, second = divmod(number, WEEK_SECONDS)
             day, time = divmod(second, DAY_SECONDS)
             weekday = (day + _FIRST_WEEKDAY) % 7
             split = tuple(_SPLIT[field](month, weekday) for field in SPLITS[self.by])
-            texts = text.replace(b".", b"").split(b",")
-            quantities[*split, time].extend(map(int, texts))
+            quantities[*split, time].add(self.column, *values)
 
-    def _row(self, key: tuple[int, ...], quantities: "array[int]") -> Row:
+    def _row(self, key: tuple[int, ...], quantities: _Quantities, interval: int | None) -> Row:
         *split, time = key
-        ranked = sorted_in_parts(quantities)
+        measured = quantities.measured
+        energies = quantities.energies if interval else []
+        powers = (power_of(energy, interval) for energy in energies)
+        ranked = sorted_in_parts([*measured, *(power for power in powers if power is not None)])
         count = len(ranked)
+        more: Row = ()
+        if self.column == POWER:
+            more = (len(energies),)
+        if self.column == POWER_FACTOR:
+            more = (power_factor(quantities.active, quantities.reactive),)
+        total = sum(energies) if energies else None
         return (
             *(_named(field, value) for field, value in zip(SPLITS[self.by], split, strict=True)),
             f"{time // 3600:02}:{time // 60 % 60:02}:{time % 60:02}",
             count,
-            divide_rounded(sum(ranked), count),
-            ranked[0],
-            ranked[-1],
-            *(ranked[nearest_rank(percent, count) - 1] for percent in self.percentiles),
+            mean_power(sum(measured), len(measured), total, len(energies), interval),
+            *(ranked[rank - 1] if ranked else None for rank in self._ranks(count)),
+            *more,
         )
 
+    def _ranks(self, count: int) -> Sequence[int]:
+        """Return the ranks of the minimum, the maximum and the percentiles."""
+        return (1, count, *(nearest_rank(percent, count) for percent in self.percentiles))
 
-def _pieces(quantities: _Quantities) -> Iterator[list[tuple[int, ...]]]:
+
+def _numbers(texts: bytes | None) -> Iterable[int]:
+    return map(int, texts.replace(b".", b"").split(b",")) if texts else ()
+
+
+def _total(one: int | None, other: int | None) -> int | None:
+    return other if one is None else one + (other or 0)
+
+
+def _pieces(quantities: _QuantitiesBySplit) -> Iterator[list[tuple[int, ...]]]:
     """Yield the keys, in order, in pieces of about as many quantities."""
     keys: list[tuple[int, ...]] = []
     count = 0

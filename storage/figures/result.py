@@ -32,6 +32,8 @@ class Field:
     name: str
     kind: FieldType
     means: str
+    unit: str | None = None
+    """The unit of its values, 1 of a ratio; None of what is no quantity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,11 @@ class FigureQuery(Protocol):
 
     async def table(self, engine: ReadEngine, selection: Selection) -> ResultTable:
         """Return the result for a selection; raise QueryError if there can be none."""
+
+
+def units_of(fields: Iterable[Field]) -> dict[str, str]:
+    """Return the units of the fields that have one, by name."""
+    return {field.name: field.unit for field in fields if field.unit is not None}
 
 
 def empty_table(fields: Sequence[Field]) -> ResultTable:

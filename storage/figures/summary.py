@@ -7,31 +7,37 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
 
-from domain.fixed_point import SCALE, divide_rounded, parse_scaled
+from domain.fixed_point import divide_rounded, parse_scaled, ratio
 from domain.flags import CATCH_UP, FLAGGED_BITS, FLAGS
 from domain.parameters import Parameter, Params
 from domain.quantities import QUANTITIES, AggregationRule
 from storage.backends.base import ReadEngine
+from storage.backends.derived import CAPACITIVE_POWER, DERIVED_ENERGY, INDUCTIVE_POWER
 from storage.backends.dialect import Condition, to_unix_seconds
 from storage.common.prefetch import prefetch
-from storage.figures.aggregate import BOUNDS, COVERAGE, coverage
+from storage.figures.aggregate import BOUNDS, COVERAGE, FLAG_FIELDS, coverage
 from storage.figures.aggregation_rules import (
     COUNT,
+    FLAG_PARTS,
     FLAGGED,
+    HOUR_SECONDS,
     MAX,
     MIN,
+    POWER_DERIVED,
     PRESENT,
+    REACTIVE_FIELDS,
     SUM,
     AggregatePart,
     Measures,
     PartValues,
     merge_parts,
+    reactive_energy,
     sql_expression,
 )
 from storage.figures.base_load import PERCENT, base_load
-from storage.figures.days.left_out import left_out
+from storage.figures.days.quality import implausible
 from storage.figures.days.stretches import summed
-from storage.figures.peaks import HOUR_SECONDS, peak_demand
+from storage.figures.peaks import peak_demand
 from storage.figures.result import (
     Field,
     FieldType,
@@ -63,24 +69,35 @@ FIELDS = (
     Field("last_reading", FieldType.INSTANT, "Start of the last reading"),
     *BOUNDS,
     *_TOTALS.fields,
+    *REACTIVE_FIELDS,
+    Field("energy_raw", FieldType.QUANTITY, "Energy with quality=raw (kWh)", "kWh"),
+    Field("energy_clean", FieldType.QUANTITY, "Energy with quality=clean (kWh)", "kWh"),
     *COVERAGE,
     Field("readings", FieldType.COUNT, "Readings, including those without any value"),
-    Field("peak_demand", FieldType.QUANTITY, "The highest demand, without catch-ups (kW)"),
+    Field("energy_readings", FieldType.COUNT, "Readings that have energy"),
+    Field("power_readings", FieldType.COUNT, "Readings whose power was measured"),
+    POWER_DERIVED,
+    Field("peak_demand", FieldType.QUANTITY, "The highest demand, without catch-ups (kW)", "kW"),
     Field("peak_demand_date", FieldType.INSTANT, "The first reading with it"),
-    Field("mean_demand", FieldType.QUANTITY, "Energy per hour covered, without catch-ups (kW)"),
-    Field("load_factor", FieldType.QUANTITY, "Mean demand over peak demand"),
-    Field("base_load", FieldType.QUANTITY, f"{PERCENT}th percentile of power, nearest rank (kW)"),
-    *(Field(f"flag_{flag.name}", FieldType.COUNT, f"Readings: {flag.means}") for flag in FLAGS),
+    Field("mean_demand", FieldType.QUANTITY, "Energy per hour, without catch-ups (kW)", "kW"),
+    Field("load_factor", FieldType.QUANTITY, "Mean demand over peak demand", "1"),
+    Field(
+        "base_load",
+        FieldType.QUANTITY,
+        f"{PERCENT}th percentile of power, nearest rank (kW)",
+        "kW",
+    ),
+    *FLAG_FIELDS,
     Field("import_finished", FieldType.INSTANT, "Time of the last import"),
     Field("import_file", FieldType.TEXT, "Its report"),
     Field("import_new", FieldType.COUNT, "Readings that it added"),
     Field("import_changed", FieldType.COUNT, "Readings that it corrected"),
     Field("timezone", FieldType.TEXT, "Time zone of the meter"),
-    Field("interval_seconds", FieldType.COUNT, "Seconds from one reading to the next"),
+    Field("interval_seconds", FieldType.COUNT, "Seconds from one reading to the next", "s"),
     Field("identifier", FieldType.TEXT, "Name of the meter in reports"),
 )
 
-_UNITS = {column.name: column.unit for column in QUANTITIES}
+_UNITS = {column.name: column.result_unit for column in QUANTITIES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +133,17 @@ class Summary:
 
     async def table(self, engine: ReadEngine, selection: Selection) -> ResultTable:
         """Return one row."""
-        sums, (demand_of, peak), flagged = await asyncio.gather(
-            _sums(engine, selection), peak_demand(engine, selection), _flagged(engine, selection)
+        sums, (demand_of, peak), flagged, left = await asyncio.gather(
+            _sums(engine, selection),
+            peak_demand(engine, selection),
+            _flagged(engine, selection),
+            implausible(engine, selection),
         )
         peak_date, peak_kw = peak or (None, None)
-        count, first, last, present, with_energy, with_power, *totals = sums
+        count, first, last, present, *sums = sums
+        with_energy, with_power, derived, inductive, capacitive, *totals = sums
         flagged_count, caught_up, energy_caught_up, power_caught_up, *flags = flagged
+        derived = (derived or 0) if selection.meter.interval else 0
         demand = _mean_demand(
             selection, totals[0], caught_up or 0, (with_energy or 0) - (energy_caught_up or 0)
         )
@@ -130,31 +152,32 @@ class Summary:
             None if last is None else to_unix_seconds(last),
             selection.start,
             selection.end,
-            *_TOTALS.values(totals),
+            *_TOTALS.values(totals, selection.meter.interval),
+            *(reactive_energy(each, selection.meter.interval) for each in (inductive, capacitive)),
+            *left.energies(totals[0], with_energy or 0),
             *coverage(selection, selection.start, selection.end, present, flagged_count),
             count,
+            with_energy or 0,
+            with_power or 0,
+            derived,
             peak_kw,
             peak_date,
             demand,
-            _ratio(demand, peak_kw),
-            await base_load(engine, selection, (with_power or 0) - (power_caught_up or 0)),
+            ratio(demand, peak_kw),
+            await base_load(engine, selection, (with_power or 0) - (power_caught_up or 0), derived),
             *flags,
             *await _last_import(engine, selection.meter),
             selection.meter.zone.name,
             selection.meter.interval,
             selection.meter.identifier,
         )
-        metadata: Metadata = {
-            "units": _UNITS,
-            "demand_of": demand_of,
-            **await left_out(engine, selection),
-        }
+        metadata: Metadata = {"units": _UNITS, "demand_of": demand_of, **left.metadata}
         return ResultTable(self.fields, selection.zone, 1, as_chunks([row]), metadata)
 
 
 async def _sums(engine: ReadEngine, selection: Selection) -> PartValues:
-    """Return the number of readings, the first and the last start, how many have any value, energy
-    and power, and the parts of the totals."""
+    """Return the number of readings, the first and the last start, how many have any value, energy,
+    power and a derived power, the sums of reactive power, and the parts of the totals."""
     parts: list[AggregatePart] = [
         (COUNT, "id"),
         (MIN, "utc"),
@@ -162,6 +185,8 @@ async def _sums(engine: ReadEngine, selection: Selection) -> PartValues:
         PRESENT,
         (COUNT, "energy"),
         (COUNT, "power"),
+        (COUNT, DERIVED_ENERGY),
+        *((SUM, INDUCTIVE_POWER), (SUM, CAPACITIVE_POWER)),
         *_TOTALS.parts,
     ]
     selected = ", ".join(sql_expression(part, engine.dialect) for part in parts)
@@ -191,7 +216,6 @@ _INCLUDED_FLAGS: Sequence[AggregatePart] = (
     (COUNT, "catch_up_energy"),
     (COUNT, "catch_up_power"),
 )
-_ALL_FLAGS: Sequence[AggregatePart] = tuple((COUNT, flag.name) for flag in FLAGS)
 
 
 async def _flagged(engine: ReadEngine, selection: Selection) -> PartValues:
@@ -220,7 +244,7 @@ async def _flagged(engine: ReadEngine, selection: Selection) -> PartValues:
             day_filter="flagged > 0",
         ),
         *await summed(
-            *(engine, selection.raw(), _ALL_FLAGS, lambda part: scan(part, each)),
+            *(engine, selection.raw(), FLAG_PARTS, lambda part: scan(part, each)),
             day_filter=f"{' + '.join(flag.name for flag in FLAGS)} > 0",
         ),
     ]
@@ -230,7 +254,7 @@ def _mean_demand(
     selection: Selection, energy: int | None, caught_up: int, readings: int
 ) -> int | None:
     """Return energy, without that of catch-ups, over the hours of the readings."""
-    if energy is None or not readings:
+    if energy is None or not readings or not selection.meter.interval:
         return None
     return divide_rounded((energy - caught_up) * HOUR_SECONDS, readings * selection.meter.interval)
 
@@ -245,9 +269,3 @@ async def _last_import(engine: ReadEngine, meter: Meter) -> list[Value]:
     finished, file, new, changed = rows[0]
     instant = datetime.fromisoformat(finished.decode()).replace(tzinfo=UTC)
     return [int(instant.timestamp()), file.decode(), new, changed]
-
-
-def _ratio(numerator: int | None, denominator: int | None) -> int | None:
-    if numerator is None or denominator is None or denominator <= 0:
-        return None
-    return divide_rounded(numerator * SCALE, denominator)

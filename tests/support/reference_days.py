@@ -83,6 +83,28 @@ def columns(readings: Sequence[Row]) -> Row:
         "catch_up_power_count": len(values("power", CATCH_UP.bit)),
         "implausible_energy": total(values("energy", IMPLAUSIBLE.bit)),
     }
+    derived = [
+        reading["energy"]
+        for reading in readings
+        if reading["power"] is None
+        and reading["energy"] is not None
+        and not reading["flags"] & CATCH_UP.bit
+    ]
+    taken = [
+        reading["reactive_power"]
+        for reading in readings
+        if reading["reactive_power"] is not None and (reading["power"] or 0) >= 0
+    ]
+    row |= {
+        "power_factor": total(values("power_factor")),
+        "power_factor_count": len(values("power_factor")),
+        "derived_energy": total(derived),
+        "derived_energy_count": len(derived),
+        "derived_energy_min": min(derived, default=None),
+        "derived_energy_max": max(derived, default=None),
+        "inductive_power": total([max(power, 0) for power in taken]),
+        "capacitive_power": total([max(-power, 0) for power in taken]),
+    }
     for name in LEVELS:
         row[name] = total(values(name))
         row[f"{name}_count"] = len(values(name))

@@ -228,6 +228,51 @@ def total(values: Sequence[int | None]) -> int | None:
     return sum(there) if there else None
 
 
+def is_power(reading: Reading) -> bool:
+    """Whether a reading has a power, measured or of its energy."""
+    is_derived = reading.values["energy"] is not None and not reading.flags & CATCH_UP.bit
+    return reading.values["power"] is not None or is_derived
+
+
+def powers(readings: Sequence[Reading], interval: int) -> list[Fraction]:
+    """Return the measured powers, and else the energies over the hours of an interval."""
+    pairs = [(r.values["power"], r.values["energy"] or 0) for r in readings if is_power(r)]
+    return [
+        Fraction(energy * 3600, interval) if power is None else Fraction(power)
+        for power, energy in pairs
+    ]
+
+
+def reactive_energies(readings: Sequence[Reading], interval: int) -> list[int | None]:
+    """Return the inductive and the capacitive energy of reactive powers."""
+    values = [
+        value
+        for r in readings
+        if (value := r.values["reactive_power"]) is not None and (r.values["power"] or 0) >= 0
+    ]
+    if not values:
+        return [None, None]
+    hours = Fraction(interval, 3600)
+    inductive = sum(value for value in values if value > 0) * hours
+    capacitive = -sum(value for value in values if value < 0) * hours
+    return [rounded(inductive), rounded(capacitive)]
+
+
+def factor(active: int | None, reactive: int | None) -> int | None:
+    """The whole number k for which k - ½ ≤ factor < k + ½, found without a root."""
+    if active is None or reactive is None or not (active or reactive):
+        return None
+    apparent_squared = active**2 + reactive**2
+    low, high = 0, SCALE + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        if Fraction(2 * middle - 1, 2) ** 2 * apparent_squared <= (active * SCALE) ** 2:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
 def labelled(
     start: int, end: int, zone: str, label: Callable[[datetime], object]
 ) -> Iterator[tuple[int, int]]:

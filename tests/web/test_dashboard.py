@@ -27,13 +27,15 @@ from tests.support.app_client import Api, Serve, application
 from tests.support.browser import Browser
 from tests.support.databases import DatabaseFixture, SqliteDatabase
 from tests.support.paths import SAMPLE
-from tests.support.report_factory import numbered, quarters, report
+from tests.support.report_factory import numbered, quarters, report, row
 from tools.screenshots import drawn, log_in
 
 NOVEMBER = {"date": "2019-11-01", "end_date": "2019-12-01", "end": "exclusive"}
 SPAN = "#from=2019-11-01&to=2019-11-30"
 LAST_WEEK = "24 Nov 2019 \N{EN DASH} 30 Nov 2019"
 MOST_RECORDS = 4000
+DERIVATION = "energy ÷ hours of the interval."
+DERIVED_PEAK = "from energy: mean of the interval"
 TOKEN_BEGINS = "eyJ"
 CLIPBOARD = ["clipboardReadWrite", "clipboardSanitizedWrite"]
 
@@ -99,7 +101,16 @@ async def test_first_look_shows_the_figures_of_last_month(browser: Browser, api:
     assert peak.startswith(f"{november['peak_demand']:.2f} kW|")
     assert november["peak_demand_date"][11:16] in peak
     assert f"{november['load_factor']:.2f}|" in await figure(browser, "load_factor")
-    assert f"{november['power_factor_of_energy']:.3f}|" in await figure(browser, "power_factor")
+    assert await figure(browser, "power_factor") == "|".join(
+        [
+            f"{november['power_factor_of_energy']:.3f}",
+            "from kWh and kVArh",
+            f"mean of the meter's own: {november['power_factor_mean']:.3f}",
+            f"{november['reactive_energy_ratio']:.3f} kVArh per kWh",
+            f"{november['reactive_energy_inductive']:.1f} kVArh inductive",
+            f"{november['reactive_energy_capacitive']:,.0f} kVArh capacitive",
+        ]
+    )
     assert f"{november['base_load']:.2f} kW|" in await figure(browser, "base_load")
     lacking = [
         str(record["date"])[8:10]
@@ -286,7 +297,8 @@ async def test_raw_shows_what_clean_leaves_out(browser: Browser, api: Api) -> No
     await enter(browser, api)
     raw, clean = [await summary(api, quality=quality) for quality in ("raw", "clean")]
     left_out = raw["flag_implausible"]
-    assert f"{left_out} implausible reading" in await figure(browser, "energy")
+    shown = await figure(browser, "energy")
+    assert f"|clean: {left_out} implausible readings excluded|raw: {raw['energy']:,.0f}" in shown
     said = (await browser.find("#quality .sub")).replace("\N{NO-BREAK SPACE}", " ")
     assert f"excludes {left_out} implausible reading" in said
     assert f"({raw['energy'] - clean['energy']:,.0f} kWh)" in said
@@ -294,7 +306,99 @@ async def test_raw_shows_what_clean_leaves_out(browser: Browser, api: Api) -> No
     await browser.click("#quality-choice [value=raw]")
     await browser.find("#quality .sub", "Raw includes")
     await drawn(browser)
-    assert (await figure(browser, "energy")).startswith(f"{raw['energy']:,.0f} kWh|")
+    shown = await figure(browser, "energy")
+    assert shown.startswith(f"{raw['energy']:,.0f} kWh|")
+    assert f"|raw: {left_out} implausible readings included|clean: {clean['energy']:,.0f}" in shown
+
+
+async def test_readings_that_clean_leaves_out_are_listed_with_their_rule(
+    browser: Browser, api: Api
+) -> None:
+    await enter(browser, api)
+    listed = await api.records("getQuality", list="flagged", flag="implausible", **NOVEMBER)
+    rows = await browser.run(
+        "[...document.querySelectorAll('#quality .list tbody tr')].map(x =>"
+        " [...x.cells].map(y => y.textContent))"
+    )
+    assert len(rows) == len(listed) > 1
+    for (when, energy, _, rule), reading in zip(rows, listed, strict=True):
+        assert when.endswith(str(reading["date"])[11:16])
+        shown = float(energy.split("\N{NO-BREAK SPACE}")[0].replace(",", ""))
+        assert shown == pytest.approx(float(reading["energy"] or "nan"), abs=0.5)
+        assert rule == reading["rule"]
+
+
+@pytest.mark.parametrize("days", [60, 4 * 365])
+async def test_all_flags_are_on_the_page(
+    browser: Browser, serve: Serve, tmp_path: Path, days: int
+) -> None:
+    """By day, and for a long time by week."""
+    database = SqliteDatabase(tmp_path)
+    database.configure(api_users={"rick": "morty"})
+    hours = quarters("2018-01-01", days * 96)[::4]
+    await database.load(report(*numbered(hours)))
+    database.run(
+        "INSERT OR REPLACE INTO flags SELECT 1, id, 1 << (id % 5) FROM readings WHERE id % 11 < 7"
+    )
+    database.run("UPDATE states SET changes = 1")
+    api = await serve(database)
+    await enter(browser, api, "#from=2018-01-01&to=2023-12-31")
+    [counts] = await api.records("getSummary")
+    label = str(
+        await browser.run("document.querySelector('#quality .body [aria-label]').ariaLabel")
+    )
+    for name, flag in (
+        ("Catch-up", "catch_up"),
+        ("Implausible", "implausible"),
+        ("Zero voltage", "zero_voltage"),
+        ("Repeated hour", "repeated_hour"),
+    ):
+        assert f"{name}: {int(counts[f'flag_{flag}'] or 0):,}." in label
+
+
+async def test_meter_with_energy_only_has_its_power_drawn_and_marked(
+    browser: Browser, serve: Serve, tmp_path: Path
+) -> None:
+    database = SqliteDatabase(tmp_path)
+    database.configure(api_users={"rick": "morty"})
+    await database.load(report(*numbered(quarters("2019-08-01", 96 * 2))))
+    api = await serve(database)
+    await enter(browser, api)
+    _, body = await api.get("getSummary", {"quality": "clean", "values": "number"})
+    [summary] = body["values"]["records"]
+    assert summary["power_derived"] == 192
+    assert await figure(browser, "peak") == "|".join(
+        [f"{summary['peak_demand']:.1f} kW", "Fri, 2 Aug 2019, 23:45", DERIVED_PEAK]
+    )
+    assert "|power derived from energy" in await figure(browser, "base_load")
+    for panel in ("demand", "heat", "profile"):
+        note = f"#{panel} .note"
+        assert await browser.find(note) == "Power of 192 readings is derived: " + DERIVATION
+    records = await api.records("getAggregate", interval="hour", columns="power")
+    await browser.click("#heat summary")
+    shown = await browser.run(
+        "[...document.querySelectorAll('#heat tbody tr')].flatMap(x =>"
+        " [...x.cells].slice(1).map(y => y.textContent))"
+    )
+    assert shown == [f"{float(record['power_mean'] or 'nan'):.1f}" for record in records]
+
+
+@pytest.mark.parametrize(
+    ("cells", "note"),
+    [
+        (("", "", "2.5"), "this meter records power, no energy"),
+        (("", "", "", "", "", "230"), "this meter records neither energy nor power"),
+    ],
+)
+async def test_meter_without_energy_is_said_to_have_none(
+    browser: Browser, serve: Serve, tmp_path: Path, cells: tuple[str, ...], note: str
+) -> None:
+    database = SqliteDatabase(tmp_path)
+    database.configure(api_users={"rick": "morty"})
+    await database.load(report(*(row(at, *cells) for at in quarters("2019-08-01", 96))))
+    await enter(browser, await serve(database))
+    assert await figure(browser, "energy") == f"no data|{note}"
+    assert await browser.find("#energy .note") == "The readings of this period have no energy."
 
 
 async def test_dragging_requests_a_shorter_and_finer_range(browser: Browser, api: Api) -> None:

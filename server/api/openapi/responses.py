@@ -123,6 +123,11 @@ _UNKNOWN_METER = _error(
     404, "There is no meter with this public id", "meter: there is no meter factory"
 )
 _UNCHANGED = {"description": "Not modified since the response with the ETag in If-None-Match"}
+_QUALITY_HEADERS = {
+    "X-Quality": "raw or clean, of figures that can be either",
+    "X-Implausible-Readings": "The number of implausible readings in the period",
+    "X-Implausible-Energy": "Their energy in kWh, by which raw and clean differ",
+}
 _LEFT_OUT = {
     "X-Left-Out-Readings": "With quality=clean, the number of excluded readings",
     "X-Left-Out-Energy": "With quality=clean, the energy of excluded readings in kWh",
@@ -344,7 +349,7 @@ def figures_success(
         "The records; if there are none, the message is No data found and numrecs is 0",
         table_schema(name, kinds, metadata),
         _success("", [record]),
-    ) | _headers(_LEFT_OUT)
+    ) | _headers(_QUALITY_HEADERS | _LEFT_OUT)
 
 
 def data_responses(success: Mapping[str, Any], bad_request: str) -> dict[str, Any]:

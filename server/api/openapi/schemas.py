@@ -1,6 +1,7 @@
 """OpenAPI schemas of responses."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from marshmallow import Schema, fields
@@ -14,7 +15,10 @@ _FIELDS = {
     "id": Field("id", FieldType.COUNT, "Id of the reading, in the order of import"),
     "date": Field("date", FieldType.INSTANT, "Start of the interval, in local time"),
     FLAGS_COLUMN: Field(FLAGS_COLUMN, FieldType.TEXT, "Quality flags; only if requested"),
-    **{name: Field(name, FieldType.QUANTITY, comment) for name, comment in _COMMENTS.items()},
+    **{
+        column.name: Field(column.name, FieldType.QUANTITY, column.comment, column.result_unit)
+        for column in QUANTITIES
+    },
 }
 _TEXTS = {FieldType.COUNT: "^[0-9]+$", FieldType.QUANTITY: rf"^-?[0-9]+\.[0-9]{{{DECIMALS}}}$"}
 
@@ -22,6 +26,8 @@ _TEXTS = {FieldType.COUNT: "^[0-9]+$", FieldType.QUANTITY: rf"^-?[0-9]+\.[0-9]{{
 def _value(field: Field, **options: Any) -> fields.Field[Any]:
     """Return the schema of a value, of any type if values=number turns texts into numbers."""
     described = {"description": field.means}
+    if field.unit is not None:
+        described["x-unit"] = field.unit
     if field.kind not in _TEXTS:
         return fields.String(metadata=described, **options)
     return fields.Raw(metadata=described | {"pattern": _TEXTS[field.kind]}, **options)
@@ -37,10 +43,12 @@ RecordSchema = Schema.from_dict(
 
 
 class LeftOutSchema(Schema):
-    """The implausible readings that were excluded."""
+    """Implausible readings, their number and their energy."""
 
     readings = _value(Field("readings", FieldType.COUNT, "Number of readings"), required=True)
-    energy = _value(Field("energy", FieldType.QUANTITY, "Their energy in kWh"), required=True)
+    energy = _value(
+        Field("energy", FieldType.QUANTITY, "Their energy in kWh", "kWh"), required=True
+    )
 
 
 class ValuesSchema(Schema):
@@ -61,11 +69,31 @@ class EnvelopeSchema(Schema):
     values = fields.Nested(ValuesSchema, required=True)
 
 
+QUALITY_MEMBERS: Mapping[str, fields.Field[Any]] = {
+    "quality": fields.String(
+        metadata={"description": "raw or clean: whether implausible readings are included"}
+    ),
+    "implausible": fields.Nested(
+        LeftOutSchema,
+        metadata={
+            "description": "The implausible readings of the period: raw includes them, clean "
+            "leaves them out, so that energy differs by theirs"
+        },
+    ),
+}
+
+
 def table_schema(
-    name: str, kinds: Sequence[Sequence[Field]], metadata: Mapping[str, fields.Field[Any]]
+    name: str,
+    kinds: Sequence[Sequence[Field]],
+    metadata: Mapping[str, fields.Field[Any]],
 ) -> type[Schema]:
     """Return the schema of a success whose records are of some kinds, each with its fields."""
     known = {field.name: field for kind in reversed(kinds) for field in kind}
+    for kind in kinds:
+        for field in kind:
+            if field.unit != known[field.name].unit:
+                known[field.name] = replace(known[field.name], unit=None)
     common = set.intersection(*({field.name for field in kind} for kind in kinds))
     record = Schema.from_dict(
         {
@@ -78,6 +106,11 @@ def table_schema(
         {
             "numrecs": fields.Integer(required=True),
             **metadata,
+            "units": fields.Dict(
+                fields.String(),
+                fields.String(),
+                metadata={"description": "The unit of each field that has one, 1 of a ratio"},
+            ),
             "left_out": fields.Nested(
                 LeftOutSchema, metadata={"description": "With quality=clean"}
             ),

@@ -12,7 +12,13 @@ from domain.local_time import LocalTimeResolver
 from storage.backends.day_sums import day_sums, run_steps
 from storage.backends.mysql.dialect import MysqlDialect
 from storage.backends.mysql.session import Session
-from storage.backends.schema import MANY_READINGS, STATE_TRIGGERS, STATEMENTS, shares
+from storage.backends.schema import (
+    MANY_READINGS,
+    STATE_TRIGGERS,
+    STATEMENTS,
+    completes_days,
+    shares,
+)
 from storage.common.errors import Conflict, NotPrepared, StorageError
 
 _NEEDS_INSTANTS = "ALTER TABLE consumpdata\n    MODIFY utc"
@@ -20,9 +26,6 @@ _NEEDS_INSTANTS = "ALTER TABLE consumpdata\n    MODIFY utc"
 
 _NEEDS_METER = "ALTER TABLE states\n    ADD COLUMN imports"
 """How the statement begins before which readings of no known meter are given one."""
-
-_NEEDS_DAYS = "UPDATE states SET\n    version"
-"""How the statement begins before which the days of readings that were there are summed up."""
 
 _REBUILDS = "ALTER TABLE consumpdata\n    MODIFY"
 """How the statements begin that write all readings anew."""
@@ -103,6 +106,8 @@ class Migrations:
                 on_share(sum(parts[: number - applied - 1]), sum(parts))
             await self._fill_before(statement)
             await self._apply(statement)
+            if completes_days(MysqlDialect.name, number):
+                await self._sum_days()
             if not statement.startswith(_RENAMES):
                 # Nothing comes between it and the next one, without which no server can read.
                 await self._note(number)
@@ -116,8 +121,6 @@ class Migrations:
             await self._set_instants()
         if statement.startswith(_NEEDS_METER):
             await self._register_meter()
-        if statement.startswith(_NEEDS_DAYS):
-            await self._sum_days()
 
     async def _note(self, number: int) -> None:
         """Note, for servers too, how many statements were applied."""

@@ -503,8 +503,7 @@ CREATE TABLE days (
     PRIMARY KEY (meter_id, day, clean)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4;
 
--- Before this one, the days of readings that were taken over are summed up. Other programs may have
--- changed readings while there were no triggers.
+-- Other programs may have changed readings while there were no triggers.
 -- Comes last: a server takes it for the sign that all of these are there.
 UPDATE states SET
     version = REPLACE(UUID(), '-', ''),
@@ -514,3 +513,17 @@ UPDATE states SET
         COALESCE((SELECT MAX(id) FROM readings AS r WHERE r.meter_id = states.meter_id), 0)),
     first_utc = (SELECT MIN(utc) FROM readings AS r WHERE r.meter_id = states.meter_id),
     last_utc = (SELECT MAX(utc) FROM readings AS r WHERE r.meter_id = states.meter_id);
+
+-- after this one, all days are summed up
+ALTER TABLE days
+    ADD COLUMN power_factor DECIMAL(25,5) COMMENT 'Sum',
+    ADD COLUMN power_factor_count INT NOT NULL DEFAULT 0 COMMENT 'Readings with a power factor',
+    ADD COLUMN derived_energy DECIMAL(25,5)
+        COMMENT 'Energy of the readings without power and not flagged catch_up (kWh)',
+    ADD COLUMN derived_energy_count INT NOT NULL DEFAULT 0 COMMENT 'How many these are',
+    ADD COLUMN derived_energy_min DECIMAL(15,5) COMMENT 'Least energy of one of them (kWh)',
+    ADD COLUMN derived_energy_max DECIMAL(15,5) COMMENT 'Greatest energy of one of them (kWh)',
+    ADD COLUMN inductive_power DECIMAL(25,5)
+        COMMENT 'Sum of positive reactive power, unless power is negative (kVAr)',
+    ADD COLUMN capacitive_power DECIMAL(25,5)
+        COMMENT 'Sum of negative reactive power without its sign, likewise (kVAr)';

@@ -599,9 +599,28 @@ INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
 
 ANALYZE sqlite_master;
 
--- before this one, the days of readings that were taken over are summed up
 -- Comes last: a server takes it for the sign that all of these are there.
 CREATE VIEW consumpdata AS
     SELECT id, date, energy, reactive_energy, power, maximeter, reactive_power, voltage, intensity,
         power_factor, meter_id, utc
     FROM readings WHERE meter_id = 1;
+
+ALTER TABLE days ADD COLUMN power_factor INTEGER;
+
+ALTER TABLE days ADD COLUMN power_factor_count INTEGER NOT NULL DEFAULT 0;
+
+-- of the readings without power that are not flagged catch_up, like the next three
+ALTER TABLE days ADD COLUMN derived_energy INTEGER;
+
+ALTER TABLE days ADD COLUMN derived_energy_count INTEGER NOT NULL DEFAULT 0;
+
+ALTER TABLE days ADD COLUMN derived_energy_min INTEGER;
+
+ALTER TABLE days ADD COLUMN derived_energy_max INTEGER;
+
+-- sum of positive reactive power, unless power is negative
+ALTER TABLE days ADD COLUMN inductive_power INTEGER;
+
+-- sum of negative reactive power without its sign, likewise
+-- after this one, all days are summed up
+ALTER TABLE days ADD COLUMN capacitive_power INTEGER;

@@ -21,6 +21,7 @@ from storage.backends.schema import (
     MANY_READINGS,
     STATE_TRIGGERS,
     STATEMENTS,
+    completes_days,
     meter_of_view,
     shares,
     view_of,
@@ -38,8 +39,6 @@ _MAIN_METER = (
     "INSERT INTO meters (id, public_id, timezone) SELECT 1, 'main', ?"
     " WHERE EXISTS (SELECT 1 FROM consumpdata) AND NOT EXISTS (SELECT 1 FROM meters)"
 )
-_NEEDS_DAYS = "CREATE VIEW consumpdata"
-"""How the statement begins before which the days of readings that were there are summed up."""
 _HAS_OLD_TABLE = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'consumpdata'"
 
 WRITE_BUSY_TIMEOUT = 0.2
@@ -283,15 +282,16 @@ class SqliteWriteEngine:
             return
         with connection:
             connection.execute("BEGIN IMMEDIATE")
-            missing = wanted[self._applied() :]
+            applied = self._applied()
+            missing = wanted[applied:]
             parts = shares(missing)
-            for number, statement in enumerate(missing):
-                on_share(sum(parts[:number]), sum(parts))
+            for number, statement in enumerate(missing, applied + 1):
+                on_share(sum(parts[: number - applied - 1]), sum(parts))
                 if statement.startswith(_NEEDS_METER):
                     connection.execute(_MAIN_METER, (str(self._timezone),))
-                if statement.startswith(_NEEDS_DAYS):
-                    self._sum_days()
                 connection.execute(statement)
+                if completes_days(SqliteDialect.name, number):
+                    self._sum_days()
             connection.execute(f"PRAGMA user_version = {len(wanted)}")
 
     def _sum_days(self) -> None:

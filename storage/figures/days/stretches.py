@@ -103,6 +103,18 @@ def _kept(selection: Selection) -> str:
     return f"days WHERE meter_id = {selection.meter.id} AND {quality}"
 
 
+async def may_derive(engine: ReadEngine, selection: Selection) -> bool:
+    """Return whether readings of the meter may have a power that is derived from energy."""
+    if not selection.has_days:
+        return True
+    return bool(
+        await engine.fetch(
+            f"SELECT 1 FROM days WHERE meter_id = {selection.meter.id} AND clean = 0"
+            " AND derived_energy_count > 0 LIMIT 1"
+        )
+    )
+
+
 async def summed(
     engine: ReadEngine,
     selection: Selection,

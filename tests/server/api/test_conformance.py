@@ -36,6 +36,7 @@ BEYOND_PATTERNS = re.compile(
     "|percentiles: .* at most 20"
     "|timezone: expected a name"
     "|after: expected what"
+    "|flag: expected list=flagged"
     "|(interval|list): expected at most .* records"
     "|(end_)?date: expected a period of at most"
 )

@@ -55,7 +55,7 @@ FIGURES = {
     "/apielec/getProfile": ["column", "by", "percentiles", *PERIOD, "quality", *WRITING],
     "/apielec/getPeaks": ["number", "separation", *PERIOD, "quality", *WRITING],
     "/apielec/getSummary": [*PERIOD, "quality", *WRITING],
-    "/apielec/getQuality": ["list", *PERIOD, *WRITING],
+    "/apielec/getQuality": ["list", "flag", *PERIOD, *WRITING],
 }
 WRONG = {
     "/logout": {"id": "5"},

@@ -24,7 +24,10 @@ pytestmark = pytest.mark.one_database
 
 MIB = 2**20
 DATABASE = 3
-PATHS = ("getDataById?id=5", "getData?limit=3", "getDataByDate?date=2019-09-11%25&quality=clean")
+PATHS = (
+    *("getDataById?id=5", "getData?limit=3", "getDataByDate?date=2019-09-11%25&quality=clean"),
+    "getPeaks?quality=clean",
+)
 """Their answers bring all the headers along that a cached answer may have."""
 
 Fault = Callable[[Client, bytes, bytes, bytes], object]
@@ -67,7 +70,8 @@ async def answers(api: Api) -> list[tuple[int, dict[str, str], bytes]]:
             kept = {
                 name: value
                 for name, value in response.headers.items()
-                if name.startswith("X-Left") or name in ("X-Next", "ETag", "Content-Type")
+                if name.startswith(("X-Left", "X-Impl", "X-Qual"))
+                or name in ("X-Next", "ETag", "Content-Type")
             }
             found.append((response.status, kept, await response.read()))
     await api.settled()
@@ -103,7 +107,7 @@ async def test_entry_that_is_not_what_was_stored_is_a_miss(
     assert await answers(api) == expected
     assert api.engine.readings_asked == asked
     async with api.client.get("/metrics") as response:
-        assert "elecdata_cache_refused_total 3.0" in await response.text()
+        assert "elecdata_cache_refused_total 4.0" in await response.text()
 
 
 async def test_another_signing_secret_finds_nothing_and_refuses_nothing(

@@ -29,8 +29,12 @@ from tests.support.reference_figures import (
     Case,
     Metered,
     Reading,
+    factor,
+    is_power,
     labelled,
     loaded,
+    powers,
+    reactive_energies,
     rounded,
     total,
 )
@@ -68,14 +72,32 @@ def expected_rows(
         present = sum(reading.is_present for reading in readings)
         flagged = sum(bool(reading.flags & DOUBTFUL) for reading in readings)
         coverage = rounded(Fraction(present * SCALE, expected)) if expected else None
-        values = [value for name in columns for value in put_together(name, readings)]
+        values = [value for name in columns for value in put_together(name, readings, raster)]
         yield (first, last, *values, expected, present, flagged, coverage)
 
 
-def put_together(name: str, readings: list[Reading]) -> list[int | None]:
+def put_together(name: str, readings: list[Reading], interval: int) -> list[int | None]:
     values = [(r.at, value) for r in readings if (value := r.values[name]) is not None]
+    numbers = [value for _, value in values]
     if name == "power_factor":
-        return [factor(readings)]
+        active, reactive = (
+            total([r.values[name] for r in readings]) for name in ("energy", "reactive_energy")
+        )
+        is_ratio = active is not None and active > 0 and reactive is not None
+        return [
+            factor(active, reactive),
+            rounded(Fraction(sum(numbers), len(numbers))) if numbers else None,
+            rounded(Fraction(reactive * SCALE, active)) if is_ratio else None,
+        ]
+    if name == "power":
+        some = powers(readings, interval)
+        derived = sum(r.values["power"] is None for r in readings if is_power(r))
+        if not some:
+            return [None, None, None, 0]
+        means = Fraction(sum(some), len(some))
+        return [rounded(means), rounded(min(some)), rounded(max(some)), derived]
+    if name == "reactive_power":
+        return [*level(numbers), *reactive_energies(readings, interval)]
     if name in ("energy", "reactive_energy"):
         return [total([value for _, value in values])]
     if name == "maximeter":
@@ -83,27 +105,13 @@ def put_together(name: str, readings: list[Reading]) -> list[int | None]:
             return [None, None]
         greatest = max(value for _, value in values)
         return [greatest, min(at for at, value in values if value == greatest)]
-    if not values:
+    return level(numbers)
+
+
+def level(numbers: list[int]) -> list[int | None]:
+    if not numbers:
         return [None] * 3
-    numbers = [value for _, value in values]
     return [rounded(Fraction(sum(numbers), len(numbers))), min(numbers), max(numbers)]
-
-
-def factor(readings: list[Reading]) -> int | None:
-    """The whole number k for which k - ½ ≤ factor < k + ½, found without a root."""
-    active = total([r.values["energy"] for r in readings])
-    reactive = total([r.values["reactive_energy"] for r in readings])
-    if active is None or reactive is None or not (active or reactive):
-        return None
-    apparent_squared = active**2 + reactive**2
-    low, high = 0, SCALE + 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        if Fraction(2 * middle - 1, 2) ** 2 * apparent_squared <= (active * SCALE) ** 2:
-            low = middle
-        else:
-            high = middle
-    return low
 
 
 questions = st.fixed_dictionaries(
@@ -184,6 +192,8 @@ def test_different_queries_have_different_keys() -> None:
         asked += [Profile.of(period | {"column": "energy"}), Profile.of(period | {"by": "month"})]
         asked += [Profile.of(period | {"percentiles": percents}) for percents in ("5", "95")]
         asked += [Aggregate.of(period | {"interval": name}) for name in ("day", "week")]
+        asked += [Aggregate.of(period | {"interval": "day", "columns": "flags"})]
+        asked += [DataQuality.of(period | {"list": "flagged", "flag": "missing"})]
         for more in ({"columns": "energy"}, {"timezone": "UTC"}):
             asked.append(Aggregate.of(period | {"interval": "day"} | more))
     assert len({question.key for question in asked}) == len(asked)
@@ -215,7 +225,8 @@ def test_repeated_hour_is_two_and_the_skipped_one_is_none(meters: dict[str, Mete
 def test_bucket_without_readings_has_nulls_and_no_zeros(meters: dict[str, Metered]) -> None:
     question = {"interval": "day", "date": "2019-11-10", "end_date": "2019-11-10 23:45"}
     _, [row] = meters["autumn"].ask(Aggregate.of(question))
-    assert row[2:-4] == (None,) * (len(row) - 6)
+    assert {*row[2:-4]} == {None, 0}
+    assert row[2:-4].count(0) == 1  # how many powers are derived
     assert row[-4:] == (96, 0, 0, 0)
 
 
@@ -225,9 +236,16 @@ def test_clean_says_what_it_leaves_out(meters: dict[str, Metered]) -> None:
     left_out = [r for r in metered.readings if r.flags & IMPLAUSIBLE.bit]
     energy = sum(r.values["energy"] or 0 for r in left_out)
     assert len(left_out) > 3
-    assert table.metadata == {
-        "left_out": {"readings": str(len(left_out)), "energy": f"{energy / SCALE:.5f}"}
+    counts = {"readings": str(len(left_out)), "energy": f"{energy / SCALE:.5f}"}
+    assert {name: value for name, value in table.metadata.items() if name != "units"} == {
+        "quality": "clean",
+        "implausible": counts,
+        "left_out": counts,
     }
+    table, _ = metered.ask(Aggregate.of({"interval": "day"}))
+    assert table.metadata["quality"] == "raw"
+    assert table.metadata["implausible"] == counts
+    assert "left_out" not in table.metadata
 
 
 @pytest.mark.parametrize(
@@ -307,4 +325,4 @@ def test_sums_of_the_greatest_quantities_are_exact(database: DatabaseFixture) ->
     readings = [Reading(n, case.start + n * 900, {}, 0) for n in range(case.readings)]
     metered = Metered(case, database, readings)
     _, rows = metered.ask(Aggregate.of({"interval": "month", "columns": "energy,power,maximeter"}))
-    assert rows[0][2:8] == (most * case.readings, most, most, most, most, case.start)
+    assert rows[0][2:9] == (most * case.readings, most, most, most, 0, most, case.start)

@@ -1,5 +1,6 @@
 """Gaps, flagged readings, coverage and the summary, beside plain reckoning."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from fractions import Fraction
 from itertools import groupby
@@ -10,13 +11,24 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from domain.fixed_point import SCALE
-from domain.flags import CATCH_UP, FLAGS, IMPLAUSIBLE
+from domain.flags import CATCH_UP, FLAGS, IMPLAUSIBLE, Flag
 from domain.readings_query import QueryError
 from storage.figures import scan
 from storage.figures.data_quality import DataQuality
 from storage.figures.summary import Summary
 from tests.support.databases import DatabaseFixture
-from tests.support.reference_figures import CASES, DOUBTFUL, Metered, rounded, total
+from tests.support.reference_figures import (
+    CASES,
+    DOUBTFUL,
+    Metered,
+    Reading,
+    factor,
+    is_power,
+    powers,
+    reactive_energies,
+    rounded,
+    total,
+)
 from tests.support.report_factory import MADRID, report, row
 
 
@@ -110,22 +122,59 @@ def test_flagged_readings_come_with_what_the_flags_say(meters: dict[str, Metered
                 reading.id,
                 reading.at,
                 " ".join(flag.name for flag in flags),
-                reading.values["energy"],
-                reading.values["maximeter"],
+                *(reading.values[name] for name in ("energy", "maximeter", "voltage", "intensity")),
                 "; ".join(flag.means for flag in flags),
+                "; ".join(flag.rule.format(tolerance="2", allowance="90") for flag in flags),
             )
 
 
 def test_days_have_their_coverage(meters: dict[str, Metered]) -> None:
     metered = meters["autumn"]
     _, rows = metered.ask(DataQuality.of({"list": "days"}))
-    for start, end, expected, present, _, coverage in rows:
+    for start, end, expected, present, _, coverage, *flags in rows:
         assert isinstance(start, int)
         assert isinstance(end, int)
         readings = metered.within(start, end)
         assert expected == metered.expected(start, end)
         assert present == sum(reading.is_present for reading in readings)
         assert coverage == rounded(Fraction(present * SCALE, metered.expected(start, end)))
+        assert flags == [sum(bool(r.flags & flag.bit) for r in readings) for flag in FLAGS]
+
+
+@pytest.mark.parametrize("flag", FLAGS, ids=lambda flag: flag.name)
+def test_list_of_one_flag_has_all_readings_with_it(meters: dict[str, Metered], flag: Flag) -> None:
+    metered = meters["autumn"]
+    _, rows = metered.ask(DataQuality.of({"list": "flagged", "flag": flag.name}))
+    ids = [reading.id for reading in metered.readings if reading.flags & flag.bit]
+    assert [row[0] for row in rows] == ids
+
+
+def test_flag_without_a_list_of_readings_is_refused() -> None:
+    with pytest.raises(QueryError, match=r"^flag: expected list=flagged with it"):
+        DataQuality.of({"list": "days", "flag": "missing"})
+
+
+def derived_fields(
+    readings: Sequence[Reading], every: Sequence[Reading], interval: int
+) -> dict[str, int | None]:
+    """What a summary derives of readings, and of every one of the period, whatever its flags."""
+    clean = [r.values["energy"] for r in every if not r.flags & IMPLAUSIBLE.bit]
+    active = total([r.values["energy"] for r in readings]) or 0
+    reactive = total([r.values["reactive_energy"] for r in readings]) or 0
+    factors = [value for r in readings if (value := r.values["power_factor"]) is not None]
+    inductive, capacitive = reactive_energies(readings, interval)
+    return {
+        "energy_raw": total([r.values["energy"] for r in every]),
+        "energy_clean": total(clean),
+        "energy_readings": sum(r.values["energy"] is not None for r in readings),
+        "power_readings": sum(r.values["power"] is not None for r in readings),
+        "power_derived": sum(r.values["power"] is None for r in readings if is_power(r)),
+        "power_factor_of_energy": factor(active, reactive),
+        "power_factor_mean": rounded(Fraction(sum(factors), len(factors))),
+        "reactive_energy_ratio": rounded(Fraction(reactive * SCALE, active)),
+        "reactive_energy_inductive": inductive,
+        "reactive_energy_capacitive": capacitive,
+    }
 
 
 @pytest.mark.parametrize("asked", [2, 20, 1000])
@@ -138,10 +187,10 @@ def test_summary_is_that_of_plain_reckoning(
     for metered in meters.values():
         table, [row] = metered.ask(Summary.of({}))
         record = dict(zip([field.name for field in table.fields], row, strict=True))
-        readings = metered.readings
+        every = readings = metered.readings
         believed = [r for r in readings if not r.flags & CATCH_UP.bit]
         energies = [value for r in believed if (value := r.values["energy"]) is not None]
-        powers = sorted(value for r in believed if (value := r.values["power"]) is not None)
+        loads = sorted(powers(believed, metered.case.interval))
         peak = max(value for r in believed if (value := r.values["maximeter"]) is not None)
         hours = Fraction(len(energies) * metered.case.interval, 3600)
         mean = rounded(sum(energies) / hours)
@@ -160,7 +209,8 @@ def test_summary_is_that_of_plain_reckoning(
             "peak_demand_date": next(r.at for r in believed if r.values["maximeter"] == peak),
             "mean_demand": mean,
             "load_factor": rounded(Fraction(mean * SCALE, peak)) if peak > 0 else None,
-            "base_load": powers[-(-len(powers) * 5 // 100) - 1],
+            "base_load": rounded(loads[-(-len(loads) * 5 // 100) - 1]),
+            **derived_fields(readings, every, metered.case.interval),
             "timezone": metered.case.zone,
             "interval_seconds": metered.case.interval,
             "identifier": None,
@@ -208,7 +258,7 @@ def test_summary_of_a_part_is_that_of_plain_reckoning(
         readings = metered.within(start, until, without)
         believed = [r for r in readings if not r.flags & CATCH_UP.bit]
         energies = [value for r in believed if (value := r.values["energy"]) is not None]
-        powers = sorted(value for r in believed if (value := r.values["power"]) is not None)
+        loads = sorted(powers(believed, metered.case.interval))
         hours = Fraction(len(energies) * metered.case.interval, 3600)
         every = metered.within(start, until)
         expected = {
@@ -219,7 +269,8 @@ def test_summary_of_a_part_is_that_of_plain_reckoning(
             "flagged": sum(bool(r.flags & DOUBTFUL) for r in readings),
             "energy": total([r.values["energy"] for r in readings]),
             "mean_demand": rounded(sum(energies) / hours),
-            "base_load": powers[-(-len(powers) * 5 // 100) - 1],
+            "base_load": rounded(loads[-(-len(loads) * 5 // 100) - 1]),
+            **derived_fields(readings, every, metered.case.interval),
             **{f"flag_{f.name}": sum(bool(r.flags & f.bit) for r in every) for f in FLAGS},
         }
         assert {name: record[name] for name in expected} == expected

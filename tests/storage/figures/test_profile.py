@@ -13,7 +13,15 @@ from domain.flags import CATCH_UP, IMPLAUSIBLE
 from domain.readings_query import QueryError
 from storage.figures.profile import COLUMNS, SPLITS, Profile
 from storage.figures.result import Row
-from tests.support.reference_figures import CASES, Metered, rounded
+from tests.support.reference_figures import (
+    CASES,
+    Metered,
+    Reading,
+    factor,
+    powers,
+    rounded,
+    total,
+)
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
@@ -32,22 +40,37 @@ def split(by: str, at: datetime) -> tuple[int | str, ...]:
     return splits[by]
 
 
+REACTIVE = "reactive_energy"
+
+
 def expected(
     metered: Metered, column: str, by: str, percentiles: list[int], *, clean: bool
 ) -> list[Row]:
     without = CATCH_UP.bit | IMPLAUSIBLE.bit * clean
-    groups: dict[tuple[int | str, ...], list[int]] = defaultdict(list)
+    groups: dict[tuple[int | str, ...], list[Reading]] = defaultdict(list)
     for reading in metered.readings:
-        value = reading.values[column]
-        if value is not None and not reading.flags & without:
+        names = {"power": ("power", "energy"), "power_factor": (column, "energy", REACTIVE)}
+        is_known = any(reading.values[name] is not None for name in names.get(column, (column,)))
+        if is_known and not reading.flags & without:
             at = metered.local(reading.at)
-            groups[*split(by, at), f"{at:%H:%M:%S}"].append(value)
+            groups[*split(by, at), f"{at:%H:%M:%S}"].append(reading)
     rows: list[Row] = []
-    for key, values in groups.items():
-        values.sort()
-        ranks = [values[-(-percent * len(values) // 100) - 1] for percent in percentiles]
-        mean = rounded(Fraction(sum(values), len(values)))
-        rows.append((*key, len(values), mean, values[0], values[-1], *ranks))
+    for key, readings in groups.items():
+        values = sorted(
+            powers(readings, metered.case.interval)
+            if column == "power"
+            else [Fraction(value) for r in readings if (value := r.values[column]) is not None]
+        )
+        ranks = [1, len(values), *(-(-percent * len(values) // 100) for percent in percentiles)]
+        mean = rounded(Fraction(sum(values), len(values))) if values else None
+        more: list[int | None] = []
+        if column == "power":
+            more = [sum(reading.values["power"] is None for reading in readings)]
+        if column == "power_factor":
+            sums = [total([r.values[name] for r in readings]) for name in ("energy", REACTIVE)]
+            more = [factor(*sums)]
+        ranked = [rounded(values[rank - 1]) if values else None for rank in ranks]
+        rows.append((*key, len(values), mean, *ranked, *more))
     return rows
 
 

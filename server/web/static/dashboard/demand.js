@@ -7,6 +7,7 @@ import { ink, type } from "./ink.js";
 import { amount, dayAndTime, dayAndWeekday, spanName, word } from "./locale.js";
 import { Panel } from "./panel.js";
 import { Plot } from "./plot.js";
+import { powerNote } from "./power.js";
 import { Span, fineness, lastDay } from "./span.js";
 
 const PEAKS = 5;
@@ -50,12 +51,14 @@ export class Demand extends Panel {
       const index = (after < 0 ? starts.length : after) - 1;
       if (index >= 0) this.peaks.set(index, [...(this.peaks.get(index) ?? []), { rank, ...peak }]);
     }
+    this.note(powerNote(records));
     const isRange = records.some((record) => record.power_max !== record.power_min);
     this.name(word("demand"), word("demand_points")[this.interval]);
     this.legend([
       [word("power"), "power", "line"],
       ...(isRange ? [[word("range"), "range", "bar"]] : []),
-      [word("maximeter"), "maximeter", "line"],
+      ...(records.some((record) => record.maximeter !== null)
+        ? [[word("maximeter"), "maximeter", "line"]] : []),
       [word("peaks"), "peak", "mark"],
     ]);
     const column = (name) => records.map((record) => record[name]);

@@ -70,6 +70,9 @@ export class Energy extends Panel {
     this.earlier = records.map((record) => known.get(record.date.slice(0, 13)) ?? null);
     this.hasEarlier = this.earlier.some((energy) => energy !== null);
     const lacks = (record) => record.present < record.expected * WHOLE;
+    const isThere = records.some((record) => record.present > 0);
+    const isKnown = records.some((record) => record.energy !== null);
+    this.note(isThere && !isKnown ? word("no_energy") : "");
     const whole = records.map((record) => (lacks(record) ? null : record.energy));
     const partial = records.map((record) => (lacks(record) ? record.energy : null));
 

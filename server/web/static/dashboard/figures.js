@@ -86,18 +86,19 @@ export class Figures {
     const factor = (value, digits) => (value === null ? word("no_value") : number(value, digits));
     this.element.replaceChildren(
       figure("energy", ...(sums ? this.#energy(sums, record, before?.records[0]) : open)),
-      figure("peak", ...(peaks ? this.#peak(peaks.records) : open)),
+      figure("peak", ...(peaks ? this.#peak(peaks) : open)),
       figure("load_factor", ...(record
         ? [factor(record.load_factor, 2), [word("load_factor_means")]] : open)),
-      figure("power_factor", ...(record
-        ? [factor(record.power_factor_of_energy, 3), [word("power_factor_means")]] : open)),
-      figure("base_load", ...(record
-        ? [amount(record.base_load, "kW"), [word("base_load_means")]] : open)),
+      figure("power_factor", ...(record ? this.#powerFactor(record) : open)),
+      figure("base_load", ...(record ? [
+        amount(record.base_load, "kW"),
+        [word("base_load_means"), isDerived(record) && word("from_energy")],
+      ] : open)),
       figure("coverage", ...(days ? this.#coverage(days.records) : open)),
     );
   }
 
-  #energy({ records, left_out: left }, now, before) {
+  #energy({ records, quality, implausible }, now, before) {
     const energy = records.some((record) => record.energy !== null)
       ? now?.energy ?? summed(records, "energy") : null;
     const { days } = this.page.view.span;
@@ -105,14 +106,33 @@ export class Figures {
       before?.energy && now
         ? word("against_year", percent(now.energy / before.energy - 1, 1, true))
         : days > 1 && energy !== null && word("per_day", amount(energy / days, "kWh")),
-      Number(left?.readings)
-        && word("left_out", counted("implausible_readings", Number(left.readings))),
+      ...qualityNotes(quality, implausible, energy),
+      now?.energy_readings === 0
+        && word(now.power_readings ? "power_only" : "neither_energy_nor_power"),
     ];
     return [amount(energy, "kWh"), notes];
   }
 
-  #peak([highest]) {
-    return [amount(highest?.demand, "kW"), [highest && dayAndTime(highest.date)]];
+  #peak({ records: [highest], demand_of: source }) {
+    const notes = highest ? [dayAndTime(highest.date), word("demand_of")[source]] : [];
+    return [amount(highest?.demand, "kW"), notes];
+  }
+
+  /** That of the energy registers, and what the meter itself wrote: they are made of other things. */
+  #powerFactor(record) {
+    const of = record.power_factor_of_energy;
+    const own = record.power_factor_mean;
+    const ratio = record.reactive_energy_ratio;
+    const [inductive, capacitive] = [
+      record.reactive_energy_inductive, record.reactive_energy_capacitive,
+    ].map((energy) => (energy === null ? null : amount(energy, "kVArh")));
+    return [of === null ? word("no_value") : number(of, 3), [
+      of !== null && word("power_factor_means"),
+      own !== null && word("power_factor_own", number(own, 3)),
+      ratio !== null && word("reactive_ratio", number(ratio, 3)),
+      inductive !== null && word("inductive", inductive),
+      capacitive !== null && word("capacitive", capacitive),
+    ]];
   }
 
   #coverage(records) {
@@ -125,6 +145,22 @@ export class Figures {
       [lacking ? counted(unit, lacking) : word("none_lack")],
     ];
   }
+}
+
+/** Whether the power of a record's readings was not measured but made of their energy. */
+function isDerived(record) {
+  return record.power_derived > 0 && record.power_readings === 0;
+}
+
+/** Whether an energy is raw or clean, and what the other one is. */
+function qualityNotes(quality, implausible, energy) {
+  const readings = Number(implausible?.readings ?? 0);
+  if (!readings) return quality && energy !== null ? [word("same_quality")] : [];
+  const [more, said] = quality === "clean"
+    ? [1, word("left_out", counted("implausible_readings", readings))]
+    : [-1, word("left_in", counted("implausible_readings", readings))];
+  const other = (energy ?? 0) + more * Number(implausible.energy);
+  return [said, word(quality === "clean" ? "raw_energy" : "clean_energy", amount(other, "kWh"))];
 }
 
 function figure(name, value, notes) {

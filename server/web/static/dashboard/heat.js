@@ -5,6 +5,7 @@ import { Grid } from "./grid.js";
 import { hatched, ink, type } from "./ink.js";
 import { amount, dayAndTime, dayAndWeekday, number, spanName, word } from "./locale.js";
 import { Panel } from "./panel.js";
+import { powerNote } from "./power.js";
 import { Span, plus } from "./span.js";
 import { ticks } from "./ticks.js";
 
@@ -62,7 +63,11 @@ export class Heat extends Panel {
     }
     this.most = most?.power ?? 0;
     this.name(word("heat"), word("heat_sub"));
-    if (span !== this.view.span) this.note(word("heat_part", spanName(span)));
+    const notes = [
+      powerNote(answers.flatMap(({ records }) => records)),
+      span !== this.view.span && word("heat_part", spanName(span)),
+    ];
+    this.note(notes.filter(Boolean).join(" "));
     const lacks = this.loads.some((hours) => hours.includes(null));
     this.legend(lacks ? [[word("heat_none"), "missing", "hatched"]] : []);
     const texts = ticks(this.days.map((day) => `${day}T00:00`), this.body.clientWidth / 56, "day");

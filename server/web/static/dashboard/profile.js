@@ -5,6 +5,7 @@ import { ink } from "./ink.js";
 import { amount, monthName, spanName, time, weekdayName, word } from "./locale.js";
 import { Panel } from "./panel.js";
 import { Plot } from "./plot.js";
+import { powerNote } from "./power.js";
 
 const TYPES = ["working_day", "saturday", "sunday"];
 const WEEKDAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
@@ -47,7 +48,7 @@ export class Profile extends Panel {
       box.remove();
     }
     this.#plots = this.days.map((one) => this.#plot(one));
-    if (!this.days.length) this.note(word("profile_none"));
+    this.note(this.days.length ? powerNote(records) : word("profile_none"));
   }
 
   table() {

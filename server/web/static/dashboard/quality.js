@@ -3,19 +3,25 @@
 import { request } from "./api.js";
 import { Grid } from "./grid.js";
 import { ink, type } from "./ink.js";
-import { amount, counted, day, dayAndWeekday, number, percent, spanName, word } from "./locale.js";
+import {
+  amount, counted, day, dayAndTime, dayAndWeekday, number, percent, spanName, word,
+} from "./locale.js";
 import { Panel } from "./panel.js";
 import { Span, lastDay } from "./span.js";
 import { ticks } from "./ticks.js";
 
 const MOST_DAYS = 1100;
 const MOST_NAMED = 12;
+const MOST_LISTED = 100;
+
+/** The flags in their order; what is missing is counted with the readings that do not exist. */
+const KINDS = ["missing", "catch_up", "implausible", "zero_voltage", "repeated_hour"];
 
 /** Days, or for a long span weeks, with the readings that they should have and those they have. */
 export function coverage(page, span) {
   const during = { ...page.during(span), values: "number" };
   return isLong(span)
-    ? request("getAggregate", { interval: "week", columns: "energy", ...during })
+    ? request("getAggregate", { interval: "week", columns: "energy,flags", ...during })
     : request("getQuality", { list: "days", ...during });
 }
 
@@ -35,7 +41,9 @@ export class Quality extends Panel {
     const holder = document.createElement("div");
     this.lacking = document.createElement("div");
     this.lacking.className = "days";
-    this.body.append(holder, this.lacking);
+    this.excluded = document.createElement("div");
+    this.excluded.className = "days";
+    this.body.append(holder, this.lacking, this.excluded);
     this.grid = new Grid(holder, {
       zoomed: (from, to) => this.#go(this.records[from], this.records[to]),
     });
@@ -47,22 +55,24 @@ export class Quality extends Panel {
     return [
       coverage(this.page, span),
       this.page.sums("clean"),
-      ...(isLong(span) ? [] : [request("getQuality", { list: "flagged", ...during })]),
+      request("getQuality", {
+        list: "flagged", flag: "implausible", ...during, values: "number",
+      }),
     ];
   }
 
-  /** What the strip itself is drawn from. */
+  /** What the strip itself is drawn from, and the readings below it. */
   told() {
-    const [days, , ...flagged] = this.requests();
-    return [days, ...flagged];
+    const [days, , implausible] = this.requests();
+    return [days, implausible];
   }
 
-  show([{ records }, { left_out: left }, flagged]) {
-    this.kinds = flagged ? ["missing", "catch_up", "implausible"] : ["missing", "flagged"];
-    this.records = this.#counted(records, flagged?.records ?? []);
+  show([{ records }, { implausible }, { records: excluded }]) {
+    this.kinds = KINDS;
+    this.records = this.#counted(records);
     const totals = this.kinds.map((kind) =>
       this.records.reduce((sum, record) => sum + record.counts[kind], 0));
-    this.name(word("quality_title"), this.#changes(left));
+    this.name(word("quality_title"), this.#changes(implausible));
     this.legend(this.kinds.map((kind) =>
       [`${word(kind)}: ${word(`${kind}_means`)}`, kind, "bar"]));
     const locals = records.map(({ date }) => date);
@@ -73,7 +83,7 @@ export class Quality extends Panel {
       rows: this.kinds.length,
       rowHeight: 22,
       gap: 2,
-      margins: (width) => ({ top: 6, right: width < 500 ? 36 : 74, bottom: 40, left: 100 }),
+      margins: (width) => ({ top: 6, right: width < 500 ? 36 : 74, bottom: 40, left: 112 }),
       colour: (column, row) => {
         const kind = this.kinds[row];
         return ink(this.records[column].counts[kind] ? kind : "grid");
@@ -82,6 +92,7 @@ export class Quality extends Panel {
       describe: (column) => this.#describe(this.records[column]),
     }, word("quality_summary", spanName(this.view.span), told));
     this.#name(this.records.filter(({ counts }) => counts.missing > 0));
+    this.#list(excluded);
   }
 
   table() {
@@ -100,37 +111,23 @@ export class Quality extends Panel {
   }
 
   /** The records with how many of their readings are of each kind. */
-  #counted(records, flagged) {
-    const doubtful = new Map();
-    for (const { date, flags } of flagged) {
-      const key = date.slice(0, 10);
-      for (const flag of flags.split(" ")) {
-        const name = `${key} ${flag}`;
-        doubtful.set(name, (doubtful.get(name) ?? 0) + 1);
-      }
-    }
-    return records.map((record) => {
-      const count = (kind) => doubtful.get(`${record.date.slice(0, 10)} ${kind}`) ?? 0;
-      const missing = Math.max(0, record.expected - record.present);
-      return {
-        ...record,
-        counts: {
-          missing,
-          flagged: record.flagged,
-          catch_up: count("catch_up"),
-          implausible: count("implausible"),
-        },
-      };
-    });
+  #counted(records) {
+    return records.map((record) => ({
+      ...record,
+      counts: {
+        ...Object.fromEntries(KINDS.map((kind) => [kind, record[`flag_${kind}`]])),
+        missing: Math.max(0, record.expected - record.present),
+      },
+    }));
   }
 
   /** The difference between raw and clean, in numbers. */
-  #changes(left) {
-    const readings = Number(left?.readings ?? 0);
+  #changes(implausible) {
+    const readings = Number(implausible?.readings ?? 0);
     if (!readings) return word("changes_none");
     return word(
       this.view.quality === "clean" ? "changes_clean" : "changes_raw",
-      counted("implausible_readings", readings), amount(Number(left.energy), "kWh"),
+      counted("implausible_readings", readings), amount(Number(implausible.energy), "kWh"),
     );
   }
 
@@ -141,7 +138,7 @@ export class Quality extends Panel {
     this.kinds.forEach((kind, row) => {
       pen.fillStyle = ink("text");
       pen.textAlign = "right";
-      pen.fillText(word(kind), 90, y(row) + 10);
+      pen.fillText(word(kind), 102, y(row) + 10);
       pen.fillStyle = ink("quiet");
       pen.textAlign = "left";
       pen.fillText(number(totals[row]), x(this.records.length) + 8, y(row) + 10);
@@ -191,6 +188,47 @@ export class Quality extends Panel {
       list.append(entry);
     }
     this.lacking.replaceChildren(title, list);
+  }
+
+  /** The readings that clean leaves out: when, what they say, and the rule they break. */
+  #list(readings) {
+    if (!readings.length) {
+      this.excluded.replaceChildren();
+      return;
+    }
+    const title = document.createElement("h4");
+    title.textContent = word("excluded_readings");
+    const scroll = document.createElement("div");
+    scroll.className = "list";
+    scroll.tabIndex = 0;
+    scroll.setAttribute("role", "region");
+    scroll.setAttribute("aria-label", word("excluded_readings"));
+    const table = document.createElement("table");
+    const head = table.createTHead().insertRow();
+    for (const name of ["date", "energy", "maximeter", "rule"]) {
+      const cell = document.createElement("th");
+      cell.scope = "col";
+      cell.textContent = word(name);
+      head.append(cell);
+    }
+    const body = table.createTBody();
+    for (const { date, energy, maximeter, rule } of readings.slice(0, MOST_LISTED)) {
+      const row = body.insertRow();
+      const cell = document.createElement("th");
+      cell.scope = "row";
+      cell.textContent = dayAndTime(date);
+      row.append(cell);
+      row.insertCell().textContent = amount(energy, "kWh");
+      row.insertCell().textContent = amount(maximeter, "kW");
+      const condition = row.insertCell();
+      condition.lang = "en";
+      condition.textContent = rule;
+    }
+    scroll.append(table);
+    const more = document.createElement("p");
+    const rest = readings.length - MOST_LISTED;
+    more.textContent = rest > 0 ? counted("and_more_readings", rest) : "";
+    this.excluded.replaceChildren(title, scroll, more);
   }
 
   #go(first, last) {
