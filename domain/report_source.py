@@ -1,6 +1,6 @@
 """Reports as sources of rows for the database."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -32,7 +32,7 @@ class ReportSource(Protocol):
     name: str
 
     def batches(self) -> Iterable[RowBatch]:
-        """Return the valid rows, in the order of the report."""
+        """Return the valid rows, in the order of the report; all else is known after that."""
 
     @property
     def sha256(self) -> str:
@@ -41,6 +41,18 @@ class ReportSource(Protocol):
     @property
     def rejected(self) -> int:
         """Rows left out."""
+
+    @property
+    def missing(self) -> int:
+        """Values that are missing in the columns that it has."""
+
+    @property
+    def quantities(self) -> Sequence[str]:
+        """The names of the quantities that it has columns for."""
+
+    @property
+    def format(self) -> str:
+        """The name of its format."""
 
     @property
     def span(self) -> tuple[str, str] | None:

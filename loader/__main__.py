@@ -50,6 +50,16 @@ from storage.factory import open_importer
     help="Load the valid rows; write the others to REPORT.rejected.csv, each with the reason.",
 )
 @click.option(
+    "--empty-erases",
+    is_flag=True,
+    help="Let an empty field erase the value that is there. Default: the value stays.",
+)
+@click.option(
+    "--allow-corrections",
+    is_flag=True,
+    help="Load a report even if nearly all its values differ from those that are there.",
+)
+@click.option(
     "--format",
     "format_name",
     metavar="NAME",
@@ -77,6 +87,8 @@ def main(
     config: Path | None,
     dry_run: bool,
     skip_bad_rows: bool,
+    empty_erases: bool,
+    allow_corrections: bool,
     format_name: str | None,
     meter_name: str | None,
     register: bool,
@@ -88,7 +100,7 @@ def main(
 
     Creates what is missing: the database, its tables, the API users and the database account of
     the server. Loading a report again is safe: existing readings stay, corrected ones are
-    updated.
+    updated, and what was replaced stays on record. A report leaves alone what it has no column for.
 
     A REPORT is a .csv or .csv.gz file, a folder of such files, or - for standard input. The first
     one of an empty database registers the meter main; where there are several meters, a report goes
@@ -119,6 +131,8 @@ def main(
             skip_bad_rows=skip_bad_rows,
             register=register,
             all_or_nothing=all_or_nothing,
+            empty_erases=empty_erases,
+            allow_corrections=allow_corrections,
         )
         asyncio.run(work)
     except PartlyImportedError as error:
@@ -157,6 +171,8 @@ class _Command:
         skip_bad_rows: bool,
         register: bool,
         all_or_nothing: bool,
+        empty_erases: bool,
+        allow_corrections: bool,
     ) -> None:
         """Import reports, and print a summary."""
         database = open_importer(settings)
@@ -185,6 +201,8 @@ class _Command:
                     skip_bad_rows=skip_bad_rows,
                     dry_run=self._dry_run,
                     all_or_nothing=all_or_nothing,
+                    empty_erases=empty_erases,
+                    allow_corrections=allow_corrections,
                 )
             finally:
                 await database.engine.close()

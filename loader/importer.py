@@ -115,15 +115,25 @@ class Importer:
         skip_bad_rows: bool,
         dry_run: bool = False,
         all_or_nothing: bool = False,
+        empty_erases: bool = False,
+        allow_corrections: bool = False,
     ) -> list[ImportSummary]:
         """Import the reports, or with `dry_run` find out what that would change.
+
+        With `empty_erases`, empty fields erase the values that are there; with `allow_corrections`,
+        a report that does not say whose it is may differ from nearly all that is there.
 
         Each meter has its own transaction, unless all or nothing is to be imported. Raises
         PartlyImportedError if that of some meters failed. With a single one, raises
         FaultyReportsError, ReportError or StorageError; nothing was written then, unless the
         message says so.
         """
-        options = ImportOptions(skip_bad_rows=skip_bad_rows, dry_run=dry_run)
+        options = ImportOptions(
+            skip_bad_rows=skip_bad_rows,
+            dry_run=dry_run,
+            empty_erases=empty_erases,
+            allow_corrections=allow_corrections,
+        )
         importer = ReportImporter(
             self._settings, self._database, self._formats, options, self._listener.on_progress
         )

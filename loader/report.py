@@ -50,6 +50,21 @@ class Report:
         return self._part.detected
 
     @property
+    def format(self) -> str:
+        """The name of the format."""
+        return self._known_format.name
+
+    @property
+    def quantities(self) -> Sequence[str]:
+        """The names of the quantities that the format has columns for."""
+        return self._known_format.quantities
+
+    @property
+    def _known_format(self) -> ReportFormat:
+        assert self.detected is not None, "the header was read"
+        return self.detected.format
+
+    @property
     def sha256(self) -> str:
         """The digest of the whole file's uncompressed content, in hex."""
         return self._part.sha256

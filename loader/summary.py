@@ -2,12 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from loader.imports.outcome import ImportSummary
 from settings import MONITORING
+from storage.imports.import_writer import ImportResult
+from storage.imports.merging import Correction, plain_decimal
 from storage.meters import MAIN_METER
 
 MAX_REPORTS_IN_FULL = 20
@@ -27,6 +30,8 @@ def _report_document(summary: ImportSummary) -> dict[str, object]:
         "new": imported and imported.new,
         "changed": imported and imported.changed,
         "unchanged": imported and imported.unchanged,
+        "kept": imported and imported.kept,
+        "corrections": imported and [asdict(each) for each in imported.corrections],
         "flags": imported and dict(imported.flags),
         "missing": summary.missing,
         "rejected": summary.rejected,
@@ -72,11 +77,7 @@ def _lines_in_full(summary: ImportSummary) -> list[str]:
     if summary.meter is not None and summary.meter.public_id != MAIN_METER:
         rows.append(("meter", summary.meter.public_id))
     if imported is not None:
-        rows += [
-            ("new", imported.new),
-            ("changed", imported.changed),
-            ("unchanged", imported.unchanged),
-        ]
+        rows += _changes(imported)
     rows.append(("missing values", summary.missing))
     if summary.rejected:
         rows.append(("rejected rows", f"{summary.rejected}{_hint(summary.rejected_to)}"))
@@ -90,7 +91,36 @@ def _lines_in_full(summary: ImportSummary) -> list[str]:
     if summary.error is not None:
         rows.append(("error", summary.error))
     rows.append(("time", f"{summary.seconds:.1f} s"))
+    rows += [] if imported is None else _corrections(imported)
     return [summary.name, *(f"  {name:<15}{value}" for name, value in rows)]
+
+
+def _changes(imported: ImportResult) -> list[tuple[str, object]]:
+    """Return what an import did to the readings of a report."""
+    rows: list[tuple[str, object]] = [
+        ("new", imported.new),
+        ("changed", imported.changed),
+        ("unchanged", imported.unchanged),
+    ]
+    return rows + ([("kept values", imported.kept)] if imported.kept else [])
+
+
+def _corrections(imported: ImportResult) -> list[tuple[str, object]]:
+    """Return the first corrections, and how many more there are."""
+    rows: list[tuple[str, object]] = [
+        ("correction", _correction(each)) for each in imported.corrections
+    ]
+    more = imported.changed - len(imported.corrections)
+    return rows + ([("corrections", f"{more} more readings")] if more else [])
+
+
+def _correction(correction: Correction) -> str:
+    """Return the values of a reading that were replaced, old and new."""
+    values = (
+        f"{name} {plain_decimal(old)} -> {plain_decimal(correction.new[name])}"
+        for name, old in correction.old.items()
+    )
+    return f"{correction.date}: {', '.join(values)}"
 
 
 def _counts(reports: Sequence[ImportSummary]) -> str:
@@ -100,6 +130,8 @@ def _counts(reports: Sequence[ImportSummary]) -> str:
         f"{sum(getattr(result, name) for result in results)} {name}"
         for name in ("new", "changed", "unchanged")
     ]
+    if kept := sum(result.kept for result in results):
+        parts.append(f"{kept} kept values")
     if rejected := sum(report.rejected for report in reports):
         files = {report.rejected_to for report in reports} - {None}
         parts.append(f"{rejected} rejected rows{_hint(files.pop() if len(files) == 1 else None)}")

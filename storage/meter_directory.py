@@ -9,6 +9,7 @@ from typing import Any
 
 from storage.backends.base import WriteEngine
 from storage.common.errors import Conflict
+from storage.common.identifiers import supply_point
 from storage.meters import MeterAdmin, MeterRecord
 
 PAGE_METERS = 500
@@ -125,18 +126,16 @@ class MeterDirectory:
 
         The names of the meter with the id `own_id` are left out.
         """
-        whose: dict[str, str] = {}
-        if not names:
-            return whose
-        placeholders = ", ".join([self._engine.dialect.placeholder] * len(names))
-        # Two statements, since each has an index.
-        for column in ("public_id", "identifier"):
-            rows = await self._engine.fetch(
-                f"SELECT id, {column}, public_id FROM meters WHERE {column} IN ({placeholders})",
-                names,
-            )
-            whose |= {name: public_id for id_, name, public_id in rows if id_ != own_id}
-        return whose
+        by_public_id, by_identifier = await self._meters.find_all(names)
+        whose = {name: name for name, meter in by_public_id.items() if meter.id != own_id}
+        points = {
+            supply_point(name): meter.public_id
+            for name, meter in by_identifier.items()
+            if meter.id != own_id
+        }
+        return whose | {
+            name: points[supply_point(name)] for name in names if supply_point(name) in points
+        }
 
     async def change(self, meter: MeterRecord, changes: Mapping[str, object]) -> None:
         """Change a meter, in the transaction that is open; raise Conflict if that may not be.

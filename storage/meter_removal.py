@@ -36,6 +36,8 @@ _TABLES = (
     # Two rows may have the same day.
     _Table("days", "day", MAX_ROWS // 2),
     _Table("readings", "id"),
+    # A reading may have been corrected several times.
+    _Table("replaced_values", "reading_id", MAX_ROWS // 2),
     _Table("imports", "id"),
     _Table("devices", "id"),
 )

@@ -13,6 +13,7 @@ from domain.time_zone import TimeZone, UnknownZoneError, load_time_zone
 from storage.backends.base import ReadEngine, WriteEngine
 from storage.backends.dialect import Condition
 from storage.common.errors import Conflict, NotPrepared, StorageError
+from storage.common.identifiers import is_cups, is_same_meter, supply_point
 
 MAIN_METER = "main"
 """The public id of the first meter, unless another one is asked for."""
@@ -270,21 +271,32 @@ class MeterAdmin:
 
     async def with_identifier(self, identifier: str) -> MeterRecord | None:
         """Return the meter that reports call so."""
-        placeholder = self._engine.dialect.placeholder
-        found = await self._select(f"WHERE m.identifier = {placeholder}", (identifier,))
-        return found[0] if found else None
+        _, found = await self.find_all([identifier])
+        return found.get(identifier) or next(iter(found.values()), None)
 
     async def find_all(
         self, names: Sequence[str]
     ) -> tuple[dict[str, MeterRecord], dict[str, MeterRecord]]:
-        """Return the meters that have one of some names: by public id, and by identifier."""
+        """Return the meters that have one of some names: by public id, and by identifier.
+
+        A CUPS is one name, with and without border point.
+        """
         by_public_id, by_identifier = {}, {}
+        points = sorted({supply_point(name) for name in names if is_cups(supply_point(name))})
+        placeholder = self._engine.dialect.placeholder
         for at in range(0, len(names), _NAMES_AT_ONCE):
             some = names[at : at + _NAMES_AT_ONCE]
-            placeholders = ", ".join([self._engine.dialect.placeholder] * len(some))
+            placeholders = ", ".join([placeholder] * len(some))
             for meter in await self._select(f"WHERE m.public_id IN ({placeholders})", some):
                 by_public_id[meter.public_id] = meter
             for meter in await self._select(f"WHERE m.identifier IN ({placeholders})", some):
+                by_identifier[str(meter.identifier)] = meter
+        for at in range(0, len(points), _NAMES_AT_ONCE):
+            some = points[at : at + _NAMES_AT_ONCE]
+            within = f"m.identifier BETWEEN {placeholder} AND {placeholder}"
+            condition = " OR ".join([within] * len(some))
+            bounds = [bound for point in some for bound in (point, f"{point}9Z")]
+            for meter in await self._select(f"WHERE {condition}", bounds):
                 by_identifier[str(meter.identifier)] = meter
         return by_public_id, by_identifier
 
@@ -336,7 +348,10 @@ class MeterAdmin:
         if known is None and identifier is not None:
             known = await self.with_identifier(identifier)
         if known is not None:
-            if identifier is not None and known.identifier not in (None, identifier):
+            is_other = known.identifier is not None and not is_same_meter(
+                known.identifier, identifier
+            )
+            if identifier is not None and is_other:
                 raise Conflict(f"there is a meter {public_id} already, of another identifier")
             return known
         rows = await self._engine.fetch("SELECT COALESCE(MAX(id), 0) + 1 FROM meters")
@@ -362,7 +377,7 @@ class MeterAdmin:
 
     async def describe(self, meter: MeterRecord, report: ReportSource) -> MeterRecord:
         """Return a meter with what a report tells of it; raise Conflict if it is another's."""
-        if report.identifier not in (None, meter.identifier):
+        if report.identifier is not None and not is_same_meter(report.identifier, meter.identifier):
             if meter.identifier is not None:
                 raise Conflict(
                     identifier_conflict(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple, Protocol
 
+from domain.quantities import QUANTITY_NAMES
 from loader.formats.delimited import DelimitedLayout, DelimitedRows
 from loader.formats.monitoring import MONITORING_HEADER, MonitoringRows
 from loader.rows.errors import ReportError
@@ -37,6 +38,8 @@ class ReportFormat(Protocol):
     """Seconds from one reading to the next, if the format defines them."""
     identifier: str | None
     """The column that names the meter, if there is one."""
+    quantities: Sequence[str]
+    """The names of the quantities that it has columns for."""
 
     def parse_header(self, raw: bytes) -> Header | None:
         """Return the header in a report's first line; None if it is not of this format."""
@@ -52,6 +55,7 @@ class MonitoringFormat:
     expected = ",".join(MONITORING_HEADER)
     interval: int | None = None
     identifier: str | None = None
+    quantities: Sequence[str] = QUANTITY_NAMES
 
     def parse_header(self, raw: bytes) -> Header | None:
         """Return the header in a report's first line; None if it is not of this format."""
@@ -74,6 +78,7 @@ class ConfiguredFormat:
         self._allowed = self._required.union(settings.ignored)
         self.interval = settings.interval
         self.identifier = settings.identifier
+        self.quantities: Sequence[str] = tuple(settings.columns.named())
         self._settings = settings
         self._layout = lru_cache(maxsize=_MAX_LAYOUTS)(partial(DelimitedLayout, settings))
 

@@ -8,6 +8,7 @@ from functools import cache
 
 from loader.rows.errors import ReportError
 from settings import MeterSettings
+from storage.common.identifiers import is_same_meter, supply_point
 from storage.meters import (
     MAIN_METER,
     MeterAdmin,
@@ -59,18 +60,20 @@ class MeterAssignment:
         self._new: dict[str, NewMeter] = {}
         """By public id."""
         self._identified: dict[str, MeterRecord | NewMeter] = {}
-        """By identifier."""
+        """By identifier, as `supply_point` returns it."""
         self._first: list[MeterRecord | NewMeter] = []
         """The only meter or, if there are several, two of them."""
 
     async def look_up(self, origins: Sequence[ReportOrigin]) -> None:
         """Look up the meters that reports may belong to; raise a StorageError if that fails."""
         identifiers = {origin.identifier for origin in origins if origin.identifier is not None}
-        names = {self._named_by(origin) for origin in origins} - {None}
+        names = {self.named_by(origin) for origin in origins} - {None}
         names.add(self._settings.default)
         wanted = sorted({name for name in names if name is not None} | identifiers)
         self._known, identified = await self._meters.find_all(wanted)
-        self._identified = {**identified}
+        self._identified = {}
+        for known, meter in identified.items():
+            self._identified.setdefault(supply_point(known), meter)
         self._first = [*await self._meters.first(2)]
 
     def meter_of(self, origin: ReportOrigin) -> MeterRecord | NewMeter:
@@ -78,9 +81,9 @@ class MeterAssignment:
         identifier = origin.identifier
         if self._name is not None:
             return self._named(self._name, origin)
-        if identifier is not None and identifier in self._identified:
-            return self._identified[identifier]
-        name = self._named_by(origin)
+        if identifier is not None and (known := self._identified_by(identifier)):
+            return known
+        name = self.named_by(origin)
         if name is not None:
             return self._named(name, origin)
         if not self._first:
@@ -91,12 +94,12 @@ class MeterAssignment:
             return self._first[0]
         return self._default(origin)
 
-    def _named_by(self, origin: ReportOrigin) -> str | None:
+    def named_by(self, origin: ReportOrigin) -> str | None:
         """Return the name of the meter that the command or the file's name gives."""
         return self._name or meter_in_name(self._settings.file_name, origin.file_name)
 
     def _named(self, name: str, origin: ReportOrigin) -> MeterRecord | NewMeter:
-        known = self._known.get(name) or self._new.get(name) or self._identified.get(name)
+        known = self._known.get(name) or self._new.get(name) or self._identified_by(name)
         if known is not None:
             return known
         if not self._registers:
@@ -105,8 +108,12 @@ class MeterAssignment:
                 f" --meter {shlex.quote(name)} --register {shlex.quote(origin.path)}"
             )
         # Identifiers are personal: they become no public ids.
-        is_identifier = name == origin.identifier
+        is_identifier = is_same_meter(name, origin.identifier)
         return self._register(random_public_id() if is_identifier else name, origin.identifier)
+
+    def _identified_by(self, identifier: str) -> MeterRecord | NewMeter | None:
+        """Return the meter that reports call so."""
+        return self._identified.get(supply_point(identifier))
 
     def _unknown(self, identifier: str, origin: ReportOrigin) -> MeterRecord | NewMeter:
         """Return the meter of an identifier that none has on record."""
@@ -123,6 +130,7 @@ class MeterAssignment:
                 identifier_conflict(only.public_id, only.identifier, origin.path, identifier)
             )
         self._first = [replace(only, identifier=identifier)]
+        self._identified[supply_point(identifier)] = only
         return only
 
     def _default(self, origin: ReportOrigin) -> MeterRecord | NewMeter:
@@ -142,7 +150,7 @@ class MeterAssignment:
         meter = NewMeter(public_id, identifier)
         self._new[public_id] = meter
         if identifier is not None:
-            self._identified[identifier] = meter
+            self._identified[supply_point(identifier)] = meter
         self._first = [*self._first, meter][:2]
         return meter
 

@@ -33,6 +33,8 @@ class PlannedReport:
     """The rows, if they are not those of the whole file or it cannot be read again."""
     rejected: RejectedRows | None = None
     """The rejected rows of the file, if several meters share it."""
+    is_named: bool = False
+    """Whether the command or the name of the file says whose it is."""
 
 
 @dataclass(slots=True)
@@ -110,8 +112,10 @@ class ImportPlan:
         for path in paths:
             parts, rejected = self._parts(path)
             for part, identifier in parts:
-                planned = PlannedReport(self._next_number(), path, part, rejected)
-                reports.append((planned, ReportOrigin(path, report_name(path), identifier)))
+                origin = ReportOrigin(path, report_name(path), identifier)
+                is_named = assignment.named_by(origin) is not None
+                planned = PlannedReport(self._next_number(), path, part, rejected, is_named)
+                reports.append((planned, origin))
             await asyncio.sleep(0)  # so that Ctrl-C is noticed
         await assignment.look_up([origin for _, origin in reports])
         imports: dict[int | str, MeterImport] = {}

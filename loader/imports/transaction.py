@@ -19,8 +19,10 @@ from loader.rows.errors import FaultyRowsError, ReportError, RowError
 from loader.rows.file_reader import report_name
 from loader.rows.rejected import RejectedRows, save_all
 from settings import Settings
-from storage.common.errors import Conflict, StorageError
+from storage.common.errors import Conflict, Disagreement, StorageError
 from storage.factory import WritableDatabase
+from storage.imports.import_writer import ImportResult
+from storage.imports.merging import MergeOptions
 from storage.meters import MeterRecord
 
 _MAX_NAMES = 20
@@ -31,8 +33,12 @@ _MAX_NAMES = 20
 class ImportOptions:
     """What is asked of all imports of a command."""
 
-    skip_bad_rows: bool
-    dry_run: bool
+    skip_bad_rows: bool = False
+    dry_run: bool = False
+    empty_erases: bool = False
+    """Whether an empty field erases the value that is there."""
+    allow_corrections: bool = False
+    """Whether a report may differ from nearly all that is there."""
 
 
 class ReportImporter:
@@ -148,7 +154,7 @@ class ReportImporter:
                 imported = error = None
                 try:
                     if isinstance(meter, MeterRecord) and into_database and not failed:
-                        imported = await self._database.imports.load(report, meter)
+                        imported = await self._import(report, meter, planned)
                     else:
                         deque(report.batches(), maxlen=0)
                 except ReportError as caught:
@@ -176,6 +182,19 @@ class ReportImporter:
         if failed:
             raise FaultyReportsError(outcome.errors)
         return loaded
+
+    async def _import(
+        self, report: Report, meter: MeterRecord, planned: PlannedReport
+    ) -> ImportResult:
+        """Import a report; raise ReportError if it may be another meter's."""
+        options = MergeOptions(
+            empty_erases=self.options.empty_erases,
+            is_confirmed=self.options.allow_corrections or planned.is_named,
+        )
+        try:
+            return await self._database.imports.load(report, meter, options)
+        except Disagreement as error:
+            raise ReportError(str(error)) from error
 
     def _open(
         self,
@@ -219,6 +238,7 @@ class ReportImporter:
             changed=imported.changed,
             unchanged=imported.unchanged,
             rejected=imported.rejected,
+            kept=imported.kept,
         )
 
 

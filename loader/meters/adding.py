@@ -6,6 +6,7 @@ from itertools import islice
 from cli.error_report import ErrorReport, FaultyReportsError
 from loader.meters.meter_list import MeterRow, read_meters
 from loader.rows.errors import RowError
+from storage.common.identifiers import supply_point
 from storage.meter_directory import PAGE_METERS, MeterDirectory, MeterProperties
 
 _NAMES = ("public_id", "identifier")
@@ -38,7 +39,7 @@ async def _sorted_out(
 ) -> tuple[list[MeterProperties], list[RowError]]:
     """Return the meters that can be added, and what is wrong with the others."""
     names = [name for row in rows if row.meter for name in row.meter.names]
-    taken = set(await directory.taken(names))
+    taken = set(map(supply_point, await directory.taken(names)))
     good: list[MeterProperties] = []
     wrong: list[RowError] = []
     for row in rows:
@@ -48,10 +49,10 @@ async def _sorted_out(
         clashing = [
             RowError(row.line, column, name, _EXPECTED)
             for column in _NAMES
-            if (name := getattr(row.meter, column)) in taken
+            if (name := getattr(row.meter, column)) and supply_point(name) in taken
         ]
         wrong += clashing
         if not clashing:
             good.append(row.meter)
-            taken.update(row.meter.names)
+            taken.update(map(supply_point, row.meter.names))
     return good, wrong

@@ -325,8 +325,6 @@ class Dialect(ABC):
     def delete_some(self, table: str, condition: str, limit: int) -> str:
         """Return the statement that deletes at most so many rows that meet a condition."""
 
-    same_quantities: ClassVar[str]
-    """Whether `i`, a row of `incoming`, has the quantities of the reading `c`."""
     ignore_taken_user: ClassVar[str]
     """Ends an INSERT that leaves a user of the same name alone."""
     append_audit: ClassVar[str]
@@ -341,8 +339,15 @@ class Dialect(ABC):
         return None
 
     @abstractmethod
-    def update_readings(self, meter_id: int, import_id: int) -> str:
-        """Return the statement that copies quantities of `incoming` to readings that differ."""
+    def equal(self, one: str, other: str) -> str:
+        """Return whether two values are the same, or both missing."""
+
+    @abstractmethod
+    def update_readings(self, meter_id: int, values: Mapping[str, str], condition: str) -> str:
+        """Return the statement that gives columns of readings `c` values made from `incoming` `i`.
+
+        The rows `i` are those of the same instants; the condition selects some of them.
+        """
 
     @abstractmethod
     def exceeds(self, factor: str, allowance: int) -> str:

@@ -9,6 +9,7 @@ StorageError
 ├── Inconsistent     a result would differ from what it announced
 │   └── Overtaken    the data has changed since its state was read; asking again may help
 └── Conflict         what is to be written contradicts what is stored
+    └── Disagreement a report may be another meter's
 """
 
 
@@ -49,3 +50,7 @@ class Overtaken(Inconsistent):
 
 class Conflict(StorageError):
     """What is to be written contradicts what is stored."""
+
+
+class Disagreement(Conflict):
+    """The values of a report are others than those of the meter at the same times."""

@@ -3,12 +3,11 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
 
-from domain.quantities import QUANTITY_NAMES
 from domain.record_layout import CONTRACT_LAYOUT
 from domain.report_source import ReportSource, RowBatch
 from settings import QualitySettings
@@ -17,8 +16,16 @@ from storage.backends.day_sums import DaySpan
 from storage.backends.dialect import readings_of
 from storage.common.deflate import DeflateBlock, deflate_block
 from storage.common.errors import Conflict
+from storage.common.identifiers import is_same_meter
 from storage.imports.days import DayUpdater
 from storage.imports.flagging import FlagUpdater
+from storage.imports.merging import (
+    DEFAULT_OPTIONS,
+    Correction,
+    Merged,
+    MergeOptions,
+    ReadingsMerger,
+)
 from storage.meters import MeterAdmin, MeterRecord, MeterState
 from storage.readings.page_store import PAGE_READINGS, PageBuilder
 
@@ -37,6 +44,10 @@ class ImportResult:
     changed: int
     unchanged: int
     rejected: int
+    kept: int = 0
+    """Values that stayed because the report has an empty field."""
+    corrections: Sequence[Correction] = ()
+    """The first ones of the readings that were changed."""
     flags: Mapping[str, int] = field(default_factory=dict)
     """How many readings of the report's span have which flag, by its name."""
 
@@ -74,9 +85,15 @@ class ImportWriter:
         self._meters = MeterAdmin(engine)
         self._flags = FlagUpdater(engine, quality)
         self._days = DayUpdater(engine)
+        self._merger = ReadingsMerger(engine)
 
-    async def load(self, report: ReportSource, meter: MeterRecord) -> ImportResult:
-        """Add and correct readings of a meter, and record the import, uncommitted."""
+    async def load(
+        self, report: ReportSource, meter: MeterRecord, options: MergeOptions = DEFAULT_OPTIONS
+    ) -> ImportResult:
+        """Add and correct readings of a meter, and record the import, uncommitted.
+
+        Raises Disagreement if the report may be another meter's.
+        """
         started = time.monotonic()
         zone = meter.timezone
         known, state = await self._meters.lock(meter.id)
@@ -92,14 +109,11 @@ class ImportWriter:
             meter = await self._meters.with_usual_interval(meter)
         batches = _RowBatches(report.batches(), work.last_day)
         appended = await self._append(batches, work)
-        staged = changed = inserted = 0
-        if not batches.is_empty:
-            staged = await self._engine.stage(batches.rest())
-            changed, inserted = await self._merge(staged, work, work.last_id + len(appended.ids))
-        result = ImportResult(
-            len(appended.ids) + inserted, changed, staged - changed - inserted, report.rejected
-        )
+        staged = 0 if batches.is_empty else await self._engine.stage(batches.rest())
         meter = await self._meters.describe(meter, report)
+        merged = await self._merge(report, known, work, staged, options)
+        changed, inserted = merged.changed, merged.inserted
+        result = _result(report, appended, merged)
         last_id = work.last_id + result.new
         if changed or work.pages is None or work.pages + appended.pages != last_id // PAGE_READINGS:
             await self._build_missing_pages(meter.id, last_id)
@@ -158,9 +172,10 @@ class ImportWriter:
                 f"DELETE FROM pages WHERE meter_id = {meter_id}"
                 f" AND first_id > {last_id - PAGE_READINGS + 1}"
             )
-            await self._engine.execute(
-                f"DELETE FROM flags WHERE meter_id = {meter_id} AND reading_id > {last_id}"
-            )
+            for table in ("flags", "replaced_values"):
+                await self._engine.execute(
+                    f"DELETE FROM {table} WHERE meter_id = {meter_id} AND reading_id > {last_id}"
+                )
             pages = None
         last_day = "" if last_date is None else str(last_date)[:10]
         return _Import(meter_id, state.imports + 1, readings, last_id, last_day, pages)
@@ -189,30 +204,20 @@ class ImportWriter:
             built += len(pages)
         return _Appended(range(work.last_id + 1, work.last_id + 1 + appended), built, few)
 
-    async def _merge(self, staged: int, work: _Import, last_id: int) -> tuple[int, int]:
-        """Correct and add readings from `incoming`; return how many of each."""
-        if await self._is_known(staged, work.meter_id):
-            return 0, 0
-        changed = await self._engine.execute(
-            self._engine.dialect.update_readings(work.meter_id, work.number)
-        )
-        inserted = await self._engine.execute(_insertion(work, last_id))
-        return changed, inserted
-
-    async def _is_known(self, staged: int, meter_id: int) -> bool:
-        """Return whether `incoming` is a run of unchanged readings: quick, if ids tell."""
-        rows = await self._engine.fetch(
-            f"SELECT c.id - i.number FROM incoming i JOIN readings c"
-            f" ON c.meter_id = {meter_id} AND c.utc = i.utc ORDER BY i.number LIMIT 1"
-        )
-        if not rows:
-            return False
-        rows = await self._engine.fetch(
-            f"SELECT COUNT(*) FROM incoming i JOIN readings c"
-            f" ON c.meter_id = {meter_id} AND c.id = i.number + {rows[0][0]}"
-            f" WHERE c.utc = i.utc AND {self._engine.dialect.same_quantities}"
-        )
-        return bool(rows[0][0] == staged)
+    async def _merge(
+        self,
+        report: ReportSource,
+        meter: MeterRecord,
+        work: _Import,
+        staged: int,
+        options: MergeOptions,
+    ) -> Merged:
+        """Merge the rows that were staged, if any, with the readings that are there."""
+        if not staged:
+            return Merged()
+        if is_same_meter(meter.identifier, report.identifier):
+            options = replace(options, is_confirmed=True)
+        return await self._merger.merge(report, work.meter_id, work.number, options, staged)
 
     async def _build_missing_pages(self, meter_id: int, last_id: int) -> None:
         """Store the pages of readings from an older schema, or whose page a change removed."""
@@ -261,6 +266,8 @@ class ImportWriter:
             "changed": result.changed,
             "unchanged": result.unchanged,
             "rejected": result.rejected,
+            "kept": result.kept,
+            "format": report.format[:255],
             "first_reading": first,
             "last_reading": last,
             "finished": finished,
@@ -292,17 +299,14 @@ class ImportWriter:
         )
 
 
-def _insertion(work: _Import, last_id: int) -> str:
-    """Return the statement that adds the readings of `incoming` whose instants are new."""
-    columns = ", ".join(("date", "utc", *QUANTITY_NAMES))
-    values = ", ".join(f"i.{name}" for name in ("date", "utc", *QUANTITY_NAMES))
-    return (
-        f"INSERT INTO readings (meter_id, import_id, id, {columns})"
-        f" SELECT {work.meter_id}, {work.number},"
-        f" {last_id} + ROW_NUMBER() OVER (ORDER BY i.number), {values}"
-        f" FROM incoming i LEFT JOIN readings c"
-        f" ON c.meter_id = {work.meter_id} AND c.utc = i.utc"
-        f" WHERE c.id IS NULL ORDER BY i.number"
+def _result(report: ReportSource, appended: _Appended, merged: Merged) -> ImportResult:
+    return ImportResult(
+        len(appended.ids) + merged.inserted,
+        merged.changed,
+        merged.staged - merged.changed - merged.inserted,
+        report.rejected,
+        merged.kept,
+        merged.corrections,
     )
 
 

@@ -80,6 +80,7 @@ def test_changes_of_users_and_imports_are_told(database: DatabaseFixture) -> Non
                 "changed": 0,
                 "unchanged": 0,
                 "rejected": 0,
+                "kept": 0,
             },
         ),
         ("import", "failed", {"reports": 1, "files": ["bad.csv"], "error": "1 error"}),

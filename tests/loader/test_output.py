@@ -47,6 +47,8 @@ def test_json_is_one_object_with_the_summary(database: DatabaseFixture) -> None:
                 "new": 2000,
                 "changed": 0,
                 "unchanged": 0,
+                "kept": 0,
+                "corrections": [],
                 "flags": {},
                 "missing": 14000,
                 "rejected": 0,

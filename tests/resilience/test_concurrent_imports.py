@@ -23,7 +23,8 @@ FIRST = (1, 100_001, 200_001)
 async def load(database: DatabaseFixture, report: str) -> int:
     """The exit status of a loader."""
     loader = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "loader", "--quiet", "--config", str(database.config), report),
+        *(sys.executable, "-m", "loader", "--quiet", "--allow-corrections"),
+        *("--config", str(database.config), report),
         cwd=ROOT,
     )
     return await loader.wait()

@@ -151,7 +151,7 @@ async def test_memory_and_descriptors_stay_flat_and_every_answer_is_right(
                 looks.append(looked_at(children(server.process)))
                 if time.monotonic() > next_import:
                     imports += 1
-                    await database.load(reports[imports % 2])
+                    await database.load(reports[imports % 2], allow_corrections=True)
                     next_import = time.monotonic() + BETWEEN_IMPORTS
             soak.is_over = True
         assert await asyncio.to_thread(server.stop) == 0

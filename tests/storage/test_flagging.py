@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 
 from domain import flags
 from domain.flags import CATCH_UP, FLAGS, MISSING
+from domain.quantities import QUANTITY_NAMES
 from domain.report_source import RowBatch
 from loader.sample import GAPS, IMPLAUSIBLE_READINGS
 from settings import QualitySettings
 from storage.factory import WritableDatabase, open_importer
+from storage.imports.merging import MergeOptions
 from tests.support.databases import DatabaseFixture
 from tests.support.paths import ROOT
 from tests.support.reference_days import kept_days, reckoned_days
@@ -27,6 +29,7 @@ DOCUMENT = ROOT / "docs" / "reference" / "quality.md"
 SUMMER = quarters("2019-08-01", 12)
 FLAGGED = "SELECT reading_id, flags FROM flags WHERE meter_id = 1 ORDER BY reading_id"
 ORDINARY = ("1", "0", "4", "4")
+ERASING = MergeOptions(empty_erases=True, is_confirmed=True)
 
 
 async def flagged(database: DatabaseFixture) -> dict[int, int]:
@@ -67,7 +70,8 @@ async def test_correction_makes_and_takes_away_flags(database: DatabaseFixture) 
     rows = [row(moment, *ORDINARY) for moment in SUMMER]
     await database.load(report(*rows))
     assert await flagged(database) == {}
-    await database.load(report(row(SUMMER[4], "99", "0", "4", "4"), row(SUMMER[5])))
+    corrected = report(row(SUMMER[4], "99", "0", "4", "4"), row(SUMMER[5]))
+    await database.load(corrected, empty_erases=True)
     assert await flagged(database) == {5: 4, 6: 1}
     await database.load(report(*rows))
     assert await flagged(database) == {}
@@ -210,6 +214,9 @@ class Rows:
     rejected = 0
     interval = None
     identifier = None
+    missing = 1
+    quantities = QUANTITY_NAMES
+    format = "monitoring"
 
     def __init__(self, readings: Sequence[Reading]) -> None:
         self._readings = readings
@@ -319,9 +326,9 @@ async def outcome(
         other = await writer.meters.register("other", "Europe/Madrid")
         meter = await writer.meters.register("main", "Europe/Madrid")
         await engine.execute(f"UPDATE meters SET interval_seconds = {interval}")
-        await WritableDatabase(engine, steps[0][0]).imports.load(Rows(others), other)
+        await WritableDatabase(engine, steps[0][0]).imports.load(Rows(others), other, ERASING)
         for terms, readings in steps:
-            await WritableDatabase(engine, terms).imports.load(Rows(readings), meter)
+            await WritableDatabase(engine, terms).imports.load(Rows(readings), meter, ERASING)
         assert await kept_days(engine) == await reckoned_days(engine)
         return [await flags_of(writer, found.id) for found in (meter, other)]
     finally:

@@ -74,6 +74,8 @@ class DatabaseFixture(ABC):
         listener: ImportListener = SILENT,
         meter: str | None = None,
         register: bool = False,
+        empty_erases: bool = False,
+        allow_corrections: bool = False,
     ) -> list[ImportSummary]:
         """Import files, or texts, as the loader does."""
         paths = [
@@ -85,7 +87,12 @@ class DatabaseFixture(ABC):
                 self.settings, writer, listener, meter_name=meter, register=register
             )
             await importer.prepare()
-            return await importer.run(paths, skip_bad_rows=skip_bad_rows)
+            return await importer.run(
+                paths,
+                skip_bad_rows=skip_bad_rows,
+                empty_erases=empty_erases,
+                allow_corrections=allow_corrections,
+            )
 
     @asynccontextmanager
     async def writer(self) -> AsyncIterator[WritableDatabase]:

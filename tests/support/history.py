@@ -122,7 +122,7 @@ class History:
         self._quarters = max(self._quarters, readings[-1][0] + 1)
         self.contents.append(content)
         lines = [row(written(local(quarter)), str(energy)) for quarter, energy in readings]
-        await self._database.load(report(*lines))
+        await self._database.load(report(*lines), allow_corrections=True)
         self.written = len(self.contents) - 1
 
     async def _by_hand(self, content: Content, sql: str) -> None:

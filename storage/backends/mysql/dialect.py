@@ -2,13 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from domain.fixed_point import SCALE
 from domain.flags import FLAGS
-from domain.quantities import MONTH_NAMES, QUANTITY_NAMES
+from domain.quantities import MONTH_NAMES
 from domain.record_layout import TimeStyle
 from storage.backends.dialect import MAX_SECONDS, YEAR_0_TO_1970_SECONDS, Condition, Dialect
 
@@ -50,7 +50,6 @@ class MysqlDialect(Dialect):
             f" LEFT({_OFFSET}, IF({_OFFSET_SECONDS} MOD 60, 8, 5))"
         ),
     }
-    same_quantities = " AND ".join(f"c.{name} <=> i.{name}" for name in QUANTITY_NAMES)
     ignore_taken_user = "ON DUPLICATE KEY UPDATE id = id"
     append_audit = "UPDATE audit_head SET entry = %s"
 
@@ -165,11 +164,14 @@ class MysqlDialect(Dialect):
     def delete_some(self, table: str, condition: str, limit: int) -> str:
         return f"DELETE FROM {table} WHERE {condition} LIMIT {limit}"
 
-    def update_readings(self, meter_id: int, import_id: int) -> str:
-        quantities = ", ".join(f"c.{name} = i.{name}" for name in QUANTITY_NAMES)
+    def equal(self, one: str, other: str) -> str:
+        return f"{one} <=> {other}"
+
+    def update_readings(self, meter_id: int, values: Mapping[str, str], condition: str) -> str:
+        assignments = ", ".join(f"c.{column} = {value}" for column, value in values.items())
         return (
             f"UPDATE readings c JOIN incoming i ON c.meter_id = {meter_id} AND c.utc = i.utc"
-            f" SET {quantities}, c.import_id = {import_id} WHERE NOT ({self.same_quantities})"
+            f" SET {assignments} WHERE {condition}"
         )
 
     def exceeds(self, factor: str, allowance: int) -> str:

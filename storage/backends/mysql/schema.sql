@@ -527,3 +527,28 @@ ALTER TABLE days
         COMMENT 'Sum of positive reactive power, unless power is negative (kVAr)',
     ADD COLUMN capacitive_power DECIMAL(25,5)
         COMMENT 'Sum of negative reactive power without its sign, likewise (kVAr)';
+
+-- Corrections: what an import has kept and replaced.
+
+ALTER TABLE imports
+    ADD COLUMN kept INT NOT NULL DEFAULT 0 COMMENT 'Values that stayed because the report has an empty field',
+    ADD COLUMN format VARCHAR(255) COMMENT 'Format of the report; NULL if it is older';
+
+CREATE TABLE replaced_values (
+    meter_id INT NOT NULL COMMENT 'Meter that was read',
+    reading_id INT NOT NULL COMMENT 'Reading whose values they were',
+    import_id INT NOT NULL COMMENT 'Number of the import that replaced them',
+    previous_import_id INT NOT NULL COMMENT 'Import that wrote the reading before, 0 if it is older',
+    replaced DATETIME NOT NULL COMMENT 'When they were replaced, UTC',
+    quantities INT NOT NULL COMMENT 'Sum of the bits of the quantities that were replaced: 1 for the next column, then 2, 4 and so on',
+    energy DECIMAL(15,5) COMMENT 'Its energy before (kWh)',
+    reactive_energy DECIMAL(15,5) COMMENT 'Its reactive energy before (kVArh)',
+    power DECIMAL(15,5) COMMENT 'Its power before (kW)',
+    maximeter DECIMAL(15,5) COMMENT 'Its maximeter before (kW)',
+    reactive_power DECIMAL(15,5) COMMENT 'Its reactive power before (kVAr)',
+    voltage DECIMAL(15,5) COMMENT 'Its voltage before (V)',
+    intensity DECIMAL(15,5) COMMENT 'Its intensity before (A)',
+    power_factor DECIMAL(15,5) COMMENT 'Its power factor before (Fi)',
+    PRIMARY KEY (meter_id, reading_id, import_id),
+    KEY meter_import (meter_id, import_id)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4;

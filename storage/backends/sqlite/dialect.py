@@ -2,7 +2,7 @@
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from domain.fixed_point import SCALE
@@ -50,7 +50,6 @@ class SqliteDialect(Dialect):
             f" abs({_OFFSET_SECONDS}), 'unixepoch')"
         ),
     }
-    same_quantities = " AND ".join(f"c.{name} IS i.{name}" for name in QUANTITY_NAMES)
     ignore_taken_user = "ON CONFLICT (user) DO NOTHING"
     append_audit = (
         "INSERT INTO audit (id, entry, hash) SELECT last + 1, ?1,"
@@ -137,11 +136,14 @@ class SqliteDialect(Dialect):
         some = f"SELECT rowid FROM {table} WHERE {condition} LIMIT {limit}"
         return f"DELETE FROM {table} WHERE rowid IN ({some})"
 
-    def update_readings(self, meter_id: int, import_id: int) -> str:
-        quantities = ", ".join(f"{name} = i.{name}" for name in QUANTITY_NAMES)
+    def equal(self, one: str, other: str) -> str:
+        return f"{one} IS {other}"
+
+    def update_readings(self, meter_id: int, values: Mapping[str, str], condition: str) -> str:
+        assignments = ", ".join(f"{column} = {value}" for column, value in values.items())
         return (
-            f"UPDATE readings AS c SET {quantities}, import_id = {import_id} FROM incoming AS i"
-            f" WHERE c.meter_id = {meter_id} AND c.utc = i.utc AND NOT ({self.same_quantities})"
+            f"UPDATE readings AS c SET {assignments} FROM incoming AS i"
+            f" WHERE c.meter_id = {meter_id} AND c.utc = i.utc AND {condition}"
         )
 
     def exceeds(self, factor: str, allowance: int) -> str:

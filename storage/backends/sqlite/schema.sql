@@ -624,3 +624,31 @@ ALTER TABLE days ADD COLUMN inductive_power INTEGER;
 -- sum of negative reactive power without its sign, likewise
 -- after this one, all days are summed up
 ALTER TABLE days ADD COLUMN capacitive_power INTEGER;
+
+-- Corrections: what an import has kept and replaced.
+
+-- values that stayed because the report has an empty field
+ALTER TABLE imports ADD COLUMN kept INTEGER NOT NULL DEFAULT 0;
+
+-- of the report; NULL if it is older
+ALTER TABLE imports ADD COLUMN format TEXT;
+
+CREATE TABLE replaced_values (
+    meter_id INTEGER NOT NULL,
+    reading_id INTEGER NOT NULL,
+    import_id INTEGER NOT NULL,   -- the import that replaced them
+    previous_import_id INTEGER NOT NULL, -- the import that wrote the reading before, 0 if it is older
+    replaced TEXT NOT NULL,       -- when they were replaced, UTC
+    quantities INTEGER NOT NULL,  -- sum of the bits of those that were replaced: 1 for the next column, then 2, 4 and so on
+    energy INTEGER,
+    reactive_energy INTEGER,
+    power INTEGER,
+    maximeter INTEGER,
+    reactive_power INTEGER,
+    voltage INTEGER,
+    intensity INTEGER,
+    power_factor INTEGER,
+    PRIMARY KEY (meter_id, reading_id, import_id)
+) WITHOUT ROWID;
+
+CREATE INDEX replaced_values_import ON replaced_values (meter_id, import_id);

@@ -27,6 +27,7 @@ from storage.figures.peaks import Peaks
 from storage.figures.profile import Profile
 from storage.figures.result import FigureQuery
 from storage.figures.summary import Summary
+from storage.imports.merging import MergeOptions
 from tests.support.databases import DatabaseFixture
 from tests.support.reference_days import kept_days, reckoned_days
 from tests.support.reference_figures import decimal
@@ -55,6 +56,9 @@ class Part:
     rejected = 0
     interval = 900
     identifier = None
+    missing = 1
+    quantities = QUANTITY_NAMES
+    format = "monitoring"
 
     @property
     def span(self) -> tuple[str, str]:
@@ -299,7 +303,9 @@ def test_figures_from_days_are_those_of_a_scan(
         await writer.engine.begin()
         meter = await writer.meters.register(name, case.zone)
         for part in case.imports:
-            await writer.imports.load(part, meter)
+            await writer.imports.load(
+                part, meter, MergeOptions(empty_erases=True, is_confirmed=True)
+            )
         kept, reckoned = await kept_days(writer.engine), await reckoned_days(writer.engine)
         await writer.engine.commit()
         assert kept == reckoned
