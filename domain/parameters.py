@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
-from domain.readings_query import PATTERN, QueryError
+from domain.readings_query import QueryError
 
 Params = Mapping[str, str]
 """The parameters of a request, by name."""
@@ -14,8 +14,8 @@ T = TypeVar("T")
 D = TypeVar("D", int, None)
 E = TypeVar("E", bound=Enum)
 
-DATE_PATTERN = f"^{PATTERN.pattern}$"
-"""The regular expression of a date pattern or a bound of a range."""
+DATE_PATTERN = "^[0-9:. TtZz%_+-]{1,64}$"
+"""The regular expression of a date pattern or a bound of a range, with a UTC offset or without."""
 
 
 def csv_pattern(item: str) -> str:

@@ -6,15 +6,21 @@ local time, and when clocks change by a part of an hour, one is cut short.
 """
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 
+from domain.readings_query import LAST_INSTANT
 from domain.time_zone import DAY_SECONDS, OffsetPeriod, TimeZone
 
 MAX_BUCKETS = 1_000_000
 """Buckets that a result may have."""
+
+_MARGIN = 5 * DAY_SECONDS
+"""Seconds by which no bucket is longer than its `min_seconds`."""
+
+_LAST_INSTANT = int(LAST_INSTANT.timestamp())
 
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _MONDAY = 3
@@ -85,6 +91,19 @@ def bucket_edges(interval: BucketSize, zone: TimeZone, start: int, end: int) -> 
     yield start
     yield from (at for at in _starts(interval, zone.offset_periods(start, end)) if start < at < end)
     yield end
+
+
+def edges_around(interval: BucketSize, zone: TimeZone, instant: int) -> tuple[int, int]:
+    """Return the last edge of buckets at or before an instant, and the first one at or after it.
+
+    The instant itself stands for an edge beyond the calendar.
+    """
+    reach = interval.min_seconds + _MARGIN
+    start, end = instant - reach, min(instant + reach, _LAST_INSTANT)
+    # The first one may only be where the search begins.
+    edges = [at for at in _starts(interval, zone.offset_periods(start, end)) if at > start]
+    before, after = bisect_right(edges, instant), bisect_left(edges, instant)
+    return edges[before - 1] if before else instant, (edges[after:] or [instant])[0]
 
 
 def _starts(interval: BucketSize, periods: Iterator[OffsetPeriod]) -> Iterator[int]:

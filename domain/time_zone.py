@@ -3,16 +3,13 @@
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 DAY_SECONDS = 86400
 
 _PERIOD_SECONDS = 500 * DAY_SECONDS
 """The most seconds of an offset period: what is found in one go takes a bounded time."""
-
-LAST_INSTANT = datetime(9999, 12, 30, tzinfo=UTC)
-"""After it, local time could leave the calendar."""
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - local times without a zone are reckoned from it
 
@@ -72,7 +69,12 @@ class TimeZone:
             yield OffsetPeriod(begun, end, offset)
 
     def first(self, local: datetime) -> int:
-        """Return the first instant at which clocks show a local time, or have skipped it."""
+        """Return the first instant at which clocks show a local time, or have skipped it.
+
+        A time with a UTC offset is an instant already.
+        """
+        if local.tzinfo is not None:
+            return int(local.timestamp())
         seconds = _seconds(local)
         before, after = (
             seconds - int(offset.total_seconds())
@@ -82,7 +84,12 @@ class TimeZone:
         return before if before <= after else self._transition(after, before)
 
     def after(self, local: datetime) -> int:
-        """Return the first instant after clocks have shown a local time for the last time."""
+        """Return the first instant after clocks have shown a local time for the last time.
+
+        A time with a UTC offset is an instant already, and the next second is after it.
+        """
+        if local.tzinfo is not None:
+            return int(local.timestamp()) + 1
         later = local.replace(tzinfo=self.info, fold=1).utcoffset()
         assert later is not None
         last = _seconds(local) - int(later.total_seconds())

@@ -99,7 +99,7 @@ class Database:
         """Return the readings of a query; raise Outdated if the schema lacks what it needs."""
         if query.clean or layout.has_flags:
             self._schema.require(Feature.METERS, "the flags of readings")
-        elif layout.needs_instants:
+        elif layout.needs_instants or query.needs_instants:
             self._schema.require(Feature.INSTANTS, "the instants of readings")
         table = state.table
         if table is None:

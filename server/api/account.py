@@ -185,7 +185,7 @@ def _token(request: web.Request) -> Token:
 
 ROUTES = [
     web.post("/apielec/changePassword", change_password),
-    web.get("/apielec/getSessions", get_sessions, allow_head=False),
+    web.get("/apielec/getSessions", get_sessions),
     web.post("/apielec/endSession", end_session),
     web.post("/apielec/endOtherSessions", end_other_sessions),
 ]

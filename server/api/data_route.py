@@ -44,7 +44,7 @@ class DataRoute:
         """Return the routes that an application adds."""
         path = f"/apielec/{self.name}"
         return [
-            web.get(path, self._handler(querystring_schema), allow_head=False),
+            web.get(path, self._handler(querystring_schema)),
             web.post(path, self._handler(form_schema)),
         ]
 

@@ -80,7 +80,7 @@ class FigureRoute:
         ).definitions()
 
 
-_WEEK = {"date": "2019-09-02", "end_date": "2019-09-08 23:45"}
+_WEEK = {"date": "2019-09-02", "end_date": "2019-09-08"}
 _DEMAND_OF = fields.String(metadata={"description": "The quantity that demand is taken from"})
 
 _ROUTES = (
@@ -115,7 +115,7 @@ _ROUTES = (
             "Days and longer intervals follow local time; a repeated hour gives two records. A "
             "record without readings has nulls."
         ),
-        examples={"date": "2019-10-26", "end_date": "2019-10-28 23:45"},
+        examples={"date": "2019-10-26", "end_date": "2019-10-28"},
         record={
             "date": "2019-10-26T00:00:00+02:00",
             "end": "2019-10-27T00:00:00+02:00",
@@ -145,6 +145,8 @@ _ROUTES = (
             "present": "96",
             "flagged": "0",
             "coverage": "1.00000",
+            "partial": "0",
+            "energy_since": None,
         },
         variants=[
             {"interval": "day"},
@@ -254,6 +256,7 @@ _ROUTES = (
             "timezone": "Europe/Madrid",
             "interval_seconds": "900",
             "identifier": None,
+            "energy_since": None,
         },
         metadata={"demand_of": _DEMAND_OF},
         bad_request="quality: expected raw or clean, got 'dirty'",
@@ -267,7 +270,7 @@ _ROUTES = (
             "comes with the condition of its flags; flag=implausible lists what quality=clean "
             "leaves out elsewhere."
         ),
-        examples={"date": "2019-09-25", "end_date": "2019-09-25 23:45"},
+        examples={"date": "2019-09-25", "end_date": "2019-09-25"},
         record={
             "date": "2019-09-25T10:15:00+02:00",
             "last": "2019-09-25T11:15:00+02:00",

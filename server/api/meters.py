@@ -111,6 +111,6 @@ def _handler(describe_parameters: Any) -> Handler:
 
 
 ROUTES = [
-    web.get("/apielec/getMeters", _handler(querystring_schema), allow_head=False),
+    web.get("/apielec/getMeters", _handler(querystring_schema)),
     web.post("/apielec/getMeters", _handler(form_schema)),
 ]

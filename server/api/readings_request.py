@@ -78,6 +78,9 @@ _MAX_LINK_LENGTH = 4000
 
 _NEXT = "X-Next"
 
+_NOTICE = "X-Notice"
+"""Names the header that says how a bound or a pattern was read, where that may surprise."""
+
 _EXPORT_READINGS = 10_000
 """Readings above which a response is an export, even if it has not all of them."""
 
@@ -118,8 +121,10 @@ class ReadingsRequest:
         return self.format.media_type
 
     def headers(self, metadata: Mapping[str, str]) -> Mapping[str, str]:
-        """Return where the next page is, what was left out, and the name of a file."""
+        """Return where the next page is, what was left out, a notice and the name of a file."""
         headers = {**metadata, **disposition(self.format, "readings")}
+        if self.query.note:
+            headers[_NOTICE] = self.query.note
         headers.pop(EXPORT, None)
         if self.link is not None and _NEXT in metadata:
             url = str(self.link.update_query(after=metadata[_NEXT]))
@@ -151,7 +156,8 @@ class ReadingsRequest:
         if result.left_out is not None:
             readings, energy = str(result.left_out.readings), f"{result.left_out.energy:f}"
             metadata["left_out"] = {"readings": readings, "energy": energy}
-        chunks = self.format.readings(result, ReadingsOptions(self.layout, zone, metadata))
+        options = ReadingsOptions(self.layout, zone, metadata, self.query.message)
+        chunks = self.format.readings(result, options)
         deflate = None if self.format.is_typed else result.deflate
         if result.count > _EXPORT_READINGS or self._has_all(result.count, state):
             headers[EXPORT] = str(result.count)
@@ -189,7 +195,7 @@ def readings_request(request: web.Request, params: Params, query: ReadingsQuery)
             ) from None
         query = replace(query, after=position.after, up_to=position.last_id or None)
     link = None
-    if request.method == hdrs.METH_GET and query.limit is not None:
+    if request.method != hdrs.METH_POST and query.limit is not None:
         link = URL.build(path=request.path.rpartition("/")[2], query=params)
     return ReadingsRequest(
         query=query,

@@ -102,7 +102,9 @@ class Responder:
         if matches_etag(request, key):
             return web.Response(status=304, headers=headers)
         entry = None
-        if not self._cache.max_entry_bytes or _bypasses_cache(request):
+        if request.method == hdrs.METH_HEAD:
+            response, metadata = await self._head(context, query, key, coding)
+        elif not self._cache.max_entry_bytes or _bypasses_cache(request):
             response, metadata = await self._direct(context, query, coding)
         elif entry := await self._cache.get(key):
             response, metadata = await self._cached(context, query, entry, coding)
@@ -114,7 +116,7 @@ class Responder:
             return web.Response(status=304, headers=headers)
         response.headers.update(headers)
         response.headers.update(query.headers(metadata))
-        if EXPORT in metadata:
+        if EXPORT in metadata and request.method != hdrs.METH_HEAD:
             audit_export(request, query.key, int(metadata[EXPORT]))
         elif entry is not None and isinstance(response, web.Response):
             self._replays.add(request, state.version, key, coding, response)
@@ -150,6 +152,19 @@ class Responder:
         meter_id = state.table and state.table.meter_id
         text = f"{CACHE_FORMAT_VERSION} {self._location} {meter_id} {state.version} {query.key}"
         return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    async def _head(
+        self, context: RequestContext, query: DataRequest, key: str, coding: Coding
+    ) -> Response:
+        """Answer without a body, and without reading what would only be in the body."""
+        response = StreamingResponse(query.media_type, coding)
+        if entry := await self._cache.get(key, count_miss=False):
+            return response, entry.metadata
+        with ExitStack() as place:
+            admit = self._admission(context, query, place)
+            payload = await query.payload(self._database, _state(context), admit)
+            await payload.chunks.aclose()
+        return response, payload.metadata
 
     async def _cached(
         self, context: RequestContext, query: DataRequest, entry: CacheEntry, coding: Coding

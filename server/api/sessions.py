@@ -130,11 +130,11 @@ async def ping(request: web.Request) -> web.Response:
 
 
 PUBLIC_ROUTES = [
-    web.get("/login", login, allow_head=False),
+    web.get("/login", login),
     web.post("/login", login),
-    web.get("/.well-known/jwks.json", public_keys, allow_head=False),
+    web.get("/.well-known/jwks.json", public_keys),
 ]
 ROUTES = [
     web.post("/logout", logout),
-    web.get("/apielec/ping", ping, allow_head=False),
+    web.get("/apielec/ping", ping),
 ]

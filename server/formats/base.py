@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
+from domain.readings_query import NOTHING_FOUND
 from domain.record_layout import Encoding, RecordLayout, TimeStyle
 from server.transport.content_coding import Chunk
 from storage.figures.result import Metadata, ResultTable
@@ -18,6 +19,8 @@ class ReadingsOptions:
     zone: str
     """The time zone of typed instants."""
     metadata: Metadata
+    message: str = NOTHING_FOUND
+    """The message where there are no readings."""
 
 
 @dataclass(frozen=True, slots=True)

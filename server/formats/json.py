@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
 from domain.quantities import RECORD_KEYS
+from domain.readings_query import NOTHING_FOUND
 from domain.record_layout import Encoding
 from server.formats.base import Format, ReadingsOptions, TableOptions
 from server.formats.columns import json_writer
@@ -29,7 +30,7 @@ class Json(Format):
     ) -> AsyncGenerator[Chunk]:
         """Yield pages of records in an envelope."""
         members = json_members(options.metadata, numbers=options.layout.numbers)
-        before = _start(result.count, members)
+        before = _start(result.count, members, options.message)
         async with aclosing(result.pages) as pages:
             async for page in pages:
                 yield before
@@ -69,5 +70,5 @@ def json_members(metadata: Metadata, *, numbers: bool) -> bytes:
     return "".join(members).encode()
 
 
-def _start(count: int, members: bytes) -> bytes:
-    return envelope_start(count, "" if count else "No data found", members)
+def _start(count: int, members: bytes, message: str = NOTHING_FOUND) -> bytes:
+    return envelope_start(count, "" if count else message, members)

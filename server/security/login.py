@@ -19,6 +19,7 @@ from storage.common.errors import StorageError
 from storage.common.passwords import UNMATCHABLE_HASH
 from storage.users import User
 
+_REFUSED = "Invalid user and/or password"
 _DEMONSTRATION = (
     "The demonstration's user may log in on this machine only, use one of elecdata users add"
 )
@@ -31,7 +32,10 @@ async def authenticate_password(request: web.Request) -> User:
             request.headers.get(hdrs.AUTHORIZATION, ""), encoding="utf-8"
         )
     except ValueError:
-        raise _refused(request, None, "malformed") from None
+        message = _REFUSED
+        if request.body_exists and hdrs.AUTHORIZATION not in request.headers:
+            message = f"{_REFUSED}: send them by Basic authentication, a body is not read"
+        raise _refused(request, None, "malformed", message) from None
     name = credentials.login
     user, attempt = await _check(request, "login", name, credentials.password)
     if isinstance(user, str):
@@ -105,7 +109,7 @@ def _refused(
     request: web.Request,
     name: str | None,
     reason: str,
-    message: str = "Invalid user and/or password",
+    message: str = _REFUSED,
 ) -> ApiError:
     audit(request, "login refused", name, reason=reason)
     return ApiError(

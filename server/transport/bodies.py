@@ -31,6 +31,11 @@ _HEADER_PARAMETER = re.compile(
     r'\s*;\s*([a-z]+\*?)=(?:"((?:[^"\\]|\\.)*)"|([^\s";]+))', re.IGNORECASE
 )
 _ESCAPED = re.compile(r"\\(.)")
+_IDS = re.compile(r"""\[\s*+(?:(?:[0-9]++|"[0-9]++")\s*+(?:,\s*+(?:[0-9]++|"[0-9]++")\s*+)*+)?\]""")
+"""A JSON list of ids."""
+
+_DIGITS = re.compile("[0-9]+")
+_DATES = {"date", "end_date"}
 _BLANKS = re.compile(r"[ \t\n\r]*")
 
 
@@ -78,9 +83,16 @@ def _member(text: str, position: int) -> tuple[Pair, int]:
     if text[position] != ":":
         raise ValueError(position)
     position = _after_blanks(text, position + 1)
+    if name == "id" and (ids := _IDS.match(text, position)):
+        return (name, ",".join(_DIGITS.findall(ids[0]))), _after_blanks(text, ids.end())
     if text[position] in "[{":
         raise _no_text(name)
     value, position = _DECODER.raw_decode(text, position)
+    if name in _DATES and not isinstance(value, str):
+        raise ParameterError(
+            f'{name}: expected text like "2019-09-11 10:45:00", in quotes,'
+            f" got {shortened(str(value))}"
+        )
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise _no_text(name)
     return (name, str(value)), _after_blanks(text, position)

@@ -21,6 +21,9 @@ def matches_any(request: web.Request) -> bool:
 
 
 def _tags(request: web.Request) -> tuple[ETag, ...]:
-    if hdrs.IF_NONE_MATCH not in request.headers or request.method != hdrs.METH_GET:
+    if hdrs.IF_NONE_MATCH not in request.headers or request.method not in (
+        hdrs.METH_GET,
+        hdrs.METH_HEAD,
+    ):
         return ()
     return request.if_none_match or ()

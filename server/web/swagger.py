@@ -65,4 +65,6 @@ def build_document(app: web.Application) -> dict[str, Any]:
             },
         )
     document: dict[str, Any] = app["swagger_dict"]
+    for operations in document["paths"].values():
+        operations.pop("head", None)  # it is that of get
     return document

@@ -209,11 +209,11 @@ class Dialect(ABC):
     def dated(self, query: ReadingsQuery) -> Condition | None:
         """Select the readings of a query's local times; None if it has no bound."""
         parts = [
-            Condition(f"date {comparison} {self.placeholder}", (value,))
-            for comparison, value in (
-                (">=", _text(query.first)),
-                ("<=", _text(query.last)),
-                ("LIKE", query.like),
+            Condition(f"{column} {comparison} {self.placeholder}", (value,))
+            for comparison, (column, value) in (
+                (">=", self._bound(query.first)),
+                ("<=", self._bound(query.last)),
+                ("LIKE", ("date", query.like)),
             )
             if value is not None
         ]
@@ -223,6 +223,12 @@ class Dialect(ABC):
         for other in others:
             condition &= other
         return condition
+
+    def _bound(self, bound: datetime | None) -> tuple[str, object]:
+        """Return the column that a bound is compared with, and the value; None if there is none."""
+        if bound is not None and bound.tzinfo is not None:
+            return "utc", self.utc(int(bound.timestamp()))
+        return "date", _text(bound)
 
     def contains(self, columns: Sequence[str], text: str) -> Condition:
         """Select the rows with a text in any of some columns, in upper or lower case."""

@@ -1,6 +1,6 @@
 """Aggregates of readings by time bucket: the database sums up, chunk by chunk."""
 
-from collections.abc import AsyncGenerator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -12,7 +12,14 @@ from domain.parameters import Choice, Parameter, Params, csv_pattern
 from domain.quantities import QUANTITY_NAMES
 from domain.readings_query import QueryError
 from domain.record_layout import FLAGS_COLUMN
-from domain.time_buckets import BUCKET_SIZES, MAX_BUCKETS, Buckets, BucketSize, bucket_edges
+from domain.time_buckets import (
+    BUCKET_SIZES,
+    MAX_BUCKETS,
+    Buckets,
+    BucketSize,
+    bucket_edges,
+    edges_around,
+)
 from domain.time_zone import TimeZone, UnknownZoneError, load_time_zone
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import YEAR_0_TO_1970_SECONDS
@@ -30,6 +37,7 @@ from storage.figures.aggregation_rules import (
     parse_measures,
     sql_expression,
 )
+from storage.figures.days.catch_ups import ENERGY_SINCE, energy_since
 from storage.figures.days.quality import quality_of
 from storage.figures.days.stretches import Stretch, day_stretches, may_derive
 from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks
@@ -57,6 +65,12 @@ FLAG_FIELDS = tuple(
     Field(f"flag_{flag.name}", FieldType.COUNT, f"Readings: {flag.means}") for flag in FLAGS
 )
 
+
+PARTIAL = Field(
+    "partial",
+    FieldType.COUNT,
+    "1 if the period, or the first or last reading, cuts the interval of the record, otherwise 0",
+)
 
 _INTERVAL = Choice(
     "interval",
@@ -111,7 +125,11 @@ class Aggregate:
     def fields(self) -> Sequence[Field]:
         """The fields of a row."""
         flags = FLAG_FIELDS if self.measures.has_flags else ()
-        return (*BOUNDS, *self.measures.fields, *COVERAGE, *flags)
+        return (*BOUNDS, *self.measures.fields, *COVERAGE, PARTIAL, *self._since, *flags)
+
+    @property
+    def _since(self) -> Sequence[Field]:
+        return (ENERGY_SINCE,) if self.measures.has_energy else ()
 
     @classmethod
     def of(cls, params: Params) -> Self:
@@ -145,7 +163,8 @@ class Aggregate:
         measures = self.measures
         if measures.may_derive and not await may_derive(engine, selection):
             measures = measures.without_derived()
-        rows = _BucketSums(engine, selection, measures, self.interval).rows(buckets)
+        since = await energy_since(engine, selection, buckets) if self._since else None
+        rows = _BucketSums(engine, selection, measures, self.interval, since).rows(buckets)
         return ResultTable(
             self.fields, selection.zone, len(buckets), rows, await quality_of(engine, selection)
         )
@@ -157,9 +176,12 @@ class Aggregate:
             raise _unknown(name) from None
 
     async def _buckets(self, selection: Selection) -> Buckets:
-        if (selection.end - selection.start) // self.interval.min_seconds <= MAX_BUCKETS:
+        _, edge = edges_around(self.interval, selection.zone, selection.until)
+        # Beside the grid of the readings, the end of the last interval may be that of no bucket.
+        end = selection.until if edge == selection.until else selection.end
+        if (end - selection.start) // self.interval.min_seconds <= MAX_BUCKETS:
             buckets = Buckets()
-            edges = bucket_edges(self.interval, selection.zone, selection.start, selection.end)
+            edges = bucket_edges(self.interval, selection.zone, selection.start, end)
             # To find an edge, all parts of its bucket are looked at.
             parts = self.interval.min_seconds // self.interval.size
             async for piece in in_pieces(edges, max(1, _PIECE_PARTS // parts)):
@@ -190,13 +212,20 @@ class _BucketSums:
     """Sums of a selection by bucket."""
 
     def __init__(
-        self, engine: ReadEngine, selection: Selection, measures: Measures, interval: BucketSize
+        self,
+        engine: ReadEngine,
+        selection: Selection,
+        measures: Measures,
+        interval: BucketSize,
+        since: Mapping[int, int] | None,
     ) -> None:
         self._engine = engine
         self._dialect = engine.dialect
         self._selection = selection
         self._measures = measures
         self._interval = interval
+        self._since = since
+        """See `energy_since`; None where the energy is not asked for."""
         # How many are flagged is counted by another statement, and comes after the others.
         self._summed: list[AggregatePart] = [*measures.parts, PRESENT]
         flags = FLAG_PARTS if measures.has_flags else ()
@@ -210,9 +239,11 @@ class _BucketSums:
             index for index, (function, _) in enumerate(self._summed) if function == GREATEST
         ]
         self._nothing: PartValues = [None] * len(self._parts)
+        self._cut: tuple[int | None, int | None] = (None, None)
 
     async def rows(self, buckets: Buckets) -> AsyncGenerator[Sequence[Row]]:
         """Yield the rows of all buckets, in order."""
+        self._cut = self._cut_at(buckets)
         bucket = _OpenBucket(0, self._nothing)
         jobs = self._jobs() if self._interval.number is None else self._jobs_by_day(buckets)
         async with aclosing(prefetch(jobs)) as results:
@@ -303,10 +334,27 @@ class _BucketSums:
         at = len(self._summed)
         present, flagged, *flags = parts[at - 1 :]
         values = self._measures.values(parts, self._selection.meter.interval)
+        is_partial = start == self._cut[0] or end == self._cut[1]
         return (
             *(start, end, *values),
             *coverage(self._selection, start, end, present, flagged),
+            int(is_partial),
+            *(() if self._since is None else [self._since.get(start)]),
             *(count or 0 for count in flags),
+        )
+
+    def _cut_at(self, buckets: Buckets) -> tuple[int | None, int | None]:
+        """Return the start and the end of the period, each None unless it cuts a bucket.
+
+        A bucket is cut where the meter is to write readings in what is missing of it.
+        """
+        selection = self._selection
+        (start, _), (_, end) = buckets[0], buckets[len(buckets) - 1]
+        begin, _ = edges_around(self._interval, selection.zone, start)
+        _, finish = edges_around(self._interval, selection.zone, end)
+        return (
+            start if selection.expected(begin, start) else None,
+            end if selection.expected(end, finish) else None,
         )
 
 

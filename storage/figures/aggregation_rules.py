@@ -68,6 +68,7 @@ class Measures:
     ) -> None:
         self.has_flags = has_flags
         """Whether readings with each flag are counted too."""
+        self.has_energy = any(column.name == "energy" for column in columns)
         names = [column.name for column in columns]
         self.key = ",".join([*names, FLAGS_COLUMN] if has_flags else names)
         self.fields = [field for column in columns for field in _fields(column)]

@@ -15,7 +15,7 @@ from domain.time_zone import DAY_SECONDS
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import ANY_VALUE, Condition, to_unix_seconds
 from storage.common.turns import in_turns
-from storage.figures.aggregate import BOUNDS, COVERAGE, FLAG_FIELDS, Aggregate
+from storage.figures.aggregate import BOUNDS, COVERAGE, FLAG_FIELDS, PARTIAL, Aggregate
 from storage.figures.aggregation_rules import Measures
 from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks
 from storage.figures.scan import TimeChunk, time_chunks
@@ -57,7 +57,7 @@ _FLAGGED_QUANTITIES = ("energy", "maximeter", "voltage", "intensity")
 _FIELDS = {
     "gaps": GAP_FIELDS,
     "flagged": FLAGGED_FIELDS,
-    "days": (*BOUNDS, *COVERAGE, *FLAG_FIELDS),
+    "days": (*BOUNDS, *COVERAGE, PARTIAL, *FLAG_FIELDS),
 }
 _SETTINGS = re.compile(r"maximeter_tolerance ([0-9.]+), maximeter_allowance ([0-9.]+) kW")
 """What a meter's record says of the settings that its readings were flagged with."""

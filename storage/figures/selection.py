@@ -6,8 +6,8 @@ from typing import Self
 
 from domain.flags import IMPLAUSIBLE, Flag
 from domain.parameters import DATE_PATTERN, Parameter, Params, either
-from domain.readings_query import QueryError, ReadingsQuery
-from domain.time_zone import DAY_SECONDS, LAST_INSTANT, TimeZone
+from domain.readings_query import LAST_INSTANT, QueryError, parse_bound
+from domain.time_zone import DAY_SECONDS, TimeZone
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import (
     Condition,
@@ -17,9 +17,6 @@ from storage.backends.dialect import (
     to_unix_seconds,
 )
 from storage.meters import Meter
-
-_ALL_FROM = "1000"
-_ALL_TO = "9999-12-29"
 
 YEAR_SECONDS = 366 * DAY_SECONDS
 MAX_PERIOD = 400 * YEAR_SECONDS
@@ -34,21 +31,28 @@ _END = either("end", "Whether a reading at the end is included.", ("inclusive", 
 PERIOD_PARAMETERS = (
     Parameter(
         "date",
-        "Start, inclusive, in local time, as in getDataByRange; by default the first reading.",
+        "Start, inclusive: a local time or its beginning, such as 2019-09, or an instant such as "
+        "2019-09-01T00:00:00+02:00. By default the first reading.",
         pattern=DATE_PATTERN,
     ),
     Parameter(
-        "end_date", "End, by the same rule; by default the last reading.", pattern=DATE_PATTERN
+        "end_date",
+        "End: a date, month or year is included as a whole, or not at all with end=exclusive. By "
+        "default the last reading.",
+        pattern=DATE_PATTERN,
     ),
     _END,
 )
 
+_LAST_LOCAL = LAST_INSTANT.replace(tzinfo=None) - timedelta(seconds=1)
+
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """Bounds in local time, None for those of the readings.
+    """Bounds in local time or as instants in UTC, None for those of the readings.
 
-    `is_clean` leaves out what is flagged as implausible.
+    Both belong to the period, unless the end `is_exclusive`. `is_clean` leaves out what is flagged
+    as implausible.
     """
 
     first: datetime | None = None
@@ -66,15 +70,21 @@ class Period:
         """Parse the parameters `date`, `end_date`, `end` and `quality`; raise QueryError."""
         is_exclusive = _END.parse(params) == "exclusive"
         is_clean = QUALITY.parse(params) == "clean"
-        bounds = ReadingsQuery.by_range(
-            params.get("date", _ALL_FROM), params.get("end_date", _ALL_TO)
-        )
-        first = bounds.first if "date" in params else None
-        last = bounds.last if "end_date" in params else None
-        if last is not None and last >= LAST_INSTANT.replace(tzinfo=None):
-            raise QueryError(
-                "end_date", f"expected a time before {LAST_INSTANT:%Y-%m-%d}, got {last}"
-            )
+        first = last = None
+        if "date" in params:
+            first = parse_bound("date", params["date"]).first
+            if first.tzinfo is None and first > _LAST_LOCAL:
+                raise _too_late("date", first)
+        if "end_date" in params:
+            bound = parse_bound("end_date", params["end_date"])
+            last = bound.first if is_exclusive else bound.last
+            if not bound.is_instant:
+                # The year 9999 is as good as no bound.
+                last = min(last, max(bound.first, _LAST_LOCAL))
+                if last > _LAST_LOCAL:
+                    raise _too_late("end_date", last)
+            if first and first.tzinfo is last.tzinfo and max(last, bound.first) < first:
+                raise _reversed(first, last)
         return cls(first, last, is_exclusive, is_clean)
 
 
@@ -207,9 +217,19 @@ async def select(
     until = whole.due(last) + meter.interval
     if period.last is not None:
         until = zone.first(period.last) if period.is_exclusive else zone.after(period.last)
+    if period.first is not None and period.last is not None and until < start:
+        raise _reversed(period.first, period.last)
     if until - start > MAX_PERIOD:
         raise QueryError(
             "end_date" if period.first is None else "date",
             f"expected a period of at most {MAX_PERIOD // YEAR_SECONDS} years",
         )
     return replace(whole, start=start, until=until) if start < until else None
+
+
+def _too_late(parameter: str, bound: datetime) -> QueryError:
+    return QueryError(parameter, f"expected a time before {LAST_INSTANT:%Y-%m-%d}, got {bound}")
+
+
+def _reversed(first: datetime, last: datetime) -> QueryError:
+    return QueryError("end_date", f"expected {first} (date) or later, got {last}")

@@ -11,6 +11,7 @@ from domain.fixed_point import divide_rounded, parse_scaled, ratio
 from domain.flags import CATCH_UP, FLAGGED_BITS, FLAGS
 from domain.parameters import Parameter, Params
 from domain.quantities import QUANTITIES, AggregationRule
+from domain.time_buckets import Buckets
 from storage.backends.base import ReadEngine
 from storage.backends.derived import CAPACITIVE_POWER, DERIVED_ENERGY, INDUCTIVE_POWER
 from storage.backends.dialect import Condition, to_unix_seconds
@@ -35,6 +36,7 @@ from storage.figures.aggregation_rules import (
     sql_expression,
 )
 from storage.figures.base_load import PERCENT, base_load
+from storage.figures.days.catch_ups import ENERGY_SINCE, energy_since
 from storage.figures.days.quality import implausible
 from storage.figures.days.stretches import summed
 from storage.figures.peaks import peak_demand
@@ -95,6 +97,7 @@ FIELDS = (
     Field("timezone", FieldType.TEXT, "Time zone of the meter"),
     Field("interval_seconds", FieldType.COUNT, "Seconds from one reading to the next", "s"),
     Field("identifier", FieldType.TEXT, "Name of the meter in reports"),
+    ENERGY_SINCE,
 )
 
 _UNITS = {column.name: column.result_unit for column in QUANTITIES}
@@ -147,6 +150,7 @@ class Summary:
         demand = _mean_demand(
             selection, totals[0], caught_up or 0, (with_energy or 0) - (energy_caught_up or 0)
         )
+        whole = Buckets([selection.start, max(selection.end, selection.until)])
         row = (
             None if first is None else to_unix_seconds(first),
             None if last is None else to_unix_seconds(last),
@@ -170,6 +174,7 @@ class Summary:
             selection.meter.zone.name,
             selection.meter.interval,
             selection.meter.identifier,
+            (await energy_since(engine, selection, whole)).get(selection.start),
         )
         metadata: Metadata = {"units": _UNITS, "demand_of": demand_of, **left.metadata}
         return ResultTable(self.fields, selection.zone, 1, as_chunks([row]), metadata)

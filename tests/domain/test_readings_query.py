@@ -1,4 +1,5 @@
 import json
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -226,17 +227,25 @@ def test_a_date_selects_what_like_selects(database: sqlite3.Connection, pattern:
         ("2019-09-11_10:45:00", "2019-09-11 10:45:00"),
         ("2019-09-11 10:45:00.0", "2019-09-11 10:45:00"),
         ("2019-09-11T10:45:00.000000", "2019-09-11 10:45:00"),
+        ("2019-__-11 10:45:00.0", "2019-01-11 10:45:00"),
         ("2019-09-11 12:%", "2019-09-11 12:00:00"),
         ("2019-09-11 1", "2019-09-11 10:00:00"),
         ("2019-09", "2019-09-01 00:00:00"),
         ("2", "2000-01-01 00:00:00"),
         ("2019-__-11 %:45:00", "2019-01-11 00:45:00"),
         ("2019-02-_9", "2019-02-09 00:00:00"),
+        ("2019-09-11T10:45:00Z", "2019-09-11 10:45:00+00:00"),
+        ("2019-09-11t10:45z", "2019-09-11 10:45:00+00:00"),
+        ("2019-09-11 12:45:00.000+02:00", "2019-09-11 10:45:00+00:00"),
+        ("2019-09-11T12:45:00 02:00", "2019-09-11 10:45:00+00:00"),
+        ("2019-09-11 05:15-0530", "2019-09-11 10:45:00+00:00"),
+        ("2019-09-11_12:45:00+02", "2019-09-11 10:45:00+00:00"),
+        ("2019-09-11T10:45:00+24:00", None),
+        ("2019-02-30T10:45:00Z", None),
+        ("9999-12-31T00:00:00Z", None),
         ("2020-02-3%", None),
         ("2019-02-30", None),
         ("2019-13", None),
-        ("2019-09-11 10:45:00.5", None),
-        ("2019-09-11 10:45:00.0000000", None),
         ("2019-09-11 10:45.0", None),
         ("0999", None),
     ],
@@ -245,12 +254,23 @@ def test_a_bound_is_the_earliest_instant_that_matches_or_an_error(
     bound: str, instant: str | None
 ) -> None:
     if instant is not None:
-        assert ReadingsQuery.by_range(bound, "9999-12-31 23:59:59").first == at(instant)
-        assert ReadingsQuery.by_range("%", bound).last == at(instant)
+        zone = "Z" if at(instant).tzinfo else ""
+        assert ReadingsQuery.by_range(bound, f"9999-12-29 23:59:59{zone}").first == at(instant)
+        assert ReadingsQuery.by_range(f"1000-01-01 00:00:00{zone}", bound).last == at(instant)
         return
     for parameter, date, end_date in (("date", bound, "2019"), ("end_date", "2019", bound)):
-        with pytest.raises(QueryError, match=f"^{parameter}: expected a time like .* got '{bound}"):
+        with pytest.raises(
+            QueryError, match=rf"^{parameter}: expected a time like .* got '{re.escape(bound)}'"
+        ):
             ReadingsQuery.by_range(date, end_date)
+
+
+@pytest.mark.parametrize("zone", ["", "+01:00"])
+def test_readings_at_whole_seconds_lie_between_bounds_with_fractions(zone: str) -> None:
+    query = ReadingsQuery.by_range(f"2019-09-11 10:45:00.25{zone}", f"2019-09-11 10:46:00.5{zone}")
+    assert query == ReadingsQuery.by_range(
+        f"2019-09-11 10:45:01{zone}", f"2019-09-11 10:46:00{zone}"
+    )
 
 
 def test_a_range_holds_both_of_its_ends() -> None:

@@ -373,7 +373,9 @@ async def test_range_holds_both_its_ends(api: Api, date: str, end_date: str, cou
         ("tomorrow", "2020", "date"),
         ("2019", "", "end_date"),
         ("2019-09-12", "2019-09-11%", "end_date"),
-        ("2019-09-12 10:00:00.5", "2020", "date"),
+        ("2019-09-12T10:00:00+25:00", "2020", "date"),
+        ("2019-09-12T10:00:00Z", "2019-09-12T09:59:59Z", "end_date"),
+        ("2019-09-12T10:00:00Z", "2019-09-12 12:00:00", "end_date"),
     ],
 )
 async def test_bound_without_an_instant_and_reversed_range_are_refused(

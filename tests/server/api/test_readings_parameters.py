@@ -501,3 +501,58 @@ async def test_layout_without_flags_serves_all_but_them(
         status, body = await api.get("getData", params)
         assert status == 503
         assert "the loader has to be run" in body["message"]
+
+
+@pytest.mark.parametrize("plus", ["+", "%2B"])
+async def test_passes_of_the_repeated_hour_are_had_apart(api: Api, plus: str) -> None:
+    """By the times that the service writes, also where a URL does not escape the plus."""
+    both = await api.records("getDataByDate", date="2019-10-27 02:%", time="offset")
+    passes = []
+    for hour in ("02", "01"):
+        first, last = (f"2019-10-27T02:{minute}:00{plus}{hour}:00" for minute in ("00", "45"))
+        path = f"getDataByRange?date={first}&end_date={last}&time=offset"
+        url = URL(f"/apielec/{path}", encoded=True)
+        async with api.client.get(url, headers={"SESSION": api.token}) as response:
+            passes.append((await response.json())["values"]["records"])
+        url = URL(f"/apielec/getDataByDate?date={last}&time=offset", encoded=True)
+        async with api.client.get(url, headers={"SESSION": api.token}) as response:
+            assert (await response.json())["values"]["records"] == passes[-1][-1:]
+    assert [len(each) for each in passes] == [4, 4]
+    assert passes[0] + passes[1] == both
+
+
+async def test_partial_bound_that_was_read_as_its_first_time_is_told_in_a_header(api: Api) -> None:
+    bounds = {"date": "2019-10-27 00:00:00", "end_date": "2019-10-28"}
+    async with await api.request("getDataByRange", bounds) as response:
+        assert (await response.json())["message"] == ""
+        assert response.headers["X-Notice"] == (
+            "end_date was read as 2019-10-28 00:00:00, the first time that '2019-10-28' matches"
+        )
+    bounds["end_date"] = "2019-10-28 00:00"
+    async with await api.request("getDataByRange", bounds) as response:
+        assert "X-Notice" not in response.headers
+
+
+@pytest.mark.parametrize(
+    ("date", "says"),
+    [
+        ("2019-09-11", "no time matches it without %: did you mean 2019-09-11% ?"),
+        ("2019-09-31", "and no time matches it"),
+        ("2019-09-11 10:45:00.0", "and no time matches it"),
+        ("2019-09-11T10:45:00.5Z", "date is between two seconds"),
+        ("2019-13%", None),
+    ],
+)
+async def test_pattern_that_can_match_nothing_without_a_percent_sign_says_so(
+    api: Api, date: str, says: str | None
+) -> None:
+    """Each time anew: patterns that match nothing do not share a cached response."""
+    for _ in range(2):
+        status, body = await api.get("getDataByDate", {"date": date})
+        assert (status, body["values"]["numrecs"]) == (200, 0)
+        if says is None:
+            assert body["message"] == "No data found"
+        else:
+            assert body["message"].startswith("No data found: date ")
+            assert says in body["message"]
+        await api.settled()

@@ -6,7 +6,7 @@ import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from aiohttp import ClientSession
@@ -75,7 +75,7 @@ REFUSED = {
     "a fraction": (b'{"id": 5.0}', JSON, "'id': expected text"),
     "true": (b'{"id": true}', JSON, "'id': expected text"),
     "null": (b'{"id": null}', JSON, "'id': expected text"),
-    "a list": (b'{"id": ["5"]}', JSON, "'id': expected text"),
+    "a list": (b'{"id": ["five"]}', JSON, "'id': expected text"),
     "a list for an object": (b'[{"id": "5"}]', JSON, "body: expected a JSON object"),
     "half a character": (
         b'{"id": "\\ud800"}',
@@ -301,3 +301,45 @@ async def test_body_that_swells_costs_nothing_on_any_route(sample: DatabaseFixtu
         assert after.seconds - before.seconds < 1
         assert after.kibibytes - before.kibibytes < 16 * 1024
         assert server.stop() == 0
+
+
+@pytest.mark.parametrize(
+    "ids", ["[5, 100]", '["5","100"]', "[ 100 ,\n5,5 ]", "[5,100]", '"5,100"', '[5,"100"]']
+)
+async def test_json_list_of_ids_is_taken(api: Api, ids: str) -> None:
+    for method in ("GET", "POST"):
+        document = f'{{"columns": "id", "id": {ids}}}'.encode()
+        status, body = await api.get("getDataById", method=method, data=document)
+        assert (status, body["values"]["records"]) == (200, [{"id": "5"}, {"id": "100"}])
+
+
+@pytest.mark.parametrize(
+    ("route", "document", "message"),
+    [
+        ("getDataById", '{"id": []}', "id: expected ids like 5 or 5,100, got ''"),
+        ("getDataById", '{"id": [[5]]}', "'id': expected text"),
+        ("getDataById", '{"id": [5, 1.5]}', "'id': expected text"),
+        ("getDataById", '{"id": 5, "idd": 6}', "'idd': unknown parameter, expected id, and any of"),
+        ("getDataByDate", '{"date": 20190911}', 'date: expected text like "2019-09-11 10:45:00"'),
+        ("getSummary", '{"end_date": 2019}', 'end_date: expected text like "2019-09-11 10:45:00"'),
+    ],
+)
+async def test_member_of_another_type_or_name_is_named_with_what_is_expected(
+    api: Api, route: str, document: str, message: str
+) -> None:
+    status, body = await api.get(route, method="POST", data=document.encode())
+    assert status == 400
+    assert body["message"].startswith(message)
+
+
+@pytest.mark.parametrize("body", [{"json": {"user": "rick"}}, {"data": {"user": "rick"}}])
+async def test_login_by_a_body_is_told_of_basic_authentication(
+    api: Api, body: dict[str, Any]
+) -> None:
+    async with api.client.post("/login", **body) as response:
+        assert response.status == 401
+        assert response.headers["WWW-Authenticate"].startswith("Basic ")
+        told = await response.json()
+    assert told["message"] == (
+        "Invalid user and/or password: send them by Basic authentication, a body is not read"
+    )

@@ -18,7 +18,7 @@ ORIGIN = "https://pages.example"
 TAG = "the tag of the answer"
 TOLD = (
     *("Content-Type", "Content-Encoding", "Content-Disposition", "Cache-Control", "Vary", "ETag"),
-    *("Link", "Allow", "X-Next", "X-Left-Out-Readings", "Access-Control-Allow-Origin"),
+    *("Link", "Allow", "X-Next", "X-Notice", "X-Left-Out-Readings", "Access-Control-Allow-Origin"),
 )
 PATHS = (
     *("getDataById?id=5", "getDataById?id=5&id=5", "getDataById?id=05", "getDataById?ID=5"),
@@ -26,6 +26,10 @@ PATHS = (
     *("getDataById?id=5&format=csv", "getDataById?format=csv&id=5", "getDataById"),
     *("getDataById?id=5&columns=id,energy", "getDataById?id=5&columns=energy,id"),
     *("getData?limit=2", "getData?limit=2&order=desc", "getData?limit=2&quality=clean", "getMeter"),
+    *("getDataByDate?date=2019-09-11", "getDataByDate?date=2019-09-12", "getDataByDate?date=2_%25"),
+    *("getDataByRange?date=2019-09-11&end_date=2019-09-11T00:15",),
+    *("getDataByRange?date=2019-09-11T00:00:00Z&end_date=2019-09-11T00:15:00Z",),
+    *("getDataByRange?date=2019-09-11T00:00:00+02:00&end_date=2019-09-11T00:15:00+02:00",),
     *("getMeter?values=number", "getMeter?time=utc", "getAggregate?interval=day&date=1000", "ping"),
 )
 HEADERS: dict[str, Sequence[str]] = {

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from domain.fixed_point import SCALE
-from domain.flags import IMPLAUSIBLE
+from domain.flags import CATCH_UP, IMPLAUSIBLE
 from domain.quantities import QUANTITY_NAMES
 from domain.readings_query import QueryError
 from storage.figures import scan
@@ -29,6 +29,7 @@ from tests.support.reference_figures import (
     Case,
     Metered,
     Reading,
+    aware,
     factor,
     is_power,
     labelled,
@@ -66,6 +67,15 @@ def expected_rows(
     end = anchor + -((anchor - until) // raster) * raster
     if start >= until:
         return
+
+    def label(at: int) -> object:
+        return LABELS[interval](aware(at, zone))
+
+    if label(until) != label(until - 1):
+        end = until
+    before = anchor + (start - anchor - 1) // raster * raster
+    behind = anchor - (anchor - end) // raster * raster
+    cuts = {start: label(before) == label(start)}, {end: label(behind) == label(end - 1)}
     for first, last in labelled(start, end, zone, LABELS[interval]):
         readings = metered.within(first, min(last, until), IMPLAUSIBLE.bit * clean)
         expected = metered.expected(first, last)
@@ -73,7 +83,23 @@ def expected_rows(
         flagged = sum(bool(reading.flags & DOUBTFUL) for reading in readings)
         coverage = rounded(Fraction(present * SCALE, expected)) if expected else None
         values = [value for name in columns for value in put_together(name, readings, raster)]
-        yield (first, last, *values, expected, present, flagged, coverage)
+        partial = cuts[0].get(first, False) or cuts[1].get(last, False)
+        since = [energy_since(metered, first, readings)] if "energy" in columns else []
+        yield (first, last, *values, expected, present, flagged, coverage, int(partial), *since)
+
+
+def energy_since(metered: Metered, start: int, readings: list[Reading]) -> int | None:
+    """From when the energy of some readings is, if a catch-up has some of before them."""
+    caught_up = [
+        r.at for r in readings if r.flags & CATCH_UP.bit and r.values["energy"] is not None
+    ]
+    earlier = [
+        r.at
+        for r in metered.readings
+        if caught_up and r.at < caught_up[0] and r.values["energy"] is not None
+    ]
+    since = earlier[-1] + metered.case.interval if earlier else start
+    return since if since < start else None
 
 
 def put_together(name: str, readings: list[Reading], interval: int) -> list[int | None]:
@@ -219,15 +245,15 @@ def test_repeated_hour_is_two_and_the_skipped_one_is_none(meters: dict[str, Mete
         question = {"interval": "hour", "date": day, "end_date": f"{day} 23:45"}
         _, rows = meters[case].ask(Aggregate.of(question))
         assert len(rows) == hours
-        assert all(row[-4] == 4 for row in rows)
+        assert all(row[-6] == 4 for row in rows)
 
 
 def test_bucket_without_readings_has_nulls_and_no_zeros(meters: dict[str, Metered]) -> None:
     question = {"interval": "day", "date": "2019-11-10", "end_date": "2019-11-10 23:45"}
     _, [row] = meters["autumn"].ask(Aggregate.of(question))
-    assert {*row[2:-4]} == {None, 0}
-    assert row[2:-4].count(0) == 1  # how many powers are derived
-    assert row[-4:] == (96, 0, 0, 0)
+    assert {*row[2:-6]} == {None, 0}
+    assert row[2:-6].count(0) == 1  # how many powers are derived
+    assert row[-6:] == (96, 0, 0, 0, 0, None)
 
 
 def test_clean_says_what_it_leaves_out(meters: dict[str, Metered]) -> None:

@@ -131,7 +131,7 @@ def test_flagged_readings_come_with_what_the_flags_say(meters: dict[str, Metered
 def test_days_have_their_coverage(meters: dict[str, Metered]) -> None:
     metered = meters["autumn"]
     _, rows = metered.ask(DataQuality.of({"list": "days"}))
-    for start, end, expected, present, _, coverage, *flags in rows:
+    for start, end, expected, present, _, coverage, _, *flags in rows:
         assert isinstance(start, int)
         assert isinstance(end, int)
         readings = metered.within(start, end)
