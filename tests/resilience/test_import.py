@@ -55,12 +55,12 @@ def befalls(patch: pytest.MonkeyPatch, fault: Callable[[], None], moment: str) -
 
 
 async def load_again(night: MariadbDatabase, first: int) -> ImportSummary:
-    return (await night.load(numbered_report(MORE, first)))[0]
+    return (await night.load(numbered_report(MORE, first), allow_corrections=True))[0]
 
 
 async def back_to_the_start(night: MariadbDatabase) -> None:
     await night.rows(f"DELETE FROM readings WHERE id > {READINGS}")
-    await night.load(numbered_report(READINGS))
+    await night.load(numbered_report(READINGS), allow_corrections=True)
 
 
 @pytest.mark.parametrize(
