@@ -19,7 +19,6 @@ class WatchedWorkers(ImportWorkers):
     """Starts workers when it is told to, and prints their messages."""
 
     async def run(self, work: deque[MeterImport], workers: int) -> str | None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
         print("ready", flush=True)
         signal.sigwait({signal.SIGUSR1})
         return await super().run(work, workers)
@@ -30,6 +29,8 @@ class WatchedWorkers(ImportWorkers):
 
 
 if __name__ == "__main__":
+    # In the threads that are yet to start as well, any of which could get it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     # However many processors there are.
     vars(loader.importer).update(ImportWorkers=WatchedWorkers, count_workers=lambda _: 2)
     main(prog_name="loader")
