@@ -51,6 +51,7 @@ class Importer:
         meter_name: str | None = None,
         *,
         register: bool = False,
+        interval: int | None = None,
     ) -> None:
         """Detect each report's format by its header, unless a format is named.
 
@@ -60,7 +61,8 @@ class Importer:
         Raises ReportError if there is no format of that name.
         """
         self._format_name = format_name
-        known = known_formats(settings)
+        self._interval = interval
+        known = known_formats(settings, interval)
         self._formats = known if format_name is None else (format_by_name(known, format_name),)
         self._settings = settings
         self._database = database
@@ -111,7 +113,9 @@ class Importer:
         FaultyReportsError, ReportError or StorageError; nothing was written then, unless the
         message says so.
         """
-        options = ImportOptions(skip_bad_rows=skip_bad_rows, dry_run=dry_run)
+        options = ImportOptions(
+            skip_bad_rows=skip_bad_rows, dry_run=dry_run, interval=self._interval
+        )
         importer = ReportImporter(
             self._settings, self._database, self._formats, options, self._listener.on_progress
         )

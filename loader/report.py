@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from domain.report_source import RowBatch
+from domain.sampling_interval import Differences, told_spans
 from loader.formats.registry import SHIPPED_FORMATS, DetectedFormat, ReportFormat
 from loader.report_file import NO_READING, ReportFile, ReportPart
 from loader.rows.dst_days import FIRST_ROW
@@ -38,7 +39,8 @@ class Report:
         self._part = part or ReportFile(path, formats=formats, on_progress=on_progress).whole()
         self.span: tuple[str, str] | None = None
         self.name = self._part.name
-        self.interval: int | None = None
+        self.said_interval: int | None = None
+        self.differences = Differences()
         self._context = ParseContext(path, zone, skip_bad_rows, self._report_errors)
         self._on_errors = on_errors
         self._lines = _LineNumbers()
@@ -107,7 +109,8 @@ class Report:
         if not rows.readings:
             raise ReportError(f"{label}: {NO_READING}")
         assert self._part.identifier in (None, rows.identifier), "rows of another meter"
-        self.interval = self._checked_interval(rows)
+        self.differences = rows.differences()
+        self.said_interval = self._checked_interval()
 
     def _row_reader(self) -> RowReader[Any]:
         """Return the reader of the rows below the header."""
@@ -129,23 +132,44 @@ class Report:
             if self._context.skip_bad_rows or not rows.rejected:
                 yield batch
 
-    def _checked_interval(self, rows: RowReader[Any]) -> int | None:
-        """Return the format's interval, or else that of the rows unless they are rejected ones.
+    @property
+    def interval(self) -> int | None:
+        """The interval of the readings, None if they tell none or several."""
+        lengths = {*self.intervals}
+        return lengths.pop() if len(lengths) == 1 else None
 
-        Raises ReportError if both are known and differ.
+    @property
+    def intervals(self) -> Sequence[int | None]:
+        """The intervals of the readings, in order of time; None where they tell none."""
+        if self.said_interval is not None:
+            return [self.said_interval]
+        return [span.seconds for span in told_spans(self.differences)]
+
+    def _checked_interval(self) -> int | None:
+        """Return the interval that the format says, if any.
+
+        Raises ReportError if the readings tell another one, unless they are rejected ones.
         """
         assert self.detected is not None
         report_format, header = self.detected
-        defined = report_format.interval
+        said = report_format.interval
         if header.has_reasons:
-            return defined
-        found = rows.interval()
-        if defined is not None and found not in (None, defined):
+            # Some rows of a report tell less than all.
+            self.differences = Differences() if said is None else self.differences
+            return said
+        if said is None:
+            return None
+        for span in told_spans(self.differences):
+            if span.seconds is None or span.seconds == said:
+                continue
+            if report_format.is_interval_asked_for and span.seconds % said == 0:
+                continue
+            by = "--interval" if report_format.is_interval_asked_for else report_format.name
             raise ReportError(
-                f"{self._part.label}: readings are {found} seconds apart: expected {defined}, as "
-                f"the format {report_format.name} says"
+                f"{self._part.label}: readings are {span.seconds} seconds apart: expected {said},"
+                f" as the format {by} says"
             )
-        return defined or found
+        return said
 
 
 class _LineNumbers:

@@ -10,6 +10,12 @@ from loader.imports.outcome import ImportSummary
 from settings import MONITORING
 from storage.meters import MAIN_METER
 
+INTERVAL_HINT = (
+    "coverage and demand are empty: say it with --interval SECONDS, or the key interval of the"
+    " format, and load again"
+)
+"""What to do where readings do not tell their interval."""
+
 MAX_REPORTS_IN_FULL = 20
 """Reports that are told of in several lines each; of more, each meter gets a line."""
 
@@ -22,7 +28,8 @@ def _report_document(summary: ImportSummary) -> dict[str, object]:
         "report": summary.name,
         "format": summary.format,
         "meter": summary.meter and summary.meter.public_id,
-        "interval": summary.interval,
+        "interval": summary.intervals[0] if len(summary.intervals) == 1 else None,
+        "intervals": list(summary.intervals),
         "readings": summary.readings,
         "new": imported and imported.new,
         "changed": imported and imported.changed,
@@ -85,12 +92,19 @@ def _lines_in_full(summary: ImportSummary) -> list[str]:
         rows.append(("flags", flags or "none"))
     if summary.span is not None:
         rows.append(("span", " to ".join(summary.span)))
-    if summary.interval is not None:
-        rows.append(("interval", f"{summary.interval} s"))
+    if summary.intervals:
+        rows.append(("interval", _intervals(summary.intervals)))
     if summary.error is not None:
         rows.append(("error", summary.error))
     rows.append(("time", f"{summary.seconds:.1f} s"))
     return [summary.name, *(f"  {name:<15}{value}" for name, value in rows)]
+
+
+def _intervals(intervals: Sequence[int | None]) -> str:
+    """Return the lengths of readings, and what to do where they are not known."""
+    texts = ["unknown" if seconds is None else f"{seconds} s" for seconds in intervals]
+    hint = f"; {INTERVAL_HINT}" if None in intervals else ""
+    return ", then ".join(texts) + hint
 
 
 def _counts(reports: Sequence[ImportSummary]) -> str:

@@ -37,6 +37,7 @@ _TABLES = (
     _Table("days", "day", MAX_ROWS // 2),
     _Table("readings", "id"),
     _Table("imports", "id"),
+    _Table("intervals", "first_utc"),
     _Table("devices", "id"),
 )
 

@@ -177,6 +177,6 @@ class DelimitedRows(RowReader[_Row]):
         self.missing += row.missing
 
     def _runs(self) -> Iterator[tuple[int, tuple[int, ...]]]:
-        """Yield the instants of the readings in runs, see `usual_interval`."""
+        """Yield the instants of the readings in runs, see `Differences`."""
         for day, seen in self._seen.items():
             yield seconds_since_1970(midnight(day)), self._times_of_day.seconds(bytes(seen))

@@ -33,6 +33,8 @@ class ImportOptions:
 
     skip_bad_rows: bool
     dry_run: bool
+    interval: int | None = None
+    """Seconds from one reading to the next, whatever formats say."""
 
 
 class ReportImporter:
@@ -153,7 +155,7 @@ class ReportImporter:
                     report.name,
                     meter=meter if isinstance(meter, MeterRecord) else None,
                     format=None if report.detected is None else report.detected.format.name,
-                    interval=report.interval,
+                    intervals=report.intervals if imported is None else imported.intervals,
                     readings=report.readings,
                     missing=report.missing,
                     rejected=report.rejected,

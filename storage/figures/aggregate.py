@@ -30,13 +30,14 @@ from storage.figures.aggregation_rules import (
 )
 from storage.figures.days.left_out import left_out
 from storage.figures.days.stretches import Stretch, day_stretches
-from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks
+from storage.figures.result import Field, FieldType, Metadata, ResultTable, Row, as_chunks
 from storage.figures.scan import TimeChunk, plan_scan, time_chunks
 from storage.figures.selection import (
     PERIOD_PARAMETERS,
     QUALITY,
     Period,
     Selection,
+    interval_note,
     select,
 )
 from storage.meters import Meter
@@ -122,17 +123,17 @@ class Aggregate:
 
     async def table(self, engine: ReadEngine, selection: Selection) -> ResultTable:
         """Return a row for each bucket; raise QueryError if the size does not fit."""
-        if self.interval.min_seconds < selection.meter.interval:
+        longest = max((seconds for seconds in selection.lengths if seconds), default=0)
+        if self.interval.min_seconds < longest:
             raise QueryError(
                 "interval",
-                f"expected no less than the {selection.meter.interval} seconds between readings, "
+                f"expected no less than the {longest} seconds between readings, "
                 f"got {self.interval.name}",
             )
         buckets = await self._buckets(selection)
         rows = _BucketSums(engine, selection, self.measures, self.interval).rows(buckets)
-        return ResultTable(
-            self.fields, selection.zone, len(buckets), rows, await left_out(engine, selection)
-        )
+        metadata: Metadata = {**await left_out(engine, selection), **interval_note(selection)}
+        return ResultTable(self.fields, selection.zone, len(buckets), rows, metadata)
 
     async def _zone(self, name: str) -> TimeZone:
         try:
@@ -160,8 +161,11 @@ class Aggregate:
 def coverage(
     selection: Selection, start: int, end: int, present: int | None, flagged: int | None
 ) -> Sequence[int | None]:
-    """Return the values of COVERAGE between two instants; None means 0."""
-    expected = selection.expected(start, end)
+    """Return the values of COVERAGE between two instants; None means 0.
+
+    What is expected is None where the interval is unknown.
+    """
+    expected = selection.grid.expected(start, end)
     coverage = divide_rounded((present or 0) * SCALE, expected) if expected else None
     return expected, present or 0, flagged or 0, coverage
 
@@ -188,6 +192,10 @@ class _BucketSums:
             index for index, (function, _) in enumerate(self._summed) if function == GREATEST
         ]
         self._nothing: PartValues = [None] * len(self._parts)
+        # Where intervals differ, a mean of a quantity is that over time.
+        intervals = selection.meter.intervals
+        self._intervals = intervals if len(selection.lengths) > 1 else None
+        self._levels = self._measures.mean_parts
 
     async def rows(self, buckets: Buckets) -> AsyncGenerator[Sequence[Row]]:
         """Yield the rows of all buckets, in order."""
@@ -220,14 +228,21 @@ class _BucketSums:
             bucket.parts = self._nothing
 
     async def _jobs(self) -> AsyncGenerator[Coroutine[Any, Any, list[Group]]]:
-        for chunk in time_chunks(self._selection, self._interval.size):
-            yield self._groups(chunk)
+        for part, _ in self._selection.by_span():
+            for chunk in time_chunks(part, self._interval.size):
+                yield self._groups(chunk)
 
     async def _jobs_by_day(
         self, buckets: Buckets
     ) -> AsyncGenerator[Coroutine[Any, Any, list[Group]]]:
         """Yield what returns the groups of days whose sums are kept, and what scans the others."""
-        stretches = day_stretches(self._engine, self._selection, self._parts, buckets.has_both)
+        intervals = self._intervals
+
+        def is_alike(first: int, last: int) -> bool:
+            is_one_span = intervals is None or len(intervals.within(first, last + 1)) == 1
+            return is_one_span and buckets.has_both(first, last)
+
+        stretches = day_stretches(self._engine, self._selection, self._parts, is_alike)
         async with aclosing(stretches):
             async for some in stretches:
                 for is_known, run in groupby(some, lambda stretch: stretch.parts is not None):
@@ -235,16 +250,17 @@ class _BucketSums:
                         yield self._known(buckets, [*run])
                         continue
                     for stretch in run:
-                        part = replace(self._selection, start=stretch.start, until=stretch.end)
-                        for chunk in time_chunks(part, self._interval.size):
-                            yield self._groups(chunk)
+                        scanned = replace(self._selection, start=stretch.start, until=stretch.end)
+                        for part, _ in scanned.by_span():
+                            for chunk in time_chunks(part, self._interval.size):
+                                yield self._groups(chunk)
 
     async def _known(self, buckets: Buckets, stretches: Sequence[Stretch]) -> list[Group]:
         """Return the groups of stretches that need no scan, one for each bucket."""
         groups: list[Group] = []
         for _, run in groupby(stretches, lambda stretch: buckets.index(stretch.start)):
             days = [*run]
-            parts = [day.parts for day in days if day.parts is not None]
+            parts = [self._weighed(day.parts, day.start) for day in days if day.parts is not None]
             groups.append((days[0].start, merge_parts(self._parts, parts)))
         return groups
 
@@ -274,10 +290,28 @@ class _BucketSums:
                     parts[at] = int(parts[at]) - self._dialect.max_with_time_zero
             parts.append(counts.get(number))
             # A group may have begun in the chunk before.
-            made.append((max(number * self._interval.size - first, chunk.start), parts))
+            start = max(number * self._interval.size - first, chunk.start)
+            made.append((start, self._weighed(parts, start)))
         return made
 
+    def _weighed(self, parts: PartValues, instant: int) -> PartValues:
+        """Return the aggregates of readings of one interval, levels multiplied by its length."""
+        if self._intervals is None:
+            return parts
+        weight = self._intervals.at(instant) or 1
+        weighed = [*parts]
+        for index in self._levels:
+            value = weighed[index]
+            weighed[index] = None if value is None else value * weight
+        return weighed
+
     def _row(self, start: int, end: int, parts: PartValues) -> Row:
+        if self._intervals is not None:
+            lengths = self._intervals.lengths(start, end)
+            if None in lengths and len(lengths) > 1:
+                # The mean over time of readings of known and of unknown length is unknown.
+                unknown = set(self._levels)
+                parts = [None if at in unknown else value for at, value in enumerate(parts)]
         *_, present, flagged = parts
         values = self._measures.values(parts)
         return (start, end, *values, *coverage(self._selection, start, end, present, flagged))

@@ -46,12 +46,23 @@ class Measures:
     """The columns of a query: the aggregates they need, and the fields they give."""
 
     def __init__(self, columns: Sequence[Quantity]) -> None:
+        self._columns = columns
         self.key = ",".join(column.name for column in columns)
         self.fields = [field for column in columns for field in _fields(column)]
         self.parts = list(dict.fromkeys(part for column in columns for part in _parts(column)))
         self._values_of = [
             _VALUES_OF[column.rule](*[self.parts.index(part) for part in _parts(column)])
             for column in columns
+        ]
+
+    @property
+    def mean_parts(self) -> Sequence[int]:
+        """The places of the parts that means are made of."""
+        return [
+            self.parts.index((function, column.name))
+            for column in self._columns
+            if column.rule is AggregationRule.LEVEL
+            for function in (SUM, COUNT)
         ]
 
     def values(self, parts: PartValues) -> list[Value]:

@@ -27,9 +27,10 @@ from storage.figures.result import (
 )
 from storage.figures.scan import TimeChunk, plan_scan, time_chunks
 from storage.figures.selection import PERIOD_PARAMETERS, QUALITY, Period, Selection, select
-from storage.meters import Meter
+from storage.meters import Meter, spans_text
 
 COLUMNS = ("power", "energy", "reactive_energy", "reactive_power", "maximeter")
+_ENERGIES = ("energy", "reactive_energy")
 PERCENTILES = (5, 25, 50, 75, 95)
 MAX_PERCENTILES = 20
 
@@ -122,7 +123,17 @@ class Profile:
         return await select(engine, meter, self.period)
 
     async def table(self, engine: ReadEngine, selection: Selection) -> ResultTable:
-        """Return a row for each time of day of each split, without catch-ups."""
+        """Return a row for each time of day of each split, without catch-ups.
+
+        Raises QueryError for energies of several intervals: they tell nothing of each other.
+        """
+        if self.column in _ENERGIES and len(selection.lengths) > 1:
+            lengths = spans_text(selection.meter.intervals, selection.zone, selection.start)
+            raise QueryError(
+                "column",
+                f"expected no energy, since the readings have several intervals: {lengths}; choose"
+                " power, or a shorter time with date and end_date",
+            )
         quantities: _Quantities = defaultdict(lambda: array("q"))
         jobs = self._jobs(engine, selection)
         async with aclosing(prefetch(jobs)) as results:

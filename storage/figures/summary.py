@@ -31,6 +31,7 @@ from storage.figures.aggregation_rules import (
 from storage.figures.base_load import PERCENT, base_load
 from storage.figures.days.left_out import left_out
 from storage.figures.days.stretches import summed
+from storage.figures.meter_info import INTERVAL_MEANS
 from storage.figures.peaks import HOUR_SECONDS, peak_demand
 from storage.figures.result import (
     Field,
@@ -46,6 +47,7 @@ from storage.figures.selection import (
     QUALITY,
     Period,
     Selection,
+    interval_note,
     select,
 )
 from storage.meters import Meter
@@ -76,7 +78,7 @@ FIELDS = (
     Field("import_new", FieldType.COUNT, "Readings that it added"),
     Field("import_changed", FieldType.COUNT, "Readings that it corrected"),
     Field("timezone", FieldType.TEXT, "Time zone of the meter"),
-    Field("interval_seconds", FieldType.COUNT, "Seconds from one reading to the next"),
+    Field("interval_seconds", FieldType.COUNT, INTERVAL_MEANS),
     Field("identifier", FieldType.TEXT, "Name of the meter in reports"),
 )
 
@@ -119,7 +121,9 @@ class Summary:
         count, first, last, present, with_energy, with_power, *totals = sums
         flagged_count, caught_up, energy_caught_up, power_caught_up, *flags = flagged
         demand = _mean_demand(
-            selection, totals[0], caught_up or 0, (with_energy or 0) - (energy_caught_up or 0)
+            totals[0],
+            caught_up or 0,
+            await _covered(engine, selection, (with_energy or 0) - (energy_caught_up or 0)),
         )
         row = (
             None if first is None else to_unix_seconds(first),
@@ -133,17 +137,20 @@ class Summary:
             peak_date,
             demand,
             _ratio(demand, peak_kw),
-            await base_load(engine, selection, (with_power or 0) - (power_caught_up or 0)),
+            await base_load(engine, selection, (with_power or 0) - (power_caught_up or 0))
+            if len(selection.lengths) == 1
+            else None,
             *flags,
             *await _last_import(engine, selection.meter),
             selection.meter.zone.name,
-            selection.meter.interval,
+            selection.meter.intervals.only,
             selection.meter.identifier,
         )
         metadata: Metadata = {
             "units": _UNITS,
             "demand_of": demand_of,
             **await left_out(engine, selection),
+            **interval_note(selection),
         }
         return ResultTable(self.fields, selection.zone, 1, as_chunks([row]), metadata)
 
@@ -222,13 +229,28 @@ async def _flagged(engine: ReadEngine, selection: Selection) -> PartValues:
     ]
 
 
-def _mean_demand(
-    selection: Selection, energy: int | None, caught_up: int, readings: int
-) -> int | None:
-    """Return energy, without that of catch-ups, over the hours of the readings."""
-    if energy is None or not readings:
+async def _covered(engine: ReadEngine, selection: Selection, readings: int) -> int | None:
+    """Return the seconds of the readings with energy that are no catch-ups, None if unknown."""
+    lengths = selection.lengths
+    if None in lengths:
         return None
-    return divide_rounded((energy - caught_up) * HOUR_SECONDS, readings * selection.meter.interval)
+    if len(lengths) == 1:
+        return readings * (lengths.pop() or 0)
+    covered = 0
+    for part, seconds in selection.by_span():
+        plan = await plan_scan(engine, part, CATCH_UP)
+        rows = await engine.fetch(
+            f"SELECT COUNT(energy) FROM {plan.table} WHERE {plan.where.text}", plan.where.args
+        )
+        covered += rows[0][0] * (seconds or 0)
+    return covered
+
+
+def _mean_demand(energy: int | None, caught_up: int, covered: int | None) -> int | None:
+    """Return energy, without that of catch-ups, over the hours of the readings."""
+    if energy is None or not covered:
+        return None
+    return divide_rounded((energy - caught_up) * HOUR_SECONDS, covered)
 
 
 async def _last_import(engine: ReadEngine, meter: Meter) -> list[Value]:

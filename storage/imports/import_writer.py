@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -19,6 +19,7 @@ from storage.common.deflate import DeflateBlock, deflate_block
 from storage.common.errors import Conflict
 from storage.imports.days import DayUpdater
 from storage.imports.flagging import FlagUpdater
+from storage.imports.intervals import IntervalUpdater, NewReadings, lengths_within
 from storage.meters import MeterAdmin, MeterRecord, MeterState
 from storage.readings.page_store import PAGE_READINGS, PageBuilder
 
@@ -37,6 +38,8 @@ class ImportResult:
     changed: int
     unchanged: int
     rejected: int
+    intervals: Sequence[int | None] = ()
+    """The intervals of the readings between the first and the last of the report, in order."""
     flags: Mapping[str, int] = field(default_factory=dict)
     """How many readings of the report's span have which flag, by its name."""
 
@@ -60,6 +63,8 @@ class _Import:
     """The number of the import of its meter."""
     readings: int
     last_id: int
+    last_utc: int | None
+    """The start of the last reading, seconds since 1970."""
     last_day: str
     """The last local day that has readings, empty if none has."""
     pages: int | None
@@ -74,6 +79,7 @@ class ImportWriter:
         self._meters = MeterAdmin(engine)
         self._flags = FlagUpdater(engine, quality)
         self._days = DayUpdater(engine)
+        self._intervals = IntervalUpdater(engine)
 
     async def load(self, report: ReportSource, meter: MeterRecord) -> ImportResult:
         """Add and correct readings of a meter, and record the import, uncommitted."""
@@ -87,9 +93,6 @@ class ImportWriter:
                 " again"
             )
         work = await self._begin(state, meter.id)
-        if meter.interval is None and work.readings:
-            # Readings of an older schema, or too few so far.
-            meter = await self._meters.with_usual_interval(meter)
         batches = _RowBatches(report.batches(), work.last_day)
         appended = await self._append(batches, work)
         staged = changed = inserted = 0
@@ -103,11 +106,20 @@ class ImportWriter:
         last_id = work.last_id + result.new
         if changed or work.pages is None or work.pages + appended.pages != last_id // PAGE_READINGS:
             await self._build_missing_pages(meter.id, last_id)
+        new = NewReadings(work.readings, work.last_utc, result.new, are_later=not staged)
+        intervals = await self._intervals.update(meter, report, new)
+        meter = replace(meter, interval=intervals.only)
+        result = replace(result, intervals=lengths_within(intervals, report.differences))
         reflagged = False
         flagged = None
         if last_id and report.span is not None:
             flagged = await self._flags.update(
-                meter, report.span, appended.ids, appended.few, merged=changed + inserted > 0
+                meter,
+                intervals,
+                report.span,
+                appended.ids,
+                appended.few,
+                merged=changed + inserted > 0,
             )
             meter, reflagged = flagged.meter, flagged.has_changed
             if staged or flagged.has_any:
@@ -141,12 +153,13 @@ class ImportWriter:
         columns = dialect.few(
             [
                 f"(SELECT COALESCE(MAX(id), 0) FROM readings {of_meter})",
+                f"(SELECT {dialect.unix_seconds('MAX(utc)')} FROM readings {of_meter})",
                 f"(SELECT MAX(date) FROM readings {of_meter})",
                 f"(SELECT COUNT(*) FROM pages {of_meter})",
             ]
         )
-        rows = await self._engine.fetch(f"SELECT {columns}", [meter_id] * 3)
-        last_id, last_date, pages = dialect.parse_few(rows[0])
+        rows = await self._engine.fetch(f"SELECT {columns}", [meter_id] * 4)
+        last_id, last_utc, last_date, pages = dialect.parse_few(rows[0])
         readings = state.readings
         # TRUNCATE fires no trigger.
         if readings is None or state.last_id != last_id:
@@ -163,7 +176,7 @@ class ImportWriter:
             )
             pages = None
         last_day = "" if last_date is None else str(last_date)[:10]
-        return _Import(meter_id, state.imports + 1, readings, last_id, last_day, pages)
+        return _Import(meter_id, state.imports + 1, readings, last_id, last_utc, last_day, pages)
 
     async def _append(self, batches: "_RowBatches", work: _Import) -> "_Appended":
         """Insert the batches after all readings, and their pages."""

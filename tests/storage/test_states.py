@@ -254,4 +254,7 @@ def test_view_comes_after_all_that_servers_need_with_it() -> None:
 
     SQLite makes all of it at once.
     """
-    assert re.match(Feature.METERS.value, STATEMENTS["mysql"][-1])
+    statements = STATEMENTS["mysql"]
+    view = next(at for at, sql in enumerate(statements) if re.match(Feature.METERS.value, sql))
+    # Servers ask for these only where a meter has no single interval, which the loader finds out.
+    assert all(" intervals" in sql for sql in statements[view + 1 :])

@@ -74,6 +74,7 @@ class DatabaseFixture(ABC):
         listener: ImportListener = SILENT,
         meter: str | None = None,
         register: bool = False,
+        interval: int | None = None,
     ) -> list[ImportSummary]:
         """Import files, or texts, as the loader does."""
         paths = [
@@ -82,7 +83,10 @@ class DatabaseFixture(ABC):
         ]
         async with self.writer() as writer:
             importer = Importer(
-                self.settings, writer, listener, meter_name=meter, register=register
+                *(self.settings, writer, listener),
+                meter_name=meter,
+                register=register,
+                interval=interval,
             )
             await importer.prepare()
             return await importer.run(paths, skip_bad_rows=skip_bad_rows)
