@@ -46,6 +46,13 @@ class LocalTimeResolver:
         folds = _folds([local for local in times if self.is_repeated(local)])
         return [self._free_offset(local, folds, taken) for local in times]
 
+    def instant(self, local: datetime) -> datetime | None:
+        """Return the instant, or the first of two, at which clocks show a time; None if never."""
+        before, after = self._offset(local, 0), self._offset(local, 1)
+        if before < after:
+            return None
+        return local.replace(tzinfo=UTC) - timedelta(seconds=before)
+
     def is_repeated(self, local: datetime) -> bool:
         """Return whether clocks show this time twice."""
         return self._offset(local, 0) > self._offset(local, 1)

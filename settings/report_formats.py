@@ -123,6 +123,9 @@ class TimeSettings(Section):
         None, min_length=1, description="the heading of the column with the hour of the day"
     )
     pattern: Annotated[str, AfterValidator(_check_pattern)] = Field(description=_PATTERN)
+    hours: Literal["counted", "clock"] | None = Field(
+        None, description="counted or clock: what time.hour counts, or nothing where rows tell"
+    )
     marks: Literal["start", "end"] = Field(
         description="start or end: which end of its interval a time marks"
     )

@@ -19,7 +19,13 @@ DISTRIBUTOR_HOURLY = FormatSettings.model_validate(
         "delimiter": ";",
         "decimal": ",",
         "columns": {"energy": "Consumo_kWh"},
-        "time": {"column": "Fecha", "hour": "Hora", "pattern": "%d/%m/%Y", "marks": "end"},
+        "time": {
+            "column": "Fecha",
+            "hour": "Hora",
+            "hours": "counted",
+            "pattern": "%d/%m/%Y",
+            "marks": "end",
+        },
         "identifier": "CUPS",
         "ignored": ["Metodo_obtencion"],
     }

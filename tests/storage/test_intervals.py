@@ -28,8 +28,8 @@ from tests.support.report_factory import MADRID, report, row
 
 LENGTHS = (300, 900, 1800, 3600)
 STARTS = [
-    int(datetime(*day, tzinfo=MADRID).timestamp())
-    for day in ((2019, 10, 26, 7), (2019, 3, 30), (2019, 7, 1, 5))
+    int(datetime.fromisoformat(local).replace(tzinfo=MADRID).timestamp())
+    for local in ("2019-10-26 07:00", "2019-03-30 00:00", "2019-07-01 05:00")
 ]
 """Before both clock changes, and in between."""
 
