@@ -13,6 +13,7 @@ from loader.report_file import NO_READING, ReportFile, ReportPart
 from loader.rows.dst_days import FIRST_ROW
 from loader.rows.errors import FaultyRowsError, ReportError, RowError
 from loader.rows.reader import ParseContext, RowReader
+from loader.rows.registers import REGISTER_QUANTITIES, RegisterWatch
 
 
 class Report:
@@ -45,6 +46,7 @@ class Report:
         self._on_errors = on_errors
         self._lines = _LineNumbers()
         self._rows: RowReader[Any] | None = None
+        self._watches = [RegisterWatch(quantity) for quantity in REGISTER_QUANTITIES]
 
     @property
     def detected(self) -> DetectedFormat | None:
@@ -109,6 +111,7 @@ class Report:
         if not rows.readings:
             raise ReportError(f"{label}: {NO_READING}")
         assert self._part.identifier in (None, rows.identifier), "rows of another meter"
+        self._refuse_registers()
         self.differences = rows.differences()
         self.said_interval = self._checked_interval()
 
@@ -129,8 +132,24 @@ class Report:
         for batch in rows.batches():
             earliest, latest = self.span or (batch.first, batch.last)
             self.span = min(batch.first, earliest), max(batch.last, latest)
+            for watch in self._watches:
+                watch.add(batch)
             if self._context.skip_bad_rows or not rows.rejected:
                 yield batch
+
+    def _refuse_registers(self) -> None:
+        """Raise ReportError if a quantity is a cumulative register."""
+        assert self.detected is not None
+        if self.detected.header.has_reasons:
+            return
+        for watch in self._watches:
+            if watch.is_register:
+                raise ReportError(
+                    f"{self._part.label}: {watch.quantity} only rises, {watch.span}: this is the"
+                    " state of a cumulative register, not the energy of each interval. Registers"
+                    " are not supported: export the energy of each interval instead, often called"
+                    " consumption, interval data or load profile"
+                )
 
     @property
     def interval(self) -> int | None:
