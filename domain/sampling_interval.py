@@ -189,6 +189,11 @@ class Differences:
             self._add(instant - self.last, 1)
         self.last = instant
 
+    def longer_than(self, intervals: SamplingIntervals) -> int:
+        """Return how many are longer than the interval that holds where they begin."""
+        lengths = ((intervals.at(run.start), run) for run in self.runs())
+        return sum(run.count for seconds, run in lengths if seconds and run.difference > seconds)
+
     def runs(self) -> Iterator["_Run"]:
         """Yield the runs in order of time, those of one length as one."""
         if self.first is None:

@@ -7,7 +7,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from domain.report_source import RowBatch
-from domain.sampling_interval import Differences, told_spans
+from domain.sampling_interval import (
+    Differences,
+    IntervalSpan,
+    SamplingIntervals,
+    told_spans,
+)
 from loader.formats.registry import SHIPPED_FORMATS, DetectedFormat, ReportFormat
 from loader.report_file import NO_READING, ReportFile, ReportPart
 from loader.rows.dst_days import FIRST_ROW
@@ -136,6 +141,14 @@ class Report:
                 watch.add(batch)
             if self._context.skip_bad_rows or not rows.rejected:
                 yield batch
+
+    @property
+    def gaps(self) -> int:
+        """The number of readings that do not follow the one before by its interval."""
+        first = self.differences.first or 0
+        said = self.said_interval
+        spans = [IntervalSpan(first, said)] if said is not None else told_spans(self.differences)
+        return self.differences.longer_than(SamplingIntervals(spans))
 
     def _refuse_registers(self) -> None:
         """Raise ReportError if a quantity is a cumulative register."""

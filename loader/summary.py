@@ -16,6 +16,13 @@ INTERVAL_HINT = (
 )
 """What to do where readings do not tell their interval."""
 
+MANY_GAPS = 20
+"""One in so many readings after a gap may be a sign that readings last longer than was thought."""
+GAPS_HINT = (
+    "readings that last longer than the interval are taken for readings after a gap: load those"
+    " with --interval SECONDS"
+)
+
 MAX_REPORTS_IN_FULL = 20
 """Reports that are told of in several lines each; of more, each meter gets a line."""
 
@@ -94,6 +101,8 @@ def _lines_in_full(summary: ImportSummary) -> list[str]:
         rows.append(("span", " to ".join(summary.span)))
     if summary.intervals:
         rows.append(("interval", _intervals(summary.intervals)))
+    if summary.gaps * MANY_GAPS > summary.readings:
+        rows.append(("gaps", f"{summary.gaps}; {GAPS_HINT}"))
     if summary.error is not None:
         rows.append(("error", summary.error))
     rows.append(("time", f"{summary.seconds:.1f} s"))

@@ -156,6 +156,7 @@ class ReportImporter:
                     meter=meter if isinstance(meter, MeterRecord) else None,
                     format=None if report.detected is None else report.detected.format.name,
                     intervals=report.intervals if imported is None else imported.intervals,
+                    gaps=report.gaps,
                     readings=report.readings,
                     missing=report.missing,
                     rejected=report.rejected,

@@ -8,8 +8,8 @@ from enum import Enum
 from domain.local_time import LocalTimeResolver
 
 DOUBTFUL_HOURS = (
-    "hours of which it is known whether they are counted or those of the clock, since clocks change"
-    " on that day: write time.hours: counted or time.hours: clock in the format"
+    "time.hours: counted or clock in the format, since clocks change on this day and its rows do"
+    " not show which its hours are"
 )
 
 _HOUR = timedelta(hours=1)

@@ -134,11 +134,11 @@ class RegisterWatch:
         first = piece.first * piece.rises
         if first >= _HUGE_RATIO * piece.total:
             return True
+        if piece.greatest * piece.rises == piece.total:
+            return False  # numbers in a row: no load is so steady
         is_high = first >= _HIGH_RATIO * piece.total and piece.first >= piece.total
         if piece.rises >= _RISES_OF_DAY and is_high:
             return True
-        if piece.greatest * piece.rises == piece.total:
-            return False  # numbers in a row: no load is so steady from the first reading on
         begin, end = (datetime.fromisoformat(at) for at in (piece.first_rise, piece.last_rise))
         return piece.rises >= MIN_RISES and abs((end - begin).total_seconds()) >= _LONG_RISE
 

@@ -93,6 +93,7 @@ def test_load_is_no_register(seed: int, base: float, spread: float, length: int)
         solar(96 * 3),
         [0.0] * 72 + solar(48),
         [*range(1, 2000)],
+        [0.1 + number / 1000 for number in range(40)],
         [5.0] * 40 + [5.1] * 40 + [5.2] * 40,
     ],
 )

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from cli.error_report import FaultyReportsError
 from domain.readings_query import QueryError
 from domain.sampling_interval import MAX_SPANS, Differences, IntervalSpan, told_spans
+from loader.summary import GAPS_HINT, summary_lines
 from storage.figures.aggregate import Aggregate
 from storage.figures.data_quality import DataQuality
 from storage.figures.meter_info import MeterInfo
@@ -324,3 +325,15 @@ async def test_energies_of_several_lengths_have_no_profile(database: DatabaseFix
     with pytest.raises(QueryError, match="interval: expected no less than the 3600 seconds"):
         await answers(database, Aggregate.of({"interval": "15m"}))
     assert (await answers(database, Profile.of({"column": "power"})))[0]
+
+
+async def test_summary_warns_of_intervals_that_differ(database: DatabaseFixture) -> None:
+    """Single hours among half hours look like gaps."""
+    times = [0, 1800, 5400, 9000, 10800, 12600, 14400]
+    path = database.file(text([Reading(STARTS[2] + at, 0, 1, 1) for at in times], has_power=True))
+    for interval in (None, 1800):
+        (summary,) = await database.load(path, interval=interval)
+        assert f"  gaps           2; {GAPS_HINT}" in [*summary_lines([summary])]
+    regular = [Reading(STARTS[2] + 1800 * at, 0, 1, 1) for at in range(30) if at != 7]
+    (summary,) = await database.load(text(regular, has_power=True))
+    assert not any("gaps" in line for line in summary_lines([summary]))
