@@ -101,7 +101,7 @@ def _lines_in_full(summary: ImportSummary) -> list[str]:
         rows.append(("span", " to ".join(summary.span)))
     if summary.intervals:
         rows.append(("interval", _intervals(summary.intervals)))
-    if summary.gaps * MANY_GAPS > summary.readings:
+    if summary.gaps > 1 and summary.gaps * MANY_GAPS > summary.readings:
         rows.append(("gaps", f"{summary.gaps}; {GAPS_HINT}"))
     if summary.error is not None:
         rows.append(("error", summary.error))

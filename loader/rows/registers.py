@@ -1,14 +1,14 @@
 """Recognizing a cumulative register in a column that is to hold the energy of each interval."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from domain.quantities import DECIMALS
 from domain.report_source import BATCH_FIELDS, RowBatch
 
 REGISTER_QUANTITIES = ("energy", "reactive_energy")
 
-MAX_ROWS = 20_000
+MAX_REGISTER_ROWS = 20_000
 """Rows that are looked at, unless a fall shows sooner that they are of no register."""
 
 MIN_RISES = 12
@@ -20,8 +20,10 @@ _RESTART, _MIDNIGHT_RESTART = 10, 2
 At midnight, it has the first hour of the day already.
 """
 
-_LONG_RISE = 36 * 3600
-"""Seconds for which no load and no sun rises without a fall."""
+_MAX_CHANGE = timedelta(hours=2)
+"""By which clocks may go back."""
+_LONG_RISE = timedelta(hours=36)
+"""For which no load and no sun rises without a fall."""
 _MIN_RATIO = 10
 """A register's values are so many times its rises at least."""
 _DAILY_RISES, _DAILY_RATIO = 6, 2
@@ -42,9 +44,10 @@ class _Piece:
     """The sum of the rises."""
     greatest: int = 0
     """The greatest of them."""
-    first_rise: str = ""
-    """The local times of the first and the last rise."""
     last_rise: str = ""
+    """The local time of the last rise."""
+    elapsed: timedelta = timedelta()
+    """The time from one rise to the next, unless it was more than a day."""
 
 
 class RegisterWatch:
@@ -65,7 +68,7 @@ class RegisterWatch:
 
     def add(self, batch: RowBatch) -> None:
         """Look at further rows, as long as they may be of a register."""
-        if self._is_over or self._rows >= MAX_ROWS:
+        if self._is_over or self._rows >= MAX_REGISTER_ROWS:
             return
         for line in batch.rows.decode("ascii").splitlines():
             fields = line.split(",", self._field + 1)
@@ -81,7 +84,7 @@ class RegisterWatch:
                 self._is_over = True
                 return
             self._value, self._time = value, fields[1]
-            if self._rows >= MAX_ROWS:
+            if self._rows >= MAX_REGISTER_ROWS:
                 return
 
     @property
@@ -109,6 +112,8 @@ class RegisterWatch:
         """Return whether a value may follow another one in a register, and note it."""
         if self._is_newest_first is None:
             self._is_newest_first = time < self._time
+        elif (time < self._time) != self._is_newest_first and _differ(time, self._time):
+            return False
         earlier, later = before, value
         if self._is_newest_first:
             earlier, later = later, earlier
@@ -118,7 +123,7 @@ class RegisterWatch:
             piece.total += later - earlier
             piece.greatest = max(piece.greatest, later - earlier)
             piece.first = min(piece.first, earlier)
-            piece.first_rise = piece.first_rise or self._time
+            piece.elapsed += _within_a_day(piece.last_rise or self._time, time)
             piece.last_rise = time
         elif later < earlier:
             is_midnight = time[:10] != self._time[:10]
@@ -139,8 +144,19 @@ class RegisterWatch:
         is_high = first >= _HIGH_RATIO * piece.total and piece.first >= piece.total
         if piece.rises >= _RISES_OF_DAY and is_high:
             return True
-        begin, end = (datetime.fromisoformat(at) for at in (piece.first_rise, piece.last_rise))
-        return piece.rises >= MIN_RISES and abs((end - begin).total_seconds()) >= _LONG_RISE
+        return piece.rises >= MIN_RISES and piece.elapsed >= _LONG_RISE
+
+
+def _differ(time: str, other: str) -> bool:
+    """Return whether local times differ by more than clocks change."""
+    seconds = datetime.fromisoformat(time) - datetime.fromisoformat(other)
+    return abs(seconds) > _MAX_CHANGE
+
+
+def _within_a_day(time: str, other: str) -> timedelta:
+    """Return the time between two local times, nothing if it is more than a day."""
+    elapsed = abs(datetime.fromisoformat(time) - datetime.fromisoformat(other))
+    return elapsed if elapsed <= timedelta(days=1) else timedelta()
 
 
 def _decimal(value: int) -> str:
