@@ -30,7 +30,7 @@ _DAILY_RISES, _DAILY_RATIO = 6, 2
 """The same of one that restarts every midnight and never falls otherwise: no load does that."""
 _RISES_OF_DAY, _HIGH_RATIO = 24, 50
 """Rises of a register that began high above them; a shorter one may be a load in the morning."""
-_FEW_RISES, _HUGE_RATIO = 8, 1000
+_FEW_RISES, _HUGE_RATIO = 8, 10_000
 """Rises in succession that a steady load would have once in 40,000 reports."""
 
 
