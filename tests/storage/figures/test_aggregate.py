@@ -33,7 +33,6 @@ from tests.support.reference_figures import (
     factor,
     is_power,
     labelled,
-    loaded,
     powers,
     reactive_energies,
     rounded,
@@ -43,6 +42,7 @@ from tests.support.report_factory import quarters, report, row
 
 LABELS: dict[str, Callable[[datetime], object]] = {
     "15m": lambda at: (at.utcoffset(), at.hour, at.minute // 15),
+    "30m": lambda at: (at.utcoffset(), at.hour, at.minute // 30),
     "hour": lambda at: (at.utcoffset(), at.hour),
     "day": lambda at: at.date(),
     "week": lambda at: at.isocalendar()[:2],
@@ -176,8 +176,8 @@ def test_sums_are_those_of_plain_reckoning(
     meters: dict[str, Metered], monkeypatch: pytest.MonkeyPatch, question: dict[str, Any]
 ) -> None:
     metered = meters[question["case"]]
-    is_finer = {"15m": 900, "hour": 3600}.get(question["interval"], 86400) < metered.case.interval
-    assume(not is_finer)
+    sizes = {"15m": 900, "30m": 1800, "hour": 3600}
+    assume(sizes.get(question["interval"], 86400) >= metered.case.interval)
     monkeypatch.setattr(scan, "CHUNK_GROUPS", question["groups"])
     zone = question["zone"] or metered.case.zone
     opening = metered.local(metered.case.start, zone)
@@ -279,7 +279,7 @@ def test_clean_says_what_it_leaves_out(meters: dict[str, Metered]) -> None:
     [
         (
             {"interval": "5m"},
-            "interval: expected one of 15m, hour, day, week, month, year, got '5m'",
+            "interval: expected one of 15m, 30m, hour, day, week, month, year, got '5m'",
         ),
         ({"interval": "hour", "date": "1890"}, "interval: expected at most 1,000,000 records"),
         ({"interval": "year", "date": "1600"}, "date: expected a period of at most 400 years"),
@@ -314,13 +314,6 @@ def test_interval_finer_than_the_readings_is_refused(meters: dict[str, Metered])
         QueryError, match=r"^interval: expected no less than the 3600 seconds between readings"
     ):
         meters["hours over a change"].ask(Aggregate.of({"interval": "15m"}))
-
-
-def test_readings_of_a_taken_over_meter_are_of_quarters(database: DatabaseFixture) -> None:
-    metered = loaded(Case("Europe/Madrid", 900, "2019-08-01 00:00", 8), database)
-    database.run("UPDATE meters SET interval_seconds = NULL")
-    _, rows = metered.ask(Aggregate.of({"interval": "hour", "columns": "energy"}))
-    assert [row[3] for row in rows] == [4, 4]
 
 
 async def test_database_without_readings_has_no_records(database: DatabaseFixture) -> None:

@@ -90,7 +90,7 @@ async def test_reading_off_the_grid_stands_for_the_one_it_is_nearest_to(
     energies = {"00:00:00": "1", "00:15:00": "", "00:16:00": "", "00:17:00": ""}
     energies |= {"00:45:07": "1", "00:59:50": "1", "01:15:07": "1"}
     rows = [row(f"1 Aug 2019 {time}", energy) for time, energy in energies.items()]
-    await database.load(report(*rows))
+    await database.load(report(*rows), interval=900)
     async with database.reader() as reader:
         table = await reader.figures(DataQuality.of({}), await reader.state())
         ((gap,),) = [some async for some in table.rows]
