@@ -71,7 +71,8 @@ FLAG_FIELDS = tuple(
 PARTIAL = Field(
     "partial",
     FieldType.COUNT,
-    "1 if the period, or the first or last reading, cuts the interval of the record, otherwise 0",
+    "1 if the period, or the first or last reading, cuts the interval of the record, otherwise 0;"
+    " null if the readings' own interval is unknown there",
 )
 
 _INTERVAL = Choice(

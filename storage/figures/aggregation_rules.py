@@ -194,7 +194,7 @@ def mean_over_time(
             if energy is not None:
                 weighed += (values[energy] or 0) * HOUR_SECONDS
                 weight += (values[number] or 0) * seconds
-        elif values[count]:
+        elif values[count] or (energy is not None and values[number]):
             unknown = values[total], values[count]
     if unknown is None:
         return mean(weighed, weight)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from fractions import Fraction
-from itertools import count, pairwise
+from itertools import accumulate, count, pairwise
 from typing import Any, NamedTuple
 
 import pytest
@@ -291,12 +291,45 @@ async def test_figures_are_empty_until_the_interval_is_said(database: DatabaseFi
     assert [found[name] for name in dividing] == [None] * 5
     assert found["energy"] == 20 * 100_000
     assert (await answers(database, Peaks.of({})))[0] == []
+    noon = {"date": f"{LOGGER[5][:10]} 05:30", "interval": "day", "columns": "power"}
+    ((day,), others) = await answers(database, Aggregate.of(noon))
+    assert "interval_unknown" in others
+    derived = ("power_mean", "power_min", "power_max", "power_derived", "partial")
+    assert [day[name] for name in derived] == [None, None, None, 0, None]
+    profile, others = await answers(database, Profile.of({"column": "power"}))
+    assert "interval_unknown" in others
+    assert {record["mean"] for record in profile} == {None}
     (again,) = await database.load(logged, interval=3600)
     assert again.imported is not None
     assert (again.imported.unchanged, again.imported.intervals) == (20, [3600])
     ((found,), others) = await answers(database, Summary.of({}))
     assert "interval_unknown" not in others
     assert [found[name] for name in dividing] == [20, *[100_000] * 4]
+    ((day,), others) = await answers(database, Aggregate.of(noon))
+    assert "interval_unknown" not in others
+    assert [day[name] for name in derived] == [100_000, 100_000, 100_000, 14, 1]
+
+
+async def test_mean_of_known_and_unknown_lengths_is_empty(database: DatabaseFixture) -> None:
+    """Of measured powers, of those of energies, and the energy of reactive power."""
+    differences = [900] * 12 + [3601, 3597] * 9
+    times = [STARTS[2] + seconds for seconds in accumulate(differences, initial=0)]
+    moments = [datetime.fromtimestamp(at, UTC).isoformat() for at in times]
+    some = [row(moment, "1", "", "", "", "1") for moment in moments]
+    await database.load(report(*some))
+    ((about,), _) = await answers(database, MeterInfo.of({}))
+    assert about["intervals"].startswith("900 from ")
+    assert ", unknown from " in about["intervals"]
+    query = {"interval": "month", "columns": "power,reactive_power"}
+    ((month,), others) = await answers(database, Aggregate.of(query))
+    assert "interval_unknown" in others
+    empty = ("power_mean", "reactive_power_mean", "reactive_energy_inductive")
+    assert [month[name] for name in empty] == [None] * 3
+    known = ("power_min", "power_max", "power_derived")
+    assert [month[name] for name in known] == [400_000, 400_000, 12]
+    ((summary,), _) = await answers(database, Summary.of({}))
+    assert summary["reactive_energy_inductive"] is None
+    assert summary["power_derived"] == 12
 
 
 async def test_format_says_the_interval(database: DatabaseFixture) -> None:
