@@ -171,6 +171,18 @@ questions = st.fixed_dictionaries(
         "groups": 500,
     }
 )
+@example(
+    question={
+        "case": "hours, then quarters from within a day",
+        "interval": "hour",
+        "columns": {"energy", "power"},
+        "zone": None,
+        "bounds": (None, None),
+        "end": "inclusive",
+        "quality": "raw",
+        "groups": 500,
+    }
+)
 def test_sums_are_those_of_plain_reckoning(
     meters: dict[str, Metered], monkeypatch: pytest.MonkeyPatch, question: dict[str, Any]
 ) -> None:
