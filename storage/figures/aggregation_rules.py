@@ -185,6 +185,9 @@ def mean_over_time(
     That of power is also of the powers that energies, of such a number, give over their intervals.
     The mean of readings of known and of unknown interval is unknown.
     """
+    if len(parts) == 1 and energy is None:
+        (values,) = parts.values()
+        return mean(values[total], values[count])
     weighed = weight = 0
     unknown: tuple[int | None, int | None] | None = None
     for seconds, values in parts.items():
@@ -206,11 +209,14 @@ def reactive_energy(parts: PartsByLength, power: int) -> int | None:
 
     Their sums are at a position; None if an interval is unknown.
     """
-    sums = {seconds: values[power] for seconds, values in parts.items()}
-    known = [(total, seconds) for seconds, total in sums.items() if total is not None]
-    if not known or sums.get(None) is not None:
-        return None
-    return divide_rounded(sum(total * (seconds or 0) for total, seconds in known), HOUR_SECONDS)
+    over_time: int | None = None
+    for seconds, values in parts.items():
+        total = values[power]
+        if total is not None:
+            if seconds is None:
+                return None
+            over_time = (over_time or 0) + total * seconds
+    return None if over_time is None else divide_rounded(over_time, HOUR_SECONDS)
 
 
 def _values_of(column: Quantity, at: Sequence[int], all_parts: Sequence[AggregatePart]) -> ValuesOf:
