@@ -54,8 +54,6 @@ async def test_wrong_method_is_a_405_that_names_the_right_ones(
             assert response.status == 405
             assert response.headers["Allow"] == allowed
             assert await response.json() == error(405, "Method Not Allowed")
-    async with await api.client.head(path) as response:
-        assert response.status == 405
 
 
 async def test_body_beyond_a_megabyte_is_a_413(api: Api) -> None:
