@@ -3,7 +3,7 @@
 import re
 from bisect import bisect_left
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 from domain.fixed_point import parse_scaled
@@ -105,7 +105,8 @@ class DataQuality:
     async def table(self, engine: ReadEngine, selection: Selection) -> ResultTable:
         """Return the list, in order of time."""
         if self.list_ == "days":
-            return await self._days.table(engine, selection)
+            # Without a choice of raw or clean, there is no other that could be told of.
+            return replace(await self._days.table(engine, selection), metadata={})
         if self.list_ == "gaps":
             rows = await _gaps(engine, selection)
         else:

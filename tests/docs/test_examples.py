@@ -61,7 +61,8 @@ async def test_curl_gets_readings_days_and_a_file(api: Api, tmp_path: Path) -> N
     ]
     week = {"date": "2019-09-02", "end_date": "2019-09-09", "end": "exclusive"}
     days = await api.records("getAggregate", interval="day", columns="energy", **week)
-    assert lines[3:] == [",".join(days[0]), *(",".join(map(str, day.values())) for day in days)]
+    rows = [["" if value is None else str(value) for value in day.values()] for day in days]
+    assert lines[3:] == [",".join(row) for row in ([*days[0]], *rows)]
     async with await api.request("getDataByRange", SEPTEMBER | {"format": "csv"}) as answer:
         assert (tmp_path / "september.csv").read_bytes() == await answer.read()
 

@@ -75,7 +75,7 @@ async def test_restored_backup_is_served_at_once_and_revokes_all_tokens(
 ) -> None:
     backup = database.folder / "backup"
     await SqliteBackup(database.path).backup(backup)
-    await database.load(numbered_report(COUNT, LATER))
+    await database.load(numbered_report(COUNT, LATER), allow_corrections=True)
     api = await serve(database)
     await assert_serves(api, LATER)
     move_away(database)
@@ -201,7 +201,7 @@ async def test_stream_of_the_former_file_is_broken_off(
 ) -> None:
     make_pages_small(monkeypatch, 10)
     other = copied(database)
-    await other.load(numbered_report(COUNT, LATER))
+    await other.load(numbered_report(COUNT, LATER), allow_corrections=True)
     api = await serve(database, ELECDATA_CACHE__TTL="0")
     api.engine.step_in = after_pages(5, lambda: put(other, database))
     with pytest.raises(ClientPayloadError):
@@ -244,7 +244,7 @@ async def test_restore_is_refused_beside_a_log_of_the_former_file(
     log = database.path.with_name(database.path.name + "-wal")
     async with database.reader() as reader:
         await reader.state()
-        await database.load(numbered_report(COUNT, LATER))
+        await database.load(numbered_report(COUNT, LATER), allow_corrections=True)
         shutil.move(database.path, database.folder / "former")
         with pytest.raises(Conflict, match=f"{log} is left of another database"):
             await SqliteBackup(database.path).restore(backup)

@@ -73,7 +73,10 @@ class FleetMeter:
         return [f"{day - timedelta(days=n):%Y-%m-%d}" for day in changes for n in (1, 0)]
 
     def take(self, delivery: Delivery) -> str:
-        """Add and correct readings; return the report that does the same in the database."""
+        """Add and correct readings; return the report that does the same in the database.
+
+        What a field leaves empty stays as it was.
+        """
         chance = random.Random(delivery.seed)  # noqa: S311 - test data
         instants = [at for day in delivery.days for at in self._instants(self.days[day], chance)]
         if delivery.newest_first:
@@ -82,7 +85,10 @@ class FleetMeter:
         lines = []
         for at in instants:
             values = _values(chance)
-            self.quantities[at] = values
+            known = self.quantities.get(at, values)
+            self.quantities[at] = {
+                name: known[name] if value is None else value for name, value in values.items()
+            }
             self.ids.setdefault(at, len(self.ids) + 1)
             lines.append(line(Reading(0, int(at.timestamp()), values, 0, self.interval), self.zone))
         return report(*lines)

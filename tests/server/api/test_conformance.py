@@ -34,7 +34,7 @@ TEXT_IN_FORM = re.compile("violates `type` at .* [(]was string, became (integer|
 """A number where a text is expected, which are the same in a form."""
 
 BEYOND_PATTERNS = re.compile(
-    "(end_)?date: expected a time"
+    "(end_)?date: expected (a time|1 to 64 characters|a UTC offset)"
     "|end_date: expected .* or later"
     "|columns: expected each of .* at most once"
     "|percentiles: .* at most 20"

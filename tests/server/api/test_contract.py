@@ -219,7 +219,6 @@ async def test_parameter_repeated_with_one_value_counts_once(api: Api) -> None:
         (b'{"id": ' + b"9" * 9999, MALFORMED),
         (b"[5]", "body: expected a JSON object"),
         (b"null", "body: expected a JSON object"),
-        (b'{"id": [5, 100]}', "'id': expected text"),
         (b'{"id": null}', "'id': expected text"),
         (b'{"id": true}', "'id': expected text"),
         (b'{"id": 5.0}', "'id': expected text"),

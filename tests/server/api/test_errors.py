@@ -40,10 +40,10 @@ async def test_unknown_path_is_a_404(api: Api, path: str) -> None:
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [
-        ("/login", "GET,POST"),
-        ("/apielec/ping", "GET"),
-        ("/apielec/getData", "GET,POST"),
-        ("/apielec/getDataById", "GET,POST"),
+        ("/login", "GET,HEAD,POST"),
+        ("/apielec/ping", "GET,HEAD"),
+        ("/apielec/getData", "GET,HEAD,POST"),
+        ("/apielec/getDataById", "GET,HEAD,POST"),
     ],
 )
 async def test_wrong_method_is_a_405_that_names_the_right_ones(
@@ -54,8 +54,6 @@ async def test_wrong_method_is_a_405_that_names_the_right_ones(
             assert response.status == 405
             assert response.headers["Allow"] == allowed
             assert await response.json() == error(405, "Method Not Allowed")
-    async with await api.client.head(path) as response:
-        assert response.status == 405
 
 
 async def test_body_beyond_a_megabyte_is_a_413(api: Api) -> None:
