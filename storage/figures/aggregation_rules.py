@@ -223,8 +223,7 @@ def _values_of(column: Quantity, at: Sequence[int], all_parts: Sequence[Aggregat
     """Return what makes the values of a column's fields from the parts at some positions."""
 
     def merged(parts: PartsByLength, *places: int) -> PartValues:
-        some = [[values[place] for place in places] for values in parts.values()]
-        return merge_parts([all_parts[place] for place in places], some)
+        return _merged(all_parts, parts, places)
 
     def ratios(parts: PartsByLength) -> Sequence[Value]:
         *sums, factors, known = at
@@ -247,6 +246,17 @@ def _values_of(column: Quantity, at: Sequence[int], all_parts: Sequence[Aggregat
     if column.name == "power":
         return lambda parts: _powers(parts, at) if derived else (*levels(parts), 0)
     return lambda parts: (*levels(parts), *(reactive_energy(parts, place) for place in derived))
+
+
+def _merged(
+    all_parts: Sequence[AggregatePart], parts: PartsByLength, places: Sequence[int]
+) -> PartValues:
+    """Return the values at some positions, whatever the length."""
+    if len(parts) == 1:
+        (values,) = parts.values()
+        return [values[place] for place in places]
+    some = [[values[place] for place in places] for values in parts.values()]
+    return merge_parts([all_parts[place] for place in places], some)
 
 
 def _powers(parts: PartsByLength, at: Sequence[int]) -> Sequence[Value]:
