@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
-from domain.sampling_interval import usual_interval
+from domain.sampling_interval import Differences, SamplingIntervals, told_spans
 
 NONEXISTENT_TIME = "a local time that exists: clocks go forward over this one"
 DUPLICATE_TIME = "a local time that does not occur in an earlier row"
@@ -50,6 +50,13 @@ class LocalTimeResolver:
         repeated = [local for local in times if self.is_repeated(local)]
         folds = iter(self._in_step(times, repeated, [*_folds(repeated)]) if repeated else ())
         return [self._free_offset(local, folds, taken) for local in times]
+
+    def instant(self, local: datetime) -> datetime | None:
+        """Return the instant, or the first of two, at which clocks show a time; None if never."""
+        before, after = self._offset(local, 0), self._offset(local, 1)
+        if before < after:
+            return None
+        return local.replace(tzinfo=UTC) - timedelta(seconds=before)
 
     def is_repeated(self, local: datetime) -> bool:
         """Return whether clocks show this time twice."""
@@ -97,7 +104,8 @@ class LocalTimeResolver:
                 if self._offset(local, 0) == self._offset(local, 1)
             }
         )
-        interval = usual_interval([(0, others)]) if lone else None
+        differences = Differences.of_runs([(0, others)] if lone else [])
+        interval = SamplingIntervals(told_spans(differences)).only
         if interval is None:
             return folds
         corrected = []

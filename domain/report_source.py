@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from domain.quantities import QUANTITY_NAMES
+from domain.sampling_interval import Differences
 
 BATCH_FIELDS = ("number", "date", "seconds_ahead", *QUANTITY_NAMES)
 """The fields of a row, separated by commas.
@@ -59,8 +60,12 @@ class ReportSource(Protocol):
         """The earliest and the latest local time of the valid rows."""
 
     @property
-    def interval(self) -> int | None:
-        """Seconds from one reading to the next; None if there are too few."""
+    def said_interval(self) -> int | None:
+        """Seconds from one reading to the next; None if only the readings tell."""
+
+    @property
+    def differences(self) -> Differences:
+        """The differences between the starts of the valid rows' readings."""
 
     @property
     def identifier(self) -> str | None:

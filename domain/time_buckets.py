@@ -49,6 +49,7 @@ BUCKET_SIZES = {
     interval.name: interval
     for interval in (
         BucketSize("15m", 900, 900),
+        BucketSize("30m", 1800, 1800),
         BucketSize("hour", 3600, 3600),
         BucketSize("day", DAY_SECONDS, DAY_SECONDS, lambda day: day),
         BucketSize("week", DAY_SECONDS, 7 * DAY_SECONDS, lambda day: (day + _MONDAY) // 7),

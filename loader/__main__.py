@@ -77,6 +77,12 @@ from storage.factory import open_importer
     help="Register meters that are not known yet.",
 )
 @click.option(
+    "--interval",
+    metavar="SECONDS",
+    type=click.IntRange(1, 86400),
+    help="Seconds between readings. Default: what the format says, or the readings tell.",
+)
+@click.option(
     "--all-or-nothing",
     is_flag=True,
     help="Write nothing unless all reports of all meters are right.",
@@ -92,6 +98,7 @@ def main(
     format_name: str | None,
     meter_name: str | None,
     register: bool,
+    interval: int | None,
     all_or_nothing: bool,
     reports: Sequence[str],
     output: CommandOutput,
@@ -130,6 +137,7 @@ def main(
             report_paths(reports),
             skip_bad_rows=skip_bad_rows,
             register=register,
+            interval=interval,
             all_or_nothing=all_or_nothing,
             empty_erases=empty_erases,
             allow_corrections=allow_corrections,
@@ -170,6 +178,7 @@ class _Command:
         *,
         skip_bad_rows: bool,
         register: bool,
+        interval: int | None,
         all_or_nothing: bool,
         empty_erases: bool,
         allow_corrections: bool,
@@ -192,6 +201,7 @@ class _Command:
                 format_name,
                 meter_name,
                 register=register,
+                interval=interval,
             )
             try:
                 if not self._dry_run:

@@ -61,6 +61,7 @@ class Importer:
         meter_name: str | None = None,
         *,
         register: bool = False,
+        interval: int | None = None,
     ) -> None:
         """Detect each report's format by its header, unless a format is named.
 
@@ -70,7 +71,8 @@ class Importer:
         Raises ReportError if there is no format of that name.
         """
         self._format_name = format_name
-        known = known_formats(settings)
+        self._interval = interval
+        known = known_formats(settings, interval)
         self._formats = known if format_name is None else (format_by_name(known, format_name),)
         self._settings = settings
         self._database = database
@@ -133,6 +135,7 @@ class Importer:
             dry_run=dry_run,
             empty_erases=empty_erases,
             allow_corrections=allow_corrections,
+            interval=self._interval,
         )
         importer = ReportImporter(
             self._settings, self._database, self._formats, options, self._listener.on_progress

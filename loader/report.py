@@ -7,11 +7,18 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from domain.report_source import RowBatch
+from domain.sampling_interval import (
+    Differences,
+    IntervalSpan,
+    SamplingIntervals,
+    told_spans,
+)
 from loader.formats.registry import SHIPPED_FORMATS, DetectedFormat, ReportFormat
 from loader.report_file import NO_READING, ReportFile, ReportPart
 from loader.rows.dst_days import FIRST_ROW
 from loader.rows.errors import FaultyRowsError, ReportError, RowError
 from loader.rows.reader import ParseContext, RowReader
+from loader.rows.registers import REGISTER_QUANTITIES, RegisterWatch
 
 
 class Report:
@@ -38,11 +45,13 @@ class Report:
         self._part = part or ReportFile(path, formats=formats, on_progress=on_progress).whole()
         self.span: tuple[str, str] | None = None
         self.name = self._part.name
-        self.interval: int | None = None
+        self.said_interval: int | None = None
+        self.differences = Differences()
         self._context = ParseContext(path, zone, skip_bad_rows, self._report_errors)
         self._on_errors = on_errors
         self._lines = _LineNumbers()
         self._rows: RowReader[Any] | None = None
+        self._watches = [RegisterWatch(quantity) for quantity in REGISTER_QUANTITIES]
 
     @property
     def detected(self) -> DetectedFormat | None:
@@ -122,7 +131,9 @@ class Report:
         if not rows.readings:
             raise ReportError(f"{label}: {NO_READING}")
         assert self._part.identifier in (None, rows.identifier), "rows of another meter"
-        self.interval = self._checked_interval(rows)
+        self._refuse_registers()
+        self.differences = rows.differences()
+        self.said_interval = self._checked_interval()
 
     def _row_reader(self) -> RowReader[Any]:
         """Return the reader of the rows below the header."""
@@ -141,26 +152,71 @@ class Report:
         for batch in rows.batches():
             earliest, latest = self.span or (batch.first, batch.last)
             self.span = min(batch.first, earliest), max(batch.last, latest)
+            for watch in self._watches:
+                watch.add(batch)
             if self._context.skip_bad_rows or not rows.rejected:
                 yield batch
 
-    def _checked_interval(self, rows: RowReader[Any]) -> int | None:
-        """Return the format's interval, or else that of the rows unless they are rejected ones.
+    @property
+    def gaps(self) -> int:
+        """The number of readings that do not follow the one before by its interval."""
+        first = self.differences.first or 0
+        said = self.said_interval
+        spans = [IntervalSpan(first, said)] if said is not None else told_spans(self.differences)
+        return self.differences.longer_than(SamplingIntervals(spans))
 
-        Raises ReportError if both are known and differ.
+    def _refuse_registers(self) -> None:
+        """Raise ReportError if a quantity is a cumulative register."""
+        assert self.detected is not None
+        if self.detected.header.has_reasons:
+            return
+        for watch in self._watches:
+            if watch.is_register:
+                raise ReportError(
+                    f"{self._part.label}: {watch.quantity} only rises, {watch.span}: this is the"
+                    " state of a cumulative register, not the energy of each interval. Registers"
+                    " are not supported: export the energy of each interval instead, often called"
+                    " consumption, interval data or load profile"
+                )
+
+    @property
+    def interval(self) -> int | None:
+        """The interval of the readings, None if they tell none or several."""
+        lengths = {*self.intervals}
+        return lengths.pop() if len(lengths) == 1 else None
+
+    @property
+    def intervals(self) -> Sequence[int | None]:
+        """The intervals of the readings, in order of time; None where they tell none."""
+        if self.said_interval is not None:
+            return [self.said_interval]
+        return [span.seconds for span in told_spans(self.differences)]
+
+    def _checked_interval(self) -> int | None:
+        """Return the interval that the format says, if any.
+
+        Raises ReportError if the readings tell another one, unless they are rejected ones.
         """
         assert self.detected is not None
         report_format, header = self.detected
-        defined = report_format.interval
+        said = report_format.interval
         if header.has_reasons:
-            return defined
-        found = rows.interval()
-        if defined is not None and found not in (None, defined):
+            # Some rows of a report tell less than all.
+            self.differences = Differences() if said is None else self.differences
+            return said
+        if said is None:
+            return None
+        for span in told_spans(self.differences):
+            if span.seconds is None or span.seconds == said:
+                continue
+            if report_format.is_interval_asked_for and span.seconds % said == 0:
+                continue
+            by = "--interval" if report_format.is_interval_asked_for else report_format.name
             raise ReportError(
-                f"{self._part.label}: readings are {found} seconds apart: expected {defined}, as "
-                f"the format {report_format.name} says"
+                f"{self._part.label}: readings are {span.seconds} seconds apart: expected {said},"
+                f" as the format {by} says"
             )
-        return defined or found
+        return said
 
 
 class _LineNumbers:

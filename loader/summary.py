@@ -13,6 +13,19 @@ from storage.imports.import_writer import ImportResult
 from storage.imports.merging import Correction, plain_decimal
 from storage.meters import MAIN_METER
 
+INTERVAL_HINT = (
+    "coverage and demand are empty: say it with --interval SECONDS, or the key interval of the"
+    " format, and load again"
+)
+"""What to do where readings do not tell their interval."""
+
+MANY_GAPS = 20
+"""One in so many readings after a gap may be a sign that readings last longer than was thought."""
+GAPS_HINT = (
+    "readings that last longer than the interval are taken for readings after a gap: load those"
+    " with --interval SECONDS"
+)
+
 MAX_REPORTS_IN_FULL = 20
 """Reports that are told of in several lines each; of more, each meter gets a line."""
 
@@ -25,7 +38,8 @@ def _report_document(summary: ImportSummary) -> dict[str, object]:
         "report": summary.name,
         "format": summary.format,
         "meter": summary.meter and summary.meter.public_id,
-        "interval": summary.interval,
+        "interval": summary.intervals[0] if len(summary.intervals) == 1 else None,
+        "intervals": list(summary.intervals),
         "readings": summary.readings,
         "new": imported and imported.new,
         "changed": imported and imported.changed,
@@ -86,8 +100,10 @@ def _lines_in_full(summary: ImportSummary) -> list[str]:
         rows.append(("flags", flags or "none"))
     if summary.span is not None:
         rows.append(("span", " to ".join(summary.span)))
-    if summary.interval is not None:
-        rows.append(("interval", f"{summary.interval} s"))
+    if summary.intervals:
+        rows.append(("interval", _intervals(summary.intervals)))
+    if summary.gaps > 1 and summary.gaps * MANY_GAPS > summary.readings:
+        rows.append(("gaps", f"{summary.gaps}; {GAPS_HINT}"))
     if summary.error is not None:
         rows.append(("error", summary.error))
     rows.append(("time", f"{summary.seconds:.1f} s"))
@@ -121,6 +137,13 @@ def _correction(correction: Correction) -> str:
         for name, old in correction.old.items()
     )
     return f"{correction.date}: {', '.join(values)}"
+
+
+def _intervals(intervals: Sequence[int | None]) -> str:
+    """Return the lengths of readings, and what to do where they are not known."""
+    texts = ["unknown" if seconds is None else f"{seconds} s" for seconds in intervals]
+    hint = f"; {INTERVAL_HINT}" if None in intervals else ""
+    return ", then ".join(texts) + hint
 
 
 def _counts(reports: Sequence[ImportSummary]) -> str:

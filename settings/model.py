@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from settings.limits import LimitSettings
-from settings.report_formats import FormatSettings
+from settings.report_formats import FormatSettings, read_shipped_formats
 from settings.section import Section, SettingsError
 from settings.signing_key import SigningKeySettings, parse_signing_key
 from settings.values import (
@@ -213,9 +213,9 @@ class Settings(Section):
     api_users: Mapping[UserName, Annotated[SecretStr, Field(min_length=1)]] = Field(
         {}, description="a mapping of users to passwords"
     )
-    formats: Mapping[FormatName, FormatSettings] = Field(
-        {}, description="a mapping of names to formats, see docs/reference/formats.md"
-    )
+    formats: Annotated[
+        Mapping[FormatName, FormatSettings], BeforeValidator(read_shipped_formats)
+    ] = Field({}, description="a mapping of names to formats, see docs/reference/formats.md")
 
     @property
     def has_own_passwords(self) -> bool:

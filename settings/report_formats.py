@@ -8,9 +8,10 @@ from decimal import Decimal
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, model_validator
 
 from settings.section import Section
+from settings.values import MONITORING
 
 ISO = "iso"
 """The pattern of timestamps with their offset."""
@@ -122,6 +123,9 @@ class TimeSettings(Section):
         None, min_length=1, description="the heading of the column with the hour of the day"
     )
     pattern: Annotated[str, AfterValidator(_check_pattern)] = Field(description=_PATTERN)
+    hours: Literal["counted", "clock"] | None = Field(
+        None, description="counted or clock: what time.hour counts, or nothing where rows tell"
+    )
     marks: Literal["start", "end"] = Field(
         description="start or end: which end of its interval a time marks"
     )
@@ -147,6 +151,26 @@ def _check_interval(seconds: int | None, info: ValidationInfo) -> int | None:
     return HOURLY_INTERVAL if time.hour is not None else seconds
 
 
+class _IntervalSettings(Section):
+    """What can be said of a built-in format."""
+
+    interval: int = Field(ge=1, le=86400)
+
+
+def read_shipped_formats(formats: object) -> object:
+    """Return formats, of which the built-in `monitoring` may have nothing but its interval."""
+    if not isinstance(formats, dict) or MONITORING not in formats:
+        return formats
+    try:
+        interval = _IntervalSettings.model_validate(formats[MONITORING]).interval
+    except ValidationError:
+        raise ValueError(
+            f"{MONITORING} is the project's own format: expected nothing but its interval, in"
+            " seconds from 1 to 86400, or another name"
+        ) from None
+    return formats | {MONITORING: FormatSettings.shipped(interval)}
+
+
 class FormatSettings(Section):
     """A report format of delimited fields below a header."""
 
@@ -167,6 +191,11 @@ class FormatSettings(Section):
     )
     ignored: tuple[str, ...] = Field((), description="a list of headings")
 
+    @classmethod
+    def shipped(cls, interval: int) -> "FormatSettings":
+        """Return the settings of a built-in format, which have nothing but its interval."""
+        return cls.model_construct({"interval"}, interval=interval)
+
     def headers(self) -> tuple[str, ...]:
         """Return the columns that a report must have."""
         others = (self.identifier, self.time.column, self.time.hour)
@@ -175,6 +204,8 @@ class FormatSettings(Section):
 
     @model_validator(mode="after")
     def _require_distinct_headers(self) -> "FormatSettings":
+        if "columns" not in self.model_fields_set:
+            return self  # a built-in format
         counts = Counter((*self.headers(), *self.ignored))
         if twice := [header for header, count in counts.items() if count > 1]:
             raise ValueError(f"expected each heading once, {twice[0]!a:.60} is named twice")

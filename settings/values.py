@@ -144,8 +144,6 @@ def _check_format_name(name: str) -> str:
     """Return a name that is easy to type in a command and in a variable."""
     if not _FORMAT_NAME.fullmatch(name):
         raise ValueError("expected names of small letters, digits, - and _, as in workshop-meter")
-    if name == MONITORING:
-        raise ValueError(f"{MONITORING} is the project's own format, expected another name")
     return name
 
 

@@ -39,6 +39,7 @@ _TABLES = (
     # A reading may have been corrected several times.
     _Table("replaced_values", "reading_id", MAX_ROWS // 2),
     _Table("imports", "id"),
+    _Table("intervals", "first_utc"),
     _Table("devices", "id"),
 )
 

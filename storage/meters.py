@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from domain.report_source import ReportSource
-from domain.sampling_interval import interval_on_record, usual_interval
+from domain.sampling_interval import IntervalSpan, SamplingIntervals
 from domain.time_zone import TimeZone, UnknownZoneError, load_time_zone
 from storage.backends.base import ReadEngine, WriteEngine
 from storage.backends.dialect import Condition
@@ -30,10 +30,6 @@ _IS_THERE = "removed IS NULL"
 
 _NAMES_AT_ONCE = 500
 """Names that are looked up by one statement."""
-
-INTERVAL_SAMPLE_READINGS = 1000
-"""Readings that tell the interval of a meter whose record lacks it."""
-
 
 _LISTED = (
     "meters AS m LEFT JOIN states AS s ON s.meter_id = m.id"
@@ -68,8 +64,7 @@ class Meter:
     name: str | None
     """Its name for people."""
     zone: TimeZone
-    interval: int
-    """Seconds from the start of a reading to that of the next."""
+    intervals: SamplingIntervals
     identifier: str | None
     """What reports call it."""
 
@@ -85,7 +80,7 @@ class ListedMeter:
     """The name of its zone."""
     zone: TimeZone
     """Its zone; UTC if this machine does not know it."""
-    interval: int
+    intervals: SamplingIntervals
     first_reading: int | None
     """Start of the first reading, seconds since 1970; None without readings."""
     last_reading: int | None
@@ -129,7 +124,7 @@ class MeterStore:
             public_id.decode(),
             name and name.decode(),
             zone,
-            interval_on_record(seconds),
+            (await self._intervals({meter_id: seconds}))[meter_id],
             identifier and identifier.decode(),
         )
 
@@ -145,21 +140,44 @@ class MeterStore:
         if search:
             condition &= dialect.contains(("m.public_id", "m.name", "m.identifier"), search)
         rows = await self._engine.fetch(
-            f"SELECT JSON_ARRAY(m.public_id, m.name, m.identifier, m.timezone, m.interval_seconds,"
-            f" {dialect.unix_seconds(_FIRST)}, {dialect.unix_seconds(_LAST)}, {_COUNT})"
+            f"SELECT JSON_ARRAY(m.id, m.public_id, m.name, m.identifier, m.timezone,"
+            f" m.interval_seconds, {dialect.unix_seconds(_FIRST)}, {dialect.unix_seconds(_LAST)},"
+            f" {_COUNT})"
             f" FROM {_LISTED} WHERE {condition.text} ORDER BY m.public_id LIMIT {limit + 1}",
             condition.args,
         )
         found = json.loads(b"[" + b",".join(row[0] for row in rows[:limit]) + b"]")
-        zones = {name: await _known_zone(name) for name in {row[3] for row in found}}
+        zones = {name: await _known_zone(name) for name in {row[4] for row in found}}
+        intervals = await self._intervals({row[0]: row[5] for row in found})
         meters = [
             ListedMeter(
                 *(public_id, name, identifier, timezone, zones[timezone]),
-                *(interval_on_record(seconds), first, last, readings),
+                *(intervals[meter_id], first, last, readings),
             )
-            for public_id, name, identifier, timezone, seconds, first, last, readings in found
+            for meter_id, public_id, name, identifier, timezone, _, first, last, readings in found
         ]
         return MeterPage(meters, meters[-1].public_id if len(rows) > limit else None)
+
+    async def _intervals(self, known: Mapping[int, int | None]) -> Mapping[int, SamplingIntervals]:
+        """Return the intervals of meters, of which those are known that have only one."""
+        found = {
+            meter_id: SamplingIntervals([IntervalSpan(0, seconds)])
+            for meter_id, seconds in known.items()
+            if seconds is not None
+        }
+        others = [meter_id for meter_id in known if meter_id not in found]
+        if not others:
+            return found
+        rows = await self._engine.fetch(
+            f"SELECT meter_id, {self._engine.dialect.unix_seconds('first_utc')}, seconds"
+            f" FROM intervals WHERE meter_id IN ({', '.join(map(str, others))})"
+            " ORDER BY meter_id, first_utc",
+            small=True,
+        )
+        spans: dict[int, list[IntervalSpan]] = {meter_id: [] for meter_id in others}
+        for meter_id, first, seconds in rows:
+            spans[meter_id].append(IntervalSpan(first, seconds))
+        return {**found, **{each: SamplingIntervals(some) for each, some in spans.items()}}
 
     async def public_ids(self, most: int) -> list[str]:
         """Return the public ids of some meters, in the order of their registration."""
@@ -213,6 +231,15 @@ class MeterStore:
         return newest and datetime.fromisoformat(newest.decode())
 
 
+def spans_text(intervals: SamplingIntervals, zone: TimeZone, first_reading: int) -> str:
+    """Return the intervals of a meter as text, each with the local time of its first reading."""
+    return ", ".join(
+        f"{'unknown' if span.seconds is None else span.seconds} from"
+        f" {zone.at(span.first).isoformat()}"
+        for span in intervals.within(first_reading)
+    )
+
+
 async def _known_zone(name: str) -> TimeZone:
     """Return the zone of a name, UTC if this machine does not know it."""
     try:
@@ -233,7 +260,7 @@ class MeterRecord:
     """Its name for people."""
     timezone: str
     interval: int | None
-    """Seconds from the start of a reading to that of the next, None if not known yet."""
+    """Seconds from the start of a reading to that of the next, if all readings have one."""
     quality: str | None
     """What the flags of its readings were worked out with."""
 
@@ -390,17 +417,7 @@ class MeterAdmin:
                     f"{report.name} has readings of {report.identifier}, which is the meter"
                     f" {other.public_id}, not {meter.public_id}"
                 )
-        if meter.interval is not None and report.interval not in (None, meter.interval):
-            raise Conflict(
-                f"the meter {meter.public_id} has readings every {meter.interval} seconds, but"
-                f" {report.name} has readings every {report.interval}: if they are another meter's,"
-                " load them with --meter NAME --register"
-            )
-        return replace(
-            meter,
-            identifier=meter.identifier or report.identifier,
-            interval=meter.interval or report.interval,
-        )
+        return replace(meter, identifier=meter.identifier or report.identifier)
 
     async def update(self, known: MeterRecord, meter: MeterRecord) -> None:
         """Record what a meter has now, if anything has changed."""
@@ -412,14 +429,6 @@ class MeterAdmin:
             f" quality = {placeholder} WHERE id = {meter.id}",
             (meter.identifier, meter.interval, meter.quality),
         )
-
-    async def with_usual_interval(self, meter: MeterRecord) -> MeterRecord:
-        """Return a meter with the interval of its first readings, None if they tell none."""
-        rows = await self._engine.fetch(
-            f"SELECT {self._engine.dialect.unix_seconds('utc')} FROM readings"
-            f" WHERE meter_id = {meter.id} ORDER BY utc LIMIT {INTERVAL_SAMPLE_READINGS}"
-        )
-        return replace(meter, interval=usual_interval((instant, (0,)) for (instant,) in rows))
 
     async def _withdrawn(self, meter_id: int) -> StorageError:
         """Return why a meter has no state."""

@@ -8,10 +8,11 @@ from zoneinfo import ZoneInfo
 from domain.local_time import DUPLICATE_TIME
 from domain.quantities import QUANTITY_NAMES
 from loader.formats.decimals import DecimalColumn
-from loader.formats.timestamps import InvalidTimestamp, make_timestamp_parser
+from loader.formats.timestamps import HourOfDay, InvalidTimestamp, make_timestamp_parser
 from loader.rows.errors import RowError
 from loader.rows.file_reader import check_row_length
 from loader.rows.header import Header
+from loader.rows.hour_days import DOUBTFUL_HOURS, HourKind, kind_of_hours
 from loader.rows.identifier_column import MAX_IDENTIFIER_LENGTH, is_identifier
 from loader.rows.reader import ParseContext, RowReader, midnight, seconds_since_1970
 from settings import FormatSettings
@@ -60,6 +61,8 @@ class DelimitedRows(RowReader[_Row]):
         self._identifier_line = 0
         self._offsets: dict[date, int | None] = {}
         self._seen: dict[date, bytearray] = {}
+        self._hours: list[tuple[int, HourOfDay, _Row]] = []
+        """The rows of a day whose hours may be counted or those of the clock."""
 
     def read(self, chunk: bytes, line: int) -> None:
         """Read whole lines, the first of which has this number."""
@@ -84,12 +87,26 @@ class DelimitedRows(RowReader[_Row]):
             self._reject_invalid(errors, raw, None)
             return
         if errors:
-            self._reject_invalid(errors, raw, timestamp if timestamp.tzinfo is None else None)
+            local = timestamp if isinstance(timestamp, datetime) else None
+            is_local = local is not None and local.tzinfo is None
+            self._reject_invalid(errors, raw, local if is_local else None)
             return
         if self.identifier is None and identifier:
             self.identifier, self._identifier_line = identifier, number
         row = _Row(raw, fields[self._layout.time_field], quantities, missing)
+        self._add(number, timestamp, row)
+
+    def _add(self, number: int, timestamp: datetime | HourOfDay, row: _Row) -> None:
+        """Add a valid row, or buffer it if others of its day tell when it is of."""
+        if isinstance(timestamp, HourOfDay):
+            if self._hours and self._hours[-1][1].day != timestamp.day:
+                self.flush()
+            self._hours.append((number, timestamp, row))
+            self._is_buffering = True
+            return
         if timestamp.tzinfo is not None:
+            if self._hours:
+                self.flush()
             self._add_instant(number, timestamp, row)
             return
         offset = self._offset(timestamp.date())
@@ -100,6 +117,32 @@ class DelimitedRows(RowReader[_Row]):
             return
         self.flush()
         self._add_local(number, timestamp, offset, row)
+
+    def flush(self) -> None:
+        """Add the buffered rows; no later row belongs to their days."""
+        rows, self._hours = self._hours, []
+        if rows:
+            self._place_hours(rows)
+        super().flush()
+
+    def _place_hours(self, rows: list[tuple[int, HourOfDay, _Row]]) -> None:
+        """Add the rows of a day by their hours, or reject all if these are doubtful."""
+        time = self._layout.settings.time
+        _, first, _ = rows[0]
+        kind = HourKind.CLOCK if time.hours == "clock" else None
+        if kind is None:
+            places = [hour.place for _, hour, _ in rows]
+            kind = kind_of_hours(places, first.day, first.hours, self._resolver)
+        begin = self._resolver.instant(first.day) if kind is HourKind.COUNTED else None
+        for number, hour, row in rows:
+            if kind is None:
+                error = RowError(number, time.hour or "", hour.text, DOUBTFUL_HOURS)
+                self._reject([error], row.raw)
+            elif begin is None:
+                self._buffer(number, first.day + timedelta(hours=hour.place), row)
+            else:
+                start = begin + timedelta(hours=hour.place)
+                self._add_instant(number, start + self._layout.shift, row)
 
     def _parse_quantities(
         self, number: int, fields: list[str], errors: list[RowError]
@@ -150,6 +193,8 @@ class DelimitedRows(RowReader[_Row]):
             )
         else:
             instant = local.replace(tzinfo=UTC) - timedelta(seconds=offset)
+            if self._layout.settings.time.hour is not None:
+                instant += self._layout.shift  # the local time is that of the start
             self._add_instant(line, instant, row)
 
     def _add_instant(self, line: int, instant: datetime, row: _Row) -> None:
@@ -177,6 +222,6 @@ class DelimitedRows(RowReader[_Row]):
         self.missing += row.missing
 
     def _runs(self) -> Iterator[tuple[int, tuple[int, ...]]]:
-        """Yield the instants of the readings in runs, see `usual_interval`."""
+        """Yield the instants of the readings in runs, see `Differences`."""
         for day, seen in self._seen.items():
             yield seconds_since_1970(midnight(day)), self._times_of_day.seconds(bytes(seen))

@@ -161,7 +161,7 @@ class MonitoringRows(RowReader[Fields]):
         return self._days[name]
 
     def _runs(self) -> Iterator[tuple[int, tuple[int, ...]]]:
-        """Yield the instants of the readings in runs, see `usual_interval`."""
+        """Yield the instants of the readings in runs, see `Differences`."""
         for day in self._days_by_date.values():
             if day.offset is not None:
                 start = seconds_since_1970(midnight(day.date)) - day.offset

@@ -10,7 +10,7 @@ from loader.formats.monitoring import MONITORING_HEADER, MonitoringRows
 from loader.rows.errors import ReportError
 from loader.rows.header import Header, read_header
 from loader.rows.reader import ParseContext, RowReader
-from settings import MONITORING, FormatSettings, Settings
+from settings import HOURLY_INTERVAL, MONITORING, FormatSettings, Settings
 
 _MAX_LAYOUTS = 64
 """Layouts of a format that are remembered from one report to the next."""
@@ -20,7 +20,13 @@ DISTRIBUTOR_HOURLY = FormatSettings.model_validate(
         "delimiter": ";",
         "decimal": ",",
         "columns": {"energy": "Consumo_kWh"},
-        "time": {"column": "Fecha", "hour": "Hora", "pattern": "%d/%m/%Y", "marks": "end"},
+        "time": {
+            "column": "Fecha",
+            "hour": "Hora",
+            "hours": "counted",
+            "pattern": "%d/%m/%Y",
+            "marks": "end",
+        },
         "identifier": "CUPS",
         "ignored": ["Metodo_obtencion"],
     }
@@ -36,6 +42,8 @@ class ReportFormat(Protocol):
     """Its header, for messages."""
     interval: int | None
     """Seconds from one reading to the next, if the format defines them."""
+    is_interval_asked_for: bool
+    """Whether the command says so, not the format."""
     identifier: str | None
     """The column that names the meter, if there is one."""
     quantities: Sequence[str]
@@ -53,9 +61,12 @@ class MonitoringFormat:
 
     name = MONITORING
     expected = ",".join(MONITORING_HEADER)
-    interval: int | None = None
     identifier: str | None = None
     quantities: Sequence[str] = QUANTITY_NAMES
+
+    def __init__(self, interval: int | None = None, *, is_interval_asked_for: bool = False) -> None:
+        self.interval = interval
+        self.is_interval_asked_for = is_interval_asked_for
 
     def parse_header(self, raw: bytes) -> Header | None:
         """Return the header in a report's first line; None if it is not of this format."""
@@ -70,8 +81,11 @@ class MonitoringFormat:
 class ConfiguredFormat:
     """A format that settings describe, with its columns in any order."""
 
-    def __init__(self, name: str, settings: FormatSettings) -> None:
+    def __init__(
+        self, name: str, settings: FormatSettings, *, is_interval_asked_for: bool = False
+    ) -> None:
         self.name = name
+        self.is_interval_asked_for = is_interval_asked_for
         required = settings.headers()
         self.expected = settings.delimiter.join((*required, *settings.ignored))
         self._required = frozenset(required)
@@ -91,6 +105,11 @@ class ConfiguredFormat:
 
     def row_reader(self, header: Header, context: ParseContext) -> RowReader[Any]:
         """Return a reader of the rows below a header."""
+        if self._settings.time.hour is not None and self.interval != HOURLY_INTERVAL:
+            raise ReportError(
+                f"--interval {self.interval}: the format {self.name} counts hours: expected"
+                f" {HOURLY_INTERVAL}, or no --interval"
+            )
         zone = self._settings.time.timezone or context.zone
         return DelimitedRows(context, self._layout(header, zone))
 
@@ -101,13 +120,22 @@ SHIPPED_FORMATS: tuple[ReportFormat, ...] = (
 )
 
 
-def known_formats(settings: Settings) -> tuple[ReportFormat, ...]:
-    """Return the shipped formats and the configured ones, which replace those of equal names."""
-    formats = {shipped.name: shipped for shipped in SHIPPED_FORMATS}
-    formats.update(
-        {name: ConfiguredFormat(name, configured) for name, configured in settings.formats.items()}
-    )
-    return tuple(formats.values())
+def known_formats(settings: Settings, interval: int | None = None) -> tuple[ReportFormat, ...]:
+    """Return the shipped formats and the configured ones, which replace those of equal names.
+
+    An interval that is asked for takes the place of what formats say.
+    """
+    described = {"distributor-hourly": DISTRIBUTOR_HOURLY, **settings.formats}
+    monitoring = described.pop(MONITORING, None)
+    said = None if monitoring is None else monitoring.interval
+    formats: list[ReportFormat] = [
+        MonitoringFormat(interval or said, is_interval_asked_for=interval is not None)
+    ]
+    for name, each in described.items():
+        is_asked_for = interval is not None
+        changed = each.model_copy(update={"interval": interval}) if is_asked_for else each
+        formats.append(ConfiguredFormat(name, changed, is_interval_asked_for=is_asked_for))
+    return tuple(formats)
 
 
 def format_by_name(formats: Sequence[ReportFormat], name: str) -> ReportFormat:

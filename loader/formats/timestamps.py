@@ -16,6 +16,9 @@ ISO_EXAMPLE = "2019-08-01T00:15:00+02:00"
 _MAX_DAYS = 1000
 """Days that are remembered: rows of a day are neighbours, and meters share their days."""
 
+CLOCK_HOURS = 24
+"""Hours that clocks show."""
+
 _EXAMPLE = datetime(2019, 8, 1, 0, 15)  # noqa: DTZ001 - only to be formatted
 
 
@@ -28,10 +31,24 @@ class InvalidTimestamp:
     expected: str
 
 
+@dataclass(frozen=True, slots=True)
+class HourOfDay:
+    """An hour of a day on which clocks change, unless it is known to be counted."""
+
+    day: datetime
+    """The beginning of the day, local time."""
+    hours: int
+    """How many it has."""
+    place: int
+    """Which one it is, from 0."""
+    text: str
+    """Its number in the report."""
+
+
 class TimestampParser(Protocol):
     """Parses the timestamp in the fields of a row."""
 
-    def parse(self, fields: Sequence[str]) -> datetime | InvalidTimestamp:
+    def parse(self, fields: Sequence[str]) -> datetime | HourOfDay | InvalidTimestamp:
         """Return an instant in UTC, or a naive local time if only the order of rows tells more."""
 
 
@@ -90,32 +107,43 @@ class HourTimestamps:
         self._zone = zone
         self._day = lru_cache(maxsize=_MAX_DAYS)(self._parse_day)
 
-    def parse(self, fields: Sequence[str]) -> datetime | InvalidTimestamp:
-        """Return an instant in UTC."""
+    def parse(self, fields: Sequence[str]) -> datetime | HourOfDay | InvalidTimestamp:
+        """Return an instant in UTC, or an hour that has to be seen among those of its day."""
         text, hour = fields[self._day_field], fields[self._hour_field]
         day = self._day(text)
         if day is None:
             expected = f"a date like {_EXAMPLE.strftime(self._time.pattern)}, {YEAR_RANGE}"
             return InvalidTimestamp(self._time.column, text, expected)
-        start, hours = day
+        start, hours, local = day
         first = 1 if self._time.marks_end else 0
-        last = first + hours - 1
+        most = hours if local is None else max(hours, CLOCK_HOURS * (self._time.hours is None))
+        if self._time.hours == "clock":
+            most = CLOCK_HOURS
+        last = first + most - 1
         if not (
             hour.isascii() and hour.isdigit() and len(hour) <= 2 and first <= int(hour) <= last
         ):
-            expected = f"an hour from {first} to {last}, as many as that day has"
+            expected = f"an hour from {first} to {last}"
+            if self._time.hours == "counted":
+                expected += ", as many as that day has"
             return InvalidTimestamp(self._time.hour or "", hour, expected)
+        if local is not None:
+            return HourOfDay(local, hours, int(hour) - first, hour)
         return start + timedelta(hours=int(hour))
 
-    def _parse_day(self, text: str) -> tuple[datetime, int] | None:
-        """Return when a day begins, and how many hours it has."""
+    def _parse_day(self, text: str) -> tuple[datetime, int, datetime | None] | None:
+        """Return when a day begins, how many hours it has, and its beginning in local time.
+
+        The latter only if clocks change on that day and its hours may be those of the clock.
+        """
         parsed = _parse_local(text, self._time.pattern)
         if parsed is None:
             return None
-        start, end = (
-            self._midnight(day) for day in (parsed.date(), parsed.date() + timedelta(days=1))
-        )
-        return start, int((end - start).total_seconds()) // HOURLY_INTERVAL
+        day = parsed.date()
+        start, end = self._midnight(day), self._midnight(day + timedelta(days=1))
+        changes = end - start != timedelta(days=1) and self._time.hours != "counted"
+        hours = int((end - start).total_seconds()) // HOURLY_INTERVAL
+        return start, hours, midnight(day) if changes else None
 
     def _midnight(self, day: date) -> datetime:
         return midnight(day).replace(tzinfo=self._zone).astimezone(UTC)

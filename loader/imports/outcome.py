@@ -24,7 +24,10 @@ class ImportSummary:
     meter: MeterRecord | None = None
     """Its meter, None if that is not known."""
     format: str | None = None
-    interval: int | None = None
+    intervals: Sequence[int | None] = ()
+    """The intervals of its readings; None stands for an unknown one."""
+    gaps: int = 0
+    """Readings that do not follow the one before by the interval."""
     readings: int = 0
     missing: int = 0
     rejected: int = 0

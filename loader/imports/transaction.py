@@ -39,6 +39,8 @@ class ImportOptions:
     """Whether an empty field erases the value that is there."""
     allow_corrections: bool = False
     """Whether a report may differ from nearly all that is there."""
+    interval: int | None = None
+    """Seconds from one reading to the next, whatever formats say."""
 
 
 class ReportImporter:
@@ -167,7 +169,8 @@ class ReportImporter:
                     report.name,
                     meter=meter if isinstance(meter, MeterRecord) else None,
                     format=None if report.detected is None else report.detected.format.name,
-                    interval=report.interval,
+                    intervals=report.intervals if imported is None else imported.intervals,
+                    gaps=report.gaps,
                     readings=report.readings,
                     missing=report.missing,
                     rejected=report.rejected,

@@ -62,7 +62,9 @@ async def _work(order: ImportOrder, send: Callable[[object], None]) -> None:
     database = open_importer(order.settings, turns=order.turns)
     database.engine.on_wait = lambda: send(WorkerNotice.WAITS)
     formats = [
-        each for each in known_formats(order.settings) if order.format_name in (None, each.name)
+        each
+        for each in known_formats(order.settings, order.options.interval)
+        if order.format_name in (None, each.name)
     ]
     importer = ReportImporter(order.settings, database, formats, order.options)
     try:

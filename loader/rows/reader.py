@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from domain.local_time import LocalTimeResolver
 from domain.report_source import RowBatch
-from domain.sampling_interval import usual_interval
+from domain.sampling_interval import Differences
 from loader.rows.dst_days import DstDayBuffer
 from loader.rows.errors import RowError
 
@@ -94,7 +94,7 @@ class RowReader(ABC, Generic[Row]):
 
     @abstractmethod
     def _runs(self) -> Iterator[tuple[int, tuple[int, ...]]]:
-        """Yield the instants of the readings in runs, see `usual_interval`."""
+        """Yield the instants of the readings in runs, see `Differences`."""
 
     @property
     def is_buffering(self) -> bool:
@@ -106,9 +106,9 @@ class RowReader(ABC, Generic[Row]):
         if self._context.skip_bad_rows:
             self._dst_days.note_unassigned(line)
 
-    def interval(self) -> int | None:
-        """Return the usual seconds from one reading to the next."""
-        return usual_interval(self._runs())
+    def differences(self) -> Differences:
+        """Return the differences between the starts of the readings."""
+        return Differences.of_runs(self._runs())
 
     def batches(self) -> Iterator[RowBatch]:
         """Yield the rows that became ready since the last call."""

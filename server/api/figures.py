@@ -98,6 +98,7 @@ _ROUTES = (
             "end": "2019-12-01T00:00:00+01:00",
             "timezone": "Europe/Madrid",
             "interval_seconds": "900",
+            "intervals": "900 from 2019-08-01T00:00:00+02:00",
             "identifier": None,
             "meter": "main",
             "name": None,
@@ -152,7 +153,8 @@ _ROUTES = (
             {"interval": "day"},
             *({"interval": "day", "columns": name} for name in (*QUANTITY_NAMES, FLAGS_COLUMN)),
         ],
-        bad_request="interval: expected one of 15m, hour, day, week, month, year, got 'fortnight'",
+        bad_request="interval: expected one of 15m, 30m, hour, day, week, month, year, got"
+        " 'fortnight'",
     ),
     FigureRoute(
         name="getProfile",

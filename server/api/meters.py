@@ -18,7 +18,7 @@ from server.context import CONTEXT, DATABASE
 from server.security.upload import admitted_parameters
 from server.transport.streaming import JSON_MEDIA_TYPE
 from storage.common.turns import in_thread
-from storage.meters import ListedMeter, MeterPage
+from storage.meters import ListedMeter, MeterPage, spans_text
 
 _LIMIT = Integer(
     "limit",
@@ -71,12 +71,14 @@ def _record(meter: ListedMeter) -> dict[str, str | None]:
     def local(instant: int | None) -> str | None:
         return None if instant is None else meter.zone.at(instant).isoformat()
 
+    only, first = meter.intervals.only, meter.first_reading
     return {
         "meter": meter.public_id,
         "name": meter.name,
         "identifier": meter.identifier,
         "timezone": meter.timezone,
-        "interval_seconds": str(meter.interval),
+        "interval_seconds": None if only is None else str(only),
+        "intervals": None if first is None else spans_text(meter.intervals, meter.zone, first),
         "first_reading": local(meter.first_reading),
         "last_reading": local(meter.last_reading),
         "readings": str(meter.readings),

@@ -32,6 +32,7 @@ from storage.figures.aggregation_rules import (
     PRESENT,
     AggregatePart,
     Measures,
+    PartsByLength,
     PartValues,
     merge_parts,
     parse_measures,
@@ -40,13 +41,14 @@ from storage.figures.aggregation_rules import (
 from storage.figures.days.catch_ups import ENERGY_SINCE, energy_since
 from storage.figures.days.quality import quality_of
 from storage.figures.days.stretches import Stretch, day_stretches, may_derive
-from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks
+from storage.figures.result import Field, FieldType, Metadata, ResultTable, Row, as_chunks
 from storage.figures.scan import TimeChunk, plan_scan, time_chunks
 from storage.figures.selection import (
     PERIOD_PARAMETERS,
     QUALITY,
     Period,
     Selection,
+    interval_note,
     select,
 )
 from storage.meters import Meter
@@ -69,7 +71,8 @@ FLAG_FIELDS = tuple(
 PARTIAL = Field(
     "partial",
     FieldType.COUNT,
-    "1 if the period, or the first or last reading, cuts the interval of the record, otherwise 0",
+    "1 if the period, or the first or last reading, cuts the interval of the record, otherwise 0;"
+    " null if the readings' own interval is unknown there",
 )
 
 _INTERVAL = Choice(
@@ -97,7 +100,10 @@ _PIECE_PARTS = 2000
 """Days, hours or quarters that are looked at in one go."""
 
 Group = tuple[int, PartValues]
-"""Some readings of one bucket: an instant in it, and their aggregates."""
+"""Some readings of one bucket and interval: the instant of one, and their aggregates."""
+
+_Missing = tuple[int | None, int | None]
+"""An end of the period, and how many readings its bucket lacks, None if that is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +159,11 @@ class Aggregate:
 
     async def table(self, engine: ReadEngine, selection: Selection) -> ResultTable:
         """Return a row for each bucket; raise QueryError if the size does not fit."""
-        if self.interval.min_seconds < selection.meter.interval:
+        longest = max((seconds for seconds in selection.lengths if seconds), default=0)
+        if self.interval.min_seconds < longest:
             raise QueryError(
                 "interval",
-                f"expected no less than the {selection.meter.interval} seconds between readings, "
+                f"expected no less than the {longest} seconds between readings, "
                 f"got {self.interval.name}",
             )
         buckets = await self._buckets(selection)
@@ -165,9 +172,8 @@ class Aggregate:
             measures = measures.without_derived()
         since = await energy_since(engine, selection, buckets) if self._since else None
         rows = _BucketSums(engine, selection, measures, self.interval, since).rows(buckets)
-        return ResultTable(
-            self.fields, selection.zone, len(buckets), rows, await quality_of(engine, selection)
-        )
+        metadata: Metadata = {**await quality_of(engine, selection), **interval_note(selection)}
+        return ResultTable(self.fields, selection.zone, len(buckets), rows, metadata)
 
     async def _zone(self, name: str) -> TimeZone:
         try:
@@ -198,8 +204,11 @@ class Aggregate:
 def coverage(
     selection: Selection, start: int, end: int, present: int | None, flagged: int | None
 ) -> Sequence[int | None]:
-    """Return the values of COVERAGE between two instants; None means 0."""
-    expected = selection.expected(start, end)
+    """Return the values of COVERAGE between two instants; None means 0.
+
+    What is expected is None where the interval is unknown.
+    """
+    expected = selection.grid.expected(start, end)
     coverage = divide_rounded((present or 0) * SCALE, expected) if expected else None
     return expected, present or 0, flagged or 0, coverage
 
@@ -239,12 +248,16 @@ class _BucketSums:
             index for index, (function, _) in enumerate(self._summed) if function == GREATEST
         ]
         self._nothing: PartValues = [None] * len(self._parts)
-        self._cut: tuple[int | None, int | None] = (None, None)
+        self._missing: tuple[_Missing, _Missing] = ((None, 0), (None, 0))
+        self._intervals = selection.meter.intervals
+        self._has_lengths = len(selection.lengths) > 1
+        """Whether its readings have several intervals."""
+        self._length = self._intervals.at(max(selection.start, selection.first_reading))
 
     async def rows(self, buckets: Buckets) -> AsyncGenerator[Sequence[Row]]:
         """Yield the rows of all buckets, in order."""
-        self._cut = self._cut_at(buckets)
-        bucket = _OpenBucket(0, self._nothing)
+        self._missing = self._missing_at(buckets)
+        bucket = _OpenBucket(0, {})
         jobs = self._jobs() if self._interval.number is None else self._jobs_by_day(buckets)
         async with aclosing(prefetch(jobs)) as results:
             async for groups in results:
@@ -261,26 +274,39 @@ class _BucketSums:
             index = buckets.index(instant)
             while bucket.index < index:
                 yield self._row(*buckets[bucket.index], bucket.parts)
-                bucket.index, bucket.parts = bucket.index + 1, self._nothing
-            if bucket.parts is self._nothing:
-                bucket.parts = parts
-            else:
-                bucket.parts = merge_parts(self._parts, [bucket.parts, parts])
+                bucket.index, bucket.parts = bucket.index + 1, {}
+            length = self._length_at(instant)
+            before = bucket.parts.get(length)
+            bucket.parts[length] = (
+                parts if before is None else merge_parts(self._parts, [before, parts])
+            )
 
     def _rest(self, buckets: Buckets, bucket: "_OpenBucket") -> Iterator[Row]:
         for index in range(bucket.index, len(buckets)):
             yield self._row(*buckets[index], bucket.parts)
-            bucket.parts = self._nothing
+            bucket.parts = {}
+
+    def _length_at(self, instant: int) -> int | None:
+        """Return the interval of a reading, None if it is unknown."""
+        return self._intervals.at(instant) if self._has_lengths else self._length
 
     async def _jobs(self) -> AsyncGenerator[Coroutine[Any, Any, list[Group]]]:
-        for chunk in time_chunks(self._selection, self._interval.size):
-            yield self._groups(chunk)
+        for part, _ in self._selection.by_span():
+            for chunk in time_chunks(part, self._interval.size):
+                yield self._groups(chunk)
 
     async def _jobs_by_day(
         self, buckets: Buckets
     ) -> AsyncGenerator[Coroutine[Any, Any, list[Group]]]:
         """Yield what returns the groups of days whose sums are kept, and what scans the others."""
-        stretches = day_stretches(self._engine, self._selection, self._parts, buckets.has_both)
+
+        def is_alike(first: int, last: int) -> bool:
+            is_one_span = not self._has_lengths or (
+                len(self._intervals.within(first, last + 1)) == 1
+            )
+            return is_one_span and buckets.has_both(first, last)
+
+        stretches = day_stretches(self._engine, self._selection, self._parts, is_alike)
         async with aclosing(stretches):
             async for some in stretches:
                 for is_known, run in groupby(some, lambda stretch: stretch.parts is not None):
@@ -288,14 +314,19 @@ class _BucketSums:
                         yield self._known(buckets, [*run])
                         continue
                     for stretch in run:
-                        part = replace(self._selection, start=stretch.start, until=stretch.end)
-                        for chunk in time_chunks(part, self._interval.size):
-                            yield self._groups(chunk)
+                        scanned = replace(self._selection, start=stretch.start, until=stretch.end)
+                        for part, _ in scanned.by_span():
+                            for chunk in time_chunks(part, self._interval.size):
+                                yield self._groups(chunk)
 
     async def _known(self, buckets: Buckets, stretches: Sequence[Stretch]) -> list[Group]:
-        """Return the groups of stretches that need no scan, one for each bucket."""
+        """Return the groups of stretches that need no scan, one for each bucket and interval."""
+
+        def key(stretch: Stretch) -> tuple[int, int | None]:
+            return buckets.index(stretch.start), self._length_at(stretch.start)
+
         groups: list[Group] = []
-        for _, run in groupby(stretches, lambda stretch: buckets.index(stretch.start)):
+        for _, run in groupby(stretches, key):
             days = [*run]
             parts = [day.parts for day in days if day.parts is not None]
             groups.append((days[0].start, merge_parts(self._parts, parts)))
@@ -327,34 +358,42 @@ class _BucketSums:
                     parts[at] = int(parts[at]) - self._dialect.max_with_time_zero
             parts.extend(counts.get(number, self._nothing_flagged))
             # A group may have begun in the chunk before.
-            made.append((max(number * self._interval.size - first, chunk.start), parts))
+            start = max(number * self._interval.size - first, chunk.start)
+            made.append((start, parts))
         return made
 
-    def _row(self, start: int, end: int, parts: PartValues) -> Row:
+    def _row(self, start: int, end: int, parts_by_length: PartsByLength) -> Row:
+        parts_by_length = parts_by_length or {None: self._nothing}
+        parts = merge_parts(self._parts, [*parts_by_length.values()])
         at = len(self._summed)
         present, flagged, *flags = parts[at - 1 :]
-        values = self._measures.values(parts, self._selection.meter.interval)
-        is_partial = start == self._cut[0] or end == self._cut[1]
         return (
-            *(start, end, *values),
+            *(start, end, *self._measures.values(parts_by_length)),
             *coverage(self._selection, start, end, present, flagged),
-            int(is_partial),
+            self._partial(start, end),
             *(() if self._since is None else [self._since.get(start)]),
             *(count or 0 for count in flags),
         )
 
-    def _cut_at(self, buckets: Buckets) -> tuple[int | None, int | None]:
-        """Return the start and the end of the period, each None unless it cuts a bucket.
+    def _partial(self, start: int, end: int) -> int | None:
+        (first, before), (last, after) = self._missing
+        missing = [before] if start == first else []
+        if end == last:
+            missing.append(after)
+        if any(missing):
+            return 1
+        return None if None in missing else 0
 
-        A bucket is cut where the meter is to write readings in what is missing of it.
-        """
-        selection = self._selection
+    def _missing_at(self, buckets: Buckets) -> tuple[_Missing, _Missing]:
+        """Return the start and the end of the period, each with how many readings are expected in
+        what is missing of its bucket, None if that is unknown."""
+        selection, grid = self._selection, self._selection.grid
         (start, _), (_, end) = buckets[0], buckets[len(buckets) - 1]
         begin, _ = edges_around(self._interval, selection.zone, start)
         _, finish = edges_around(self._interval, selection.zone, end)
         return (
-            start if selection.expected(begin, start) else None,
-            end if selection.expected(end, finish) else None,
+            (start, grid.expected(begin, start) if begin < start else 0),
+            (end, grid.expected(end, finish) if end < finish else 0),
         )
 
 
@@ -363,4 +402,4 @@ class _OpenBucket:
     """The bucket that groups are being merged into."""
 
     index: int
-    parts: PartValues
+    parts: dict[int | None, PartValues]

@@ -1,6 +1,6 @@
 """The aggregation rule of each column: its SQL aggregates, and the values made of them."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from domain.fixed_point import divide_rounded, power_factor, ratio
 from domain.flags import FLAGS
@@ -48,8 +48,11 @@ _DAY_COLUMNS: dict[AggregatePart, str] = {
 }
 """The columns of the table `days` that are not named after a quantity and its aggregate."""
 
-ValuesOf = Callable[[PartValues, int | None], Sequence[Value]]
-"""Makes the values of fields from parts and from the seconds of the readings' interval."""
+PartsByLength = Mapping[int | None, PartValues]
+"""The parts of readings by the seconds of their interval, None if it is unknown."""
+
+ValuesOf = Callable[[PartsByLength], Sequence[Value]]
+"""Makes the values of fields from parts."""
 
 _MERGED: dict[str, Callable[[Iterable[int]], int]] = {
     SUM: sum,
@@ -79,7 +82,7 @@ class Measures:
         }
         self.parts = list(dict.fromkeys(part for parts in parts_of.values() for part in parts))
         self._values_of = [
-            _values_of(column, [self.parts.index(part) for part in parts])
+            _values_of(column, [self.parts.index(part) for part in parts], self.parts)
             for column, parts in parts_of.items()
         ]
 
@@ -92,11 +95,14 @@ class Measures:
         """Return the same columns, for readings all of whose powers were measured."""
         return Measures(self._columns, has_flags=self.has_flags, has_derived=False)
 
-    def values(self, parts: PartValues, interval: int | None) -> list[Value]:
-        """Return the values of the fields; those that take an unknown interval are None."""
+    def values(self, parts: PartsByLength) -> list[Value]:
+        """Return the values of the fields; those that take an unknown interval are None.
+
+        Means of readings of several intervals are those over time.
+        """
         values: list[Value] = []
         for values_of in self._values_of:
-            values += values_of(parts, interval)
+            values += values_of(parts)
         return values
 
 
@@ -171,66 +177,99 @@ def power_of(energy: int | None, interval: int | None) -> int | None:
     return divide_rounded(energy * HOUR_SECONDS, interval)
 
 
-def mean_power(
-    total: int | None, count: int, energy: int | None, energy_count: int, interval: int | None
+def mean_over_time(
+    parts: PartsByLength, total: int, count: int, energy: int | None = None, number: int = 0
 ) -> int | None:
-    """Return the mean of measured powers, and of those that energy over the interval gives."""
-    if energy is None or not interval:
-        return mean(total, count)
-    watts = (total or 0) * interval + energy * HOUR_SECONDS
-    return divide_rounded(watts, (count + energy_count) * interval)
+    """Return the mean of a quantity of which the total and the count are at some positions.
+
+    That of power is also of the powers that energies, of such a number, give over their intervals.
+    The mean of readings of known and of unknown interval is unknown.
+    """
+    if len(parts) == 1 and energy is None:
+        (values,) = parts.values()
+        return mean(values[total], values[count])
+    weighed = weight = 0
+    unknown: tuple[int | None, int | None] | None = None
+    for seconds, values in parts.items():
+        if seconds is not None:
+            weighed += (values[total] or 0) * seconds
+            weight += (values[count] or 0) * seconds
+            if energy is not None:
+                weighed += (values[energy] or 0) * HOUR_SECONDS
+                weight += (values[number] or 0) * seconds
+        elif values[count] or (energy is not None and values[number]):
+            unknown = values[total], values[count]
+    if unknown is None:
+        return mean(weighed, weight)
+    return None if weight else mean(*unknown)
 
 
-def reactive_energy(power: int | None, interval: int | None) -> int | None:
-    """Return a sum of reactive powers times the hours of an interval, in kVArh, scaled."""
-    if power is None or not interval:
-        return None
-    return divide_rounded(power * interval, HOUR_SECONDS)
+def reactive_energy(parts: PartsByLength, power: int) -> int | None:
+    """Return reactive powers times the hours of their intervals, in kVArh, scaled.
+
+    Their sums are at a position; None if an interval is unknown.
+    """
+    over_time: int | None = None
+    for seconds, values in parts.items():
+        total = values[power]
+        if total is not None:
+            if seconds is None:
+                return None
+            over_time = (over_time or 0) + total * seconds
+    return None if over_time is None else divide_rounded(over_time, HOUR_SECONDS)
 
 
-def _values_of(column: Quantity, at: Sequence[int]) -> ValuesOf:
+def _values_of(column: Quantity, at: Sequence[int], all_parts: Sequence[AggregatePart]) -> ValuesOf:
     """Return what makes the values of a column's fields from the parts at some positions."""
-    if column.rule is AggregationRule.TOTAL:
-        (total,) = at
-        return lambda parts, _: (parts[total],)
-    if column.rule is AggregationRule.DEMAND:
-        (greatest,) = at
-        return lambda parts, _: split_max(parts[greatest])
-    total, count, *others = at
-    if column.rule is AggregationRule.RATIO:
-        factors, known = others
-        return lambda parts, _: (
-            power_factor(parts[total], parts[count]),
-            mean(parts[factors], parts[known]),
-            ratio(parts[count], parts[total]),
-        )
-    least, most, *derived = others
+
+    def merged(parts: PartsByLength, *places: int) -> PartValues:
+        return _merged(all_parts, parts, places)
+
+    def ratios(parts: PartsByLength) -> Sequence[Value]:
+        *sums, factors, known = at
+        active, reactive = merged(parts, *sums)
+        mean_factor = mean_over_time(parts, factors, known)
+        return power_factor(active, reactive), mean_factor, ratio(reactive, active)
+
+    def levels(parts: PartsByLength) -> Sequence[Value]:
+        total, count, least, most, *_ = at
+        return (mean_over_time(parts, total, count), *merged(parts, least, most))
+
+    match column.rule:
+        case AggregationRule.TOTAL:
+            return lambda parts: merged(parts, *at)
+        case AggregationRule.DEMAND:
+            return lambda parts: split_max(*merged(parts, *at))
+        case AggregationRule.RATIO:
+            return ratios
+    derived = at[4:]
     if column.name == "power":
-        if not derived:
-            return lambda parts, _: (
-                *(mean(parts[total], parts[count]), parts[least], parts[most]),
-                0,
-            )
-        return lambda parts, interval: _powers([parts[place] for place in at], interval)
-    if column.name == "reactive_power":
-        inductive, capacitive = derived
-        return lambda parts, interval: (
-            *(mean(parts[total], parts[count]), parts[least], parts[most]),
-            reactive_energy(parts[inductive], interval),
-            reactive_energy(parts[capacitive], interval),
-        )
-    return lambda parts, _: (mean(parts[total], parts[count]), parts[least], parts[most])
+        return lambda parts: _powers(parts, at) if derived else (*levels(parts), 0)
+    return lambda parts: (*levels(parts), *(reactive_energy(parts, place) for place in derived))
 
 
-def _powers(parts: PartValues, interval: int | None) -> Sequence[Value]:
-    total, count, least, most, energy, energy_count, energy_least, energy_most = parts
-    if energy is None or not interval:
-        return mean(total, count), least, most, 0
-    leasts = [value for value in (least, power_of(energy_least, interval)) if value is not None]
-    mosts = [value for value in (most, power_of(energy_most, interval)) if value is not None]
+def _merged(
+    all_parts: Sequence[AggregatePart], parts: PartsByLength, places: Sequence[int]
+) -> PartValues:
+    """Return the values at some positions, whatever the length."""
+    if len(parts) == 1:
+        (values,) = parts.values()
+        return [values[place] for place in places]
+    some = [[values[place] for place in places] for values in parts.values()]
+    return merge_parts([all_parts[place] for place in places], some)
+
+
+def _powers(parts: PartsByLength, at: Sequence[int]) -> Sequence[Value]:
+    total, count, least, most, energy, number, energy_least, energy_most = at
+    leasts = [values[least] for values in parts.values()]
+    leasts += [power_of(values[energy_least], seconds) for seconds, values in parts.items()]
+    mosts = [values[most] for values in parts.values()]
+    mosts += [power_of(values[energy_most], seconds) for seconds, values in parts.items()]
     return (
-        mean_power(total, count or 0, energy, energy_count or 0, interval),
-        *(min(leasts), max(mosts), energy_count),
+        mean_over_time(parts, total, count, energy, number),
+        min((value for value in leasts if value is not None), default=None),
+        max((value for value in mosts if value is not None), default=None),
+        sum(values[number] or 0 for seconds, values in parts.items() if seconds is not None),
     )
 
 

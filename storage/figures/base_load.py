@@ -24,7 +24,7 @@ SAMPLE_MARGIN = 2
 async def base_load(
     engine: ReadEngine, selection: Selection, measured: int, derived: int
 ) -> int | None:
-    """Return the base load in kW, scaled.
+    """Return the base load in kW, scaled, of readings of one interval.
 
     It is made of the readings that are no catch-ups: those with a measured power, and those with a
     power that is derived from energy, so many of each.
@@ -32,7 +32,7 @@ async def base_load(
     count = measured + derived
     if not count:
         return None
-    power, divisor = _power(selection.meter.interval if derived else None)
+    power, divisor = _power(selection.lengths.pop() if derived else None)
     plan = await plan_scan(engine, selection, CATCH_UP)
     where = plan.where & Condition(f"{power} IS NOT NULL")
     low = await _low_powers(engine, selection, plan, power)

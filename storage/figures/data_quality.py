@@ -19,7 +19,7 @@ from storage.figures.aggregate import BOUNDS, COVERAGE, FLAG_FIELDS, PARTIAL, Ag
 from storage.figures.aggregation_rules import Measures
 from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks
 from storage.figures.scan import TimeChunk, time_chunks
-from storage.figures.selection import PERIOD_PARAMETERS, Period, Selection, select
+from storage.figures.selection import PERIOD_PARAMETERS, Period, Selection, interval_note, select
 from storage.meters import Meter
 
 LISTS = ("gaps", "flagged", "days")
@@ -117,7 +117,8 @@ class DataQuality:
                 f"expected at most {MAX_RECORDS:,} records, and this would be more: "
                 "choose a shorter time with date and end_date",
             )
-        return ResultTable(self.fields, selection.zone, len(rows), as_chunks(rows))
+        notes = interval_note(selection)
+        return ResultTable(self.fields, selection.zone, len(rows), as_chunks(rows), notes)
 
     @property
     def _days(self) -> Aggregate:
@@ -171,13 +172,18 @@ async def _gaps(engine: ReadEngine, selection: Selection) -> list[Row]:
     gaps: list[Row] = []
     empty: list[int] = []
     last: int | None = None
-    for chunk in time_chunks(selection, DAY_SECONDS):
+    chunks = (
+        (chunk, seconds)
+        for part, seconds in selection.by_span()
+        for chunk in time_chunks(part, DAY_SECONDS)
+    )
+    for chunk, seconds in chunks:
         async for due in _empty(engine, selection, chunk):
             if due not in empty[-1:]:
                 empty.append(due)
-        async for before, at, behind in _edges(engine, selection, chunk):
+        async for before, at, behind in _edges(engine, selection, chunk, seconds):
             gaps += _gap(selection, last if before is None else before, at, empty)
-            del empty[: bisect_left(empty, selection.due(at))]
+            del empty[: bisect_left(empty, selection.grid.due(at))]
             if behind is None:
                 last = at
         if len(gaps) > MAX_RECORDS:
@@ -186,9 +192,13 @@ async def _gaps(engine: ReadEngine, selection: Selection) -> list[Row]:
 
 
 async def _edges(
-    engine: ReadEngine, selection: Selection, chunk: TimeChunk
+    engine: ReadEngine, selection: Selection, chunk: TimeChunk, seconds: int | None
 ) -> AsyncGenerator[Edge]:
-    """Yield the readings with any value at the ends of gaps and of the chunk."""
+    """Yield the readings with any value at the ends of gaps and of the chunk.
+
+    Gaps are what is longer than the interval of so many seconds; without it, nothing is.
+    """
+    is_gap = "FALSE" if seconds is None else f"start - before_it > {seconds}"
     where = selection.where(engine.dialect, start=chunk.start, end=chunk.end)
     rows = await engine.fetch(
         "SELECT before_it, start, behind_it FROM (SELECT start,"
@@ -196,8 +206,7 @@ async def _edges(
         " LEAD(start) OVER (ORDER BY start) AS behind_it"
         f" FROM (SELECT {engine.dialect.year_0_seconds('utc')} AS start FROM {selection.table.name}"
         f" WHERE {where.text} AND {ANY_VALUE} IS NOT NULL) AS present) AS neighbours"
-        " WHERE before_it IS NULL OR behind_it IS NULL"
-        f" OR start - before_it > {selection.meter.interval} ORDER BY start",
+        f" WHERE before_it IS NULL OR behind_it IS NULL OR {is_gap} ORDER BY start",
         where.args,
     )
     async for before, at, behind in in_turns(rows):
@@ -217,7 +226,7 @@ async def _empty(engine: ReadEngine, selection: Selection, chunk: TimeChunk) -> 
         where.args,
     )
     async for (at,) in in_turns(rows):
-        yield selection.due(to_unix_seconds(at))
+        yield selection.grid.due(to_unix_seconds(at))
 
 
 def _gap(
@@ -227,12 +236,12 @@ def _gap(
 
     `empty` tells when readings without any value were due, each moment once.
     """
-    start = selection.start if before is None else selection.due(before) + 1
-    end = selection.until if behind is None else selection.due(behind)
-    readings = selection.expected(start, end)
-    if readings <= 0:
+    grid = selection.grid
+    start = selection.start if before is None else grid.due(before) + 1
+    end = selection.until if behind is None else grid.due(behind)
+    readings = grid.expected(start, end) if start < end else 0
+    if not readings:
         return []
-    first = selection.next_expected(start)
-    last = first + (readings - 1) * selection.meter.interval
+    first, last = grid.next_expected(start), grid.last_expected(end)
     without_value = bisect_left(empty, end) - bisect_left(empty, start)
     return [(first, last, readings, without_value, readings - without_value)]

@@ -7,15 +7,18 @@ from typing import ClassVar, Self
 from domain.parameters import Parameter, Params
 from storage.backends.base import ReadEngine
 from storage.figures.result import Field, FieldType, ResultTable, as_chunks
-from storage.figures.selection import Period, Selection, select
-from storage.meters import Meter
+from storage.figures.selection import Period, Selection, interval_note, select
+from storage.meters import Meter, spans_text
+
+INTERVAL_MEANS = "Seconds from one reading to the next; null if unknown, or if there are several"
 
 FIELDS = (
     Field("first_reading", FieldType.INSTANT, "Start of the first reading"),
     Field("last_reading", FieldType.INSTANT, "Start of the last reading"),
     Field("end", FieldType.INSTANT, "End of the last reading's interval"),
     Field("timezone", FieldType.TEXT, "Time zone of the meter"),
-    Field("interval_seconds", FieldType.COUNT, "Seconds from one reading to the next"),
+    Field("interval_seconds", FieldType.COUNT, INTERVAL_MEANS),
+    Field("intervals", FieldType.TEXT, "Intervals in seconds, each with its first reading"),
     Field("identifier", FieldType.TEXT, "Name of the meter in reports"),
     Field("meter", FieldType.TEXT, "Name of the meter in requests"),
     Field("name", FieldType.TEXT, "Name of the meter for people"),
@@ -57,11 +60,13 @@ class MeterInfo:
         row = (
             selection.first_reading,
             selection.last_reading,
-            selection.until,
+            None if meter.intervals.at(selection.last_reading) is None else selection.until,
             meter.zone.name,
-            meter.interval,
+            meter.intervals.only,
+            spans_text(meter.intervals, meter.zone, selection.first_reading),
             meter.identifier,
             meter.public_id,
             meter.name,
         )
-        return ResultTable(self.fields, selection.zone, 1, as_chunks([row]))
+        metadata = interval_note(selection)
+        return ResultTable(self.fields, selection.zone, 1, as_chunks([row]), metadata)

@@ -2,11 +2,13 @@
 
 from bisect import bisect_left
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
+from fractions import Fraction
+from heapq import heappop, heappush, heapreplace
 from typing import ClassVar, Self
 
-from domain.fixed_point import parse_scaled
+from domain.fixed_point import divide_rounded, parse_scaled
 from domain.flags import CATCH_UP
 from domain.parameters import Integer, Parameter, Params
 from storage.backends.base import ReadEngine
@@ -15,8 +17,8 @@ from storage.common.turns import in_turns
 from storage.figures.aggregation_rules import (
     COUNT,
     GREATEST,
+    HOUR_SECONDS,
     AggregatePart,
-    power_of,
     split_max,
 )
 from storage.figures.days.quality import quality_of
@@ -28,6 +30,7 @@ from storage.figures.selection import (
     QUALITY,
     Period,
     Selection,
+    interval_note,
     select,
 )
 from storage.meters import Meter
@@ -52,7 +55,7 @@ _SEPARATION = Integer(
 )
 
 Peak = tuple[int, int]
-"""The start of the reading, and the value of the column."""
+"""The start of the reading, and its demand in kW."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,7 @@ class Peaks:
         column = await _demand_column(engine, selection, plan, bits)
         peaks: list[Peak] = []
         starts: list[int] = []
-        async for at, value in _descending(engine, plan, bits, column, self._candidates(selection)):
+        async for at, value in _demands(engine, selection, column, self._candidates(selection)):
             place = bisect_left(starts, at)
             # Of the earlier ones only the last can be too close, and of the later ones the first.
             if all(
@@ -106,13 +109,19 @@ class Peaks:
                 starts.insert(place, at)
                 if len(peaks) == self.number:
                     break
-        rows = [(at, demand_of_value(column, value, selection)) for at, value in peaks]
-        metadata: Metadata = {"demand_of": column, **await quality_of(engine, selection)}
-        return ResultTable(self.fields, selection.zone, len(rows), as_chunks(rows), metadata)
+        metadata: Metadata = {
+            "demand_of": column,
+            **await quality_of(engine, selection),
+            **interval_note(selection),
+        }
+        return ResultTable(self.fields, selection.zone, len(peaks), as_chunks(peaks), metadata)
 
     def _candidates(self, selection: Selection) -> int:
         """Return how many readings suffice: a peak excludes a limited number of others."""
-        excluded = 2 * (max(self.separation - 1, 0) // selection.meter.interval)
+        shortest = min((seconds for seconds in selection.lengths if seconds), default=None)
+        if shortest is None:
+            return BATCH_READINGS
+        excluded = 2 * (max(self.separation - 1, 0) // shortest)
         return self.number * (1 + excluded)
 
 
@@ -151,15 +160,13 @@ async def peak_demand(
         column = DEMAND_OF[0]
         peaks = [(at, value)]
     for part in scans:
-        plan = await plan_scan(engine, part.raw())
-        async with aclosing(_descending(engine, plan, bits, column, 1)) as descending:
+        async with aclosing(_demands(engine, part, column, 1)) as descending:
             async for peak in descending:
                 peaks.append(peak)
                 break
     if not peaks:
         return column, None
-    at, value = max(peaks, key=lambda peak: (peak[1], -peak[0]))
-    return column, (at, demand_of_value(column, value, selection))
+    return column, max(peaks, key=lambda peak: (peak[1], -peak[0]))
 
 
 def _exceeds(number: int | None, other: int | None) -> bool:
@@ -181,9 +188,39 @@ async def _demand_column(
     return DEMAND_OF[0]
 
 
-def demand_of_value(column: str, value: int, selection: Selection) -> int | None:
-    """Return the demand in kW of a column's value: energy is mean demand times time."""
-    return power_of(value, selection.meter.interval) if column == "energy" else value
+async def _demands(
+    engine: ReadEngine, selection: Selection, column: str, candidates: int
+) -> AsyncGenerator[Peak]:
+    """Yield the readings by demand, the highest first, then by time.
+
+    Energy is mean demand times time: its readings of one interval are in that order already. Those
+    of an unknown one have no demand.
+    """
+    bits = selection.bits(CATCH_UP)
+    if column != "energy":
+        plan = await plan_scan(engine, selection.raw())
+        async for peak in _descending(engine, plan, bits, column, candidates):
+            yield peak
+        return
+    highest: list[tuple[Fraction, int, int, AsyncGenerator[Peak], int]] = []
+    async with AsyncExitStack() as opened:
+        for place, (part, seconds) in enumerate(selection.by_span()):
+            if seconds is not None:
+                plan = await plan_scan(engine, part.raw())
+                energies = _descending(engine, plan, bits, column, candidates)
+                await opened.enter_async_context(aclosing(energies))
+                async for at, energy in energies:
+                    heappush(highest, (Fraction(-energy, seconds), at, place, energies, seconds))
+                    break
+        while highest:
+            value, at, place, energies, seconds = highest[0]
+            yield at, divide_rounded(-value.numerator * HOUR_SECONDS, value.denominator)
+            following = await anext(energies, None)
+            if following is None:
+                heappop(highest)
+            else:
+                at, energy = following
+                heapreplace(highest, (Fraction(-energy, seconds), at, place, energies, seconds))
 
 
 BATCH_READINGS = 5000

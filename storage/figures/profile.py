@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from math import lcm
 from typing import Any, ClassVar, Self
 
 from domain.fixed_point import parse_scaled, power_factor, sorted_in_parts
@@ -17,11 +18,7 @@ from storage.backends.base import ReadEngine
 from storage.backends.dialect import Condition
 from storage.common.prefetch import prefetch
 from storage.common.turns import in_thread
-from storage.figures.aggregation_rules import (
-    POWER_DERIVED,
-    mean_power,
-    power_of,
-)
+from storage.figures.aggregation_rules import HOUR_SECONDS, POWER_DERIVED, mean, power_of
 from storage.figures.days.quality import quality_of
 from storage.figures.days.stretches import may_derive
 from storage.figures.result import (
@@ -33,11 +30,19 @@ from storage.figures.result import (
     as_chunks,
 )
 from storage.figures.scan import TimeChunk, plan_scan, time_chunks
-from storage.figures.selection import PERIOD_PARAMETERS, QUALITY, Period, Selection, select
-from storage.meters import Meter
+from storage.figures.selection import (
+    PERIOD_PARAMETERS,
+    QUALITY,
+    Period,
+    Selection,
+    interval_note,
+    select,
+)
+from storage.meters import Meter, spans_text
 
 POWER, POWER_FACTOR = "power", "power_factor"
 COLUMNS = (POWER, "energy", "reactive_energy", "reactive_power", "maximeter", POWER_FACTOR)
+_ENERGIES = ("energy", "reactive_energy")
 _UNITS = {quantity.name: quantity.result_unit for quantity in QUANTITIES}
 PERCENTILES = (5, 25, 50, 75, 95)
 MAX_PERCENTILES = 20
@@ -102,24 +107,43 @@ class _Quantities:
     """The quantities of a split at a time of day."""
 
     measured: "array[int]" = field(default_factory=lambda: array("q"))
-    energies: "array[int]" = field(default_factory=lambda: array("q"))
-    """Energies that give a power where none was measured."""
+    energies: "dict[int, array[int]]" = field(default_factory=dict)
+    """Energies that give a power where none was measured, by the seconds of their interval."""
     active: int | None = None
     reactive: int | None = None
     """Sums of energy and reactive energy."""
 
     def __len__(self) -> int:
-        return len(self.measured) + len(self.energies)
+        return len(self.measured) + self.derived
 
-    def add(self, column: str, texts: bytes | None, more: Any, last: Any) -> None:
-        """Take in the values of a group."""
+    @property
+    def derived(self) -> int:
+        """The number of powers that energies give."""
+        return sum(map(len, self.energies.values()))
+
+    @property
+    def mean(self) -> int | None:
+        """The mean of the measured quantities and the derived powers."""
+        unit = lcm(*self.energies)
+        total = sum(self.measured) * unit
+        for seconds, energies in self.energies.items():
+            total += sum(energies) * HOUR_SECONDS * (unit // seconds)
+        return mean(total, len(self) * unit)
+
+    def add(
+        self, column: str, seconds: int | None, texts: bytes | None, more: Any, last: Any
+    ) -> None:
+        """Take in the values of a group of readings that last so many seconds."""
         self.measured.extend(_numbers(texts))
-        if column == POWER:
-            self.energies.extend(_numbers(more))
+        if column == POWER and more and seconds is not None:
+            self.energies.setdefault(seconds, array("q")).extend(_numbers(more))
         if column == POWER_FACTOR:
             self.active = _total(self.active, parse_scaled(more))
             self.reactive = _total(self.reactive, parse_scaled(last))
 
+
+_Groups = tuple[Sequence[_Group], int | None]
+"""Groups, and the seconds of their readings' interval, None if it is unknown."""
 
 _QuantitiesBySplit = defaultdict[tuple[int, ...], _Quantities]
 
@@ -183,33 +207,55 @@ class Profile:
         return selection.readings
 
     async def table(self, engine: ReadEngine, selection: Selection) -> ResultTable:
-        """Return a row for each time of day of each split, without catch-ups."""
+        """Return a row for each time of day of each split, without catch-ups.
+
+        Raises QueryError for energies of several intervals: they tell nothing of each other.
+        """
+        if self.column in _ENERGIES and len(selection.lengths) > 1:
+            lengths = spans_text(selection.meter.intervals, selection.zone, selection.start)
+            raise QueryError(
+                "column",
+                f"expected no energy, since the readings have several intervals: {lengths}; choose"
+                " power, or a shorter time with date and end_date",
+            )
         quantities: _QuantitiesBySplit = defaultdict(_Quantities)
         has_derived = self.column == POWER and await may_derive(engine, selection)
         jobs = self._jobs(engine, selection, has_derived=has_derived)
         async with aclosing(prefetch(jobs)) as results:
-            async for groups in results:
-                await in_thread(self._add, quantities, groups)
+            async for groups, seconds in results:
+                await in_thread(self._add, quantities, groups, seconds)
         table: list[Row] = []
         for keys in _pieces(quantities):
             table += await in_thread(
-                lambda keys=keys: [
-                    self._row(key, quantities.pop(key), selection.meter.interval) for key in keys
-                ]
+                lambda keys=keys: [self._row(key, quantities.pop(key)) for key in keys]
             )
-        metadata: Metadata = {"column": self.column, **await quality_of(engine, selection)}
+        metadata: Metadata = {
+            "column": self.column,
+            **await quality_of(engine, selection),
+            **(interval_note(selection) if has_derived else {}),
+        }
         return ResultTable(self.fields, selection.zone, len(table), as_chunks(table), metadata)
 
     async def _jobs(
         self, engine: ReadEngine, selection: Selection, *, has_derived: bool
-    ) -> AsyncGenerator[Coroutine[Any, Any, Sequence[_Group]]]:
-        for chunk in time_chunks(selection, DAY_SECONDS):
-            yield self._groups(engine, selection, chunk, has_derived=has_derived)
+    ) -> AsyncGenerator[Coroutine[Any, Any, _Groups]]:
+        for part, seconds in selection.by_span():
+            for chunk in time_chunks(part, DAY_SECONDS):
+                yield self._groups(engine, part, chunk, seconds, has_derived=has_derived)
 
     async def _groups(
-        self, engine: ReadEngine, selection: Selection, chunk: TimeChunk, *, has_derived: bool
-    ) -> Sequence[_Group]:
-        """Return the quantities of a chunk for each time of the week and, if split so, month."""
+        self,
+        engine: ReadEngine,
+        selection: Selection,
+        chunk: TimeChunk,
+        seconds: int | None,
+        *,
+        has_derived: bool,
+    ) -> _Groups:
+        """Return the quantities of a chunk for each time of the week and, if split so, month.
+
+        Its readings last so many seconds.
+        """
         plan = await plan_scan(engine, selection, CATCH_UP, chunk=chunk)
         needed, more = self.column, "NULL, NULL"
         if has_derived:
@@ -224,38 +270,44 @@ class Profile:
         key = f"{local} - {weeks} * {WEEK_SECONDS}"
         if _MONTH in SPLITS[self.by]:
             key += f" + CAST(SUBSTR(date, 6, 2) AS SIGNED INTEGER) * {WEEK_SECONDS}"
-        return await engine.fetch(
+        groups = await engine.fetch(
             f"SELECT {key} AS number, GROUP_CONCAT({self.column}), {more} FROM {plan.table}"
             f" WHERE {where.text} GROUP BY number",
             where.args,
         )
+        return groups, seconds
 
-    def _add(self, quantities: _QuantitiesBySplit, groups: Iterable[_Group]) -> None:
+    def _add(
+        self, quantities: _QuantitiesBySplit, groups: Iterable[_Group], seconds: int | None
+    ) -> None:
         for number, *values in groups:
             month, second = divmod(number, WEEK_SECONDS)
             day, time = divmod(second, DAY_SECONDS)
             weekday = (day + _FIRST_WEEKDAY) % 7
             split = tuple(_SPLIT[field](month, weekday) for field in SPLITS[self.by])
-            quantities[*split, time].add(self.column, *values)
+            quantities[*split, time].add(self.column, seconds, *values)
 
-    def _row(self, key: tuple[int, ...], quantities: _Quantities, interval: int | None) -> Row:
+    def _row(self, key: tuple[int, ...], quantities: _Quantities) -> Row:
         *split, time = key
-        measured = quantities.measured
-        energies = quantities.energies if interval else []
-        powers = (power_of(energy, interval) for energy in energies)
-        ranked = sorted_in_parts([*measured, *(power for power in powers if power is not None)])
+        powers = (
+            power_of(energy, seconds)
+            for seconds, energies in quantities.energies.items()
+            for energy in energies
+        )
+        ranked = sorted_in_parts(
+            [*quantities.measured, *(power for power in powers if power is not None)]
+        )
         count = len(ranked)
         more: Row = ()
         if self.column == POWER:
-            more = (len(energies),)
+            more = (quantities.derived,)
         if self.column == POWER_FACTOR:
             more = (power_factor(quantities.active, quantities.reactive),)
-        total = sum(energies) if energies else None
         return (
             *(_named(field, value) for field, value in zip(SPLITS[self.by], split, strict=True)),
             f"{time // 3600:02}:{time // 60 % 60:02}:{time % 60:02}",
             count,
-            mean_power(sum(measured), len(measured), total, len(energies), interval),
+            quantities.mean,
             *(ranked[rank - 1] if ranked else None for rank in self._ranks(count)),
             *more,
         )

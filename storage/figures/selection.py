@@ -1,5 +1,6 @@
 """Selections: the readings that figures are computed from, and their SQL."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 from typing import Self
@@ -7,6 +8,7 @@ from typing import Self
 from domain.flags import IMPLAUSIBLE, Flag
 from domain.parameters import DATE_PATTERN, Parameter, Params, either
 from domain.readings_query import LAST_INSTANT, QueryError, parse_bound
+from domain.sampling_interval import IntervalSpan, ReadingGrid
 from domain.time_zone import DAY_SECONDS, TimeZone
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import (
@@ -92,11 +94,13 @@ class Period:
 class Selection:
     """The readings of a meter from `start` up to, and without, `until`.
 
-    Readings are expected at `first_reading` and every interval before and after it; `end` is the
-    first such moment that isn't before `until`. All are seconds since 1970-01-01 00:00:00 UTC.
+    Readings are expected when the grid says; `end` is the first such moment that isn't before
+    `until`. All are seconds since 1970-01-01 00:00:00 UTC.
     """
 
     meter: Meter
+    grid: ReadingGrid
+    """When readings of the meter are expected."""
     zone: TimeZone
     """The zone of the bounds, and of local times in the result."""
     first_reading: int
@@ -106,6 +110,8 @@ class Selection:
     is_clean: bool
     has_days: bool
     """Whether the sums of days in the meter's zone are those of its readings, and can be used."""
+    stored: int
+    """About how many readings the meter has, whatever their times."""
 
     @property
     def table(self) -> ReadingsTable:
@@ -115,7 +121,7 @@ class Selection:
     @property
     def end(self) -> int:
         """The end of the last interval."""
-        return self.next_expected(self.until)
+        return self.grid.next_expected(self.until)
 
     @property
     def is_whole(self) -> bool:
@@ -124,13 +130,17 @@ class Selection:
 
     @property
     def readings(self) -> int:
-        """The number of readings, if none is missing."""
+        """The number of readings, if none is missing; at most all where that is unknown."""
         start, end = max(self.start, self.first_reading), min(self.until, self.last_reading + 1)
-        return max(0, self.expected(start, end))
+        expected = self.grid.expected(start, end) if start < end else 0
+        return self.stored if expected is None else max(0, expected)
 
     @property
     def readings_of_cut_days(self) -> int:
-        """The number of its readings in local days that it has a part of, if none is missing."""
+        """The number of its readings in local days that it has a part of, if none is missing.
+
+        At most all where that is unknown.
+        """
         start, end = max(self.start, self.first_reading), min(self.until, self.last_reading + 1)
         first, last = start, end
         if start > self.first_reading:
@@ -141,19 +151,29 @@ class Selection:
             last = self._day(end)
         if first >= last:
             return self.readings
-        return self.expected(start, first) + self.expected(last, end)
+        cut = [(start, first), (last, end)]
+        numbers = [self.grid.expected(*bounds) for bounds in cut if bounds[0] < bounds[1]]
+        known = [number for number in numbers if number is not None]
+        return sum(known) if len(known) == len(numbers) else self.readings
 
-    def next_expected(self, instant: int) -> int:
-        """Return the first expected start of a reading at or after an instant."""
-        return self.first_reading + self._interval_index(instant) * self.meter.interval
+    @property
+    def spans(self) -> Sequence[IntervalSpan]:
+        """The spans of intervals that its readings are of."""
+        start = max(self.start, self.first_reading)
+        return self.meter.intervals.within(start, min(self.until, self.last_reading + 1))
 
-    def due(self, instant: int) -> int:
-        """Return the expected start that is nearest to an instant."""
-        return self.next_expected(instant - self.meter.interval // 2)
+    @property
+    def lengths(self) -> set[int | None]:
+        """The intervals of its readings; None stands for an unknown one."""
+        return {span.seconds for span in self.spans}
 
-    def expected(self, start: int, end: int) -> int:
-        """Return how many readings should start between two instants."""
-        return self._interval_index(end) - self._interval_index(start)
+    def by_span(self) -> "Iterator[tuple[Selection, int | None]]":
+        """Yield its parts that have one interval each, and that."""
+        spans = self.spans
+        ends = [*(span.first for span in spans[1:]), self.until]
+        starts = [self.start, *(span.first for span in spans[1:])]
+        for span, start, end in zip(spans, starts, ends, strict=True):
+            yield replace(self, start=start, until=end), span.seconds
 
     def raw(self) -> "Selection":
         """Return the same selection, not clean."""
@@ -184,8 +204,19 @@ class Selection:
         day = self.zone.at(instant).date() + timedelta(days=later)
         return self.zone.first(datetime.combine(day, time.min))
 
-    def _interval_index(self, instant: int) -> int:
-        return -((self.first_reading - instant) // self.meter.interval)
+
+def interval_note(selection: Selection) -> dict[str, str]:
+    """Return why figures that need the interval are empty, if any are."""
+    unknown = (span.first for span in selection.spans if span.seconds is None)
+    first = next(unknown, None)
+    if first is None:
+        return {}
+    since = selection.zone.at(first).isoformat()
+    return {
+        "interval_unknown": f"the interval of the readings from {since} on is not known, so that"
+        " what depends on it is null: load them again with --interval SECONDS, or with the key"
+        " interval of their format"
+    }
 
 
 async def select(
@@ -203,18 +234,15 @@ async def select(
         f" (SELECT {seconds('MAX(utc)')} FROM {readings}),"
         # An import keeps them; other programs do not, and TRUNCATE is not even counted.
         f" (SELECT changes = 0 AND last_id = (SELECT MAX(id) FROM {readings}) FROM states"
-        f" WHERE meter_id = {meter.id})"
+        f" WHERE meter_id = {meter.id}), (SELECT MAX(id) FROM {readings})"
     )
     if rows[0][0] is None:
         return None
     first, last = (to_unix_seconds(value) for value in rows[0][:2])
     zone = zone or meter.zone
-    whole = Selection(
-        *(meter, zone, first, last, first, last + meter.interval, period.is_clean),
-        has_days=bool(rows[0][2]) and zone.name == meter.zone.name,
-    )
+    grid = ReadingGrid(meter.intervals, first)
     start = first if period.first is None else zone.first(period.first)
-    until = whole.due(last) + meter.interval
+    until = grid.due(last) + (meter.intervals.at(last) or 1)
     if period.last is not None:
         until = zone.first(period.last) if period.is_exclusive else zone.after(period.last)
     if period.first is not None and period.last is not None and until < start:
@@ -224,7 +252,14 @@ async def select(
             "end_date" if period.first is None else "date",
             f"expected a period of at most {MAX_PERIOD // YEAR_SECONDS} years",
         )
-    return replace(whole, start=start, until=until) if start < until else None
+    if start >= until:
+        return None
+    has_days = bool(rows[0][2]) and zone.name == meter.zone.name
+    return Selection(
+        *(meter, grid, zone, first, last, start, until, period.is_clean),
+        has_days=has_days,
+        stored=rows[0][3],
+    )
 
 
 def _too_late(parameter: str, bound: datetime) -> QueryError:

@@ -30,6 +30,7 @@ from storage.figures.aggregation_rules import (
     SUM,
     AggregatePart,
     Measures,
+    PartsByLength,
     PartValues,
     merge_parts,
     reactive_energy,
@@ -39,6 +40,7 @@ from storage.figures.base_load import PERCENT, base_load
 from storage.figures.days.catch_ups import ENERGY_SINCE, energy_since
 from storage.figures.days.quality import implausible
 from storage.figures.days.stretches import summed
+from storage.figures.meter_info import INTERVAL_MEANS
 from storage.figures.peaks import peak_demand
 from storage.figures.result import (
     Field,
@@ -54,6 +56,7 @@ from storage.figures.selection import (
     QUALITY,
     Period,
     Selection,
+    interval_note,
     select,
 )
 from storage.meters import Meter
@@ -95,7 +98,7 @@ FIELDS = (
     Field("import_new", FieldType.COUNT, "Readings that it added"),
     Field("import_changed", FieldType.COUNT, "Readings that it corrected"),
     Field("timezone", FieldType.TEXT, "Time zone of the meter"),
-    Field("interval_seconds", FieldType.COUNT, "Seconds from one reading to the next", "s"),
+    Field("interval_seconds", FieldType.COUNT, INTERVAL_MEANS, "s"),
     Field("identifier", FieldType.TEXT, "Name of the meter in reports"),
     ENERGY_SINCE,
 )
@@ -136,19 +139,26 @@ class Summary:
 
     async def table(self, engine: ReadEngine, selection: Selection) -> ResultTable:
         """Return one row."""
-        sums, (demand_of, peak), flagged, left = await asyncio.gather(
-            _sums(engine, selection),
+        sums_by_length, (demand_of, peak), flagged, left = await asyncio.gather(
+            _sums_by_length(engine, selection),
             peak_demand(engine, selection),
             _flagged(engine, selection),
             implausible(engine, selection),
         )
         peak_date, peak_kw = peak or (None, None)
-        count, first, last, present, *sums = sums
-        with_energy, with_power, derived, inductive, capacitive, *totals = sums
+        sums = merge_parts(_SUMS, [*sums_by_length.values()])
+        count, first, last, present, with_energy, with_power = sums[: _SUMS.index(_DERIVED)]
+        energy = sums[_SUMS.index((SUM, "energy"))]
+        totals = {length: each[-len(_TOTALS.parts) :] for length, each in sums_by_length.items()}
         flagged_count, caught_up, energy_caught_up, power_caught_up, *flags = flagged
-        derived = (derived or 0) if selection.meter.interval else 0
+        at = _SUMS.index(_DERIVED)
+        derived = sum(
+            each[at] or 0 for length, each in sums_by_length.items() if length is not None
+        )
         demand = _mean_demand(
-            selection, totals[0], caught_up or 0, (with_energy or 0) - (energy_caught_up or 0)
+            energy,
+            caught_up or 0,
+            await _covered(engine, selection, (with_energy or 0) - (energy_caught_up or 0)),
         )
         whole = Buckets([selection.start, max(selection.end, selection.until)])
         row = (
@@ -156,9 +166,9 @@ class Summary:
             None if last is None else to_unix_seconds(last),
             selection.start,
             selection.end,
-            *_TOTALS.values(totals, selection.meter.interval),
-            *(reactive_energy(each, selection.meter.interval) for each in (inductive, capacitive)),
-            *left.energies(totals[0], with_energy or 0),
+            *_TOTALS.values(totals),
+            *(reactive_energy(sums_by_length, _SUMS.index(part)) for part in _REACTIVE),
+            *left.energies(energy, with_energy or 0),
             *coverage(selection, selection.start, selection.end, present, flagged_count),
             count,
             with_energy or 0,
@@ -168,33 +178,54 @@ class Summary:
             peak_date,
             demand,
             ratio(demand, peak_kw),
-            await base_load(engine, selection, (with_power or 0) - (power_caught_up or 0), derived),
+            await base_load(engine, selection, (with_power or 0) - (power_caught_up or 0), derived)
+            if len(selection.lengths) == 1
+            else None,
             *flags,
             *await _last_import(engine, selection.meter),
             selection.meter.zone.name,
-            selection.meter.interval,
+            selection.meter.intervals.only,
             selection.meter.identifier,
             (await energy_since(engine, selection, whole)).get(selection.start),
         )
-        metadata: Metadata = {"units": _UNITS, "demand_of": demand_of, **left.metadata}
+        metadata: Metadata = {
+            "units": _UNITS,
+            "demand_of": demand_of,
+            **left.metadata,
+            **interval_note(selection),
+        }
         return ResultTable(self.fields, selection.zone, 1, as_chunks([row]), metadata)
 
 
+_DERIVED = (COUNT, DERIVED_ENERGY)
+_REACTIVE = ((SUM, INDUCTIVE_POWER), (SUM, CAPACITIVE_POWER))
+_SUMS: Sequence[AggregatePart] = [
+    (COUNT, "id"),
+    (MIN, "utc"),
+    (MAX, "utc"),
+    PRESENT,
+    (COUNT, "energy"),
+    (COUNT, "power"),
+    _DERIVED,
+    *_REACTIVE,
+    *_TOTALS.parts,
+]
+"""The number of readings, the first and the last start, how many have any value, energy, power and
+a derived power, the sums of reactive power, and the parts of the totals."""
+
+
+async def _sums_by_length(engine: ReadEngine, selection: Selection) -> PartsByLength:
+    """Return the sums of a selection by the seconds of the readings' intervals."""
+    found: dict[int | None, PartValues] = {}
+    for part, seconds in selection.by_span():
+        sums = await _sums(engine, part)
+        found[seconds] = merge_parts(_SUMS, [found[seconds], sums]) if seconds in found else sums
+    return found
+
+
 async def _sums(engine: ReadEngine, selection: Selection) -> PartValues:
-    """Return the number of readings, the first and the last start, how many have any value, energy,
-    power and a derived power, the sums of reactive power, and the parts of the totals."""
-    parts: list[AggregatePart] = [
-        (COUNT, "id"),
-        (MIN, "utc"),
-        (MAX, "utc"),
-        PRESENT,
-        (COUNT, "energy"),
-        (COUNT, "power"),
-        (COUNT, DERIVED_ENERGY),
-        *((SUM, INDUCTIVE_POWER), (SUM, CAPACITIVE_POWER)),
-        *_TOTALS.parts,
-    ]
-    selected = ", ".join(sql_expression(part, engine.dialect) for part in parts)
+    """Return the sums of a selection."""
+    selected = ", ".join(sql_expression(part, engine.dialect) for part in _SUMS)
 
     async def scan(part: Selection) -> PartValues:
         plan = await plan_scan(engine, part)
@@ -210,9 +241,9 @@ async def _sums(engine: ReadEngine, selection: Selection) -> PartValues:
                 yield slice_sums(where)
 
         async with aclosing(prefetch(jobs())) as results:
-            return merge_parts(parts, [values async for values in results])
+            return merge_parts(_SUMS, [values async for values in results])
 
-    return await summed(engine, selection, parts, scan)
+    return await summed(engine, selection, _SUMS, scan)
 
 
 _INCLUDED_FLAGS: Sequence[AggregatePart] = (
@@ -255,13 +286,28 @@ async def _flagged(engine: ReadEngine, selection: Selection) -> PartValues:
     ]
 
 
-def _mean_demand(
-    selection: Selection, energy: int | None, caught_up: int, readings: int
-) -> int | None:
-    """Return energy, without that of catch-ups, over the hours of the readings."""
-    if energy is None or not readings or not selection.meter.interval:
+async def _covered(engine: ReadEngine, selection: Selection, readings: int) -> int | None:
+    """Return the seconds of the readings with energy that are no catch-ups, None if unknown."""
+    lengths = selection.lengths
+    if None in lengths:
         return None
-    return divide_rounded((energy - caught_up) * HOUR_SECONDS, readings * selection.meter.interval)
+    if len(lengths) == 1:
+        return readings * (lengths.pop() or 0)
+    covered = 0
+    for part, seconds in selection.by_span():
+        plan = await plan_scan(engine, part, CATCH_UP)
+        rows = await engine.fetch(
+            f"SELECT COUNT(energy) FROM {plan.table} WHERE {plan.where.text}", plan.where.args
+        )
+        covered += rows[0][0] * (seconds or 0)
+    return covered
+
+
+def _mean_demand(energy: int | None, caught_up: int, covered: int | None) -> int | None:
+    """Return energy, without that of catch-ups, over the hours of the readings."""
+    if energy is None or not covered:
+        return None
+    return divide_rounded((energy - caught_up) * HOUR_SECONDS, covered)
 
 
 async def _last_import(engine: ReadEngine, meter: Meter) -> list[Value]:

@@ -4,10 +4,11 @@ Whether an energy is flagged depends on its own maximeter and, after a gap, on t
 readings come near the limit, and only they are examined.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fractions import Fraction
+from hashlib import sha256
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
@@ -15,7 +16,7 @@ from domain.flags import CATCH_UP, FLAGS, IMPLAUSIBLE, MISSING, REPEATED_HOUR, Z
 from domain.local_time import LocalTimeResolver
 from domain.quantities import DECIMALS, INTEGER_DIGITS, QUANTITY_NAMES
 from domain.report_source import BATCH_FIELDS
-from domain.sampling_interval import interval_on_record
+from domain.sampling_interval import SamplingIntervals
 from domain.time_zone import DAY_SECONDS
 from settings import QualitySettings
 from storage.backends.base import WriteEngine
@@ -47,16 +48,24 @@ class FlagParameters:
     """The parameters of flagging; the text is stored with the meter, to notice changes."""
 
     timezone: str
-    interval: int
-    """Seconds from the start of a reading to that of the next."""
+    intervals: SamplingIntervals
     quality: QualitySettings
 
     def __str__(self) -> str:
         return (
             f"maximeter_tolerance {self.quality.maximeter_tolerance.normalize():f},"
             f" maximeter_allowance {self.quality.maximeter_allowance.normalize():f} kW,"
-            f" interval {self.interval} s, {self.timezone}"
+            f" {self._intervals}, {self.timezone}"
         )
+
+    @property
+    def _intervals(self) -> str:
+        spans = self.intervals.spans
+        if len(spans) > 1:
+            text = ", ".join(f"{span.first} {span.seconds}" for span in spans)
+            return f"intervals {sha256(text.encode()).hexdigest()[:32]}"
+        seconds = spans[0].seconds
+        return "interval unknown" if seconds is None else f"interval {seconds} s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +94,7 @@ class FlagUpdater:
     async def update(
         self,
         meter: MeterRecord,
+        intervals: SamplingIntervals,
         span: tuple[str, str],
         appended: range,
         few: bytes | None,
@@ -97,9 +107,7 @@ class FlagUpdater:
         If `merged`, those of `incoming` were added or corrected anywhere. All are between the local
         times of the span.
         """
-        parameters = FlagParameters(
-            meter.timezone, interval_on_record(meter.interval), self._quality
-        )
+        parameters = FlagParameters(meter.timezone, intervals, self._quality)
         sql = _FlagSql(self._engine.dialect, meter.id, parameters)
         is_first = appended.start == 1 and not merged
         if str(parameters) != meter.quality and not is_first:
@@ -209,7 +217,7 @@ class FlagUpdater:
             first, _ = await self._ends(sql)
             for batch in _batches(gaps):
                 since = await self._seconds_since_energy(sql, batch, first)
-                await self._correct_catch_ups(sql, since)
+                await self._correct_catch_ups(sql, {row[0]: row[1] for row in batch}, since)
         return flagged
 
     async def _seconds_since_energy(
@@ -228,12 +236,13 @@ class FlagUpdater:
             search_seconds *= RANGE_GROWTH
         return since
 
-    async def _correct_catch_ups(self, sql: "_FlagSql", since: dict[int, int | None]) -> None:
+    async def _correct_catch_ups(
+        self, sql: "_FlagSql", starts: dict[int, int], since: dict[int, int | None]
+    ) -> None:
         """Change the flags of readings that are no catch-ups after all."""
         wrong = {0: [number for number, seconds in since.items() if seconds is None]}
-        known = [(number, seconds) for number, seconds in since.items() if seconds is not None]
-        if known:
-            for number, verdict in await self._engine.fetch(sql.verdicts(known)):
+        for interval, known in sql.by_interval(starts, since).items():
+            for number, verdict in await self._engine.fetch(sql.verdicts(known, interval)):
                 wrong.setdefault(verdict, []).append(number)
         for verdict, numbers in wrong.items():
             if numbers:
@@ -260,11 +269,10 @@ class _FlagSql:
         self.of_meter = f"meter_id = {meter_id}"
         """The condition that selects the meter in one table."""
         self.all = _Part(f"c.{self.of_meter}", f"f.{self.of_meter}")
-        self._interval = parameters.interval
+        self._intervals = parameters.intervals
         self._resolver = LocalTimeResolver(ZoneInfo(parameters.timezone))
         self._hundredths = int(parameters.quality.maximeter_tolerance * 100)
-        self._factor = self._hundredths * self._interval
-        self._allowance = int(parameters.quality.maximeter_allowance * 100) * parameters.interval
+        self._allowance = int(parameters.quality.maximeter_allowance * 100)
 
     def with_ids(self, ids: range) -> _Part:
         """Select the readings with some ids."""
@@ -300,7 +308,7 @@ class _FlagSql:
         return (
             f"INSERT INTO flags (meter_id, reading_id, flags)"
             f" SELECT {self._meter_id}, id, SUM(bits) FROM (SELECT id, bits FROM"
-            f" ({self._flagged(part.readings)}) AS flagged WHERE bits > 0{repeated})"
+            f" ({self._flagged(part.readings, instants)}) AS flagged WHERE bits > 0{repeated})"
             " AS found GROUP BY id"
         )
 
@@ -328,16 +336,32 @@ class _FlagSql:
             " ORDER BY p.utc LIMIT 1"
         )
 
-    def verdicts(self, since: Sequence[tuple[int, int]]) -> str:
+    def by_interval(
+        self, starts: Mapping[int, int], since: Mapping[int, int | None]
+    ) -> Mapping[int, Sequence[tuple[int, int]]]:
+        """Return readings with the seconds since an energy, by their intervals.
+
+        After one of another interval, these are as many as if that had been as long.
+        """
+        found: dict[int, list[tuple[int, int]]] = {}
+        for number, seconds in since.items():
+            own = self._intervals.at(starts[number])
+            if seconds is not None and own is not None:
+                earlier = self._intervals.at(starts[number] - seconds)
+                gap = seconds if earlier is None else seconds - earlier + own
+                found.setdefault(own, []).append((number, gap))
+        return found
+
+    def verdicts(self, since: Sequence[tuple[int, int]], interval: int) -> str:
         """Select the ids of readings that are no catch-ups, and the bit each gets instead."""
         known = " UNION ALL ".join(
             f"SELECT {number} AS id, {seconds} AS since" for number, seconds in since
         )
-        longer = f"CASE WHEN b.since > {self._interval} THEN b.since ELSE {self._interval} END"
+        longer = f"CASE WHEN b.since > {interval} THEN b.since ELSE {interval} END"
         return (
             "SELECT id, verdict FROM (SELECT c.id,"
-            f" CASE WHEN {self._exceeds(longer, self._allowance)} THEN {IMPLAUSIBLE.bit}"
-            f" WHEN b.since > {self._interval} THEN {CATCH_UP.bit} ELSE 0 END AS verdict"
+            f" CASE WHEN {self._exceeds(longer, self._allowance * interval)} THEN {IMPLAUSIBLE.bit}"
+            f" WHEN b.since > {interval} THEN {CATCH_UP.bit} ELSE 0 END AS verdict"
             f" FROM ({known}) AS b CROSS JOIN readings c"
             f" ON c.{self.of_meter} AND c.id = b.id) AS judged"
             f" WHERE verdict <> {CATCH_UP.bit}"
@@ -347,9 +371,11 @@ class _FlagSql:
         """Return whether any row of a report may be flagged, and has to be judged."""
         if _MISSING in rows or any(self._resolver.repeated(*around)):
             return True
+        lengths = self._intervals.lengths(*around)
+        factor = self._hundredths * min((each for each in lengths if each), default=0)
         for row in rows.decode("ascii").replace(".", "").splitlines():
             energy, _, _, maximeter, _, voltage, intensity, _ = row.split(",")[_FIRST_QUANTITY:]
-            if energy and maximeter and int(energy) * 360_000 > int(maximeter) * self._factor:
+            if factor and energy and maximeter and int(energy) * 360_000 > int(maximeter) * factor:
                 return True
             if voltage and intensity and int(voltage) == 0 < int(intensity):
                 return True
@@ -366,35 +392,59 @@ class _FlagSql:
             f" AND p.utc BETWEEN {self.instant(first)} AND {self.instant(last)}"
         )
 
-    def _flagged(self, where: str) -> str:
+    def _flagged(self, where: str, instants: Instants) -> str:
+        first, last = instants
+        spans = self._intervals.within(first, last + 1)
+        if len(spans) == 1:
+            return self._flagged_alike(where, spans[0].seconds)
+        ends = [*(span.first for span in spans[1:]), last + 1]
+        return " UNION ALL ".join(
+            self._flagged_alike(
+                f"{where} AND c.utc >= {self.instant(span.first)} AND c.utc < {self.instant(end)}",
+                span.seconds,
+            )
+            for span, end in zip(spans, ends, strict=True)
+        )
+
+    def _flagged_alike(self, where: str, interval: int | None) -> str:
+        """Select readings of one interval that may have flags."""
         missing = " AND ".join(f"c.{name} IS NULL" for name in QUANTITY_NAMES)
         dead = "c.voltage = 0 AND c.intensity > 0"
-        suspect = self._suspect()
-        return (
-            f"SELECT c.id, CASE WHEN {missing} THEN {MISSING.bit} ELSE 0 END"
+        bits = (
+            f"CASE WHEN {missing} THEN {MISSING.bit} ELSE 0 END"
             f" + CASE WHEN {dead} THEN {ZERO_VOLTAGE.bit} ELSE 0 END"
-            f" + CASE WHEN {suspect} THEN CASE WHEN NOT {self._follows()} THEN {CATCH_UP.bit}"
-            f" WHEN {self._exceeds(str(self._interval), self._allowance)} THEN {IMPLAUSIBLE.bit}"
+        )
+        if interval is None:
+            return (
+                f"SELECT c.id, {bits} AS bits FROM readings c"
+                f" WHERE (({missing}) OR ({dead})) AND {where}"
+            )
+        suspect = self._suspect(interval)
+        implausible = self._exceeds(str(interval), self._allowance * interval)
+        return (
+            f"SELECT c.id, {bits}"
+            f" + CASE WHEN {suspect} THEN CASE WHEN NOT {self._follows(interval)}"
+            f" THEN {CATCH_UP.bit} WHEN {implausible} THEN {IMPLAUSIBLE.bit}"
             f" ELSE 0 END ELSE 0 END AS bits FROM readings c"
             f" WHERE (({missing}) OR ({dead}) OR {suspect}) AND {where}"
         )
 
-    def _follows(self) -> str:
+    def _follows(self, interval: int) -> str:
         """Return whether there is an energy exactly one interval before."""
-        before = self._dialect.add_seconds("c.utc", -self._interval)
+        before = self._dialect.add_seconds("c.utc", -interval)
         return (
             f"EXISTS (SELECT 1 FROM readings p WHERE p.{self.of_meter}"
             f" AND p.utc = {before} AND p.energy IS NOT NULL)"
         )
 
-    def _suspect(self) -> str:
+    def _suspect(self, interval: int) -> str:
         """Return whether energy exceeds the maximeter in an interval, for every reading.
 
         The usual way is quick, and exact as long as SQLite's integers hold the products.
         """
-        factor = Fraction(self._factor, 360_000)
+        factor = Fraction(self._hundredths * interval, 360_000)
         if max(factor.numerator, factor.denominator) > MAX_FACTOR:
-            return self._exceeds(str(self._interval), 0)
+            return self._exceeds(str(interval), 0)
         times = "" if factor.numerator == 1 else f" * {factor.numerator}"
         return f"c.energy * {factor.denominator} > c.maximeter{times}"
 

@@ -19,6 +19,7 @@ from storage.common.errors import Conflict
 from storage.common.identifiers import is_same_meter
 from storage.imports.days import DayUpdater
 from storage.imports.flagging import FlagUpdater
+from storage.imports.intervals import IntervalUpdater, NewReadings, lengths_within
 from storage.imports.merging import (
     DEFAULT_OPTIONS,
     Correction,
@@ -48,6 +49,8 @@ class ImportResult:
     """Values that stayed because the report has an empty field."""
     corrections: Sequence[Correction] = ()
     """The first ones of the readings that were changed."""
+    intervals: Sequence[int | None] = ()
+    """The intervals of the readings between the first and the last of the report, in order."""
     flags: Mapping[str, int] = field(default_factory=dict)
     """How many readings of the report's span have which flag, by its name."""
 
@@ -71,6 +74,8 @@ class _Import:
     """The number of the import of its meter."""
     readings: int
     last_id: int
+    last_utc: int | None
+    """The start of the last reading, seconds since 1970."""
     last_day: str
     """The last local day that has readings, empty if none has."""
     pages: int | None
@@ -86,6 +91,7 @@ class ImportWriter:
         self._flags = FlagUpdater(engine, quality)
         self._days = DayUpdater(engine)
         self._merger = ReadingsMerger(engine)
+        self._intervals = IntervalUpdater(engine)
 
     async def load(
         self, report: ReportSource, meter: MeterRecord, options: MergeOptions = DEFAULT_OPTIONS
@@ -104,9 +110,6 @@ class ImportWriter:
                 " again"
             )
         work = await self._begin(state, meter.id)
-        if meter.interval is None and work.readings:
-            # Readings of an older schema, or too few so far.
-            meter = await self._meters.with_usual_interval(meter)
         batches = _RowBatches(report.batches(), work.last_day)
         appended = await self._append(batches, work)
         staged = 0 if batches.is_empty else await self._engine.stage(batches.rest())
@@ -117,11 +120,20 @@ class ImportWriter:
         last_id = work.last_id + result.new
         if changed or work.pages is None or work.pages + appended.pages != last_id // PAGE_READINGS:
             await self._build_missing_pages(meter.id, last_id)
+        new = NewReadings(work.readings, work.last_utc, result.new, are_later=not staged)
+        intervals = await self._intervals.update(meter, report, new)
+        meter = replace(meter, interval=intervals.only)
+        result = replace(result, intervals=lengths_within(intervals, report.differences))
         reflagged = False
         flagged = None
         if last_id and report.span is not None:
             flagged = await self._flags.update(
-                meter, report.span, appended.ids, appended.few, merged=changed + inserted > 0
+                meter,
+                intervals,
+                report.span,
+                appended.ids,
+                appended.few,
+                merged=changed + inserted > 0,
             )
             meter, reflagged = flagged.meter, flagged.has_changed
             if staged or flagged.has_any:
@@ -155,12 +167,13 @@ class ImportWriter:
         columns = dialect.few(
             [
                 f"(SELECT COALESCE(MAX(id), 0) FROM readings {of_meter})",
+                f"(SELECT {dialect.unix_seconds('MAX(utc)')} FROM readings {of_meter})",
                 f"(SELECT MAX(date) FROM readings {of_meter})",
                 f"(SELECT COUNT(*) FROM pages {of_meter})",
             ]
         )
-        rows = await self._engine.fetch(f"SELECT {columns}", [meter_id] * 3)
-        last_id, last_date, pages = dialect.parse_few(rows[0])
+        rows = await self._engine.fetch(f"SELECT {columns}", [meter_id] * 4)
+        last_id, last_utc, last_date, pages = dialect.parse_few(rows[0])
         readings = state.readings
         # TRUNCATE fires no trigger.
         if readings is None or state.last_id != last_id:
@@ -178,7 +191,7 @@ class ImportWriter:
                 )
             pages = None
         last_day = "" if last_date is None else str(last_date)[:10]
-        return _Import(meter_id, state.imports + 1, readings, last_id, last_day, pages)
+        return _Import(meter_id, state.imports + 1, readings, last_id, last_utc, last_day, pages)
 
     async def _append(self, batches: "_RowBatches", work: _Import) -> "_Appended":
         """Insert the batches after all readings, and their pages."""

@@ -171,14 +171,14 @@ def test_rejected_rows_of_meters_that_share_a_file_are_in_one_file(
 def test_rejected_rows_of_a_meter_whose_import_fails_are_left_out_of_the_file(
     database: DatabaseFixture,
 ) -> None:
-    """ES1 had a reading every quarter of an hour before."""
+    """ES1 is in a time zone that the machine does not know."""
     path = Path(of_two_meters(database))
     with path.open("a") as file:
         file.writelines(BAD_ROWS)
     load(database, "--register", "--skip-bad-rows", str(path))
     rejected = path.with_name("report.rejected.csv")
     rejected.unlink()
-    database.run("UPDATE meters SET interval_seconds = 900 WHERE identifier = 'ES1'")
+    database.run("UPDATE meters SET timezone = 'Europe/Nowhere' WHERE identifier = 'ES1'")
     done = load(database, "--skip-bad-rows", str(path))
     assert done.exit_code == 1
     assert "1 of 2 reports were not written" in done.stderr

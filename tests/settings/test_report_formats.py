@@ -108,7 +108,7 @@ def test_variables_change_formats(config: Configuration) -> None:
         (("columns", "ignored: x\n    columns"), 5, "ignored: expected a list of headings"),
         (("columns", "ignored: [[x]]\n    columns"), 5, "ignored.0: expected a list of headings"),
         (("  workshop:", "  Workshop:"), 3, "formats: expected names of small letters, digits"),
-        (("  workshop:", "  monitoring:"), 3, "formats: monitoring is the project's own format"),
+        (("  workshop:", "  monitoring:"), 2, "formats: monitoring is the project's own format"),
     ],
 )
 def test_wrong_format_names_the_line_and_the_key(

@@ -16,6 +16,7 @@ from domain import flags
 from domain.flags import CATCH_UP, FLAGS, MISSING
 from domain.quantities import QUANTITY_NAMES
 from domain.report_source import RowBatch
+from domain.sampling_interval import Differences
 from loader.sample import GAPS, IMPLAUSIBLE_READINGS
 from settings import QualitySettings
 from storage.factory import WritableDatabase, open_importer
@@ -57,7 +58,7 @@ async def test_faults_of_the_sample_are_flagged(sample: DatabaseFixture) -> None
 
 async def test_readings_that_are_absent_are_a_gap_too(database: DatabaseFixture) -> None:
     rows = [row(SUMMER[0], *ORDINARY), row(SUMMER[4], "7", "0", "4", "4")]
-    (summary,) = await database.load(report(*rows))
+    (summary,) = await database.load(report(*rows), interval=900)
     assert summary.imported is not None
     assert summary.imported.flags == {"catch_up": 1}
     (summary,) = await database.load(report(row(SUMMER[3], *ORDINARY)))
@@ -132,7 +133,7 @@ async def test_energy_after_a_gap_of_years_looks_back_over_all_of_it(
     hours = (datetime(2019, 1, 1, tzinfo=UTC) - datetime(1990, 1, 1, tzinfo=UTC)).days * 24
     assert 2_000_000 < hours * 4 * 2 < 2_100_000
     async with asyncio.timeout(10):
-        await database.load(report(first, last))
+        await database.load(report(first, last), interval=900)
     assert await flagged(database) == {2: CATCH_UP.bit}
     await database.load(report(last, row("2 Jan 1990 00:00:00", "9", "0", "9", "9")))
     assert await flagged(database) == {2: CATCH_UP.bit, 3: CATCH_UP.bit}
@@ -163,7 +164,7 @@ async def test_import_changes_the_verdict_on_an_energy_days_later(
 ) -> None:
     """Twice 4 kW allow as much in 240 h, since the first reading, but not in the last 144 h."""
     last = row("11 Aug 2019 00:00:00", "1500", "0", "4", "4")
-    await database.load(report(row(SUMMER[0], *ORDINARY), last))
+    await database.load(report(row(SUMMER[0], *ORDINARY), last), interval=900)
     assert await flagged(database) == {2: CATCH_UP.bit}
     async with asyncio.timeout(10):
         await database.load(report(row("5 Aug 2019 00:00:00", *ORDINARY)))
@@ -176,7 +177,8 @@ async def test_energy_sooner_than_an_interval_is_judged_like_one_of_an_interval(
 ) -> None:
     """Twice 4 kW and 90 kW more, for a quarter of an hour, of which half has passed."""
     moments = ("1 Aug 2019 00:00:00", "1 Aug 2019 00:07:30")
-    await database.load(report(row(moments[0], *ORDINARY), row(moments[1], energy, "0", "4", "4")))
+    rows = row(moments[0], *ORDINARY), row(moments[1], energy, "0", "4", "4")
+    await database.load(report(*rows), interval=900)
     assert await flagged(database) == flags
 
 
@@ -212,7 +214,8 @@ class Rows:
     name = "rows"
     sha256 = "0" * 64
     rejected = 0
-    interval = None
+    said_interval = None
+    differences = Differences()
     identifier = None
     missing = 1
     quantities = QUANTITY_NAMES

@@ -13,7 +13,6 @@ from click.testing import CliRunner, Result
 import loader.__main__
 from cli.error_report import FaultyReportsError
 from domain.readings_query import ReadingsQuery
-from domain.sampling_interval import usual_interval
 from loader.report import Report
 from storage.common.errors import Conflict
 from tests.support.databases import DatabaseFixture
@@ -301,28 +300,7 @@ async def test_dry_run_registers_no_meter(database: DatabaseFixture) -> None:
     assert await counts(database) == {"main": 12}
 
 
-# The same interval
-
-
-async def test_report_of_another_interval_is_a_conflict(database: DatabaseFixture) -> None:
-    await database.load(report(*numbered(SUMMER)))
-    assert await meter(database) == (None, 900)
-    with pytest.raises(Conflict) as caught:
-        await database.load(DAY)
-    assert str(caught.value) == (
-        "the meter main has readings every 900 seconds, but report-0.csv has readings every 3600:"
-        " if they are another meter's, load them with --meter NAME --register"
-    )
-    assert await meter(database) == (None, 900)
-    assert len(await database.records()) == 12
-    with pytest.raises(Conflict, match="main has readings every 900 seconds"):
-        await database.load(report(*numbered(quarters("2019-08-02", 96)[::2])))
-
-
-async def test_reports_of_one_import_have_one_interval(database: DatabaseFixture) -> None:
-    with pytest.raises(Conflict, match=r"every 900 seconds, but report-1\.csv has readings every"):
-        await database.load(report(*numbered(SUMMER)), DAY)
-    assert not await database.records()
+# The interval
 
 
 async def test_few_readings_tell_no_interval(database: DatabaseFixture) -> None:
@@ -344,45 +322,6 @@ async def test_rejected_rows_tell_no_interval(database: DatabaseFixture) -> None
     summary.rejected_to.write_text(summary.rejected_to.read_text().replace(",x,", ",1,"))
     (summary,) = await database.load(summary.rejected_to)
     assert summary.readings == 28
-
-
-async def test_interval_of_an_older_layout_comes_from_its_readings(
-    database: DatabaseFixture,
-) -> None:
-    """So that the first report after it, of another interval, is refused as well."""
-    await database.load(report(*numbered(SUMMER)))
-    await asyncio.to_thread(database.run, "UPDATE meters SET interval_seconds = NULL")
-    with pytest.raises(Conflict, match="main has readings every 900 seconds"):
-        await database.load(DAY)
-    assert await meter(database) == (None, None)
-    await database.load(report(*numbered(SUMMER[:1])))
-    assert await meter(database) == (None, 900)
-
-
-@pytest.mark.parametrize(
-    ("instants", "interval"),
-    [
-        ([], None),
-        ([5], None),
-        ([0, 900, 1800], None),
-        ([0, 900, 1800, 2700], 900),
-        ([2700, 0, 1800, 900], 900),
-        ([0, 900, 1800, 2700, 9000, 20000, 50000], None),
-        ([0, 900, 1800, 2700, 9000, 9900, 99999], 900),
-    ],
-)
-def test_interval_is_what_more_than_half_of_the_differences_say(
-    instants: list[int], interval: int | None
-) -> None:
-    assert usual_interval((instant, (0,)) for instant in instants) == interval
-    assert usual_interval([(7, sorted(instants))]) == interval
-
-
-def test_interval_of_days_holds_across_midnight() -> None:
-    assert usual_interval((day * 86400, (43200,)) for day in range(9)) == 86400
-    halves = (0, 43200)
-    assert usual_interval((day * 86400, halves) for day in range(9)) == 43200
-    assert usual_interval((day * 86400, halves) for day in range(2)) == 43200
 
 
 async def test_day_on_which_clocks_change_tells_the_interval_too(database: DatabaseFixture) -> None:

@@ -76,6 +76,7 @@ class DatabaseFixture(ABC):
         register: bool = False,
         empty_erases: bool = False,
         allow_corrections: bool = False,
+        interval: int | None = None,
     ) -> list[ImportSummary]:
         """Import files, or texts, as the loader does."""
         paths = [
@@ -84,7 +85,10 @@ class DatabaseFixture(ABC):
         ]
         async with self.writer() as writer:
             importer = Importer(
-                self.settings, writer, listener, meter_name=meter, register=register
+                *(self.settings, writer, listener),
+                meter_name=meter,
+                register=register,
+                interval=interval,
             )
             await importer.prepare()
             return await importer.run(

@@ -36,6 +36,8 @@ class Case:
     """From how many to before how many halves of a kW."""
     late: int = 0
     """Seconds by which the first reading is late."""
+    later: tuple[int, int] | None = None
+    """How many readings are expected before the meter changes its interval, and to what."""
 
     @property
     def start(self) -> int:
@@ -43,7 +45,25 @@ class Case:
 
     @property
     def end(self) -> int:
-        return self.start + self.readings * self.interval
+        return self.due(self.readings)
+
+    @property
+    def change(self) -> int | None:
+        """When the meter changes its interval."""
+        return None if self.later is None else self.start + self.later[0] * self.interval
+
+    def due(self, place: int) -> int:
+        """Return when a reading is expected, by its place among them."""
+        if self.later is None or place <= self.later[0]:
+            return self.start + place * self.interval
+        number, interval = self.later
+        return self.start + number * self.interval + (place - number) * interval
+
+    def seconds(self, at: int) -> int:
+        """Return how long a reading lasts that starts at an instant."""
+        if self.later is None or self.change is None or at < self.change:
+            return self.interval
+        return self.later[1]
 
     def shifted(self, at: int, seconds: int) -> int:
         """Return a shifted instant, unless its local time is ambiguous."""
@@ -66,6 +86,9 @@ CASES = {
     "half hours over a year's end": Case(
         "America/St_Johns", 1800, "2019-12-29 00:00", 200, (-9, -2), 7
     ),
+    "hours, then quarters from within a day": Case(
+        "Europe/Madrid", 3600, "2019-10-25 05:00", 300, late=7, later=(80, 900)
+    ),
 }
 
 
@@ -77,6 +100,8 @@ class Reading:
     at: int
     values: dict[str, int | None]
     flags: int
+    seconds: int
+    """How long it lasts."""
 
     @property
     def is_present(self) -> bool:
@@ -105,7 +130,8 @@ class Metered:
         start = self.readings[0].at
         if date is not None:
             start = next(at for at in steps if self.local(at, zone) >= date)
-        until = self.due(self.readings[-1].at) + self.case.interval
+        last = self.readings[-1].at
+        until = self.due(last) + self.case.seconds(last)
         if end_date is not None and end == "exclusive":
             until = next(at for at in steps if self.local(at, zone) >= end_date)
         elif end_date is not None:
@@ -114,15 +140,35 @@ class Metered:
 
     def due(self, at: int) -> int:
         """Return the start of the expected reading that is nearest to an instant."""
-        late = (at - self.readings[0].at) % self.case.interval
-        return at - late + (self.case.interval if late > self.case.interval / 2 else 0)
+        seconds, change = self.case.seconds(at), self.case.change
+        around = at - seconds // 2
+        if change is not None and around <= change <= at:
+            return change
+        return self.following(around)
+
+    def following(self, at: int) -> int:
+        """Return the first expected start of a reading at or after an instant."""
+        anchor, seconds, change = self._grid(at)
+        due = anchor - (anchor - at) // seconds * seconds
+        return due if change is None or at > change else min(due, change)
+
+    def preceding(self, at: int) -> int:
+        """Return the last expected start of a reading before an instant."""
+        anchor, seconds, _ = self._grid(at - 1)
+        return anchor + (at - 1 - anchor) // seconds * seconds
 
     def expected(self, start: int, end: int) -> int:
         """Return the number of readings expected to start between two instants."""
-        interval = self.case.interval
-        anchor = self.readings[0].at
-        first = start + (anchor - start) % interval
-        return len(range(first, end, interval))
+        number, at = 0, self.following(start)
+        while at < end:
+            number, at = number + 1, self.following(at + 1)
+        return number
+
+    def _grid(self, at: int) -> tuple[int, int, int | None]:
+        """Return an expected start, the seconds between these, and when that changes."""
+        change = self.case.change
+        anchor = self.readings[0].at if change is None or at < change else change
+        return anchor, self.case.seconds(at), change
 
     def within(self, start: int, until: int, without: int = 0) -> list[Reading]:
         """Return the readings between two instants that have none of some flags."""
@@ -156,7 +202,7 @@ def made(case: Case, seed: int) -> list[Reading]:
     for place in range(case.readings):
         if 0 < place < case.readings - 1 and chance.random() < 0.06:
             continue
-        due = case.start + place * case.interval
+        due = case.due(place)
         instants = {due if place else due + case.late}
         if place and chance.random() < 0.15:
             instants = {case.shifted(due, chance.choice([-410, -7, 7, 410]))}
@@ -169,7 +215,7 @@ def made(case: Case, seed: int) -> list[Reading]:
                 for name in QUANTITY_NAMES
             }
             flags = sum(bit for bit in BITS if chance.random() < 0.04)
-            readings.append(Reading(0, at, values, flags))
+            readings.append(Reading(0, at, values, flags, case.seconds(at)))
     # The later half was imported first, and came with the newest reading first.
     days = [local(reading.at, case.zone).date() for reading in readings]
     middle = len(days) // 2
@@ -198,11 +244,30 @@ def loaded(case: Case, database: DatabaseFixture, seed: int = 1) -> Metered:
     in_order = [rows[number] for number in sorted(rows)]
     first = readings[0].id - 1
     asyncio.run(database.load(*(report(*part) for part in (in_order[:first], in_order[first:]))))
-    database.run(f"UPDATE meters SET interval_seconds = {case.interval}")
+    set_intervals(case, database)
     database.run("DELETE FROM flags")
     flags = [f"(1, {r.id}, {r.flags})" for r in readings if r.flags]
     database.run(f"INSERT INTO flags (meter_id, reading_id, flags) VALUES {', '.join(flags)}")
     return Metered(case, database, readings)
+
+
+def set_intervals(case: Case, database: DatabaseFixture) -> None:
+    """Record how long the readings of a meter last, whatever they tell."""
+    if case.later is None:
+        database.run(f"UPDATE meters SET interval_seconds = {case.interval}")
+        return
+    assert case.change is not None
+    database.run("UPDATE meters SET interval_seconds = NULL")
+    database.run("DELETE FROM intervals")
+    spans = [(case.start - 86400, case.interval), (case.change, case.later[1])]
+    for first, seconds in spans:
+        at = str(first)
+        if database.kind == "mariadb":
+            at = f"'{datetime.fromtimestamp(first, UTC):%Y-%m-%d %H:%M:%S}'"
+        database.run(
+            "INSERT INTO intervals (meter_id, first_utc, seconds, said)"
+            f" VALUES (1, {at}, {seconds}, 1)"
+        )
 
 
 def line(reading: Reading, zone: str) -> str:
@@ -234,27 +299,43 @@ def is_power(reading: Reading) -> bool:
     return reading.values["power"] is not None or is_derived
 
 
-def powers(readings: Sequence[Reading], interval: int) -> list[Fraction]:
-    """Return the measured powers, and else the energies over the hours of an interval."""
-    pairs = [(r.values["power"], r.values["energy"] or 0) for r in readings if is_power(r)]
+def powers(readings: Sequence[Reading]) -> list[Fraction]:
+    """Return the measured powers, and else the energies over the hours of the intervals."""
     return [
-        Fraction(energy * 3600, interval) if power is None else Fraction(power)
-        for power, energy in pairs
+        Fraction((reading.values["energy"] or 0) * 3600, reading.seconds)
+        if power is None
+        else Fraction(power)
+        for reading in readings
+        if is_power(reading)
+        for power in [reading.values["power"]]
     ]
 
 
-def reactive_energies(readings: Sequence[Reading], interval: int) -> list[int | None]:
+def mean_over_time(readings: Sequence[Reading], values: Sequence[int | Fraction]) -> int | None:
+    """Return the mean of values, of a reading each, weighed by how long the readings last."""
+    if not readings:
+        return None
+    weighed = sum(
+        (
+            Fraction(value) * reading.seconds
+            for reading, value in zip(readings, values, strict=True)
+        ),
+        Fraction(),
+    )
+    return rounded(weighed / sum(reading.seconds for reading in readings))
+
+
+def reactive_energies(readings: Sequence[Reading]) -> list[int | None]:
     """Return the inductive and the capacitive energy of reactive powers."""
     values = [
-        value
+        value * Fraction(r.seconds, 3600)
         for r in readings
         if (value := r.values["reactive_power"]) is not None and (r.values["power"] or 0) >= 0
     ]
     if not values:
         return [None, None]
-    hours = Fraction(interval, 3600)
-    inductive = sum(value for value in values if value > 0) * hours
-    capacitive = -sum(value for value in values if value < 0) * hours
+    inductive = sum((value for value in values if value > 0), Fraction())
+    capacitive = -sum((value for value in values if value < 0), Fraction())
     return [rounded(inductive), rounded(capacitive)]
 
 

@@ -90,7 +90,7 @@ class FleetMeter:
                 name: known[name] if value is None else value for name, value in values.items()
             }
             self.ids.setdefault(at, len(self.ids) + 1)
-            lines.append(line(Reading(0, int(at.timestamp()), values, 0), self.zone))
+            lines.append(line(Reading(0, int(at.timestamp()), values, 0, self.interval), self.zone))
         return report(*lines)
 
     def _instants(self, day: str, chance: random.Random) -> list[datetime]:
@@ -110,7 +110,9 @@ class FleetMeter:
         """Its readings in order of time, with their flags."""
         flags = _flags(self)
         return [
-            Reading(self.ids[at], int(at.timestamp()), self.quantities[at], flags[at])
+            Reading(
+                self.ids[at], int(at.timestamp()), self.quantities[at], flags[at], self.interval
+            )
             for at in sorted(self.quantities)
         ]
 

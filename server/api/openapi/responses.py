@@ -293,6 +293,7 @@ METERS = {
                         "identifier": None,
                         "timezone": "Europe/Madrid",
                         "interval_seconds": "900",
+                        "intervals": "900 from 2019-08-01T00:00:00+02:00",
                         "first_reading": "2019-08-01T00:00:00+02:00",
                         "last_reading": "2019-11-30T23:45:00+01:00",
                         "readings": "11716",

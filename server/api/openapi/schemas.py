@@ -177,7 +177,22 @@ MeterSchema = Schema.from_dict(
             (Field("name", FieldType.TEXT, "Name of the meter for people"), True),
             (Field("identifier", FieldType.TEXT, "Name of the meter in reports"), True),
             (Field("timezone", FieldType.TEXT, "Time zone of the meter"), False),
-            (Field("interval_seconds", FieldType.COUNT, "Seconds between readings"), False),
+            (
+                Field(
+                    "interval_seconds",
+                    FieldType.COUNT,
+                    "Seconds between readings; null if unknown, or if there are several",
+                ),
+                True,
+            ),
+            (
+                Field(
+                    "intervals",
+                    FieldType.TEXT,
+                    "Intervals in seconds, each with its first reading",
+                ),
+                True,
+            ),
             (Field("first_reading", FieldType.INSTANT, "Start of the first reading"), True),
             (Field("last_reading", FieldType.INSTANT, "Start of the last reading"), True),
             (Field("readings", FieldType.COUNT, "Number of readings"), False),

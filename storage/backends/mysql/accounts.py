@@ -12,8 +12,8 @@ from storage.backends.mysql.session import Session
 from storage.common.errors import NotPrepared, Refused, StorageError
 
 _READ = (
-    *("readings", "consumpdata", "flags", "pages", "days", "meters", "imports", "states"),
-    *("schema_version", "access"),
+    *("readings", "consumpdata", "flags", "pages", "days", "meters", "intervals", "imports"),
+    *("states", "schema_version", "access"),
 )
 """The tables that the account may read whole."""
 

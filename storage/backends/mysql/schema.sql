@@ -552,3 +552,17 @@ CREATE TABLE replaced_values (
     PRIMARY KEY (meter_id, reading_id, import_id),
     KEY meter_import (meter_id, import_id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4;
+
+-- How long readings last. A meter whose readings all last as long has that in meters, too.
+CREATE TABLE intervals (
+    meter_id INT NOT NULL COMMENT 'Meter that was read',
+    first_utc DATETIME NOT NULL COMMENT 'Start of the first reading of this length, UTC',
+    seconds INT COMMENT 'From the start of a reading to that of the next; NULL if unknown',
+    said BOOLEAN NOT NULL COMMENT '1: the configuration says so, 0: the readings do',
+    PRIMARY KEY (meter_id, first_utc)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4;
+
+REPLACE INTO intervals (meter_id, first_utc, seconds, said)
+    SELECT id, (SELECT MIN(utc) FROM readings WHERE meter_id = meters.id), interval_seconds, 0
+    FROM meters WHERE interval_seconds IS NOT NULL
+        AND EXISTS (SELECT 1 FROM readings WHERE meter_id = meters.id);

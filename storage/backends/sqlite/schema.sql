@@ -652,3 +652,17 @@ CREATE TABLE replaced_values (
 ) WITHOUT ROWID;
 
 CREATE INDEX replaced_values_import ON replaced_values (meter_id, import_id);
+
+-- How long readings last. A meter whose readings all last as long has that in meters, too.
+CREATE TABLE intervals (
+    meter_id INTEGER NOT NULL,
+    first_utc INTEGER NOT NULL, -- start of the first reading of this length, seconds since 1970
+    seconds INTEGER,          -- from the start of a reading to that of the next; NULL if unknown
+    said INTEGER NOT NULL,    -- 1: the configuration says so, 0: the readings do
+    PRIMARY KEY (meter_id, first_utc)
+) WITHOUT ROWID;
+
+INSERT OR REPLACE INTO intervals (meter_id, first_utc, seconds, said)
+    SELECT id, (SELECT MIN(utc) FROM readings WHERE meter_id = meters.id), interval_seconds, 0
+    FROM meters WHERE interval_seconds IS NOT NULL
+        AND EXISTS (SELECT 1 FROM readings WHERE meter_id = meters.id);

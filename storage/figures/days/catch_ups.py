@@ -24,7 +24,10 @@ _PARTS = ((COUNT, CATCH_UP.name),)
 async def energy_since(
     engine: ReadEngine, selection: Selection, buckets: Buckets
 ) -> dict[int, int]:
-    """Return, by the start of a bucket, from when its energy is if that is before its start."""
+    """Return, by the start of a bucket, from when its energy is if that is before its start.
+
+    It is since the end of the reading before, which is not told where its length is unknown.
+    """
     since: dict[int, int] = {}
     days = day_stretches(engine, selection, _PARTS, day_filter=f"{CATCH_UP.name} > 0")
     async with aclosing(days) as stretches:
@@ -43,11 +46,11 @@ async def _search(
     since: dict[int, int],
 ) -> None:
     """Add what the catch-ups between two instants tell."""
-    seconds = engine.dialect.year_0_seconds
+    year_0_seconds = engine.dialect.year_0_seconds
     table = selection.table.name
     where = selection.where(engine.dialect, start=start, end=end)
     rows = await engine.fetch(
-        f"SELECT {seconds('utc')}, (SELECT {seconds('p.utc')} FROM {table} AS p"
+        f"SELECT {year_0_seconds('utc')}, (SELECT {year_0_seconds('p.utc')} FROM {table} AS p"
         f" WHERE p.meter_id = {selection.meter.id} AND p.utc < {table}.utc"
         " AND p.energy IS NOT NULL ORDER BY p.utc DESC LIMIT 1)"
         f" FROM {selection.table.flagged}"
@@ -58,7 +61,8 @@ async def _search(
         bucket, _ = buckets[buckets.index(to_unix_seconds(at))]
         if before is None:
             continue
-        begin = to_unix_seconds(before) + selection.meter.interval
-        if begin < bucket:
-            # Of several catch-ups, only the first can reach back over the start.
-            since[bucket] = begin
+        last = to_unix_seconds(before)
+        seconds = selection.meter.intervals.at(last)
+        # Of several catch-ups, only the first can reach back over the start.
+        if seconds is not None and last + seconds < bucket:
+            since[bucket] = last + seconds

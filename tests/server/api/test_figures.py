@@ -241,6 +241,7 @@ async def test_meter_is_described_from_its_first_to_its_last_reading(api: Api) -
         "end": "2019-12-01T00:00:00+01:00",
         "timezone": "Europe/Madrid",
         "interval_seconds": "900",
+        "intervals": "900 from 2019-08-01T00:00:00+02:00",
         "identifier": None,
         "meter": "main",
         "name": None,

@@ -5,9 +5,10 @@ import io
 import random
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -134,12 +135,12 @@ def figure_requests(
     for interval in test_aggregate.LABELS:
         params = {"interval": interval, "quality": quality}
         date = end_date = None
-        if interval in ("15m", "hour"):
+        if interval in ("15m", "30m", "hour"):
             some = metered.local(chance.choice(metered.readings).at)
             date = some.replace(hour=0, minute=0)
             end_date = date + timedelta(hours=23)
             params |= {"date": str(date), "end_date": str(end_date)}
-        if interval == "15m" and meter.interval > 900:
+        if meter.interval > {"15m": 900, "30m": 1800}.get(interval, 86400):
             continue
         start, until = metered.bounds(date, end_date, "inclusive")
         rows = test_aggregate.expected_rows(
@@ -162,7 +163,9 @@ def figure_requests(
 def _about(metered: Metered, meter: FleetMeter) -> Row:
     _, end = metered.bounds(None, None, "inclusive")
     first, last = metered.readings[0].at, metered.readings[-1].at
-    return (first, last, end, meter.zone, meter.interval, None, meter.name, None)
+    begin = datetime.fromtimestamp(first, ZoneInfo(meter.zone)).isoformat()
+    spans = f"{meter.interval} from {begin}"
+    return (first, last, end, meter.zone, meter.interval, spans, None, meter.name, None)
 
 
 def as_records(fields: Sequence[Field], rows: Sequence[Row], zone: str) -> Records:

@@ -33,7 +33,7 @@ from tests.support.reference_figures import (
     factor,
     is_power,
     labelled,
-    loaded,
+    mean_over_time,
     powers,
     reactive_energies,
     rounded,
@@ -43,6 +43,7 @@ from tests.support.report_factory import quarters, report, row
 
 LABELS: dict[str, Callable[[datetime], object]] = {
     "15m": lambda at: (at.utcoffset(), at.hour, at.minute // 15),
+    "30m": lambda at: (at.utcoffset(), at.hour, at.minute // 30),
     "hour": lambda at: (at.utcoffset(), at.hour),
     "day": lambda at: at.date(),
     "week": lambda at: at.isocalendar()[:2],
@@ -62,9 +63,7 @@ def expected_rows(
     clean: bool,
 ) -> Iterator[Row]:
     """What the answer should be, by plain reckoning."""
-    raster = metered.case.interval
-    anchor = metered.readings[0].at
-    end = anchor + -((anchor - until) // raster) * raster
+    end = metered.following(until)
     if start >= until:
         return
 
@@ -73,8 +72,7 @@ def expected_rows(
 
     if label(until) != label(until - 1):
         end = until
-    before = anchor + (start - anchor - 1) // raster * raster
-    behind = anchor - (anchor - end) // raster * raster
+    before, behind = metered.preceding(start), metered.following(end)
     cuts = {start: label(before) == label(start)}, {end: label(behind) == label(end - 1)}
     for first, last in labelled(start, end, zone, LABELS[interval]):
         readings = metered.within(first, min(last, until), IMPLAUSIBLE.bit * clean)
@@ -82,7 +80,7 @@ def expected_rows(
         present = sum(reading.is_present for reading in readings)
         flagged = sum(bool(reading.flags & DOUBTFUL) for reading in readings)
         coverage = rounded(Fraction(present * SCALE, expected)) if expected else None
-        values = [value for name in columns for value in put_together(name, readings, raster)]
+        values = [value for name in columns for value in put_together(name, readings)]
         partial = cuts[0].get(first, False) or cuts[1].get(last, False)
         since = [energy_since(metered, first, readings)] if "energy" in columns else []
         yield (first, last, *values, expected, present, flagged, coverage, int(partial), *since)
@@ -94,16 +92,17 @@ def energy_since(metered: Metered, start: int, readings: list[Reading]) -> int |
         r.at for r in readings if r.flags & CATCH_UP.bit and r.values["energy"] is not None
     ]
     earlier = [
-        r.at
+        r.at + r.seconds
         for r in metered.readings
         if caught_up and r.at < caught_up[0] and r.values["energy"] is not None
     ]
-    since = earlier[-1] + metered.case.interval if earlier else start
+    since = earlier[-1] if earlier else start
     return since if since < start else None
 
 
-def put_together(name: str, readings: list[Reading], interval: int) -> list[int | None]:
-    values = [(r.at, value) for r in readings if (value := r.values[name]) is not None]
+def put_together(name: str, readings: list[Reading]) -> list[int | None]:
+    there = [r for r in readings if r.values[name] is not None]
+    values = [(r.at, value) for r in there if (value := r.values[name]) is not None]
     numbers = [value for _, value in values]
     if name == "power_factor":
         active, reactive = (
@@ -112,18 +111,18 @@ def put_together(name: str, readings: list[Reading], interval: int) -> list[int 
         is_ratio = active is not None and active > 0 and reactive is not None
         return [
             factor(active, reactive),
-            rounded(Fraction(sum(numbers), len(numbers))) if numbers else None,
+            mean_over_time(there, numbers),
             rounded(Fraction(reactive * SCALE, active)) if is_ratio else None,
         ]
     if name == "power":
-        some = powers(readings, interval)
+        some = powers(readings)
         derived = sum(r.values["power"] is None for r in readings if is_power(r))
         if not some:
             return [None, None, None, 0]
-        means = Fraction(sum(some), len(some))
-        return [rounded(means), rounded(min(some)), rounded(max(some)), derived]
+        mean = mean_over_time([r for r in readings if is_power(r)], some)
+        return [mean, rounded(min(some)), rounded(max(some)), derived]
     if name == "reactive_power":
-        return [*level(numbers), *reactive_energies(readings, interval)]
+        return [*level(there, numbers), *reactive_energies(readings)]
     if name in ("energy", "reactive_energy"):
         return [total([value for _, value in values])]
     if name == "maximeter":
@@ -131,13 +130,13 @@ def put_together(name: str, readings: list[Reading], interval: int) -> list[int 
             return [None, None]
         greatest = max(value for _, value in values)
         return [greatest, min(at for at, value in values if value == greatest)]
-    return level(numbers)
+    return level(there, numbers)
 
 
-def level(numbers: list[int]) -> list[int | None]:
+def level(readings: list[Reading], numbers: list[int]) -> list[int | None]:
     if not numbers:
         return [None] * 3
-    return [rounded(Fraction(sum(numbers), len(numbers))), min(numbers), max(numbers)]
+    return [mean_over_time(readings, numbers), min(numbers), max(numbers)]
 
 
 questions = st.fixed_dictionaries(
@@ -172,12 +171,24 @@ questions = st.fixed_dictionaries(
         "groups": 500,
     }
 )
+@example(
+    question={
+        "case": "hours, then quarters from within a day",
+        "interval": "hour",
+        "columns": {"energy", "power"},
+        "zone": None,
+        "bounds": (None, None),
+        "end": "inclusive",
+        "quality": "raw",
+        "groups": 500,
+    }
+)
 def test_sums_are_those_of_plain_reckoning(
     meters: dict[str, Metered], monkeypatch: pytest.MonkeyPatch, question: dict[str, Any]
 ) -> None:
     metered = meters[question["case"]]
-    is_finer = {"15m": 900, "hour": 3600}.get(question["interval"], 86400) < metered.case.interval
-    assume(not is_finer)
+    sizes = {"15m": 900, "30m": 1800, "hour": 3600}
+    assume(sizes.get(question["interval"], 86400) >= metered.case.interval)
     monkeypatch.setattr(scan, "CHUNK_GROUPS", question["groups"])
     zone = question["zone"] or metered.case.zone
     opening = metered.local(metered.case.start, zone)
@@ -279,7 +290,7 @@ def test_clean_says_what_it_leaves_out(meters: dict[str, Metered]) -> None:
     [
         (
             {"interval": "5m"},
-            "interval: expected one of 15m, hour, day, week, month, year, got '5m'",
+            "interval: expected one of 15m, 30m, hour, day, week, month, year, got '5m'",
         ),
         ({"interval": "hour", "date": "1890"}, "interval: expected at most 1,000,000 records"),
         ({"interval": "year", "date": "1600"}, "date: expected a period of at most 400 years"),
@@ -316,13 +327,6 @@ def test_interval_finer_than_the_readings_is_refused(meters: dict[str, Metered])
         meters["hours over a change"].ask(Aggregate.of({"interval": "15m"}))
 
 
-def test_readings_of_a_taken_over_meter_are_of_quarters(database: DatabaseFixture) -> None:
-    metered = loaded(Case("Europe/Madrid", 900, "2019-08-01 00:00", 8), database)
-    database.run("UPDATE meters SET interval_seconds = NULL")
-    _, rows = metered.ask(Aggregate.of({"interval": "hour", "columns": "energy"}))
-    assert [row[3] for row in rows] == [4, 4]
-
-
 async def test_database_without_readings_has_no_records(database: DatabaseFixture) -> None:
     async with database.writer() as writer:
         async for _ in writer.engine.prepare():
@@ -348,7 +352,7 @@ def test_sums_of_the_greatest_quantities_are_exact(database: DatabaseFixture) ->
     text = "9999999999.99999"
     database.configure(meter={"timezone": case.zone})
     asyncio.run(database.load(report(*[row(moment, text, text, text, text) for moment in moments])))
-    readings = [Reading(n, case.start + n * 900, {}, 0) for n in range(case.readings)]
+    readings = [Reading(n, case.start + n * 900, {}, 0, 900) for n in range(case.readings)]
     metered = Metered(case, database, readings)
     _, rows = metered.ask(Aggregate.of({"interval": "month", "columns": "energy,power,maximeter"}))
     assert rows[0][2:9] == (most * case.readings, most, most, most, 0, most, case.start)

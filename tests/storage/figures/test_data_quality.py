@@ -24,6 +24,7 @@ from tests.support.reference_figures import (
     Reading,
     factor,
     is_power,
+    mean_over_time,
     powers,
     reactive_energies,
     rounded,
@@ -34,15 +35,15 @@ from tests.support.report_factory import MADRID, report, row
 
 def gaps(metered: Metered, start: int, until: int) -> list[tuple[int, ...]]:
     """The runs of expected readings that no reading with a value stands for."""
-    interval = metered.case.interval
-    anchor = metered.readings[0].at
     present: set[int] = set()
     empty: set[int] = set()
     for reading in metered.within(start, until):
         (present if reading.is_present else empty).add(metered.due(reading.at))
-    first = start + (anchor - start) % interval
+    dues = [metered.following(start)]
+    while dues[-1] < until:
+        dues.append(metered.following(dues[-1] + 1))
     found: list[tuple[int, ...]] = []
-    for is_missing, group in groupby(range(first, until, interval), lambda at: at not in present):
+    for is_missing, group in groupby(dues[:-1], lambda at: at not in present):
         run = list(group)
         without_value = sum(at in empty for at in run)
         if is_missing:
@@ -90,7 +91,7 @@ async def test_reading_off_the_grid_stands_for_the_one_it_is_nearest_to(
     energies = {"00:00:00": "1", "00:15:00": "", "00:16:00": "", "00:17:00": ""}
     energies |= {"00:45:07": "1", "00:59:50": "1", "01:15:07": "1"}
     rows = [row(f"1 Aug 2019 {time}", energy) for time, energy in energies.items()]
-    await database.load(report(*rows))
+    await database.load(report(*rows), interval=900)
     async with database.reader() as reader:
         table = await reader.figures(DataQuality.of({}), await reader.state())
         ((gap,),) = [some async for some in table.rows]
@@ -154,15 +155,22 @@ def test_flag_without_a_list_of_readings_is_refused() -> None:
         DataQuality.of({"list": "days", "flag": "missing"})
 
 
-def derived_fields(
-    readings: Sequence[Reading], every: Sequence[Reading], interval: int
-) -> dict[str, int | None]:
+def base_load(readings: Sequence[Reading]) -> int | None:
+    """Return the power that is exceeded nearly all the time, if the readings last as long."""
+    if len({reading.seconds for reading in readings}) > 1:
+        return None
+    loads = sorted(powers(readings))
+    return rounded(loads[-(-len(loads) * 5 // 100) - 1])
+
+
+def derived_fields(readings: Sequence[Reading], every: Sequence[Reading]) -> dict[str, int | None]:
     """What a summary derives of readings, and of every one of the period, whatever its flags."""
     clean = [r.values["energy"] for r in every if not r.flags & IMPLAUSIBLE.bit]
     active = total([r.values["energy"] for r in readings]) or 0
     reactive = total([r.values["reactive_energy"] for r in readings]) or 0
+    with_factor = [r for r in readings if r.values["power_factor"] is not None]
     factors = [value for r in readings if (value := r.values["power_factor"]) is not None]
-    inductive, capacitive = reactive_energies(readings, interval)
+    inductive, capacitive = reactive_energies(readings)
     return {
         "energy_raw": total([r.values["energy"] for r in every]),
         "energy_clean": total(clean),
@@ -170,7 +178,7 @@ def derived_fields(
         "power_readings": sum(r.values["power"] is not None for r in readings),
         "power_derived": sum(r.values["power"] is None for r in readings if is_power(r)),
         "power_factor_of_energy": factor(active, reactive),
-        "power_factor_mean": rounded(Fraction(sum(factors), len(factors))),
+        "power_factor_mean": mean_over_time(with_factor, factors),
         "reactive_energy_ratio": rounded(Fraction(reactive * SCALE, active)),
         "reactive_energy_inductive": inductive,
         "reactive_energy_capacitive": capacitive,
@@ -190,9 +198,8 @@ def test_summary_is_that_of_plain_reckoning(
         every = readings = metered.readings
         believed = [r for r in readings if not r.flags & CATCH_UP.bit]
         energies = [value for r in believed if (value := r.values["energy"]) is not None]
-        loads = sorted(powers(believed, metered.case.interval))
         peak = max(value for r in believed if (value := r.values["maximeter"]) is not None)
-        hours = Fraction(len(energies) * metered.case.interval, 3600)
+        hours = Fraction(sum(r.seconds for r in believed if r.values["energy"] is not None), 3600)
         mean = rounded(sum(energies) / hours)
         start, end = metered.bounds(None, None, "inclusive")
         expected = {
@@ -209,10 +216,10 @@ def test_summary_is_that_of_plain_reckoning(
             "peak_demand_date": next(r.at for r in believed if r.values["maximeter"] == peak),
             "mean_demand": mean,
             "load_factor": rounded(Fraction(mean * SCALE, peak)) if peak > 0 else None,
-            "base_load": rounded(loads[-(-len(loads) * 5 // 100) - 1]),
-            **derived_fields(readings, every, metered.case.interval),
+            "base_load": base_load(believed),
+            **derived_fields(readings, every),
             "timezone": metered.case.zone,
-            "interval_seconds": metered.case.interval,
+            "interval_seconds": metered.case.interval if metered.case.later is None else None,
             "identifier": None,
             "import_new": len(readings) + 1 - readings[0].id,
             "import_changed": 0,
@@ -249,8 +256,8 @@ def test_summary_of_a_part_is_that_of_plain_reckoning(
     monkeypatch.setattr("storage.figures.base_load.MIN_READINGS", 20)
     without = IMPLAUSIBLE.bit if quality == "clean" else 0
     for metered in meters.values():
-        first = metered.local(metered.case.start + 20 * metered.case.interval)
-        last = metered.local(metered.case.start + 110 * metered.case.interval)
+        first = metered.local(metered.case.due(20))
+        last = metered.local(metered.case.due(110))
         asked = {"date": f"{first}", "end_date": f"{last}", "quality": quality}
         table, [row] = metered.ask(Summary.of(asked))
         record = dict(zip([field.name for field in table.fields], row, strict=True))
@@ -258,8 +265,7 @@ def test_summary_of_a_part_is_that_of_plain_reckoning(
         readings = metered.within(start, until, without)
         believed = [r for r in readings if not r.flags & CATCH_UP.bit]
         energies = [value for r in believed if (value := r.values["energy"]) is not None]
-        loads = sorted(powers(believed, metered.case.interval))
-        hours = Fraction(len(energies) * metered.case.interval, 3600)
+        hours = Fraction(sum(r.seconds for r in believed if r.values["energy"] is not None), 3600)
         every = metered.within(start, until)
         expected = {
             "first_reading": readings[0].at,
@@ -269,8 +275,8 @@ def test_summary_of_a_part_is_that_of_plain_reckoning(
             "flagged": sum(bool(r.flags & DOUBTFUL) for r in readings),
             "energy": total([r.values["energy"] for r in readings]),
             "mean_demand": rounded(sum(energies) / hours),
-            "base_load": rounded(loads[-(-len(loads) * 5 // 100) - 1]),
-            **derived_fields(readings, every, metered.case.interval),
+            "base_load": base_load(believed),
+            **derived_fields(readings, every),
             **{f"flag_{f.name}": sum(bool(r.flags & f.bit) for r in every) for f in FLAGS},
         }
         assert {name: record[name] for name in expected} == expected

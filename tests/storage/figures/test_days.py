@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from domain.quantities import QUANTITY_NAMES
 from domain.report_source import RowBatch
+from domain.sampling_interval import Differences
 from storage.backends import day_sums
 from storage.database import Database
 from storage.factory import WritableDatabase, open_database, open_importer
@@ -54,7 +55,7 @@ class Part:
     name = "part"
     sha256 = "0" * 64
     rejected = 0
-    interval = 900
+    said_interval = 900
     identifier = None
     missing = 1
     quantities = QUANTITY_NAMES
@@ -64,6 +65,10 @@ class Part:
     def span(self) -> tuple[str, str]:
         times = [local(at, self.zone) for at, _ in self.readings]
         return min(times), max(times)
+
+    @property
+    def differences(self) -> Differences:
+        return Differences.of_runs((int(at.timestamp()), (0,)) for at, _ in self.readings)
 
     def batches(self) -> Iterator[RowBatch]:
         for begin in range(0, len(self.readings), 70):

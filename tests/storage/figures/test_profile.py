@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from domain.flags import CATCH_UP, IMPLAUSIBLE
@@ -57,7 +57,7 @@ def expected(
     rows: list[Row] = []
     for key, readings in groups.items():
         values = sorted(
-            powers(readings, metered.case.interval)
+            powers(readings)
             if column == "power"
             else [Fraction(value) for r in readings if (value := r.values[column]) is not None]
         )
@@ -93,6 +93,7 @@ def test_profile_is_that_of_plain_reckoning(
 ) -> None:
     metered = meters[question["case"]]
     percentiles = question["percentiles"]
+    assume(metered.case.later is None or question["column"] not in ("energy", REACTIVE))
     texts = {**question, "percentiles": ",".join(map(str, percentiles))}
     _, rows = metered.ask(Profile.of(texts))
     wanted = expected(

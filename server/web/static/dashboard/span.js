@@ -139,9 +139,12 @@ export function possible(span, most) {
 
 const FINENESS = { "15m": 96, hour: 24, day: 1, week: 1 / 7, month: 1 / 30 };
 
-/** The finest interval, not below the meter's own, that makes at most so many points of a span. */
+/**
+ * The finest interval, not below the meter's own, that makes at most so many points of a span.
+ * A meter without an interval of its own has none finer than hours.
+ */
 export function fineness(span, most, seconds) {
-  const own = 86_400 / seconds;
+  const own = 86_400 / (seconds ?? 3600);
   const names = Object.keys(FINENESS);
   return names.find((name) => FINENESS[name] <= own && FINENESS[name] * span.days <= most)
     ?? names.at(-1);

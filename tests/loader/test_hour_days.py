@@ -1,0 +1,147 @@
+"""Hours of a day on which clocks change are counted, or those of the clock, or refused."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from loader.formats.registry import ConfiguredFormat
+from loader.report import Report
+from loader.rows.errors import FaultyRowsError, ReportError, RowError
+from loader.rows.hour_days import DOUBTFUL_HOURS
+from settings import FormatSettings
+
+CHANGES = [
+    ("Europe/Warsaw", "2025-10-26"),
+    ("Europe/Warsaw", "2025-03-30"),
+    ("America/St_Johns", "2025-11-02"),
+    ("America/St_Johns", "2025-03-09"),
+    ("Pacific/Auckland", "2025-04-06"),
+    ("Pacific/Auckland", "2025-09-28"),
+    ("Australia/Lord_Howe", "2025-04-06"),
+    ("Australia/Lord_Howe", "2025-10-05"),
+]
+
+
+def hour_format(**time: Any) -> ConfiguredFormat:
+    said = {"column": "day", "hour": "hour", "pattern": "%Y-%m-%d", "marks": "start"} | time
+    settings = {"columns": {"energy": "kWh"}, "time": said}
+    return ConfiguredFormat("hours", FormatSettings.model_validate(settings))
+
+
+def read(
+    folder: Path, rows: Sequence[tuple[str, int]], zone: str, **time: Any
+) -> tuple[list[datetime], list[str]]:
+    """Return the instants of the readings that were taken, and the errors of the rows."""
+    lines = [f"{day},{hour},{number}.5\n" for number, (day, hour) in enumerate(rows)]
+    path = folder / "hours.csv"
+    path.write_text("day,hour,kWh\n" + "".join(lines))
+    errors: list[RowError] = []
+    report = Report(
+        str(path),
+        ZoneInfo(zone),
+        skip_bad_rows=True,
+        on_errors=lambda some, _: errors.extend(some),
+        formats=[hour_format(**time)],
+    )
+    instants: dict[int, datetime] = {}
+    try:
+        for batch in report.batches():
+            for line in batch.rows.decode().splitlines():
+                _, local, ahead, energy, *_ = line.split(",")
+                at = datetime.fromisoformat(local).replace(tzinfo=UTC)
+                instants[int(float(energy))] = at - timedelta(seconds=int(ahead))
+    except (ReportError, FaultyRowsError):
+        assert not instants
+    return [instants[number] for number in sorted(instants)], [str(error) for error in errors]
+
+
+def hours_of(day: str, zone: str) -> list[datetime]:
+    """The starts of all whole hours of a day."""
+    first, last = (
+        datetime.fromisoformat(day).replace(tzinfo=ZoneInfo(zone)) + timedelta(days=more)
+        for more in (0, 1)
+    )
+    begin, end = first.astimezone(UTC), last.astimezone(UTC)
+    return [begin + timedelta(hours=n) for n in range(int((end - begin).total_seconds()) // 3600)]
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    change=st.sampled_from(CHANGES),
+    marks=st.sampled_from(["start", "end"]),
+    is_clock=st.booleans(),
+    is_said=st.booleans(),
+    lost=st.sets(st.integers(0, 24), max_size=12),
+)
+def test_hour_is_that_of_the_day_or_the_day_is_refused(
+    tmp_path: Path,
+    change: tuple[str, str],
+    marks: str,
+    is_clock: bool,
+    is_said: bool,
+    lost: set[int],
+) -> None:
+    zone, day = change
+    hours = hours_of(day, zone)
+    if is_clock and any(hour.astimezone(ZoneInfo(zone)).minute for hour in hours):
+        return  # no whole hours of the clock
+    if is_clock and is_said:
+        lost = set()  # without one of its passes, a repeated hour is taken for the first
+    kept = [hour for number, hour in enumerate(hours) if number not in lost]
+    labels = [
+        hour.astimezone(ZoneInfo(zone)).hour if is_clock else hours.index(hour) for hour in kept
+    ]
+    rows = [(day, label + (marks == "end")) for label in labels]
+    kind = {"hours": "clock" if is_clock else "counted"} if is_said else {}
+    found, errors = read(tmp_path, rows, zone, marks=marks, **kind)
+    if errors:
+        assert not is_said
+        assert not found
+        assert all(DOUBTFUL_HOURS in error for error in errors)
+        assert len(kept) < len(hours) or zone == "Australia/Lord_Howe"
+    else:
+        assert found == kept
+
+
+@pytest.mark.parametrize(
+    ("day", "hours", "taken"),
+    [
+        # One hour of two passes: a count without its end, or a clock without a pass?
+        ("2025-10-26", range(24), 0),
+        # An hour that clocks skipped, and the last one of the clock.
+        ("2025-03-30", range(24), 0),
+        # Both passes, and a 25th hour.
+        ("2025-10-26", [0, 1, 2, 2, *range(3, 25)], 0),
+        # Before the change, both are the same.
+        ("2025-10-26", range(2), 2),
+        ("2025-03-30", range(2), 2),
+    ],
+)
+def test_day_whose_hours_may_be_either_is_refused_and_the_others_are_taken(
+    tmp_path: Path, day: str, hours: Sequence[int], taken: int
+) -> None:
+    other = [("2025-07-01", hour) for hour in range(24)]
+    rows = [*other[:12], *((day, hour) for hour in hours), *other[12:]]
+    found, errors = read(tmp_path, rows, "Europe/Warsaw")
+    assert len(found) == 24 + taken
+    assert len(errors) == len(hours) - taken
+    first = f"{12 + 2}: hour: {hours[0]}: expected {DOUBTFUL_HOURS}"
+    assert errors[:1] == ([] if taken else [first])
+
+
+def test_hour_that_no_day_has_is_refused(tmp_path: Path) -> None:
+    rows = [("2025-03-30", 2), ("2025-03-30", 24), ("2025-03-30", 3)]
+    found, errors = read(tmp_path, rows, "Europe/Warsaw", hours="clock")
+    assert len(found) == 1
+    assert errors == [
+        "2: day: 2025-03-30: expected a local time that exists: clocks go forward over this one",
+        "3: hour: 24: expected an hour from 0 to 23",
+    ]
