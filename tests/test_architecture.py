@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "storage.sessions": {"storage.common", "storage.backends"},
     "storage.users": {"storage.common", "storage.backends", "storage.sessions"},
     "storage.audit": {"storage.common", "storage.backends"},
+    "storage.access": {"domain", "storage.common", "storage.backends"},
     "storage.readings": {"domain", "storage.common", "storage.backends"},
     "storage.figures": {"domain", "storage.common", "storage.backends", "storage.meters"},
     "storage.imports": {
@@ -39,7 +40,7 @@ MAY_IMPORT = {
     "storage.database": {
         *("domain", "storage.common", "storage.backends"),
         *("storage.readings", "storage.figures", "storage.users", "storage.meters"),
-        *("storage.sessions", "storage.audit"),
+        *("storage.sessions", "storage.audit", "storage.access"),
     },
     "storage.factory": {
         *("settings", "storage.backends", "storage.backends.mysql", "storage.backends.sqlite"),
@@ -48,17 +49,20 @@ MAY_IMPORT = {
         "storage.audit",
     },
     "server": set(),
-    "server.context": {"settings", "storage.backends", "storage.database"},
+    "server.context": {"domain", "settings", "storage.backends", "storage.database"},
     "server.errors": {"domain", "server.context", "storage.common"},
     "server.transport": {"settings", "server.context", "server.errors", "storage.common"},
     "server.middleware": {
         *("server.context", "server.errors", "server.transport", "storage.backends"),
     },
     "server.security": {
-        *("settings", "server.context", "server.errors", "server.transport"),
+        *("domain", "settings", "server.context", "server.errors", "server.transport"),
         *("storage.common", "storage.users", "storage.sessions", "storage.audit"),
+        "storage.database",
     },
-    "server.cache": {"settings", "server.transport", "storage.common"},
+    "server.cache": {
+        *("domain", "settings", "server.transport", "storage.common", "storage.database"),
+    },
     "server.formats": {
         *("domain", "server.errors", "server.transport"),
         *("storage.common", "storage.readings", "storage.figures"),
