@@ -149,7 +149,8 @@ class Summary:
         sums = merge_parts(_SUMS, [*sums_by_length.values()])
         count, first, last, present, with_energy, with_power = sums[: _SUMS.index(_DERIVED)]
         energy = sums[_SUMS.index((SUM, "energy"))]
-        totals = {length: each[-len(_TOTALS.parts) :] for length, each in sums_by_length.items()}
+        at_totals = slice(len(_SUMS) - len(_TOTALS.parts), None)
+        totals = {length: each[at_totals] for length, each in sums_by_length.items()}
         flagged_count, caught_up, energy_caught_up, power_caught_up, *flags = flagged
         at = _SUMS.index(_DERIVED)
         derived = sum(
@@ -161,12 +162,13 @@ class Summary:
             await _covered(engine, selection, (with_energy or 0) - (energy_caught_up or 0)),
         )
         whole = Buckets([selection.start, max(selection.end, selection.until)])
+        since = await energy_since(engine, selection, whole) if flags[_CATCH_UP] else {}
         row = (
             None if first is None else to_unix_seconds(first),
             None if last is None else to_unix_seconds(last),
             selection.start,
             selection.end,
-            *_TOTALS.values(totals),
+            *_TOTALS.values(sums[at_totals], totals),
             *(reactive_energy(sums_by_length, _SUMS.index(part)) for part in _REACTIVE),
             *left.energies(energy, with_energy or 0),
             *coverage(selection, selection.start, selection.end, present, flagged_count),
@@ -186,7 +188,7 @@ class Summary:
             selection.meter.zone.name,
             selection.meter.intervals.only,
             selection.meter.identifier,
-            (await energy_since(engine, selection, whole)).get(selection.start),
+            since.get(selection.start),
         )
         metadata: Metadata = {
             "units": _UNITS,
@@ -252,6 +254,9 @@ _INCLUDED_FLAGS: Sequence[AggregatePart] = (
     (COUNT, "catch_up_energy"),
     (COUNT, "catch_up_power"),
 )
+
+
+_CATCH_UP = FLAGS.index(CATCH_UP)
 
 
 async def _flagged(engine: ReadEngine, selection: Selection) -> PartValues:
