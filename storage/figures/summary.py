@@ -59,7 +59,7 @@ from storage.figures.selection import (
     interval_note,
     select,
 )
-from storage.meters import Meter
+from storage.meters import Meter, spans_text
 
 _TOTALS = Measures(
     [
@@ -195,6 +195,7 @@ class Summary:
             "demand_of": demand_of,
             **left.metadata,
             **interval_note(selection),
+            **_several_note(selection),
         }
         return ResultTable(self.fields, selection.zone, 1, as_chunks([row]), metadata)
 
@@ -254,6 +255,17 @@ _INCLUDED_FLAGS: Sequence[AggregatePart] = (
     (COUNT, "catch_up_energy"),
     (COUNT, "catch_up_power"),
 )
+
+
+def _several_note(selection: Selection) -> Metadata:
+    """Return why there is no base load if there is none for this reason."""
+    if len(selection.lengths) == 1:
+        return {}
+    lengths = spans_text(selection.meter.intervals, selection.zone, selection.start)
+    return {
+        "base_load_unknown": f"the readings have several intervals: {lengths}; choose a period with"
+        " one of them, with date and end_date"
+    }
 
 
 _CATCH_UP = FLAGS.index(CATCH_UP)

@@ -349,7 +349,9 @@ async def test_format_says_the_interval(database: DatabaseFixture) -> None:
     ]
 
 
-async def test_energies_of_several_lengths_have_no_profile(database: DatabaseFixture) -> None:
+async def test_energies_of_several_lengths_have_no_profile_and_powers_no_base_load(
+    database: DatabaseFixture,
+) -> None:
     times = [*range(0, 13 * 3600, 3600), *range(13 * 3600, 20 * 3600, 900)]
     readings = [Reading(STARTS[2] + at, 0, 100, 100) for at in times]
     await database.load(text(readings, has_power=True))
@@ -358,6 +360,13 @@ async def test_energies_of_several_lengths_have_no_profile(database: DatabaseFix
     with pytest.raises(QueryError, match="interval: expected no less than the 3600 seconds"):
         await answers(database, Aggregate.of({"interval": "15m"}))
     assert (await answers(database, Profile.of({"column": "power"})))[0]
+    ((found,), others) = await answers(database, Summary.of({}))
+    assert found["base_load"] is None
+    assert others["base_load_unknown"].startswith("the readings have several intervals: 3600 from")
+    one = {"end_date": datetime.fromtimestamp(STARTS[2] + 7200, UTC).isoformat()}
+    ((found,), others) = await answers(database, Summary.of(one))
+    assert found["base_load"] == 10_000
+    assert "base_load_unknown" not in others
 
 
 async def test_summary_warns_of_intervals_that_differ(database: DatabaseFixture) -> None:
