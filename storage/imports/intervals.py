@@ -60,7 +60,9 @@ class IntervalUpdater:
         elif (known and not new.inserted) or _continues(known, differences, new):
             spans = known
         elif not new.before:
-            spans = [*known, *told_spans(differences, known[-1] if known else None)]
+            # What readings told that another program has deleted since is no longer known.
+            said = _until([span for span in known if span.is_said], differences.first)
+            spans = [*said, *told_spans(differences, said[-1] if said else None)]
         else:
             spans = await self._with_told(meter, known, differences, are_later=new.are_later)
         spans = joined_spans(spans)

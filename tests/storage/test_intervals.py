@@ -25,7 +25,7 @@ from storage.figures.result import FigureQuery
 from storage.figures.summary import Summary
 from storage.imports import intervals as intervals_module
 from tests.support.databases import DatabaseFixture
-from tests.support.report_factory import MADRID, report, row
+from tests.support.report_factory import MADRID, numbered, quarters, report, row
 
 LENGTHS = (300, 900, 1800, 3600)
 STARTS = [
@@ -332,16 +332,29 @@ async def test_mean_of_known_and_unknown_lengths_is_empty(database: DatabaseFixt
     assert summary["power_derived"] == 12
 
 
+@pytest.mark.parametrize("before", [1, 30])
+async def test_intervals_are_those_of_new_readings_when_all_others_were_deleted(
+    database: DatabaseFixture, before: int
+) -> None:
+    await database.load(report(*numbered(quarters("2019-08-01", before))))
+    await database.rows("DELETE FROM readings")
+    (summary,) = await database.load(report(*numbered(quarters("2019-07-31", 192)[::2])))
+    assert summary.imported is not None
+    assert summary.imported.intervals == [1800]
+    ((about,), _) = await answers(database, MeterInfo.of({}))
+    assert about["intervals"] == "1800 from 2019-07-31T00:00:00+02:00"
+
+
 async def test_format_says_the_interval(database: DatabaseFixture) -> None:
     """That of the project's own format, too; what readings tell otherwise is refused."""
     database.configure(formats={"monitoring": {"interval": 3600}})
     (summary,) = await database.load(report(*[row(time, "1") for time in LOGGER]))
     assert summary.imported is not None
     assert summary.imported.intervals == [3600]
-    quarters = [
+    tens = [
         f"2024-03-05T0{hour}:{minute}:00+01:00" for hour in range(2) for minute in range(10, 60, 10)
     ]
-    path = database.file(report(*[row(time, "1") for time in quarters]))
+    path = database.file(report(*[row(time, "1") for time in tens]))
     with pytest.raises(FaultyReportsError) as caught:
         await database.load(path)
     assert [*caught.value.errors.shown] == [
