@@ -110,6 +110,9 @@ class ReadingGrid:
 
     def expected(self, start: int, end: int) -> int | None:
         """Return how many readings should start between two instants, None if that is unknown."""
+        if not self._bounds:
+            length, origin = self._lengths[0], self._origins[0]
+            return None if length is None else (origin - start) // length - (origin - end) // length
         first = bisect_right(self._bounds, start)
         last = max(bisect_right(self._bounds, end - 1), first)
         unknown = self._unknown[last] + (self._lengths[last] is None)

@@ -63,10 +63,19 @@ class RateLimited(ApiError):  # noqa: N818 - named for the state of the client
 
 def error_response(request: web.Request, error: Exception) -> web.Response:
     """Return the response to a request that failed; log what is the service's own fault."""
+    if isinstance(error, web.HTTPMethodNotAllowed) and _asks_for_methods(request):
+        allowed = ",".join(sorted({*error.allowed_methods, hdrs.METH_OPTIONS}))
+        return web.Response(status=204, headers={hdrs.ALLOW: allowed})
     api_error = _to_api_error(request, error)
     if request.path.startswith(_PROBLEM_PATHS):
         return _problem_details(request, api_error)
     return to_response(api_error)
+
+
+def _asks_for_methods(request: web.Request) -> bool:
+    """Return whether a request asks what may be done, and not whether another origin may do it."""
+    is_preflight = hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
+    return request.method == hdrs.METH_OPTIONS and not is_preflight
 
 
 def to_response(error: ApiError) -> web.Response:
@@ -97,6 +106,8 @@ def _to_api_error(request: web.Request, error: Exception) -> ApiError:
         return ApiError(413, f"body: expected at most {limit} bytes")
     if isinstance(error, QueryError):
         return ParameterError(str(error))
+    if isinstance(error, web.HTTPNotFound) and (path := _without_slash(request)):
+        return ApiError(404, f"Not Found: there is {path}, without the slash at its end")
     if isinstance(error, web.HTTPException):
         headers = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
         return ApiError(error.status, error.reason, headers=headers)
@@ -105,6 +116,13 @@ def _to_api_error(request: web.Request, error: Exception) -> ApiError:
         return ApiError(503, _public(error), headers={hdrs.RETRY_AFTER: RETRY_AFTER})
     log.error("%s unexpected error", request_id(request), exc_info=error)
     return ApiError(500, f"Unexpected error, logged as {request_id(request)}")
+
+
+def _without_slash(request: web.Request) -> str | None:
+    """Return the path without its slashes at the end if there is such a route."""
+    path = request.path.rstrip("/")
+    paths = (resource.canonical for resource in request.app.router.resources())
+    return path if path != request.path and path in paths else None
 
 
 def _public(error: StorageError) -> str:

@@ -94,7 +94,7 @@ class Database:
         self._states = SingleFlights(self._current_state)
         self.users = UserStore(engine, self._schema)
         self.sessions = SessionStore(engine, self._schema)
-        self.meters = MeterStore(engine)
+        self.meters = MeterStore(engine, self._schema)
         self.audit = AuditStore(engine, self._schema)
         self.grants = GrantStore(engine, self._schema)
 
@@ -191,7 +191,7 @@ class Database:
         `admit` is called before readings are scanned. The rows raise Overtaken if the data
         changes before all of them are computed.
         """
-        self._schema.require(Feature.DAYS, "the sums of days")
+        self._schema.require(Feature.INTERVALS, "the lengths of readings")
         meter = await self._meter(state)
         return await compute(
             query, self._engine, meter, lambda: self._require_current(state), admit

@@ -13,6 +13,7 @@ from domain.sampling_interval import IntervalSpan, SamplingIntervals
 from domain.time_zone import TimeZone, UnknownZoneError, load_time_zone
 from storage.backends.base import ReadEngine, WriteEngine
 from storage.backends.dialect import DESCENDING, Condition
+from storage.backends.schema import Feature, SchemaVersion
 from storage.common.errors import Conflict, NotPrepared, StorageError
 from storage.common.identifiers import is_cups, is_same_meter, supply_point
 
@@ -106,8 +107,9 @@ class MeterPage:
 class MeterStore:
     """Reads meters. Every call raises a StorageError if the database fails."""
 
-    def __init__(self, engine: ReadEngine) -> None:
+    def __init__(self, engine: ReadEngine, schema: SchemaVersion) -> None:
         self._engine = engine
+        self._schema = schema
 
     async def meter(self, meter_id: int) -> Meter | None:
         """Return a meter, None if it was removed."""
@@ -231,15 +233,18 @@ class MeterStore:
         )
 
     async def _intervals(self, known: Mapping[int, int | None]) -> Mapping[int, SamplingIntervals]:
-        """Return the intervals of meters, of which those are known that have only one."""
+        """Return the intervals of meters, of which those are known that have only one.
+
+        An older layout knows no others.
+        """
         found = {
             meter_id: SamplingIntervals([IntervalSpan(0, seconds)])
             for meter_id, seconds in known.items()
             if seconds is not None
         }
         others = [meter_id for meter_id in known if meter_id not in found]
-        if not others:
-            return found
+        if not others or not self._schema.supports(Feature.INTERVALS):
+            return {**found, **{meter_id: SamplingIntervals() for meter_id in others}}
         rows = await self._engine.fetch(
             f"SELECT meter_id, {self._engine.dialect.unix_seconds('first_utc')}, seconds"
             f" FROM intervals WHERE meter_id IN ({', '.join(map(str, others))})"

@@ -15,7 +15,7 @@ from server.api.data_request import DataRequest
 from server.api.data_route import DataRoute
 from server.api.figure_request import OUTPUT_PARAMETERS, FigureRequest
 from server.api.openapi.responses import figures_success
-from server.api.openapi.schemas import QUALITY_MEMBERS
+from server.api.openapi.schemas import INTERVAL_MEMBERS, QUALITY_MEMBERS
 from storage.figures.aggregate import Aggregate
 from storage.figures.data_quality import LISTS, DataQuality
 from storage.figures.meter_info import MeterInfo
@@ -60,7 +60,8 @@ class FigureRoute:
             return FigureRequest.of(request, params, self.query.of(params), self.name)
 
         has_quality = QUALITY in self.query.parameters
-        metadata = {**self.metadata, **(QUALITY_MEMBERS if has_quality else {})}
+        quality = QUALITY_MEMBERS if has_quality else {}
+        metadata = {**self.metadata, **quality, **INTERVAL_MEMBERS}
         kinds = [self.query.of(params).fields for params in self.variants]
         return DataRoute(
             name=self.name,
@@ -260,7 +261,12 @@ _ROUTES = (
             "identifier": None,
             "energy_since": None,
         },
-        metadata={"demand_of": _DEMAND_OF},
+        metadata={
+            "demand_of": _DEMAND_OF,
+            "base_load_unknown": fields.String(
+                metadata={"description": "Why there is no base load, if readings differ in length"}
+            ),
+        },
         bad_request="quality: expected raw or clean, got 'dirty'",
     ),
     FigureRoute(

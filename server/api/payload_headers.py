@@ -9,10 +9,16 @@ from storage.figures.result import Metadata
 
 
 def disposition(format: Format, name: str) -> dict[str, str]:  # noqa: A002 - the parameter's name
-    """Return the header that names a file, if browsers save the format as one."""
+    """Return the header that names a file, if browsers save the format as one.
+
+    A download that was interrupted begins anew.
+    """
     if not format.is_file:
         return {}
-    return {hdrs.CONTENT_DISPOSITION: f'attachment; filename="{name}.{format.name}"'}
+    return {
+        hdrs.CONTENT_DISPOSITION: f'attachment; filename="{name}.{format.name}"',
+        hdrs.ACCEPT_RANGES: "none",
+    }
 
 
 def quality_headers(metadata: Metadata) -> dict[str, str]:

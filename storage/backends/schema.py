@@ -86,8 +86,8 @@ class Feature(Enum):
     """A view instead of the table that a takeover has not finished."""
     METERS = r"CREATE VIEW consumpdata|UPDATE states SET\s+version"
     """The readings of many meters, their states, flags and pages."""
-    DAYS = r"ALTER TABLE days\s+ADD COLUMN (capacitive_power|power_factor DECIMAL)"
-    """The sums of local days, which figures are made of."""
+    INTERVALS = "CREATE TABLE intervals"
+    """The lengths of readings by spans of time, without which there are no figures."""
     GRANTS = r"(REPLACE|INSERT OR REPLACE) INTO grants"
     """What each user may see."""
 

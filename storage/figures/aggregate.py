@@ -1,13 +1,13 @@
 """Aggregates of readings by time bucket: the database sums up, chunk by chunk."""
 
-from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, ClassVar, Self
 
 from domain.fixed_point import SCALE, divide_rounded
-from domain.flags import FLAGGED_BITS, FLAGS
+from domain.flags import CATCH_UP, FLAGGED_BITS, FLAGS
 from domain.parameters import Choice, Parameter, Params, csv_pattern
 from domain.quantities import QUANTITY_NAMES
 from domain.readings_query import QueryError
@@ -20,13 +20,12 @@ from domain.time_buckets import (
     bucket_edges,
     edges_around,
 )
-from domain.time_zone import TimeZone, UnknownZoneError, load_time_zone
+from domain.time_zone import DAY_SECONDS, TimeZone, UnknownZoneError, load_time_zone
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import YEAR_0_TO_1970_SECONDS
 from storage.common.prefetch import prefetch
 from storage.common.turns import in_pieces, in_turns
 from storage.figures.aggregation_rules import (
-    FLAG_PARTS,
     FLAGGED,
     GREATEST,
     PRESENT,
@@ -34,6 +33,7 @@ from storage.figures.aggregation_rules import (
     Measures,
     PartsByLength,
     PartValues,
+    flag_part,
     merge_parts,
     parse_measures,
     sql_expression,
@@ -98,6 +98,12 @@ _TIMEZONE = Parameter(
 
 _PIECE_PARTS = 2000
 """Days, hours or quarters that are looked at in one go."""
+
+FEW_CHUNKS = 3
+"""Chunks of which each looks for its own catch-ups, if it has any."""
+
+SEARCHED_SECONDS = 4000 * DAY_SECONDS
+"""Time in which one statement looks for catch-ups, from the first one on."""
 
 Group = tuple[int, PartValues]
 """Some readings of one bucket and interval: the instant of one, and their aggregates."""
@@ -170,8 +176,7 @@ class Aggregate:
         measures = self.measures
         if measures.may_derive and not await may_derive(engine, selection):
             measures = measures.without_derived()
-        since = await energy_since(engine, selection, buckets) if self._since else None
-        rows = _BucketSums(engine, selection, measures, self.interval, since).rows(buckets)
+        rows = _BucketSums(engine, selection, measures, self.interval).rows(buckets)
         metadata: Metadata = {**await quality_of(engine, selection), **interval_note(selection)}
         return ResultTable(self.fields, selection.zone, len(buckets), rows, metadata)
 
@@ -226,20 +231,24 @@ class _BucketSums:
         selection: Selection,
         measures: Measures,
         interval: BucketSize,
-        since: Mapping[int, int] | None,
     ) -> None:
         self._engine = engine
         self._dialect = engine.dialect
         self._selection = selection
         self._measures = measures
         self._interval = interval
-        self._since = since
-        """See `energy_since`; None where the energy is not asked for."""
+        self._since: dict[int, int] = {}
+        """See `energy_since`."""
+        self._is_searched = False
+        """Whether all catch-ups are looked for at once, rather than those of each chunk."""
         # How many are flagged is counted by another statement, and comes after the others.
         self._summed: list[AggregatePart] = [*measures.parts, PRESENT]
-        flags = FLAG_PARTS if measures.has_flags else ()
-        self._parts: list[AggregatePart] = [*self._summed, FLAGGED, *flags]
-        bits = [FLAGGED_BITS, *(flag.bit for flag in FLAGS)][: 1 + len(flags)]
+        flags = FLAGS if measures.has_flags else (CATCH_UP,) if measures.has_energy else ()
+        counts = [FLAGGED, *map(flag_part, flags)]
+        self._parts = [*self._summed, *counts]
+        self._catch_ups = self._parts.index(flag_part(CATCH_UP)) if measures.has_energy else None
+        """Where their number is among the parts; None where the energy is not asked for."""
+        bits = [FLAGGED_BITS, *(flag.bit for flag in flags)]
         self._flag_counts = ", ".join(
             f"COUNT(CASE WHEN flags & {bit} <> 0 THEN 1 END)" for bit in bits
         )
@@ -258,7 +267,7 @@ class _BucketSums:
         """Yield the rows of all buckets, in order."""
         self._missing = self._missing_at(buckets)
         bucket = _OpenBucket(0, {})
-        jobs = self._jobs() if self._interval.number is None else self._jobs_by_day(buckets)
+        jobs = self._jobs(buckets) if self._interval.number is None else self._jobs_by_day(buckets)
         async with aclosing(prefetch(jobs)) as results:
             async for groups in results:
                 async for rows in as_chunks(self._filled(buckets, bucket, groups)):
@@ -275,7 +284,7 @@ class _BucketSums:
             while bucket.index < index:
                 yield self._row(*buckets[bucket.index], bucket.parts)
                 bucket.index, bucket.parts = bucket.index + 1, {}
-            length = self._length_at(instant)
+            length = self._intervals.at(instant) if self._has_lengths else self._length
             before = bucket.parts.get(length)
             bucket.parts[length] = (
                 parts if before is None else merge_parts(self._parts, [before, parts])
@@ -290,10 +299,17 @@ class _BucketSums:
         """Return the interval of a reading, None if it is unknown."""
         return self._intervals.at(instant) if self._has_lengths else self._length
 
-    async def _jobs(self) -> AsyncGenerator[Coroutine[Any, Any, list[Group]]]:
-        for part, _ in self._selection.by_span():
-            for chunk in time_chunks(part, self._interval.size):
-                yield self._groups(chunk)
+    async def _jobs(self, buckets: Buckets) -> AsyncGenerator[Coroutine[Any, Any, list[Group]]]:
+        chunks = [
+            chunk
+            for part, _ in self._selection.by_span()
+            for chunk in time_chunks(part, self._interval.size)
+        ]
+        if self._catch_ups is not None and len(chunks) > FEW_CHUNKS:
+            self._is_searched = True
+            yield self._search(buckets, self._selection.start, self._selection.until)
+        for chunk in chunks:
+            yield self._groups(chunk, buckets)
 
     async def _jobs_by_day(
         self, buckets: Buckets
@@ -301,23 +317,41 @@ class _BucketSums:
         """Yield what returns the groups of days whose sums are kept, and what scans the others."""
 
         def is_alike(first: int, last: int) -> bool:
-            is_one_span = not self._has_lengths or (
-                len(self._intervals.within(first, last + 1)) == 1
-            )
+            is_one_span = len(self._intervals.within(first, last + 1)) == 1
             return is_one_span and buckets.has_both(first, last)
 
-        stretches = day_stretches(self._engine, self._selection, self._parts, is_alike)
+        is_one = is_alike if self._has_lengths else buckets.has_both
+        searched = self._selection.start
+        stretches = day_stretches(self._engine, self._selection, self._parts, is_one)
         async with aclosing(stretches):
             async for some in stretches:
                 for is_known, run in groupby(some, lambda stretch: stretch.parts is not None):
                     if is_known:
-                        yield self._known(buckets, [*run])
+                        known = [*run]
+                        caught_up = self._caught_up(known)
+                        if caught_up is not None and caught_up >= searched:
+                            searched = caught_up + SEARCHED_SECONDS
+                            yield self._search(buckets, caught_up, searched)
+                        yield self._known(buckets, known)
                         continue
                     for stretch in run:
                         scanned = replace(self._selection, start=stretch.start, until=stretch.end)
                         for part, _ in scanned.by_span():
                             for chunk in time_chunks(part, self._interval.size):
-                                yield self._groups(chunk)
+                                yield self._groups(chunk, buckets)
+
+    def _caught_up(self, stretches: Sequence[Stretch]) -> int | None:
+        """Return the start of the first stretch that has catch-ups, None if none matters."""
+        at = self._catch_ups
+        if at is None:
+            return None
+        return next((each.start for each in stretches if each.parts and each.parts[at]), None)
+
+    async def _search(self, buckets: Buckets, start: int, end: int) -> list[Group]:
+        """Find out from when the energy of catch-ups is; return no groups."""
+        part = replace(self._selection, start=start, until=min(end, self._selection.until))
+        self._since |= await energy_since(self._engine, part, buckets)
+        return []
 
     async def _known(self, buckets: Buckets, stretches: Sequence[Stretch]) -> list[Group]:
         """Return the groups of stretches that need no scan, one for each bucket and interval."""
@@ -332,7 +366,7 @@ class _BucketSums:
             groups.append((days[0].start, merge_parts(self._parts, parts)))
         return groups
 
-    async def _groups(self, chunk: TimeChunk) -> list[Group]:
+    async def _groups(self, chunk: TimeChunk, buckets: Buckets) -> list[Group]:
         """Return the groups of a chunk, in order of time; several may be of one bucket."""
         plan = await plan_scan(self._engine, self._selection, chunk=chunk)
         if plan.is_empty:
@@ -350,6 +384,13 @@ class _BucketSums:
             plan.flagged.args,
         )
         counts = {row[0]: row[1:] for row in flagged}
+        at = self._catch_ups
+        if (
+            at is not None
+            and not self._is_searched
+            and any(row[at - len(self._summed)] for row in counts.values())
+        ):
+            await self._search(buckets, chunk.start, chunk.end)
         first = YEAR_0_TO_1970_SECONDS + chunk.offset
         made: list[Group] = []
         async for number, *parts in in_turns(self._dialect.parse_groups(rows)):
@@ -362,21 +403,22 @@ class _BucketSums:
             made.append((start, parts))
         return made
 
-    def _row(self, start: int, end: int, parts_by_length: PartsByLength) -> Row:
-        parts_by_length = parts_by_length or {None: self._nothing}
-        parts = merge_parts(self._parts, [*parts_by_length.values()])
+    def _row(self, start: int, end: int, by_length: PartsByLength) -> Row:
+        by_length = by_length or {None: self._nothing}
+        parts = merge_parts(self._parts, [*by_length.values()])
         at = len(self._summed)
-        present, flagged, *flags = parts[at - 1 :]
+        since = () if self._catch_ups is None else (self._since.get(start),)
+        flags = [count or 0 for count in parts[at + 1 :]] if self._measures.has_flags else ()
         return (
-            *(start, end, *self._measures.values(parts_by_length)),
-            *coverage(self._selection, start, end, present, flagged),
-            self._partial(start, end),
-            *(() if self._since is None else [self._since.get(start)]),
-            *(count or 0 for count in flags),
+            *(start, end, *self._measures.values(parts, by_length)),
+            *coverage(self._selection, start, end, parts[at - 1], parts[at]),
+            *(self._partial(start, end), *since, *flags),
         )
 
     def _partial(self, start: int, end: int) -> int | None:
         (first, before), (last, after) = self._missing
+        if start != first and end != last:
+            return 0
         missing = [before] if start == first else []
         if end == last:
             missing.append(after)

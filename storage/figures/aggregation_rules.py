@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from domain.fixed_point import divide_rounded, power_factor, ratio
-from domain.flags import FLAGS
+from domain.flags import FLAGS, Flag
 from domain.quantities import QUANTITIES, AggregationRule, Quantity
 from domain.readings_query import QueryError
 from domain.record_layout import FLAGS_COLUMN
@@ -32,7 +32,13 @@ SUM, COUNT, MIN, MAX, GREATEST = "SUM", "COUNT", "MIN", "MAX", "greatest"
 FLAGGED: AggregatePart = (COUNT, "flags")
 """How many readings count as flagged."""
 
-FLAG_PARTS: Sequence[AggregatePart] = tuple((COUNT, flag.name) for flag in FLAGS)
+
+def flag_part(flag: Flag) -> AggregatePart:
+    """Return the part that counts the readings with a flag."""
+    return COUNT, flag.name
+
+
+FLAG_PARTS: Sequence[AggregatePart] = tuple(map(flag_part, FLAGS))
 """How many readings have each flag."""
 
 PRESENT: AggregatePart = (COUNT, ANY_VALUE)
@@ -44,15 +50,15 @@ _DAY_COLUMNS: dict[AggregatePart, str] = {
     (COUNT, "id"): "readings",
     (MIN, "utc"): "first_utc",
     (MAX, "utc"): "last_utc",
-    **{(COUNT, flag.name): flag.name for flag in FLAGS},
+    **{flag_part(flag): flag.name for flag in FLAGS},
 }
 """The columns of the table `days` that are not named after a quantity and its aggregate."""
 
 PartsByLength = Mapping[int | None, PartValues]
 """The parts of readings by the seconds of their interval, None if it is unknown."""
 
-ValuesOf = Callable[[PartsByLength], Sequence[Value]]
-"""Makes the values of fields from parts."""
+ValuesOf = Callable[[PartValues, PartsByLength], Sequence[Value]]
+"""Makes the values of fields from the parts of all readings, and from the same by their length."""
 
 _MERGED: dict[str, Callable[[Iterable[int]], int]] = {
     SUM: sum,
@@ -82,7 +88,7 @@ class Measures:
         }
         self.parts = list(dict.fromkeys(part for parts in parts_of.values() for part in parts))
         self._values_of = [
-            _values_of(column, [self.parts.index(part) for part in parts], self.parts)
+            _values_of(column, [self.parts.index(part) for part in parts])
             for column, parts in parts_of.items()
         ]
 
@@ -95,14 +101,14 @@ class Measures:
         """Return the same columns, for readings all of whose powers were measured."""
         return Measures(self._columns, has_flags=self.has_flags, has_derived=False)
 
-    def values(self, parts: PartsByLength) -> list[Value]:
+    def values(self, parts: PartValues, by_length: PartsByLength) -> list[Value]:
         """Return the values of the fields; those that take an unknown interval are None.
 
-        Means of readings of several intervals are those over time.
+        The parts are those of all readings. Means of several intervals are those over time.
         """
         values: list[Value] = []
         for values_of in self._values_of:
-            values += values_of(parts)
+            values += values_of(parts, by_length)
         return values
 
 
@@ -177,40 +183,31 @@ def power_of(energy: int | None, interval: int | None) -> int | None:
     return divide_rounded(energy * HOUR_SECONDS, interval)
 
 
-def mean_over_time(
-    parts: PartsByLength, total: int, count: int, energy: int | None = None, number: int = 0
-) -> int | None:
+def mean_over_time(by_length: PartsByLength, total: int, count: int) -> int | None:
     """Return the mean of a quantity of which the total and the count are at some positions.
 
-    That of power is also of the powers that energies, of such a number, give over their intervals.
-    The mean of readings of known and of unknown interval is unknown.
+    That of readings of known and of unknown interval is unknown.
     """
-    if len(parts) == 1 and energy is None:
-        (values,) = parts.values()
+    if len(by_length) == 1:
+        (values,) = by_length.values()
         return mean(values[total], values[count])
+    known = {length: values for length, values in by_length.items() if values[count]}
+    if None in known:
+        return mean(known[None][total], known[None][count]) if len(known) == 1 else None
     weighed = weight = 0
-    unknown: tuple[int | None, int | None] | None = None
-    for seconds, values in parts.items():
-        if seconds is not None:
-            weighed += (values[total] or 0) * seconds
-            weight += (values[count] or 0) * seconds
-            if energy is not None:
-                weighed += (values[energy] or 0) * HOUR_SECONDS
-                weight += (values[number] or 0) * seconds
-        elif values[count] or (energy is not None and values[number]):
-            unknown = values[total], values[count]
-    if unknown is None:
-        return mean(weighed, weight)
-    return None if weight else mean(*unknown)
+    for seconds, values in known.items():
+        weighed += (values[total] or 0) * (seconds or 0)
+        weight += (values[count] or 0) * (seconds or 0)
+    return mean(weighed, weight)
 
 
-def reactive_energy(parts: PartsByLength, power: int) -> int | None:
+def reactive_energy(by_length: PartsByLength, power: int) -> int | None:
     """Return reactive powers times the hours of their intervals, in kVArh, scaled.
 
     Their sums are at a position; None if an interval is unknown.
     """
     over_time: int | None = None
-    for seconds, values in parts.items():
+    for seconds, values in by_length.items():
         total = values[power]
         if total is not None:
             if seconds is None:
@@ -219,57 +216,66 @@ def reactive_energy(parts: PartsByLength, power: int) -> int | None:
     return None if over_time is None else divide_rounded(over_time, HOUR_SECONDS)
 
 
-def _values_of(column: Quantity, at: Sequence[int], all_parts: Sequence[AggregatePart]) -> ValuesOf:
+def _values_of(column: Quantity, at: Sequence[int]) -> ValuesOf:
     """Return what makes the values of a column's fields from the parts at some positions."""
-
-    def merged(parts: PartsByLength, *places: int) -> PartValues:
-        return _merged(all_parts, parts, places)
-
-    def ratios(parts: PartsByLength) -> Sequence[Value]:
-        *sums, factors, known = at
-        active, reactive = merged(parts, *sums)
-        mean_factor = mean_over_time(parts, factors, known)
-        return power_factor(active, reactive), mean_factor, ratio(reactive, active)
-
-    def levels(parts: PartsByLength) -> Sequence[Value]:
-        total, count, least, most, *_ = at
-        return (mean_over_time(parts, total, count), *merged(parts, least, most))
-
     match column.rule:
-        case AggregationRule.TOTAL:
-            return lambda parts: merged(parts, *at)
-        case AggregationRule.DEMAND:
-            return lambda parts: split_max(*merged(parts, *at))
+        case AggregationRule.TOTAL | AggregationRule.DEMAND:
+            (only,) = at
+            if column.rule is AggregationRule.TOTAL:
+                return lambda parts, _: (parts[only],)
+            return lambda parts, _: split_max(parts[only])
         case AggregationRule.RATIO:
-            return ratios
-    derived = at[4:]
+            energy, reactive, factors, known = at
+            return lambda parts, by_length: (
+                power_factor(parts[energy], parts[reactive]),
+                mean_over_time(by_length, factors, known),
+                ratio(parts[reactive], parts[energy]),
+            )
+    total, count, least, most, *others = at
+
+    def levels(parts: PartValues, by_length: PartsByLength) -> Sequence[Value]:
+        if len(by_length) == 1:
+            return mean(parts[total], parts[count]), parts[least], parts[most]
+        return mean_over_time(by_length, total, count), parts[least], parts[most]
+
     if column.name == "power":
-        return lambda parts: _powers(parts, at) if derived else (*levels(parts), 0)
-    return lambda parts: (*levels(parts), *(reactive_energy(parts, place) for place in derived))
+        derived = others[0] if others else None
+        return lambda parts, by_length: (
+            (*levels(parts, by_length), 0)
+            if derived is None or parts[derived] is None
+            else _powers(parts, by_length, at)
+        )
+    if not others:
+        return levels
+    inductive, capacitive = others
+    return lambda parts, by_length: (
+        *levels(parts, by_length),
+        reactive_energy(by_length, inductive),
+        reactive_energy(by_length, capacitive),
+    )
 
 
-def _merged(
-    all_parts: Sequence[AggregatePart], parts: PartsByLength, places: Sequence[int]
-) -> PartValues:
-    """Return the values at some positions, whatever the length."""
-    if len(parts) == 1:
-        (values,) = parts.values()
-        return [values[place] for place in places]
-    some = [[values[place] for place in places] for values in parts.values()]
-    return merge_parts([all_parts[place] for place in places], some)
-
-
-def _powers(parts: PartsByLength, at: Sequence[int]) -> Sequence[Value]:
+def _powers(parts: PartValues, by_length: PartsByLength, at: Sequence[int]) -> Sequence[Value]:
+    """Return the mean, the least and the greatest power, and how many were made of energies."""
     total, count, least, most, energy, number, energy_least, energy_most = at
-    leasts = [values[least] for values in parts.values()]
-    leasts += [power_of(values[energy_least], seconds) for seconds, values in parts.items()]
-    mosts = [values[most] for values in parts.values()]
-    mosts += [power_of(values[energy_most], seconds) for seconds, values in parts.items()]
+    leasts, mosts = [parts[least]], [parts[most]]
+    weighed = weight = derived = 0
+    for seconds, values in by_length.items():
+        if seconds is not None:
+            weighed += (values[total] or 0) * seconds + (values[energy] or 0) * HOUR_SECONDS
+            weight += ((values[count] or 0) + (values[number] or 0)) * seconds
+            derived += values[number] or 0
+            leasts.append(power_of(values[energy_least], seconds))
+            mosts.append(power_of(values[energy_most], seconds))
+    average = mean(weighed, weight)
+    unknown = by_length.get(None)
+    if unknown is not None and (unknown[count] or unknown[number]):
+        average = None if weight else mean(unknown[total], unknown[count])
     return (
-        mean_over_time(parts, total, count, energy, number),
+        average,
         min((value for value in leasts if value is not None), default=None),
         max((value for value in mosts if value is not None), default=None),
-        sum(values[number] or 0 for seconds, values in parts.items() if seconds is not None),
+        derived,
     )
 
 

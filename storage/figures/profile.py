@@ -1,11 +1,12 @@
 """Profiles: statistics of a quantity by time of day."""
 
 from array import array
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from math import lcm
+from itertools import accumulate
 from typing import Any, ClassVar, Self
 
 from domain.fixed_point import parse_scaled, power_factor, sorted_in_parts
@@ -104,17 +105,17 @@ the sums of energy and reactive energy.
 
 @dataclass(slots=True)
 class _Quantities:
-    """The quantities of a split at a time of day."""
+    """The quantities of a split at a time of day, by the seconds of their readings' interval."""
 
-    measured: "array[int]" = field(default_factory=lambda: array("q"))
+    measured: "dict[int | None, array[int]]" = field(default_factory=dict)
     energies: "dict[int, array[int]]" = field(default_factory=dict)
-    """Energies that give a power where none was measured, by the seconds of their interval."""
+    """Energies that give a power where none was measured."""
     active: int | None = None
     reactive: int | None = None
     """Sums of energy and reactive energy."""
 
     def __len__(self) -> int:
-        return len(self.measured) + self.derived
+        return sum(map(len, self.measured.values())) + self.derived
 
     @property
     def derived(self) -> int:
@@ -122,19 +123,43 @@ class _Quantities:
         return sum(map(len, self.energies.values()))
 
     @property
+    def lengths(self) -> Sequence[int | None]:
+        """The intervals; None stands for an unknown one."""
+        return list(dict.fromkeys((*self.measured, *self.energies)))
+
+    @property
     def mean(self) -> int | None:
-        """The mean of the measured quantities and the derived powers."""
-        unit = lcm(*self.energies)
-        total = sum(self.measured) * unit
-        for seconds, energies in self.energies.items():
-            total += sum(energies) * HOUR_SECONDS * (unit // seconds)
-        return mean(total, len(self) * unit)
+        """The mean over time of the measured quantities and the derived powers.
+
+        It is None for known and unknown intervals together.
+        """
+        lengths = self.lengths
+        if lengths == [None]:
+            return mean(sum(self.measured[None]), len(self))
+        weighed = weight = 0
+        for seconds in lengths:
+            if seconds is None:
+                return None
+            measured, energies = self.measured.get(seconds, ()), self.energies.get(seconds, ())
+            weighed += sum(measured) * seconds + sum(energies) * HOUR_SECONDS
+            weight += (len(measured) + len(energies)) * seconds
+        return mean(weighed, weight)
+
+    def values(self, seconds: int | None) -> list[int]:
+        """Return the quantities of readings of an interval."""
+        powers: Iterable[int] = () if seconds is None else self.energies.get(seconds, ())
+        derived = (power_of(energy, seconds) for energy in powers)
+        return [
+            *self.measured.get(seconds, ()),
+            *(power for power in derived if power is not None),
+        ]
 
     def add(
         self, column: str, seconds: int | None, texts: bytes | None, more: Any, last: Any
     ) -> None:
         """Take in the values of a group of readings that last so many seconds."""
-        self.measured.extend(_numbers(texts))
+        if texts:
+            self.measured.setdefault(seconds, array("q")).extend(_numbers(texts))
         if column == POWER and more and seconds is not None:
             self.energies.setdefault(seconds, array("q")).extend(_numbers(more))
         if column == POWER_FACTOR:
@@ -232,7 +257,7 @@ class Profile:
         metadata: Metadata = {
             "column": self.column,
             **await quality_of(engine, selection),
-            **(interval_note(selection) if has_derived else {}),
+            **(interval_note(selection) if has_derived or len(selection.lengths) > 1 else {}),
         }
         return ResultTable(self.fields, selection.zone, len(table), as_chunks(table), metadata)
 
@@ -289,15 +314,6 @@ class Profile:
 
     def _row(self, key: tuple[int, ...], quantities: _Quantities) -> Row:
         *split, time = key
-        powers = (
-            power_of(energy, seconds)
-            for seconds, energies in quantities.energies.items()
-            for energy in energies
-        )
-        ranked = sorted_in_parts(
-            [*quantities.measured, *(power for power in powers if power is not None)]
-        )
-        count = len(ranked)
         more: Row = ()
         if self.column == POWER:
             more = (quantities.derived,)
@@ -306,19 +322,43 @@ class Profile:
         return (
             *(_named(field, value) for field, value in zip(SPLITS[self.by], split, strict=True)),
             f"{time // 3600:02}:{time // 60 % 60:02}:{time % 60:02}",
-            count,
+            len(quantities),
             quantities.mean,
-            *(ranked[rank - 1] if ranked else None for rank in self._ranks(count)),
+            *self._ranked(quantities),
             *more,
         )
 
-    def _ranks(self, count: int) -> Sequence[int]:
-        """Return the ranks of the minimum, the maximum and the percentiles."""
-        return (1, count, *(nearest_rank(percent, count) for percent in self.percentiles))
+    def _ranked(self, quantities: _Quantities) -> Sequence[int | None]:
+        """Return the minimum, the maximum and the percentiles."""
+        lengths = quantities.lengths
+        if not lengths:
+            return [None] * (2 + len(self.percentiles))
+        if len(lengths) == 1:
+            ranked = sorted_in_parts(quantities.values(lengths[0]))
+            ranks = (nearest_rank(percent, len(ranked)) for percent in self.percentiles)
+            return ranked[0], ranked[-1], *(ranked[rank - 1] for rank in ranks)
+        # Numbers that are in the order of the quantities, and tell the interval, too.
+        each = [
+            value * len(lengths) + place
+            for place, seconds in enumerate(lengths)
+            for value in quantities.values(seconds)
+        ]
+        pairs = [divmod(number, len(lengths)) for number in sorted_in_parts(each)]
+        least, greatest = pairs[0][0], pairs[-1][0]
+        if None in lengths:
+            return least, greatest, *([None] * len(self.percentiles))
+        elapsed = [*accumulate(lengths[place] or 0 for _, place in pairs)]
+        return (
+            *(least, greatest),
+            *(
+                pairs[bisect_left(elapsed, nearest_rank(percent, elapsed[-1]))][0]
+                for percent in self.percentiles
+            ),
+        )
 
 
-def _numbers(texts: bytes | None) -> Iterable[int]:
-    return map(int, texts.replace(b".", b"").split(b",")) if texts else ()
+def _numbers(texts: bytes) -> Iterable[int]:
+    return map(int, texts.replace(b".", b"").split(b","))
 
 
 def _total(one: int | None, other: int | None) -> int | None:

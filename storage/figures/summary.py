@@ -59,7 +59,7 @@ from storage.figures.selection import (
     interval_note,
     select,
 )
-from storage.meters import Meter
+from storage.meters import Meter, spans_text
 
 _TOTALS = Measures(
     [
@@ -149,7 +149,8 @@ class Summary:
         sums = merge_parts(_SUMS, [*sums_by_length.values()])
         count, first, last, present, with_energy, with_power = sums[: _SUMS.index(_DERIVED)]
         energy = sums[_SUMS.index((SUM, "energy"))]
-        totals = {length: each[-len(_TOTALS.parts) :] for length, each in sums_by_length.items()}
+        at_totals = slice(len(_SUMS) - len(_TOTALS.parts), None)
+        totals = {length: each[at_totals] for length, each in sums_by_length.items()}
         flagged_count, caught_up, energy_caught_up, power_caught_up, *flags = flagged
         at = _SUMS.index(_DERIVED)
         derived = sum(
@@ -161,12 +162,13 @@ class Summary:
             await _covered(engine, selection, (with_energy or 0) - (energy_caught_up or 0)),
         )
         whole = Buckets([selection.start, max(selection.end, selection.until)])
+        since = await energy_since(engine, selection, whole) if flags[_CATCH_UP] else {}
         row = (
             None if first is None else to_unix_seconds(first),
             None if last is None else to_unix_seconds(last),
             selection.start,
             selection.end,
-            *_TOTALS.values(totals),
+            *_TOTALS.values(sums[at_totals], totals),
             *(reactive_energy(sums_by_length, _SUMS.index(part)) for part in _REACTIVE),
             *left.energies(energy, with_energy or 0),
             *coverage(selection, selection.start, selection.end, present, flagged_count),
@@ -186,13 +188,14 @@ class Summary:
             selection.meter.zone.name,
             next(iter(selection.lengths)) if len(selection.lengths) == 1 else None,
             selection.meter.identifier,
-            (await energy_since(engine, selection, whole)).get(selection.start),
+            since.get(selection.start),
         )
         metadata: Metadata = {
             "units": _UNITS,
             "demand_of": demand_of,
             **left.metadata,
             **interval_note(selection),
+            **_several_note(selection),
         }
         return ResultTable(self.fields, selection.zone, 1, as_chunks([row]), metadata)
 
@@ -252,6 +255,20 @@ _INCLUDED_FLAGS: Sequence[AggregatePart] = (
     (COUNT, "catch_up_energy"),
     (COUNT, "catch_up_power"),
 )
+
+
+def _several_note(selection: Selection) -> Metadata:
+    """Return why there is no base load if there is none for this reason."""
+    if len(selection.lengths) == 1:
+        return {}
+    lengths = spans_text(selection.meter.intervals, selection.zone, selection.start)
+    return {
+        "base_load_unknown": f"the readings have several intervals: {lengths}; choose a period with"
+        " one of them, with date and end_date"
+    }
+
+
+_CATCH_UP = FLAGS.index(CATCH_UP)
 
 
 async def _flagged(engine: ReadEngine, selection: Selection) -> PartValues:

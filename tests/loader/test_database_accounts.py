@@ -89,3 +89,18 @@ async def test_published_account_is_not_made_at_the_end_of_a_tunnel(
                 assert len(await database.records()) == 4
         finally:
             await database.rows("SET GLOBAL proxy_protocol_networks = ''")
+
+
+async def test_server_reads_what_corrections_replaced_after_the_next_load(
+    mariadb: MariaDB, tmp_path: Path
+) -> None:
+    """Also where an earlier loader has given its account the rights of that time."""
+    replaced = "SELECT reading_id, energy FROM replaced_values"
+    with MariadbDatabase(tmp_path, mariadb) as database:
+        await database.load(REPORT)
+        account = f"'{database.reader_user}'@'localhost'"
+        await database.rows(f"REVOKE SELECT ON {database.name}.replaced_values FROM {account}")
+        await database.load(report(*numbered(quarters("2019-08-01", 1), 7)))
+        async with database.reader() as reader:
+            rows = await reader._engine.fetch(replaced)
+        assert [(number, float(energy)) for number, energy in rows] == [(1, 1.0)]

@@ -25,7 +25,7 @@ from storage.figures.result import FigureQuery
 from storage.figures.summary import Summary
 from storage.imports import intervals as intervals_module
 from tests.support.databases import DatabaseFixture
-from tests.support.report_factory import MADRID, quarters, report, row
+from tests.support.report_factory import MADRID, numbered, quarters, report, row
 
 LENGTHS = (300, 900, 1800, 3600)
 STARTS = [
@@ -332,16 +332,29 @@ async def test_mean_of_known_and_unknown_lengths_is_empty(database: DatabaseFixt
     assert summary["power_derived"] == 12
 
 
+@pytest.mark.parametrize("before", [1, 30])
+async def test_intervals_are_those_of_new_readings_when_all_others_were_deleted(
+    database: DatabaseFixture, before: int
+) -> None:
+    await database.load(report(*numbered(quarters("2019-08-01", before))))
+    await database.rows("DELETE FROM readings")
+    (summary,) = await database.load(report(*numbered(quarters("2019-07-31", 192)[::2])))
+    assert summary.imported is not None
+    assert summary.imported.intervals == [1800]
+    ((about,), _) = await answers(database, MeterInfo.of({}))
+    assert about["intervals"] == "1800 from 2019-07-31T00:00:00+02:00"
+
+
 async def test_format_says_the_interval(database: DatabaseFixture) -> None:
     """That of the project's own format, too; what readings tell otherwise is refused."""
     database.configure(formats={"monitoring": {"interval": 3600}})
     (summary,) = await database.load(report(*[row(time, "1") for time in LOGGER]))
     assert summary.imported is not None
     assert summary.imported.intervals == [3600]
-    quarters = [
+    tens = [
         f"2024-03-05T0{hour}:{minute}:00+01:00" for hour in range(2) for minute in range(10, 60, 10)
     ]
-    path = database.file(report(*[row(time, "1") for time in quarters]))
+    path = database.file(report(*[row(time, "1") for time in tens]))
     with pytest.raises(FaultyReportsError) as caught:
         await database.load(path)
     assert [*caught.value.errors.shown] == [
@@ -349,7 +362,9 @@ async def test_format_says_the_interval(database: DatabaseFixture) -> None:
     ]
 
 
-async def test_energies_of_several_lengths_have_no_profile(database: DatabaseFixture) -> None:
+async def test_energies_of_several_lengths_have_no_profile_and_powers_no_base_load(
+    database: DatabaseFixture,
+) -> None:
     times = [*range(0, 13 * 3600, 3600), *range(13 * 3600, 20 * 3600, 900)]
     readings = [Reading(STARTS[2] + at, 0, 100, 100) for at in times]
     await database.load(text(readings, has_power=True))
@@ -358,6 +373,13 @@ async def test_energies_of_several_lengths_have_no_profile(database: DatabaseFix
     with pytest.raises(QueryError, match="interval: expected no less than the 3600 seconds"):
         await answers(database, Aggregate.of({"interval": "15m"}))
     assert (await answers(database, Profile.of({"column": "power"})))[0]
+    ((found,), others) = await answers(database, Summary.of({}))
+    assert found["base_load"] is None
+    assert others["base_load_unknown"].startswith("the readings have several intervals: 3600 from")
+    one = {"end_date": datetime.fromtimestamp(STARTS[2] + 7200, UTC).isoformat()}
+    ((found,), others) = await answers(database, Summary.of(one))
+    assert found["base_load"] == 10_000
+    assert "base_load_unknown" not in others
 
 
 async def test_summary_warns_of_intervals_that_differ(database: DatabaseFixture) -> None:
@@ -370,18 +392,3 @@ async def test_summary_warns_of_intervals_that_differ(database: DatabaseFixture)
     regular = [Reading(STARTS[2] + 1800 * at, 0, 1, 1) for at in range(30) if at != 7]
     (summary,) = await database.load(text(regular, has_power=True))
     assert not any("gaps" in line for line in summary_lines([summary]))
-
-
-@pytest.mark.parametrize("before", [1, 20])
-async def test_intervals_of_readings_that_another_program_deleted_are_forgotten(
-    database: DatabaseFixture, before: int
-) -> None:
-    """Whether their interval was known or not, and although the first starts at the same time."""
-    quarter = [row(at, "1") for at in quarters("2019-08-01", before)]
-    await database.load(report(*quarter))
-    await database.rows("DELETE FROM readings")
-    hours = [row(f"1 Aug 2019 {hour:02}:00:00", "1") for hour in range(20)]
-    (summary,) = await database.load(report(*hours))
-    assert [*summary.intervals] == [3600]
-    rows = await database.rows("SELECT seconds FROM intervals")
-    assert [seconds for (seconds,) in rows] == [3600]

@@ -43,6 +43,9 @@ def make_original(database: MariadbDatabase, report: Path) -> None:
 BEFORE_SESSIONS = "CREATE TABLE sessions"
 """The first statement of the schema that release 1.0.0 lacks."""
 
+BEFORE_INTERVALS = "CREATE TABLE intervals"
+"""Without it and what follows, a database has many meters but does not know their intervals."""
+
 _OLDER_NAMES = {"readings": "consumpdata"}
 """What an older layout calls a table."""
 

@@ -35,6 +35,10 @@ SPAN = "#from=2019-11-01&to=2019-11-30"
 LAST_WEEK = "24 Nov 2019 \N{EN DASH} 30 Nov 2019"
 MOST_RECORDS = 4000
 DERIVATION = "energy ÷ hours of the interval."
+UNKNOWN = (
+    "The interval of the readings is not known, so that what depends on it is missing: load the"
+    " report again with --interval SECONDS."
+)
 DERIVED_PEAK = "from energy: mean of the interval"
 TOKEN_BEGINS = "eyJ"
 CLIPBOARD = ["clipboardReadWrite", "clipboardSanitizedWrite"]
@@ -381,6 +385,50 @@ async def test_meter_with_energy_only_has_its_power_drawn_and_marked(
         " [...x.cells].slice(1).map(y => y.textContent))"
     )
     assert shown == [f"{float(record['power_mean'] or 'nan'):.1f}" for record in records]
+
+
+async def test_meter_of_an_unknown_interval_is_shown_without_what_needs_it(
+    browser: Browser, serve: Serve, tmp_path: Path
+) -> None:
+    database = SqliteDatabase(tmp_path)
+    database.configure(api_users={"rick": "morty"})
+    late = [3, 4, 1, 6, 7]
+    times = [f"2024-03-{4 + at // 24:02}T{at % 24:02}:00:0{late[at % 5]}+01:00" for at in range(60)]
+    await database.load(report(*[row(time, "1", "", "2") for time in times]))
+    await enter(browser, await serve(database), "#from=2024-03-04&to=2024-03-05")
+    assert (await figure(browser, "energy")).startswith("48.00 kWh|")
+    assert await figure(browser, "coverage") == f"no data|{UNKNOWN}"
+    for panel in ("demand", "heat", "profile", "quality"):
+        assert await browser.find(f"#{panel} .note") == UNKNOWN
+    assert await browser.find("#demand .sub") == "Daily values"
+    assert {each["interval"] for each in asked(browser, "getAggregate")} == {"day", "hour"}
+    assert await browser.find("#quality .days h4") == ""
+
+
+async def test_chart_of_demand_is_no_finer_than_the_readings_shown(
+    browser: Browser, serve: Serve, tmp_path: Path
+) -> None:
+    """Of hours first, then of half hours, then of days."""
+    database = SqliteDatabase(tmp_path)
+    database.configure(api_users={"rick": "morty"})
+    hours = [f"{day} Mar 2024 {hour:02}:00:00" for day in (4, 5) for hour in range(24)]
+    halves = quarters("2024-03-06", 192)[::2]
+    days = [f"{day} Apr 2024 00:00:00" for day in range(1, 21)]
+    await database.load(report(*numbered(hours)), report(*numbered(halves)))
+    await database.load(report(*numbered(days)))
+    await enter(browser, await serve(database), "#from=2024-03-04&to=2024-03-05")
+    for span, points in (
+        ("#from=2024-03-04&to=2024-03-05", "Hourly values"),
+        ("#from=2024-03-06&to=2024-03-06", "30-minute values"),
+        ("#from=2024-04-02&to=2024-04-03", "Daily values"),
+    ):
+        await browser.run(f"location.hash = '{span}'")
+        await drawn(browser)
+        await browser.until(f"document.querySelector('#demand .sub').textContent === '{points}'")
+    await browser.until(
+        "document.querySelector('#heat .note').textContent.includes('longer than an hour')"
+    )
+    assert await browser.run("document.querySelector('#energy .controls').childElementCount") == 0
 
 
 @pytest.mark.parametrize(

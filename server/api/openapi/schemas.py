@@ -83,6 +83,13 @@ QUALITY_MEMBERS: Mapping[str, fields.Field[Any]] = {
 }
 
 
+INTERVAL_MEMBERS: Mapping[str, fields.Field[Any]] = {
+    "interval_unknown": fields.String(
+        metadata={"description": "Why what needs the interval is null, if it is not known"}
+    ),
+}
+
+
 def table_schema(
     name: str,
     kinds: Sequence[Sequence[Field]],

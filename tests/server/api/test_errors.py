@@ -29,12 +29,49 @@ def error(code: int, message: str) -> Document:
 
 @pytest.mark.parametrize(
     "path",
-    ["/apielec/nothing", "/apielec", "/apielec/ping/", "/static/swagger/x"],
+    ["/apielec/nothing", "/apielec", "/apielec/nothing/", "/static/swagger/x"],
 )
 async def test_unknown_path_is_a_404(api: Api, path: str) -> None:
     async with await api.client.get(path) as response:
         assert response.status == 404
         assert await response.json() == error(404, "Not Found")
+
+
+@pytest.mark.parametrize("path", ["/apielec/ping", "/apielec/getDataById", "/login", "/dashboard"])
+async def test_slash_at_the_end_of_a_path_is_named(api: Api, path: str) -> None:
+    async with api.client.get(f"{path}/?id=5") as response:
+        assert response.status == 404
+        message = f"Not Found: there is {path}, without the slash at its end"
+        assert await response.json() == error(404, message)
+
+
+async def test_options_names_the_methods(api: Api) -> None:
+    for path, allowed in (
+        ("/apielec/getData", "GET,HEAD,OPTIONS,POST"),
+        ("/apielec/ping", "GET,HEAD,OPTIONS"),
+    ):
+        async with api.client.options(path) as response:
+            assert (response.status, response.headers["Allow"]) == (204, allowed)
+            assert await response.read() == b""
+    async with api.client.options("/apielec/nothing") as response:
+        assert response.status == 404
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Range": "bytes=0-9"}, {"If-Modified-Since": "Sun, 29 Nov 2037 00:00:00 GMT"}],
+)
+async def test_conditions_on_what_responses_do_not_have_are_ignored(
+    api: Api, headers: dict[str, str]
+) -> None:
+    """Neither parts nor times: a response is known by its ETag."""
+    async with await api.request("getData?limit=5&format=csv") as response:
+        whole = await response.read()
+    async with await api.request("getData?limit=5&format=csv", headers=headers) as response:
+        assert response.status == 200
+        assert response.headers["Accept-Ranges"] == "none"
+        assert "Last-Modified" not in response.headers
+        assert await response.read() == whole
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.app_client import Api, Serve, about_readings
 from tests.support.databases import DatabaseFixture, MariadbDatabase, SqliteDatabase
-from tests.support.legacy_database import make_older
+from tests.support.legacy_database import BEFORE_INTERVALS, BEFORE_SESSIONS, make_older
 from tests.support.mariadb import MariaDB
 from tests.support.reference_figures import CASES, loaded
 from tests.support.report_factory import numbered, quarters, report
@@ -257,14 +257,29 @@ async def test_summary_of_the_sample_counts_its_gaps(api: Api) -> None:
     assert int(summary["expected"] or 0) - int(summary["present"] or 0) == missing
 
 
-async def test_older_layout_is_said(serve: Serve, database: DatabaseFixture) -> None:
+@pytest.mark.parametrize("following", [BEFORE_SESSIONS, BEFORE_INTERVALS])
+async def test_every_route_answers_or_says_to_run_the_loader_when_the_layout_is_older(
+    serve: Serve, database: DatabaseFixture, following: str
+) -> None:
     await asyncio.to_thread(loaded, CASES["autumn"], database)
+    await database.rows("UPDATE meters SET interval_seconds = NULL")
     await database.admit("rick")
-    await asyncio.to_thread(make_older, database)
+    await asyncio.to_thread(make_older, database, following)
     api = await serve(database)
-    status, body = await api.get("getSummary")
-    assert status == 503
-    assert "older layout" in body["message"]
+    for route in ("getMeter", "getSummary", "getPeaks", "getProfile", "getQuality", "getAggregate"):
+        params = {"interval": "day"} if route == "getAggregate" else {}
+        status, body = await api.get(route, params)
+        assert status == 503, route
+        assert body["message"].endswith(
+            "older layout that lacks this: the loader has to be run first"
+        )
+    assert (await api.get("getData"))[0] == 200
+    status, body = await api.get("getMeters")
+    if following == BEFORE_SESSIONS:
+        assert status == 503
+    else:
+        assert [meter["interval_seconds"] for meter in body["values"]["records"]] == [None]
+        assert (await api.get("getData", {"time": "utc"}))[0] == 200
 
 
 async def test_clean_period_without_implausible_readings_leaves_nothing_out(api: Api) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -29,7 +30,8 @@ from storage.figures.profile import Profile
 from storage.figures.result import FigureQuery
 from storage.figures.summary import Summary
 from storage.imports.merging import MergeOptions
-from tests.support.databases import DatabaseFixture
+from tests.support.databases import DatabaseFixture, MariadbDatabase
+from tests.support.mariadb import MariaDB
 from tests.support.reference_days import kept_days, reckoned_days
 from tests.support.reference_figures import decimal
 from tests.support.report_factory import numbered, quarters, report, row
@@ -314,6 +316,29 @@ async def test_sums_of_several_meters_are_those_of_all_their_readings(
         await database.rows("UPDATE readings SET energy = 1 WHERE meter_id = 3 AND id = 1")
         assert await sums_of_meters(engine, [1, 2], *days, "day") is not None
         assert await sums_of_meters(engine, [1, 2, 3], *days, "day") is None
+
+
+@pytest.mark.parametrize(("interval", "caught_up"), [("day", 11), ("hour", 83)])
+async def test_no_later_readings_are_read_to_find_from_when_the_energy_of_a_catch_up_is(
+    mariadb: MariaDB, tmp_path: Path, interval: str, caught_up: int
+) -> None:
+    moments = quarters("2019-08-01", 3000)
+    power = ("0", "4", "4")
+    lines = [row(at, "1.0", *power) for at in moments]
+    for last in range(23, 2999, 36):
+        lines[last] = row(moments[last], "", *power)
+        lines[last + 1] = row(moments[last + 1], "2.1", *power)
+    with MariadbDatabase(tmp_path, mariadb) as database:
+        await database.load(report(*lines))
+        reads = "SHOW GLOBAL STATUS LIKE 'Handler_read_prev'"
+        async with database.reader() as reader:
+            query = Aggregate.of({"interval": interval, "columns": "energy"})
+            ((_, before),) = await database.rows(reads)
+            _, rows = await answered(reader, query, "main")
+            ((_, after),) = await database.rows(reads)
+        at = [field.name for field in query.fields].index("energy_since")
+        assert sum(values[at] is not None for values in rows) == caught_up
+        assert int(after) - int(before) < 1000
 
 
 def test_figures_from_days_are_those_of_a_scan(

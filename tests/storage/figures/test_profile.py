@@ -3,6 +3,7 @@
 from collections import defaultdict
 from datetime import datetime
 from fractions import Fraction
+from math import gcd
 from typing import Any
 
 import pytest
@@ -18,6 +19,8 @@ from tests.support.reference_figures import (
     Metered,
     Reading,
     factor,
+    is_power,
+    mean_over_time,
     powers,
     rounded,
     total,
@@ -56,21 +59,30 @@ def expected(
             groups[*split(by, at), f"{at:%H:%M:%S}"].append(reading)
     rows: list[Row] = []
     for key, readings in groups.items():
-        values = sorted(
-            powers(readings)
+        there = [
+            r
+            for r in readings
+            if r.values[column] is not None or (column == "power" and is_power(r))
+        ]
+        values = (
+            powers(there)
             if column == "power"
-            else [Fraction(value) for r in readings if (value := r.values[column]) is not None]
+            else [Fraction(value) for r in there if (value := r.values[column]) is not None]
         )
-        ranks = [1, len(values), *(-(-percent * len(values) // 100) for percent in percentiles)]
-        mean = rounded(Fraction(sum(values), len(values))) if values else None
+        mean = mean_over_time(there, values)
+        # A value for each second that its reading lasts.
+        unit = gcd(*(reading.seconds for reading in there))
+        pairs = zip(values, there, strict=True)
+        ranked = sorted(value for value, r in pairs for _ in range(r.seconds // unit))
+        ranks = [1, len(ranked), *(-(-percent * len(ranked) // 100) for percent in percentiles)]
         more: list[int | None] = []
         if column == "power":
             more = [sum(reading.values["power"] is None for reading in readings)]
         if column == "power_factor":
             sums = [total([r.values[name] for r in readings]) for name in ("energy", REACTIVE)]
             more = [factor(*sums)]
-        ranked = [rounded(values[rank - 1]) if values else None for rank in ranks]
-        rows.append((*key, len(values), mean, *ranked, *more))
+        found = [rounded(ranked[rank - 1]) if ranked else None for rank in ranks]
+        rows.append((*key, len(values), mean, *found, *more))
     return rows
 
 

@@ -7,12 +7,14 @@ import { ink, type } from "./ink.js";
 import { amount, dayAndTime, dayAndWeekday, spanName, word } from "./locale.js";
 import { Panel } from "./panel.js";
 import { Plot } from "./plot.js";
-import { powerNote } from "./power.js";
+import { intervalNote, powerNote } from "./power.js";
 import { Span, fineness, lastDay } from "./span.js";
 
 const PEAKS = 5;
 const FEWEST_POINTS = 800;
 const MOST_POINTS = 2000;
+/** As long as it is not known how far readings are apart, no more than days are told apart. */
+const DAY_SECONDS = 86_400;
 
 export class Demand extends Panel {
   constructor(page) {
@@ -24,7 +26,7 @@ export class Demand extends Panel {
 
   requests() {
     const points = Math.min(MOST_POINTS, Math.max(FEWEST_POINTS, this.body.clientWidth * 1.5));
-    this.interval = fineness(this.view.span, points, this.page.meter.interval_seconds);
+    this.interval = fineness(this.view.span, points, this.page.longest ?? DAY_SECONDS);
     return [
       request("getAggregate", {
         interval: this.interval,
@@ -51,7 +53,7 @@ export class Demand extends Panel {
       const index = (after < 0 ? starts.length : after) - 1;
       if (index >= 0) this.peaks.set(index, [...(this.peaks.get(index) ?? []), { rank, ...peak }]);
     }
-    this.note(powerNote(records));
+    this.note([intervalNote(this.page), powerNote(records)].filter(Boolean).join(" "));
     const isRange = records.some((record) => record.power_max !== record.power_min);
     this.name(word("demand"), word("demand_points")[this.interval]);
     this.legend([
@@ -78,7 +80,7 @@ export class Demand extends Panel {
         line(ink("maximeter"), 1.25),
       ],
       bands: () => (isRange ? [{ series: [1, 2], fill: ink("range") }] : []),
-      finest: { "15m": "hour", week: "day" }[this.interval] ?? this.interval,
+      finest: { "15m": "hour", "30m": "hour", week: "day" }[this.interval] ?? this.interval,
       unit: "kW",
       describe: (index) => this.#describe(index),
       mark: (plot) => this.#mark(plot),
@@ -118,7 +120,7 @@ export class Demand extends Panel {
   }
 
   #when(record) {
-    const fine = this.interval === "15m" || this.interval === "hour";
+    const fine = ["15m", "30m", "hour"].includes(this.interval);
     return fine ? dayAndTime(record.date) : dayAndWeekday(record.date);
   }
 

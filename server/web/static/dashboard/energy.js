@@ -5,7 +5,7 @@ import uPlot from "/static/uplot/uPlot.esm.js";
 import { request } from "./api.js";
 import { hatched, ink } from "./ink.js";
 import {
-  amount, day, dayAndTime, dayAndWeekday, monthAndYear, percent, spanName, word, year,
+  amount, day, dayAndTime, dayAndWeekday, monthAndYear, ofExpected, percent, spanName, word, year,
 } from "./locale.js";
 import { Panel } from "./panel.js";
 import { Plot } from "./plot.js";
@@ -34,7 +34,8 @@ export class Energy extends Panel {
 
   /** The intervals whose bars are neither too many to tell apart nor less than one. */
   #possible() {
-    return possible(this.view.span, Math.max(MANY, this.body.clientWidth / 4));
+    const most = Math.max(MANY, this.body.clientWidth / 4);
+    return possible(this.view.span, most, this.page.longest ?? 0);
   }
 
   requests() {
@@ -118,7 +119,7 @@ export class Energy extends Panel {
       this.#when(record),
       amount(record.energy, "kWh"),
       ...(this.hasEarlier ? [amount(this.earlier[index], "kWh")] : []),
-      `${record.present} / ${record.expected}`,
+      ofExpected(record),
     ]);
     const earlier = this.hasEarlier ? [word("year_before")] : [];
     const heads = [word("date"), word("energy"), ...earlier, word("present")];
@@ -131,8 +132,8 @@ export class Energy extends Panel {
     if (this.earlier[index] !== null) {
       lines.push([word("year_before"), amount(this.earlier[index], "kWh"), "earlier"]);
     }
-    if (record.present < record.expected) {
-      lines.push([word("present"), `${record.present} / ${record.expected}`]);
+    if (record.expected === null || record.present < record.expected) {
+      lines.push([word("present"), ofExpected(record)]);
     }
     return [this.#when(record), lines];
   }

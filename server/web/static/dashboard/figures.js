@@ -136,6 +136,10 @@ export class Figures {
   }
 
   #coverage(records) {
+    // Weeks of which one has an unknown interval tell no share of all.
+    if (records.some((record) => record.expected === null)) {
+      return [word("no_value"), [word("interval_unknown")]];
+    }
     const lacking = records.filter((record) => record.present < record.expected).length;
     const unit = isLong(this.page.view.span) ? "weeks_lack" : "days_lack";
     const share = summed(records, "present") / summed(records, "expected");

@@ -5,12 +5,13 @@ import { Grid } from "./grid.js";
 import { hatched, ink, type } from "./ink.js";
 import { amount, dayAndTime, dayAndWeekday, number, spanName, word } from "./locale.js";
 import { Panel } from "./panel.js";
-import { powerNote } from "./power.js";
+import { intervalNote, powerNote } from "./power.js";
 import { Span, plus } from "./span.js";
 import { ticks } from "./ticks.js";
 
 const MOST_DAYS = 366;
 const DAYS_ASKED = 92;
+const HOUR_SECONDS = 3600;
 const HOURS = [0, 6, 12, 18];
 
 /** Viridis (Smith, van der Walt and Firing, CC0): even in lightness, and for the colour-blind. */
@@ -34,11 +35,16 @@ export class Heat extends Panel {
   }
 
   requests() {
-    return this.span.parts(DAYS_ASKED).map((part) => this.#request(part));
+    return this.#isLong ? [] : this.span.parts(DAYS_ASKED).map((part) => this.#request(part));
   }
 
   told() {
-    return [this.#request(this.span)];
+    return this.#isLong ? [] : [this.#request(this.span)];
+  }
+
+  /** Whether readings are longer than an hour, so that none has a load of its own. */
+  get #isLong() {
+    return this.page.longest > HOUR_SECONDS;
   }
 
   #request(span) {
@@ -64,6 +70,8 @@ export class Heat extends Panel {
     this.most = most?.power ?? 0;
     this.name(word("heat"), word("heat_sub"));
     const notes = [
+      intervalNote(this.page),
+      this.#isLong && word("heat_long"),
       powerNote(answers.flatMap(({ records }) => records)),
       span !== this.view.span && word("heat_part", spanName(span)),
     ];

@@ -68,6 +68,11 @@ export function counted(name, count) {
   return word(name, count, number(count));
 }
 
+/** How many readings there are of those that are expected, as far as that is known. */
+export function ofExpected({ present, expected }) {
+  return expected === null ? number(present) : `${number(present)} / ${number(expected)}`;
+}
+
 /** An amount with its unit; large ones need no decimals. */
 export function amount(value, unit) {
   if (value === null || value === undefined) return word("no_value");

@@ -12,7 +12,7 @@ import { banner, notice } from "./notices.js";
 import { Profile } from "./profile.js";
 import { Quality } from "./quality.js";
 import { save } from "./save.js";
-import { Span, isDay, lastDay, presets } from "./span.js";
+import { Span, isDay, lastDay, longest, presets } from "./span.js";
 import { View } from "./view.js";
 
 const FIRST_WAIT = 2;
@@ -36,9 +36,14 @@ const page = {
     return {
       meter,
       date: span.from === this.all.from ? local(first) : span.from,
-      end_date: span.to === this.all.to ? local(end) : span.end,
+      end_date: span.to === this.all.to && end ? local(end) : span.end,
       end: "exclusive",
     };
+  },
+
+  /** The longest interval of the readings shown, in seconds; null if one is not known. */
+  get longest() {
+    return longest(this.meter.intervals, this.view.span);
   },
 
   /** The parameters of every request for values. */
@@ -219,7 +224,11 @@ async function learn(signal) {
     throw error;
   }
   page.meter = found ?? null;
-  page.all = found ? new Span(found.first_reading.slice(0, 10), lastDay(found.end)) : null;
+  // Where the last reading ends is not known without its interval.
+  page.all = found ? new Span(
+    found.first_reading.slice(0, 10),
+    found.end ? lastDay(found.end) : found.last_reading.slice(0, 10),
+  ) : null;
   meters.show();
 }
 

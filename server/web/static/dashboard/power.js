@@ -1,4 +1,4 @@
-// Where power is not what the meter has measured.
+// Where power is not what the meter has measured, and what is lacking without an interval.
 
 import { counted, word } from "./locale.js";
 
@@ -9,4 +9,9 @@ export function powerNote(records) {
   const isKnown = records.some((record) => (record.power_mean ?? record.mean ?? null) !== null);
   const isThere = records.some((record) => (record.present ?? record.readings) > 0);
   return isThere && !isKnown ? word("no_power") : "";
+}
+
+/** Says what is not known as long as the interval of the readings shown is not. */
+export function intervalNote(page) {
+  return page.longest === null ? word("interval_unknown") : "";
 }

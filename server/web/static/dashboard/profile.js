@@ -5,7 +5,7 @@ import { ink } from "./ink.js";
 import { amount, monthName, spanName, time, weekdayName, word } from "./locale.js";
 import { Panel } from "./panel.js";
 import { Plot } from "./plot.js";
-import { powerNote } from "./power.js";
+import { intervalNote, powerNote } from "./power.js";
 
 const TYPES = ["working_day", "saturday", "sunday"];
 const WEEKDAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
@@ -48,7 +48,8 @@ export class Profile extends Panel {
       box.remove();
     }
     this.#plots = this.days.map((one) => this.#plot(one));
-    this.note(this.days.length ? powerNote(records) : word("profile_none"));
+    const note = this.days.length ? powerNote(records) : word("profile_none");
+    this.note([intervalNote(this.page), note].filter(Boolean).join(" "));
   }
 
   table() {

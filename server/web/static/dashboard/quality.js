@@ -4,9 +4,10 @@ import { request } from "./api.js";
 import { Grid } from "./grid.js";
 import { ink, type } from "./ink.js";
 import {
-  amount, counted, day, dayAndTime, dayAndWeekday, number, percent, spanName, word,
+  amount, counted, day, dayAndTime, dayAndWeekday, number, ofExpected, percent, spanName, word,
 } from "./locale.js";
 import { Panel } from "./panel.js";
+import { intervalNote } from "./power.js";
 import { Span, lastDay } from "./span.js";
 import { ticks } from "./ticks.js";
 
@@ -68,6 +69,7 @@ export class Quality extends Panel {
   }
 
   show([{ records }, { implausible }, { records: excluded }]) {
+    this.note(intervalNote(this.page));
     this.kinds = KINDS;
     this.records = this.#counted(records);
     const totals = this.kinds.map((kind) =>
@@ -102,10 +104,10 @@ export class Quality extends Panel {
       .filter(({ counts }) => this.kinds.some((kind) => counts[kind] > 0))
       .map((record) => [
         this.#when(record),
-        number(record.expected),
+        record.expected === null ? "–" : number(record.expected),
         number(record.present),
         ...this.kinds.map((kind) => number(record.counts[kind])),
-        percent(record.coverage ?? 0, 1),
+        record.coverage === null ? "–" : percent(record.coverage, 1),
       ]);
     return { heads, rows };
   }
@@ -116,7 +118,8 @@ export class Quality extends Panel {
       ...record,
       counts: {
         ...Object.fromEntries(KINDS.map((kind) => [kind, record[`flag_${kind}`]])),
-        missing: Math.max(0, record.expected - record.present),
+        missing: record.expected === null
+          ? record.flag_missing : Math.max(0, record.expected - record.present),
       },
     }));
   }
@@ -154,7 +157,7 @@ export class Quality extends Panel {
 
   #describe(record) {
     return [this.#when(record), [
-      [word("present"), `${number(record.present)} / ${number(record.expected)}`],
+      [word("present"), ofExpected(record)],
       ...this.kinds.map((kind) => [word(kind), number(record.counts[kind]), kind]),
     ]];
   }
@@ -168,8 +171,9 @@ export class Quality extends Panel {
   #name(records) {
     const long = isLong(this.view.span);
     const title = document.createElement("h4");
-    title.textContent = word(
-      records.length ? (long ? "lacking_weeks" : "lacking_days") : "none_lack");
+    const isKnown = this.page.longest !== null;
+    title.textContent = records.length ? word(long ? "lacking_weeks" : "lacking_days")
+      : isKnown ? word("none_lack") : "";
     const list = document.createElement("ul");
     for (const record of records.slice(0, MOST_NAMED)) {
       const entry = document.createElement("li");

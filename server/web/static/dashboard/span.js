@@ -129,25 +129,38 @@ export function presets(all) {
 /** Intervals that a sum of energy is shown by, and about how many days each has. */
 export const SUMS = { hour: 1 / 24, day: 1, week: 7, month: 30, year: 365 };
 
-/** The intervals that make between one and so many bars of a span. */
-export function possible(span, most) {
+/** The intervals, none shorter than so many seconds, that make one to so many bars of a span. */
+export function possible(span, most, seconds) {
   return Object.keys(SUMS).filter((name) => {
     const bars = span.days / SUMS[name];
-    return bars <= most && bars >= 1;
+    return bars <= most && bars >= 1 && SUMS[name] * 86_400 >= seconds;
   });
 }
 
-const FINENESS = { "15m": 96, hour: 24, day: 1, week: 1 / 7, month: 1 / 30 };
+const FINENESS = { "15m": 96, "30m": 48, hour: 24, day: 1, week: 1 / 7, month: 1 / 30 };
 
-/**
- * The finest interval, not below the meter's own, that makes at most so many points of a span.
- * A meter without an interval of its own has none finer than hours.
- */
+/** The finest interval, not below so many seconds, that makes at most so many points of a span. */
 export function fineness(span, most, seconds) {
-  const own = 86_400 / (seconds ?? 3600);
+  const own = 86_400 / seconds;
   const names = Object.keys(FINENESS);
   return names.find((name) => FINENESS[name] <= own && FINENESS[name] * span.days <= most)
     ?? names.at(-1);
+}
+
+/**
+ * The longest interval of a meter's readings in a span, in seconds; null if one is not known.
+ * getMeter tells the intervals like "3600 from 2019-01-01T00:00:00+01:00, unknown from ...".
+ */
+export function longest(intervals, span) {
+  const parts = intervals.split(", ").map((text) => {
+    const [seconds, from] = text.split(/ from /);
+    return { seconds: seconds === "unknown" ? null : Number(seconds), from: from.slice(0, 19) };
+  });
+  const [start, end] = [span.from, span.end].map((day) => `${day}T00:00:00`);
+  const within = parts.filter((part, index) =>
+    (index === 0 || part.from < end) && !(parts[index + 1]?.from <= start));
+  const lengths = within.map(({ seconds }) => seconds);
+  return lengths.includes(null) ? null : Math.max(...lengths);
 }
 
 function lastOfMonth(day) {

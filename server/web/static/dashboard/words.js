@@ -96,6 +96,9 @@ const en = {
   power_derived: (count, shown) =>
     `Power of ${shown} ${count === 1 ? "reading" : "readings"} is derived: ` +
     "energy ÷ hours of the interval.",
+  interval_unknown:
+    "The interval of the readings is not known, so that what depends on it is missing: load the " +
+    "report again with --interval SECONDS.",
   no_energy: "The readings of this period have no energy.",
   no_power: "The readings of this period have neither power nor energy.",
   none_lack: "No missing data",
@@ -115,6 +118,7 @@ const en = {
   demand: "Demand",
   demand_points: {
     "15m": "15-minute values",
+    "30m": "30-minute values",
     hour: "Hourly values",
     day: "Daily values",
     week: "Weekly values",
@@ -136,6 +140,7 @@ const en = {
   heat_summary: (span, most, when) =>
     `Mean power by hour and day, ${span}, in kW. Maximum: ${most}, ${when}.`,
   heat_none: "No data",
+  heat_long: "The readings are longer than an hour.",
   hour: "Hour",
 
   profile: "Average day",
@@ -291,6 +296,9 @@ const es = {
   power_derived: (count, shown) =>
     `La potencia de ${shown} ${count === 1 ? "lectura" : "lecturas"} se deduce: ` +
     "energía ÷ horas del intervalo.",
+  interval_unknown:
+    "No se conoce el intervalo de las lecturas y falta lo que depende de él: vuelva a cargar el " +
+    "informe con --interval SEGUNDOS.",
   no_energy: "Las lecturas de este periodo no tienen energía.",
   no_power: "Las lecturas de este periodo no tienen ni potencia ni energía.",
   none_lack: "No faltan datos",
@@ -310,6 +318,7 @@ const es = {
   demand: "Demanda",
   demand_points: {
     "15m": "Valores cuartohorarios",
+    "30m": "Valores semihorarios",
     hour: "Valores horarios",
     day: "Valores diarios",
     week: "Valores semanales",
@@ -330,6 +339,7 @@ const es = {
   heat_part: (span) => `Se muestran los últimos doce meses: ${span}. Amplíe para ver el resto.`,
   heat_summary: (span, most, when) =>
     `Potencia media por hora y día, ${span}, en kW. Máximo: ${most}, ${when}.`,
+  heat_long: "Las lecturas duran más de una hora.",
   heat_none: "Sin datos",
   hour: "Hora",
 
