@@ -27,7 +27,7 @@ class Report:
     It is a whole file, or the part of a file that is of one meter.
 
     `on_errors` is called with the errors of a row and its raw text. After an invalid row, further
-    batches are only checked, unless bad rows are to be skipped.
+    batches are only checked, unless bad rows are to be skipped. A refused day stops nothing.
     """
 
     def __init__(
@@ -94,6 +94,11 @@ class Report:
         return self._rows.rejected if self._rows else 0
 
     @property
+    def refused_days(self) -> Sequence[str]:
+        """The local days that are left out, since their rows do not tell when they are of."""
+        return self._rows.refused_days if self._rows else ()
+
+    @property
     def identifier(self) -> str | None:
         """The meter's name in the report, if it has one."""
         return self._part.identifier or (self._rows.identifier if self._rows else None)
@@ -126,8 +131,10 @@ class Report:
         rows.flush()
         yield from self._ready(rows)
         label = self._part.label
-        if rows.rejected and not self._context.skip_bad_rows:
+        if rows.invalid and not self._context.skip_bad_rows:
             raise FaultyRowsError(f"{label}: {rows.rejected} rows are wrong")
+        if rows.refused_days and not rows.readings:
+            raise FaultyRowsError(f"{label}: all its days are refused")
         if not rows.readings:
             raise ReportError(f"{label}: {NO_READING}")
         assert self._part.identifier in (None, rows.identifier), "rows of another meter"
@@ -154,7 +161,7 @@ class Report:
             self.span = min(batch.first, earliest), max(batch.last, latest)
             for watch in self._watches:
                 watch.add(batch)
-            if self._context.skip_bad_rows or not rows.rejected:
+            if self._context.skip_bad_rows or not rows.invalid:
                 yield batch
 
     @property

@@ -49,6 +49,7 @@ def _report_document(summary: ImportSummary) -> dict[str, object]:
         "flags": imported and dict(imported.flags),
         "missing": summary.missing,
         "rejected": summary.rejected,
+        "refused_days": list(summary.refused_days),
         "rejected_to": summary.rejected_to and click.format_filename(summary.rejected_to),
         "first": first,
         "last": last,
@@ -93,8 +94,7 @@ def _lines_in_full(summary: ImportSummary) -> list[str]:
     if imported is not None:
         rows += _changes(imported)
     rows.append(("missing values", summary.missing))
-    if summary.rejected:
-        rows.append(("rejected rows", f"{summary.rejected}{_hint(summary.rejected_to)}"))
+    rows += _left_out(summary)
     if imported is not None:
         flags = ", ".join(f"{count} {name}" for name, count in imported.flags.items())
         rows.append(("flags", flags or "none"))
@@ -109,6 +109,16 @@ def _lines_in_full(summary: ImportSummary) -> list[str]:
     rows.append(("time", f"{summary.seconds:.1f} s"))
     rows += [] if imported is None else _corrections(imported)
     return [summary.name, *(f"  {name:<15}{value}" for name, value in rows)]
+
+
+def _left_out(summary: ImportSummary) -> list[tuple[str, object]]:
+    """Return what is not imported."""
+    rows: list[tuple[str, object]] = []
+    if summary.rejected:
+        rows.append(("rejected rows", f"{summary.rejected}{_hint(summary.rejected_to)}"))
+    if summary.refused_days:
+        rows.append(("refused days", ", ".join(summary.refused_days)))
+    return rows
 
 
 def _changes(imported: ImportResult) -> list[tuple[str, object]]:
@@ -158,6 +168,8 @@ def _counts(reports: Sequence[ImportSummary]) -> str:
     if rejected := sum(report.rejected for report in reports):
         files = {report.rejected_to for report in reports} - {None}
         parts.append(f"{rejected} rejected rows{_hint(files.pop() if len(files) == 1 else None)}")
+    if days := sum(len(report.refused_days) for report in reports):
+        parts.append(f"{days} refused days")
     if errors := [report.error for report in reports if report.error is not None]:
         is_same = len({*errors}) == 1
         parts.append(f"error: {errors[0]}" if is_same else f"{len(errors)} reports with errors")

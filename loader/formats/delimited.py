@@ -134,9 +134,13 @@ class DelimitedRows(RowReader[_Row]):
             places = [hour.place for _, hour, _ in rows]
             kind = kind_of_hours(places, first.day, first.hours, self._resolver)
         begin = self._resolver.instant(first.day) if kind is HourKind.COUNTED else None
+        day = str(first.day.date())
+        if kind is None and day not in self.refused_days:
+            self.refused_days.append(day)
         for number, hour, row in rows:
             if kind is None:
-                error = RowError(number, time.hour or "", hour.text, DOUBTFUL_HOURS)
+                value = f"{row.time} {hour.text}"
+                error = RowError(number, time.hour or "", value, DOUBTFUL_HOURS, day)
                 self._reject([error], row.raw)
             elif begin is None:
                 self._buffer(number, first.day + timedelta(hours=hour.place), row)

@@ -73,6 +73,9 @@ class RowReader(ABC, Generic[Row]):
         self.readings = 0
         self.missing = 0
         self.rejected = 0
+        self.invalid = 0
+        """The rejected rows that are not of a refused day: each may stand for a faulty report."""
+        self.refused_days: list[str] = []
         self.identifier: str | None = None
         """The meter's name in the report."""
         self._context = context
@@ -139,6 +142,7 @@ class RowReader(ABC, Generic[Row]):
 
     def _reject(self, errors: list[RowError], raw: bytes) -> None:
         self.rejected += 1
+        self.invalid += not errors[0].day
         self._unreported.append((errors, raw))
         if not self._is_buffering:
             self._report_errors()
