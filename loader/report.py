@@ -94,6 +94,11 @@ class Report:
         return self._rows.rejected if self._rows else 0
 
     @property
+    def repeated(self) -> int:
+        """The number of rows that are passed over, since an earlier one is the same."""
+        return self._rows.repeated if self._rows else 0
+
+    @property
     def refused_days(self) -> Sequence[str]:
         """The local days that are left out, since their rows do not tell when they are of."""
         return self._rows.refused_days if self._rows else ()

@@ -49,6 +49,7 @@ def _report_document(summary: ImportSummary) -> dict[str, object]:
         "flags": imported and dict(imported.flags),
         "missing": summary.missing,
         "rejected": summary.rejected,
+        "repeated": summary.repeated,
         "refused_days": list(summary.refused_days),
         "rejected_to": summary.rejected_to and click.format_filename(summary.rejected_to),
         "first": first,
@@ -116,6 +117,8 @@ def _left_out(summary: ImportSummary) -> list[tuple[str, object]]:
     rows: list[tuple[str, object]] = []
     if summary.rejected:
         rows.append(("rejected rows", f"{summary.rejected}{_hint(summary.rejected_to)}"))
+    if summary.repeated:
+        rows.append(("repeated rows", summary.repeated))
     if summary.refused_days:
         rows.append(("refused days", ", ".join(summary.refused_days)))
     return rows
@@ -168,6 +171,8 @@ def _counts(reports: Sequence[ImportSummary]) -> str:
     if rejected := sum(report.rejected for report in reports):
         files = {report.rejected_to for report in reports} - {None}
         parts.append(f"{rejected} rejected rows{_hint(files.pop() if len(files) == 1 else None)}")
+    if repeated := sum(report.repeated for report in reports):
+        parts.append(f"{repeated} repeated rows")
     if days := sum(len(report.refused_days) for report in reports):
         parts.append(f"{days} refused days")
     if errors := [report.error for report in reports if report.error is not None]:

@@ -1,5 +1,7 @@
 """Reading the rows of a report in a configured format."""
 
+from array import array
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -60,7 +62,10 @@ class DelimitedRows(RowReader[_Row]):
         self._layout = layout
         self._identifier_line = 0
         self._offsets: dict[date, int | None] = {}
-        self._seen: dict[date, bytearray] = {}
+        self._marks: defaultdict[date, array[int]] = defaultdict(lambda: array("q"))
+        """The hash of each row's quantities, at the index of its time of day in UTC; 0 for none."""
+        self._dst_marks: defaultdict[datetime, set[int]] = defaultdict(set)
+        """The hashes at each local time of the days on which clocks change."""
         self._hours: list[tuple[int, HourOfDay, _Row]] = []
         """The rows of a day whose hours may be counted or those of the clock."""
 
@@ -116,7 +121,7 @@ class DelimitedRows(RowReader[_Row]):
             self._buffer(number, timestamp, row)
             return
         self.flush()
-        self._add_local(number, timestamp, offset, row)
+        self._add_with_offset(number, timestamp, offset, row)
 
     def flush(self) -> None:
         """Add the buffered rows; no later row belongs to their days."""
@@ -191,31 +196,37 @@ class DelimitedRows(RowReader[_Row]):
 
     def _add_local(self, line: int, local: datetime, offset: int | str, row: _Row) -> None:
         """Add a row by its local time and offset, or reject it with what was expected instead."""
-        if isinstance(offset, str):
-            self._reject(
-                [RowError(line, self._layout.settings.time.column, row.time, offset)], row.raw
-            )
+        mark = hash(row.quantities)
+        if isinstance(offset, int):
+            self._dst_marks[local].add(mark)
+            self._add_with_offset(line, local, offset, row)
+        elif offset == DUPLICATE_TIME and mark in self._dst_marks[local]:
+            self.repeated += 1
         else:
-            instant = local.replace(tzinfo=UTC) - timedelta(seconds=offset)
-            if self._layout.settings.time.hour is not None:
-                instant += self._layout.shift  # the local time is that of the start
-            self._add_instant(line, instant, row)
+            self._reject_time(line, row, offset)
+
+    def _add_with_offset(self, line: int, local: datetime, offset: int, row: _Row) -> None:
+        instant = local.replace(tzinfo=UTC) - timedelta(seconds=offset)
+        if self._layout.settings.time.hour is not None:
+            instant += self._layout.shift  # the local time is that of the start
+        self._add_instant(line, instant, row)
 
     def _add_instant(self, line: int, instant: datetime, row: _Row) -> None:
         """Add a row by the instant of its timestamp, which marks a start or an end."""
         start = instant - self._layout.shift
         day = start.date()
-        seen = self._seen.setdefault(day, bytearray())
+        marks = self._marks[day]
         index = self._times_of_day[start.isoformat()[11:19]]
-        if index >= len(seen):
-            seen.extend(bytes(index + 1 - len(seen)))
-        if seen[index]:
-            self._reject(
-                [RowError(line, self._layout.settings.time.column, row.time, DUPLICATE_TIME)],
-                row.raw,
-            )
+        if index >= len(marks):
+            marks.frombytes(bytes(marks.itemsize * (index + 1 - len(marks))))
+        mark = hash(row.quantities) or 1
+        if marks[index] == mark:
+            self.repeated += 1
             return
-        seen[index] = 1
+        if marks[index]:
+            self._reject_time(line, row, DUPLICATE_TIME)
+            return
+        marks[index] = mark
         local = start.astimezone(self._context.zone)
         offset = local.utcoffset()
         assert offset is not None
@@ -225,7 +236,12 @@ class DelimitedRows(RowReader[_Row]):
         self._lines.append(f"{number},{date_text},{int(offset.total_seconds())},{row.quantities}\n")
         self.missing += row.missing
 
+    def _reject_time(self, line: int, row: _Row, expected: str) -> None:
+        column = self._layout.settings.time.column
+        self._reject([RowError(line, column, row.time, expected)], row.raw)
+
     def _runs(self) -> Iterator[tuple[int, tuple[int, ...]]]:
         """Yield the instants of the readings in runs, see `Differences`."""
-        for day, seen in self._seen.items():
-            yield seconds_since_1970(midnight(day)), self._times_of_day.seconds(bytes(seen))
+        for day, marks in self._marks.items():
+            seen = bytes(map(bool, marks))
+            yield seconds_since_1970(midnight(day)), self._times_of_day.seconds(seen)

@@ -31,6 +31,8 @@ class ImportSummary:
     readings: int = 0
     missing: int = 0
     rejected: int = 0
+    repeated: int = 0
+    """Rows that are passed over, since an earlier one is the same."""
     refused_days: Sequence[str] = ()
     """Local days that are left out."""
     span: tuple[str, str] | None = None

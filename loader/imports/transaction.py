@@ -178,6 +178,7 @@ class ReportImporter:
                     readings=report.readings,
                     missing=report.missing,
                     rejected=report.rejected,
+                    repeated=report.repeated,
                     refused_days=report.refused_days,
                     span=report.span,
                     seconds=time.monotonic() - started,

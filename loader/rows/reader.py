@@ -73,6 +73,8 @@ class RowReader(ABC, Generic[Row]):
         self.readings = 0
         self.missing = 0
         self.rejected = 0
+        self.repeated = 0
+        """Rows that are passed over, since an earlier one has their time and their values."""
         self.invalid = 0
         """The rejected rows that are not of a refused day: each may stand for a faulty report."""
         self.refused_days: list[str] = []

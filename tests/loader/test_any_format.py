@@ -40,7 +40,8 @@ def test_no_line_is_lost_and_nothing_else_raised(
     assert "\n" not in done.error
     lines = content.removesuffix(b"\n").split(b"\n") if content else []
     blank = sum(not line.decode("utf-8", "replace").strip() for line in lines)
-    assert done.report.readings + done.report.rejected + blank == len(lines)
+    found = done.report
+    assert found.readings + found.rejected + found.repeated + blank == len(lines)
     assert len(done.rejected) == done.report.rejected
 
 
