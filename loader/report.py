@@ -45,7 +45,7 @@ class Report:
         self._part = part or ReportFile(path, formats=formats, on_progress=on_progress).whole()
         self.span: tuple[str, str] | None = None
         self.name = self._part.name
-        self.said_interval: int | None = None
+        self.said_spans: Sequence[IntervalSpan] = ()
         self.differences = Differences()
         self._context = ParseContext(path, zone, skip_bad_rows, self._report_errors)
         self._on_errors = on_errors
@@ -133,7 +133,7 @@ class Report:
             self._part.drop()
         if rows is None:
             self._rows = rows = self._row_reader()
-        rows.flush()
+        rows.finish()
         yield from self._ready(rows)
         label = self._part.label
         if rows.invalid and not self._context.skip_bad_rows:
@@ -145,7 +145,7 @@ class Report:
         assert self._part.identifier in (None, rows.identifier), "rows of another meter"
         self._refuse_registers()
         self.differences = rows.differences()
-        self.said_interval = self._checked_interval()
+        self.said_spans = rows.said_spans or self._checked_interval()
 
     def _row_reader(self) -> RowReader[Any]:
         """Return the reader of the rows below the header."""
@@ -172,10 +172,7 @@ class Report:
     @property
     def gaps(self) -> int:
         """The number of readings that do not follow the one before by its interval."""
-        first = self.differences.first or 0
-        said = self.said_interval
-        spans = [IntervalSpan(first, said)] if said is not None else told_spans(self.differences)
-        return self.differences.longer_than(SamplingIntervals(spans))
+        return self.differences.longer_than(SamplingIntervals(self._spans))
 
     def _refuse_registers(self) -> None:
         """Raise ReportError if a quantity is a cumulative register."""
@@ -183,12 +180,13 @@ class Report:
         if self.detected.header.has_reasons:
             return
         for watch in self._watches:
-            if watch.is_register:
+            if watch.is_register and watch.quantity not in self._known_format.energies:
                 raise ReportError(
                     f"{self._part.label}: {watch.quantity} only rises, {watch.span}: this is the"
                     " state of a cumulative register, not the energy of each interval. Registers"
                     " are not supported: export the energy of each interval instead, often called"
-                    " consumption, interval data or load profile"
+                    " consumption, interval data or load profile. If it is that, describe the"
+                    f" format with kind: energy for the column of {watch.quantity}"
                 )
 
     @property
@@ -200,11 +198,13 @@ class Report:
     @property
     def intervals(self) -> Sequence[int | None]:
         """The intervals of the readings, in order of time; None where they tell none."""
-        if self.said_interval is not None:
-            return [self.said_interval]
-        return [span.seconds for span in told_spans(self.differences)]
+        return [span.seconds for span in self._spans]
 
-    def _checked_interval(self) -> int | None:
+    @property
+    def _spans(self) -> Sequence[IntervalSpan]:
+        return self.said_spans or told_spans(self.differences)
+
+    def _checked_interval(self) -> Sequence[IntervalSpan]:
         """Return the interval that the format says, if any.
 
         Raises ReportError if the readings tell another one, unless they are rejected ones.
@@ -215,9 +215,11 @@ class Report:
         if header.has_reasons:
             # Some rows of a report tell less than all.
             self.differences = Differences() if said is None else self.differences
-            return said
-        if said is None:
-            return None
+        if said is None or self.differences.first is None:
+            return ()
+        spans = [IntervalSpan(self.differences.first, said, is_said=True)]
+        if header.has_reasons:
+            return spans
         for span in told_spans(self.differences):
             if span.seconds is None or span.seconds == said:
                 continue
@@ -228,7 +230,7 @@ class Report:
                 f"{self._part.label}: readings are {span.seconds} seconds apart: expected {said},"
                 f" as the format {by} says"
             )
-        return said
+        return spans
 
 
 class _LineNumbers:

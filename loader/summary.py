@@ -22,8 +22,8 @@ INTERVAL_HINT = (
 MANY_GAPS = 20
 """One in so many readings after a gap may be a sign that readings last longer than was thought."""
 GAPS_HINT = (
-    "readings that last longer than the interval are taken for readings after a gap: load those"
-    " with --interval SECONDS"
+    "rows that last longer than the interval are taken for rows after a gap: if there are such, say"
+    " it with the key lengths of the format"
 )
 
 MAX_REPORTS_IN_FULL = 20

@@ -5,7 +5,7 @@ as one or more RowErrors.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from functools import lru_cache
@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from domain.local_time import LocalTimeResolver
 from domain.report_source import RowBatch
-from domain.sampling_interval import Differences
+from domain.sampling_interval import Differences, IntervalSpan
 from loader.rows.dst_days import DstDayBuffer
 from loader.rows.errors import RowError
 
@@ -106,6 +106,11 @@ class RowReader(ABC, Generic[Row]):
         """Whether rows wait for later ones."""
         return self._is_buffering
 
+    @property
+    def said_spans(self) -> Sequence[IntervalSpan]:
+        """The lengths of the readings in order of time, if each row says its own."""
+        return ()
+
     def note_unassigned(self, line: int) -> None:
         """Note that there is a row at this line which may be one of the same meter."""
         if self._context.skip_bad_rows:
@@ -130,6 +135,10 @@ class RowReader(ABC, Generic[Row]):
             self._add_local(line, local, offset, row)
         self._is_buffering = False
         self._report_errors()
+
+    def finish(self) -> None:
+        """Add all rows that wait for later ones; there are none."""
+        self.flush()
 
     def _buffer(self, line: int, local: datetime, row: Row) -> None:
         """Buffer a row of a day on which clocks change."""
