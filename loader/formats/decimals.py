@@ -25,11 +25,14 @@ class DecimalColumn:
         """The column's position in a row."""
         sign, digits, exponent = column.factor.normalize().as_tuple()
         assert isinstance(exponent, int), "a factor is finite"
-        self._digits = int("".join(map(str, digits))) * (-1 if sign else 1)
-        self._exponent = exponent
         hours = Fraction(seconds if column.kind == "power" else HOURLY_INTERVAL, HOURLY_INTERVAL)
-        self._digits *= hours.numerator
-        self._divisor = hours.denominator
+        scale = int("".join(map(str, digits))) * (-1 if sign else 1) * hours.numerator
+        powers = (DECIMALS + exponent - decimals for decimals in range(_MAX_DIGITS + 1))
+        self._scales = [
+            (scale * 10 ** max(power, 0), hours.denominator * 10 ** max(-power, 0))
+            for power in powers
+        ]
+        """What a number with so many decimals is multiplied by, and divided by."""
         self._number = re.compile(
             rf"(-?)([0-9]{{1,{_MAX_DIGITS}}})(?:{re.escape(mark)}([0-9]{{1,{_MAX_DIGITS}}}))?"
         )
@@ -49,11 +52,8 @@ class DecimalColumn:
         if number is None:
             return None
         sign, whole, decimals = number.groups(default="")
-        scaled = int(f"{sign}{whole}{decimals}") * self._digits
-        exponent = DECIMALS + self._exponent - len(decimals)
-        scaled, remainder = divmod(
-            scaled * 10 ** max(exponent, 0), self._divisor * 10 ** max(-exponent, 0)
-        )
+        factor, divisor = self._scales[len(decimals)]
+        scaled, remainder = divmod(int(f"{sign}{whole}{decimals}") * factor, divisor)
         if remainder or abs(scaled) >= SCALE * 10**INTEGER_DIGITS:
             return None
         units, fraction = divmod(abs(scaled), SCALE)

@@ -220,9 +220,10 @@ class DelimitedRows(RowReader[DelimitedRow]):
 
     def _add_instant(self, line: int, instant: datetime, row: DelimitedRow) -> None:
         """Add a row by the instant of its timestamp, which marks a start or an end."""
-        if self._layout.tolerance:
+        layout = self._layout
+        if layout.tolerance:
             instant = self._moved(instant)
-        start = instant - self._layout.shift
+        start = instant - layout.shift
         day = start.date()
         marks = self._marks[day]
         index = self._times_of_day[start.isoformat()[11:19]]

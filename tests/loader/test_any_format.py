@@ -88,7 +88,7 @@ def test_rows_come_back_exactly(
         zone = "Europe/Madrid"  # whose days have whole hours
     time: dict[str, Any] = {"column": "Ünd", "pattern": pattern, "marks": marks, "timezone": zone}
     if has_hours:
-        time |= {"hour": "Hora", "pattern": "%d/%m/%Y"}
+        time |= {"hour": "Hora", "hours": "counted", "pattern": "%d/%m/%Y"}
     described = FormatSettings.model_validate(
         {
             "delimiter": delimiter,
