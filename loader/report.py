@@ -1,6 +1,7 @@
 """A report of one meter: its detected format, and its rows in batches."""
 
 from bisect import bisect
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,7 +18,8 @@ from loader.formats.registry import SHIPPED_FORMATS, DetectedFormat, ReportForma
 from loader.report_file import NO_READING, ReportFile, ReportPart
 from loader.rows.dst_days import FIRST_ROW
 from loader.rows.errors import FaultyRowsError, ReportError, RowError
-from loader.rows.reader import ParseContext, RowReader
+from loader.rows.file_reader import can_be_read_again
+from loader.rows.reader import ParseContext, RepeatedTime, RowReader
 from loader.rows.registers import REGISTER_QUANTITIES, RegisterWatch
 
 
@@ -40,14 +42,22 @@ class Report:
         on_progress: Callable[[int], None] = lambda _: None,
         formats: Sequence[ReportFormat] = SHIPPED_FORMATS,
         part: ReportPart | None = None,
+        is_first_reading: bool = True,
     ) -> None:
+        """Take the whole file, unless a part of it is given.
+
+        Rows of the same time are compared by reading the file again, after the first reading.
+        """
         self.path = path
         self._part = part or ReportFile(path, formats=formats, on_progress=on_progress).whole()
         self.span: tuple[str, str] | None = None
         self.name = self._part.name
         self.said_spans: Sequence[IntervalSpan] = ()
         self.differences = Differences()
-        self._context = ParseContext(path, zone, skip_bad_rows, self._report_errors)
+        is_read_again = is_first_reading and part is None and can_be_read_again(path)
+        self._context = ParseContext(
+            path, zone, skip_bad_rows, self._report_errors, is_read_again=is_read_again
+        )
         self._on_errors = on_errors
         self._lines = _LineNumbers()
         self._rows: RowReader[Any] | None = None
@@ -135,6 +145,8 @@ class Report:
             self._rows = rows = self._row_reader()
         rows.finish()
         yield from self._ready(rows)
+        if rows.repeats:
+            rows.settle_repeats(self._same_repeats(rows.repeats))
         label = self._part.label
         if rows.invalid and not self._context.skip_bad_rows:
             raise FaultyRowsError(f"{label}: {rows.rejected} rows are wrong")
@@ -151,6 +163,35 @@ class Report:
         """Return the reader of the rows below the header."""
         assert self.detected is not None, "the header was read"
         return self.detected.format.row_reader(self.detected.header, self._context)
+
+    def _same_repeats(self, repeats: Sequence[RepeatedTime]) -> set[int]:
+        """Return the numbers of the rows that are the same as earlier ones of their times.
+
+        Raises ReportError if the file has changed meanwhile.
+        """
+        numbers = defaultdict[str, list[int]](list)
+        for number, repeat in enumerate(repeats):
+            numbers[repeat.local].append(number)
+        again = Report(
+            self.path,
+            self._context.zone,
+            skip_bad_rows=True,
+            on_errors=lambda _errors, _raw: None,
+            formats=[self._known_format],
+            is_first_reading=False,
+        )
+        same = set()
+        for batch in again.batches():
+            for line in batch.rows.decode("ascii").splitlines():
+                _, local, offset, quantities = line.split(",", 3)
+                for number in numbers.get(local, ()):
+                    repeat = repeats[number]
+                    is_of_time = repeat.offset in (None, int(offset))
+                    if is_of_time and repeat.quantities == quantities:
+                        same.add(number)
+        if again.sha256 != self.sha256:
+            raise ReportError(f"{self._part.label}: changed while it was read: load it again")
+        return same
 
     def _report_errors(self, errors: list[RowError], raw: bytes) -> None:
         """Report the errors of a row, which is numbered among those of its meter."""

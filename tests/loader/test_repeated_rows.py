@@ -1,16 +1,23 @@
 """Rows that are there twice: the same ones are passed over, others of the same time are refused."""
 
 import random
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import loader.rows.file_reader
+from cli.error_report import FaultyReportsError
 from domain.local_time import DUPLICATE_TIME
+from loader.formats.registry import SHIPPED_FORMATS
+from loader.rows.reader import RowReader
 from loader.summary import summary_lines
 from tests.support.databases import DatabaseFixture
+from tests.support.report_factory import HEADING, row
 from tests.support.report_formats import (
     AUTUMN,
     CUPS,
@@ -32,48 +39,78 @@ def read(tmp_path: Path) -> Reading:
     return reading(tmp_path)
 
 
-def local_rows() -> list[str]:
-    """Half hours of the night on which clocks go back, and of the day after."""
-    times = [f"27.10.19 {hour:02}:{minute:02}" for hour in range(1, 4) for minute in (0, 30)]
-    times[4:4] = times[2:4]
-    times += [f"28.10.19 {hour:02}:00" for hour in range(12)]
-    return [f"{time};1;{number};ok\n" for number, time in enumerate(times)]
+def local_times() -> list[datetime]:
+    """Half hours of the night on which clocks go back, and hours of the day after."""
+    night = [datetime(2019, 10, 27, hour, minute) for hour in (1, 2, 2, 3) for minute in (0, 30)]  # noqa: DTZ001 - local time
+    return night + [datetime(2019, 10, 28, hour) for hour in range(12)]  # noqa: DTZ001 - as above
+
+
+NIGHT = 8
+"""Times of the night, of which the order tells their passes: no row comes in between."""
+
+LOCAL = [f"{at:%d.%m.%y %H:%M};1;{number};ok\n" for number, at in enumerate(local_times())]
+OWN = [row(f"{at:%-d %b %Y %H:%M:%S}", f"{n}.5") for n, at in enumerate(local_times())]
+OWN_USUAL = [line.replace(".5,,,,,,,", ".500" + ",1.000" * 7) for line in OWN]
+
+Kind = tuple[str, list[str], int, Callable[[str], str]]
+KINDS: list[Kind] = [
+    (DISTRIBUTOR, HOURS, 0, lambda text: text.replace(";R", "1;R")),
+    (WORKSHOP_HEADING, LOCAL, NIGHT, lambda text: text.replace(";ok", ",5;ok")),
+    (HEADING, OWN, NIGHT, lambda text: text.replace(".5,", ".6,")),
+    (HEADING, OWN_USUAL, NIGHT, lambda text: text.replace(".500,", ".501,")),
+]
+FORMATS = [*SHIPPED_FORMATS, workshop(encoding="utf-8")]
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     chance=st.randoms(use_true_random=False),
     number=st.integers(0, 40),
-    is_local=st.booleans(),
+    kind=st.sampled_from(KINDS),
     skipping=st.booleans(),
     size=st.sampled_from([60, 2**20]),
 )
 def test_rows_that_are_the_same_are_passed_over_wherever_they_are(
-    read: Reading, chance: random.Random, number: int, is_local: bool, skipping: bool, size: int
+    read: Reading, chance: random.Random, number: int, kind: Kind, skipping: bool, size: int
 ) -> None:
-    rows = local_rows() if is_local else HOURS
-    heading = WORKSHOP_HEADING if is_local else DISTRIBUTOR
-    # The order of local times tells the passes of an hour: no row of that day comes between.
-    begin = 8 if is_local else 0
-    mixed = rows[begin:] if is_local else chance.sample(rows, len(rows))
+    heading, rows, begin, changed = kind
+    mixed = rows[begin:] if begin else chance.sample(rows, len(rows))
     repeats = []
-    for row in chance.choices(rows, k=number):
-        changed = row.replace(";ok", ",5;ok").replace(";R", "1;R")
-        repeat = changed if chance.random() < 0.2 else row
-        at = mixed.index(row) + 1 if row in mixed else len(mixed)
+    for text in chance.choices(rows, k=number):
+        repeat = changed(text) if chance.random() < 0.2 else text
+        at = mixed.index(text) + 1 if text in mixed else len(mixed)
         mixed.insert(chance.randint(at, len(mixed)), repeat)
         repeats.append(repeat)
-    text = heading + "".join([*rows[:begin], *mixed])
+    report = heading + "".join([*rows[:begin], *mixed])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loader.rows.file_reader, "CHUNK_BYTES", size)
-        done = read(text, *([workshop(encoding="utf-8")] * is_local), skip_bad_rows=skipping)
+        done = read(report, *FORMATS, skip_bad_rows=skipping)
     others = [repeat for repeat in repeats if repeat not in rows]
-    assert sorted(row.decode() + "\n" for row in done.rejected) == sorted(others)
+    assert sorted(raw.decode() + "\n" for raw in done.rejected) == sorted(others)
     assert all(error.endswith(DUPLICATE_TIME) for error in done.row_errors)
+    lines = report.splitlines(keepends=True)
+    found = [int(error.partition(":")[0]) for error in done.row_errors]
+    assert found == [line for line, text in enumerate(lines, 1) if text in others]
     assert (done.report.readings, done.report.repeated) == (len(rows), number - len(others))
     if skipping or not others:
-        plain = read(heading + "".join(rows), *([workshop(encoding="utf-8")] * is_local))
-        assert sorted(row[1:] for row in done.rows) == sorted(row[1:] for row in plain.rows)
+        plain = read(heading + "".join(rows), *FORMATS)
+        assert sorted(each[1:] for each in done.rows) == sorted(each[1:] for each in plain.rows)
+
+
+async def test_report_that_changes_before_it_is_compared_is_refused(
+    database: DatabaseFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(database.file(HEADING + OWN[8] + OWN[8]))
+    real = RowReader.finish
+
+    def finish(rows: RowReader[Any]) -> None:
+        real(rows)
+        path.write_text(HEADING + OWN[9] + OWN[9])
+
+    monkeypatch.setattr(RowReader, "finish", finish)
+    with pytest.raises(FaultyReportsError) as caught:
+        await database.load(path)
+    assert caught.value.errors.shown == [f"{path}: changed while it was read: load it again"]
 
 
 async def test_rows_of_two_meters_that_are_repeated_are_counted(database: DatabaseFixture) -> None:

@@ -401,7 +401,8 @@ def test_no_line_is_lost_and_nothing_else_raised(
     if headed:
         lines = content.removesuffix(b"\n").split(b"\n") if content else []
         blank = sum(not line.decode("utf-8", "replace").strip() for line in lines)
-        assert done.report.readings + done.report.rejected + blank == len(lines)
+        found = done.report
+        assert found.readings + found.rejected + found.repeated + blank == len(lines)
         assert len(done.rejected) == done.report.rejected
 
 
