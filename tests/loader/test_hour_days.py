@@ -1,8 +1,10 @@
 """Hours of a day on which clocks change are counted, or those of the clock, or refused."""
 
 import json
+import random
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,6 +20,8 @@ from loader.report import Report
 from loader.rows.errors import FaultyRowsError, ReportError, RowError
 from loader.rows.hour_days import DOUBTFUL_HOURS
 from settings import FormatSettings
+from storage.figures.aggregate import Aggregate
+from tests.storage.test_intervals import answers
 from tests.support.databases import DatabaseFixture
 
 CHANGES = [
@@ -187,3 +191,51 @@ def test_refused_day_stops_no_other_and_is_told_once(database: DatabaseFixture) 
     status, document = load(hours="clock")
     (found,) = document["reports"]
     assert (status, found["new"], found["unchanged"]) == (0, 24, 48)
+
+
+@pytest.mark.parametrize("day", ["2025-10-26", "2025-03-30"])
+@pytest.mark.parametrize("marks", ["start", "end"])
+async def test_figures_of_the_day_are_those_of_its_hours(
+    database: DatabaseFixture, day: str, marks: str
+) -> None:
+    """Counted or by the clock, with some hours lost and one that was not metered."""
+    zone, chance = "Europe/Warsaw", random.Random(f"{day}{marks}")  # noqa: S311 - test data
+    days = [str(date.fromisoformat(day) + timedelta(days=more)) for more in (-1, 0, 1)]
+    lost = {(days[0], 4), (days[1], 9), (days[2], 0)}
+    energies: dict[datetime, Fraction] = {}
+    lines: dict[str, list[str]] = {"counted": [], "clock": []}
+    for each in days:
+        for number, start in enumerate(hours_of(each, zone)):
+            if (each, number) in lost:
+                continue
+            energy = chance.randrange(1, 10**8)
+            energies[start] = Fraction(energy, 10**5)
+            text = f"{energy // 10**5}.{energy % 10**5:05}" if number != 12 else ""
+            if number == 12:
+                del energies[start]
+            for kind, hour in {
+                "counted": number,
+                "clock": start.astimezone(ZoneInfo(zone)).hour,
+            }.items():
+                lines[kind].append(f"{each},{hour + (marks == 'end')},{text}\n")
+    for kind, rows in lines.items():
+        # What the day itself tells needs not be said.
+        for hours in (kind, None):
+            said = HOURS | {"time": HOURS["time"] | {"marks": marks, "hours": hours}}
+            database.configure(meter={"timezone": zone}, formats={"hours": said})
+            meter = f"{kind}-{hours}"
+            await database.load("day,hour,kWh\n" + "".join(rows), meter=meter, register=True)
+            found, _ = await answers(
+                database, Aggregate.of({"interval": "hour", "columns": "energy"}), meter
+            )
+            there = {each["date"]: each["energy"] for each in found if each["energy"] is not None}
+            assert there == {
+                int(start.timestamp()): energy * 10**5 for start, energy in energies.items()
+            }
+            found, _ = await answers(
+                database, Aggregate.of({"interval": "day", "columns": "energy"}), meter
+            )
+            for each, record in zip(days, found, strict=True):
+                hours_there = [at for at in hours_of(each, zone) if at in energies]
+                assert record["energy"] == 10**5 * sum(energies[at] for at in hours_there)
+                assert record["present"] == len(hours_there)
