@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
-from domain.sampling_interval import Differences, SamplingIntervals, told_spans
+from domain.sampling_interval import MIN_EQUAL, Differences, SamplingIntervals, told_spans
 
 NONEXISTENT_TIME = "a local time that exists: clocks go forward over this one"
 DUPLICATE_TIME = "a local time that does not occur in an earlier row"
@@ -48,7 +48,8 @@ class LocalTimeResolver:
         if _descends(times):
             return self.offsets(times[::-1], taken)[::-1]
         repeated = [local for local in times if self.is_repeated(local)]
-        folds = iter(self._in_step(times, repeated, [*_folds(repeated)]) if repeated else ())
+        passes = self._in_step(times, repeated, [*_folds(repeated)]) if repeated else []
+        folds = iter(self._apart(times, passes))
         return [self._free_offset(local, folds, taken) for local in times]
 
     def instant(self, local: datetime) -> datetime | None:
@@ -120,6 +121,37 @@ class LocalTimeResolver:
             is_told = local in lone and fits[0] != fits[1]
             corrected.append(fits.index(True) if is_told else fold)
         return corrected
+
+    def _apart(self, times: Sequence[datetime], folds: list[int]) -> list[int]:
+        """Return the passes of repeated times, corrected if they are beside the grid.
+
+        If clocks of a logger are some seconds late, time may not go back from one pass to the next.
+        Two times that follow each other much too soon are then of both, if that leaves no gap.
+        """
+        places = [place for place, local in enumerate(times) if self.is_repeated(local)]
+        steps = sorted(later - earlier for earlier, later in pairwise(times))
+        if any(folds) or len(places) < 2 or len(steps) < MIN_EQUAL or not steps[0]:
+            return folds
+        usual = steps[len(steps) // 2]
+        pairs = enumerate(pairwise(times[place] for place in places), 1)
+        second = next((at for at, (one, other) in pairs if (other - one) * 2 < usual), None)
+        if second is None:
+            return folds
+        corrected = [int(place >= second) for place in range(len(places))]
+        around = times[max(places[0] - 1, 0) : places[-1] + 2]
+        has_gap = [
+            max(later - earlier for earlier, later in pairwise(self._in_turn(around, passes))) * 2
+            >= usual.total_seconds() * 3
+            for passes in (folds, corrected)
+        ]
+        return corrected if has_gap == [True, False] else folds
+
+    def _in_turn(self, times: Sequence[datetime], folds: Sequence[int]) -> list[int]:
+        """Return the instants of times, of which the repeated ones have these passes."""
+        passes = iter(folds)
+        return [
+            self._instant(local, next(passes) if self.is_repeated(local) else 0) for local in times
+        ]
 
     def _instant(self, local: datetime, fold: int) -> int:
         """Return the seconds since 1970 of a time."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from domain.quantities import QUANTITY_NAMES
-from domain.sampling_interval import Differences
+from domain.sampling_interval import Differences, IntervalSpan
 
 BATCH_FIELDS = ("number", "date", "seconds_ahead", *QUANTITY_NAMES)
 """The fields of a row, separated by commas.
@@ -60,8 +60,8 @@ class ReportSource(Protocol):
         """The earliest and the latest local time of the valid rows."""
 
     @property
-    def said_interval(self) -> int | None:
-        """Seconds from one reading to the next; None if only the readings tell."""
+    def said_spans(self) -> Sequence[IntervalSpan]:
+        """The intervals from the first reading on, in order of time; none if only readings tell."""
 
     @property
     def differences(self) -> Differences:

@@ -126,15 +126,16 @@ class Importer:
         a report that does not say whose it is may differ from nearly all that is there.
 
         Each meter has its own transaction, unless all or nothing is to be imported. Raises
-        PartlyImportedError if that of some meters failed. With a single one, raises
-        FaultyReportsError, ReportError or StorageError; nothing was written then, unless the
-        message says so.
+        PartlyImportedError if that of some meters failed, or if days are refused. With a single
+        one, raises FaultyReportsError, ReportError or StorageError; nothing was written then,
+        unless the message says so.
         """
         options = ImportOptions(
             skip_bad_rows=skip_bad_rows,
             dry_run=dry_run,
             empty_erases=empty_erases,
             allow_corrections=allow_corrections,
+            all_or_nothing=all_or_nothing and not skip_bad_rows,
             interval=self._interval,
         )
         importer = ReportImporter(
@@ -150,7 +151,9 @@ class Importer:
         with plan:
             if dry_run and not await self._database.engine.is_prepared():
                 plan.read_without_meters(paths)
-                return await self._check(plan, importer)
+                summaries = await self._check(plan, importer)
+                self._require_all_days(summaries, importer.options)
+                return summaries
             await plan.find_meters(paths, self._assignment)
             if not dry_run:
                 await self._database.users.forget_revocations()
@@ -162,7 +165,16 @@ class Importer:
                 await self._show_new_default()
                 raise
             await self._show_new_default()
+            self._require_all_days(summaries, importer.options)
             return summaries
+
+    def _require_all_days(self, summaries: Sequence[ImportSummary], options: ImportOptions) -> None:
+        """Raise PartlyImportedError if days are refused and bad rows are not to be skipped."""
+        days = sum(len(summary.refused_days) for summary in summaries)
+        if days and not options.skip_bad_rows:
+            what = "1 day is refused" if days == 1 else f"{days} days are refused"
+            done = "" if options.dry_run else "; all others were written"
+            raise PartlyImportedError(f"{what}{done}", summaries, self.errors)
 
     async def _show_default(self) -> None:
         """Let the view show the default meter, once it is registered."""

@@ -1,6 +1,7 @@
 """A report of one meter: its detected format, and its rows in batches."""
 
 from bisect import bisect
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,7 +18,8 @@ from loader.formats.registry import SHIPPED_FORMATS, DetectedFormat, ReportForma
 from loader.report_file import NO_READING, ReportFile, ReportPart
 from loader.rows.dst_days import FIRST_ROW
 from loader.rows.errors import FaultyRowsError, ReportError, RowError
-from loader.rows.reader import ParseContext, RowReader
+from loader.rows.file_reader import can_be_read_again
+from loader.rows.reader import ParseContext, RepeatedTime, RowReader
 from loader.rows.registers import REGISTER_QUANTITIES, RegisterWatch
 
 
@@ -27,7 +29,7 @@ class Report:
     It is a whole file, or the part of a file that is of one meter.
 
     `on_errors` is called with the errors of a row and its raw text. After an invalid row, further
-    batches are only checked, unless bad rows are to be skipped.
+    batches are only checked, unless bad rows are to be skipped. A refused day stops nothing.
     """
 
     def __init__(
@@ -40,14 +42,22 @@ class Report:
         on_progress: Callable[[int], None] = lambda _: None,
         formats: Sequence[ReportFormat] = SHIPPED_FORMATS,
         part: ReportPart | None = None,
+        is_first_reading: bool = True,
     ) -> None:
+        """Take the whole file, unless a part of it is given.
+
+        Rows of the same time are compared by reading the file again, after the first reading.
+        """
         self.path = path
         self._part = part or ReportFile(path, formats=formats, on_progress=on_progress).whole()
         self.span: tuple[str, str] | None = None
         self.name = self._part.name
-        self.said_interval: int | None = None
+        self.said_spans: Sequence[IntervalSpan] = ()
         self.differences = Differences()
-        self._context = ParseContext(path, zone, skip_bad_rows, self._report_errors)
+        is_read_again = is_first_reading and part is None and can_be_read_again(path)
+        self._context = ParseContext(
+            path, zone, skip_bad_rows, self._report_errors, is_read_again=is_read_again
+        )
         self._on_errors = on_errors
         self._lines = _LineNumbers()
         self._rows: RowReader[Any] | None = None
@@ -94,6 +104,16 @@ class Report:
         return self._rows.rejected if self._rows else 0
 
     @property
+    def repeated(self) -> int:
+        """The number of rows that are passed over, since an earlier one is the same."""
+        return self._rows.repeated if self._rows else 0
+
+    @property
+    def refused_days(self) -> Sequence[str]:
+        """The local days that are left out, since their rows do not tell when they are of."""
+        return self._rows.refused_days if self._rows else ()
+
+    @property
     def identifier(self) -> str | None:
         """The meter's name in the report, if it has one."""
         return self._part.identifier or (self._rows.identifier if self._rows else None)
@@ -123,22 +143,55 @@ class Report:
             self._part.drop()
         if rows is None:
             self._rows = rows = self._row_reader()
-        rows.flush()
+        rows.finish()
         yield from self._ready(rows)
+        if rows.repeats:
+            rows.settle_repeats(self._same_repeats(rows.repeats))
         label = self._part.label
-        if rows.rejected and not self._context.skip_bad_rows:
+        if rows.invalid and not self._context.skip_bad_rows:
             raise FaultyRowsError(f"{label}: {rows.rejected} rows are wrong")
+        if rows.refused_days and not rows.readings:
+            raise FaultyRowsError(f"{label}: all its days are refused")
         if not rows.readings:
             raise ReportError(f"{label}: {NO_READING}")
         assert self._part.identifier in (None, rows.identifier), "rows of another meter"
         self._refuse_registers()
         self.differences = rows.differences()
-        self.said_interval = self._checked_interval()
+        self.said_spans = rows.said_spans or self._checked_interval()
 
     def _row_reader(self) -> RowReader[Any]:
         """Return the reader of the rows below the header."""
         assert self.detected is not None, "the header was read"
         return self.detected.format.row_reader(self.detected.header, self._context)
+
+    def _same_repeats(self, repeats: Sequence[RepeatedTime]) -> set[int]:
+        """Return the numbers of the rows that are the same as earlier ones of their times.
+
+        Raises ReportError if the file has changed meanwhile.
+        """
+        numbers = defaultdict[str, list[int]](list)
+        for number, repeat in enumerate(repeats):
+            numbers[repeat.local].append(number)
+        again = Report(
+            self.path,
+            self._context.zone,
+            skip_bad_rows=True,
+            on_errors=lambda _errors, _raw: None,
+            formats=[self._known_format],
+            is_first_reading=False,
+        )
+        same = set()
+        for batch in again.batches():
+            for line in batch.rows.decode("ascii").splitlines():
+                _, local, offset, quantities = line.split(",", 3)
+                for number in numbers.get(local, ()):
+                    repeat = repeats[number]
+                    is_of_time = repeat.offset in (None, int(offset))
+                    if is_of_time and repeat.quantities == quantities:
+                        same.add(number)
+        if again.sha256 != self.sha256:
+            raise ReportError(f"{self._part.label}: changed while it was read: load it again")
+        return same
 
     def _report_errors(self, errors: list[RowError], raw: bytes) -> None:
         """Report the errors of a row, which is numbered among those of its meter."""
@@ -154,16 +207,13 @@ class Report:
             self.span = min(batch.first, earliest), max(batch.last, latest)
             for watch in self._watches:
                 watch.add(batch)
-            if self._context.skip_bad_rows or not rows.rejected:
+            if self._context.skip_bad_rows or not rows.invalid:
                 yield batch
 
     @property
     def gaps(self) -> int:
         """The number of readings that do not follow the one before by its interval."""
-        first = self.differences.first or 0
-        said = self.said_interval
-        spans = [IntervalSpan(first, said)] if said is not None else told_spans(self.differences)
-        return self.differences.longer_than(SamplingIntervals(spans))
+        return self.differences.longer_than(SamplingIntervals(self._spans))
 
     def _refuse_registers(self) -> None:
         """Raise ReportError if a quantity is a cumulative register."""
@@ -171,12 +221,13 @@ class Report:
         if self.detected.header.has_reasons:
             return
         for watch in self._watches:
-            if watch.is_register:
+            if watch.is_register and watch.quantity not in self._known_format.energies:
                 raise ReportError(
                     f"{self._part.label}: {watch.quantity} only rises, {watch.span}: this is the"
                     " state of a cumulative register, not the energy of each interval. Registers"
                     " are not supported: export the energy of each interval instead, often called"
-                    " consumption, interval data or load profile"
+                    " consumption, interval data or load profile. If it is that, describe the"
+                    f" format with kind: energy for the column of {watch.quantity}"
                 )
 
     @property
@@ -188,11 +239,13 @@ class Report:
     @property
     def intervals(self) -> Sequence[int | None]:
         """The intervals of the readings, in order of time; None where they tell none."""
-        if self.said_interval is not None:
-            return [self.said_interval]
-        return [span.seconds for span in told_spans(self.differences)]
+        return [span.seconds for span in self._spans]
 
-    def _checked_interval(self) -> int | None:
+    @property
+    def _spans(self) -> Sequence[IntervalSpan]:
+        return self.said_spans or told_spans(self.differences)
+
+    def _checked_interval(self) -> Sequence[IntervalSpan]:
         """Return the interval that the format says, if any.
 
         Raises ReportError if the readings tell another one, unless they are rejected ones.
@@ -203,9 +256,11 @@ class Report:
         if header.has_reasons:
             # Some rows of a report tell less than all.
             self.differences = Differences() if said is None else self.differences
-            return said
-        if said is None:
-            return None
+        if said is None or self.differences.first is None:
+            return ()
+        spans = [IntervalSpan(self.differences.first, said, is_said=True)]
+        if header.has_reasons:
+            return spans
         for span in told_spans(self.differences):
             if span.seconds is None or span.seconds == said:
                 continue
@@ -216,7 +271,7 @@ class Report:
                 f"{self._part.label}: readings are {span.seconds} seconds apart: expected {said},"
                 f" as the format {by} says"
             )
-        return said
+        return spans
 
 
 class _LineNumbers:

@@ -22,8 +22,8 @@ INTERVAL_HINT = (
 MANY_GAPS = 20
 """One in so many readings after a gap may be a sign that readings last longer than was thought."""
 GAPS_HINT = (
-    "readings that last longer than the interval are taken for readings after a gap: load those"
-    " with --interval SECONDS"
+    "rows that last longer than the interval are taken for rows after a gap: if there are such, say"
+    " it with the key lengths of the format"
 )
 
 MAX_REPORTS_IN_FULL = 20
@@ -49,6 +49,8 @@ def _report_document(summary: ImportSummary) -> dict[str, object]:
         "flags": imported and dict(imported.flags),
         "missing": summary.missing,
         "rejected": summary.rejected,
+        "repeated": summary.repeated,
+        "refused_days": list(summary.refused_days),
         "rejected_to": summary.rejected_to and click.format_filename(summary.rejected_to),
         "first": first,
         "last": last,
@@ -93,8 +95,7 @@ def _lines_in_full(summary: ImportSummary) -> list[str]:
     if imported is not None:
         rows += _changes(imported)
     rows.append(("missing values", summary.missing))
-    if summary.rejected:
-        rows.append(("rejected rows", f"{summary.rejected}{_hint(summary.rejected_to)}"))
+    rows += _left_out(summary)
     if imported is not None:
         flags = ", ".join(f"{count} {name}" for name, count in imported.flags.items())
         rows.append(("flags", flags or "none"))
@@ -109,6 +110,18 @@ def _lines_in_full(summary: ImportSummary) -> list[str]:
     rows.append(("time", f"{summary.seconds:.1f} s"))
     rows += [] if imported is None else _corrections(imported)
     return [summary.name, *(f"  {name:<15}{value}" for name, value in rows)]
+
+
+def _left_out(summary: ImportSummary) -> list[tuple[str, object]]:
+    """Return what is not imported."""
+    rows: list[tuple[str, object]] = []
+    if summary.rejected:
+        rows.append(("rejected rows", f"{summary.rejected}{_hint(summary.rejected_to)}"))
+    if summary.repeated:
+        rows.append(("repeated rows", summary.repeated))
+    if summary.refused_days:
+        rows.append(("refused days", ", ".join(summary.refused_days)))
+    return rows
 
 
 def _changes(imported: ImportResult) -> list[tuple[str, object]]:
@@ -158,6 +171,10 @@ def _counts(reports: Sequence[ImportSummary]) -> str:
     if rejected := sum(report.rejected for report in reports):
         files = {report.rejected_to for report in reports} - {None}
         parts.append(f"{rejected} rejected rows{_hint(files.pop() if len(files) == 1 else None)}")
+    if repeated := sum(report.repeated for report in reports):
+        parts.append(f"{repeated} repeated rows")
+    if days := sum(len(report.refused_days) for report in reports):
+        parts.append(f"{days} refused days")
     if errors := [report.error for report in reports if report.error is not None]:
         is_same = len({*errors}) == 1
         parts.append(f"error: {errors[0]}" if is_same else f"{len(errors)} reports with errors")

@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from datetime import datetime
 from decimal import Decimal
+from math import gcd
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
@@ -18,6 +19,7 @@ ISO = "iso"
 
 HOURLY_INTERVAL = 3600
 
+_DAY = 24 * HOURLY_INTERVAL
 _DIRECTIVES = re.compile(r"%(?![%dmyYbBjHIpMS]).?", re.DOTALL)
 _EXAMPLE = datetime(2019, 10, 27, 13, 45)  # noqa: DTZ001 - the zone has no part in a pattern
 _MIDNIGHT = datetime(2019, 10, 27)  # noqa: DTZ001 - as above
@@ -65,6 +67,12 @@ def _check_pattern(pattern: str, info: ValidationInfo) -> str:
     return pattern
 
 
+ENERGIES = "energy", "reactive_energy"
+"""The quantities whose columns may hold something else than the energy of each interval."""
+
+ColumnKind = Literal["energy", "power"]
+
+
 class ColumnSettings(Section):
     """The column of a quantity, and the factor that converts it to the stored unit."""
 
@@ -74,6 +82,11 @@ class ColumnSettings(Section):
         allow_inf_nan=False,
         max_digits=20,
         description="a decimal other than 0, such as 0.001 for Wh",
+    )
+    kind: ColumnKind | None = Field(
+        None,
+        description="energy or power: what the column holds, of each interval the energy or the"
+        " mean power",
     )
 
     @model_validator(mode="before")
@@ -89,7 +102,7 @@ class ColumnSettings(Section):
         return self
 
 
-_HEADING = "the heading of its column, or a section with header and factor"
+_HEADING = "the heading of its column, or a section with header, factor and kind"
 
 
 class ColumnsSettings(Section):
@@ -107,6 +120,17 @@ class ColumnsSettings(Section):
     def named(self) -> dict[str, ColumnSettings]:
         """Return the columns that a report has, by quantity."""
         return {name: column for name, column in self if column is not None}
+
+    def of_kind(self, kind: ColumnKind) -> tuple[str, ...]:
+        """Return the quantities whose columns are said to be of a kind."""
+        return tuple(name for name, column in self.named().items() if column.kind == kind)
+
+    @model_validator(mode="after")
+    def _require_energy(self) -> "ColumnsSettings":
+        for name, column in self.named().items():
+            if column.kind is not None and name not in ENERGIES:
+                raise ValueError(f"{name}: expected no kind, which is for {' and '.join(ENERGIES)}")
+        return self
 
     @model_validator(mode="after")
     def _require_one(self) -> "ColumnsSettings":
@@ -129,6 +153,9 @@ class TimeSettings(Section):
     marks: Literal["start", "end"] = Field(
         description="start or end: which end of its interval a time marks"
     )
+    tolerance: int = Field(
+        0, ge=0, le=43200, description="seconds by which times may lie beside the interval's"
+    )
     timezone: ZoneInfo | None = Field(
         None, description="an IANA time zone, or nothing where it is that of meter.timezone"
     )
@@ -144,11 +171,29 @@ def _check_interval(seconds: int | None, info: ValidationInfo) -> int | None:
     time = info.data.get("time")
     if time is None:
         return seconds
+    if info.data.get("lengths"):
+        if seconds is not None:
+            raise ValueError("expected nothing, since lengths says how long rows last")
+        return None
     if time.hour is not None and seconds not in (None, HOURLY_INTERVAL):
         raise ValueError(f"expected {HOURLY_INTERVAL} or nothing, since time.hour counts hours")
-    if time.hour is None and time.marks_end and seconds is None:
-        raise ValueError("missing, expected seconds, since time.marks is end")
+    if time.hour is None and seconds is None:
+        if time.marks_end:
+            raise ValueError("missing, expected seconds, since time.marks is end")
+        columns = info.data.get("columns")
+        if columns is not None and columns.of_kind("power"):
+            raise ValueError("missing, expected seconds, since a column is of kind power")
     return HOURLY_INTERVAL if time.hour is not None else seconds
+
+
+def _check_lengths(lengths: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+    """Return the lengths of rows, the shortest one first."""
+    time = info.data.get("time")
+    if lengths and time is not None and time.hour is not None:
+        raise ValueError("expected nothing, since time.hour counts hours")
+    if lengths and (len(lengths) < 2 or list(lengths) != sorted(set(lengths))):
+        raise ValueError("expected two or more different seconds, the shortest first")
+    return lengths
 
 
 class _IntervalSettings(Section):
@@ -183,6 +228,9 @@ class FormatSettings(Section):
     )
     columns: ColumnsSettings
     time: TimeSettings
+    lengths: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=86400)], ...], AfterValidator(_check_lengths)
+    ] = Field((), description="a list of seconds from 1 to 86400")
     interval: Annotated[int | None, AfterValidator(_check_interval)] = Field(
         None, ge=1, le=86400, validate_default=True, description="seconds from 1 to 86400"
     )
@@ -201,6 +249,25 @@ class FormatSettings(Section):
         others = (self.identifier, self.time.column, self.time.hour)
         named = (column.header for column in self.columns.named().values())
         return (*(header for header in others if header is not None), *named)
+
+    @property
+    def step(self) -> int | None:
+        """Return the seconds of which the lengths of all rows are multiples; None if unknown."""
+        return gcd(*self.lengths) if self.lengths else self.interval
+
+    @model_validator(mode="after")
+    def _require_grid(self) -> "FormatSettings":
+        """Check that a tolerance has a grid of times to move to."""
+        if "time" not in self.model_fields_set or not self.time.tolerance:
+            return self
+        if not self.step or self.time.hour is not None or _DAY % self.step:
+            raise ValueError(
+                "expected no time.tolerance without an interval that divides a day, or with"
+                " time.hour"
+            )
+        if 2 * self.time.tolerance >= self.step:
+            raise ValueError("expected a time.tolerance of less than half the interval")
+        return self
 
     @model_validator(mode="after")
     def _require_distinct_headers(self) -> "FormatSettings":

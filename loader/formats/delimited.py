@@ -1,5 +1,7 @@
 """Reading the rows of a report in a configured format."""
 
+from array import array
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -15,11 +17,11 @@ from loader.rows.header import Header
 from loader.rows.hour_days import DOUBTFUL_HOURS, HourKind, kind_of_hours
 from loader.rows.identifier_column import MAX_IDENTIFIER_LENGTH, is_identifier
 from loader.rows.reader import ParseContext, RowReader, midnight, seconds_since_1970
-from settings import FormatSettings
+from settings import HOURLY_INTERVAL, FormatSettings
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class DelimitedRow:
     """A row: its raw text, its timestamp's text, and its quantities as a RowBatch has them."""
 
     raw: bytes
@@ -31,7 +33,10 @@ class _Row:
 class DelimitedLayout:
     """The columns of reports with the same header, whose times are of the same zone."""
 
-    def __init__(self, settings: FormatSettings, header: Header, zone: ZoneInfo) -> None:
+    def __init__(
+        self, settings: FormatSettings, header: Header, zone: ZoneInfo, seconds: int | None = None
+    ) -> None:
+        """Take the length of the rows in seconds, if it differs from row to row."""
         self.settings = settings
         self.header = header
         self.zone = zone
@@ -42,6 +47,7 @@ class DelimitedLayout:
                 QUANTITY_NAMES.index(name),
                 header.names.index(column.header),
                 settings.decimal,
+                seconds or settings.interval or HOURLY_INTERVAL,
             )
             for name, column in settings.columns.named().items()
         ]
@@ -50,9 +56,11 @@ class DelimitedLayout:
         if settings.identifier is not None:
             self.identifier_field = header.names.index(settings.identifier)
         self.shift = timedelta(seconds=settings.interval or 0) * settings.time.marks_end
+        self.step = settings.step or 0
+        self.tolerance = settings.time.tolerance
 
 
-class DelimitedRows(RowReader[_Row]):
+class DelimitedRows(RowReader[DelimitedRow]):
     """Reads rows of delimited fields whose columns the settings of the format describe."""
 
     def __init__(self, context: ParseContext, layout: DelimitedLayout) -> None:
@@ -60,8 +68,11 @@ class DelimitedRows(RowReader[_Row]):
         self._layout = layout
         self._identifier_line = 0
         self._offsets: dict[date, int | None] = {}
-        self._seen: dict[date, bytearray] = {}
-        self._hours: list[tuple[int, HourOfDay, _Row]] = []
+        self._marks: defaultdict[date, array[int]] = defaultdict(lambda: array("q"))
+        """The hash of each row's quantities, at the index of its time of day in UTC; 0 for none."""
+        self._dst_marks: defaultdict[datetime, set[int]] = defaultdict(set)
+        """The hashes at each local time of the days on which clocks change."""
+        self._hours: list[tuple[int, HourOfDay, DelimitedRow]] = []
         """The rows of a day whose hours may be counted or those of the clock."""
 
     def read(self, chunk: bytes, line: int) -> None:
@@ -81,7 +92,7 @@ class DelimitedRows(RowReader[_Row]):
         errors = []
         if isinstance(timestamp, InvalidTimestamp):
             errors.append(RowError(number, timestamp.column, timestamp.value, timestamp.expected))
-        quantities, missing = self._parse_quantities(number, fields, errors)
+        quantities, missing = self._parse_quantities(self._layout, number, fields, errors)
         identifier = self._parse_identifier(number, fields, errors)
         if isinstance(timestamp, InvalidTimestamp):
             self._reject_invalid(errors, raw, None)
@@ -93,10 +104,10 @@ class DelimitedRows(RowReader[_Row]):
             return
         if self.identifier is None and identifier:
             self.identifier, self._identifier_line = identifier, number
-        row = _Row(raw, fields[self._layout.time_field], quantities, missing)
+        row = DelimitedRow(raw, fields[self._layout.time_field], quantities, missing)
         self._add(number, timestamp, row)
 
-    def _add(self, number: int, timestamp: datetime | HourOfDay, row: _Row) -> None:
+    def _add(self, number: int, timestamp: datetime | HourOfDay, row: DelimitedRow) -> None:
         """Add a valid row, or buffer it if others of its day tell when it is of."""
         if isinstance(timestamp, HourOfDay):
             if self._hours and self._hours[-1][1].day != timestamp.day:
@@ -113,10 +124,11 @@ class DelimitedRows(RowReader[_Row]):
         if offset is None:
             if not self._dst_days.continues(timestamp.date()):
                 self.flush()
-            self._buffer(number, timestamp, row)
+            # The order of times tells their passes, not that of the seconds that they are late.
+            self._buffer(number, self._moved_back(timestamp), row)
             return
         self.flush()
-        self._add_local(number, timestamp, offset, row)
+        self._add_with_offset(number, timestamp, offset, row)
 
     def flush(self) -> None:
         """Add the buffered rows; no later row belongs to their days."""
@@ -125,7 +137,7 @@ class DelimitedRows(RowReader[_Row]):
             self._place_hours(rows)
         super().flush()
 
-    def _place_hours(self, rows: list[tuple[int, HourOfDay, _Row]]) -> None:
+    def _place_hours(self, rows: list[tuple[int, HourOfDay, DelimitedRow]]) -> None:
         """Add the rows of a day by their hours, or reject all if these are doubtful."""
         time = self._layout.settings.time
         _, first, _ = rows[0]
@@ -134,9 +146,13 @@ class DelimitedRows(RowReader[_Row]):
             places = [hour.place for _, hour, _ in rows]
             kind = kind_of_hours(places, first.day, first.hours, self._resolver)
         begin = self._resolver.instant(first.day) if kind is HourKind.COUNTED else None
+        day = str(first.day.date())
+        if kind is None and day not in self.refused_days:
+            self.refused_days.append(day)
         for number, hour, row in rows:
             if kind is None:
-                error = RowError(number, time.hour or "", hour.text, DOUBTFUL_HOURS)
+                value = f"{row.time} {hour.text}"
+                error = RowError(number, time.hour or "", value, DOUBTFUL_HOURS, day)
                 self._reject([error], row.raw)
             elif begin is None:
                 self._buffer(number, first.day + timedelta(hours=hour.place), row)
@@ -145,12 +161,12 @@ class DelimitedRows(RowReader[_Row]):
                 self._add_instant(number, start + self._layout.shift, row)
 
     def _parse_quantities(
-        self, number: int, fields: list[str], errors: list[RowError]
+        self, layout: DelimitedLayout, number: int, fields: list[str], errors: list[RowError]
     ) -> tuple[str, int]:
         """Return the quantities as a RowBatch has them, and how many of them are missing."""
         quantities = [""] * len(QUANTITY_NAMES)
         missing = 0
-        for column in self._layout.columns:
+        for column in layout.columns:
             text = fields[column.field]
             quantity = column.parse(text)
             if quantity is None:
@@ -185,33 +201,42 @@ class DelimitedRows(RowReader[_Row]):
             self._offsets[day] = self._resolver.offset_all_day(day)
         return self._offsets[day]
 
-    def _add_local(self, line: int, local: datetime, offset: int | str, row: _Row) -> None:
+    def _add_local(self, line: int, local: datetime, offset: int | str, row: DelimitedRow) -> None:
         """Add a row by its local time and offset, or reject it with what was expected instead."""
-        if isinstance(offset, str):
-            self._reject(
-                [RowError(line, self._layout.settings.time.column, row.time, offset)], row.raw
-            )
+        mark = self._mark(row)
+        if isinstance(offset, int):
+            self._dst_marks[local].add(mark)
+            self._add_with_offset(line, local, offset, row)
+        elif offset == DUPLICATE_TIME and mark in self._dst_marks[local]:
+            self.repeated += 1
         else:
-            instant = local.replace(tzinfo=UTC) - timedelta(seconds=offset)
-            if self._layout.settings.time.hour is not None:
-                instant += self._layout.shift  # the local time is that of the start
-            self._add_instant(line, instant, row)
+            self._reject_time(line, row, offset)
 
-    def _add_instant(self, line: int, instant: datetime, row: _Row) -> None:
+    def _add_with_offset(self, line: int, local: datetime, offset: int, row: DelimitedRow) -> None:
+        instant = local.replace(tzinfo=UTC) - timedelta(seconds=offset)
+        if self._layout.settings.time.hour is not None:
+            instant += self._layout.shift  # the local time is that of the start
+        self._add_instant(line, instant, row)
+
+    def _add_instant(self, line: int, instant: datetime, row: DelimitedRow) -> None:
         """Add a row by the instant of its timestamp, which marks a start or an end."""
-        start = instant - self._layout.shift
+        layout = self._layout
+        if layout.tolerance:
+            instant = self._moved(instant)
+        start = instant - layout.shift
         day = start.date()
-        seen = self._seen.setdefault(day, bytearray())
+        marks = self._marks[day]
         index = self._times_of_day[start.isoformat()[11:19]]
-        if index >= len(seen):
-            seen.extend(bytes(index + 1 - len(seen)))
-        if seen[index]:
-            self._reject(
-                [RowError(line, self._layout.settings.time.column, row.time, DUPLICATE_TIME)],
-                row.raw,
-            )
+        if index >= len(marks):
+            marks.frombytes(bytes(marks.itemsize * (index + 1 - len(marks))))
+        mark = self._mark(row)
+        if marks[index] == mark:
+            self.repeated += 1
             return
-        seen[index] = 1
+        if marks[index]:
+            self._reject_time(line, row, DUPLICATE_TIME)
+            return
+        marks[index] = mark
         local = start.astimezone(self._context.zone)
         offset = local.utcoffset()
         assert offset is not None
@@ -221,7 +246,36 @@ class DelimitedRows(RowReader[_Row]):
         self._lines.append(f"{number},{date_text},{int(offset.total_seconds())},{row.quantities}\n")
         self.missing += row.missing
 
+    def _mark(self, row: DelimitedRow) -> int:
+        """Return what tells a row from others of its time: a number other than 0."""
+        # Rows that were moved to one time are not the same.
+        is_same = (row.time, row.quantities) if self._layout.tolerance else row.quantities
+        return hash(is_same) or 1
+
+    def _moved_back(self, local: datetime) -> datetime:
+        """Return a local time moved to the one that is expected before it, within the tolerance."""
+        if not self._layout.tolerance:
+            return local
+        late = int((local - midnight(local.date())).total_seconds()) % self._layout.step
+        return local - timedelta(seconds=late) * (late <= self._layout.tolerance)
+
+    def _moved(self, instant: datetime) -> datetime:
+        """Return an instant moved to the nearest one that is expected, within the tolerance."""
+        step, tolerance = self._layout.step, self._layout.tolerance
+        offset = instant.astimezone(self._layout.zone).utcoffset()
+        assert offset is not None
+        late = int(instant.timestamp() + offset.total_seconds()) % step
+        if late <= tolerance:
+            return instant - timedelta(seconds=late)
+        early = step - late
+        return instant + timedelta(seconds=early) if early <= tolerance else instant
+
+    def _reject_time(self, line: int, row: DelimitedRow, expected: str) -> None:
+        column = self._layout.settings.time.column
+        self._reject([RowError(line, column, row.time, expected)], row.raw)
+
     def _runs(self) -> Iterator[tuple[int, tuple[int, ...]]]:
         """Yield the instants of the readings in runs, see `Differences`."""
-        for day, seen in self._seen.items():
-            yield seconds_since_1970(midnight(day)), self._times_of_day.seconds(bytes(seen))
+        for day, marks in self._marks.items():
+            seen = bytes(map(bool, marks))
+            yield seconds_since_1970(midnight(day)), self._times_of_day.seconds(seen)

@@ -16,6 +16,7 @@ from loader.rows.reader import (
     FIRST_YEAR,
     LAST_YEAR,
     ParseContext,
+    RepeatedTime,
     RowReader,
     midnight,
     seconds_since_1970,
@@ -107,7 +108,7 @@ class MonitoringRows(RowReader[Fields]):
             if index >= len(seen):
                 seen.extend(bytes(index + 1 - len(seen)))
             if seen[index]:
-                self._reject(*self._date_error(row, DUPLICATE_TIME))
+                self._add_repeat(row, f"{date_text} {clock_time}", offset)
                 continue
             seen[index] = 1
             quantities = (
@@ -124,11 +125,20 @@ class MonitoringRows(RowReader[Fields]):
 
     def _add_local(self, line: int, local: datetime, offset: int | str, row: Fields) -> None:
         """Add a row by its local time and offset, or reject it with what was expected instead."""
-        if isinstance(offset, str):
+        if offset == DUPLICATE_TIME:
+            self._add_repeat((line, row), local.isoformat(" "), None)
+        elif isinstance(offset, str):
             self._reject(*self._date_error((line, row), offset))
         else:
             _, _, usual, other = row
             self._append(local, offset, usual or other)
+
+    def _add_repeat(self, row: tuple[int, Fields], local: str, offset: int | None) -> None:
+        """Add a row whose time an earlier one has, too."""
+        _, (_, _, usual, other) = row
+        quantities = ",".join(map(_format_quantity, (usual or other).split(",")))
+        errors, raw = self._date_error(row, DUPLICATE_TIME)
+        self._reject_repeat(RepeatedTime(local, offset, quantities, errors, raw))
 
     def _append(self, local: datetime, offset: int, quantities: str) -> None:
         text = local.isoformat(" ")

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 from domain.quantities import QUANTITY_NAMES
 from loader.formats.delimited import DelimitedLayout, DelimitedRows
 from loader.formats.monitoring import MONITORING_HEADER, MonitoringRows
+from loader.formats.varying_rows import VaryingRows
 from loader.rows.errors import ReportError
 from loader.rows.header import Header, read_header
 from loader.rows.reader import ParseContext, RowReader
@@ -42,12 +43,16 @@ class ReportFormat(Protocol):
     """Its header, for messages."""
     interval: int | None
     """Seconds from one reading to the next, if the format defines them."""
+    has_lengths: bool
+    """Whether rows tell how long they last, each one."""
     is_interval_asked_for: bool
     """Whether the command says so, not the format."""
     identifier: str | None
     """The column that names the meter, if there is one."""
     quantities: Sequence[str]
     """The names of the quantities that it has columns for."""
+    energies: Sequence[str]
+    """Of these, the ones whose columns are said to be no registers."""
 
     def parse_header(self, raw: bytes) -> Header | None:
         """Return the header in a report's first line; None if it is not of this format."""
@@ -63,6 +68,8 @@ class MonitoringFormat:
     expected = ",".join(MONITORING_HEADER)
     identifier: str | None = None
     quantities: Sequence[str] = QUANTITY_NAMES
+    energies: Sequence[str] = ()
+    has_lengths = False
 
     def __init__(self, interval: int | None = None, *, is_interval_asked_for: bool = False) -> None:
         self.interval = interval
@@ -91,8 +98,10 @@ class ConfiguredFormat:
         self._required = frozenset(required)
         self._allowed = self._required.union(settings.ignored)
         self.interval = settings.interval
+        self.has_lengths = bool(settings.lengths)
         self.identifier = settings.identifier
         self.quantities: Sequence[str] = tuple(settings.columns.named())
+        self.energies: Sequence[str] = settings.columns.of_kind("energy")
         self._settings = settings
         self._layout = lru_cache(maxsize=_MAX_LAYOUTS)(partial(DelimitedLayout, settings))
 
@@ -111,7 +120,16 @@ class ConfiguredFormat:
                 f" {HOURLY_INTERVAL}, or no --interval"
             )
         zone = self._settings.time.timezone or context.zone
-        return DelimitedRows(context, self._layout(header, zone))
+        layout = self._layout(header, zone)
+        if not self.has_lengths:
+            return DelimitedRows(context, layout)
+        if header.has_reasons:
+            raise ReportError(
+                f"{context.path}: rejected rows do not tell how long they last: correct them in the"
+                f" report, and load that, as the format {self.name} has several lengths"
+            )
+        lengths = {each: self._layout(header, zone, each) for each in self._settings.lengths}
+        return VaryingRows(context, layout, lengths)
 
 
 SHIPPED_FORMATS: tuple[ReportFormat, ...] = (
@@ -133,7 +151,8 @@ def known_formats(settings: Settings, interval: int | None = None) -> tuple[Repo
     ]
     for name, each in described.items():
         is_asked_for = interval is not None
-        changed = each.model_copy(update={"interval": interval}) if is_asked_for else each
+        asked = {"interval": interval, "lengths": ()}
+        changed = each.model_copy(update=asked) if is_asked_for else each
         formats.append(ConfiguredFormat(name, changed, is_interval_asked_for=is_asked_for))
     return tuple(formats)
 

@@ -105,6 +105,7 @@ class HourTimestamps:
         self._day_field = day_field
         self._hour_field = hour_field
         self._zone = zone
+        self._first = 1 if time.marks_end else 0
         self._day = lru_cache(maxsize=_MAX_DAYS)(self._parse_day)
 
     def parse(self, fields: Sequence[str]) -> datetime | HourOfDay | InvalidTimestamp:
@@ -114,12 +115,8 @@ class HourTimestamps:
         if day is None:
             expected = f"a date like {_EXAMPLE.strftime(self._time.pattern)}, {YEAR_RANGE}"
             return InvalidTimestamp(self._time.column, text, expected)
-        start, hours, local = day
-        first = 1 if self._time.marks_end else 0
-        most = hours if local is None else max(hours, CLOCK_HOURS * (self._time.hours is None))
-        if self._time.hours == "clock":
-            most = CLOCK_HOURS
-        last = first + most - 1
+        start, hours, local, last = day
+        first = self._first
         if not (
             hour.isascii() and hour.isdigit() and len(hour) <= 2 and first <= int(hour) <= last
         ):
@@ -131,10 +128,11 @@ class HourTimestamps:
             return HourOfDay(local, hours, int(hour) - first, hour)
         return start + timedelta(hours=int(hour))
 
-    def _parse_day(self, text: str) -> tuple[datetime, int, datetime | None] | None:
-        """Return when a day begins, how many hours it has, and its beginning in local time.
+    def _parse_day(self, text: str) -> tuple[datetime, int, datetime | None, int] | None:
+        """Return when a day begins, how many hours it has, its beginning in local time, and the
+        greatest number of an hour.
 
-        The latter only if clocks change on that day and its hours may be those of the clock.
+        The local time only if clocks change on that day and its hours may be those of the clock.
         """
         parsed = _parse_local(text, self._time.pattern)
         if parsed is None:
@@ -143,7 +141,10 @@ class HourTimestamps:
         start, end = self._midnight(day), self._midnight(day + timedelta(days=1))
         changes = end - start != timedelta(days=1) and self._time.hours != "counted"
         hours = int((end - start).total_seconds()) // HOURLY_INTERVAL
-        return start, hours, midnight(day) if changes else None
+        most = max(hours, CLOCK_HOURS) if changes else hours
+        if self._time.hours == "clock":
+            most = CLOCK_HOURS
+        return start, hours, midnight(day) if changes else None, self._first + most - 1
 
     def _midnight(self, day: date) -> datetime:
         return midnight(day).replace(tzinfo=self._zone).astimezone(UTC)

@@ -31,6 +31,10 @@ class ImportSummary:
     readings: int = 0
     missing: int = 0
     rejected: int = 0
+    repeated: int = 0
+    """Rows that are passed over, since an earlier one is the same."""
+    refused_days: Sequence[str] = ()
+    """Local days that are left out."""
     span: tuple[str, str] | None = None
     seconds: float = 0
     imported: ImportResult | None = None
@@ -92,7 +96,7 @@ def _summary(report: PlannedReport, work: MeterImport) -> ImportSummary:
 
 
 class PartlyImportedError(Exception):
-    """The reports of some meters were not imported; those of others may have been."""
+    """Reports of some meters, or some days, were not imported; all others may have been."""
 
     def __init__(self, text: str, summaries: Sequence[ImportSummary], errors: ErrorReport) -> None:
         super().__init__(text)

@@ -39,6 +39,8 @@ class ImportOptions:
     """Whether an empty field erases the value that is there."""
     allow_corrections: bool = False
     """Whether a report may differ from nearly all that is there."""
+    all_or_nothing: bool = False
+    """Whether a day that is refused stops the import."""
     interval: int | None = None
     """Seconds from one reading to the next, whatever formats say."""
 
@@ -159,6 +161,8 @@ class ReportImporter:
                         imported = await self._import(report, meter, planned)
                     else:
                         deque(report.batches(), maxlen=0)
+                    if report.refused_days and self.options.all_or_nothing:
+                        raise FaultyRowsError(f"{planned.path}: days are refused")
                 except ReportError as caught:
                     failed = True
                     error = str(caught)
@@ -174,6 +178,8 @@ class ReportImporter:
                     readings=report.readings,
                     missing=report.missing,
                     rejected=report.rejected,
+                    repeated=report.repeated,
+                    refused_days=report.refused_days,
                     span=report.span,
                     seconds=time.monotonic() - started,
                     imported=imported,
@@ -207,10 +213,14 @@ class ReportImporter:
         outcome: ImportOutcome,
     ) -> Report:
         path, skips = planned.path, self.options.skip_bad_rows
+        refused: set[str] = set()
 
         def on_errors(errors: list[RowError], raw: bytes) -> None:
             for error in errors:
-                outcome.errors.add(f"{path}:{error}")
+                if error.day not in refused:
+                    outcome.errors.add(f"{path}:{error}")
+                if error.day:
+                    refused.add(error.day)  # told of once, not for each row
             if skips and not self.options.dry_run:
                 assert report.detected is not None
                 rejected.add(errors, raw, report.detected.header)

@@ -19,6 +19,8 @@ class RowError:
     column: str
     value: str
     expected: str
+    day: str = ""
+    """The local day that is refused for it; all other days are loaded nevertheless."""
 
     def __str__(self) -> str:
         value = self.value if len(self.value) <= 60 else f"{self.value[:57]}..."

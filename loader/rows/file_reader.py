@@ -1,5 +1,6 @@
 """Reading a report's file in chunks, so that memory does not grow with it."""
 
+import codecs
 import gzip
 import hashlib
 import os
@@ -21,6 +22,20 @@ _MAX_COMPRESSION_RATIO = 200
 """Of a compressed report; one of nothing but zeros has a ratio of about 30."""
 _UNCHECKED_BYTES = 2**21
 """The compression ratio is not checked up to this uncompressed size."""
+
+_SAVE_AS_CSV = "open it in a spreadsheet, and save the sheet with the readings as CSV in UTF-8"
+_DOWNLOAD_CSV = "download the readings as CSV"
+_FOREIGN_FILES = {
+    b"PK\x03\x04": f"an Excel workbook or a ZIP archive: unpack it, or {_SAVE_AS_CSV}",
+    b"\xd0\xcf\x11\xe0": f"an Excel workbook: {_SAVE_AS_CSV}",
+    b"\x1f\x8b": "a compressed file (gzip): end its name with .csv.gz",
+    b"%PDF": f"a PDF document: {_DOWNLOAD_CSV}",
+    b"<?xml": f"an XML document, such as Green Button: {_DOWNLOAD_CSV}",
+    b"<!": f"an HTML or XML document: {_DOWNLOAD_CSV}",
+    b"\xff\xfe": "text in UTF-16: save it in UTF-8",
+    b"\xfe\xff": "text in UTF-16: save it in UTF-8",
+}
+"""What files that are no reports begin with, what they are, and what to do."""
 
 
 class ChunkedFile:
@@ -47,6 +62,8 @@ class ChunkedFile:
         try:
             with _open(self.path) as raw, _decompress(raw, self.path) as file:
                 while chunk := file.read(CHUNK_BYTES):
+                    if not size:
+                        self._refuse_foreign(chunk)
                     self._digest.update(chunk)
                     whole, end, rest = (rest + chunk).rpartition(b"\n")
                     lines += whole.count(b"\n") + len(end)
@@ -67,6 +84,12 @@ class ChunkedFile:
             raise ReportError(f"{self.path}: cannot be read: {reason}") from error
         if rest:
             yield rest + b"\n"
+
+    def _refuse_foreign(self, beginning: bytes) -> None:
+        """Raise ReportError if a file is one of another kind."""
+        for mark, what in _FOREIGN_FILES.items():
+            if beginning.removeprefix(codecs.BOM_UTF8).startswith(mark):
+                raise ReportError(f"{self.path}: expected a report as CSV, this is {what}")
 
 
 def check_row_length(path: str, line: int, raw: bytes) -> None:

@@ -5,21 +5,24 @@ as one or more RowErrors.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from functools import lru_cache
 from itertools import compress
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 from domain.local_time import LocalTimeResolver
 from domain.report_source import RowBatch
-from domain.sampling_interval import Differences
+from domain.sampling_interval import Differences, IntervalSpan
 from loader.rows.dst_days import DstDayBuffer
 from loader.rows.errors import RowError
 
 FIRST_YEAR, LAST_YEAR = 1970, 2199
+
+MAX_REPEATS = 100_000
+"""Rows of a report that are compared with earlier ones of the same time; more are rejected."""
 
 # Full hours come first, for a day takes as much memory as the highest index in it.
 _USUAL_SECONDS = sorted(
@@ -43,6 +46,20 @@ class ParseContext:
     skip_bad_rows: bool
     on_errors: Callable[[list[RowError], bytes], None]
     """Called with the errors of a row and its raw text, in the order of the lines."""
+    is_read_again: bool = False
+    """Whether the report can be read again, to compare rows of the same time."""
+
+
+class RepeatedTime(NamedTuple):
+    """A row whose time an earlier row has, too."""
+
+    local: str
+    offset: int | None
+    """None if it may be any."""
+    quantities: str
+    """As a RowBatch has them."""
+    errors: list[RowError]
+    raw: bytes
 
 
 class TimeOfDayIndex(dict[str, int]):
@@ -73,8 +90,15 @@ class RowReader(ABC, Generic[Row]):
         self.readings = 0
         self.missing = 0
         self.rejected = 0
+        self.repeated = 0
+        """Rows that are passed over, since an earlier one has their time and their values."""
+        self.invalid = 0
+        """The rejected rows that are not of a refused day: each may stand for a faulty report."""
+        self.refused_days: list[str] = []
         self.identifier: str | None = None
         """The meter's name in the report."""
+        self.repeats: list[RepeatedTime] = []
+        """Rows that are to be compared with the earlier ones of their times."""
         self._context = context
         self._resolver = LocalTimeResolver(zone)
         self._dst_days: DstDayBuffer[Row] = DstDayBuffer(self._resolver)
@@ -98,8 +122,13 @@ class RowReader(ABC, Generic[Row]):
 
     @property
     def is_buffering(self) -> bool:
-        """Whether rows wait for later ones."""
-        return self._is_buffering
+        """Whether rows wait for others."""
+        return self._is_buffering or bool(self.repeats)
+
+    @property
+    def said_spans(self) -> Sequence[IntervalSpan]:
+        """The lengths of the readings in order of time, if each row says its own."""
+        return ()
 
     def note_unassigned(self, line: int) -> None:
         """Note that there is a row at this line which may be one of the same meter."""
@@ -117,6 +146,15 @@ class RowReader(ABC, Generic[Row]):
             self.readings += len(lines)
             yield RowBatch("".join(lines).encode(), len(lines), min(dates), max(dates))
 
+    def settle_repeats(self, same: Collection[int]) -> None:
+        """Pass over those of `repeats` whose numbers are given, and reject the others."""
+        for number, repeat in enumerate(self.repeats):
+            if number in same:
+                self.repeated += 1
+            else:
+                self._reject(repeat.errors, repeat.raw)
+        self.repeats = []
+
     def flush(self) -> None:
         """Add the buffered rows; no later row belongs to their days."""
         if not self._is_buffering:
@@ -125,6 +163,10 @@ class RowReader(ABC, Generic[Row]):
             self._add_local(line, local, offset, row)
         self._is_buffering = False
         self._report_errors()
+
+    def finish(self) -> None:
+        """Add all rows that wait for later ones; there are none."""
+        self.flush()
 
     def _buffer(self, line: int, local: datetime, row: Row) -> None:
         """Buffer a row of a day on which clocks change."""
@@ -137,8 +179,16 @@ class RowReader(ABC, Generic[Row]):
             self._dst_days.reject(errors[0].line, local)
         self._reject(errors, raw)
 
+    def _reject_repeat(self, repeat: RepeatedTime) -> None:
+        """Reject a row whose time an earlier row has, unless it may be compared with that later."""
+        if self._context.is_read_again and len(self.repeats) < MAX_REPEATS:
+            self.repeats.append(repeat)
+        else:
+            self._reject(repeat.errors, repeat.raw)
+
     def _reject(self, errors: list[RowError], raw: bytes) -> None:
         self.rejected += 1
+        self.invalid += not errors[0].day
         self._unreported.append((errors, raw))
         if not self._is_buffering:
             self._report_errors()

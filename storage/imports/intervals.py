@@ -55,8 +55,8 @@ class IntervalUpdater:
             return SamplingIntervals(_known(meter, await self._recorded(meter)))
         recorded = await self._recorded(meter)
         known = _known(meter, recorded)
-        if report.said_interval is not None:
-            spans = await self._with_said(meter, known, differences, report.said_interval)
+        if report.said_spans:
+            spans = await self._with_said(meter, known, differences, report.said_spans)
         elif (known and not new.inserted) or _continues(known, differences, new):
             spans = known
         elif not new.before:
@@ -82,14 +82,11 @@ class IntervalUpdater:
         meter: MeterRecord,
         known: Sequence[IntervalSpan],
         differences: Differences,
-        seconds: int,
+        said: Sequence[IntervalSpan],
     ) -> Sequence[IntervalSpan]:
-        """Return spans with one that the report says, from its first to its last reading."""
-        first = differences.first
-        assert first is not None, "the report has readings"
+        """Return spans with those that the report says, from its first to its last reading."""
         after = await self._next(meter, differences.last)
-        spans = [*_until(known, first), IntervalSpan(first, seconds, is_said=True)]
-        return [*spans, *_since(known, after)]
+        return [*_until(known, said[0].first), *said, *_since(known, after)]
 
     async def _with_told(
         self,

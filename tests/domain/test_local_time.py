@@ -12,6 +12,8 @@ from domain.local_time import DUPLICATE_TIME, NONEXISTENT_TIME, LocalTimeResolve
 from tests.support.report_factory import MADRID
 
 SUMMER, WINTER = 7200, 3600
+CHANGE = datetime(2019, 10, 27, 1, tzinfo=UTC)
+"""When Madrid's clocks go back."""
 
 
 def autumn(*times: str) -> list[datetime]:
@@ -169,6 +171,31 @@ def test_repeated_time_of_one_reading_goes_to_the_pass_in_step_with_those_around
             for moment, offset in zip(local, offsets, strict=True)
             if isinstance(offset, int)
         ] == instants
+
+
+@given(
+    late=st.lists(st.integers(0, 40), min_size=9, max_size=9),
+    lost=st.sets(st.sampled_from([0, 1, 6, 7, 8]), max_size=2),
+    newest_first=st.booleans(),
+)
+def test_repeated_hour_of_a_late_logger_is_two(
+    late: list[int], lost: set[int], newest_first: bool
+) -> None:
+    """Whether or not the second pass is as many seconds late as the first."""
+    start = datetime(2019, 10, 26, 21, tzinfo=UTC)
+    due = [start + timedelta(hours=hour, seconds=each) for hour, each in enumerate(late)]
+    instants = [at for place, at in enumerate(due) if place not in lost]
+    if newest_first:
+        instants.reverse()
+    local = [at.astimezone(MADRID) for at in instants]
+    found = LocalTimeResolver(MADRID).offsets([at.replace(tzinfo=None) for at in local])
+    assert found == [SUMMER if at < CHANGE else WINTER for at in instants]
+
+
+def test_reading_between_others_is_of_the_same_pass() -> None:
+    """Of a report that has one pass only, and a reading too many."""
+    times = ("01:30", "01:45", "02:00", "02:07", *PASS[1:], "03:00", "03:15")
+    assert offsets(*times) == [SUMMER] * 7 + [WINTER] * 2
 
 
 def test_repeated_time_out_of_step_with_those_around_goes_to_the_first_pass() -> None:

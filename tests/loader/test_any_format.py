@@ -40,7 +40,8 @@ def test_no_line_is_lost_and_nothing_else_raised(
     assert "\n" not in done.error
     lines = content.removesuffix(b"\n").split(b"\n") if content else []
     blank = sum(not line.decode("utf-8", "replace").strip() for line in lines)
-    assert done.report.readings + done.report.rejected + blank == len(lines)
+    found = done.report
+    assert found.readings + found.rejected + found.repeated + blank == len(lines)
     assert len(done.rejected) == done.report.rejected
 
 
@@ -87,7 +88,7 @@ def test_rows_come_back_exactly(
         zone = "Europe/Madrid"  # whose days have whole hours
     time: dict[str, Any] = {"column": "Ünd", "pattern": pattern, "marks": marks, "timezone": zone}
     if has_hours:
-        time |= {"hour": "Hora", "pattern": "%d/%m/%Y"}
+        time |= {"hour": "Hora", "hours": "counted", "pattern": "%d/%m/%Y"}
     described = FormatSettings.model_validate(
         {
             "delimiter": delimiter,

@@ -229,7 +229,9 @@ def test_decimal_that_cannot_be_stored_exactly_is_an_error(
 
 
 def test_least_negative_quantity_keeps_its_sign() -> None:
-    quantity = DecimalColumn(ColumnSettings(header="kWh", factor=Decimal(1)), 0, 0, ",")
+    quantity = DecimalColumn(
+        ColumnSettings(header="kWh", factor=Decimal(1), kind=None), 0, 0, ",", 900
+    )
     assert quantity.parse("-0,00001") == "-0.00001"
 
 

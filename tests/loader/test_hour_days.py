@@ -1,20 +1,28 @@
 """Hours of a day on which clocks change are counted, or those of the clock, or refused."""
 
+import json
+import random
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import loader.__main__
 from loader.formats.registry import ConfiguredFormat
 from loader.report import Report
 from loader.rows.errors import FaultyRowsError, ReportError, RowError
 from loader.rows.hour_days import DOUBTFUL_HOURS
 from settings import FormatSettings
+from storage.figures.aggregate import Aggregate
+from tests.storage.test_intervals import answers
+from tests.support.databases import DatabaseFixture
 
 CHANGES = [
     ("Europe/Warsaw", "2025-10-26"),
@@ -28,10 +36,15 @@ CHANGES = [
 ]
 
 
+HOURS: dict[str, Any] = {
+    "columns": {"energy": "kWh"},
+    "time": {"column": "day", "hour": "hour", "pattern": "%Y-%m-%d", "marks": "start"},
+}
+
+
 def hour_format(**time: Any) -> ConfiguredFormat:
-    said = {"column": "day", "hour": "hour", "pattern": "%Y-%m-%d", "marks": "start"} | time
-    settings = {"columns": {"energy": "kWh"}, "time": said}
-    return ConfiguredFormat("hours", FormatSettings.model_validate(settings))
+    said = HOURS | {"time": HOURS["time"] | time}
+    return ConfiguredFormat("hours", FormatSettings.model_validate(said))
 
 
 def read(
@@ -133,7 +146,7 @@ def test_day_whose_hours_may_be_either_is_refused_and_the_others_are_taken(
     found, errors = read(tmp_path, rows, "Europe/Warsaw")
     assert len(found) == 24 + taken
     assert len(errors) == len(hours) - taken
-    first = f"{12 + 2}: hour: {hours[0]}: expected {DOUBTFUL_HOURS}"
+    first = f"{12 + 2}: hour: {day} {hours[0]}: expected {DOUBTFUL_HOURS}"
     assert errors[:1] == ([] if taken else [first])
 
 
@@ -145,3 +158,84 @@ def test_hour_that_no_day_has_is_refused(tmp_path: Path) -> None:
         "2: day: 2025-03-30: expected a local time that exists: clocks go forward over this one",
         "3: hour: 24: expected an hour from 0 to 23",
     ]
+
+
+def test_refused_day_stops_no_other_and_is_told_once(database: DatabaseFixture) -> None:
+    """The status is 1, so that no script passes it over; it loads once the format says more."""
+    days = ["2025-10-25", "2025-10-26", "2025-10-27"]
+    rows = [f"{day},{hour},1\n" for day in days for hour in range(24)]
+    path = database.file("day,hour,kWh\n" + "".join(rows))
+
+    def load(*options: str, **time: Any) -> tuple[int, dict[str, Any]]:
+        said = HOURS | {"time": HOURS["time"] | time}
+        database.configure(meter={"timezone": "Europe/Warsaw"}, formats={"hours": said})
+        args = ["--config", str(database.config), "--json", *options, path]
+        done = CliRunner().invoke(loader.__main__.main, args)
+        return done.exit_code, json.loads(done.stdout)
+
+    status, document = load("--all-or-nothing")
+    assert (status, document["error"]) == (1, "1 error; nothing was written")
+    fault = f"{path}:26: hour: 2025-10-26 0: expected {DOUBTFUL_HOURS}"
+    refused = {"count": 1, "shown": [fault]}
+    for option, error in [
+        (["--dry-run"], "1 day is refused"),
+        ([], "1 day is refused; all others were written"),
+    ]:
+        status, document = load(*option)
+        assert (status, document["error"], document["faults"]) == (1, error, refused)
+    (found,) = document["reports"]
+    assert (found["new"], found["rejected"], found["rejected_to"]) == (48, 24, None)
+    assert found["refused_days"] == ["2025-10-26"]
+    status, document = load("--skip-bad-rows")
+    assert (status, document["faults"]) == (0, refused)
+    status, document = load(hours="clock")
+    (found,) = document["reports"]
+    assert (status, found["new"], found["unchanged"]) == (0, 24, 48)
+
+
+@pytest.mark.parametrize("day", ["2025-10-26", "2025-03-30"])
+@pytest.mark.parametrize("marks", ["start", "end"])
+async def test_figures_of_the_day_are_those_of_its_hours(
+    database: DatabaseFixture, day: str, marks: str
+) -> None:
+    """Counted or by the clock, with some hours lost and one that was not metered."""
+    zone, chance = "Europe/Warsaw", random.Random(f"{day}{marks}")  # noqa: S311 - test data
+    days = [str(date.fromisoformat(day) + timedelta(days=more)) for more in (-1, 0, 1)]
+    lost = {(days[0], 4), (days[1], 9), (days[2], 0)}
+    energies: dict[datetime, Fraction] = {}
+    lines: dict[str, list[str]] = {"counted": [], "clock": []}
+    for each in days:
+        for number, start in enumerate(hours_of(each, zone)):
+            if (each, number) in lost:
+                continue
+            energy = chance.randrange(1, 10**8)
+            energies[start] = Fraction(energy, 10**5)
+            text = f"{energy // 10**5}.{energy % 10**5:05}" if number != 12 else ""
+            if number == 12:
+                del energies[start]
+            for kind, hour in {
+                "counted": number,
+                "clock": start.astimezone(ZoneInfo(zone)).hour,
+            }.items():
+                lines[kind].append(f"{each},{hour + (marks == 'end')},{text}\n")
+    for kind, rows in lines.items():
+        # What the day itself tells needs not be said.
+        for hours in (kind, None):
+            said = HOURS | {"time": HOURS["time"] | {"marks": marks, "hours": hours}}
+            database.configure(meter={"timezone": zone}, formats={"hours": said})
+            meter = f"{kind}-{hours}"
+            await database.load("day,hour,kWh\n" + "".join(rows), meter=meter, register=True)
+            found, _ = await answers(
+                database, Aggregate.of({"interval": "hour", "columns": "energy"}), meter
+            )
+            there = {each["date"]: each["energy"] for each in found if each["energy"] is not None}
+            assert there == {
+                int(start.timestamp()): energy * 10**5 for start, energy in energies.items()
+            }
+            found, _ = await answers(
+                database, Aggregate.of({"interval": "day", "columns": "energy"}), meter
+            )
+            for each, record in zip(days, found, strict=True):
+                hours_there = [at for at in hours_of(each, zone) if at in energies]
+                assert record["energy"] == 10**5 * sum(energies[at] for at in hours_there)
+                assert record["present"] == len(hours_there)

@@ -115,6 +115,25 @@ async def test_report_of_a_register_is_refused_with_what_to_export(
     assert shown == (
         f"{path}: energy only rises, from 8350.274 to 8360.819: this is the state of a cumulative"
         " register, not the energy of each interval. Registers are not supported: export the energy"
-        " of each interval instead, often called consumption, interval data or load profile"
+        " of each interval instead, often called consumption, interval data or load profile. If it"
+        " is that, describe the format with kind: energy for the column of energy"
     )
     assert not await database.records()
+
+
+async def test_column_that_is_said_to_be_energy_is_no_register(database: DatabaseFixture) -> None:
+    time = {"column": "t", "pattern": "iso", "marks": "start"}
+    times = [(START + timedelta(hours=1) * number).isoformat() for number in range(96)]
+    path = database.file(
+        "t,a,b\n" + "".join(f"{at},{8350 + n / 9:.3f},1\n" for n, at in enumerate(times))
+    )
+    for kind, is_taken in [({}, False), ({"kind": "energy"}, True)]:
+        columns = {"energy": {"header": "a"} | kind, "reactive_energy": "b"}
+        database.configure(formats={"plant": {"columns": columns, "time": time}})
+        try:
+            (summary,) = await database.load(path)
+        except FaultyReportsError as error:
+            assert "describe the format with kind: energy" in error.errors.shown[0]  # noqa: PT017
+            assert not is_taken
+        else:
+            assert (summary.readings, is_taken) == (96, True)

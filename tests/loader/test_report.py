@@ -269,8 +269,22 @@ def test_file_that_is_no_report_is_refused(read: Reading, content: str, error: s
     assert read(content, skip_bad_rows=True).error == error
 
 
-def test_heading_of_another_encoding_is_refused(read: Reading) -> None:
-    assert read(PLAIN.encode("utf-16")).error.startswith("1: heading: '")
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"PK\x03\x04\x14\x00[Content_Types].xml", "an Excel workbook or a ZIP archive: unpack it"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" * 99, "an Excel workbook: open it in a spreadsheet"),
+        (gzip.compress(PLAIN.encode()), "a compressed file (gzip): end its name with .csv.gz"),
+        (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "a PDF document: download the readings as CSV"),
+        (b'<?xml version="1.0"?><feed>' + b"x" * 2**17, "an XML document, such as Green Button: "),
+        (b"\xef\xbb\xbf<!DOCTYPE html>\n<html>", "an HTML or XML document: download the readings"),
+        (PLAIN.encode("utf-16"), "text in UTF-16: save it in UTF-8"),
+    ],
+)
+def test_file_of_another_kind_is_named_with_what_to_do(
+    read: Reading, content: bytes, what: str
+) -> None:
+    assert read(content).error.startswith(f" expected a report as CSV, this is {what}")
 
 
 @pytest.mark.parametrize(
@@ -387,7 +401,8 @@ def test_no_line_is_lost_and_nothing_else_raised(
     if headed:
         lines = content.removesuffix(b"\n").split(b"\n") if content else []
         blank = sum(not line.decode("utf-8", "replace").strip() for line in lines)
-        assert done.report.readings + done.report.rejected + blank == len(lines)
+        found = done.report
+        assert found.readings + found.rejected + found.repeated + blank == len(lines)
         assert len(done.rejected) == done.report.rejected
 
 

@@ -214,7 +214,7 @@ class Rows:
     name = "rows"
     sha256 = "0" * 64
     rejected = 0
-    said_interval = None
+    said_spans = ()
     differences = Differences()
     identifier = None
     missing = 1

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from domain.quantities import QUANTITY_NAMES
 from domain.report_source import RowBatch
-from domain.sampling_interval import Differences
+from domain.sampling_interval import Differences, IntervalSpan
 from storage.common.errors import Disagreement
 from storage.factory import WritableDatabase, open_importer
 from storage.imports.merging import MergeOptions
@@ -42,12 +42,15 @@ class Rows:
     name: str = field(default="rows.csv", init=False)
     sha256: str = field(default="0" * 64, init=False)
     rejected: int = field(default=0, init=False)
-    said_interval: int | None = field(default=900, init=False)
 
     @property
     def differences(self) -> Differences:
         starts = [int(START.timestamp()) + 900 * number for number, _ in self.readings]
         return Differences.of_runs((at, (0,)) for at in starts)
+
+    @property
+    def said_spans(self) -> Sequence[IntervalSpan]:
+        return [IntervalSpan(self.differences.first or 0, 900, is_said=True)]
 
     @property
     def missing(self) -> int:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from domain.quantities import QUANTITY_NAMES
 from domain.report_source import RowBatch
-from domain.sampling_interval import Differences
+from domain.sampling_interval import Differences, IntervalSpan
 from storage.backends import day_sums
 from storage.database import Database
 from storage.factory import WritableDatabase, open_database, open_importer
@@ -57,7 +57,6 @@ class Part:
     name = "part"
     sha256 = "0" * 64
     rejected = 0
-    said_interval = 900
     identifier = None
     missing = 1
     quantities = QUANTITY_NAMES
@@ -67,6 +66,11 @@ class Part:
     def span(self) -> tuple[str, str]:
         times = [local(at, self.zone) for at, _ in self.readings]
         return min(times), max(times)
+
+    @property
+    def said_spans(self) -> Sequence[IntervalSpan]:
+        first = min(int(at.timestamp()) for at, _ in self.readings)
+        return [IntervalSpan(first, 900, is_said=True)]
 
     @property
     def differences(self) -> Differences:

@@ -1,0 +1,235 @@
+"""Rows that last differently long, energy from their mean power, and times beside the grid."""
+
+import random
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from domain.local_time import DUPLICATE_TIME
+from loader.formats.registry import ConfiguredFormat
+from loader.formats.varying_rows import LOST_NEIGHBOUR, UNORDERED_ROW
+from settings import FormatSettings
+from storage.figures.aggregate import Aggregate
+from storage.figures.meter_info import MeterInfo
+from storage.figures.summary import Summary
+from tests.storage.test_intervals import answers
+from tests.support.databases import DatabaseFixture
+from tests.support.report_factory import MADRID
+from tests.support.report_formats import Reading, reading
+
+LENGTHS = (900, 1800, 3600)
+STARTS = [
+    datetime.fromisoformat(local).replace(tzinfo=MADRID).astimezone(UTC)
+    for local in ("2019-10-26 22:00", "2019-03-30 23:00", "2019-07-01 00:00")
+]
+LOAD_CURVE: dict[str, Any] = {
+    "columns": {"energy": {"header": "W", "factor": "0.001", "kind": "power"}},
+    "time": {"column": "t", "pattern": "iso", "marks": "end"},
+    "lengths": list(LENGTHS),
+}
+
+
+class Row(NamedTuple):
+    start: datetime
+    seconds: int
+    watts: int
+
+    @property
+    def energy(self) -> Fraction:
+        """In kWh."""
+        return Fraction(self.watts * self.seconds, 3600 * 1000)
+
+    @property
+    def end(self) -> datetime:
+        return self.start + timedelta(seconds=self.seconds)
+
+
+def rows_of(chance: random.Random, start: datetime, number: int, marks: str) -> list[Row]:
+    """Rows in order of time, some after a gap that is no length."""
+    rows: list[Row] = []
+    for place in range(number):
+        seconds = chance.choice(LENGTHS)
+        is_edge = place == (0 if marks == "end" else number - 1)
+        has_gap = place and chance.random() < 0.1
+        if is_edge or (has_gap and marks == "end"):
+            seconds = LENGTHS[0]
+        if has_gap:
+            if marks == "start":
+                rows[-1] = rows[-1]._replace(seconds=LENGTHS[0])
+                start = rows[-1].end
+            start += timedelta(seconds=5400)
+        rows.append(Row(start, seconds, chance.randrange(1, 9000)))
+        start = rows[-1].end
+    return rows
+
+
+def written(rows: Sequence[Row], marks: str) -> list[str]:
+    times = (row.end if marks == "end" else row.start for row in rows)
+    return [f"{at.isoformat()},{row.watts}\n" for at, row in zip(times, rows, strict=True)]
+
+
+def load_curve(marks: str = "end", **changes: Any) -> ConfiguredFormat:
+    said = LOAD_CURVE | {"time": LOAD_CURVE["time"] | {"marks": marks}} | changes
+    return ConfiguredFormat("curve", FormatSettings.model_validate(said))
+
+
+def decimal(energy: Fraction) -> str:
+    scaled = energy * 100_000
+    assert scaled.denominator == 1
+    return f"{scaled.numerator // 100_000}.{scaled.numerator % 100_000:05}"
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Reading:
+    return reading(tmp_path)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    chance=st.randoms(use_true_random=False),
+    start=st.sampled_from(STARTS),
+    number=st.integers(1, 60),
+    marks=st.sampled_from(["start", "end"]),
+    newest_first=st.booleans(),
+)
+def test_energy_of_a_row_is_its_mean_power_over_its_own_length(
+    read: Reading,
+    chance: random.Random,
+    start: datetime,
+    number: int,
+    marks: str,
+    newest_first: bool,
+) -> None:
+    rows = rows_of(chance, start, number, marks)
+    order = -1 if newest_first else 1
+    done = read("t,W\n" + "".join(written(rows, marks)[::order]), load_curve(marks))
+    assert not done.row_errors
+    assert done.instants == [row.start for row in rows][::order]
+    assert done.quantities("energy") == [decimal(row.energy) for row in rows][::order]
+    told: list[tuple[datetime, int]] = []
+    for row in rows:
+        if not told or told[-1][1] != row.seconds:
+            told.append((row.start, row.seconds))
+    spans = done.report.said_spans
+    assert [(span.first, span.seconds) for span in spans] == [
+        (int(at.timestamp()), seconds) for at, seconds in told
+    ]
+
+
+async def test_figures_use_the_length_of_each_row(database: DatabaseFixture) -> None:
+    database.configure(meter={"timezone": "Europe/Madrid"}, formats={"curve": LOAD_CURVE})
+    rows = rows_of(random.Random(3), STARTS[0], 40, "end")  # noqa: S311 - test data
+    (summary,) = await database.load("t,W\n" + "".join(written(rows, "end")))
+    assert summary.readings == 40
+    ((found,), _) = await answers(database, Summary.of({}))
+    covered = sum(row.seconds for row in rows)
+    energy = sum((row.energy for row in rows), Fraction(0))
+    assert found["energy"] == energy * 100_000
+    assert found["mean_demand"] == int(energy * 3600 / covered * 100_000 + Fraction(1, 2))
+    assert found["peak_demand"] == max(row.watts for row in rows) * 100
+    ((about, *_), _) = await answers(database, MeterInfo.of({}))
+    assert about["end"] == int(rows[-1].end.timestamp())
+    hours, _ = await answers(database, Aggregate.of({"interval": "hour", "columns": "energy"}))
+    assert sum(hour["energy"] or 0 for hour in hours) == found["energy"]
+
+
+def test_row_beside_an_invalid_one_is_rejected_too(read: Reading) -> None:
+    """Their distance would take a lost row for a longer one."""
+    rows = [Row(STARTS[2] + timedelta(minutes=15 * place), 900, place) for place in range(9)]
+    lines = written(rows, "end")
+    lines[4] = "none\n"
+    done = read("t,W\n" + "".join(lines), load_curve(), skip_bad_rows=True)
+    assert [row.decode() + "\n" for row in done.rejected] == lines[4:6]
+    assert done.row_errors[-1].endswith(f"expected {LOST_NEIGHBOUR}")
+    assert done.instants == [row.start for row in (*rows[:4], *rows[6:])]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "expected"),
+    [
+        ([0, 15, 45, 30, 60], UNORDERED_ROW),
+        ([0, 15, 20, 60], "at least 900 seconds between rows, as lengths says"),
+    ],
+)
+def test_rows_whose_distance_tells_no_length_are_refused(
+    read: Reading, minutes: Sequence[int], expected: str
+) -> None:
+    rows = [Row(STARTS[2] + timedelta(minutes=minute), 0, 1) for minute in minutes]
+    done = read("t,W\n" + "".join(written(rows, "end")), load_curve())
+    assert done.row_errors[0].endswith(f"expected {expected}")
+    assert done.error
+
+
+def test_rejected_rows_of_several_lengths_are_not_loaded(read: Reading) -> None:
+    done = read("t,W,Rejected because\n2019-07-01T00:00:00Z,5,x\n", load_curve())
+    assert "rejected rows do not tell how long they last: correct them in the report" in done.error
+
+
+def test_power_that_gives_no_energy_of_five_decimals_is_an_error(read: Reading) -> None:
+    text = "t,W\n2019-07-01T00:10:00Z,6\n2019-07-01T00:20:00Z,7\n"
+    done = read(text, load_curve(lengths=(), interval=600), skip_bad_rows=True)
+    assert done.row_errors == [
+        (
+            "3: W: 7: expected a decimal like -8.382, with at most 10 digits before the mark and 5"
+            " after it once multiplied by 0.001 and the 1/6 hours of its interval, or nothing"
+        )
+    ]
+    assert done.quantities("energy") == ["0.00100"]
+
+
+# Times beside the grid
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    late=st.lists(st.integers(0, 10) | st.integers(-20, 20), min_size=1, max_size=60),
+    start=st.sampled_from(STARTS),
+    interval=st.sampled_from([900, 3600]),
+    marks=st.sampled_from(["start", "end"]),
+    zone=st.sampled_from(["Europe/Madrid", "Asia/Kolkata"]),
+    is_iso=st.booleans(),
+)
+def test_time_within_the_tolerance_is_moved_and_no_other(
+    read: Reading,
+    late: list[int],
+    start: datetime,
+    interval: int,
+    marks: str,
+    zone: str,
+    is_iso: bool,
+) -> None:
+    """Also around the hours that clocks repeat or skip."""
+    begin = start - timedelta(minutes=30) * (zone == "Asia/Kolkata")
+    due = [begin + timedelta(seconds=interval) * place for place in range(len(late))]
+    # Without offsets, only their order tells the passes of an hour.
+    is_iso = is_iso or zone == "Asia/Kolkata" or min(late) < 0 or max(late) > 10
+    pattern = "iso" if is_iso else "%Y-%m-%d %H:%M:%S"
+    lines = []
+    for at, seconds in zip(due, late, strict=True):
+        shown = at + timedelta(seconds=seconds)
+        local = shown.astimezone(MADRID).strftime(pattern)
+        lines.append(f"{shown.isoformat() if pattern == 'iso' else local},1\n")
+    time = {"column": "t", "pattern": pattern, "marks": marks, "tolerance": 10, "timezone": zone}
+    said = {"columns": {"power": "W"}, "time": time, "interval": interval}
+    format_ = ConfiguredFormat("logger", FormatSettings.model_validate(said))
+    done = read("t,W\n" + "".join(lines), format_)
+    assert not done.row_errors
+    shift = timedelta(seconds=interval) * (marks == "end")
+    assert done.instants == [
+        at + timedelta(seconds=seconds if abs(seconds) > 10 else 0) - shift
+        for at, seconds in zip(due, late, strict=True)
+    ]
+
+
+def test_readings_moved_to_one_time_are_an_error(read: Reading) -> None:
+    time = {"column": "t", "pattern": "iso", "marks": "start", "tolerance": 10}
+    said = {"columns": {"power": "W"}, "time": time, "interval": 900}
+    text = "t,W\n2019-07-01T00:00:05Z,1\n2019-07-01T00:00:09Z,2\n"
+    done = read(text, ConfiguredFormat("logger", FormatSettings.model_validate(said)))
+    assert done.row_errors == [f"3: t: 2019-07-01T00:00:09Z: expected {DUPLICATE_TIME}"]
