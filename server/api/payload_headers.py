@@ -22,8 +22,11 @@ def disposition(format: Format, name: str) -> dict[str, str]:  # noqa: A002 - th
 
 
 def quality_headers(metadata: Metadata) -> dict[str, str]:
-    """Return whether a result is raw or clean, and the readings that make the difference."""
+    """Return whether a result is raw or clean, the readings that make the difference, and whether
+    it lacks what needs an unknown interval."""
     headers = {}
+    if "interval_unknown" in metadata:
+        headers["X-Interval"] = "unknown"
     quality = metadata.get("quality")
     if isinstance(quality, str):
         headers["X-Quality"] = quality

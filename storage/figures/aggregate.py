@@ -99,9 +99,6 @@ _TIMEZONE = Parameter(
 _PIECE_PARTS = 2000
 """Days, hours or quarters that are looked at in one go."""
 
-FEW_CHUNKS = 3
-"""Chunks of which each looks for its own catch-ups, if it has any."""
-
 SEARCHED_SECONDS = 4000 * DAY_SECONDS
 """Time in which one statement looks for catch-ups, from the first one on."""
 
@@ -305,7 +302,7 @@ class _BucketSums:
             for part, _ in self._selection.by_span()
             for chunk in time_chunks(part, self._interval.size)
         ]
-        if self._catch_ups is not None and len(chunks) > FEW_CHUNKS:
+        if self._catch_ups is not None and len(chunks) > 1:
             self._is_searched = True
             yield self._search(buckets, self._selection.start, self._selection.until)
         for chunk in chunks:

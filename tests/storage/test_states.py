@@ -250,8 +250,10 @@ async def test_account_that_may_not_read_the_states_is_given_the_right(
 
 
 _ONLY_FOR_LOADERS = ("ALTER TABLE imports\n", "CREATE TABLE replaced_values ")
-# Servers ask for these only where a meter has no single interval, which the loader finds out.
-_OF_SEVERAL_INTERVALS = ("CREATE TABLE intervals ", "REPLACE INTO intervals ")
+# Servers make no figures before the table intervals is there, which comes after these.
+_BEFORE_INTERVALS = (r"ALTER TABLE days\s",)
+# Of a meter that has a single interval, servers do not ask for it.
+_OF_INTERVALS = ("REPLACE INTO intervals ",)
 # Grants have a sign of their own, which comes last.
 _BEFORE_GRANTS = ("ALTER TABLE grants\n", "CREATE TRIGGER (grant_new|forget_deleted)_user ")
 
@@ -265,6 +267,9 @@ def test_view_comes_after_all_that_servers_need_with_it() -> None:
     (place,) = (n for n, sql in enumerate(statements) if re.match(Feature.METERS.value, sql))
     signs = [
         *(*(feature.value for feature in Feature), *_ONLY_FOR_LOADERS),
-        *(*_OF_SEVERAL_INTERVALS, *_BEFORE_GRANTS),
+        *(*_BEFORE_INTERVALS, *_OF_INTERVALS, *_BEFORE_GRANTS),
     ]
     assert all(any(re.match(sign, sql) for sign in signs) for sql in statements[place:])
+    places = [n for n, sql in enumerate(statements) if re.match(Feature.INTERVALS.value, sql)]
+    days = [n for n, sql in enumerate(statements) if re.match(_BEFORE_INTERVALS[0], sql)]
+    assert max(days) < min(places)

@@ -121,6 +121,7 @@ async def test_charts_have_accessible_names_and_values(
         "Demand, ",
         "Mean power by hour",
         "Average day, ",
+        "Power factor by time of day, ",
         "Data qual",
     )
     assert [name for name in named if name.startswith(beginnings)] == named

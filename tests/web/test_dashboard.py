@@ -6,6 +6,7 @@ import re
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -358,6 +359,38 @@ async def test_all_flags_are_on_the_page(
         ("Repeated hour", "repeated_hour"),
     ):
         assert f"{name}: {int(counts[f'flag_{flag}'] or 0):,}." in label
+
+
+async def test_power_factor_is_drawn_by_time_of_day_if_there_is_one(
+    browser: Browser, api: Api, serve: Serve, tmp_path: Path
+) -> None:
+    await enter(browser, api, SPAN)
+    assert await browser.find("#factor h3") == "Power factor by hour"
+    await browser.click("#factor summary")
+    shown = await browser.run(
+        "[...document.querySelectorAll('#factor tbody tr')].map(x =>"
+        " [...x.cells].map(y => y.textContent))"
+    )
+    records = await api.records(
+        "getProfile", column="power_factor", by="none", quality="clean", **NOVEMBER
+    )
+    assert len(records) == 96
+    assert shown == [
+        [
+            str(record["time"])[:5],
+            *(
+                str(Decimal(str(record[name])).quantize(Decimal("0.001"), ROUND_HALF_UP))
+                for name in ("power_factor_of_energy", "mean")
+            ),
+        ]
+        for record in records
+    ]
+    assert await browser.run("document.querySelector('#factor canvas').height > 0")
+    database = SqliteDatabase(tmp_path)
+    database.configure(api_users={"rick": "morty"})
+    await database.load(report(*numbered(quarters("2019-08-01", 96))))
+    await enter(browser, await serve(database))
+    assert await browser.run("document.querySelector('#factor').clientHeight") == 0
 
 
 async def test_meter_with_energy_only_has_its_power_drawn_and_marked(

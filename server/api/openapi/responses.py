@@ -127,6 +127,7 @@ _QUALITY_HEADERS = {
     "X-Quality": "raw or clean, of figures that can be either",
     "X-Implausible-Readings": "The number of implausible readings in the period",
     "X-Implausible-Energy": "Their energy in kWh, by which raw and clean differ",
+    "X-Interval": "unknown if that of some readings is, so that what needs it is null",
 }
 _LEFT_OUT = {
     "X-Left-Out-Readings": "With quality=clean, the number of excluded readings",

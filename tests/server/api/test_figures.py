@@ -282,6 +282,22 @@ async def test_every_route_answers_or_says_to_run_the_loader_when_the_layout_is_
         assert (await api.get("getData", {"time": "utc"}))[0] == 200
 
 
+async def test_files_say_that_the_interval_is_unknown(
+    serve: Serve, database: DatabaseFixture
+) -> None:
+    """The second time from the cache, too; two readings tell no interval."""
+    await database.load(report(*numbered(quarters("2019-08-01", 2))))
+    api = await serve(database)
+    params = {"interval": "day", "format": "csv"}
+    for _ in range(2):
+        async with await api.request("getAggregate", params) as response:
+            assert response.headers["X-Interval"] == "unknown"
+    await database.load(report(*numbered(quarters("2019-08-01", 96))))
+    async with await api.request("getAggregate", params) as response:
+        assert response.status == 200
+        assert "X-Interval" not in response.headers
+
+
 async def test_clean_period_without_implausible_readings_leaves_nothing_out(api: Api) -> None:
     params = {"interval": "day", "date": "2019-09-02", "end_date": "2019-09-02", "quality": "clean"}
     _, body = await api.get("getAggregate", params)

@@ -3,22 +3,26 @@
 import asyncio
 import csv
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from domain.fixed_point import SCALE
+from domain.flags import CATCH_UP
 from domain.readings_query import QueryError, ReadingsQuery
 from storage.figures.aggregate import Aggregate
+from storage.figures.data_quality import DataQuality
+from storage.figures.peaks import Peaks
+from storage.figures.profile import Profile
 from storage.figures.result import FigureQuery
 from storage.figures.summary import Summary
 from tests.support.databases import DatabaseFixture
 from tests.support.paths import SAMPLE
-from tests.support.reference_figures import Metered
+from tests.support.reference_figures import STEP, Metered
 
 LENGTHS = {"year": 4, "month": 7, "day": 10, "hour": 13, "minute": 16, "second": 19}
 EARLIEST, LATEST = "0000-01-01 00:00:00", "9999-12-31 23:59:59"
@@ -89,6 +93,83 @@ def test_partial_bound_includes_all_that_it_names(
             readings_of(metered, **bounds)
     else:
         assert readings_of(metered, **bounds) == modelled(metered, first, last, inclusive=inclusive)
+
+
+def named(metered: Metered, first: str, last: str, *, inclusive: bool) -> tuple[int, int]:
+    """The first instant that two local hours, days or months name, and the first one after them."""
+    zone = ZoneInfo(metered.case.zone)
+    around = range(metered.case.start - 40 * 86400, metered.case.end + 40 * 86400, STEP)
+    instants = range(around.start // STEP * STEP, around.stop, STEP)
+    shown = [(str(datetime.fromtimestamp(at, zone))[: LENGTHS["second"]], at) for at in instants]
+    begin = min(at for text, at in shown if text[: len(first)] >= first)
+    if inclusive:
+        return begin, max(at for text, at in shown if text[: len(last)] <= last) + STEP
+    return begin, min(at for text, at in shown if text[: len(last)] >= last)
+
+
+def column(metered: Metered, query: FigureQuery, name: str) -> list[object]:
+    """The values of a field of the records of a figure."""
+    table, rows = metered.ask(query)
+    at = [field.name for field in table.fields].index(name)
+    return [row[at] for row in rows]
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    name=NAMES,
+    places=st.tuples(st.integers(0, 300), st.integers(0, 300)).map(sorted),
+    lengths=st.tuples(*[st.sampled_from(["hour", "day", "month"])] * 2),
+    inclusive=st.booleans(),
+)
+@example(name="autumn", places=[10, 190], lengths=("day", "day"), inclusive=True)
+@example(name="spring", places=[0, 290], lengths=("month", "month"), inclusive=True)
+def test_peaks_profiles_and_quality_are_of_all_that_bounds_name(
+    meters: dict[str, Metered],
+    name: str,
+    places: list[int],
+    lengths: tuple[str, str],
+    inclusive: bool,
+) -> None:
+    metered = meters[name]
+    first, last = (
+        str(metered.local(metered.case.start + place * 900))[: LENGTHS[length]]
+        for place, length in zip(places, lengths, strict=True)
+    )
+    assume(first[: len(last)] <= last)
+    begin, end = named(metered, first, last, inclusive=inclusive)
+    assume(begin <= end)
+    bounds = {"date": first, "end_date": last, "end": "inclusive" if inclusive else "exclusive"}
+    readings = metered.within(begin, end)
+    ordinary = [r for r in readings if not r.flags & CATCH_UP.bit]
+    with_demand = [r.at for r in ordinary if r.values["maximeter"] is not None]
+
+    peaks = Peaks.of({**bounds, "number": "1000", "separation": "0"})
+    if with_demand or not readings:
+        assert sorted(map(str, column(metered, peaks, "date"))) == sorted(map(str, with_demand))
+    profile = Profile.of({**bounds, "column": "maximeter", "by": "none"})
+    assert sum(map(int, map(str, column(metered, profile, "readings")))) == len(with_demand)
+    flagged = DataQuality.of({**bounds, "list": "flagged"})
+    assert column(metered, flagged, "id") == [r.id for r in readings if r.flags]
+
+    expected = metered.expected(begin, end)
+    present = {metered.due(r.at) for r in readings if r.is_present}
+    gaps = DataQuality.of({**bounds, "list": "gaps"})
+    missing = sum(map(int, map(str, column(metered, gaps, "readings"))))
+    assert missing == expected - sum(begin <= due < end for due in present)
+
+    days = DataQuality.of({**bounds, "list": "days"})
+    assert sum(map(int, map(str, column(metered, days, "expected")))) == expected
+    starts, ends = (map(int, map(str, column(metered, days, each))) for each in ("date", "end"))
+    for start, finish, partial in zip(starts, ends, column(metered, days, "partial"), strict=True):
+        day = metered.local(start).date()
+        midnight, following = (
+            int(datetime.combine(each, time(), ZoneInfo(metered.case.zone)).timestamp())
+            for each in (day, day + timedelta(days=1))
+        )
+        cut = metered.expected(midnight, start) + metered.expected(finish, following)
+        assert partial == int(cut > 0), (day, start, finish)
 
 
 def spelled(at: Decimal, offset: timezone, spelling: tuple[str, str, str, int]) -> str:

@@ -3,6 +3,7 @@
 import { Api, LoggedOut, Refused, Unreachable, request } from "./api.js";
 import { Demand } from "./demand.js";
 import { Energy } from "./energy.js";
+import { Factor } from "./factor.js";
 import { Figures } from "./figures.js";
 import { Heat } from "./heat.js";
 import { choose, chosen, preferred, spanName, speak, word } from "./locale.js";
@@ -82,7 +83,7 @@ const page = {
 };
 
 const figures = new Figures(page);
-const panels = [Energy, Demand, Heat, Profile, Quality].map((Kind) => new Kind(page));
+const panels = [Energy, Demand, Heat, Profile, Factor, Quality].map((Kind) => new Kind(page));
 const [energy, demand] = panels;
 const parts = [figures, ...panels];
 const meters = new Meters(page);

@@ -156,6 +156,13 @@ const en = {
     `Maximum: ${most} at ${when}.`,
   profile_none: "No data for an average day.",
 
+  factor: "Power factor by hour",
+  factor_sub: "By time of day",
+  factor_of_energy: "From kWh and kVArh",
+  factor_own: "Mean of the meter's own values",
+  factor_summary: (span, least, when) =>
+    `Power factor by time of day, ${span}. Minimum: ${least} at ${when}.`,
+
   quality_title: "Data quality",
   missing: "Missing",
   catch_up: "Catch-up",
@@ -355,6 +362,13 @@ const es = {
     `Día medio, ${season}, ${span}, potencia media en kW por hora del día. ` +
     `Máximo: ${most} a las ${when}.`,
   profile_none: "No hay datos para calcular un día medio.",
+
+  factor: "Factor de potencia por hora",
+  factor_sub: "Por hora del día",
+  factor_of_energy: "Según kWh y kVArh",
+  factor_own: "Media de los valores del contador",
+  factor_summary: (span, least, when) =>
+    `Factor de potencia por hora del día, ${span}. Mínimo: ${least} a las ${when}.`,
 
   quality_title: "Calidad de los datos",
   missing: "Ausentes",
