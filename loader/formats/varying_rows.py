@@ -142,12 +142,9 @@ class VaryingRows(DelimitedRows):
         if self._layout.tolerance:
             instant = self._moved(instant)
         pending = self._lengths.pending
-        if (
-            pending is not None
-            and pending[1] == instant
-            and self._mark(pending[2]) == self._mark(row)
-        ):
-            self.repeated += 1
+        if pending is not None and pending[1] == instant:
+            is_same = self._mark(pending[2]) == self._mark(row)
+            self._add_repeat(line, instant, row, is_same=is_same)
         else:
             self._add_timed(self._lengths.add(line, instant, row))
 

@@ -13,7 +13,7 @@ from itertools import compress
 from typing import Generic, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
-from domain.local_time import LocalTimeResolver
+from domain.local_time import LocalTimeResolver, is_repeated_anywhere
 from domain.report_source import RowBatch
 from domain.sampling_interval import Differences, IntervalSpan
 from loader.rows.dst_days import DstDayBuffer
@@ -178,6 +178,10 @@ class RowReader(ABC, Generic[Row]):
         if self._context.skip_bad_rows:
             self._dst_days.reject(errors[0].line, local)
         self._reject(errors, raw)
+
+    def _is_of_other_zone(self, local: datetime) -> bool:
+        """Return whether a time that a report has twice may be repeated in its true zone only."""
+        return is_repeated_anywhere(local) and not self._resolver.is_repeated(local)
 
     def _reject_repeat(self, repeat: RepeatedTime) -> None:
         """Reject a row whose time an earlier row has, unless it may be compared with that later."""
