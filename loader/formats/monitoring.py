@@ -140,8 +140,8 @@ class MonitoringRows(RowReader[Fields]):
             return
         _, (_, _, usual, other) = row
         quantities = ",".join(map(_format_quantity, (usual or other).split(",")))
-        errors, raw = self._date_error(row, DUPLICATE_TIME)
-        self._reject_repeat(RepeatedTime(local.isoformat(" "), offset, quantities, errors, raw))
+        (error,), raw = self._date_error(row, DUPLICATE_TIME)
+        self._reject_repeat(RepeatedTime(local.isoformat(" "), offset, quantities, error, raw))
 
     def _append(self, local: datetime, offset: int, quantities: str) -> None:
         text = local.isoformat(" ")

@@ -21,7 +21,7 @@ from loader.rows.errors import RowError
 
 FIRST_YEAR, LAST_YEAR = 1970, 2199
 
-MAX_REPEATS = 100_000
+MAX_REPEATS = 20_000
 """Rows of a report that are compared with earlier ones of the same time; more are rejected."""
 
 # Full hours come first, for a day takes as much memory as the highest index in it.
@@ -58,7 +58,7 @@ class RepeatedTime(NamedTuple):
     """None if it may be any."""
     quantities: str
     """As a RowBatch has them."""
-    errors: list[RowError]
+    error: RowError
     raw: bytes
 
 
@@ -152,7 +152,7 @@ class RowReader(ABC, Generic[Row]):
             if number in same:
                 self.repeated += 1
             else:
-                self._reject(repeat.errors, repeat.raw)
+                self._reject([repeat.error], repeat.raw)
         self.repeats = []
 
     def flush(self) -> None:
@@ -188,7 +188,7 @@ class RowReader(ABC, Generic[Row]):
         if self._context.is_read_again and len(self.repeats) < MAX_REPEATS:
             self.repeats.append(repeat)
         else:
-            self._reject(repeat.errors, repeat.raw)
+            self._reject([repeat.error], repeat.raw)
 
     def _reject(self, errors: list[RowError], raw: bytes) -> None:
         self.rejected += 1
