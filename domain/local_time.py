@@ -9,6 +9,7 @@ from bisect import bisect
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
@@ -16,6 +17,19 @@ from domain.sampling_interval import MIN_EQUAL, Differences, SamplingIntervals, 
 
 NONEXISTENT_TIME = "a local time that exists: clocks go forward over this one"
 DUPLICATE_TIME = "a local time that does not occur in an earlier row"
+OTHER_ZONE_TIME = (
+    "a local time that does not occur in an earlier row, or the time zone in which clocks go back"
+    " over it"
+)
+
+_ZONES_THAT_GO_BACK = (
+    *("Atlantic/Azores", "Europe/Lisbon", "Europe/Madrid", "Europe/Athens", "Asia/Beirut"),
+    *("Asia/Jerusalem", "Asia/Gaza", "Africa/Cairo", "Africa/Casablanca", "America/Nuuk"),
+    *("America/St_Johns", "America/New_York", "America/Havana", "America/Santiago"),
+    *("America/Asuncion", "America/Sao_Paulo", "Australia/Sydney", "Australia/Lord_Howe"),
+    *("Pacific/Auckland", "Pacific/Chatham", "Pacific/Fiji", "Asia/Tehran", "Asia/Amman"),
+)
+"""One of each rule by which clocks have gone back in the years of meters."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SEARCH_STEP = 3 * 86_400
@@ -176,6 +190,12 @@ class LocalTimeResolver:
         offset = local.replace(tzinfo=self._zone, fold=fold).utcoffset()
         assert offset is not None
         return int(offset.total_seconds())
+
+
+@lru_cache(maxsize=4096)
+def is_repeated_anywhere(local: datetime) -> bool:
+    """Return whether clocks of some zone show this time twice."""
+    return any(LocalTimeResolver(ZoneInfo(name)).is_repeated(local) for name in _ZONES_THAT_GO_BACK)
 
 
 def _descends(times: Sequence[datetime]) -> bool:

@@ -215,6 +215,11 @@ class Report:
         """The number of readings that do not follow the one before by its interval."""
         return self.differences.longer_than(SamplingIntervals(self._spans))
 
+    @property
+    def may_vary(self) -> bool:
+        """Whether a row after a gap may be one that lasts longer."""
+        return self._known_format.may_vary
+
     def _refuse_registers(self) -> None:
         """Raise ReportError if a quantity is a cumulative register."""
         assert self.detected is not None

@@ -40,6 +40,7 @@ def _report_document(summary: ImportSummary) -> dict[str, object]:
         "meter": summary.meter and summary.meter.public_id,
         "interval": summary.intervals[0] if len(summary.intervals) == 1 else None,
         "intervals": list(summary.intervals),
+        "gaps": summary.gaps,
         "readings": summary.readings,
         "new": imported and imported.new,
         "changed": imported and imported.changed,
@@ -103,7 +104,8 @@ def _lines_in_full(summary: ImportSummary) -> list[str]:
         rows.append(("span", " to ".join(summary.span)))
     if summary.intervals:
         rows.append(("interval", _intervals(summary.intervals)))
-    if summary.gaps > 1 and summary.gaps * MANY_GAPS > summary.readings:
+    has_many = summary.gaps > 1 and summary.gaps * MANY_GAPS > summary.readings
+    if has_many or (summary.gaps and summary.may_vary):
         rows.append(("gaps", f"{summary.gaps}; {GAPS_HINT}"))
     if summary.error is not None:
         rows.append(("error", summary.error))

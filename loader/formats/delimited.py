@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from domain.local_time import DUPLICATE_TIME
+from domain.local_time import DUPLICATE_TIME, OTHER_ZONE_TIME
 from domain.quantities import QUANTITY_NAMES
 from loader.formats.decimals import DecimalColumn
 from loader.formats.timestamps import HourOfDay, InvalidTimestamp, make_timestamp_parser
@@ -17,7 +17,7 @@ from loader.rows.header import Header
 from loader.rows.hour_days import DOUBTFUL_HOURS, HourKind, kind_of_hours
 from loader.rows.identifier_column import MAX_IDENTIFIER_LENGTH, is_identifier
 from loader.rows.reader import ParseContext, RowReader, midnight, seconds_since_1970
-from settings import HOURLY_INTERVAL, FormatSettings
+from settings import HOURLY_INTERVAL, ISO, FormatSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +207,8 @@ class DelimitedRows(RowReader[DelimitedRow]):
         if isinstance(offset, int):
             self._dst_marks[local].add(mark)
             self._add_with_offset(line, local, offset, row)
+        elif offset == DUPLICATE_TIME and self._is_of_other_zone(local):
+            self._reject_time(line, row, OTHER_ZONE_TIME)
         elif offset == DUPLICATE_TIME and mark in self._dst_marks[local]:
             self.repeated += 1
         else:
@@ -230,11 +232,8 @@ class DelimitedRows(RowReader[DelimitedRow]):
         if index >= len(marks):
             marks.frombytes(bytes(marks.itemsize * (index + 1 - len(marks))))
         mark = self._mark(row)
-        if marks[index] == mark:
-            self.repeated += 1
-            return
         if marks[index]:
-            self._reject_time(line, row, DUPLICATE_TIME)
+            self._add_repeat(line, instant, row, is_same=marks[index] == mark)
             return
         marks[index] = mark
         local = start.astimezone(self._context.zone)
@@ -245,6 +244,22 @@ class DelimitedRows(RowReader[DelimitedRow]):
         number = self.readings + len(self._dates)
         self._lines.append(f"{number},{date_text},{int(offset.total_seconds())},{row.quantities}\n")
         self.missing += row.missing
+
+    def _add_repeat(
+        self, line: int, instant: datetime, row: DelimitedRow, *, is_same: bool
+    ) -> None:
+        """Pass over a row that is the same as an earlier one, or reject it."""
+        time = self._layout.settings.time
+        local = instant.astimezone(self._layout.zone).replace(tzinfo=None)
+        if time.hour is not None:
+            local -= self._layout.shift
+        has_offset = time.pattern == ISO or time.hours == "counted"
+        if not has_offset and self._is_of_other_zone(local):
+            self._reject_time(line, row, OTHER_ZONE_TIME)
+        elif is_same:
+            self.repeated += 1
+        else:
+            self._reject_time(line, row, DUPLICATE_TIME)
 
     def _mark(self, row: DelimitedRow) -> int:
         """Return what tells a row from others of its time: a number other than 0."""

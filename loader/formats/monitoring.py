@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 
-from domain.local_time import DUPLICATE_TIME
+from domain.local_time import DUPLICATE_TIME, OTHER_ZONE_TIME
 from domain.quantities import DECIMALS, INTEGER_DIGITS, MONTH_NAMES, QUANTITIES
 from loader.formats.timestamps import ISO_EXAMPLE, YEAR_RANGE, parse_iso_instant
 from loader.rows.errors import RowError
@@ -108,7 +108,7 @@ class MonitoringRows(RowReader[Fields]):
             if index >= len(seen):
                 seen.extend(bytes(index + 1 - len(seen)))
             if seen[index]:
-                self._add_repeat(row, f"{date_text} {clock_time}", offset)
+                self._add_repeat(row, _local(day, clock_time), offset)
                 continue
             seen[index] = 1
             quantities = (
@@ -126,19 +126,22 @@ class MonitoringRows(RowReader[Fields]):
     def _add_local(self, line: int, local: datetime, offset: int | str, row: Fields) -> None:
         """Add a row by its local time and offset, or reject it with what was expected instead."""
         if offset == DUPLICATE_TIME:
-            self._add_repeat((line, row), local.isoformat(" "), None)
+            self._add_repeat((line, row), local, None)
         elif isinstance(offset, str):
             self._reject(*self._date_error((line, row), offset))
         else:
             _, _, usual, other = row
             self._append(local, offset, usual or other)
 
-    def _add_repeat(self, row: tuple[int, Fields], local: str, offset: int | None) -> None:
+    def _add_repeat(self, row: tuple[int, Fields], local: datetime, offset: int | None) -> None:
         """Add a row whose time an earlier one has, too."""
+        if self._is_of_other_zone(local):
+            self._reject(*self._date_error(row, OTHER_ZONE_TIME))
+            return
         _, (_, _, usual, other) = row
         quantities = ",".join(map(_format_quantity, (usual or other).split(",")))
-        errors, raw = self._date_error(row, DUPLICATE_TIME)
-        self._reject_repeat(RepeatedTime(local, offset, quantities, errors, raw))
+        (error,), raw = self._date_error(row, DUPLICATE_TIME)
+        self._reject_repeat(RepeatedTime(local.isoformat(" "), offset, quantities, error, raw))
 
     def _append(self, local: datetime, offset: int, quantities: str) -> None:
         text = local.isoformat(" ")

@@ -45,6 +45,8 @@ class ReportFormat(Protocol):
     """Seconds from one reading to the next, if the format defines them."""
     has_lengths: bool
     """Whether rows tell how long they last, each one."""
+    may_vary: bool
+    """Whether a row after a gap may be a longer one, although the format says one interval."""
     is_interval_asked_for: bool
     """Whether the command says so, not the format."""
     identifier: str | None
@@ -70,6 +72,7 @@ class MonitoringFormat:
     quantities: Sequence[str] = QUANTITY_NAMES
     energies: Sequence[str] = ()
     has_lengths = False
+    may_vary = False
 
     def __init__(self, interval: int | None = None, *, is_interval_asked_for: bool = False) -> None:
         self.interval = interval
@@ -99,6 +102,7 @@ class ConfiguredFormat:
         self._allowed = self._required.union(settings.ignored)
         self.interval = settings.interval
         self.has_lengths = bool(settings.lengths)
+        self.may_vary = self.interval is not None and settings.time.hour is None
         self.identifier = settings.identifier
         self.quantities: Sequence[str] = tuple(settings.columns.named())
         self.energies: Sequence[str] = settings.columns.of_kind("energy")

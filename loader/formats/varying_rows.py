@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from domain.sampling_interval import MAX_SPANS, IntervalSpan
 from loader.formats.delimited import DelimitedLayout, DelimitedRow, DelimitedRows
@@ -12,6 +13,9 @@ from loader.rows.errors import RowError
 from loader.rows.reader import ParseContext
 
 UNORDERED_ROW = "rows in order of time, since their distances tell how long they last"
+UNTOLD_LENGTH = (
+    "a row at one of the lengths beside this one, since it may be longer than the shortest one"
+)
 LOST_NEIGHBOUR = "no invalid row beside this one, since their distance tells how long it lasts"
 
 
@@ -29,12 +33,13 @@ class _RowLengths:
     """Tells the length of each row once the one below it is known, in either order of time.
 
     A row whose time marks its end lasts since the time of the row before it; one whose time marks
-    its start, until that of the row after it. If that is none of the lengths, the row has the
-    shortest one, and there is a gap.
+    its start, until that of the row after it. If that is none of the lengths, there is a gap, and
+    the row has the shortest one, unless its time is one of a longer row: a multiple of its length.
     """
 
-    def __init__(self, lengths: Sequence[int], *, marks_end: bool) -> None:
+    def __init__(self, lengths: Sequence[int], zone: ZoneInfo, *, marks_end: bool) -> None:
         self._lengths = lengths
+        self._zone = zone
         self._marks_end = marks_end
         self.pending: tuple[int, datetime, DelimitedRow] | None = None
         """The row that waits for the one below it: its line, its time and the row."""
@@ -82,16 +87,30 @@ class _RowLengths:
         if self._is_lost_above if is_above else is_lost:
             return _TimedRow(line, row, instant, 0, LOST_NEIGHBOUR)
         neighbour = above if is_above else below
-        seconds = least = self._lengths[0]
-        if neighbour is not None:
-            distance = int(abs(instant - neighbour).total_seconds())
-            if distance < least:
-                expected = f"at least {least} seconds between rows, as lengths says"
-                return _TimedRow(line, row, instant, 0, expected)
-            seconds = distance if distance in self._lengths else least
+        least, *longer = self._lengths
+        distance = None if neighbour is None else int(abs(instant - neighbour).total_seconds())
+        if distance is not None and distance < least:
+            expected = f"at least {least} seconds between rows, as lengths says"
+            return _TimedRow(line, row, instant, 0, expected)
+        seconds = least
+        if distance is not None and distance in self._lengths:
+            seconds = distance
+        elif any(
+            self._is_multiple(instant, each)
+            for each in longer
+            if distance is None or each < distance
+        ):
+            return _TimedRow(line, row, instant, 0, UNTOLD_LENGTH)
         start = instant - timedelta(seconds=seconds) * self._marks_end
         self._note(int(start.timestamp()), seconds, ascends=ascends)
         return _TimedRow(line, row, start, seconds)
+
+    def _is_multiple(self, instant: datetime, seconds: int) -> bool:
+        """Return whether a local time is near a multiple of a length."""
+        offset = instant.astimezone(self._zone).utcoffset()
+        assert offset is not None
+        rest = int(instant.timestamp() + offset.total_seconds()) % seconds
+        return min(rest, seconds - rest) * 2 < self._lengths[0]
 
     def _note(self, first: int, seconds: int, *, ascends: bool) -> None:
         """Extend the last span, or begin another one."""
@@ -111,7 +130,9 @@ class VaryingRows(DelimitedRows):
         super().__init__(context, layout)
         settings = layout.settings
         self._layouts = layouts
-        self._lengths = _RowLengths(settings.lengths, marks_end=settings.time.marks_end)
+        self._lengths = _RowLengths(
+            settings.lengths, layout.zone, marks_end=settings.time.marks_end
+        )
 
     @property
     def is_buffering(self) -> bool:
@@ -142,12 +163,9 @@ class VaryingRows(DelimitedRows):
         if self._layout.tolerance:
             instant = self._moved(instant)
         pending = self._lengths.pending
-        if (
-            pending is not None
-            and pending[1] == instant
-            and self._mark(pending[2]) == self._mark(row)
-        ):
-            self.repeated += 1
+        if pending is not None and pending[1] == instant:
+            is_same = self._mark(pending[2]) == self._mark(row)
+            self._add_repeat(line, instant, row, is_same=is_same)
         else:
             self._add_timed(self._lengths.add(line, instant, row))
 

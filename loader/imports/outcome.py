@@ -28,6 +28,8 @@ class ImportSummary:
     """The intervals of its readings; None stands for an unknown one."""
     gaps: int = 0
     """Readings that do not follow the one before by the interval."""
+    may_vary: bool = False
+    """Whether these may be ones that last longer."""
     readings: int = 0
     missing: int = 0
     rejected: int = 0

@@ -175,6 +175,7 @@ class ReportImporter:
                     format=None if report.detected is None else report.detected.format.name,
                     intervals=report.intervals if imported is None else imported.intervals,
                     gaps=report.gaps,
+                    may_vary=report.detected is not None and report.may_vary,
                     readings=report.readings,
                     missing=report.missing,
                     rejected=report.rejected,

@@ -13,7 +13,7 @@ from itertools import compress
 from typing import Generic, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
-from domain.local_time import LocalTimeResolver
+from domain.local_time import LocalTimeResolver, is_repeated_anywhere
 from domain.report_source import RowBatch
 from domain.sampling_interval import Differences, IntervalSpan
 from loader.rows.dst_days import DstDayBuffer
@@ -21,7 +21,7 @@ from loader.rows.errors import RowError
 
 FIRST_YEAR, LAST_YEAR = 1970, 2199
 
-MAX_REPEATS = 100_000
+MAX_REPEATS = 20_000
 """Rows of a report that are compared with earlier ones of the same time; more are rejected."""
 
 # Full hours come first, for a day takes as much memory as the highest index in it.
@@ -58,7 +58,7 @@ class RepeatedTime(NamedTuple):
     """None if it may be any."""
     quantities: str
     """As a RowBatch has them."""
-    errors: list[RowError]
+    error: RowError
     raw: bytes
 
 
@@ -152,7 +152,7 @@ class RowReader(ABC, Generic[Row]):
             if number in same:
                 self.repeated += 1
             else:
-                self._reject(repeat.errors, repeat.raw)
+                self._reject([repeat.error], repeat.raw)
         self.repeats = []
 
     def flush(self) -> None:
@@ -179,12 +179,16 @@ class RowReader(ABC, Generic[Row]):
             self._dst_days.reject(errors[0].line, local)
         self._reject(errors, raw)
 
+    def _is_of_other_zone(self, local: datetime) -> bool:
+        """Return whether a time that a report has twice may be repeated in its true zone only."""
+        return is_repeated_anywhere(local) and not self._resolver.is_repeated(local)
+
     def _reject_repeat(self, repeat: RepeatedTime) -> None:
         """Reject a row whose time an earlier row has, unless it may be compared with that later."""
         if self._context.is_read_again and len(self.repeats) < MAX_REPEATS:
             self.repeats.append(repeat)
         else:
-            self._reject(repeat.errors, repeat.raw)
+            self._reject([repeat.error], repeat.raw)
 
     def _reject(self, errors: list[RowError], raw: bytes) -> None:
         self.rejected += 1

@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.local_time import DUPLICATE_TIME, NONEXISTENT_TIME, LocalTimeResolver
+from domain.local_time import (
+    DUPLICATE_TIME,
+    NONEXISTENT_TIME,
+    LocalTimeResolver,
+    is_repeated_anywhere,
+)
 from tests.support.report_factory import MADRID
 
 SUMMER, WINTER = 7200, 3600
@@ -256,3 +261,18 @@ def test_repeated_times_are_found_from_the_first_day_to_the_last(zone: str) -> N
     last = int(datetime(9999, 12, 31, 23, tzinfo=UTC).timestamp())
     late = [*LocalTimeResolver(ZoneInfo(zone)).repeated(last - 100 * 86400, last)]
     assert len(late) == (zone == "Europe/Madrid")
+
+
+@pytest.mark.parametrize(
+    ("local", "is_repeated"),
+    [
+        ("2023-10-29 01:30", True),  # Lisbon
+        ("2023-10-29 03:00", True),  # Athens
+        ("2023-11-05 01:00", True),  # New York
+        ("2024-04-07 02:45", True),  # Auckland
+        ("2023-10-29 05:00", False),
+        ("2023-10-28 02:30", False),
+    ],
+)
+def test_time_is_known_to_be_repeated_in_some_zone(local: str, is_repeated: bool) -> None:
+    assert is_repeated_anywhere(datetime.fromisoformat(local)) is is_repeated

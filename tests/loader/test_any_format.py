@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loader.formats.registry import SHIPPED_FORMATS, ConfiguredFormat
+from loader.formats.registry import SHIPPED_FORMATS, ConfiguredFormat, ReportFormat
 from settings import FormatSettings
 from tests.support.report_formats import (
     AUTUMN,
     DISTRIBUTOR,
+    WORKSHOP,
     WORKSHOP_HEADING,
     ReportResult,
     hourly,
@@ -22,20 +23,42 @@ from tests.support.report_formats import (
 )
 
 GOOD = "".join(hourly(AUTUMN, 3, 4))
+LINES = [
+    *(
+        f"27.10.19 0{hour}:{minute:02};1;0;ok\n".encode()
+        for hour in (1, 2, 3)
+        for minute in (0, 45)
+    ),
+    b"28.10.19 12:00;1;0;ok\n",
+    b"28.10.19 13:00;1;7;ok\n",
+]
 snippets = st.sampled_from(
-    [b"\n", b"\r", b";", b'"', b"\0", b"\xff", b" ", b"1", b"27.10.19 02:30", GOOD.encode()]
+    [*LINES, b"\n", b"\r", b";", b'"', b"\0", b"\xff", b" ", b"1", b"27.10.19 02:30", GOOD.encode()]
 )
 scraps = st.lists(snippets | st.binary(max_size=3), max_size=30).map(b"".join)
 
 
-@given(content=scraps, own=st.booleans(), skipping=st.booleans())
+LOCAL = workshop(encoding="utf-8")
+VARYING = workshop(
+    encoding="utf-8",
+    interval=None,
+    lengths=[900, 1800, 3600],
+    time=WORKSHOP["time"] | {"tolerance": 60},
+    columns={"energy": {"header": "Energía (Wh)", "kind": "power"}, "voltage": "Tensión (V)"},
+)
+
+
+@given(content=scraps, own=st.sampled_from([None, LOCAL, VARYING]), skipping=st.booleans())
 def test_no_line_is_lost_and_nothing_else_raised(
-    tmp_path_factory: pytest.TempPathFactory, content: bytes, own: bool, skipping: bool
+    tmp_path_factory: pytest.TempPathFactory,
+    content: bytes,
+    own: ReportFormat | None,
+    skipping: bool,
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "whatever.csv"
     heading = WORKSHOP_HEADING if own else DISTRIBUTOR
     path.write_bytes(heading.encode() + content)
-    formats = [workshop(encoding="utf-8")] if own else SHIPPED_FORMATS
+    formats = [own] if own else SHIPPED_FORMATS
     done = ReportResult(path, formats, skip_bad_rows=skipping)
     assert "\n" not in done.error
     lines = content.removesuffix(b"\n").split(b"\n") if content else []

@@ -44,6 +44,7 @@ def test_json_is_one_object_with_the_summary(database: DatabaseFixture) -> None:
                 "meter": "main",
                 "interval": 900,
                 "intervals": [900],
+                "gaps": 0,
                 "readings": 2000,
                 "new": 2000,
                 "changed": 0,

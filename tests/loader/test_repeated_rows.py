@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import loader.rows.file_reader
 from cli.error_report import FaultyReportsError
-from domain.local_time import DUPLICATE_TIME
+from domain.local_time import DUPLICATE_TIME, OTHER_ZONE_TIME
 from loader.formats.registry import SHIPPED_FORMATS
 from loader.rows.reader import RowReader
 from loader.summary import summary_lines
@@ -76,7 +76,9 @@ def test_rows_that_are_the_same_are_passed_over_wherever_they_are(
     heading, rows, begin, changed = kind
     mixed = rows[begin:] if begin else chance.sample(rows, len(rows))
     repeats = []
-    for text in chance.choices(rows, k=number):
+    # Other zones repeat the other hours of the night.
+    known = rows[begin // 4 : begin * 3 // 4] + rows[begin:]
+    for text in chance.choices(known, k=number):
         repeat = changed(text) if chance.random() < 0.2 else text
         at = mixed.index(text) + 1 if text in mixed else len(mixed)
         mixed.insert(chance.randint(at, len(mixed)), repeat)
@@ -95,6 +97,36 @@ def test_rows_that_are_the_same_are_passed_over_wherever_they_are(
     if skipping or not others:
         plain = read(heading + "".join(rows), *FORMATS)
         assert sorted(each[1:] for each in done.rows) == sorted(each[1:] for each in plain.rows)
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        (
+            HEADING
+            + "".join(row(f"29 Oct 2023 0{hour}:00:00", "0") for hour in (0, 1, 2, 3, 3, 4)),
+            6,
+        ),
+        (
+            WORKSHOP_HEADING
+            + "".join(f"29.10.23 0{hour}:00;1;0;ok\n" for hour in (0, 1, 1, 2, 3, 4)),
+            4,
+        ),
+        (
+            WORKSHOP_HEADING
+            + "".join(f"05.11.23 0{hour}:00;1;0;ok\n" for hour in (0, 1, 1, 2, 3, 4)),
+            4,
+        ),
+    ],
+)
+def test_second_pass_of_an_hour_in_another_zone_is_no_repeated_row(
+    read: Reading, text: str, first: int
+) -> None:
+    """Also if it has the same values: its readings would be lost, and all others be wrong."""
+    done = read(text, *FORMATS)
+    (error,) = done.row_errors
+    assert error.startswith(f"{first}: ")
+    assert error.endswith(f"expected {OTHER_ZONE_TIME}")
 
 
 async def test_report_that_changes_before_it_is_compared_is_refused(

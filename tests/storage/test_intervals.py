@@ -392,3 +392,10 @@ async def test_summary_warns_of_intervals_that_differ(database: DatabaseFixture)
     regular = [Reading(STARTS[2] + 1800 * at, 0, 1, 1) for at in range(30) if at != 7]
     (summary,) = await database.load(text(regular, has_power=True))
     assert not any("gaps" in line for line in summary_lines([summary]))
+    # Where the interval is said, even a single one may be a longer row.
+    time = {"column": "t", "pattern": "iso", "marks": "end"}
+    curve = {"columns": {"energy": "kWh"}, "time": time, "interval": 1800}
+    database.configure(formats={"curve": curve})
+    lines = [f"{datetime.fromtimestamp(each.at + 1800, UTC).isoformat()},1\n" for each in regular]
+    (summary,) = await database.load("t,kWh\n" + "".join(lines), meter="other", register=True)
+    assert f"  gaps           1; {GAPS_HINT}" in [*summary_lines([summary])]
