@@ -19,8 +19,10 @@ from storage.backends.schema import Feature, SchemaVersion
 from storage.common.deflate import DeflateBlock
 from storage.common.errors import Inconsistent, NotPrepared, Overtaken
 from storage.common.single_flight import SingleFlights
-from storage.figures.compute import Admit, admit_any, compute
-from storage.figures.result import FigureQuery, ResultTable
+from storage.figures.compute import Admit, admit_any, compute, of_one_state, with_units
+from storage.figures.result import FigureQuery, ResultTable, empty_table
+from storage.groups.selection import GroupQuery, select_group
+from storage.groups.states import GroupState, group_state
 from storage.meters import Meter, MeterPage, MeterStore
 from storage.readings.page_store import PAGE_READINGS
 from storage.readings.pager import IdSpan
@@ -79,11 +81,17 @@ class DataState:
 class Database:
     """The meters, readings and users of a database. Calls raise a StorageError if it fails."""
 
-    def __init__(self, engine: ReadEngine, default_meter: str | None = None) -> None:
-        """Read through an engine; the default is the public id of the meter that is meant if
-        none is named and there are several."""
+    def __init__(
+        self, engine: ReadEngine, default_meter: str | None = None, default_zone: str = "UTC"
+    ) -> None:
+        """Read through an engine.
+
+        The default meter is the public id of the one that is meant if none is named and there are
+        several. The default zone is that of groups whose members have several.
+        """
         self._engine = engine
         self.default_meter = default_meter
+        self._default_zone = default_zone
         self._schema = SchemaVersion(engine)
         self._distrusted: set[str] = set()
         self._seen: dict[str | None, DataState] = {}
@@ -196,6 +204,38 @@ class Database:
         return await compute(
             query, self._engine, meter, lambda: self._require_current(state), admit
         )
+
+    async def group_state(self, public_id: str) -> GroupState | None:
+        """Return the state of a group at some moment after the call; None if there is none."""
+        source = self._engine.source()
+        await self._schema.refresh()
+        self._schema.require(Feature.GRANTS, "groups")
+        state = await group_state(self._engine, public_id)
+        return state and replace(state, version=state.version + source.suffix)
+
+    async def group_figures(
+        self, query: GroupQuery, state: GroupState, admit: Admit = admit_any
+    ) -> ResultTable:
+        """Return figures of a group; raise QueryError if there can be none.
+
+        Only the days of the windows in the state's group are looked at. `admit` is called before
+        readings are scanned. The rows raise Overtaken if the data changes before all of them are
+        computed.
+        """
+
+        async def require_current() -> None:
+            current = await self.group_state(state.group.public_id)
+            if current is None or current.version != state.version:
+                raise Overtaken
+
+        selection = await select_group(self._engine, state.group, query.period, self._default_zone)
+        if selection is None:
+            await require_current()
+            return empty_table(query.fields)
+        await admit(query.scanned(selection))
+        table = await query.table(self._engine, selection)
+        rows = of_one_state(table.rows, require_current)
+        return replace(table, rows=rows, metadata=with_units(table))
 
     async def _meter(self, state: DataState) -> Meter | None:
         """Return the meter of a state; raise Overtaken if it was removed."""

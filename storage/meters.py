@@ -131,7 +131,7 @@ class MeterStore:
             public_id.decode(),
             name and name.decode(),
             zone,
-            (await self._intervals({meter_id: seconds}))[meter_id],
+            (await self.intervals_of({meter_id: seconds}))[meter_id],
             identifier and identifier.decode(),
         )
 
@@ -159,7 +159,7 @@ class MeterStore:
         )
         found = json.loads(b"[" + b",".join(row[0] for row in rows[:limit]) + b"]")
         zones = {name: await _known_zone(name) for name in {row[4] for row in found}}
-        intervals = await self._intervals({row[0]: row[5] for row in found})
+        intervals = await self.intervals_of({row[0]: row[5] for row in found})
         meters = [
             ListedMeter(
                 *(meter_id, public_id, name, identifier, timezone, zones[timezone]),
@@ -230,7 +230,9 @@ class MeterStore:
             f" ELSE (SELECT COUNT(*) {readings}) END"
         )
 
-    async def _intervals(self, known: Mapping[int, int | None]) -> Mapping[int, SamplingIntervals]:
+    async def intervals_of(
+        self, known: Mapping[int, int | None]
+    ) -> Mapping[int, SamplingIntervals]:
         """Return the intervals of meters, of which those are known that have only one."""
         found = {
             meter_id: SamplingIntervals([IntervalSpan(0, seconds)])

@@ -33,6 +33,9 @@ MAY_IMPORT = {
     "storage.access": {"domain", "storage.common", "storage.backends"},
     "storage.readings": {"domain", "storage.common", "storage.backends"},
     "storage.figures": {"domain", "storage.common", "storage.backends", "storage.meters"},
+    "storage.groups": {
+        *("domain", "storage.common", "storage.backends", "storage.meters", "storage.figures"),
+    },
     "storage.imports": {
         *("domain", "settings", "storage.common", "storage.backends"),
         *("storage.readings", "storage.users", "storage.meters"),
@@ -40,7 +43,7 @@ MAY_IMPORT = {
     "storage.database": {
         *("domain", "storage.common", "storage.backends"),
         *("storage.readings", "storage.figures", "storage.users", "storage.meters"),
-        *("storage.sessions", "storage.audit", "storage.access"),
+        *("storage.sessions", "storage.audit", "storage.access", "storage.groups"),
     },
     "storage.factory": {
         *("settings", "storage.backends", "storage.backends.mysql", "storage.backends.sqlite"),

@@ -318,6 +318,10 @@ class Dialect(ABC):
     def day(self, date: str) -> str:
         """Return the day of a local time."""
 
+    @abstractmethod
+    def monday(self, day: str) -> str:
+        """Return the Monday on or before a day."""
+
     # Writing
 
     def insert(self, table: str, columns: Sequence[str]) -> str:

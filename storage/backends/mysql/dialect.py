@@ -150,6 +150,9 @@ class MysqlDialect(Dialect):
     def day(self, date: str) -> str:
         return f"DATE({date})"
 
+    def monday(self, day: str) -> str:
+        return f"({day} - INTERVAL WEEKDAY({day}) DAY)"
+
     def call(self, procedure: str, operands: int) -> str:
         return f"CALL {procedure}({', '.join(['%s'] * operands)})"
 

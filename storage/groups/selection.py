@@ -1,0 +1,232 @@
+"""What a figure of a group is made of: its members, and a period of its local days."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from itertools import islice
+from typing import Protocol
+
+from domain.access import Window
+from domain.readings_query import QueryError
+from domain.time_zone import TimeZone, UnknownZoneError, load_time_zone
+from storage.backends.base import ReadEngine
+from storage.common.errors import StorageError
+from storage.figures.result import Field, Metadata, ResultTable
+from storage.figures.selection import MAX_PERIOD, YEAR_SECONDS, Period
+from storage.groups.members import CountedMeter, counted, memberships_of
+
+MAX_NAMED = 10
+"""Members that a list in a result names; it is followed by how many more there are."""
+
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A group whose members are to be summed up."""
+
+    id: int
+    public_id: str
+    name: str | None
+    windows: Sequence[Window] = ()
+    """The local days of the group that the client may see, all of them if there are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Part of a period in which a meter is counted alike."""
+
+    start: int
+    end: int
+    weight: int
+    times: int
+
+
+class GroupSelection:
+    """The members of a group from an instant up to, and without, another."""
+
+    def __init__(
+        self,
+        members: Sequence[CountedMeter],
+        zone: TimeZone,
+        start: int,
+        until: int,
+        *,
+        is_clean: bool,
+    ) -> None:
+        self.members = members
+        self.zone = zone
+        """The zone of the group's days."""
+        self.start = start
+        self.until = until
+        self.is_clean = is_clean
+        self._starts: dict[date, int] = {}
+
+    def segments(self, member: CountedMeter, start: int, end: int) -> list[Segment]:
+        """Return the parts of a time in which a member is counted, in order."""
+        return [*self._segments(member, start, end)]
+
+    def _segments(self, member: CountedMeter, start: int, end: int) -> Iterator[Segment]:
+        for each in member.memberships:
+            begin, finish = start, end
+            if each.days.first != date.min:
+                begin = max(begin, self._start_of(each.days.first))
+            if each.days.last != date.max:
+                finish = min(finish, self._start_of(each.days.last + _DAY))
+            if begin < finish:
+                yield Segment(begin, finish, each.weight, each.times)
+
+    def _start_of(self, day: date) -> int:
+        start = self._starts.get(day)
+        if start is None:
+            start = self._starts[day] = self.zone.first(datetime.combine(day, time.min))
+        return start
+
+    @property
+    def metadata(self) -> Metadata:
+        """What a result says of its members, once."""
+        notes: dict[str, str | dict[str, str]] = {
+            "quality": "clean" if self.is_clean else "raw",
+            "timezone": self.zone.name,
+            "members": str(len(self.members)),
+        }
+        zones = {
+            each.public_id: each.timezone
+            for each in self.members
+            if each.timezone != self.zone.name
+        }
+        lengths = {each.public_id: self._interval(each) for each in self.members}
+        several = {
+            each.public_id: f"{max(some)} times"
+            for each in self.members
+            if max(some := [membership.times for membership in each.memberships]) > 1
+        }
+        usual = Counter(lengths.values()).most_common(1)
+        if usual:
+            notes["interval_seconds"] = usual[0][0]
+            others = {name: text for name, text in lengths.items() if text != usual[0][0]}
+            notes |= _listed("other_intervals", others)
+        return notes | _listed("other_timezones", zones) | _listed("counted_repeatedly", several)
+
+    def _interval(self, member: CountedMeter) -> str:
+        lengths = member.lengths(self.start, self.until)
+        return ", ".join(sorted("unknown" if each is None else str(each) for each in lengths))
+
+
+class GroupQuery(Protocol):
+    """A query for figures of a group."""
+
+    @property
+    def period(self) -> Period:
+        """The period that is asked for."""
+
+    @property
+    def key(self) -> str:
+        """A text that is equal for queries with the same result."""
+
+    @property
+    def fields(self) -> Sequence[Field]:
+        """The fields of a row."""
+
+    def scanned(self, selection: GroupSelection) -> int:
+        """Return how many readings are read, about: not those of days that are kept."""
+
+    async def table(self, engine: ReadEngine, selection: GroupSelection) -> ResultTable:
+        """Return the result for a selection; raise QueryError if there can be none."""
+
+
+async def select_group(
+    engine: ReadEngine, group: Group, period: Period, default_zone: str
+) -> GroupSelection | None:
+    """Select the members of a group in a period; None if it is empty.
+
+    Its days are those of its members' zone if they share one, otherwise of the default zone.
+    Raises QueryError if the period is too long, or of several windows.
+    """
+    memberships = await memberships_of(engine, group.id)
+    members = await counted(engine, memberships)
+    zone = await _zone_of(members, default_zone)
+    first = None if period.first is None else zone.first(period.first)
+    last = None
+    if period.last is not None:
+        last = zone.first(period.last) if period.is_exclusive else zone.after(period.last)
+    lowest = highest = None
+    if group.windows:
+        clip = _clip(group.windows, zone, first, last)
+        if clip is None:
+            return None
+        lowest, highest = clip
+        # Of what is hidden, not even the first reading may show.
+        members = await counted(engine, memberships, lowest, highest)
+    if first is None or last is None:
+        ends = [*_ends_of_readings(GroupSelection(members, zone, 0, 0, is_clean=False))]
+        if not ends:
+            return None
+        first = min(start for start, _ in ends) if first is None else first
+        last = max(end for _, end in ends) if last is None else last
+    first = first if lowest is None else max(first, lowest)
+    last = last if highest is None else min(last, highest)
+    if last - first > MAX_PERIOD:
+        raise QueryError("date", f"expected a period of at most {MAX_PERIOD // YEAR_SECONDS} years")
+    if first >= last:
+        return None
+    return GroupSelection(members, zone, first, last, is_clean=period.is_clean)
+
+
+async def _zone_of(members: Sequence[CountedMeter], default: str) -> TimeZone:
+    zones = {each.timezone for each in members}
+    name = zones.pop() if len(zones) == 1 else default
+    try:
+        return await load_time_zone(name)
+    except UnknownZoneError:
+        raise StorageError(
+            f"the time zone {name} is not known to this machine: update its time zones, such as the"
+            " package tzdata"
+        ) from None
+
+
+def _ends_of_readings(selection: GroupSelection) -> Iterator[tuple[int, int]]:
+    """Yield from when to when there are readings of each member while it is counted."""
+    for member in selection.members:
+        first, last = member.first_reading, member.last_reading
+        if first is not None and last is not None:
+            end = member.grid.due(last) + (member.intervals.at(last) or 1)
+            for segment in selection.segments(member, first, end):
+                yield segment.start, segment.end
+
+
+def _clip(
+    windows: Sequence[Window], zone: TimeZone, first: int | None, last: int | None
+) -> tuple[int | None, int | None] | None:
+    """Return the bounds of the days that a client may see of a period, None if there are none.
+
+    A bound is None where the days have none. Raise QueryError if they are of several windows.
+    """
+    met = []
+    for window in windows:
+        start = end = None
+        if window.first != date.min:
+            start = zone.first(datetime.combine(window.first, time.min))
+        if window.last != date.max:
+            end = zone.first(datetime.combine(window.last + _DAY, time.min))
+        is_later = start is not None and last is not None and start >= last
+        is_earlier = end is not None and first is not None and end <= first
+        if not (is_later or is_earlier):
+            met.append((start, end))
+    if len(met) > 1:
+        raise QueryError(
+            "date",
+            "expected a period within one of those that you may see, with date and end_date:"
+            f" {', '.join(map(str, windows))}",
+        )
+    return met[0] if met else None
+
+
+def _listed(name: str, texts: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Return some of the texts by public ids, and how many more there are; nothing of none."""
+    if not texts:
+        return {}
+    some = dict(islice(texts.items(), MAX_NAMED))
+    more = len(texts) - len(some)
+    return {name: some | ({"...": f"{more} more"} if more else {})}
