@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from domain.readings_query import ReadingsQuery
 from domain.record_layout import CONTRACT_LAYOUT, RecordLayout
+from storage.access.api_keys import KeyStore
 from storage.audit import AuditStore
 from storage.backends.base import FIRST_SOURCE, ReadEngine, Source
 from storage.backends.dialect import LEGACY_READINGS, VIEWED_READINGS, ReadingsTable, readings_of
@@ -77,6 +78,7 @@ class Database:
         self.sessions = SessionStore(engine, self._schema)
         self.meters = MeterStore(engine)
         self.audit = AuditStore(engine, self._schema)
+        self.api_keys = KeyStore(engine, self._schema)
 
     async def close(self) -> None:
         """Close all connections."""

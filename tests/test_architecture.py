@@ -26,10 +26,13 @@ MAY_IMPORT = {
     },
     "storage.meters": {"domain", "storage.common", "storage.backends"},
     "storage.meter_directory": {"storage.common", "storage.backends", "storage.meters"},
-    "storage.meter_removal": {"storage.backends", "storage.meters", "storage.meter_directory"},
+    "storage.meter_removal": {
+        *("storage.backends", "storage.meters", "storage.meter_directory", "storage.access"),
+    },
     "storage.sessions": {"storage.common", "storage.backends"},
     "storage.users": {"storage.common", "storage.backends", "storage.sessions"},
     "storage.audit": {"storage.common", "storage.backends"},
+    "storage.access": {"domain", "storage.common", "storage.backends", "storage.meters"},
     "storage.readings": {"domain", "storage.common", "storage.backends"},
     "storage.figures": {"domain", "storage.common", "storage.backends", "storage.meters"},
     "storage.imports": {
@@ -39,13 +42,13 @@ MAY_IMPORT = {
     "storage.database": {
         *("domain", "storage.common", "storage.backends"),
         *("storage.readings", "storage.figures", "storage.users", "storage.meters"),
-        *("storage.sessions", "storage.audit"),
+        *("storage.sessions", "storage.audit", "storage.access"),
     },
     "storage.factory": {
         *("settings", "storage.backends", "storage.backends.mysql", "storage.backends.sqlite"),
         *("storage.common", "storage.database", "storage.imports", "storage.readings"),
         *("storage.users", "storage.meters", "storage.meter_directory", "storage.meter_removal"),
-        "storage.audit",
+        *("storage.audit", "storage.access"),
     },
     "server": set(),
     "server.context": {"settings", "storage.backends", "storage.database"},

@@ -88,6 +88,7 @@ class Feature(Enum):
     """The readings of many meters, their states, flags and pages."""
     DAYS = r"ALTER TABLE days\s+ADD COLUMN (capacitive_power|power_factor DECIMAL)"
     """The sums of local days, which figures are made of."""
+    API_KEYS = "CREATE TRIGGER forget_scopes_of_key"
 
 
 class SchemaVersion:

@@ -666,3 +666,23 @@ INSERT OR REPLACE INTO intervals (meter_id, first_utc, seconds, said)
     SELECT id, (SELECT MIN(utc) FROM readings WHERE meter_id = meters.id), interval_seconds, 0
     FROM meters WHERE interval_seconds IS NOT NULL
         AND EXISTS (SELECT 1 FROM readings WHERE meter_id = meters.id);
+
+-- What an API key is good for, unless it is good for all that its user may do.
+
+CREATE TABLE api_key_scopes (
+    hash TEXT NOT NULL,       -- API key
+    id INTEGER NOT NULL,      -- number of the scope of its key
+    meter_id INTEGER,         -- meter that the key is good for; NULL if it is a group, or was removed
+    group_id INTEGER,         -- group that the key is good for; NULL if it is a meter, or was removed
+    PRIMARY KEY (hash, id)
+) WITHOUT ROWID;
+
+CREATE INDEX api_key_scopes_meter ON api_key_scopes (meter_id);
+
+CREATE INDEX api_key_scopes_group ON api_key_scopes (group_id);
+
+-- Comes last: a server takes it for the sign that there are API keys.
+CREATE TRIGGER forget_scopes_of_key AFTER DELETE ON api_keys
+BEGIN
+    DELETE FROM api_key_scopes WHERE hash = OLD.hash;
+END;
