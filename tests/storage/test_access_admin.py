@@ -178,12 +178,15 @@ async def test_key_is_good_for_its_meters_and_groups_while_they_are_there(
 ) -> None:
     async with prepared(database) as writer:
         await in_groups(writer, ("a", Target("m1")))
-        await add_key(writer, Target("m1"), Target(group="a"))
+        await add_key(writer, Target("m1"))
+        async with transaction(writer.engine):
+            of_group = KeyProperties("g", targets=[Target(group="a")])
+            await writer.api_keys.add("rick", of_group, "hash")
         await add_grant(writer, Target("m1"))
         key = await found_key(database)
         assert key is not None
         assert (key.user, key.name, key.permission) == ("rick", "k", Permission.READ)
-        assert key.scope == KeyScope(frozenset([1]), frozenset([1]))
+        assert key.scope == KeyScope(frozenset([1]), frozenset())
         async with transaction(writer.engine):
             await writer.groups.remove("a")
         meter = await writer.meters.find("m1")
@@ -196,11 +199,13 @@ async def test_key_is_good_for_its_meters_and_groups_while_they_are_there(
         await writer.removals.finish(meter)
         assert changes_counted(database) > before
         assert list(database.run("SELECT user FROM grants")) == []
-        key = await found_key(database)
-        assert key is not None
-        assert key.scope == KeyScope(frozenset(), frozenset())
+        for hashed in (HASHED, "hash"):
+            key = await found_key(database, hashed)
+            assert key is not None
+            assert key.scope == KeyScope(frozenset(), frozenset())
         async with transaction(writer.engine):
-            await writer.api_keys.remove("rick", "k")
+            for name in ("k", "g"):
+                await writer.api_keys.remove("rick", name)
         assert list(database.run("SELECT hash FROM api_key_scopes")) == []
 
 
