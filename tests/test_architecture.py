@@ -51,17 +51,20 @@ MAY_IMPORT = {
         *("storage.audit", "storage.access"),
     },
     "server": set(),
-    "server.context": {"settings", "storage.backends", "storage.database"},
+    "server.context": {"domain", "settings", "storage.backends", "storage.database"},
     "server.errors": {"domain", "server.context", "storage.common"},
     "server.transport": {"settings", "server.context", "server.errors", "storage.common"},
     "server.middleware": {
         *("server.context", "server.errors", "server.transport", "storage.backends"),
     },
     "server.security": {
-        *("settings", "server.context", "server.errors", "server.transport"),
+        *("domain", "settings", "server.context", "server.errors", "server.transport"),
         *("storage.common", "storage.users", "storage.sessions", "storage.audit"),
+        "storage.database",
     },
-    "server.cache": {"settings", "server.transport", "storage.common"},
+    "server.cache": {
+        *("domain", "settings", "server.transport", "storage.common", "storage.database"),
+    },
     "server.formats": {
         *("domain", "server.errors", "server.transport"),
         *("storage.common", "storage.readings", "storage.figures"),

@@ -10,6 +10,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from server.context import CONTEXT, DATABASE, SETTINGS, RequestContext, Token
 from server.errors import ApiError
+from server.security.access import ACCESS
 from server.security.rate_limits import REQUEST_LIMITER
 from server.security.tokens import TOKENS, InvalidTokenError
 from server.transport.client_address import client_address, is_from_this_machine
@@ -114,18 +115,19 @@ def _verified_token(request: web.Request) -> Token:
 
 
 async def _check_revocation(request: web.Request, context: RequestContext, token: Token) -> None:
-    """Load the state of the data, and raise ApiError if the token was revoked.
+    """Load the state of the data that the user may see; raise ApiError for a revoked token.
 
     The result is reused until the database counts another change of users or revocations. A
     database with an older schema counts none.
     """
-    database = request.app[DATABASE]
-    state = context.state = await database.state(context.meter)
+    database, accesses = request.app[DATABASE], request.app[ACCESS]
+    state = await accesses.state(token, context.meter)
     if token.auth_version != state.auth_version and state.auth_version is not None:
         role = await database.users.role(token.user, token.generation, token.jti)
         if role is None:
             raise _invalid("The token has been revoked, log in again")
         token.role, token.auth_version = role, state.auth_version
+    await accesses.resolve(context, token, state)
 
 
 def _invalid(message: str) -> ApiError:
