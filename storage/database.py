@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from domain.access import Window
 from domain.readings_query import ReadingsQuery
 from domain.record_layout import CONTRACT_LAYOUT, RecordLayout
+from storage.access.api_keys import KeyStore
 from storage.access.grants import GrantStore
 from storage.audit import AuditStore
 from storage.backends.base import FIRST_SOURCE, ReadEngine, Source
@@ -104,6 +105,7 @@ class Database:
         self.sessions = SessionStore(engine, self._schema)
         self.meters = MeterStore(engine)
         self.audit = AuditStore(engine, self._schema)
+        self.api_keys = KeyStore(engine, self._schema)
         self.grants = GrantStore(engine, self._schema)
 
     async def close(self) -> None:
