@@ -7,6 +7,8 @@ import click
 
 from bench.process import cpu_seconds
 from settings import load_settings
+from storage.access.groups import GroupProperties, MemberProperties
+from storage.access.targets import Target
 from storage.database import Database
 from storage.factory import open_database, open_importer
 from storage.groups.aggregate import GroupAggregate
@@ -63,9 +65,15 @@ async def _make_group() -> None:
     """Make a group of all meters, unless there is one."""
     database = open_importer(load_settings())
     try:
+        if not await database.engine.is_prepared():
+            raise click.ClickException("there is no database")
         await database.engine.begin_change()
         if not await database.groups.exists(GROUP):
-            await database.groups.add(GROUP)
+            await database.groups.add(GroupProperties(GROUP))
+            async for meter in database.directory.listings():
+                await database.groups.add_member(
+                    GROUP, MemberProperties(Target(meter.properties.public_id))
+                )
         await database.engine.commit()
     finally:
         await database.engine.close()

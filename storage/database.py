@@ -234,7 +234,7 @@ class Database:
         if selection is None:
             await require_current()
             return empty_table(query.fields)
-        await admit(query.scanned(selection))
+        await admit(await query.scanned(selection))
         table = await query.table(self._engine, selection)
         rows = of_one_state(table.rows, require_current)
         return replace(table, rows=rows, metadata=with_units(table))

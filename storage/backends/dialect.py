@@ -280,6 +280,9 @@ class Dialect(ABC):
 
     # Aggregates
 
+    grouping_in_order: ClassVar[str] = ""
+    """Follows SELECT where rows mostly come in the order of their groups."""
+
     @abstractmethod
     def group_sums(self, key: str, aggregates: Sequence[str], readings: str) -> str:
         """Return the statement that groups readings by an integer key, in its order.

@@ -125,16 +125,25 @@ class GroupAggregate:
         interval = _INTERVAL.parse(params)
         return cls(Period.of(params), interval, _parse_columns(params.get("columns")))
 
-    def scanned(self, selection: GroupSelection) -> int:
+    async def scanned(self, selection: GroupSelection) -> int:
         """Return how many readings are read, about: not those of days that are kept."""
-        return sum(_readings(selection, each, self.interval) for each in selection.members)
+        readings = 0
+        async for each in in_turns(selection.members):
+            is_kept = (
+                self.interval.number is not None
+                and selection.keeps(each)
+                and len(each.lengths(selection.start, selection.until)) == 1
+            )
+            readings += 0 if is_kept else selection.readings_of(each)
+        return readings
 
     async def table(self, engine: ReadEngine, selection: GroupSelection) -> ResultTable:
         """Return a row for each bucket; raise QueryError if the size does not fit."""
         await self._require_length(selection)
         buckets = await _buckets(selection, self.interval)
         rows = _GroupRows(engine, selection, self).rows(buckets)
-        return ResultTable(self.fields, selection.zone, len(buckets), rows, selection.metadata)
+        metadata = await selection.metadata()
+        return ResultTable(self.fields, selection.zone, len(buckets), rows, metadata)
 
     def values(self, sums: GroupSums) -> Row:
         """Return the values of the fields that sums give."""
@@ -193,25 +202,6 @@ async def _buckets(selection: GroupSelection, interval: BucketSize) -> Buckets:
         f"expected at most {MAX_BUCKETS:,} records, and this would be more: "
         "choose a longer interval, or a shorter time with date and end_date",
     )
-
-
-def _readings(selection: GroupSelection, member: CountedMeter, interval: BucketSize) -> int:
-    """Return about how many readings of a member are scanned."""
-    is_kept = (
-        interval.number is not None
-        and member.has_days
-        and member.timezone == selection.zone.name
-        and len(member.lengths(selection.start, selection.until)) == 1
-    )
-    if is_kept or member.first_reading is None or member.last_reading is None:
-        return 0
-    start = max(selection.start, member.first_reading)
-    end = min(selection.until, member.last_reading + 1)
-    if start >= end:
-        return 0
-    expected = member.grid.expected(start, end)
-    # Where the interval is unknown, quarters of an hour are as likely as any.
-    return (end - start) // 900 if expected is None else expected
 
 
 class _GroupRows:
@@ -279,8 +269,7 @@ class _GroupRows:
                     continue
                 (segment, *more), lengths = segments, member.lengths(start, end)
                 seconds = lengths.pop()
-                has_days = member.has_days and member.timezone == selection.zone.name
-                is_other = more or lengths or seconds is None or not has_days
+                is_other = more or lengths or not selection.keeps(member)
                 if self._query.interval.number is None or is_other or seconds is None:
                     others.append(member)
                     continue

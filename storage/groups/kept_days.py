@@ -1,7 +1,7 @@
 """Sums of many members from the kept sums of their days, in one statement."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from fractions import Fraction
@@ -11,7 +11,7 @@ from domain.fixed_point import parse_scaled
 from domain.time_buckets import Buckets, BucketSize
 from domain.time_zone import TimeZone
 from storage.backends.base import ReadEngine
-from storage.backends.dialect import Dialect
+from storage.backends.dialect import Condition, Dialect
 from storage.common.turns import in_turns, turn
 from storage.figures.aggregation_rules import HOUR_SECONDS
 from storage.groups.members import CountedMeter
@@ -159,18 +159,24 @@ class KeptDays:
         absent: Sequence[int],
     ) -> None:
         """Name the members that have no day in some buckets."""
-        days = self._days(self._buckets[absent[0]][0], self._buckets[absent[-1]][1])
-        kept, args = self._kept(alike, by_id, days)
+        zone, buckets = self._selection.zone, self._buckets
+        days = days_between(zone, buckets[absent[0]][0], buckets[absent[-1]][1])
+        kept = self._kept(alike, by_id, days)
         rows = await self._engine.fetch(
-            f"SELECT {self._label} AS label, GROUP_CONCAT(DISTINCT meter_id) FROM {kept}"
+            f"SELECT {self._label} AS label, GROUP_CONCAT(DISTINCT meter_id) FROM {kept.text}"
             " GROUP BY label",
-            args,
+            kept.args,
         )
         there = {label.decode(): ids for label, ids in rows}
         async for index in in_turns(absent):
             ids = there.get(self._labels[index])
             present = set() if ids is None else {*map(int, ids.split(b","))}
             sums[index].name(name for number, name in by_id.items() if number not in present)
+
+    def _kept(self, alike: Alike, ids: Iterable[int], days: str) -> Condition:
+        bounds = alike.start, alike.end
+        dialect, is_clean = self._engine.dialect, self._selection.is_clean
+        return kept_days(dialect, ids, days, bounds, is_clean=is_clean)
 
     def _sums(
         self, alike: Alike, members: Sequence[CountedMeter], expected: Mapping[str, int]
@@ -180,14 +186,17 @@ class KeptDays:
         The sum of the means of as many readings each is the sum of all over that number.
         """
         seconds = self._engine.dialect.unix_seconds
-        days = self._days(alike.start, alike.end)
-        kept, args = self._kept(alike, {member.id: "" for member in members}, days)
+        days = days_between(self._selection.zone, alike.start, alike.end)
+        found = self._kept(alike, [member.id for member in members], days)
+        kept = found.text
         number = "power_count + derived_energy_count"
         if self._size.name != "day":
             sums = ", ".join(f"SUM({name}) AS {name}" for name in MEMBER_SUMS)
+            grouping = self._engine.dialect.grouping_in_order
             kept = (
-                f"(SELECT meter_id, {self._label} AS label, {sums}, MIN(first_utc) AS first_utc,"
-                f" MAX(last_utc) AS last_utc FROM {kept} GROUP BY meter_id, label) AS some"
+                f"(SELECT {grouping} meter_id, {self._label} AS label, {sums},"
+                f" MIN(first_utc) AS first_utc, MAX(last_utc) AS last_utc"
+                f" FROM {kept} GROUP BY meter_id, label) AS some"
             )
         label = "day" if self._size.name == "day" else "label"
         lacks = f"CASE WHEN energy_count < {_case(label, expected)} THEN meter_id END"
@@ -197,26 +206,27 @@ class KeptDays:
             f" COUNT(reactive_energy), {f'MIN({number})' if self._has_power else 0},"
             f" COUNT({lacks}), GROUP_CONCAT({lacks}),"
             f" {', '.join(f'SUM({name})' for name in MEMBER_SUMS)} FROM {kept} {group}"
-        ), args
+        ), found.args
 
-    def _kept(
-        self, alike: Alike, ids: Mapping[int, str], days: str
-    ) -> tuple[str, Sequence[object]]:
-        dialect = self._engine.dialect
-        quality = "(clean = 1 OR implausible = 0)" if self._selection.is_clean else "clean = 0"
-        mark = dialect.placeholder
-        kept = (
-            f"days WHERE meter_id IN ({', '.join(map(str, ids))}) AND {days} AND {quality}"
-            f" AND last_utc >= {mark} AND first_utc < {mark}"
-        )
-        return kept, (dialect.utc(alike.start), dialect.utc(alike.end))
 
-    def _days(self, start: int, end: int) -> str:
-        """Return the condition of all days with readings between two instants, and a few more."""
-        # The rules of the zone may have changed since the local times were written.
-        zone = self._selection.zone
-        first, last = zone.at(start).date() - _DAY, zone.at(end).date() + _DAY
-        return f"day BETWEEN '{first}' AND '{last}'"
+def days_between(zone: TimeZone, start: int, end: int) -> str:
+    """Return the condition of all days with readings between two instants, and a few more."""
+    # The rules of the zone may have changed since the local times were written.
+    first, last = zone.at(start).date() - _DAY, zone.at(end).date() + _DAY
+    return f"day BETWEEN '{first}' AND '{last}'"
+
+
+def kept_days(
+    dialect: Dialect, ids: Iterable[int], days: str, bounds: tuple[int, int], *, is_clean: bool
+) -> Condition:
+    """Return what follows FROM to select the days of meters that reach into a time."""
+    quality = "(clean = 1 OR implausible = 0)" if is_clean else "clean = 0"
+    mark = dialect.placeholder
+    return Condition(
+        f"days WHERE meter_id IN ({', '.join(map(str, ids))}) AND {days} AND {quality}"
+        f" AND last_utc >= {mark} AND first_utc < {mark}",
+        tuple(map(dialect.utc, bounds)),
+    )
 
 
 def _label_of(dialect: Dialect, size: BucketSize) -> str:

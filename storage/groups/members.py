@@ -8,12 +8,12 @@ from datetime import date
 from fractions import Fraction
 
 from domain.access import Window
-from domain.group_members import GroupCircleError, GroupMember, Membership, counted_meters
 from domain.sampling_interval import ReadingGrid, SamplingIntervals
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import DESCENDING
 from storage.common.errors import StorageError
 from storage.common.turns import in_pieces
+from storage.groups.memberships import GroupCircleError, GroupMember, Membership, counted_meters
 from storage.meters import MeterStore
 
 METERS_AT_ONCE = 500

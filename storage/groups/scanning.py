@@ -1,7 +1,7 @@
 """Sums of members from their readings, where kept days will not do."""
 
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import mul
 
@@ -9,17 +9,23 @@ from domain.flags import IMPLAUSIBLE
 from domain.time_buckets import Buckets, BucketSize
 from storage.backends.base import ReadEngine
 from storage.backends.derived import DERIVED_ENERGY, derived_operand
-from storage.backends.dialect import ANY_VALUE, YEAR_0_TO_1970_SECONDS, Condition, ReadingsTable
+from storage.backends.dialect import (
+    ANY_VALUE,
+    YEAR_0_TO_1970_SECONDS,
+    Condition,
+    Dialect,
+    ReadingsTable,
+)
 from storage.common.turns import in_pieces, in_turns
 from storage.figures.aggregation_rules import READINGS
 from storage.groups.members import METERS_AT_ONCE, CountedMeter
 from storage.groups.selection import GroupSelection, Segment
-from storage.groups.sums import MEMBER_SUMS, NO_VALUES, GroupSums, Values, mean_power
+from storage.groups.sums import MEMBER_SUMS, NO_VALUES, GroupSums, SumsOfReadings, mean_power
 
 _GROUPS_AT_ONCE = 20_000
 """Groups of readings of one statement, and sums of members that are held."""
 
-_SECONDS_AT_ONCE = 500_000 * 900
+SECONDS_AT_ONCE = 500_000 * 900
 """Seconds of all members whose readings one statement reads."""
 
 _NUMBERS = 10**9
@@ -29,7 +35,7 @@ Range = tuple[int, int]
 Counted = tuple[int | None, int, int]
 """The interval of some readings, and the weight and the times of their meter."""
 
-Part = tuple[int | None, int, int, Values]
+Part = tuple[int | None, int, int, SumsOfReadings]
 """The same, and the sums of the readings."""
 
 
@@ -134,7 +140,7 @@ class Scan:
         for period in self._selection.zone.offset_periods(*bounds):
             seconds = period.end - period.start
             groups = seconds // self._size.size + 2
-            most = max(1, min(_GROUPS_AT_ONCE // groups, _SECONDS_AT_ONCE // seconds, len(ids)))
+            most = max(1, min(_GROUPS_AT_ONCE // groups, SECONDS_AT_ONCE // seconds, len(ids)))
             first = YEAR_0_TO_1970_SECONDS + period.offset
             for at in range(0, len(ids), most):
                 some = ids[at : at + most]
@@ -152,13 +158,7 @@ class Scan:
         self, ids: Sequence[int], start: int, end: int, offset: int
     ) -> tuple[str, Sequence[object]]:
         dialect = self._dialect
-        mark = dialect.placeholder
-        where = Condition(
-            f"meter_id IN ({', '.join(map(str, ids))}) AND utc >= {mark} AND utc < {mark}",
-            (dialect.utc(start), dialect.utc(end)),
-        )
-        if self._selection.is_clean:
-            where &= ReadingsTable(READINGS).without_flags(IMPLAUSIBLE.bit)
+        where = readings_between(dialect, ids, start, end, is_clean=self._selection.is_clean)
         number = dialect.int_div(f"{dialect.year_0_seconds('utc')} + {offset}", self._size.size)
         return dialect.group_sums(
             f"meter_id * {_NUMBERS} + {number}",
@@ -213,9 +213,23 @@ class Scan:
             total.add_power(None if mean is None else segment.weight * mean)
 
 
-def merged(parts: Sequence[Part]) -> dict[int | None, Values]:
+def readings_between(
+    dialect: Dialect, ids: Iterable[int], start: int, end: int, *, is_clean: bool
+) -> Condition:
+    """Select the readings of meters from an instant up to, and without, another."""
+    mark = dialect.placeholder
+    where = Condition(
+        f"meter_id IN ({', '.join(map(str, ids))}) AND utc >= {mark} AND utc < {mark}",
+        (dialect.utc(start), dialect.utc(end)),
+    )
+    if is_clean:
+        where &= ReadingsTable(READINGS).without_flags(IMPLAUSIBLE.bit)
+    return where
+
+
+def merged(parts: Sequence[Part]) -> dict[int | None, SumsOfReadings]:
     """Return the sums of parts by interval."""
-    by_length: dict[int | None, Values] = {}
+    by_length: dict[int | None, SumsOfReadings] = {}
     for seconds, _, _, values in parts:
         before = by_length.get(seconds, NO_VALUES)
         by_length[seconds] = [

@@ -12,7 +12,8 @@ from domain.readings_query import QueryError
 from domain.time_zone import TimeZone, UnknownZoneError, load_time_zone
 from storage.backends.base import ReadEngine
 from storage.common.errors import StorageError
-from storage.figures.result import Field, Metadata, ResultTable
+from storage.common.turns import in_turns
+from storage.figures.result import Field, ResultTable
 from storage.figures.selection import MAX_PERIOD, YEAR_SECONDS, Period
 from storage.groups.members import CountedMeter, counted, memberships_of
 
@@ -20,10 +21,12 @@ MAX_NAMED = 10
 """Members that a list in a result names; it is followed by how many more there are."""
 
 _DAY = timedelta(days=1)
+_LIKELY_SECONDS = 900
+"""The interval of readings where it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class NamedGroup:
     """A group whose members are to be summed up."""
 
     id: int
@@ -83,25 +86,38 @@ class GroupSelection:
             start = self._starts[day] = self.zone.first(datetime.combine(day, time.min))
         return start
 
-    @property
-    def metadata(self) -> Metadata:
-        """What a result says of its members, once."""
+    def keeps(self, member: CountedMeter) -> bool:
+        """Return whether sums of the group's days are kept of a member."""
+        return member.has_days and member.timezone == self.zone.name
+
+    def readings_of(self, member: CountedMeter) -> int:
+        """Return about how many readings of a member are in the period."""
+        if member.first_reading is None or member.last_reading is None:
+            return 0
+        start = max(self.start, member.first_reading)
+        end = min(self.until, member.last_reading + 1)
+        if start >= end:
+            return 0
+        expected = member.grid.expected(start, end)
+        return (end - start) // _LIKELY_SECONDS if expected is None else expected
+
+    async def metadata(self) -> dict[str, str | dict[str, str]]:
+        """Return what a result says of its members, once."""
         notes: dict[str, str | dict[str, str]] = {
             "quality": "clean" if self.is_clean else "raw",
             "timezone": self.zone.name,
             "members": str(len(self.members)),
         }
-        zones = {
-            each.public_id: each.timezone
-            for each in self.members
-            if each.timezone != self.zone.name
-        }
-        lengths = {each.public_id: self._interval(each) for each in self.members}
-        several = {
-            each.public_id: f"{max(some)} times"
-            for each in self.members
-            if max(some := [membership.times for membership in each.memberships]) > 1
-        }
+        zones: dict[str, str] = {}
+        lengths: dict[str, str] = {}
+        several: dict[str, str] = {}
+        async for each in in_turns(self.members):
+            if each.timezone != self.zone.name:
+                zones[each.public_id] = each.timezone
+            lengths[each.public_id] = self._interval(each)
+            times = max(membership.times for membership in each.memberships)
+            if times > 1:
+                several[each.public_id] = f"{times} times"
         usual = Counter(lengths.values()).most_common(1)
         if usual:
             notes["interval_seconds"] = usual[0][0]
@@ -129,7 +145,7 @@ class GroupQuery(Protocol):
     def fields(self) -> Sequence[Field]:
         """The fields of a row."""
 
-    def scanned(self, selection: GroupSelection) -> int:
+    async def scanned(self, selection: GroupSelection) -> int:
         """Return how many readings are read, about: not those of days that are kept."""
 
     async def table(self, engine: ReadEngine, selection: GroupSelection) -> ResultTable:
@@ -137,7 +153,7 @@ class GroupQuery(Protocol):
 
 
 async def select_group(
-    engine: ReadEngine, group: Group, period: Period, default_zone: str
+    engine: ReadEngine, group: NamedGroup, period: Period, default_zone: str
 ) -> GroupSelection | None:
     """Select the members of a group in a period; None if it is empty.
 
@@ -160,11 +176,11 @@ async def select_group(
         # Of what is hidden, not even the first reading may show.
         members = await counted(engine, memberships, lowest, highest)
     if first is None or last is None:
-        ends = [*_ends_of_readings(GroupSelection(members, zone, 0, 0, is_clean=False))]
-        if not ends:
+        ends = await _ends_of_readings(GroupSelection(members, zone, 0, 0, is_clean=False))
+        if ends is None:
             return None
-        first = min(start for start, _ in ends) if first is None else first
-        last = max(end for _, end in ends) if last is None else last
+        first = ends[0] if first is None else first
+        last = ends[1] if last is None else last
     first = first if lowest is None else max(first, lowest)
     last = last if highest is None else min(last, highest)
     if last - first > MAX_PERIOD:
@@ -186,14 +202,17 @@ async def _zone_of(members: Sequence[CountedMeter], default: str) -> TimeZone:
         ) from None
 
 
-def _ends_of_readings(selection: GroupSelection) -> Iterator[tuple[int, int]]:
-    """Yield from when to when there are readings of each member while it is counted."""
-    for member in selection.members:
+async def _ends_of_readings(selection: GroupSelection) -> tuple[int, int] | None:
+    """Return from when to when there are readings of members while they are counted."""
+    ends: list[Segment] = []
+    async for member in in_turns(selection.members):
         first, last = member.first_reading, member.last_reading
         if first is not None and last is not None:
             end = member.grid.due(last) + (member.intervals.at(last) or 1)
-            for segment in selection.segments(member, first, end):
-                yield segment.start, segment.end
+            ends += selection.segments(member, first, end)
+    if not ends:
+        return None
+    return min(each.start for each in ends), max(each.end for each in ends)
 
 
 def _clip(

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 from storage.backends.base import ReadEngine
 from storage.groups.members import BELOW
-from storage.groups.selection import Group
+from storage.groups.selection import NamedGroup
 
 
 @dataclass(frozen=True, slots=True)
 class GroupState:
     """A group, and a text that names the state of its members and of their data."""
 
-    group: Group
+    group: NamedGroup
     version: str
     """A digest: equal texts mean that nothing has changed."""
     auth_version: int
@@ -44,7 +44,7 @@ async def group_state(engine: ReadEngine, public_id: str) -> GroupState | None:
     if not rows:
         return None
     group_id, found_id, name, changes, texts = rows[0]
-    group = Group(group_id, found_id.decode(), name and name.decode())
+    group = NamedGroup(group_id, found_id.decode(), name and name.decode())
     digest = hashlib.sha256(f"{group_id} {changes}".encode())
     for text in sorted((texts or b"").split(b",")):
         digest.update(text)

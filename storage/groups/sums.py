@@ -8,7 +8,7 @@ from fractions import Fraction
 from storage.figures.aggregation_rules import HOUR_SECONDS
 from storage.groups.selection import MAX_NAMED
 
-Values = Sequence[int | None]
+SumsOfReadings = Sequence[int | None]
 """Sums of some readings of a meter, in the order of `MEMBER_SUMS`."""
 
 MEMBER_SUMS = (
@@ -17,7 +17,7 @@ MEMBER_SUMS = (
 )
 """The columns of the table `days` that are summed up."""
 
-NO_VALUES: Values = (None,) * len(MEMBER_SUMS)
+NO_VALUES: SumsOfReadings = (None,) * len(MEMBER_SUMS)
 
 
 @dataclass(slots=True)
@@ -71,7 +71,7 @@ class GroupSums:
                 del self.named[MAX_NAMED:]
 
 
-def mean_power(values: Mapping[int | None, Values]) -> Fraction | None:
+def mean_power(values: Mapping[int | None, SumsOfReadings]) -> Fraction | None:
     """Return the mean power over time of the sums of readings by their interval, None if unknown.
 
     Readings without power that have energy have that over their interval.

@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from domain.flags import CATCH_UP, IMPLAUSIBLE
+from domain.quantities import QUANTITY_NAMES
 from storage.backends.base import WriteEngine
 
 STEP = 60
@@ -142,8 +143,6 @@ async def stored_meters(engine: WriteEngine) -> dict[int, StoredMeter]:
             "SELECT meter_id, reading_id, flags FROM flags"
         )
     }
-    names = ("energy", "reactive_energy", "power", "maximeter", "reactive_power", "voltage")
-    names = (*names, "intensity", "power_factor")
     meters = {
         number: StoredMeter(public_id, [], [(0, seconds)] if seconds else [])
         for number, public_id, seconds in await engine.fetch(
@@ -157,7 +156,8 @@ async def stored_meters(engine: WriteEngine) -> dict[int, StoredMeter]:
         if meters[meter].spans[:1] != [(0, seconds)]:
             meters[meter].spans.append((plain(first), seconds))
     rows = await engine.fetch(
-        f"SELECT meter_id, id, utc, {', '.join(names)} FROM readings ORDER BY meter_id, utc"
+        f"SELECT meter_id, id, utc, {', '.join(QUANTITY_NAMES)} FROM readings"
+        " ORDER BY meter_id, utc"
     )
     for meter, number, utc, *values in rows:
         at = plain(utc)
@@ -165,7 +165,7 @@ async def stored_meters(engine: WriteEngine) -> dict[int, StoredMeter]:
         lengths = known or [seconds for _, seconds in meters[meter].spans[:1]] or [None]
         meters[meter].readings.append(
             StoredReading(
-                *(at, dict(zip(names, map(plain, values), strict=True))),
+                *(at, dict(zip(QUANTITY_NAMES, map(plain, values), strict=True))),
                 *(flags.get((meter, number), 0), lengths[-1]),
             )
         )

@@ -2,9 +2,10 @@
 
 import asyncio
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
 from itertools import count, pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,10 +18,12 @@ from domain.access import Window
 from domain.quantities import QUANTITY_NAMES
 from domain.readings_query import QueryError
 from domain.time_buckets import BUCKET_SIZES
+from storage.common.errors import Overtaken, StorageError
 from storage.database import Database
 from storage.factory import WritableDatabase, open_database, open_importer
 from storage.groups import aggregate, scanning, sums
 from storage.groups.aggregate import GROUP_COLUMNS, GroupAggregate
+from storage.groups.ranking import GroupRanking
 from storage.imports.merging import MergeOptions
 from tests.support.databases import DatabaseFixture
 from tests.support.direct_parts import Part, Values
@@ -29,8 +32,10 @@ from tests.support.reference_groups import (
     StoredMeter,
     Way,
     reckoned_sums,
+    rounded,
     stored_meters,
 )
+from tests.support.report_factory import numbered, quarters, report, row
 
 ZONE = "Europe/Madrid"
 ZONES = [ZONE, "America/St_Johns", "Asia/Kathmandu", "Australia/Lord_Howe"]
@@ -88,7 +93,7 @@ def case_of(chance: random.Random) -> Case:
 def delivery(chance: random.Random, zone: str, first: datetime, seconds: int | None) -> Part:
     """Readings of about two days, with gaps; without an interval, they tell none."""
     place = first + timedelta(seconds=chance.choice([0, 0, 7, 3600]))
-    readings = []
+    readings: list[tuple[datetime, Values]] = []
     absent = range(chance.randrange(400), chance.randrange(400))
     for number in range(chance.randrange(2 * 86400 // (seconds or 900))):
         if number not in absent or not readings:
@@ -268,9 +273,9 @@ class Comparison:
             )
             await self._engine.execute(f"UPDATE states SET changes = 1 WHERE meter_id = {meter_id}")
         await self._engine.commit()
-        edges = [
-            (group, None if meter is None else meters[meter - 1].id, *rest)
-            for group, meter, *rest in case.edges
+        edges: list[Edge] = [
+            (group, None if meter is None else meters[meter - 1].id, other, sign, first, last)
+            for group, meter, other, sign, first, last in case.edges
         ]
         await add_groups(writer, edges)
         return replace(case, edges=edges), {meter.id: meter.timezone for meter in meters}
@@ -303,12 +308,12 @@ class Comparison:
         edges = [at for at in calendar.edges(params["interval"]) if start < at < end]
         buckets = [*pairwise([start, *edges, end])]
         assert [(row["date"], row["end"]) for row in rows] == buckets
-        for row, bucket in zip(rows, buckets, strict=True):
+        for sums_found, bucket in zip(rows, buckets, strict=True):
             is_clean = params["quality"] == "clean"
             reckoned = reckoned_sums(stored, ways, bucket, MOST_NAMED, is_clean=is_clean)
-            found = {name: value for name, value in row.items() if name in reckoned}
+            found = {name: value for name, value in sums_found.items() if name in reckoned}
             assert found == {name: reckoned[name] for name in found}, (params, bucket)
-            assert set(found) == set(row) - {"date", "end", "partial"}
+            assert set(found) == set(sums_found) - {"date", "end", "partial"}
 
 
 def test_sums_of_groups_are_those_of_all_readings_of_their_members(
@@ -341,3 +346,135 @@ def test_sums_of_groups_are_those_of_all_readings_of_their_members(
         finally:
             runner.run(reader.close())
             runner.run(writer.engine.close())
+
+
+@pytest.fixture
+async def three(database: DatabaseFixture) -> AsyncIterator[Database]:
+    """The group g1 of a, b and c, of which a counts twice, and b is subtracted; c is elsewhere."""
+    for meter, zone in (("a", ZONE), ("b", ZONE), ("c", "Asia/Kolkata")):
+        database.configure(meter={"timezone": zone})
+        lines = numbered(quarters("2019-07-30", 300, ZoneInfo(zone)))
+        await database.load(report(*lines), meter=meter, register=True)
+    database.configure(meter={"timezone": ZONE})
+    async with database.writer() as writer, database.reader() as reader:
+        assert await writer.engine.is_prepared()
+        a, b, c = [meter.id for meter in await writer.meters.first(3)]
+        always = None, None
+        edges = [(1, a, None, 1, *always), (1, b, None, -1, *always), (1, None, 2, 1, *always)]
+        await add_groups(writer, [*edges, (2, a, None, 1, *always), (2, c, None, 1, *always)])
+        yield reader
+
+
+async def test_result_says_once_how_members_differ(three: Database) -> None:
+    metadata, rows = await answered(three, "g1", GroupAggregate.of({"interval": "month"}))
+    assert metadata["other_timezones"] == {"c": "Asia/Kolkata"}
+    assert metadata["counted_repeatedly"] == {"a": "2 times"}
+    assert (metadata["timezone"], metadata["interval_seconds"]) == (ZONE, "900")
+    assert "other_intervals" not in metadata
+    assert [row["members"] for row in rows] == [3, 3]
+
+
+async def test_period_of_several_windows_is_refused_and_named(three: Database) -> None:
+    windows = (Window(date(2019, 7, 30), date(2019, 7, 30)), Window(date(2019, 8, 1)))
+    query = GroupAggregate.of({"interval": "day"})
+    with pytest.raises(QueryError, match=r"from 2019-07-30 to 2019-07-30, from 2019-08-01"):
+        await answered(three, "g1", query, windows)
+    one = GroupAggregate.of({"interval": "day", "date": "2019-07-31", "end_date": "2019-08-01"})
+    _, rows = await answered(three, "g1", one, windows)
+    assert len(rows) == 1
+
+
+@pytest.mark.parametrize("query", [GroupAggregate, GroupRanking])
+async def test_sums_fail_if_a_member_changes_meanwhile(
+    database: DatabaseFixture,
+    three: Database,
+    query: type[GroupAggregate | GroupRanking],
+) -> None:
+    state = await three.group_state("g1")
+    assert state is not None
+    table = await three.group_figures(query.of({"interval": "day"}), state)
+    await database.load(report(*numbered(quarters("2019-09-01", 1))), meter="b")
+    with pytest.raises(Overtaken):
+        _ = [rows async for rows in table.rows]
+
+
+async def test_state_of_a_group_moves_with_its_members_and_their_data_alone(
+    database: DatabaseFixture, three: Database
+) -> None:
+    states = [await three.group_state("g1"), await three.group_state("g2")]
+
+    async def moved() -> list[bool]:
+        before = [*states]
+        states[:] = [await three.group_state("g1"), await three.group_state("g2")]
+        return [one != other for one, other in zip(before, states, strict=True)]
+
+    assert await moved() == [False, False]
+    await database.load(report(*numbered(quarters("2019-09-01", 1))), meter="b")
+    assert await moved() == [True, False]
+    await database.load(report(*numbered(quarters("2019-09-01", 1))), meter="c")
+    assert await moved() == [True, True]
+    await database.rows("UPDATE readings SET energy = 1 WHERE meter_id = 1 AND id = 1")
+    assert await moved() == [True, True]
+    await database.rows("UPDATE access SET changes = changes + 1")
+    assert await moved() == [True, True]
+    assert await three.group_state("g9") is None
+
+
+async def test_group_that_has_itself_in_turn_is_an_error(
+    database: DatabaseFixture, three: Database
+) -> None:
+    await database.rows(
+        "INSERT INTO group_members (group_id, id, member_group_id, sign) VALUES (2, 99, 1, 1)"
+    )
+    with pytest.raises(StorageError, match="itself"):
+        await answered(three, "g1", GroupAggregate.of({"interval": "day"}))
+
+
+async def test_ranking_tells_what_each_member_adds_to_the_group(
+    database: DatabaseFixture, three: Database
+) -> None:
+    await database.rows("UPDATE meters SET area = 50.5 WHERE public_id = 'a'")
+    state = await three.group_state("g1")
+    assert state is not None
+    params = {"date": "2019-07-31 00:00:00", "end_date": "2019-07-31"}
+    table = await three.group_figures(GroupRanking.of(params), state)
+    rows = [row async for rows in table.rows for row in rows]
+    names = [field.name for field in table.fields]
+    a, c, b = (dict(zip(names, row, strict=True)) for row in rows)
+    of_day = sum(range(97, 193)) * 10**5
+    # The day in Madrid is three and a half hours later than that in Kolkata.
+    of_c = sum(range(97 + 14, 193 + 14)) * 10**5
+    assert [a["energy"], c["energy"], b["energy"]] == [2 * of_day, of_c, -of_day]
+    assert [each["meter"] for each in (a, c, b)] == ["a", "c", "b"]
+    total = of_day + of_c
+    assert a["share"] == rounded(Fraction(2 * of_day * 10**5, total))
+    assert (a["area"], a["energy_per_m2"]) == (
+        5_050_000,
+        rounded(2 * of_day / Fraction("50.5")),
+    )
+    assert (b["area"], b["energy_per_m2"], b["maximeter"], b["maximeter_date"]) == (None,) * 4
+    assert [(each["expected"], each["present"], each["coverage"]) for each in (a, b, c)] == [
+        (96, 96, 10**5)
+    ] * 3
+
+
+async def test_ranking_by_demand_tells_its_time(database: DatabaseFixture) -> None:
+    for meter, demand in (("a", 5), ("b", 9)):
+        moments = quarters("2019-07-30", 200)
+        lines = [
+            row(moment, "1", "", "", str(demand if number in (50, 120) else 1))
+            for number, moment in enumerate(moments)
+        ]
+        await database.load(report(*lines), meter=meter, register=True)
+    async with database.writer() as writer, database.reader() as reader:
+        assert await writer.engine.is_prepared()
+        await add_groups(writer, [(1, each, None, 1, None, None) for each in (1, 2)])
+        for period in ({}, {"date": "2019-07-30 01:00:00"}):
+            query = GroupRanking.of({"by": "maximeter", **period})
+            state = await reader.group_state("g1")
+            assert state is not None
+            table = await reader.group_figures(query, state)
+            rows = [row async for rows in table.rows for row in rows]
+            at = int(datetime(2019, 7, 30, 12, 30, tzinfo=ZoneInfo(ZONE)).timestamp())
+            assert [row[0] for row in rows] == ["b", "a"]
+            assert [row[6:8] for row in rows] == [(9 * 10**5, at), (5 * 10**5, at)]
