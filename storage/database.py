@@ -2,13 +2,13 @@
 
 import json
 import secrets
-from collections.abc import AsyncGenerator, Hashable, Sequence
+from collections.abc import AsyncGenerator, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from domain.access import Window
+from domain.access import Access, Window
 from domain.readings_query import ReadingsQuery
 from domain.record_layout import CONTRACT_LAYOUT, RecordLayout
 from storage.access.api_keys import KeyStore
@@ -20,6 +20,7 @@ from storage.backends.schema import Feature, SchemaVersion
 from storage.common.deflate import DeflateBlock
 from storage.common.errors import Inconsistent, NotPrepared, Overtaken
 from storage.common.single_flight import SingleFlights
+from storage.completeness import CompletenessPage, CompletenessStore
 from storage.figures.compute import Admit, admit_any, compute, of_one_state, with_units
 from storage.figures.result import FigureQuery, ResultTable, empty_table
 from storage.groups.selection import GroupQuery, select_group
@@ -105,6 +106,7 @@ class Database:
         self.sessions = SessionStore(engine, self._schema)
         self.meters = MeterStore(engine)
         self.audit = AuditStore(engine, self._schema)
+        self._completeness = CompletenessStore(engine)
         self.api_keys = KeyStore(engine, self._schema)
         self.grants = GrantStore(engine, self._schema)
 
@@ -186,6 +188,43 @@ class Database:
         page = await self.meters.page(limit, after, search, await self.grants.visible(user))
         accesses = await self.grants.accesses(user, [meter.id for meter in page.meters])
         return await self.meters.clipped(page, accesses)
+
+    async def completeness(
+        self,
+        now: int,
+        limit: int,
+        after: str = "",
+        *,
+        days: int = 7,
+        stale: int | None = None,
+        user: str | None = None,
+    ) -> CompletenessPage:
+        """Return which readings of some meters are there, see `CompletenessStore.page`.
+
+        If a user is named, only of those that the user may see, and what the user may see of them.
+        """
+        self._schema.require(Feature.DAYS, "the readings of days")
+        page = self._completeness.page
+        everything = None if user is None else await self.grants.everything(user)
+        if user is None or (everything is not None and everything.is_whole):
+            return await page(now, limit, after, days=days, stale=stale)
+        visible = await self.grants.visible(user)
+
+        async def accesses(meter_ids: Sequence[int]) -> Mapping[int, Access]:
+            return await self.grants.accesses(user, meter_ids)
+
+        return await page(
+            *(now, limit, after), days=days, stale=stale, visible=visible, accesses=accesses
+        )
+
+    async def count_stale(self, now: int, ages: Sequence[int]) -> Sequence[int] | None:
+        """Return how many meters are stale, see `CompletenessStore.count_stale`.
+
+        A database of an older layout does not tell, and None is returned.
+        """
+        if not self._schema.supports(Feature.METERS):
+            return None
+        return await self._completeness.count_stale(now, ages)
 
     async def zone(self, state: DataState) -> str:
         """Return the time zone of a meter; raise Outdated if the schema does not tell it."""

@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "storage.access": {"domain", "storage.common", "storage.backends", "storage.meters"},
     "storage.readings": {"domain", "storage.common", "storage.backends"},
     "storage.figures": {"domain", "storage.common", "storage.backends", "storage.meters"},
+    "storage.completeness": {"domain", "storage.common", "storage.backends", "storage.meters"},
     "storage.groups": {
         *("domain", "storage.common", "storage.backends", "storage.meters", "storage.figures"),
     },
@@ -46,6 +47,7 @@ MAY_IMPORT = {
         *("domain", "storage.common", "storage.backends"),
         *("storage.readings", "storage.figures", "storage.users", "storage.meters"),
         *("storage.sessions", "storage.audit", "storage.access", "storage.groups"),
+        "storage.completeness",
     },
     "storage.factory": {
         *("settings", "storage.backends", "storage.backends.mysql", "storage.backends.sqlite"),
