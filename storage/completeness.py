@@ -22,6 +22,9 @@ _METERS_AT_ONCE = 1000
 
 _DAY = timedelta(days=1)
 
+_COUNTED_SECONDS = 60
+"""How long the number of stale meters is remembered."""
+
 
 @dataclass(frozen=True, slots=True)
 class DayCompleteness:
@@ -101,6 +104,8 @@ class CompletenessStore:
     def __init__(self, engine: ReadEngine) -> None:
         self._engine = engine
         self._meters = MeterStore(engine)
+        self._counted: tuple[int, Sequence[int], Sequence[int]] | None = None
+        """When stale meters were counted, by which ages, and how many they were."""
 
     async def page(
         self,
@@ -132,13 +137,19 @@ class CompletenessStore:
     async def count_stale(self, now: int, ages: Sequence[int]) -> Sequence[int]:
         """Return of how many meters the newest reading began more than so many seconds ago.
 
-        Those without readings count for each of the ages.
+        Those without readings count for each of the ages. The numbers may be a minute old: all
+        meters are looked at.
         """
+        if self._counted is not None and self._counted[1] == ages:
+            at, _, counted = self._counted
+            if at <= now < at + _COUNTED_SECONDS:
+                return counted
         counts = ", ".join(
             f"COUNT(CASE WHEN {self._is_stale(now - age)} THEN 1 END)" for age in ages
         )
         rows = await self._engine.fetch(f"SELECT {counts} FROM states AS s", quick=False)
-        return [int(count) for count in rows[0]]
+        self._counted = now, ages, [int(count) for count in rows[0]]
+        return self._counted[2]
 
     def _is_stale(self, instant: int) -> str:
         """Return the condition that no reading of a meter of states `s` began after an instant."""

@@ -83,8 +83,8 @@ MAY_IMPORT = {
     },
     "server.web": {"server.transport", "server.security"},
     "server.observability": {
-        *("cli", "settings", "server", "server.context", "server.errors", "server.transport"),
-        *("server.security", "server.cache"),
+        *("cli", "domain", "settings", "server", "server.context", "server.errors"),
+        *("server.transport", "server.security", "server.cache"),
         *("storage.common", "storage.backends", "storage.factory"),
     },
     "server.app": {

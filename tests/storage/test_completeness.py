@@ -92,7 +92,9 @@ async def test_stale_meters_are_counted_by_age(database: DatabaseFixture, reader
     ages = [0, 24 * HOUR, 24 * 365 * HOUR]
     assert await reader.count_stale(NOW, ages) == [4, 2, 1]
     await database.rows("UPDATE states SET last_utc = NULL, readings = NULL")
-    assert await reader.count_stale(NOW, ages) == [4, 2, 1]
+    await database.rows("DELETE FROM readings WHERE meter_id = 1")
+    assert await reader.count_stale(NOW + 59, ages) == [4, 2, 1]
+    assert await reader.count_stale(NOW + 60, ages) == [4, 3, 2]
 
 
 async def test_user_is_told_of_no_other_days_than_those_granted(
