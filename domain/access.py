@@ -67,7 +67,9 @@ class Access:
     @cached_property
     def key(self) -> str:
         """A text that is equal for equal windows; that of all days is ''."""
-        return "" if self.is_whole else ",".join(f"{each.first}/{each.last}" for each in self.windows)
+        return (
+            "" if self.is_whole else ",".join(f"{each.first}/{each.last}" for each in self.windows)
+        )
 
 
 def joined(windows: Iterable[Window]) -> list[Window]:

@@ -23,6 +23,7 @@ from storage.meters import Meter, MeterPage, MeterStore
 from storage.readings.page_store import PAGE_READINGS
 from storage.readings.pager import IdSpan
 from storage.readings.reader import ReadingsReader, ReadingsResult
+from storage.readings.time_reader import TimeOrderReader, TimeQuery
 from storage.sessions import SessionStore
 from storage.users import UserStore
 
@@ -115,6 +116,20 @@ class Database:
             return result
         return replace(result, pages=self._watched(result.pages, state))
 
+    async def readings_by_time(
+        self, query: TimeQuery, state: DataState, layout: RecordLayout
+    ) -> ReadingsResult:
+        """Return the readings of a query in the order of time; raise Outdated without instants."""
+        self._schema.require(Feature.METERS, "the readings in the order of time")
+        assert state.table is not None
+        reader = TimeOrderReader(self._engine, state.table)
+        query = replace(query, up_to=query.up_to or state.last_id)
+        result = await reader.read(query, layout, mark=state.mark)
+        self._require_source(state)
+        if not result.count or state.mark is None:
+            await self._require_current(state)
+        return replace(result, pages=self._watched(result.pages, state))
+
     async def newest_reading(self, zone: ZoneInfo) -> float | None:
         """Return the start of the newest reading of all, in seconds since 1970.
 
@@ -148,9 +163,13 @@ class Database:
 
     async def zone(self, state: DataState) -> str:
         """Return the time zone of a meter; raise Outdated if the schema does not tell it."""
-        self._schema.require(Feature.METERS, "the instants of readings")
-        meter = await self._meter(state)
+        meter = await self.meter(state)
         return "UTC" if meter is None else meter.zone.name
+
+    async def meter(self, state: DataState) -> Meter | None:
+        """Return a meter, None if no meter is meant; raise Outdated if the schema has none."""
+        self._schema.require(Feature.METERS, "the instants of readings")
+        return await self._meter(state)
 
     async def figures(
         self, query: FigureQuery, state: DataState, admit: Admit = admit_any
