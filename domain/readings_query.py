@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Self
 
+from domain.access import Window
 from domain.date_pattern import canonical_pattern, earliest_instant, latest_instant
 from domain.fixed_point import distinct_in_parts
 
@@ -54,8 +55,8 @@ class ReadingsQuery:
     `ids` are sorted and unique; if empty, no reading meets them. `like` is a LIKE pattern over the
     local time as `YYYY-MM-DD HH:MM:SS`. `first` and `last` are the earliest and the latest time, in
     whole seconds; both belong to the range. They are local times without a zone, or instants in
-    UTC. `clean` leaves out implausible readings. `note` tells what a client may not expect of the
-    result.
+    UTC. `clean` leaves out implausible readings. `windows` are the days that the client may see,
+    all of them if there are none. `note` tells what a client may not expect of the result.
 
     The order is by id, `descending` or not: those after the id `after`, none with a larger one
     than `up_to`, at most `limit` of them.
@@ -70,6 +71,7 @@ class ReadingsQuery:
     after: int | None = None
     up_to: int | None = None
     limit: int | None = None
+    windows: tuple[Window, ...] = ()
     note: str = field(default="", compare=False)
 
     @property
@@ -90,7 +92,7 @@ class ReadingsQuery:
     @property
     def is_whole(self) -> bool:
         """Whether the query asks for all readings, or all that are plausible."""
-        conditions = (self.ids, self.like, self.first, self.last)
+        conditions = (self.ids, self.like, self.first, self.last, self.windows or None)
         return not self.is_partial and conditions == (None,) * len(conditions)
 
     @property
@@ -107,6 +109,7 @@ class ReadingsQuery:
             "after": self.after,
             "up_to": self.up_to,
             "limit": self.limit,
+            "windows": ",".join(map(str, self.windows)) or None,
             "note": self.note if self.ids == () and self.note else None,
         }
         return "&".join(

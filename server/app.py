@@ -18,6 +18,7 @@ from server.observability import health, metrics
 from server.observability.access_log import ACCESS_LOG, AccessLog
 from server.observability.counters import COUNTERS, RequestCounters
 from server.observability.loop_watchdog import LOOP_WATCHDOG, LoopWatchdog, watch_loop
+from server.security.access import ACCESS, AccessResolver
 from server.security.audit_trail import AUDIT_TRAIL, AuditTrail
 from server.security.authentication import authenticate
 from server.security.connection_limits import CONNECTION_LIMITER, ConnectionLimiter
@@ -98,6 +99,7 @@ def make_app(
     app[STREAM_STATISTICS] = StreamStatistics()
     app[ACCESS_LOG] = AccessLog(app[COUNTERS], settings.server.proxies)
     app[SHUTTING_DOWN] = asyncio.Event()
+    app[ACCESS] = AccessResolver(database)
     app[TOKENS] = TokenService(signing_keys, settings.auth.token_lifetime)
     app[CURSORS] = Cursors(signing_keys)
     app[PASSWORD_CHECKER] = PasswordChecker()

@@ -4,12 +4,16 @@ import asyncio
 import time
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from settings import Settings
 from storage.backends.statistics import QueryTimer
 from storage.database import Database, DataState
+
+if TYPE_CHECKING:
+    from domain.access import Access
 
 
 @dataclass(slots=True)
@@ -29,7 +33,7 @@ class Token:
 class RequestContext(QueryTimer):
     """One request: its id, who asks, the state of the data, and how long it takes."""
 
-    __slots__ = ("began", "first_byte", "id", "meter", "state", "token", "user")
+    __slots__ = ("access", "began", "first_byte", "id", "meter", "state", "token", "user")
 
     def __init__(self, request_id: str) -> None:
         self.id = request_id
@@ -42,7 +46,10 @@ class RequestContext(QueryTimer):
         self.meter: str | None = None
         """The public id of the meter that the URL names, if any."""
         self.state: DataState | None = None
-        """The state of the meter's data when the token was checked."""
+        """The state of the meter's data when the token was checked, as far as the user may see it:
+        that of no meter, if the user may not see it at all."""
+        self.access: Access | None = None
+        """What the user may do with the meter; None if nothing."""
 
 
 CONTEXT = web.RequestKey("context", RequestContext)

@@ -2,14 +2,16 @@
 
 import json
 import secrets
-from collections.abc import AsyncGenerator, Hashable
+from collections.abc import AsyncGenerator, Hashable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from domain.access import Window
 from domain.readings_query import ReadingsQuery
 from domain.record_layout import CONTRACT_LAYOUT, RecordLayout
+from storage.access.grants import GrantStore
 from storage.audit import AuditStore
 from storage.backends.base import FIRST_SOURCE, ReadEngine, Source
 from storage.backends.dialect import LEGACY_READINGS, VIEWED_READINGS, ReadingsTable, readings_of
@@ -19,6 +21,7 @@ from storage.common.errors import Inconsistent, NotPrepared, Overtaken
 from storage.common.single_flight import SingleFlights
 from storage.figures.compute import Admit, admit_any, compute
 from storage.figures.result import FigureQuery, ResultTable
+from storage.import_history import ImportHistory
 from storage.meters import Meter, MeterPage, MeterStore
 from storage.readings.page_store import PAGE_READINGS
 from storage.readings.pager import IdSpan
@@ -26,6 +29,8 @@ from storage.readings.reader import ReadingsReader, ReadingsResult
 from storage.readings.time_reader import TimeOrderReader, TimeQuery
 from storage.sessions import SessionStore
 from storage.users import UserStore
+
+_NO_METER = "none"
 
 _MAX_STATES = 1000
 """Meters whose states are remembered until the next write."""
@@ -56,6 +61,21 @@ class DataState:
     """What a statement finds in this state beside its result, see `Dialect.state_mark`."""
     is_settled: bool = True
     """Whether a change would make another version; if not, this one is not given again."""
+    windows: tuple[Window, ...] = ()
+    """The days that the client may see, all of them if there are none."""
+
+    def hidden(self, *, is_ambiguous: bool) -> "DataState":
+        """Return the state that a client is told who may not see the meter.
+
+        It equals that of a meter that is not there.
+        """
+        return DataState(
+            _NO_METER + self.source.suffix,
+            None,
+            is_ambiguous=is_ambiguous,
+            auth_version=self.auth_version,
+            source=self.source,
+        )
 
 
 class Database:
@@ -65,7 +85,7 @@ class Database:
         """Read through an engine; the default is the public id of the meter that is meant if
         none is named and there are several."""
         self._engine = engine
-        self._default_meter = default_meter
+        self.default_meter = default_meter
         self._schema = SchemaVersion(engine)
         self._distrusted: set[str] = set()
         self._seen: dict[str | None, DataState] = {}
@@ -78,6 +98,8 @@ class Database:
         self.sessions = SessionStore(engine, self._schema)
         self.meters = MeterStore(engine)
         self.audit = AuditStore(engine, self._schema)
+        self.grants = GrantStore(engine, self._schema)
+        self.imports = ImportHistory(engine)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -98,6 +120,8 @@ class Database:
         layout: RecordLayout = CONTRACT_LAYOUT,
     ) -> ReadingsResult:
         """Return the readings of a query; raise Outdated if the schema lacks what it needs."""
+        if state.windows:
+            query = replace(query, windows=state.windows)
         if query.clean or layout.has_flags:
             self._schema.require(Feature.METERS, "the flags of readings")
         elif layout.needs_instants or query.needs_instants:
@@ -123,7 +147,7 @@ class Database:
         self._schema.require(Feature.METERS, "the readings in the order of time")
         assert state.table is not None
         reader = TimeOrderReader(self._engine, state.table)
-        query = replace(query, up_to=query.up_to or state.last_id)
+        query = replace(query, up_to=query.up_to or state.last_id, windows=state.windows)
         result = await reader.read(query, layout, mark=state.mark)
         self._require_source(state)
         if not result.count or state.mark is None:
@@ -156,10 +180,19 @@ class Database:
         is_decided = not (state.is_empty or state.is_ambiguous)
         return not is_decided and not await self.meters.have_readings()
 
-    async def list_meters(self, limit: int, after: str = "", search: str = "") -> MeterPage:
-        """Return a page of the meters, see `MeterStore.page`; raise Outdated without a list."""
+    async def list_meters(
+        self, limit: int, after: str = "", search: str = "", user: str | None = None
+    ) -> MeterPage:
+        """Return a page of the meters, see `MeterStore.page`; raise Outdated without a list.
+
+        If a user is named, only those that the user may see, and what the user may see of them.
+        """
         self._schema.require(Feature.METERS, "a list of meters")
-        return await self.meters.page(limit, after, search)
+        if user is None:
+            return await self.meters.page(limit, after, search)
+        page = await self.meters.page(limit, after, search, await self.grants.visible(user))
+        accesses = await self.grants.accesses(user, [meter.id for meter in page.meters])
+        return await self.meters.clipped(page, accesses)
 
     async def zone(self, state: DataState) -> str:
         """Return the time zone of a meter; raise Outdated if the schema does not tell it."""
@@ -192,7 +225,7 @@ class Database:
         meter = await self.meters.meter(state.table.meter_id)
         if meter is None:
             raise Overtaken
-        return meter
+        return replace(meter, windows=state.windows) if state.windows else meter
 
     async def _require_current(self, state: DataState) -> None:
         """Raise Overtaken if the data is no longer in a state."""
@@ -228,12 +261,12 @@ class Database:
         await self._schema.refresh()
         if not self._schema.supports(Feature.METERS):
             return await self._legacy_state(meter)
-        name = meter or self._default_meter
+        name = meter or self.default_meter
         rows = await self._state_rows(name) if name else []
-        if not rows and not meter:
+        if not meter and (not rows or rows[0][1] is None):
             rows = await self._state_rows(None)
-        if len(rows) != 1:
-            return await self._no_meter(is_ambiguous=len(rows) > 1)
+        if len(rows) != 1 or rows[0][1] is None:
+            return await self._no_meter(rows)
         auth_version, meter_id, public_id, version, changes, corrections, *span = rows[0]
         count, first_id, last_id, newest_id = span
         _require_access(auth_version)
@@ -256,29 +289,41 @@ class Database:
         )
 
     async def _state_rows(self, meter: str | None) -> list[list[Any]]:
-        """Return the state of a meter or, if none is named, those of two."""
-        condition = "ORDER BY s.meter_id LIMIT 2"
-        if meter is not None:
-            condition = f"WHERE m.public_id = {self._engine.dialect.placeholder}"
-        # One column, since MySQL's driver takes longer for each than the database does for all.
-        rows = await self._engine.fetch(
-            "SELECT JSON_ARRAY((SELECT changes FROM access), s.meter_id, m.public_id, s.version,"
-            " s.changes, s.corrections, s.readings, s.first_id, s.last_id,"
-            f" (SELECT r.id FROM readings AS r {self._engine.dialect.by_id}"
-            " WHERE r.meter_id = s.meter_id ORDER BY r.id DESC LIMIT 1))"
-            f" FROM states AS s JOIN meters AS m ON m.id = s.meter_id {condition}",
-            () if meter is None else (meter,),
-            small=True,
+        """Return the state of a meter or, if none is named, those of two.
+
+        A meter that is not there has a row as well, and takes as long: nobody should learn of it.
+        """
+        newest = (
+            f"(SELECT r.id FROM readings AS r {self._engine.dialect.by_id}"
+            " WHERE r.meter_id = s.meter_id ORDER BY r.id DESC LIMIT 1)"
         )
+        # One column, since MySQL's driver takes longer for each than the database does for all.
+        columns = (
+            "JSON_ARRAY(a.changes, s.meter_id, m.public_id, s.version, s.changes, s.corrections,"
+            f" s.readings, s.first_id, s.last_id, {newest})"
+        )
+        tables = "states AS s JOIN meters AS m ON m.id = s.meter_id"
+        if meter is None:
+            sql = f"SELECT {columns} FROM access AS a, {tables} ORDER BY s.meter_id LIMIT 2"
+        else:
+            sql = (
+                f"SELECT {columns} FROM access AS a LEFT JOIN ({tables})"
+                f" ON m.public_id = {self._engine.dialect.placeholder}"
+            )
+        rows = await self._engine.fetch(sql, () if meter is None else (meter,), small=True)
         return [json.loads(row[0]) for row in rows]
 
-    async def _no_meter(self, *, is_ambiguous: bool) -> DataState:
-        """Return the state of what no meter is meant by."""
-        rows = await self._engine.fetch("SELECT changes FROM access", small=True)
-        auth_version = rows[0][0] if rows else None
+    async def _no_meter(self, states: Sequence[Sequence[Any]]) -> DataState:
+        """Return the state of what no meter is meant by, given those of several, or of none."""
+        is_ambiguous = len(states) > 1
+        if states:
+            auth_version = states[0][0]
+        else:
+            rows = await self._engine.fetch("SELECT changes FROM access", small=True)
+            auth_version = rows[0][0] if rows else None
         _require_access(auth_version)
         return DataState(
-            "none",
+            _NO_METER,
             None,
             is_empty=not is_ambiguous,
             is_ambiguous=is_ambiguous,

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from domain.access import Access, Window
 from domain.report_source import ReportSource
 from domain.sampling_interval import IntervalSpan, SamplingIntervals
 from domain.time_zone import TimeZone, UnknownZoneError, load_time_zone
 from storage.backends.base import ReadEngine, WriteEngine
-from storage.backends.dialect import Condition
+from storage.backends.dialect import DESCENDING, Condition
 from storage.common.errors import Conflict, NotPrepared, StorageError
 from storage.common.identifiers import is_cups, is_same_meter, supply_point
 
@@ -30,6 +31,9 @@ _IS_THERE = "removed IS NULL"
 
 _NAMES_AT_ONCE = 500
 """Names that are looked up by one statement."""
+
+_WINDOWS_AT_ONCE = 100
+"""Windows whose readings are looked up by one statement."""
 
 _LISTED = (
     "meters AS m LEFT JOIN states AS s ON s.meter_id = m.id"
@@ -67,12 +71,15 @@ class Meter:
     intervals: SamplingIntervals
     identifier: str | None
     """What reports call it."""
+    windows: Sequence[Window] = ()
+    """The days that the client may see, all of them if there are none."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListedMeter:
     """A meter, and what its readings span."""
 
+    id: int
     public_id: str
     name: str | None
     identifier: str | None
@@ -128,17 +135,21 @@ class MeterStore:
             identifier and identifier.decode(),
         )
 
-    async def page(self, limit: int, after: str = "", search: str = "") -> MeterPage:
+    async def page(
+        self, limit: int, after: str = "", search: str = "", visible: Condition | None = None
+    ) -> MeterPage:
         """Return at most so many meters whose public ids come after one.
 
         Where a text is searched for, only those that have it, in upper or lower case, in their
-        public id, name or identifier.
+        public id, name or identifier. A condition on the meters, named `m`, selects some.
         """
         dialect = self._engine.dialect
         # Without a bound, MySQL sorts all meters rather than read the index.
         condition = Condition(f"m.public_id > {dialect.placeholder}", (after,))
         if search:
             condition &= dialect.contains(("m.public_id", "m.name", "m.identifier"), search)
+        if visible is not None:
+            condition &= visible
         rows = await self._engine.fetch(
             f"SELECT JSON_ARRAY(m.id, m.public_id, m.name, m.identifier, m.timezone,"
             f" m.interval_seconds, {dialect.unix_seconds(_FIRST)}, {dialect.unix_seconds(_LAST)},"
@@ -151,12 +162,73 @@ class MeterStore:
         intervals = await self._intervals({row[0]: row[5] for row in found})
         meters = [
             ListedMeter(
-                *(public_id, name, identifier, timezone, zones[timezone]),
+                *(meter_id, public_id, name, identifier, timezone, zones[timezone]),
                 *(intervals[meter_id], first, last, readings),
             )
             for meter_id, public_id, name, identifier, timezone, _, first, last, readings in found
         ]
         return MeterPage(meters, meters[-1].public_id if len(rows) > limit else None)
+
+    async def clipped(self, page: MeterPage, accesses: Mapping[int, Access]) -> MeterPage:
+        """Return a page with what may be seen of each of its meters."""
+        windows = {
+            each.id: accesses[each.id].windows
+            for each in page.meters
+            if each.id in accesses and not accesses[each.id].is_whole
+        }
+        spans = await self._visible_spans(windows) if windows else {}
+        meters = [
+            replace(each, first_reading=first, last_reading=last, readings=count)
+            for each in page.meters
+            if each.id in accesses
+            for first, last, count in [
+                spans.get(each.id, (each.first_reading, each.last_reading, each.readings))
+            ]
+        ]
+        return MeterPage(meters, page.following)
+
+    async def _visible_spans(
+        self, windows: Mapping[int, Sequence[Window]]
+    ) -> dict[int, tuple[int | None, int | None, int]]:
+        """Return the first and last reading on the days of some windows, and how many there are."""
+        selects = [
+            self._visible_span(meter_id, window)
+            for meter_id, some in windows.items()
+            for window in some
+        ]
+        spans: dict[int, tuple[int | None, int | None, int]] = {}
+        for at in range(0, len(selects), _WINDOWS_AT_ONCE):
+            sql = " UNION ALL ".join(selects[at : at + _WINDOWS_AT_ONCE])
+            for meter_id, *span in await self._engine.fetch(sql):
+                first, last, count = spans.get(meter_id, (None, None, 0))
+                if span[2]:
+                    first, last = span[0] if first is None else first, span[1]
+                spans[meter_id] = first, last, count + int(span[2])
+        return spans
+
+    def _visible_span(self, meter_id: int, window: Window) -> str:
+        """Return what selects the id of a meter, its first and last reading in a window, and how
+        many there are."""
+        seconds = self._engine.dialect.unix_seconds
+        readings = (
+            f"FROM readings WHERE meter_id = {meter_id}"
+            f" AND date BETWEEN '{window.first} 00:00:00' AND '{window.last} 23:59:59'"
+        )
+        days = (
+            f"FROM days WHERE meter_id = {meter_id} AND clean = 0"
+            f" AND day BETWEEN '{window.first}' AND '{window.last}'"
+        )
+        first, last = (
+            seconds(f"(SELECT utc {readings} ORDER BY date{order} LIMIT 1)")
+            for order in ("", DESCENDING)
+        )
+        # An import keeps the sums of days, other programs do not.
+        return (
+            f"SELECT {meter_id}, {first}, {last},"
+            f" CASE WHEN (SELECT changes FROM states WHERE meter_id = {meter_id}) = 0"
+            f" THEN (SELECT COALESCE(SUM(readings), 0) {days})"
+            f" ELSE (SELECT COUNT(*) {readings}) END"
+        )
 
     async def _intervals(self, known: Mapping[int, int | None]) -> Mapping[int, SamplingIntervals]:
         """Return the intervals of meters, of which those are known that have only one."""
@@ -179,10 +251,19 @@ class MeterStore:
             spans[meter_id].append(IntervalSpan(first, seconds))
         return {**found, **{each: SamplingIntervals(some) for each, some in spans.items()}}
 
-    async def public_ids(self, most: int) -> list[str]:
-        """Return the public ids of some meters, in the order of their registration."""
+    async def public_ids(self, most: int, visible: Condition | None = None) -> list[str]:
+        """Return the public ids of some meters, in the order of their registration.
+
+        A condition on the meters, named `m`, selects some.
+        """
+        condition = Condition(f"m.{_IS_THERE}")
+        if visible is not None:
+            condition &= visible
         rows = await self._engine.fetch(
-            f"SELECT public_id FROM meters WHERE {_IS_THERE} ORDER BY id LIMIT {most}", small=True
+            f"SELECT m.public_id FROM meters AS m WHERE {condition.text} ORDER BY m.id"
+            f" LIMIT {most}",
+            condition.args,
+            small=True,
         )
         return [public_id.decode() for (public_id,) in rows]
 
@@ -231,12 +312,14 @@ class MeterStore:
         return newest and datetime.fromisoformat(newest.decode())
 
 
-def spans_text(intervals: SamplingIntervals, zone: TimeZone, first_reading: int) -> str:
-    """Return the intervals of a meter as text, each with the local time of its first reading."""
+def spans_text(
+    intervals: SamplingIntervals, zone: TimeZone, first_reading: int, end: int | None = None
+) -> str:
+    """Return the intervals of readings as text, each with the local time of its first reading."""
     return ", ".join(
         f"{'unknown' if span.seconds is None else span.seconds} from"
         f" {zone.at(span.first).isoformat()}"
-        for span in intervals.within(first_reading)
+        for span in intervals.within(first_reading, end)
     )
 
 

@@ -30,16 +30,18 @@ MAY_IMPORT = {
     "storage.sessions": {"storage.common", "storage.backends"},
     "storage.users": {"storage.common", "storage.backends", "storage.sessions"},
     "storage.audit": {"storage.common", "storage.backends"},
+    "storage.access": {"domain", "storage.common", "storage.backends"},
     "storage.readings": {"domain", "storage.common", "storage.backends"},
     "storage.figures": {"domain", "storage.common", "storage.backends", "storage.meters"},
     "storage.imports": {
         *("domain", "settings", "storage.common", "storage.backends"),
         *("storage.readings", "storage.users", "storage.meters"),
     },
+    "storage.import_history": {"domain", "storage.backends", "storage.figures", "storage.meters"},
     "storage.database": {
         *("domain", "storage.common", "storage.backends"),
         *("storage.readings", "storage.figures", "storage.users", "storage.meters"),
-        *("storage.sessions", "storage.audit"),
+        *("storage.sessions", "storage.audit", "storage.access", "storage.import_history"),
     },
     "storage.factory": {
         *("settings", "storage.backends", "storage.backends.mysql", "storage.backends.sqlite"),
@@ -48,17 +50,20 @@ MAY_IMPORT = {
         "storage.audit",
     },
     "server": set(),
-    "server.context": {"settings", "storage.backends", "storage.database"},
+    "server.context": {"domain", "settings", "storage.backends", "storage.database"},
     "server.errors": {"domain", "server.context", "storage.common"},
     "server.transport": {"settings", "server.context", "server.errors", "storage.common"},
     "server.middleware": {
         *("server.context", "server.errors", "server.transport", "storage.backends"),
     },
     "server.security": {
-        *("settings", "server.context", "server.errors", "server.transport"),
+        *("domain", "settings", "server.context", "server.errors", "server.transport"),
         *("storage.common", "storage.users", "storage.sessions", "storage.audit"),
+        "storage.database",
     },
-    "server.cache": {"settings", "server.transport", "storage.common"},
+    "server.cache": {
+        *("domain", "settings", "server.transport", "storage.common", "storage.database"),
+    },
     "server.formats": {
         *("domain", "server.errors", "server.transport"),
         *("storage.common", "storage.readings", "storage.figures"),
@@ -70,6 +75,17 @@ MAY_IMPORT = {
         *("storage.common", "storage.database", "storage.readings", "storage.figures"),
         *("storage.users", "storage.sessions", "storage.meters"),
     },
+    "server.v1.formats": {
+        *("domain", "server.errors", "server.transport", "server.formats"),
+        *("storage.common", "storage.readings", "storage.figures"),
+    },
+    "server.v1.openapi": {"domain", "server.formats", "server.v1.formats", "storage.figures"},
+    "server.v1": {
+        *("domain", "server.context", "server.errors", "server.transport", "server.security"),
+        *("server.formats", "server.api", "server.v1.formats", "server.v1.openapi"),
+        *("storage.common", "storage.database", "storage.readings", "storage.figures"),
+        *("storage.meters", "storage.import_history"),
+    },
     "server.web": {"server.transport", "server.security"},
     "server.observability": {
         *("cli", "settings", "server", "server.context", "server.errors", "server.transport"),
@@ -78,7 +94,7 @@ MAY_IMPORT = {
     },
     "server.app": {
         *("settings", "server.context", "server.middleware", "server.transport"),
-        *("server.security", "server.cache", "server.api", "server.web"),
+        *("server.security", "server.cache", "server.api", "server.v1", "server.web"),
         *("server.observability", "storage.database"),
     },
     "server.process": {

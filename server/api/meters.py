@@ -89,8 +89,10 @@ def _handler(describe_parameters: Any) -> Handler:
     async def meters(request: web.Request) -> web.Response:
         params = await admitted_parameters(request, optional=_NAMES)
         limit, after, search = _LIMIT.parse(params), parse_meter(params, _AFTER), _search(params)
-        page = await request.app[DATABASE].list_meters(limit, after or "", search)
-        state = request[CONTEXT].state
+        context = request[CONTEXT]
+        state, token = context.state, context.token
+        user = None if token is None or token.role == "admin" else token.user
+        page = await request.app[DATABASE].list_meters(limit, after or "", search, user)
         body = await in_thread(_body, page, state and state.meter)
         headers = {"Cache-Control": "private, no-cache"}
         return web.Response(

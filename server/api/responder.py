@@ -14,6 +14,7 @@ from server.cache.replay import ReplayCache
 from server.cache.store import ResponseCache
 from server.context import CONTEXT, RequestContext
 from server.errors import ApiError, ParameterError
+from server.security.access import ACCESS
 from server.security.audit_log import audit_export
 from server.security.authentication import check_access
 from server.security.rate_limits import FigureLimiter, StreamLimiter, when_task_ends
@@ -78,7 +79,7 @@ class Responder:
         query = await admitted(request, parse)
         if query.meter != context.meter:
             context.meter = query.meter
-            context.state = await self._database.state(query.meter)
+            await check_access(request)
         for _ in range(_MAX_TRIES - 1):
             with suppress(Overtaken):
                 return await self._respond(request, context, query)
@@ -91,7 +92,7 @@ class Responder:
     ) -> web.StreamResponse:
         """Answer from the state of the data; raise Overtaken if it has changed meanwhile."""
         state = _state(context)
-        await self._require_meter(query, state)
+        await self._require_meter(request, query, state)
         key = self._key(query, state)
         coding = negotiate_coding(request)
         headers = {
@@ -119,17 +120,23 @@ class Responder:
         if EXPORT in metadata and request.method != hdrs.METH_HEAD:
             audit_export(request, query.key, int(metadata[EXPORT]))
         elif entry is not None and isinstance(response, web.Response):
-            self._replays.add(request, state.version, key, coding, response)
+            self._replays.add(request, state, key, coding, response)
         return response
 
-    async def _require_meter(self, query: DataRequest, state: DataState) -> None:
+    async def _require_meter(
+        self, request: web.Request, query: DataRequest, state: DataState
+    ) -> None:
         """Raise ApiError unless a request means one meter, or there is none yet."""
         if state.is_ambiguous:
-            known = await self._database.meters.public_ids(_MAX_CHOICES + 1)
+            token = request[CONTEXT].token
+            assert token is not None
+            known = await request.app[ACCESS].visible_public_ids(token, _MAX_CHOICES + 1)
             names = ", ".join(known[:_MAX_CHOICES]) + (" ..." if len(known) > _MAX_CHOICES else "")
             raise ParameterError(f"meter: expected one of {names}")
         if query.meter is not None and state.table is None:
             raise ApiError(404, f"meter: there is no meter {query.meter}")
+        if state.table is None and not state.is_empty:
+            raise ApiError(404, "meter: there is no meter that you may read")
 
     async def close(self) -> None:
         """End the production of responses."""
@@ -142,7 +149,8 @@ class Responder:
     ) -> web.StreamResponse | None:
         """Answer as the same request was answered before, if nothing has changed since."""
         replay = self._replays.get(request)
-        if replay is None or _state(context).version != replay.version:
+        state = _state(context)
+        if replay is None or (state.version, state.windows) != (replay.version, replay.windows):
             return None
         entry = await self._cache.get(replay.key, count_miss=False)
         body = entry and entry.body(replay.coding)
@@ -150,7 +158,11 @@ class Responder:
 
     def _key(self, query: DataRequest, state: DataState) -> str:
         meter_id = state.table and state.table.meter_id
-        text = f"{CACHE_FORMAT_VERSION} {self._location} {meter_id} {state.version} {query.key}"
+        windows = ",".join(map(str, state.windows))
+        text = (
+            f"{CACHE_FORMAT_VERSION} {self._location} {meter_id} {state.version} {windows}"
+            f" {query.key}"
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     async def _head(

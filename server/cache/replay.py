@@ -4,14 +4,17 @@ Clients that poll send the same head each time. It is parsed once; after that, o
 changed is checked: the data, users and revocations, and the cache.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
+from domain.access import Window
 from server.transport.content_coding import Coding
 from server.transport.security_headers import SECURITY_HEADERS
+from storage.database import DataState
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import RawHeaders
@@ -22,9 +25,11 @@ _MAX_HEAD_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """A response from the cache: its key, coding and headers, and the version of the data."""
+    """A response from the cache: its key, coding and headers, and of which data it is."""
 
     version: str
+    windows: Sequence[Window]
+    """The days that its client may see."""
     key: str
     coding: Coding
     headers: CIMultiDict[str]
@@ -43,7 +48,12 @@ class ReplayCache:
         return self._replays.get((request.raw_path, request.raw_headers))
 
     def add(
-        self, request: web.Request, version: str, key: str, coding: Coding, response: web.Response
+        self,
+        request: web.Request,
+        state: DataState,
+        key: str,
+        coding: Coding,
+        response: web.Response,
     ) -> None:
         """Store the response to a request: the key of its entry, and its headers."""
         size = sum(len(name) + len(value) for name, value in request.raw_headers)
@@ -55,7 +65,7 @@ class ReplayCache:
         headers = CIMultiDict(response.headers)
         headers.update(SECURITY_HEADERS)
         head = (request.raw_path, request.raw_headers)
-        self._replays[head] = Replay(version, key, coding, headers)
+        self._replays[head] = Replay(state.version, state.windows, key, coding, headers)
         if len(self._replays) > _MAX_ENTRIES:
             del self._replays[next(iter(self._replays))]
 

@@ -9,6 +9,7 @@ from functools import lru_cache, reduce
 from operator import and_
 from typing import Any, ClassVar
 
+from domain.access import Window
 from domain.quantities import QUANTITY_NAMES
 from domain.readings_query import ReadingsQuery
 from domain.record_layout import CONTRACT_LAYOUT, FLAGS_COLUMN, Encoding, RecordLayout, TimeStyle
@@ -219,12 +220,17 @@ class Dialect(ABC):
             )
             if value is not None
         ]
-        if not parts:
-            return None
-        condition, *others = parts
-        for other in others:
-            condition &= other
-        return condition
+        if query.windows:
+            parts.append(self.in_windows(query.windows))
+        return reduce(and_, parts) if parts else None
+
+    def in_windows(self, windows: Sequence[Window]) -> Condition:
+        """Select the readings of some local days."""
+        texts, args = [], []
+        for window in windows:
+            texts.append(f"date BETWEEN {self.placeholder} AND {self.placeholder}")
+            args += [f"{window.first} 00:00:00", f"{window.last} 23:59:59"]
+        return Condition(f"({' OR '.join(texts)})", tuple(args))
 
     def _bound(self, bound: datetime | None) -> tuple[str, object]:
         """Return the column that a bound is compared with, and the value; None if there is none."""

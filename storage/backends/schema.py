@@ -88,6 +88,8 @@ class Feature(Enum):
     """The readings of many meters, their states, flags and pages."""
     DAYS = r"ALTER TABLE days\s+ADD COLUMN (capacitive_power|power_factor DECIMAL)"
     """The sums of local days, which figures are made of."""
+    GRANTS = r"(REPLACE|INSERT OR REPLACE) INTO grants"
+    """What each user may see."""
 
 
 class SchemaVersion:

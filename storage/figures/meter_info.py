@@ -57,13 +57,14 @@ class MeterInfo:
     async def table(self, engine: ReadEngine, selection: Selection) -> ResultTable:  # noqa: ARG002 - the selection tells all
         """Return one row."""
         meter = selection.meter
+        ends = selection.first_reading, selection.last_reading + 1
         row = (
             selection.first_reading,
             selection.last_reading,
             None if meter.intervals.at(selection.last_reading) is None else selection.until,
             meter.zone.name,
-            meter.intervals.only,
-            spans_text(meter.intervals, meter.zone, selection.first_reading),
+            next(iter(selection.lengths)) if len(selection.lengths) == 1 else None,
+            spans_text(meter.intervals, meter.zone, *ends),
             meter.identifier,
             meter.public_id,
             meter.name,

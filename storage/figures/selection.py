@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Self
 
 from domain.flags import IMPLAUSIBLE, Flag
@@ -46,6 +46,7 @@ PERIOD_PARAMETERS = (
     _END,
 )
 
+_DAY = timedelta(days=1)
 _LAST_LOCAL = LAST_INSTANT.replace(tzinfo=None) - timedelta(seconds=1)
 
 
@@ -136,6 +137,7 @@ class Selection:
     zone: TimeZone
     """The zone of the bounds, and of local times in the result."""
     first_reading: int
+    """The start of the first reading that the client may see; the next is that of the last one."""
     last_reading: int
     start: int
     until: int
@@ -158,7 +160,8 @@ class Selection:
     @property
     def is_whole(self) -> bool:
         """Whether all readings belong to it, except those that a clean result leaves out."""
-        return self.start <= self.first_reading and self.until > self.last_reading
+        is_all = self.start <= self.first_reading and self.until > self.last_reading
+        return is_all and not self.meter.windows
 
     @property
     def readings(self) -> int:
@@ -258,20 +261,14 @@ async def select(
 
     Raise QueryError if the period is too long.
     """
-    seconds = engine.dialect.year_0_seconds
-    readings = f"{readings_of(meter.id).name} WHERE meter_id = {meter.id}"
-    # Each in a query of its own, for which SQLite looks at one end of the index.
-    rows = await engine.fetch(
-        f"SELECT (SELECT {seconds('MIN(utc)')} FROM {readings}),"
-        f" (SELECT {seconds('MAX(utc)')} FROM {readings}),"
-        # An import keeps them; other programs do not, and TRUNCATE is not even counted.
-        f" (SELECT changes = 0 AND last_id = (SELECT MAX(id) FROM {readings}) FROM states"
-        f" WHERE meter_id = {meter.id}), (SELECT MAX(id) FROM {readings})"
-    )
+    zone = zone or meter.zone
+    clip = _clip(meter, period, zone) if meter.windows else (None, None)
+    if clip is None:
+        return None
+    rows = await engine.fetch(_ends(engine.dialect, meter, *clip))
     if rows[0][0] is None:
         return None
     first, last = (to_unix_seconds(value) for value in rows[0][:2])
-    zone = zone or meter.zone
     grid = ReadingGrid(meter.intervals, first)
     begin, end = period.bounds(zone)
     start = first if begin is None else begin
@@ -281,6 +278,8 @@ async def select(
             period.names[period.first is None],
             f"expected a period of at most {MAX_PERIOD // YEAR_SECONDS} years",
         )
+    start = start if clip[0] is None else max(start, clip[0])
+    until = until if clip[1] is None else min(until, clip[1])
     if start >= until:
         return None
     has_days = bool(rows[0][2]) and zone.name == meter.zone.name
@@ -289,6 +288,53 @@ async def select(
         has_days=has_days,
         stored=rows[0][3],
     )
+
+
+def _ends(dialect: Dialect, meter: Meter, start: int | None, until: int | None) -> str:
+    """Return what selects the first and the last reading between two instants, and their state."""
+    seconds = dialect.year_0_seconds
+    readings = f"{readings_of(meter.id).name} WHERE meter_id = {meter.id}"
+    within = readings
+    if start is not None:
+        within += f" AND utc >= {dialect.instant(start)}"
+    if until is not None:
+        within += f" AND utc < {dialect.instant(until)}"
+    # Each in a query of its own, for which SQLite looks at one end of the index.
+    return (
+        f"SELECT (SELECT {seconds('MIN(utc)')} FROM {within}),"
+        f" (SELECT {seconds('MAX(utc)')} FROM {within}),"
+        # An import keeps them; other programs do not, and TRUNCATE is not even counted.
+        f" (SELECT changes = 0 AND last_id = (SELECT MAX(id) FROM {readings}) FROM states"
+        f" WHERE meter_id = {meter.id}), (SELECT MAX(id) FROM {readings})"
+    )
+
+
+def _clip(meter: Meter, period: Period, zone: TimeZone) -> tuple[int | None, int | None] | None:
+    """Return the bounds of the days that a client may see of a period, None if there are none.
+
+    A bound is None where the days have none. Raise QueryError if they are of several windows.
+    """
+    met = []
+    begin, end = period.bounds(zone)
+    for window in meter.windows:
+        start = until = None
+        if window.first != date.min:
+            start = meter.zone.first(datetime.combine(window.first, time.min))
+            if end is not None and start >= end:
+                continue
+        if window.last != date.max:
+            until = meter.zone.first(datetime.combine(window.last + _DAY, time.min))
+            if begin is not None and until <= begin:
+                continue
+        met.append((start, until))
+    if len(met) > 1:
+        windows = ", ".join(map(str, meter.windows))
+        raise QueryError(
+            period.names[0],
+            "expected a period within one of those that you may see, with"
+            f" {' and '.join(period.names)}: {windows}",
+        )
+    return met[0] if met else None
 
 
 def _too_late(parameter: str, bound: datetime) -> QueryError:

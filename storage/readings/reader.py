@@ -1,7 +1,7 @@
 """Readings by id, by pattern and by range: how many there are, and where their pages begin."""
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TypeVar
 
@@ -98,6 +98,8 @@ class ReadingsReader:
         return ReadingsResult(count, pages, pager.deflate, plan.following, plan.left_out)
 
     async def _plan_ids(self, query: ReadingsQuery) -> _Plan:
+        if query.windows:
+            query = replace(query, ids=await self._visible_ids(query))
         ids, following = await self._limited_ids(query)
         parts = [
             self._dialect.among(ids[at : at + PAGE_READINGS])
@@ -192,9 +194,21 @@ class ReadingsReader:
                     return ids[:index], ids[index - 1]
         return ids, None
 
+    async def _visible_ids(self, query: ReadingsQuery) -> tuple[int, ...]:
+        """Return the ids of a query whose readings are of days that the client may see."""
+        assert query.ids is not None
+        visible: set[int] = set()
+        for at in range(0, len(query.ids), PAGE_READINGS):
+            among = self._dialect.among(query.ids[at : at + PAGE_READINGS])
+            where = self._table.where(among, self._dialect.in_windows(query.windows))
+            visible |= await self._ids(where)
+        return tuple(id_ for id_ in query.ids if id_ in visible)
+
     async def _existing(self, ids: Sequence[int], *, clean: bool) -> set[int]:
         among = self._dialect.among(ids)
-        where = self._table.where(among, self._plausible if clean else None)
+        return await self._ids(self._table.where(among, self._plausible if clean else None))
+
+    async def _ids(self, where: Condition) -> set[int]:
         rows = await self._engine.fetch(
             f"SELECT id FROM {self._table.name} WHERE {where.text}", where.args
         )

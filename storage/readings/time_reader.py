@@ -1,8 +1,9 @@
 """Readings in the order of time, whatever the order of their import."""
 
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, replace
 
+from domain.access import Window
 from domain.flags import IMPLAUSIBLE
 from domain.record_layout import RecordLayout
 from storage.backends.base import ReadEngine
@@ -17,7 +18,7 @@ class TimeQuery:
     """The readings from `start` up to, and without, `end`, seconds since 1970; None has no bound.
 
     At most `limit` of them, none with a larger id than `up_to`. `clean` leaves out implausible
-    ones.
+    ones. `windows` are the local days that the client may see, all of them if there are none.
     """
 
     start: int | None = None
@@ -25,6 +26,7 @@ class TimeQuery:
     clean: bool = False
     limit: int | None = None
     up_to: int | None = None
+    windows: Sequence[Window] = ()
 
 
 class TimeOrderReader:
@@ -47,7 +49,7 @@ class TimeOrderReader:
         following = None
         if query.limit is not None and count > query.limit:
             count, following = query.limit, end
-            query = TimeQuery(query.start, end, query.clean, None, query.up_to)
+            query = replace(query, end=end, limit=None)
         where = self._within(query, query.start)
         excluded = None
         if query.clean:
@@ -97,4 +99,6 @@ class TimeOrderReader:
                 )
         if query.up_to is not None:
             condition &= Condition(f"id <= {query.up_to}")
+        if query.windows:
+            condition &= self._dialect.in_windows(query.windows)
         return condition

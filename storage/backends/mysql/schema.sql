@@ -566,3 +566,23 @@ REPLACE INTO intervals (meter_id, first_utc, seconds, said)
     SELECT id, (SELECT MIN(utc) FROM readings WHERE meter_id = meters.id), interval_seconds, 0
     FROM meters WHERE interval_seconds IS NOT NULL
         AND EXISTS (SELECT 1 FROM readings WHERE meter_id = meters.id);
+
+-- Grants: who may see what. Users that were there before may read all meters, as they could.
+
+ALTER TABLE grants
+    ADD KEY user_meter (user, meter_id, group_id);
+
+CREATE TRIGGER grant_new_user AFTER INSERT ON users FOR EACH ROW
+    INSERT INTO grants (user, id, permission, granted_by, granted)
+    SELECT NEW.user, COALESCE(MAX(id), 0) + 1, 'read', '', UNIX_TIMESTAMP()
+    FROM grants WHERE user = NEW.user;
+
+CREATE TRIGGER forget_deleted_user AFTER DELETE ON users FOR EACH ROW
+BEGIN
+    DELETE FROM grants WHERE user = OLD.user;
+    DELETE FROM api_keys WHERE user = OLD.user;
+END;
+
+-- Comes last: a server takes it for the sign that users have grants.
+REPLACE INTO grants (user, id, permission, granted_by, granted)
+    SELECT user, 1, 'read', '', UNIX_TIMESTAMP() FROM users;

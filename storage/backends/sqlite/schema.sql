@@ -666,3 +666,24 @@ INSERT OR REPLACE INTO intervals (meter_id, first_utc, seconds, said)
     SELECT id, (SELECT MIN(utc) FROM readings WHERE meter_id = meters.id), interval_seconds, 0
     FROM meters WHERE interval_seconds IS NOT NULL
         AND EXISTS (SELECT 1 FROM readings WHERE meter_id = meters.id);
+
+-- Grants: who may see what. Users that were there before may read all meters, as they could.
+
+CREATE INDEX grants_user_meter ON grants (user, meter_id, group_id);
+
+CREATE TRIGGER grant_new_user AFTER INSERT ON users
+BEGIN
+    INSERT INTO grants (user, id, permission, granted_by, granted)
+    SELECT NEW.user, COALESCE(MAX(id), 0) + 1, 'read', '', CAST(strftime('%s') AS INTEGER)
+    FROM grants WHERE user = NEW.user;
+END;
+
+CREATE TRIGGER forget_deleted_user AFTER DELETE ON users
+BEGIN
+    DELETE FROM grants WHERE user = OLD.user;
+    DELETE FROM api_keys WHERE user = OLD.user;
+END;
+
+-- Comes last: a server takes it for the sign that users have grants.
+INSERT OR REPLACE INTO grants (user, id, permission, granted_by, granted)
+    SELECT user, 1, 'read', '', CAST(strftime('%s') AS INTEGER) FROM users;

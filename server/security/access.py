@@ -1,0 +1,107 @@
+"""What the user of a request may see: looked up once, and kept until it may have changed."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+
+from aiohttp import web
+
+from domain.access import Access, Permission
+from server.context import RequestContext, Token
+from storage.database import Database, DataState
+
+_MAX_KNOWN = 20_000
+"""Accesses that are kept, about 300 bytes each."""
+
+_ALL = Access(Permission.MANAGE)
+"""What an admin may do with every meter."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Which meter a user means, and what the user may do with it."""
+
+    meter: str | None
+    """The public id; None if it is the one that everybody means without a name."""
+    access: Access | None
+    auth_version: Hashable | None
+    is_ambiguous: bool = False
+    """Whether no meter was named, although the user may see several."""
+
+    def holds_in(self, state: DataState) -> bool:
+        """Return whether no grant has changed or expired since."""
+        has_expired = self.access is not None and self.access.until <= time.time()
+        return self.auth_version == state.auth_version and not has_expired
+
+
+class AccessResolver:
+    """Finds the state of the data that a request is about, as far as its user may see it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: OrderedDict[tuple[str, str, str | None], _Known] = OrderedDict()
+
+    async def state(self, token: Token, meter: str | None) -> DataState:
+        """Return the state of the data of a meter, or of the one that is meant without a name.
+
+        It is not that of the data a user may see until `resolve` has been asked.
+        """
+        known = self._known.get(_key(token, meter))
+        return await self._database.state(meter if known is None else known.meter)
+
+    async def resolve(self, context: RequestContext, token: Token, state: DataState) -> None:
+        """Set what a token's user may see, given a state that the token was found good in."""
+        key = _key(token, context.meter)
+        known = self._known.get(key)
+        asked = context.meter if known is None else known.meter
+        if known is None or not known.holds_in(state):
+            known = await self._look_up(token, context.meter, state)
+            self._keep(key, known)
+            if known.meter != asked:
+                state = await self._database.state(known.meter)
+        context.access = known.access
+        context.state = _visible(state, known)
+
+    async def visible_public_ids(self, token: Token, most: int) -> list[str]:
+        """Return the public ids of some meters that a token's user may see."""
+        grants, meters = self._database.grants, self._database.meters
+        visible = None if token.role == "admin" else await grants.visible(token.user)
+        return await meters.public_ids(most, visible)
+
+    async def _look_up(self, token: Token, meter: str | None, state: DataState) -> _Known:
+        version, grants = state.auth_version, self._database.grants
+        if token.role == "admin":
+            return _Known(meter, _ALL, version)
+        if meter is not None:
+            return _Known(meter, await grants.access(token.user, meter), version)
+        everything = await grants.everything(token.user)
+        if everything is not None and everything.is_whole:
+            return _Known(None, everything, version)
+        visible = await self.visible_public_ids(token, 2)
+        if len(visible) == 1:
+            return _Known(visible[0], await grants.access(token.user, visible[0]), version)
+        default = self._database.default_meter
+        access = await grants.access(token.user, default) if visible and default else None
+        if access is not None:
+            return _Known(default, access, version)
+        return _Known(None, None, version, is_ambiguous=bool(visible))
+
+    def _keep(self, key: tuple[str, str, str | None], known: _Known) -> None:
+        self._known[key] = known
+        self._known.move_to_end(key)
+        if len(self._known) > _MAX_KNOWN:
+            self._known.popitem(last=False)
+
+
+ACCESS = web.AppKey("access", AccessResolver)
+
+
+def _key(token: Token, meter: str | None) -> tuple[str, str, str | None]:
+    return token.user, token.role, meter
+
+
+def _visible(state: DataState, known: _Known) -> DataState:
+    if known.access is None:
+        return state.hidden(is_ambiguous=known.is_ambiguous)
+    return state if known.access.is_whole else replace(state, windows=tuple(known.access.windows))
