@@ -37,6 +37,7 @@ from server.security.signing_keys import SigningKeys
 from server.security.tokens import TOKENS, TokenService
 from server.transport.parameters import expect_later
 from server.transport.streaming import STREAM_STATISTICS, StreamStatistics
+from server.v1 import routes as v1
 from server.web import dashboard, swagger
 from settings import Settings
 from storage.database import Database
@@ -54,7 +55,7 @@ _ROUTES = [
     web.RouteDef(
         route.method, route.path, route.handler, {**route.kwargs, "expect_handler": expect_later}
     )
-    for route in (*_PUBLIC_ROUTES, *sessions.ROUTES, *_BODY_ROUTES)
+    for route in (*_PUBLIC_ROUTES, *sessions.ROUTES, *_BODY_ROUTES, *v1.ROUTES)
 ]
 
 

@@ -8,13 +8,19 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from domain.access import Window
+from domain.access import Access, Permission, Window
 from domain.readings_query import ReadingsQuery
 from domain.record_layout import CONTRACT_LAYOUT, RecordLayout
 from storage.access.grants import GrantStore
 from storage.audit import AuditStore
 from storage.backends.base import FIRST_SOURCE, ReadEngine, Source
-from storage.backends.dialect import LEGACY_READINGS, VIEWED_READINGS, ReadingsTable, readings_of
+from storage.backends.dialect import (
+    LEGACY_READINGS,
+    VIEWED_READINGS,
+    Condition,
+    ReadingsTable,
+    readings_of,
+)
 from storage.backends.schema import Feature, SchemaVersion
 from storage.common.deflate import DeflateBlock
 from storage.common.errors import Inconsistent, NotPrepared, Overtaken
@@ -22,7 +28,7 @@ from storage.common.single_flight import SingleFlights
 from storage.figures.compute import Admit, admit_any, compute
 from storage.figures.result import FigureQuery, ResultTable
 from storage.import_history import ImportHistory
-from storage.meters import Meter, MeterPage, MeterStore
+from storage.meters import ListedMeter, Meter, MeterPage, MeterStore
 from storage.readings.page_store import PAGE_READINGS
 from storage.readings.pager import IdSpan
 from storage.readings.reader import ReadingsReader, ReadingsResult
@@ -193,6 +199,20 @@ class Database:
         page = await self.meters.page(limit, after, search, await self.grants.visible(user))
         accesses = await self.grants.accesses(user, [meter.id for meter in page.meters])
         return await self.meters.clipped(page, accesses)
+
+    async def listed_meter(self, state: DataState) -> ListedMeter:
+        """Return the meter of a state as it is in the list; raise Overtaken if it was removed."""
+        self._schema.require(Feature.METERS, "a list of meters")
+        assert state.table is not None
+        assert state.table.meter_id is not None
+        meter_id = state.table.meter_id
+        page = await self.meters.page(1, visible=Condition(f"m.id = {meter_id}"))
+        if state.windows:
+            accesses = {meter_id: Access(Permission.READ, state.windows)}
+            page = await self.meters.clipped(page, accesses)
+        if not page.meters:
+            raise Overtaken
+        return page.meters[0]
 
     async def zone(self, state: DataState) -> str:
         """Return the time zone of a meter; raise Outdated if the schema does not tell it."""

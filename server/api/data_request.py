@@ -25,6 +25,9 @@ METER = Parameter(
 EXPORT = "export"
 """Names, in a payload's metadata, the number of its readings if it is an export; no header."""
 
+EXPORT_READINGS = 10_000
+"""Readings above which a response is an export, even if it has not all of them."""
+
 
 class DataRequest(Protocol):
     """A parsed request for data whose response can be cached and shared."""

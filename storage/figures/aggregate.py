@@ -41,7 +41,7 @@ from storage.figures.aggregation_rules import (
 from storage.figures.days.catch_ups import ENERGY_SINCE, energy_since
 from storage.figures.days.quality import quality_of
 from storage.figures.days.stretches import Stretch, day_stretches, may_derive
-from storage.figures.result import Field, FieldType, Metadata, ResultTable, Row, as_chunks
+from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks
 from storage.figures.scan import TimeChunk, plan_scan, time_chunks
 from storage.figures.selection import (
     PERIOD_PARAMETERS,
