@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
+from decimal import Decimal
 from typing import IO, TYPE_CHECKING, Any
 
 from domain.fixed_point import format_scaled
@@ -36,7 +37,7 @@ _TIME_FORMAT = "yyyy-mm-dd hh:mm:ss"
 _MAX_DIGITS = 15
 """Digits that a number of a spreadsheet keeps."""
 
-Cell = str | float | datetime | None
+Cell = str | int | Decimal | datetime | None
 
 
 class Xlsx(V1Format):
@@ -92,8 +93,8 @@ def require_room(count: int) -> None:
     """Raise ParameterError for more records than a sheet has rows."""
     if count >= MAX_SHEET_ROWS:
         raise ParameterError(
-            f"format: a sheet has room for {MAX_SHEET_ROWS - 1:,} records and this would be {count:,}:"
-            " choose csv or parquet, or a shorter time with from and to"
+            f"format: a sheet has room for {MAX_SHEET_ROWS - 1:,} records, and this would be"
+            f" {count:,}: choose csv or parquet, or a shorter time with from and to"
         )
 
 
@@ -189,9 +190,9 @@ def _reading_cell(column: str, text: str, zone: TimeZone) -> Cell:
         return None
     if column == "date":
         return _time(int(text), zone)
-    if column in QUANTITY_NAMES or column == "id":
-        return float(text)
-    return text
+    if column in QUANTITY_NAMES:
+        return Decimal(text)
+    return int(text) if column == "id" else text
 
 
 def _cells(table: ResultTable, row: Sequence[int | str | None]) -> list[Cell]:
@@ -205,9 +206,9 @@ def _cells(table: ResultTable, row: Sequence[int | str | None]) -> list[Cell]:
         elif field.kind is FieldType.QUANTITY:
             text = format_scaled(value)
             is_exact = len(text.strip("-").replace(".", "")) <= _MAX_DIGITS
-            cells.append(float(text) if is_exact else text)
+            cells.append(Decimal(text) if is_exact else text)
         else:
-            cells.append(float(value))
+            cells.append(value)
     return cells
 
 
