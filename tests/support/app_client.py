@@ -32,7 +32,7 @@ def token(user: str = "rick", generation: int = 1) -> str:
 
 def about_readings(sql: str) -> bool:
     """Return whether a statement reads readings or stored pages, and not the state of the data."""
-    return ("FROM readings" in sql or "FROM pages" in sql) and "FROM states AS s" not in sql
+    return ("FROM readings" in sql or "FROM pages" in sql) and "states AS s" not in sql
 
 
 def make_pages_small(monkeypatch: pytest.MonkeyPatch, readings: int) -> None:

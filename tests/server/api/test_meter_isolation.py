@@ -9,14 +9,19 @@ import pytest
 from tests.conftest import fresh
 from tests.support.app_client import Api, Serve, about_readings
 from tests.support.databases import DatabaseFixture
-from tests.support.report_factory import numbered, quarters, report
+from tests.support.report_factory import numbered, quarters, report, row
 
 READINGS = 4100
 """More than a page."""
 
 MOMENTS = quarters("2019-08-01", READINGS)
-FIRST = {"a": 1, "b": 1_000_001}
-"""The energy of the first reading of each meter; that of each further one is 1 kWh more."""
+FIRST = {"a": 0, "b": 1_000_000}
+"""The least energy of each meter."""
+
+
+def energy(meter: str, number: int) -> int:
+    """The energy of a reading, which no reading of the other meter has; it goes up and down."""
+    return FIRST[meter] + number * 1009 % READINGS
 
 
 async def load(database: DatabaseFixture, meter: str, moments: list[str], first: int) -> None:
@@ -29,8 +34,9 @@ def pair(
 ) -> Iterator[DatabaseFixture]:
     """A database of each kind with two meters, for tests that only read."""
     with fresh(request, tmp_path_factory.mktemp("pair")) as database:
-        for meter, first in FIRST.items():
-            asyncio.run(load(database, meter, MOMENTS, first))
+        for meter in FIRST:
+            lines = [row(at, str(energy(meter, number))) for number, at in enumerate(MOMENTS, 1)]
+            asyncio.run(database.load(report(*lines), meter=meter, register=True))
         # They begin with random numbers, which tell meters apart by chance.
         database.run("UPDATE states SET corrections = 5")
         yield database
@@ -42,7 +48,7 @@ async def api(serve: Serve, pair: DatabaseFixture) -> Api:
 
 
 def energies(meter: str, ids: range) -> list[str]:
-    return [f"{FIRST[meter] + number - 1}.00000" for number in ids]
+    return [f"{energy(meter, number)}.00000" for number in ids]
 
 
 async def energy_of(api: Api, route: str, **params: str) -> list[str | None]:
@@ -73,7 +79,7 @@ async def test_sums_are_those_of_the_meter(api: Api, meter: str, bounds: Mapping
     """With bounds or without: all readings of a meter need no look at their instants."""
     days = await api.records("getAggregate", interval="year", meter=meter, **bounds)
     [summary] = await api.records("getSummary", meter=meter, **bounds)
-    total = sum(FIRST[meter] + number for number in range(READINGS))
+    total = sum(energy(meter, number) for number in range(1, READINGS + 1))
     assert [day["energy"] for day in days] == [f"{total}.00000"]
     assert summary["energy"] == f"{total}.00000"
     assert summary["readings"] == summary["present"] == str(READINGS)
@@ -140,7 +146,7 @@ async def test_repeated_request_is_answered_of_its_meter(api: Api) -> None:
             reader, writer = await api.raw(head)
             received = await reader.readuntil(b"}]}}")
             writer.close()
-            assert b'"energy":"%d.00000"' % (FIRST[meter] + 4) in received
+            assert b'"energy":"%d.00000"' % energy(meter, 5) in received
         await api.settled()
 
 
