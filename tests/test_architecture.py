@@ -79,10 +79,9 @@ MAY_IMPORT = {
         *("domain", "server.errors", "server.transport", "server.formats"),
         *("storage.common", "storage.readings", "storage.figures"),
     },
-    "server.v1.openapi": {"domain", "server.formats", "server.v1.formats", "storage.figures"},
     "server.v1": {
         *("domain", "server.context", "server.errors", "server.transport", "server.security"),
-        *("server.formats", "server.api", "server.v1.formats", "server.v1.openapi"),
+        *("server.formats", "server.api", "server.v1.formats"),
         *("storage.common", "storage.database", "storage.readings", "storage.figures"),
         *("storage.meters", "storage.import_history"),
     },

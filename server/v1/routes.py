@@ -139,6 +139,7 @@ V1_ROUTES = (
         [
             *(Profile.of({"by": by}).fields for by in SPLITS),
             *(Profile.of({"column": name}).fields for name in COLUMNS),
+            Profile.of({"percentiles": "1"}).fields,
         ],
         summary="Load profile: a quantity by time of day",
         description=(
