@@ -69,6 +69,8 @@ class DataState:
     """Whether a change would make another version; if not, this one is not given again."""
     windows: tuple[Window, ...] = ()
     """The days that the client may see, all of them if there are none."""
+    others: "tuple[DataState, ...]" = ()
+    """The states of further meters that a request is about."""
 
     def hidden(self, *, is_ambiguous: bool) -> "DataState":
         """Return the state that a client is told who may not see the meter.

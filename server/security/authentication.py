@@ -67,6 +67,7 @@ def _named_meter(request: web.Request) -> str | None:
     """Return the meter that the URL names, whose state is read together with that of the users."""
     url = request.rel_url
     meter = url.query.get("meter") if "meter=" in url.raw_query_string else None
+    meter = meter and meter.partition(",")[0]
     return None if meter is None or len(meter) > _MAX_METER_LENGTH else meter
 
 

@@ -71,6 +71,11 @@ _META: Mapping[str, dict[str, Any]] = {
         "type": ["string", "null"],
         "description": "From one reading to the next (ISO 8601); null if unknown or not the same",
     },
+    "meters": {
+        "type": "array",
+        "description": "What the other members say of one, of several meters",
+        "items": {"type": "object"},
+    },
     "windows": {
         "type": "array",
         "description": "The days that the user may see; without it, all of them",
@@ -151,7 +156,7 @@ def _operation(route: V1Route, record: str) -> dict[str, Any]:
     ]
     queries = [_parameter(each, route.example.get(each.name)) for each in route.parameters]
     codes = {*_PROBLEMS} - _ONLY_OF_SOME
-    codes |= {"404"} if paths else set()
+    codes |= {"404"} if route.path != "/v1/meters" else set()
     codes |= {"410"} if route.is_paged else set()
     codes |= {"403"} if route.has_permission else set()
     return {
@@ -228,7 +233,7 @@ def _record(route: V1Route) -> dict[str, Any]:
     required = [name for name in fields if _is_in_all(name, route.kinds)]
     properties = {name: _value(field) for name, field in fields.items()}
     schema: dict[str, Any] = {"type": "object", "properties": properties}
-    if route.name != "getReadings":  # whose fields are the client's choice
+    if not route.name.startswith("getReadings"):  # whose fields are the client's choice
         schema["required"] = required
     if route.more_fields:
         schema["patternProperties"] = {

@@ -52,6 +52,8 @@ class V1Request(ABC):
     position: Position | None = None
     """Where the page begins, None for the first."""
     limit: int | None = None
+    others: Sequence[str] = ()
+    """The public ids of further meters."""
     name: str = "data"
     """The name of a file, without its extension."""
     is_figure = False
@@ -91,10 +93,10 @@ class V1Request(ABC):
 
     def cursor(self, following: int, state: DataState) -> str:
         """Return the cursor of the page that begins at a number."""
-        last_id = state.last_id
-        if self.position is not None and self.position.last_id:
-            last_id = self.position.last_id
-        position = Position(following, state.corrections, last_id, source_digest(state))
+        begun, source, last_id = self.position, source_digest(state), state.last_id
+        if begun is not None and begun.source == source and begun.last_id:
+            last_id = begun.last_id
+        position = Position(following, state.corrections, last_id, source)
         return self.cursors.make(_query(self.link), position)
 
     def document(

@@ -14,10 +14,11 @@ from server.v1.figures import (
     SUMMARY_PARAMETERS,
     figures_of_meter,
 )
+from server.v1.formats.base import METER_COLUMN
 from server.v1.imports import IMPORT_PARAMETERS, NUMBER, imports_of_meter
 from server.v1.meters import LIST_PARAMETERS, METER_FIELDS, meter_of_path, visible_meters
 from server.v1.parameters import PAGING, PERIOD, READING_FIELDS, START, V1_QUALITY, WRITING
-from server.v1.readings import readings_of_meter
+from server.v1.readings import METER_LIST, readings_of_meter, readings_of_meters
 from server.v1.route import MakeRequest, V1Route, data_handler
 from storage.figures.aggregate import Aggregate
 from storage.figures.data_quality import LISTS, DataQuality
@@ -111,6 +112,21 @@ V1_ROUTES = (
             " time comes twice, with two offsets. The answer is streamed, and can be long."
         ),
         example={"from": "2019-10-27T02:45:00", "limit": "2", "fields": "start,energy,power"},
+        is_paged=True,
+    ),
+    _route(
+        "/v1/readings",
+        "getReadingsOfMeters",
+        readings_of_meters,
+        [METER_LIST, *PERIOD, READING_FIELDS, V1_QUALITY, *PAGING],
+        [(Field(METER_COLUMN, FieldType.TEXT, "Public id of the meter"), *_READING_KIND)],
+        tag="readings",
+        summary="Readings of several meters, by meter and time",
+        description=(
+            "One stream, meter after meter in the order of their ids; with limit, cursors resume it"
+            " where it ended. Days are those of each meter's zone."
+        ),
+        example={"meter": "main", "from": "2019-09-02", "limit": "2", "fields": "start,energy"},
         is_paged=True,
     ),
     _route(

@@ -12,7 +12,10 @@ from tests.support.databases import DatabaseFixture
 pytestmark = [pytest.mark.promise("Getting in"), pytest.mark.one_database]
 
 PAGES = {
-    "/": "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; form-action 'none'",
+    "/": (
+        "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline';"
+        " form-action 'none'"
+    ),
     "/dashboard": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
         "connect-src 'self'; form-action 'none'"
