@@ -15,7 +15,7 @@ from server.api.cursors import source_digest
 from server.api.data_request import EXPORT, EXPORT_READINGS, DataRequest, parse_meter
 from server.transport.streaming import Payload
 from server.v1.formats.base import MeterReadings, Readings
-from server.v1.parameters import START, parse_period, parse_reading_fields
+from server.v1.parameters import START, V1_LIMIT, parse_period, parse_reading_fields
 from server.v1.request import V1Request, common_of, expired, meter_meta, period_meta
 from storage.database import Database, DataState
 from storage.figures.compute import Admit
@@ -165,6 +165,7 @@ def readings_of_meter(request: web.Request, params: Params) -> DataRequest:
     common = common_of(request, params)
     return V1ReadingsRequest(
         **common,
+        limit=V1_LIMIT.parse(params),
         period=parse_period(params),
         layout=_layout(params, common),
         name=f"{common['meter']}-readings",
@@ -184,6 +185,7 @@ def readings_of_meters(request: web.Request, params: Params) -> DataRequest:
     return V1ReadingsRequest(
         **{**common, "meter": names[0]},
         others=tuple(names[1:]),
+        limit=V1_LIMIT.parse(params),
         period=parse_period(params),
         layout=_layout(params, common),
         names_meters=True,

@@ -159,7 +159,6 @@ def common_of(request: web.Request, params: Params) -> dict[str, Any]:
         "varies_by_accept": V1_FORMAT.name not in params,
         "cursors": cursors,
         "position": position,
-        "limit": V1_LIMIT.parse(params),
     }
 
 
