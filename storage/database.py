@@ -8,14 +8,20 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from domain.access import Access, Window
+from domain.access import Access, Permission, Window
 from domain.readings_query import ReadingsQuery
 from domain.record_layout import CONTRACT_LAYOUT, RecordLayout
 from storage.access.api_keys import KeyStore
 from storage.access.grants import GrantStore
 from storage.audit import AuditStore
 from storage.backends.base import FIRST_SOURCE, ReadEngine, Source
-from storage.backends.dialect import LEGACY_READINGS, VIEWED_READINGS, ReadingsTable, readings_of
+from storage.backends.dialect import (
+    LEGACY_READINGS,
+    VIEWED_READINGS,
+    Condition,
+    ReadingsTable,
+    readings_of,
+)
 from storage.backends.schema import Feature, SchemaVersion
 from storage.common.deflate import DeflateBlock
 from storage.common.errors import Inconsistent, NotPrepared, Overtaken
@@ -25,10 +31,12 @@ from storage.figures.compute import Admit, admit_any, compute, of_one_state, wit
 from storage.figures.result import FigureQuery, ResultTable, empty_table
 from storage.groups.selection import GroupQuery, select_group
 from storage.groups.states import GroupState, group_state
-from storage.meters import Meter, MeterPage, MeterStore
+from storage.import_history import ImportHistory
+from storage.meters import ListedMeter, Meter, MeterPage, MeterStore
 from storage.readings.page_store import PAGE_READINGS
 from storage.readings.pager import IdSpan
 from storage.readings.reader import ReadingsReader, ReadingsResult
+from storage.readings.time_reader import TimeOrderReader, TimeQuery
 from storage.sessions import SessionStore
 from storage.users import UserStore
 
@@ -65,6 +73,8 @@ class DataState:
     """Whether a change would make another version; if not, this one is not given again."""
     windows: tuple[Window, ...] = ()
     """The days that the client may see, all of them if there are none."""
+    others: "tuple[DataState, ...]" = ()
+    """The states of further meters that a request is about."""
 
     def hidden(self, *, is_ambiguous: bool) -> "DataState":
         """Return the state that a client is told who may not see the meter.
@@ -109,6 +119,7 @@ class Database:
         self._completeness = CompletenessStore(engine)
         self.api_keys = KeyStore(engine, self._schema)
         self.grants = GrantStore(engine, self._schema)
+        self.imports = ImportHistory(engine)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -147,6 +158,20 @@ class Database:
             await self._require_current(state)
         if state.mark is not None and query.ids is not None and len(query.ids) <= PAGE_READINGS:
             return result
+        return replace(result, pages=self._watched(result.pages, state))
+
+    async def readings_by_time(
+        self, query: TimeQuery, state: DataState, layout: RecordLayout
+    ) -> ReadingsResult:
+        """Return the readings of a query in the order of time; raise Outdated without instants."""
+        self._schema.require(Feature.METERS, "the readings in the order of time")
+        assert state.table is not None
+        reader = TimeOrderReader(self._engine, state.table)
+        query = replace(query, up_to=query.up_to or state.last_id, windows=state.windows)
+        result = await reader.read(query, layout, mark=state.mark)
+        self._require_source(state)
+        if not result.count or state.mark is None:
+            await self._require_current(state)
         return replace(result, pages=self._watched(result.pages, state))
 
     async def newest_reading(self, zone: ZoneInfo) -> float | None:
@@ -226,11 +251,29 @@ class Database:
             return None
         return await self._completeness.count_stale(now, ages)
 
+    async def listed_meter(self, state: DataState) -> ListedMeter:
+        """Return the meter of a state as it is in the list; raise Overtaken if it was removed."""
+        self._schema.require(Feature.METERS, "a list of meters")
+        assert state.table is not None
+        assert state.table.meter_id is not None
+        meter_id = state.table.meter_id
+        page = await self.meters.page(1, visible=Condition(f"m.id = {meter_id}"))
+        if state.windows:
+            accesses = {meter_id: Access(Permission.READ, state.windows)}
+            page = await self.meters.clipped(page, accesses)
+        if not page.meters:
+            raise Overtaken
+        return page.meters[0]
+
     async def zone(self, state: DataState) -> str:
         """Return the time zone of a meter; raise Outdated if the schema does not tell it."""
-        self._schema.require(Feature.METERS, "the instants of readings")
-        meter = await self._meter(state)
+        meter = await self.meter(state)
         return "UTC" if meter is None else meter.zone.name
+
+    async def meter(self, state: DataState) -> Meter | None:
+        """Return a meter, None if no meter is meant; raise Outdated if the schema has none."""
+        self._schema.require(Feature.METERS, "the instants of readings")
+        return await self._meter(state)
 
     async def figures(
         self, query: FigureQuery, state: DataState, admit: Admit = admit_any

@@ -43,11 +43,12 @@ MAY_IMPORT = {
         *("domain", "settings", "storage.common", "storage.backends"),
         *("storage.readings", "storage.users", "storage.meters"),
     },
+    "storage.import_history": {"domain", "storage.backends", "storage.figures", "storage.meters"},
     "storage.database": {
         *("domain", "storage.common", "storage.backends"),
         *("storage.readings", "storage.figures", "storage.users", "storage.meters"),
         *("storage.sessions", "storage.audit", "storage.access", "storage.groups"),
-        "storage.completeness",
+        *("storage.completeness", "storage.import_history"),
     },
     "storage.factory": {
         *("settings", "storage.backends", "storage.backends.mysql", "storage.backends.sqlite"),
@@ -81,6 +82,16 @@ MAY_IMPORT = {
         *("storage.common", "storage.database", "storage.readings", "storage.figures"),
         *("storage.users", "storage.sessions", "storage.meters"),
     },
+    "server.v1.formats": {
+        *("domain", "server.errors", "server.transport", "server.formats"),
+        *("storage.common", "storage.readings", "storage.figures"),
+    },
+    "server.v1": {
+        *("domain", "server.context", "server.errors", "server.transport", "server.security"),
+        *("server.formats", "server.api", "server.v1.formats"),
+        *("storage.common", "storage.database", "storage.readings", "storage.figures"),
+        *("storage.meters", "storage.import_history"),
+    },
     "server.web": {"server.transport", "server.security"},
     "server.observability": {
         *("cli", "domain", "settings", "server", "server.context", "server.errors"),
@@ -89,7 +100,7 @@ MAY_IMPORT = {
     },
     "server.app": {
         *("settings", "server.context", "server.middleware", "server.transport"),
-        *("server.security", "server.cache", "server.api", "server.web"),
+        *("server.security", "server.cache", "server.api", "server.v1", "server.web"),
         *("server.observability", "storage.database"),
     },
     "server.process": {

@@ -44,6 +44,7 @@ class FigureRequest:
     format: Format
     varies_by_accept: bool
     is_figure = True
+    others = ()
     options: TableOptions
     meter: str | None
 

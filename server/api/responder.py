@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Mapping
 from contextlib import ExitStack, aclosing, suppress
+from dataclasses import replace
 
 from aiohttp import hdrs, web
 
@@ -93,6 +94,8 @@ class Responder:
         """Answer from the state of the data; raise Overtaken if it has changed meanwhile."""
         state = _state(context)
         await self._require_meter(request, query, state)
+        if query.others:
+            state = context.state = await self._with_others(request, query, state)
         key = self._key(query, state)
         coding = negotiate_coding(request)
         headers = {
@@ -119,7 +122,7 @@ class Responder:
         response.headers.update(query.headers(metadata))
         if EXPORT in metadata and request.method != hdrs.METH_HEAD:
             audit_export(request, query.key, int(metadata[EXPORT]))
-        elif entry is not None and isinstance(response, web.Response):
+        elif entry is not None and isinstance(response, web.Response) and not state.others:
             self._replays.add(request, state, key, coding, response)
         return response
 
@@ -137,6 +140,20 @@ class Responder:
             raise ApiError(404, f"meter: there is no meter {query.meter}")
         if state.table is None and not state.is_empty:
             raise ApiError(404, "meter: there is no meter that you may read")
+
+    async def _with_others(
+        self, request: web.Request, query: DataRequest, state: DataState
+    ) -> DataState:
+        """Return a state with those of the further meters; raise ApiError for unknown ones."""
+        token = request[CONTEXT].token
+        assert token is not None
+        others = []
+        for meter in query.others:
+            other = await request.app[ACCESS].named(token, meter)
+            if other.table is None:
+                raise ApiError(404, f"meter: there is no meter {meter}")
+            others.append(other)
+        return replace(state, others=tuple(others))
 
     async def close(self) -> None:
         """End the production of responses."""
@@ -157,12 +174,8 @@ class Responder:
         return web.Response(body=body, headers=replay.headers) if body else None
 
     def _key(self, query: DataRequest, state: DataState) -> str:
-        meter_id = state.table and state.table.meter_id
-        windows = ",".join(map(str, state.windows))
-        text = (
-            f"{CACHE_FORMAT_VERSION} {self._location} {meter_id} {state.version} {windows}"
-            f" {query.key}"
-        )
+        states = ";".join(_described(each) for each in (state, *state.others))
+        text = f"{CACHE_FORMAT_VERSION} {self._location} {states} {query.key}"
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     async def _head(
@@ -318,7 +331,10 @@ class Responder:
     async def _store(self, state: DataState, key: str, entry: CacheEntry) -> None:
         with suppress(StorageError):
             # A response made while an import was written may hold readings of before and after it.
-            if (await self._database.state(state.meter)).version == state.version:
+            for each in (state, *state.others):
+                if (await self._database.state(each.meter)).version != each.version:
+                    break
+            else:
                 await self._cache.put(key, entry, meter=state.meter or "", version=state.version)
 
     def _admission(
@@ -347,6 +363,12 @@ RESPONDER = web.AppKey("responder", Responder)
 def _state(context: RequestContext) -> DataState:
     assert context.state is not None, "data requests are authenticated"
     return context.state
+
+
+def _described(state: DataState) -> str:
+    """Return what tells the data of a meter that a client may see from other data."""
+    meter_id = state.table and state.table.meter_id
+    return f"{meter_id} {state.version} {','.join(map(str, state.windows))}"
 
 
 async def _deflated(chunk: Chunk) -> DeflateBlock:

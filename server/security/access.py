@@ -54,16 +54,28 @@ class AccessResolver:
 
     async def resolve(self, context: RequestContext, token: Token, state: DataState) -> None:
         """Set what a token's user may see, given a state that the token was found good in."""
-        key = _key(token, context.meter)
-        known = self._known.get(key)
-        asked = context.meter if known is None else known.meter
-        if known is None or not known.holds_in(state):
-            known = await self._look_up(token, context.meter, state)
-            self._keep(key, known)
-            if known.meter != asked:
-                state = await self._database.state(known.meter)
+        asked = context.meter
+        if (before := self._known.get(_key(token, asked))) is not None:
+            asked = before.meter
+        known = await self._resolved(token, context.meter, state)
+        if known.meter != asked:
+            state = await self._database.state(known.meter)
         context.access = known.access
         context.state = _visible(state, known)
+
+    async def named(self, token: Token, meter: str) -> DataState:
+        """Return the state of the data of a meter, as far as a token's user may see it."""
+        state = await self._database.state(meter)
+        return _visible(state, await self._resolved(token, meter, state))
+
+    async def _resolved(self, token: Token, meter: str | None, state: DataState) -> _Known:
+        """Return what a user may do with a meter in a state of the grants."""
+        key = _key(token, meter)
+        known = self._known.get(key)
+        if known is None or not known.holds_in(state):
+            known = await self._look_up(token, meter, state)
+            self._keep(key, known)
+        return known
 
     async def visible_public_ids(self, token: Token, most: int) -> list[str]:
         """Return the public ids of some meters that a token's user may see."""

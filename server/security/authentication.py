@@ -9,13 +9,16 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from server.context import CONTEXT, DATABASE, SETTINGS, RequestContext, Token
-from server.errors import ApiError
+from server.errors import ApiError, TokenError
 from server.security.access import ACCESS
 from server.security.rate_limits import REQUEST_LIMITER
 from server.security.tokens import TOKENS, InvalidTokenError
 from server.transport.client_address import client_address, is_from_this_machine
 
 _MAX_METER_LENGTH = 64
+
+METER_IN_PATH = "meter"
+"""Names the part of a path that is a meter's public id."""
 
 TOKEN_HEADER = "SESSION"  # noqa: S105 - the name of a header
 
@@ -43,7 +46,7 @@ def authenticate(
         if match.http_exception is None and match.handler not in public:
             token = _verified_token(request)
             context = request[CONTEXT]
-            context.meter = _named_meter(request)
+            context.meter = match.get(METER_IN_PATH) or _named_meter(request)
             await _check_revocation(request, context, token)
             limiter.count_user(token.user)
             context.token, context.user = token, token.user
@@ -64,6 +67,7 @@ def _named_meter(request: web.Request) -> str | None:
     """Return the meter that the URL names, whose state is read together with that of the users."""
     url = request.rel_url
     meter = url.query.get("meter") if "meter=" in url.raw_query_string else None
+    meter = meter and meter.partition(",")[0]
     return None if meter is None or len(meter) > _MAX_METER_LENGTH else meter
 
 
@@ -104,14 +108,14 @@ def _verified_token(request: web.Request) -> Token:
     if text is None:
         scheme, _, text = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
         if scheme.lower() != "bearer":
-            raise ApiError(405, status="Token is missing")
+            raise TokenError(is_missing=True)
     tokens = request.app[TOKENS]
     if tokens.may_be_forged and not is_from_this_machine(request):
-        raise _invalid("The demonstration's tokens are for this machine only, set auth.secret")
+        raise TokenError("The demonstration's tokens are for this machine only, set auth.secret")
     try:
         return tokens.verify(text.strip())
     except InvalidTokenError as error:
-        raise _invalid(str(error)) from None
+        raise TokenError(str(error)) from None
 
 
 async def _check_revocation(request: web.Request, context: RequestContext, token: Token) -> None:
@@ -125,10 +129,6 @@ async def _check_revocation(request: web.Request, context: RequestContext, token
     if token.auth_version != state.auth_version and state.auth_version is not None:
         role = await database.users.role(token.user, token.generation, token.jti)
         if role is None:
-            raise _invalid("The token has been revoked, log in again")
+            raise TokenError("The token has been revoked, log in again")
         token.role, token.auth_version = role, state.auth_version
     await accesses.resolve(context, token, state)
-
-
-def _invalid(message: str) -> ApiError:
-    return ApiError(406, message, status="Token is invalid")

@@ -1,7 +1,9 @@
 """The application on a real server with a loaded database, and a client with a token."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Protocol
 
 import pytest
@@ -133,6 +135,32 @@ class Api:
             headers={"SESSION": self.token, **(headers or {})},
             **options,
         )
+
+    async def v1(
+        self,
+        path: str,
+        params: Mapping[str, str] | Sequence[tuple[str, str]] = (),
+        *,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> ClientResponse:
+        """Request a route below /v1/; return the response, its body not read yet."""
+        return await self.client.request(
+            method,
+            f"/v1/{path}",
+            params=params,
+            headers={"Authorization": f"Bearer {self.token}", **(headers or {})},
+            **options,
+        )
+
+    async def document(self, path: str, **params: str) -> Document:
+        """Request a route below /v1/, which must succeed; return the document, numbers exact."""
+        async with await self.v1(path, params) as response:
+            text = await response.text()
+            assert response.status == 200, text
+            document: Document = json.loads(text, parse_float=Decimal)
+            return document
 
     async def get(
         self,

@@ -14,6 +14,7 @@ from storage.common.errors import NotPrepared, Refused, StorageError
 _READ = (
     *("readings", "consumpdata", "flags", "pages", "days", "meters", "intervals", "imports"),
     *("states", "schema_version", "access", "grants", "meter_groups", "group_members"),
+    "replaced_values",
 )
 """The tables that the account may read whole."""
 

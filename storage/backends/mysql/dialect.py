@@ -60,8 +60,8 @@ class MysqlDialect(Dialect):
             f" WHERE meter_id = {meter_id}), '')"
         )
 
-    def _page(self, record: str, separator: str, readings: str, direction: str, mark: str) -> str:
-        joined = f"GROUP_CONCAT({record} ORDER BY id{direction} SEPARATOR '{separator}')"
+    def _page(self, record: str, separator: str, readings: str, order: str, mark: str) -> str:
+        joined = f"GROUP_CONCAT({record} ORDER BY {order} SEPARATOR '{separator}')"
         return f"SELECT CONCAT(COUNT(*), ' ', {mark}), {joined} FROM {readings}"
 
     def concat(self, literals: Sequence[str], values: Sequence[str]) -> str:

@@ -62,10 +62,10 @@ class SqliteDialect(Dialect):
             f" WHERE meter_id = {meter_id}), '')"
         )
 
-    def _page(self, record: str, separator: str, readings: str, direction: str, mark: str) -> str:
+    def _page(self, record: str, separator: str, readings: str, order: str, mark: str) -> str:
         return (
             f"SELECT COUNT(*) || ' ' || {mark}, group_concat({record}, '{separator}')"
-            f" FROM (SELECT * FROM {readings} ORDER BY id{direction})"
+            f" FROM (SELECT * FROM {readings} ORDER BY {order})"
         )
 
     def concat(self, literals: Sequence[str], values: Sequence[str]) -> str:
