@@ -13,6 +13,7 @@ from domain.readings_query import ReadingsQuery
 from domain.record_layout import CONTRACT_LAYOUT, RecordLayout
 from storage.access.api_keys import KeyStore
 from storage.access.grants import GrantStore
+from storage.access.viewer import Viewer
 from storage.audit import AuditStore
 from storage.backends.base import FIRST_SOURCE, ReadEngine, Source
 from storage.backends.dialect import LEGACY_READINGS, VIEWED_READINGS, ReadingsTable, readings_of
@@ -166,17 +167,17 @@ class Database:
         return not is_decided and not await self.meters.have_readings()
 
     async def list_meters(
-        self, limit: int, after: str = "", search: str = "", user: str | None = None
+        self, limit: int, after: str = "", search: str = "", viewer: Viewer | None = None
     ) -> MeterPage:
         """Return a page of the meters, see `MeterStore.page`; raise Outdated without a list.
 
-        If a user is named, only those that the user may see, and what the user may see of them.
+        For a viewer, only those that the viewer may see, and what the viewer may see of them.
         """
         self._schema.require(Feature.METERS, "a list of meters")
-        if user is None:
+        if viewer is None or viewer.is_unlimited:
             return await self.meters.page(limit, after, search)
-        page = await self.meters.page(limit, after, search, await self.grants.visible(user))
-        accesses = await self.grants.accesses(user, [meter.id for meter in page.meters])
+        page = await self.meters.page(limit, after, search, await self.grants.visible(viewer))
+        accesses = await self.grants.accesses(viewer, [meter.id for meter in page.meters])
         return await self.meters.clipped(page, accesses)
 
     async def zone(self, state: DataState) -> str:
