@@ -13,6 +13,7 @@ from domain.readings_query import ReadingsQuery
 from domain.record_layout import CONTRACT_LAYOUT, RecordLayout
 from storage.access.api_keys import KeyStore
 from storage.access.grants import GrantStore
+from storage.access.viewer import Viewer
 from storage.audit import AuditStore
 from storage.backends.base import FIRST_SOURCE, ReadEngine, Source
 from storage.backends.dialect import (
@@ -201,17 +202,17 @@ class Database:
         return not is_decided and not await self.meters.have_readings()
 
     async def list_meters(
-        self, limit: int, after: str = "", search: str = "", user: str | None = None
+        self, limit: int, after: str = "", search: str = "", viewer: Viewer | None = None
     ) -> MeterPage:
         """Return a page of the meters, see `MeterStore.page`; raise Outdated without a list.
 
-        If a user is named, only those that the user may see, and what the user may see of them.
+        For a viewer, only those that the viewer may see, and what the viewer may see of them.
         """
         self._schema.require(Feature.METERS, "a list of meters")
-        if user is None:
+        if viewer is None or viewer.is_unlimited:
             return await self.meters.page(limit, after, search)
-        page = await self.meters.page(limit, after, search, await self.grants.visible(user))
-        accesses = await self.grants.accesses(user, [meter.id for meter in page.meters])
+        page = await self.meters.page(limit, after, search, await self.grants.visible(viewer))
+        accesses = await self.grants.accesses(viewer, [meter.id for meter in page.meters])
         return await self.meters.clipped(page, accesses)
 
     async def completeness(
@@ -222,21 +223,21 @@ class Database:
         *,
         days: int = 7,
         stale: int | None = None,
-        user: str | None = None,
+        viewer: Viewer | None = None,
     ) -> CompletenessPage:
         """Return which readings of some meters are there, see `CompletenessStore.page`.
 
-        If a user is named, only of those that the user may see, and what the user may see of them.
+        If a viewer is named, only of those that it may see, and what it may see of them.
         """
         self._schema.require(Feature.DAYS, "the readings of days")
         page = self._completeness.page
-        everything = None if user is None else await self.grants.everything(user)
-        if user is None or (everything is not None and everything.is_whole):
+        everything = None if viewer is None else await self.grants.everything(viewer)
+        if viewer is None or (everything is not None and everything.is_whole):
             return await page(now, limit, after, days=days, stale=stale)
-        visible = await self.grants.visible(user)
+        visible = await self.grants.visible(viewer)
 
         async def accesses(meter_ids: Sequence[int]) -> Mapping[int, Access]:
-            return await self.grants.accesses(user, meter_ids)
+            return await self.grants.accesses(viewer, meter_ids)
 
         return await page(
             *(now, limit, after), days=days, stale=stale, visible=visible, accesses=accesses

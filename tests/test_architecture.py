@@ -57,7 +57,9 @@ MAY_IMPORT = {
         *("storage.audit", "storage.access"),
     },
     "server": set(),
-    "server.context": {"domain", "settings", "storage.backends", "storage.database"},
+    "server.context": {
+        *("domain", "settings", "storage.access", "storage.backends", "storage.database"),
+    },
     "server.errors": {"domain", "server.context", "storage.common"},
     "server.transport": {"settings", "server.context", "server.errors", "storage.common"},
     "server.middleware": {
@@ -66,7 +68,7 @@ MAY_IMPORT = {
     "server.security": {
         *("domain", "settings", "server.context", "server.errors", "server.transport"),
         *("storage.common", "storage.users", "storage.sessions", "storage.audit"),
-        "storage.database",
+        *("storage.access", "storage.database"),
     },
     "server.cache": {
         *("domain", "settings", "server.transport", "storage.common", "storage.database"),

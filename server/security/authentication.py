@@ -100,7 +100,7 @@ async def is_admin(request: web.Request) -> bool:
     except ApiError:
         return False
     request[CONTEXT].user = token.user
-    return token.role == "admin"
+    return token.viewer.is_unlimited
 
 
 def _verified_token(request: web.Request) -> Token:
@@ -130,5 +130,5 @@ async def _check_revocation(request: web.Request, context: RequestContext, token
         role = await database.users.role(token.user, token.generation, token.jti)
         if role is None:
             raise TokenError("The token has been revoked, log in again")
-        token.role, token.auth_version = role, state.auth_version
+        token.admit(role, state.auth_version)
     await accesses.resolve(context, token, state)

@@ -20,6 +20,7 @@ from storage.access.targets import (
     permission_of,
     require_user,
 )
+from storage.access.viewer import KeyScope
 from storage.backends.base import ReadEngine, WriteEngine
 from storage.backends.schema import Feature, SchemaVersion
 from storage.common.errors import Conflict, NotPrepared, Refused
@@ -38,14 +39,6 @@ def new_api_key() -> str:
 def hash_api_key(key: str) -> str:
     """Return what is stored of a key: it is random, so that a quick hash tells nothing of it."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class KeyScope:
-    """The meters and groups, by their row ids, that a key is good for."""
-
-    meters: frozenset[int]
-    groups: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,11 @@ from datetime import date
 import pytest
 
 from domain.access import Permission, Window
-from storage.access.api_keys import ApiKey, KeyProperties, KeyScope, hash_api_key
+from storage.access.api_keys import ApiKey, KeyProperties, hash_api_key
 from storage.access.grant_admin import GrantProperties
 from storage.access.groups import GroupProperties, MemberProperties
 from storage.access.targets import Target
+from storage.access.viewer import KeyScope
 from storage.backends.transaction import transaction
 from storage.common.errors import Conflict
 from storage.factory import WritableDatabase

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from storage.access.viewer import Viewer
 from storage.completeness import CompletenessPage
 from storage.database import Database
 from tests.support.databases import DatabaseFixture
@@ -109,7 +110,7 @@ async def test_user_is_told_of_no_other_days_than_those_granted(
             f" granted) SELECT 'rick', {number}, id, 'read', {first}, {last}, 'morty', 0"
             f" FROM meters WHERE public_id = '{meter}'"
         )
-    page = await reader.completeness(NOW, 100, days=4, user="rick")
+    page = await reader.completeness(NOW, 100, days=4, viewer=Viewer("rick"))
     assert told(page) == [
         ("a", [(96, 92), (96, 96)], 1),
         ("c", [(0, 0), (0, 0), (72, 40), (96, 0)], 2),
@@ -118,9 +119,9 @@ async def test_user_is_told_of_no_other_days_than_those_granted(
     assert page.meters[0].newest_reading == newest.timestamp()
     after_it = NOW - int(newest.timestamp())
     for age, names in ((after_it - 1, ["a"]), (after_it, []), (24 * HOUR, ["a", "c"])):
-        stale = await reader.completeness(NOW, 2, days=4, stale=age, user="rick")
+        stale = await reader.completeness(NOW, 2, days=4, stale=age, viewer=Viewer("rick"))
         assert [each.public_id for each in stale.meters if each.public_id in names] == names
         assert ("a" in [each.public_id for each in stale.meters]) == ("a" in names)
-    one = await reader.completeness(NOW, 1, days=4, stale=24 * HOUR, user="rick")
+    one = await reader.completeness(NOW, 1, days=4, stale=24 * HOUR, viewer=Viewer("rick"))
     assert ([each.public_id for each in one.meters], one.following) == (["a"], "a")
-    assert (await reader.completeness(NOW, 100, user="morty")).meters == []
+    assert (await reader.completeness(NOW, 100, viewer=Viewer("morty"))).meters == []
