@@ -151,6 +151,10 @@ class CompletenessStore:
         self._counted = now, ages, [int(count) for count in rows[0]]
         return self._counted[2]
 
+    def stale(self, instant: int) -> Condition:
+        """Select the meters, named `m` with states `s`, that have no reading since an instant."""
+        return Condition(self._is_stale(instant))
+
     def _is_stale(self, instant: int) -> str:
         """Return the condition that no reading of a meter of states `s` began after an instant."""
         newest = _end("last_utc", DESCENDING)
@@ -171,7 +175,7 @@ class CompletenessStore:
         if visible is not None:
             condition &= visible
         if stale is not None and accesses is None:
-            condition &= Condition(self._is_stale(now - stale))
+            condition &= self.stale(now - stale)
         newest = (
             f"(SELECT r.id FROM readings AS r {dialect.by_id}"
             " WHERE r.meter_id = s.meter_id ORDER BY r.id DESC LIMIT 1)"

@@ -92,7 +92,7 @@ MAY_IMPORT = {
         *("domain", "server.context", "server.errors", "server.transport", "server.security"),
         *("server.formats", "server.api", "server.v1.formats"),
         *("storage.common", "storage.database", "storage.readings", "storage.figures"),
-        *("storage.meters", "storage.import_history"),
+        *("storage.meters", "storage.import_history", "storage.groups", "storage.completeness"),
     },
     "server.web": {"server.transport", "server.security"},
     "server.observability": {

@@ -21,7 +21,7 @@ from storage.backends.base import ReadEngine
 from storage.common.turns import in_pieces, in_turns
 from storage.figures.aggregate import BOUNDS, PARTIAL
 from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks
-from storage.figures.selection import PERIOD_PARAMETERS, QUALITY, Period
+from storage.figures.selection import MAX_PERIOD, PERIOD_PARAMETERS, QUALITY, Period
 from storage.groups.kept_days import Alike, KeptDays
 from storage.groups.members import METERS_AT_ONCE, CountedMeter
 from storage.groups.scanning import Scan
@@ -166,14 +166,56 @@ class GroupAggregate:
     async def _require_length(self, selection: GroupSelection) -> None:
         """Raise QueryError if a member's interval is longer than the buckets."""
         async for member in in_turns(selection.members):
-            known = member.lengths(selection.start, selection.until)
-            longest = max((seconds for seconds in known if seconds), default=0)
-            if self.interval.min_seconds < longest:
+            known = {seconds or 0 for seconds in member.lengths(selection.start, selection.until)}
+            wrong, expected = max(known), "no less than"
+            if self.interval.is_exact:
+                uneven = [each for each in known if each and self.interval.size % each]
+                wrong, expected = max(uneven, default=0), "a multiple of"
+            if wrong > self.interval.min_seconds or (wrong and self.interval.is_exact):
                 raise QueryError(
                     "interval",
-                    f"expected no less than the {longest} seconds between readings of"
+                    f"expected {expected} the {wrong} seconds between readings of"
                     f" {member.public_id}, got {self.interval.name}",
                 )
+
+
+PERIOD_SIZE = BucketSize("period", DAY_SECONDS, MAX_PERIOD, lambda _: 0)
+"""One bucket, as long as a period."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSummary:
+    """A query for the sums of a group over a period."""
+
+    period: Period
+
+    parameters: ClassVar[Sequence[Parameter]] = (*PERIOD_PARAMETERS, QUALITY)
+
+    @property
+    def key(self) -> str:
+        """A text that is equal for queries with the same result."""
+        return f"group summary {self.period.key}"
+
+    @property
+    def fields(self) -> Sequence[Field]:
+        """The fields of a row."""
+        return [each for each in self._sums.fields if each is not PARTIAL]
+
+    @property
+    def _sums(self) -> GroupAggregate:
+        return GroupAggregate(self.period, PERIOD_SIZE)
+
+    async def scanned(self, selection: GroupSelection) -> int:
+        """Return how many readings are read, about: not those of days that are kept."""
+        return await self._sums.scanned(selection)
+
+    async def table(self, engine: ReadEngine, selection: GroupSelection) -> ResultTable:
+        """Return one row."""
+        buckets = Buckets([selection.start, selection.until])
+        (sums,) = await _GroupRows(engine, selection, self._sums).sums(buckets)
+        row = (selection.start, selection.until, *self._sums.values(sums))
+        metadata = await selection.metadata()
+        return ResultTable(self.fields, selection.zone, 1, as_chunks([row]), metadata)
 
 
 def _parse_columns(text: str | None) -> tuple[str, ...]:
@@ -223,7 +265,7 @@ class _GroupRows:
             edges = [buckets[at][0]]
             edges += [buckets[index][1] for index in range(at, min(at + most, len(buckets)))]
             piece = Buckets(edges)
-            sums = await self._sums(piece)
+            sums = await self.sums(piece)
             rows = (
                 (
                     *(start, end, *self._query.values(each)),
@@ -236,7 +278,7 @@ class _GroupRows:
             async for chunk in as_chunks(rows):
                 yield chunk
 
-    async def _sums(self, buckets: Buckets) -> list[GroupSums]:
+    async def sums(self, buckets: Buckets) -> list[GroupSums]:
         """Return the sums of all members in some buckets."""
         sums = [GroupSums() for _ in range(len(buckets))]
         alike, others = await self._planned(buckets)

@@ -22,6 +22,9 @@ _DAY = timedelta(days=1)
 _LENGTHS = {"month": 7, "year": 4}
 """How much of a day names its month or year."""
 
+_NAMED = ("day", "week", *_LENGTHS)
+"""Sizes of buckets that days name; of any other size, there is only one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Alike:
@@ -231,6 +234,8 @@ def kept_days(
 
 def _label_of(dialect: Dialect, size: BucketSize) -> str:
     """Return the SQL of what names the bucket of a day."""
+    if size.name not in _NAMED:
+        return f"'{size.name}'"
     if size.name in _LENGTHS:
         return f"SUBSTR(day, 1, {_LENGTHS[size.name]})"
     return dialect.monday("day") if size.name == "week" else "day"
@@ -238,6 +243,8 @@ def _label_of(dialect: Dialect, size: BucketSize) -> str:
 
 def _label(size: BucketSize, zone: TimeZone, start: int) -> str:
     """Return the name of a bucket."""
+    if size.name not in _NAMED:
+        return size.name
     day = zone.at(start).date()
     if size.name == "week":
         day = date.fromordinal(day.toordinal() - day.weekday())

@@ -19,7 +19,7 @@ from storage.groups.members import METERS_AT_ONCE, CountedMeter
 from storage.groups.scanning import SECONDS_AT_ONCE, readings_between
 from storage.groups.selection import GroupSelection
 
-FIELDS = (
+RANKED_MEMBER_FIELDS = (
     Field("meter", FieldType.TEXT, "Name of the member in requests"),
     Field("name", FieldType.TEXT, "Name of the member for people"),
     Field("energy", FieldType.QUANTITY, "Energy (kWh), as the group counts it", "kWh"),
@@ -38,7 +38,7 @@ _BY = either("by", "What members are ranked by, the highest first.", RANKED_BY)
 _NUMBER = Integer("number", "Number of members.", 10, minimum=1, maximum=10_000, default=10_000)
 
 _MAXIMETER = (GREATEST, "maximeter")
-_PLACES = {field.name: place for place, field in enumerate(FIELDS)}
+_PLACES = {field.name: place for place, field in enumerate(RANKED_MEMBER_FIELDS)}
 
 Bounds = tuple[int, int]
 
@@ -72,7 +72,7 @@ class GroupRanking:
     @property
     def fields(self) -> Sequence[Field]:
         """The fields of a row."""
-        return FIELDS
+        return RANKED_MEMBER_FIELDS
 
     @classmethod
     def of(cls, params: Params) -> Self:
@@ -101,7 +101,9 @@ class GroupRanking:
         # Ten thousand short rows are sorted within milliseconds.
         ranked = sorted(rows, key=rank)[: self.number]
         metadata = await selection.metadata()
-        return ResultTable(FIELDS, selection.zone, len(ranked), as_chunks(ranked), metadata)
+        return ResultTable(
+            RANKED_MEMBER_FIELDS, selection.zone, len(ranked), as_chunks(ranked), metadata
+        )
 
 
 def _row(member: CountedMeter, total: _MemberTotal, everything: int) -> Row:

@@ -234,11 +234,8 @@ def _clip(
         if not (is_later or is_earlier):
             met.append((start, end))
     if len(met) > 1:
-        raise QueryError(
-            "date",
-            "expected a period within one of those that you may see, with date and end_date:"
-            f" {', '.join(map(str, windows))}",
-        )
+        named = ", ".join(map(str, windows))
+        raise QueryError("date", f"expected a period within one of those that you may see: {named}")
     return met[0] if met else None
 
 

@@ -1,26 +1,18 @@
 """The state of a group: which members it has, and of which state the data of each is."""
 
 import hashlib
-from dataclasses import dataclass
 
 from storage.backends.base import ReadEngine
 from storage.groups.members import BELOW
 from storage.groups.selection import NamedGroup
 
 
-@dataclass(frozen=True, slots=True)
-class GroupState:
-    """A group, and a text that names the state of its members and of their data."""
+async def group_state(engine: ReadEngine, public_id: str) -> tuple[NamedGroup, str, int] | None:
+    """Return a group, the version of its data, and the number of changes of users, grants and keys.
 
-    group: NamedGroup
-    version: str
-    """A digest: equal texts mean that nothing has changed."""
-    auth_version: int
-    """Moves with every change of users, grants, groups and keys."""
-
-
-async def group_state(engine: ReadEngine, public_id: str) -> GroupState | None:
-    """Return the state of a group, None if there is none; one statement."""
+    The version is a digest: it moves with the members and the data of each. None if there is no
+    such group; one statement.
+    """
     dialect = engine.dialect
     newest = (
         f"(SELECT r.id FROM readings AS r {dialect.by_id}"
@@ -48,4 +40,4 @@ async def group_state(engine: ReadEngine, public_id: str) -> GroupState | None:
     digest = hashlib.sha256(f"{group_id} {changes}".encode())
     for text in sorted((texts or b"").split(b",")):
         digest.update(text)
-    return GroupState(group, digest.hexdigest()[:32], changes)
+    return group, digest.hexdigest()[:32], changes

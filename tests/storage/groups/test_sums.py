@@ -191,8 +191,7 @@ async def answered(
 ) -> tuple[Any, list[dict[str, Any]]]:
     state = await reader.group_state(group)
     assert state is not None
-    state = replace(state, group=replace(state.group, windows=windows))
-    table = await reader.group_figures(query, state)
+    table = await reader.group_figures(query, replace(state, windows=windows))
     names = [field.name for field in query.fields]
     rows = [dict(zip(names, row, strict=True)) async for rows in table.rows for row in rows]
     return table.metadata, rows
