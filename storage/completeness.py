@@ -114,16 +114,22 @@ class CompletenessStore:
         after: str = "",
         *,
         days: int = 7,
+        search: str = "",
         stale: int | None = None,
         visible: Condition | None = None,
         accesses: Accesses | None = None,
     ) -> CompletenessPage:
         """Return at most so many meters whose public ids come after one, as of an instant.
 
-        A condition on the meters, named `m`, selects some. If `stale` is given, only those whose
-        newest reading began more than so many seconds ago, or that have none. Unless the client may
-        see all days of all of them, `accesses` tells which.
+        Where a text is searched for, only those that have it in their public id, name or
+        identifier. A condition on the meters, named `m`, selects some. If `stale` is given, only
+        those whose newest reading began more than so many seconds ago, or that have none. Unless
+        the client may see all days of all of them, `accesses` tells which.
         """
+        if search:
+            names = ("m.public_id", "m.name", "m.identifier")
+            matching = self._engine.dialect.contains(names, search)
+            visible = matching if visible is None else visible & matching
         found: list[MeterCompleteness] = []
         following: str | None = after
         while following is not None and len(found) < limit:

@@ -246,6 +246,7 @@ class Database:
         after: str = "",
         *,
         days: int = 7,
+        search: str = "",
         stale: int | None = None,
         viewer: Viewer | None = None,
     ) -> CompletenessPage:
@@ -257,14 +258,19 @@ class Database:
         page = self._completeness.page
         everything = None if viewer is None else await self.grants.everything(viewer)
         if viewer is None or (everything is not None and everything.is_whole):
-            return await page(now, limit, after, days=days, stale=stale)
+            return await page(now, limit, after, days=days, search=search, stale=stale)
         visible = await self.grants.visible(viewer)
 
         async def accesses(meter_ids: Sequence[int]) -> Mapping[int, Access]:
             return await self.grants.accesses(viewer, meter_ids)
 
         return await page(
-            *(now, limit, after), days=days, stale=stale, visible=visible, accesses=accesses
+            *(now, limit, after),
+            days=days,
+            search=search,
+            stale=stale,
+            visible=visible,
+            accesses=accesses,
         )
 
     async def count_stale(self, now: int, ages: Sequence[int]) -> Sequence[int] | None:

@@ -8,11 +8,11 @@ from aiohttp import web
 from domain.fixed_point import SCALE, divide_rounded
 from domain.parameters import Integer, Parameter, either
 from server.api.data_request import METER, parse_meter
+from server.api.meters import SEARCH, parse_search
 from server.context import CONTEXT, DATABASE
 from server.transport.parameters import read_parameters
-from server.v1.lists import answer_list
+from server.v1.lists import STALE, answer_list, parse_stale
 from server.v1.parameters import CURSOR, WRITING
-from server.v1.staleness import STALE, parse_stale
 from storage.completeness import MAX_DAYS, CompletenessPage
 from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks
 
@@ -58,7 +58,7 @@ _MOST = Integer(
     default=1000,
 )
 _AFTER = Parameter(CURSOR.name, CURSOR.description, pattern=METER.pattern)
-COMPLETENESS_PARAMETERS = (STALE, _DAYS, _BY, _MOST, _AFTER, *WRITING)
+COMPLETENESS_PARAMETERS = (STALE, SEARCH, _DAYS, _BY, _MOST, _AFTER, *WRITING)
 
 
 async def completeness(request: web.Request) -> web.Response:
@@ -71,6 +71,7 @@ async def completeness(request: web.Request) -> web.Response:
         _MOST.parse(params),
         parse_meter(params, _AFTER) or "",
         days=_DAYS.parse(params),
+        search=parse_search(params),
         stale=parse_stale(params),
         viewer=None if token is None else token.viewer,
     )

@@ -14,10 +14,9 @@ from server.context import CONTEXT, DATABASE
 from server.transport.parameters import read_parameters
 from server.transport.streaming import Payload
 from server.v1.formats.base import Document
-from server.v1.lists import answer_list
+from server.v1.lists import STALE, answer_list, parse_stale
 from server.v1.parameters import CURSOR, WRITING
 from server.v1.request import V1Request, common_of, duration, window_meta
-from server.v1.staleness import STALE, parse_stale
 from storage.database import Database, DataState
 from storage.figures.compute import Admit
 from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks

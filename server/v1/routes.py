@@ -340,7 +340,7 @@ V1_ROUTES = (
         parameters=COMPLETENESS_PARAMETERS,
         handler=completeness,
         kinds=[BY_METER_FIELDS, BY_DAY_FIELDS],
-        example={"days": "1", "limit": "1"},
+        example={"days": "1", "search": "main"},
     ),
 )
 
