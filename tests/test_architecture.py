@@ -102,7 +102,7 @@ MAY_IMPORT = {
         *("domain", "files", "settings", "cli", "loader.rows", "loader.formats"),
         *("storage.common", "storage.factory", "storage.imports"),
         *("storage.users", "storage.sessions", "storage.audit"),
-        *("storage.meters", "storage.meter_directory"),
+        *("storage.meters", "storage.meter_directory", "storage.access", "server.keys"),
     },
 }
 """What the files of a folder, or a file that has a line of its own, may import besides itself."""

@@ -1,9 +1,8 @@
 """Listing, adding, changing and removing grants."""
 
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from domain.access import Permission, Window
 from storage.access.targets import (
@@ -124,11 +123,17 @@ class GrantAdmin:
         found = await self._select(f"g.user = {mark} ORDER BY g.id", (user,))
         return next((each.number for each in found if each.properties == grant), None)
 
-    async def change(self, user: str, number: int, changes: Mapping[str, Any]) -> GrantRecord:
-        """Change properties of a grant but its target, by their names; raise Conflict."""
+    async def begin(self) -> None:
+        """Keep others from changing grants until the transaction ends."""
         await begin_access_change(self._engine)
-        known = await self._known(user, number)
-        grant = replace(known.properties, **changes)
+
+    async def change(
+        self, user: str, number: int, changed: Callable[[GrantProperties], GrantProperties]
+    ) -> GrantRecord:
+        """Change a grant, but not its target, to what a function makes of it; raise Conflict."""
+        await begin_access_change(self._engine)
+        known = await self.grant(user, number)
+        grant = changed(known.properties)
         equal = await self.same(user, grant)
         if equal not in (None, number):
             raise Conflict(f"{user} has this grant already, as number {equal}")
@@ -145,7 +150,7 @@ class GrantAdmin:
     async def remove(self, user: str, number: int) -> GrantRecord:
         """Remove a grant and return it; raise Conflict if there is none of this number."""
         await begin_access_change(self._engine)
-        known = await self._known(user, number)
+        known = await self.grant(user, number)
         mark = self._engine.dialect.placeholder
         await self._engine.execute(
             f"DELETE FROM grants WHERE user = {mark} AND id = {mark}", (user, number)
@@ -153,7 +158,8 @@ class GrantAdmin:
         await count_access_change(self._engine)
         return known
 
-    async def _known(self, user: str, number: int) -> GrantRecord:
+    async def grant(self, user: str, number: int) -> GrantRecord:
+        """Return the grant of a number that a user has; raise Conflict if there is none."""
         mark = self._engine.dialect.placeholder
         found = await self._select(f"g.user = {mark} AND g.id = {mark}", (user, number))
         if not found:
