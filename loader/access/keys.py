@@ -9,7 +9,6 @@ import click
 
 from cli.commands import EscapingGroup
 from cli.output import CommandOutput, OutputMode, output_options
-from cli.printing import print_line
 from domain.access import PERMISSIONS, Permission
 from loader.access.fields import (
     option_value,
@@ -194,7 +193,6 @@ def add_key(
 
     change(config, output, "key added", work, prepares=True)
     output.say(text)
-    print_line(f"Keep it: {user}'s key {name} is not shown again", err=True)
     output.give({"ok": True, "user": user, "name": name, "key": text})
 
 
