@@ -25,7 +25,9 @@ MAY_IMPORT = {
         *("domain", "files", "settings", "storage.common", "storage.backends"),
     },
     "storage.meters": {"domain", "storage.common", "storage.backends"},
-    "storage.meter_directory": {"storage.common", "storage.backends", "storage.meters"},
+    "storage.meter_directory": {
+        *("storage.common", "storage.backends", "storage.meters", "storage.access"),
+    },
     "storage.meter_removal": {
         *("storage.backends", "storage.meters", "storage.meter_directory", "storage.access"),
     },

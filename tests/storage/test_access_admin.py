@@ -128,6 +128,8 @@ async def test_every_change_counts_with_it_or_not_at_all(database: DatabaseFixtu
     """Servers look up anew what a user may do where access.changes has moved."""
     async with prepared(database) as writer:
         grants, groups, keys = writer.grants, writer.groups, writer.api_keys
+        meter = await writer.meters.find("m1")
+        assert meter is not None
         reads = GrantProperties(Target("m1"), Permission.READ)
         changes: list[Callable[[], Awaitable[object]]] = [
             lambda: grants.add("rick", reads, "test"),
@@ -143,6 +145,7 @@ async def test_every_change_counts_with_it_or_not_at_all(database: DatabaseFixtu
             lambda: groups.remove("b"),
             lambda: keys.revoke("rick", "k"),
             lambda: keys.remove("rick", "k"),
+            lambda: writer.directory.change(meter, {"public_id": "m4"}),
         ]
         for change in changes:
             before = changes_counted(database)
