@@ -92,7 +92,7 @@ class GrantAdmin:
         await require_user(self._engine, user)
         ids = await self._targets.find(grant.target)
         grant = replace(grant, target=ids.target)
-        known = await self.same(user, grant)
+        known = await self._same(user, grant, ids)
         if known is not None:
             raise Conflict(f"{user} has this grant already, as number {known}")
         mark = self._engine.dialect.placeholder
@@ -118,9 +118,17 @@ class GrantAdmin:
         return added
 
     async def same(self, user: str, grant: GrantProperties) -> int | None:
-        """Return the number of an equal grant of a user."""
+        """Return the number of an equal grant of a user; raise Conflict for an unknown target."""
+        ids = await self._targets.find(grant.target)
+        return await self._same(user, replace(grant, target=ids.target), ids)
+
+    async def _same(self, user: str, grant: GrantProperties, ids: TargetIds) -> int | None:
         mark = self._engine.dialect.placeholder
-        found = await self._select(f"g.user = {mark} ORDER BY g.id", (user,))
+        found = await self._select(
+            f"g.user = {mark} AND g.meter_id {_equals(ids.meter_id)}"
+            f" AND g.group_id {_equals(ids.group_id)} ORDER BY g.id",
+            (user,),
+        )
         return next((each.number for each in found if each.properties == grant), None)
 
     async def begin(self) -> None:
@@ -198,6 +206,10 @@ class GrantAdmin:
             )
             for user, number, meter, group, permission, *days, expires, granted_by, granted in rows
         ]
+
+
+def _equals(number: int | None) -> str:
+    return "IS NULL" if number is None else f"= {number}"
 
 
 def _columns(grant: GrantProperties) -> dict[str, object]:
