@@ -11,7 +11,9 @@ from zoneinfo import ZoneInfo
 from domain.access import Access, Permission, Window
 from domain.readings_query import ReadingsQuery
 from domain.record_layout import CONTRACT_LAYOUT, RecordLayout
+from storage.access.api_keys import KeyStore
 from storage.access.grants import GrantStore
+from storage.access.viewer import Viewer
 from storage.audit import AuditStore
 from storage.backends.base import FIRST_SOURCE, ReadEngine, Source
 from storage.backends.dialect import (
@@ -106,6 +108,7 @@ class Database:
         self.sessions = SessionStore(engine, self._schema)
         self.meters = MeterStore(engine)
         self.audit = AuditStore(engine, self._schema)
+        self.api_keys = KeyStore(engine, self._schema)
         self.grants = GrantStore(engine, self._schema)
         self.imports = ImportHistory(engine)
 
@@ -189,17 +192,17 @@ class Database:
         return not is_decided and not await self.meters.have_readings()
 
     async def list_meters(
-        self, limit: int, after: str = "", search: str = "", user: str | None = None
+        self, limit: int, after: str = "", search: str = "", viewer: Viewer | None = None
     ) -> MeterPage:
         """Return a page of the meters, see `MeterStore.page`; raise Outdated without a list.
 
-        If a user is named, only those that the user may see, and what the user may see of them.
+        For a viewer, only those that the viewer may see, and what the viewer may see of them.
         """
         self._schema.require(Feature.METERS, "a list of meters")
-        if user is None:
+        if viewer is None or viewer.is_unlimited:
             return await self.meters.page(limit, after, search)
-        page = await self.meters.page(limit, after, search, await self.grants.visible(user))
-        accesses = await self.grants.accesses(user, [meter.id for meter in page.meters])
+        page = await self.meters.page(limit, after, search, await self.grants.visible(viewer))
+        accesses = await self.grants.accesses(viewer, [meter.id for meter in page.meters])
         return await self.meters.clipped(page, accesses)
 
     async def listed_meter(self, state: DataState) -> ListedMeter:

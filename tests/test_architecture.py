@@ -25,12 +25,16 @@ MAY_IMPORT = {
         *("domain", "files", "settings", "storage.common", "storage.backends"),
     },
     "storage.meters": {"domain", "storage.common", "storage.backends"},
-    "storage.meter_directory": {"storage.common", "storage.backends", "storage.meters"},
-    "storage.meter_removal": {"storage.backends", "storage.meters", "storage.meter_directory"},
+    "storage.meter_directory": {
+        *("storage.common", "storage.backends", "storage.meters", "storage.access"),
+    },
+    "storage.meter_removal": {
+        *("storage.backends", "storage.meters", "storage.meter_directory", "storage.access"),
+    },
     "storage.sessions": {"storage.common", "storage.backends"},
     "storage.users": {"storage.common", "storage.backends", "storage.sessions"},
     "storage.audit": {"storage.common", "storage.backends"},
-    "storage.access": {"domain", "storage.common", "storage.backends"},
+    "storage.access": {"domain", "storage.common", "storage.backends", "storage.meters"},
     "storage.readings": {"domain", "storage.common", "storage.backends"},
     "storage.figures": {"domain", "storage.common", "storage.backends", "storage.meters"},
     "storage.imports": {
@@ -47,10 +51,12 @@ MAY_IMPORT = {
         *("settings", "storage.backends", "storage.backends.mysql", "storage.backends.sqlite"),
         *("storage.common", "storage.database", "storage.imports", "storage.readings"),
         *("storage.users", "storage.meters", "storage.meter_directory", "storage.meter_removal"),
-        "storage.audit",
+        *("storage.audit", "storage.access"),
     },
     "server": set(),
-    "server.context": {"domain", "settings", "storage.backends", "storage.database"},
+    "server.context": {
+        *("domain", "settings", "storage.access", "storage.backends", "storage.database"),
+    },
     "server.errors": {"domain", "server.context", "storage.common"},
     "server.transport": {"settings", "server.context", "server.errors", "storage.common"},
     "server.middleware": {
@@ -59,7 +65,7 @@ MAY_IMPORT = {
     "server.security": {
         *("domain", "settings", "server.context", "server.errors", "server.transport"),
         *("storage.common", "storage.users", "storage.sessions", "storage.audit"),
-        "storage.database",
+        *("storage.access", "storage.database"),
     },
     "server.cache": {
         *("domain", "settings", "server.transport", "storage.common", "storage.database"),
@@ -109,7 +115,7 @@ MAY_IMPORT = {
         *("domain", "files", "settings", "cli", "loader.rows", "loader.formats"),
         *("storage.common", "storage.factory", "storage.imports"),
         *("storage.users", "storage.sessions", "storage.audit"),
-        *("storage.meters", "storage.meter_directory"),
+        *("storage.meters", "storage.meter_directory", "storage.access", "server.keys"),
     },
 }
 """What the files of a folder, or a file that has a line of its own, may import besides itself."""

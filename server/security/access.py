@@ -7,15 +7,13 @@ from dataclasses import dataclass, replace
 
 from aiohttp import web
 
-from domain.access import Access, Permission
+from domain.access import Access
 from server.context import RequestContext, Token
+from storage.access.viewer import Viewer
 from storage.database import Database, DataState
 
 _MAX_KNOWN = 20_000
 """Accesses that are kept, about 300 bytes each."""
-
-_ALL = Access(Permission.MANAGE)
-"""What an admin may do with every meter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,7 @@ class AccessResolver:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._known: OrderedDict[tuple[str, str, str | None], _Known] = OrderedDict()
+        self._known: OrderedDict[tuple[Viewer, str | None], _Known] = OrderedDict()
 
     async def state(self, token: Token, meter: str | None) -> DataState:
         """Return the state of the data of a meter, or of the one that is meant without a name.
@@ -80,29 +78,27 @@ class AccessResolver:
     async def visible_public_ids(self, token: Token, most: int) -> list[str]:
         """Return the public ids of some meters that a token's user may see."""
         grants, meters = self._database.grants, self._database.meters
-        visible = None if token.role == "admin" else await grants.visible(token.user)
+        visible = await grants.visible(token.viewer)
         return await meters.public_ids(most, visible)
 
     async def _look_up(self, token: Token, meter: str | None, state: DataState) -> _Known:
-        version, grants = state.auth_version, self._database.grants
-        if token.role == "admin":
-            return _Known(meter, _ALL, version)
+        version, grants, viewer = state.auth_version, self._database.grants, token.viewer
         if meter is not None:
-            return _Known(meter, await grants.access(token.user, meter), version)
-        everything = await grants.everything(token.user)
+            return _Known(meter, await grants.access(viewer, meter), version)
+        everything = await grants.everything(viewer)
         if everything is not None and everything.is_whole:
             return _Known(None, everything, version)
         visible = await self.visible_public_ids(token, 2)
         if len(visible) == 1:
-            access = await grants.access(token.user, visible[0])
+            access = await grants.access(viewer, visible[0])
             return _Known(visible[0], access, version, is_lasting=everything is None)
         default = self._database.default_meter
-        access = await grants.access(token.user, default) if visible and default else None
+        access = await grants.access(viewer, default) if visible and default else None
         if access is not None:
             return _Known(default, access, version)
         return _Known(None, None, version, is_ambiguous=bool(visible))
 
-    def _keep(self, key: tuple[str, str, str | None], known: _Known) -> None:
+    def _keep(self, key: tuple[Viewer, str | None], known: _Known) -> None:
         self._known.pop(key, None)
         if known.access is not None and known.is_lasting:
             self._known[key] = known
@@ -113,8 +109,8 @@ class AccessResolver:
 ACCESS = web.AppKey("access", AccessResolver)
 
 
-def _key(token: Token, meter: str | None) -> tuple[str, str, str | None]:
-    return token.user, token.role, meter
+def _key(token: Token, meter: str | None) -> tuple[Viewer, str | None]:
+    return token.viewer, meter
 
 
 def _visible(state: DataState, known: _Known) -> DataState:

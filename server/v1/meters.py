@@ -83,8 +83,8 @@ async def visible_meters(request: web.Request) -> web.Response:
     after = parse_meter(params, _LIST_CURSOR) or ""
     context = request[CONTEXT]
     token = context.token
-    user = None if token is None or token.role == "admin" else token.user
-    page = await request.app[DATABASE].list_meters(limit, after, search, user)
+    viewer = None if token is None else token.viewer
+    page = await request.app[DATABASE].list_meters(limit, after, search, viewer)
     common = common_of(request, {n: v for n, v in params.items() if n != CURSOR.name})
     made = V1MeterRequest(**{**common, "link": own_link(request, params), "name": "meters"})
     document = made.document({"count": len(page.meters)}, page.following)
