@@ -25,6 +25,8 @@ class Encoding(Enum):
     """JSON objects, one a line."""
     CSV_REPORT = "rows"
     """CSV rows as in a report."""
+    CSV_FIELDS = "fields"
+    """CSV rows without a header; local time is `2019-10-27 02:00:00`."""
     CSV_TYPED = "cells"
     """CSV rows for programs: `date` is seconds since 1970-01-01 00:00:00 UTC."""
 
@@ -49,6 +51,8 @@ class RecordLayout:
     time: TimeStyle = TimeStyle.LOCAL
     numbers: bool = False
     """Whether JSON has ids and quantities as numbers rather than as texts."""
+    date_name: str = "date"
+    """What JSON calls the start of the interval."""
 
     @classmethod
     def of(
@@ -62,7 +66,7 @@ class RecordLayout:
     @property
     def key(self) -> str:
         """A text that is equal for equal layouts only."""
-        columns = ",".join(self.columns)
+        columns = ",".join(map(self.name, self.columns))
         return f"{self.encoding.value} {self.time.value} numbers={self.numbers:d} {columns}"
 
     @property
@@ -73,7 +77,10 @@ class RecordLayout:
     @property
     def end(self) -> str:
         """The end of each record."""
-        return {Encoding.JSON_OBJECTS: "", Encoding.CSV_REPORT: "\r\n"}.get(self.encoding, "\n")
+        if self.encoding is Encoding.JSON_OBJECTS:
+            return ""
+        is_text = self.encoding in (Encoding.CSV_REPORT, Encoding.CSV_FIELDS)
+        return "\r\n" if is_text else "\n"
 
     @property
     def is_json(self) -> bool:
@@ -107,7 +114,12 @@ class RecordLayout:
         """The text of a missing value; a row with no other value is not empty."""
         if self.is_json:
             return "null"
-        return '""' if self.encoding is Encoding.CSV_REPORT and len(self.columns) == 1 else ""
+        is_text = self.encoding in (Encoding.CSV_REPORT, Encoding.CSV_FIELDS)
+        return '""' if is_text and len(self.columns) == 1 else ""
+
+    def name(self, column: str) -> str:
+        """Return what JSON calls a column."""
+        return self.date_name if column == "date" else column
 
     def count_records(self, records: bytes) -> int:
         """Return the number of records in a text; one that was cut short does not count."""

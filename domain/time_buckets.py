@@ -5,6 +5,7 @@ Hours and quarters all have one length, so that a repeated hour is two; they beg
 local time, and when clocks change by a part of an hour, one is cut short.
 """
 
+import re
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
@@ -43,6 +44,8 @@ class BucketSize:
     """Seconds that a bucket has at least, except at clock changes and at the ends."""
     number: Callable[[int], int] | None = None
     """Returns the bucket's number for a day; None if all buckets have one length."""
+    is_exact: bool = False
+    """Whether readings whose interval does not divide it are refused."""
 
 
 BUCKET_SIZES = {
@@ -63,6 +66,26 @@ BUCKET_SIZES = {
     )
 }
 
+_CALENDAR = {"P1D": "day", "P1W": "week", "P1M": "month", "P1Y": "year"}
+_TIME = re.compile("PT(?:([0-9]{1,2})H)?(?:([0-9]{1,4})M)?")
+
+RESOLUTIONS = ("PT15M", "PT30M", "PT1H", *_CALENDAR)
+"""The usual sizes as ISO 8601 writes durations."""
+
+
+def parse_resolution(text: str) -> BucketSize | None:
+    """Return the size of an ISO 8601 duration; None unless it is known or divides a day."""
+    if text in _CALENDAR:
+        return BUCKET_SIZES[_CALENDAR[text]]
+    match = _TIME.fullmatch(text)
+    if match is None:
+        return None
+    hours, minutes = (int(number or 0) for number in match.groups())
+    seconds = hours * 3600 + minutes * 60
+    if not seconds or DAY_SECONDS % seconds:
+        return None
+    return BucketSize(f"{seconds}s", seconds, seconds, is_exact=True)
+
 
 class Buckets:
     """The buckets between two instants, the first and the last one clipped."""
@@ -77,6 +100,10 @@ class Buckets:
 
     def __getitem__(self, index: int) -> tuple[int, int]:
         return self._edges[index], self._edges[index + 1]
+
+    def first(self, count: int) -> "Buckets":
+        """Return the first ones."""
+        return Buckets(self._edges[: count + 1])
 
     def index(self, instant: int) -> int:
         """Return the index of the bucket that an instant belongs to."""

@@ -22,6 +22,9 @@ from server.security.access import ACCESS, AccessResolver
 from server.security.audit_trail import AUDIT_TRAIL, AuditTrail
 from server.security.authentication import authenticate
 from server.security.connection_limits import CONNECTION_LIMITER, ConnectionLimiter
+from server.security.credentials.api_keys import API_KEYS, ApiKeys
+from server.security.credentials.basic import BASIC_LOGINS, BasicLogins
+from server.security.credentials.session_recorder import SESSION_RECORDER, SessionRecorder
 from server.security.login_throttle import LOGIN_THROTTLE, LoginThrottle
 from server.security.password_checker import PASSWORD_CHECKER, PasswordChecker
 from server.security.rate_limits import (
@@ -32,17 +35,18 @@ from server.security.rate_limits import (
     RequestLimiter,
     StreamLimiter,
 )
-from server.security.session_recorder import SESSION_RECORDER, SessionRecorder
 from server.security.signing_keys import SigningKeys
 from server.security.tokens import TOKENS, TokenService
 from server.transport.parameters import expect_later
 from server.transport.streaming import STREAM_STATISTICS, StreamStatistics
+from server.v1 import openapi as v1_openapi
+from server.v1 import routes as v1
 from server.web import dashboard, swagger
 from settings import Settings
 from storage.database import Database
 
 _PUBLIC_ROUTES = [
-    *(*swagger.ROUTES, *dashboard.ROUTES, *sessions.PUBLIC_ROUTES),
+    *(*swagger.ROUTES, *dashboard.ROUTES, *sessions.PUBLIC_ROUTES, *v1_openapi.ROUTES),
     *(*health.ROUTES, *metrics.ROUTES),
 ]
 """Answered without a token; everything else asks for one."""
@@ -54,7 +58,7 @@ _ROUTES = [
     web.RouteDef(
         route.method, route.path, route.handler, {**route.kwargs, "expect_handler": expect_later}
     )
-    for route in (*_PUBLIC_ROUTES, *sessions.ROUTES, *_BODY_ROUTES)
+    for route in (*_PUBLIC_ROUTES, *sessions.ROUTES, *_BODY_ROUTES, *v1.ROUTES)
 ]
 
 
@@ -101,6 +105,8 @@ def make_app(
     app[SHUTTING_DOWN] = asyncio.Event()
     app[ACCESS] = AccessResolver(database)
     app[TOKENS] = TokenService(signing_keys, settings.auth.token_lifetime)
+    app[API_KEYS] = ApiKeys()
+    app[BASIC_LOGINS] = BasicLogins()
     app[CURSORS] = Cursors(signing_keys)
     app[PASSWORD_CHECKER] = PasswordChecker()
     app[SESSION_RECORDER] = SessionRecorder(database.sessions)
@@ -108,6 +114,7 @@ def make_app(
     app[LOGIN_THROTTLE] = LoginThrottle(settings.auth.attempts, settings.auth.attempts_window)
     app.add_routes(_ROUTES)
     app[swagger.DOCUMENT] = _openapi_document()
+    app[v1_openapi.V1_DOCUMENT] = _v1_document()
     app.cleanup_ctx.extend([watch_loop, _close])
     return app
 
@@ -118,6 +125,11 @@ def _openapi_document() -> dict[str, object]:
     app = web.Application()
     app.add_routes(_ROUTES)
     return swagger.build_document(app)
+
+
+@cache
+def _v1_document() -> dict[str, object]:
+    return v1_openapi.openapi_document()
 
 
 @asynccontextmanager

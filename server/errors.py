@@ -2,6 +2,7 @@
 
 ApiError              an HTTP status, a message and headers
 ├── ParameterError    400: a parameter is unknown, missing, contradictory or malformed
+├── TokenError        401, on the contract's routes 405 or 406: no token, or one that is not good
 └── RateLimited       429 or 503: a client asks for more than it may
 
 Routes of the original service tell errors in the contract's shape; the others as problem details
@@ -23,7 +24,10 @@ log = logging.getLogger("server")
 
 RETRY_AFTER = "5"
 PROBLEM_MEDIA_TYPE = "application/problem+json"
-_PROBLEM_PATHS = ("/health/", "/metrics")
+_PROBLEM_PATHS = ("/health/", "/metrics", "/v1/")
+_BEARER = 'Bearer realm="elecdata"'
+BASIC = 'Basic realm="elecdata", charset="UTF-8"'
+"""The challenge to send name and password."""
 
 
 class ApiError(Exception):
@@ -51,6 +55,24 @@ class ParameterError(ApiError):
         super().__init__(400, message)
 
 
+class TokenError(ApiError):
+    """A request carries no token, or one that is not good."""
+
+    def __init__(self, message: str = "", *, is_missing: bool = False) -> None:
+        if is_missing:
+            super().__init__(405, status="Token is missing")
+        else:
+            super().__init__(406, message, status="Token is invalid")
+
+    def as_unauthorized(self, *, offers_basic: bool) -> ApiError:
+        """Return the error as HTTP has it (RFC 9110, RFC 6750)."""
+        message = self.message or "The token is missing: send one as Authorization: Bearer"
+        challenge = f'{_BEARER}, error="invalid_token"' if self.message else _BEARER
+        if offers_basic:
+            challenge = f"{challenge}, {BASIC}"
+        return ApiError(401, message, headers={hdrs.WWW_AUTHENTICATE: challenge})
+
+
 class RateLimited(ApiError):  # noqa: N818 - named for the state of the client
     """A client asks for more than it may, and should try again in some seconds."""
 
@@ -68,6 +90,9 @@ def error_response(request: web.Request, error: Exception) -> web.Response:
         return web.Response(status=204, headers={hdrs.ALLOW: allowed})
     api_error = _to_api_error(request, error)
     if request.path.startswith(_PROBLEM_PATHS):
+        if isinstance(api_error, TokenError):
+            offers_basic = request.app[SETTINGS].auth.basic
+            api_error = api_error.as_unauthorized(offers_basic=offers_basic)
         return _problem_details(request, api_error)
     return to_response(api_error)
 

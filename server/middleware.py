@@ -26,7 +26,7 @@ _CORS_REQUEST_HEADERS = (
 _CORS_RESPONSE_HEADERS = (
     "Content-Disposition, ETag, Link, Retry-After, Server-Timing, X-Implausible-Energy,"
     " X-Implausible-Readings, X-Interval, X-Left-Out-Energy, X-Left-Out-Readings, X-Next, X-Notice,"
-    " X-Quality, X-Request-ID"
+    " X-Quality, X-Record-Count, X-Request-ID"
 )
 _DAY = "86400"
 

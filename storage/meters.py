@@ -27,7 +27,7 @@ _PUBLIC_ID = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _RANDOM_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 _RANDOM_LENGTH = 10
 
-_IS_THERE = "removed IS NULL"
+IS_THERE = "removed IS NULL"
 """Selects the meters that are not being removed."""
 
 _NAMES_AT_ONCE = 500
@@ -160,7 +160,7 @@ class MeterStore:
             condition.args,
         )
         found = json.loads(b"[" + b",".join(row[0] for row in rows[:limit]) + b"]")
-        zones = {name: await _known_zone(name) for name in {row[4] for row in found}}
+        zones = {name: await known_zone(name) for name in {row[4] for row in found}}
         intervals = await self._intervals({row[0]: row[5] for row in found})
         meters = [
             ListedMeter(
@@ -178,7 +178,7 @@ class MeterStore:
             for each in page.meters
             if each.id in accesses and not accesses[each.id].is_whole
         }
-        spans = await self._visible_spans(windows) if windows else {}
+        spans = await self.visible_spans(windows) if windows else {}
         meters = [
             replace(each, first_reading=first, last_reading=last, readings=count)
             for each in page.meters
@@ -189,7 +189,7 @@ class MeterStore:
         ]
         return MeterPage(meters, page.following)
 
-    async def _visible_spans(
+    async def visible_spans(
         self, windows: Mapping[int, Sequence[Window]]
     ) -> dict[int, tuple[int | None, int | None, int]]:
         """Return the first and last reading on the days of some windows, and how many there are."""
@@ -237,31 +237,19 @@ class MeterStore:
 
         An older layout knows no others.
         """
-        found = {
-            meter_id: SamplingIntervals([IntervalSpan(0, seconds)])
+        if self._schema.supports(Feature.INTERVALS):
+            return await intervals_of(self._engine, known)
+        return {
+            meter_id: SamplingIntervals([] if seconds is None else [IntervalSpan(0, seconds)])
             for meter_id, seconds in known.items()
-            if seconds is not None
         }
-        others = [meter_id for meter_id in known if meter_id not in found]
-        if not others or not self._schema.supports(Feature.INTERVALS):
-            return {**found, **{meter_id: SamplingIntervals() for meter_id in others}}
-        rows = await self._engine.fetch(
-            f"SELECT meter_id, {self._engine.dialect.unix_seconds('first_utc')}, seconds"
-            f" FROM intervals WHERE meter_id IN ({', '.join(map(str, others))})"
-            " ORDER BY meter_id, first_utc",
-            small=True,
-        )
-        spans: dict[int, list[IntervalSpan]] = {meter_id: [] for meter_id in others}
-        for meter_id, first, seconds in rows:
-            spans[meter_id].append(IntervalSpan(first, seconds))
-        return {**found, **{each: SamplingIntervals(some) for each, some in spans.items()}}
 
     async def public_ids(self, most: int, visible: Condition | None = None) -> list[str]:
         """Return the public ids of some meters, in the order of their registration.
 
         A condition on the meters, named `m`, selects some.
         """
-        condition = Condition(f"m.{_IS_THERE}")
+        condition = Condition(f"m.{IS_THERE}")
         if visible is not None:
             condition &= visible
         rows = await self._engine.fetch(
@@ -275,7 +263,7 @@ class MeterStore:
     async def count(self) -> int:
         """Return the number of meters."""
         rows = await self._engine.fetch(
-            f"SELECT COUNT(*) FROM meters WHERE {_IS_THERE}", small=True, quick=False
+            f"SELECT COUNT(*) FROM meters WHERE {IS_THERE}", small=True, quick=False
         )
         return int(rows[0][0])
 
@@ -317,6 +305,30 @@ class MeterStore:
         return newest and datetime.fromisoformat(newest.decode())
 
 
+async def intervals_of(
+    engine: ReadEngine, known: Mapping[int, int | None]
+) -> Mapping[int, SamplingIntervals]:
+    """Return the intervals of meters, of which those are known that have only one."""
+    found = {
+        meter_id: SamplingIntervals([IntervalSpan(0, seconds)])
+        for meter_id, seconds in known.items()
+        if seconds is not None
+    }
+    others = [meter_id for meter_id in known if meter_id not in found]
+    if not others:
+        return found
+    rows = await engine.fetch(
+        f"SELECT meter_id, {engine.dialect.unix_seconds('first_utc')}, seconds"
+        f" FROM intervals WHERE meter_id IN ({', '.join(map(str, others))})"
+        " ORDER BY meter_id, first_utc",
+        small=True,
+    )
+    spans: dict[int, list[IntervalSpan]] = {meter_id: [] for meter_id in others}
+    for meter_id, first, seconds in rows:
+        spans[meter_id].append(IntervalSpan(first, seconds))
+    return {**found, **{each: SamplingIntervals(some) for each, some in spans.items()}}
+
+
 def spans_text(
     intervals: SamplingIntervals, zone: TimeZone, first_reading: int, end: int | None = None
 ) -> str:
@@ -328,7 +340,7 @@ def spans_text(
     )
 
 
-async def _known_zone(name: str) -> TimeZone:
+async def known_zone(name: str) -> TimeZone:
     """Return the zone of a name, UTC if this machine does not know it."""
     try:
         return await load_time_zone(name)
@@ -417,7 +429,7 @@ class MeterAdmin:
 
     async def first(self, most: int) -> list[MeterRecord]:
         """Return so many meters at most, in the order of their registration."""
-        return await self._select(f"WHERE m.{_IS_THERE} ORDER BY m.id LIMIT {most}")
+        return await self._select(f"WHERE m.{IS_THERE} ORDER BY m.id LIMIT {most}")
 
     async def only(self) -> MeterRecord | None:
         """Return the meter if there is exactly one."""
@@ -426,7 +438,7 @@ class MeterAdmin:
 
     async def count(self) -> int:
         """Return the number of meters."""
-        rows = await self._engine.fetch(f"SELECT COUNT(*) FROM meters WHERE {_IS_THERE}")
+        rows = await self._engine.fetch(f"SELECT COUNT(*) FROM meters WHERE {IS_THERE}")
         return int(rows[0][0])
 
     async def lock(self, meter_id: int) -> tuple[MeterRecord, MeterState]:

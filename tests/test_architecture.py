@@ -25,31 +25,43 @@ MAY_IMPORT = {
         *("domain", "files", "settings", "storage.common", "storage.backends"),
     },
     "storage.meters": {"domain", "storage.common", "storage.backends"},
-    "storage.meter_directory": {"storage.common", "storage.backends", "storage.meters"},
-    "storage.meter_removal": {"storage.backends", "storage.meters", "storage.meter_directory"},
+    "storage.meter_directory": {
+        *("storage.common", "storage.backends", "storage.meters", "storage.access"),
+    },
+    "storage.meter_removal": {
+        *("storage.backends", "storage.meters", "storage.meter_directory", "storage.access"),
+    },
     "storage.sessions": {"storage.common", "storage.backends"},
     "storage.users": {"storage.common", "storage.backends", "storage.sessions"},
     "storage.audit": {"storage.common", "storage.backends"},
-    "storage.access": {"domain", "storage.common", "storage.backends"},
+    "storage.access": {"domain", "storage.common", "storage.backends", "storage.meters"},
     "storage.readings": {"domain", "storage.common", "storage.backends"},
     "storage.figures": {"domain", "storage.common", "storage.backends", "storage.meters"},
+    "storage.completeness": {"domain", "storage.common", "storage.backends", "storage.meters"},
+    "storage.groups": {
+        *("domain", "storage.common", "storage.backends", "storage.meters", "storage.figures"),
+    },
     "storage.imports": {
         *("domain", "settings", "storage.common", "storage.backends"),
         *("storage.readings", "storage.users", "storage.meters"),
     },
+    "storage.import_history": {"domain", "storage.backends", "storage.figures", "storage.meters"},
     "storage.database": {
         *("domain", "storage.common", "storage.backends"),
         *("storage.readings", "storage.figures", "storage.users", "storage.meters"),
-        *("storage.sessions", "storage.audit", "storage.access"),
+        *("storage.sessions", "storage.audit", "storage.access", "storage.groups"),
+        *("storage.completeness", "storage.import_history"),
     },
     "storage.factory": {
         *("settings", "storage.backends", "storage.backends.mysql", "storage.backends.sqlite"),
         *("storage.common", "storage.database", "storage.imports", "storage.readings"),
         *("storage.users", "storage.meters", "storage.meter_directory", "storage.meter_removal"),
-        "storage.audit",
+        *("storage.audit", "storage.access"),
     },
     "server": set(),
-    "server.context": {"domain", "settings", "storage.backends", "storage.database"},
+    "server.context": {
+        *("domain", "settings", "storage.access", "storage.backends", "storage.database"),
+    },
     "server.errors": {"domain", "server.context", "storage.common"},
     "server.transport": {"settings", "server.context", "server.errors", "storage.common"},
     "server.middleware": {
@@ -58,7 +70,7 @@ MAY_IMPORT = {
     "server.security": {
         *("domain", "settings", "server.context", "server.errors", "server.transport"),
         *("storage.common", "storage.users", "storage.sessions", "storage.audit"),
-        "storage.database",
+        *("storage.access", "storage.database"),
     },
     "server.cache": {
         *("domain", "settings", "server.transport", "storage.common", "storage.database"),
@@ -74,15 +86,25 @@ MAY_IMPORT = {
         *("storage.common", "storage.database", "storage.readings", "storage.figures"),
         *("storage.users", "storage.sessions", "storage.meters"),
     },
+    "server.v1.formats": {
+        *("domain", "server.errors", "server.transport", "server.formats"),
+        *("storage.common", "storage.readings", "storage.figures"),
+    },
+    "server.v1": {
+        *("domain", "server.context", "server.errors", "server.transport", "server.security"),
+        *("server.formats", "server.api", "server.v1.formats"),
+        *("storage.common", "storage.database", "storage.readings", "storage.figures"),
+        *("storage.meters", "storage.import_history", "storage.groups", "storage.completeness"),
+    },
     "server.web": {"server.transport", "server.security"},
     "server.observability": {
-        *("cli", "settings", "server", "server.context", "server.errors", "server.transport"),
-        *("server.security", "server.cache"),
+        *("cli", "domain", "settings", "server", "server.context", "server.errors"),
+        *("server.transport", "server.security", "server.cache"),
         *("storage.common", "storage.backends", "storage.factory"),
     },
     "server.app": {
         *("settings", "server.context", "server.middleware", "server.transport"),
-        *("server.security", "server.cache", "server.api", "server.web"),
+        *("server.security", "server.cache", "server.api", "server.v1", "server.web"),
         *("server.observability", "storage.database"),
     },
     "server.process": {
@@ -98,7 +120,7 @@ MAY_IMPORT = {
         *("domain", "files", "settings", "cli", "loader.rows", "loader.formats"),
         *("storage.common", "storage.factory", "storage.imports"),
         *("storage.users", "storage.sessions", "storage.audit"),
-        *("storage.meters", "storage.meter_directory"),
+        *("storage.meters", "storage.meter_directory", "storage.access", "server.keys"),
     },
 }
 """What the files of a folder, or a file that has a line of its own, may import besides itself."""

@@ -1,7 +1,7 @@
 """The interface of a parsed request for data, readings and figures alike."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from aiohttp import web
@@ -25,6 +25,9 @@ METER = Parameter(
 EXPORT = "export"
 """Names, in a payload's metadata, the number of its readings if it is an export; no header."""
 
+EXPORT_READINGS = 10_000
+"""Readings above which a response is an export, even if it has not all of them."""
+
 
 class DataRequest(Protocol):
     """A parsed request for data whose response can be cached and shared."""
@@ -32,6 +35,14 @@ class DataRequest(Protocol):
     @property
     def meter(self) -> str | None:
         """The public id of the meter that the request names, if any."""
+
+    @property
+    def group(self) -> str | None:
+        """The public id of the group that it is about, if it is about one."""
+
+    @property
+    def others(self) -> Sequence[str]:
+        """The public ids of further meters that it is about."""
 
     @property
     def key(self) -> str:

@@ -32,24 +32,24 @@ _AFTER = Parameter(
     "Continue after a meter: its public id, or the next of a previous page.",
     pattern=METER.pattern,
 )
-_SEARCH = Parameter(
+SEARCH = Parameter(
     "search",
     "Only meters with this text in their public id, name or identifier, in upper or lower case.",
     pattern=r"^[^\u0000-\u001f\u007f]{1,100}$",
 )
-_PARAMETERS = (_LIMIT, _AFTER, _SEARCH)
+_PARAMETERS = (_LIMIT, _AFTER, SEARCH)
 _NAMES = [each.name for each in _PARAMETERS]
 
 
-def _search(params: Params) -> str:
+def parse_search(params: Params) -> str:
     """Return the text to search for, empty if there is none; raise QueryError."""
-    text = params.get(_SEARCH.name)
+    text = params.get(SEARCH.name)
     if text is None:
         return ""
-    assert _SEARCH.pattern is not None
-    if not re.fullmatch(_SEARCH.pattern, text) or re.search("[\ud800-\udfff]", text):
+    assert SEARCH.pattern is not None
+    if not re.fullmatch(SEARCH.pattern, text) or re.search("[\ud800-\udfff]", text):
         raise QueryError(
-            _SEARCH.name,
+            SEARCH.name,
             f"expected 1 to 100 characters without control characters, got {text[:40]!a}",
         )
     return text
@@ -88,11 +88,15 @@ def _record(meter: ListedMeter) -> dict[str, str | None]:
 def _handler(describe_parameters: Any) -> Handler:
     async def meters(request: web.Request) -> web.Response:
         params = await admitted_parameters(request, optional=_NAMES)
-        limit, after, search = _LIMIT.parse(params), parse_meter(params, _AFTER), _search(params)
+        limit, after, search = (
+            _LIMIT.parse(params),
+            parse_meter(params, _AFTER),
+            parse_search(params),
+        )
         context = request[CONTEXT]
         state, token = context.state, context.token
-        user = None if token is None or token.role == "admin" else token.user
-        page = await request.app[DATABASE].list_meters(limit, after or "", search, user)
+        viewer = None if token is None else token.viewer
+        page = await request.app[DATABASE].list_meters(limit, after or "", search, viewer)
         body = await in_thread(_body, page, state and state.meter)
         headers = {"Cache-Control": "private, no-cache"}
         return web.Response(

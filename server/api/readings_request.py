@@ -21,7 +21,7 @@ from domain.record_layout import (
     parse_columns,
 )
 from server.api.cursors import CURSORS, Cursors, ExpiredCursorError, Position, source_digest
-from server.api.data_request import EXPORT, METER, parse_meter
+from server.api.data_request import EXPORT, EXPORT_READINGS, METER, parse_meter
 from server.api.payload_headers import disposition, quality_headers
 from server.errors import ApiError, ParameterError
 from server.formats.base import Format, ReadingsOptions
@@ -81,9 +81,6 @@ _NEXT = "X-Next"
 _NOTICE = "X-Notice"
 """Names the header that says how a bound or a pattern was read, where that may surprise."""
 
-_EXPORT_READINGS = 10_000
-"""Readings above which a response is an export, even if it has not all of them."""
-
 
 @dataclass(frozen=True)
 class ReadingsRequest:
@@ -94,6 +91,8 @@ class ReadingsRequest:
     format: Format
     varies_by_accept: bool
     is_figure = False
+    others = ()
+    group = None
     is_utc: bool
     """Whether typed instants are in UTC rather than in the meter's zone."""
     cursors: Cursors
@@ -159,7 +158,7 @@ class ReadingsRequest:
         options = ReadingsOptions(self.layout, zone, metadata, self.query.message)
         chunks = self.format.readings(result, options)
         deflate = None if self.format.is_typed else result.deflate
-        if result.count > _EXPORT_READINGS or self._has_all(result.count, state):
+        if result.count > EXPORT_READINGS or self._has_all(result.count, state):
             headers[EXPORT] = str(result.count)
         return Payload(chunks, result.count, headers | quality_headers(metadata), deflate)
 

@@ -26,7 +26,7 @@ _HEAD = struct.Struct("<II")
 _BLOCK = struct.Struct("<III")
 
 _METADATA_NAMES = {
-    *("X-Next", "X-Quality", "X-Interval"),
+    *("X-Next", "X-Quality", "X-Interval", "X-Record-Count"),
     *("X-Left-Out-Readings", "X-Left-Out-Energy"),
     *("X-Implausible-Readings", "X-Implausible-Energy"),
 }

@@ -10,6 +10,7 @@ from domain.record_layout import FLAGS_COLUMN, Encoding, TimeStyle
 from server.formats.base import Format, ReadingsOptions, TableOptions
 from server.formats.columns import column_writers
 from server.formats.csv import csv_rows
+from server.transport.content_coding import Chunk
 from storage.common.deflate import DeflateBlock
 from storage.figures.result import FieldType, ResultTable
 from storage.readings.reader import ReadingsResult
@@ -42,12 +43,7 @@ class Parquet(Format):
     ) -> AsyncGenerator[bytes]:
         """Yield a file; instants have the zone of the options."""
         columns = {name: _TYPES.get(name, FieldType.QUANTITY) for name in options.layout.columns}
-        digits = INTEGER_DIGITS + DECIMALS
-        writer = await asyncio.to_thread(_writer, columns, options.zone, digits=digits)
-        chunks = (
-            page.plain() if isinstance(page, DeflateBlock) else page async for page in result.pages
-        )
-        async with aclosing(result.pages), aclosing(_row_groups(writer, chunks)) as groups:
+        async with aclosing(readings_file(columns, options.zone, result.pages)) as groups:
             async for group in groups:
                 yield group
 
@@ -62,6 +58,18 @@ class Parquet(Format):
         async with aclosing(chunks), aclosing(_row_groups(writer, chunks)) as groups:
             async for group in groups:
                 yield group
+
+
+async def readings_file(
+    columns: Mapping[str, FieldType], zone: str, pages: AsyncGenerator[Chunk]
+) -> AsyncGenerator[bytes]:
+    """Yield the file of readings, given as pages of typed CSV; instants have a zone."""
+    digits = INTEGER_DIGITS + DECIMALS
+    writer = await asyncio.to_thread(_writer, columns, zone, digits=digits)
+    chunks = (page.plain() if isinstance(page, DeflateBlock) else page async for page in pages)
+    async with aclosing(pages), aclosing(_row_groups(writer, chunks)) as groups:
+        async for group in groups:
+            yield group
 
 
 async def _row_groups(

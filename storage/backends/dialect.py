@@ -153,10 +153,12 @@ class Dialect(ABC):
         where: Condition,
         layout: RecordLayout = CONTRACT_LAYOUT,
         *,
-        descending: bool = False,
+        order: str = "id",
         mark: str = "''",
     ) -> str:
         """Return the statement that selects the number of some readings, and their records.
+
+        `order` follows ORDER BY.
 
         With the number, after a blank, comes a mark, the text of an expression such as
         `state_mark`: MySQL's driver takes long for a further column.
@@ -166,13 +168,13 @@ class Dialect(ABC):
             _record(self, layout),
             layout.separator,
             f"{tables} WHERE {table.where(where).text}",
-            DESCENDING if descending else "",
+            order,
             mark,
         )
 
     @abstractmethod
-    def _page(self, record: str, separator: str, readings: str, direction: str, mark: str) -> str:
-        """Return the statement of a page: the count with a mark, and the records in order of id."""
+    def _page(self, record: str, separator: str, readings: str, order: str, mark: str) -> str:
+        """Return the statement of a page: the count with a mark, and the records in an order."""
 
     @abstractmethod
     def concat(self, literals: Sequence[str], values: Sequence[str]) -> str:
@@ -280,6 +282,9 @@ class Dialect(ABC):
 
     # Aggregates
 
+    grouping_in_order: ClassVar[str] = ""
+    """Follows SELECT where rows mostly come in the order of their groups."""
+
     @abstractmethod
     def group_sums(self, key: str, aggregates: Sequence[str], readings: str) -> str:
         """Return the statement that groups readings by an integer key, in its order.
@@ -317,6 +322,10 @@ class Dialect(ABC):
     @abstractmethod
     def day(self, date: str) -> str:
         """Return the day of a local time."""
+
+    @abstractmethod
+    def monday(self, day: str) -> str:
+        """Return the Monday on or before a day."""
 
     # Writing
 
@@ -383,7 +392,7 @@ def _joined(dialect: Dialect, layout: RecordLayout, *, with_null: bool) -> str:
     literals, values = [], []
     before = "{" if layout.is_json else ""
     for column in layout.columns:
-        before += f'"{column}":' if layout.is_json else ""
+        before += f'"{layout.name(column)}":' if layout.is_json else ""
         quote = '"' if layout.is_json and not layout.is_number(column) else ""
         value = dialect.value(column, layout)
         if with_null and column in QUANTITY_NAMES:

@@ -1,6 +1,6 @@
 """Aggregates of readings by time bucket: the database sums up, chunk by chunk."""
 
-from collections.abc import AsyncGenerator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -41,7 +41,7 @@ from storage.figures.aggregation_rules import (
 from storage.figures.days.catch_ups import ENERGY_SINCE, energy_since
 from storage.figures.days.quality import quality_of
 from storage.figures.days.stretches import Stretch, day_stretches, may_derive
-from storage.figures.result import Field, FieldType, Metadata, ResultTable, Row, as_chunks
+from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks
 from storage.figures.scan import TimeChunk, plan_scan, time_chunks
 from storage.figures.selection import (
     PERIOD_PARAMETERS,
@@ -96,6 +96,9 @@ _TIMEZONE = Parameter(
     "Europe/Madrid",
 )
 
+FOLLOWING = "following"
+"""Names, in the metadata, the start of the first record that the limit left out."""
+
 _PIECE_PARTS = 2000
 """Days, hours or quarters that are looked at in one go."""
 
@@ -117,6 +120,8 @@ class Aggregate:
     interval: BucketSize
     measures: Measures
     timezone: str | None
+    limit: int | None = None
+    """The most records; where there are more, the metadata has the `next` one's start."""
 
     parameters: ClassVar[Sequence[Parameter]] = (
         *(_INTERVAL, *PERIOD_PARAMETERS),
@@ -128,6 +133,7 @@ class Aggregate:
         """A text that is equal for queries with the same result."""
         return (
             f"aggregate {self.interval.name} {self.measures.key} {self.timezone} {self.period.key}"
+            f"{'' if self.limit is None else f' {self.limit}'}"
         )
 
     @property
@@ -169,13 +175,31 @@ class Aggregate:
                 f"expected no less than the {longest} seconds between readings, "
                 f"got {self.interval.name}",
             )
+        if self.interval.is_exact:
+            self._require_multiple(selection)
         buckets = await self._buckets(selection)
+        metadata: dict[str, str | Mapping[str, str]] = {}
+        if self.limit is not None and len(buckets) > self.limit:
+            following, _ = buckets[self.limit]
+            buckets = buckets.first(self.limit)
+            selection = replace(selection, until=following)
+            metadata[FOLLOWING] = str(following)
         measures = self.measures
         if measures.may_derive and not await may_derive(engine, selection):
             measures = measures.without_derived()
         rows = _BucketSums(engine, selection, measures, self.interval).rows(buckets)
-        metadata: Metadata = {**await quality_of(engine, selection), **interval_note(selection)}
+        metadata |= {**await quality_of(engine, selection), **interval_note(selection)}
         return ResultTable(self.fields, selection.zone, len(buckets), rows, metadata)
+
+    def _require_multiple(self, selection: Selection) -> None:
+        """Raise QueryError where readings would belong to two buckets."""
+        for seconds in sorted(each for each in selection.lengths if each):
+            if self.interval.size % seconds:
+                raise QueryError(
+                    "interval",
+                    f"expected a multiple of the {seconds} seconds between readings,"
+                    f" got {self.interval.size} seconds",
+                )
 
     async def _zone(self, name: str) -> TimeZone:
         try:
@@ -199,7 +223,7 @@ class Aggregate:
         raise QueryError(
             "interval",
             f"expected at most {MAX_BUCKETS:,} records, and this would be more: "
-            "choose a longer interval, or a shorter time with date and end_date",
+            f"choose a longer interval, or a shorter time with {' and '.join(self.period.names)}",
         )
 
 

@@ -115,7 +115,7 @@ class DataQuality:
             raise QueryError(
                 "list",
                 f"expected at most {MAX_RECORDS:,} records, and this would be more: "
-                "choose a shorter time with date and end_date",
+                f"choose a shorter time with {' and '.join(self.period.names)}",
             )
         notes = interval_note(selection)
         return ResultTable(self.fields, selection.zone, len(rows), as_chunks(rows), notes)

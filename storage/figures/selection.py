@@ -1,7 +1,7 @@
 """Selections: the readings that figures are computed from, and their SQL."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from typing import Self
 
@@ -62,6 +62,8 @@ class Period:
     last: datetime | None = None
     is_exclusive: bool = False
     is_clean: bool = False
+    names: tuple[str, str] = field(default=("date", "end_date"), compare=False)
+    """The parameters that the bounds are from."""
 
     @property
     def key(self) -> str:
@@ -87,8 +89,38 @@ class Period:
                 if last > _LAST_LOCAL:
                     raise _too_late("end_date", last)
             if first and first.tzinfo is last.tzinfo and max(last, bound.first) < first:
-                raise _reversed(first, last)
+                raise cls(first, last).reversed()
         return cls(first, last, is_exclusive, is_clean)
+
+    @classmethod
+    def half_open(cls, params: Params, names: tuple[str, str], *, is_clean: bool) -> Self:
+        """Parse the parameters with these names as bounds, without the second; raise QueryError."""
+        first, last = (
+            parse_bound(name, params[name]).first if name in params else None for name in names
+        )
+        for name, bound in zip(names, (first, last), strict=True):
+            if bound is not None and bound.tzinfo is None and bound > _LAST_LOCAL:
+                raise _too_late(name, bound)
+        period = cls(first, last, is_exclusive=True, is_clean=is_clean, names=names)
+        if first and last and first.tzinfo is last.tzinfo and last < first:
+            raise period.reversed()
+        return period
+
+    def bounds(self, zone: TimeZone) -> tuple[int | None, int | None]:
+        """Return the first instant, and the first one after the last, None for no bound."""
+        start = end = None
+        if self.first is not None:
+            start = zone.first(self.first)
+        if self.last is not None:
+            end = zone.first(self.last) if self.is_exclusive else zone.after(self.last)
+        if start is not None and end is not None and end < start:
+            raise self.reversed()
+        return start, end
+
+    def reversed(self) -> QueryError:
+        """Return the error that the end comes before the start."""
+        start, end = self.names
+        return QueryError(end, f"expected {self.first} ({start}) or later, got {self.last}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,15 +270,12 @@ async def select(
         return None
     first, last = (to_unix_seconds(value) for value in rows[0][:2])
     grid = ReadingGrid(meter.intervals, first)
-    start = first if period.first is None else zone.first(period.first)
-    until = grid.due(last) + (meter.intervals.at(last) or 1)
-    if period.last is not None:
-        until = zone.first(period.last) if period.is_exclusive else zone.after(period.last)
-    if period.first is not None and period.last is not None and until < start:
-        raise _reversed(period.first, period.last)
+    begin, end = period.bounds(zone)
+    start = first if begin is None else begin
+    until = grid.due(last) + (meter.intervals.at(last) or 1) if end is None else end
     if until - start > MAX_PERIOD:
         raise QueryError(
-            "end_date" if period.first is None else "date",
+            period.names[period.first is None],
             f"expected a period of at most {MAX_PERIOD // YEAR_SECONDS} years",
         )
     start = start if clip[0] is None else max(start, clip[0])
@@ -286,30 +315,27 @@ def _clip(meter: Meter, period: Period, zone: TimeZone) -> tuple[int | None, int
     A bound is None where the days have none. Raise QueryError if they are of several windows.
     """
     met = []
+    begin, end = period.bounds(zone)
     for window in meter.windows:
         start = until = None
         if window.first != date.min:
             start = meter.zone.first(datetime.combine(window.first, time.min))
-            if period.last is not None and start >= zone.after(period.last):
+            if end is not None and start >= end:
                 continue
         if window.last != date.max:
             until = meter.zone.first(datetime.combine(window.last + _DAY, time.min))
-            if period.first is not None and until <= zone.first(period.first):
+            if begin is not None and until <= begin:
                 continue
         met.append((start, until))
     if len(met) > 1:
         windows = ", ".join(map(str, meter.windows))
         raise QueryError(
-            "date",
-            f"expected a period within one of those that you may see, with date and end_date:"
-            f" {windows}",
+            period.names[0],
+            "expected a period within one of those that you may see, with"
+            f" {' and '.join(period.names)}: {windows}",
         )
     return met[0] if met else None
 
 
 def _too_late(parameter: str, bound: datetime) -> QueryError:
     return QueryError(parameter, f"expected a time before {LAST_INSTANT:%Y-%m-%d}, got {bound}")
-
-
-def _reversed(first: datetime, last: datetime) -> QueryError:
-    return QueryError("end_date", f"expected {first} (date) or later, got {last}")

@@ -75,15 +75,22 @@ class Pager:
         layout: RecordLayout,
         *,
         clean: bool,
-        descending: bool,
+        descending: bool = False,
+        by_time: bool = False,
         mark: bytes | None,
     ) -> None:
+        """Read pages in the order of id, `descending` or not, or in that of time.
+
+        Those in the order of time have no reading with a larger id than the state's last one.
+        """
         self._engine = engine
         self._table = table
         self._dialect = engine.dialect
         self._layout = layout
         self._filter = table.without_flags(IMPLAUSIBLE.bit) if clean else None
         self._descending = descending
+        self._by_time = by_time
+        self._order = "utc" if by_time else f"id{DESCENDING if descending else ''}"
         self._compressed = False
         self._mark = mark
         self._mark_sql = "''"
@@ -93,7 +100,7 @@ class Pager:
             table.meter_id is not None
             and layout in (CONTRACT_LAYOUT, CONTRACT_NDJSON_LAYOUT)
             and not clean
-            and not descending
+            and self._order == "id"
         )
 
     def deflate(self) -> None:
@@ -171,7 +178,7 @@ class Pager:
         """
         if self._mark is None or page.mark == self._mark:
             return
-        if is_first or _corrections(page.mark) != _corrections(self._mark):
+        if (is_first and not self._by_time) or _corrections(page.mark) != _corrections(self._mark):
             raise Overtaken
 
     async def _page(self, id_range: IdRange) -> Page:
@@ -205,7 +212,7 @@ class Pager:
     async def _formatted(self, id_range: IdRange) -> Page:
         where = id_range.where if self._filter is None else id_range.where & self._filter
         sql = self._dialect.page(
-            self._table, where, self._layout, descending=self._descending, mark=self._mark_sql
+            self._table, where, self._layout, order=self._order, mark=self._mark_sql
         )
         rows = await self._engine.fetch(sql, where.args, small=id_range.is_small)
         counted, records = rows[0]

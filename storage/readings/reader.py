@@ -215,17 +215,24 @@ class ReadingsReader:
         return {row[0] for row in rows}
 
     async def _left_out(self, *parts: Condition | None) -> LeftOut:
-        readings = energy = 0
-        for part in parts:
-            where = self._table.where(Condition(f"flags & {IMPLAUSIBLE.bit}"), part)
-            rows = await self._engine.fetch(
-                f"SELECT COUNT(*), {self._dialect.energy_sum_scaled}"
-                f" FROM {self._table.flagged} WHERE {where.text}",
-                where.args,
-            )
-            readings += rows[0][0]
-            energy += rows[0][1]
-        return LeftOut(readings, Decimal(energy).scaleb(-DECIMALS))
+        return await left_out(self._engine, self._table, parts)
+
+
+async def left_out(
+    engine: ReadEngine, table: ReadingsTable, parts: Iterable[Condition | None]
+) -> LeftOut:
+    """Return what a clean result lacks of the readings that some conditions select."""
+    readings = energy = 0
+    for part in parts:
+        where = table.where(Condition(f"flags & {IMPLAUSIBLE.bit}"), part)
+        rows = await engine.fetch(
+            f"SELECT COUNT(*), {engine.dialect.energy_sum_scaled}"
+            f" FROM {table.flagged} WHERE {where.text}",
+            where.args,
+        )
+        readings += rows[0][0]
+        energy += rows[0][1]
+    return LeftOut(readings, Decimal(energy).scaleb(-DECIMALS))
 
 
 def _readings(left_out: LeftOut | None) -> int:

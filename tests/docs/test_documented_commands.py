@@ -32,7 +32,7 @@ KINDS = {"sh", "text", "json", "csv", "yaml", "python"}
 SOME = 97
 """Lines of the sample: its first day."""
 FOLDERS = {path.name for path in ROOT.iterdir() if path.is_dir() and path.name[0] != "."} - {"var"}
-HTTP_PAGES = ("http", "aggregates", "errors")
+HTTP_PAGES = ("http", "aggregates", "errors", "v1")
 FOLLOWED: set[str] = set()
 Test = TypeVar("Test")
 
@@ -86,9 +86,7 @@ def test_page_of_another_meter_describes_and_reads_it(tmp_path: Path) -> None:
 
 
 @follows(*(f"docs/reference/{name}.md" for name in HTTP_PAGES))
-@pytest.mark.parametrize(
-    "page", ["docs/reference/http.md", "docs/reference/aggregates.md", "docs/reference/errors.md"]
-)
+@pytest.mark.parametrize("page", [f"docs/reference/{name}.md" for name in HTTP_PAGES])
 def test_page_about_http_gives_what_it_says(
     alone: DatabaseFixture, tmp_path: Path, page: str
 ) -> None:
@@ -133,6 +131,12 @@ def test_page_of_meters_adds_changes_exports_and_removes_them(tmp_path: Path) ->
 def test_page_of_users_adds_one_and_disables_another(tmp_path: Path) -> None:
     with DocumentationRunner(tmp_path, "docs/how-to/users.md", lines=SOME) as reader:
         reader.ran("elecdata load --quiet Monitoring_report.csv")
+        reader.follow()
+
+
+@follows("docs/how-to/access.md")
+def test_page_of_access_grants_groups_and_makes_keys(tmp_path: Path) -> None:
+    with DocumentationRunner(tmp_path, "docs/how-to/access.md") as reader:
         reader.follow()
 
 

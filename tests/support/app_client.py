@@ -1,7 +1,9 @@
 """The application on a real server with a loaded database, and a client with a token."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Protocol
 
 import pytest
@@ -134,6 +136,49 @@ class Api:
             **options,
         )
 
+    async def v1(
+        self,
+        path: str,
+        params: Mapping[str, str] | Sequence[tuple[str, str]] = (),
+        *,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> ClientResponse:
+        """Request a route below /v1/; return the response, its body not read yet."""
+        return await self.client.request(
+            method,
+            f"/v1/{path}",
+            params=params,
+            headers={"Authorization": f"Bearer {self.token}", **(headers or {})},
+            **options,
+        )
+
+    async def document(self, path: str, **params: str) -> Document:
+        """Request a route below /v1/, which must succeed; return the document, numbers exact."""
+        async with await self.v1(path, params) as response:
+            text = await response.text()
+            assert response.status == 200, text
+            document: Document = json.loads(text, parse_float=Decimal)
+            return document
+
+    async def pages(self, url: str, most: int = 30) -> AsyncIterator[Document]:
+        """Yield a document of /v1 and the pages after it, of which there are so many at most."""
+        following: str | None = url
+        while following is not None:
+            most -= 1
+            assert most, "the pages have no end"
+            headers = {"Authorization": f"Bearer {self.token}"}
+            whole = self.client.make_url(following)
+            async with self.client.session.get(whole, headers=headers) as response:
+                text = await response.text()
+                assert response.status == 200, text
+                document: Document = json.loads(text, parse_float=Decimal)
+                following = document["links"]["next"]
+                linked = [link["url"] for link in response.links.values()]
+                assert linked == [self.client.make_url(url) for url in (following,) if url]
+            yield document
+
     async def get(
         self,
         path: str,
@@ -195,7 +240,7 @@ def application(database: DatabaseFixture, **environ: str) -> tuple[web.Applicat
     engine = Watched(open_database(settings)._engine)
     app = make_app(
         settings=settings,
-        database=Database(engine, settings.meter.default),
+        database=Database(engine, settings.meter.default, settings.meter.timezone.key),
         signing_keys=SigningKeys.single(SECRET),
     )
     return app, engine

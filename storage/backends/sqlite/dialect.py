@@ -62,10 +62,10 @@ class SqliteDialect(Dialect):
             f" WHERE meter_id = {meter_id}), '')"
         )
 
-    def _page(self, record: str, separator: str, readings: str, direction: str, mark: str) -> str:
+    def _page(self, record: str, separator: str, readings: str, order: str, mark: str) -> str:
         return (
             f"SELECT COUNT(*) || ' ' || {mark}, group_concat({record}, '{separator}')"
-            f" FROM (SELECT * FROM {readings} ORDER BY id{direction})"
+            f" FROM (SELECT * FROM {readings} ORDER BY {order})"
         )
 
     def concat(self, literals: Sequence[str], values: Sequence[str]) -> str:
@@ -131,6 +131,9 @@ class SqliteDialect(Dialect):
 
     def day(self, date: str) -> str:
         return f"substr({date}, 1, 10)"
+
+    def monday(self, day: str) -> str:
+        return f"date({day}, '-6 days', 'weekday 1')"
 
     def delete_some(self, table: str, condition: str, limit: int) -> str:
         some = f"SELECT rowid FROM {table} WHERE {condition} LIMIT {limit}"

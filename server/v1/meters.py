@@ -1,0 +1,111 @@
+"""The meters that a user may see, and one of them."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from domain.parameters import Integer, Parameter, Params
+from server.api.data_request import METER, DataRequest, parse_meter
+from server.api.meters import SEARCH, parse_search
+from server.context import CONTEXT, DATABASE
+from server.transport.parameters import read_parameters
+from server.transport.streaming import Payload
+from server.v1.formats.base import Document
+from server.v1.lists import STALE, answer_list, parse_stale
+from server.v1.parameters import CURSOR, WRITING
+from server.v1.request import V1Request, common_of, duration, window_meta
+from storage.database import Database, DataState
+from storage.figures.compute import Admit
+from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks
+from storage.meters import ListedMeter, spans_text
+
+METER_FIELDS = (
+    Field("id", FieldType.TEXT, "Public id of the meter, as in URLs"),
+    Field("name", FieldType.TEXT, "Name for people; null if it has none"),
+    Field("identifier", FieldType.TEXT, "What reports call it, such as a CUPS; null if unknown"),
+    Field("timezone", FieldType.TEXT, "IANA name of its time zone"),
+    Field("interval", FieldType.TEXT, "From one reading to the next; null if it differs"),
+    Field("intervals", FieldType.TEXT, "Intervals in seconds, each with its first reading"),
+    Field("first_reading", FieldType.TEXT, "Start of the first reading; null without readings"),
+    Field("last_reading", FieldType.TEXT, "Start of the last reading"),
+    Field("readings", FieldType.COUNT, "Number of readings"),
+)
+LIST_LIMIT = Integer(
+    "limit",
+    "Maximum number of meters. If there are more, links.next and the header Link have the URL of"
+    " the next page.",
+    minimum=1,
+    maximum=1000,
+    default=100,
+)
+_LIST_CURSOR = Parameter(CURSOR.name, CURSOR.description, pattern=METER.pattern)
+LIST_PARAMETERS = (LIST_LIMIT, _LIST_CURSOR, SEARCH, STALE, *WRITING)
+_PARTS = ("readings", "aggregates", "profile", "peaks", "summary", "quality", "imports")
+
+
+@dataclass(frozen=True, kw_only=True)
+class V1MeterRequest(V1Request):
+    """A request for what a meter is called, and what its readings span."""
+
+    async def payload(
+        self,
+        database: Database,
+        state: DataState,
+        admit: Admit,  # noqa: ARG002 - no reading is scanned
+    ) -> Payload:
+        """Query the meter."""
+        meter = await database.listed_meter(state)
+        meta: dict[str, Any] = {}
+        if state.windows:
+            meta["windows"] = [window_meta(window) for window in state.windows]
+        parts = {part: f"{self.link.path}/{part}" for part in _PARTS}
+        document = Document(meta, {"self": str(self.link), **parts}, is_single=True)
+        chunks = self.format.table(meters_table([meter]), document, self.options)
+        return self.payload_of(chunks, 1, None, {})
+
+
+def meter_of_path(request: web.Request, params: Params) -> DataRequest:
+    """Make the request of parameters; raise ApiError or QueryError."""
+    return V1MeterRequest(**common_of(request, params), name="meter")
+
+
+async def visible_meters(request: web.Request) -> web.Response:
+    """Return a page of the meters."""
+    names = [each.name for each in LIST_PARAMETERS]
+    params = await read_parameters(request, optional=names, with_body=False)
+    limit, search = LIST_LIMIT.parse(params), parse_search(params)
+    after = parse_meter(params, _LIST_CURSOR) or ""
+    context = request[CONTEXT]
+    token = context.token
+    viewer = None if token is None else token.viewer
+    stale = parse_stale(params)
+    before = None if stale is None else int(time.time()) - stale
+    page = await request.app[DATABASE].list_meters(limit, after, search, viewer, before)
+    table = meters_table(page.meters)
+    return await answer_list(request, params, table, page.following, "meters")
+
+
+def meters_table(meters: Sequence[ListedMeter]) -> ResultTable:
+    """Return meters as a table."""
+    return ResultTable(METER_FIELDS, None, len(meters), as_chunks([*map(_row, meters)]))
+
+
+def _row(meter: ListedMeter) -> Row:
+    def local(instant: int | None) -> str | None:
+        return None if instant is None else meter.zone.at(instant).isoformat()
+
+    first = meter.first_reading
+    return (
+        meter.public_id,
+        meter.name,
+        meter.identifier,
+        meter.timezone,
+        duration(meter.intervals.only),
+        None if first is None else spans_text(meter.intervals, meter.zone, first),
+        local(first),
+        local(meter.last_reading),
+        meter.readings,
+    )

@@ -1,0 +1,118 @@
+"""The imports of a meter, and the values that each of them replaced, for the server."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from domain.fixed_point import parse_scaled
+from domain.quantities import QUANTITIES, QUANTITY_NAMES
+from storage.backends.base import ReadEngine
+from storage.backends.dialect import Condition
+from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks
+from storage.meters import Meter
+
+_COLUMNS = (
+    *("id", "finished", "file", "format", "sha256"),
+    *("new", "changed", "unchanged", "kept", "rejected", "first_reading", "last_reading"),
+)
+
+IMPORT_FIELDS = (
+    Field("import", FieldType.COUNT, "Number of the import of its meter, from 1"),
+    Field("finished", FieldType.INSTANT, "When it was written"),
+    Field("file", FieldType.TEXT, "Name of the report"),
+    Field("format", FieldType.TEXT, "Format of the report; null if the import is older"),
+    Field("sha256", FieldType.TEXT, "SHA-256 of the report, uncompressed"),
+    Field("added", FieldType.COUNT, "Readings that it added"),
+    Field("changed", FieldType.COUNT, "Readings of which it replaced values"),
+    Field("unchanged", FieldType.COUNT, "Readings that it found as they were"),
+    Field("kept", FieldType.COUNT, "Values that stayed because the report has an empty field"),
+    Field("rejected", FieldType.COUNT, "Rows of the report that are no readings"),
+    Field("first_reading", FieldType.TEXT, "Earliest local time in the report"),
+    Field("last_reading", FieldType.TEXT, "Latest local time in the report"),
+)
+
+REPLACED_FIELDS = (
+    Field("id", FieldType.COUNT, "Id of the reading"),
+    Field("start", FieldType.INSTANT, "Its start"),
+    Field("replaced", FieldType.TEXT, "Quantities that were replaced, separated by spaces"),
+    Field("previous_import", FieldType.COUNT, "Import that wrote them; null if it is older"),
+    *(
+        Field(
+            quantity.name,
+            FieldType.QUANTITY,
+            f"The value before of a replaced quantity: {quantity.comment}",
+            quantity.result_unit,
+        )
+        for quantity in QUANTITIES
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ImportPage:
+    """Rows of a list, and after which number the next page begins, None for the last page."""
+
+    rows: Sequence[Row]
+    following: int | None
+
+    def table(self, fields: Sequence[Field], meter: Meter) -> ResultTable:
+        """Return the rows as a table of a meter."""
+        return ResultTable(fields, meter.zone, len(self.rows), as_chunks(self.rows))
+
+
+class ImportHistory:
+    """Reads imports. Every call raises a StorageError if the database fails."""
+
+    def __init__(self, engine: ReadEngine) -> None:
+        self._engine = engine
+
+    async def imports(self, meter_id: int, limit: int, before: int | None) -> ImportPage:
+        """Return the latest imports of a meter, the latest first, or the ones before a number."""
+        condition = Condition(f"meter_id = {meter_id}")
+        if before is not None:
+            condition &= Condition(f"id < {self._engine.dialect.placeholder}", (before,))
+        rows = await self._engine.fetch(
+            f"SELECT {', '.join(_COLUMNS)} FROM imports WHERE {condition.text}"
+            f" ORDER BY id DESC LIMIT {limit + 1}",
+            condition.args,
+        )
+        found = [_import(row) for row in rows[:limit]]
+        return ImportPage(found, rows[limit - 1][0] if len(rows) > limit else None)
+
+    async def one(self, meter_id: int, number: int) -> Row | None:
+        """Return an import, None if there is none of that number."""
+        rows = await self._engine.fetch(
+            f"SELECT {', '.join(_COLUMNS)} FROM imports"
+            f" WHERE meter_id = {meter_id} AND id = {number}"
+        )
+        return _import(rows[0]) if rows else None
+
+    async def replaced(self, meter_id: int, number: int, limit: int, after: int) -> ImportPage:
+        """Return the values that an import replaced, by the ids of readings after one."""
+        dialect = self._engine.dialect
+        values = ", ".join(f"p.{name}" for name in QUANTITY_NAMES)
+        rows = await self._engine.fetch(
+            f"SELECT p.reading_id, {dialect.unix_seconds('r.utc')}, p.quantities,"
+            f" p.previous_import_id, {values}"
+            " FROM replaced_values AS p LEFT JOIN readings AS r"
+            " ON r.meter_id = p.meter_id AND r.id = p.reading_id"
+            f" WHERE p.meter_id = {meter_id} AND p.import_id = {number} AND p.reading_id > {after}"
+            f" ORDER BY p.reading_id LIMIT {limit + 1}"
+        )
+        found = [_replaced(row) for row in rows[:limit]]
+        return ImportPage(found, rows[limit - 1][0] if len(rows) > limit else None)
+
+
+def _import(row: Sequence[Any]) -> Row:
+    number, finished, file, format_, sha256, *counts, first, last = row
+    instant = datetime.fromisoformat(finished.decode()).replace(tzinfo=UTC)
+    texts = [value and value.decode() for value in (file, format_, sha256)]
+    times = [value and value.decode().replace(" ", "T") for value in (first, last)]
+    return (number, int(instant.timestamp()), *texts, *counts, *times)
+
+
+def _replaced(row: Sequence[Any]) -> Row:
+    number, start, bits, previous, *values = row
+    names = [name for place, name in enumerate(QUANTITY_NAMES) if bits >> place & 1]
+    return (number, start, " ".join(names), previous or None, *map(parse_scaled, values))

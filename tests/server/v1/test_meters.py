@@ -1,0 +1,155 @@
+"""Meters of /v1, their imports, and what a user is told who may not see something."""
+
+import json
+from decimal import Decimal
+
+import pytest
+
+from tests.support.app_client import Api, Serve, token
+from tests.support.databases import DatabaseFixture
+from tests.support.reference_readings import load, readings_of_days
+from tests.support.report_factory import report, row
+
+DAYS = readings_of_days("2019-09-02", "2019-09-03", "2019-09-04")
+GRANT = (
+    "INSERT INTO grants"
+    " (user, id, meter_id, permission, first_day, last_day, granted_by, granted)"
+    " VALUES ('rick', 1, 1, 'read', '2019-09-03', '2019-09-03', 'beth', 0)"
+)
+
+
+async def test_meters_come_page_by_page_in_the_order_of_ids(api: Api) -> None:
+    found = []
+    async for document in api.pages("/v1/meters?limit=400&search=n"):
+        found += [meter["id"] for meter in document["data"]]
+    assert "main" in found
+    assert len(found) > 400
+    assert found == sorted(found)
+
+
+async def test_meter_says_what_its_readings_span(api: Api) -> None:
+    document = await api.document("meters/main")
+    (listed,) = (await api.document("meters", search="main"))["data"]
+    assert document["data"] == listed
+    assert listed["readings"] == 11716
+    assert listed["interval"] == "PT15M"
+    assert listed["last_reading"] == "2019-11-30T23:45:00+01:00"
+    async with api.client.session.get(
+        api.client.make_url(document["links"]["summary"]),
+        headers={"Authorization": f"Bearer {api.token}"},
+    ) as response:
+        assert response.status == 200
+
+
+async def test_list_has_an_etag_of_its_content(api: Api) -> None:
+    async with await api.v1("meters", {"search": "main"}) as response:
+        tag = response.headers["ETag"]
+    headers = {"If-None-Match": tag, "Accept-Encoding": "gzip"}
+    async with await api.v1("meters", {"search": "main"}, headers=headers) as response:
+        assert response.status == 304
+    async with await api.v1("meters", {"search": "m"}, headers=headers) as response:
+        assert response.status == 200
+        assert response.headers["Content-Encoding"] == "gzip"
+    async with await api.v1("meters", {"format": "csv", "search": "main"}) as response:
+        assert (await response.text()).startswith("id,name,identifier,timezone")
+
+
+async def test_imports_tell_what_they_replaced(serve: Serve, database: DatabaseFixture) -> None:
+    first = report(row("01 Sep 2019 00:00:00", "1"), row("01 Sep 2019 00:15:00", "2"))
+    second = report(row("01 Sep 2019 00:15:00", "3"), row("01 Sep 2019 00:30:00", "4"))
+    await database.load(first)
+    await database.load(second, allow_corrections=True)
+    api = await serve(database)
+
+    document = await api.document("meters/main/imports", limit="1")
+    (latest,) = document["data"]
+    assert (latest["import"], latest["added"], latest["changed"]) == (2, 1, 1)
+    assert latest["first_reading"] == "2019-09-01T00:15:00"
+    async with api.client.session.get(
+        api.client.make_url(document["links"]["next"]),
+        headers={"Authorization": f"Bearer {api.token}"},
+    ) as response:
+        (earliest,) = (await response.json())["data"]
+    assert (earliest["import"], earliest["added"], earliest["changed"]) == (1, 2, 0)
+    document = await api.document("meters/main/imports/2")
+    assert document["meta"]["import"]["added"] == 1
+    (replaced,) = document["data"]
+    assert replaced["start"] == "2019-09-01T00:15:00+02:00"
+    assert (replaced["replaced"], replaced["energy"]) == ("energy", Decimal("2.00000"))
+    assert (replaced["previous_import"], replaced["power"]) == (1, None)
+    async with await api.v1("meters/main/imports/3") as response:
+        assert (await response.json())["detail"] == "import: the meter main has no import 3"
+
+
+@pytest.mark.parametrize("path", ["", "/readings", "/summary", "/imports", "/imports/1"])
+async def test_hidden_meter_is_told_as_one_that_is_not_there(
+    serve: Serve, database: DatabaseFixture, path: str
+) -> None:
+    await load(database, DAYS)
+    api = await serve(database)
+    database.run("DELETE FROM grants")
+    database.run("UPDATE access SET changes = changes + 1")
+    told = []
+    for meter in ("main", "none"):
+        async with await api.v1(f"meters/{meter}{path}") as response:
+            told.append((response.status, (await response.json())["detail"].replace(meter, "X")))
+    assert told == [(404, "meter: there is no meter X")] * 2
+    assert (await api.document("meters"))["data"] == []
+
+
+async def test_window_clips_every_route_and_is_told(
+    serve: Serve, database: DatabaseFixture
+) -> None:
+    await load(database, DAYS)
+    api = await serve(database)
+    database.run("DELETE FROM grants")
+    database.run(GRANT)
+    database.run("UPDATE access SET changes = changes + 1")
+    day = [reading for reading in DAYS if reading.date.startswith("2019-09-03")]
+
+    document = await api.document("meters/main/readings", fields="id")
+    assert document["data"] == [{"id": reading.id} for reading in day]
+    window = {"from": "2019-09-03", "to": "2019-09-04"}
+    assert document["meta"]["windows"] == [window]
+    document = await api.document("meters/main/aggregates", resolution="P1D")
+    assert [record["start"][:10] for record in document["data"]] == ["2019-09-03"]
+    assert (await api.document("meters/main"))["data"]["readings"] == len(day)
+    async with await api.v1("meters/main/imports") as response:
+        assert response.status == 403
+        assert response.content_type == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("headers", "challenge"),
+    [
+        ({}, 'Bearer realm="elecdata"'),
+        ({"Authorization": "Basic cmljazptb3J0eQ=="}, 'Bearer realm="elecdata"'),
+        ({"Authorization": "Bearer x"}, 'Bearer realm="elecdata", error="invalid_token"'),
+        (
+            {"Authorization": f"Bearer {token('nobody')}"},
+            'Bearer realm="elecdata", error="invalid_token"',
+        ),
+    ],
+)
+async def test_missing_or_wrong_token_is_unauthorized(
+    api: Api, headers: dict[str, str], challenge: str
+) -> None:
+    async with api.client.session.get(
+        api.client.make_url("/v1/meters"), headers=headers
+    ) as response:
+        problem = json.loads(await response.text())
+        assert response.status == problem["status"] == 401
+        assert response.headers["WWW-Authenticate"] == challenge
+
+
+async def test_wrong_methods_paths_and_media_types_are_problems(api: Api) -> None:
+    async with await api.v1("meters/main/readings", method="POST") as response:
+        assert (response.status, response.headers["Allow"]) == (405, "GET,HEAD")
+        assert response.content_type == "application/problem+json"
+    async with await api.v1("meter") as response:
+        assert (response.status, response.content_type) == (404, "application/problem+json")
+    async with await api.v1("meters", headers={"Accept": "text/html"}) as response:
+        assert response.status == 406
+        assert "text/csv" in (await response.json())["detail"]
+    async with await api.v1("meters", headers={"Accept": "text/html, text/*;q=0.5"}) as response:
+        assert response.content_type == "text/csv"
