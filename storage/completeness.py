@@ -12,7 +12,7 @@ from domain.time_zone import TimeZone
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import ANY_VALUE, DESCENDING, Condition
 from storage.common.turns import in_pieces, in_turns
-from storage.meters import IS_THERE, intervals_of, known_zone
+from storage.meters import IS_THERE, MeterStore, intervals_of, known_zone
 
 MAX_DAYS = 31
 """Days of which a list tells the readings."""
@@ -101,8 +101,9 @@ class _StoredMeter:
 class CompletenessStore:
     """Tells which readings are there. Every call raises a StorageError if the database fails."""
 
-    def __init__(self, engine: ReadEngine) -> None:
+    def __init__(self, engine: ReadEngine, meters: MeterStore) -> None:
         self._engine = engine
+        self._meters = meters
         self._counted: tuple[int, Sequence[int], Sequence[int]] | None = None
         """When stale meters were counted, by which ages, and how many they were."""
 

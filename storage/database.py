@@ -121,7 +121,7 @@ class Database:
         self.sessions = SessionStore(engine, self._schema)
         self.meters = MeterStore(engine, self._schema)
         self.audit = AuditStore(engine, self._schema)
-        self._completeness = CompletenessStore(engine)
+        self._completeness = CompletenessStore(engine, self.meters)
         self.api_keys = KeyStore(engine, self._schema)
         self.grants = GrantStore(engine, self._schema)
         self.imports = ImportHistory(engine)
