@@ -2,12 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import IntEnum
 from functools import cached_property
 from itertools import pairwise
 
 _DAY = timedelta(days=1)
+_DAY_EXPECTED = "a day such as 2026-01-31"
+_TIME_EXPECTED = (
+    "a time to come with its offset such as 2027-01-01T00:00:00+01:00, or a day such as 2027-01-01,"
+    " which begins at 00:00 UTC"
+)
 
 
 class Permission(IntEnum):
@@ -83,3 +88,47 @@ def joined(windows: Iterable[Window]) -> list[Window]:
         else:
             done.append(window)
     return done
+
+
+def parse_day(text: str) -> date | None:
+    """Return a day, None for an empty text."""
+    if not text:
+        return None
+    try:
+        # Python also takes weeks, and days without hyphens.
+        if len(text) == len("2026-01-31") and text[4] == text[7] == "-":
+            return date.fromisoformat(text)
+    except ValueError:
+        pass
+    raise ValueError(_DAY_EXPECTED)
+
+
+def parse_future(text: str, now: float) -> int | None:
+    """Return when something is to end, in seconds since 1970, None for an empty text."""
+    seconds = parse_time(text)
+    if seconds is not None and seconds <= now:
+        raise ValueError(_TIME_EXPECTED)
+    return seconds
+
+
+def parse_time(text: str) -> int | None:
+    """Return when something ends or ended, in seconds since 1970, None for an empty text."""
+    if not text:
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(_TIME_EXPECTED) from None
+    if instant.tzinfo is None:
+        if parse_day(text[:10]) is None or len(text) > len("2026-01-31"):
+            raise ValueError(_TIME_EXPECTED)
+        instant = instant.replace(tzinfo=UTC)
+    return int(instant.timestamp())
+
+
+def window_of_days(first: date | None, last: date | None) -> Window:
+    """Return the days from one to another; None is without bound."""
+    window = Window(first or date.min, last or date.max)
+    if window.last < window.first:
+        raise ValueError(f"a last day that is not before the first one, {window.first}")
+    return window

@@ -52,6 +52,7 @@ _PUBLIC_ROUTES = [
 """Answered without a token; everything else asks for one."""
 
 _BODY_ROUTES = [*account.ROUTES, *meters.ROUTES, *readings.ROUTES, *figures.ROUTES]
+_BODY_ROUTES += v1.BODY_ROUTES
 """The routes that read a body."""
 
 _ROUTES = [

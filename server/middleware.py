@@ -42,7 +42,7 @@ def cors(origins: tuple[str, ...]) -> Middleware:
         if is_allowed and method is not None and request.method == hdrs.METH_OPTIONS:
             response: web.StreamResponse = web.Response(status=204, headers=SECURITY_HEADERS)
             response.headers[hdrs.CACHE_CONTROL] = "no-store"
-            response.headers[hdrs.ACCESS_CONTROL_ALLOW_METHODS] = "GET, POST"
+            response.headers[hdrs.ACCESS_CONTROL_ALLOW_METHODS] = "GET, POST, DELETE"
             response.headers[hdrs.ACCESS_CONTROL_ALLOW_HEADERS] = _CORS_REQUEST_HEADERS
             response.headers[hdrs.ACCESS_CONTROL_MAX_AGE] = _DAY
         else:

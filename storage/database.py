@@ -13,6 +13,7 @@ from domain.readings_query import ReadingsQuery
 from domain.record_layout import CONTRACT_LAYOUT, RecordLayout
 from storage.access.api_keys import KeyStore
 from storage.access.grants import GrantStore
+from storage.access.managed_grants import ManagedGrants
 from storage.access.viewer import Viewer
 from storage.audit import AuditStore
 from storage.backends.base import FIRST_SOURCE, ReadEngine, Source
@@ -124,6 +125,7 @@ class Database:
         self._completeness = CompletenessStore(engine, self.meters)
         self.api_keys = KeyStore(engine, self._schema)
         self.grants = GrantStore(engine, self._schema)
+        self.managed_grants = ManagedGrants(engine, self._schema)
         self.imports = ImportHistory(engine)
 
     async def close(self) -> None:

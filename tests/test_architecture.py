@@ -95,6 +95,7 @@ MAY_IMPORT = {
         *("server.formats", "server.api", "server.v1.formats"),
         *("storage.common", "storage.database", "storage.readings", "storage.figures"),
         *("storage.meters", "storage.import_history", "storage.groups", "storage.completeness"),
+        "storage.access",
     },
     "server.web": {"server.transport", "server.security"},
     "server.observability": {

@@ -10,17 +10,14 @@ import click
 
 from cli.commands import EscapingGroup
 from cli.output import CommandOutput, output_options
-from domain.access import PERMISSIONS, Permission, Window
+from domain.access import PERMISSIONS, Permission, Window, parse_day, parse_time, window_of_days
 from loader.access.fields import (
     changed_window,
     one_target,
     option_value,
-    parse_day,
     parse_expiry,
     parse_permission,
     parse_text,
-    parse_time,
-    window_of_days,
 )
 from loader.access.records import (
     ListRecord,

@@ -10,14 +10,12 @@ import click
 
 from cli.commands import EscapingGroup
 from cli.output import CommandOutput, output_options
-from domain.access import Window
+from domain.access import Window, parse_day, window_of_days
 from loader.access.fields import (
     changed_window,
     one_target,
     option_value,
-    parse_day,
     parse_sign,
-    window_of_days,
 )
 from loader.access.records import ListRecord, RecordFile, export_records, require_export_name
 from loader.access.run import change, config_option, confirm, log_audit_lines, with_database

@@ -9,7 +9,7 @@ import click
 
 from cli.commands import EscapingGroup
 from cli.output import CommandOutput, OutputMode, output_options
-from domain.access import PERMISSIONS, Permission
+from domain.access import PERMISSIONS, Permission, parse_time
 from loader.access.fields import (
     option_value,
     parse_expiry,
@@ -17,7 +17,6 @@ from loader.access.fields import (
     parse_permission,
     parse_sha256,
     parse_text,
-    parse_time,
 )
 from loader.access.records import ListRecord, RecordFile, export_records, require_export_name
 from loader.access.run import (

@@ -13,6 +13,7 @@ from domain.parameters import Integer, Parameter
 from server.errors import PROBLEM_MEDIA_TYPE
 from server.transport.streaming import JSON_MEDIA_TYPE
 from server.v1.formats.negotiation import FORMATS
+from server.v1.grants import GRANT_PATH, GRANTS_PATH, NEW_GRANT_PARAMETERS
 from server.v1.request import RECORD_COUNT
 from server.v1.route import V1Route
 from server.v1.routes import V1_ROUTES
@@ -39,6 +40,7 @@ _TAGS = {
     "groups": "Groups of meters: sums, members, coverage",
     "figures": "Aggregates, load profile, peaks, summary, data quality",
     "imports": "The reports that were loaded",
+    "grants": "Who may see what: grants of users",
 }
 _TYPES: Mapping[FieldType, dict[str, Any]] = {
     FieldType.QUANTITY: {"type": ["number", "null"]},
@@ -56,6 +58,16 @@ _PATH_PARAMETERS: Mapping[str, dict[str, Any]] = {
         "description": "The public id of the group",
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"},
         "example": "building",
+    },
+    "user": {
+        "description": "The name of the user",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 64},
+        "example": "morgan",
+    },
+    "grant_number": {
+        "description": "The number of the grant of its user",
+        "schema": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1},
+        "example": 1,
     },
     "number": {
         "description": "The number of the import of its meter",
@@ -168,6 +180,8 @@ def openapi_document() -> dict[str, Any]:
         name = _record_name(route)
         spec.components.schema(name, _record(route))
         spec.path(path=route.path, operations={"get": _operation(route, name)})
+    spec.path(path=GRANTS_PATH, operations={"post": _add_grant()})
+    spec.path(path=GRANT_PATH, operations={"delete": _remove_grant()})
     return spec.to_dict()
 
 
@@ -191,6 +205,63 @@ def _operation(route: V1Route, record: str) -> dict[str, Any]:
             "200": _success(route, record, EXAMPLES.get(route.name)),
             "304": {"description": "Not modified since the response with the ETag"},
             **{code: _PROBLEMS[code][0] for code in sorted(codes)},
+        },
+    }
+
+
+def _add_grant() -> dict[str, Any]:
+    properties = {
+        each.name: {"type": "string", **each.schema, "description": each.description}
+        for each in NEW_GRANT_PARAMETERS
+    }
+    body = {
+        "type": "object",
+        "required": [each.name for each in NEW_GRANT_PARAMETERS if each.is_required],
+        "properties": properties,
+        "additionalProperties": False,
+    }
+    document = {
+        "type": "object",
+        "required": ["meta", "links", "data"],
+        "properties": {
+            "meta": {"$ref": "#/components/schemas/Meta"},
+            "links": {"$ref": "#/components/schemas/Links"},
+            "data": {"$ref": "#/components/schemas/GrantsRecord"},
+        },
+    }
+    return {
+        "operationId": "addGrant",
+        "tags": ["grants"],
+        "summary": "Grant a meter or a group that you manage to a user",
+        "description": (
+            "It holds from the next request on. One that equals another of the user changes"
+            " nothing. You can grant no other days than those that you manage."
+        ),
+        "requestBody": {"required": True, "content": {JSON_MEDIA_TYPE: {"schema": body}}},
+        "responses": {
+            "201": {
+                "description": "The grant",
+                "headers": {hdrs.LOCATION: {"schema": {"type": "string"}}},
+                "content": {JSON_MEDIA_TYPE: {"schema": document}},
+            },
+            **{code: _PROBLEMS[code][0] for code in sorted({*_PROBLEMS} - {"406", "410"})},
+        },
+    }
+
+
+def _remove_grant() -> dict[str, Any]:
+    return {
+        "operationId": "removeGrant",
+        "tags": ["grants"],
+        "summary": "Remove a grant of what you manage",
+        "description": "It ends with the next request.",
+        "parameters": [
+            {"name": name, "in": "path", "required": True, **_PATH_PARAMETERS[name]}
+            for name in ("user", "grant_number")
+        ],
+        "responses": {
+            "204": {"description": "It is removed"},
+            **{code: _PROBLEMS[code][0] for code in sorted({*_PROBLEMS} - {"406", "408", "410"})},
         },
     }
 

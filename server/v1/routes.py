@@ -22,6 +22,14 @@ from server.v1.figures import (
     figures_of_meter,
 )
 from server.v1.formats.base import METER_COLUMN
+from server.v1.grants import (
+    CHANGES,
+    GRANT_FIELDS,
+    GRANT_LIST_PARAMETERS,
+    GRANTS_PATH,
+    REMOVALS,
+    visible_grants,
+)
 from server.v1.groups import (
     GROUP_AGGREGATE_PARAMETERS,
     GROUP_FIELDS,
@@ -345,6 +353,17 @@ V1_ROUTES = (
         kinds=[BY_METER_FIELDS, BY_DAY_FIELDS],
         example={"days": "1", "search": "main"},
     ),
+    V1Route(
+        path=GRANTS_PATH,
+        name="listGrants",
+        tag="grants",
+        summary="Your grants, and those of what you manage",
+        description="By user and number, page by page.",
+        parameters=GRANT_LIST_PARAMETERS,
+        handler=visible_grants,
+        kinds=[GRANT_FIELDS],
+    ),
 )
 
-ROUTES = [*(route.definition for route in V1_ROUTES), *UNDESCRIBED]
+ROUTES = [*(route.definition for route in V1_ROUTES), *UNDESCRIBED, *REMOVALS]
+BODY_ROUTES = CHANGES

@@ -54,15 +54,18 @@ class GrantStore:
         self._schema = schema
         self._placeholder = engine.dialect.placeholder
 
-    async def access(self, viewer: Viewer, meter: str) -> Access | None:
+    async def access(
+        self, viewer: Viewer, meter: str, least: Permission = Permission.READ
+    ) -> Access | None:
         """Return what a viewer may do with the meter of a public id; None if nothing.
 
-        A meter that is not there takes the same statements.
+        A meter that is not there takes the same statements. Grants of less than a permission do
+        not count.
         """
         if viewer.is_unlimited:
             return _ALL
         meter_id = f"(SELECT id FROM meters WHERE public_id = {self._placeholder})"
-        found = await self._accesses(viewer, f"SELECT {meter_id} AS id", (meter,))
+        found = await self._accesses(viewer, f"SELECT {meter_id} AS id", (meter,), least)
         return next(iter(found.values()), None)
 
     async def accesses(self, viewer: Viewer, meter_ids: Sequence[int]) -> dict[int, Access]:
@@ -72,19 +75,27 @@ class GrantStore:
         ids = ", ".join(map(str, meter_ids))
         return await self._accesses(viewer, f"SELECT id FROM meters WHERE id IN ({ids})", ())
 
-    async def everything(self, viewer: Viewer) -> Access | None:
-        """Return what a viewer may do with all meters, also those to come; None if nothing."""
+    async def everything(
+        self, viewer: Viewer, least: Permission = Permission.READ
+    ) -> Access | None:
+        """Return what a viewer may do with all meters, also those to come; None if nothing.
+
+        Grants of less than a permission do not count.
+        """
         if viewer.scope is not None:
             return None
-        granted = _ALL if viewer.is_admin else await self._of_all(viewer.user)
+        granted = _ALL if viewer.is_admin else await self._of_all(viewer.user, least)
         return granted and _limited(granted, viewer.permission)
 
-    async def group_access(self, viewer: Viewer, group: str) -> Access | None:
+    async def group_access(
+        self, viewer: Viewer, group: str, least: Permission = Permission.READ
+    ) -> Access | None:
         """Return what a viewer may do with the sums of the group of a public id; None if nothing.
 
-        A group that is not there takes the same statements.
+        A group that is not there takes the same statements. Grants of less than a permission do
+        not count.
         """
-        granted = _ALL if viewer.is_admin else await self._group_granted(viewer.user, group)
+        granted = _ALL if viewer.is_admin else await self._group_granted(viewer.user, group, least)
         granted = granted and _limited(granted, viewer.permission)
         if viewer.scope is None:
             return granted
@@ -159,10 +170,10 @@ class GrantStore:
         )
         return [row[0] for row in rows]
 
-    async def _of_all(self, user: str) -> Access | None:
+    async def _of_all(self, user: str, least: Permission = Permission.READ) -> Access | None:
         """Return what a user was granted on all meters; None if nothing."""
         if not self._schema.supports(Feature.GRANTS):
-            return EVERYTHING
+            return EVERYTHING if least is Permission.READ else None
         first, last = _days("grants")
         rows = await self._engine.fetch(
             f"SELECT 0, permission, expires, {first}, {last} FROM grants"
@@ -170,14 +181,14 @@ class GrantStore:
             (user,),
             small=True,
         )
-        return _joined(rows).get(0)
+        return _joined(rows, least).get(0)
 
     def _itself(self, group: str) -> tuple[str, tuple[object, ...]]:
         """Return what selects a group by its public id, as the first of the groups above."""
         with_all_days = f"SELECT 0, id, {_FIRST_DAY}, {_LAST_DAY} FROM meter_groups"
         return f"{with_all_days} WHERE public_id = {self._placeholder}", (group,)
 
-    async def _group_granted(self, user: str, group: str) -> Access | None:
+    async def _group_granted(self, user: str, group: str, least: Permission) -> Access | None:
         mark = self._placeholder
         itself, args = self._itself(group)
         rows = await self._engine.fetch(
@@ -189,15 +200,19 @@ class GrantStore:
             (*args, user, user, group),
             small=True,
         )
-        return _joined(rows).get(0)
+        return _joined(rows, least).get(0)
 
     async def _accesses(
-        self, viewer: Viewer, meters: str, args: Sequence[object]
+        self,
+        viewer: Viewer,
+        meters: str,
+        args: Sequence[object],
+        least: Permission = Permission.READ,
     ) -> dict[int, Access]:
         """Return what a viewer may do with the meters whose ids a statement selects."""
         granted = {
             each: _limited(found, viewer.permission)
-            for each, found in (await self._meters_granted(viewer, meters, args)).items()
+            for each, found in (await self._meters_granted(viewer, meters, args, least)).items()
         }
         if viewer.scope is None:
             return granted
@@ -209,11 +224,13 @@ class GrantStore:
         }
 
     async def _meters_granted(
-        self, viewer: Viewer, meters: str, args: Sequence[object]
+        self, viewer: Viewer, meters: str, args: Sequence[object], least: Permission
     ) -> dict[int, Access]:
         """Return what the user was granted, whatever the API key is good for."""
         whole = _ALL if viewer.is_admin else EVERYTHING
         if viewer.is_admin or not self._schema.supports(Feature.GRANTS):
+            if whole.permission < least:
+                return {}
             rows = await self._engine.fetch(
                 f"SELECT some.id FROM ({meters}) AS some WHERE some.id IS NOT NULL",
                 args,
@@ -234,7 +251,7 @@ class GrantStore:
             (*args, user, *args, user, *args, user),
             small=True,
         )
-        return _joined(rows)
+        return _joined(rows, least)
 
     async def _in_scope(
         self, scope: KeyScope, meters: str, args: Sequence[object]
@@ -319,15 +336,15 @@ def _live(table: str = "") -> str:
     return f"({table}expires IS NULL OR {table}expires > {int(time.time())})"
 
 
-def _joined(rows: Iterable[Sequence[Any]]) -> dict[int, Access]:
-    """Return accesses by what they are to, made of grants."""
+def _joined(rows: Iterable[Sequence[Any]], least: Permission) -> dict[int, Access]:
+    """Return accesses by what they are to, made of grants of at least a permission."""
     windows: dict[int, list[Window]] = defaultdict(list)
     permissions: dict[int, list[Permission]] = defaultdict(list)
     ends: dict[int, list[float]] = defaultdict(list)
     for to, permission, expires, first_day, last_day in rows:
         first, last = _day(first_day), _day(last_day)
         known = PERMISSIONS.get(_text(permission))
-        if known is None or last < first:
+        if known is None or known < least or last < first:
             continue
         windows[to].append(Window(first, last))
         permissions[to].append(known)

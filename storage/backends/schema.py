@@ -91,6 +91,8 @@ class Feature(Enum):
     GRANTS = r"(REPLACE|INSERT OR REPLACE) INTO grants"
     """What each user may see."""
     API_KEYS = "CREATE TRIGGER forget_scopes_of_key"
+    GRANT_COUNTS = "CREATE TRIGGER count_new_grant"
+    """Grants that servers may change."""
 
 
 class SchemaVersion:

@@ -254,8 +254,10 @@ _ONLY_FOR_LOADERS = ("ALTER TABLE imports\n", "CREATE TABLE replaced_values ")
 _BEFORE_INTERVALS = (r"ALTER TABLE days\s",)
 # Of a meter that has a single interval, servers do not ask for it.
 _OF_INTERVALS = ("REPLACE INTO intervals ",)
-# Grants have a sign of their own, which comes last.
+# Grants, keys and changes of grants each have a sign of their own, which comes last.
 _BEFORE_GRANTS = ("ALTER TABLE grants\n", "CREATE TRIGGER (grant_new|forget_deleted)_user ")
+_BEFORE_KEYS = ("CREATE TABLE api_key_scopes ",)
+_BEFORE_GRANT_COUNTS = ("CREATE TRIGGER count_(changed|removed)_grant ",)
 
 
 def test_view_comes_after_all_that_servers_need_with_it() -> None:
@@ -267,7 +269,8 @@ def test_view_comes_after_all_that_servers_need_with_it() -> None:
     (place,) = (n for n, sql in enumerate(statements) if re.match(Feature.METERS.value, sql))
     signs = [
         *(*(feature.value for feature in Feature), *_ONLY_FOR_LOADERS),
-        *(*_BEFORE_INTERVALS, *_OF_INTERVALS, *_BEFORE_GRANTS),
+        *(*_BEFORE_INTERVALS, *_OF_INTERVALS, *_BEFORE_GRANTS, *_BEFORE_KEYS),
+        *_BEFORE_GRANT_COUNTS,
     ]
     assert all(any(re.match(sign, sql) for sign in signs) for sql in statements[place:])
     places = [n for n, sql in enumerate(statements) if re.match(Feature.INTERVALS.value, sql)]

@@ -70,6 +70,22 @@ _PROCEDURES = {
         LEFT JOIN api_key_scopes AS s ON s.hash = k.hash
         WHERE k.hash = digest AND k.revoked IS NULL AND u.enabled
     """,
+    "add_grant": f"""({_NAME}, IN meter INT, IN meters INT,
+            IN word TEXT CHARACTER SET utf8mb4, IN first DATE, IN last DATE, IN ends BIGINT,
+            IN giver TEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin, IN moment BIGINT
+        ) MODIFIES SQL DATA SQL SECURITY DEFINER
+        INSERT INTO grants (user, id, meter_id, group_id, permission, first_day, last_day, expires,
+            granted_by, granted)
+        SELECT u.user, (SELECT COALESCE(MAX(g.id), 0) + 1 FROM grants AS g WHERE g.user = name),
+            meter, meters, word, first, last, ends, giver, moment
+        FROM users AS u WHERE u.user = name
+        AND (meter IS NULL
+            OR EXISTS (SELECT 1 FROM meters AS m WHERE m.id = meter AND m.removed IS NULL))
+        AND (meters IS NULL OR EXISTS (SELECT 1 FROM meter_groups AS a WHERE a.id = meters))
+    """,
+    "remove_grant": f"""({_NAME}, IN number INT) MODIFIES SQL DATA SQL SECURITY DEFINER
+        DELETE FROM grants WHERE grants.user = name AND grants.id = number
+    """,
     "change_password": f"""(
             IN new_hash TEXT CHARACTER SET ascii COLLATE ascii_bin, {_NAME},
             IN old_hash TEXT CHARACTER SET ascii COLLATE ascii_bin
@@ -78,8 +94,8 @@ _PROCEDURES = {
         WHERE u.user = name AND u.password = old_hash
     """,
 }
-"""What the account does with users, sessions and API keys, one at a time; it may not read their
-tables.
+"""What the account does with users, sessions, API keys and grants, one at a time; it may not read
+the tables of the first three, and not write any.
 
 They are made where they are missing, or those of an older loader, rather than by the schema: a
 dump may lack them.
@@ -120,6 +136,8 @@ _NEEDED = (
     "CALL end_session('', 0, 0, '')",
     "CALL end_other_sessions('', 0, 0, '')",
     "CALL key_by_hash('')",
+    "CALL add_grant('', NULL, NULL, '', NULL, NULL, NULL, '', 0)",
+    "CALL remove_grant('', 0)",
 )
 """Statements that need those rights, and change nothing that is in use."""
 

@@ -602,3 +602,18 @@ CREATE TABLE api_key_scopes (
 -- Comes last: a server takes it for the sign that there are API keys.
 CREATE TRIGGER forget_scopes_of_key AFTER DELETE ON api_keys FOR EACH ROW
     DELETE FROM api_key_scopes WHERE hash = OLD.hash;
+
+-- Servers change grants, too: one statement each.
+
+CREATE TRIGGER count_changed_grant AFTER UPDATE ON grants FOR EACH ROW
+    UPDATE access SET changes = changes + 1;
+
+CREATE TRIGGER count_removed_grant AFTER DELETE ON grants FOR EACH ROW
+    UPDATE access SET changes = changes + 1;
+
+-- The grant that a user begins with is counted with the user.
+-- Comes last: a server takes it for the sign that it may change grants.
+CREATE TRIGGER count_new_grant AFTER INSERT ON grants FOR EACH ROW
+IF NEW.granted_by <> '' THEN
+    UPDATE access SET changes = changes + 1;
+END IF;

@@ -707,3 +707,22 @@ CREATE TRIGGER forget_scopes_of_key AFTER DELETE ON api_keys
 BEGIN
     DELETE FROM api_key_scopes WHERE hash = OLD.hash;
 END;
+
+-- Servers change grants, too: one statement each.
+
+CREATE TRIGGER count_changed_grant AFTER UPDATE ON grants
+BEGIN
+    UPDATE access SET changes = changes + 1;
+END;
+
+CREATE TRIGGER count_removed_grant AFTER DELETE ON grants
+BEGIN
+    UPDATE access SET changes = changes + 1;
+END;
+
+-- The grant that a user begins with is counted with the user.
+-- Comes last: a server takes it for the sign that it may change grants.
+CREATE TRIGGER count_new_grant AFTER INSERT ON grants WHEN NEW.granted_by <> ''
+BEGIN
+    UPDATE access SET changes = changes + 1;
+END;
