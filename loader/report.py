@@ -3,6 +3,7 @@
 from bisect import bisect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain, islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -19,6 +20,9 @@ from loader.rows.dst_days import FIRST_ROW
 from loader.rows.errors import FaultyRowsError, ReportError, RowError
 from loader.rows.reader import ParseContext, RowReader
 from loader.rows.registers import REGISTER_QUANTITIES, RegisterWatch
+
+_BATCHES_AHEAD = 2
+"""Batches that are read ahead: to look for the second one ends a report that has only one."""
 
 
 class Report:
@@ -51,6 +55,9 @@ class Report:
         self._on_errors = on_errors
         self._lines = _LineNumbers()
         self._rows: RowReader[Any] | None = None
+        self._batches = self._read()
+        self._ahead: list[RowBatch] = []
+        """The first batches, which were read before they are asked for."""
         self._watches = [RegisterWatch(quantity) for quantity in REGISTER_QUANTITIES]
 
     @property
@@ -98,12 +105,24 @@ class Report:
         """The meter's name in the report, if it has one."""
         return self._part.identifier or (self._rows.identifier if self._rows else None)
 
+    def read_ahead(self) -> None:
+        """Read the first batches now; an error comes up once they are asked for."""
+        try:
+            for batch in islice(self._batches, _BATCHES_AHEAD):
+                self._ahead.append(batch)
+        except ReportError as error:
+            self._batches = _failing(error)
+
     def batches(self) -> Iterator[RowBatch]:
         """Yield the checked rows.
 
         Raises ReportError if the file can't be read or isn't a report, and FaultyRowsError at its
         end if rows were invalid and bad rows are not to be skipped.
         """
+        return chain(self._ahead, self._batches)
+
+    def _read(self) -> Iterator[RowBatch]:
+        """Yield the checked rows, see `batches`."""
         rows: RowReader[Any] | None = None
         number = FIRST_ROW
         try:
@@ -217,6 +236,12 @@ class Report:
                 f" as the format {by} says"
             )
         return said
+
+
+def _failing(error: ReportError) -> Iterator[RowBatch]:
+    """Raise an error instead of yielding batches."""
+    yield from ()
+    raise error
 
 
 class _LineNumbers:

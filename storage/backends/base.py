@@ -122,6 +122,23 @@ class WriteEngine(Protocol):
         Unless it keeps all triggers, one that slows a first import down may be dropped meanwhile.
         """
 
+    @property
+    def commits_together(self) -> bool:
+        """Whether imports of several meters are faster if they share a commit."""
+
+    async def begin_group(self) -> None:
+        """Begin to import meters that share a commit: the transactions up to `commit_group`.
+
+        Only where `commits_together` says so. Each is rolled back alone, but all are lost if the
+        group is not committed.
+        """
+
+    async def commit_group(self) -> None:
+        """Commit what the transactions of a group have committed."""
+
+    async def rollback_group(self) -> None:
+        """Roll back all transactions of a group, if there is one."""
+
     async def lock_meters(self) -> None:
         """Wait until no other loader registers a meter; none can until the transaction ends."""
 

@@ -174,6 +174,20 @@ class MysqlWriteEngine:
         if not self._is_one_of_several:
             await self.execute("START TRANSACTION")
 
+    @property
+    def commits_together(self) -> bool:
+        """Return False: a transaction is of one meter, so that meters may be on several servers."""
+        return False
+
+    async def begin_group(self) -> None:
+        """Do nothing: each transaction commits by itself."""
+
+    async def commit_group(self) -> None:
+        """Do nothing: each transaction has committed by itself."""
+
+    async def rollback_group(self) -> None:
+        """Do nothing, as there is no group."""
+
     async def lock_meters(self) -> None:
         """Wait until no other loader registers a meter; none can until the transaction ends."""
         await self.fetch_locked("SELECT statements FROM schema_version")

@@ -53,12 +53,17 @@ _DAY_1970 = date(1970, 1, 1).toordinal()
 _ROWS_AT_ONCE = 100
 """Rows of a statement: a row's own statement would take twice as long."""
 _INCOMING = f"date TEXT, utc INTEGER, {', '.join(f'{name} INTEGER' for name in QUANTITY_NAMES)}"
+_CHANGE = ("BEGIN IMMEDIATE",)
 _BEGIN = (
-    "BEGIN IMMEDIATE",
+    *_CHANGE,
     # The triggers leave the counting to this transaction, as long as there is a row.
     "INSERT INTO loading (meter_id) VALUES (0)",
     f"CREATE TEMP TABLE IF NOT EXISTS incoming (number INTEGER PRIMARY KEY, {_INCOMING})",
 )
+
+_SAVEPOINT = ("SAVEPOINT transaction_of_group",)
+_RELEASE = "RELEASE transaction_of_group"
+_ROLLBACK_TO = "ROLLBACK TO transaction_of_group"
 
 _LARGE_BATCH = 2000
 """Rows at once for which it is worth to drop triggers and create them again."""
@@ -89,6 +94,7 @@ class SqliteWriteEngine:
         self._connection: sqlite3.Connection | None = None
         self._stopped = False
         self._dropped_triggers = False
+        self._has_group = False
         self._is_one_of_several = turns is not None
         self._turn = WriteTurn(turns)
 
@@ -130,7 +136,7 @@ class SqliteWriteEngine:
 
     async def begin_change(self) -> None:
         """Begin a transaction of a few rows."""
-        await self._begin(["BEGIN IMMEDIATE"])
+        await self._begin_in_group(_CHANGE)
 
     async def prepare_removal(self) -> None:
         """Do nothing: triggers are quick, and others wait for the end of a transaction anyway."""
@@ -143,7 +149,44 @@ class SqliteWriteEngine:
         """Begin a transaction that imports reports, once no other program is in one that writes."""
         # Whoever wants to stop the import can do so here.
         await asyncio.sleep(0)
+        await self._begin_in_group(_BEGIN)
+
+    @property
+    def commits_together(self) -> bool:
+        """Return True: neighbouring meters share pages, each of which is written once a commit."""
+        return True
+
+    async def begin_group(self) -> None:
+        """Begin to import meters that share a commit."""
+        await asyncio.sleep(0)
         await self._begin(_BEGIN)
+        self._has_group = True
+
+    async def commit_group(self) -> None:
+        """Commit what the transactions of a group have committed."""
+        self._require_group()
+        self._has_group = False
+        await self._commit()
+
+    async def rollback_group(self) -> None:
+        """Roll back all transactions of a group, if there is one."""
+        self._has_group = False
+        await self.rollback()
+
+    def _require_group(self) -> None:
+        """Raise Unreachable if an error has ended the transaction of a group."""
+        if not self._opened().in_transaction:
+            raise Unreachable(
+                f"{self._path}: an error has ended the transaction; nothing of it was written"
+            )
+
+    async def _begin_in_group(self, statements: Sequence[str]) -> None:
+        """Begin a transaction, as a part of the group if there is one."""
+        if self._has_group:
+            self._require_group()
+            await self._in_thread(lambda: self._run(_SAVEPOINT))
+        else:
+            await self._begin(statements)
 
     async def _begin(self, statements: Sequence[str]) -> None:
         self._turn.take()
@@ -198,16 +241,26 @@ class SqliteWriteEngine:
         """Commit the transaction."""
         if self._dropped_triggers:
             await self._in_thread(self._create_triggers)
+        if self._has_group:
+            await self.execute(_RELEASE)
+        else:
+            await self._commit()
+
+    async def _commit(self) -> None:
         await self.execute("DELETE FROM loading")
         await self.execute("COMMIT")
         self._turn.end()
 
     async def rollback(self) -> None:
         """Roll back the transaction, if there is one."""
-        if self._opened().in_transaction:
-            await self.execute("ROLLBACK")
         self._dropped_triggers = False
-        self._turn.end()
+        if self._opened().in_transaction:
+            if self._has_group:
+                await self._in_thread(lambda: self._run([_ROLLBACK_TO, _RELEASE]))
+                return
+            await self.execute("ROLLBACK")
+        if not self._has_group:
+            self._turn.end()
 
     async def sync(self) -> None:
         """Return once all that is committed would survive a power failure."""
