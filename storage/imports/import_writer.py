@@ -7,13 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
+from typing import Any
 
 from domain.record_layout import CONTRACT_LAYOUT
 from domain.report_source import ReportSource, RowBatch
 from settings import QualitySettings
 from storage.backends.base import WriteEngine
 from storage.backends.day_sums import DaySpan
-from storage.backends.dialect import readings_of
+from storage.backends.dialect import Condition, readings_of
 from storage.common.deflate import DeflateBlock, deflate_block
 from storage.common.errors import Conflict
 from storage.common.identifiers import is_same_meter
@@ -102,14 +103,16 @@ class ImportWriter:
         """
         started = time.monotonic()
         zone = meter.timezone
-        known, state = await self._meters.lock(meter.id)
+        known, state, (ends, recorded) = await self._meters.lock_and_fetch(
+            meter.id, self._ends(meter.id), self._intervals.recorded(meter.id)
+        )
         meter = known
         if meter.timezone != zone:
             raise Conflict(
                 f"the time zone of {meter.public_id} was changed meanwhile: load {report.name}"
                 " again"
             )
-        work = await self._begin(state, meter.id)
+        work = await self._begin(state, meter.id, ends[0])
         batches = _RowBatches(report.batches(), work.last_day)
         appended = await self._append(batches, work)
         staged = 0 if batches.is_empty else await self._engine.stage(batches.rest())
@@ -121,7 +124,7 @@ class ImportWriter:
         if changed or work.pages is None or work.pages + appended.pages != last_id // PAGE_READINGS:
             await self._build_missing_pages(meter.id, last_id)
         new = NewReadings(work.readings, work.last_utc, result.new, are_later=not staged)
-        intervals = await self._intervals.update(meter, report, new)
+        intervals = await self._intervals.update(meter, report, new, recorded)
         meter = replace(meter, interval=intervals.only)
         result = replace(result, intervals=lengths_within(intervals, report.differences))
         reflagged = False
@@ -160,8 +163,8 @@ class ImportWriter:
         )
         return result
 
-    async def _begin(self, state: MeterState, meter_id: int) -> _Import:
-        """Return an import of a meter; remove what has outlived its readings."""
+    def _ends(self, meter_id: int) -> Condition:
+        """Return the statement that selects where the readings of a meter end."""
         dialect = self._engine.dialect
         of_meter = f"WHERE meter_id = {dialect.placeholder}"
         columns = dialect.few(
@@ -172,14 +175,19 @@ class ImportWriter:
                 f"(SELECT COUNT(*) FROM pages {of_meter})",
             ]
         )
-        rows = await self._engine.fetch(f"SELECT {columns}", [meter_id] * 4)
-        last_id, last_utc, last_date, pages = dialect.parse_few(rows[0])
+        return Condition(f"SELECT {columns}", (meter_id,) * 4)
+
+    async def _begin(self, state: MeterState, meter_id: int, ends: Sequence[Any]) -> _Import:
+        """Return an import of a meter; remove what has outlived its readings."""
+        last_id, last_utc, last_date, pages = self._engine.dialect.parse_few(ends)
         readings = state.readings
         # TRUNCATE fires no trigger.
         if readings is None or state.last_id != last_id:
             # Counted before, since MariaDB is slow to count what is not committed yet.
             readings = (
-                await self._engine.fetch(f"SELECT COUNT(*) FROM readings {of_meter}", [meter_id])
+                await self._engine.fetch(
+                    f"SELECT COUNT(*) FROM readings WHERE meter_id = {meter_id}"
+                )
             )[0][0]
             await self._engine.execute(
                 f"DELETE FROM pages WHERE meter_id = {meter_id}"
@@ -289,7 +297,7 @@ class ImportWriter:
             "last_id": last_id or None,
         }
         placeholders = ", ".join([dialect.placeholder] * len(values))
-        await self._engine.execute(
+        await self._engine.post(
             f"INSERT INTO imports ({', '.join(values)}, first_id)"
             f" VALUES ({placeholders}, (SELECT MIN(id) {of_meter}))",
             (*values.values(), work.meter_id),
@@ -302,7 +310,7 @@ class ImportWriter:
             "imports": work.number,
             "changed": finished,
         }
-        await self._engine.execute(
+        await self._engine.post(
             f"UPDATE states SET corrections = corrections + {is_correction:d},"
             f" first_id = (SELECT MIN(id) {of_meter}), first_utc = (SELECT MIN(utc) {of_meter}),"
             f" last_utc = (SELECT MAX(utc) {of_meter}),"

@@ -3,9 +3,10 @@
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from settings import AccountSettings, MysqlUrl
+from storage.backends.dialect import Condition
 from storage.backends.mysql.connection import (
     DRIVER_ERRORS,
     MAX_PAGE_BYTES,
@@ -17,6 +18,13 @@ from storage.backends.mysql.connection import (
 
 _ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ"
 """A transaction reads one snapshot, whatever the server's default is."""
+
+
+class Result(NamedTuple):
+    """How many rows a statement wrote, and those it found."""
+
+    written: int
+    rows: Sequence[Sequence[Any]]
 
 
 class Session:
@@ -53,6 +61,23 @@ class Session:
         with _translated_errors(self._location):
             async with self.connection.cursor() as cursor:
                 return int(await cursor.execute(sql, args or None))
+
+    async def post(self, sql: str, args: Sequence[object] = ()) -> None:
+        """Run a statement that writes."""
+        await self.execute(sql, args)
+
+    async def run(self, statements: Sequence[Condition]) -> list[Result]:
+        """Send statements at once, and return their results; the first error ends them."""
+        results = []
+        with _translated_errors(self._location):
+            async with self.connection.cursor() as cursor:
+                # The server stops at the first error: what follows never runs without it.
+                texts = (cursor.mogrify(each.text, each.args or None) for each in statements)
+                await cursor.execute(";".join(texts))
+                while True:
+                    results.append(Result(int(cursor.rowcount), await cursor.fetchall()))
+                    if not await cursor.nextset():
+                        return results
 
     async def insert(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
         """Run an INSERT of many rows."""

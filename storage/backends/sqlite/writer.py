@@ -17,6 +17,7 @@ from domain.time_zone import DAY_SECONDS
 from files.creating import private_mode
 from files.regular import require_regular
 from storage.backends.day_sums import day_sums
+from storage.backends.dialect import Condition
 from storage.backends.schema import (
     MANY_READINGS,
     STATE_TRIGGERS,
@@ -199,9 +200,13 @@ class SqliteWriteEngine:
     async def lock_meters(self) -> None:
         """Do nothing: the transaction has locked the whole file."""
 
-    async def fetch_locked(self, sql: str, args: Sequence[object] = ()) -> Sequence[Sequence[Any]]:
-        """Return a statement's rows: the transaction has locked the whole file."""
-        return await self.fetch(sql, args)
+    async def fetch_locked(
+        self, sql: str, args: Sequence[object] = (), then: Sequence[Condition] = ()
+    ) -> list[Sequence[Sequence[Any]]]:
+        """Return the rows of statements: the transaction has locked the whole file."""
+        return [
+            await self.fetch(each.text, each.args) for each in (Condition(sql, tuple(args)), *then)
+        ]
 
     async def append(
         self, batches: Iterable[RowBatch], meter_id: int, import_id: int, last_id: int
@@ -225,6 +230,10 @@ class SqliteWriteEngine:
         finally:
             if is_alone:
                 self._turn.end()
+
+    async def post(self, sql: str, args: Sequence[object] = ()) -> None:
+        """Run a statement that writes."""
+        await self.execute(sql, args)
 
     async def fetch(self, sql: str, args: Sequence[object] = ()) -> Sequence[Sequence[Any]]:
         """Return a statement's rows: integers as int, texts as str."""
