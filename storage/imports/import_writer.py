@@ -19,6 +19,7 @@ from storage.common.deflate import DeflateBlock, deflate_block
 from storage.common.errors import Conflict
 from storage.common.identifiers import is_same_meter
 from storage.imports.days import DayUpdater
+from storage.imports.few_readings import few_readings
 from storage.imports.flagging import FlagUpdater
 from storage.imports.intervals import IntervalUpdater, NewReadings, lengths_within
 from storage.imports.merging import (
@@ -129,13 +130,14 @@ class ImportWriter:
         result = replace(result, intervals=lengths_within(intervals, report.differences))
         reflagged = False
         flagged = None
+        few = few_readings(appended.few) if appended.few else None
         if last_id and report.span is not None:
             flagged = await self._flags.update(
                 meter,
                 intervals,
                 report.span,
                 appended.ids,
-                appended.few,
+                few,
                 merged=changed + inserted > 0,
             )
             meter, reflagged = flagged.meter, flagged.has_changed
@@ -147,7 +149,9 @@ class ImportWriter:
             await self._days.rebuild(meter.id, appended.ids if is_new else None)
         else:
             spans = []
-            if appended.ids:
+            if few and few.has_one_offset and not staged and not (flagged and flagged.has_any):
+                await self._days.add(meter.id, few)
+            elif appended.ids:
                 spans.append(DaySpan(meter.id, *batches.appended_days, appended.ids))
             if flagged is not None and flagged.merged_days is not None:
                 spans.append(DaySpan(meter.id, *flagged.merged_days))
