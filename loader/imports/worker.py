@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
+import uvloop
+
 from loader.formats.registry import known_formats
 from loader.imports.messages import LENGTH, ImportOrder, WorkerNotice
 from loader.imports.outcome import ImportOutcome
@@ -24,8 +26,9 @@ def main() -> None:
     """Import reports until standard input ends."""
     order: ImportOrder = pickle.load(sys.stdin.buffer)  # noqa: S301 - the parent alone can write there
     threading.Thread(target=_end_with, args=[order.parent], daemon=True).start()
-    with suppress(asyncio.CancelledError, BrokenPipeError):
-        asyncio.run(_work(order, _sender()))
+    loop = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    with suppress(asyncio.CancelledError, BrokenPipeError), loop as runner:
+        runner.run(_work(order, _sender()))
 
 
 def _end_with(parent: int) -> None:

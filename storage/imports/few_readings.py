@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from domain.quantities import QUANTITIES, QUANTITY_NAMES, AggregationRule
+from domain.report_source import BATCH_FIELDS
 from storage.backends.derived import CAPACITIVE_POWER, DERIVED_ENERGY, INDUCTIVE_POWER
 
 Values = Sequence[int | None]
@@ -33,7 +34,7 @@ class FewReadings:
         """Whether the order of the local times is that of the instants."""
         return self.offsets.count(self.offsets[0]) == len(self.offsets)
 
-    def days(self) -> Iterator[tuple[str, "DaySums"]]:
+    def days(self) -> Iterator[tuple[str, "SummedDay"]]:
         """Yield the local days with their sums, unless their readings have several offsets."""
         assert self.has_one_offset, "the order of the local times is that of the instants"
         offset = int(self.offsets[0])
@@ -42,24 +43,25 @@ class FewReadings:
             places[local[:10]].append(place)
         for day, found in places.items():
             if len(places) == 1:
-                yield day, DaySums(self.dates, offset, self.values)
+                yield day, SummedDay(self.dates, offset, self.values)
                 return
             values = {name: [each[at] for at in found] for name, each in self.values.items()}
-            yield day, DaySums([self.dates[at] for at in found], offset, values)
+            yield day, SummedDay([self.dates[at] for at in found], offset, values)
 
 
 def few_readings(rows: bytes) -> FewReadings:
     """Return the readings of at least one row."""
-    lines = rows.decode("ascii").replace(".", "").splitlines()
-    _, dates, offsets, *columns = zip(*(line.split(",") for line in lines), strict=True)
-    values = {
-        name: [int(text) if text else None for text in column]
-        for name, column in zip(QUANTITY_NAMES, columns, strict=True)
-    }
+    # All decimals are there: the digits alone are the number of hundred-thousandths.
+    text = rows.decode("ascii").replace(".", "").removesuffix("\n")
+    fields = text.replace("\n", ",").split(",")
+    _, dates, offsets, *columns = (
+        fields[place :: len(BATCH_FIELDS)] for place in range(len(BATCH_FIELDS))
+    )
+    values = dict(zip(QUANTITY_NAMES, map(_integers, columns), strict=True))
     return FewReadings(rows, dates, offsets, values)
 
 
-class DaySums:
+class SummedDay:
     """The columns of a row of `days`, of readings without flags and with one offset.
 
     They are those of `storage.backends.day_sums`.
@@ -109,6 +111,12 @@ class DaySums:
         inductive = sum(each for each in reactive if each > 0)
         self.quantities[INDUCTIVE_POWER] = inductive if reactive else None
         self.quantities[CAPACITIVE_POWER] = inductive - sum(reactive) if reactive else None
+
+
+def _integers(texts: Sequence[str]) -> Values:
+    if "" in texts:
+        return [int(text) if text else None for text in texts]
+    return [*map(int, texts)]
 
 
 def _known(values: Values) -> Sequence[int]:

@@ -68,16 +68,21 @@ class Session:
 
     async def run(self, statements: Sequence[Condition]) -> list[Result]:
         """Send statements at once, and return their results; the first error ends them."""
-        results = []
+        # The server stops at the first error: what follows never runs without it.
+        text = ";".join(map(self._with_values, statements))
         with _translated_errors(self._location):
-            async with self.connection.cursor() as cursor:
-                # The server stops at the first error: what follows never runs without it.
-                texts = (cursor.mogrify(each.text, each.args or None) for each in statements)
-                await cursor.execute(";".join(texts))
-                while True:
-                    results.append(Result(int(cursor.rowcount), await cursor.fetchall()))
-                    if not await cursor.nextset():
-                        return results
+            return [Result(*result) for result in await self.connection.results(text)]
+
+    def _with_values(self, statement: Condition) -> str:
+        """Return the text of a statement with its values."""
+        if not statement.args:
+            return statement.text
+        return statement.text % tuple(map(self._literal, statement.args))
+
+    def _literal(self, value: object) -> str:
+        if value is None:
+            return "NULL"
+        return str(value) if type(value) is int else str(self.connection.escape(value))
 
     async def insert(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
         """Run an INSERT of many rows."""

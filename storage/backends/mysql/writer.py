@@ -95,6 +95,8 @@ class MysqlWriteEngine:
             self._session = await Session.open(
                 self._location, self._admin, self._tls, local_infile=True
             )
+            if self._is_one_of_several:
+                self._session.connection.read_directly()
 
     async def prepare(self) -> AsyncGenerator[str]:
         """Create what is missing, up to the newest schema; yield the name of each part."""
@@ -167,6 +169,8 @@ class MysqlWriteEngine:
 
     async def begin(self, *, keeps_triggers: bool = False) -> None:
         """Begin a transaction that imports reports."""
+        # Whoever wants to stop the import can do so here.
+        await asyncio.sleep(0)
         if self._sends_files is None:
             await self._prepare_session()
         if not keeps_triggers and not self._has_readings:
