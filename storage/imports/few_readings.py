@@ -12,7 +12,7 @@ from domain.quantities import QUANTITIES, QUANTITY_NAMES, AggregationRule
 from domain.report_source import BATCH_FIELDS
 from storage.backends.derived import CAPACITIVE_POWER, DERIVED_ENERGY, INDUCTIVE_POWER
 
-Values = Sequence[int | None]
+QuantityValues = Sequence[int | None]
 """The values of a quantity in hundred-thousandths."""
 
 
@@ -26,7 +26,7 @@ class FewReadings:
     """Their local times, as YYYY-MM-DD HH:MM:SS."""
     offsets: Sequence[str]
     """The seconds that these are ahead of UTC."""
-    values: Mapping[str, Values]
+    values: Mapping[str, QuantityValues]
     """By quantity."""
 
     @property
@@ -67,7 +67,9 @@ class SummedDay:
     They are those of `storage.backends.day_sums`.
     """
 
-    def __init__(self, dates: Sequence[str], offset: int, values: Mapping[str, Values]) -> None:
+    def __init__(
+        self, dates: Sequence[str], offset: int, values: Mapping[str, QuantityValues]
+    ) -> None:
         self.counts: dict[str, int] = {"readings": len(dates)}
         self.quantities: dict[str, int | None] = {}
         """In hundred-thousandths."""
@@ -101,7 +103,7 @@ class SummedDay:
             self.quantities[f"{name}_min"] = min(known, default=None)
             self.quantities[f"{name}_max"] = max(known, default=None)
 
-    def _add_reactive(self, powers: Values, reactive_powers: Values) -> None:
+    def _add_reactive(self, powers: QuantityValues, reactive_powers: QuantityValues) -> None:
         """Add the reactive powers of each sign, of readings that do not give power back."""
         reactive = [
             each
@@ -113,17 +115,17 @@ class SummedDay:
         self.quantities[CAPACITIVE_POWER] = inductive - sum(reactive) if reactive else None
 
 
-def _integers(texts: Sequence[str]) -> Values:
+def _integers(texts: Sequence[str]) -> QuantityValues:
     if "" in texts:
         return [int(text) if text else None for text in texts]
     return [*map(int, texts)]
 
 
-def _known(values: Values) -> Sequence[int]:
+def _known(values: QuantityValues) -> Sequence[int]:
     return [value for value in values if value is not None]
 
 
-def _present(values: Mapping[str, Values], readings: int) -> int:
+def _present(values: Mapping[str, QuantityValues], readings: int) -> int:
     """Return how many readings have any value."""
     if any(None not in each for each in values.values()):
         return readings
