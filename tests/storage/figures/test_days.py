@@ -262,7 +262,8 @@ def plain_rows(moments: Sequence[str], chance: random.Random) -> list[str]:
         power, reactive_power = chance.choice(some), chance.choice(some)
         values = (energy, reactive_energy, power, str(maximeter), reactive_power)
         quantities = [chance.choice([value, value, value, ""]) for value in values]
-        rows.append(row(moment, *quantities, "230.1", chance.choice(["", "3"]), "0.98765"))
+        voltage, factor = chance.choice([("230.1", "0.98765"), ("", "0.98765"), ("230.1", "")])
+        rows.append(row(moment, *quantities, voltage, chance.choice(["", "3"]), factor))
     chance.shuffle(rows)
     return rows
 
