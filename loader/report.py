@@ -7,7 +7,7 @@ from itertools import chain, islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from domain.report_source import RowBatch
+from domain.report_source import RowBatch, parsed_rows
 from domain.sampling_interval import (
     Differences,
     IntervalSpan,
@@ -21,6 +21,8 @@ from loader.rows.errors import FaultyRowsError, ReportError, RowError
 from loader.rows.reader import ParseContext, RowReader
 from loader.rows.registers import REGISTER_QUANTITIES, RegisterWatch
 
+_PARSED_ROWS = 100
+"""Rows of a batch that is parsed ahead, which takes as much memory again."""
 _BATCHES_AHEAD = 2
 """Batches that are read ahead: to look for the second one ends a report that has only one."""
 
@@ -109,7 +111,9 @@ class Report:
         """Read the first batches now; an error comes up once they are asked for."""
         try:
             for batch in islice(self._batches, _BATCHES_AHEAD):
-                self._ahead.append(batch)
+                is_small = batch.count <= _PARSED_ROWS
+                parsed = parsed_rows(batch.rows) if is_small else None
+                self._ahead.append(replace(batch, parsed=parsed))
         except ReportError as error:
             self._batches = _failing(error)
 

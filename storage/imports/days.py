@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
+from domain.report_source import ParsedRows
 from storage.backends.base import WriteEngine
 from storage.backends.day_sums import FLAG_COUNTS, DaySpan, day_sums, run_steps
-from storage.imports.few_readings import FewReadings
+from storage.imports.summed_days import summed_days
 
 
 class DayUpdater:
@@ -29,10 +30,10 @@ class DayUpdater:
         for span in apart:
             await run_steps(self._engine, self._sums.update(span))
 
-    async def add(self, meter_id: int, readings: FewReadings) -> None:
-        """Record the days of a meter's readings without flags, which had no readings before."""
+    async def add(self, meter_id: int, rows: ParsedRows) -> None:
+        """Record the days of a meter's rows without flags, which had no readings before."""
         dialect = self._engine.dialect
-        for day, sums in readings.days():
+        for day, sums in summed_days(rows):
             values: dict[str, object] = {
                 "meter_id": meter_id,
                 "day": day,

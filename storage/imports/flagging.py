@@ -15,12 +15,12 @@ from zoneinfo import ZoneInfo
 from domain.flags import CATCH_UP, FLAGS, IMPLAUSIBLE, MISSING, REPEATED_HOUR, ZERO_VOLTAGE
 from domain.local_time import LocalTimeResolver
 from domain.quantities import DECIMALS, INTEGER_DIGITS, QUANTITY_NAMES
+from domain.report_source import ParsedRows
 from domain.sampling_interval import SamplingIntervals
 from domain.time_zone import DAY_SECONDS
 from settings import QualitySettings
 from storage.backends.base import WriteEngine
 from storage.backends.dialect import Dialect
-from storage.imports.few_readings import FewReadings
 from storage.meters import MeterRecord
 
 T = TypeVar("T")
@@ -96,7 +96,7 @@ class FlagUpdater:
         intervals: SamplingIntervals,
         span: tuple[str, str],
         appended: range,
-        few: FewReadings | None,
+        few: ParsedRows | None,
         *,
         merged: bool,
     ) -> "Flagged":
@@ -366,7 +366,7 @@ class _FlagSql:
             f" WHERE verdict <> {CATCH_UP.bit}"
         )
 
-    def may_flag(self, readings: FewReadings, around: Instants) -> bool:
+    def may_flag(self, readings: ParsedRows, around: Instants) -> bool:
         """Return whether any reading may be flagged, and has to be judged."""
         if _MISSING in readings.rows or any(self._resolver.repeated(*around)):
             return True

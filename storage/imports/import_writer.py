@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from domain.record_layout import CONTRACT_LAYOUT
-from domain.report_source import ReportSource, RowBatch
+from domain.report_source import ParsedRows, ReportSource, RowBatch, parsed_rows
 from settings import QualitySettings
 from storage.backends.base import WriteEngine
 from storage.backends.day_sums import DaySpan
@@ -19,7 +19,6 @@ from storage.common.deflate import DeflateBlock, deflate_block
 from storage.common.errors import Conflict
 from storage.common.identifiers import is_same_meter
 from storage.imports.days import DayUpdater
-from storage.imports.few_readings import few_readings
 from storage.imports.flagging import FlagUpdater
 from storage.imports.intervals import IntervalUpdater, NewReadings, lengths_within
 from storage.imports.merging import (
@@ -63,8 +62,8 @@ class _Appended:
 
     ids: range
     pages: int
-    few: bytes | None
-    """The rows, if they are few."""
+    few: ParsedRows | None
+    """The rows, if there are some and they are few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +129,13 @@ class ImportWriter:
         result = replace(result, intervals=lengths_within(intervals, report.differences))
         reflagged = False
         flagged = None
-        few = few_readings(appended.few) if appended.few else None
         if last_id and report.span is not None:
             flagged = await self._flags.update(
                 meter,
                 intervals,
                 report.span,
                 appended.ids,
-                few,
+                appended.few,
                 merged=changed + inserted > 0,
             )
             meter, reflagged = flagged.meter, flagged.has_changed
@@ -149,8 +147,8 @@ class ImportWriter:
             await self._days.rebuild(meter.id, appended.ids if is_new else None)
         else:
             spans = []
-            if few and few.has_one_offset and not staged and not (flagged and flagged.has_any):
-                await self._days.add(meter.id, few)
+            if appended.few and not staged and not (flagged and flagged.has_any):
+                await self._days.add(meter.id, appended.few)
             elif appended.ids:
                 spans.append(DaySpan(meter.id, *batches.appended_days, appended.ids))
             if flagged is not None and flagged.merged_days is not None:
@@ -209,16 +207,17 @@ class ImportWriter:
         """Insert the batches after all readings, and their pages."""
         builder = PageBuilder(work.last_id)
         appended = built = 0
-        few: bytes | None = b""
+        few: list[RowBatch] | None = []
+        size = 0
         while batches.has_later:
             pages: list[tuple[int, DeflateBlock]] = []
 
             def building(pages: list[tuple[int, DeflateBlock]] = pages) -> Iterator[RowBatch]:
-                nonlocal few
+                nonlocal few, size
                 for batch in islice(batches.later(), BATCHES_BEFORE_PAGES):
                     pages.extend(builder.add(batch.rows))
-                    is_small = few is not None and len(few) + len(batch.rows) <= FEW_BYTES
-                    few = few + batch.rows if few is not None and is_small else None
+                    size += len(batch.rows)
+                    few = [*few, batch] if few is not None and size <= FEW_BYTES else None
                     yield batch
 
             appended += await self._engine.append(
@@ -227,7 +226,8 @@ class ImportWriter:
             for first_id, page in pages:
                 await self._engine.store_page(work.meter_id, first_id, page)
             built += len(pages)
-        return _Appended(range(work.last_id + 1, work.last_id + 1 + appended), built, few)
+        ids = range(work.last_id + 1, work.last_id + 1 + appended)
+        return _Appended(ids, built, _parsed(few) if few else None)
 
     async def _merge(
         self,
@@ -333,6 +333,12 @@ def _result(report: ReportSource, appended: _Appended, merged: Merged) -> Import
         merged.kept,
         merged.corrections,
     )
+
+
+def _parsed(batches: Sequence[RowBatch]) -> ParsedRows:
+    if len(batches) == 1 and batches[0].parsed is not None:
+        return batches[0].parsed
+    return parsed_rows(b"".join(batch.rows for batch in batches))
 
 
 class _RowBatches:

@@ -3,17 +3,15 @@
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from datetime import date
-from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from domain.quantities import QUANTITY_NAMES
-from domain.report_source import BATCH_FIELDS, RowBatch
-from domain.time_zone import DAY_SECONDS
+from domain.report_source import BATCH_FIELDS, ParsedRows, RowBatch, parsed_rows
 from files.creating import private_mode
 from files.regular import require_regular
 from storage.backends.day_sums import day_sums
@@ -50,7 +48,6 @@ _STAGE = f"INSERT INTO incoming (number, date, utc, {_NAMES}) VALUES "
 _STAGED = f"({', '.join('?' * len(BATCH_FIELDS))})"
 _APPEND = f"INSERT INTO readings (meter_id, import_id, id, date, utc, {_NAMES}) VALUES "
 _APPENDED = f"(?1, ?2, {', '.join('?' * len(BATCH_FIELDS))})"
-_DAY_1970 = date(1970, 1, 1).toordinal()
 _ROWS_AT_ONCE = 100
 """Rows of a statement: a row's own statement would take twice as long."""
 _INCOMING = f"date TEXT, utc INTEGER, {', '.join(f'{name} INTEGER' for name in QUANTITY_NAMES)}"
@@ -385,18 +382,12 @@ class SqliteWriteEngine:
                 # Even one that does nothing costs a tenth of a long import.
                 self._run([f"DROP TRIGGER {name}" for name in _INSERT_TRIGGERS])
                 self._dropped_triggers = True
-            # All decimals are there: the digits alone are the number of hundred-thousandths.
-            lines = batch.rows.decode("ascii").replace(".", "").splitlines()
-            for at in range(0, len(lines), _ROWS_AT_ONCE):
-                values = [*constants]
-                rows = lines[at : at + _ROWS_AT_ONCE]
-                for line in rows:
-                    number, local, ahead, *quantities = line.split(",")
-                    utc = _day_seconds(local[:10]) + _time_seconds(local[11:]) - int(ahead)
-                    values += [int(number) + before, local, utc]
-                    values += [int(digits) if digits else None for digits in quantities]
-                connection.execute(statement + ", ".join([row] * len(rows)), values)
-            filled += len(lines)
+            for rows in _pieces(batch):
+                ids = [number + before for number in rows.numbers]
+                columns = (ids, rows.dates, rows.instants, *rows.values.values())
+                values = [*constants, *chain.from_iterable(zip(*columns, strict=True))]
+                connection.execute(statement + ", ".join([row] * len(ids)), values)
+            filled += batch.count
         return filled
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
@@ -431,17 +422,14 @@ class SqliteWriteEngine:
         return thread.result()
 
 
-@lru_cache(4096)
-def _day_seconds(day: str) -> int:
-    """Return the seconds from 1970 to a day, given as YYYY-MM-DD."""
-    return (date.fromisoformat(day).toordinal() - _DAY_1970) * DAY_SECONDS
-
-
-@lru_cache(4096)
-def _time_seconds(clock: str) -> int:
-    """Return the seconds from midnight to a time of day, given as HH:MM:SS."""
-    hours, minutes, seconds = clock.split(":")
-    return int(hours) * 3600 + int(minutes) * 60 + int(seconds)
+def _pieces(batch: RowBatch) -> Iterator[ParsedRows]:
+    """Yield the rows of a batch, as many at a time as one statement has."""
+    if batch.parsed is not None and batch.count <= _ROWS_AT_ONCE:
+        yield batch.parsed
+        return
+    lines = batch.rows.splitlines(keepends=True)
+    for at in range(0, len(lines), _ROWS_AT_ONCE):
+        yield parsed_rows(b"".join(lines[at : at + _ROWS_AT_ONCE]))
 
 
 def _create_private(path: Path) -> None:
