@@ -1,11 +1,14 @@
 """Reports as sources of rows for the database."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
 from typing import Protocol
 
 from domain.quantities import QUANTITY_NAMES
 from domain.sampling_interval import Differences, IntervalSpan
+from domain.time_zone import DAY_SECONDS
 
 BATCH_FIELDS = ("number", "date", "seconds_ahead", *QUANTITY_NAMES)
 """The fields of a row, separated by commas.
@@ -17,6 +20,41 @@ where it is missing.
 """
 
 
+QuantityValues = Sequence[int | None]
+"""The values of a quantity in hundred-thousandths."""
+
+_DAY_1970 = date(1970, 1, 1).toordinal()
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedRows:
+    """Some rows, by columns."""
+
+    rows: bytes
+    numbers: Sequence[int]
+    dates: Sequence[str]
+    instants: Sequence[int]
+    """Seconds since 1970."""
+    values: Mapping[str, QuantityValues]
+    """By quantity."""
+
+
+def parsed_rows(rows: bytes) -> ParsedRows:
+    """Parse at least one row."""
+    # All decimals are there: the digits alone are the number of hundred-thousandths.
+    text = rows.decode("ascii").replace(".", "").removesuffix("\n")
+    fields = text.replace("\n", ",").split(",")
+    numbers, dates, offsets, *columns = (
+        fields[place :: len(BATCH_FIELDS)] for place in range(len(BATCH_FIELDS))
+    )
+    instants = [
+        _day_seconds(local[:10]) + _time_seconds(local[11:]) - int(offset)
+        for local, offset in zip(dates, offsets, strict=True)
+    ]
+    values = dict(zip(QUANTITY_NAMES, map(_integers, columns), strict=True))
+    return ParsedRows(rows, [*map(int, numbers)], dates, instants, values)
+
+
 @dataclass(frozen=True, slots=True)
 class RowBatch:
     """Some rows, one a line, and the earliest and latest local time in them."""
@@ -25,6 +63,8 @@ class RowBatch:
     count: int
     first: str
     last: str
+    parsed: ParsedRows | None = None
+    """The rows, if they were parsed before they are asked for."""
 
 
 class ReportSource(Protocol):
@@ -70,3 +110,22 @@ class ReportSource(Protocol):
     @property
     def identifier(self) -> str | None:
         """The meter's name in the report, if it has one."""
+
+
+def _integers(texts: Sequence[str]) -> QuantityValues:
+    if "" in texts:
+        return [int(text) if text else None for text in texts]
+    return [*map(int, texts)]
+
+
+@lru_cache(4096)
+def _day_seconds(day: str) -> int:
+    """Return the seconds from 1970 to a day, given as YYYY-MM-DD."""
+    return (date.fromisoformat(day).toordinal() - _DAY_1970) * DAY_SECONDS
+
+
+@lru_cache(4096)
+def _time_seconds(clock: str) -> int:
+    """Return the seconds from midnight to a time of day, given as HH:MM:SS."""
+    hours, minutes, seconds = clock.split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + int(seconds)

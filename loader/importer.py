@@ -272,36 +272,40 @@ class Importer:
         add: Callable[[ImportOutcome], None],
     ) -> str | None:
         """Take imports and run them; return the error if the database fails, which ends that."""
-        # Parts of a file are read from what this process has set aside.
-        parts = deque(work for work in left if any(report.part for report in work.reports))
-        whole = deque(work for work in left if not any(report.part for report in work.reports))
+        # Rejected rows of several meters go to one file, which this process writes.
+        is_here = importer.options.skip_bad_rows
+        here = deque(each for each in left if is_here and each.has_parts)
+        others = deque(each for each in left if not (is_here and each.has_parts))
         left.clear()
         try:
-            error = await self._run_whole(whole, importer, add)
-            return error or await self._run_here(parts, importer, add)
+            error = await self._run_by_workers(others, importer, add)
+            return error or await self._run_here(here, importer, add)
         finally:
-            left.extend((*whole, *parts))
+            left.extend((*others, *here))
 
-    async def _run_whole(
+    async def _run_by_workers(
         self,
         left: deque[MeterImport],
         importer: ReportImporter,
         add: Callable[[ImportOutcome], None],
     ) -> str | None:
-        """Run imports of whole files, in worker processes if there are many."""
+        """Run imports, in worker processes if there are many."""
         workers = count_workers(left)
         if workers > 1:
             pool = ImportWorkers(
                 self._settings,
                 self._format_name,
                 importer.options,
+                commits_together=self._database.engine.commits_together,
                 on_outcome=add,
                 on_wait=self._listener.on_wait,
             )
             try:
-                return await pool.run(left, workers)
+                error = await pool.run(left, workers)
             finally:
                 await self._database.engine.sync()
+            if error:
+                return error
         return await self._run_here(left, importer, add)
 
     async def _run_here(
@@ -312,7 +316,7 @@ class Importer:
     ) -> str | None:
         """Run imports in this process, one after the other."""
         while left:
-            outcome = await importer.attempt(left.popleft())
+            (outcome,) = await importer.attempt([left.popleft()])
             add(outcome)
             if outcome.is_fatal:
                 return outcome.error

@@ -4,10 +4,11 @@ from bisect import bisect
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain, islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from domain.report_source import RowBatch
+from domain.report_source import RowBatch, parsed_rows
 from domain.sampling_interval import (
     Differences,
     IntervalSpan,
@@ -21,6 +22,11 @@ from loader.rows.errors import FaultyRowsError, ReportError, RowError
 from loader.rows.file_reader import can_be_read_again
 from loader.rows.reader import ParseContext, RepeatedTime, RowReader
 from loader.rows.registers import REGISTER_QUANTITIES, RegisterWatch
+
+_PARSED_ROWS = 100
+"""Rows of a batch that is parsed ahead, which takes as much memory again."""
+_BATCHES_AHEAD = 2
+"""Batches that are read ahead: to look for the second one ends a report that has only one."""
 
 
 class Report:
@@ -61,6 +67,9 @@ class Report:
         self._on_errors = on_errors
         self._lines = _LineNumbers()
         self._rows: RowReader[Any] | None = None
+        self._batches = self._read()
+        self._ahead: list[RowBatch] = []
+        """The first batches, which were read before they are asked for."""
         self._watches = [RegisterWatch(quantity) for quantity in REGISTER_QUANTITIES]
 
     @property
@@ -118,12 +127,26 @@ class Report:
         """The meter's name in the report, if it has one."""
         return self._part.identifier or (self._rows.identifier if self._rows else None)
 
+    def read_ahead(self) -> None:
+        """Read the first batches now; an error comes up once they are asked for."""
+        try:
+            for batch in islice(self._batches, _BATCHES_AHEAD):
+                is_small = batch.count <= _PARSED_ROWS
+                parsed = parsed_rows(batch.rows) if is_small else None
+                self._ahead.append(replace(batch, parsed=parsed))
+        except ReportError as error:
+            self._batches = _failing(error)
+
     def batches(self) -> Iterator[RowBatch]:
         """Yield the checked rows.
 
         Raises ReportError if the file can't be read or isn't a report, and FaultyRowsError at its
         end if rows were invalid and bad rows are not to be skipped.
         """
+        return chain(self._ahead, self._batches)
+
+    def _read(self) -> Iterator[RowBatch]:
+        """Yield the checked rows, see `batches`."""
         rows: RowReader[Any] | None = None
         number = FIRST_ROW
         try:
@@ -277,6 +300,12 @@ class Report:
                 f" as the format {by} says"
             )
         return spans
+
+
+def _failing(error: ReportError) -> Iterator[RowBatch]:
+    """Raise an error instead of yielding batches."""
+    yield from ()
+    raise error
 
 
 class _LineNumbers:

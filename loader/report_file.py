@@ -3,14 +3,22 @@
 from array import array
 from bisect import bisect
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 from typing import Any, Self
 from zoneinfo import ZoneInfo
 
-from loader.formats.registry import SHIPPED_FORMATS, DetectedFormat, ReportFormat, detect_format
+from loader.formats.registry import (
+    SHIPPED_FORMATS,
+    DetectedFormat,
+    ReportFormat,
+    detect_format,
+    format_by_name,
+)
 from loader.rows.errors import FaultyRowsError, ReportError, RowError
 from loader.rows.file_reader import ChunkedFile, check_row_length
+from loader.rows.header import Header
 from loader.rows.identifier_column import NO_METER, IdentifierColumn
 from loader.rows.reader import ParseContext, RowReader
 from loader.rows.sorted_rows import NumberedRows, SortedRows, join_rows, split_rows
@@ -18,15 +26,57 @@ from loader.rows.spool import Spool
 
 NO_READING = "expected at least one reading below the heading"
 
+MAX_PACKED_BYTES = 2**20
+"""Rows of a part that is handed to another process."""
+
 MAX_UNASSIGNED = 1_000_000
 """Rows without a meter that a report of several meters may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class _FileThatWasRead:
+    """What parts tell of a file that another process has read."""
+
+    path: str
+    name: str
+    sha256: str
+    is_split: bool
+    detected: DetectedFormat
+
+
+@dataclass(frozen=True, slots=True)
+class PackedPart:
+    """The rows of a report that are of one meter, to be read by another process."""
+
+    path: str
+    name: str
+    sha256: str
+    is_split: bool
+    format_name: str
+    header: Header
+    identifier: str | None
+    rows: Sequence[NumberedRows]
+
+    @property
+    def size(self) -> int:
+        """How many bytes the rows have."""
+        return sum(len(rows.content) for rows in self.rows)
+
+    def unpacked(self, formats: Sequence[ReportFormat]) -> "ReportPart":
+        """Return the part, whose format is one of those."""
+        detected = DetectedFormat(format_by_name(formats, self.format_name), self.header)
+        file = _FileThatWasRead(self.path, self.name, self.sha256, self.is_split, detected)
+        return ReportPart(file, self.identifier, iter(self.rows))
 
 
 class ReportPart:
     """The rows of a report that are of one meter; `rows` yields them once."""
 
     def __init__(
-        self, file: "ReportFile", identifier: str | None, rows: Iterator[NumberedRows]
+        self,
+        file: "ReportFile | _FileThatWasRead",
+        identifier: str | None,
+        rows: Iterator[NumberedRows],
     ) -> None:
         self.name = file.name
         self.identifier = identifier
@@ -55,6 +105,25 @@ class ReportPart:
     def drop(self) -> None:
         """Note that the remaining rows will not be read, so that they need not be kept."""
         self.is_dropped = True
+
+    def packed(self) -> PackedPart | None:
+        """Return the part for another process, once the file was read; None if it is too large."""
+        rows: list[NumberedRows] = []
+        size = 0
+        for each in self.rows:
+            rows.append(each)
+            size += len(each.content)
+            if size > MAX_PACKED_BYTES:
+                self.rows = chain(rows, self.rows)
+                return None
+        self.rows = iter(rows)
+        file = self._file
+        assert file.detected is not None, "it has rows"
+        detected = file.detected
+        return PackedPart(
+            *(file.path, file.name, file.sha256, file.is_split),
+            *(detected.format.name, detected.header, self.identifier, rows),
+        )
 
 
 class ReportFile:

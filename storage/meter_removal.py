@@ -119,7 +119,7 @@ class MeterRemoval:
 
         Once it is gone, its number may be that of another one.
         """
-        rows = await self._engine.fetch_locked(
+        rows, *_ = await self._engine.fetch_locked(
             f"SELECT id FROM meters WHERE id = {meter.id} AND removed IS NOT NULL"
         )
         return bool(rows)
@@ -129,7 +129,7 @@ class MeterRemoval:
         rows = await self._engine.fetch(f"SELECT id FROM meters WHERE replaced_by = {meter.id}")
         for (other,) in rows:
             async with transaction(self._engine):
-                states = await self._engine.fetch_locked(
+                states, *_ = await self._engine.fetch_locked(
                     f"SELECT changes FROM states WHERE meter_id = {other}"
                 )
                 await self._engine.execute(

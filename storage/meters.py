@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from domain.access import Access, Window
 from domain.report_source import ReportSource
@@ -446,19 +447,28 @@ class MeterAdmin:
 
         Calls the engine's `on_wait` if it has to wait for another import of the meter.
         """
+        meter, state, *_ = await self.lock_and_fetch(meter_id)
+        return meter, state
+
+    async def lock_and_fetch(
+        self, meter_id: int, *statements: Condition
+    ) -> tuple[MeterRecord, MeterState, list[Sequence[Sequence[Any]]]]:
+        """Do the same, and return the rows of statements that are run then."""
         dialect = self._engine.dialect
         columns = dialect.few(
             [*_COLUMNS, "s.changes", "s.readings", "s.first_id", "s.last_id", "s.imports"]
         )
-        rows = await self._engine.fetch_locked(
+        rows, *others = await self._engine.fetch_locked(
             f"SELECT {columns} FROM meters m JOIN states s ON s.meter_id = m.id"
             f" WHERE m.id = {dialect.placeholder}",
             (meter_id,),
+            statements,
         )
         if not rows:
             raise await self._withdrawn(meter_id)
         values = dialect.parse_few(rows[0])
-        return MeterRecord(*values[: len(_COLUMNS)]), MeterState(*values[len(_COLUMNS) :])
+        meter, state = values[: len(_COLUMNS)], values[len(_COLUMNS) :]
+        return MeterRecord(*meter), MeterState(*state), others
 
     async def register(
         self, public_id: str, timezone: str, identifier: str | None = None
@@ -524,7 +534,7 @@ class MeterAdmin:
         if meter == known:
             return
         placeholder = self._engine.dialect.placeholder
-        await self._engine.execute(
+        await self._engine.post(
             f"UPDATE meters SET identifier = {placeholder}, interval_seconds = {placeholder},"
             f" quality = {placeholder} WHERE id = {meter.id}",
             (meter.identifier, meter.interval, meter.quality),

@@ -13,7 +13,7 @@ LENGTH = struct.Struct("=I")
 
 @dataclass(frozen=True, slots=True)
 class ImportOrder:
-    """What a worker reads first; then it reads one import after the other."""
+    """What a worker reads first; then it reads one group of imports after the other."""
 
     settings: Settings
     format_name: str | None
@@ -29,3 +29,4 @@ class WorkerNotice(Enum):
 
     STARTED = "started"
     WAITS = "waits for another import"
+    COMMITS = "commits a group of imports"

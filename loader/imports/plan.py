@@ -3,14 +3,14 @@
 import asyncio
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 from zoneinfo import ZoneInfo
 
 from loader.formats.registry import ReportFormat
 from loader.imports.assignment import MeterAssignment, NewMeter, ReportOrigin
-from loader.report_file import ReportFile, ReportPart
+from loader.report_file import PackedPart, ReportFile, ReportPart
 from loader.rows.errors import FaultyRowsError, ReportError, RowError
 from loader.rows.file_reader import can_be_read_again, report_name
 from loader.rows.rejected import RejectedRows
@@ -29,7 +29,7 @@ class PlannedReport:
     number: int
     """Its place among the reports of the command, from 0."""
     path: str
-    part: ReportPart | None = None
+    part: ReportPart | PackedPart | None = None
     """The rows, if they are not those of the whole file or it cannot be read again."""
     rejected: RejectedRows | None = None
     """The rejected rows of the file, if several meters share it."""
@@ -49,6 +49,26 @@ class MeterImport:
     def place(self) -> int:
         """The place among the imports of a command, in the order of the meters."""
         return self.meter.id if isinstance(self.meter, MeterRecord) else _NEW
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether rows are read from what this process has set aside."""
+        return any(isinstance(report.part, ReportPart) for report in self.reports)
+
+    def packed(self) -> "MeterImport | None":
+        """Return the import for another process; None if a part is too large.
+
+        The files of all parts must have been read, and their bad rows not be skipped.
+        """
+        reports = []
+        for report in self.reports:
+            part = report.part
+            if isinstance(part, ReportPart):
+                part = part.packed()
+                if part is None:
+                    return None
+            reports.append(replace(report, part=part, rejected=None))
+        return MeterImport(self.meter, reports)
 
 
 class ImportPlan:

@@ -3,18 +3,19 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cli.error_report import FaultyReportsError
 from loader.audit_record import record
 from loader.formats.registry import ReportFormat
 from loader.imports.assignment import NewMeter
-from loader.imports.outcome import ImportOutcome, ImportSummary
+from loader.imports.outcome import ImportOutcome, ImportSummary, not_tried
 from loader.imports.plan import MeterImport, PlannedReport
 from loader.report import Report
+from loader.report_file import PackedPart
 from loader.rows.errors import FaultyRowsError, ReportError, RowError
 from loader.rows.file_reader import report_name
 from loader.rows.rejected import RejectedRows, save_all
@@ -64,64 +65,137 @@ class ReportImporter:
         self._on_progress = on_progress
         self._is_open = False
 
-    async def attempt(self, work: MeterImport) -> ImportOutcome:
-        """Import the reports of a meter, one of many; an error is part of the outcome."""
-        outcome = ImportOutcome()
+    async def attempt(
+        self, work: Sequence[MeterImport], on_commit: Callable[[], None] = lambda: None
+    ) -> list[ImportOutcome]:
+        """Import the reports of meters, some of many, each apart; return their outcomes.
+
+        Several share a commit, before which `on_commit` is called.
+        """
+        attempts = [_Attempt(each) for each in work]
+        with ExitStack() as drafts:
+            try:
+                await self._attempt_all(attempts, drafts, on_commit)
+            except StorageError as error:
+                _lose(attempts, error)
+            for attempt in attempts:
+                attempt.finish(is_dry=self.options.dry_run)
+        return [attempt.outcome for attempt in attempts]
+
+    async def _attempt_all(
+        self, attempts: Sequence["_Attempt"], drafts: ExitStack, on_commit: Callable[[], None]
+    ) -> None:
+        """Attempt imports; raise StorageError if none of them was written."""
+        engine, is_group = self._database.engine, len(attempts) > 1
+        if not self._is_open:
+            await engine.is_prepared()
+            self._is_open = True
+        if is_group:
+            # Meanwhile, others can write.
+            for attempt in attempts:
+                self._read_ahead(attempt, drafts)
+            await engine.begin_group()
         try:
-            if not self._is_open:
-                await self._database.engine.is_prepared()
-                self._is_open = True
-            await self.run([work], outcome, is_one_of_many=True)
+            fatal = None
+            for attempt in attempts:
+                if fatal is None:
+                    fatal = await self._attempt(attempt, drafts)
+                else:
+                    attempt.outcome = not_tried(attempt.work, str(fatal))
+            if is_group:
+                on_commit()
+                await _finish(engine.commit_group())
+        except BaseException as error:
+            if is_group:
+                with suppress(StorageError):
+                    await engine.rollback_group()
+            if isinstance(error, StorageError) and fatal is not None:
+                raise fatal from error
+            raise
+
+    async def _attempt(self, attempt: "_Attempt", drafts: ExitStack) -> StorageError | None:
+        """Attempt an import; return the error if it goes wrong with all others, too."""
+        work, outcome = attempt.work, attempt.outcome
+        try:
+            attempt.rejected = await self._write(
+                [work], outcome, drafts, ahead=attempt.ahead, is_one_of_many=True
+            )
+            attempt.is_done = True
         except (FaultyReportsError, ReportError, StorageError) as error:
             outcome.fail(work, error)
-        return outcome
+            return error if outcome.is_fatal and isinstance(error, StorageError) else None
+        return None
 
-    async def run(
-        self, work: Sequence[MeterImport], outcome: ImportOutcome, *, is_one_of_many: bool = False
-    ) -> None:
+    def _read_ahead(self, attempt: "_Attempt", drafts: ExitStack) -> None:
+        """Read the beginnings of reports, whose errors come up once they are imported."""
+        meter = attempt.work.meter
+        if isinstance(meter, MeterRecord):
+            with suppress(Conflict):
+                for planned in attempt.work.reports:
+                    opened = self._open(planned, meter, attempt.outcome, drafts)
+                    opened.report.read_ahead()
+                    attempt.ahead[planned.number] = opened
+
+    async def run(self, work: Sequence[MeterImport], outcome: ImportOutcome) -> None:
         """Import the reports of meters in one transaction, which a dry run rolls back.
 
         Raises FaultyReportsError, ReportError or StorageError; nothing was written then, unless the
         message says so.
         """
+        with ExitStack() as drafts:
+            rejected = await self._write(work, outcome, drafts)
+            outcome.is_written = not self.options.dry_run
+            save_all(rejected)
+
+    async def _write(
+        self,
+        work: Sequence[MeterImport],
+        outcome: ImportOutcome,
+        drafts: ExitStack,
+        *,
+        ahead: Mapping[int, "_Opened"] | None = None,
+        is_one_of_many: bool = False,
+    ) -> Sequence[RejectedRows]:
+        """Import the reports of meters in one transaction, some of which may be opened already.
+
+        Return what is left to do after the commit: the rejected rows to be put in place.
+        """
         engine, is_dry = self._database.engine, self.options.dry_run
         shared = _shared_files(work)
         sizes = [rejected.size for rejected in shared]
-        with ExitStack() as drafts:
-            try:
-                await engine.begin(keeps_triggers=is_dry or is_one_of_many)
-                loaded = await self._load(await self._registered(work), outcome, drafts)
-                if is_dry:
-                    await engine.rollback()
-                    return
-                complete = [each.rejected for each in loaded if each.rejected not in shared]
-                if not is_one_of_many:
-                    complete += shared
-                for rejected in complete:
-                    rejected.prepare()
-                # At the end, since nobody else can append until the transaction ends.
-                for each in loaded:
-                    await self._record(each)
-                await _finish(engine.commit())
-            except BaseException as error:
-                with suppress(ReportError):
-                    for rejected, size in zip(shared, sizes, strict=True):
-                        rejected.shorten(size)
-                # The first error matters more than a connection that can't roll back.
-                with suppress(StorageError):
-                    await engine.rollback()
-                    if isinstance(error, FaultyReportsError | ReportError) and not is_dry:
-                        paths = [report.path for each in work for report in each.reports]
-                        await record_failure(self._database, paths, error)
-                raise
-            outcome.is_written = True
-            save_all(complete)
+        try:
+            await engine.begin(keeps_triggers=is_dry or is_one_of_many)
+            loaded = await self._load(await self._registered(work), outcome, drafts, ahead or {})
+            if is_dry:
+                await engine.rollback()
+                return []
+            complete = [each.rejected for each in loaded if each.rejected not in shared]
+            if not is_one_of_many:
+                complete += shared
+            for rejected in complete:
+                rejected.prepare()
+            # At the end, since nobody else can append until the transaction ends.
+            for each in loaded:
+                await self._record(each)
+            await _finish(engine.commit())
+        except BaseException as error:
+            with suppress(ReportError):
+                for rejected, size in zip(shared, sizes, strict=True):
+                    rejected.shorten(size)
+            # The first error matters more than a connection that can't roll back.
+            with suppress(StorageError):
+                await engine.rollback()
+                if isinstance(error, FaultyReportsError | ReportError) and not is_dry:
+                    paths = [report.path for each in work for report in each.reports]
+                    await record_failure(self._database, paths, error)
+            raise
+        return complete
 
     async def check(self, work: Sequence[MeterImport], outcome: ImportOutcome) -> None:
         """Read the reports only; raise FaultyReportsError if they have errors."""
         with ExitStack() as drafts:
             known = [(each.meter, each) for each in work]
-            await self._load(known, outcome, drafts, into_database=False)
+            await self._load(known, outcome, drafts, {}, into_database=False)
 
     async def _registered(
         self, work: Sequence[MeterImport]
@@ -144,6 +218,7 @@ class ReportImporter:
         work: Sequence[tuple[MeterRecord | NewMeter | None, MeterImport]],
         outcome: ImportOutcome,
         drafts: ExitStack,
+        ahead: Mapping[int, "_Opened"],
         *,
         into_database: bool = True,
     ) -> list["_Loaded"]:
@@ -153,8 +228,9 @@ class ReportImporter:
         for meter, each in work:
             for planned in each.reports:
                 started = time.monotonic()
-                rejected = planned.rejected or drafts.enter_context(RejectedRows(planned.path))
-                report = self._open(planned, meter, rejected, outcome)
+                opened = ahead.get(planned.number)
+                opened = opened or self._open(planned, meter, outcome, drafts)
+                report, rejected = opened.report, opened.rejected
                 imported = error = None
                 try:
                     if isinstance(meter, MeterRecord) and into_database and not failed:
@@ -210,11 +286,12 @@ class ReportImporter:
         self,
         planned: PlannedReport,
         meter: MeterRecord | NewMeter | None,
-        rejected: RejectedRows,
         outcome: ImportOutcome,
-    ) -> Report:
+        drafts: ExitStack,
+    ) -> "_Opened":
         path, skips = planned.path, self.options.skip_bad_rows
         refused: set[str] = set()
+        rejected = planned.rejected or drafts.enter_context(RejectedRows(path))
 
         def on_errors(errors: list[RowError], raw: bytes) -> None:
             for error in errors:
@@ -226,6 +303,7 @@ class ReportImporter:
                 assert report.detected is not None
                 rejected.add(errors, raw, report.detected.header)
 
+        part = planned.part
         report = Report(
             path,
             _zone(meter) if isinstance(meter, MeterRecord) else self._settings.meter.timezone,
@@ -233,9 +311,9 @@ class ReportImporter:
             on_errors=on_errors,
             on_progress=lambda size: self._on_progress(path, size),
             formats=self._formats,
-            part=planned.part,
+            part=part.unpacked(self._formats) if isinstance(part, PackedPart) else part,
         )
-        return report
+        return _Opened(report, rejected)
 
     async def _record(self, loaded: "_Loaded") -> None:
         summary = loaded.summary
@@ -257,6 +335,38 @@ class ReportImporter:
 
 
 @dataclass(frozen=True, slots=True)
+class _Opened:
+    """A report that is being read, and where its rejected rows go."""
+
+    report: Report
+    rejected: RejectedRows
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """An import of a meter, one of many."""
+
+    work: MeterImport
+    outcome: ImportOutcome = field(default_factory=ImportOutcome)
+    ahead: dict[int, _Opened] = field(default_factory=dict)
+    """The reports whose beginnings were read, by their numbers."""
+    rejected: Sequence[RejectedRows] = ()
+    """What is to be put in place after the commit."""
+    is_done: bool = False
+    """Whether only the commit that it may share is left to do."""
+
+    def finish(self, *, is_dry: bool) -> None:
+        """Note that the import is committed, unless it has failed; put rejected rows in place."""
+        if not self.is_done or is_dry:
+            return
+        self.outcome.is_written = True
+        try:
+            save_all(self.rejected)
+        except ReportError as error:
+            self.outcome.fail(self.work, error)
+
+
+@dataclass(frozen=True, slots=True)
 class _Loaded:
     """A report that was read."""
 
@@ -275,6 +385,20 @@ async def record_failure(
         database, "import", result="failed", reports=len(paths), files=files, error=str(error)
     )
     await database.engine.commit()
+
+
+def _lose(attempts: Sequence[_Attempt], error: StorageError) -> None:
+    """Note that nothing was written, since the commit has failed or was never reached."""
+    has_told = any(attempt.outcome.is_fatal for attempt in attempts)
+    for attempt in attempts:
+        attempt.is_done = False
+        if attempt.outcome.error is not None:
+            continue
+        if has_told:
+            attempt.outcome = not_tried(attempt.work, str(error))
+        else:
+            attempt.outcome.fail(attempt.work, error)
+            has_told = True
 
 
 def _zone(meter: MeterRecord) -> ZoneInfo:

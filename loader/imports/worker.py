@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
+import uvloop
+
 from loader.formats.registry import known_formats
 from loader.imports.messages import LENGTH, ImportOrder, WorkerNotice
 from loader.imports.outcome import ImportOutcome
@@ -24,8 +26,9 @@ def main() -> None:
     """Import reports until standard input ends."""
     order: ImportOrder = pickle.load(sys.stdin.buffer)  # noqa: S301 - the parent alone can write there
     threading.Thread(target=_end_with, args=[order.parent], daemon=True).start()
-    with suppress(asyncio.CancelledError, BrokenPipeError):
-        asyncio.run(_work(order, _sender()))
+    loop = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    with suppress(asyncio.CancelledError, BrokenPipeError), loop as runner:
+        runner.run(_work(order, _sender()))
 
 
 def _end_with(parent: int) -> None:
@@ -69,25 +72,32 @@ async def _work(order: ImportOrder, send: Callable[[object], None]) -> None:
     importer = ReportImporter(order.settings, database, formats, order.options)
     try:
         while not is_stopping and (work := _receive()) is not None:
-            send(await _attempt(importer, work))
+            send(await _attempt(importer, work, lambda: send(WorkerNotice.COMMITS)))
     finally:
         await database.engine.close()
 
 
-async def _attempt(importer: ReportImporter, work: MeterImport) -> ImportOutcome:
+async def _attempt(
+    importer: ReportImporter, work: list[MeterImport], on_commit: Callable[[], None]
+) -> list[ImportOutcome]:
     try:
-        return await importer.attempt(work)
+        return await importer.attempt(work, on_commit)
     except Exception as error:  # noqa: BLE001 - the parent prints it as one line
+        if len(work) > 1:
+            # Nothing was written: alone, the others may be.
+            return [
+                outcome for each in work for outcome in await _attempt(importer, [each], on_commit)
+            ]
         outcome = ImportOutcome()
         text = " ".join(str(error).split())
-        outcome.fail(work, RuntimeError(f"unexpected {type(error).__name__}: {text}"))
-        return outcome
+        outcome.fail(work[0], RuntimeError(f"unexpected {type(error).__name__}: {text}"))
+        return [outcome]
 
 
-def _receive() -> MeterImport | None:
-    """Return the next import, None after the last."""
+def _receive() -> list[MeterImport] | None:
+    """Return the next group of imports, None after the last."""
     try:
-        work: MeterImport = pickle.load(sys.stdin.buffer)  # noqa: S301 - as in `main`
+        work: list[MeterImport] = pickle.load(sys.stdin.buffer)  # noqa: S301 - as in `main`
     except EOFError:
         return None
     return work

@@ -9,6 +9,7 @@ from asyncio.subprocess import PIPE, Process
 from collections import deque
 from collections.abc import Callable, Collection
 from contextlib import ExitStack, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Self
 
@@ -16,10 +17,18 @@ from loader.imports.messages import LENGTH, ImportOrder, WorkerNotice
 from loader.imports.outcome import ImportOutcome
 from loader.imports.plan import MeterImport, PlannedReport
 from loader.imports.transaction import ImportOptions
+from loader.report_file import PackedPart
 from settings import Settings
 
 _AHEAD = 2
-"""Imports that a worker has: the one that it is at, and the next."""
+"""Groups of imports that a worker has: the one that it is at, and the next."""
+
+MAX_GROUP = 16
+"""Imports of a group."""
+MAX_GROUP_BYTES = 2**18
+"""Bytes of the reports of a group that has several imports."""
+GROUPS_PER_WORKER = 4
+"""Groups that each worker gets at least, so that all end at about the same time."""
 
 _STOP_SECONDS = 10.0
 """Seconds until a worker that does not stop is killed."""
@@ -48,23 +57,34 @@ class ImportWorkers:
         format_name: str | None,
         options: ImportOptions,
         *,
+        commits_together: bool,
         on_outcome: Callable[[ImportOutcome], None],
         on_wait: Callable[[], None],
     ) -> None:
+        """If the database has imports commit together, workers do them in groups."""
         self._settings = settings
         self._format_name = format_name
         self._options = options
+        self._commits_together = commits_together
         self._on_outcome = on_outcome
         self._on_wait = on_wait
         self._work: deque[MeterImport]
+        self._alone: deque[MeterImport] = deque()
+        """Imports of groups whose worker has ended, to be done one by one."""
+        self._too_large: list[MeterImport] = []
+        self._group_size = 1
         self._error: str | None = None
 
     async def run(self, work: deque[MeterImport], workers: int) -> str | None:
         """Take imports and run them; return the error if the database fails, which ends that.
 
-        A worker that ends is replaced; the import that it was at has failed.
+        A worker that ends is replaced; the import that it was at has failed. Those of parts that
+        are too large to be handed over are left.
         """
         self._work = work
+        if self._commits_together:
+            share = len(work) // (workers * GROUPS_PER_WORKER)
+            self._group_size = max(1, min(share, MAX_GROUP))
         with ExitStack() as files:
             turns = files.enter_context(tempfile.TemporaryFile())
             # Nothing is written: a worker that reads it learns that this process has ended.
@@ -77,11 +97,12 @@ class ImportWorkers:
             async with asyncio.TaskGroup() as group:
                 for _ in range(workers):
                     group.create_task(self._keep_busy(order))
+        work.extendleft(reversed((*self._alone, *self._too_large)))
         return self._error
 
     @property
     def _has_work(self) -> bool:
-        return bool(self._work) and self._error is None
+        return bool(self._alone or self._work) and self._error is None
 
     async def _keep_busy(self, order: ImportOrder) -> None:
         """Run a worker, and replace it if it ends, until no work is left."""
@@ -105,40 +126,68 @@ class ImportWorkers:
     def _hand_out(self, worker: "_ImportWorker") -> bool:
         """Give a worker enough to do; return whether it has anything to do."""
         while self._has_work and len(worker.work) < _AHEAD:
-            worker.send(self._work.popleft())
+            if group := self._next_group():
+                worker.send(group)
         return bool(worker.work)
+
+    def _next_group(self) -> list[MeterImport]:
+        """Take imports that a worker is to do together; none if all that were left are too large.
+
+        Those of a worker that has ended are done alone, so that none makes others fail again.
+        """
+        if self._alone:
+            return [self._alone.popleft()]
+        group: list[MeterImport] = []
+        size = 0
+        while self._work and len(group) < self._group_size:
+            work = self._work.popleft()
+            packed = work.packed()
+            if packed is None:
+                self._too_large.append(work)
+                continue
+            size += sum(map(_size, packed.reports))
+            if group and size > MAX_GROUP_BYTES:
+                self._work.appendleft(packed)
+                break
+            group.append(packed)
+        return group
 
     def _handle(self, message: object, worker: "_ImportWorker") -> None:
         if message is WorkerNotice.WAITS:
             self._on_wait()
-        elif isinstance(message, ImportOutcome):
+        elif message is WorkerNotice.COMMITS:
+            worker.is_committing = True
+        elif isinstance(message, list):
+            worker.is_committing = False
             worker.work.popleft()
-            if message.is_fatal:
-                self._error = message.error
-            self._on_outcome(message)
+            for outcome in message:
+                if outcome.is_fatal:
+                    self._error = outcome.error
+                self._on_outcome(outcome)
 
     def _take_back(self, worker: "_ImportWorker", error: WorkerEndedError) -> None:
-        """Take back the work of a worker that has ended, except what it was at."""
+        """Take back the work of a worker that has ended, except what it may have written."""
+        groups = worker.work
         if not worker.has_started:
-            self._work.extendleft(reversed(worker.work))
             self._error = f"a process for the import could not start: it {error}"
-        elif worker.work:
-            current, *others = worker.work
-            self._work.extendleft(reversed(others))
-            paths = ", ".join(report.path for report in current.reports)
-            text = (
-                f"{paths}: the process that imported it {error}: whether it was written is not"
-                " known: load it again, which does no harm"
-            )
-            outcome = ImportOutcome()
-            outcome.fail(current, WorkerEndedError(text))
-            self._on_outcome(outcome)
+        elif groups and (len(groups[0]) == 1 or worker.is_committing):
+            for work in groups.popleft():
+                paths = ", ".join(report.path for report in work.reports)
+                text = (
+                    f"{paths}: the process that imported it {error}: whether it was written is not"
+                    " known: load it again, which does no harm"
+                )
+                outcome = ImportOutcome()
+                outcome.fail(work, WorkerEndedError(text))
+                self._on_outcome(outcome)
+        self._alone.extend(chain.from_iterable(groups))
 
 
 def count_workers(work: Collection[MeterImport]) -> int:
     """Return how many workers do imports the fastest; 0 if this process does."""
-    reports = [report for each in work for report in each.reports]
-    seconds = len(work) * _SECONDS_PER_IMPORT + sum(map(_size, reports)) * _SECONDS_PER_BYTE
+    files = {report.path: report for each in work for report in each.reports}
+    size = sum(map(_size, files.values()))
+    seconds = len(work) * _SECONDS_PER_IMPORT + size * _SECONDS_PER_BYTE
     if seconds < MIN_SECONDS:
         return 0
     return min(len(os.sched_getaffinity(0)), len(work), MAX_WORKERS)
@@ -146,6 +195,8 @@ def count_workers(work: Collection[MeterImport]) -> int:
 
 def _size(report: PlannedReport) -> int:
     """Return about how many bytes a report has."""
+    if isinstance(report.part, PackedPart):
+        return report.part.size
     try:
         size = Path(report.path).stat().st_size
     except OSError:
@@ -162,8 +213,9 @@ class _ImportWorker:
         self._process = process
         self._orders = process.stdin
         self._messages = process.stdout
-        self.work: deque[MeterImport] = deque()
-        """The imports that it has, first the one that it is at."""
+        self.work: deque[list[MeterImport]] = deque()
+        """The groups of imports that it has, first the one that it is at."""
+        self.is_committing = False
         self.has_started = False
 
     @classmethod
@@ -183,10 +235,10 @@ class _ImportWorker:
         worker._orders.write(pickle.dumps(order))
         return worker
 
-    def send(self, work: MeterImport) -> None:
-        """Let the worker do an import, once it has done those before."""
-        self.work.append(work)
-        self._orders.write(pickle.dumps(work))
+    def send(self, group: list[MeterImport]) -> None:
+        """Let the worker do a group of imports, once it has done those before."""
+        self.work.append(group)
+        self._orders.write(pickle.dumps(group))
 
     async def receive(self) -> object:
         """Return the next message; raise WorkerEndedError if the process ends instead."""

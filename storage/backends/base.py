@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from domain.report_source import RowBatch
-from storage.backends.dialect import Dialect
+from storage.backends.dialect import Condition, Dialect
 from storage.backends.statistics import PoolStatistics
 from storage.common.deflate import DeflateBlock
 
@@ -122,13 +122,33 @@ class WriteEngine(Protocol):
         Unless it keeps all triggers, one that slows a first import down may be dropped meanwhile.
         """
 
+    @property
+    def commits_together(self) -> bool:
+        """Whether imports of several meters are faster if they share a commit."""
+
+    async def begin_group(self) -> None:
+        """Begin to import meters that share a commit: the transactions up to `commit_group`.
+
+        Only where `commits_together` says so. Each is rolled back alone, but all are lost if the
+        group is not committed.
+        """
+
+    async def commit_group(self) -> None:
+        """Commit what the transactions of a group have committed."""
+
+    async def rollback_group(self) -> None:
+        """Roll back all transactions of a group, if there is one."""
+
     async def lock_meters(self) -> None:
         """Wait until no other loader registers a meter; none can until the transaction ends."""
 
-    async def fetch_locked(self, sql: str, args: Sequence[object] = ()) -> Sequence[Row]:
+    async def fetch_locked(
+        self, sql: str, args: Sequence[object] = (), then: Sequence[Condition] = ()
+    ) -> list[Sequence[Row]]:
         """Return rows that nobody else can change until the transaction ends.
 
-        Calls `on_wait` if it has to wait for them.
+        Calls `on_wait` if it has to wait for them. After them come the rows of the statements that
+        are to be run then.
         """
 
     async def append(
@@ -141,6 +161,12 @@ class WriteEngine(Protocol):
 
     async def execute(self, sql: str, args: Sequence[object] = ()) -> int:
         """Run a statement; return the number of rows it wrote."""
+
+    async def post(self, sql: str, args: Sequence[object] = ()) -> None:
+        """Run a statement that writes, at once or together with the next one.
+
+        Its error, which rolls nothing back by itself, may be that of the next one then.
+        """
 
     async def fetch(self, sql: str, args: Sequence[object] = ()) -> Sequence[Row]:
         """Return a statement's rows: integers as int, texts as str."""

@@ -27,6 +27,12 @@ FEW_DAYS = 7
 To look for the flags of each of many readings takes as long as to sum them up.
 """
 
+
+@dataclass(frozen=True, slots=True)
+class Change(Condition):
+    """A statement that writes, and has no rows."""
+
+
 Steps = Generator[Condition, Sequence[Sequence[Any]], None]
 """Statements to run one after the other; each is answered with its rows, if it has any."""
 
@@ -103,6 +109,9 @@ _BOTH_OR_NEITHER = (INDUCTIVE_POWER, CAPACITIVE_POWER)
 
 _SUMS = dict(_sums())
 _FLAG_SUMS = dict(_flag_sums())
+FLAG_COUNTS = tuple(name for name, sum_ in _FLAG_SUMS.items() if sum_.startswith("COUNT"))
+"""The columns that are 0 where no reading has flags; other sums of flags are NULL then."""
+
 _COLUMNS = ", ".join(
     ("meter_id", "day", "clean", *_SUMS, *_FLAG_SUMS, "maximeter", "maximeter_utc")
 )
@@ -137,7 +146,7 @@ class DaySums(ABC):
             f"days WHERE meter_id = {mark} AND day BETWEEN {mark} AND {mark}",
             (span.meter_id, span.first, span.last),
         )
-        yield Condition(f"DELETE FROM {days.text}", days.args)
+        yield Change(f"DELETE FROM {days.text}", days.args)
         if span.is_short:
             yield self._together(f"readings r {_WITH_FLAGS}", self._within(span), is_clean=False)
         else:
@@ -161,7 +170,7 @@ class DaySums(ABC):
 
     def rebuild(self, meter_id: int, ids: range | None = None) -> Steps:
         """Sum up all readings of a meter anew; their ids may be known."""
-        yield Condition(f"DELETE FROM days WHERE meter_id = {meter_id}")
+        yield Change(f"DELETE FROM days WHERE meter_id = {meter_id}")
         # Each in a query of its own, for which SQLite looks at one end of the index.
         ends = (
             f"(SELECT {end}(date) FROM readings WHERE meter_id = {meter_id})"
@@ -177,7 +186,7 @@ class DaySums(ABC):
         """Return what follows FROM to read the readings of some days, and their condition."""
 
     @abstractmethod
-    def _apart(self, span: DaySpan) -> Iterator[Condition]:
+    def _apart(self, span: DaySpan) -> Iterator[Change]:
         """Yield the statements that sum up readings, and their flags for themselves."""
 
     def _within(self, span: DaySpan) -> Condition:
@@ -193,19 +202,19 @@ class DaySums(ABC):
             f"r.id BETWEEN {mark} AND {mark}", (span.ids.start, span.ids.stop - 1)
         )
 
-    def _together(self, source: str, where: Condition, *, is_clean: bool) -> Condition:
+    def _together(self, source: str, where: Condition, *, is_clean: bool) -> Change:
         """Return the statement that sums up readings `r` with their flags `f`."""
         sums = _listed({"greatest": self._greatest, **_SUMS, **_FLAG_SUMS})
         maximeter = self._dialect.split_max_with_time("greatest")
         columns = ", ".join((*_SUMS, *_FLAG_SUMS, *maximeter))
-        return Condition(
+        return Change(
             f"INSERT INTO days ({_COLUMNS}) SELECT meter_id, day, {is_clean:d}, {columns} FROM"
             f" (SELECT {self._grouping} MIN(r.meter_id) AS meter_id, {self._day} AS day, {sums}"
             f" FROM {source} WHERE {where.text} GROUP BY day) AS s",
             where.args,
         )
 
-    def _without_implausible(self, span: DaySpan) -> Condition:
+    def _without_implausible(self, span: DaySpan) -> Change:
         """Return the statement that makes clean sums of those of all readings, where it can.
 
         It cannot where an implausible reading may be one of a day's extremes, or the only one with
@@ -232,7 +241,7 @@ class DaySums(ABC):
         of_flags = f"f.meter_id = {span.meter_id}"
         if span.ids is not None:
             of_flags += f" AND f.reading_id BETWEEN {span.ids.start} AND {span.ids.stop - 1}"
-        return Condition(
+        return Change(
             f"INSERT INTO days ({_COLUMNS}) SELECT d.meter_id, d.day, 1, {', '.join(values)},"
             f" d.maximeter, d.maximeter_utc FROM"
             f" (SELECT {self._day} AS day, {sums} FROM flags f CROSS JOIN readings r"
@@ -270,10 +279,10 @@ class MysqlDaySums(DaySums):
         )
         return f"readings r {_WITH_FLAGS}", f"({ranges})"
 
-    def _apart(self, span: DaySpan) -> Iterator[Condition]:
+    def _apart(self, span: DaySpan) -> Iterator[Change]:
         within = self._within(span)
         sums = _listed({"greatest": self._greatest, **_SUMS})
-        yield Condition(
+        yield Change(
             self._joined(
                 span.meter_id,
                 f"SELECT {self._grouping} {self._day} AS day, {sums} FROM readings r"
@@ -295,19 +304,19 @@ class SqliteDaySums(DaySums):
         named = f"(SELECT column1 AS day FROM (VALUES {values})) AS d"
         return f"{named} CROSS JOIN {_OF_DAY}", "TRUE"
 
-    def _apart(self, span: DaySpan) -> Iterator[Condition]:
+    def _apart(self, span: DaySpan) -> Iterator[Change]:
         meter_id = span.meter_id
-        yield Condition(
+        yield Change(
             "CREATE TEMP TABLE IF NOT EXISTS day_ids (day TEXT PRIMARY KEY, first_id INTEGER,"
             " last_id INTEGER, readings INTEGER NOT NULL) WITHOUT ROWID"
         )
-        yield Condition("DELETE FROM day_ids")
+        yield Change("DELETE FROM day_ids")
         # The plus keeps SQLite from looking for the ends by a scan of the table.
         ends = ", ".join(
             f"(SELECT {end} FROM readings r {_BY_DATE} WHERE r.meter_id = {meter_id} AND {_ON_DAY})"
             for end in ("MIN(+r.id)", "MAX(+r.id)", "COUNT(*)")
         )
-        yield Condition(
+        yield Change(
             "INSERT INTO day_ids WITH RECURSIVE calendar(day) AS (SELECT ? UNION ALL"
             " SELECT date(day, '+1 day') FROM calendar WHERE day < ?)"
             f" SELECT day, {ends} FROM calendar",
@@ -317,7 +326,7 @@ class SqliteDaySums(DaySums):
             f"(SELECT MIN(+m.utc) FROM readings m WHERE m.meter_id = {meter_id}"
             " AND m.id BETWEEN first_id AND last_id AND m.maximeter = greatest)"
         )
-        yield Condition(
+        yield Change(
             self._joined(
                 meter_id,
                 f"SELECT d.day, d.first_id, d.last_id, MAX(r.maximeter) AS greatest,"
@@ -358,13 +367,21 @@ class Runner(Protocol):
     async def fetch(self, sql: str, args: Sequence[object] = ()) -> Sequence[Sequence[Any]]:
         """Run a statement and return its rows, if it has any."""
 
+    async def post(self, sql: str, args: Sequence[object] = ()) -> None:
+        """Run a statement that writes, at once or together with the next one."""
+
 
 async def run_steps(runner: Runner, steps: Steps) -> None:
     """Run statements one after the other."""
     with suppress(StopIteration):
         statement = next(steps)
         while True:
-            statement = steps.send(await runner.fetch(statement.text, statement.args))
+            rows: Sequence[Sequence[Any]] = ()
+            if isinstance(statement, Change):
+                await runner.post(statement.text, statement.args)
+            else:
+                rows = await runner.fetch(statement.text, statement.args)
+            statement = steps.send(rows)
 
 
 def _listed(columns: Mapping[str, str]) -> str:

@@ -257,6 +257,10 @@ class Dialect(ABC):
         """Return the value of the column utc for seconds since 1970-01-01 00:00:00 UTC."""
 
     @abstractmethod
+    def quantity(self, scaled: int) -> object:
+        """Return the value of a quantity's column for hundred-thousandths."""
+
+    @abstractmethod
     def instant(self, seconds: int) -> str:
         """Return an instant as SQL, from seconds since 1970-01-01 00:00:00 UTC."""
 

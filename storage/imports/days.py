@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
+from domain.report_source import ParsedRows
 from storage.backends.base import WriteEngine
-from storage.backends.day_sums import DaySpan, day_sums, run_steps
+from storage.backends.day_sums import FLAG_COUNTS, DaySpan, day_sums, run_steps
+from storage.imports.summed_days import summed_days
 
 
 class DayUpdater:
@@ -27,6 +29,23 @@ class DayUpdater:
                 apart.append(span)
         for span in apart:
             await run_steps(self._engine, self._sums.update(span))
+
+    async def add(self, meter_id: int, rows: ParsedRows) -> None:
+        """Record the days of a meter's rows without flags, which had no readings before."""
+        dialect = self._engine.dialect
+        for day, sums in summed_days(rows):
+            values: dict[str, object] = {
+                "meter_id": meter_id,
+                "day": day,
+                "clean": 0,
+                **dict.fromkeys(FLAG_COUNTS, 0),
+                **sums.counts,
+            }
+            for name, scaled in sums.quantities.items():
+                values[name] = None if scaled is None else dialect.quantity(scaled)
+            for name, seconds in sums.instants.items():
+                values[name] = None if seconds is None else dialect.utc(seconds)
+            await self._engine.post(dialect.insert("days", tuple(values)), tuple(values.values()))
 
     async def rebuild(self, meter_id: int, ids: range | None) -> None:
         """Sum up all days of a meter, the ids of whose readings may be known."""

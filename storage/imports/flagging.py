@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from domain.flags import CATCH_UP, FLAGS, IMPLAUSIBLE, MISSING, REPEATED_HOUR, ZERO_VOLTAGE
 from domain.local_time import LocalTimeResolver
 from domain.quantities import DECIMALS, INTEGER_DIGITS, QUANTITY_NAMES
-from domain.report_source import BATCH_FIELDS
+from domain.report_source import ParsedRows
 from domain.sampling_interval import SamplingIntervals
 from domain.time_zone import DAY_SECONDS
 from settings import QualitySettings
@@ -32,7 +32,6 @@ MAX_FACTOR = 2**63 // (10 ** (INTEGER_DIGITS + DECIMALS))
 """The factor that keeps the largest scaled quantity in an integer of 64 bits."""
 
 
-_FIRST_QUANTITY = BATCH_FIELDS.index(QUANTITY_NAMES[0])
 _MISSING = b"," * (len(QUANTITY_NAMES)) + b"\n"
 """The end of a row without any value."""
 
@@ -97,13 +96,13 @@ class FlagUpdater:
         intervals: SamplingIntervals,
         span: tuple[str, str],
         appended: range,
-        few: bytes | None,
+        few: ParsedRows | None,
         *,
         merged: bool,
     ) -> "Flagged":
         """Flag the readings that an import can have changed, or all if parameters changed.
 
-        Those with the ids `appended` come after all others; `few` are their rows, if they are few.
+        Those with the ids `appended` come after all others; `few` are they, if they are few.
         If `merged`, those of `incoming` were added or corrected anywhere. All are between the local
         times of the span.
         """
@@ -367,19 +366,23 @@ class _FlagSql:
             f" WHERE verdict <> {CATCH_UP.bit}"
         )
 
-    def may_flag(self, rows: bytes, around: Instants) -> bool:
-        """Return whether any row of a report may be flagged, and has to be judged."""
-        if _MISSING in rows or any(self._resolver.repeated(*around)):
+    def may_flag(self, readings: ParsedRows, around: Instants) -> bool:
+        """Return whether any reading may be flagged, and has to be judged."""
+        if _MISSING in readings.rows or any(self._resolver.repeated(*around)):
             return True
         lengths = self._intervals.lengths(*around)
         factor = self._hundredths * min((each for each in lengths if each), default=0)
-        for row in rows.decode("ascii").replace(".", "").splitlines():
-            energy, _, _, maximeter, _, voltage, intensity, _ = row.split(",")[_FIRST_QUANTITY:]
-            if factor and energy and maximeter and int(energy) * 360_000 > int(maximeter) * factor:
-                return True
-            if voltage and intensity and int(voltage) == 0 < int(intensity):
-                return True
-        return False
+        values = readings.values
+        pairs = zip(values["energy"], values["maximeter"], strict=True)
+        if factor and any(
+            energy is not None and most is not None and energy * 360_000 > most * factor
+            for energy, most in pairs
+        ):
+            return True
+        pairs = zip(values["voltage"], values["intensity"], strict=True)
+        return 0 in values["voltage"] and any(
+            voltage == 0 and intensity is not None and intensity > 0 for voltage, intensity in pairs
+        )
 
     def _energy(self, first: int, last: int) -> str:
         """Return the readings with energy between two instants.

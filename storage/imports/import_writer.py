@@ -7,13 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
+from typing import Any
 
 from domain.record_layout import CONTRACT_LAYOUT
-from domain.report_source import ReportSource, RowBatch
+from domain.report_source import ParsedRows, ReportSource, RowBatch, parsed_rows
 from settings import QualitySettings
 from storage.backends.base import WriteEngine
 from storage.backends.day_sums import DaySpan
-from storage.backends.dialect import readings_of
+from storage.backends.dialect import Condition, readings_of
 from storage.common.deflate import DeflateBlock, deflate_block
 from storage.common.errors import Conflict
 from storage.common.identifiers import is_same_meter
@@ -61,8 +62,8 @@ class _Appended:
 
     ids: range
     pages: int
-    few: bytes | None
-    """The rows, if they are few."""
+    few: ParsedRows | None
+    """The rows, if there are some and they are few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +103,16 @@ class ImportWriter:
         """
         started = time.monotonic()
         zone = meter.timezone
-        known, state = await self._meters.lock(meter.id)
+        known, state, (ends, recorded) = await self._meters.lock_and_fetch(
+            meter.id, self._ends(meter.id), self._intervals.recorded(meter.id)
+        )
         meter = known
         if meter.timezone != zone:
             raise Conflict(
                 f"the time zone of {meter.public_id} was changed meanwhile: load {report.name}"
                 " again"
             )
-        work = await self._begin(state, meter.id)
+        work = await self._begin(state, meter.id, ends[0])
         batches = _RowBatches(report.batches(), work.last_day)
         appended = await self._append(batches, work)
         staged = 0 if batches.is_empty else await self._engine.stage(batches.rest())
@@ -121,7 +124,7 @@ class ImportWriter:
         if changed or work.pages is None or work.pages + appended.pages != last_id // PAGE_READINGS:
             await self._build_missing_pages(meter.id, last_id)
         new = NewReadings(work.readings, work.last_utc, result.new, are_later=not staged)
-        intervals = await self._intervals.update(meter, report, new)
+        intervals = await self._intervals.update(meter, report, new, recorded)
         meter = replace(meter, interval=intervals.only)
         result = replace(result, intervals=lengths_within(intervals, report.differences))
         reflagged = False
@@ -144,7 +147,9 @@ class ImportWriter:
             await self._days.rebuild(meter.id, appended.ids if is_new else None)
         else:
             spans = []
-            if appended.ids:
+            if appended.few and not staged and not (flagged and flagged.has_any):
+                await self._days.add(meter.id, appended.few)
+            elif appended.ids:
                 spans.append(DaySpan(meter.id, *batches.appended_days, appended.ids))
             if flagged is not None and flagged.merged_days is not None:
                 spans.append(DaySpan(meter.id, *flagged.merged_days))
@@ -160,8 +165,8 @@ class ImportWriter:
         )
         return result
 
-    async def _begin(self, state: MeterState, meter_id: int) -> _Import:
-        """Return an import of a meter; remove what has outlived its readings."""
+    def _ends(self, meter_id: int) -> Condition:
+        """Return the statement that selects where the readings of a meter end."""
         dialect = self._engine.dialect
         of_meter = f"WHERE meter_id = {dialect.placeholder}"
         columns = dialect.few(
@@ -172,14 +177,19 @@ class ImportWriter:
                 f"(SELECT COUNT(*) FROM pages {of_meter})",
             ]
         )
-        rows = await self._engine.fetch(f"SELECT {columns}", [meter_id] * 4)
-        last_id, last_utc, last_date, pages = dialect.parse_few(rows[0])
+        return Condition(f"SELECT {columns}", (meter_id,) * 4)
+
+    async def _begin(self, state: MeterState, meter_id: int, ends: Sequence[Any]) -> _Import:
+        """Return an import of a meter; remove what has outlived its readings."""
+        last_id, last_utc, last_date, pages = self._engine.dialect.parse_few(ends)
         readings = state.readings
         # TRUNCATE fires no trigger.
         if readings is None or state.last_id != last_id:
             # Counted before, since MariaDB is slow to count what is not committed yet.
             readings = (
-                await self._engine.fetch(f"SELECT COUNT(*) FROM readings {of_meter}", [meter_id])
+                await self._engine.fetch(
+                    f"SELECT COUNT(*) FROM readings WHERE meter_id = {meter_id}"
+                )
             )[0][0]
             await self._engine.execute(
                 f"DELETE FROM pages WHERE meter_id = {meter_id}"
@@ -197,16 +207,17 @@ class ImportWriter:
         """Insert the batches after all readings, and their pages."""
         builder = PageBuilder(work.last_id)
         appended = built = 0
-        few: bytes | None = b""
+        few: list[RowBatch] | None = []
+        size = 0
         while batches.has_later:
             pages: list[tuple[int, DeflateBlock]] = []
 
             def building(pages: list[tuple[int, DeflateBlock]] = pages) -> Iterator[RowBatch]:
-                nonlocal few
+                nonlocal few, size
                 for batch in islice(batches.later(), BATCHES_BEFORE_PAGES):
                     pages.extend(builder.add(batch.rows))
-                    is_small = few is not None and len(few) + len(batch.rows) <= FEW_BYTES
-                    few = few + batch.rows if few is not None and is_small else None
+                    size += len(batch.rows)
+                    few = [*few, batch] if few is not None and size <= FEW_BYTES else None
                     yield batch
 
             appended += await self._engine.append(
@@ -215,7 +226,8 @@ class ImportWriter:
             for first_id, page in pages:
                 await self._engine.store_page(work.meter_id, first_id, page)
             built += len(pages)
-        return _Appended(range(work.last_id + 1, work.last_id + 1 + appended), built, few)
+        ids = range(work.last_id + 1, work.last_id + 1 + appended)
+        return _Appended(ids, built, _parsed(few) if few else None)
 
     async def _merge(
         self,
@@ -289,7 +301,7 @@ class ImportWriter:
             "last_id": last_id or None,
         }
         placeholders = ", ".join([dialect.placeholder] * len(values))
-        await self._engine.execute(
+        await self._engine.post(
             f"INSERT INTO imports ({', '.join(values)}, first_id)"
             f" VALUES ({placeholders}, (SELECT MIN(id) {of_meter}))",
             (*values.values(), work.meter_id),
@@ -302,7 +314,7 @@ class ImportWriter:
             "imports": work.number,
             "changed": finished,
         }
-        await self._engine.execute(
+        await self._engine.post(
             f"UPDATE states SET corrections = corrections + {is_correction:d},"
             f" first_id = (SELECT MIN(id) {of_meter}), first_utc = (SELECT MIN(utc) {of_meter}),"
             f" last_utc = (SELECT MAX(utc) {of_meter}),"
@@ -321,6 +333,12 @@ def _result(report: ReportSource, appended: _Appended, merged: Merged) -> Import
         merged.kept,
         merged.corrections,
     )
+
+
+def _parsed(batches: Sequence[RowBatch]) -> ParsedRows:
+    if len(batches) == 1 and batches[0].parsed is not None:
+        return batches[0].parsed
+    return parsed_rows(b"".join(batch.rows for batch in batches))
 
 
 class _RowBatches:

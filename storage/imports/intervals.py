@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 from domain.report_source import ReportSource
 from domain.sampling_interval import (
@@ -14,6 +15,7 @@ from domain.sampling_interval import (
     told_spans,
 )
 from storage.backends.base import WriteEngine
+from storage.backends.dialect import Condition
 from storage.meters import MeterRecord
 
 INSTANTS_AT_ONCE = 20_000
@@ -43,17 +45,30 @@ class IntervalUpdater:
     def __init__(self, engine: WriteEngine) -> None:
         self._engine = engine
 
+    def recorded(self, meter_id: int) -> Condition:
+        """Return the statement that selects the spans on record."""
+        first = self._engine.dialect.unix_seconds("first_utc")
+        return Condition(
+            f"SELECT {first}, seconds, said FROM intervals WHERE meter_id = {meter_id}"
+            " ORDER BY first_utc"
+        )
+
     async def update(
-        self, meter: MeterRecord, report: ReportSource, new: NewReadings
+        self,
+        meter: MeterRecord,
+        report: ReportSource,
+        new: NewReadings,
+        rows: Sequence[Sequence[Any]],
     ) -> SamplingIntervals:
         """Return the intervals of a meter after an import, and record them.
 
-        What the report says holds for the time between its first and its last reading.
+        The rows are those of `recorded` before. What the report says holds for the time between its
+        first and its last reading.
         """
         differences = report.differences
+        recorded = [IntervalSpan(first, seconds, bool(said)) for first, seconds, said in rows]
         if differences.first is None:
-            return SamplingIntervals(_known(meter, await self._recorded(meter)))
-        recorded = await self._recorded(meter)
+            return SamplingIntervals(_known(meter, recorded))
         known = _known(meter, recorded)
         if report.said_spans:
             spans = await self._with_said(meter, known, differences, report.said_spans)
@@ -67,15 +82,10 @@ class IntervalUpdater:
             spans = await self._with_told(meter, known, differences, are_later=new.are_later)
         spans = joined_spans(spans)
         if [*spans] != [*recorded]:
+            if recorded:
+                await self._engine.post(f"DELETE FROM intervals WHERE meter_id = {meter.id}")
             await self._record(meter, spans)
         return SamplingIntervals(spans)
-
-    async def _recorded(self, meter: MeterRecord) -> Sequence[IntervalSpan]:
-        rows = await self._engine.fetch(
-            f"SELECT {self._engine.dialect.unix_seconds('first_utc')}, seconds, said"
-            f" FROM intervals WHERE meter_id = {meter.id} ORDER BY first_utc"
-        )
-        return [IntervalSpan(first, seconds, bool(said)) for first, seconds, said in rows]
 
     async def _with_said(
         self,
@@ -190,14 +200,13 @@ class IntervalUpdater:
             after = f"utc > {dialect.instant(found.last)}"
 
     async def _record(self, meter: MeterRecord, spans: Sequence[IntervalSpan]) -> None:
-        await self._engine.execute(f"DELETE FROM intervals WHERE meter_id = {meter.id}")
         dialect = self._engine.dialect
         values = (
             f"({meter.id}, {dialect.instant(span.first)},"
             f" {'NULL' if span.seconds is None else span.seconds}, {span.is_said:d})"
             for span in spans
         )
-        await self._engine.execute(
+        await self._engine.post(
             f"INSERT INTO intervals (meter_id, first_utc, seconds, said) VALUES {', '.join(values)}"
         )
 

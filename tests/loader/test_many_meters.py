@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 import loader.__main__
 import loader.meters
 import loader.sample
+from loader import report_file
 from loader.imports import workers
 from loader.rows import file_reader
 from tests.support.databases import DatabaseFixture
@@ -293,6 +294,8 @@ def test_worker_processes_write_what_one_process_does(
     assert (alone[0], started) == (1, [])
     empty(named)
     monkeypatch.setattr(workers, "MIN_SECONDS", 0)
+    # Where several meters share a commit, the fault is in one of those.
+    monkeypatch.setattr(workers, "GROUPS_PER_WORKER", 1)
     assert outcome() == alone
     assert len(started) == min(len(os.sched_getaffinity(0)), workers.MAX_WORKERS)
 
@@ -304,10 +307,21 @@ def empty(database: DatabaseFixture) -> None:
         file.unlink()
 
 
-def test_file_of_several_meters_is_loaded_beside_worker_processes(
-    database: DatabaseFixture, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("most", [report_file.MAX_PACKED_BYTES, 1], ids=["small", "too large"])
+def test_worker_processes_load_the_small_parts_of_a_file_of_several_meters(
+    database: DatabaseFixture, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
+    """Beside other files; the rest is loaded by the command's own process."""
     monkeypatch.setattr(workers, "MIN_SECONDS", 0)
+    monkeypatch.setattr(report_file, "MAX_PACKED_BYTES", most)
+    handed_over: list[object] = []
+    send = workers._ImportWorker.send
+
+    def noted(worker: Any, group: Any) -> None:
+        handed_over.extend(report.part for work in group for report in work.reports)
+        send(worker, group)
+
+    monkeypatch.setattr(workers._ImportWorker, "send", noted)
     single = [
         database.file(DISTRIBUTOR + "".join(hourly("02/08/2019", *HOURS, cups=name)), f"{name}.csv")
         for name in ("ES3", "ES4", "ES5")
@@ -316,3 +330,19 @@ def test_file_of_several_meters_is_loaded_beside_worker_processes(
     assert done.exit_code == 0, done.output
     assert [each["new"] for each in json.loads(done.stdout)["reports"]] == [8] * 5
     assert [*counts(database).values()] == [8] * 5
+    assert sum(part is not None for part in handed_over) == (0 if most == 1 else 2)
+
+
+def test_fault_in_a_part_of_a_file_is_told_with_its_line_by_a_worker_process(
+    database: DatabaseFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "MIN_SECONDS", 0)
+    path = of_two_meters(database)
+    with Path(path).open("a") as file:
+        file.write(BAD_ROWS[1])
+    done = load(database, "--register", path)
+    assert done.exit_code == 1
+    told, *_, last = done.stderr.splitlines()
+    assert told.startswith(f"{path}:18: Consumo_kWh: many: expected ")
+    assert last == "ERROR - 1 of 2 reports were not written"
+    assert [*counts(database).values()] == [8]

@@ -19,7 +19,8 @@ from tests.support.report_factory import numbered, quarters, report
 
 pytestmark = pytest.mark.promise("Bad nights")
 
-NAMES = [f"meter-{number}" for number in range(1, 9)]
+NAMES = [f"meter-{number:02}" for number in range(1, 17)]
+"""As many meters as give each worker several; with SQLite, two of these share a commit."""
 BEFORE, AFTER = 4, 100
 """Readings of each meter before and after its report is loaded."""
 
@@ -82,14 +83,21 @@ def loading(database: DatabaseFixture) -> DatabaseFixture:
 async def test_report_of_a_killed_worker_is_named_and_the_others_are_loaded(
     loading: DatabaseFixture,
 ) -> None:
-    """Another load completes it."""
+    """Another load completes it.
+
+    Where meters share a commit, which none had reached, they are loaded one by one.
+    """
     work = Load(loading)
     with work.process as process:
         async with work.held():
             os.kill(await work.waiting_worker(), signal.SIGKILL)
-        assert await work.end() == 1
+        status = await work.end()
         lines = process.said()
     done = work.done()
+    assert status == (loading.kind == "mariadb")
+    if loading.kind == "sqlite":
+        assert done == NAMES
+        return
     (lost,) = [n for n, name in enumerate(NAMES) if name not in done]
     error = f"{work.paths[lost]}: the process that imported it ended by signal 9: "
     assert any(line.startswith(error) for line in lines)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,11 @@ METHODS: dict[str, dict[str, Any]] = {
     "old": {"switches_to": "mysql_old_password", "question": b"saltsalt\0"},
     "old server": {"switches_to": "", "capabilities": CAPABILITIES & ~CLIENT.PLUGIN_AUTH},
 }
-SIDES: dict[str, Callable[..., Any]] = {"server": open_diagnostics, "loader": open_importer}
+SIDES: dict[str, Callable[..., Any]] = {
+    "server": open_diagnostics,
+    "loader": open_importer,
+    "worker process": partial(open_importer, turns=0),
+}
 
 
 @asynccontextmanager
@@ -47,7 +52,7 @@ async def misled(kind: str, folder: Path, port: int) -> AsyncIterator[Any]:
     side: Any = SIDES[kind](load_settings(config, {}))
     engine = side._engine if kind == "server" else side.engine
     try:
-        if kind == "loader":
+        if kind != "server":
             await engine.open()
         yield engine
     finally:

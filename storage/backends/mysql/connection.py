@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
@@ -13,6 +13,7 @@ from pymysql.err import MySQLError, OperationalError
 from pymysql.protocol import MysqlPacket
 
 from settings import AccountSettings, MysqlUrl, SettingsError
+from storage.backends.mysql.direct_stream import DirectStream
 from storage.common.errors import NotPrepared, Refused, StorageError, Unreachable, Untrusted
 from storage.common.turns import PIECE_ROWS
 
@@ -196,10 +197,37 @@ class WritingConnection(SecuredConnection):
     result_type = _LoadLocalResult
     batches: Iterable[bytes] = ()
 
+    _reader: Any
+    _writer: Any
+    _direct: DirectStream | None = None
+
+    def read_directly(self) -> None:
+        """Let this thread wait for answers, which it need not share; not with TLS."""
+        if self._writer.get_extra_info("ssl_object") is None:
+            self._direct = DirectStream(self._writer.transport)
+            self._reader = self._writer = self._direct
+
+    def close(self) -> None:
+        """Close the connection."""
+        super().close()
+        if self._direct is not None:
+            self._direct.close()
+
     @property
     def warnings(self) -> int:
         """How many warnings the last statement has caused."""
         return self._result.warning_count or 0 if self._result else 0
+
+    async def results(self, sql: str) -> list[tuple[int, Sequence[Sequence[Any]]]]:
+        """Run statements; return how many rows each wrote or found, and those found."""
+        await self.query(sql)
+        results = []
+        while self._result:
+            results.append((self._result.affected_rows, self._result.rows or ()))
+            if not self._result.has_next:
+                break
+            await self.next_result()
+        return results
 
     async def send_batches(self) -> None:
         """Send the batches as the file's content."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from domain.fixed_point import SCALE
+from domain.fixed_point import SCALE, format_scaled
 from domain.flags import FLAGS
 from domain.quantities import MONTH_NAMES
 from domain.record_layout import TimeStyle
@@ -90,6 +90,9 @@ class MysqlDialect(Dialect):
 
     def utc(self, seconds: int) -> object:
         return str(datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None))
+
+    def quantity(self, scaled: int) -> object:
+        return format_scaled(scaled)
 
     def instant(self, seconds: int) -> str:
         return self.add_seconds("TIMESTAMP'1970-01-01 00:00:00'", seconds)

@@ -3,9 +3,10 @@
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from settings import AccountSettings, MysqlUrl
+from storage.backends.dialect import Condition
 from storage.backends.mysql.connection import (
     DRIVER_ERRORS,
     MAX_PAGE_BYTES,
@@ -17,6 +18,13 @@ from storage.backends.mysql.connection import (
 
 _ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ"
 """A transaction reads one snapshot, whatever the server's default is."""
+
+
+class Result(NamedTuple):
+    """How many rows a statement wrote, and those it found."""
+
+    written: int
+    rows: Sequence[Sequence[Any]]
 
 
 class Session:
@@ -53,6 +61,28 @@ class Session:
         with _translated_errors(self._location):
             async with self.connection.cursor() as cursor:
                 return int(await cursor.execute(sql, args or None))
+
+    async def post(self, sql: str, args: Sequence[object] = ()) -> None:
+        """Run a statement that writes."""
+        await self.execute(sql, args)
+
+    async def run(self, statements: Sequence[Condition]) -> list[Result]:
+        """Send statements at once, and return their results; the first error ends them."""
+        # The server stops at the first error: what follows never runs without it.
+        text = ";".join(map(self._with_values, statements))
+        with _translated_errors(self._location):
+            return [Result(*result) for result in await self.connection.results(text)]
+
+    def _with_values(self, statement: Condition) -> str:
+        """Return the text of a statement with its values."""
+        if not statement.args:
+            return statement.text
+        return statement.text % tuple(map(self._literal, statement.args))
+
+    def _literal(self, value: object) -> str:
+        if value is None:
+            return "NULL"
+        return str(value) if type(value) is int else str(self.connection.escape(value))
 
     async def insert(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
         """Run an INSERT of many rows."""

@@ -13,6 +13,7 @@ from pymysql.constants import ER
 from domain.quantities import QUANTITY_NAMES
 from domain.report_source import RowBatch
 from settings import AccountSettings, MysqlUrl
+from storage.backends.dialect import Condition
 from storage.backends.mysql.accounts import ReaderAccount
 from storage.backends.mysql.connection import tls_context
 from storage.backends.mysql.dialect import MysqlDialect
@@ -23,7 +24,7 @@ from storage.backends.mysql.migrations import (
     error_code,
     restore_insert_trigger,
 )
-from storage.backends.mysql.session import Session
+from storage.backends.mysql.session import Result, Session
 from storage.backends.schema import meter_of_view, view_of
 from storage.common.deflate import DeflateBlock
 from storage.common.errors import Conflict, StorageError, Unreachable
@@ -84,6 +85,8 @@ class MysqlWriteEngine:
         self._sends_files: bool | None = None
         """Whether LOAD DATA LOCAL is allowed; None before the first import."""
         self._may_read_committed = True
+        self._posted: list[Condition] = []
+        """Statements that wait for the next one."""
         self._has_readings = False
 
     async def open(self) -> None:
@@ -92,6 +95,8 @@ class MysqlWriteEngine:
             self._session = await Session.open(
                 self._location, self._admin, self._tls, local_infile=True
             )
+            if self._is_one_of_several:
+                self._session.connection.read_directly()
 
     async def prepare(self) -> AsyncGenerator[str]:
         """Create what is missing, up to the newest schema; yield the name of each part."""
@@ -164,6 +169,8 @@ class MysqlWriteEngine:
 
     async def begin(self, *, keeps_triggers: bool = False) -> None:
         """Begin a transaction that imports reports."""
+        # Whoever wants to stop the import can do so here.
+        await asyncio.sleep(0)
         if self._sends_files is None:
             await self._prepare_session()
         if not keeps_triggers and not self._has_readings:
@@ -174,15 +181,33 @@ class MysqlWriteEngine:
         if not self._is_one_of_several:
             await self.execute("START TRANSACTION")
 
+    @property
+    def commits_together(self) -> bool:
+        """Return False: a transaction is of one meter, so that meters may be on several servers."""
+        return False
+
+    async def begin_group(self) -> None:
+        """Do nothing: each transaction commits by itself."""
+
+    async def commit_group(self) -> None:
+        """Do nothing: each transaction has committed by itself."""
+
+    async def rollback_group(self) -> None:
+        """Do nothing, as there is no group."""
+
     async def lock_meters(self) -> None:
         """Wait until no other loader registers a meter; none can until the transaction ends."""
         await self.fetch_locked("SELECT statements FROM schema_version")
 
-    async def fetch_locked(self, sql: str, args: Sequence[object] = ()) -> Sequence[Sequence[Any]]:
-        """Return rows that nobody else can change until the transaction ends."""
+    async def fetch_locked(
+        self, sql: str, args: Sequence[object] = (), then: Sequence[Condition] = ()
+    ) -> list[Sequence[Sequence[Any]]]:
+        """Return rows that nobody else can change until the transaction ends; then other rows."""
+        statements = [*self._take_posted(), Condition(f"{sql} FOR UPDATE", tuple(args)), *then]
         told = asyncio.get_running_loop().call_later(WAIT_SECONDS, self.on_wait)
         try:
-            return await self.fetch(f"{sql} FOR UPDATE", args)
+            results = await self._opened.run(statements)
+            return [result.rows for result in results[-1 - len(then) :]]
         except StorageError as error:
             if error_code(error) == ER.QUERY_INTERRUPTED:
                 raise self._end_of_wait() from error
@@ -204,11 +229,27 @@ class MysqlWriteEngine:
 
     async def execute(self, sql: str, args: Sequence[object] = ()) -> int:
         """Run a statement; return the number of rows it wrote."""
-        return await self._opened.execute(sql, args)
+        if not self._posted:
+            return await self._opened.execute(sql, args)
+        return (await self._run_last(sql, args)).written
+
+    async def post(self, sql: str, args: Sequence[object] = ()) -> None:
+        """Run a statement that writes together with the next one: a round trip is spared."""
+        self._posted.append(Condition(sql, tuple(args)))
 
     async def fetch(self, sql: str, args: Sequence[object] = ()) -> Sequence[Sequence[Any]]:
         """Return a statement's rows: integers as int, texts as str."""
-        return await self._opened.fetch(sql, args)
+        if not self._posted:
+            return await self._opened.fetch(sql, args)
+        return (await self._run_last(sql, args)).rows
+
+    async def _run_last(self, sql: str, args: Sequence[object]) -> Result:
+        """Run a statement after those that were posted; return its result."""
+        return (await self._opened.run([*self._take_posted(), Condition(sql, tuple(args))]))[-1]
+
+    def _take_posted(self) -> list[Condition]:
+        posted, self._posted = self._posted, []
+        return posted
 
     async def store_page(self, meter_id: int, first_id: int, page: DeflateBlock) -> None:
         """Insert the compressed records of a page."""
@@ -231,6 +272,7 @@ class MysqlWriteEngine:
 
     async def rollback(self) -> None:
         """Roll back the transaction."""
+        self._posted.clear()
         try:
             await self.execute("ROLLBACK")
         finally:
@@ -375,6 +417,8 @@ class MysqlWriteEngine:
         before: int,
         constants: Mapping[str, int],
     ) -> int:
+        if posted := self._take_posted():
+            await self._opened.run(posted)
         fill = self._load_data if self._sends_files else self._insert
         return await fill(table, key, batches, before, constants)
 

@@ -86,6 +86,9 @@ class SqliteDialect(Dialect):
     def utc(self, seconds: int) -> object:
         return seconds
 
+    def quantity(self, scaled: int) -> object:
+        return scaled
+
     def instant(self, seconds: int) -> str:
         return str(seconds)
 

@@ -3,20 +3,19 @@
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from datetime import date
-from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from domain.quantities import QUANTITY_NAMES
-from domain.report_source import BATCH_FIELDS, RowBatch
-from domain.time_zone import DAY_SECONDS
+from domain.report_source import BATCH_FIELDS, ParsedRows, RowBatch, parsed_rows
 from files.creating import private_mode
 from files.regular import require_regular
 from storage.backends.day_sums import day_sums
+from storage.backends.dialect import Condition
 from storage.backends.schema import (
     MANY_READINGS,
     STATE_TRIGGERS,
@@ -49,16 +48,20 @@ _STAGE = f"INSERT INTO incoming (number, date, utc, {_NAMES}) VALUES "
 _STAGED = f"({', '.join('?' * len(BATCH_FIELDS))})"
 _APPEND = f"INSERT INTO readings (meter_id, import_id, id, date, utc, {_NAMES}) VALUES "
 _APPENDED = f"(?1, ?2, {', '.join('?' * len(BATCH_FIELDS))})"
-_DAY_1970 = date(1970, 1, 1).toordinal()
 _ROWS_AT_ONCE = 100
 """Rows of a statement: a row's own statement would take twice as long."""
 _INCOMING = f"date TEXT, utc INTEGER, {', '.join(f'{name} INTEGER' for name in QUANTITY_NAMES)}"
+_CHANGE = ("BEGIN IMMEDIATE",)
 _BEGIN = (
-    "BEGIN IMMEDIATE",
+    *_CHANGE,
     # The triggers leave the counting to this transaction, as long as there is a row.
     "INSERT INTO loading (meter_id) VALUES (0)",
     f"CREATE TEMP TABLE IF NOT EXISTS incoming (number INTEGER PRIMARY KEY, {_INCOMING})",
 )
+
+_SAVEPOINT = ("SAVEPOINT transaction_of_group",)
+_RELEASE = "RELEASE transaction_of_group"
+_ROLLBACK_TO = "ROLLBACK TO transaction_of_group"
 
 _LARGE_BATCH = 2000
 """Rows at once for which it is worth to drop triggers and create them again."""
@@ -89,6 +92,7 @@ class SqliteWriteEngine:
         self._connection: sqlite3.Connection | None = None
         self._stopped = False
         self._dropped_triggers = False
+        self._has_group = False
         self._is_one_of_several = turns is not None
         self._turn = WriteTurn(turns)
 
@@ -130,7 +134,7 @@ class SqliteWriteEngine:
 
     async def begin_change(self) -> None:
         """Begin a transaction of a few rows."""
-        await self._begin(["BEGIN IMMEDIATE"])
+        await self._begin_in_group(_CHANGE)
 
     async def prepare_removal(self) -> None:
         """Do nothing: triggers are quick, and others wait for the end of a transaction anyway."""
@@ -143,7 +147,44 @@ class SqliteWriteEngine:
         """Begin a transaction that imports reports, once no other program is in one that writes."""
         # Whoever wants to stop the import can do so here.
         await asyncio.sleep(0)
+        await self._begin_in_group(_BEGIN)
+
+    @property
+    def commits_together(self) -> bool:
+        """Return True: neighbouring meters share pages, each of which is written once a commit."""
+        return True
+
+    async def begin_group(self) -> None:
+        """Begin to import meters that share a commit."""
+        await asyncio.sleep(0)
         await self._begin(_BEGIN)
+        self._has_group = True
+
+    async def commit_group(self) -> None:
+        """Commit what the transactions of a group have committed."""
+        self._require_group()
+        self._has_group = False
+        await self._commit()
+
+    async def rollback_group(self) -> None:
+        """Roll back all transactions of a group, if there is one."""
+        self._has_group = False
+        await self.rollback()
+
+    def _require_group(self) -> None:
+        """Raise Unreachable if an error has ended the transaction of a group."""
+        if not self._opened().in_transaction:
+            raise Unreachable(
+                f"{self._path}: an error has ended the transaction; nothing of it was written"
+            )
+
+    async def _begin_in_group(self, statements: Sequence[str]) -> None:
+        """Begin a transaction, as a part of the group if there is one."""
+        if self._has_group:
+            self._require_group()
+            await self._in_thread(lambda: self._run(_SAVEPOINT))
+        else:
+            await self._begin(statements)
 
     async def _begin(self, statements: Sequence[str]) -> None:
         self._turn.take()
@@ -156,9 +197,13 @@ class SqliteWriteEngine:
     async def lock_meters(self) -> None:
         """Do nothing: the transaction has locked the whole file."""
 
-    async def fetch_locked(self, sql: str, args: Sequence[object] = ()) -> Sequence[Sequence[Any]]:
-        """Return a statement's rows: the transaction has locked the whole file."""
-        return await self.fetch(sql, args)
+    async def fetch_locked(
+        self, sql: str, args: Sequence[object] = (), then: Sequence[Condition] = ()
+    ) -> list[Sequence[Sequence[Any]]]:
+        """Return the rows of statements: the transaction has locked the whole file."""
+        return [
+            await self.fetch(each.text, each.args) for each in (Condition(sql, tuple(args)), *then)
+        ]
 
     async def append(
         self, batches: Iterable[RowBatch], meter_id: int, import_id: int, last_id: int
@@ -183,6 +228,10 @@ class SqliteWriteEngine:
             if is_alone:
                 self._turn.end()
 
+    async def post(self, sql: str, args: Sequence[object] = ()) -> None:
+        """Run a statement that writes."""
+        await self.execute(sql, args)
+
     async def fetch(self, sql: str, args: Sequence[object] = ()) -> Sequence[Sequence[Any]]:
         """Return a statement's rows: integers as int, texts as str."""
         return await self._in_thread(lambda: self._opened().execute(sql, args).fetchall())
@@ -198,16 +247,26 @@ class SqliteWriteEngine:
         """Commit the transaction."""
         if self._dropped_triggers:
             await self._in_thread(self._create_triggers)
+        if self._has_group:
+            await self.execute(_RELEASE)
+        else:
+            await self._commit()
+
+    async def _commit(self) -> None:
         await self.execute("DELETE FROM loading")
         await self.execute("COMMIT")
         self._turn.end()
 
     async def rollback(self) -> None:
         """Roll back the transaction, if there is one."""
-        if self._opened().in_transaction:
-            await self.execute("ROLLBACK")
         self._dropped_triggers = False
-        self._turn.end()
+        if self._opened().in_transaction:
+            if self._has_group:
+                await self._in_thread(lambda: self._run([_ROLLBACK_TO, _RELEASE]))
+                return
+            await self.execute("ROLLBACK")
+        if not self._has_group:
+            self._turn.end()
 
     async def sync(self) -> None:
         """Return once all that is committed would survive a power failure."""
@@ -323,18 +382,12 @@ class SqliteWriteEngine:
                 # Even one that does nothing costs a tenth of a long import.
                 self._run([f"DROP TRIGGER {name}" for name in _INSERT_TRIGGERS])
                 self._dropped_triggers = True
-            # All decimals are there: the digits alone are the number of hundred-thousandths.
-            lines = batch.rows.decode("ascii").replace(".", "").splitlines()
-            for at in range(0, len(lines), _ROWS_AT_ONCE):
-                values = [*constants]
-                rows = lines[at : at + _ROWS_AT_ONCE]
-                for line in rows:
-                    number, local, ahead, *quantities = line.split(",")
-                    utc = _day_seconds(local[:10]) + _time_seconds(local[11:]) - int(ahead)
-                    values += [int(number) + before, local, utc]
-                    values += [int(digits) if digits else None for digits in quantities]
-                connection.execute(statement + ", ".join([row] * len(rows)), values)
-            filled += len(lines)
+            for rows in _pieces(batch):
+                ids = [number + before for number in rows.numbers]
+                columns = (ids, rows.dates, rows.instants, *rows.values.values())
+                values = [*constants, *chain.from_iterable(zip(*columns, strict=True))]
+                connection.execute(statement + ", ".join([row] * len(ids)), values)
+            filled += batch.count
         return filled
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
@@ -369,17 +422,14 @@ class SqliteWriteEngine:
         return thread.result()
 
 
-@lru_cache(4096)
-def _day_seconds(day: str) -> int:
-    """Return the seconds from 1970 to a day, given as YYYY-MM-DD."""
-    return (date.fromisoformat(day).toordinal() - _DAY_1970) * DAY_SECONDS
-
-
-@lru_cache(4096)
-def _time_seconds(clock: str) -> int:
-    """Return the seconds from midnight to a time of day, given as HH:MM:SS."""
-    hours, minutes, seconds = clock.split(":")
-    return int(hours) * 3600 + int(minutes) * 60 + int(seconds)
+def _pieces(batch: RowBatch) -> Iterator[ParsedRows]:
+    """Yield the rows of a batch, as many at a time as one statement has."""
+    if batch.parsed is not None and batch.count <= _ROWS_AT_ONCE:
+        yield batch.parsed
+        return
+    lines = batch.rows.splitlines(keepends=True)
+    for at in range(0, len(lines), _ROWS_AT_ONCE):
+        yield parsed_rows(b"".join(lines[at : at + _ROWS_AT_ONCE]))
 
 
 def _create_private(path: Path) -> None:

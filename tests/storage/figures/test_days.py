@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.quantities import QUANTITY_NAMES
+from domain.report_source import ParsedRows
 from storage.backends import day_sums
 from storage.database import Database
 from storage.factory import WritableDatabase, open_database, open_importer
@@ -25,6 +27,7 @@ from storage.figures.peaks import Peaks
 from storage.figures.profile import Profile
 from storage.figures.result import FigureQuery
 from storage.figures.summary import Summary
+from storage.imports.days import DayUpdater
 from storage.imports.merging import MergeOptions
 from tests.support.databases import DatabaseFixture, MariadbDatabase
 from tests.support.direct_parts import Part, Values
@@ -196,6 +199,49 @@ async def test_import_of_many_days_sums_them_up_without_their_implausible_readin
         days = await kept_days(writer.engine)
         assert days == await reckoned_days(writer.engine)
     assert len(days) == 2 * 12
+
+
+def plain_rows(moments: Sequence[str], chance: random.Random) -> list[str]:
+    """Rows without flags, in any order: some values are missing, zero or negative."""
+    rows = []
+    for moment in moments:
+        maximeter = chance.randrange(1, 50)
+        some = ["0", "-0.001", f"{chance.randrange(-999, 999) / 100}", ""]
+        energy, reactive_energy = f"{maximeter / 5}", chance.choice(some)
+        power, reactive_power = chance.choice(some), chance.choice(some)
+        values = (energy, reactive_energy, power, str(maximeter), reactive_power)
+        quantities = [chance.choice([value, value, value, ""]) for value in values]
+        voltage, factor = chance.choice([("230.1", "0.98765"), ("", "0.98765"), ("230.1", "")])
+        rows.append(row(moment, *quantities, voltage, chance.choice(["", "3"]), factor))
+    chance.shuffle(rows)
+    return rows
+
+
+async def test_days_of_a_short_report_without_flags_are_summed_up_from_its_rows(
+    database: DatabaseFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where clocks change; later days are added to those that are there."""
+    from_rows: list[str] = []
+    add = DayUpdater.add
+
+    async def noted(updater: DayUpdater, meter_id: int, rows: ParsedRows) -> None:
+        from_rows.extend(sorted({local[:10] for local in rows.dates}))
+        await add(updater, meter_id, rows)
+
+    monkeypatch.setattr(DayUpdater, "add", noted)
+    chance = random.Random(1)  # noqa: S311 - test data
+    moments = quarters("2019-03-27", 5 * 96)
+    # No such local times: clocks went forward.
+    moments = [each for each in moments if not each.startswith("31 Mar 2019 02:")]
+    for begin, end in ((0, 96), (96, 288), (288, 290), (384, 476)):
+        await database.load(report(*plain_rows(moments[begin:end], chance)))
+    async with database.writer() as writer:
+        assert await writer.engine.is_prepared()
+        assert not await writer.engine.fetch("SELECT * FROM flags")
+        days = await kept_days(writer.engine)
+        assert days == await reckoned_days(writer.engine)
+    assert [day for _, day, _ in days] == [f"2019-03-{day}" for day in range(27, 32)]
+    assert from_rows == [f"2019-03-{day}" for day in (27, 28, 29, 30, 31)]
 
 
 async def test_figures_ask_to_scan_what_they_read_beside_kept_days(
