@@ -47,7 +47,8 @@ class WritableDatabase:
 
 def open_database(settings: Settings) -> Database:
     """Return the server's side of the configured database; it connects when first needed."""
-    return Database(_engine(settings), settings.meter.default)
+    meter = settings.meter
+    return Database(_engine(settings), meter.default, meter.timezone.key)
 
 
 def open_diagnostics(settings: Settings) -> Diagnostics:

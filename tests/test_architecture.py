@@ -37,6 +37,10 @@ MAY_IMPORT = {
     "storage.access": {"domain", "storage.common", "storage.backends", "storage.meters"},
     "storage.readings": {"domain", "storage.common", "storage.backends"},
     "storage.figures": {"domain", "storage.common", "storage.backends", "storage.meters"},
+    "storage.completeness": {"domain", "storage.common", "storage.backends", "storage.meters"},
+    "storage.groups": {
+        *("domain", "storage.common", "storage.backends", "storage.meters", "storage.figures"),
+    },
     "storage.imports": {
         *("domain", "settings", "storage.common", "storage.backends"),
         *("storage.readings", "storage.users", "storage.meters"),
@@ -45,7 +49,8 @@ MAY_IMPORT = {
     "storage.database": {
         *("domain", "storage.common", "storage.backends"),
         *("storage.readings", "storage.figures", "storage.users", "storage.meters"),
-        *("storage.sessions", "storage.audit", "storage.access", "storage.import_history"),
+        *("storage.sessions", "storage.audit", "storage.access", "storage.groups"),
+        *("storage.completeness", "storage.import_history"),
     },
     "storage.factory": {
         *("settings", "storage.backends", "storage.backends.mysql", "storage.backends.sqlite"),
@@ -89,12 +94,12 @@ MAY_IMPORT = {
         *("domain", "server.context", "server.errors", "server.transport", "server.security"),
         *("server.formats", "server.api", "server.v1.formats"),
         *("storage.common", "storage.database", "storage.readings", "storage.figures"),
-        *("storage.meters", "storage.import_history"),
+        *("storage.meters", "storage.import_history", "storage.groups", "storage.completeness"),
     },
     "server.web": {"server.transport", "server.security"},
     "server.observability": {
-        *("cli", "settings", "server", "server.context", "server.errors", "server.transport"),
-        *("server.security", "server.cache"),
+        *("cli", "domain", "settings", "server", "server.context", "server.errors"),
+        *("server.transport", "server.security", "server.cache"),
         *("storage.common", "storage.backends", "storage.factory"),
     },
     "server.app": {

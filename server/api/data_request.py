@@ -37,6 +37,10 @@ class DataRequest(Protocol):
         """The public id of the meter that the request names, if any."""
 
     @property
+    def group(self) -> str | None:
+        """The public id of the group that it is about, if it is about one."""
+
+    @property
     def others(self) -> Sequence[str]:
         """The public ids of further meters that it is about."""
 

@@ -45,6 +45,7 @@ class FigureRequest:
     varies_by_accept: bool
     is_figure = True
     others = ()
+    group = None
     options: TableOptions
     meter: str | None
 

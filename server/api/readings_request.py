@@ -92,6 +92,7 @@ class ReadingsRequest:
     varies_by_accept: bool
     is_figure = False
     others = ()
+    group = None
     is_utc: bool
     """Whether typed instants are in UTC rather than in the meter's zone."""
     cursors: Cursors

@@ -92,10 +92,7 @@ class Responder:
         self, request: web.Request, context: RequestContext, query: DataRequest
     ) -> web.StreamResponse:
         """Answer from the state of the data; raise Overtaken if it has changed meanwhile."""
-        state = _state(context)
-        await self._require_meter(request, query, state)
-        if query.others:
-            state = context.state = await self._with_others(request, query, state)
+        state = context.state = await self._asked_state(request, context, query)
         key = self._key(query, state)
         coding = negotiate_coding(request)
         headers = {
@@ -122,9 +119,19 @@ class Responder:
         response.headers.update(query.headers(metadata))
         if EXPORT in metadata and request.method != hdrs.METH_HEAD:
             audit_export(request, query.key, int(metadata[EXPORT]))
-        elif entry is not None and isinstance(response, web.Response) and not state.others:
+        elif entry is not None and isinstance(response, web.Response) and _is_of_one(state):
             self._replays.add(request, state, key, coding, response)
         return response
+
+    async def _asked_state(
+        self, request: web.Request, context: RequestContext, query: DataRequest
+    ) -> DataState:
+        """Return the state of the data that a request is about; raise ApiError if there is none."""
+        if query.group is not None:
+            return await self._group_state(request, query.group)
+        state = _state(context)
+        await self._require_meter(request, query, state)
+        return await self._with_others(request, query, state) if query.others else state
 
     async def _require_meter(
         self, request: web.Request, query: DataRequest, state: DataState
@@ -140,6 +147,15 @@ class Responder:
             raise ApiError(404, f"meter: there is no meter {query.meter}")
         if state.table is None and not state.is_empty:
             raise ApiError(404, "meter: there is no meter that you may read")
+
+    async def _group_state(self, request: web.Request, group: str) -> DataState:
+        """Return the state of a group; raise ApiError unless the user may see its sums."""
+        token = request[CONTEXT].token
+        assert token is not None
+        state = await request.app[ACCESS].group(token, group)
+        if state is None:
+            raise ApiError(404, f"group: there is no group {group}")
+        return state
 
     async def _with_others(
         self, request: web.Request, query: DataRequest, state: DataState
@@ -332,10 +348,10 @@ class Responder:
         with suppress(StorageError):
             # A response made while an import was written may hold readings of before and after it.
             for each in (state, *state.others):
-                if (await self._database.state(each.meter)).version != each.version:
+                if not await self._database.is_current(each):
                     break
             else:
-                await self._cache.put(key, entry, meter=state.meter or "", version=state.version)
+                await self._cache.put(key, entry, meter=_owner(state), version=state.version)
 
     def _admission(
         self,
@@ -363,6 +379,16 @@ RESPONDER = web.AppKey("responder", Responder)
 def _state(context: RequestContext) -> DataState:
     assert context.state is not None, "data requests are authenticated"
     return context.state
+
+
+def _is_of_one(state: DataState) -> bool:
+    """Return whether the state of one meter tells whether an answer is still true."""
+    return state.group is None and not state.others
+
+
+def _owner(state: DataState) -> str:
+    """Return what an answer is of, older ones of which are of no use: a meter or a group."""
+    return state.meter or "" if state.group is None else f"group {state.group.public_id}"
 
 
 def _described(state: DataState) -> str:

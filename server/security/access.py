@@ -66,6 +66,19 @@ class AccessResolver:
         state = await self._database.state(meter)
         return _visible(state, await self._resolved(token, meter, state))
 
+    async def group(self, token: Token, group: str) -> DataState | None:
+        """Return the state of a group, as far as a token's user may see its sums.
+
+        None if there is no such group, or the user may not see it: both take the same statements.
+        """
+        access = await self._database.group_access(token.viewer, group)
+        if access is None:
+            return None
+        state = await self._database.group_state(group)
+        if state is None or access.is_whole:
+            return state
+        return replace(state, windows=tuple(access.windows))
+
     async def _resolved(self, token: Token, meter: str | None, state: DataState) -> _Known:
         """Return what a user may do with a meter in a state of the grants."""
         key = _key(token, meter)

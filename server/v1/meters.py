@@ -1,25 +1,22 @@
 """The meters that a user may see, and one of them."""
 
-import hashlib
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from domain.parameters import Integer, Parameter, Params
 from server.api.data_request import METER, DataRequest, parse_meter
 from server.api.meters import SEARCH, parse_search
 from server.context import CONTEXT, DATABASE
-from server.transport.content_coding import Coding, Identity
-from server.transport.etags import etag, matches_any, matches_etag
-from server.transport.negotiation import negotiate_coding
 from server.transport.parameters import read_parameters
-from server.transport.streaming import Payload, content_type
+from server.transport.streaming import Payload
 from server.v1.formats.base import Document
+from server.v1.lists import STALE, answer_list, parse_stale
 from server.v1.parameters import CURSOR, WRITING
-from server.v1.request import V1Request, common_of, duration, own_link, window_meta
-from storage.common.turns import in_thread
+from server.v1.request import V1Request, common_of, duration, window_meta
 from storage.database import Database, DataState
 from storage.figures.compute import Admit
 from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks
@@ -45,7 +42,7 @@ LIST_LIMIT = Integer(
     default=100,
 )
 _LIST_CURSOR = Parameter(CURSOR.name, CURSOR.description, pattern=METER.pattern)
-LIST_PARAMETERS = (LIST_LIMIT, _LIST_CURSOR, SEARCH, *WRITING)
+LIST_PARAMETERS = (LIST_LIMIT, _LIST_CURSOR, SEARCH, STALE, *WRITING)
 _PARTS = ("readings", "aggregates", "profile", "peaks", "summary", "quality", "imports")
 
 
@@ -84,50 +81,16 @@ async def visible_meters(request: web.Request) -> web.Response:
     context = request[CONTEXT]
     token = context.token
     viewer = None if token is None else token.viewer
-    page = await request.app[DATABASE].list_meters(limit, after, search, viewer)
-    common = common_of(request, {n: v for n, v in params.items() if n != CURSOR.name})
-    made = V1MeterRequest(**{**common, "link": own_link(request, params), "name": "meters"})
-    document = made.document({"count": len(page.meters)}, page.following)
-    chunks = made.format.table(meters_table(page.meters), document, made.options)
-    payload = made.payload_of(chunks, len(page.meters), page.following, {})
-    body = b"".join([bytes_of(chunk) async for chunk in payload.chunks])
-    return await _conditional(request, body, made, payload)
-
-
-async def _conditional(
-    request: web.Request, body: bytes, made: V1Request, payload: Payload
-) -> web.Response:
-    """Return a response whose ETag is made of its body."""
-    key = hashlib.sha256(body).hexdigest()[:32]
-    coding = negotiate_coding(request)
-    vary = hdrs.ACCEPT_ENCODING
-    headers: dict[str, str] = {
-        hdrs.ETAG: etag(key, coding),
-        hdrs.CACHE_CONTROL: "private, no-cache",
-        hdrs.VARY: f"{vary}, {hdrs.ACCEPT}" if made.varies_by_accept else vary,
-    }
-    if matches_etag(request, key) or matches_any(request):
-        return web.Response(status=304, headers=headers)
-    if not isinstance(coding, Identity):
-        body = await in_thread(_encoded, body, coding)
-        headers[hdrs.CONTENT_ENCODING] = coding.name
-    headers[hdrs.CONTENT_TYPE] = content_type(made.media_type)
-    return web.Response(body=body, headers={**headers, **made.headers(payload.metadata)})
+    stale = parse_stale(params)
+    before = None if stale is None else int(time.time()) - stale
+    page = await request.app[DATABASE].list_meters(limit, after, search, viewer, before)
+    table = meters_table(page.meters)
+    return await answer_list(request, params, table, page.following, "meters")
 
 
 def meters_table(meters: Sequence[ListedMeter]) -> ResultTable:
     """Return meters as a table."""
     return ResultTable(METER_FIELDS, None, len(meters), as_chunks([*map(_row, meters)]))
-
-
-def bytes_of(chunk: Any) -> bytes:
-    """Return a plain chunk."""
-    assert isinstance(chunk, bytes)
-    return chunk
-
-
-def _encoded(body: bytes, coding: Coding) -> bytes:
-    return coding.add(body) + coding.end()
 
 
 def _row(meter: ListedMeter) -> Row:

@@ -36,6 +36,7 @@ The routes of the original service are described in [another document](/swagger.
 _TAGS = {
     "meters": "The meters that the user may see",
     "readings": "Readings: energy, power, voltage and related quantities",
+    "groups": "Groups of meters: sums, members, coverage",
     "figures": "Aggregates, load profile, peaks, summary, data quality",
     "imports": "The reports that were loaded",
 }
@@ -51,6 +52,11 @@ _PATH_PARAMETERS: Mapping[str, dict[str, Any]] = {
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"},
         "example": "main",
     },
+    "group": {
+        "description": "The public id of the group",
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"},
+        "example": "building",
+    },
     "number": {
         "description": "The number of the import of its meter",
         "schema": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1},
@@ -64,6 +70,7 @@ _COUNTS = {
         "energy": {"type": "number", "description": "Their energy in kWh"},
     },
 }
+_TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
 _META: Mapping[str, dict[str, Any]] = {
     "meter": {"type": "string", "description": "Public id of the meter"},
     "timezone": {"type": "string", "description": "IANA time zone of the meter"},
@@ -101,6 +108,21 @@ _META: Mapping[str, dict[str, Any]] = {
     "column": {"type": "string", "description": "The quantity of a profile"},
     "demand_of": {"type": "string", "description": "The quantity that demand is taken from"},
     "interval_unknown": {"type": "string", "description": "Why some values are null"},
+    "group": {"type": "string", "description": "Public id of the group"},
+    "members": {"type": "integer", "description": "Meters of the group, also those in its groups"},
+    "interval_seconds": {
+        "type": "string",
+        "description": "The interval that most members have; several if they have changed it",
+    },
+    "other_intervals": {**_TEXTS, "description": "Members that have another, by their ids"},
+    "other_timezones": {
+        **_TEXTS,
+        "description": "Members of another zone, whose readings are added up by the group's days",
+    },
+    "counted_repeatedly": {
+        **_TEXTS,
+        "description": "Members that are in the group in several ways, and count as often",
+    },
     "import": {"type": "object", "description": "The import, as in the list of imports"},
 }
 _PROBLEMS: Mapping[str, tuple[str, str]] = {
@@ -156,7 +178,7 @@ def _operation(route: V1Route, record: str) -> dict[str, Any]:
     ]
     queries = [_parameter(each, route.example.get(each.name)) for each in route.parameters]
     codes = {*_PROBLEMS} - _ONLY_OF_SOME
-    codes |= {"404"} if route.path != "/v1/meters" else set()
+    codes |= {"404"} if paths or route.path == "/v1/readings" else set()
     codes |= {"410"} if route.is_paged else set()
     codes |= {"403"} if route.has_permission else set()
     return {

@@ -52,6 +52,8 @@ class V1Request(ABC):
     position: Position | None = None
     """Where the page begins, None for the first."""
     limit: int | None = None
+    group: str | None = None
+    """The public id of the group that it is about, if it is about one."""
     others: Sequence[str] = ()
     """The public ids of further meters."""
     name: str = "data"

@@ -103,6 +103,25 @@ class GrantStore:
         found = [each for each in conditions if each is not None]
         return reduce(and_, found) if found else None
 
+    async def visible_groups(self, viewer: Viewer) -> Condition | None:
+        """Select the groups, named `g`, that a viewer may see; None if these are all.
+
+        Of one that belongs to another on some days only, a viewer may be granted none of these.
+        """
+        mark, conditions = self._placeholder, []
+        if not viewer.is_admin and await self._of_all(viewer.user) is None:
+            granted = (
+                f"SELECT group_id FROM grants WHERE user = {mark} AND group_id IS NOT NULL"
+                f" AND {_live()}"
+            )
+            groups = await self._groups_below(granted, (viewer.user,))
+            conditions.append(Condition(f"g.id IN ({_listed(groups)})"))
+        if viewer.scope is not None:
+            in_scope = f"SELECT id FROM meter_groups WHERE id IN ({_listed(viewer.scope.groups)})"
+            groups = await self._groups_below(in_scope, ())
+            conditions.append(Condition(f"g.id IN ({_listed(groups)})"))
+        return reduce(and_, conditions) if conditions else None
+
     async def _granted_meters(self, viewer: Viewer) -> Condition | None:
         """Select the meters that a user was granted; None if these are all."""
         if viewer.is_admin or await self._of_all(viewer.user) is not None:
