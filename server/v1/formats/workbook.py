@@ -18,7 +18,7 @@ from domain.record_layout import Encoding
 from domain.time_zone import TimeZone
 from server.errors import ParameterError
 from server.transport.content_coding import Chunk
-from server.v1.formats.base import Document, MeterReadings, Readings, V1Format, WriteOptions
+from server.v1.formats.base import Envelope, MeterReadings, Readings, V1Format, WriteOptions
 from storage.common.deflate import DeflateBlock
 from storage.figures.result import FieldType, ResultTable
 
@@ -52,7 +52,7 @@ class Xlsx(V1Format):
     async def readings(
         self,
         readings: Readings,
-        document: Document,
+        document: Envelope,
         options: WriteOptions,  # noqa: ARG002 - there are none for workbooks
     ) -> AsyncGenerator[Chunk]:
         """Yield a workbook of readings."""
@@ -72,7 +72,7 @@ class Xlsx(V1Format):
     async def table(
         self,
         table: ResultTable,
-        document: Document,
+        document: Envelope,
         options: WriteOptions,  # noqa: ARG002 - see above
     ) -> AsyncGenerator[Chunk]:
         """Yield a workbook of figures."""
@@ -99,7 +99,7 @@ def require_room(count: int) -> None:
 
 
 async def _file(
-    columns: Sequence[str], rows: AsyncGenerator[list[list[Cell]]], document: Document
+    columns: Sequence[str], rows: AsyncGenerator[list[list[Cell]]], document: Envelope
 ) -> AsyncGenerator[bytes]:
     """Yield the bytes of a workbook, once all rows are written."""
     writer = await asyncio.to_thread(_Writer, columns)
@@ -143,7 +143,7 @@ class _Writer:
                         self._sheet.write_number(self._row, column, value)
             self._row += 1
 
-    def finish(self, document: Document) -> None:
+    def finish(self, document: Envelope) -> None:
         """Write the sheet of what is said beside the records; the file can be read then."""
         about = self._workbook.add_worksheet("about")
         about.set_column(0, 1, 24)
