@@ -220,7 +220,9 @@ class Database:
         """
         self._schema.require(Feature.METERS, "a list of meters")
         stale = None if stale_before is None else self._completeness.stale(stale_before)
-        if viewer is None or viewer.is_unlimited:
+        everything = None if viewer is None else await self.grants.everything(viewer)
+        # To look up each of a thousand meters takes as long as all the rest.
+        if viewer is None or (everything is not None and everything.is_whole):
             return await self.meters.page(limit, after, search, stale)
         visible = await self.grants.visible(viewer)
         found: list[ListedMeter] = []
