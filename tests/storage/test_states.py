@@ -249,7 +249,8 @@ async def test_account_that_may_not_read_the_states_is_given_the_right(
     assert len(await database.records()) == 2
 
 
-_ONLY_FOR_LOADERS = ("ALTER TABLE imports\n", "CREATE TABLE replaced_values ")
+# Servers list imports only where there are grants, which come after these.
+_OF_IMPORTS = ("ALTER TABLE imports\n", "CREATE TABLE replaced_values ")
 # Servers make no figures before the table intervals is there, which comes after these.
 _BEFORE_INTERVALS = (r"ALTER TABLE days\s",)
 # Of a meter that has a single interval, servers do not ask for it.
@@ -268,7 +269,7 @@ def test_view_comes_after_all_that_servers_need_with_it() -> None:
     statements = STATEMENTS["mysql"]
     (place,) = (n for n, sql in enumerate(statements) if re.match(Feature.METERS.value, sql))
     signs = [
-        *(*(feature.value for feature in Feature), *_ONLY_FOR_LOADERS),
+        *(*(feature.value for feature in Feature), *_OF_IMPORTS),
         *(*_BEFORE_INTERVALS, *_OF_INTERVALS, *_BEFORE_GRANTS, *_BEFORE_KEYS),
         *_BEFORE_GRANT_COUNTS,
     ]
