@@ -2,9 +2,9 @@
 
 from bisect import bisect
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -143,9 +143,14 @@ class Report:
         Raises ReportError if the file can't be read or isn't a report, and FaultyRowsError at its
         end if rows were invalid and bad rows are not to be skipped.
         """
-        return chain(self._ahead, self._batches)
+        try:
+            yield from self._ahead
+            yield from self._batches
+        finally:
+            # What is not read any more need not be kept.
+            self._batches.close()
 
-    def _read(self) -> Iterator[RowBatch]:
+    def _read(self) -> Generator[RowBatch]:
         """Yield the checked rows, see `batches`."""
         rows: RowReader[Any] | None = None
         number = FIRST_ROW
@@ -302,7 +307,7 @@ class Report:
         return spans
 
 
-def _failing(error: ReportError) -> Iterator[RowBatch]:
+def _failing(error: ReportError) -> Generator[RowBatch]:
     """Raise an error instead of yielding batches."""
     yield from ()
     raise error

@@ -202,7 +202,7 @@ class CompletenessStore:
         meters: list[_StoredMeter] = []
         async for piece in in_pieces(rows[:limit], _METERS_AT_ONCE):
             meters += await self._parsed(b",".join(row[0] for row in piece), accesses)
-        following = meters[-1].public_id if len(rows) > limit else None
+        following = json.loads(rows[limit - 1][0])[1] if len(rows) > limit else None
         if stale is not None and accesses is not None:
             oldest = now - stale
             meters = [each for each in meters if each.last is None or each.last < oldest]
@@ -217,6 +217,9 @@ class CompletenessStore:
         spans = await self._meters.visible_spans(windows) if windows else {}
         meters: list[_StoredMeter] = []
         for meter_id, public_id, name, timezone, _, first, last, has_days in records:
+            # A member of a group may have been granted on no day on which it is a member.
+            if accesses is not None and meter_id not in allowed:
+                continue
             if meter_id in spans:
                 first, last, _ = spans[meter_id]  # noqa: PLW2901 - what may be seen takes its place
             meters.append(

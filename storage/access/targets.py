@@ -103,7 +103,7 @@ async def count_access_change(engine: WriteEngine) -> None:
 
 async def require_user(engine: WriteEngine, user: str) -> None:
     """Raise Conflict if there is no such user; nobody can remove one until the transaction ends."""
-    rows = await engine.fetch_locked(
+    rows, *_ = await engine.fetch_locked(
         f"SELECT user FROM users WHERE user = {engine.dialect.placeholder}", (user,)
     )
     if not any(found == user for (found,) in rows):

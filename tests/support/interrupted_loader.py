@@ -33,7 +33,7 @@ def stop_before(reached: Callable[[str], None]) -> None:
         return statement
 
     for engine in (MysqlWriteEngine, SqliteWriteEngine):
-        for name in ("execute", "fetch"):
+        for name in ("execute", "fetch", "post"):
             setattr(engine, name, announced(getattr(engine, name)))
 
     batches = Report.batches
