@@ -9,8 +9,8 @@ from hashlib import sha256
 from typing import Self
 
 from domain.access import Window
-from domain.date_pattern import canonical_pattern, earliest_instant, latest_instant
 from domain.fixed_point import distinct_in_parts
+from domain.time.date_pattern import canonical_pattern, earliest_instant, latest_instant
 
 NOTHING_FOUND = "No data found"
 """The message of a result without records."""

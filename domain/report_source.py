@@ -7,8 +7,8 @@ from functools import lru_cache
 from typing import Protocol
 
 from domain.quantities import QUANTITY_NAMES
-from domain.sampling_interval import Differences, IntervalSpan
-from domain.time_zone import DAY_SECONDS
+from domain.time.sampling_interval import Differences, IntervalSpan
+from domain.time.time_zone import DAY_SECONDS
 
 BATCH_FIELDS = ("number", "date", "seconds_ahead", *QUANTITY_NAMES)
 """The fields of a row, separated by commas.

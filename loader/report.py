@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from domain.report_source import RowBatch, parsed_rows
-from domain.sampling_interval import (
+from domain.time.sampling_interval import (
     Differences,
     IntervalSpan,
     SamplingIntervals,

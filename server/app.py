@@ -39,8 +39,8 @@ from server.security.signing_keys import SigningKeys
 from server.security.tokens import TOKENS, TokenService
 from server.transport.parameters import expect_later
 from server.transport.streaming import STREAM_STATISTICS, StreamStatistics
-from server.v1 import openapi as v1_openapi
 from server.v1 import routes as v1
+from server.v1.openapi import document as v1_openapi
 from server.web import dashboard, swagger
 from settings import Settings
 from storage.database import Database

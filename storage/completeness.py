@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 
 from domain.access import Access, Window
-from domain.sampling_interval import ReadingGrid, SamplingIntervals
-from domain.time_zone import TimeZone
+from domain.time.sampling_interval import ReadingGrid, SamplingIntervals
+from domain.time.time_zone import TimeZone
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import ANY_VALUE, DESCENDING, Condition
 from storage.common.turns import in_pieces, in_turns

@@ -10,8 +10,8 @@ from typing import Any
 
 from domain.access import Access, Window
 from domain.report_source import ReportSource
-from domain.sampling_interval import IntervalSpan, SamplingIntervals
-from domain.time_zone import TimeZone, UnknownZoneError, load_time_zone
+from domain.time.sampling_interval import IntervalSpan, SamplingIntervals
+from domain.time.time_zone import TimeZone, UnknownZoneError, load_time_zone
 from storage.backends.base import ReadEngine, WriteEngine
 from storage.backends.dialect import DESCENDING, Condition
 from storage.backends.schema import Feature, SchemaVersion

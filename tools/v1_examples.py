@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp.test_utils import TestClient, TestServer
 
-from server.v1.openapi import EXAMPLES_FILE
+from server.v1.openapi.document import EXAMPLES_FILE
 from server.v1.routes import V1_ROUTES
 from tests.support.app_client import application, token
 from tests.support.databases import BUILDING, SqliteDatabase

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from domain.local_time import DUPLICATE_TIME, OTHER_ZONE_TIME
 from domain.quantities import QUANTITY_NAMES
+from domain.time.local_time import DUPLICATE_TIME, OTHER_ZONE_TIME
 from loader.formats.decimals import DecimalColumn
 from loader.formats.timestamps import HourOfDay, InvalidTimestamp, make_timestamp_parser
 from loader.rows.errors import RowError

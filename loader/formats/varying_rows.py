@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from domain.sampling_interval import MAX_SPANS, IntervalSpan
+from domain.time.sampling_interval import MAX_SPANS, IntervalSpan
 from loader.formats.delimited import DelimitedLayout, DelimitedRow, DelimitedRows
 from loader.rows.errors import RowError
 from loader.rows.reader import ParseContext

@@ -3,7 +3,7 @@
 import re
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from domain.time_zone import DAY_SECONDS
+from domain.time.time_zone import DAY_SECONDS
 from storage.meters import PUBLIC_ID_EXPECTED, is_public_id
 
 _MAX_IDENTIFIER_LENGTH = 64

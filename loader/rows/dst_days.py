@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import Generic, TypeVar
 
-from domain.local_time import LocalTimeResolver
+from domain.time.local_time import LocalTimeResolver
 
 Row = TypeVar("Row")
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import Enum
 
-from domain.local_time import LocalTimeResolver
+from domain.time.local_time import LocalTimeResolver
 
 DOUBTFUL_HOURS = (
     "time.hours: counted or clock in the format, since clocks change on this day and its rows do"

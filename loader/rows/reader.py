@@ -13,9 +13,9 @@ from itertools import compress
 from typing import Generic, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
-from domain.local_time import LocalTimeResolver, is_repeated_anywhere
 from domain.report_source import RowBatch
-from domain.sampling_interval import Differences, IntervalSpan
+from domain.time.local_time import LocalTimeResolver, is_repeated_anywhere
+from domain.time.sampling_interval import Differences, IntervalSpan
 from loader.rows.dst_days import DstDayBuffer
 from loader.rows.errors import RowError
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from domain.fixed_point import format_scaled
 from domain.record_layout import TimeStyle
-from domain.time_zone import TimeZone
+from domain.time.time_zone import TimeZone
 from server.formats.base import TableOptions
 from storage.common.turns import PIECE_ROWS
 from storage.figures.result import Field, FieldType, ResultTable, Row, Value

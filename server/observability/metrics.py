@@ -23,7 +23,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from domain.time_zone import DAY_SECONDS
+from domain.time.time_zone import DAY_SECONDS
 from server import VERSION
 from server.cache.store import CACHE
 from server.context import DATABASE, SETTINGS

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from domain.parameters import Parameter, Params
 from domain.readings_query import QueryError
-from domain.time_buckets import RESOLUTIONS, parse_resolution
+from domain.time.time_buckets import RESOLUTIONS, parse_resolution
 from server.api.data_request import DataRequest
 from server.transport.streaming import Payload
 from server.v1.parameters import (

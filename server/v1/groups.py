@@ -8,7 +8,7 @@ from aiohttp import web
 
 from domain.parameters import Integer, Parameter, Params, csv_pattern
 from domain.readings_query import QueryError
-from domain.time_buckets import BUCKET_SIZES, RESOLUTIONS, parse_resolution
+from domain.time.time_buckets import BUCKET_SIZES, RESOLUTIONS, parse_resolution
 from server.api.data_request import METER, DataRequest, parse_meter
 from server.api.meters import SEARCH, parse_search
 from server.context import CONTEXT, DATABASE

@@ -13,7 +13,7 @@ from yarl import URL
 
 from domain.access import Window
 from domain.parameters import Params
-from domain.time_zone import TimeZone
+from domain.time.time_zone import TimeZone
 from server.api.cursors import CURSORS, Cursors, ExpiredCursorError, Position, source_digest
 from server.api.data_request import EXPORT
 from server.api.payload_headers import quality_headers

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from domain.parameters import Parameter, Params
 from domain.quantities import QUANTITIES
 from domain.record_layout import FLAGS_COLUMN
-from domain.time_buckets import BUCKET_SIZES
+from domain.time.time_buckets import BUCKET_SIZES
 from server.v1.completeness import (
     BY_DAY_FIELDS,
     BY_METER_FIELDS,

@@ -12,7 +12,7 @@ from domain.parameters import Choice, Parameter, Params, csv_pattern
 from domain.quantities import QUANTITY_NAMES
 from domain.readings_query import QueryError
 from domain.record_layout import FLAGS_COLUMN
-from domain.time_buckets import (
+from domain.time.time_buckets import (
     BUCKET_SIZES,
     MAX_BUCKETS,
     Buckets,
@@ -20,7 +20,7 @@ from domain.time_buckets import (
     bucket_edges,
     edges_around,
 )
-from domain.time_zone import DAY_SECONDS, TimeZone, UnknownZoneError, load_time_zone
+from domain.time.time_zone import DAY_SECONDS, TimeZone, UnknownZoneError, load_time_zone
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import YEAR_0_TO_1970_SECONDS
 from storage.common.prefetch import prefetch

@@ -10,8 +10,8 @@ from domain.fixed_point import parse_scaled
 from domain.flags import FLAGS
 from domain.parameters import Parameter, Params, either
 from domain.readings_query import QueryError
-from domain.time_buckets import BUCKET_SIZES
-from domain.time_zone import DAY_SECONDS
+from domain.time.time_buckets import BUCKET_SIZES
+from domain.time.time_zone import DAY_SECONDS
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import ANY_VALUE, Condition, to_unix_seconds
 from storage.common.turns import in_turns

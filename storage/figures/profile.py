@@ -14,7 +14,7 @@ from domain.flags import CATCH_UP
 from domain.parameters import Parameter, Params, csv_pattern, either
 from domain.quantities import QUANTITIES
 from domain.readings_query import QueryError
-from domain.time_zone import DAY_SECONDS
+from domain.time.time_zone import DAY_SECONDS
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import Condition
 from storage.common.prefetch import prefetch

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
-from domain.time_zone import TimeZone
+from domain.time.time_zone import TimeZone
 from storage.backends.base import ReadEngine
 from storage.common.turns import in_pieces
 from storage.figures.selection import Selection

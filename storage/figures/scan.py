@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from domain.flags import Flag
-from domain.time_zone import DAY_SECONDS
+from domain.time.time_zone import DAY_SECONDS
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import SPARSE_FACTOR, Condition, all_of
 from storage.figures.selection import Selection

@@ -8,8 +8,8 @@ from typing import Self
 from domain.flags import IMPLAUSIBLE, Flag
 from domain.parameters import DATE_PATTERN, Parameter, Params, either
 from domain.readings_query import LAST_INSTANT, QueryError, parse_bound
-from domain.sampling_interval import IntervalSpan, ReadingGrid
-from domain.time_zone import DAY_SECONDS, TimeZone
+from domain.time.sampling_interval import IntervalSpan, ReadingGrid
+from domain.time.time_zone import DAY_SECONDS, TimeZone
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import (
     Condition,

@@ -11,7 +11,7 @@ from domain.fixed_point import divide_rounded, parse_scaled, ratio
 from domain.flags import CATCH_UP, FLAGGED_BITS, FLAGS
 from domain.parameters import Parameter, Params
 from domain.quantities import QUANTITIES, AggregationRule
-from domain.time_buckets import Buckets
+from domain.time.time_buckets import Buckets
 from storage.backends.base import ReadEngine
 from storage.backends.derived import CAPACITIVE_POWER, DERIVED_ENERGY, INDUCTIVE_POWER
 from storage.backends.dialect import Condition, to_unix_seconds

@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 from domain.fixed_point import SCALE, divide_rounded
 from domain.parameters import Choice, Parameter, Params, csv_pattern
 from domain.readings_query import QueryError
-from domain.time_buckets import (
+from domain.time.time_buckets import (
     BUCKET_SIZES,
     MAX_BUCKETS,
     Buckets,
@@ -16,7 +16,7 @@ from domain.time_buckets import (
     bucket_edges,
     edges_around,
 )
-from domain.time_zone import DAY_SECONDS
+from domain.time.time_zone import DAY_SECONDS
 from storage.backends.base import ReadEngine
 from storage.common.turns import in_pieces, in_turns
 from storage.figures.aggregate import BOUNDS, PARTIAL

@@ -8,8 +8,8 @@ from fractions import Fraction
 from typing import Any
 
 from domain.fixed_point import parse_scaled
-from domain.time_buckets import Buckets, BucketSize
-from domain.time_zone import TimeZone
+from domain.time.time_buckets import Buckets, BucketSize
+from domain.time.time_zone import TimeZone
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import Condition, Dialect
 from storage.common.turns import in_turns, turn

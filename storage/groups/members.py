@@ -8,7 +8,7 @@ from datetime import date
 from fractions import Fraction
 
 from domain.access import Window
-from domain.sampling_interval import ReadingGrid, SamplingIntervals
+from domain.time.sampling_interval import ReadingGrid, SamplingIntervals
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import DESCENDING
 from storage.common.errors import StorageError

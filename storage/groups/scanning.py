@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from operator import mul
 
 from domain.flags import IMPLAUSIBLE
-from domain.time_buckets import Buckets, BucketSize
+from domain.time.time_buckets import Buckets, BucketSize
 from storage.backends.base import ReadEngine
 from storage.backends.derived import DERIVED_ENERGY, derived_operand
 from storage.backends.dialect import (

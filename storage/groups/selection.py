@@ -9,7 +9,7 @@ from typing import Protocol
 
 from domain.access import Window
 from domain.readings_query import QueryError
-from domain.time_zone import TimeZone, UnknownZoneError, load_time_zone
+from domain.time.time_zone import TimeZone, UnknownZoneError, load_time_zone
 from storage.backends.base import ReadEngine
 from storage.common.errors import StorageError
 from storage.common.turns import in_turns

@@ -13,11 +13,11 @@ from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from domain.flags import CATCH_UP, FLAGS, IMPLAUSIBLE, MISSING, REPEATED_HOUR, ZERO_VOLTAGE
-from domain.local_time import LocalTimeResolver
 from domain.quantities import DECIMALS, INTEGER_DIGITS, QUANTITY_NAMES
 from domain.report_source import ParsedRows
-from domain.sampling_interval import SamplingIntervals
-from domain.time_zone import DAY_SECONDS
+from domain.time.local_time import LocalTimeResolver
+from domain.time.sampling_interval import SamplingIntervals
+from domain.time.time_zone import DAY_SECONDS
 from settings import QualitySettings
 from storage.backends.base import WriteEngine
 from storage.backends.dialect import Dialect

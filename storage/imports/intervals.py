@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from domain.report_source import ReportSource
-from domain.sampling_interval import (
+from domain.time.sampling_interval import (
     Differences,
     IntervalSpan,
     SamplingIntervals,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.date_pattern import canonical_pattern, earliest_instant, latest_instant
+from domain.time.date_pattern import canonical_pattern, earliest_instant, latest_instant
 
 START = datetime.fromisoformat("1000-01-01 00:00:00")
 END = datetime.fromisoformat("9999-12-31 23:59:59")

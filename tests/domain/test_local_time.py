@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.local_time import (
+from domain.time.local_time import (
     DUPLICATE_TIME,
     NONEXISTENT_TIME,
     LocalTimeResolver,

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.time_buckets import BUCKET_SIZES, Buckets, bucket_edges
-from domain.time_zone import TimeZone
+from domain.time.time_buckets import BUCKET_SIZES, Buckets, bucket_edges
+from domain.time.time_zone import TimeZone
 
 
 def instant(text: str) -> int:

@@ -14,11 +14,11 @@ from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
-from domain.date_pattern import canonical_pattern, earliest_instant, latest_instant
 from domain.quantities import DECIMALS, INTEGER_DIGITS
 from domain.readings_query import QueryError, ReadingsQuery
 from domain.record_layout import parse_columns
 from domain.report_source import BATCH_FIELDS
+from domain.time.date_pattern import canonical_pattern, earliest_instant, latest_instant
 from loader.formats.monitoring import MONITORING_HEADER
 from loader.formats.registry import SHIPPED_FORMATS, ConfiguredFormat
 from loader.report import Report

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import loader.rows.file_reader
 from cli.error_report import FaultyReportsError
-from domain.local_time import DUPLICATE_TIME, OTHER_ZONE_TIME
+from domain.time.local_time import DUPLICATE_TIME, OTHER_ZONE_TIME
 from loader.formats.registry import SHIPPED_FORMATS
 from loader.rows.reader import RowReader
 from loader.summary import summary_lines

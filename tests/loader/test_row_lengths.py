@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from domain.local_time import DUPLICATE_TIME
+from domain.time.local_time import DUPLICATE_TIME
 from loader.formats.registry import ConfiguredFormat
 from loader.formats.varying_rows import LOST_NEIGHBOUR, UNORDERED_ROW, UNTOLD_LENGTH
 from settings import FormatSettings

@@ -16,7 +16,7 @@ from domain import flags
 from domain.flags import CATCH_UP, FLAGS, MISSING
 from domain.quantities import QUANTITY_NAMES
 from domain.report_source import RowBatch
-from domain.sampling_interval import Differences
+from domain.time.sampling_interval import Differences
 from loader.sample import GAPS, IMPLAUSIBLE_READINGS
 from settings import QualitySettings
 from storage.factory import WritableDatabase, open_importer

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from cli.error_report import FaultyReportsError
 from domain.readings_query import QueryError
-from domain.sampling_interval import MAX_SPANS, Differences, IntervalSpan, told_spans
+from domain.time.sampling_interval import MAX_SPANS, Differences, IntervalSpan, told_spans
 from loader.summary import GAPS_HINT, summary_lines
 from storage.figures.aggregate import Aggregate
 from storage.figures.data_quality import DataQuality

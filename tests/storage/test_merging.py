@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from domain.quantities import QUANTITY_NAMES
 from domain.report_source import RowBatch
-from domain.sampling_interval import Differences, IntervalSpan
+from domain.time.sampling_interval import Differences, IntervalSpan
 from storage.common.errors import Disagreement
 from storage.factory import WritableDatabase, open_importer
 from storage.imports.merging import MergeOptions

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from domain.quantities import QUANTITY_NAMES
 from domain.report_source import RowBatch
-from domain.sampling_interval import Differences, IntervalSpan
+from domain.time.sampling_interval import Differences, IntervalSpan
 from tests.support.reference_figures import decimal
 
 Values = list[int | None]

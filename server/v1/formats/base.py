@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from domain.record_layout import Encoding, RecordLayout, TimeStyle
-from domain.time_zone import TimeZone
+from domain.time.time_zone import TimeZone
 from server.formats.base import TableOptions
 from server.transport.content_coding import Chunk
 from storage.figures.result import ResultTable

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 from domain.fixed_point import format_scaled
 from domain.quantities import QUANTITY_NAMES
 from domain.record_layout import Encoding
-from domain.time_zone import TimeZone
+from domain.time.time_zone import TimeZone
 from server.errors import ParameterError
 from server.transport.content_coding import Chunk
 from server.v1.formats.base import Envelope, MeterReadings, Readings, V1Format, WriteOptions

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from pymysql.constants import ER
 from pymysql.err import MySQLError
 
-from domain.local_time import LocalTimeResolver
+from domain.time.local_time import LocalTimeResolver
 from storage.backends.day_sums import day_sums, run_steps
 from storage.backends.mysql.dialect import MysqlDialect
 from storage.backends.mysql.session import Session

@@ -1,7 +1,7 @@
 """From when the energy of catch-ups is: they bring that of a gap into a later interval."""
 
 from domain.flags import CATCH_UP
-from domain.time_buckets import Buckets
+from domain.time.time_buckets import Buckets
 from storage.backends.base import ReadEngine
 from storage.common.turns import in_pieces, in_turns
 from storage.figures.result import Field, FieldType

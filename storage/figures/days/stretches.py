@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-from domain.time_zone import DAY_SECONDS
+from domain.time.time_zone import DAY_SECONDS
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import Dialect
 from storage.common.prefetch import prefetch

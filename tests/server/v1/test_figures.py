@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from domain.time_buckets import BUCKET_SIZES, parse_resolution
+from domain.time.time_buckets import BUCKET_SIZES, parse_resolution
 from tests.support.app_client import Api, Document
 from tests.support.databases import DatabaseFixture
 

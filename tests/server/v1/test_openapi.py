@@ -5,7 +5,7 @@ import re
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from server.v1.openapi import EXAMPLES
+from server.v1.openapi.document import EXAMPLES
 from server.v1.routes import V1_ROUTES
 from tests.support.app_client import Api, Document
 from tools.v1_examples import answers

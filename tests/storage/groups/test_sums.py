@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from domain.access import Window
 from domain.quantities import QUANTITY_NAMES
 from domain.readings_query import QueryError
-from domain.time_buckets import BUCKET_SIZES
+from domain.time.time_buckets import BUCKET_SIZES
 from storage.common.errors import Overtaken, StorageError
 from storage.database import Database
 from storage.factory import WritableDatabase, open_database, open_importer

@@ -13,7 +13,7 @@ from functools import lru_cache
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
-from domain.sampling_interval import MIN_EQUAL, Differences, SamplingIntervals, told_spans
+from domain.time.sampling_interval import MIN_EQUAL, Differences, SamplingIntervals, told_spans
 
 NONEXISTENT_TIME = "a local time that exists: clocks go forward over this one"
 DUPLICATE_TIME = "a local time that does not occur in an earlier row"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from domain.readings_query import LAST_INSTANT
-from domain.time_zone import DAY_SECONDS, OffsetPeriod, TimeZone
+from domain.time.time_zone import DAY_SECONDS, OffsetPeriod, TimeZone
 
 MAX_BUCKETS = 1_000_000
 """Buckets that a result may have."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby, pairwise
 
-from domain.time_zone import DAY_SECONDS
+from domain.time.time_zone import DAY_SECONDS
 
 MIN_EQUAL = 3
 """Equal differences that tell an interval if all others are multiples of them; fewer may be gaps.

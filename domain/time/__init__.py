@@ -1,0 +1,1 @@
+"""Local time: zones, days, intervals, and texts of times."""
