@@ -28,6 +28,8 @@ class _Known:
     auth_version: Hashable | None
     is_ambiguous: bool = False
     """Whether no meter was named, although the user may see several."""
+    is_lasting: bool = True
+    """Whether a meter that is registered later, which changes no grant, makes no difference."""
 
     def holds_in(self, state: DataState) -> bool:
         """Return whether no grant has changed or expired since."""
@@ -80,7 +82,8 @@ class AccessResolver:
             return _Known(None, everything, version)
         visible = await self.visible_public_ids(token, 2)
         if len(visible) == 1:
-            return _Known(visible[0], await grants.access(token.user, visible[0]), version)
+            access = await grants.access(token.user, visible[0])
+            return _Known(visible[0], access, version, is_lasting=everything is None)
         default = self._database.default_meter
         access = await grants.access(token.user, default) if visible and default else None
         if access is not None:
@@ -88,8 +91,9 @@ class AccessResolver:
         return _Known(None, None, version, is_ambiguous=bool(visible))
 
     def _keep(self, key: tuple[str, str, str | None], known: _Known) -> None:
-        self._known[key] = known
-        self._known.move_to_end(key)
+        self._known.pop(key, None)
+        if known.access is not None and known.is_lasting:
+            self._known[key] = known
         if len(self._known) > _MAX_KNOWN:
             self._known.popitem(last=False)
 

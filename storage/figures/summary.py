@@ -184,7 +184,7 @@ class Summary:
             *flags,
             *await _last_import(engine, selection.meter),
             selection.meter.zone.name,
-            selection.meter.intervals.only,
+            next(iter(selection.lengths)) if len(selection.lengths) == 1 else None,
             selection.meter.identifier,
             (await energy_since(engine, selection, whole)).get(selection.start),
         )
@@ -311,6 +311,9 @@ def _mean_demand(energy: int | None, caught_up: int, covered: int | None) -> int
 
 
 async def _last_import(engine: ReadEngine, meter: Meter) -> list[Value]:
+    """Return the last import, unless it may be of days that the client may not see."""
+    if meter.windows:
+        return [None] * 4
     rows = await engine.fetch(
         "SELECT finished, file, new, changed FROM imports"
         f" WHERE meter_id = {meter.id} ORDER BY id DESC LIMIT 1"

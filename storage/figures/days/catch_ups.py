@@ -45,7 +45,10 @@ async def _search(
     end: int,
     since: dict[int, int],
 ) -> None:
-    """Add what the catch-ups between two instants tell."""
+    """Add what the catch-ups between two instants tell.
+
+    A reading before the first that the client may see tells nothing.
+    """
     year_0_seconds = engine.dialect.year_0_seconds
     table = selection.table.name
     where = selection.where(engine.dialect, start=start, end=end)
@@ -59,9 +62,8 @@ async def _search(
     )
     async for at, before in in_turns(rows):
         bucket, _ = buckets[buckets.index(to_unix_seconds(at))]
-        if before is None:
+        if before is None or (last := to_unix_seconds(before)) < selection.first_reading:
             continue
-        last = to_unix_seconds(before)
         seconds = selection.meter.intervals.at(last)
         # Of several catch-ups, only the first can reach back over the start.
         if seconds is not None and last + seconds < bucket:

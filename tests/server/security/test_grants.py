@@ -1,0 +1,339 @@
+"""Grants: a user sees the meters and days that were granted, and nothing of any others."""
+
+import asyncio
+import re
+import secrets
+import time
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.conftest import fresh
+from tests.support.app_client import Api, Serve
+from tests.support.databases import DatabaseFixture
+from tests.support.granting import add_group, add_member, grant, revoke_all
+from tests.support.report_factory import quarters, report, row
+
+FIRST_DAY = date(2019, 10, 25)
+"""Two days before one of 25 hours."""
+
+NUMBER_OF_DAYS = 6
+WHOLE, HIDDEN = "whole", "hidden"
+
+PERIOD = {"date": "2019-10-26", "end_date": "2019-10-28"}
+
+IMPORT_FIELDS = ("import_finished", "import_file", "import_new", "import_changed")
+
+ROUTES: list[tuple[str, dict[str, str]]] = [
+    ("getData", {"columns": "date,energy,power,flags", "time": "offset"}),
+    ("getData", {"columns": "date,energy", "time": "utc", "order": "desc", "limit": "7"}),
+    ("getData", {"quality": "clean", "columns": "date,energy"}),
+    ("getDataByDate", {"date": "2019-10-2%", "columns": "date,voltage"}),
+    ("getDataByRange", {"date": "2019-10-26", "end_date": "2019-10-29", "columns": "date,energy"}),
+    ("getAggregate", {"interval": "day"}),
+    ("getAggregate", {"interval": "hour", "columns": "energy,power", "quality": "clean"}),
+    ("getAggregate", {"interval": "month", "timezone": "UTC"}),
+    ("getAggregate", {"interval": "day", "columns": "energy", **PERIOD}),
+    ("getProfile", {"column": "energy"}),
+    ("getPeaks", {}),
+    ("getSummary", {}),
+    ("getQuality", {"list": "days"}),
+    ("getQuality", {"list": "gaps"}),
+]
+
+
+def lines(first: date, last: date) -> list[str]:
+    """The rows of a report of some days, each day with values of its own."""
+    rows = []
+    for number in range((last - first).days + 1):
+        day = first + timedelta(days=number)
+        until = day + timedelta(days=1)
+        count = 100 if day == date(2019, 10, 27) else 96
+        assert until > day
+        for place, at in enumerate(quarters(f"{day}", count)):
+            energy = day.day * 100 + place * 37 % 96
+            rows.append(row(at, f"{energy}.5", "1", str(energy * 4), "999999", "3", "230"))
+    return rows
+
+
+def day(number: int) -> date:
+    return FIRST_DAY + timedelta(days=number)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "mariadb"])
+def windowed(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[DatabaseFixture]:
+    """A database with a meter of some days, and one for each run of them that has just those."""
+    with fresh(request, tmp_path_factory.mktemp("windowed")) as database:
+        all_days = lines(day(0), day(NUMBER_OF_DAYS - 1))
+        asyncio.run(database.load(report(*all_days), meter=WHOLE, register=True))
+        for first in range(NUMBER_OF_DAYS):
+            for last in range(first, NUMBER_OF_DAYS):
+                name = f"d{first}-{last}"
+                some = report(*lines(day(first), day(last)))
+                asyncio.run(database.load(some, meter=name, register=True))
+        asyncio.run(database.admit("rick"))
+        yield database
+
+
+def meter_of(bounds: tuple[int, int]) -> str | None:
+    """The meter that has just the days of WHOLE within some bounds, None if there are none."""
+    first, last = max(bounds[0], 0), min(bounds[1], NUMBER_OF_DAYS - 1)
+    return f"d{first}-{last}" if first <= last else None
+
+
+def grant_window(database: DatabaseFixture, way: str, bounds: tuple[int, int]) -> None:
+    """Let rick see the days of WHOLE within some bounds."""
+    days = (day(bounds[0]), day(bounds[1]))
+    group = secrets.token_hex(6)
+    if way == "meter":
+        grant(database, "rick", meter=WHOLE, days=days)
+    elif way == "all":
+        grant(database, "rick", days=days)
+    elif way == "group":
+        for name in (group, f"{group}-above"):
+            add_group(database, name)
+        add_member(database, group, meter=WHOLE, days=(date.min, days[1]))
+        add_member(database, f"{group}-above", member=group)
+        grant(database, "rick", group=f"{group}-above", days=(days[0], date.max))
+    else:
+        middle = days[0] + (days[1] - days[0]) // 2
+        grant(database, "rick", meter=WHOLE, days=(days[0], middle))
+        add_group(database, group)
+        add_member(database, group, meter=WHOLE, days=(middle, days[1]))
+        grant(database, "rick", group=group)
+
+
+def clipped(params: dict[str, str], bounds: tuple[int, int]) -> dict[str, str] | None:
+    """The parameters that ask for the same period, as far as it is granted; None if it is not."""
+    if "interval" not in params or "date" not in params:
+        return params
+    first = max(params["date"], f"{day(bounds[0])}")
+    last = min(params["end_date"], f"{day(bounds[1])}")
+    return {**params, "date": first, "end_date": last} if first <= last else None
+
+
+async def said(api: Api, route: str, params: dict[str, str], meter: str) -> tuple[int, Any]:
+    """Return what a route says of a meter, without the names of the meter and of readings, and
+    its last import."""
+    status, body = await api.get(route, {**params, "meter": meter})
+    body.get("values", {}).pop("next", None)
+    for record in body["values"]["records"]:
+        for name in IMPORT_FIELDS:
+            record.pop(name, None)
+    return status, body
+
+
+@pytest.fixture
+async def windowed_api(serve: Serve, windowed: DatabaseFixture) -> Api:
+    return await serve(windowed)
+
+
+@given(
+    st.tuples(st.integers(-2, NUMBER_OF_DAYS), st.integers(-1, NUMBER_OF_DAYS + 1)).filter(
+        lambda bounds: bounds[0] <= bounds[1]
+    ),
+    st.sampled_from(["meter", "group", "both", "all"]),
+)
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_window_shows_what_a_meter_of_its_days_alone_would(
+    windowed: DatabaseFixture, windowed_api: Api, bounds: tuple[int, int], way: str
+) -> None:
+    """However it is granted: nothing of the other days shows in any answer."""
+    api, part = windowed_api, meter_of(bounds)
+    revoke_all(windowed, "rick")
+    grant(windowed, "rick")
+    wanted = [
+        await said(api, route, asked, part)
+        if part and (asked := clipped(params, bounds)) is not None
+        else None
+        for route, params in ROUTES
+    ]
+    ids = [record["id"] for record in await api.records("getData", meter=WHOLE, columns="id")]
+    (listed,) = await api.records("getMeters", search=part or WHOLE)
+    revoke_all(windowed, "rick")
+    grant_window(windowed, way, bounds)
+    found = [await said(api, *each, WHOLE) for each in ROUTES]
+    for model, (status, body) in zip(wanted, found, strict=True):
+        if model is None:
+            assert (status, body["values"].pop("numrecs"), body["values"].pop("records")) == (
+                *(200, 0, []),
+            )
+            assert body["values"] in ({}, {"left_out": {"readings": "0", "energy": "0"}})
+        else:
+            assert (status, body) == model
+    if part is not None:
+        first = len(lines(day(0), day(max(bounds[0], 0) - 1)))
+        count = int(str(listed["readings"]))
+        by_id = await api.records("getDataById", id=",".join(map(str, ids)), meter=WHOLE)
+        assert [each["id"] for each in by_id] == ids[first : first + count]
+    for summary in await api.records("getSummary", meter=WHOLE):
+        assert [summary[name] for name in IMPORT_FIELDS] == [None] * 4
+    (seen,) = [each for each in await api.records("getMeters") if each["meter"] == WHOLE]
+    expected = listed if part else {**listed, "readings": "0"}
+    same = ("first_reading", "last_reading", "readings") if part else ("readings",)
+    assert [seen[name] for name in same] == [expected[name] for name in same]
+
+
+# Which meters
+
+
+def timeless(statements: list[str]) -> list[str]:
+    """Return statements without the time at which they look for grants."""
+    return [re.sub("expires > [0-9]+", "expires > now", each) for each in statements]
+
+
+@pytest.fixture
+async def two(serve: Serve, database: DatabaseFixture) -> Api:
+    """A service of two meters, of which rick may see one."""
+    some = report(*(row(at, "1") for at in quarters("2019-08-01", 8)))
+    for meter in ("seen", HIDDEN):
+        await database.load(some, meter=meter, register=True)
+    api = await serve(database)
+    revoke_all(database, "rick")
+    grant(database, "rick", meter="seen")
+    return api
+
+
+@pytest.mark.parametrize("route", sorted({route for route, _ in ROUTES} | {"getMeter"}))
+async def test_hidden_meter_is_answered_as_one_that_is_not_there(two: Api, route: str) -> None:
+    """By the same words, after the same statements: how long they take tells nothing."""
+    params = {"date": "2019%", "column": "energy", "interval": "day", "list": "gaps"}
+    needed = {
+        "getDataByDate": ("date",),
+        "getDataByRange": ("date", "end_date"),
+        "getProfile": ("column",),
+        "getAggregate": ("interval",),
+        "getQuality": ("list",),
+    }.get(route, ())
+    params["end_date"] = params["date"]
+    await two.get("getMeter", {"meter": "seen"})
+    answers = []
+    for meter in (HIDDEN, "absent"):
+        two.engine.statements.clear()
+        query = {name: params[name] for name in needed}
+        status, body = await two.get(route, {**query, "meter": meter})
+        assert status == 404
+        answers.append((str(body).replace(meter, ""), timeless(two.engine.statements)))
+    assert answers[0] == answers[1]
+
+
+async def test_list_names_only_meters_that_the_user_may_see(two: Api) -> None:
+    assert [each["meter"] for each in await two.records("getMeters")] == ["seen"]
+    assert await two.records("getMeters", search=HIDDEN) == []
+
+
+async def test_only_meter_that_the_user_may_see_needs_no_name(two: Api) -> None:
+    assert (await two.records("getMeter"))[0]["meter"] == "seen"
+
+
+async def test_choice_names_only_meters_that_the_user_may_see(
+    two: Api, database: DatabaseFixture
+) -> None:
+    await database.load(
+        report(row("1 Aug 2019 00:00:00", "1")), meter="third", register=True, interval=900
+    )
+    grant(database, "rick", meter="third")
+    status, body = await two.get("getData")
+    assert (status, body["message"]) == (400, "meter: expected one of seen, third")
+
+
+async def test_user_without_grants_sees_no_meter(two: Api, database: DatabaseFixture) -> None:
+    revoke_all(database, "rick")
+    status, body = await two.get("getData")
+    assert (status, body["message"]) == (404, "meter: there is no meter that you may read")
+    assert await two.records("getMeters") == []
+
+
+@pytest.mark.usefixtures("two")
+async def test_default_meter_is_not_meant_by_those_who_may_not_see_it(
+    serve: Serve, database: DatabaseFixture
+) -> None:
+    database.configure(meter={"default": HIDDEN})
+    api = await serve(database)
+    assert (await api.records("getMeter"))[0]["meter"] == "seen"
+    grant(database, "rick", meter=HIDDEN)
+    assert (await api.records("getMeter"))[0]["meter"] == HIDDEN
+
+
+# Changes
+
+
+async def test_change_of_grants_holds_from_the_next_request_on(
+    two: Api, database: DatabaseFixture
+) -> None:
+    """Also for answers that are cached, repeated head by head, or confirmed by their ETag."""
+    params = {"id": "5", "meter": "seen"}
+    for _ in range(3):
+        async with await two.request("getDataById", params) as response:
+            tag = response.headers["ETag"]
+            await response.read()
+        await two.settled()
+    database.run("DELETE FROM grants WHERE user = 'rick'")
+    database.run("UPDATE access SET changes = changes + 1")
+    for headers in ({}, {"If-None-Match": tag}):
+        assert (await two.get("getDataById", params, headers=headers))[0] == 404
+    grant(database, "rick", meter="seen", days=(date(2030, 1, 1), date.max))
+    async with await two.request("getDataById", params, headers={"If-None-Match": tag}) as response:
+        assert response.status == 200
+        assert (await response.json())["values"]["numrecs"] == 0
+
+
+async def test_grant_ends_when_it_expires(
+    two: Api, database: DatabaseFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    revoke_all(database, "rick")
+    grant(database, "rick", meter=HIDDEN, expires=int(time.time()) + 1000)
+    assert (await two.get("getData", {"meter": HIDDEN}))[0] == 200
+    now = time.time() + 1001
+    monkeypatch.setattr("time.time", lambda: now)
+    assert (await two.get("getData", {"meter": HIDDEN}))[0] == 404
+
+
+async def test_group_shows_its_members_until_they_leave_it(
+    two: Api, database: DatabaseFixture
+) -> None:
+    for group in ("site", "floor"):
+        add_group(database, group)
+    add_member(database, "site", member="floor")
+    grant(database, "rick", group="site")
+    assert (await two.get("getData", {"meter": HIDDEN}))[0] == 404
+    add_member(database, "floor", meter=HIDDEN)
+    assert (await two.get("getData", {"meter": HIDDEN}))[0] == 200
+    assert len(await two.records("getMeters")) == 2
+    database.run("DELETE FROM group_members WHERE meter_id IS NULL")
+    database.run("UPDATE access SET changes = changes + 1")
+    assert (await two.get("getData", {"meter": HIDDEN}))[0] == 404
+    assert len(await two.records("getMeters")) == 1
+
+
+async def test_separate_windows_show_their_readings_and_refuse_figures_over_both(
+    two: Api, database: DatabaseFixture
+) -> None:
+    rows = [row(at, "1") for n in (1, 2, 3) for at in quarters(f"2019-09-0{n}", 96)]
+    await database.load(report(*rows), meter=HIDDEN)
+    for number in (1, 3):
+        grant(database, "rick", meter=HIDDEN, days=(date(2019, 9, number),) * 2)
+    records = await two.records("getData", meter=HIDDEN)
+    assert len(records) == 2 * 96
+    assert not [each for each in records if str(each["date"]).startswith("2019-09-02")]
+    status, body = await two.get("getSummary", {"meter": HIDDEN})
+    assert status == 400
+    assert "from 2019-09-01 to 2019-09-01, from 2019-09-03 to 2019-09-03" in body["message"]
+    (summary,) = await two.records("getSummary", meter=HIDDEN, date="2019-09-03")
+    assert summary["readings"] == "96"
+
+
+@pytest.mark.usefixtures("two")
+async def test_user_that_was_removed_leaves_no_grant_to_the_next_of_that_name(
+    database: DatabaseFixture,
+) -> None:
+    async with database.writer() as writer:
+        await writer.engine.is_prepared()
+        await writer.users.remove("rick")
+    assert database.run("SELECT COUNT(*) FROM grants")[0][0] == 0
