@@ -26,6 +26,7 @@ from storage.common.deflate import DeflateBlock
 from storage.common.errors import Inconsistent, NotPrepared, Overtaken
 from storage.common.single_flight import SingleFlights
 from storage.figures.compute import Admit, admit_any, compute
+from storage.figures.days.recent import RecentDays, recent_days
 from storage.figures.result import FigureQuery, ResultTable
 from storage.import_history import ImportHistory
 from storage.meters import ListedMeter, Meter, MeterPage, MeterStore
@@ -187,18 +188,41 @@ class Database:
         return not is_decided and not await self.meters.have_readings()
 
     async def list_meters(
-        self, limit: int, after: str = "", search: str = "", user: str | None = None
+        self,
+        limit: int,
+        after: str = "",
+        search: str = "",
+        user: str | None = None,
+        skipped: int = 0,
     ) -> MeterPage:
         """Return a page of the meters, see `MeterStore.page`; raise Outdated without a list.
 
-        If a user is named, only those that the user may see, and what the user may see of them.
+        It begins after so many meters, or after a public id. If a user is named, it has only those
+        that the user may see, and what the user may see of them.
         """
         self._schema.require(Feature.METERS, "a list of meters")
+        visible = None if user is None else await self.grants.visible(user)
+        if skipped:
+            last = await self.meters.public_id_at(skipped - 1, search, visible)
+            if last is None:
+                return MeterPage([], None)
+            after = last
+        page = await self.meters.page(limit, after, search, visible)
         if user is None:
-            return await self.meters.page(limit, after, search)
-        page = await self.meters.page(limit, after, search, await self.grants.visible(user))
+            return page
         accesses = await self.grants.accesses(user, [meter.id for meter in page.meters])
         return await self.meters.clipped(page, accesses)
+
+    async def count_listed(self, search: str = "", user: str | None = None) -> int:
+        """Return how many meters the pages of a list have; raise Outdated without a list."""
+        self._schema.require(Feature.METERS, "a list of meters")
+        visible = None if user is None else await self.grants.visible(user)
+        return await self.meters.count_listed(search, visible)
+
+    async def recent_days(self, page: MeterPage) -> dict[int, RecentDays]:
+        """Return the last month of the meters of a page that have readings, by their ids."""
+        self._schema.require(Feature.DAYS, "the sums of days")
+        return await recent_days(self._engine, page.meters, page.windows)
 
     async def listed_meter(self, state: DataState) -> ListedMeter:
         """Return the meter of a state as it is in the list; raise Overtaken if it was removed."""

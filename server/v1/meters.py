@@ -1,13 +1,15 @@
 """The meters that a user may see, and one of them."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aiohttp import hdrs, web
 
-from domain.parameters import Integer, Parameter, Params
+from domain.fixed_point import format_scaled
+from domain.parameters import Choice, Integer, Parameter, Params
+from domain.readings_query import QueryError
 from server.api.data_request import METER, DataRequest, parse_meter
 from server.api.meters import SEARCH, parse_search
 from server.context import CONTEXT, DATABASE
@@ -22,6 +24,7 @@ from server.v1.request import V1Request, common_of, duration, own_link, window_m
 from storage.common.turns import in_thread
 from storage.database import Database, DataState
 from storage.figures.compute import Admit
+from storage.figures.days.recent import RECENT_DAYS, RecentDays
 from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks
 from storage.meters import ListedMeter, spans_text
 
@@ -36,6 +39,18 @@ METER_FIELDS = (
     Field("last_reading", FieldType.TEXT, "Start of the last reading"),
     Field("readings", FieldType.COUNT, "Number of readings"),
 )
+RECENT_FIELDS = (
+    Field("recent_from", FieldType.TEXT, "First of the last days; null without readings"),
+    Field(
+        "recent_energy",
+        FieldType.TEXT,
+        "Energy (kWh) of each of these days, separated by spaces; - if it is unknown",
+    ),
+    Field("recent_expected", FieldType.COUNT, "Readings that should be there, up to the newest"),
+    Field("recent_present", FieldType.COUNT, "Readings of these days with any value"),
+    Field("recent_implausible", FieldType.COUNT, "Readings of these days flagged implausible"),
+)
+MOST_RECENT = 100
 LIST_LIMIT = Integer(
     "limit",
     "Maximum number of meters. If there are more, links.next and the header Link have the URL of"
@@ -44,8 +59,21 @@ LIST_LIMIT = Integer(
     maximum=1000,
     default=100,
 )
+OFFSET = Integer(
+    "offset",
+    "Number of meters to skip, to begin somewhere in the list; meta.total has the number of all.",
+    minimum=0,
+    maximum=10_000_000,
+    default=None,
+)
+RECENT = Choice(
+    "recent",
+    f"With yes, each meter has its last {RECENT_DAYS} days up to its newest reading, for at most"
+    f" {MOST_RECENT} meters a page: energy by day, and how many readings there are.",
+    choices={"no": False, "yes": True},
+)
 _LIST_CURSOR = Parameter(CURSOR.name, CURSOR.description, pattern=METER.pattern)
-LIST_PARAMETERS = (LIST_LIMIT, _LIST_CURSOR, SEARCH, *WRITING)
+LIST_PARAMETERS = (LIST_LIMIT, _LIST_CURSOR, OFFSET, SEARCH, RECENT, *WRITING)
 _PARTS = ("readings", "aggregates", "profile", "peaks", "summary", "quality", "imports")
 
 
@@ -79,16 +107,29 @@ async def visible_meters(request: web.Request) -> web.Response:
     """Return a page of the meters."""
     names = [each.name for each in LIST_PARAMETERS]
     params = await read_parameters(request, optional=names, with_body=False)
-    limit, search = LIST_LIMIT.parse(params), parse_search(params)
-    after = parse_meter(params, _LIST_CURSOR) or ""
-    context = request[CONTEXT]
-    token = context.token
+    limit, search, offset = LIST_LIMIT.parse(params), parse_search(params), OFFSET.parse(params)
+    after, has_recent = parse_meter(params, _LIST_CURSOR) or "", RECENT.parse(params)
+    if offset is not None and after:
+        raise QueryError(OFFSET.name, "expected no cursor with it")
+    if has_recent and limit > MOST_RECENT:
+        raise QueryError(LIST_LIMIT.name, f"expected no more than {MOST_RECENT} with recent=yes")
+    token = request[CONTEXT].token
     user = None if token is None or token.role == "admin" else token.user
-    page = await request.app[DATABASE].list_meters(limit, after, search, user)
-    common = common_of(request, {n: v for n, v in params.items() if n != CURSOR.name})
-    made = V1MeterRequest(**{**common, "link": own_link(request, params), "name": "meters"})
-    document = made.document({"count": len(page.meters)}, page.following)
-    chunks = made.format.table(meters_table(page.meters), document, made.options)
+    database = request.app[DATABASE]
+    page = await database.list_meters(limit, after, search, user, offset or 0)
+    meta = {"count": len(page.meters)}
+    if offset is not None:
+        meta["total"] = await database.count_listed(search, user)
+    recent = await database.recent_days(page) if has_recent else None
+
+    # The next page begins at its cursor.
+    kept = {n: v for n, v in params.items() if n not in (CURSOR.name, OFFSET.name)}
+    common = {**common_of(request, kept), "link": own_link(request, kept)}
+    made = V1MeterRequest(**common, name="meters")
+    document = made.document(meta, page.following)
+    own = str(own_link(request, params))
+    document = replace(document, links={**document.links, "self": own})
+    chunks = made.format.table(meters_table(page.meters, recent), document, made.options)
     payload = made.payload_of(chunks, len(page.meters), page.following, {})
     body = b"".join([bytes_of(chunk) async for chunk in payload.chunks])
     return await _conditional(request, body, made, payload)
@@ -115,9 +156,21 @@ async def _conditional(
     return web.Response(body=body, headers={**headers, **made.headers(payload.metadata)})
 
 
-def meters_table(meters: Sequence[ListedMeter]) -> ResultTable:
-    """Return meters as a table."""
-    return ResultTable(METER_FIELDS, None, len(meters), as_chunks([*map(_row, meters)]))
+def meters_table(
+    meters: Sequence[ListedMeter], recent: Mapping[int, RecentDays] | None = None
+) -> ResultTable:
+    """Return meters as a table, perhaps with their last days."""
+    if recent is None:
+        return ResultTable(METER_FIELDS, None, len(meters), as_chunks([*map(_row, meters)]))
+    rows = [(*_row(meter), *_recent_values(recent.get(meter.id))) for meter in meters]
+    return ResultTable((*METER_FIELDS, *RECENT_FIELDS), None, len(rows), as_chunks(rows))
+
+
+def _recent_values(days: RecentDays | None) -> Row:
+    if days is None:
+        return (None, None, None, 0, 0)
+    energy = " ".join("-" if each is None else format_scaled(each) for each in days.energy)
+    return (str(days.first), energy, days.expected, days.present, days.implausible)
 
 
 def bytes_of(chunk: Any) -> bytes:

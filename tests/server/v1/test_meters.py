@@ -8,7 +8,7 @@ import pytest
 from tests.support.app_client import Api, Serve, token
 from tests.support.databases import DatabaseFixture
 from tests.support.reference_readings import load, readings_of_days
-from tests.support.report_factory import report, row
+from tests.support.report_factory import quarters, report, row
 
 DAYS = readings_of_days("2019-09-02", "2019-09-03", "2019-09-04")
 GRANT = (
@@ -159,3 +159,104 @@ async def test_wrong_methods_paths_and_media_types_are_problems(api: Api) -> Non
         assert "text/csv" in (await response.json())["detail"]
     async with await api.v1("meters", headers={"Accept": "text/html, text/*;q=0.5"}) as response:
         assert response.content_type == "text/csv"
+
+
+async def require_recent_as_aggregated(api: Api) -> None:
+    """The list says of the last 31 days what aggregates and the summary say of them."""
+    document = await api.document("meters", search="main", recent="yes", offset="0")
+    (meter,) = document["data"]
+    days = (await api.document("meters/main/aggregates", resolution="P1D", fields="energy"))["data"]
+    days = days[-31:]
+    assert meter["recent_from"] == days[0]["start"][:10]
+    assert meter["recent_energy"].split() == [
+        "-" if day["energy"] is None else str(day["energy"]) for day in days
+    ]
+    assert meter["recent_present"] == sum(day["present"] for day in days)
+    expected = [day["expected"] for day in days]
+    assert meter["recent_expected"] == (None if None in expected else sum(expected))
+    flagged = await api.document(
+        "meters/main/quality", list="flagged", flag="implausible", **{"from": days[0]["start"][:10]}
+    )
+    assert meter["recent_implausible"] == len(flagged["data"])
+    assert document["meta"]["total"] == 1
+
+
+async def test_list_has_the_last_month_of_a_meter(api: Api) -> None:
+    await require_recent_as_aggregated(api)
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        [
+            "UPDATE readings SET energy = energy * 2 WHERE id = 100",
+            "DELETE FROM readings WHERE id=9",
+        ],
+        ["DELETE FROM grants", GRANT],
+    ],
+    ids=["changed by another program", "seen through a window"],
+)
+async def test_last_month_has_what_is_there_and_may_be_seen(
+    serve: Serve, database: DatabaseFixture, statements: list[str]
+) -> None:
+    rows = [row(time, "1", "", "", "5") for time in quarters("2019-09-02", 3 * 96)]
+    rows[150] = rows[150].replace(",1,", ",900,")
+    del rows[20]
+    await database.load(report(*rows))
+    api = await serve(database)
+    await require_recent_as_aggregated(api)
+    for statement in (*statements, "UPDATE access SET changes = changes + 1"):
+        database.run(statement)
+    await require_recent_as_aggregated(api)
+
+
+async def test_list_begins_anywhere_and_goes_on_from_there(api: Api) -> None:
+    everything = (await api.document("meters", limit="1000"))["data"]
+    total = len(await api.records("getMeters", limit="1000", after=everything[-1]["id"]))
+    total += len(everything)
+    document = await api.document("meters", limit="2", offset="5")
+    assert document["data"] == everything[5:7]
+    assert document["meta"]["total"] == total
+    assert "offset=5" in document["links"]["self"]
+    async with api.client.session.get(
+        api.client.make_url(document["links"]["next"]),
+        headers={"Authorization": f"Bearer {api.token}"},
+    ) as response:
+        assert [meter["id"] for meter in (await response.json())["data"]] == [
+            meter["id"] for meter in everything[7:9]
+        ]
+    beyond = await api.document("meters", offset=str(total))
+    assert (beyond["data"], beyond["meta"]["total"]) == ([], total)
+    for params in ({"offset": "1", "cursor": "a"}, {"recent": "yes", "limit": "101"}):
+        async with await api.v1("meters", params) as response:
+            assert response.status == 400
+
+
+async def test_list_counts_only_what_may_be_seen(serve: Serve, database: DatabaseFixture) -> None:
+    for meter in ("a", "b", "c"):
+        await database.load(report(row("01 Sep 2019 00:00:00", "1")), meter=meter, register=True)
+    api = await serve(database)
+    database.run("DELETE FROM grants")
+    database.run(GRANT.replace("1, 1,", "1, 2,").replace("-03'", "-01'"))
+    database.run("UPDATE access SET changes = changes + 1")
+    document = await api.document("meters", offset="0", recent="yes")
+    assert [meter["id"] for meter in document["data"]] == ["b"]
+    assert document["data"][0]["recent_energy"] == "1.00000"
+    assert document["meta"]["total"] == 1
+    assert (await api.document("meters", offset="1"))["data"] == []
+
+
+async def test_last_month_leaves_days_between_windows_open(
+    serve: Serve, database: DatabaseFixture
+) -> None:
+    rows = [row(time, "1") for time in quarters("2019-09-02", 3 * 96)]
+    await database.load(report(*rows))
+    api = await serve(database)
+    database.run("DELETE FROM grants")
+    for number, day in enumerate(("2019-09-02", "2019-09-04"), 1):
+        own = GRANT.replace("2019-09-03", day).replace("'rick', 1", f"'rick', {number}")
+        database.run(own)
+    database.run("UPDATE access SET changes = changes + 1")
+    (meter,) = (await api.document("meters", recent="yes"))["data"]
+    assert meter["recent_energy"] == "96.00000 - 96.00000"
+    assert (meter["recent_expected"], meter["recent_present"]) == (192, 192)
