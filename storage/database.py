@@ -219,10 +219,10 @@ class Database:
         visible = None if user is None else await self.grants.visible(user)
         return await self.meters.count_listed(search, visible)
 
-    async def recent_days(self, page: MeterPage) -> dict[int, RecentDays]:
+    async def recent_days(self, page: MeterPage, *, is_clean: bool) -> dict[int, RecentDays]:
         """Return the last month of the meters of a page that have readings, by their ids."""
         self._schema.require(Feature.DAYS, "the sums of days")
-        return await recent_days(self._engine, page.meters, page.windows)
+        return await recent_days(self._engine, page.meters, page.windows, is_clean=is_clean)
 
     async def listed_meter(self, state: DataState) -> ListedMeter:
         """Return the meter of a state as it is in the list; raise Overtaken if it was removed."""

@@ -19,7 +19,7 @@ from server.transport.negotiation import negotiate_coding
 from server.transport.parameters import read_parameters
 from server.transport.streaming import Payload, content_type
 from server.v1.formats.base import Document
-from server.v1.parameters import CURSOR, WRITING
+from server.v1.parameters import CURSOR, V1_QUALITY, WRITING
 from server.v1.request import V1Request, common_of, duration, own_link, window_meta
 from storage.common.turns import in_thread
 from storage.database import Database, DataState
@@ -44,7 +44,8 @@ RECENT_FIELDS = (
     Field(
         "recent_energy",
         FieldType.TEXT,
-        "Energy (kWh) of each of these days, separated by spaces; - if it is unknown",
+        "Energy (kWh) of each of these days, raw or clean as asked for, separated by spaces; - if"
+        " it is unknown",
     ),
     Field("recent_expected", FieldType.COUNT, "Readings that should be there, up to the newest"),
     Field("recent_present", FieldType.COUNT, "Readings of these days with any value"),
@@ -73,7 +74,7 @@ RECENT = Choice(
     choices={"no": False, "yes": True},
 )
 _LIST_CURSOR = Parameter(CURSOR.name, CURSOR.description, pattern=METER.pattern)
-LIST_PARAMETERS = (LIST_LIMIT, _LIST_CURSOR, OFFSET, SEARCH, RECENT, *WRITING)
+LIST_PARAMETERS = (LIST_LIMIT, _LIST_CURSOR, OFFSET, SEARCH, RECENT, V1_QUALITY, *WRITING)
 _PARTS = ("readings", "aggregates", "profile", "peaks", "summary", "quality", "imports")
 
 
@@ -109,6 +110,7 @@ async def visible_meters(request: web.Request) -> web.Response:
     params = await read_parameters(request, optional=names, with_body=False)
     limit, search, offset = LIST_LIMIT.parse(params), parse_search(params), OFFSET.parse(params)
     after, has_recent = parse_meter(params, _LIST_CURSOR) or "", RECENT.parse(params)
+    is_clean = V1_QUALITY.parse(params) == "clean"
     if offset is not None and after:
         raise QueryError(OFFSET.name, "expected no cursor with it")
     if has_recent and limit > MOST_RECENT:
@@ -120,7 +122,7 @@ async def visible_meters(request: web.Request) -> web.Response:
     meta = {"count": len(page.meters)}
     if offset is not None:
         meta["total"] = await database.count_listed(search, user)
-    recent = await database.recent_days(page) if has_recent else None
+    recent = await database.recent_days(page, is_clean=is_clean) if has_recent else None
 
     # The next page begins at its cursor.
     kept = {n: v for n, v in params.items() if n not in (CURSOR.name, OFFSET.name)}

@@ -43,10 +43,12 @@ async def recent_days(
     engine: ReadEngine,
     meters: Sequence[ListedMeter],
     windows: Mapping[int, Sequence[Window]],
+    *,
+    is_clean: bool,
 ) -> dict[int, RecentDays]:
     """Return the last days of those meters that have readings, by their ids.
 
-    Of meters with windows, only the days in these.
+    Of meters with windows, only the days in these. Clean energy leaves out implausible readings.
     """
     spans = {
         meter.id: _visible(_span(meter, meter.last_reading), windows.get(meter.id, ()))
@@ -55,7 +57,9 @@ async def recent_days(
     }
     kept = await _kept(engine, list(spans)) if spans else set()
     selects = [
-        _from_days(meter_id, days) if meter_id in kept else _from_readings(engine, meter_id, days)
+        _from_days(meter_id, days, is_clean=is_clean)
+        if meter_id in kept
+        else _from_readings(engine, meter_id, days, is_clean=is_clean)
         for meter_id, some in spans.items()
         for days in some
     ]
@@ -98,22 +102,28 @@ async def _kept(engine: ReadEngine, meter_ids: Sequence[int]) -> set[int]:
     return {row[0] for row in rows}
 
 
-def _from_days(meter_id: int, days: Window) -> str:
+def _from_days(meter_id: int, days: Window, *, is_clean: bool) -> str:
+    # A day has clean sums of its own only if a reading of it is implausible.
+    clean = "SELECT energy FROM days WHERE meter_id = d.meter_id AND day = d.day AND clean = 1"
+    energy = f"CASE WHEN implausible > 0 THEN ({clean}) ELSE energy END" if is_clean else "energy"
     return (
-        "SELECT meter_id, day, energy, present, implausible FROM days"
+        f"SELECT meter_id, day, {energy}, present, implausible FROM days AS d"
         f" WHERE meter_id = {meter_id} AND clean = 0 AND day BETWEEN '{days.first}' AND"
         f" '{days.last}'"
     )
 
 
-def _from_readings(engine: ReadEngine, meter_id: int, days: Window) -> str:
+def _from_readings(engine: ReadEngine, meter_id: int, days: Window, *, is_clean: bool) -> str:
     # Few meters are read like this, and each for a month only.
+    is_implausible = f"COALESCE(f.flags, 0) & {IMPLAUSIBLE.bit} <> 0"
+    energy = f"CASE WHEN NOT ({is_implausible}) THEN r.energy END" if is_clean else "r.energy"
+    day = engine.dialect.day("r.date")
     return (
-        f"SELECT r.meter_id, {engine.dialect.day('r.date')}, SUM(r.energy), COUNT({ANY_VALUE}),"
-        f" SUM(CASE WHEN f.flags & {IMPLAUSIBLE.bit} <> 0 THEN 1 ELSE 0 END) FROM readings AS r"
+        f"SELECT r.meter_id, {day}, SUM({energy}), COUNT({ANY_VALUE}),"
+        f" SUM(CASE WHEN {is_implausible} THEN 1 ELSE 0 END) FROM readings AS r"
         " LEFT JOIN flags AS f ON f.meter_id = r.meter_id AND f.reading_id = r.id"
         f" WHERE r.meter_id = {meter_id} AND r.date BETWEEN '{days.first} 00:00:00'"
-        f" AND '{days.last} 23:59:59' GROUP BY r.meter_id, {engine.dialect.day('r.date')}"
+        f" AND '{days.last} 23:59:59' GROUP BY r.meter_id, {day}"
     )
 
 

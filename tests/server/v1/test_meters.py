@@ -162,23 +162,28 @@ async def test_wrong_methods_paths_and_media_types_are_problems(api: Api) -> Non
 
 
 async def require_recent_as_aggregated(api: Api) -> None:
-    """The list says of the last 31 days what aggregates and the summary say of them."""
-    document = await api.document("meters", search="main", recent="yes", offset="0")
-    (meter,) = document["data"]
-    days = (await api.document("meters/main/aggregates", resolution="P1D", fields="energy"))["data"]
-    days = days[-31:]
-    assert meter["recent_from"] == days[0]["start"][:10]
-    assert meter["recent_energy"].split() == [
-        "-" if day["energy"] is None else str(day["energy"]) for day in days
-    ]
-    assert meter["recent_present"] == sum(day["present"] for day in days)
-    expected = [day["expected"] for day in days]
-    assert meter["recent_expected"] == (None if None in expected else sum(expected))
+    """The list says of the last 31 days what aggregates and the list of flags say of them."""
+    for quality in ("raw", "clean"):
+        document = await api.document(
+            "meters", search="main", recent="yes", offset="0", quality=quality
+        )
+        (meter,) = document["data"]
+        assert document["meta"]["total"] == 1
+        days = await api.document(
+            "meters/main/aggregates", resolution="P1D", fields="energy", quality=quality
+        )
+        last = days["data"][-31:]
+        assert meter["recent_from"] == last[0]["start"][:10]
+        assert meter["recent_energy"].split() == [
+            "-" if day["energy"] is None else str(day["energy"]) for day in last
+        ]
+        if quality == "raw":
+            assert meter["recent_present"] == sum(day["present"] for day in last)
+        assert meter["recent_expected"] == sum(day["expected"] for day in last)
     flagged = await api.document(
-        "meters/main/quality", list="flagged", flag="implausible", **{"from": days[0]["start"][:10]}
+        "meters/main/quality", list="flagged", flag="implausible", **{"from": last[0]["start"][:10]}
     )
     assert meter["recent_implausible"] == len(flagged["data"])
-    assert document["meta"]["total"] == 1
 
 
 async def test_list_has_the_last_month_of_a_meter(api: Api) -> None:
