@@ -4,6 +4,7 @@ import { Api, LoggedOut, Refused, Unreachable, request } from "./api.js";
 import { Demand } from "./demand.js";
 import { Energy } from "./energy.js";
 import { Figures } from "./figures.js";
+import { Fleet } from "./fleet.js";
 import { Heat } from "./heat.js";
 import { choose, chosen, preferred, spanName, speak, word } from "./locale.js";
 import { login, speakLogin } from "./login.js";
@@ -12,8 +13,9 @@ import { banner, notice } from "./notices.js";
 import { Profile } from "./profile.js";
 import { Quality } from "./quality.js";
 import { save } from "./save.js";
+import { BesideEnergy, BesideFigures, BesideProfile, Several } from "./several.js";
 import { Span, isDay, lastDay, presets } from "./span.js";
-import { View } from "./view.js";
+import { View, of } from "./view.js";
 
 const FIRST_WAIT = 2;
 const LONGEST_WAIT = 30;
@@ -29,6 +31,12 @@ const page = {
   all: null,
   /** What getMeter says of the meter. */
   meter: null,
+  /** What /v1 says of the meters that are shown beside each other. */
+  members: [],
+  /** The meters of which more is known than their ids. */
+  get told() {
+    return [this.meter, ...this.members.map(({ id, name }) => ({ meter: id, name }))];
+  },
 
   /** The parameters for a span; the first and the last day are whole only as far as the data. */
   during(span) {
@@ -61,10 +69,20 @@ const page = {
 
   title,
 
+  /** What people call what is shown. */
+  get name() {
+    const { kind, meters: shown } = this.view;
+    if (kind === "list") return word("meters");
+    return kind === "several" ? word("several", shown.length) : meters.name;
+  },
+
+  nameOf: (meter) => meters.nameOf(meter),
+
   /** The name of a CSV file of what is shown. */
   file(name) {
-    const { meter, span: { from, to } } = this.view;
-    return `${[name, meter && this.meter.meter, from, to].filter(Boolean).join("_")}.csv`;
+    const { kind, meter, meters: shown, span: { from, to } } = this.view;
+    const own = kind === "several" ? shown.join("+") : meter && this.meter.meter;
+    return `${[name, own, from, to].filter(Boolean).join("_")}.csv`;
   },
 
   /** The sums of energy that are drawn, for other parts to add up: they are asked for once. */
@@ -79,8 +97,16 @@ const page = {
 const figures = new Figures(page);
 const panels = [Energy, Demand, Heat, Profile, Quality].map((Kind) => new Kind(page));
 const [energy, demand] = panels;
-const parts = [figures, ...panels];
+/** What is shown of one meter, and of several. */
+const PARTS = {
+  meter: [figures, ...panels],
+  several: [BesideFigures, BesideEnergy, BesideProfile].map((Kind) => new Kind(page)),
+};
 const meters = new Meters(page);
+const fleet = new Fleet(page);
+const several = new Several(page);
+/** What `page.all` is of. */
+let learnt = null;
 
 let running = new AbortController();
 let waiting = 0;
@@ -147,9 +173,20 @@ async function load(signal) {
 
 async function loaded(signal) {
   await offer(signal);
-  const { meter } = page.view;
-  if (!page.all || (meter && meter !== page.meter.meter)) await learn(signal);
-  $("main").hidden = false;
+  const { kind } = page.view;
+  if (kind === "list") {
+    stage("list");
+    await fleet.load(signal);
+    title();
+    page.say($("fleet-count").textContent);
+    return;
+  }
+  const subject = JSON.stringify([kind, page.view.group ?? page.view.meters]);
+  if (!page.all || (subject !== learnt && !page.view.isOpen)) {
+    await learn(signal);
+    learnt = subject;
+  }
+  stage(kind);
   if (!page.all) {
     empty();
     return;
@@ -167,24 +204,40 @@ async function loaded(signal) {
   }
   $("empty").hidden = true;
   $("charts").hidden = false;
+  const parts = PARTS[kind];
   for (const part of parts) part.element.setAttribute("aria-busy", "true");
   // Each part is shown as soon as its own answers are there; a browser has some requests under way
   // and queues the others, so that what stands above comes first.
   const loads = parts.map((part) => part.load(signal));
-  if (await figures.isEmpty(signal)) {
+  if (kind === "meter" && await figures.isEmpty(signal)) {
     await Promise.allSettled(loads);
     none();
     return;
   }
-  await settled(loads);
+  await settled(parts, loads);
+  if (kind !== "meter") title();
   page.say(word("loaded", spanName(page.view.span)));
+}
+
+/** Makes room for the list, one meter or several. */
+function stage(kind) {
+  $("main").hidden = false;
+  $("fleet").hidden = kind !== "list";
+  if (kind === "list") {
+    for (const id of ["tools", "empty", "charts"]) $(id).hidden = true;
+    return;
+  }
+  fleet.hide();
+  $("figures").hidden = kind !== "meter";
+  $("readings").hidden = kind !== "meter";
+  for (const part of document.querySelectorAll(".panels")) part.hidden = part.dataset.kind !== kind;
 }
 
 /**
  * Returns once all have ended. What one part alone lacks is said there; where none has anything,
  * or the login is gone, the reason is raised.
  */
-async function settled(loads) {
+async function settled(parts, loads) {
   const ended = await Promise.allSettled(loads);
   const reasons = ended.map(({ reason }) => reason);
   const isLocal = (reason) => reason instanceof Unreachable && reason.message !== "";
@@ -196,19 +249,30 @@ async function settled(loads) {
   });
 }
 
-/** Offers the meters; the view names one where there are several. */
+/** Offers the meters. Where there are several, the view names what it is of. */
 async function offer(signal) {
   await meters.load(signal);
-  if (!page.view.meter && meters.first) {
-    page.view = page.view.but({ meter: meters.first });
+  let changes = null;
+  if (page.view.isOpen && meters.isChoice) {
+    changes = meters.first ? of.meter(meters.first) : of.list();
+  } else if (page.view.kind === "list" && !meters.isChoice) {
+    changes = of.meters([]);
+  }
+  if (changes) {
+    page.view = page.view.but(changes);
     history.replaceState(null, "", page.view.hash);
   }
   meters.show();
 }
 
-/** Finds out which meter it is, and from when to when it has readings. */
+/** Finds out which meters these are, and from when to when they have readings. */
 async function learn(signal) {
-  const { meter } = page.view;
+  const { kind, meter } = page.view;
+  if (kind !== "meter") {
+    page.all = await several.learn(signal);
+    meters.show();
+    return;
+  }
   const asked = request("getMeter", { ...(meter && { meter }), values: "number" });
   let found;
   try {
@@ -230,8 +294,8 @@ function local(time) {
 }
 
 function empty() {
-  const of = page.view.meter ? `--meter ${page.view.meter} ` : "";
-  const command = `elecdata load ${of}Monitoring_report.csv`;
+  const own = page.view.meter ? `--meter ${page.view.meter} ` : "";
+  const command = `elecdata load ${own}Monitoring_report.csv`;
   notice(word("empty_title"), word("empty_text"), word("empty_action"), again, command);
   $("tools").hidden = true;
   title();
@@ -267,15 +331,16 @@ function tools() {
   $("later").disabled = !view.span.beside(1).overlaps(all);
   $("wider").disabled = view.span.within(all).equals(all);
   const whole = spanName(all);
-  $("foot").textContent = page.meter.timezone
-    ? word("foot", whole, page.meter.timezone) : word("foot_plain", whole);
+  const zone = view.kind === "meter" ? page.meter.timezone : several.zone;
+  $("foot").textContent = zone ? word("foot", whole, zone) : word("foot_plain", whole);
 }
 
 /** Names what is shown, once it is. */
 function title() {
-  const span = page.all ? spanName(page.view.span) : "";
+  const span = page.all && page.view.span && page.view.kind !== "list"
+    ? spanName(page.view.span) : "";
   $("span-name").textContent = span;
-  document.title = [span, meters.name, word("title")].filter(Boolean).join(" – ");
+  document.title = [span, page.name, word("title")].filter(Boolean).join(" – ");
 }
 
 /** The span has no readings. */
@@ -318,6 +383,7 @@ function speakAll() {
   speak(document);
   speakLogin();
   meters.speak();
+  fleet.speak();
   for (const button of document.querySelectorAll(".language button")) {
     button.setAttribute("aria-pressed", String(button.value === chosen()));
   }
@@ -336,13 +402,18 @@ function follow() {
 function speakIn(lang) {
   choose(lang);
   speakAll();
+  if (page.view.kind === "list") {
+    title();
+    return;
+  }
   if (!page.all) {
     if (page.api.hasToken) refresh();
     return;
   }
   tools();
   title();
-  for (const part of parts) part.speak();
+  meters.show();
+  for (const part of PARTS[page.view.kind]) part.speak();
 }
 
 function typed() {
@@ -390,14 +461,17 @@ $("readings").addEventListener("click", () => attempt(async () => {
 $("logout").addEventListener("click", () => {
   page.api.logout();
   page.all = null;
+  page.members = [];
   meters.forget();
+  fleet.forget();
   $("main").hidden = true;
   $("logout").hidden = true;
   refresh();
 });
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
-  $("figures").focus();
+  if (page.view.kind === "list") $("fleet-title").focus();
+  else $(page.view.kind === "meter" ? "figures" : "span-name").focus();
 });
 
 refresh();

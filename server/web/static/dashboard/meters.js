@@ -2,6 +2,7 @@
 
 import { request } from "./api.js";
 import { counted, word } from "./locale.js";
+import { of } from "./view.js";
 
 /** Meters in the list; where there are more, a field searches them. */
 const LISTED = 100;
@@ -13,6 +14,7 @@ const form = document.getElementById("meters");
 const select = form.querySelector("select");
 const search = form.querySelector("input");
 const told = form.querySelector("output");
+const list = form.querySelector("a");
 
 export class Meters {
   #isKnown = false;
@@ -25,7 +27,7 @@ export class Meters {
 
   constructor(page) {
     this.page = page;
-    select.addEventListener("change", () => page.go({ meter: select.value }));
+    select.addEventListener("change", () => page.go(of.meter(select.value)));
     search.addEventListener("input", () => {
       clearTimeout(this.#pause);
       this.#pause = setTimeout(() => this.#search(), PAUSE);
@@ -35,19 +37,29 @@ export class Meters {
       clearTimeout(this.#pause);
       await this.#search();
       const { length, 0: only } = this.#found?.records ?? [];
-      if (length === 1) page.go({ meter: only.meter });
+      if (length === 1) page.go(of.meter(only.meter));
       else select.focus();
     });
   }
 
-  /** The meter to begin with; null where there is no choice. */
+  /** Whether there are several meters to choose from. */
+  get isChoice() {
+    return this.#listed.records.length > 1;
+  }
+
+  /** The meter to begin with; null where none is preferred. */
   get first() {
-    return this.#isChoice ? this.#listed.default ?? this.#listed.records[0].meter : null;
+    return this.isChoice ? this.#listed.default ?? null : null;
   }
 
   /** What people call the meter that is shown; empty where there is no choice. */
   get name() {
     return form.hidden ? "" : this.#own.name ?? this.#own.meter;
+  }
+
+  /** What people call a meter. */
+  nameOf(meter) {
+    return this.#known(meter).name ?? meter;
   }
 
   /** Finds out which meters there are, once. */
@@ -70,19 +82,23 @@ export class Meters {
     form.hidden = true;
   }
 
-  /** Offers the meters, that of the view among them. */
+  /** Offers the meters, what the view is of among them. */
   show() {
-    const { meter } = this.page.view;
+    const { view, view: { kind, meter } } = this.page;
     const { records } = this.#found ?? this.#listed;
     const isOwn = (each) => each.meter === meter;
-    form.hidden = !this.#isChoice && (!meter || records.some(isOwn));
+    form.hidden = kind === "list" || (!this.isChoice && (!meter || records.some(isOwn)));
+    list.hidden = !this.isChoice;
+    list.href = view.but(of.list()).hash;
     search.hidden = !this.#listed.next;
-    const offered = records.some(isOwn) ? records : [this.#own, ...records];
-    const options = offered.map((each) => new Option(label(each), each.meter));
+    const own = kind === "meter" ? label(this.#own) : this.page.name;
+    const options = records.map((each) => new Option(label(each), each.meter));
+    const isOffered = kind === "meter" && records.some(isOwn);
+    if (!isOffered) options.unshift(new Option(own, meter ?? ""));
     // A list that is open stays so, unless it changes.
     const texts = (list) => JSON.stringify(Array.from(list, ({ text }) => text));
     if (texts(options) !== texts(select.options)) select.replaceChildren(...options);
-    select.value = meter;
+    select.value = meter ?? "";
     this.speak();
   }
 
@@ -93,14 +109,15 @@ export class Meters {
       : this.#found.next ? word("meters_more", count) : counted("meters_found", count);
   }
 
-  get #isChoice() {
-    return this.#listed.records.length > 1;
-  }
-
   /** What is known of the meter of the view. */
   get #own() {
-    const { view: { meter }, meter: shown } = this.page;
-    const known = [...this.#listed.records, ...(this.#found?.records ?? []), shown];
+    return this.#known(this.page.view.meter);
+  }
+
+  #known(meter) {
+    const known = [
+      ...this.#listed.records, ...(this.#found?.records ?? []), ...this.page.told,
+    ];
     return known.find((each) => each?.meter === meter) ?? { meter, name: null };
   }
 
