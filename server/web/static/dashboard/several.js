@@ -111,7 +111,7 @@ export class BesideFigures extends Beside {
     const scroll = document.createElement("div");
     scroll.className = "wide";
     scroll.tabIndex = 0;
-    scroll.setAttribute("role", "region");
+    scroll.setAttribute("role", "group");
     scroll.setAttribute("aria-label", word("beside_figures"));
     scroll.append(table);
     this.body.replaceChildren(scroll);
