@@ -93,9 +93,10 @@ screenshots: $(VENV)/.dev ## regenerate the screenshots in docs/
 	@tools/install-services.sh
 	@$(PY) -m tools.screenshots
 
-reference-pages: $(VENV)/.dev ## regenerate configuration.md and command-line.md in docs/reference
+reference-pages: $(VENV)/.dev ## regenerate configuration.md and command-line.md in docs/reference, and the examples of /v1
 	@$(PY) -m tools.configuration_page
 	@$(PY) -m tools.command_line_page
+	@$(PY) -m tools.v1_examples
 
 # The list of missing programs comes last; the status is that of the tests, unless the list has to be
 # empty.

@@ -37,13 +37,14 @@ from server.security.signing_keys import SigningKeys
 from server.security.tokens import TOKENS, TokenService
 from server.transport.parameters import expect_later
 from server.transport.streaming import STREAM_STATISTICS, StreamStatistics
+from server.v1 import openapi as v1_openapi
 from server.v1 import routes as v1
 from server.web import dashboard, swagger
 from settings import Settings
 from storage.database import Database
 
 _PUBLIC_ROUTES = [
-    *(*swagger.ROUTES, *dashboard.ROUTES, *sessions.PUBLIC_ROUTES),
+    *(*swagger.ROUTES, *dashboard.ROUTES, *sessions.PUBLIC_ROUTES, *v1_openapi.ROUTES),
     *(*health.ROUTES, *metrics.ROUTES),
 ]
 """Answered without a token; everything else asks for one."""
@@ -109,6 +110,7 @@ def make_app(
     app[LOGIN_THROTTLE] = LoginThrottle(settings.auth.attempts, settings.auth.attempts_window)
     app.add_routes(_ROUTES)
     app[swagger.DOCUMENT] = _openapi_document()
+    app[v1_openapi.V1_DOCUMENT] = _v1_document()
     app.cleanup_ctx.extend([watch_loop, _close])
     return app
 
@@ -119,6 +121,11 @@ def _openapi_document() -> dict[str, object]:
     app = web.Application()
     app.add_routes(_ROUTES)
     return swagger.build_document(app)
+
+
+@cache
+def _v1_document() -> dict[str, object]:
+    return v1_openapi.openapi_document()
 
 
 @asynccontextmanager

@@ -3,12 +3,14 @@
 import asyncio
 import time
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from settings import Settings
+from storage.access.api_keys import ApiKey
+from storage.access.viewer import Viewer
 from storage.backends.statistics import QueryTimer
 from storage.database import Database, DataState
 
@@ -26,8 +28,26 @@ class Token:
     expires: float
     auth_version: Hashable | None = None
     """The state of users and revocations in which the token was found good."""
-    role: str = "read"
-    """The user's role in that state."""
+    viewer: Viewer = field(init=False)
+    """The user with the role in that state, as far as the API key allows."""
+    key: ApiKey | None = None
+    """The API key that stands for a token; it has no session."""
+
+    def __post_init__(self) -> None:
+        self.admit("read", None)
+
+    def admit(self, role: str, auth_version: Hashable | None) -> None:
+        """Note that the database found the token good, and its user of this role."""
+        self.auth_version = auth_version
+        if self.key is None:
+            self.viewer = Viewer(self.user, role == "admin")
+        else:
+            self.viewer = Viewer(self.user, role == "admin", self.key.permission, self.key.scope)
+
+    @property
+    def named(self) -> dict[str, str]:
+        """What logs call it by: the name of the key, or the id of the token."""
+        return {"jti": self.jti} if self.key is None else {"key": self.key.name}
 
 
 class RequestContext(QueryTimer):

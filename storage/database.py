@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import AsyncGenerator, Hashable, Sequence
+from collections.abc import AsyncGenerator, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,9 @@ from zoneinfo import ZoneInfo
 from domain.access import Access, Permission, Window
 from domain.readings_query import ReadingsQuery
 from domain.record_layout import CONTRACT_LAYOUT, RecordLayout
+from storage.access.api_keys import KeyStore
 from storage.access.grants import GrantStore
+from storage.access.viewer import Viewer
 from storage.audit import AuditStore
 from storage.backends.base import FIRST_SOURCE, ReadEngine, Source
 from storage.backends.dialect import (
@@ -25,9 +27,15 @@ from storage.backends.schema import Feature, SchemaVersion
 from storage.common.deflate import DeflateBlock
 from storage.common.errors import Inconsistent, NotPrepared, Overtaken
 from storage.common.single_flight import SingleFlights
-from storage.figures.compute import Admit, admit_any, compute
+from storage.common.turns import in_pieces
+from storage.completeness import CompletenessPage, CompletenessStore
+from storage.figures.compute import Admit, admit_any, compute, of_one_state, with_units
 from storage.figures.days.recent import RecentDays, recent_days
-from storage.figures.result import FigureQuery, ResultTable
+from storage.figures.result import FigureQuery, ResultTable, empty_table
+from storage.figures.selection import Period
+from storage.groups.directory import GroupPage, group_page
+from storage.groups.selection import GroupQuery, GroupSelection, NamedGroup, select_group
+from storage.groups.states import group_state
 from storage.import_history import ImportHistory
 from storage.meters import ListedMeter, Meter, MeterPage, MeterStore
 from storage.readings.page_store import PAGE_READINGS
@@ -70,6 +78,10 @@ class DataState:
     """Whether a change would make another version; if not, this one is not given again."""
     windows: tuple[Window, ...] = ()
     """The days that the client may see, all of them if there are none."""
+    group: NamedGroup | None = None
+    """The group whose state it is, if it is none of a meter."""
+    others: "tuple[DataState, ...]" = ()
+    """The states of further meters that a request is about."""
 
     def hidden(self, *, is_ambiguous: bool) -> "DataState":
         """Return the state that a client is told who may not see the meter.
@@ -88,11 +100,17 @@ class DataState:
 class Database:
     """The meters, readings and users of a database. Calls raise a StorageError if it fails."""
 
-    def __init__(self, engine: ReadEngine, default_meter: str | None = None) -> None:
-        """Read through an engine; the default is the public id of the meter that is meant if
-        none is named and there are several."""
+    def __init__(
+        self, engine: ReadEngine, default_meter: str | None = None, default_zone: str = "UTC"
+    ) -> None:
+        """Read through an engine.
+
+        The default meter is the public id of the one that is meant if none is named and there are
+        several. The default zone is that of groups whose members have several.
+        """
         self._engine = engine
         self.default_meter = default_meter
+        self._default_zone = default_zone
         self._schema = SchemaVersion(engine)
         self._distrusted: set[str] = set()
         self._seen: dict[str | None, DataState] = {}
@@ -105,6 +123,8 @@ class Database:
         self.sessions = SessionStore(engine, self._schema)
         self.meters = MeterStore(engine)
         self.audit = AuditStore(engine, self._schema)
+        self._completeness = CompletenessStore(engine)
+        self.api_keys = KeyStore(engine, self._schema)
         self.grants = GrantStore(engine, self._schema)
         self.imports = ImportHistory(engine)
 
@@ -192,37 +212,109 @@ class Database:
         limit: int,
         after: str = "",
         search: str = "",
-        user: str | None = None,
+        viewer: Viewer | None = None,
+        stale_before: int | None = None,
+        *,
         skipped: int = 0,
     ) -> MeterPage:
         """Return a page of the meters, see `MeterStore.page`; raise Outdated without a list.
 
-        It begins after so many meters, or after a public id. If a user is named, it has only those
-        that the user may see, and what the user may see of them.
+        For a viewer, only those that the viewer may see, and what the viewer may see of them. With
+        an instant, only those that have no reading since then. The page begins after a public id,
+        or after so many meters.
         """
         self._schema.require(Feature.METERS, "a list of meters")
-        visible = None if user is None else await self.grants.visible(user)
+        stale = None if stale_before is None else self._completeness.stale(stale_before)
+        visible = None
+        if viewer is not None and not viewer.is_unlimited:
+            visible = await self.grants.visible(viewer)
         if skipped:
             last = await self.meters.public_id_at(skipped - 1, search, visible)
             if last is None:
                 return MeterPage([], None)
             after = last
-        page = await self.meters.page(limit, after, search, visible)
-        if user is None:
-            return page
-        accesses = await self.grants.accesses(user, [meter.id for meter in page.meters])
-        return await self.meters.clipped(page, accesses)
+        if viewer is None or viewer.is_unlimited:
+            return await self.meters.page(limit, after, search, stale)
+        found: list[ListedMeter] = []
+        windows: dict[int, Sequence[Window]] = {}
+        following: str | None = after
+        while following is not None and len(found) < limit:
+            page = await self.meters.page(limit - len(found), following, search, visible)
+            accesses = await self.grants.accesses(viewer, [meter.id for meter in page.meters])
+            clipped = await self.meters.clipped(page, accesses)
+            windows |= clipped.windows
+            # What is hidden from the viewer is not to make a meter any fresher.
+            found += [
+                meter
+                for meter in clipped.meters
+                if stale_before is None or (meter.last_reading or 0) < stale_before
+            ]
+            following = page.following
+            if stale_before is None:
+                break
+        return MeterPage(found, following, windows)
 
-    async def count_listed(self, search: str = "", user: str | None = None) -> int:
-        """Return how many meters the pages of a list have; raise Outdated without a list."""
+    async def count_listed(self, search: str = "", viewer: Viewer | None = None) -> int:
+        """Return how many meters all pages together have; raise Outdated without a list."""
         self._schema.require(Feature.METERS, "a list of meters")
-        visible = None if user is None else await self.grants.visible(user)
-        return await self.meters.count_listed(search, visible)
+        visible = None
+        if viewer is not None and not viewer.is_unlimited:
+            visible = await self.grants.visible(viewer)
+        if viewer is None or visible is None:
+            return await self.meters.count_listed(search)
+        # A meter may be in a group on other days than those that are granted.
+        count = 0
+        async for some in in_pieces(await self.meters.ids_listed(search, visible), 1000):
+            count += len(await self.grants.accesses(viewer, some))
+        return count
 
     async def recent_days(self, page: MeterPage, *, is_clean: bool) -> dict[int, RecentDays]:
         """Return the last month of the meters of a page that have readings, by their ids."""
         self._schema.require(Feature.DAYS, "the sums of days")
         return await recent_days(self._engine, page.meters, page.windows, is_clean=is_clean)
+
+    async def completeness(
+        self,
+        now: int,
+        limit: int,
+        after: str = "",
+        *,
+        days: int = 7,
+        search: str = "",
+        stale: int | None = None,
+        viewer: Viewer | None = None,
+    ) -> CompletenessPage:
+        """Return which readings of some meters are there, see `CompletenessStore.page`.
+
+        If a viewer is named, only of those that it may see, and what it may see of them.
+        """
+        self._schema.require(Feature.DAYS, "the readings of days")
+        page = self._completeness.page
+        everything = None if viewer is None else await self.grants.everything(viewer)
+        if viewer is None or (everything is not None and everything.is_whole):
+            return await page(now, limit, after, days=days, search=search, stale=stale)
+        visible = await self.grants.visible(viewer)
+
+        async def accesses(meter_ids: Sequence[int]) -> Mapping[int, Access]:
+            return await self.grants.accesses(viewer, meter_ids)
+
+        return await page(
+            *(now, limit, after),
+            days=days,
+            search=search,
+            stale=stale,
+            visible=visible,
+            accesses=accesses,
+        )
+
+    async def count_stale(self, now: int, ages: Sequence[int]) -> Sequence[int] | None:
+        """Return how many meters are stale, see `CompletenessStore.count_stale`.
+
+        A database of an older layout does not tell, and None is returned.
+        """
+        if not self._schema.supports(Feature.METERS):
+            return None
+        return await self._completeness.count_stale(now, ages)
 
     async def listed_meter(self, state: DataState) -> ListedMeter:
         """Return the meter of a state as it is in the list; raise Overtaken if it was removed."""
@@ -261,6 +353,81 @@ class Database:
         return await compute(
             query, self._engine, meter, lambda: self._require_current(state), admit
         )
+
+    async def group_access(self, viewer: Viewer, public_id: str) -> Access | None:
+        """Return what a viewer may do with the sums of a group; raise Outdated without groups."""
+        self._schema.require(Feature.GRANTS, "groups")
+        return await self.grants.group_access(viewer, public_id)
+
+    async def list_groups(
+        self, limit: int, after: str, search: str, viewer: Viewer | None
+    ) -> GroupPage:
+        """Return at most so many groups whose public ids come after one, see `group_page`.
+
+        If a viewer is named, only those whose sums it may see.
+        """
+        self._schema.require(Feature.GRANTS, "groups")
+        if viewer is None or await self.grants.everything(viewer) is not None:
+            return await group_page(self._engine, limit, after, search)
+        visible = await self.grants.visible_groups(viewer)
+        page = await group_page(self._engine, limit, after, search, visible)
+        groups = [
+            each
+            for each in page.groups
+            if await self.grants.group_access(viewer, each.public_id) is not None
+        ]
+        return GroupPage(groups, page.following)
+
+    async def group_state(self, public_id: str) -> DataState | None:
+        """Return the state of a group at some moment after the call; None if there is none."""
+        source = self._engine.source()
+        await self._schema.refresh()
+        self._schema.require(Feature.GRANTS, "groups")
+        found = await group_state(self._engine, public_id)
+        if found is None:
+            return None
+        group, version, changes = found
+        return _of_source(source, DataState(version, None, auth_version=changes, group=group))
+
+    async def group_selection(
+        self, state: DataState, period: Period | None = None
+    ) -> GroupSelection | None:
+        """Return the members of a state's group in a period, by default as long as there are
+        readings; None if it is empty. Raises QueryError if there can be none."""
+        assert state.group is not None
+        group = replace(state.group, windows=state.windows)
+        return await select_group(self._engine, group, period or Period(), self._default_zone)
+
+    async def group_figures(
+        self, query: GroupQuery, state: DataState, admit: Admit = admit_any
+    ) -> ResultTable:
+        """Return figures of a group; raise QueryError if there can be none.
+
+        `admit` is called before readings are scanned. The rows raise Overtaken if the data changes
+        before all of them are computed.
+        """
+
+        async def require_current() -> None:
+            if not await self.is_current(state):
+                raise Overtaken
+
+        selection = await self.group_selection(state, query.period)
+        if selection is None:
+            await require_current()
+            return empty_table(query.fields)
+        await admit(await query.scanned(selection))
+        table = await query.table(self._engine, selection)
+        rows = of_one_state(table.rows, require_current)
+        return replace(table, rows=rows, metadata=with_units(table))
+
+    async def is_current(self, state: DataState) -> bool:
+        """Return whether the data of a meter or of a group is still in a state."""
+        current: DataState | None
+        if state.group is None:
+            current = await self.state(state.meter)
+        else:
+            current = await self.group_state(state.group.public_id)
+        return current is not None and current.version == state.version
 
     async def _meter(self, state: DataState) -> Meter | None:
         """Return the meter of a state; raise Overtaken if it was removed."""

@@ -4,6 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from settings import MysqlUrl, QualitySettings, Settings, SettingsError, SqliteUrl
+from storage.access.api_keys import KeyAdmin
+from storage.access.grant_admin import GrantAdmin
+from storage.access.groups import GroupAdmin
 from storage.audit import AuditAdmin
 from storage.backends.backup import BackupDriver
 from storage.backends.base import ReadEngine, WriteEngine
@@ -37,11 +40,15 @@ class WritableDatabase:
         self.removals = MeterRemoval(engine)
         self.exports = ReadingsExport(engine)
         self.audit = AuditAdmin(engine)
+        self.grants = GrantAdmin(engine)
+        self.groups = GroupAdmin(engine)
+        self.api_keys = KeyAdmin(engine)
 
 
 def open_database(settings: Settings) -> Database:
     """Return the server's side of the configured database; it connects when first needed."""
-    return Database(_engine(settings), settings.meter.default)
+    meter = settings.meter
+    return Database(_engine(settings), meter.default, meter.timezone.key)
 
 
 def open_diagnostics(settings: Settings) -> Diagnostics:

@@ -8,6 +8,7 @@ stopped can be finished.
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from storage.access.targets import begin_access_change, count_access_change
 from storage.backends.base import WriteEngine
 from storage.backends.transaction import transaction
 from storage.meter_directory import count_change
@@ -73,6 +74,9 @@ class MeterRemoval:
 
     async def finish(self, meter: MeterRecord) -> None:
         """Delete what belongs to a meter that was withdrawn, in transactions of bounded size."""
+        async with transaction(self._engine):
+            # Whoever granted the meter without knowing of its removal has done so afterwards.
+            await begin_access_change(self._engine)
         await self._forget_replacements(meter)
         # The number may become that of another meter; the first one only once there is none.
         if meter.id != _FIRST_METER and await self._engine.shown_meter() == meter.id:
@@ -86,6 +90,11 @@ class MeterRemoval:
             if await self._lock(meter):
                 for name in _OTHER_TABLES:
                     await self._engine.execute(f"DELETE FROM {name} WHERE meter_id = {meter.id}")
+                # A key that is good for this meter only must not become good for all.
+                await self._engine.execute(
+                    f"UPDATE api_key_scopes SET meter_id = NULL WHERE meter_id = {meter.id}"
+                )
+                await count_access_change(self._engine)
                 await self._engine.execute(f"DELETE FROM meters WHERE id = {meter.id}")
 
     async def _delete_some(self, meter: MeterRecord, table: _Table) -> bool:

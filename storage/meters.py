@@ -26,7 +26,7 @@ _PUBLIC_ID = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _RANDOM_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 _RANDOM_LENGTH = 10
 
-_IS_THERE = "removed IS NULL"
+IS_THERE = "removed IS NULL"
 """Selects the meters that are not being removed."""
 
 _NAMES_AT_ONCE = 500
@@ -133,7 +133,7 @@ class MeterStore:
             public_id.decode(),
             name and name.decode(),
             zone,
-            (await self._intervals({meter_id: seconds}))[meter_id],
+            (await self.intervals_of({meter_id: seconds}))[meter_id],
             identifier and identifier.decode(),
         )
 
@@ -155,8 +155,8 @@ class MeterStore:
             condition.args,
         )
         found = json.loads(b"[" + b",".join(row[0] for row in rows[:limit]) + b"]")
-        zones = {name: await _known_zone(name) for name in {row[4] for row in found}}
-        intervals = await self._intervals({row[0]: row[5] for row in found})
+        zones = {name: await known_zone(name) for name in {row[4] for row in found}}
+        intervals = await self.intervals_of({row[0]: row[5] for row in found})
         meters = [
             ListedMeter(
                 *(meter_id, public_id, name, identifier, timezone, zones[timezone]),
@@ -178,13 +178,21 @@ class MeterStore:
         )
         return rows[0][0].decode() if rows else None
 
-    async def count_listed(self, search: str = "", visible: Condition | None = None) -> int:
+    async def count_listed(self, search: str = "") -> int:
         """Return how many meters all pages together have."""
-        condition = self._listed("", search, visible)
+        condition = self._listed("", search, None)
         rows = await self._engine.fetch(
             f"SELECT COUNT(*) FROM meters AS m WHERE {condition.text}", condition.args
         )
         return int(rows[0][0])
+
+    async def ids_listed(self, search: str, visible: Condition) -> list[int]:
+        """Return the ids of the meters of all pages together."""
+        condition = self._listed("", search, visible)
+        rows = await self._engine.fetch(
+            f"SELECT m.id FROM meters AS m WHERE {condition.text}", condition.args
+        )
+        return [row[0] for row in rows]
 
     def _listed(self, after: str, search: str, visible: Condition | None) -> Condition:
         """Select the meters of a list."""
@@ -204,7 +212,7 @@ class MeterStore:
             for each in page.meters
             if each.id in accesses and not accesses[each.id].is_whole
         }
-        spans = await self._visible_spans(windows) if windows else {}
+        spans = await self.visible_spans(windows) if windows else {}
         meters = [
             replace(each, first_reading=first, last_reading=last, readings=count)
             for each in page.meters
@@ -215,7 +223,7 @@ class MeterStore:
         ]
         return MeterPage(meters, page.following, windows)
 
-    async def _visible_spans(
+    async def visible_spans(
         self, windows: Mapping[int, Sequence[Window]]
     ) -> dict[int, tuple[int | None, int | None, int]]:
         """Return the first and last reading on the days of some windows, and how many there are."""
@@ -258,7 +266,9 @@ class MeterStore:
             f" ELSE (SELECT COUNT(*) {readings}) END"
         )
 
-    async def _intervals(self, known: Mapping[int, int | None]) -> Mapping[int, SamplingIntervals]:
+    async def intervals_of(
+        self, known: Mapping[int, int | None]
+    ) -> Mapping[int, SamplingIntervals]:
         """Return the intervals of meters, of which those are known that have only one."""
         found = {
             meter_id: SamplingIntervals([IntervalSpan(0, seconds)])
@@ -284,7 +294,7 @@ class MeterStore:
 
         A condition on the meters, named `m`, selects some.
         """
-        condition = Condition(f"m.{_IS_THERE}")
+        condition = Condition(f"m.{IS_THERE}")
         if visible is not None:
             condition &= visible
         rows = await self._engine.fetch(
@@ -298,7 +308,7 @@ class MeterStore:
     async def count(self) -> int:
         """Return the number of meters."""
         rows = await self._engine.fetch(
-            f"SELECT COUNT(*) FROM meters WHERE {_IS_THERE}", small=True, quick=False
+            f"SELECT COUNT(*) FROM meters WHERE {IS_THERE}", small=True, quick=False
         )
         return int(rows[0][0])
 
@@ -351,7 +361,7 @@ def spans_text(
     )
 
 
-async def _known_zone(name: str) -> TimeZone:
+async def known_zone(name: str) -> TimeZone:
     """Return the zone of a name, UTC if this machine does not know it."""
     try:
         return await load_time_zone(name)
@@ -440,7 +450,7 @@ class MeterAdmin:
 
     async def first(self, most: int) -> list[MeterRecord]:
         """Return so many meters at most, in the order of their registration."""
-        return await self._select(f"WHERE m.{_IS_THERE} ORDER BY m.id LIMIT {most}")
+        return await self._select(f"WHERE m.{IS_THERE} ORDER BY m.id LIMIT {most}")
 
     async def only(self) -> MeterRecord | None:
         """Return the meter if there is exactly one."""
@@ -449,7 +459,7 @@ class MeterAdmin:
 
     async def count(self) -> int:
         """Return the number of meters."""
-        rows = await self._engine.fetch(f"SELECT COUNT(*) FROM meters WHERE {_IS_THERE}")
+        rows = await self._engine.fetch(f"SELECT COUNT(*) FROM meters WHERE {IS_THERE}")
         return int(rows[0][0])
 
     async def lock(self, meter_id: int) -> tuple[MeterRecord, MeterState]:

@@ -116,11 +116,19 @@ class UserAdmin:
             for name, password, enabled, role, generation in rows
         ]
 
-    async def add(self, name: str, password: str) -> bool:
-        """Add a user with the hash of a password; return False if the name is taken."""
+    async def add(self, name: str, password: str, *, grants: bool = True) -> bool:
+        """Add a user with the hash of a password; return False if the name is taken.
+
+        Without `grants`, the user may see no meter yet; the transaction has to be open.
+        """
         dialect = self._engine.dialect
         sql = f"{dialect.insert('users', ('user', 'password'))} {dialect.ignore_taken_user}"
-        return await self._engine.execute(sql, (name, password)) == 1
+        is_added = await self._engine.execute(sql, (name, password)) == 1
+        if is_added and not grants:
+            await self._engine.execute(
+                f"DELETE FROM grants WHERE user = {dialect.placeholder}", (name,)
+            )
+        return is_added
 
     async def set_password(self, name: str, password: str) -> bool:
         """Replace the hash of a user's password; return False if there is no such user."""

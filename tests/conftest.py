@@ -18,7 +18,12 @@ from tests.support.app_client import Api, Serve, application
 from tests.support.app_server import AppServer
 from tests.support.browser import Browser, Chromium, find_browser
 from tests.support.connections import Connections
-from tests.support.databases import DatabaseFixture, MariadbDatabase, SqliteDatabase
+from tests.support.databases import (
+    BUILDING,
+    DatabaseFixture,
+    MariadbDatabase,
+    SqliteDatabase,
+)
 from tests.support.held_loop import BOUND_SECONDS, HeldLoop
 from tests.support.live_server import find_program
 from tests.support.mariadb import MariaDB, find_mariadb
@@ -83,6 +88,7 @@ def sample(
         loaded.configure(api_users={"rick": "morty"}, meter={"default": MAIN_METER})
         asyncio.run(loaded.load(SAMPLE))
         # Half of them come before it where rows are in the order of their keys.
+        asyncio.run(loaded.add_group(BUILDING, MAIN_METER))
         add_neighbours(loaded, [*range(-500, 0), *range(501, 1001)])
         yield loaded
 

@@ -26,13 +26,19 @@ MAY_IMPORT = {
     },
     "storage.meters": {"domain", "storage.common", "storage.backends"},
     "storage.meter_directory": {"storage.common", "storage.backends", "storage.meters"},
-    "storage.meter_removal": {"storage.backends", "storage.meters", "storage.meter_directory"},
+    "storage.meter_removal": {
+        *("storage.backends", "storage.meters", "storage.meter_directory", "storage.access"),
+    },
     "storage.sessions": {"storage.common", "storage.backends"},
     "storage.users": {"storage.common", "storage.backends", "storage.sessions"},
     "storage.audit": {"storage.common", "storage.backends"},
-    "storage.access": {"domain", "storage.common", "storage.backends"},
+    "storage.access": {"domain", "storage.common", "storage.backends", "storage.meters"},
     "storage.readings": {"domain", "storage.common", "storage.backends"},
     "storage.figures": {"domain", "storage.common", "storage.backends", "storage.meters"},
+    "storage.completeness": {"domain", "storage.common", "storage.backends", "storage.meters"},
+    "storage.groups": {
+        *("domain", "storage.common", "storage.backends", "storage.meters", "storage.figures"),
+    },
     "storage.imports": {
         *("domain", "settings", "storage.common", "storage.backends"),
         *("storage.readings", "storage.users", "storage.meters"),
@@ -41,16 +47,19 @@ MAY_IMPORT = {
     "storage.database": {
         *("domain", "storage.common", "storage.backends"),
         *("storage.readings", "storage.figures", "storage.users", "storage.meters"),
-        *("storage.sessions", "storage.audit", "storage.access", "storage.import_history"),
+        *("storage.sessions", "storage.audit", "storage.access", "storage.groups"),
+        *("storage.completeness", "storage.import_history"),
     },
     "storage.factory": {
         *("settings", "storage.backends", "storage.backends.mysql", "storage.backends.sqlite"),
         *("storage.common", "storage.database", "storage.imports", "storage.readings"),
         *("storage.users", "storage.meters", "storage.meter_directory", "storage.meter_removal"),
-        "storage.audit",
+        *("storage.audit", "storage.access"),
     },
     "server": set(),
-    "server.context": {"domain", "settings", "storage.backends", "storage.database"},
+    "server.context": {
+        *("domain", "settings", "storage.access", "storage.backends", "storage.database"),
+    },
     "server.errors": {"domain", "server.context", "storage.common"},
     "server.transport": {"settings", "server.context", "server.errors", "storage.common"},
     "server.middleware": {
@@ -59,7 +68,7 @@ MAY_IMPORT = {
     "server.security": {
         *("domain", "settings", "server.context", "server.errors", "server.transport"),
         *("storage.common", "storage.users", "storage.sessions", "storage.audit"),
-        "storage.database",
+        *("storage.access", "storage.database"),
     },
     "server.cache": {
         *("domain", "settings", "server.transport", "storage.common", "storage.database"),
@@ -79,17 +88,16 @@ MAY_IMPORT = {
         *("domain", "server.errors", "server.transport", "server.formats"),
         *("storage.common", "storage.readings", "storage.figures"),
     },
-    "server.v1.openapi": {"domain", "server.formats", "server.v1.formats", "storage.figures"},
     "server.v1": {
         *("domain", "server.context", "server.errors", "server.transport", "server.security"),
-        *("server.formats", "server.api", "server.v1.formats", "server.v1.openapi"),
+        *("server.formats", "server.api", "server.v1.formats"),
         *("storage.common", "storage.database", "storage.readings", "storage.figures"),
-        *("storage.meters", "storage.import_history"),
+        *("storage.meters", "storage.import_history", "storage.groups", "storage.completeness"),
     },
     "server.web": {"server.transport", "server.security"},
     "server.observability": {
-        *("cli", "settings", "server", "server.context", "server.errors", "server.transport"),
-        *("server.security", "server.cache"),
+        *("cli", "domain", "settings", "server", "server.context", "server.errors"),
+        *("server.transport", "server.security", "server.cache"),
         *("storage.common", "storage.backends", "storage.factory"),
     },
     "server.app": {

@@ -1,7 +1,7 @@
 """The interface of a parsed request for data, readings and figures alike."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from aiohttp import web
@@ -35,6 +35,14 @@ class DataRequest(Protocol):
     @property
     def meter(self) -> str | None:
         """The public id of the meter that the request names, if any."""
+
+    @property
+    def group(self) -> str | None:
+        """The public id of the group that it is about, if it is about one."""
+
+    @property
+    def others(self) -> Sequence[str]:
+        """The public ids of further meters that it is about."""
 
     @property
     def key(self) -> str:

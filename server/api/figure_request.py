@@ -44,6 +44,8 @@ class FigureRequest:
     format: Format
     varies_by_accept: bool
     is_figure = True
+    others = ()
+    group = None
     options: TableOptions
     meter: str | None
 

@@ -95,8 +95,8 @@ def _handler(describe_parameters: Any) -> Handler:
         )
         context = request[CONTEXT]
         state, token = context.state, context.token
-        user = None if token is None or token.role == "admin" else token.user
-        page = await request.app[DATABASE].list_meters(limit, after or "", search, user)
+        viewer = None if token is None else token.viewer
+        page = await request.app[DATABASE].list_meters(limit, after or "", search, viewer)
         body = await in_thread(_body, page, state and state.meter)
         headers = {"Cache-Control": "private, no-cache"}
         return web.Response(

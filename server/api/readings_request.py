@@ -91,6 +91,8 @@ class ReadingsRequest:
     format: Format
     varies_by_accept: bool
     is_figure = False
+    others = ()
+    group = None
     is_utc: bool
     """Whether typed instants are in UTC rather than in the meter's zone."""
     cursors: Cursors

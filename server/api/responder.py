@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Mapping
 from contextlib import ExitStack, aclosing, suppress
+from dataclasses import replace
 
 from aiohttp import hdrs, web
 
@@ -91,8 +92,7 @@ class Responder:
         self, request: web.Request, context: RequestContext, query: DataRequest
     ) -> web.StreamResponse:
         """Answer from the state of the data; raise Overtaken if it has changed meanwhile."""
-        state = _state(context)
-        await self._require_meter(request, query, state)
+        state = context.state = await self._asked_state(request, context, query)
         key = self._key(query, state)
         coding = negotiate_coding(request)
         headers = {
@@ -119,9 +119,19 @@ class Responder:
         response.headers.update(query.headers(metadata))
         if EXPORT in metadata and request.method != hdrs.METH_HEAD:
             audit_export(request, query.key, int(metadata[EXPORT]))
-        elif entry is not None and isinstance(response, web.Response):
+        elif entry is not None and isinstance(response, web.Response) and _is_of_one(state):
             self._replays.add(request, state, key, coding, response)
         return response
+
+    async def _asked_state(
+        self, request: web.Request, context: RequestContext, query: DataRequest
+    ) -> DataState:
+        """Return the state of the data that a request is about; raise ApiError if there is none."""
+        if query.group is not None:
+            return await self._group_state(request, query.group)
+        state = _state(context)
+        await self._require_meter(request, query, state)
+        return await self._with_others(request, query, state) if query.others else state
 
     async def _require_meter(
         self, request: web.Request, query: DataRequest, state: DataState
@@ -137,6 +147,29 @@ class Responder:
             raise ApiError(404, f"meter: there is no meter {query.meter}")
         if state.table is None and not state.is_empty:
             raise ApiError(404, "meter: there is no meter that you may read")
+
+    async def _group_state(self, request: web.Request, group: str) -> DataState:
+        """Return the state of a group; raise ApiError unless the user may see its sums."""
+        token = request[CONTEXT].token
+        assert token is not None
+        state = await request.app[ACCESS].group(token, group)
+        if state is None:
+            raise ApiError(404, f"group: there is no group {group}")
+        return state
+
+    async def _with_others(
+        self, request: web.Request, query: DataRequest, state: DataState
+    ) -> DataState:
+        """Return a state with those of the further meters; raise ApiError for unknown ones."""
+        token = request[CONTEXT].token
+        assert token is not None
+        others = []
+        for meter in query.others:
+            other = await request.app[ACCESS].named(token, meter)
+            if other.table is None:
+                raise ApiError(404, f"meter: there is no meter {meter}")
+            others.append(other)
+        return replace(state, others=tuple(others))
 
     async def close(self) -> None:
         """End the production of responses."""
@@ -157,12 +190,8 @@ class Responder:
         return web.Response(body=body, headers=replay.headers) if body else None
 
     def _key(self, query: DataRequest, state: DataState) -> str:
-        meter_id = state.table and state.table.meter_id
-        windows = ",".join(map(str, state.windows))
-        text = (
-            f"{CACHE_FORMAT_VERSION} {self._location} {meter_id} {state.version} {windows}"
-            f" {query.key}"
-        )
+        states = ";".join(_described(each) for each in (state, *state.others))
+        text = f"{CACHE_FORMAT_VERSION} {self._location} {states} {query.key}"
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     async def _head(
@@ -318,8 +347,11 @@ class Responder:
     async def _store(self, state: DataState, key: str, entry: CacheEntry) -> None:
         with suppress(StorageError):
             # A response made while an import was written may hold readings of before and after it.
-            if (await self._database.state(state.meter)).version == state.version:
-                await self._cache.put(key, entry, meter=state.meter or "", version=state.version)
+            for each in (state, *state.others):
+                if not await self._database.is_current(each):
+                    break
+            else:
+                await self._cache.put(key, entry, meter=_owner(state), version=state.version)
 
     def _admission(
         self,
@@ -347,6 +379,22 @@ RESPONDER = web.AppKey("responder", Responder)
 def _state(context: RequestContext) -> DataState:
     assert context.state is not None, "data requests are authenticated"
     return context.state
+
+
+def _is_of_one(state: DataState) -> bool:
+    """Return whether the state of one meter tells whether an answer is still true."""
+    return state.group is None and not state.others
+
+
+def _owner(state: DataState) -> str:
+    """Return what an answer is of, older ones of which are of no use: a meter or a group."""
+    return state.meter or "" if state.group is None else f"group {state.group.public_id}"
+
+
+def _described(state: DataState) -> str:
+    """Return what tells the data of a meter that a client may see from other data."""
+    meter_id = state.table and state.table.meter_id
+    return f"{meter_id} {state.version} {','.join(map(str, state.windows))}"
 
 
 async def _deflated(chunk: Chunk) -> DeflateBlock:

@@ -4,7 +4,8 @@ import asyncio
 import json
 import logging
 import platform
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import accumulate
@@ -22,6 +23,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from domain.time_zone import DAY_SECONDS
 from server import VERSION
 from server.cache.store import CACHE
 from server.context import DATABASE, SETTINGS
@@ -44,6 +46,9 @@ WORKER_SNAPSHOTS = web.AppKey("worker_snapshots", WorkerSnapshots)
 
 _DATABASE_TIMEOUT = 3.0
 """Seconds in which the database has to respond."""
+
+_STALE_DAYS = (2, 7, 40)
+"""Days in which meters should have had a reading."""
 
 _SNAPSHOT_INTERVAL = 1.0
 _BOUNDS = [*map(str, BUCKETS), "+Inf"]
@@ -86,6 +91,9 @@ class DataStatistics:
     imported: float | None
     """When the last import of all meters was written, seconds since 1970."""
     meters: int
+    stale: Sequence[int] | None
+    """How many meters have no reading of the last days, by `_STALE_DAYS`; an older layout does not
+    tell."""
 
 
 async def metrics(request: web.Request) -> web.Response:
@@ -132,6 +140,8 @@ async def _data(app: web.Application) -> DataStatistics | None:
             newest = await database.newest_reading(zone)
             imported = await database.newest_import()
             meters = await database.count_meters()
+            ages = [days * DAY_SECONDS for days in _STALE_DAYS]
+            stale = await database.count_stale(int(time.time()), ages)
     except (StorageError, TimeoutError):
         return None
     return DataStatistics(
@@ -139,6 +149,7 @@ async def _data(app: web.Application) -> DataStatistics | None:
         newest,
         None if imported is None else imported.timestamp(),
         meters,
+        stale,
     )
 
 
@@ -307,6 +318,15 @@ class _SnapshotCollector(Collector):
             version.add_metric([self._data.version], 1)
             yield version
         yield GaugeMetricFamily("elecdata_meters", "Meters", value=self._data.meters)
+        if self._data.stale is not None:
+            stale = GaugeMetricFamily(
+                "elecdata_meters_stale",
+                "Meters without any reading that began in so many days until now",
+                labels=["days"],
+            )
+            for days, count in zip(_STALE_DAYS, self._data.stale, strict=True):
+                stale.add_metric([str(days)], count)
+            yield stale
         if self._data.newest is not None:
             yield GaugeMetricFamily(
                 "elecdata_newest_reading_timestamp_seconds",

@@ -7,15 +7,13 @@ from dataclasses import dataclass, replace
 
 from aiohttp import web
 
-from domain.access import Access, Permission
+from domain.access import Access
 from server.context import RequestContext, Token
+from storage.access.viewer import Viewer
 from storage.database import Database, DataState
 
 _MAX_KNOWN = 20_000
 """Accesses that are kept, about 300 bytes each."""
-
-_ALL = Access(Permission.MANAGE)
-"""What an admin may do with every meter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,7 @@ class AccessResolver:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._known: OrderedDict[tuple[str, str, str | None], _Known] = OrderedDict()
+        self._known: OrderedDict[tuple[Viewer, str | None], _Known] = OrderedDict()
 
     async def state(self, token: Token, meter: str | None) -> DataState:
         """Return the state of the data of a meter, or of the one that is meant without a name.
@@ -54,43 +52,66 @@ class AccessResolver:
 
     async def resolve(self, context: RequestContext, token: Token, state: DataState) -> None:
         """Set what a token's user may see, given a state that the token was found good in."""
-        key = _key(token, context.meter)
-        known = self._known.get(key)
-        asked = context.meter if known is None else known.meter
-        if known is None or not known.holds_in(state):
-            known = await self._look_up(token, context.meter, state)
-            self._keep(key, known)
-            if known.meter != asked:
-                state = await self._database.state(known.meter)
+        asked = context.meter
+        if (before := self._known.get(_key(token, asked))) is not None:
+            asked = before.meter
+        known = await self._resolved(token, context.meter, state)
+        if known.meter != asked:
+            state = await self._database.state(known.meter)
         context.access = known.access
         context.state = _visible(state, known)
+
+    async def named(self, token: Token, meter: str) -> DataState:
+        """Return the state of the data of a meter, as far as a token's user may see it."""
+        state = await self._database.state(meter)
+        return _visible(state, await self._resolved(token, meter, state))
+
+    async def group(self, token: Token, group: str) -> DataState | None:
+        """Return the state of a group, as far as a token's user may see its sums.
+
+        None if there is no such group, or the user may not see it: both take the same statements.
+        """
+        access = await self._database.group_access(token.viewer, group)
+        if access is None:
+            return None
+        state = await self._database.group_state(group)
+        if state is None or access.is_whole:
+            return state
+        return replace(state, windows=tuple(access.windows))
+
+    async def _resolved(self, token: Token, meter: str | None, state: DataState) -> _Known:
+        """Return what a user may do with a meter in a state of the grants."""
+        key = _key(token, meter)
+        known = self._known.get(key)
+        if known is None or not known.holds_in(state):
+            known = await self._look_up(token, meter, state)
+            self._keep(key, known)
+        return known
 
     async def visible_public_ids(self, token: Token, most: int) -> list[str]:
         """Return the public ids of some meters that a token's user may see."""
         grants, meters = self._database.grants, self._database.meters
-        visible = None if token.role == "admin" else await grants.visible(token.user)
+        visible = await grants.visible(token.viewer)
         return await meters.public_ids(most, visible)
 
     async def _look_up(self, token: Token, meter: str | None, state: DataState) -> _Known:
-        version, grants = state.auth_version, self._database.grants
-        if token.role == "admin":
-            return _Known(meter, _ALL, version)
+        version, grants, viewer = state.auth_version, self._database.grants, token.viewer
         if meter is not None:
-            return _Known(meter, await grants.access(token.user, meter), version)
-        everything = await grants.everything(token.user)
+            return _Known(meter, await grants.access(viewer, meter), version)
+        everything = await grants.everything(viewer)
         if everything is not None and everything.is_whole:
             return _Known(None, everything, version)
         visible = await self.visible_public_ids(token, 2)
         if len(visible) == 1:
-            access = await grants.access(token.user, visible[0])
+            access = await grants.access(viewer, visible[0])
             return _Known(visible[0], access, version, is_lasting=everything is None)
         default = self._database.default_meter
-        access = await grants.access(token.user, default) if visible and default else None
+        access = await grants.access(viewer, default) if visible and default else None
         if access is not None:
             return _Known(default, access, version)
         return _Known(None, None, version, is_ambiguous=bool(visible))
 
-    def _keep(self, key: tuple[str, str, str | None], known: _Known) -> None:
+    def _keep(self, key: tuple[Viewer, str | None], known: _Known) -> None:
         self._known.pop(key, None)
         if known.access is not None and known.is_lasting:
             self._known[key] = known
@@ -101,8 +122,8 @@ class AccessResolver:
 ACCESS = web.AppKey("access", AccessResolver)
 
 
-def _key(token: Token, meter: str | None) -> tuple[str, str, str | None]:
-    return token.user, token.role, meter
+def _key(token: Token, meter: str | None) -> tuple[Viewer, str | None]:
+    return token.viewer, meter
 
 
 def _visible(state: DataState, known: _Known) -> DataState:

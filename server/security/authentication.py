@@ -67,6 +67,7 @@ def _named_meter(request: web.Request) -> str | None:
     """Return the meter that the URL names, whose state is read together with that of the users."""
     url = request.rel_url
     meter = url.query.get("meter") if "meter=" in url.raw_query_string else None
+    meter = meter and meter.partition(",")[0]
     return None if meter is None or len(meter) > _MAX_METER_LENGTH else meter
 
 
@@ -99,7 +100,7 @@ async def is_admin(request: web.Request) -> bool:
     except ApiError:
         return False
     request[CONTEXT].user = token.user
-    return token.role == "admin"
+    return token.viewer.is_unlimited
 
 
 def _verified_token(request: web.Request) -> Token:
@@ -129,5 +130,5 @@ async def _check_revocation(request: web.Request, context: RequestContext, token
         role = await database.users.role(token.user, token.generation, token.jti)
         if role is None:
             raise TokenError("The token has been revoked, log in again")
-        token.role, token.auth_version = role, state.auth_version
+        token.admit(role, state.auth_version)
     await accesses.resolve(context, token, state)

@@ -173,7 +173,7 @@ def figures_of_meter(route: str) -> Callable[[web.Request, Params], DataRequest]
         if isinstance(query, Aggregate):
             position = common["position"]
             first = period if position is None else _from(period, position.after)
-            query = replace(query, period=first, limit=common["limit"])
+            query = replace(query, period=first, limit=V1_LIMIT.parse(params))
         return V1FigureRequest(
             **common,
             query=query,

@@ -1,11 +1,11 @@
 """The meters that a user may see, and one of them."""
 
-import hashlib
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from domain.fixed_point import format_scaled
 from domain.parameters import Choice, Integer, Parameter, Params
@@ -13,15 +13,12 @@ from domain.readings_query import QueryError
 from server.api.data_request import METER, DataRequest, parse_meter
 from server.api.meters import SEARCH, parse_search
 from server.context import CONTEXT, DATABASE
-from server.transport.content_coding import Coding, Identity
-from server.transport.etags import etag, matches_any, matches_etag
-from server.transport.negotiation import negotiate_coding
 from server.transport.parameters import read_parameters
-from server.transport.streaming import Payload, content_type
+from server.transport.streaming import Payload
 from server.v1.formats.base import Document
+from server.v1.lists import OFFSET, STALE, answer_list, parse_stale
 from server.v1.parameters import CURSOR, V1_QUALITY, WRITING
-from server.v1.request import V1Request, common_of, duration, own_link, window_meta
-from storage.common.turns import in_thread
+from server.v1.request import V1Request, common_of, duration, window_meta
 from storage.database import Database, DataState
 from storage.figures.compute import Admit
 from storage.figures.days.recent import RECENT_DAYS, RecentDays
@@ -60,13 +57,6 @@ LIST_LIMIT = Integer(
     maximum=1000,
     default=100,
 )
-OFFSET = Integer(
-    "offset",
-    "Number of meters to skip, to begin somewhere in the list; meta.total has the number of all.",
-    minimum=0,
-    maximum=10_000_000,
-    default=None,
-)
 RECENT = Choice(
     "recent",
     f"With yes, each meter has its last {RECENT_DAYS} days up to its newest reading, for at most"
@@ -74,7 +64,10 @@ RECENT = Choice(
     choices={"no": False, "yes": True},
 )
 _LIST_CURSOR = Parameter(CURSOR.name, CURSOR.description, pattern=METER.pattern)
-LIST_PARAMETERS = (LIST_LIMIT, _LIST_CURSOR, OFFSET, SEARCH, RECENT, V1_QUALITY, *WRITING)
+LIST_PARAMETERS = (
+    *(LIST_LIMIT, _LIST_CURSOR, OFFSET, SEARCH, STALE),
+    *(RECENT, V1_QUALITY, *WRITING),
+)
 _PARTS = ("readings", "aggregates", "profile", "peaks", "summary", "quality", "imports")
 
 
@@ -110,52 +103,19 @@ async def visible_meters(request: web.Request) -> web.Response:
     params = await read_parameters(request, optional=names, with_body=False)
     limit, search, offset = LIST_LIMIT.parse(params), parse_search(params), OFFSET.parse(params)
     after, has_recent = parse_meter(params, _LIST_CURSOR) or "", RECENT.parse(params)
-    is_clean = V1_QUALITY.parse(params) == "clean"
-    if offset is not None and after:
-        raise QueryError(OFFSET.name, "expected no cursor with it")
+    stale, is_clean = parse_stale(params), V1_QUALITY.parse(params) == "clean"
+    if offset is not None and (after or stale is not None):
+        raise QueryError(OFFSET.name, "expected neither cursor nor stale with it")
     if has_recent and limit > MOST_RECENT:
         raise QueryError(LIST_LIMIT.name, f"expected no more than {MOST_RECENT} with recent=yes")
-    token = request[CONTEXT].token
-    user = None if token is None or token.role == "admin" else token.user
-    database = request.app[DATABASE]
-    page = await database.list_meters(limit, after, search, user, offset or 0)
-    meta = {"count": len(page.meters)}
-    if offset is not None:
-        meta["total"] = await database.count_listed(search, user)
+    token, database = request[CONTEXT].token, request.app[DATABASE]
+    viewer = None if token is None else token.viewer
+    before = None if stale is None else int(time.time()) - stale
+    page = await database.list_meters(limit, after, search, viewer, before, skipped=offset or 0)
     recent = await database.recent_days(page, is_clean=is_clean) if has_recent else None
-
-    # The next page begins at its cursor.
-    kept = {n: v for n, v in params.items() if n not in (CURSOR.name, OFFSET.name)}
-    common = {**common_of(request, kept), "link": own_link(request, kept)}
-    made = V1MeterRequest(**common, name="meters")
-    document = made.document(meta, page.following)
-    own = str(own_link(request, params))
-    document = replace(document, links={**document.links, "self": own})
-    chunks = made.format.table(meters_table(page.meters, recent), document, made.options)
-    payload = made.payload_of(chunks, len(page.meters), page.following, {})
-    body = b"".join([bytes_of(chunk) async for chunk in payload.chunks])
-    return await _conditional(request, body, made, payload)
-
-
-async def _conditional(
-    request: web.Request, body: bytes, made: V1Request, payload: Payload
-) -> web.Response:
-    """Return a response whose ETag is made of its body."""
-    key = hashlib.sha256(body).hexdigest()[:32]
-    coding = negotiate_coding(request)
-    vary = hdrs.ACCEPT_ENCODING
-    headers: dict[str, str] = {
-        hdrs.ETAG: etag(key, coding),
-        hdrs.CACHE_CONTROL: "private, no-cache",
-        hdrs.VARY: f"{vary}, {hdrs.ACCEPT}" if made.varies_by_accept else vary,
-    }
-    if matches_etag(request, key) or matches_any(request):
-        return web.Response(status=304, headers=headers)
-    if not isinstance(coding, Identity):
-        body = await in_thread(_encoded, body, coding)
-        headers[hdrs.CONTENT_ENCODING] = coding.name
-    headers[hdrs.CONTENT_TYPE] = content_type(made.media_type)
-    return web.Response(body=body, headers={**headers, **made.headers(payload.metadata)})
+    meta = {"total": await database.count_listed(search, viewer)} if offset == 0 else {}
+    table = meters_table(page.meters, recent)
+    return await answer_list(request, params, table, page.following, "meters", meta)
 
 
 def meters_table(
@@ -173,16 +133,6 @@ def _recent_values(days: RecentDays | None) -> Row:
         return (None, None, None, 0, 0)
     energy = " ".join("-" if each is None else format_scaled(each) for each in days.energy)
     return (str(days.first), energy, days.expected, days.present, days.implausible)
-
-
-def bytes_of(chunk: Any) -> bytes:
-    """Return a plain chunk."""
-    assert isinstance(chunk, bytes)
-    return chunk
-
-
-def _encoded(body: bytes, coding: Coding) -> bytes:
-    return coding.add(body) + coding.end()
 
 
 def _row(meter: ListedMeter) -> Row:

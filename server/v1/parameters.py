@@ -16,7 +16,7 @@ from storage.figures.selection import Period
 
 TIME_PATTERN = (
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"
-    r"([Tt _][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?([Zz]|[+ -][0-9]{2}(:?[0-9]{2})?)?)?$"
+    r"([Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?([Zz]|[+ -][0-9]{2}(:?[0-9]{2})?)?)?$"
 )
 """The regular expression of a day, a local time or an instant."""
 
@@ -89,16 +89,17 @@ WRITING = (V1_FORMAT, _DIALECT, _LAST_LINE)
 
 def parse_period(params: Params, *, has_quality: bool = True) -> Period:
     """Return the period that the parameters name; raise QueryError."""
-    for parameter in PERIOD:
-        text = params.get(parameter.name)
-        if text is not None and not _TIME.fullmatch(text):
+    bounds = {each.name: params[each.name] for each in PERIOD if each.name in params}
+    for name, text in bounds.items():
+        if not _TIME.fullmatch(text):
             raise QueryError(
-                parameter.name,
+                name,
                 "expected a day like 2019-09-01, or a time like 2019-09-01T10:45:00 or"
                 f" 2019-09-01T10:45:00+02:00, got {text[:40]!a}",
             )
     is_clean = has_quality and V1_QUALITY.parse(params) == "clean"
-    return Period.half_open(params, (FROM.name, TO.name), is_clean=is_clean)
+    written = {name: text.upper() for name, text in bounds.items()}
+    return Period.half_open(written, (FROM.name, TO.name), is_clean=is_clean)
 
 
 def parse_reading_fields(params: Params) -> tuple[str, ...]:

@@ -1,33 +1,54 @@
-"""Readings of a meter, in the order of time."""
+"""Readings of meters, in the order of time."""
 
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 from aiohttp import web
 
-from domain.parameters import Params
+from domain.parameters import Parameter, Params, csv_pattern
 from domain.quantities import QUANTITIES
-from domain.record_layout import RecordLayout, TimeStyle
-from server.api.data_request import EXPORT, EXPORT_READINGS, DataRequest
+from domain.readings_query import QueryError
+from domain.record_layout import Encoding, RecordLayout, TimeStyle
+from server.api.cursors import source_digest
+from server.api.data_request import EXPORT, EXPORT_READINGS, DataRequest, parse_meter
 from server.transport.streaming import Payload
 from server.v1.formats.base import MeterReadings, Readings
-from server.v1.parameters import START, parse_period, parse_reading_fields
-from server.v1.request import V1Request, common_of, meter_meta, period_meta
+from server.v1.parameters import START, V1_LIMIT, parse_period, parse_reading_fields
+from server.v1.request import V1Request, common_of, expired, meter_meta, period_meta
 from storage.database import Database, DataState
 from storage.figures.compute import Admit
 from storage.figures.selection import Period
+from storage.meters import Meter
+from storage.readings.reader import ReadingsResult
 from storage.readings.time_reader import TimeQuery
 
 _UNITS = {quantity.name: quantity.result_unit for quantity in QUANTITIES}
 
 
+_BEGINNING = -(2**62)
+"""Stands, in a cursor, for the first reading of a meter."""
+
+_MAX_METERS = 200
+
+METER_LIST = Parameter(
+    "meter",
+    f"Which meters: at most {_MAX_METERS} public ids, separated by commas.",
+    "main",
+    csv_pattern("[A-Za-z0-9][A-Za-z0-9._-]{0,63}"),
+    is_required=True,
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class V1ReadingsRequest(V1Request):
-    """A request for the readings of one meter."""
+    """A request for the readings of one meter, or of one after the other."""
 
     period: Period
     layout: RecordLayout
+    names_meters: bool = False
+    """Whether records name their meter, as there may be several."""
 
     async def payload(
         self,
@@ -36,68 +57,137 @@ class V1ReadingsRequest(V1Request):
         admit: Admit,  # noqa: ARG002 - readings are not scanned but sent
     ) -> Payload:
         """Query the readings; raise ApiError if those of earlier pages have changed."""
-        self.require_state(state)
-        meter = await database.meter(state)
-        assert meter is not None
-        start, end = self.period.bounds(meter.zone)
-        position = self.position
-        query = TimeQuery(
-            start if position is None else position.after,
-            end,
-            self.period.is_clean,
-            self.limit,
-            None if position is None else position.last_id,
-        )
-        result = await database.readings_by_time(query, state, self.layout)
-        cursor = None if result.following is None else self.cursor(result.following, state)
-        meta = {
-            **meter_meta(meter),
-            **period_meta(self.period, meter.zone),
+        found, cursor = await self._query(database, self._rest((state, *state.others)))
+        count = sum(each.result.count for each in found)
+        meters = [self._meta(each) for each in found]
+        meta: dict[str, Any] = {"meters": meters} if self.names_meters else {**meters[0]}
+        meta |= {
             "quality": "clean" if self.period.is_clean else "raw",
-            "units": units_of_layout(self.layout),
-            "count": result.count,
+            "units": _units(self.layout),
+            "count": count,
         }
-        left_out: dict[str, Any] = {}
-        if result.left_out is not None:
-            readings, energy = result.left_out.readings, result.left_out.energy
+        left_out = [each.result.left_out for each in found if each.result.left_out is not None]
+        metadata: dict[str, Mapping[str, str]] = {}
+        if left_out:
+            readings = sum(each.readings for each in left_out)
+            energy = sum((each.energy for each in left_out), Decimal())
             meta["left_out"] = {"readings": readings, "energy": energy}
-            left_out = {"left_out": {"readings": str(readings), "energy": f"{energy:f}"}}
+            metadata["left_out"] = {"readings": str(readings), "energy": f"{energy:f}"}
+        written = _written(found, names_meters=self.names_meters)
+        readings_sent = Readings(count, self.layout, written, self.names_meters)
+        chunks = self.format.readings(readings_sent, self.document(meta, cursor), self.options)
+        payload = self.payload_of(chunks, count, cursor, metadata)
+        headers = dict(payload.metadata)
+        has_all = state.span is not None and 0 < state.span.count <= count
+        if has_all or count > EXPORT_READINGS:
+            headers[EXPORT] = str(count)
+        deflate = found[0].result.deflate if self._sends_pages else None
+        return Payload(chunks, count, headers, deflate)
 
-        async def only() -> AsyncGenerator[MeterReadings]:
-            yield MeterReadings(result, meter.zone)
+    @property
+    def _sends_pages(self) -> bool:
+        """Whether pages are sent as the database formats them."""
+        is_text = self.format.encoding is not Encoding.CSV_TYPED
+        return is_text and not self.names_meters and not self.options.dialect.decimal_comma
 
-        chunks = self.format.readings(
-            Readings(result.count, self.layout, only()), self.document(meta, cursor), self.options
-        )
-        payload = self.payload_of(chunks, result.count, cursor, left_out)
-        metadata = dict(payload.metadata)
-        has_all = state.span is not None and 0 < state.span.count <= result.count
-        if has_all or result.count > EXPORT_READINGS:
-            metadata[EXPORT] = str(result.count)
-        sends_pages = self.format.name in ("json", "ndjson") or (
-            self.format.name == "csv" and not self.options.dialect.decimal_comma
-        )
-        return Payload(chunks, result.count, metadata, result.deflate if sends_pages else None)
+    def _rest(self, states: Sequence[DataState]) -> Sequence[DataState]:
+        """Return the states of the meters that earlier pages have not finished."""
+        position = self.position
+        if position is None:
+            return states
+        for place, state in enumerate(states):
+            if source_digest(state) == position.source:
+                self.require_state(state)
+                return states[place:]
+        raise expired()
+
+    async def _query(
+        self, database: Database, states: Sequence[DataState]
+    ) -> tuple[list["_Found"], str | None]:
+        """Return what is found of each meter, and the cursor of what the limit left out."""
+        found: list[_Found] = []
+        left = self.limit
+        for state in states:
+            if left == 0:
+                return found, self.cursor(_BEGINNING, state)
+            meter = await database.meter(state)
+            assert meter is not None
+            start, end = self.period.bounds(meter.zone)
+            last_id = None
+            if self.position is not None and not found:
+                last_id = self.position.last_id
+                if self.position.after != _BEGINNING:
+                    start = self.position.after
+            query = TimeQuery(start, end, self.period.is_clean, left, last_id)
+            result = await database.readings_by_time(query, state, self.layout)
+            found.append(_Found(meter, result))
+            if result.following is not None:
+                return found, self.cursor(result.following, state)
+            if left is not None:
+                left -= result.count
+        return found, None
+
+    def _meta(self, found: "_Found") -> dict[str, Any]:
+        meta = {**meter_meta(found.meter), **period_meta(self.period, found.meter.zone)}
+        return {**meta, "count": found.result.count} if self.names_meters else meta
 
 
-def units_of_layout(layout: RecordLayout) -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The readings of a meter."""
+
+    meter: Meter
+    result: ReadingsResult
+
+
+async def _written(found: Sequence[_Found], *, names_meters: bool) -> AsyncGenerator[MeterReadings]:
+    for each in found:
+        name = each.meter.public_id if names_meters else None
+        yield MeterReadings(each.result, each.meter.zone, name)
+
+
+def _units(layout: RecordLayout) -> dict[str, str]:
     """Return the units of the quantities in a layout."""
     return {name: _UNITS[name] for name in layout.columns if name in _UNITS}
 
 
-def v1_layout(request_columns: tuple[str, ...], common: dict[str, Any]) -> RecordLayout:
+def _layout(params: Params, common: Mapping[str, Any]) -> RecordLayout:
     """Return how the database writes records in the format of a request."""
     encoding = common["format"].encoding
     is_local = common["options"].dialect.for_spreadsheets
     time = TimeStyle.LOCAL if is_local else TimeStyle.OFFSET
-    layout = RecordLayout.of(request_columns, encoding, time, numbers=True)
-    return RecordLayout(layout.columns, encoding, layout.time, layout.numbers, START)
+    layout = RecordLayout.of(parse_reading_fields(params), encoding, time, numbers=True)
+    return replace(layout, date_name=START)
 
 
 def readings_of_meter(request: web.Request, params: Params) -> DataRequest:
     """Make the request of parameters; raise ApiError or QueryError."""
     common = common_of(request, params)
-    layout = v1_layout(parse_reading_fields(params), common)
     return V1ReadingsRequest(
-        **common, period=parse_period(params), layout=layout, name=f"{common['meter']}-readings"
+        **common,
+        limit=V1_LIMIT.parse(params),
+        period=parse_period(params),
+        layout=_layout(params, common),
+        name=f"{common['meter']}-readings",
+    )
+
+
+def readings_of_meters(request: web.Request, params: Params) -> DataRequest:
+    """Make the request of parameters; raise ApiError or QueryError."""
+    names = sorted({name.strip(" ") for name in params[METER_LIST.name].split(",")})
+    for name in names:
+        parse_meter({METER_LIST.name: name}, METER_LIST)
+    if len(names) > _MAX_METERS:
+        raise QueryError(
+            METER_LIST.name, f"expected at most {_MAX_METERS} public ids, got {len(names)}"
+        )
+    common = common_of(request, params)
+    return V1ReadingsRequest(
+        **{**common, "meter": names[0]},
+        others=tuple(names[1:]),
+        limit=V1_LIMIT.parse(params),
+        period=parse_period(params),
+        layout=_layout(params, common),
+        names_meters=True,
+        name="readings",
     )

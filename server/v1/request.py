@@ -52,6 +52,10 @@ class V1Request(ABC):
     position: Position | None = None
     """Where the page begins, None for the first."""
     limit: int | None = None
+    group: str | None = None
+    """The public id of the group that it is about, if it is about one."""
+    others: Sequence[str] = ()
+    """The public ids of further meters."""
     name: str = "data"
     """The name of a file, without its extension."""
     is_figure = False
@@ -91,10 +95,10 @@ class V1Request(ABC):
 
     def cursor(self, following: int, state: DataState) -> str:
         """Return the cursor of the page that begins at a number."""
-        last_id = state.last_id
-        if self.position is not None and self.position.last_id:
-            last_id = self.position.last_id
-        position = Position(following, state.corrections, last_id, source_digest(state))
+        begun, source, last_id = self.position, source_digest(state), state.last_id
+        if begun is not None and begun.source == source and begun.last_id:
+            last_id = begun.last_id
+        position = Position(following, state.corrections, last_id, source)
         return self.cursors.make(_query(self.link), position)
 
     def document(
@@ -157,7 +161,6 @@ def common_of(request: web.Request, params: Params) -> dict[str, Any]:
         "varies_by_accept": V1_FORMAT.name not in params,
         "cursors": cursors,
         "position": position,
-        "limit": V1_LIMIT.parse(params),
     }
 
 

@@ -5,6 +5,13 @@ from collections.abc import Sequence
 from domain.parameters import Parameter, Params
 from domain.quantities import QUANTITIES
 from domain.record_layout import FLAGS_COLUMN
+from domain.time_buckets import BUCKET_SIZES
+from server.v1.completeness import (
+    BY_DAY_FIELDS,
+    BY_METER_FIELDS,
+    COMPLETENESS_PARAMETERS,
+    completeness,
+)
 from server.v1.figures import (
     AGGREGATE_PARAMETERS,
     PEAKS_PARAMETERS,
@@ -13,6 +20,20 @@ from server.v1.figures import (
     SUMMARY_LEFT_OUT,
     SUMMARY_PARAMETERS,
     figures_of_meter,
+)
+from server.v1.formats.base import METER_COLUMN
+from server.v1.groups import (
+    GROUP_AGGREGATE_PARAMETERS,
+    GROUP_FIELDS,
+    GROUP_LIST_PARAMETERS,
+    GROUP_MEMBERS_PARAMETERS,
+    GROUP_QUALITY_PARAMETERS,
+    GROUP_SUMMARY_PARAMETERS,
+    LISTED_GROUP_FIELDS,
+    UNDESCRIBED,
+    figures_of_group,
+    group_of_path,
+    visible_groups,
 )
 from server.v1.imports import IMPORT_PARAMETERS, NUMBER, imports_of_meter
 from server.v1.meters import (
@@ -23,17 +44,21 @@ from server.v1.meters import (
     visible_meters,
 )
 from server.v1.parameters import PAGING, PERIOD, READING_FIELDS, START, V1_QUALITY, WRITING
-from server.v1.readings import readings_of_meter
+from server.v1.readings import METER_LIST, readings_of_meter, readings_of_meters
 from server.v1.route import MakeRequest, V1Route, data_handler
 from storage.figures.aggregate import Aggregate
 from storage.figures.data_quality import LISTS, DataQuality
 from storage.figures.peaks import Peaks
 from storage.figures.profile import COLUMNS, SPLITS, Profile
 from storage.figures.result import Field, FieldType
+from storage.figures.selection import Period
 from storage.figures.summary import Summary
+from storage.groups.aggregate import GroupAggregate, GroupSummary
+from storage.groups.ranking import RANKED_MEMBER_FIELDS
 from storage.import_history import IMPORT_FIELDS, REPLACED_FIELDS
 
 _METER = "/v1/meters/{meter}"
+_GROUP = "/v1/groups/{group}"
 _WEEK = {"from": "2019-09-02", "to": "2019-09-09"}
 
 _READING_KIND = (
@@ -120,6 +145,21 @@ V1_ROUTES = (
         is_paged=True,
     ),
     _route(
+        "/v1/readings",
+        "getReadingsOfMeters",
+        readings_of_meters,
+        [METER_LIST, *PERIOD, READING_FIELDS, V1_QUALITY, *PAGING],
+        [(Field(METER_COLUMN, FieldType.TEXT, "Public id of the meter"), *_READING_KIND)],
+        tag="readings",
+        summary="Readings of several meters, by meter and time",
+        description=(
+            "One stream, meter after meter in the order of their ids; with limit, cursors resume it"
+            " where it ended. Days are those of each meter's zone."
+        ),
+        example={"meter": "main", "from": "2019-09-02", "limit": "2", "fields": "start,energy"},
+        is_paged=True,
+    ),
+    _route(
         f"{_METER}/aggregates",
         "getAggregates",
         figures_of_meter("aggregates"),
@@ -145,6 +185,7 @@ V1_ROUTES = (
         [
             *(Profile.of({"by": by}).fields for by in SPLITS),
             *(Profile.of({"column": name}).fields for name in COLUMNS),
+            Profile.of({"percentiles": "1"}).fields,
         ],
         summary="Load profile: a quantity by time of day",
         description=(
@@ -221,6 +262,92 @@ V1_ROUTES = (
         is_paged=True,
         has_permission=True,
     ),
+    V1Route(
+        path="/v1/groups",
+        name="listGroups",
+        tag="groups",
+        summary="The groups that you may see",
+        description="In the order of their ids, page by page.",
+        parameters=GROUP_LIST_PARAMETERS,
+        handler=visible_groups,
+        kinds=[LISTED_GROUP_FIELDS],
+    ),
+    _route(
+        _GROUP,
+        "getGroup",
+        group_of_path,
+        [],
+        [GROUP_FIELDS],
+        tag="groups",
+        summary="A group",
+        description="What it is called, the time zone of its days, and what its readings span.",
+        is_single=True,
+    ),
+    _route(
+        f"{_GROUP}/aggregates",
+        "getGroupAggregates",
+        figures_of_group("aggregates"),
+        GROUP_AGGREGATE_PARAMETERS,
+        [GroupAggregate.of({"interval": "day"}).fields],
+        tag="groups",
+        summary="Sums of a group by time",
+        description=(
+            "The members are added up exactly; energy of those that are subtracted counts as"
+            " negative. Each record says how many meters were counted, and which of them lack"
+            " readings."
+        ),
+        example={"resolution": "P1D", **_WEEK, "fields": "energy"},
+    ),
+    _route(
+        f"{_GROUP}/summary",
+        "getGroupSummary",
+        figures_of_group("summary"),
+        GROUP_SUMMARY_PARAMETERS,
+        [GroupSummary(Period()).fields],
+        tag="groups",
+        summary="Sums of a group for a period",
+        description="One record. Without readings in the period it is null.",
+        example=_WEEK,
+        is_single=True,
+    ),
+    _route(
+        f"{_GROUP}/members",
+        "getGroupMembers",
+        figures_of_group("members"),
+        GROUP_MEMBERS_PARAMETERS,
+        [RANKED_MEMBER_FIELDS],
+        tag="groups",
+        summary="The meters of a group, ranked",
+        description=(
+            "By energy, energy per m2 or demand, the highest first; those of groups in it as well."
+        ),
+        example=_WEEK,
+    ),
+    _route(
+        f"{_GROUP}/quality",
+        "getGroupQuality",
+        figures_of_group("quality"),
+        GROUP_QUALITY_PARAMETERS,
+        [GroupAggregate(Period(), BUCKET_SIZES["day"], ()).fields],
+        tag="groups",
+        summary="Coverage of a group by day",
+        description="How many readings are there, and which members lack some.",
+        example=_WEEK,
+    ),
+    V1Route(
+        path="/v1/completeness",
+        name="getCompleteness",
+        tag="meters",
+        summary="Which readings of which meters are there",
+        description=(
+            "The newest reading of each meter, and how many readings of its last local days are"
+            " expected and present."
+        ),
+        parameters=COMPLETENESS_PARAMETERS,
+        handler=completeness,
+        kinds=[BY_METER_FIELDS, BY_DAY_FIELDS],
+        example={"days": "1", "search": "main"},
+    ),
 )
 
-ROUTES = [route.definition for route in V1_ROUTES]
+ROUTES = [*(route.definition for route in V1_ROUTES), *UNDESCRIBED]

@@ -9,7 +9,9 @@ from aiohttp_apispec import setup_aiohttp_apispec
 from server.security.authentication import TOKEN_HEADER
 from server.web.static_files import file_routes, page_route
 
-_POLICY = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'"
+_POLICY = (
+    "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; form-action 'none'"
+)
 
 _TAGS = {
     "access": "Authentication",
@@ -49,9 +51,12 @@ def build_document(app: web.Application) -> dict[str, Any]:
                 "description": (
                     "Readings of electricity meters, one for each interval, and statistics "
                     "computed from them. The [dashboard](/dashboard) shows them as charts.\n\n"
+                    "Log in at the top of the page. Without it:\n\n"
                     "1. Click **Authorize**, enter user and password under *basic*, and close.\n"
                     "2. Open **POST /login**, click *Execute*, and copy `value_token`.\n"
                     "3. Click **Authorize** again and enter it under *SESSION*.\n\n"
+                    "The API in the shape of today, /v1, is described in "
+                    "[another document](/?definition=%2Fopenapi.json).\n\n"
                     "Every field below contains an example that works with the sample report. "
                     "POST accepts the same parameters as form fields."
                 )

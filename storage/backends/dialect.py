@@ -282,6 +282,9 @@ class Dialect(ABC):
 
     # Aggregates
 
+    grouping_in_order: ClassVar[str] = ""
+    """Follows SELECT where rows mostly come in the order of their groups."""
+
     @abstractmethod
     def group_sums(self, key: str, aggregates: Sequence[str], readings: str) -> str:
         """Return the statement that groups readings by an integer key, in its order.
@@ -319,6 +322,10 @@ class Dialect(ABC):
     @abstractmethod
     def day(self, date: str) -> str:
         """Return the day of a local time."""
+
+    @abstractmethod
+    def monday(self, day: str) -> str:
+        """Return the Monday on or before a day."""
 
     # Writing
 

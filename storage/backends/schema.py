@@ -90,6 +90,7 @@ class Feature(Enum):
     """The sums of local days, which figures are made of."""
     GRANTS = r"(REPLACE|INSERT OR REPLACE) INTO grants"
     """What each user may see."""
+    API_KEYS = "CREATE TRIGGER forget_scopes_of_key"
 
 
 class SchemaVersion:

@@ -34,19 +34,19 @@ async def compute(
     table = await query.table(engine, selection)
     return replace(
         table,
-        rows=_of_one_state(table.rows, require_current),
-        metadata=_with_units(table),
+        rows=of_one_state(table.rows, require_current),
+        metadata=with_units(table),
     )
 
 
-def _with_units(table: ResultTable) -> Metadata:
+def with_units(table: ResultTable) -> Metadata:
     """Return the metadata of a result with the unit of each field that has one."""
     more = table.metadata.get("units")
     units = units_of(table.fields) | (dict(more) if isinstance(more, Mapping) else {})
     return {**table.metadata, "units": units} if units else table.metadata
 
 
-async def _of_one_state(
+async def of_one_state(
     rows: AsyncGenerator[Sequence[Row]], require_current: Callable[[], Awaitable[None]]
 ) -> AsyncGenerator[Sequence[Row]]:
     """Yield the rows; the first chunk and the last one after the state was checked."""

@@ -79,13 +79,17 @@ class Pager:
         by_time: bool = False,
         mark: bytes | None,
     ) -> None:
-        """Read pages in the order of id, `descending` or not, or in that of time."""
+        """Read pages in the order of id, `descending` or not, or in that of time.
+
+        Those in the order of time have no reading with a larger id than the state's last one.
+        """
         self._engine = engine
         self._table = table
         self._dialect = engine.dialect
         self._layout = layout
         self._filter = table.without_flags(IMPLAUSIBLE.bit) if clean else None
         self._descending = descending
+        self._by_time = by_time
         self._order = "utc" if by_time else f"id{DESCENDING if descending else ''}"
         self._compressed = False
         self._mark = mark
@@ -174,7 +178,7 @@ class Pager:
         """
         if self._mark is None or page.mark == self._mark:
             return
-        if is_first or _corrections(page.mark) != _corrections(self._mark):
+        if (is_first and not self._by_time) or _corrections(page.mark) != _corrections(self._mark):
             raise Overtaken
 
     async def _page(self, id_range: IdRange) -> Page:

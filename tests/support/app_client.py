@@ -223,7 +223,7 @@ def application(database: DatabaseFixture, **environ: str) -> tuple[web.Applicat
     engine = Watched(open_database(settings)._engine)
     app = make_app(
         settings=settings,
-        database=Database(engine, settings.meter.default),
+        database=Database(engine, settings.meter.default, settings.meter.timezone.key),
         signing_keys=SigningKeys.single(SECRET),
     )
     return app, engine

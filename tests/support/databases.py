@@ -17,11 +17,16 @@ from domain.readings_query import ReadingsQuery
 from loader.importer import Importer, ImportListener
 from loader.imports.outcome import ImportSummary
 from settings import Settings, load_settings
+from storage.access.groups import GroupProperties, MemberProperties
+from storage.access.targets import Target
 from storage.common.deflate import DeflateBlock
 from storage.common.passwords import hash_password
 from storage.database import Database
 from storage.factory import WritableDatabase, open_database, open_importer
 from tests.support.mariadb import MariaDB
+
+BUILDING = "building"
+"""The group in the examples."""
 
 Record = dict[str, str | None]
 
@@ -126,6 +131,16 @@ class DatabaseFixture(ABC):
             ]
         records: list[Record] = json.loads(b"[" + b",".join(pages) + b"]")
         return records
+
+    async def add_group(self, group: str, *meters: str) -> None:
+        """Add a group of meters to a database that is there."""
+        async with self.writer() as writer:
+            assert await writer.engine.is_prepared()
+            await writer.engine.begin_change()
+            await writer.groups.add(GroupProperties(group))
+            for meter in meters:
+                await writer.groups.add_member(group, MemberProperties(Target(meter)))
+            await writer.engine.commit()
 
     async def admit(self, user: str) -> None:
         """Add a user whose password is the user's name, unless there are users already."""

@@ -62,6 +62,14 @@ _PROCEDURES = {
         INSERT INTO revocations (jti, expires)
         SELECT s.jti, s.expires FROM sessions AS s WHERE {_LIVE} AND s.jti <> token
     """,
+    "key_by_hash": """(IN digest TEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin)
+        READS SQL DATA SQL SECURITY DEFINER
+        SELECT k.user, k.name, k.permissions, k.expires, u.role, u.generation,
+            s.id, s.meter_id, s.group_id
+        FROM api_keys AS k JOIN users AS u ON u.user = k.user
+        LEFT JOIN api_key_scopes AS s ON s.hash = k.hash
+        WHERE k.hash = digest AND k.revoked IS NULL AND u.enabled
+    """,
     "change_password": f"""(
             IN new_hash TEXT CHARACTER SET ascii COLLATE ascii_bin, {_NAME},
             IN old_hash TEXT CHARACTER SET ascii COLLATE ascii_bin
@@ -70,7 +78,8 @@ _PROCEDURES = {
         WHERE u.user = name AND u.password = old_hash
     """,
 }
-"""What the account does with users and sessions, one user at a time; it may not read their tables.
+"""What the account does with users, sessions and API keys, one at a time; it may not read their
+tables.
 
 They are made where they are missing, or those of an older loader, rather than by the schema: a
 dump may lack them.
@@ -110,6 +119,7 @@ _NEEDED = (
     "CALL sessions_of_user('', 0, 0)",
     "CALL end_session('', 0, 0, '')",
     "CALL end_other_sessions('', 0, 0, '')",
+    "CALL key_by_hash('')",
 )
 """Statements that need those rights, and change nothing that is in use."""
 

@@ -50,6 +50,7 @@ class MysqlDialect(Dialect):
             f" LEFT({_OFFSET}, IF({_OFFSET_SECONDS} MOD 60, 8, 5))"
         ),
     }
+    grouping_in_order = "SQL_BIG_RESULT"
     ignore_taken_user = "ON DUPLICATE KEY UPDATE id = id"
     append_audit = "UPDATE audit_head SET entry = %s"
 
@@ -149,6 +150,9 @@ class MysqlDialect(Dialect):
 
     def day(self, date: str) -> str:
         return f"DATE({date})"
+
+    def monday(self, day: str) -> str:
+        return f"({day} - INTERVAL WEEKDAY({day}) DAY)"
 
     def call(self, procedure: str, operands: int) -> str:
         return f"CALL {procedure}({', '.join(['%s'] * operands)})"

@@ -586,3 +586,19 @@ END;
 -- Comes last: a server takes it for the sign that users have grants.
 REPLACE INTO grants (user, id, permission, granted_by, granted)
     SELECT user, 1, 'read', '', UNIX_TIMESTAMP() FROM users;
+
+-- What an API key is good for, unless it is good for all that its user may do.
+
+CREATE TABLE api_key_scopes (
+    hash VARCHAR(64) COLLATE utf8mb4_bin NOT NULL COMMENT 'API key',
+    id INT NOT NULL COMMENT 'Number of the scope of its key',
+    meter_id INT COMMENT 'Meter that the key is good for; NULL if it is a group, or was removed',
+    group_id INT COMMENT 'Group that the key is good for; NULL if it is a meter, or was removed',
+    PRIMARY KEY (hash, id),
+    KEY meter_id (meter_id),
+    KEY group_id (group_id)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4;
+
+-- Comes last: a server takes it for the sign that there are API keys.
+CREATE TRIGGER forget_scopes_of_key AFTER DELETE ON api_keys FOR EACH ROW
+    DELETE FROM api_key_scopes WHERE hash = OLD.hash;

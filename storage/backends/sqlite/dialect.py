@@ -132,6 +132,9 @@ class SqliteDialect(Dialect):
     def day(self, date: str) -> str:
         return f"substr({date}, 1, 10)"
 
+    def monday(self, day: str) -> str:
+        return f"date({day}, '-6 days', 'weekday 1')"
+
     def delete_some(self, table: str, condition: str, limit: int) -> str:
         some = f"SELECT rowid FROM {table} WHERE {condition} LIMIT {limit}"
         return f"DELETE FROM {table} WHERE rowid IN ({some})"

@@ -687,3 +687,23 @@ END;
 -- Comes last: a server takes it for the sign that users have grants.
 INSERT OR REPLACE INTO grants (user, id, permission, granted_by, granted)
     SELECT user, 1, 'read', '', CAST(strftime('%s') AS INTEGER) FROM users;
+
+-- What an API key is good for, unless it is good for all that its user may do.
+
+CREATE TABLE api_key_scopes (
+    hash TEXT NOT NULL,       -- API key
+    id INTEGER NOT NULL,      -- number of the scope of its key
+    meter_id INTEGER,         -- meter that the key is good for; NULL if it is a group, or was removed
+    group_id INTEGER,         -- group that the key is good for; NULL if it is a meter, or was removed
+    PRIMARY KEY (hash, id)
+) WITHOUT ROWID;
+
+CREATE INDEX api_key_scopes_meter ON api_key_scopes (meter_id);
+
+CREATE INDEX api_key_scopes_group ON api_key_scopes (group_id);
+
+-- Comes last: a server takes it for the sign that there are API keys.
+CREATE TRIGGER forget_scopes_of_key AFTER DELETE ON api_keys
+BEGIN
+    DELETE FROM api_key_scopes WHERE hash = OLD.hash;
+END;

@@ -5,7 +5,7 @@ import json
 import os
 import re
 import signal
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -24,7 +24,7 @@ from tests.server.process.test_server_command import Server, children
 from tests.support.app_client import Api, Serve, about_readings, token
 from tests.support.databases import DatabaseFixture
 from tests.support.paths import ROOT
-from tests.support.report_factory import numbered, quarters, report
+from tests.support.report_factory import MADRID, numbered, quarters, report
 
 pytestmark = pytest.mark.promise("Seeing")
 
@@ -210,6 +210,18 @@ async def test_meters_are_counted_and_the_newest_reading_is_that_of_all(
     found = await scraped(await serve(database, ELECDATA_METER__DEFAULT="main"))
     assert found["elecdata_newest_reading_timestamp_seconds", ()] == 1564614000
     assert any(name == "elecdata_data_info" for name, _ in found)
+
+
+async def test_meters_without_recent_readings_are_counted_by_age(
+    serve: Serve, database: DatabaseFixture
+) -> None:
+    for meter, days in (("a", 1), ("b", 5), ("c", 30)):
+        begin = datetime.now(MADRID) - timedelta(days=days)
+        moments = quarters(f"{begin:%Y-%m-%d %H}:00", 1)
+        await database.load(report(*numbered(moments)), meter=meter, register=True)
+    found = await scraped(await serve(database))
+    stale = {days: found["elecdata_meters_stale", (("days", days),)] for days in ("2", "7", "40")}
+    assert stale == {"2": 2, "7": 1, "40": 0}
 
 
 async def test_end_of_the_last_signing_key_is_shown(serve: Serve, sample: DatabaseFixture) -> None:

@@ -12,7 +12,10 @@ from tests.support.databases import DatabaseFixture
 pytestmark = [pytest.mark.promise("Getting in"), pytest.mark.one_database]
 
 PAGES = {
-    "/": "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'",
+    "/": (
+        "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline';"
+        " form-action 'none'"
+    ),
     "/dashboard": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
         "connect-src 'self'; form-action 'none'"
@@ -71,7 +74,7 @@ async def test_page_holds_nothing_that_its_policy_forbids(api: Api, path: str) -
     async with await api.client.get(path) as response:
         text = await response.text()
     assert not re.findall(r"<script(?![^>]*\ssrc=)|\son\w+=|javascript:", text)
-    if "style-src 'self' 'unsafe-inline'" not in PAGES[path]:
+    if "style-src 'self' 'unsafe-inline'; form-action 'none'" not in PAGES[path]:
         assert not re.findall(r"<style|\sstyle=", text)
     assert not re.findall(r"(?:src|href)=\"(?:https?:)?//", text)
 

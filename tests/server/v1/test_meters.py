@@ -221,7 +221,6 @@ async def test_list_begins_anywhere_and_goes_on_from_there(api: Api) -> None:
     total += len(everything)
     document = await api.document("meters", limit="2", offset="5")
     assert document["data"] == everything[5:7]
-    assert document["meta"]["total"] == total
     assert "offset=5" in document["links"]["self"]
     async with api.client.session.get(
         api.client.make_url(document["links"]["next"]),
@@ -230,8 +229,9 @@ async def test_list_begins_anywhere_and_goes_on_from_there(api: Api) -> None:
         assert [meter["id"] for meter in (await response.json())["data"]] == [
             meter["id"] for meter in everything[7:9]
         ]
-    beyond = await api.document("meters", offset=str(total))
-    assert (beyond["data"], beyond["meta"]["total"]) == ([], total)
+    assert (await api.document("meters", offset=str(total)))["data"] == []
+    counted = await api.document("meters", offset="0", limit="1")
+    assert counted["meta"] == {"count": 1, "total": total}
     for params in ({"offset": "1", "cursor": "a"}, {"recent": "yes", "limit": "101"}):
         async with await api.v1("meters", params) as response:
             assert response.status == 400

@@ -2,9 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,15 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.quantities import QUANTITY_NAMES
-from domain.report_source import RowBatch
-from domain.sampling_interval import Differences
 from storage.backends import day_sums
 from storage.database import Database
 from storage.factory import WritableDatabase, open_database, open_importer
 from storage.figures.aggregate import Aggregate
 from storage.figures.data_quality import DataQuality
 from storage.figures.days import stretches
-from storage.figures.days.meters import MeterSums, sums_of_meters
 from storage.figures.meter_info import MeterInfo
 from storage.figures.peaks import Peaks
 from storage.figures.profile import Profile
@@ -30,11 +26,9 @@ from storage.figures.result import FigureQuery
 from storage.figures.summary import Summary
 from storage.imports.merging import MergeOptions
 from tests.support.databases import DatabaseFixture
+from tests.support.direct_parts import Part, Values
 from tests.support.reference_days import kept_days, reckoned_days
-from tests.support.reference_figures import decimal
 from tests.support.report_factory import numbered, quarters, report, row
-
-Values = list[int | None]
 
 STARTS = {
     "Europe/Madrid": [(2019, 10, 25), (2019, 3, 28), (2019, 12, 27)],
@@ -43,54 +37,6 @@ STARTS = {
     # Clocks went back at 0:01, so that the last hour of the day came again after midnight.
     "America/St_Johns": [(2006, 10, 26), (2009, 10, 29)],
 }
-
-
-@dataclass(frozen=True)
-class Part:
-    """Readings on their way in: quantities in hundred-thousandths by instant."""
-
-    zone: ZoneInfo
-    readings: Sequence[tuple[datetime, Values]]
-
-    name = "part"
-    sha256 = "0" * 64
-    rejected = 0
-    said_interval = 900
-    identifier = None
-    missing = 1
-    quantities = QUANTITY_NAMES
-    format = "monitoring"
-
-    @property
-    def span(self) -> tuple[str, str]:
-        times = [local(at, self.zone) for at, _ in self.readings]
-        return min(times), max(times)
-
-    @property
-    def differences(self) -> Differences:
-        return Differences.of_runs((int(at.timestamp()), (0,)) for at, _ in self.readings)
-
-    def batches(self) -> Iterator[RowBatch]:
-        for begin in range(0, len(self.readings), 70):
-            some = self.readings[begin : begin + 70]
-            times = [local(at, self.zone) for at, _ in some]
-            lines = [
-                ",".join((str(number), time, ahead(at, self.zone), *map(decimal, values))) + "\n"
-                for number, (time, (at, values)) in enumerate(
-                    zip(times, some, strict=True), begin + 1
-                )
-            ]
-            yield RowBatch("".join(lines).encode(), len(some), min(times), max(times))
-
-
-def local(at: datetime, zone: ZoneInfo) -> str:
-    return f"{at.astimezone(zone):%Y-%m-%d %H:%M:%S}"
-
-
-def ahead(at: datetime, zone: ZoneInfo) -> str:
-    offset = at.astimezone(zone).utcoffset()
-    assert offset is not None
-    return str(int(offset.total_seconds()))
 
 
 @dataclass(frozen=True)
@@ -292,28 +238,6 @@ async def test_figures_ask_to_scan_what_they_read_beside_kept_days(
     assert await asked(MeterInfo()) == 0
     await database.rows("UPDATE readings SET energy = 1 WHERE id = 5")  # of another program
     assert await by_day(**whole) == 3 * day
-
-
-async def test_sums_of_several_meters_are_those_of_all_their_readings(
-    database: DatabaseFixture,
-) -> None:
-    for meter, zone in (("a", "Europe/Madrid"), ("b", "Asia/Kolkata"), ("c", "UTC")):
-        database.configure(meter={"timezone": zone})
-        await database.load(report(*LINES), meter=meter, register=True)
-    async with database.reader() as reader:
-        engine = reader._engine
-        days = (date(2019, 7, 31), date(2019, 8, 1))
-        sums = [2 * 10**5 * sum(range(start, start + 96)) for start in (97, 193)]
-        assert await sums_of_meters(engine, [1, 2], *days, "day") == [
-            MeterSums(str(day), energy, None, 192) for day, energy in zip(days, sums, strict=True)
-        ]
-        assert await sums_of_meters(engine, [1, 2], *days, "month") == [
-            MeterSums("2019-07", sums[0], None, 192),
-            MeterSums("2019-08", sums[1], None, 192),
-        ]
-        await database.rows("UPDATE readings SET energy = 1 WHERE meter_id = 3 AND id = 1")
-        assert await sums_of_meters(engine, [1, 2], *days, "day") is not None
-        assert await sums_of_meters(engine, [1, 2, 3], *days, "day") is None
 
 
 def test_figures_from_days_are_those_of_a_scan(

@@ -1,0 +1,1 @@
+"""Groups of meters: their members, the sums of these, and of which state the data is."""

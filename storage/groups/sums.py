@@ -1,0 +1,92 @@
+"""What is known of a group in a bucket, member after member."""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from storage.figures.aggregation_rules import HOUR_SECONDS
+from storage.groups.selection import MAX_NAMED
+
+SumsOfReadings = Sequence[int | None]
+"""Sums of some readings of a meter, in the order of `MEMBER_SUMS`."""
+
+MEMBER_SUMS = (
+    *("energy", "energy_count", "reactive_energy", "present"),
+    *("power", "power_count", "derived_energy", "derived_energy_count"),
+)
+"""The columns of the table `days` that are summed up."""
+
+NO_VALUES: SumsOfReadings = (None,) * len(MEMBER_SUMS)
+
+
+@dataclass(slots=True)
+class GroupSums:
+    """Sums over the members of a group in a bucket, quantities scaled by 10^5."""
+
+    members: int = 0
+    energy: int | None = None
+    reactive_energy: int | None = None
+    reactive_members: int = 0
+    """Members that have any reactive energy."""
+    expected: int | None = 0
+    """None if that of a member is unknown."""
+    present: int = 0
+    lacking: int = 0
+    """Members that lack readings with energy."""
+    named: list[str] = field(default_factory=list)
+    """The first of these by their public ids."""
+    power: Fraction | None = Fraction(0)
+    """The sum of mean powers; None if that of a member is unknown."""
+
+    def add_energy(self, energy: int | None, weight: int) -> None:
+        """Take in the energy of a member."""
+        if energy is not None:
+            self.energy = (self.energy or 0) + weight * energy
+
+    def add_reactive_energy(self, energy: int | None, weight: int) -> None:
+        """Take in the reactive energy of a member."""
+        if energy is not None:
+            self.reactive_energy = (self.reactive_energy or 0) + weight * energy
+
+    def add_expected(self, readings: int | None) -> None:
+        """Take in how many readings of a member are expected."""
+        if self.expected is not None:
+            self.expected = None if readings is None else self.expected + readings
+
+    def add_power(self, power: Fraction | None) -> None:
+        """Take in the mean power of a member, or the sum of those of several."""
+        if self.power is not None:
+            self.power = None if power is None else self.power + power
+
+    def may_name(self, public_id: str) -> bool:
+        """Return whether a member is one of the first that are named, if it lacks readings."""
+        return len(self.named) < MAX_NAMED or public_id < self.named[-1]
+
+    def name(self, public_ids: Iterable[str]) -> None:
+        """Name members that lack readings, unless others come first."""
+        for public_id in public_ids:
+            if self.may_name(public_id):
+                self.named.insert(bisect_left(self.named, public_id), public_id)
+                del self.named[MAX_NAMED:]
+
+
+def mean_power(values: Mapping[int | None, SumsOfReadings]) -> Fraction | None:
+    """Return the mean power over time of the sums of readings by their interval, None if unknown.
+
+    Readings without power that have energy have that over their interval.
+    """
+    weighed = seconds_weighed = 0
+    unknown: Fraction | None = None
+    is_unknown = False
+    for seconds, sums in values.items():
+        power, count, energy, number = (value or 0 for value in sums[4:])
+        if seconds is not None:
+            weighed += power * seconds + energy * HOUR_SECONDS
+            seconds_weighed += (count + number) * seconds
+        elif count or number:
+            is_unknown = True
+            unknown = Fraction(power, count) if count else None
+    if is_unknown:
+        return None if seconds_weighed else unknown
+    return Fraction(weighed, seconds_weighed) if seconds_weighed else None

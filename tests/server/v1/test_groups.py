@@ -1,0 +1,180 @@
+"""Groups of /v1: their sums, members and coverage, and who sees them."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tests.support.app_client import Api, Serve
+from tests.support.databases import DatabaseFixture
+from tests.support.report_factory import quarters, report, row
+
+WEEK = {"from": "2019-09-02", "to": "2019-09-04"}
+ROUTES = ["", "/aggregates?resolution=P1D", "/summary", "/members", "/quality"]
+
+
+def lines(energy: str, count: int = 192) -> list[str]:
+    return [row(moment, energy) for moment in quarters("2019-09-02", count)]
+
+
+@pytest.fixture
+async def api(serve: Serve, database: DatabaseFixture) -> Api:
+    """The group g of a and b, and the group h of g; b ends early on its second day."""
+    database.configure(api_users={"rick": "morty"}, meter={"default": "a"})
+    await database.load(report(*lines("1")), meter="a", register=True)
+    await database.load(report(*lines("2", 150)), meter="b", register=True)
+    await database.add_group("g", "a", "b")
+    database.run(
+        "INSERT INTO meter_groups (id, public_id, created) VALUES (9, 'h', '2020-01-01 00:00:00')"
+    )
+    database.run(
+        "INSERT INTO group_members (group_id, id, member_group_id, sign)"
+        " SELECT 9, 1, id, 1 FROM meter_groups WHERE public_id = 'g'"
+    )
+    return await serve(database)
+
+
+def grant(database: DatabaseFixture, first: str = "NULL", group: str = "g") -> None:
+    """Let rick see a group alone."""
+    database.run("DELETE FROM grants")
+    database.run(
+        "INSERT INTO grants (user, id, group_id, permission, first_day, granted_by, granted)"
+        f" SELECT 'rick', 1, id, 'read', {first}, 'beth', 0"
+        f" FROM meter_groups WHERE public_id = '{group}'"
+    )
+    database.run("UPDATE access SET changes = changes + 1")
+
+
+async def test_sums_say_what_each_day_lacks(api: Api) -> None:
+    document = await api.document("groups/g/aggregates", resolution="P1D", fields="energy", **WEEK)
+    assert [day["energy"] for day in document["data"]] == [Decimal(288), Decimal(96 + 2 * 54)]
+    assert [day["lacking"] for day in document["data"]] == ["", "b"]
+    assert [day["members_lacking"] for day in document["data"]] == [0, 1]
+    assert document["data"][1]["coverage"] == Decimal("0.78125")
+    assert document["meta"]["members"] == 2
+    assert document["meta"]["units"] == {"energy": "kWh", "coverage": "1"}
+    summary = await api.document("groups/h/summary", **WEEK)
+    assert summary["data"]["energy"] == Decimal(192 + 300)
+    assert summary["data"]["lacking"] == "b"
+    quality = await api.document("groups/g/quality", **WEEK)
+    assert [day["present"] for day in quality["data"]] == [192, 150]
+    assert "energy" not in quality["data"][0]
+
+
+async def test_members_are_ranked(api: Api) -> None:
+    document = await api.document("groups/g/members", **WEEK)
+    assert [(each["meter"], each["energy"]) for each in document["data"]] == [
+        ("b", Decimal(300)),
+        ("a", Decimal(192)),
+    ]
+    document = await api.document("groups/g/members", limit="1", by="energy")
+    assert [each["meter"] for each in document["data"]] == ["b"]
+
+
+async def test_resolution_shorter_than_an_interval_is_refused_by_name(api: Api) -> None:
+    async with await api.v1("groups/g/aggregates", {"resolution": "PT5M"}) as response:
+        assert response.status == 400
+        told = (await response.json())["detail"]
+    expected = "expected a multiple of the 900 seconds between readings of a, got 300s"
+    assert told == f"resolution: {expected}"
+
+
+async def test_what_groups_have_not_is_said(api: Api) -> None:
+    for part in ("readings", "profile", "peaks", "imports"):
+        async with await api.v1(f"groups/g/{part}") as response:
+            assert response.status == 404
+            assert f"a group has no {part}" in (await response.json())["detail"]
+
+
+async def test_group_that_is_not_granted_is_told_as_one_that_is_not_there(
+    api: Api, database: DatabaseFixture
+) -> None:
+    async def told(group: str, route: str) -> tuple[int, str, int]:
+        api.engine.statements.clear()
+        async with await api.v1(f"groups/{group}{route}") as response:
+            detail = (await response.json()).get("detail", "")
+            asked = len(api.engine.statements)
+            return response.status, detail.replace(f"group {group}", "X"), asked
+
+    assert [(await told("g", route))[0] for route in ROUTES] == [200] * len(ROUTES)
+    database.run("DELETE FROM grants")
+    database.run("UPDATE access SET changes = changes + 1")
+    await told("g", "")
+    hidden = [await told("g", route) for route in ROUTES]
+    assert hidden == [await told("none", route) for route in ROUTES]
+    assert {each[:2] for each in hidden} == {(404, "group: there is no X")}
+    assert (await api.document("groups"))["data"] == []
+
+
+async def test_grant_on_a_group_covers_those_below_it_and_its_window_clips_them(
+    api: Api, database: DatabaseFixture
+) -> None:
+    grant(database)
+    assert [each["id"] for each in (await api.document("groups"))["data"]] == ["g"]
+    grant(database, group="h", first="'2019-09-03'")
+    assert [each["id"] for each in (await api.document("groups"))["data"]] == ["g", "h"]
+    document = await api.document("groups/g/aggregates", resolution="P1D", fields="energy")
+    assert [day["energy"] for day in document["data"]] == [Decimal(96 + 2 * 54)]
+    assert document["meta"]["windows"] == [{"from": "2019-09-03", "to": None}]
+    group = await api.document("groups/g")
+    assert group["data"]["first_reading"] == "2019-09-03T00:00:00+02:00"
+    members = await api.document("groups/g/members")
+    assert [each["energy"] for each in members["data"]] == [Decimal(108), Decimal(96)]
+
+
+async def etag(api: Api, path: str, **headers: str) -> tuple[int, str]:
+    async with await api.v1(path, headers=headers) as response:
+        return response.status, response.headers["ETag"]
+
+
+async def test_answer_is_kept_until_a_member_changes(api: Api, database: DatabaseFixture) -> None:
+    path = "groups/g/aggregates?resolution=P1D"
+    _, tag = await etag(api, path)
+    await api.settled()
+    api.engine.statements.clear()
+    assert await etag(api, path) == (200, tag)
+    assert not any("FROM days" in statement for statement in api.engine.statements)
+    assert await etag(api, path, **{"If-None-Match": tag}) == (304, tag)
+    async with await api.v1(path, method="HEAD") as response:
+        assert response.headers["ETag"] == tag
+    await database.load(report(row("05 Sep 2019 00:00:00", "1")), meter="b")
+    status, later = await etag(api, path, **{"If-None-Match": tag})
+    assert (status, later == tag) == (200, False)
+    document = await api.document("groups/g/aggregates", resolution="P1D")
+    assert len(document["data"]) == 4
+
+
+async def test_table_of_all_meters_tells_which_readings_are_there(
+    api: Api, database: DatabaseFixture
+) -> None:
+    document = await api.document("completeness", days="1")
+    assert [(each["meter"], each["expected"], each["present"]) for each in document["data"]] == [
+        ("a", 96, 0),
+        ("b", 96, 0),
+    ]
+    newest = [each["newest_reading"] for each in document["data"]]
+    assert newest == ["2019-09-03T23:45:00+02:00", "2019-09-03T13:15:00+02:00"]
+    by_day = await api.document("completeness", days="2", by="day", search="b", format="json")
+    assert [(each["meter"], each["present"]) for each in by_day["data"]] == [("b", 0)] * 2
+    grant(database)
+    first = await api.document("completeness", limit="1")
+    assert [each["meter"] for each in first["data"]] == ["a"]
+    async with api.client.get(
+        first["links"]["next"], headers={"Authorization": f"Bearer {api.token}"}
+    ) as response:
+        assert [each["meter"] for each in (await response.json())["data"]] == ["b"]
+    database.run("DELETE FROM grants")
+    database.run("UPDATE access SET changes = changes + 1")
+    assert (await api.document("completeness"))["data"] == []
+
+
+async def test_stale_meters_can_be_listed(api: Api) -> None:
+    both = ["a", "b"]
+    for stale, found in (("P1D", both), ("PT36H", both), ("99999", []), ("P9000W", [])):
+        for path in ("meters", "completeness"):
+            document: dict[str, Any] = await api.document(path, stale=stale)
+            assert [each.get("id") or each["meter"] for each in document["data"]] == found
+    for wrong in ("P", "PT", "2 days", "-1", "P1Y", "1000000"):
+        async with await api.v1("meters", {"stale": wrong}) as response:
+            assert response.status == 400
+            assert "stale: expected a duration like P2D" in (await response.json())["detail"]

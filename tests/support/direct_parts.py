@@ -1,0 +1,61 @@
+"""Readings that tests import without a report."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from domain.quantities import QUANTITY_NAMES
+from domain.report_source import RowBatch
+from domain.sampling_interval import Differences
+from tests.support.reference_figures import decimal
+
+Values = list[int | None]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Readings on their way in: quantities in hundred-thousandths by instant."""
+
+    zone: ZoneInfo
+    readings: Sequence[tuple[datetime, Values]]
+    said_interval: int | None = 900
+
+    name = "part"
+    sha256 = "0" * 64
+    rejected = 0
+    identifier = None
+    missing = 1
+    quantities = QUANTITY_NAMES
+    format = "monitoring"
+
+    @property
+    def span(self) -> tuple[str, str]:
+        times = [local(at, self.zone) for at, _ in self.readings]
+        return min(times), max(times)
+
+    @property
+    def differences(self) -> Differences:
+        return Differences.of_runs((int(at.timestamp()), (0,)) for at, _ in self.readings)
+
+    def batches(self) -> Iterator[RowBatch]:
+        for begin in range(0, len(self.readings), 70):
+            some = self.readings[begin : begin + 70]
+            times = [local(at, self.zone) for at, _ in some]
+            lines = [
+                ",".join((str(number), time, ahead(at, self.zone), *map(decimal, values))) + "\n"
+                for number, (time, (at, values)) in enumerate(
+                    zip(times, some, strict=True), begin + 1
+                )
+            ]
+            yield RowBatch("".join(lines).encode(), len(some), min(times), max(times))
+
+
+def local(at: datetime, zone: ZoneInfo) -> str:
+    return f"{at.astimezone(zone):%Y-%m-%d %H:%M:%S}"
+
+
+def ahead(at: datetime, zone: ZoneInfo) -> str:
+    offset = at.astimezone(zone).utcoffset()
+    assert offset is not None
+    return str(int(offset.total_seconds()))
