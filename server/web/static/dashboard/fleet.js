@@ -1,6 +1,6 @@
 // The list of meters: what each has used in the last month, and what is wrong with it.
 
-import { v1 } from "./api.js";
+import { LoggedOut, v1 } from "./api.js";
 import { amount, counted, day, number, percent, word } from "./locale.js";
 import { Rows } from "./rows.js";
 import { plus } from "./span.js";
@@ -13,6 +13,9 @@ const PAUSE = 250;
 /** A meter without a reading for longer than this is stale. */
 const STALE_DAYS = 2;
 const DAYS = 31;
+
+/** Groups above the list; others are searched for. */
+const GROUPS = 30;
 const DAY = 86_400_000;
 
 const $ = (id) => document.getElementById(id);
@@ -57,8 +60,33 @@ export class Fleet {
     if (document.activeElement !== this.search) this.search.value = list;
     const { data, meta: { total } } = await this.page.api.values(this.#asked(0, Rows.block), signal);
     this.#shown = { total, list };
+    await this.#groups(signal);
     this.rows.show(total, data);
     this.speak();
+  }
+
+  /** Offers the groups that are searched for. */
+  async #groups(signal) {
+    const { view, view: { list } } = this.page;
+    const asked = v1("groups", { limit: GROUPS, ...(list && { search: list }) });
+    let found = { data: [], links: {} };
+    try {
+      found = await this.page.api.values(asked, signal);
+    } catch (error) {
+      if (error instanceof LoggedOut || error.name === "AbortError") throw error;
+      // The database is not prepared for groups yet.
+    }
+    $("groups").hidden = !found.data.length;
+    $("groups").querySelector("p").hidden = !found.links.next;
+    $("groups").querySelector("ul").replaceChildren(...found.data.map(({ id, name }) => {
+      const item = document.createElement("li");
+      const link = document.createElement("a");
+      link.href = view.but(of.group(id)).hash;
+      link.textContent = name ?? id;
+      link.title = id;
+      item.append(link);
+      return item;
+    }));
   }
 
   hide() {

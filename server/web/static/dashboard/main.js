@@ -5,6 +5,7 @@ import { Demand } from "./demand.js";
 import { Energy } from "./energy.js";
 import { Figures } from "./figures.js";
 import { Fleet } from "./fleet.js";
+import { Group, GroupEnergy, GroupFigures, GroupMembers } from "./group.js";
 import { Heat } from "./heat.js";
 import { choose, chosen, preferred, spanName, speak, word } from "./locale.js";
 import { login, speakLogin } from "./login.js";
@@ -33,9 +34,13 @@ const page = {
   meter: null,
   /** What /v1 says of the meters that are shown beside each other. */
   members: [],
-  /** The meters of which more is known than their ids. */
-  get told() {
-    return [this.meter, ...this.members.map(({ id, name }) => ({ meter: id, name }))];
+  /** What /v1 says of the group. */
+  group: null,
+  /** The meters of which more is known than their ids: what they are called. */
+  told: [],
+  tell(known) {
+    const ids = new Set(known.map(({ meter }) => meter));
+    this.told = [...known, ...this.told.filter(({ meter }) => !ids.has(meter))];
   },
 
   /** The parameters for a span; the first and the last day are whole only as far as the data. */
@@ -71,8 +76,9 @@ const page = {
 
   /** What people call what is shown. */
   get name() {
-    const { kind, meters: shown } = this.view;
+    const { kind, group, meters: shown } = this.view;
     if (kind === "list") return word("meters");
+    if (kind === "group") return (this.group?.id === group && this.group.name) || group;
     return kind === "several" ? word("several", shown.length) : meters.name;
   },
 
@@ -80,8 +86,8 @@ const page = {
 
   /** The name of a CSV file of what is shown. */
   file(name) {
-    const { kind, meter, meters: shown, span: { from, to } } = this.view;
-    const own = kind === "several" ? shown.join("+") : meter && this.meter.meter;
+    const { kind, group, meter, meters: shown, span: { from, to } } = this.view;
+    const own = kind === "several" ? shown.join("+") : group ?? (meter && this.meter.meter);
     return `${[name, own, from, to].filter(Boolean).join("_")}.csv`;
   },
 
@@ -97,14 +103,16 @@ const page = {
 const figures = new Figures(page);
 const panels = [Energy, Demand, Heat, Profile, Quality].map((Kind) => new Kind(page));
 const [energy, demand] = panels;
-/** What is shown of one meter, and of several. */
+/** What is shown of one meter, of several, and of a group. */
 const PARTS = {
   meter: [figures, ...panels],
   several: [BesideFigures, BesideEnergy, BesideProfile].map((Kind) => new Kind(page)),
+  group: [GroupFigures, GroupEnergy, GroupMembers].map((Kind) => new Kind(page)),
 };
 const meters = new Meters(page);
 const fleet = new Fleet(page);
-const several = new Several(page);
+/** What finds out of what is more than one meter from when to when it has readings. */
+const subjects = { several: new Several(page), group: new Group(page) };
 /** What `page.all` is of. */
 let learnt = null;
 
@@ -269,7 +277,7 @@ async function offer(signal) {
 async function learn(signal) {
   const { kind, meter } = page.view;
   if (kind !== "meter") {
-    page.all = await several.learn(signal);
+    page.all = await subjects[kind].learn(signal);
     meters.show();
     return;
   }
@@ -283,6 +291,7 @@ async function learn(signal) {
     throw error;
   }
   page.meter = found ?? null;
+  if (found?.meter) page.tell([found]);
   page.all = found ? new Span(found.first_reading.slice(0, 10), lastDay(found.end)) : null;
   meters.show();
 }
@@ -331,8 +340,10 @@ function tools() {
   $("later").disabled = !view.span.beside(1).overlaps(all);
   $("wider").disabled = view.span.within(all).equals(all);
   const whole = spanName(all);
-  const zone = view.kind === "meter" ? page.meter.timezone : several.zone;
-  $("foot").textContent = zone ? word("foot", whole, zone) : word("foot_plain", whole);
+  const isOne = view.kind === "meter";
+  const zone = isOne ? page.meter.timezone : subjects[view.kind].zone;
+  $("foot").textContent = zone ? word(isOne ? "foot" : "foot_zone", whole, zone)
+    : word(isOne ? "foot_plain" : "foot_zones", whole);
 }
 
 /** Names what is shown, once it is. */
@@ -461,7 +472,7 @@ $("readings").addEventListener("click", () => attempt(async () => {
 $("logout").addEventListener("click", () => {
   page.api.logout();
   page.all = null;
-  page.members = [];
+  page.told = [];
   meters.forget();
   fleet.forget();
   $("main").hidden = true;
@@ -471,7 +482,7 @@ $("logout").addEventListener("click", () => {
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   if (page.view.kind === "list") $("fleet-title").focus();
-  else $(page.view.kind === "meter" ? "figures" : "span-name").focus();
+  else $({ meter: "figures", group: "group-figures" }[page.view.kind] ?? "span-name").focus();
 });
 
 refresh();

@@ -1,6 +1,6 @@
 // Which meter is shown: a choice, where there are several.
 
-import { request } from "./api.js";
+import { LoggedOut, request, v1 } from "./api.js";
 import { counted, word } from "./locale.js";
 import { of } from "./view.js";
 
@@ -20,6 +20,8 @@ export class Meters {
   #isKnown = false;
   /** The first meters of the service. */
   #listed = { records: [] };
+  /** The first groups. */
+  #groups = [];
   /** What the search has found; null where nothing is searched for. */
   #found = null;
   #searching = new AbortController();
@@ -27,7 +29,10 @@ export class Meters {
 
   constructor(page) {
     this.page = page;
-    select.addEventListener("change", () => page.go(of.meter(select.value)));
+    select.addEventListener("change", () => {
+      const { value, selectedOptions: [{ dataset }] } = select;
+      page.go(dataset.group ? of.group(dataset.group) : of.meter(value));
+    });
     search.addEventListener("input", () => {
       clearTimeout(this.#pause);
       this.#pause = setTimeout(() => this.#search(), PAUSE);
@@ -66,7 +71,17 @@ export class Meters {
   async load(signal) {
     if (this.#isKnown) return;
     this.#listed = await this.page.api.values(request("getMeters", { limit: LISTED }), signal);
+    this.#groups = this.isChoice ? await this.#askGroups(signal) : [];
     this.#isKnown = true;
+  }
+
+  async #askGroups(signal) {
+    try {
+      return (await this.page.api.values(v1("groups", { limit: LISTED }), signal)).data;
+    } catch (error) {
+      if (error instanceof LoggedOut || error.name === "AbortError") throw error;
+      return []; // a database that the loader has not prepared for groups yet
+    }
   }
 
   /** Has them found out again by the next load. */
@@ -94,11 +109,21 @@ export class Meters {
     const own = kind === "meter" ? label(this.#own) : this.page.name;
     const options = records.map((each) => new Option(label(each), each.meter));
     const isOffered = kind === "meter" && records.some(isOwn);
-    if (!isOffered) options.unshift(new Option(own, meter ?? ""));
+    const groups = this.#groups.map(groupOption);
+    const { group } = view;
+    const shownGroup = groups.find(({ dataset }) => dataset.group === group);
+    if (!isOffered && !shownGroup) options.unshift(new Option(own, meter ?? ""));
+    if (groups.length) {
+      const all = document.createElement("optgroup");
+      all.label = word("groups");
+      all.append(...groups);
+      options.push(all);
+    }
     // A list that is open stays so, unless it changes.
-    const texts = (list) => JSON.stringify(Array.from(list, ({ text }) => text));
-    if (texts(options) !== texts(select.options)) select.replaceChildren(...options);
-    select.value = meter ?? "";
+    const texts = (list) => JSON.stringify(Array.from(list, (each) =>
+      [each.label, each.value, ...Array.from(each.children, ({ label }) => label)]));
+    if (texts(options) !== texts(select.children)) select.replaceChildren(...options);
+    select.value = shownGroup ? shownGroup.value : meter ?? "";
     this.speak();
   }
 
@@ -132,6 +157,13 @@ export class Meters {
       this.show();
     }, signal);
   }
+}
+
+/** A group to choose. A colon tells it apart from a meter of the same id. */
+function groupOption({ id, name }) {
+  const option = new Option(name === null ? id : `${name} (${id})`, `:${id}`);
+  option.dataset.group = id;
+  return option;
 }
 
 function label({ meter, name }) {

@@ -13,7 +13,7 @@ export const RESOLUTIONS = { hour: "PT1H", day: "P1D", week: "P1W", month: "P1M"
 const MANY = 62;
 const DASHES = [[], [7, 4], [2, 3]];
 const SHAPES = ["line", "line-1", "line-2"];
-const COLOURS = 8;
+export const COLOURS = 8;
 
 /** What is known of the meters together. */
 export class Several {
@@ -33,6 +33,7 @@ export class Several {
     const found = await Promise.all(
       view.meters.map((meter) => page.api.values(v1(`meters/${meter}`), signal)));
     page.members = found.map(({ data }) => data);
+    page.tell(page.members.map(({ id, name }) => ({ meter: id, name })));
     const known = page.members.filter(({ first_reading: first }) => first);
     if (!known.length) return null;
     const days = (name) => known.map((meter) => meter[name].slice(0, 10)).sort();
@@ -41,7 +42,7 @@ export class Several {
 }
 
 /** The parameters for the days of a view. */
-function during({ span, quality }) {
+export function during({ span, quality }) {
   return { from: span.from, to: span.end, quality };
 }
 
@@ -64,6 +65,16 @@ class Beside extends Panel {
   tellLines() {
     this.legend(this.names.map((name, index) =>
       [name, `series-${index % COLOURS}`, SHAPES[index % SHAPES.length]]));
+  }
+
+  /** The values of all meters, one after the other, with their ids in front. */
+  async csv(asked) {
+    const texts = await Promise.all(
+      asked.map(async (request) => (await this.page.api.csv(request)).text()));
+    const tables = texts.map((text) => text.trimEnd().split(/\r?\n/));
+    const rows = tables.flatMap(([, ...lines], index) =>
+      lines.map((line) => `${this.view.meters[index]},${line}`));
+    return new Blob([[`meter,${tables[0][0]}`, ...rows, ""].join("\r\n")], { type: "text/csv" });
   }
 
   lacksOf(records) {
@@ -147,9 +158,10 @@ export class BesideFigures extends Beside {
   }
 }
 
-export class BesideEnergy extends Beside {
-  constructor(page) {
-    super("beside-energy", page);
+/** A chart of energy by hour, day, week, month or year. */
+export class EnergyOverTime extends Beside {
+  constructor(id, page) {
+    super(id, page);
     const holder = document.createElement("div");
     this.body.append(holder);
     this.plot = new Plot(holder, { zoomed: (from, to) => this.#zoom(from, to) });
@@ -162,13 +174,52 @@ export class BesideEnergy extends Beside {
     return names.find((name) => span.days / SUMS[name] <= MANY) ?? names.at(-1) ?? "year";
   }
 
+  /** The parameters of the sums that are drawn. */
+  get asked() {
+    return { resolution: RESOLUTIONS[this.sums], fields: "energy", ...during(this.view) };
+  }
+
+  get finest() {
+    return this.sums === "week" ? "day" : this.sums;
+  }
+
+  /** Names the chart, and offers the intervals. */
+  head() {
+    this.name(word("energy_by", word("units")[this.sums]), spanName(this.view.span));
+    this.choice(
+      word("interval"),
+      this.#possible().map((name) => [name, word("intervals")[name]]),
+      this.sums,
+      (sums) => this.page.go({ sums }),
+    );
+  }
+
+  /** The name of an interval by its local start and its end. */
+  when({ start, end }) {
+    const from = start.slice(0, 10);
+    if (this.sums === "hour") return dayAndTime(start);
+    if (this.sums === "day") return dayAndWeekday(from);
+    if (this.sums === "week") return `${day(from)} – ${day(lastDay(end))}`;
+    return this.sums === "month" ? monthAndYear(from) : year(from);
+  }
+
   #possible() {
     return possible(this.view.span, Math.max(MANY, this.body.clientWidth / 4));
   }
 
+  #zoom(from, to) {
+    const [first, last] = [this.at(from).start.slice(0, 10), lastDay(this.at(to).end)];
+    this.page.go({ span: new Span(first, last).within(this.view.span) });
+  }
+}
+
+export class BesideEnergy extends EnergyOverTime {
+  constructor(page) {
+    super("beside-energy", page);
+  }
+
   requests() {
-    const asked = { resolution: RESOLUTIONS[this.sums], fields: "energy", ...during(this.view) };
-    return this.view.meters.map((meter) => v1(`meters/${meter}/aggregates`, asked));
+    return this.view.meters.map((meter) => v1(`meters/${meter}/aggregates`, this.asked));
   }
 
   show(answers) {
@@ -176,21 +227,15 @@ export class BesideEnergy extends Beside {
     this.keys = [...new Set(this.records.flatMap((records) => [...records.keys()]))].sort();
     const columns = this.records.map((records) =>
       this.keys.map((key) => records.get(key)?.energy ?? null));
-    this.name(word("energy_by", word("units")[this.sums]), spanName(this.view.span));
+    this.head();
     this.note(this.lacksOf(answers.map(({ data }) => data)));
-    this.choice(
-      word("interval"),
-      this.#possible().map((name) => [name, word("intervals")[name]]),
-      this.sums,
-      (sums) => this.page.go({ sums }),
-    );
     this.tellLines();
     this.plot.draw({
       locals: this.keys.map((key) => key.slice(0, 16)),
       columns,
       series: () => this.lines().map((line) =>
         ({ ...line, points: { show: this.keys.length <= MANY, size: 5 } })),
-      finest: this.sums === "week" ? "day" : this.sums,
+      finest: this.finest,
       unit: "kWh",
       describe: (index) => this.#describe(index),
       label: word("beside_summary", word("units")[this.sums], spanName(this.view.span),
@@ -199,8 +244,8 @@ export class BesideEnergy extends Beside {
   }
 
   table() {
-    const rows = this.keys.map((key) => [
-      this.#when(key),
+    const rows = this.keys.map((key, index) => [
+      this.when(this.at(index)),
       ...this.records.map((records) => amount(records.get(key)?.energy, "kWh")),
     ]);
     return { heads: [word("date"), ...this.names], rows };
@@ -216,25 +261,13 @@ export class BesideEnergy extends Beside {
         this.names[place], amount(record?.energy, "kWh") + lacks, `series-${place % COLOURS}`,
       ];
     });
-    return [this.#when(key), lines];
+    return [this.when(this.at(index)), lines];
   }
 
-  #when(key) {
-    const local = key.slice(0, 16);
-    const from = key.slice(0, 10);
-    if (this.sums === "hour") return dayAndTime(local);
-    if (this.sums === "day") return dayAndWeekday(from);
-    if (this.sums === "week") return `${day(from)} – ${day(this.#last(key))}`;
-    return this.sums === "month" ? monthAndYear(from) : year(from);
-  }
-
-  #last(key) {
-    return lastDay(this.records.find((records) => records.has(key)).get(key).end);
-  }
-
-  #zoom(from, to) {
-    const [first, last] = [this.keys[from].slice(0, 10), this.#last(this.keys[to])];
-    this.page.go({ span: new Span(first, last).within(this.view.span) });
+  /** The start and the end at a place of the chart. */
+  at(index) {
+    const key = this.keys[index];
+    return this.records.find((records) => records.has(key)).get(key);
   }
 }
 
