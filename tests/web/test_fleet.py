@@ -3,6 +3,8 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -10,10 +12,10 @@ import pytest
 from tests.support.app_client import Api, Serve
 from tests.support.browser import Browser
 from tests.support.databases import DatabaseFixture, SqliteDatabase
-from tests.support.granting import grant, revoke_all
+from tests.support.granting import add_group, add_member, grant, revoke_all
 from tests.support.report_factory import quarters, report, row
 from tests.web.test_accessibility import complaints
-from tests.web.test_dashboard import page
+from tests.web.test_dashboard import downloaded, page
 from tools.screenshots import log_in
 
 MANY = 10_000
@@ -191,9 +193,10 @@ async def test_arrow_keys_lead_through_the_list(
 
 
 async def test_chosen_meters_are_shown_beside_each_other_and_named_in_the_link(
-    browser: Browser, serve: Serve, fleet: DatabaseFixture
+    browser: Browser, serve: Serve, fleet: DatabaseFixture, tmp_path: Path
 ) -> None:
     api = await serve(fleet)
+    await browser.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
     await enter(browser, api)
     assert await browser.run("document.querySelector('#chosen').hidden")
     for name in ("house", "shop"):
@@ -216,6 +219,11 @@ async def test_chosen_meters_are_shown_beside_each_other_and_named_in_the_link(
     await browser.click("#beside-energy summary")
     heads = "[...document.querySelectorAll('#beside-energy th[scope=col]')].map(x => x.textContent)"
     assert await browser.run(heads) == ["Date", "house", "shop"]
+    await browser.click("#beside-energy .csv")
+    file = tmp_path / "beside-energy_house+shop_2019-11-20_2019-11-30.csv"
+    head, *rows = (await downloaded(file)).decode().splitlines()
+    assert head.startswith("meter,start,end,energy,")
+    assert [row.split(",")[0] for row in rows] == ["house"] * 11 + ["shop"] * 11
     assert browser.complaints == []
 
 
@@ -269,6 +277,96 @@ async def test_user_with_one_meter_sees_no_list(
         grant(fleet, "rick")
 
 
+@pytest.fixture(scope="module")
+def grouped(fleet: DatabaseFixture) -> DatabaseFixture:
+    """A group of a meter with gaps, one without, and one that is counted on one day only."""
+    add_group(fleet, "site")
+    fleet.run("UPDATE meter_groups SET name = 'Both buildings'")
+    add_member(fleet, "site", meter="house")
+    add_member(fleet, "site", meter="shop")
+    day = date(2019, 11, 25)
+    add_member(fleet, "site", meter="factory", days=(day, day))
+    fleet.run("UPDATE meters SET area = 100 WHERE public_id = 'house'")
+    return fleet
+
+
+async def test_group_is_stacked_and_says_what_its_members_lack(
+    browser: Browser, serve: Serve, grouped: DatabaseFixture
+) -> None:
+    """A member that is counted on some days only is among the others."""
+    api = await serve(grouped)
+    await enter(browser, api)
+    await browser.click("#groups a")
+    link = "#group=site&from=2019-11-20&to=2019-11-30"
+    await browser.until(f"location.hash === {json.dumps(link)}")
+    await settled(browser)
+    assert "Both buildings" in await browser.run("document.title")
+    assert await browser.run("document.querySelector('#meter').selectedOptions[0].text") == (
+        "Both buildings (site)"
+    )
+    asked = {"from": "2019-11-20", "to": "2019-12-01", "quality": "clean"}
+    summary = (await api.document("groups/site/summary", **asked))["data"]
+    figures = [
+        text.replace("\N{NO-BREAK SPACE}", " ")
+        for text in await browser.run(
+            "[...document.querySelectorAll('#group-figures .value')].map(x => x.textContent)"
+        )
+    ]
+    assert figures == [f"{summary['energy']:,.0f} kWh", "3", "90.9%", "1"]
+    assert "house" in await browser.find("#group-members_lacking")
+
+    legend = "[...document.querySelectorAll('#group-energy .legend li')].map(x => x.textContent)"
+    assert await browser.run(legend) == ["shop", "house", "Others", "Members with missing data"]
+    await browser.click("#group-energy summary")
+    rows = await browser.run(
+        "[...document.querySelectorAll('#group-energy tbody tr')].map(row =>"
+        " [...row.cells].map(x => x.textContent.replace('\\u00a0kWh', '')))"
+    )
+    days = (await api.document("groups/site/aggregates", resolution="P1D", **asked))["data"]
+    for row_, day in zip(rows, days, strict=True):
+        assert float(row_[1]) == pytest.approx(float(day["energy"]), abs=0.05)
+        parts = [float(text) for text in row_[2:5] if text != "no data"]
+        assert sum(parts) == pytest.approx(float(day["energy"]), abs=0.2)
+        assert (float(row_[4]) > 0) == (day["start"][:10] == "2019-11-25")
+        assert row_[6] == day["lacking"]
+    assert browser.complaints == []
+
+
+async def test_members_are_ranked_as_the_link_says(
+    browser: Browser, serve: Serve, grouped: DatabaseFixture
+) -> None:
+    api = await serve(grouped)
+    await enter(browser, api, "#group=site&from=2019-11-20&to=2019-11-30")
+    for rank, first in (("energy", "shop"), ("energy_per_m2", "house"), ("maximeter", "Nave 7")):
+        await browser.click(f"#group-members [value={rank}]")
+        await browser.until(
+            f"document.querySelector('#group-members [value={rank}]').ariaPressed === 'true'"
+        )
+        await settled(browser)
+        assert await browser.run("document.querySelector('.ranks a').textContent") == first
+    assert (await browser.run("location.hash")).endswith("&rank=maximeter")
+    await enter(browser, api, "#group=site&from=2019-11-20&to=2019-11-30&rank=energy_per_m2")
+    assert "kWh/m²" in await browser.find(".ranks .value")
+    assert await browser.find("#group-members .note", "no area on record")
+
+
+async def test_hidden_groups_are_not_offered(
+    browser: Browser, serve: Serve, grouped: DatabaseFixture
+) -> None:
+    revoke_all(grouped, "rick")
+    try:
+        for meter in ("house", "shop"):
+            grant(grouped, "rick", meter=meter)
+        await enter(browser, await serve(grouped))
+        assert await browser.find("#fleet-count") == "2 meters"
+        assert await browser.run("document.querySelector('#groups').hidden")
+        await browser.run("location.hash = '#group=site'")
+        await browser.find("#banner", "there is no group site")
+    finally:
+        revoke_all(grouped, "rick")
+        grant(grouped, "rick")
+
+
 @pytest.mark.parametrize(
     ("width", "dark", "hash_"),
     [
@@ -276,13 +374,15 @@ async def test_user_with_one_meter_sees_no_list(
         (360, False, ""),
         (1440, False, "#meter=house,shop"),
         (360, True, "#meter=house,shop"),
+        (1440, True, "#group=site"),
+        (360, False, "#group=site"),
     ],
 )
-async def test_list_and_comparison_are_without_fault(
-    browser: Browser, serve: Serve, fleet: DatabaseFixture, width: int, dark: bool, hash_: str
+async def test_list_comparison_and_group_are_without_fault(
+    browser: Browser, serve: Serve, grouped: DatabaseFixture, width: int, dark: bool, hash_: str
 ) -> None:
     """As axe judges, and no wider than the screen."""
-    await enter(browser, await serve(fleet), hash_)
+    await enter(browser, await serve(grouped), hash_)
     await browser.imitate(width=width, height=1000, dark=dark)
     if not hash_:
         await browser.click("#fleet-rows input")
