@@ -16,7 +16,7 @@ from tests.support.granting import add_group, add_member, grant, revoke_all
 from tests.support.report_factory import quarters, report, row
 from tests.web.test_accessibility import complaints
 from tests.web.test_dashboard import downloaded, page
-from tools.screenshots import log_in
+from tools.screenshots import log_in, shown
 
 MANY = 10_000
 MOST_SECONDS = 0.1
@@ -82,15 +82,7 @@ async def enter(browser: Browser, api: Api, hash_: str = "") -> None:
     )
     await browser.open(page(api) + hash_)
     await log_in(browser)
-    await settled(browser)
-
-
-async def settled(browser: Browser) -> None:
-    """Wait until everything is shown that is asked for."""
-    await browser.until(
-        "document.title.includes(' \N{EN DASH} ')"
-        " && !document.querySelector('.loading, [aria-busy]')"
-    )
+    await shown(browser)
 
 
 async def listed(browser: Browser) -> list[list[str]]:
@@ -205,16 +197,16 @@ async def test_chosen_meters_are_shown_beside_each_other_and_named_in_the_link(
     await browser.click("#beside")
     link = "#meter=house,shop&from=2019-11-20&to=2019-11-30"
     await browser.until(f"location.hash === {json.dumps(link)}")
-    await settled(browser)
-    shown = await beside(browser)
-    for meter, energy in zip(("house", "shop"), shown, strict=True):
+    await shown(browser)
+    energies = await beside(browser)
+    for meter, energy in zip(("house", "shop"), energies, strict=True):
         record = await api.document(
             f"meters/{meter}/summary",
             **{"from": "2019-11-20", "to": "2019-12-01", "quality": "clean"},
         )
         assert energy == f"{record['data']['energy']:,.0f} kWh"
     await enter(browser, api, link)
-    assert await beside(browser) == shown
+    assert await beside(browser) == energies
     assert "2 meters" in await browser.run("document.title")
     await browser.click("#beside-energy summary")
     heads = "[...document.querySelectorAll('#beside-energy th[scope=col]')].map(x => x.textContent)"
@@ -299,7 +291,7 @@ async def test_group_is_stacked_and_says_what_its_members_lack(
     await browser.click("#groups a")
     link = "#group=site&from=2019-11-20&to=2019-11-30"
     await browser.until(f"location.hash === {json.dumps(link)}")
-    await settled(browser)
+    await shown(browser)
     assert "Both buildings" in await browser.run("document.title")
     assert await browser.run("document.querySelector('#meter').selectedOptions[0].text") == (
         "Both buildings (site)"
@@ -342,7 +334,7 @@ async def test_members_are_ranked_as_the_link_says(
         await browser.until(
             f"document.querySelector('#group-members [value={rank}]').ariaPressed === 'true'"
         )
-        await settled(browser)
+        await shown(browser)
         assert await browser.run("document.querySelector('.ranks a').textContent") == first
     assert (await browser.run("location.hash")).endswith("&rank=maximeter")
     await enter(browser, api, "#group=site&from=2019-11-20&to=2019-11-30&rank=energy_per_m2")
