@@ -1,6 +1,6 @@
 """The databases and datasets of a run."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, Protocol
@@ -82,6 +82,13 @@ class Workspace:
         return timed(
             [str(SERVICE_PYTHON), "-m", "loader", *options, *map(str, fleet.reports)],
             changes={**self.settings(engine, location), "ELECDATA_METER__FILE_NAME": FILE_NAME},
+        )
+
+    def grant(self, engine: Engine, location: Location, users: Sequence[str]) -> None:
+        """Grant each meter of a database to some users, meter by meter, and nothing else."""
+        timed(
+            [str(SERVICE_PYTHON), "-m", "bench.granting", *users],
+            changes=self.settings(engine, location),
         )
 
     def clear(self, engine: Engine, location: Location) -> None:

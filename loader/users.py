@@ -76,12 +76,18 @@ def _user_command(command: str) -> Callable[[Callable[..., None]], click.Command
 
 
 @_user_command("add")
-def add(config: Path | None, name: str, output: CommandOutput) -> None:
-    """Add a user.
+@click.option(
+    "--no-grants", is_flag=True, help="Let the user see nothing until something is granted."
+)
+def add(config: Path | None, name: str, output: CommandOutput, *, no_grants: bool) -> None:
+    """Add a user, who may read all meters.
+
+    `elecdata grants` tells and changes what a user may see.
 
     \b
     Examples:
       elecdata users add morgan
+      elecdata users add morgan --no-grants
       elecdata users add morgan < /run/secrets/morgan
     """
     if not 1 <= len(name) <= 64 or not name.isprintable() or ":" in name:
@@ -91,7 +97,7 @@ def add(config: Path | None, name: str, output: CommandOutput) -> None:
     _run(
         config,
         output,
-        lambda users: _require(users.add(name, password), failure),
+        lambda users: _require(users.add(name, password, grants=not no_grants), failure),
         "user added",
         user=name,
     )
@@ -119,7 +125,8 @@ def set_password(config: Path | None, name: str, output: CommandOutput) -> None:
 def remove(config: Path | None, name: str, output: CommandOutput, *, yes: bool) -> None:
     """Remove a user: no login, and all tokens revoked.
 
-    Readings, imports and log lines stay. The loader adds a user again that api_users names.
+    The user's grants and API keys go as well. Readings, imports and log lines stay. The loader adds
+    a user again that api_users names.
 
     \b
     Examples:

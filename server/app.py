@@ -22,6 +22,9 @@ from server.security.access import ACCESS, AccessResolver
 from server.security.audit_trail import AUDIT_TRAIL, AuditTrail
 from server.security.authentication import authenticate
 from server.security.connection_limits import CONNECTION_LIMITER, ConnectionLimiter
+from server.security.credentials.api_keys import API_KEYS, ApiKeys
+from server.security.credentials.basic import BASIC_LOGINS, BasicLogins
+from server.security.credentials.session_recorder import SESSION_RECORDER, SessionRecorder
 from server.security.login_throttle import LOGIN_THROTTLE, LoginThrottle
 from server.security.password_checker import PASSWORD_CHECKER, PasswordChecker
 from server.security.rate_limits import (
@@ -32,7 +35,6 @@ from server.security.rate_limits import (
     RequestLimiter,
     StreamLimiter,
 )
-from server.security.session_recorder import SESSION_RECORDER, SessionRecorder
 from server.security.signing_keys import SigningKeys
 from server.security.tokens import TOKENS, TokenService
 from server.transport.parameters import expect_later
@@ -103,6 +105,8 @@ def make_app(
     app[SHUTTING_DOWN] = asyncio.Event()
     app[ACCESS] = AccessResolver(database)
     app[TOKENS] = TokenService(signing_keys, settings.auth.token_lifetime)
+    app[API_KEYS] = ApiKeys()
+    app[BASIC_LOGINS] = BasicLogins()
     app[CURSORS] = Cursors(signing_keys)
     app[PASSWORD_CHECKER] = PasswordChecker()
     app[SESSION_RECORDER] = SessionRecorder(database.sessions)

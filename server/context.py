@@ -4,18 +4,15 @@ import asyncio
 import time
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from domain.access import Access, Permission
 from settings import Settings
 from storage.access.api_keys import ApiKey
 from storage.access.viewer import Viewer
 from storage.backends.statistics import QueryTimer
 from storage.database import Database, DataState
-
-if TYPE_CHECKING:
-    from domain.access import Access
 
 
 @dataclass(slots=True)
@@ -31,7 +28,9 @@ class Token:
     viewer: Viewer = field(init=False)
     """The user with the role in that state, as far as the API key allows."""
     key: ApiKey | None = None
-    """The API key that stands for a token; it has no session."""
+    """The API key that the request carries instead of a token."""
+    is_basic: bool = False
+    """Whether the request carries name and password instead, and may only read."""
 
     def __post_init__(self) -> None:
         self.admit("read", None)
@@ -39,15 +38,25 @@ class Token:
     def admit(self, role: str, auth_version: Hashable | None) -> None:
         """Note that the database found the token good, and its user of this role."""
         self.auth_version = auth_version
-        if self.key is None:
-            self.viewer = Viewer(self.user, role == "admin")
+        is_admin = role == "admin"
+        if self.key is not None:
+            self.viewer = Viewer(self.user, is_admin, self.key.permission, self.key.scope)
         else:
-            self.viewer = Viewer(self.user, role == "admin", self.key.permission, self.key.scope)
+            # A browser sends name and password by itself, also where another site has it ask.
+            most = Permission.READ if self.is_basic else Permission.MANAGE
+            self.viewer = Viewer(self.user, is_admin, most)
 
     @property
     def named(self) -> dict[str, str]:
         """What logs call it by: the name of the key, or the id of the token."""
-        return {"jti": self.jti} if self.key is None else {"key": self.key.name}
+        if self.key is not None:
+            return {"key": self.key.name}
+        return {"login": "basic"} if self.is_basic else {"jti": self.jti}
+
+    @property
+    def has_session(self) -> bool:
+        """Whether a login began a session, which can be ended."""
+        return self.key is None and not self.is_basic
 
 
 class RequestContext(QueryTimer):

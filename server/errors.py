@@ -25,7 +25,9 @@ log = logging.getLogger("server")
 RETRY_AFTER = "5"
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 _PROBLEM_PATHS = ("/health/", "/metrics", "/v1/")
-_CHALLENGE = 'Bearer realm="elecdata"'
+_BEARER = 'Bearer realm="elecdata"'
+BASIC = 'Basic realm="elecdata", charset="UTF-8"'
+"""The challenge to send name and password."""
 
 
 class ApiError(Exception):
@@ -62,13 +64,13 @@ class TokenError(ApiError):
         else:
             super().__init__(406, message, status="Token is invalid")
 
-    def as_unauthorized(self) -> ApiError:
+    def as_unauthorized(self, *, offers_basic: bool) -> ApiError:
         """Return the error as HTTP has it (RFC 9110, RFC 6750)."""
-        if not self.message:
-            message = "The token is missing: send one as Authorization: Bearer"
-            return ApiError(401, message, headers={hdrs.WWW_AUTHENTICATE: _CHALLENGE})
-        challenge = f'{_CHALLENGE}, error="invalid_token"'
-        return ApiError(401, self.message, headers={hdrs.WWW_AUTHENTICATE: challenge})
+        message = self.message or "The token is missing: send one as Authorization: Bearer"
+        challenge = f'{_BEARER}, error="invalid_token"' if self.message else _BEARER
+        if offers_basic:
+            challenge = f"{challenge}, {BASIC}"
+        return ApiError(401, message, headers={hdrs.WWW_AUTHENTICATE: challenge})
 
 
 class RateLimited(ApiError):  # noqa: N818 - named for the state of the client
@@ -86,7 +88,8 @@ def error_response(request: web.Request, error: Exception) -> web.Response:
     api_error = _to_api_error(request, error)
     if request.path.startswith(_PROBLEM_PATHS):
         if isinstance(api_error, TokenError):
-            api_error = api_error.as_unauthorized()
+            offers_basic = request.app[SETTINGS].auth.basic
+            api_error = api_error.as_unauthorized(offers_basic=offers_basic)
         return _problem_details(request, api_error)
     return to_response(api_error)
 

@@ -1,4 +1,4 @@
-"""The command `elecdata keys`."""
+"""The command `elecdata keys new`."""
 
 import secrets
 from pathlib import Path
@@ -7,7 +7,7 @@ import click
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from cli.commands import EscapingGroup
+from cli.commands import EscapingCommand
 from cli.error_boundary import report_unexpected
 from cli.printing import print_line, print_lines
 from files.creating import new_file
@@ -15,21 +15,7 @@ from files.creating import new_file
 _SECRET_BYTES = 48
 
 
-@click.group(cls=EscapingGroup, context_settings={"help_option_names": ["-h", "--help"]})
-def main() -> None:
-    """Make signing keys for auth.keys.
-
-    \b
-    Examples:
-      elecdata keys new --file keys/summer
-      elecdata keys new --ed25519 --file keys/autumn
-
-    \b
-    Status: 0 success, 1 failure, 2 wrong command line.
-    """
-
-
-@main.command()
+@click.command(cls=EscapingCommand)
 @click.option(
     "--ed25519", is_flag=True, help="Make an Ed25519 key, whose tokens other services can verify."
 )
@@ -66,7 +52,3 @@ def _write(file: Path, text: str) -> None:
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with new_file(file) as opened:
         opened.write(text.encode())
-
-
-if __name__ == "__main__":
-    main(prog_name="python -m server.keys")

@@ -135,6 +135,7 @@ class AuthSettings(Section):
         300, gt=0, allow_inf_nan=False, description="seconds, more than 0"
     )
     own_password: bool | None = Field(None, description="true or false")
+    basic: bool = Field(default=False, description="true or false")
 
     @field_validator("sign_with")
     @classmethod

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
 
+from storage.access.targets import count_access_change
 from storage.backends.base import WriteEngine
 from storage.common.errors import Conflict
 from storage.common.identifiers import supply_point
@@ -157,6 +158,9 @@ class MeterDirectory:
             f" WHERE id = {meter.id}",
             tuple(columns.values()),
         )
+        if "public_id" in changes:
+            # Servers know by it who may see the meter.
+            await count_access_change(self._engine)
         await count_change(self._engine, meter.id, state.changes)
 
     async def _require_changeable(self, meter: MeterRecord, changes: Mapping[str, object]) -> None:

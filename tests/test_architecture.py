@@ -25,7 +25,9 @@ MAY_IMPORT = {
         *("domain", "files", "settings", "storage.common", "storage.backends"),
     },
     "storage.meters": {"domain", "storage.common", "storage.backends"},
-    "storage.meter_directory": {"storage.common", "storage.backends", "storage.meters"},
+    "storage.meter_directory": {
+        *("storage.common", "storage.backends", "storage.meters", "storage.access"),
+    },
     "storage.meter_removal": {
         *("storage.backends", "storage.meters", "storage.meter_directory", "storage.access"),
     },
@@ -118,7 +120,7 @@ MAY_IMPORT = {
         *("domain", "files", "settings", "cli", "loader.rows", "loader.formats"),
         *("storage.common", "storage.factory", "storage.imports"),
         *("storage.users", "storage.sessions", "storage.audit"),
-        *("storage.meters", "storage.meter_directory"),
+        *("storage.meters", "storage.meter_directory", "storage.access", "server.keys"),
     },
 }
 """What the files of a folder, or a file that has a line of its own, may import besides itself."""

@@ -1,15 +1,14 @@
 """Item 9: figures by day and by month over a year, from the sums of days."""
 
 import statistics
-import subprocess
 
 from bench.contenders.service import UNCACHED, Service
 from bench.cpu_cost import request_cost
 from bench.datasets import Dataset
 from bench.fleets import START, Copies, day_after
 from bench.http_client import request
-from bench.paths import ROOT, SERVICE_PYTHON
-from bench.process import environment
+from bench.paths import SERVICE_PYTHON
+from bench.process import timed
 from bench.targets import Check
 from bench.workspace import ENGINES, Engine, Workspace
 
@@ -21,13 +20,14 @@ GROUP_LIMIT = 100
 METERS = 200
 DAYS = 366
 
+_GROUP = "all"
 _YEAR = "date=2000-01-01&end_date=2000-12-31"
 
 
 def daily_sums(workspace: Workspace, dataset: Dataset) -> list[Check]:
     """Check the processor time of a year on both databases: of a meter, and of many together.
 
-    One meter is asked for over HTTP, without the cache; the storage sums up a group.
+    Both are asked for over HTTP, without the cache.
     """
     return [
         check
@@ -60,27 +60,19 @@ def _of_many_meters(workspace: Workspace, engine: Engine) -> list[Check]:
     fleet = Copies("year", METERS, DAYS)
     workspace.clear(engine, fleet)
     workspace.deliver(engine, fleet, fleet, "--register")
-    command = [
-        *(str(SERVICE_PYTHON), "-m", "bench.group_sums"),
-        *("--first", f"{START}", "--last", day_after(DAYS - 1), "--seconds", str(SECONDS)),
-    ]
-    if engine == "mariadb":
-        command += ["--database-pid", str(workspace.mariadb.pid)]
+    timed(
+        [str(SERVICE_PYTHON), "-m", "bench.group_of_all", _GROUP],
+        changes=workspace.settings(engine, fleet),
+    )
     checks = []
-    for interval in INTERVALS:
-        costs = [
-            float(
-                subprocess.run(
-                    [*command, "--interval", interval],
-                    cwd=ROOT,
-                    env=environment(workspace.settings(engine, fleet)),
-                    check=True,
-                    stdout=subprocess.PIPE,
-                    text=True,
-                ).stdout
+    with Service(workspace, engine, fleet) as server:
+        for resolution, name in (("P1D", "day"), ("P1M", "month")):
+            period = f"resolution={resolution}&from={START}&to={day_after(DAYS)}"
+            path = f"/v1/groups/{_GROUP}/aggregates?{period}"
+            message = request(path, {**server.headers, **UNCACHED})
+            cost = statistics.median(
+                request_cost(workspace, server, message, SECONDS) for _ in range(ROUNDS)
             )
-            for _ in range(ROUNDS)
-        ]
-        text = f"a year of a group of {METERS} meters by {interval}, {engine}: time of a core"
-        checks.append(Check(9, text, GROUP_LIMIT, statistics.median(costs), " ms"))
+            text = f"a year of a group of {METERS} meters by {name}, {engine}: time of a core"
+            checks.append(Check(9, text, GROUP_LIMIT, cost, " ms"))
     return checks

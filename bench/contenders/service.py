@@ -16,7 +16,8 @@ UNCACHED = {"Cache-Control": "no-cache"}
 GZIP = {"Accept-Encoding": "gzip"}
 FORMATS = {"ndjson": "NDJSON", "csv": "CSV", "parquet": "Parquet"}
 TITLES = {"mariadb": "this service, MariaDB", "sqlite": "this service, SQLite"}
-_LOGIN = ("rick", "morty")  # the demonstration's, good on this machine only
+USER = "rick"
+_LOGIN = (USER, "morty")  # the demonstration's, good on this machine only
 
 _COUNT_MIDDLEWARES = """
 from server.app import make_app

@@ -14,9 +14,10 @@ from server.api.openapi.responses import (
     SESSIONS,
 )
 from server.api.sessions import TOKEN_SECURITY, begin_session, done, not_written
-from server.context import CONTEXT, DATABASE, SETTINGS, Token
+from server.context import DATABASE, SETTINGS
 from server.errors import ApiError, ParameterError
 from server.security.audit_log import audit
+from server.security.authentication import session_token
 from server.security.login import asker, authenticate_again, busy
 from server.security.password_checker import PASSWORD_CHECKER, BusyError
 from server.security.tokens import TOKENS
@@ -68,7 +69,7 @@ async def change_password(request: web.Request) -> web.Response:
     if any("\ud800" <= letter <= "\udfff" for letter in old):
         raise ParameterError("old_password: expected text that can be written as UTF-8")
     request.app[TOKENS].require_signer()
-    token, checker = _token(request), request.app[PASSWORD_CHECKER]
+    token, checker = session_token(request), request.app[PASSWORD_CHECKER]
     user = await authenticate_again(request, old, _CHANGE)
     try:
         own = asker(request, user.name)
@@ -109,7 +110,7 @@ async def change_password(request: web.Request) -> web.Response:
 async def get_sessions(request: web.Request) -> web.Response:
     """List the sessions of the user who asks."""
     await admitted_parameters(request)
-    token = _token(request)
+    token = session_token(request)
     sessions = await request.app[DATABASE].sessions.sessions(token.user, token.generation)
     records = [
         session.described() | {"current": "true" if session.jti == token.jti else "false"}
@@ -137,7 +138,7 @@ async def get_sessions(request: web.Request) -> web.Response:
 async def end_session(request: web.Request) -> web.Response:
     """End a session of the user who asks."""
     params = await admitted_parameters(request, [_ID.name])
-    session_id, token = params[_ID.name], _token(request)
+    session_id, token = params[_ID.name], session_token(request)
     assert _ID.pattern is not None
     if not re.fullmatch(_ID.pattern, session_id):
         raise ParameterError(
@@ -168,19 +169,13 @@ async def end_session(request: web.Request) -> web.Response:
 async def end_other_sessions(request: web.Request) -> web.Response:
     """End all sessions of the user who asks but the session of the request."""
     await admitted_parameters(request)
-    token = _token(request)
+    token = session_token(request)
     try:
         await request.app[DATABASE].sessions.end_others(token.user, token.generation, token.jti)
     except StorageError as error:
         raise not_written(request, error, "The sessions go on") from None
     audit(request, "other sessions ended", token.user)
     return done("The other sessions are ended")
-
-
-def _token(request: web.Request) -> Token:
-    token = request[CONTEXT].token
-    assert token is not None
-    return token
 
 
 ROUTES = [

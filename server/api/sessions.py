@@ -6,13 +6,13 @@ from aiohttp import web
 from aiohttp_apispec import docs
 
 from server.api.openapi.responses import LOGIN, LOGOUT, PING, PUBLIC_KEYS
-from server.context import CONTEXT, DATABASE, request_id
+from server.context import DATABASE, request_id
 from server.errors import RETRY_AFTER, ApiError
 from server.formats.json import ENVELOPE_END, envelope_start
 from server.security.audit_log import audit
-from server.security.authentication import TOKEN_HEADER
+from server.security.authentication import TOKEN_HEADER, session_token
+from server.security.credentials.session_recorder import SESSION_RECORDER
 from server.security.login import authenticate_password
-from server.security.session_recorder import SESSION_RECORDER
 from server.security.tokens import TOKENS
 from server.transport.parameters import read_parameters
 from server.transport.streaming import JSON_MEDIA_TYPE
@@ -87,8 +87,7 @@ async def public_keys(request: web.Request) -> web.Response:
 async def logout(request: web.Request) -> web.Response:
     """Revoke the token that the request carries."""
     await read_parameters(request, with_body=False)
-    token = request[CONTEXT].token
-    assert token is not None
+    token = session_token(request)
     try:
         await request.app[DATABASE].users.revoke(token.jti, int(token.expires))
     except StorageError as error:

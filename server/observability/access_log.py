@@ -1,6 +1,7 @@
 """The access log, without query strings, tokens and passwords, and the counting of responses."""
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -33,18 +34,19 @@ class AccessRecords:
         return "\n".join([self._line(*each) for each in self.finished])
 
     def _line(self, request: web.BaseRequest, response: web.StreamResponse, seconds: float) -> str:
-        user, request_id = _identity(request)
+        user, key, request_id = _identity(request)
+        named = "" if key is None else f" key={json.dumps(key)}"
         return (
             f"{request.method} {request.rel_url.raw_path} {response.status}"
             f" {response.body_length} bytes {seconds * 1000:.1f} ms"
-            f" user={user or '-'} from={resolve_address(request, self.proxies)}"
+            f" user={user or '-'}{named} from={resolve_address(request, self.proxies)}"
             f" id={request_id or '-'}"
         )
 
     def each(self) -> Iterator[dict[str, object]]:
         """Yield the fields of each request."""
         for request, response, seconds in self.finished:
-            user, request_id = _identity(request)
+            user, key, request_id = _identity(request)
             yield {
                 "method": request.method,
                 "path": request.rel_url.raw_path,
@@ -52,16 +54,23 @@ class AccessRecords:
                 "bytes": response.body_length,
                 "ms": round(seconds * 1000, 2),
                 "user": user,
+                **({} if key is None else {"key": key}),
                 "client": resolve_address(request, self.proxies),
                 "scheme": resolve_scheme(request, self.proxies),
                 "request": request_id,
             }
 
 
-def _identity(request: web.BaseRequest) -> tuple[str | None, str | None]:
-    """Return the user and the id of a request; None if it never reached the application."""
+def _identity(request: web.BaseRequest) -> tuple[str | None, str | None, str | None]:
+    """Return the user, the name of the API key and the id of a request, as far as it has them.
+
+    One that never reached the application has none.
+    """
     context = request.get(CONTEXT)
-    return (None, None) if context is None else (context.user, context.id)
+    if context is None:
+        return None, None, None
+    key = context.token and context.token.key
+    return context.user, key and key.name, context.id
 
 
 class AccessLog:

@@ -32,7 +32,7 @@ def audit(request: web.Request, event: str, user: str | None, **details: str) ->
     name = event.removesuffix(" refused")
     result = "ok" if name == event else "refused"
     token = request[CONTEXT].token
-    more = details if token is None else {**details, "jti": token.jti}
+    more = details if token is None else {**details, **token.named}
     reason = ("reason", details["reason"]) if "reason" in details else None
     request.app[AUDIT_TRAIL].record(
         Event(name, result, user, address, reason), {**more, "request": own_id}
@@ -46,5 +46,5 @@ def audit_export(request: web.Request, query: str, readings: int) -> None:
     asked = ("query", query[:_MAX_QUERY_LENGTH])
     request.app[AUDIT_TRAIL].record(
         Event("export", "ok", context.user, client_address(request), asked),
-        {"readings": readings, "jti": context.token.jti, "request": context.id},
+        {"readings": readings, **context.token.named, "request": context.id},
     )

@@ -1,6 +1,7 @@
 """Authentication by token, which all routes need except the public ones."""
 
 import asyncio
+from collections.abc import Hashable
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from typing import Any
@@ -11,9 +12,12 @@ from aiohttp.typedefs import Handler, Middleware
 from server.context import CONTEXT, DATABASE, SETTINGS, RequestContext, Token
 from server.errors import ApiError, TokenError
 from server.security.access import ACCESS
+from server.security.credentials.api_keys import API_KEYS, require_unexpired
+from server.security.credentials.basic import BASIC_LOGINS
 from server.security.rate_limits import REQUEST_LIMITER
 from server.security.tokens import TOKENS, InvalidTokenError
 from server.transport.client_address import client_address, is_from_this_machine
+from storage.access.api_keys import API_KEY_PREFIX
 
 _MAX_METER_LENGTH = 64
 
@@ -44,9 +48,9 @@ def authenticate(
         if match.handler not in unlimited:
             limiter.count_address(client_address(request))
         if match.http_exception is None and match.handler not in public:
-            token = _verified_token(request)
             context = request[CONTEXT]
             context.meter = match.get(METER_IN_PATH) or _named_meter(request)
+            token = await _verified_token(request)
             await _check_revocation(request, context, token)
             limiter.count_user(token.user)
             context.token, context.user = token, token.user
@@ -95,25 +99,34 @@ async def check_access(request: web.Request) -> None:
 async def is_admin(request: web.Request) -> bool:
     """Return whether a request carries a valid token of an admin. Raise StorageError."""
     try:
-        token = _verified_token(request)
+        token = await _verified_token(request)
         await _check_revocation(request, request[CONTEXT], token)
     except ApiError:
         return False
-    request[CONTEXT].user = token.user
+    request[CONTEXT].token, request[CONTEXT].user = token, token.user
     return token.viewer.is_unlimited
 
 
-def _verified_token(request: web.Request) -> Token:
+async def _verified_token(request: web.Request) -> Token:
+    """Return the token of a request, or what stands for one where it carries an API key.
+
+    So it does for name and password, where they are accepted.
+    """
     text = request.headers.get(TOKEN_HEADER)
     if text is None:
         scheme, _, text = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+        if scheme.lower() == "basic" and request.app[SETTINGS].auth.basic:
+            return await request.app[BASIC_LOGINS].token(request)
         if scheme.lower() != "bearer":
             raise TokenError(is_missing=True)
+    text = text.strip()
+    if text.startswith(API_KEY_PREFIX):
+        return await request.app[API_KEYS].token(request, text)
     tokens = request.app[TOKENS]
     if tokens.may_be_forged and not is_from_this_machine(request):
         raise TokenError("The demonstration's tokens are for this machine only, set auth.secret")
     try:
-        return tokens.verify(text.strip())
+        return tokens.verify(text)
     except InvalidTokenError as error:
         raise TokenError(str(error)) from None
 
@@ -124,11 +137,37 @@ async def _check_revocation(request: web.Request, context: RequestContext, token
     The result is reused until the database counts another change of users or revocations. A
     database with an older schema counts none.
     """
-    database, accesses = request.app[DATABASE], request.app[ACCESS]
-    state = await accesses.state(token, context.meter)
-    if token.auth_version != state.auth_version and state.auth_version is not None:
-        role = await database.users.role(token.user, token.generation, token.jti)
+    accesses = request.app[ACCESS]
+    while True:
+        viewer = token.viewer
+        state = await accesses.state(token, context.meter)
+        if token.auth_version != state.auth_version and state.auth_version is not None:
+            await _renew(request, token, state.auth_version)
+        # Another viewer may mean another meter where none is named.
+        if token.viewer == viewer:
+            break
+    require_unexpired(request, token)
+    await accesses.resolve(context, token, state)
+
+
+async def _renew(request: web.Request, token: Token, auth_version: Hashable) -> None:
+    """Look up whether a token is still good, and of which role its user is; raise ApiError."""
+    if token.key is not None:
+        await request.app[API_KEYS].renew(request, token, auth_version)
+    elif token.is_basic:
+        await request.app[BASIC_LOGINS].renew(request, token, auth_version)
+    else:
+        users = request.app[DATABASE].users
+        role = await users.role(token.user, token.generation, token.jti)
         if role is None:
             raise TokenError("The token has been revoked, log in again")
-        token.admit(role, state.auth_version)
-    await accesses.resolve(context, token, state)
+        token.admit(role, auth_version)
+
+
+def session_token(request: web.Request) -> Token:
+    """Return the token of a request's session; raise ApiError if it carries none."""
+    token = request[CONTEXT].token
+    assert token is not None
+    if not token.has_session:
+        raise ApiError(403, "This is for the sessions of users: log in, and send the token")
+    return token

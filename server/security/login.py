@@ -5,7 +5,7 @@ import math
 from aiohttp import BasicAuth, hdrs, web
 
 from server.context import CONTEXT, DATABASE, SETTINGS
-from server.errors import ApiError
+from server.errors import BASIC, ApiError
 from server.security.audit_log import audit
 from server.security.login_throttle import LOGIN_THROTTLE, Attempt
 from server.security.password_checker import PASSWORD_CHECKER, Asker, BusyError
@@ -25,31 +25,37 @@ _DEMONSTRATION = (
 )
 
 
-async def authenticate_password(request: web.Request) -> User:
+_LOGIN = "login"
+
+
+async def authenticate_password(request: web.Request, event: str = _LOGIN) -> User:
     """Return the user whose name and password a request carries. Raise ApiError or StorageError."""
+    credentials = basic_credentials(request, event)
+    name = credentials.login
+    user, attempt = await _check(request, event, name, credentials.password)
+    if isinstance(user, str):
+        raise _refused(request, event, name, user)
+    if not user.enabled:
+        raise _refused(request, event, name, "disabled")
+    if is_demonstration(name, credentials.password) and (
+        request.app[SETTINGS].exposures() or not is_from_this_machine(request)
+    ):
+        raise _refused(request, event, name, "demonstration", _DEMONSTRATION)
+    attempt.succeed()
+    audit(request, event, name, role=user.role)
+    request[CONTEXT].user = name
+    return user
+
+
+def basic_credentials(request: web.Request, event: str) -> BasicAuth:
+    """Return the name and password that a request carries; raise ApiError if they are malformed."""
     try:
-        credentials = BasicAuth.decode(
-            request.headers.get(hdrs.AUTHORIZATION, ""), encoding="utf-8"
-        )
+        return BasicAuth.decode(request.headers.get(hdrs.AUTHORIZATION, ""), encoding="utf-8")
     except ValueError:
         message = _REFUSED
         if request.body_exists and hdrs.AUTHORIZATION not in request.headers:
             message = f"{_REFUSED}: send them by Basic authentication, a body is not read"
-        raise _refused(request, None, "malformed", message) from None
-    name = credentials.login
-    user, attempt = await _check(request, "login", name, credentials.password)
-    if isinstance(user, str):
-        raise _refused(request, name, user)
-    if not user.enabled:
-        raise _refused(request, name, "disabled")
-    if is_demonstration(name, credentials.password) and (
-        request.app[SETTINGS].exposures() or not is_from_this_machine(request)
-    ):
-        raise _refused(request, name, "demonstration", _DEMONSTRATION)
-    attempt.succeed()
-    audit(request, "login", name, role=user.role)
-    request[CONTEXT].user = name
-    return user
+        raise _refused(request, event, None, "malformed", message) from None
 
 
 async def authenticate_again(request: web.Request, password: str, event: str) -> User:
@@ -77,7 +83,7 @@ async def _check(
     """
     throttle, address = request.app[LOGIN_THROTTLE], client_address(request)
     if wait := throttle.wait(name, address):
-        raise _throttled(request, event, name, 429, wait)
+        raise throttled(request, event, name, 429, wait)
     attempt = throttle.begin(name, address)
     try:
         user = await request.app[DATABASE].users.user(name)
@@ -102,22 +108,23 @@ def asker(request: web.Request, user: str) -> Asker:
 
 def busy(request: web.Request, event: str, name: str) -> ApiError:
     """Return the error for too many password checks at once."""
-    return _throttled(request, event, name, 503, 1)
+    return throttled(request, event, name, 503, 1)
 
 
 def _refused(
     request: web.Request,
+    event: str,
     name: str | None,
     reason: str,
     message: str = _REFUSED,
 ) -> ApiError:
-    audit(request, "login refused", name, reason=reason)
-    return ApiError(
-        401, message, headers={hdrs.WWW_AUTHENTICATE: 'Basic realm="elecdata", charset="UTF-8"'}
-    )
+    audit(request, f"{event} refused", name, reason=reason)
+    return ApiError(401, message, headers={hdrs.WWW_AUTHENTICATE: BASIC})
 
 
-def _throttled(request: web.Request, event: str, name: str, code: int, seconds: float) -> ApiError:
+def throttled(
+    request: web.Request, event: str, name: str | None, code: int, seconds: float
+) -> ApiError:
     """Return the error for too many failed logins (429), or too many at once (503)."""
     failed = code == 429
     audit(request, f"{event} refused", name, reason="attempts" if failed else "busy")

@@ -137,6 +137,15 @@ class LoginThrottle:
             lambda: self._remember(name, network),
         )
 
+    def wait_of_address(self, address: str | None) -> float:
+        """Return the seconds until an API key may be tried from an address, 0 if that is now."""
+        return self._addresses.wait(rate_limit_key(address or ""))
+
+    def begin_of_address(self, address: str | None) -> Attempt:
+        """Count an attempt with an API key, which names no user before it is known."""
+        release = self._addresses.begin(rate_limit_key(address or ""))
+        return Attempt((release,), lambda: None)
+
     def _counter(self, name: str, network: str) -> tuple[AttemptCounter, str]:
         if network in self._networks.get(name, ()):
             return self._known, _pair(name, network)

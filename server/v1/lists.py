@@ -27,8 +27,8 @@ from storage.figures.result import ResultTable
 
 _DURATION = re.compile(
     r"P(?:(?P<weeks>[0-9]{1,4})W"
-    r"|(?:(?P<days>[0-9]{1,5})D)?(?:T(?=[0-9])(?:(?P<hours>[0-9]{1,5})H)?"
-    r"(?:(?P<minutes>[0-9]{1,6})M)?)?)"
+    r"|(?=[0-9T])(?:(?P<days>[0-9]{1,5})D)?"
+    r"(?:T(?=[0-9])(?:(?P<hours>[0-9]{1,5})H)?(?:(?P<minutes>[0-9]{1,6})M)?)?)"
 )
 _SECONDS = {"weeks": 7 * 86400, "days": 86400, "hours": 3600, "minutes": 60}
 
@@ -36,7 +36,10 @@ STALE = Parameter(
     "stale",
     "Only meters whose newest reading began longer ago than this, and those without readings: a"
     " duration as ISO 8601 has it, such as P2D or PT36H, or a number of days.",
-    pattern="^(P[0-9]{1,4}W|P([0-9]{1,5}D)?(T[0-9]{1,5}H|T[0-9]{1,6}M)?|[0-9]{1,5})$",
+    pattern=(
+        "^(P[0-9]{1,4}W|P[0-9]{1,5}D(T[0-9]{1,5}H)?|PT[0-9]{1,5}H([0-9]{1,6}M)?|PT[0-9]{1,6}M"
+        "|[0-9]{1,5})$"
+    ),
 )
 
 OFFSET = Integer(

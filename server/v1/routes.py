@@ -53,7 +53,7 @@ from storage.figures.profile import COLUMNS, SPLITS, Profile
 from storage.figures.result import Field, FieldType
 from storage.figures.selection import Period
 from storage.figures.summary import Summary
-from storage.groups.aggregate import GroupAggregate, GroupSummary
+from storage.groups.aggregate import GROUP_COLUMNS, GroupAggregate, GroupSummary
 from storage.groups.ranking import RANKED_MEMBER_FIELDS
 from storage.import_history import IMPORT_FIELDS, REPLACED_FIELDS
 
@@ -288,7 +288,10 @@ V1_ROUTES = (
         "getGroupAggregates",
         figures_of_group("aggregates"),
         GROUP_AGGREGATE_PARAMETERS,
-        [GroupAggregate.of({"interval": "day"}).fields],
+        [
+            GroupAggregate(Period(), BUCKET_SIZES["day"], columns).fields
+            for columns in (GROUP_COLUMNS, ())
+        ],
         tag="groups",
         summary="Sums of a group by time",
         description=(

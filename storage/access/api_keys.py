@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from domain.access import PERMISSIONS, Permission
@@ -45,6 +45,7 @@ def hash_api_key(key: str) -> str:
 class ApiKey:
     """A key that is good, and its user."""
 
+    hash: str = field(repr=False)
     user: str
     name: str
     permission: Permission
@@ -84,6 +85,7 @@ class KeyStore:
                 frozenset(row[8] for row in rows if row[8] is not None),
             )
         return ApiKey(
+            hashed,
             user.decode(),
             name.decode(),
             max(permissions),
@@ -94,23 +96,28 @@ class KeyStore:
         )
 
     async def _rows(self, hashed: str) -> Sequence[Sequence[Any]]:
-        """Return a row for each scope of a key, by a procedure or, without accounts, directly."""
+        """Return a row for each scope of a key, from a procedure or the tables.
+
+        An account that may use neither is that of an older loader, which made no keys.
+        """
         dialect = self._engine.dialect
         call = dialect.call("key_by_hash", 1)
         if call is not None:
-            # An account of an older loader has no such procedure, and there are no keys.
             with suppress(Refused, NotPrepared):
                 return await self._engine.fetch(call, (hashed,), small=True)
-            return []
-        return await self._engine.fetch(
+        select = (
             "SELECT k.user, k.name, k.permissions, k.expires, u.role, u.generation,"
             " s.id, s.meter_id, s.group_id"
             " FROM api_keys AS k JOIN users AS u ON u.user = k.user"
             " LEFT JOIN api_key_scopes AS s ON s.hash = k.hash"
-            f" WHERE k.hash = {dialect.placeholder} AND k.revoked IS NULL AND u.enabled",
-            (hashed,),
-            small=True,
+            f" WHERE k.hash = {dialect.placeholder} AND k.revoked IS NULL AND u.enabled"
         )
+        try:
+            return await self._engine.fetch(select, (hashed,), small=True)
+        except (Refused, NotPrepared):
+            if call is None:
+                raise
+            return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +179,10 @@ class KeyAdmin:
             for key in page:
                 yield key
             last = (page[-1].user, page[-1].properties.name) if len(page) == PAGE_ROWS else None
+
+    async def begin(self) -> None:
+        """Keep others from changing keys until the transaction ends."""
+        await begin_access_change(self._engine)
 
     async def known(self, user: str, name: str) -> KeyRecord | None:
         """Return the key of a name that a user has, if there is one."""

@@ -1,9 +1,8 @@
 """Listing, adding, changing and removing grants."""
 
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from domain.access import Permission, Window
 from storage.access.targets import (
@@ -93,7 +92,7 @@ class GrantAdmin:
         await require_user(self._engine, user)
         ids = await self._targets.find(grant.target)
         grant = replace(grant, target=ids.target)
-        known = await self.same(user, grant)
+        known = await self._same(user, grant, ids)
         if known is not None:
             raise Conflict(f"{user} has this grant already, as number {known}")
         mark = self._engine.dialect.placeholder
@@ -119,16 +118,30 @@ class GrantAdmin:
         return added
 
     async def same(self, user: str, grant: GrantProperties) -> int | None:
-        """Return the number of an equal grant of a user."""
+        """Return the number of an equal grant of a user; raise Conflict for an unknown target."""
+        ids = await self._targets.find(grant.target)
+        return await self._same(user, replace(grant, target=ids.target), ids)
+
+    async def _same(self, user: str, grant: GrantProperties, ids: TargetIds) -> int | None:
         mark = self._engine.dialect.placeholder
-        found = await self._select(f"g.user = {mark} ORDER BY g.id", (user,))
+        found = await self._select(
+            f"g.user = {mark} AND g.meter_id {_equals(ids.meter_id)}"
+            f" AND g.group_id {_equals(ids.group_id)} ORDER BY g.id",
+            (user,),
+        )
         return next((each.number for each in found if each.properties == grant), None)
 
-    async def change(self, user: str, number: int, changes: Mapping[str, Any]) -> GrantRecord:
-        """Change properties of a grant but its target, by their names; raise Conflict."""
+    async def begin(self) -> None:
+        """Keep others from changing grants until the transaction ends."""
         await begin_access_change(self._engine)
-        known = await self._known(user, number)
-        grant = replace(known.properties, **changes)
+
+    async def change(
+        self, user: str, number: int, changed: Callable[[GrantProperties], GrantProperties]
+    ) -> GrantRecord:
+        """Change a grant, but not its target, to what a function makes of it; raise Conflict."""
+        await begin_access_change(self._engine)
+        known = await self.grant(user, number)
+        grant = changed(known.properties)
         equal = await self.same(user, grant)
         if equal not in (None, number):
             raise Conflict(f"{user} has this grant already, as number {equal}")
@@ -145,7 +158,7 @@ class GrantAdmin:
     async def remove(self, user: str, number: int) -> GrantRecord:
         """Remove a grant and return it; raise Conflict if there is none of this number."""
         await begin_access_change(self._engine)
-        known = await self._known(user, number)
+        known = await self.grant(user, number)
         mark = self._engine.dialect.placeholder
         await self._engine.execute(
             f"DELETE FROM grants WHERE user = {mark} AND id = {mark}", (user, number)
@@ -153,7 +166,8 @@ class GrantAdmin:
         await count_access_change(self._engine)
         return known
 
-    async def _known(self, user: str, number: int) -> GrantRecord:
+    async def grant(self, user: str, number: int) -> GrantRecord:
+        """Return the grant of a number that a user has; raise Conflict if there is none."""
         mark = self._engine.dialect.placeholder
         found = await self._select(f"g.user = {mark} AND g.id = {mark}", (user, number))
         if not found:
@@ -192,6 +206,10 @@ class GrantAdmin:
             )
             for user, number, meter, group, permission, *days, expires, granted_by, granted in rows
         ]
+
+
+def _equals(number: int | None) -> str:
+    return "IS NULL" if number is None else f"= {number}"
 
 
 def _columns(grant: GrantProperties) -> dict[str, object]:

@@ -1,6 +1,6 @@
 """Listing, adding, changing and removing groups of meters, and their members."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -96,6 +96,10 @@ class GroupAdmin:
         """Return whether there is a group of a public id."""
         return bool(await self._select(f"WHERE public_id = {self._mark}", public_id))
 
+    async def begin(self) -> None:
+        """Keep others from changing groups until the transaction ends."""
+        await begin_access_change(self._engine)
+
     async def add(self, group: GroupProperties) -> None:
         """Add a group without members; raise Conflict if the public id is taken."""
         await begin_access_change(self._engine)
@@ -168,13 +172,16 @@ class GroupAdmin:
         return MemberRecord(number, member)
 
     async def change_member(
-        self, public_id: str, number: int, changes: Mapping[str, Any]
+        self,
+        public_id: str,
+        number: int,
+        changed: Callable[[MemberProperties], MemberProperties],
     ) -> MemberRecord:
-        """Change sign or days of a member, by their names; raise Conflict."""
+        """Change sign or days of a member to what a function makes of it; raise Conflict."""
         await begin_access_change(self._engine)
         group = await self.group(public_id)
         known = _member(group, number)
-        member = replace(known.properties, **changes)
+        member = changed(known.properties)
         _require_no_overlap(group, member, number)
         columns = _columns(member)
         await self._engine.execute(

@@ -60,7 +60,7 @@ class IntervalUpdater:
         elif (known and not new.inserted) or _continues(known, differences, new):
             spans = known
         elif not new.before:
-            spans = [*known, *told_spans(differences, known[-1] if known else None)]
+            spans = _of_first(known, differences, differences.first)
         else:
             spans = await self._with_told(meter, known, differences, are_later=new.are_later)
         spans = joined_spans(spans)
@@ -216,6 +216,15 @@ def _known(meter: MeterRecord, recorded: Sequence[IntervalSpan]) -> Sequence[Int
     if meter.interval is not None and {span.seconds for span in recorded} != {meter.interval}:
         return [IntervalSpan(0, meter.interval, is_said=True)]
     return recorded
+
+
+def _of_first(
+    known: Sequence[IntervalSpan], differences: Differences, first: int
+) -> Sequence[IntervalSpan]:
+    """Return the spans of a meter without readings before: of the older ones, only what was said
+    still holds."""
+    said = [span for span in known if span.is_said and span.first <= first]
+    return [*_until(said, first), *told_spans(differences, said[-1] if said else None)]
 
 
 def _continues(known: Sequence[IntervalSpan], differences: Differences, new: NewReadings) -> bool:

@@ -134,6 +134,12 @@ def test_page_of_users_adds_one_and_disables_another(tmp_path: Path) -> None:
         reader.follow()
 
 
+@follows("docs/how-to/access.md")
+def test_page_of_access_grants_groups_and_makes_keys(tmp_path: Path) -> None:
+    with DocumentationRunner(tmp_path, "docs/how-to/access.md") as reader:
+        reader.follow()
+
+
 @follows("docs/how-to/audit.md")
 def test_page_of_the_audit_trail_verifies_it(tmp_path: Path) -> None:
     with DocumentationRunner(tmp_path, "docs/how-to/audit.md", lines=SOME) as reader:

@@ -103,6 +103,44 @@ async def test_node_streams_all_readings(api: Api, tmp_path: Path) -> None:
     assert (count, Decimal(kwh)) == (summary["readings"], Decimal(str(summary["energy"])))
 
 
+async def test_frames_of_v1_have_the_energy_of_the_month(api: Api, tmp_path: Path) -> None:
+    days, sql, pages = (await said(api, tmp_path, "python", "v1_frames.py")).splitlines()
+    exact = await energy(api, **SEPTEMBER)
+    records = await api.records("getAggregate", interval="day", columns="energy", **SEPTEMBER)
+    most, date = max((Decimal(str(day["energy"])), str(day["date"])[:10]) for day in records)
+    assert days == f"pandas: 30 days, most on {date} {most:.3f} kWh"
+    assert sql == f"DuckDB: main 2880 readings, {exact} kWh"
+    assert pages == f"JSON: 3 pages, {exact} kWh"
+
+
+async def test_node_lists_the_meters_of_v1(api: Api, tmp_path: Path) -> None:
+    place, count, summary = (await said(api, tmp_path, "node", "v1_meters.mjs")).splitlines()
+    ids = [meter["id"] async for page in api.pages("/v1/meters") for meter in page["data"]]
+    assert place == f"main is meter {ids.index('main') + 1}"
+    assert count == f"{len(ids)} meters"
+    week = {"date": "2019-09-02", "end_date": "2019-09-09", "end": "exclusive"}
+    assert summary == f"{Decimal(await energy(api, **week)).normalize()} kWh, coverage 1"
+
+
+async def test_web_query_of_a_spreadsheet_gives_the_columns_that_it_types(api: Api) -> None:
+    """Excel is not installed here: what it would ask is asked of the service."""
+    script = (EXAMPLES / "power_query.pq").read_text()
+    (path,) = re.findall(r'RelativePath = "v1/(.+?)" & Meter & "(.+?)"', script)
+    (query,) = re.findall(r"Query = \[(.+?)\]", script)
+    params = dict(re.findall(r'(\w+) = "(.+?)"', query))
+    async with await api.v1("main".join(path), params) as answer:
+        assert answer.status == 200
+        header, first, *_ = (await answer.text()).splitlines()
+    row = dict(zip(header.split(","), first.split(","), strict=True))
+    typed = dict(re.findall(r'\{"(\w+)", (.+?)\}', script))
+    assert typed.keys() <= row.keys()
+    for name, kind in typed.items():
+        if "datetimezone" in kind:
+            assert datetime.fromisoformat(row[name]).tzinfo
+        else:
+            assert Decimal(row[name]) >= 0
+
+
 async def told(api: Api, path: str, params: dict[str, str]) -> Document:
     status, body = await api.get(path.removeprefix("/apielec/"), params)
     assert status == 200, body

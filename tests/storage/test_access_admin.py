@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -113,7 +114,9 @@ async def test_member_may_not_count_twice_on_a_day(database: DatabaseFixture) ->
                 await writer.groups.add_member("a", MemberProperties(Target("m1"), 1, window))
         changes: list[Callable[[], Awaitable[object]]] = [
             lambda: writer.groups.add_member("a", MemberProperties(Target("m1"), -1, later)),
-            lambda: writer.groups.change_member("a", 1, {"window": Window()}),
+            lambda: writer.groups.change_member(
+                "a", 1, lambda member: replace(member, window=Window())
+            ),
         ]
         for change in changes:
             with pytest.raises(Conflict, match=r"m1 is a member of a already, as number 2 \(from"):
@@ -125,21 +128,24 @@ async def test_every_change_counts_with_it_or_not_at_all(database: DatabaseFixtu
     """Servers look up anew what a user may do where access.changes has moved."""
     async with prepared(database) as writer:
         grants, groups, keys = writer.grants, writer.groups, writer.api_keys
+        meter = await writer.meters.find("m1")
+        assert meter is not None
         reads = GrantProperties(Target("m1"), Permission.READ)
         changes: list[Callable[[], Awaitable[object]]] = [
             lambda: grants.add("rick", reads, "test"),
-            lambda: grants.change("rick", 1, {"expires": 2_000_000_000}),
+            lambda: grants.change("rick", 1, lambda grant: replace(grant, expires=2_000_000_000)),
             lambda: grants.remove("rick", 1),
             lambda: groups.add(GroupProperties("a")),
             lambda: groups.change("a", {"public_id": "b"}),
             lambda: groups.add_member("b", MemberProperties(Target("m1"))),
-            lambda: groups.change_member("b", 1, {"sign": -1, "window": YEAR}),
+            lambda: groups.change_member("b", 1, lambda member: replace(member, sign=-1)),
             lambda: groups.remove_member("b", 1),
             lambda: keys.add("rick", KeyProperties("k", targets=[Target(group="b")]), HASHED),
             lambda: keys.change("rick", "k", {"permission": Permission.WRITE, "targets": []}),
             lambda: groups.remove("b"),
             lambda: keys.revoke("rick", "k"),
             lambda: keys.remove("rick", "k"),
+            lambda: writer.directory.change(meter, {"public_id": "m4"}),
         ]
         for change in changes:
             before = changes_counted(database)

@@ -25,7 +25,7 @@ from storage.figures.result import FigureQuery
 from storage.figures.summary import Summary
 from storage.imports import intervals as intervals_module
 from tests.support.databases import DatabaseFixture
-from tests.support.report_factory import MADRID, report, row
+from tests.support.report_factory import MADRID, quarters, report, row
 
 LENGTHS = (300, 900, 1800, 3600)
 STARTS = [
@@ -370,3 +370,18 @@ async def test_summary_warns_of_intervals_that_differ(database: DatabaseFixture)
     regular = [Reading(STARTS[2] + 1800 * at, 0, 1, 1) for at in range(30) if at != 7]
     (summary,) = await database.load(text(regular, has_power=True))
     assert not any("gaps" in line for line in summary_lines([summary]))
+
+
+@pytest.mark.parametrize("before", [1, 20])
+async def test_intervals_of_readings_that_another_program_deleted_are_forgotten(
+    database: DatabaseFixture, before: int
+) -> None:
+    """Whether their interval was known or not, and although the first starts at the same time."""
+    quarter = [row(at, "1") for at in quarters("2019-08-01", before)]
+    await database.load(report(*quarter))
+    await database.rows("DELETE FROM readings")
+    hours = [row(f"1 Aug 2019 {hour:02}:00:00", "1") for hour in range(20)]
+    (summary,) = await database.load(report(*hours))
+    assert [*summary.intervals] == [3600]
+    rows = await database.rows("SELECT seconds FROM intervals")
+    assert [seconds for (seconds,) in rows] == [3600]

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -161,6 +161,23 @@ class Api:
             assert response.status == 200, text
             document: Document = json.loads(text, parse_float=Decimal)
             return document
+
+    async def pages(self, url: str, most: int = 30) -> AsyncIterator[Document]:
+        """Yield a document of /v1 and the pages after it, of which there are so many at most."""
+        following: str | None = url
+        while following is not None:
+            most -= 1
+            assert most, "the pages have no end"
+            headers = {"Authorization": f"Bearer {self.token}"}
+            whole = self.client.make_url(following)
+            async with self.client.session.get(whole, headers=headers) as response:
+                text = await response.text()
+                assert response.status == 200, text
+                document: Document = json.loads(text, parse_float=Decimal)
+                following = document["links"]["next"]
+                linked = [link["url"] for link in response.links.values()]
+                assert linked == [self.client.make_url(url) for url in (following,) if url]
+            yield document
 
     async def get(
         self,

@@ -106,11 +106,18 @@ PING = {
     **_LIMIT_ERRORS,
     "503": _UNAVAILABLE,
 }
+_NO_SESSION = _error(
+    403,
+    "The request carries an API key, or name and password: they have no session",
+    "This is for the sessions of users: log in, and send the token",
+)
+
 LOGOUT = {
     "200": _response(
         "The token is revoked, on all servers", EnvelopeSchema, _success("Logged out", [])
     ),
     "400": _NO_PARAMETERS,
+    "403": _NO_SESSION,
     **_TOKEN_ERRORS,
     **_LIMIT_ERRORS,
     "503": _error(
@@ -204,7 +211,7 @@ CHANGE_PASSWORD = {
     ),
     "403": _error(
         403,
-        "The old password is wrong, or users cannot change theirs here",
+        "The old password is wrong, users cannot change theirs here, or there is no session",
         "old_password: this is not your password",
     ),
     **_TOKEN_ERRORS,
@@ -239,6 +246,7 @@ SESSIONS = {
         ),
     ),
     "400": _NO_PARAMETERS,
+    "403": _NO_SESSION,
     **_TOKEN_ERRORS,
     **_LIMIT_ERRORS,
     "503": _UNAVAILABLE,
@@ -250,6 +258,7 @@ END_OTHER_SESSIONS = {
         _success("The other sessions are ended", []),
     ),
     "400": _NO_PARAMETERS,
+    "403": _NO_SESSION,
     **_TOKEN_ERRORS,
     **_LIMIT_ERRORS,
     "503": _error(
@@ -263,6 +272,7 @@ END_SESSION = {
         "The session is ended, on all servers", EnvelopeSchema, _success("Session ended", [])
     ),
     "400": _bad_request("id: expected an id of getSessions, 8 of A-Z, a-z, 0-9, -, _ and ."),
+    "403": _NO_SESSION,
     **_TOKEN_ERRORS,
     "404": _error(404, "The user has no such session", "id: there is no such session"),
     **_LIMIT_ERRORS,

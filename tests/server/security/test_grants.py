@@ -337,3 +337,69 @@ async def test_user_that_was_removed_leaves_no_grant_to_the_next_of_that_name(
         await writer.engine.is_prepared()
         await writer.users.remove("rick")
     assert database.run("SELECT COUNT(*) FROM grants")[0][0] == 0
+
+
+# The same of /v1
+
+V1_ROUTES: list[tuple[str, dict[str, str]]] = [
+    ("readings", {"fields": "start,energy,flags"}),
+    ("readings", {"limit": "7", "quality": "clean"}),
+    ("aggregates", {"resolution": "P1D"}),
+    ("aggregates", {"resolution": "PT1H", "fields": "energy,flags", "quality": "clean"}),
+    ("profile", {"field": "energy"}),
+    ("peaks", {}),
+    ("summary", {}),
+    ("quality", {"list": "days"}),
+    ("quality", {"list": "gaps"}),
+]
+
+
+async def said_by_v1(api: Api, route: str, params: dict[str, str], meter: str) -> Any:
+    """Return what a route says of a meter, without its name, the windows and the links."""
+    document = await api.document(f"meters/{meter}/{route}", **params)
+    for name in ("meter", "windows"):
+        document["meta"].pop(name, None)
+    return document["meta"], document["data"], document["links"].get("next") is None
+
+
+@pytest.mark.parametrize(
+    ("way", "bounds"), [("meter", (1, 3)), ("group", (-2, 2)), ("all", (2, 9))]
+)
+async def test_window_shows_v1_what_a_meter_of_its_days_alone_would(
+    windowed: DatabaseFixture, windowed_api: Api, way: str, bounds: tuple[int, int]
+) -> None:
+    api, part = windowed_api, meter_of(bounds)
+    assert part is not None
+    revoke_all(windowed, "rick")
+    grant(windowed, "rick")
+    wanted = [await said_by_v1(api, *each, part) for each in V1_ROUTES]
+    (listed,) = (await api.document("meters", search=part))["data"]
+    revoke_all(windowed, "rick")
+    grant_window(windowed, way, bounds)
+    found = [await said_by_v1(api, *each, WHOLE) for each in V1_ROUTES]
+    assert found == wanted
+    several = await api.document("readings", meter=WHOLE, fields="start,energy,flags")
+    assert [{**each, "meter": None} for each in several["data"]] == [
+        {**each, "meter": None} for each in wanted[0][1]
+    ]
+    same = ("first_reading", "last_reading", "readings", "interval")
+    for document in (await api.document(f"meters/{WHOLE}"), (await api.document("meters"))):
+        data = document["data"]
+        (seen,) = [data] if isinstance(data, dict) else [m for m in data if m["id"] == WHOLE]
+        assert [seen[name] for name in same] == [listed[name] for name in same]
+
+
+@pytest.mark.parametrize("route", ["", *sorted({f"/{r}" for r, _ in V1_ROUTES}), "/imports/1"])
+async def test_hidden_meter_is_answered_by_v1_as_one_that_is_not_there(
+    two: Api, route: str
+) -> None:
+    params = {"resolution": "P1D"} if route == "/aggregates" else {}
+    await two.document("meters/seen")
+    answers = []
+    for meter in (HIDDEN, "absent"):
+        two.engine.statements.clear()
+        async with await two.v1(f"meters/{meter}{route}", params) as response:
+            assert response.status == 404
+            text = (await response.json())["detail"].replace(meter, "")
+        answers.append((text, timeless(two.engine.statements)))
+    assert answers[0] == answers[1]

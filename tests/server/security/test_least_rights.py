@@ -8,6 +8,7 @@ import pytest
 from storage.backends.mysql.session import Session
 from storage.common.errors import Refused
 from storage.factory import open_diagnostics
+from tests.support.api_keys import add_key, change_key
 from tests.support.app_client import Api, Serve
 from tests.support.databases import MariadbDatabase
 from tests.support.mariadb import MariaDB
@@ -55,6 +56,15 @@ REFUSED = [
     "UPDATE sessions SET address = ''",
     "DELETE FROM sessions",
     "CALL change_password('x', 'morgan', 'y')",
+    # API keys are looked up one at a time, by their hashes.
+    "SELECT hash FROM api_keys",
+    "SELECT * FROM api_key_scopes",
+    "INSERT INTO api_keys VALUES ('x', 'morgan', 'x', 'manage', 1, NULL, NULL)",
+    "UPDATE api_keys SET revoked = NULL",
+    "DELETE FROM api_key_scopes",
+    "INSERT INTO grants (user, id) VALUES ('x', 1)",
+    "UPDATE grants SET permission = 'manage'",
+    "DELETE FROM group_members",
     # The trail is appended to, and neither read nor changed.
     "SELECT entry FROM audit",
     "SELECT hash FROM audit_head",
@@ -103,7 +113,7 @@ def dropped(loaded: MariadbDatabase) -> Iterator[None]:
     loaded.drop()
 
 
-async def work(api: Api) -> None:
+async def work(api: Api, database: MariadbDatabase) -> None:
     """Do all that the server does with its database."""
     status, body = await api.login("morgan", "morgan")
     assert status == 200
@@ -111,6 +121,11 @@ async def work(api: Api) -> None:
     for path in ROUTES:
         async with await api.request(path) as response:
             assert response.status == 200, path
+    api.token = await add_key(database, "morgan", "a-key")
+    async with await api.request("getData") as response:
+        assert response.status == 200
+    await change_key(database, "morgan", "a-key")
+    api.token = body["value_token"]
     for path in ("/health/ready", "/metrics"):
         async with await api.client.get(path) as response:
             assert response.status == 200
@@ -181,7 +196,7 @@ async def test_account_serves_every_route_and_is_refused_everything_else(
     serve: Serve, loaded: MariadbDatabase
 ) -> None:
     api = await serve(loaded)
-    await work(api)
+    await work(api, loaded)
     await manage(api)
     assert await refusals(loaded) == []
     assert await surplus(loaded) == []
@@ -216,9 +231,9 @@ async def test_older_rights_serve_until_the_loader_takes_back_what_is_too_much(
         f"DELETE ON {name}.revocations",
     ]
     api = await serve(loaded)
-    await work(api)
+    await work(api, loaded)
     await loaded.load(REPORT)
-    await work(api)  # a server that runs meanwhile goes on
+    await work(api, loaded)  # a server that runs meanwhile goes on
     await manage(api)
     assert await refusals(loaded) == []
     assert await surplus(loaded) == []
@@ -255,6 +270,6 @@ async def test_imports_go_on_where_somebody_else_looks_after_the_accounts(
         (summary,) = await loaded.load(REPORT)
         assert summary.imported is not None
         assert summary.imported.unchanged == 96
-        await work(await serve(loaded))
+        await work(await serve(loaded), loaded)
     finally:
         loaded.run(f"DROP USER {name}@'%'")

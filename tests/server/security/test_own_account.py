@@ -328,7 +328,7 @@ async def test_login_succeeds_while_another_program_writes_and_is_listed_later(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As during an import into SQLite."""
-    monkeypatch.setattr("server.security.session_recorder._WAIT", 0)
+    monkeypatch.setattr("server.security.credentials.session_recorder._WAIT", 0)
     database = SqliteDatabase(tmp_path)
     await database.load(REPORT)
     api = await serve(database)

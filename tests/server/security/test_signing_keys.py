@@ -25,8 +25,8 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loader.access.keys import main as keys_command
 from server.context import SETTINGS
-from server.keys import main as keys_command
 from server.process.reload import Running
 from server.security.signing_keys import SigningKeys, SigningPeriod
 from server.security.tokens import TOKENS, InvalidTokenError, TokenService

@@ -2,8 +2,6 @@
 
 import csv
 import io
-import json
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -126,14 +124,10 @@ async def test_wrong_parameter_of_figures_is_named(
 
 async def test_pages_of_aggregates_are_those_of_one_answer(api: Api) -> None:
     whole = await api.document("meters/main/aggregates", resolution="P1M", fields="energy")
-    url = "/v1/meters/main/aggregates?resolution=P1M&fields=energy&limit=3"
     found: list[Document] = []
-    while url:
-        headers = {"Authorization": f"Bearer {api.token}"}
-        async with api.client.session.get(api.client.make_url(url), headers=headers) as response:
-            document = await response.json(loads=lambda text: json.loads(text, parse_float=Decimal))
+    url = "/v1/meters/main/aggregates?resolution=P1M&fields=energy&limit=3"
+    async for document in api.pages(url):
         found += document["data"]
-        url = document["links"]["next"]
     assert found == whole["data"]
     assert len(found) == 4
 

@@ -373,6 +373,18 @@ async def test_result_says_once_how_members_differ(three: Database) -> None:
     assert [row["members"] for row in rows] == [3, 3]
 
 
+async def test_power_is_null_where_a_member_is_counted_for_a_part_of_the_time(
+    database: DatabaseFixture, three: Database
+) -> None:
+    await database.rows("DELETE FROM group_members WHERE group_id = 2")
+    await database.rows("UPDATE group_members SET first_day = '2019-07-31' WHERE meter_id = 2")
+    days = {"date": "2019-07-30 00:00:00", "end_date": "2019-08-01", "end": "exclusive"}
+    for interval, members, powers in (("day", [1, 2], [True, True]), ("week", [2], [False])):
+        _, rows = await answered(three, "g1", GroupAggregate.of({"interval": interval, **days}))
+        assert [row["members"] for row in rows] == members
+        assert [row["power_mean"] is not None for row in rows] == powers
+
+
 async def test_period_of_several_windows_is_refused_and_named(three: Database) -> None:
     windows = (Window(date(2019, 7, 30), date(2019, 7, 30)), Window(date(2019, 8, 1)))
     query = GroupAggregate.of({"interval": "day"})
@@ -468,12 +480,13 @@ async def test_ranking_by_demand_tells_its_time(database: DatabaseFixture) -> No
     async with database.writer() as writer, database.reader() as reader:
         assert await writer.engine.is_prepared()
         await add_groups(writer, [(1, each, None, 1, None, None) for each in (1, 2)])
-        for period in ({}, {"date": "2019-07-30 01:00:00"}):
-            query = GroupRanking.of({"by": "maximeter", **period})
+        for left_out, params in ((0, {}), (4, {"date": "2019-07-30 01:00:00"})):
+            query = GroupRanking.of({"by": "maximeter", **params})
             state = await reader.group_state("g1")
             assert state is not None
             table = await reader.group_figures(query, state)
             rows = [row async for rows in table.rows for row in rows]
             at = int(datetime(2019, 7, 30, 12, 30, tzinfo=ZoneInfo(ZONE)).timestamp())
             assert [row[0] for row in rows] == ["b", "a"]
+            assert [row[2] for row in rows] == [(200 - left_out) * 10**5] * 2
             assert [row[6:8] for row in rows] == [(9 * 10**5, at), (5 * 10**5, at)]

@@ -1,0 +1,1 @@
+"""Commands about who may see what: grants, groups and API keys."""
