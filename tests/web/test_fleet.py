@@ -85,10 +85,10 @@ async def enter(browser: Browser, api: Api, hash_: str = "") -> None:
     await shown(browser)
 
 
-async def listed(browser: Browser) -> list[list[str]]:
+async def listed(browser: Browser, rows: str = "fleet-rows") -> list[list[str]]:
     """The rows in view: their names and what the other cells say."""
     found: list[list[str]] = await browser.run(
-        "[...document.querySelectorAll('#fleet-rows > [role=row]')].map(row =>"
+        f"[...document.querySelectorAll('#{rows} > [role=row]')].map(row =>"
         " ['name', 'energy', 'share', 'newest', 'marks'].map(name =>"
         " row.querySelector('.' + name)?.textContent.trim()))"
     )
@@ -288,6 +288,12 @@ async def test_group_is_stacked_and_says_what_its_members_lack(
     """A member that is counted on some days only is among the others."""
     api = await serve(grouped)
     await enter(browser, api)
+    await browser.find("#group-rows .marks", "gaps: 200 readings")
+    ((name, *others),) = await listed(browser, "group-rows")
+    assert name == "Both buildings site"
+    assert others[1:3] == ["92.8%", "3 Dec 2019"]
+    days = (await api.document("groups/site/aggregates", resolution="P1D", quality="clean"))["data"]
+    assert others[0] == f"{sum(day['energy'] for day in days):,.0f} kWh"
     await browser.click("#groups a")
     link = "#group=site&from=2019-11-20&to=2019-11-30"
     await browser.until(f"location.hash === {json.dumps(link)}")
