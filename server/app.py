@@ -114,7 +114,7 @@ def make_app(
     app[LOGIN_THROTTLE] = LoginThrottle(settings.auth.attempts, settings.auth.attempts_window)
     app.add_routes(_ROUTES)
     app[swagger.DOCUMENT] = _openapi_document()
-    app[v1_openapi.V1_DOCUMENT] = _v1_document()
+    app[v1_openapi.V1_DOCUMENT] = _v1_document(offers_basic=settings.auth.basic)
     app.cleanup_ctx.extend([watch_loop, _close])
     return app
 
@@ -128,8 +128,8 @@ def _openapi_document() -> dict[str, object]:
 
 
 @cache
-def _v1_document() -> dict[str, object]:
-    return v1_openapi.openapi_document()
+def _v1_document(*, offers_basic: bool) -> dict[str, object]:
+    return v1_openapi.openapi_document(offers_basic=offers_basic)
 
 
 @asynccontextmanager

@@ -225,15 +225,16 @@ class Database:
         """
         self._schema.require(Feature.METERS, "a list of meters")
         stale = None if stale_before is None else self._completeness.stale(stale_before)
-        visible = None
-        if viewer is not None and not viewer.is_unlimited:
-            visible = await self.grants.visible(viewer)
+        everything = None if viewer is None else await self.grants.everything(viewer)
+        # To look up each of a thousand meters takes as long as all the rest.
+        sees_all = everything is not None and everything.is_whole
+        visible = None if viewer is None or sees_all else await self.grants.visible(viewer)
         if skipped:
             last = await self.meters.public_id_at(skipped - 1, search, visible)
             if last is None:
                 return MeterPage([], None)
             after = last
-        if viewer is None or viewer.is_unlimited:
+        if viewer is None or sees_all:
             return await self.meters.page(limit, after, search, stale)
         found: list[ListedMeter] = []
         windows: dict[int, Sequence[Window]] = {}

@@ -23,7 +23,7 @@ from loader.access.fields import (
     window_of_days,
 )
 from loader.access.records import (
-    Document,
+    ListRecord,
     RecordFile,
     export_records,
     require_export_name,
@@ -340,7 +340,7 @@ def export_grants(config: Path | None, file: str, output: CommandOutput) -> None
     """
     require_export_name(file)
 
-    async def documents(database: WritableDatabase) -> AsyncIterator[Document]:
+    async def documents(database: WritableDatabase) -> AsyncIterator[ListRecord]:
         async with aclosing(database.grants.grants()) as grants:
             async for grant in grants:
                 yield _document(grant)
@@ -395,7 +395,7 @@ def _cells(grant: GrantRecord) -> list[str]:
     ]
 
 
-def _document(grant: GrantRecord) -> Document:
+def _document(grant: GrantRecord) -> ListRecord:
     own = grant.properties
     first_day, last_day = day_columns(own.window)
     return {

@@ -19,7 +19,7 @@ from loader.access.fields import (
     parse_sign,
     window_of_days,
 )
-from loader.access.records import Document, RecordFile, export_records, require_export_name
+from loader.access.records import ListRecord, RecordFile, export_records, require_export_name
 from loader.access.run import change, config_option, confirm, log_audit_lines, with_database
 from loader.meters.fields import parse_name, parse_note, parse_public_id
 from loader.meters.table import TextTable
@@ -427,7 +427,7 @@ def export_groups(config: Path | None, file: str, output: CommandOutput) -> None
     """
     require_export_name(file)
 
-    async def documents(database: WritableDatabase) -> AsyncIterator[Document]:
+    async def documents(database: WritableDatabase) -> AsyncIterator[ListRecord]:
         async with aclosing(database.groups.groups()) as groups:
             async for group in groups:
                 for record in _records(group):
@@ -498,7 +498,7 @@ def _parsed_days(texts: dict[str, str | None]) -> dict[str, Any]:
     }
 
 
-def _member(member: MemberRecord) -> Document:
+def _member(member: MemberRecord) -> ListRecord:
     own = member.properties
     first_day, last_day = day_columns(own.window)
     return {
@@ -522,7 +522,7 @@ def _document(group: GroupRecord) -> dict[str, object]:
     }
 
 
-def _records(group: GroupRecord) -> Iterator[Document]:
+def _records(group: GroupRecord) -> Iterator[ListRecord]:
     """Yield a record for each member, or one for a group that has none."""
     own = group.properties
     beginning = {"group": own.public_id, "name": own.name, "note": own.note}

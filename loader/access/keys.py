@@ -19,7 +19,7 @@ from loader.access.fields import (
     parse_text,
     parse_time,
 )
-from loader.access.records import Document, RecordFile, export_records, require_export_name
+from loader.access.records import ListRecord, RecordFile, export_records, require_export_name
 from loader.access.run import (
     change,
     config_option,
@@ -361,7 +361,7 @@ def export_keys(config: Path | None, file: str, output: CommandOutput) -> None:
     """
     require_export_name(file)
 
-    async def documents(database: WritableDatabase) -> AsyncIterator[Document]:
+    async def documents(database: WritableDatabase) -> AsyncIterator[ListRecord]:
         async with aclosing(database.api_keys.keys()) as keys:
             async for key in keys:
                 own = key.properties

@@ -19,7 +19,7 @@ from loader.rows.errors import ReportError, RowError
 _MAX_BYTES = 256 * 1024**2
 _FORMATS = (".csv", ".json")
 
-Document = Mapping[str, str | int | None]
+ListRecord = Mapping[str, str | int | None]
 
 
 @dataclass(slots=True)
@@ -108,7 +108,7 @@ class RecordFile:
 
 
 async def export_records(
-    file: str, output: CommandOutput, columns: Sequence[str], documents: AsyncIterable[Document]
+    file: str, output: CommandOutput, columns: Sequence[str], documents: AsyncIterable[ListRecord]
 ) -> int:
     """Write documents to a new file, or to standard output; return how many.
 

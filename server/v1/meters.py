@@ -15,7 +15,7 @@ from server.api.meters import SEARCH, parse_search
 from server.context import CONTEXT, DATABASE
 from server.transport.parameters import read_parameters
 from server.transport.streaming import Payload
-from server.v1.formats.base import Document
+from server.v1.formats.base import Envelope
 from server.v1.lists import OFFSET, STALE, answer_list, parse_stale
 from server.v1.parameters import CURSOR, V1_QUALITY, WRITING
 from server.v1.request import V1Request, common_of, duration, window_meta
@@ -87,7 +87,7 @@ class V1MeterRequest(V1Request):
         if state.windows:
             meta["windows"] = [window_meta(window) for window in state.windows]
         parts = {part: f"{self.link.path}/{part}" for part in _PARTS}
-        document = Document(meta, {"self": str(self.link), **parts}, is_single=True)
+        document = Envelope(meta, {"self": str(self.link), **parts}, is_single=True)
         chunks = self.format.table(meters_table([meter]), document, self.options)
         return self.payload_of(chunks, 1, None, {})
 

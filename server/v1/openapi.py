@@ -22,7 +22,7 @@ _TITLE = "Electricity readings"
 _DESCRIPTION = """\
 Readings of electricity meters, and statistics computed from them.
 
-- Send a token of `/login` as `Authorization: Bearer`.
+- Send a token of `/login`, or an API key, as `Authorization: Bearer`.
 - Periods are half-open: `from` belongs to them, `to` does not. A day without a time begins at \
 midnight of the meter's zone.
 - JSON has `data`, `meta` (what the data is, its units, how many records) and `links` (the next \
@@ -145,20 +145,22 @@ EXAMPLES: Mapping[str, Any] = json.loads(EXAMPLES_FILE.read_text())
 """The beginning of an answer of each route to its example's parameters, by the names of routes."""
 
 
-def openapi_document() -> dict[str, Any]:
-    """Return the document."""
+def openapi_document(*, offers_basic: bool) -> dict[str, Any]:
+    """Return the document; with `offers_basic`, requests may carry name and password."""
     spec = APISpec(
         title=_TITLE,
         version="1",
         openapi_version="3.1.0",
         info={"description": _DESCRIPTION},
         tags=[{"name": name, "description": text} for name, text in _TAGS.items()],
-        security=[{"bearer": []}],
+        security=[{"bearer": []}, *([{"basic": []}] if offers_basic else [])],
     )
     spec.components.security_scheme(
         "bearer",
-        {"type": "http", "scheme": "bearer", "description": "A token of /login"},
+        {"type": "http", "scheme": "bearer", "description": "A token of /login, or an API key"},
     )
+    if offers_basic:
+        spec.components.security_scheme("basic", {"type": "http", "scheme": "basic"})
     spec.components.schema("Meta", {"type": "object", "properties": dict(_META)})
     spec.components.schema("Links", _links())
     spec.components.schema("Problem", _problem())

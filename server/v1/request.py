@@ -20,7 +20,7 @@ from server.api.payload_headers import quality_headers
 from server.errors import ApiError, ParameterError
 from server.transport.content_coding import Chunk
 from server.transport.streaming import Payload
-from server.v1.formats.base import Document, V1Format, WriteOptions
+from server.v1.formats.base import Envelope, V1Format, WriteOptions
 from server.v1.formats.negotiation import V1_FORMAT, accepted_format
 from server.v1.parameters import CURSOR, FROM, START, TO, V1_LIMIT, parse_writing
 from storage.database import Database, DataState
@@ -103,12 +103,12 @@ class V1Request(ABC):
 
     def document(
         self, meta: Mapping[str, Any], cursor: str | None, *, is_single: bool = False
-    ) -> Document:
+    ) -> Envelope:
         """Return what is written beside the records."""
         links: dict[str, str | None] = {"self": str(self.link)}
         if not is_single:
             links["next"] = None if cursor is None else str(self._next(cursor))
-        return Document(meta, links, is_single)
+        return Envelope(meta, links, is_single)
 
     def payload_of(
         self,

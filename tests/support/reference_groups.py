@@ -219,6 +219,19 @@ def reckoned_sums(
     }
 
 
+def reckoned_partial(
+    meters: Mapping[int, StoredMeter], ways: Sequence[Way], missing: Sequence[Range]
+) -> int | None:
+    """Return 1 if readings are expected in what is missing of a bucket, None if that is unknown."""
+    due = [
+        meters[way.meter].due(max(way.start, start), min(way.end, end))
+        for start, end in missing
+        for way in ways
+        if max(way.start, start) < min(way.end, end)
+    ]
+    return 1 if any(due) else None if None in due else 0
+
+
 def _sum_of_known(numbers: Iterable[int | None]) -> int | None:
     known = [number for number in numbers if number is not None]
     return sum(known) if known else None

@@ -45,7 +45,7 @@ DIALECTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class Envelope:
     """What is written beside the records."""
 
     meta: Mapping[str, Any]
@@ -108,12 +108,12 @@ class V1Format(Protocol):
     """The most records that it can hold."""
 
     def readings(
-        self, readings: Readings, document: Document, options: WriteOptions
+        self, readings: Readings, document: Envelope, options: WriteOptions
     ) -> AsyncGenerator[Chunk]:
         """Yield the body of readings."""
 
     def table(
-        self, table: ResultTable, document: Document, options: WriteOptions
+        self, table: ResultTable, document: Envelope, options: WriteOptions
     ) -> AsyncGenerator[Chunk]:
         """Yield the body of a table."""
 

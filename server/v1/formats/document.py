@@ -10,7 +10,7 @@ from server.transport.streaming import JSON_MEDIA_TYPE
 from server.v1.formats.base import (
     METER_COLUMN,
     TABLE_OPTIONS,
-    Document,
+    Envelope,
     MeterReadings,
     Readings,
     V1Format,
@@ -33,7 +33,7 @@ class JsonDocument(V1Format):
     async def readings(
         self,
         readings: Readings,
-        document: Document,
+        document: Envelope,
         options: WriteOptions,  # noqa: ARG002 - there are none for JSON
     ) -> AsyncGenerator[Chunk]:
         """Yield pages of records in the document."""
@@ -50,7 +50,7 @@ class JsonDocument(V1Format):
     async def table(
         self,
         table: ResultTable,
-        document: Document,
+        document: Envelope,
         options: WriteOptions,  # noqa: ARG002 - there are none for JSON
     ) -> AsyncGenerator[Chunk]:
         """Yield rows as objects in the document."""
@@ -76,7 +76,7 @@ class JsonLines(V1Format):
     max_records = None
 
     async def readings(
-        self, readings: Readings, document: Document, options: WriteOptions
+        self, readings: Readings, document: Envelope, options: WriteOptions
     ) -> AsyncGenerator[Chunk]:
         """Yield pages of lines."""
         is_empty = True
@@ -88,7 +88,7 @@ class JsonLines(V1Format):
             yield _last_line(document, options)
 
     async def table(
-        self, table: ResultTable, document: Document, options: WriteOptions
+        self, table: ResultTable, document: Envelope, options: WriteOptions
     ) -> AsyncGenerator[Chunk]:
         """Yield rows as lines."""
         write = json_writer(table, TABLE_OPTIONS)
@@ -117,12 +117,12 @@ def _named(page: Chunk, readings: MeterReadings) -> bytes:
     return plain.replace(b"{", b'{"%b":"%b",' % (METER_COLUMN.encode(), readings.meter.encode()))
 
 
-def _start(document: Document) -> bytes:
+def _start(document: Envelope) -> bytes:
     meta, links = exact_json(document.meta), exact_json(document.links)
     return f'{{"meta":{meta},"links":{links},"data":'.encode()
 
 
-def _last_line(document: Document, options: WriteOptions) -> bytes:
+def _last_line(document: Envelope, options: WriteOptions) -> bytes:
     if not options.has_last_line:
         return b""
     return (exact_json({"meta": document.meta, "links": document.links}) + "\n").encode()

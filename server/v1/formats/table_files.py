@@ -20,7 +20,7 @@ from server.v1.formats.base import (
     RFC_4180,
     TABLE_OPTIONS,
     CsvDialect,
-    Document,
+    Envelope,
     Readings,
     V1Format,
     WriteOptions,
@@ -50,7 +50,7 @@ class CsvTable(V1Format):
     async def readings(
         self,
         readings: Readings,
-        document: Document,  # noqa: ARG002 - CSV has room for records only
+        document: Envelope,  # noqa: ARG002 - CSV has room for records only
         options: WriteOptions,
     ) -> AsyncGenerator[Chunk]:
         """Yield a header and pages of rows."""
@@ -64,7 +64,7 @@ class CsvTable(V1Format):
     async def table(
         self,
         table: ResultTable,
-        document: Document,  # noqa: ARG002 - see above
+        document: Envelope,  # noqa: ARG002 - see above
         options: WriteOptions,
     ) -> AsyncGenerator[Chunk]:
         """Yield rows below a header; texts are never formulas."""
@@ -97,7 +97,7 @@ class ParquetTable(V1Format):
     async def readings(
         self,
         readings: Readings,
-        document: Document,
+        document: Envelope,
         options: WriteOptions,  # noqa: ARG002 - there are none for Parquet
     ) -> AsyncGenerator[Chunk]:
         """Yield a file."""
@@ -110,7 +110,7 @@ class ParquetTable(V1Format):
     async def table(
         self,
         table: ResultTable,
-        document: Document,  # noqa: ARG002 - the file has the types
+        document: Envelope,  # noqa: ARG002 - the file has the types
         options: WriteOptions,  # noqa: ARG002 - there are none for Parquet
     ) -> AsyncGenerator[Chunk]:
         """Yield a file."""

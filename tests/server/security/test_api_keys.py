@@ -165,6 +165,26 @@ async def test_key_shows_the_meters_and_days_that_it_is_good_for(
     assert await seen() == ([], 0, 0)
 
 
+async def test_key_is_good_for_v1_as_well(serve: Serve, loaded: DatabaseFixture) -> None:
+    api = await serve(loaded)
+    key = await add_key(loaded, "rick", "grafana", targets=[Target("m2")])
+    for text, path, code in (
+        (key, "/v1/meters", 200),
+        (key, "/v1/meters/m2", 200),
+        (key, "/v1/meters/m1", 404),
+        (new_api_key(), "/v1/meters", 401),
+    ):
+        headers = {"Authorization": f"Bearer {text}"}
+        async with await api.client.get(path, headers=headers) as response:
+            assert response.status == code
+            body = await response.json()
+        if path == "/v1/meters" and code == 200:
+            assert body["meta"]["count"] == 1
+        if code == 401:
+            assert 'error="invalid_token"' in response.headers["WWW-Authenticate"]
+            assert body["detail"] == ENDED
+
+
 async def test_key_of_an_admin_reads_metrics_only_if_it_is_good_for_everything(
     serve: Serve, loaded: DatabaseFixture
 ) -> None:

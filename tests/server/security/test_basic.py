@@ -1,6 +1,7 @@
 """Name and password with each request, where that is configured."""
 
 import asyncio
+import re
 
 import pytest
 from aiohttp import encode_basic_auth
@@ -134,6 +135,21 @@ async def test_name_and_password_are_no_token_unless_configured(
     api = await serve(loaded)
     assert await asked(api) == 405
     assert hashes == []
+
+
+async def test_programs_are_asked_for_name_and_password_where_these_are_accepted(
+    serve: Serve, loaded: DatabaseFixture
+) -> None:
+    """As Excel waits to be asked."""
+    for environ, schemes in ((ON, ["Bearer", "Basic"]), ({}, ["Bearer"])):
+        api = await serve(loaded, **environ)
+        async with await api.client.get("/v1/meters") as response:
+            assert response.status == 401
+            challenge = response.headers["WWW-Authenticate"]
+        assert re.findall(r"(\w+) realm=", challenge) == schemes
+        headers = {"Authorization": encode_basic_auth("rick", "rick")}
+        async with await api.client.get("/v1/meters", headers=headers) as response:
+            assert (response.status == 200) == ("Basic" in schemes)
 
 
 async def test_published_user_is_refused_where_logins_are(

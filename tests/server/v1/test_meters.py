@@ -4,6 +4,7 @@ import json
 from decimal import Decimal
 
 import pytest
+from aiohttp import encode_basic_auth
 
 from tests.support.app_client import Api, Serve, token
 from tests.support.databases import DatabaseFixture
@@ -140,6 +141,23 @@ async def test_missing_or_wrong_token_is_unauthorized(
         problem = json.loads(await response.text())
         assert response.status == problem["status"] == 401
         assert response.headers["WWW-Authenticate"] == challenge
+
+
+async def test_basic_is_offered_where_it_is_configured(
+    serve: Serve, database: DatabaseFixture
+) -> None:
+    await load(database, DAYS)
+    api = await serve(database, ELECDATA_AUTH__BASIC="true")
+    async with api.client.get("/v1/meters") as response:
+        assert response.headers["WWW-Authenticate"] == (
+            'Bearer realm="elecdata", Basic realm="elecdata", charset="UTF-8"'
+        )
+    async with api.client.get(
+        "/v1/meters", headers={"Authorization": encode_basic_auth("rick", "rick")}
+    ) as response:
+        assert response.status == 200
+    async with api.client.get("/openapi.json") as response:
+        assert (await response.json())["security"] == [{"bearer": []}, {"basic": []}]
 
 
 async def test_wrong_methods_paths_and_media_types_are_problems(api: Api) -> None:
