@@ -1,6 +1,7 @@
 """Meters of /v1, their imports, and what a user is told who may not see something."""
 
 import json
+from datetime import date
 from decimal import Decimal
 
 import pytest
@@ -8,6 +9,7 @@ from aiohttp import encode_basic_auth
 
 from tests.support.app_client import Api, Serve, token
 from tests.support.databases import DatabaseFixture
+from tests.support.granting import add_group, add_member, grant, revoke_all
 from tests.support.reference_readings import load, readings_of_days
 from tests.support.report_factory import quarters, report, row
 
@@ -277,3 +279,20 @@ async def test_last_month_leaves_days_between_windows_open(
     (meter,) = (await api.document("meters", recent="yes"))["data"]
     assert meter["recent_energy"] == "96.00000 - 96.00000"
     assert (meter["recent_expected"], meter["recent_present"]) == (192, 192)
+
+
+async def test_meter_that_a_group_has_on_other_days_is_not_counted(
+    serve: Serve, database: DatabaseFixture
+) -> None:
+    """Nothing tells that it is there."""
+    for meter in ("a", "b", "c"):
+        await database.load(report(row("01 Sep 2019 00:00:00", "1")), meter=meter, register=True)
+    api = await serve(database)
+    revoke_all(database, "rick")
+    add_group(database, "site")
+    add_member(database, "site", meter="a")
+    add_member(database, "site", meter="b", days=(date(2020, 1, 1), date(2020, 12, 31)))
+    grant(database, "rick", group="site", days=(date(2019, 1, 1), date(2019, 12, 31)))
+    document = await api.document("meters", offset="0", recent="yes")
+    assert [meter["id"] for meter in document["data"]] == ["a"]
+    assert document["meta"] == {"count": 1, "total": 1}
