@@ -164,6 +164,7 @@ async def test_search_finds_meters_and_is_in_the_link(
     assert link.endswith("#list=NAVE")
     await browser.run("history.back()")
     await browser.find("#fleet-count", "4 meters")
+    assert await browser.run("document.querySelector('#fleet-search').value") == ""
     await enter(browser, api, "#list=NAVE")
     assert await browser.find("#fleet-count") == "1 meter found"
     assert await browser.run("document.querySelector('#fleet-search').value") == "NAVE"
@@ -360,6 +361,7 @@ async def test_hidden_groups_are_not_offered(
         assert await browser.run("document.querySelector('#groups').hidden")
         await browser.run("location.hash = '#group=site'")
         await browser.find("#banner", "there is no group site")
+        assert await browser.run("document.querySelector('main').hidden")
     finally:
         revoke_all(grouped, "rick")
         grant(grouped, "rick")

@@ -35,7 +35,6 @@ export class Fleet {
     });
     this.element.querySelector("form").addEventListener("submit", (event) => {
       event.preventDefault();
-      clearTimeout(this.#pause);
       this.#find();
     });
     $("beside").addEventListener("click", () => page.go(of.meters([...this.#chosen.keys()])));
@@ -50,7 +49,8 @@ export class Fleet {
   /** Shows the list as the view asks for it. */
   async load(signal) {
     const { list } = this.page.view;
-    if (document.activeElement !== this.search) this.search.value = list;
+    // What is being typed is looked for soon.
+    if (!this.#pause && this.search.value.trim() !== list) this.search.value = list;
     const { data, meta: { total } } = await this.page.api.values(this.#asked(0, Rows.block), signal);
     this.#shown = { total, list };
     await this.groups.load(signal);
@@ -59,13 +59,14 @@ export class Fleet {
   }
 
   hide() {
-    clearTimeout(this.#pause);
+    this.#wait();
     this.rows.stop();
   }
 
   forget() {
     this.#chosen.clear();
     this.rows.show(0, []);
+    this.groups.forget();
   }
 
   speak() {
@@ -79,6 +80,12 @@ export class Fleet {
     this.#tellChosen();
   }
 
+  /** Looks for nothing until more is typed. */
+  #wait() {
+    clearTimeout(this.#pause);
+    this.#pause = 0;
+  }
+
   #asked(offset, limit) {
     const { list, quality } = this.page.view;
     return v1("meters", {
@@ -87,6 +94,7 @@ export class Fleet {
   }
 
   #find() {
+    this.#wait();
     const text = this.search.value.trim();
     if (text !== this.page.view.list) this.page.go(of.list(text));
   }

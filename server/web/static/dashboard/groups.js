@@ -38,9 +38,8 @@ export class Groups {
       if (error instanceof LoggedOut || error.name === "AbortError") throw error;
       // The database is not prepared for groups yet.
     }
+    this.forget();
     this.#signal = signal;
-    this.#inView.disconnect();
-    this.#rows.clear();
     element.hidden = !found.data.length;
     element.querySelector("p").hidden = !found.links.next;
     body.replaceChildren(...found.data.map((group) => {
@@ -51,6 +50,14 @@ export class Groups {
     }));
     this.speak();
     for (const row of this.#rows.keys()) this.#inView.observe(row);
+  }
+
+  /** Shows no groups. */
+  forget() {
+    this.#inView.disconnect();
+    this.#rows.clear();
+    body.replaceChildren();
+    element.hidden = true;
   }
 
   /** Shows what there is, in the words of the moment. */

@@ -275,25 +275,24 @@ async function offer(signal) {
 
 /** Finds out which meters these are, and from when to when they have readings. */
 async function learn(signal) {
-  const { kind, meter } = page.view;
-  if (kind !== "meter") {
-    page.all = await subjects[kind].learn(signal);
-    meters.show();
-    return;
-  }
-  const asked = request("getMeter", { ...(meter && { meter }), values: "number" });
-  let found;
+  const { kind } = page.view;
   try {
-    ({ records: [found] } = await page.api.values(asked, signal));
+    page.all = kind === "meter" ? await learnMeter(signal) : await subjects[kind].learn(signal);
   } catch (error) {
-    // What is shown is of another meter.
+    // What is shown is of something else.
     if (error instanceof Refused) $("main").hidden = true;
     throw error;
   }
+  meters.show();
+}
+
+async function learnMeter(signal) {
+  const { meter } = page.view;
+  const asked = request("getMeter", { ...(meter && { meter }), values: "number" });
+  const { records: [found] } = await page.api.values(asked, signal);
   page.meter = found ?? null;
   if (found?.meter) page.tell([found]);
-  page.all = found ? new Span(found.first_reading.slice(0, 10), lastDay(found.end)) : null;
-  meters.show();
+  return found ? new Span(found.first_reading.slice(0, 10), lastDay(found.end)) : null;
 }
 
 /** A time of an answer as a parameter: a whole day by its date alone. */
