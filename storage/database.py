@@ -220,8 +220,8 @@ class Database:
         """Return a page of the meters, see `MeterStore.page`; raise Outdated without a list.
 
         For a viewer, only those that the viewer may see, and what the viewer may see of them. With
-        an instant, only those that have no reading since then. The page begins after a public id,
-        or after so many meters.
+        an instant, only those that have no reading since then. So many meters after the public id
+        are skipped.
         """
         self._schema.require(Feature.METERS, "a list of meters")
         stale = None if stale_before is None else self._completeness.stale(stale_before)
@@ -229,11 +229,12 @@ class Database:
         # To look up each of a thousand meters takes as long as all the rest.
         sees_all = everything is not None and everything.is_whole
         visible = None if viewer is None or sees_all else await self.grants.visible(viewer)
-        if skipped:
-            last = await self.meters.public_id_at(skipped - 1, search, visible)
+        sees_all = sees_all or viewer is None
+        if skipped and (sees_all or stale is None):
+            last = await self.meters.public_id_at(skipped - 1, after, search, visible, stale)
             if last is None:
                 return MeterPage([], None)
-            after = last
+            after, skipped = last, 0
         if viewer is None or sees_all:
             return await self.meters.page(limit, after, search, stale)
         found: list[ListedMeter] = []
@@ -245,11 +246,13 @@ class Database:
             clipped = await self.meters.clipped(page, accesses)
             windows |= clipped.windows
             # What is hidden from the viewer is not to make a meter any fresher.
-            found += [
+            selected = [
                 meter
                 for meter in clipped.meters
                 if stale_before is None or (meter.last_reading or 0) < stale_before
             ]
+            found += selected[skipped:]
+            skipped = max(0, skipped - len(selected))
             following = page.following
             if stale_before is None:
                 break

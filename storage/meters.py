@@ -167,13 +167,20 @@ class MeterStore:
         return MeterPage(meters, meters[-1].public_id if len(rows) > limit else None)
 
     async def public_id_at(
-        self, position: int, search: str = "", visible: Condition | None = None
+        self,
+        position: int,
+        after: str,
+        search: str,
+        visible: Condition | None,
+        stale: Condition | None = None,
     ) -> str | None:
-        """Return the public id at a position, from 0, among those of all pages together."""
-        condition = self._listed("", search, visible)
+        """Return the public id at a position, from 0, among those that follow one in the list."""
+        condition = self._listed(after, search, visible)
+        if stale is not None:
+            condition &= stale
         rows = await self._engine.fetch(
-            f"SELECT m.public_id FROM meters AS m WHERE {condition.text}"
-            f" ORDER BY m.public_id LIMIT 1 OFFSET {position}",
+            f"SELECT m.public_id FROM {'meters AS m' if stale is None else _LISTED}"
+            f" WHERE {condition.text} ORDER BY m.public_id LIMIT 1 OFFSET {position}",
             condition.args,
         )
         return rows[0][0].decode() if rows else None

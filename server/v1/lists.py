@@ -44,8 +44,8 @@ STALE = Parameter(
 
 OFFSET = Integer(
     "offset",
-    "Number of records to skip, to begin somewhere in the list. With 0, meta.total has the number"
-    " of all.",
+    "Number of records to skip, to begin somewhere in the list. With 0, and without stale,"
+    " meta.total has the number of all.",
     minimum=0,
     maximum=10_000_000,
     default=None,

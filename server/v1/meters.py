@@ -9,7 +9,6 @@ from aiohttp import web
 
 from domain.fixed_point import format_scaled
 from domain.parameters import Choice, Integer, Parameter, Params
-from domain.readings_query import QueryError
 from server.api.data_request import METER, DataRequest, parse_meter
 from server.api.meters import SEARCH, parse_search
 from server.context import CONTEXT, DATABASE
@@ -104,16 +103,15 @@ async def visible_meters(request: web.Request) -> web.Response:
     limit, search, offset = LIST_LIMIT.parse(params), parse_search(params), OFFSET.parse(params)
     after, has_recent = parse_meter(params, _LIST_CURSOR) or "", RECENT.parse(params)
     stale, is_clean = parse_stale(params), V1_QUALITY.parse(params) == "clean"
-    if offset is not None and (after or stale is not None):
-        raise QueryError(OFFSET.name, "expected neither cursor nor stale with it")
-    if has_recent and limit > MOST_RECENT:
-        raise QueryError(LIST_LIMIT.name, f"expected no more than {MOST_RECENT} with recent=yes")
+    if has_recent:
+        limit = min(limit, MOST_RECENT)
     token, database = request[CONTEXT].token, request.app[DATABASE]
     viewer = None if token is None else token.viewer
     before = None if stale is None else int(time.time()) - stale
     page = await database.list_meters(limit, after, search, viewer, before, skipped=offset or 0)
     recent = await database.recent_days(page, is_clean=is_clean) if has_recent else None
-    meta = {"total": await database.count_listed(search, viewer)} if offset == 0 else {}
+    is_counted = offset == 0 and stale is None
+    meta = {"total": await database.count_listed(search, viewer)} if is_counted else {}
     table = meters_table(page.meters, recent)
     return await answer_list(request, params, table, page.following, "meters", meta)
 

@@ -246,9 +246,11 @@ async def test_list_begins_anywhere_and_goes_on_from_there(api: Api) -> None:
     assert (await api.document("meters", offset=str(total)))["data"] == []
     counted = await api.document("meters", offset="0", limit="1")
     assert counted["meta"] == {"count": 1, "total": total}
-    for params in ({"offset": "1", "cursor": "a"}, {"recent": "yes", "limit": "101"}):
-        async with await api.v1("meters", params) as response:
-            assert response.status == 400
+    after = {"cursor": everything[3]["id"], "offset": "2", "stale": "P1D", "limit": "1"}
+    assert (await api.document("meters", **after))["data"] == [everything[6]]
+    recent = await api.document("meters", recent="yes", limit="1000")
+    assert [meter["id"] for meter in recent["data"]] == [meter["id"] for meter in everything[:100]]
+    assert recent["links"]["next"]
 
 
 async def test_list_counts_only_what_may_be_seen(serve: Serve, database: DatabaseFixture) -> None:
@@ -263,6 +265,8 @@ async def test_list_counts_only_what_may_be_seen(serve: Serve, database: Databas
     assert document["data"][0]["recent_energy"] == "1.00000"
     assert document["meta"]["total"] == 1
     assert (await api.document("meters", offset="1"))["data"] == []
+    assert (await api.document("meters", offset="1", stale="P1D"))["data"] == []
+    assert len((await api.document("meters", offset="0", stale="P1D"))["data"]) == 1
 
 
 async def test_last_month_leaves_days_between_windows_open(
