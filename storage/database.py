@@ -519,7 +519,13 @@ class Database:
         )
         tables = "states AS s JOIN meters AS m ON m.id = s.meter_id"
         if meter is None:
-            sql = f"SELECT {columns} FROM access AS a, {tables} ORDER BY s.meter_id LIMIT 2"
+            # Otherwise, MySQL would look at the newest readings of all meters.
+            two = "(SELECT meter_id FROM states ORDER BY meter_id LIMIT 2) AS two"
+            sql = (
+                f"SELECT {columns} FROM access AS a, {two} JOIN states AS s"
+                " ON s.meter_id = two.meter_id JOIN meters AS m ON m.id = s.meter_id"
+                " ORDER BY s.meter_id"
+            )
         else:
             sql = (
                 f"SELECT {columns} FROM access AS a LEFT JOIN ({tables})"

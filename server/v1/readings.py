@@ -78,8 +78,7 @@ class V1ReadingsRequest(V1Request):
         chunks = self.format.readings(readings_sent, self.document(meta, cursor), self.options)
         payload = self.payload_of(chunks, count, cursor, metadata)
         headers = dict(payload.metadata)
-        has_all = state.span is not None and 0 < state.span.count <= count
-        if has_all or count > EXPORT_READINGS:
+        if count > EXPORT_READINGS or any(each.is_whole for each in found):
             headers[EXPORT] = str(count)
         deflate = found[0].result.deflate if self._sends_pages else None
         return Payload(chunks, count, headers, deflate)
@@ -120,7 +119,8 @@ class V1ReadingsRequest(V1Request):
                     start = self.position.after
             query = TimeQuery(start, end, self.period.is_clean, left, last_id)
             result = await database.readings_by_time(query, state, self.layout)
-            found.append(_Found(meter, result))
+            known = None if state.span is None else state.span.count
+            found.append(_Found(meter, result, known))
             if result.following is not None:
                 return found, self.cursor(result.following, state)
             if left is not None:
@@ -138,6 +138,13 @@ class _Found:
 
     meter: Meter
     result: ReadingsResult
+    all_readings: int | None
+    """How many the meter has, if it is on record."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether they are all that the meter has."""
+        return bool(self.all_readings) and self.result.count >= (self.all_readings or 0)
 
 
 async def _written(found: Sequence[_Found], *, names_meters: bool) -> AsyncGenerator[MeterReadings]:

@@ -223,3 +223,19 @@ async def test_older_database_works_without_a_trail(
     assert (await api.login("rick", "rick"))[0] == 200
     await written(api.app[AUDIT_TRAIL])
     assert len(await entries(database, "login")) == 1
+
+
+async def test_export_by_v1_is_told_of_and_a_day_is_not(
+    serve: Serve, loaded: DatabaseFixture
+) -> None:
+    api = await serve(loaded)
+    for path in ("meters/main/readings", "readings?meter=main"):
+        for params in ("from=2019-08-01&to=2019-08-02", "format=csv", "format=csv"):
+            async with await api.v1(f"{path}{'&' if '?' in path else '?'}{params}") as response:
+                await response.read()
+                assert response.status == 200
+            await api.settled()
+    await written(api.app[AUDIT_TRAIL])
+    found = await entries(loaded, "export")
+    assert [(each["actor"], each["details"]["readings"]) for each in found] == [("rick", 192)] * 4
+    assert found[0]["details"]["query"].startswith("v1 /v1/meters/main/readings?format=csv")
