@@ -78,6 +78,11 @@ async def taken(chromium: Chromium, address: str, *, dark: bool) -> bytes:
         await browser.open(address)
         await log_in(browser)
         await shown(browser)
+        # Groups are asked for once they are in view.
+        await browser.until(
+            "!document.querySelector('#group-rows')?.offsetParent"
+            " || document.querySelector('#group-rows .spark')"
+        )
         return await browser.picture(WIDTH, HEIGHT)
 
 

@@ -84,6 +84,7 @@ export class Groups {
   #ask(row) {
     const signal = this.#signal;
     const group = this.#rows.get(row);
+    row.setAttribute("aria-busy", "true");
     return this.page.attempt(async () => {
       const { api, view: { quality } } = this.page;
       const values = async (path, params) => {
@@ -102,7 +103,9 @@ export class Groups {
         resolution: "P1D", fields: "energy", from, to: end, quality,
       });
       const days = last || [];
-      const sum = (name) => days.reduce((all, record) => all + (record[name] ?? 0), 0);
+      // How many are expected is unknown where the interval of a member is.
+      const sum = (name) => days.reduce(
+        (all, { [name]: value }) => (all === null || value === null ? null : all + value), 0);
       this.#rows.set(row, {
         ...group,
         last_reading: first && end,
@@ -113,7 +116,8 @@ export class Groups {
         recent_present: sum("present"),
         recent_implausible: 0,
       });
-      if (!signal.aborted) this.#fill(row, this.#rows.get(row));
+      this.#fill(row, this.#rows.get(row));
+      row.removeAttribute("aria-busy");
     }, signal);
   }
 }
