@@ -28,8 +28,10 @@ from storage.backends.schema import Feature, SchemaVersion
 from storage.common.deflate import DeflateBlock
 from storage.common.errors import Inconsistent, NotPrepared, Overtaken
 from storage.common.single_flight import SingleFlights
+from storage.common.turns import in_pieces
 from storage.completeness import CompletenessPage, CompletenessStore
 from storage.figures.compute import Admit, admit_any, compute, of_one_state, with_units
+from storage.figures.days.recent import RecentDays, recent_days
 from storage.figures.result import FigureQuery, ResultTable, empty_table
 from storage.figures.selection import Period
 from storage.groups.directory import GroupPage, group_page
@@ -214,34 +216,68 @@ class Database:
         search: str = "",
         viewer: Viewer | None = None,
         stale_before: int | None = None,
+        *,
+        skipped: int = 0,
     ) -> MeterPage:
         """Return a page of the meters, see `MeterStore.page`; raise Outdated without a list.
 
         For a viewer, only those that the viewer may see, and what the viewer may see of them. With
-        an instant, only those that have no reading since then.
+        an instant, only those that have no reading since then. So many meters after the public id
+        are skipped.
         """
         self._schema.require(Feature.METERS, "a list of meters")
         stale = None if stale_before is None else self._completeness.stale(stale_before)
         everything = None if viewer is None else await self.grants.everything(viewer)
         # To look up each of a thousand meters takes as long as all the rest.
-        if viewer is None or (everything is not None and everything.is_whole):
+        sees_all = everything is not None and everything.is_whole
+        visible = None if viewer is None or sees_all else await self.grants.visible(viewer)
+        sees_all = sees_all or viewer is None
+        if skipped and (sees_all or stale is None):
+            last = await self.meters.public_id_at(skipped - 1, after, search, visible, stale)
+            if last is None:
+                return MeterPage([], None)
+            after, skipped = last, 0
+        if viewer is None or sees_all:
             return await self.meters.page(limit, after, search, stale)
-        visible = await self.grants.visible(viewer)
         found: list[ListedMeter] = []
+        windows: dict[int, Sequence[Window]] = {}
         following: str | None = after
         while following is not None and len(found) < limit:
             page = await self.meters.page(limit - len(found), following, search, visible)
             accesses = await self.grants.accesses(viewer, [meter.id for meter in page.meters])
+            clipped = await self.meters.clipped(page, accesses)
+            windows |= clipped.windows
             # What is hidden from the viewer is not to make a meter any fresher.
-            found += [
+            selected = [
                 meter
-                for meter in (await self.meters.clipped(page, accesses)).meters
+                for meter in clipped.meters
                 if stale_before is None or (meter.last_reading or 0) < stale_before
             ]
+            found += selected[skipped:]
+            skipped = max(0, skipped - len(selected))
             following = page.following
             if stale_before is None:
                 break
-        return MeterPage(found, following)
+        return MeterPage(found, following, windows)
+
+    async def count_listed(self, search: str = "", viewer: Viewer | None = None) -> int:
+        """Return how many meters all pages together have; raise Outdated without a list."""
+        self._schema.require(Feature.METERS, "a list of meters")
+        visible = None
+        if viewer is not None and not viewer.is_unlimited:
+            visible = await self.grants.visible(viewer)
+        if viewer is None or visible is None:
+            return await self.meters.count_listed(search)
+        # A meter may be in a group on other days than those that are granted.
+        count = 0
+        async for some in in_pieces(await self.meters.ids_listed(search, visible), 1000):
+            count += len(await self.grants.accesses(viewer, some))
+        return count
+
+    async def recent_days(self, page: MeterPage, *, is_clean: bool) -> dict[int, RecentDays]:
+        """Return the last month of the meters of a page that have readings, by their ids."""
+        self._schema.require(Feature.INTERVALS, "the sums of days")
+        return await recent_days(self._engine, page.meters, page.windows, is_clean=is_clean)
 
     async def completeness(
         self,

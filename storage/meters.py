@@ -4,7 +4,7 @@ import json
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -103,6 +103,8 @@ class MeterPage:
     meters: Sequence[ListedMeter]
     following: str | None
     """The public id after which the next page begins; None on the last page."""
+    windows: Mapping[int, Sequence[Window]] = field(default_factory=dict)
+    """The days that the client may see of the meters of which these are not all, by their ids."""
 
 
 class MeterStore:
@@ -147,12 +149,7 @@ class MeterStore:
         public id, name or identifier. A condition on the meters, named `m`, selects some.
         """
         dialect = self._engine.dialect
-        # Without a bound, MySQL sorts all meters rather than read the index.
-        condition = Condition(f"m.public_id > {dialect.placeholder}", (after,))
-        if search:
-            condition &= dialect.contains(("m.public_id", "m.name", "m.identifier"), search)
-        if visible is not None:
-            condition &= visible
+        condition = self._listed(after, search, visible)
         rows = await self._engine.fetch(
             f"SELECT JSON_ARRAY(m.id, m.public_id, m.name, m.identifier, m.timezone,"
             f" m.interval_seconds, {dialect.unix_seconds(_FIRST)}, {dialect.unix_seconds(_LAST)},"
@@ -172,6 +169,52 @@ class MeterStore:
         ]
         return MeterPage(meters, meters[-1].public_id if len(rows) > limit else None)
 
+    async def public_id_at(
+        self,
+        position: int,
+        after: str,
+        search: str,
+        visible: Condition | None,
+        stale: Condition | None = None,
+    ) -> str | None:
+        """Return the public id at a position, from 0, among those that follow one in the list."""
+        condition = self._listed(after, search, visible)
+        if stale is not None:
+            condition &= stale
+        rows = await self._engine.fetch(
+            f"SELECT m.public_id FROM {'meters AS m' if stale is None else _LISTED}"
+            f" WHERE {condition.text} ORDER BY m.public_id LIMIT 1 OFFSET {position}",
+            condition.args,
+        )
+        return rows[0][0].decode() if rows else None
+
+    async def count_listed(self, search: str = "") -> int:
+        """Return how many meters all pages together have."""
+        condition = self._listed("", search, None)
+        rows = await self._engine.fetch(
+            f"SELECT COUNT(*) FROM meters AS m WHERE {condition.text}", condition.args
+        )
+        return int(rows[0][0])
+
+    async def ids_listed(self, search: str, visible: Condition) -> list[int]:
+        """Return the ids of the meters of all pages together."""
+        condition = self._listed("", search, visible)
+        rows = await self._engine.fetch(
+            f"SELECT m.id FROM meters AS m WHERE {condition.text}", condition.args
+        )
+        return [row[0] for row in rows]
+
+    def _listed(self, after: str, search: str, visible: Condition | None) -> Condition:
+        """Select the meters of a list."""
+        dialect = self._engine.dialect
+        # Without a bound, MySQL sorts all meters rather than read the index.
+        condition = Condition(f"m.public_id > {dialect.placeholder}", (after,))
+        if search:
+            condition &= dialect.contains(("m.public_id", "m.name", "m.identifier"), search)
+        if visible is not None:
+            condition &= visible
+        return condition
+
     async def clipped(self, page: MeterPage, accesses: Mapping[int, Access]) -> MeterPage:
         """Return a page with what may be seen of each of its meters."""
         windows = {
@@ -188,7 +231,7 @@ class MeterStore:
                 spans.get(each.id, (each.first_reading, each.last_reading, each.readings))
             ]
         ]
-        return MeterPage(meters, page.following)
+        return MeterPage(meters, page.following, windows)
 
     async def visible_spans(
         self, windows: Mapping[int, Sequence[Window]]

@@ -5,12 +5,14 @@ Their ETag is made of the body.
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import hdrs, web
+from yarl import URL
 
-from domain.parameters import Parameter, Params
+from domain.parameters import Integer, Parameter, Params
 from domain.readings_query import QueryError
 from server.transport.content_coding import Coding, Identity
 from server.transport.etags import etag, matches_any, matches_etag
@@ -40,6 +42,15 @@ STALE = Parameter(
     ),
 )
 
+OFFSET = Integer(
+    "offset",
+    "Number of records to skip, to begin somewhere in the list. With 0, and without stale,"
+    " meta.total has the number of all.",
+    minimum=0,
+    maximum=10_000_000,
+    default=None,
+)
+
 
 def parse_stale(params: Params) -> int | None:
     """Return the age in seconds that the parameter names, if any; raise QueryError."""
@@ -64,6 +75,8 @@ class V1ListRequest(V1Request):
 
     table: ResultTable
     following: str | None
+    meta: Mapping[str, int]
+    """What is said beside the number of records."""
 
     async def payload(
         self,
@@ -76,18 +89,26 @@ class V1ListRequest(V1Request):
 
     def written(self) -> Payload:
         """Return the payload of the list."""
-        document = self.document({"count": self.table.count}, self.following)
+        document = self.document({"count": self.table.count, **self.meta}, self.following)
         chunks = self.format.table(self.table, document, self.options)
         return self.payload_of(chunks, self.table.count, self.following, {})
 
+    def _next(self, cursor: str) -> URL:
+        return super()._next(cursor).without_query_params(OFFSET.name)
+
 
 async def answer_list(
-    request: web.Request, params: Params, table: ResultTable, following: str | None, name: str
+    request: web.Request,
+    params: Params,
+    table: ResultTable,
+    following: str | None,
+    name: str,
+    meta: Mapping[str, int] | None = None,
 ) -> web.Response:
     """Return a page of a list, after which another begins with the cursor `following`."""
     common = common_of(request, {n: v for n, v in params.items() if n != CURSOR.name})
     common |= {"link": own_link(request, params), "name": name}
-    made = V1ListRequest(**common, table=table, following=following)
+    made = V1ListRequest(**common, table=table, following=following, meta=meta or {})
     payload = made.written()
     body = b"".join([bytes_of(chunk) async for chunk in payload.chunks])
     return await _conditional(request, body, made, payload)

@@ -1,24 +1,26 @@
 """The meters that a user may see, and one of them."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 
-from domain.parameters import Integer, Parameter, Params
+from domain.fixed_point import format_scaled
+from domain.parameters import Choice, Integer, Parameter, Params
 from server.api.data_request import METER, DataRequest, parse_meter
 from server.api.meters import SEARCH, parse_search
 from server.context import CONTEXT, DATABASE
 from server.transport.parameters import read_parameters
 from server.transport.streaming import Payload
 from server.v1.formats.base import Envelope
-from server.v1.lists import STALE, answer_list, parse_stale
-from server.v1.parameters import CURSOR, WRITING
+from server.v1.lists import OFFSET, STALE, answer_list, parse_stale
+from server.v1.parameters import CURSOR, V1_QUALITY, WRITING
 from server.v1.request import V1Request, common_of, duration, window_meta
 from storage.database import Database, DataState
 from storage.figures.compute import Admit
+from storage.figures.days.recent import RECENT_DAYS, RecentDays
 from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks
 from storage.meters import ListedMeter, spans_text
 
@@ -33,6 +35,19 @@ METER_FIELDS = (
     Field("last_reading", FieldType.TEXT, "Start of the last reading"),
     Field("readings", FieldType.COUNT, "Number of readings"),
 )
+RECENT_FIELDS = (
+    Field("recent_from", FieldType.TEXT, "First of the last days; null without readings"),
+    Field(
+        "recent_energy",
+        FieldType.TEXT,
+        "Energy (kWh) of each of these days, raw or clean as asked for, separated by spaces; - if"
+        " it is unknown",
+    ),
+    Field("recent_expected", FieldType.COUNT, "Readings that should be there, up to the newest"),
+    Field("recent_present", FieldType.COUNT, "Readings of these days with any value"),
+    Field("recent_implausible", FieldType.COUNT, "Readings of these days flagged implausible"),
+)
+MOST_RECENT = 100
 LIST_LIMIT = Integer(
     "limit",
     "Maximum number of meters. If there are more, links.next and the header Link have the URL of"
@@ -41,8 +56,17 @@ LIST_LIMIT = Integer(
     maximum=1000,
     default=100,
 )
+RECENT = Choice(
+    "recent",
+    f"With yes, each meter has its last {RECENT_DAYS} days up to its newest reading, for at most"
+    f" {MOST_RECENT} meters a page: energy by day, and how many readings there are.",
+    choices={"no": False, "yes": True},
+)
 _LIST_CURSOR = Parameter(CURSOR.name, CURSOR.description, pattern=METER.pattern)
-LIST_PARAMETERS = (LIST_LIMIT, _LIST_CURSOR, SEARCH, STALE, *WRITING)
+LIST_PARAMETERS = (
+    *(LIST_LIMIT, _LIST_CURSOR, OFFSET, SEARCH, STALE),
+    *(RECENT, V1_QUALITY, *WRITING),
+)
 _PARTS = ("readings", "aggregates", "profile", "peaks", "summary", "quality", "imports")
 
 
@@ -76,21 +100,37 @@ async def visible_meters(request: web.Request) -> web.Response:
     """Return a page of the meters."""
     names = [each.name for each in LIST_PARAMETERS]
     params = await read_parameters(request, optional=names, with_body=False)
-    limit, search = LIST_LIMIT.parse(params), parse_search(params)
-    after = parse_meter(params, _LIST_CURSOR) or ""
-    context = request[CONTEXT]
-    token = context.token
+    limit, search, offset = LIST_LIMIT.parse(params), parse_search(params), OFFSET.parse(params)
+    after, has_recent = parse_meter(params, _LIST_CURSOR) or "", RECENT.parse(params)
+    stale, is_clean = parse_stale(params), V1_QUALITY.parse(params) == "clean"
+    if has_recent:
+        limit = min(limit, MOST_RECENT)
+    token, database = request[CONTEXT].token, request.app[DATABASE]
     viewer = None if token is None else token.viewer
-    stale = parse_stale(params)
     before = None if stale is None else int(time.time()) - stale
-    page = await request.app[DATABASE].list_meters(limit, after, search, viewer, before)
-    table = meters_table(page.meters)
-    return await answer_list(request, params, table, page.following, "meters")
+    page = await database.list_meters(limit, after, search, viewer, before, skipped=offset or 0)
+    recent = await database.recent_days(page, is_clean=is_clean) if has_recent else None
+    is_counted = offset == 0 and stale is None
+    meta = {"total": await database.count_listed(search, viewer)} if is_counted else {}
+    table = meters_table(page.meters, recent)
+    return await answer_list(request, params, table, page.following, "meters", meta)
 
 
-def meters_table(meters: Sequence[ListedMeter]) -> ResultTable:
-    """Return meters as a table."""
-    return ResultTable(METER_FIELDS, None, len(meters), as_chunks([*map(_row, meters)]))
+def meters_table(
+    meters: Sequence[ListedMeter], recent: Mapping[int, RecentDays] | None = None
+) -> ResultTable:
+    """Return meters as a table, perhaps with their last days."""
+    if recent is None:
+        return ResultTable(METER_FIELDS, None, len(meters), as_chunks([*map(_row, meters)]))
+    rows = [(*_row(meter), *_recent_values(recent.get(meter.id))) for meter in meters]
+    return ResultTable((*METER_FIELDS, *RECENT_FIELDS), None, len(rows), as_chunks(rows))
+
+
+def _recent_values(days: RecentDays | None) -> Row:
+    if days is None:
+        return (None, None, None, 0, 0)
+    energy = " ".join("-" if each is None else format_scaled(each) for each in days.energy)
+    return (str(days.first), energy, days.expected, days.present, days.implausible)
 
 
 def _row(meter: ListedMeter) -> Row:

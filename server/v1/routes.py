@@ -44,7 +44,13 @@ from server.v1.groups import (
     visible_groups,
 )
 from server.v1.imports import IMPORT_PARAMETERS, NUMBER, imports_of_meter
-from server.v1.meters import LIST_PARAMETERS, METER_FIELDS, meter_of_path, visible_meters
+from server.v1.meters import (
+    LIST_PARAMETERS,
+    METER_FIELDS,
+    RECENT_FIELDS,
+    meter_of_path,
+    visible_meters,
+)
 from server.v1.parameters import PAGING, PERIOD, READING_FIELDS, START, V1_QUALITY, WRITING
 from server.v1.readings import METER_LIST, readings_of_meter, readings_of_meters
 from server.v1.route import MakeRequest, V1Route, data_handler
@@ -117,7 +123,7 @@ V1_ROUTES = (
         description="In the order of their ids, page by page.",
         parameters=LIST_PARAMETERS,
         handler=visible_meters,
-        kinds=[METER_FIELDS],
+        kinds=[METER_FIELDS, (*METER_FIELDS, *RECENT_FIELDS)],
         example={"search": "main"},
     ),
     _route(

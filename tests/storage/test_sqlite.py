@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from domain.readings_query import ReadingsQuery
+from storage.access.viewer import Viewer
 from storage.backends.sqlite.engine import SLOW_SECONDS, SqliteEngine
 from storage.common.errors import Overtaken, Unreachable
 from storage.factory import open_database
 from storage.readings.page_store import PAGE_READINGS
-from tests.support.app_client import Serve
+from tests.support.app_client import Serve, Watched
 from tests.support.connections import Connections
 from tests.support.databases import SqliteDatabase
 from tests.support.report_factory import numbered, quarters, report
@@ -270,3 +271,34 @@ async def test_list_of_ids_is_not_read_from_two_files(loaded: SqliteDatabase) ->
         assert (await reader.state()).source != state.source
         with pytest.raises(Overtaken):
             await anext(pages)
+
+
+async def test_grants_of_a_list_are_looked_up_one_by_one(loaded: SqliteDatabase) -> None:
+    """Those of a user are gone through once, not once for each meter of the list."""
+    numbers = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)"
+    loaded.run(
+        "INSERT INTO meters (id, public_id, timezone)"
+        f" {numbers} SELECT i + 1, 'm' || i, 'UTC' FROM n"
+    )
+    loaded.run(
+        "INSERT INTO grants (user, id, meter_id, permission, granted_by, granted)"
+        f" {numbers} SELECT 'beth', i, i, 'read', '', 0 FROM n"
+    )
+    statements: list[str] = []
+    async with loaded.reader() as reader:
+        engine = Watched(reader.grants._engine)
+        reader.grants._engine = engine
+        await reader.grants._schema.refresh()
+        await reader.grants.accesses(Viewer("beth"), range(1, 1001))
+        statements = engine.statements
+    steps = 0
+
+    def step() -> None:
+        nonlocal steps
+        steps += 1
+
+    with closing(sqlite3.connect(loaded.path)) as connection:
+        connection.set_progress_handler(step, 1000)
+        for statement in statements:
+            connection.execute(statement, ("beth",) * statement.count("?")).fetchall()
+    assert 0 < steps < 500

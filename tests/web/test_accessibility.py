@@ -87,7 +87,7 @@ async def test_choice_of_the_meter_has_names_and_is_without_fault(
     database.run("UPDATE meters SET name = 'Una nave con un nombre bastante largo' WHERE id < 3")
     api = await serve(database)
     await browser.imitate(width=width, height=1000, language=language)
-    await browser.open(str(api.client.make_url("/dashboard")))
+    await browser.open(str(api.client.make_url("/dashboard")) + "#meter=a")
     await log_in(browser)
     await drawn(browser)
     await browser.type("#meters [type=search]", "m00")

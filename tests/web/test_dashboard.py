@@ -710,10 +710,10 @@ async def test_one_meter_leaves_no_choice_and_no_name(browser: Browser, api: Api
 async def test_chosen_meter_is_in_the_link_the_title_and_every_request(
     browser: Browser, serve: Serve, fleet: DatabaseFixture, tmp_path: Path
 ) -> None:
-    """The first of the list is shown at first; keys alone lead to another."""
+    """Keys alone lead from one to another."""
     api = await serve(fleet)
     await browser.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
-    await enter(browser, api)
+    await enter(browser, api, "#meter=factory")
     assert await offered(browser) == ["Nave 7 (factory)", "house", "shop", "yard"]
     assert "Nave 7" in await browser.run("document.title")
     browser.requests.clear()
@@ -791,7 +791,7 @@ async def test_meters_beyond_a_hundred_are_searched(
     await database.load(DAYS, meter="z1", register=True)
     await database.load(DAYS, meter="a", register=True)
     add_meters(database, *(f"m{number:03}" for number in range(100)), "z2")
-    await enter(browser, await serve(database))
+    await enter(browser, await serve(database), "#meter=a")
     assert len(await offered(browser)) == 100
     await browser.type("#meters [type=search]", "Z")
     await browser.find("#meters output", "2 meters found")

@@ -708,6 +708,14 @@ BEGIN
     DELETE FROM api_key_scopes WHERE hash = OLD.hash;
 END;
 
+-- What SQLite cannot know: a user may have thousands of grants, and few of them are for one meter.
+-- Otherwise it would go through all of them for each meter of a list.
+INSERT OR REPLACE INTO sqlite_stat1 (tbl, idx, stat) VALUES
+    ('grants', 'grants', '100000 1000 1'),
+    ('grants', 'grants_user_meter', '100000 1000 2 1');
+
+ANALYZE sqlite_master;
+
 -- Servers change grants, too: one statement each.
 
 CREATE TRIGGER count_changed_grant AFTER UPDATE ON grants

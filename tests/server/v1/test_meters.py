@@ -1,6 +1,7 @@
 """Meters of /v1, their imports, and what a user is told who may not see something."""
 
 import json
+from datetime import date
 from decimal import Decimal
 
 import pytest
@@ -8,8 +9,9 @@ from aiohttp import encode_basic_auth
 
 from tests.support.app_client import Api, Serve, token
 from tests.support.databases import DatabaseFixture
+from tests.support.granting import add_group, add_member, grant, revoke_all
 from tests.support.reference_readings import load, readings_of_days
-from tests.support.report_factory import report, row
+from tests.support.report_factory import quarters, report, row
 
 DAYS = readings_of_days("2019-09-02", "2019-09-03", "2019-09-04")
 GRANT = (
@@ -171,3 +173,130 @@ async def test_wrong_methods_paths_and_media_types_are_problems(api: Api) -> Non
         assert "text/csv" in (await response.json())["detail"]
     async with await api.v1("meters", headers={"Accept": "text/html, text/*;q=0.5"}) as response:
         assert response.content_type == "text/csv"
+
+
+async def require_recent_as_aggregated(api: Api) -> None:
+    """The list says of the last 31 days what aggregates and the list of flags say of them."""
+    for quality in ("raw", "clean"):
+        document = await api.document(
+            "meters", search="main", recent="yes", offset="0", quality=quality
+        )
+        (meter,) = document["data"]
+        assert document["meta"]["total"] == 1
+        days = await api.document(
+            "meters/main/aggregates", resolution="P1D", fields="energy", quality=quality
+        )
+        last = days["data"][-31:]
+        assert meter["recent_from"] == last[0]["start"][:10]
+        assert meter["recent_energy"].split() == [
+            "-" if day["energy"] is None else str(day["energy"]) for day in last
+        ]
+        if quality == "raw":
+            assert meter["recent_present"] == sum(day["present"] for day in last)
+        assert meter["recent_expected"] == sum(day["expected"] for day in last)
+    flagged = await api.document(
+        "meters/main/quality", list="flagged", flag="implausible", **{"from": last[0]["start"][:10]}
+    )
+    assert meter["recent_implausible"] == len(flagged["data"])
+
+
+async def test_list_has_the_last_month_of_a_meter(api: Api) -> None:
+    await require_recent_as_aggregated(api)
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        [
+            "UPDATE readings SET energy = energy * 2 WHERE id = 100",
+            "DELETE FROM readings WHERE id=9",
+        ],
+        ["DELETE FROM grants", GRANT],
+    ],
+    ids=["changed by another program", "seen through a window"],
+)
+async def test_last_month_has_what_is_there_and_may_be_seen(
+    serve: Serve, database: DatabaseFixture, statements: list[str]
+) -> None:
+    rows = [row(time, "1", "", "", "5") for time in quarters("2019-09-02", 3 * 96)]
+    rows[150] = rows[150].replace(",1,", ",900,")
+    del rows[20]
+    await database.load(report(*rows))
+    api = await serve(database)
+    await require_recent_as_aggregated(api)
+    for statement in (*statements, "UPDATE access SET changes = changes + 1"):
+        database.run(statement)
+    await require_recent_as_aggregated(api)
+
+
+async def test_list_begins_anywhere_and_goes_on_from_there(api: Api) -> None:
+    everything = (await api.document("meters", limit="1000"))["data"]
+    total = len(await api.records("getMeters", limit="1000", after=everything[-1]["id"]))
+    total += len(everything)
+    document = await api.document("meters", limit="2", offset="5")
+    assert document["data"] == everything[5:7]
+    assert "offset=5" in document["links"]["self"]
+    async with api.client.session.get(
+        api.client.make_url(document["links"]["next"]),
+        headers={"Authorization": f"Bearer {api.token}"},
+    ) as response:
+        assert [meter["id"] for meter in (await response.json())["data"]] == [
+            meter["id"] for meter in everything[7:9]
+        ]
+    assert (await api.document("meters", offset=str(total)))["data"] == []
+    counted = await api.document("meters", offset="0", limit="1")
+    assert counted["meta"] == {"count": 1, "total": total}
+    after = {"cursor": everything[3]["id"], "offset": "2", "stale": "P1D", "limit": "1"}
+    assert (await api.document("meters", **after))["data"] == [everything[6]]
+    recent = await api.document("meters", recent="yes", limit="1000")
+    assert [meter["id"] for meter in recent["data"]] == [meter["id"] for meter in everything[:100]]
+    assert recent["links"]["next"]
+
+
+async def test_list_counts_only_what_may_be_seen(serve: Serve, database: DatabaseFixture) -> None:
+    for meter in ("a", "b", "c"):
+        await database.load(report(row("01 Sep 2019 00:00:00", "1")), meter=meter, register=True)
+    api = await serve(database)
+    database.run("DELETE FROM grants")
+    database.run(GRANT.replace("1, 1,", "1, 2,").replace("-03'", "-01'"))
+    database.run("UPDATE access SET changes = changes + 1")
+    document = await api.document("meters", offset="0", recent="yes")
+    assert [meter["id"] for meter in document["data"]] == ["b"]
+    assert document["data"][0]["recent_energy"] == "1.00000"
+    assert document["meta"]["total"] == 1
+    assert (await api.document("meters", offset="1"))["data"] == []
+    assert (await api.document("meters", offset="1", stale="P1D"))["data"] == []
+    assert len((await api.document("meters", offset="0", stale="P1D"))["data"]) == 1
+
+
+async def test_last_month_leaves_days_between_windows_open(
+    serve: Serve, database: DatabaseFixture
+) -> None:
+    rows = [row(time, "1") for time in quarters("2019-09-02", 3 * 96)]
+    await database.load(report(*rows))
+    api = await serve(database)
+    database.run("DELETE FROM grants")
+    for number, day in enumerate(("2019-09-02", "2019-09-04"), 1):
+        own = GRANT.replace("2019-09-03", day).replace("'rick', 1", f"'rick', {number}")
+        database.run(own)
+    database.run("UPDATE access SET changes = changes + 1")
+    (meter,) = (await api.document("meters", recent="yes"))["data"]
+    assert meter["recent_energy"] == "96.00000 - 96.00000"
+    assert (meter["recent_expected"], meter["recent_present"]) == (192, 192)
+
+
+async def test_meter_that_a_group_has_on_other_days_is_not_counted(
+    serve: Serve, database: DatabaseFixture
+) -> None:
+    """Nothing tells that it is there."""
+    for meter in ("a", "b", "c"):
+        await database.load(report(row("01 Sep 2019 00:00:00", "1")), meter=meter, register=True)
+    api = await serve(database)
+    revoke_all(database, "rick")
+    add_group(database, "site")
+    add_member(database, "site", meter="a")
+    add_member(database, "site", meter="b", days=(date(2020, 1, 1), date(2020, 12, 31)))
+    grant(database, "rick", group="site", days=(date(2019, 1, 1), date(2019, 12, 31)))
+    document = await api.document("meters", offset="0", recent="yes")
+    assert [meter["id"] for meter in document["data"]] == ["a"]
+    assert document["meta"] == {"count": 1, "total": 1}

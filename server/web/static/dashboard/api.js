@@ -56,8 +56,8 @@ export class Api {
   }
 
   /**
-   * The values of an answer: numrecs, records and what belongs to all of them. What is asked for
-   * twice under one signal is fetched once.
+   * The values of an answer: numrecs, records and what belongs to all of them, or the data, meta
+   * and links of /v1. What is asked for twice under one signal is fetched once.
    */
   values(request, signal) {
     if (!this.#asked.has(signal)) this.#asked.set(signal, new Map());
@@ -76,7 +76,8 @@ export class Api {
     this.#underWay += 1;
     try {
       signal.throwIfAborted();
-      return (await parsed(await this.#get(request, signal))).values;
+      const answer = await parsed(await this.#get(request, signal));
+      return answer.values ?? answer;
     } finally {
       this.#underWay -= 1;
       this.#waiting.shift()?.();
@@ -90,8 +91,10 @@ export class Api {
     return answer.blob();
   }
 
-  #get(request, signal) {
-    return ask(path(request), { headers: { SESSION: this.#token }, signal });
+  async #get(request, signal) {
+    const answer = await ask(path(request), { headers: { SESSION: this.#token }, signal });
+    if (answer.status === 401) throw new LoggedOut(); // what /v1 says of a token
+    return answer;
   }
 }
 
@@ -100,11 +103,16 @@ export function request(route, params) {
   return { route, params };
 }
 
+/** What follows /v1/ in an address, and its parameters. */
+export function v1(path, params = {}) {
+  return request(`/v1/${path}`, params);
+}
+
 /** The line that asks for the same in a terminal. */
 export function curl({ route, params }) {
   const parts = Object.entries(params).map(([name, value]) =>
     `${/ /.test(value) ? "--data-urlencode" : "-d"} '${name}=${value}'`);
-  const url = `${location.origin}/apielec/${route}`;
+  const url = location.origin + address(route);
   return ["curl -sS -G -H \"SESSION: $TOKEN\"", ...parts, `'${url}'`].join(" ");
 }
 
@@ -113,7 +121,11 @@ function with_({ route, params }, more) {
 }
 
 function path({ route, params }) {
-  return `/apielec/${route}?${new URLSearchParams(params)}`;
+  return `${address(route)}?${new URLSearchParams(params)}`;
+}
+
+function address(route) {
+  return route.startsWith("/") ? route : `/apielec/${route}`;
 }
 
 async function ask(url, options) {
@@ -124,7 +136,7 @@ async function ask(url, options) {
     if (error.name === "AbortError") throw error;
     throw new Unreachable();
   }
-  if (AWAY.has(answer.status)) throw new Unreachable((await body(answer)).message);
+  if (AWAY.has(answer.status)) throw new Unreachable(told(await body(answer)));
   if (answer.status === 405 || answer.status === 406) throw new LoggedOut();
   return answer;
 }
@@ -132,9 +144,14 @@ async function ask(url, options) {
 async function parsed(answer) {
   const content = await body(answer);
   if (!answer.ok) {
-    throw new Refused(content.message ?? `${answer.status} ${answer.statusText}`, answer.status);
+    throw new Refused(told(content) ?? `${answer.status} ${answer.statusText}`, answer.status);
   }
   return content;
+}
+
+/** What an answer says, in words. */
+function told({ message, detail }) {
+  return message ?? detail;
 }
 
 /** The JSON of an answer; one that breaks off comes from a server that is gone. */

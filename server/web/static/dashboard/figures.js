@@ -167,9 +167,10 @@ function qualityNotes(quality, implausible, energy) {
   return [said, word(quality === "clean" ? "raw_energy" : "clean_energy", amount(other, "kWh"))];
 }
 
-function figure(name, value, notes) {
+/** A key figure: its name, its value, and what belongs to it. */
+export function figure(name, value, notes, id = `figure-${name}`) {
   const box = document.createElement("div");
-  box.id = `figure-${name}`;
+  box.id = id;
   const term = document.createElement("dt");
   term.textContent = word(name);
   const shown = document.createElement("dd");

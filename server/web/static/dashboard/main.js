@@ -5,6 +5,8 @@ import { Demand } from "./demand.js";
 import { Energy } from "./energy.js";
 import { Factor } from "./factor.js";
 import { Figures } from "./figures.js";
+import { Fleet } from "./fleet.js";
+import { Group, GroupEnergy, GroupFigures, GroupMembers } from "./group.js";
 import { Heat } from "./heat.js";
 import { choose, chosen, preferred, spanName, speak, word } from "./locale.js";
 import { login, speakLogin } from "./login.js";
@@ -13,8 +15,9 @@ import { banner, notice } from "./notices.js";
 import { Profile } from "./profile.js";
 import { Quality } from "./quality.js";
 import { save } from "./save.js";
+import { BesideEnergy, BesideFigures, BesideProfile, Several } from "./several.js";
 import { Span, isDay, lastDay, longest, presets } from "./span.js";
-import { View } from "./view.js";
+import { View, of } from "./view.js";
 
 const FIRST_WAIT = 2;
 const LONGEST_WAIT = 30;
@@ -30,6 +33,16 @@ const page = {
   all: null,
   /** What getMeter says of the meter. */
   meter: null,
+  /** What /v1 says of the meters that are shown beside each other. */
+  members: [],
+  /** What /v1 says of the group. */
+  group: null,
+  /** The meters of which more is known than their ids: what they are called. */
+  told: [],
+  tell(known) {
+    const ids = new Set(known.map(({ meter }) => meter));
+    this.told = [...known, ...this.told.filter(({ meter }) => !ids.has(meter))];
+  },
 
   /** The parameters for a span; the first and the last day are whole only as far as the data. */
   during(span) {
@@ -67,10 +80,21 @@ const page = {
 
   title,
 
+  /** What people call what is shown. */
+  get name() {
+    const { kind, group, meters: shown } = this.view;
+    if (kind === "list") return word("meters");
+    if (kind === "group") return (this.group?.id === group && this.group.name) || group;
+    return kind === "several" ? word("several", shown.length) : meters.name;
+  },
+
+  nameOf: (meter) => meters.nameOf(meter),
+
   /** The name of a CSV file of what is shown. */
   file(name) {
-    const { meter, span: { from, to } } = this.view;
-    return `${[name, meter && this.meter.meter, from, to].filter(Boolean).join("_")}.csv`;
+    const { kind, group, meter, meters: shown, span: { from, to } } = this.view;
+    const own = kind === "several" ? shown.join("+") : group ?? (meter && this.meter.meter);
+    return `${[name, own, from, to].filter(Boolean).join("_")}.csv`;
   },
 
   /** The sums of energy that are drawn, for other parts to add up: they are asked for once. */
@@ -85,8 +109,18 @@ const page = {
 const figures = new Figures(page);
 const panels = [Energy, Demand, Heat, Profile, Factor, Quality].map((Kind) => new Kind(page));
 const [energy, demand] = panels;
-const parts = [figures, ...panels];
+/** What is shown of one meter, of several, and of a group. */
+const PARTS = {
+  meter: [figures, ...panels],
+  several: [BesideFigures, BesideEnergy, BesideProfile].map((Kind) => new Kind(page)),
+  group: [GroupFigures, GroupEnergy, GroupMembers].map((Kind) => new Kind(page)),
+};
 const meters = new Meters(page);
+const fleet = new Fleet(page);
+/** What finds out of what is more than one meter from when to when it has readings. */
+const subjects = { several: new Several(page), group: new Group(page) };
+/** What `page.all` is of. */
+let learnt = null;
 
 let running = new AbortController();
 let waiting = 0;
@@ -153,9 +187,20 @@ async function load(signal) {
 
 async function loaded(signal) {
   await offer(signal);
-  const { meter } = page.view;
-  if (!page.all || (meter && meter !== page.meter.meter)) await learn(signal);
-  $("main").hidden = false;
+  const { kind } = page.view;
+  if (kind === "list") {
+    stage("list");
+    await fleet.load(signal);
+    title();
+    page.say($("fleet-count").textContent);
+    return;
+  }
+  const subject = JSON.stringify([kind, page.view.group ?? page.view.meters]);
+  if (!page.all || (subject !== learnt && !page.view.isOpen)) {
+    await learn(signal);
+    learnt = subject;
+  }
+  stage(kind);
   if (!page.all) {
     empty();
     return;
@@ -173,24 +218,40 @@ async function loaded(signal) {
   }
   $("empty").hidden = true;
   $("charts").hidden = false;
+  const parts = PARTS[kind];
   for (const part of parts) part.element.setAttribute("aria-busy", "true");
   // Each part is shown as soon as its own answers are there; a browser has some requests under way
   // and queues the others, so that what stands above comes first.
   const loads = parts.map((part) => part.load(signal));
-  if (await figures.isEmpty(signal)) {
+  if (kind === "meter" && await figures.isEmpty(signal)) {
     await Promise.allSettled(loads);
     none();
     return;
   }
-  await settled(loads);
+  await settled(parts, loads);
+  if (kind !== "meter") title();
   page.say(word("loaded", spanName(page.view.span)));
+}
+
+/** Makes room for the list, one meter or several. */
+function stage(kind) {
+  $("main").hidden = false;
+  $("fleet").hidden = kind !== "list";
+  if (kind === "list") {
+    for (const id of ["tools", "empty", "charts"]) $(id).hidden = true;
+    return;
+  }
+  fleet.hide();
+  $("figures").hidden = kind !== "meter";
+  $("readings").hidden = kind !== "meter";
+  for (const part of document.querySelectorAll(".panels")) part.hidden = part.dataset.kind !== kind;
 }
 
 /**
  * Returns once all have ended. What one part alone lacks is said there; where none has anything,
  * or the login is gone, the reason is raised.
  */
-async function settled(loads) {
+async function settled(parts, loads) {
   const ended = await Promise.allSettled(loads);
   const reasons = ended.map(({ reason }) => reason);
   const isLocal = (reason) => reason instanceof Unreachable && reason.message !== "";
@@ -202,35 +263,46 @@ async function settled(loads) {
   });
 }
 
-/** Offers the meters; the view names one where there are several. */
+/** Offers the meters. Where there are several, the view names what it is of. */
 async function offer(signal) {
   await meters.load(signal);
-  if (!page.view.meter && meters.first) {
-    page.view = page.view.but({ meter: meters.first });
+  let changes = null;
+  if (page.view.isOpen && meters.isChoice) {
+    changes = meters.first ? of.meter(meters.first) : of.list();
+  } else if (page.view.kind === "list" && !meters.isChoice) {
+    changes = of.meters([]);
+  }
+  if (changes) {
+    page.view = page.view.but(changes);
     history.replaceState(null, "", page.view.hash);
   }
   meters.show();
 }
 
-/** Finds out which meter it is, and from when to when it has readings. */
+/** Finds out which meters these are, and from when to when they have readings. */
 async function learn(signal) {
-  const { meter } = page.view;
-  const asked = request("getMeter", { ...(meter && { meter }), values: "number" });
-  let found;
+  const { kind } = page.view;
   try {
-    ({ records: [found] } = await page.api.values(asked, signal));
+    page.all = kind === "meter" ? await learnMeter(signal) : await subjects[kind].learn(signal);
   } catch (error) {
-    // What is shown is of another meter.
+    // What is shown is of something else.
     if (error instanceof Refused) $("main").hidden = true;
     throw error;
   }
+  meters.show();
+}
+
+async function learnMeter(signal) {
+  const { meter } = page.view;
+  const asked = request("getMeter", { ...(meter && { meter }), values: "number" });
+  const { records: [found] } = await page.api.values(asked, signal);
   page.meter = found ?? null;
+  if (found?.meter) page.tell([found]);
   // Where the last reading ends is not known without its interval.
-  page.all = found ? new Span(
+  return found ? new Span(
     found.first_reading.slice(0, 10),
     found.end ? lastDay(found.end) : found.last_reading.slice(0, 10),
   ) : null;
-  meters.show();
 }
 
 /** A time of an answer as a parameter: a whole day by its date alone. */
@@ -240,8 +312,8 @@ function local(time) {
 }
 
 function empty() {
-  const of = page.view.meter ? `--meter ${page.view.meter} ` : "";
-  const command = `elecdata load ${of}Monitoring_report.csv`;
+  const own = page.view.meter ? `--meter ${page.view.meter} ` : "";
+  const command = `elecdata load ${own}Monitoring_report.csv`;
   notice(word("empty_title"), word("empty_text"), word("empty_action"), again, command);
   $("tools").hidden = true;
   title();
@@ -277,15 +349,18 @@ function tools() {
   $("later").disabled = !view.span.beside(1).overlaps(all);
   $("wider").disabled = view.span.within(all).equals(all);
   const whole = spanName(all);
-  $("foot").textContent = page.meter.timezone
-    ? word("foot", whole, page.meter.timezone) : word("foot_plain", whole);
+  const isOne = view.kind === "meter";
+  const zone = isOne ? page.meter.timezone : subjects[view.kind].zone;
+  $("foot").textContent = zone ? word(isOne ? "foot" : "foot_zone", whole, zone)
+    : word(isOne ? "foot_plain" : "foot_zones", whole);
 }
 
 /** Names what is shown, once it is. */
 function title() {
-  const span = page.all ? spanName(page.view.span) : "";
+  const span = page.all && page.view.span && page.view.kind !== "list"
+    ? spanName(page.view.span) : "";
   $("span-name").textContent = span;
-  document.title = [span, meters.name, word("title")].filter(Boolean).join(" – ");
+  document.title = [span, page.name, word("title")].filter(Boolean).join(" – ");
 }
 
 /** The span has no readings. */
@@ -328,6 +403,7 @@ function speakAll() {
   speak(document);
   speakLogin();
   meters.speak();
+  fleet.speak();
   for (const button of document.querySelectorAll(".language button")) {
     button.setAttribute("aria-pressed", String(button.value === chosen()));
   }
@@ -346,13 +422,18 @@ function follow() {
 function speakIn(lang) {
   choose(lang);
   speakAll();
+  if (page.view.kind === "list") {
+    title();
+    return;
+  }
   if (!page.all) {
     if (page.api.hasToken) refresh();
     return;
   }
   tools();
   title();
-  for (const part of parts) part.speak();
+  meters.show();
+  for (const part of PARTS[page.view.kind]) part.speak();
 }
 
 function typed() {
@@ -400,14 +481,17 @@ $("readings").addEventListener("click", () => attempt(async () => {
 $("logout").addEventListener("click", () => {
   page.api.logout();
   page.all = null;
+  page.told = [];
   meters.forget();
+  fleet.forget();
   $("main").hidden = true;
   $("logout").hidden = true;
   refresh();
 });
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
-  $("figures").focus();
+  if (page.view.kind === "list") $("fleet-title").focus();
+  else $({ meter: "figures", group: "group-figures" }[page.view.kind] ?? "span-name").focus();
 });
 
 refresh();

@@ -33,7 +33,9 @@ export class Panel {
   /** Asks for what is to be shown and shows it. */
   async load(signal) {
     try {
-      const requests = this.requests();
+      // Some find out first what there is to ask for.
+      let requests = this.requests(signal);
+      if (requests instanceof Promise) requests = await requests;
       const answers = await Promise.all(
         requests.map((request) => this.page.api.values(request, signal)),
       );
@@ -147,6 +149,11 @@ export class Panel {
     else scroll.replaceChildren(table);
   }
 
+  /** What is downloaded, given the requests for what is shown. */
+  csv([asked]) {
+    return this.page.api.csv(asked);
+  }
+
   async #copy(button) {
     const lines = this.#asked.map(curl).join("\n");
     try {
@@ -167,7 +174,7 @@ export class Panel {
   #download() {
     this.page.attempt(async () => {
       const name = this.page.file(this.element.id);
-      save(await this.page.api.csv(this.#asked[0]), name);
+      save(await this.csv(this.#asked), name);
     });
   }
 }

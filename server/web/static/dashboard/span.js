@@ -130,7 +130,7 @@ export function presets(all) {
 export const SUMS = { hour: 1 / 24, day: 1, week: 7, month: 30, year: 365 };
 
 /** The intervals, none shorter than so many seconds, that make one to so many bars of a span. */
-export function possible(span, most, seconds) {
+export function possible(span, most, seconds = 0) {
   return Object.keys(SUMS).filter((name) => {
     const bars = span.days / SUMS[name];
     return bars <= most && bars >= 1 && SUMS[name] * 86_400 >= seconds;

@@ -4,16 +4,54 @@ import { preferred } from "./locale.js";
 import { SUMS, Span, isDay } from "./span.js";
 import { LANGUAGES } from "./words.js";
 
+/** What members of a group are ranked by. */
+export const RANKS = ["energy", "energy_per_m2", "maximeter"];
+
+/** More meters can't be told apart in one chart. */
+export const MOST_BESIDE = 8;
+
+const NOTHING = { meters: [], group: null, list: null };
+
+/** What a view can be of, as changes of another view. */
+export const of = {
+  meter: (meter) => ({ ...NOTHING, meters: [meter] }),
+  meters: (meters) => ({ ...NOTHING, meters }),
+  group: (group) => ({ ...NOTHING, group }),
+  /** The meters, or those with a text. */
+  list: (search = "") => ({ ...NOTHING, list: search }),
+};
+
 export class View {
   constructor({
-    meter = null, span = null, sums = null, quality = "clean", split = "type", lang = null,
+    meters = [], group = null, list = null, span = null, sums = null, quality = "clean",
+    split = "type", rank = RANKS[0], lang = null,
   } = {}) {
-    this.meter = meter;
+    this.meters = meters;
+    this.group = group;
+    this.list = list;
     this.span = span;
     this.sums = sums;
     this.quality = quality;
     this.split = split;
+    this.rank = rank;
     this.lang = lang;
+  }
+
+  /** The meter, where it is of one. */
+  get meter() {
+    return this.meters.length === 1 ? this.meters[0] : null;
+  }
+
+  /** What it is of: a list, a group, several meters, or one meter, which may be left open. */
+  get kind() {
+    if (this.list !== null) return "list";
+    if (this.group) return "group";
+    return this.meters.length > 1 ? "several" : "meter";
+  }
+
+  /** Whether it leaves open what it is of. */
+  get isOpen() {
+    return this.kind === "meter" && !this.meter;
   }
 
   but(changes) {
@@ -25,18 +63,23 @@ export class View {
     const given = new URLSearchParams(hash.replace(/^#/, ""));
     const [from, to] = [given.get("from"), given.get("to")];
     return new View({
-      meter: given.get("meter") || null,
+      meters: named(given.get("meter")),
+      group: given.get("group") || null,
+      list: given.get("list"),
       span: isDay(from) && isDay(to) && from <= to ? new Span(from, to) : null,
       sums: given.get("by") in SUMS ? given.get("by") : null,
       quality: given.get("quality") === "raw" ? "raw" : "clean",
       split: given.get("split") === "weekday" ? "weekday" : "type",
+      rank: RANKS.includes(given.get("rank")) ? given.get("rank") : RANKS[0],
       lang: given.get("lang") in LANGUAGES ? given.get("lang") : null,
     });
   }
 
   get hash() {
     const told = new URLSearchParams();
-    if (this.meter) told.set("meter", this.meter);
+    if (this.list !== null) told.set("list", this.list);
+    else if (this.group) told.set("group", this.group);
+    else if (this.meters.length) told.set("meter", this.meters.join(","));
     if (this.span) {
       told.set("from", this.span.from);
       told.set("to", this.span.to);
@@ -44,7 +87,14 @@ export class View {
     if (this.sums) told.set("by", this.sums);
     if (this.quality === "raw") told.set("quality", "raw");
     if (this.split === "weekday") told.set("split", "weekday");
+    if (this.rank !== RANKS[0]) told.set("rank", this.rank);
     if (this.lang && this.lang !== preferred()) told.set("lang", this.lang);
-    return `#${told}`;
+    // A comma needs no code behind #.
+    return `#${String(told).replaceAll("%2C", ",")}`;
   }
+}
+
+/** The meters of a text like a,b: each once, and no more than can be shown. */
+function named(text) {
+  return [...new Set((text ?? "").split(",").filter(Boolean))].slice(0, MOST_BESIDE);
 }

@@ -1,0 +1,123 @@
+// The groups above the list of meters; the sums of those in view are asked for.
+
+import { LoggedOut, Refused, v1 } from "./api.js";
+import { word } from "./locale.js";
+import { DAYS, cell, fillRow } from "./row.js";
+import { lastDay, plus } from "./span.js";
+import { of } from "./view.js";
+
+/** Groups above the list; others are searched for. */
+const MOST = 30;
+
+const element = document.getElementById("groups");
+const body = document.getElementById("group-rows");
+
+export class Groups {
+  #rows = new Map();
+  #signal = null;
+  #inView = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) {
+      if (!isIntersecting) continue;
+      this.#inView.unobserve(target);
+      this.#ask(target);
+    }
+  });
+
+  constructor(page) {
+    this.page = page;
+  }
+
+  /** Shows the groups that the view searches for. */
+  async load(signal) {
+    const { list } = this.page.view;
+    const asked = v1("groups", { limit: MOST, ...(list && { search: list }) });
+    let found = { data: [], links: {} };
+    try {
+      found = await this.page.api.values(asked, signal);
+    } catch (error) {
+      if (error instanceof LoggedOut || error.name === "AbortError") throw error;
+      // The database is not prepared for groups yet.
+    }
+    this.forget();
+    this.#signal = signal;
+    element.hidden = !found.data.length;
+    element.querySelector("p").hidden = !found.links.next;
+    body.replaceChildren(...found.data.map((group) => {
+      const row = document.createElement("div");
+      row.setAttribute("role", "row");
+      this.#rows.set(row, group);
+      return row;
+    }));
+    this.speak();
+    for (const row of this.#rows.keys()) this.#inView.observe(row);
+  }
+
+  /** Shows no groups. */
+  forget() {
+    this.#inView.disconnect();
+    this.#rows.clear();
+    body.replaceChildren();
+    element.hidden = true;
+  }
+
+  /** Shows what there is, in the words of the moment. */
+  speak() {
+    for (const [row, group] of this.#rows) this.#fill(row, group);
+  }
+
+  #fill(row, group) {
+    if (group.energies) {
+      fillRow(row, group, this.#link(group));
+      return;
+    }
+    const link = document.createElement("a");
+    link.href = this.#link(group);
+    link.textContent = group.name ?? group.id;
+    row.replaceChildren(cell("", "pick"), cell(link, "name"), cell("…", "month"));
+  }
+
+  #link({ id }) {
+    return this.page.view.but(of.group(id)).hash;
+  }
+
+  /** Asks for the last days of a group, up to its newest reading. */
+  #ask(row) {
+    const signal = this.#signal;
+    const group = this.#rows.get(row);
+    row.setAttribute("aria-busy", "true");
+    return this.page.attempt(async () => {
+      const { api, view: { quality } } = this.page;
+      const values = async (path, params) => {
+        try {
+          return (await api.values(v1(`groups/${group.id}${path}`, params), signal)).data;
+        } catch (error) {
+          if (error instanceof Refused) return null; // its own view says why
+          throw error;
+        }
+      };
+      const { first_reading: first = null, end } = await values("") ?? {};
+      const to = first && lastDay(end);
+      // Before its first reading, a group expects some as well.
+      const from = first && [first.slice(0, 10), plus(to, 1 - DAYS)].sort().at(-1);
+      const last = first && await values("/aggregates", {
+        resolution: "P1D", fields: "energy", from, to: end, quality,
+      });
+      const days = last || [];
+      // How many are expected is unknown where the interval of a member is.
+      const sum = (name) => days.reduce(
+        (all, { [name]: value }) => (all === null || value === null ? null : all + value), 0);
+      this.#rows.set(row, {
+        ...group,
+        last_reading: first && end,
+        newest_day: to,
+        recent_from: days[0]?.start.slice(0, 10) ?? null,
+        energies: days.map(({ energy }) => energy),
+        recent_expected: sum("expected"),
+        recent_present: sum("present"),
+        recent_implausible: 0,
+      });
+      this.#fill(row, this.#rows.get(row));
+      row.removeAttribute("aria-busy");
+    }, signal);
+  }
+}
