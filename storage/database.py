@@ -126,7 +126,7 @@ class Database:
         self._completeness = CompletenessStore(engine)
         self.api_keys = KeyStore(engine, self._schema)
         self.grants = GrantStore(engine, self._schema)
-        self.imports = ImportHistory(engine)
+        self._imports = ImportHistory(engine)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -333,6 +333,11 @@ class Database:
         if not page.meters:
             raise Overtaken
         return page.meters[0]
+
+    def import_history(self) -> ImportHistory:
+        """Return what reads imports; raise Outdated if the schema lacks what it needs."""
+        self._schema.require(Feature.GRANTS, "the list of imports")
+        return self._imports
 
     async def zone(self, state: DataState) -> str:
         """Return the time zone of a meter; raise Outdated if the schema does not tell it."""

@@ -52,7 +52,7 @@ class V1ImportsRequest(V1Request):
 
     async def _all(self, database: Database, state: DataState, meter: Meter) -> Payload:
         before = None if self.position is None else self.position.after
-        page = await database.imports.imports(meter.id, self.most, before)
+        page = await database.import_history().imports(meter.id, self.most, before)
         cursor = None if page.following is None else self.cursor(page.following, state)
         meta = {**meter_meta(meter), "count": len(page.rows)}
         return self.table_payload(page.table(IMPORT_FIELDS, meter), meta, cursor)
@@ -60,11 +60,11 @@ class V1ImportsRequest(V1Request):
     async def _one(
         self, database: Database, state: DataState, meter: Meter, number: int
     ) -> Payload:
-        found = await database.imports.one(meter.id, number)
+        found = await database.import_history().one(meter.id, number)
         if found is None:
             raise ApiError(404, f"import: the meter {meter.public_id} has no import {number}")
         after = 0 if self.position is None else self.position.after
-        page = await database.imports.replaced(meter.id, number, self.most, after)
+        page = await database.import_history().replaced(meter.id, number, self.most, after)
         cursor = None if page.following is None else self.cursor(page.following, state)
         record = dict(zip((field.name for field in IMPORT_FIELDS), found, strict=True))
         record["finished"] = meter.zone.at(int(record["finished"] or 0)).isoformat()

@@ -249,10 +249,12 @@ async def test_account_that_may_not_read_the_states_is_given_the_right(
     assert len(await database.records()) == 2
 
 
-_ONLY_FOR_LOADERS = ("ALTER TABLE imports\n", "CREATE TABLE replaced_values ")
+# Servers list imports only where there are grants, which come after these.
+_OF_IMPORTS = ("ALTER TABLE imports\n", "CREATE TABLE replaced_values ")
 # Servers ask for these only where a meter has no single interval, which the loader finds out.
 _OF_SEVERAL_INTERVALS = ("CREATE TABLE intervals ", "REPLACE INTO intervals ")
-# Grants have a sign of their own, which comes last.
+# Grants and API keys have a sign of their own, which comes last.
+_BEFORE_API_KEYS = ("CREATE TABLE api_key_scopes ",)
 _BEFORE_GRANTS = ("ALTER TABLE grants\n", "CREATE TRIGGER (grant_new|forget_deleted)_user ")
 
 
@@ -264,7 +266,7 @@ def test_view_comes_after_all_that_servers_need_with_it() -> None:
     statements = STATEMENTS["mysql"]
     (place,) = (n for n, sql in enumerate(statements) if re.match(Feature.METERS.value, sql))
     signs = [
-        *(*(feature.value for feature in Feature), *_ONLY_FOR_LOADERS),
-        *(*_OF_SEVERAL_INTERVALS, *_BEFORE_GRANTS),
+        *(*(feature.value for feature in Feature), *_OF_IMPORTS),
+        *(*_OF_SEVERAL_INTERVALS, *_BEFORE_GRANTS, *_BEFORE_API_KEYS),
     ]
     assert all(any(re.match(sign, sql) for sign in signs) for sql in statements[place:])

@@ -9,7 +9,6 @@ const told = form.querySelector("output");
 const documents = [...definition.options].map((option) => option.value);
 const SCHEMES = ["SESSION", "bearer"]; // of the original routes, and of /v1
 let token = null;
-let ui = null;
 
 // The link of the page may name a document, but only one of these (CVE-2018-25031).
 const named = new URLSearchParams(location.search).get("definition");
@@ -19,27 +18,26 @@ const authorize = () => {
   if (token) SCHEMES.forEach((scheme) => ui.preauthorizeApiKey(scheme, token));
 };
 
-const show = () => {
-  ui = SwaggerUIBundle({
-    dom_id: "#swagger-ui",
-    url: definition.value,
-    validatorUrl: null, // no document leaves for an outside validator
-    queryConfigEnabled: false, // nor does a link choose another document
-    deepLinking: true,
-    persistAuthorization: false,
-    tryItOutEnabled: true,
-    defaultModelsExpandDepth: 0,
-    docExpansion: "list",
-    onComplete: authorize,
-  });
-};
+const ui = SwaggerUIBundle({
+  dom_id: "#swagger-ui",
+  url: definition.value,
+  validatorUrl: null, // no document leaves for an outside validator
+  queryConfigEnabled: false, // nor does a link choose another document
+  deepLinking: true,
+  persistAuthorization: false,
+  tryItOutEnabled: true,
+  defaultModelsExpandDepth: 0,
+  docExpansion: "list",
+  onComplete: authorize,
+});
 
 definition.addEventListener("change", () => {
   const url = new URL(location.href);
   url.searchParams.set("definition", definition.value);
   url.hash = "";
   history.replaceState(null, "", url);
-  show();
+  ui.specActions.updateUrl(definition.value);
+  ui.specActions.download(definition.value);
 });
 
 const basic = (user, password) => {
@@ -68,5 +66,3 @@ form.addEventListener("submit", async (event) => {
 
 // Not before this script listens: the browser itself would send the password in a URL.
 form.querySelector("button").disabled = false;
-
-show();
