@@ -63,12 +63,6 @@ export class Fleet {
     this.rows.stop();
   }
 
-  forget() {
-    this.#chosen.clear();
-    this.rows.show(0, []);
-    this.groups.forget();
-  }
-
   speak() {
     this.search.placeholder = word("meter_search_hint");
     if (!this.#shown) return;

@@ -38,7 +38,8 @@ export class Groups {
       if (error instanceof LoggedOut || error.name === "AbortError") throw error;
       // The database is not prepared for groups yet.
     }
-    this.forget();
+    this.#inView.disconnect();
+    this.#rows.clear();
     this.#signal = signal;
     element.hidden = !found.data.length;
     element.querySelector("p").hidden = !found.links.next;
@@ -50,14 +51,6 @@ export class Groups {
     }));
     this.speak();
     for (const row of this.#rows.keys()) this.#inView.observe(row);
-  }
-
-  /** Shows no groups. */
-  forget() {
-    this.#inView.disconnect();
-    this.#rows.clear();
-    body.replaceChildren();
-    element.hidden = true;
   }
 
   /** Shows what there is, in the words of the moment. */

@@ -480,13 +480,9 @@ $("readings").addEventListener("click", () => attempt(async () => {
 }));
 $("logout").addEventListener("click", () => {
   page.api.logout();
-  page.all = null;
-  page.told = [];
-  meters.forget();
-  fleet.forget();
   $("main").hidden = true;
-  $("logout").hidden = true;
-  refresh();
+  // The next user is to see nothing that this one was shown.
+  location.reload();
 });
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();

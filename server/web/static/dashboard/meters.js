@@ -89,14 +89,6 @@ export class Meters {
     this.#isKnown = false;
   }
 
-  /** Offers no meter, until they are found out again. */
-  forget() {
-    this.renew();
-    this.#found = null;
-    search.value = "";
-    form.hidden = true;
-  }
-
   /** Offers the meters, what the view is of among them. */
   show() {
     const { view, view: { kind, meter } } = this.page;
