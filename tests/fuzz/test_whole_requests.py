@@ -10,7 +10,7 @@ from tests.support.promises import Tried
 
 pytestmark = pytest.mark.promise("Bad input")
 
-SECONDS = 20
+SECONDS = 10
 LONG_SECONDS = 600
 
 

@@ -236,9 +236,7 @@ def test_rejected_rows_that_cannot_be_written_stop_the_import(database: Database
 
 MOMENTS = [
     "block 1",
-    "block 2",
     "block 3",
-    "block 5",
     "UPDATE readings",
     "UPDATE states",
     "INSERT INTO readings",

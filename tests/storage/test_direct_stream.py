@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -18,9 +18,17 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 async def connected(serve: Serve) -> AsyncIterator[DirectStream]:
     """A stream to a server in the same event loop, which answers only while others can run."""
 
+    ended: list[asyncio.Event] = []
+
     async def end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await serve(reader, writer)
-        writer.close()
+        ended.append(asyncio.Event())
+        try:
+            await serve(reader, writer)
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+            ended[-1].set()
 
     server = await asyncio.start_server(end, "127.0.0.1")
     _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
@@ -33,6 +41,8 @@ async def connected(serve: Serve) -> AsyncIterator[DirectStream]:
         writer.close()
         server.close()
         await server.wait_closed()
+        for each in ended:
+            await each.wait()
 
 
 async def test_answer_that_takes_long_is_waited_for_while_others_run() -> None:

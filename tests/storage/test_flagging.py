@@ -360,7 +360,7 @@ def test_flags_are_those_of_the_model_however_the_readings_came_in(
         writer = open_importer(database.settings)
         runner.run(prepare())
 
-        @settings(deadline=None, max_examples=100)
+        @settings(deadline=None, max_examples=50)
         @given(imports())
         def check(case: tuple[int, list[tuple[QualitySettings, list[Reading]]]]) -> None:
             interval, steps = case

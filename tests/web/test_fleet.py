@@ -370,11 +370,8 @@ async def test_hidden_groups_are_not_offered(
 @pytest.mark.parametrize(
     ("width", "dark", "hash_"),
     [
-        (1440, True, ""),
-        (360, False, ""),
+        (360, True, ""),
         (1440, False, "#meter=house,shop"),
-        (360, True, "#meter=house,shop"),
-        (1440, True, "#group=site"),
         (360, False, "#group=site"),
     ],
 )

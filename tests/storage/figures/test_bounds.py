@@ -5,6 +5,7 @@ import csv
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from functools import cache
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -234,6 +235,7 @@ def test_bound_with_an_offset_is_that_instant_however_it_is_written(
     assert {int(record["id"] or 0) for record in records} == {reading.id for reading in expected}
 
 
+@cache
 def real_report() -> list[tuple[datetime, dict[str, Decimal | None]]]:
     """The rows of the sample report, read with nothing but Python's csv."""
     with SAMPLE.open(encoding="utf-8", newline="") as file:

@@ -349,7 +349,7 @@ def test_figures_from_days_are_those_of_a_scan(
         runner.run(prepare())
         reader = open_database(database.settings)
 
-        @settings(deadline=None, max_examples=25)
+        @settings(deadline=None, max_examples=15)
         @given(cases(), st.sampled_from([1, 7]))
         def check_all(case: Case, few_days: int) -> None:
             runner.run(check(case, few_days))

@@ -348,7 +348,7 @@ def test_sums_of_groups_are_those_of_all_readings_of_their_members(
         runner.run(comparison.prepare())
 
         # A smaller seed is no simpler case.
-        @settings(deadline=None, max_examples=16, phases=[Phase.generate])
+        @settings(deadline=None, max_examples=8, phases=[Phase.generate])
         @given(st.integers(0, 10**9), st.sampled_from([1, 3]))
         def check_all(seed: int, at_once: int) -> None:
             chance = random.Random(seed)  # noqa: S311 - test data
