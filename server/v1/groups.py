@@ -182,11 +182,11 @@ async def visible_groups(request: web.Request) -> web.Response:
 
 async def no_such_part(request: web.Request) -> web.Response:
     """Raise ApiError: groups have not all that meters have."""
-    raise ApiError(
-        404,
-        f"a group has no {request.match_info['part']}: ask for that of its members, which"
-        f" /v1/groups/{request.match_info[GROUP_IN_PATH]}/members lists",
-    )
+    part, group = request.match_info["part"], request.match_info[GROUP_IN_PATH]
+    where = f"which /v1/groups/{group}/members lists"
+    if part == "readings":
+        where = f"with /v1/readings?group={group}"
+    raise ApiError(404, f"a group has no {part}: ask for that of its members, {where}")
 
 
 UNDESCRIBED = [

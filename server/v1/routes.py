@@ -52,7 +52,7 @@ from server.v1.meters import (
     visible_meters,
 )
 from server.v1.parameters import PAGING, PERIOD, READING_FIELDS, START, V1_QUALITY, WRITING
-from server.v1.readings import METER_LIST, readings_of_meter, readings_of_meters
+from server.v1.readings import GROUP, METER_LIST, readings_of_meter, readings_of_meters
 from server.v1.route import MakeRequest, V1Route, data_handler
 from storage.figures.aggregate import Aggregate
 from storage.figures.data_quality import LISTS, DataQuality
@@ -156,13 +156,14 @@ V1_ROUTES = (
         "/v1/readings",
         "getReadingsOfMeters",
         readings_of_meters,
-        [METER_LIST, *PERIOD, READING_FIELDS, V1_QUALITY, *PAGING],
+        [METER_LIST, GROUP, *PERIOD, READING_FIELDS, V1_QUALITY, *PAGING],
         [(Field(METER_COLUMN, FieldType.TEXT, "Public id of the meter"), *_READING_KIND)],
         tag="readings",
-        summary="Readings of several meters, by meter and time",
+        summary="Readings of several meters, or of a group, by meter and time",
         description=(
             "One stream, meter after meter in the order of their ids; with limit, cursors resume it"
-            " where it ended. Days are those of each meter's zone."
+            " where it ended. Days are those of each meter's zone. Either meter or group is"
+            " required."
         ),
         example={"meter": "main", "from": "2019-09-02", "limit": "2", "fields": "start,energy"},
         is_paged=True,
