@@ -30,6 +30,7 @@ from server.v1.request import (
     V1Request,
     chosen_fields,
     common_of,
+    exact_metadata,
     period_meta,
     window_meta,
 )
@@ -243,7 +244,7 @@ def _windows(state: DataState) -> dict[str, Any]:
 
 def _exact(metadata: Metadata) -> dict[str, Any]:
     """Return metadata with its numbers as numbers."""
-    found: dict[str, Any] = dict(metadata)
+    found = exact_metadata(metadata)
     if "members" in found:
         found["members"] = int(found["members"])
     return found

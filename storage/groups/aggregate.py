@@ -23,6 +23,7 @@ from storage.figures.aggregate import BOUNDS, PARTIAL
 from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks
 from storage.figures.selection import MAX_PERIOD, PERIOD_PARAMETERS, QUALITY, Period
 from storage.groups.kept_days import Alike, KeptDays
+from storage.groups.left_out import group_left_out
 from storage.groups.members import METERS_AT_ONCE, CountedMeter
 from storage.groups.scanning import Scan
 from storage.groups.selection import MAX_NAMED, GroupSelection
@@ -142,7 +143,7 @@ class GroupAggregate:
         await self._require_length(selection)
         buckets = await _buckets(selection, self.interval)
         rows = _GroupRows(engine, selection, self).rows(buckets)
-        metadata = await selection.metadata()
+        metadata = {**await selection.metadata(), **await group_left_out(engine, selection)}
         return ResultTable(self.fields, selection.zone, len(buckets), rows, metadata)
 
     def values(self, sums: GroupSums) -> Row:
@@ -214,7 +215,7 @@ class GroupSummary:
         buckets = Buckets([selection.start, selection.until])
         (sums,) = await _GroupRows(engine, selection, self._sums).sums(buckets)
         row = (selection.start, selection.until, *self._sums.values(sums))
-        metadata = await selection.metadata()
+        metadata = {**await selection.metadata(), **await group_left_out(engine, selection)}
         return ResultTable(self.fields, selection.zone, 1, as_chunks([row]), metadata)
 
 

@@ -61,6 +61,17 @@ async def test_sums_say_what_each_day_lacks(api: Api) -> None:
     assert "energy" not in quality["data"][0]
 
 
+async def test_clean_sums_say_what_they_leave_out(api: Api, database: DatabaseFixture) -> None:
+    await database.load(report(row("03 Sep 2019 13:30:00", "99", "0", "4", "4")), meter="b")
+    for path in ("aggregates", "summary", "members"):
+        params = {"resolution": "P1D"} if path == "aggregates" else {}
+        async with await api.v1(f"groups/g/{path}", {**params, "quality": "clean"}) as response:
+            assert response.headers["X-Left-Out-Readings"] == "1"
+            meta = (await response.json())["meta"]
+        assert meta["left_out"] == {"readings": 1, "energy": 99}
+        assert "left_out" not in (await api.document(f"groups/g/{path}", **params))["meta"]
+
+
 async def test_members_are_ranked(api: Api) -> None:
     document = await api.document("groups/g/members", **WEEK)
     assert [(each["meter"], each["energy"]) for each in document["data"]] == [
