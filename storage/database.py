@@ -37,7 +37,7 @@ from storage.figures.selection import Period
 from storage.groups.directory import GroupPage, group_page
 from storage.groups.member_days import MemberDays, member_days
 from storage.groups.selection import GroupQuery, GroupSelection, NamedGroup, select_group
-from storage.groups.states import group_state
+from storage.groups.states import group_corrections, group_state
 from storage.import_history import ImportHistory
 from storage.meters import ListedMeter, Meter, MeterPage, MeterStore
 from storage.readings.page_store import PAGE_READINGS
@@ -422,6 +422,11 @@ class Database:
             raise Overtaken
         is_whole = member.windows[0].is_whole
         return state if is_whole else replace(state, windows=tuple(member.windows))
+
+    async def group_corrections(self, state: DataState) -> tuple[int, bytes]:
+        """Return what pages of the sums of a state's group have in common."""
+        assert state.group is not None
+        return await group_corrections(self._engine, state.group)
 
     async def group_figures(
         self, query: GroupQuery, state: DataState, admit: Admit = admit_any

@@ -309,6 +309,7 @@ V1_ROUTES = (
             " readings."
         ),
         example={"resolution": "P1D", **_WEEK, "fields": "energy"},
+        is_paged=True,
     ),
     _route(
         f"{_GROUP}/summary",

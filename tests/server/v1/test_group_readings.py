@@ -168,6 +168,7 @@ async def test_answer_is_cached_until_a_member_or_the_group_changes(
             return response.status, response.headers["ETag"]
 
     _, tag = await asked()
+    await api.settled()
     api.engine.statements.clear()
     assert await asked() == (200, tag)
     assert api.engine.readings_asked == 0

@@ -72,6 +72,47 @@ async def test_clean_sums_say_what_they_leave_out(api: Api, database: DatabaseFi
         assert "left_out" not in (await api.document(f"groups/g/{path}", **params))["meta"]
 
 
+@pytest.mark.parametrize("limit", [1, 3, 7])
+async def test_pages_of_sums_are_those_of_one_answer(
+    api: Api, database: DatabaseFixture, limit: int
+) -> None:
+    await database.load(report(row("03 Sep 2019 13:30:00", "99", "0", "4", "4")), meter="b")
+    url = "/v1/groups/g/aggregates?resolution=PT6H&from=2019-09-02T03:00&quality=clean"
+    whole = [each async for each in api.pages(url)]
+    assert len(whole) == 1
+    found, left_out = [], 0
+    async for document in api.pages(f"{url}&limit={limit}"):
+        assert document["meta"]["count"] == len(document["data"]) <= limit
+        found += document["data"]
+        left_out += document["meta"]["left_out"]["readings"]
+    assert left_out == whole[0]["meta"]["left_out"]["readings"] == 1
+    assert found == whole[0]["data"]
+    assert [each["partial"] for each in found] == [1, 0, 0, 0, 0, 0, 0, 0]
+
+
+async def test_pages_of_sums_go_on_until_earlier_ones_change(
+    api: Api, database: DatabaseFixture
+) -> None:
+    async def following(first: dict[str, Any]) -> int:
+        url = api.client.make_url(first["links"]["next"])
+        headers = {"Authorization": f"Bearer {api.token}"}
+        async with api.client.session.get(url, headers=headers) as response:
+            return response.status
+
+    params = {"resolution": "P1D", "limit": "1"}
+    first = await api.document("groups/h/aggregates", **params)
+    await database.load(report(row("05 Sep 2019 00:00:00", "1")), meter="a")
+    assert await following(first) == 200
+    corrected = report(row("02 Sep 2019 00:00:00", "7"))
+    await database.load(corrected, meter="a", allow_corrections=True)
+    assert await following(first) == 410
+    first = await api.document("groups/h/aggregates", **params)
+    assert await following(first) == 200
+    database.run("UPDATE group_members SET sign = -1 WHERE member_group_id IS NOT NULL")
+    database.run("UPDATE access SET changes = changes + 1")
+    assert await following(first) == 410
+
+
 async def test_members_are_ranked(api: Api) -> None:
     document = await api.document("groups/g/members", **WEEK)
     assert [(each["meter"], each["energy"]) for each in document["data"]] == [
