@@ -74,7 +74,7 @@ GROUP_LIST_PARAMETERS = (
     replace(SEARCH, description="Only groups with this text in their id or name, in any case."),
     *WRITING,
 )
-_PARTS = ("aggregates", "summary", "members", "quality")
+_PARTS = ("readings", "aggregates", "summary", "members", "quality")
 _SUM_FIELDS = Parameter(
     "fields",
     f"Quantities to add up: any of {', '.join(GROUP_COLUMNS)}; by default all of these.",
@@ -166,14 +166,14 @@ def _place(after: int, common: tuple[int, bytes]) -> Position:
 
 def group_of_path(request: web.Request, params: Params) -> DataRequest:
     """Make the request of parameters; raise ApiError or QueryError."""
-    return V1GroupRequest(**_common(request, params), name="group")
+    return V1GroupRequest(**common_of_group(request, params), name="group")
 
 
 def figures_of_group(route: str) -> Callable[[web.Request, Params], DataRequest]:
     """Return what makes the request of a route; raises ApiError or QueryError."""
 
     def make(request: web.Request, params: Params) -> DataRequest:
-        common = _common(request, params)
+        common = common_of_group(request, params)
         period = parse_period(params, has_quality=route != "quality")
         with renaming(_NAMES):
             query = _QUERIES[route](params, period)
@@ -207,20 +207,21 @@ async def visible_groups(request: web.Request) -> web.Response:
 
 async def no_such_part(request: web.Request) -> web.Response:
     """Raise ApiError: groups have not all that meters have."""
-    part, group = request.match_info["part"], request.match_info[GROUP_IN_PATH]
-    where = f"which /v1/groups/{group}/members lists"
-    if part == "readings":
-        where = f"with /v1/readings?group={group}"
-    raise ApiError(404, f"a group has no {part}: ask for that of its members, {where}")
+    raise ApiError(
+        404,
+        f"a group has no {request.match_info['part']}: ask for that of its members, which"
+        f" /v1/groups/{request.match_info[GROUP_IN_PATH]}/members lists",
+    )
 
 
 UNDESCRIBED = [
-    web.get(f"/v1/groups/{{{GROUP_IN_PATH}}}/{{part:readings|profile|peaks|imports}}", no_such_part)
+    web.get(f"/v1/groups/{{{GROUP_IN_PATH}}}/{{part:profile|peaks|imports}}", no_such_part)
 ]
 """Routes that only say what else there is."""
 
 
-def _common(request: web.Request, params: Params) -> dict[str, Any]:
+def common_of_group(request: web.Request, params: Params) -> dict[str, Any]:
+    """Return what all requests have that are about the group in their path; raise ApiError."""
     group = request.match_info[GROUP_IN_PATH]
     try:
         parse_meter({METER.name: group})

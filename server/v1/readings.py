@@ -16,6 +16,7 @@ from server.api.cursors import meter_digest, source_digest
 from server.api.data_request import EXPORT, EXPORT_READINGS, METER, DataRequest, parse_meter
 from server.transport.streaming import Payload
 from server.v1.formats.base import MeterReadings, Readings
+from server.v1.groups import common_of_group
 from server.v1.parameters import START, V1_LIMIT, parse_period, parse_reading_fields
 from server.v1.request import V1Request, common_of, expired, meter_meta, period_meta
 from storage.database import Database, DataState
@@ -220,13 +221,24 @@ def readings_of_meters(request: web.Request, params: Params) -> DataRequest:
     else:
         names = _meter_names(params)
         asked = {"meter": names[0], "others": tuple(names[1:])}
+    return _of_several({**common, **asked}, params, "readings")
+
+
+def readings_of_group(request: web.Request, params: Params) -> DataRequest:
+    """Make the request of parameters; raise ApiError or QueryError."""
+    common = common_of_group(request, params)
+    return _of_several(common, params, f"{common['group']}-readings")
+
+
+def _of_several(common: Mapping[str, Any], params: Params, name: str) -> DataRequest:
+    """Make a request for readings that say of which meter they are."""
     return V1ReadingsRequest(
-        **{**common, **asked},
+        **common,
         limit=V1_LIMIT.parse(params),
         period=parse_period(params),
         layout=_layout(params, common),
         names_meters=True,
-        name="readings",
+        name=name,
     )
 
 

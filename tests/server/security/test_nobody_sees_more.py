@@ -39,7 +39,7 @@ OF_A_METER = (
     *("v1/meters/{meter}/profile", "v1/meters/{meter}/quality?list=days"),
     *("v1/meters/{meter}/imports", "v1/readings?meter={meter}&fields=start,energy"),
 )
-OF_A_GROUP = ("", "/aggregates?resolution=P1D", "/summary", "/members", "/quality")
+OF_A_GROUP = ("", "/readings", "/aggregates?resolution=P1D", "/summary", "/members", "/quality")
 
 
 def day(number: int) -> date:

@@ -80,6 +80,8 @@ async def test_meters_come_once_with_all_days_of_their_memberships(api: Api) -> 
         "c": 2,
     }
     assert document["meta"]["group"] == "g"
+    same = await api.document("groups/g/readings", fields="start,energy")
+    assert (same["data"], same["meta"]) == (document["data"], document["meta"])
     counts = [(each["meter"], each["count"]) for each in document["meta"]["meters"]]
     assert counts == [("a", 3), ("b", 5), ("c", 3)]
     params = {"group": "g", "fields": "start", "format": "csv"}

@@ -132,7 +132,7 @@ async def test_resolution_shorter_than_an_interval_is_refused_by_name(api: Api) 
 
 
 async def test_what_groups_have_not_is_said(api: Api) -> None:
-    for part in ("readings", "profile", "peaks", "imports"):
+    for part in ("profile", "peaks", "imports"):
         async with await api.v1(f"groups/g/{part}") as response:
             assert response.status == 404
             assert f"a group has no {part}" in (await response.json())["detail"]
