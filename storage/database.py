@@ -35,8 +35,9 @@ from storage.figures.days.recent import RecentDays, recent_days
 from storage.figures.result import FigureQuery, ResultTable, empty_table
 from storage.figures.selection import Period
 from storage.groups.directory import GroupPage, group_page
+from storage.groups.member_days import MemberDays, member_days
 from storage.groups.selection import GroupQuery, GroupSelection, NamedGroup, select_group
-from storage.groups.states import group_state
+from storage.groups.states import group_corrections, group_state
 from storage.import_history import ImportHistory
 from storage.meters import ListedMeter, Meter, MeterPage, MeterStore
 from storage.readings.page_store import PAGE_READINGS
@@ -408,6 +409,24 @@ class Database:
         assert state.group is not None
         group = replace(state.group, windows=state.windows)
         return await select_group(self._engine, group, period or Period(), self._default_zone)
+
+    async def group_members(self, state: DataState) -> Sequence[MemberDays]:
+        """Return the meters of a state's group whose readings the client may see."""
+        assert state.group is not None
+        return await member_days(self._engine, replace(state.group, windows=state.windows))
+
+    async def member_state(self, member: MemberDays) -> DataState:
+        """Return the state of a member's data; raise Overtaken if the meter was removed."""
+        state = await self.state(member.public_id)
+        if state.table is None or state.table.meter_id != member.meter_id:
+            raise Overtaken
+        is_whole = member.windows[0].is_whole
+        return state if is_whole else replace(state, windows=tuple(member.windows))
+
+    async def group_corrections(self, state: DataState) -> tuple[int, bytes]:
+        """Return what pages of the sums of a state's group have in common."""
+        assert state.group is not None
+        return await group_corrections(self._engine, state.group)
 
     async def group_figures(
         self, query: GroupQuery, state: DataState, admit: Admit = admit_any

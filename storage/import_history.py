@@ -7,6 +7,7 @@ from typing import Any
 
 from domain.fixed_point import parse_scaled
 from domain.quantities import QUANTITIES, QUANTITY_NAMES
+from domain.time.time_zone import TimeZone
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import Condition
 from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks
@@ -14,8 +15,9 @@ from storage.meters import Meter
 
 _COLUMNS = (
     *("id", "finished", "file", "format", "sha256"),
-    *("new", "changed", "unchanged", "kept", "rejected", "first_reading", "last_reading"),
+    *("new", "changed", "unchanged", "kept", "rejected"),
 )
+_LOCAL_TIMES = ("first_reading", "last_reading")
 
 IMPORT_FIELDS = (
     Field("import", FieldType.COUNT, "Number of the import of its meter, from 1"),
@@ -28,8 +30,8 @@ IMPORT_FIELDS = (
     Field("unchanged", FieldType.COUNT, "Readings that it found as they were"),
     Field("kept", FieldType.COUNT, "Values that stayed because the report has an empty field"),
     Field("rejected", FieldType.COUNT, "Rows of the report that are no readings"),
-    Field("first_reading", FieldType.TEXT, "Earliest local time in the report"),
-    Field("last_reading", FieldType.TEXT, "Latest local time in the report"),
+    Field("first_reading", FieldType.INSTANT, "Earliest local time in the report, with its offset"),
+    Field("last_reading", FieldType.INSTANT, "Latest local time in the report, with its offset"),
 )
 
 REPLACED_FIELDS = (
@@ -67,26 +69,24 @@ class ImportHistory:
     def __init__(self, engine: ReadEngine) -> None:
         self._engine = engine
 
-    async def imports(self, meter_id: int, limit: int, before: int | None) -> ImportPage:
+    async def imports(self, meter: Meter, limit: int, before: int | None) -> ImportPage:
         """Return the latest imports of a meter, the latest first, or the ones before a number."""
-        condition = Condition(f"meter_id = {meter_id}")
+        condition = Condition(f"meter_id = {meter.id}")
         if before is not None:
             condition &= Condition(f"id < {self._engine.dialect.placeholder}", (before,))
         rows = await self._engine.fetch(
-            f"SELECT {', '.join(_COLUMNS)} FROM imports WHERE {condition.text}"
-            f" ORDER BY id DESC LIMIT {limit + 1}",
+            f"{self._selected} WHERE {condition.text} ORDER BY id DESC LIMIT {limit + 1}",
             condition.args,
         )
-        found = [_import(row) for row in rows[:limit]]
+        found = [_import(row, meter.zone) for row in rows[:limit]]
         return ImportPage(found, rows[limit - 1][0] if len(rows) > limit else None)
 
-    async def one(self, meter_id: int, number: int) -> Row | None:
+    async def one(self, meter: Meter, number: int) -> Row | None:
         """Return an import, None if there is none of that number."""
         rows = await self._engine.fetch(
-            f"SELECT {', '.join(_COLUMNS)} FROM imports"
-            f" WHERE meter_id = {meter_id} AND id = {number}"
+            f"{self._selected} WHERE meter_id = {meter.id} AND id = {number}"
         )
-        return _import(rows[0]) if rows else None
+        return _import(rows[0], meter.zone) if rows else None
 
     async def replaced(self, meter_id: int, number: int, limit: int, after: int) -> ImportPage:
         """Return the values that an import replaced, by the ids of readings after one."""
@@ -103,13 +103,29 @@ class ImportHistory:
         found = [_replaced(row) for row in rows[:limit]]
         return ImportPage(found, rows[limit - 1][0] if len(rows) > limit else None)
 
+    @property
+    def _selected(self) -> str:
+        """What selects the columns of imports, with the instants of their local times."""
+        instants = [
+            self._engine.dialect.unix_seconds(
+                f"(SELECT {which}(r.utc) FROM readings AS r"
+                f" WHERE r.meter_id = imports.meter_id AND r.date = imports.{name})"
+            )
+            for which, name in zip(("MIN", "MAX"), _LOCAL_TIMES, strict=True)
+        ]
+        return f"SELECT {', '.join((*_COLUMNS, *_LOCAL_TIMES, *instants))} FROM imports"
 
-def _import(row: Sequence[Any]) -> Row:
-    number, finished, file, format_, sha256, *counts, first, last = row
+
+def _import(row: Sequence[Any], zone: TimeZone) -> Row:
+    number, finished, file, format_, sha256, *counts, first, last, start, end = row
     instant = datetime.fromisoformat(finished.decode()).replace(tzinfo=UTC)
     texts = [value and value.decode() for value in (file, format_, sha256)]
-    times = [value and value.decode().replace(" ", "T") for value in (first, last)]
-    return (number, int(instant.timestamp()), *texts, *counts, *times)
+    # Other programs may have deleted the readings.
+    if start is None and first is not None:
+        start = zone.first(datetime.fromisoformat(first.decode()))
+    if end is None and last is not None:
+        end = zone.after(datetime.fromisoformat(last.decode())) - 1
+    return (number, int(instant.timestamp()), *texts, *counts, start, end)
 
 
 def _replaced(row: Sequence[Any]) -> Row:

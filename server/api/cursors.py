@@ -82,7 +82,11 @@ class Cursors:
 
 def source_digest(state: DataState) -> bytes:
     """Return what tells a meter from others, also from those of another database."""
-    meter_id = state.table and state.table.meter_id
+    return meter_digest(state, None if state.table is None else state.table.meter_id)
+
+
+def meter_digest(state: DataState, meter_id: int | None) -> bytes:
+    """Return the `source_digest` of a meter of the database that a state is of."""
     return sha256(f"{state.source.suffix} {meter_id}".encode()).digest()[:8]
 
 

@@ -172,7 +172,7 @@ def figures_of_meter(route: str) -> Callable[[web.Request, Params], DataRequest]
             query = QUERIES[route](params, period)
         if isinstance(query, Aggregate):
             position = common["position"]
-            first = period if position is None else _from(period, position.after)
+            first = period if position is None else period_from(period, position.after)
             query = replace(query, period=first, limit=V1_LIMIT.parse(params))
         return V1FigureRequest(
             **common,
@@ -186,5 +186,6 @@ def figures_of_meter(route: str) -> Callable[[web.Request, Params], DataRequest]
     return make
 
 
-def _from(period: Period, instant: int) -> Period:
+def period_from(period: Period, instant: int) -> Period:
+    """Return the rest of a period, from an instant on."""
     return replace(period, first=datetime.fromtimestamp(instant, UTC))

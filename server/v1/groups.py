@@ -9,16 +9,18 @@ from aiohttp import web
 from domain.parameters import Integer, Parameter, Params, csv_pattern
 from domain.readings_query import QueryError
 from domain.time.time_buckets import BUCKET_SIZES, RESOLUTIONS, parse_resolution
+from server.api.cursors import Position
 from server.api.data_request import METER, DataRequest, parse_meter
 from server.api.meters import SEARCH, parse_search
 from server.context import CONTEXT, DATABASE
 from server.errors import ApiError
 from server.transport.parameters import read_parameters
 from server.transport.streaming import Payload
-from server.v1.figures import RESOLUTION
+from server.v1.figures import RESOLUTION, period_from
 from server.v1.lists import answer_list
 from server.v1.parameters import (
     CURSOR,
+    PAGING,
     PERIOD,
     V1_LIMIT,
     V1_QUALITY,
@@ -30,10 +32,13 @@ from server.v1.request import (
     V1Request,
     chosen_fields,
     common_of,
+    exact_metadata,
+    expired,
     period_meta,
     window_meta,
 )
 from storage.database import Database, DataState
+from storage.figures.aggregate import FOLLOWING
 from storage.figures.compute import Admit
 from storage.figures.result import Field, FieldType, Metadata, ResultTable, as_chunks
 from storage.figures.selection import Period
@@ -69,14 +74,14 @@ GROUP_LIST_PARAMETERS = (
     replace(SEARCH, description="Only groups with this text in their id or name, in any case."),
     *WRITING,
 )
-_PARTS = ("aggregates", "summary", "members", "quality")
+_PARTS = ("readings", "aggregates", "summary", "members", "quality")
 _SUM_FIELDS = Parameter(
     "fields",
     f"Quantities to add up: any of {', '.join(GROUP_COLUMNS)}; by default all of these.",
     pattern=csv_pattern("|".join(GROUP_COLUMNS)),
 )
 _RANKING = {each.name: each for each in GroupRanking.parameters}
-GROUP_AGGREGATE_PARAMETERS = (RESOLUTION, *PERIOD, _SUM_FIELDS, V1_QUALITY)
+GROUP_AGGREGATE_PARAMETERS = (RESOLUTION, *PERIOD, _SUM_FIELDS, V1_QUALITY, *PAGING)
 GROUP_SUMMARY_PARAMETERS = (*PERIOD, V1_QUALITY)
 GROUP_QUALITY_PARAMETERS = PERIOD
 GROUP_MEMBERS_PARAMETERS = (
@@ -129,34 +134,54 @@ class V1GroupFigureRequest(V1Request):
     is_figure = True
 
     async def payload(self, database: Database, state: DataState, admit: Admit) -> Payload:
-        """Compute the figures."""
+        """Compute the figures; raise ApiError if those of earlier pages have changed."""
         assert state.group is not None
+        is_page = self.limit is not None or self.position is not None
+        common = await database.group_corrections(state) if is_page else (0, b"")
+        if self.position is not None and self.position != _place(self.position.after, common):
+            raise expired()
         with renaming(_NAMES):
             table = await database.group_figures(self.query, state, admit)
+        metadata = {**table.metadata}
+        following = metadata.pop(FOLLOWING, None)
+        cursor = None
+        if isinstance(following, str):
+            cursor = self.cursor_at(_place(int(following), common))
         chosen = chosen_fields(table)
         meta: dict[str, Any] = {
             "group": state.group.public_id,
             **_windows(state),
             **({} if table.zone is None else period_meta(self.period, table.zone)),
-            **_exact(table.metadata),
+            **_exact(metadata),
             "count": table.count,
         }
-        return self.table_payload(chosen, meta, None, is_single=self.is_single)
+        return self.table_payload(chosen, meta, cursor, is_single=self.is_single)
+
+
+def _place(after: int, common: tuple[int, bytes]) -> Position:
+    """Return the position of a page of sums, given what all pages have in common."""
+    corrections, members = common
+    return Position(after, corrections, 0, members)
 
 
 def group_of_path(request: web.Request, params: Params) -> DataRequest:
     """Make the request of parameters; raise ApiError or QueryError."""
-    return V1GroupRequest(**_common(request, params), name="group")
+    return V1GroupRequest(**common_of_group(request, params), name="group")
 
 
 def figures_of_group(route: str) -> Callable[[web.Request, Params], DataRequest]:
     """Return what makes the request of a route; raises ApiError or QueryError."""
 
     def make(request: web.Request, params: Params) -> DataRequest:
-        common = _common(request, params)
+        common = common_of_group(request, params)
         period = parse_period(params, has_quality=route != "quality")
         with renaming(_NAMES):
             query = _QUERIES[route](params, period)
+        if isinstance(query, GroupAggregate):
+            position, limit = common["position"], V1_LIMIT.parse(params)
+            first = period if position is None else period_from(period, position.after)
+            query = replace(query, period=first, limit=limit)
+            common["limit"] = limit
         name = f"{common['group']}-{route}"
         is_single = route == "summary"
         return V1GroupFigureRequest(
@@ -190,12 +215,13 @@ async def no_such_part(request: web.Request) -> web.Response:
 
 
 UNDESCRIBED = [
-    web.get(f"/v1/groups/{{{GROUP_IN_PATH}}}/{{part:readings|profile|peaks|imports}}", no_such_part)
+    web.get(f"/v1/groups/{{{GROUP_IN_PATH}}}/{{part:profile|peaks|imports}}", no_such_part)
 ]
 """Routes that only say what else there is."""
 
 
-def _common(request: web.Request, params: Params) -> dict[str, Any]:
+def common_of_group(request: web.Request, params: Params) -> dict[str, Any]:
+    """Return what all requests have that are about the group in their path; raise ApiError."""
     group = request.match_info[GROUP_IN_PATH]
     try:
         parse_meter({METER.name: group})
@@ -243,7 +269,7 @@ def _windows(state: DataState) -> dict[str, Any]:
 
 def _exact(metadata: Metadata) -> dict[str, Any]:
     """Return metadata with its numbers as numbers."""
-    found: dict[str, Any] = dict(metadata)
+    found = exact_metadata(metadata)
     if "members" in found:
         found["members"] = int(found["members"])
     return found

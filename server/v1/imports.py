@@ -13,6 +13,7 @@ from server.v1.parameters import CURSOR, V1_LIMIT, WRITING
 from server.v1.request import V1Request, common_of, meter_meta
 from storage.database import Database, DataState
 from storage.figures.compute import Admit
+from storage.figures.result import FieldType
 from storage.import_history import IMPORT_FIELDS, REPLACED_FIELDS
 from storage.meters import Meter
 
@@ -52,7 +53,7 @@ class V1ImportsRequest(V1Request):
 
     async def _all(self, database: Database, state: DataState, meter: Meter) -> Payload:
         before = None if self.position is None else self.position.after
-        page = await database.import_history().imports(meter.id, self.most, before)
+        page = await database.import_history().imports(meter, self.most, before)
         cursor = None if page.following is None else self.cursor(page.following, state)
         meta = {**meter_meta(meter), "count": len(page.rows)}
         return self.table_payload(page.table(IMPORT_FIELDS, meter), meta, cursor)
@@ -60,14 +61,18 @@ class V1ImportsRequest(V1Request):
     async def _one(
         self, database: Database, state: DataState, meter: Meter, number: int
     ) -> Payload:
-        found = await database.import_history().one(meter.id, number)
+        found = await database.import_history().one(meter, number)
         if found is None:
             raise ApiError(404, f"import: the meter {meter.public_id} has no import {number}")
         after = 0 if self.position is None else self.position.after
         page = await database.import_history().replaced(meter.id, number, self.most, after)
         cursor = None if page.following is None else self.cursor(page.following, state)
-        record = dict(zip((field.name for field in IMPORT_FIELDS), found, strict=True))
-        record["finished"] = meter.zone.at(int(record["finished"] or 0)).isoformat()
+        record = {
+            field.name: meter.zone.at(value).isoformat()
+            if field.kind is FieldType.INSTANT and isinstance(value, int)
+            else value
+            for field, value in zip(IMPORT_FIELDS, found, strict=True)
+        }
         meta = {
             **meter_meta(meter),
             "import": record,

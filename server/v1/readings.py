@@ -1,9 +1,10 @@
 """Readings of meters, in the order of time."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 
@@ -11,10 +12,11 @@ from domain.parameters import Parameter, Params, csv_pattern
 from domain.quantities import QUANTITIES
 from domain.readings_query import QueryError
 from domain.record_layout import Encoding, RecordLayout, TimeStyle
-from server.api.cursors import source_digest
-from server.api.data_request import EXPORT, EXPORT_READINGS, DataRequest, parse_meter
+from server.api.cursors import meter_digest, source_digest
+from server.api.data_request import EXPORT, EXPORT_READINGS, METER, DataRequest, parse_meter
 from server.transport.streaming import Payload
 from server.v1.formats.base import MeterReadings, Readings
+from server.v1.groups import common_of_group
 from server.v1.parameters import START, V1_LIMIT, parse_period, parse_reading_fields
 from server.v1.request import V1Request, common_of, expired, meter_meta, period_meta
 from storage.database import Database, DataState
@@ -37,8 +39,15 @@ METER_LIST = Parameter(
     f"Which meters: at most {_MAX_METERS} public ids, separated by commas.",
     "main",
     csv_pattern("[A-Za-z0-9][A-Za-z0-9._-]{0,63}"),
-    is_required=True,
 )
+GROUP = Parameter(
+    "group",
+    "Instead of meter: all meters of a group, also of groups in it, each on the days on which it"
+    f" belongs to the group. If they are more than {_MAX_METERS}, limit is required.",
+    pattern=METER.pattern,
+)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +66,13 @@ class V1ReadingsRequest(V1Request):
         admit: Admit,  # noqa: ARG002 - readings are not scanned but sent
     ) -> Payload:
         """Query the readings; raise ApiError if those of earlier pages have changed."""
-        found, cursor = await self._query(database, self._rest((state, *state.others)))
+        async with aclosing(self._states(database, state)) as states:
+            found, cursor = await self._query(database, states)
         count = sum(each.result.count for each in found)
         meters = [self._meta(each) for each in found]
         meta: dict[str, Any] = {"meters": meters} if self.names_meters else {**meters[0]}
+        if self.group is not None:
+            meta = {"group": self.group, **meta}
         meta |= {
             "quality": "clean" if self.period.is_clean else "raw",
             "units": _units(self.layout),
@@ -89,26 +101,46 @@ class V1ReadingsRequest(V1Request):
         is_text = self.format.encoding is not Encoding.CSV_TYPED
         return is_text and not self.names_meters and not self.options.dialect.decimal_comma
 
-    def _rest(self, states: Sequence[DataState]) -> Sequence[DataState]:
-        """Return the states of the meters that earlier pages have not finished."""
+    async def _states(self, database: Database, state: DataState) -> AsyncGenerator[DataState]:
+        """Yield the states of the meters that earlier pages have not finished."""
+        if state.group is None:
+            for each in self._rest((state, *state.others), source_digest):
+                yield each
+            return
+        members = self._rest(
+            await database.group_members(state),
+            lambda member: meter_digest(state, member.meter_id),
+        )
+        if self.limit is None and len(members) > _MAX_METERS:
+            raise QueryError(
+                V1_LIMIT.name,
+                f"expected with more than {_MAX_METERS} meters, which come page by page: the group"
+                f" has {len(members)}",
+            )
+        for member in members:
+            yield await database.member_state(member)
+
+    def _rest(self, meters: Sequence[T], digest: Callable[[T], bytes]) -> Sequence[T]:
+        """Return the meters that earlier pages have not finished; raise ApiError if it is gone."""
         position = self.position
         if position is None:
-            return states
-        for place, state in enumerate(states):
-            if source_digest(state) == position.source:
-                self.require_state(state)
-                return states[place:]
+            return meters
+        for place, meter in enumerate(meters):
+            if digest(meter) == position.source:
+                return meters[place:]
         raise expired()
 
     async def _query(
-        self, database: Database, states: Sequence[DataState]
+        self, database: Database, states: AsyncGenerator[DataState]
     ) -> tuple[list["_Found"], str | None]:
-        """Return what is found of each meter, and the cursor of what the limit left out."""
+        """Return what is found of each meter, and the cursor of what is left for another page."""
         found: list[_Found] = []
         left = self.limit
-        for state in states:
-            if left == 0:
+        async for state in states:
+            if left == 0 or len(found) == _MAX_METERS:
                 return found, self.cursor(_BEGINNING, state)
+            if not found:
+                self.require_state(state)
             meter = await database.meter(state)
             assert meter is not None
             start, end = self.period.bounds(meter.zone)
@@ -181,6 +213,37 @@ def readings_of_meter(request: web.Request, params: Params) -> DataRequest:
 
 def readings_of_meters(request: web.Request, params: Params) -> DataRequest:
     """Make the request of parameters; raise ApiError or QueryError."""
+    if (METER_LIST.name in params) == (GROUP.name in params):
+        raise QueryError(METER_LIST.name, "expected this or group, one of the two")
+    common = common_of(request, params)
+    if GROUP.name in params:
+        asked: dict[str, Any] = {"group": parse_meter(params, GROUP)}
+    else:
+        names = _meter_names(params)
+        asked = {"meter": names[0], "others": tuple(names[1:])}
+    return _of_several({**common, **asked}, params, "readings")
+
+
+def readings_of_group(request: web.Request, params: Params) -> DataRequest:
+    """Make the request of parameters; raise ApiError or QueryError."""
+    common = common_of_group(request, params)
+    return _of_several(common, params, f"{common['group']}-readings")
+
+
+def _of_several(common: Mapping[str, Any], params: Params, name: str) -> DataRequest:
+    """Make a request for readings that say of which meter they are."""
+    return V1ReadingsRequest(
+        **common,
+        limit=V1_LIMIT.parse(params),
+        period=parse_period(params),
+        layout=_layout(params, common),
+        names_meters=True,
+        name=name,
+    )
+
+
+def _meter_names(params: Params) -> Sequence[str]:
+    """Return the public ids that the parameter names, in order; raise QueryError."""
     names = sorted({name.strip(" ") for name in params[METER_LIST.name].split(",")})
     for name in names:
         parse_meter({METER_LIST.name: name}, METER_LIST)
@@ -188,13 +251,4 @@ def readings_of_meters(request: web.Request, params: Params) -> DataRequest:
         raise QueryError(
             METER_LIST.name, f"expected at most {_MAX_METERS} public ids, got {len(names)}"
         )
-    common = common_of(request, params)
-    return V1ReadingsRequest(
-        **{**common, "meter": names[0]},
-        others=tuple(names[1:]),
-        limit=V1_LIMIT.parse(params),
-        period=parse_period(params),
-        layout=_layout(params, common),
-        names_meters=True,
-        name="readings",
-    )
+    return names

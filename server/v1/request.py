@@ -98,7 +98,10 @@ class V1Request(ABC):
         begun, source, last_id = self.position, source_digest(state), state.last_id
         if begun is not None and begun.source == source and begun.last_id:
             last_id = begun.last_id
-        position = Position(following, state.corrections, last_id, source)
+        return self.cursor_at(Position(following, state.corrections, last_id, source))
+
+    def cursor_at(self, position: Position) -> str:
+        """Return the cursor of the page that begins at a position."""
         return self.cursors.make(_query(self.link), position)
 
     def document(

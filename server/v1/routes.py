@@ -52,7 +52,13 @@ from server.v1.meters import (
     visible_meters,
 )
 from server.v1.parameters import PAGING, PERIOD, READING_FIELDS, START, V1_QUALITY, WRITING
-from server.v1.readings import METER_LIST, readings_of_meter, readings_of_meters
+from server.v1.readings import (
+    GROUP,
+    METER_LIST,
+    readings_of_group,
+    readings_of_meter,
+    readings_of_meters,
+)
 from server.v1.route import MakeRequest, V1Route, data_handler
 from storage.figures.aggregate import Aggregate
 from storage.figures.data_quality import LISTS, DataQuality
@@ -77,6 +83,11 @@ _READING_KIND = (
     ),
     Field("id", FieldType.COUNT, "Number of the reading of its meter, in the order of import"),
     Field(FLAGS_COLUMN, FieldType.TEXT, "Quality flags, separated by spaces"),
+)
+
+_READING_OF_METER = (
+    Field(METER_COLUMN, FieldType.TEXT, "Public id of the meter"),
+    *_READING_KIND,
 )
 
 
@@ -156,13 +167,14 @@ V1_ROUTES = (
         "/v1/readings",
         "getReadingsOfMeters",
         readings_of_meters,
-        [METER_LIST, *PERIOD, READING_FIELDS, V1_QUALITY, *PAGING],
-        [(Field(METER_COLUMN, FieldType.TEXT, "Public id of the meter"), *_READING_KIND)],
+        [METER_LIST, GROUP, *PERIOD, READING_FIELDS, V1_QUALITY, *PAGING],
+        [_READING_OF_METER],
         tag="readings",
-        summary="Readings of several meters, by meter and time",
+        summary="Readings of several meters, or of a group, by meter and time",
         description=(
             "One stream, meter after meter in the order of their ids; with limit, cursors resume it"
-            " where it ended. Days are those of each meter's zone."
+            " where it ended. Days are those of each meter's zone. Either meter or group is"
+            " required."
         ),
         example={"meter": "main", "from": "2019-09-02", "limit": "2", "fields": "start,energy"},
         is_paged=True,
@@ -292,6 +304,21 @@ V1_ROUTES = (
         is_single=True,
     ),
     _route(
+        f"{_GROUP}/readings",
+        "getGroupReadings",
+        readings_of_group,
+        [*PERIOD, READING_FIELDS, V1_QUALITY, *PAGING],
+        [_READING_OF_METER],
+        tag="groups",
+        summary="Readings of the meters of a group, by meter and time",
+        description=(
+            "Each meter, also of groups in it, on the days on which it belongs to the group: local"
+            " days of the meter. For more than 200 meters, limit is required."
+        ),
+        example={"from": "2019-09-02", "limit": "2", "fields": "start,energy"},
+        is_paged=True,
+    ),
+    _route(
         f"{_GROUP}/aggregates",
         "getGroupAggregates",
         figures_of_group("aggregates"),
@@ -308,6 +335,7 @@ V1_ROUTES = (
             " readings."
         ),
         example={"resolution": "P1D", **_WEEK, "fields": "energy"},
+        is_paged=True,
     ),
     _route(
         f"{_GROUP}/summary",

@@ -19,10 +19,11 @@ from domain.time.time_buckets import (
 from domain.time.time_zone import DAY_SECONDS
 from storage.backends.base import ReadEngine
 from storage.common.turns import in_pieces, in_turns
-from storage.figures.aggregate import BOUNDS, PARTIAL
+from storage.figures.aggregate import BOUNDS, FOLLOWING, PARTIAL
 from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks
 from storage.figures.selection import MAX_PERIOD, PERIOD_PARAMETERS, QUALITY, Period
 from storage.groups.kept_days import Alike, KeptDays
+from storage.groups.left_out import group_left_out
 from storage.groups.members import METERS_AT_ONCE, CountedMeter
 from storage.groups.scanning import Scan
 from storage.groups.selection import MAX_NAMED, GroupSelection
@@ -101,6 +102,8 @@ class GroupAggregate:
     period: Period
     interval: BucketSize
     columns: tuple[str, ...] = GROUP_COLUMNS
+    limit: int | None = None
+    """How many records there are at most; `FOLLOWING` says where the next one begins."""
 
     parameters: ClassVar[Sequence[Parameter]] = (
         *(_INTERVAL, *PERIOD_PARAMETERS),
@@ -111,7 +114,10 @@ class GroupAggregate:
     @property
     def key(self) -> str:
         """A text that is equal for queries with the same result."""
-        return f"group aggregate {self.interval.name} {','.join(self.columns)} {self.period.key}"
+        return (
+            f"group aggregate {self.interval.name} {','.join(self.columns)} {self.period.key}"
+            f"{'' if self.limit is None else f' {self.limit}'}"
+        )
 
     @property
     def fields(self) -> Sequence[Field]:
@@ -141,8 +147,18 @@ class GroupAggregate:
         """Return a row for each bucket; raise QueryError if the size does not fit."""
         await self._require_length(selection)
         buckets = await _buckets(selection, self.interval)
+        page: dict[str, str] = {}
+        if self.limit is not None and len(buckets) > self.limit:
+            following, _ = buckets[self.limit]
+            buckets = buckets.first(self.limit)
+            selection = selection.up_to(following)
+            page[FOLLOWING] = str(following)
         rows = _GroupRows(engine, selection, self).rows(buckets)
-        metadata = await selection.metadata()
+        metadata = {
+            **await selection.metadata(),
+            **await group_left_out(engine, selection),
+            **page,
+        }
         return ResultTable(self.fields, selection.zone, len(buckets), rows, metadata)
 
     def values(self, sums: GroupSums) -> Row:
@@ -214,7 +230,7 @@ class GroupSummary:
         buckets = Buckets([selection.start, selection.until])
         (sums,) = await _GroupRows(engine, selection, self._sums).sums(buckets)
         row = (selection.start, selection.until, *self._sums.values(sums))
-        metadata = await selection.metadata()
+        metadata = {**await selection.metadata(), **await group_left_out(engine, selection)}
         return ResultTable(self.fields, selection.zone, 1, as_chunks([row]), metadata)
 
 

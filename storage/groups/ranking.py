@@ -15,6 +15,7 @@ from storage.figures.aggregation_rules import GREATEST, READINGS, day_expression
 from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks
 from storage.figures.selection import PERIOD_PARAMETERS, QUALITY, Period
 from storage.groups.kept_days import days_between, kept_days
+from storage.groups.left_out import group_left_out
 from storage.groups.members import METERS_AT_ONCE, CountedMeter
 from storage.groups.scanning import SECONDS_AT_ONCE, readings_between
 from storage.groups.selection import GroupSelection
@@ -100,7 +101,7 @@ class GroupRanking:
 
         # Ten thousand short rows are sorted within milliseconds.
         ranked = sorted(rows, key=rank)[: self.number]
-        metadata = await selection.metadata()
+        metadata = {**await selection.metadata(), **await group_left_out(engine, selection)}
         return ResultTable(
             RANKED_MEMBER_FIELDS, selection.zone, len(ranked), as_chunks(ranked), metadata
         )

@@ -66,6 +66,10 @@ class GroupSelection:
         self.is_clean = is_clean
         self._starts: dict[date, int] = {}
 
+    def up_to(self, until: int) -> "GroupSelection":
+        """Return the same up to, and without, an earlier instant."""
+        return GroupSelection(self.members, self.zone, self.start, until, is_clean=self.is_clean)
+
     def segments(self, member: CountedMeter, start: int, end: int) -> list[Segment]:
         """Return the parts of a time in which a member is counted, in order."""
         return [*self._segments(member, start, end)]

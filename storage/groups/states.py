@@ -3,7 +3,8 @@
 import hashlib
 
 from storage.backends.base import ReadEngine
-from storage.groups.members import BELOW
+from storage.common.turns import in_pieces
+from storage.groups.members import BELOW, METERS_AT_ONCE, memberships_of
 from storage.groups.selection import NamedGroup
 
 
@@ -41,3 +42,22 @@ async def group_state(engine: ReadEngine, public_id: str) -> tuple[NamedGroup, s
     for text in sorted((texts or b"").split(b",")):
         digest.update(text)
     return group, digest.hexdigest()[:32], changes
+
+
+async def group_corrections(engine: ReadEngine, group: NamedGroup) -> tuple[int, bytes]:
+    """Return what pages of a group's sums have in common.
+
+    That is how many corrections there were of the readings of its meters, and a digest of which
+    meters it counts on which days: readings that come later change neither.
+    """
+    memberships = await memberships_of(engine, group.id)
+    digest = hashlib.sha256(f"group {group.id}".encode())
+    corrections = 0
+    async for ids in in_pieces(sorted(memberships), METERS_AT_ONCE):
+        digest.update(repr([(each, memberships[each]) for each in ids]).encode())
+        ((count,),) = await engine.fetch(
+            "SELECT CAST(COALESCE(SUM(corrections), 0) AS CHAR) FROM states"
+            f" WHERE meter_id IN ({', '.join(map(str, ids))})"
+        )
+        corrections += int(count)
+    return corrections, digest.digest()[:8]

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -230,6 +231,21 @@ def reckoned_partial(
         if max(way.start, start) < min(way.end, end)
     ]
     return 1 if any(due) else None if None in due else 0
+
+
+def reckoned_left_out(
+    meters: Mapping[int, StoredMeter], ways: Sequence[Way], period: Range
+) -> dict[str, str]:
+    """Return the implausible readings of a period, counted on each way, and their energy."""
+    found = [
+        way.sign * (reading.values["energy"] or 0)
+        for way in ways
+        for reading in meters[way.meter].readings
+        if max(way.start, period[0]) <= reading.at < min(way.end, period[1])
+        and reading.flags & IMPLAUSIBLE.bit
+    ]
+    energy = Decimal(sum(found)).scaleb(-5)
+    return {"readings": str(len(found)), "energy": f"{energy:.5f}"}
 
 
 def _sum_of_known(numbers: Iterable[int | None]) -> int | None:

@@ -14,6 +14,7 @@ from server.errors import PROBLEM_MEDIA_TYPE
 from server.transport.streaming import JSON_MEDIA_TYPE
 from server.v1.formats.negotiation import FORMATS
 from server.v1.grants import GRANT_PATH, GRANTS_PATH, NEW_GRANT_PARAMETERS
+from server.v1.parameters import READING_FIELDS
 from server.v1.request import RECORD_COUNT
 from server.v1.route import V1Route
 from server.v1.routes import V1_ROUTES
@@ -135,6 +136,10 @@ _META: Mapping[str, dict[str, Any]] = {
     "counted_repeatedly": {
         **_TEXTS,
         "description": "Members that are in the group in several ways, and count as often",
+    },
+    "total": {
+        "type": "integer",
+        "description": "How many meters all pages of the list have; only with offset=0",
     },
     "import": {"type": "object", "description": "The import, as in the list of imports"},
 }
@@ -329,7 +334,7 @@ def _record(route: V1Route) -> dict[str, Any]:
     required = [name for name in fields if _is_in_all(name, route.kinds)]
     properties = {name: _value(field) for name, field in fields.items()}
     schema: dict[str, Any] = {"type": "object", "properties": properties}
-    if not route.name.startswith("getReadings"):  # whose fields are the client's choice
+    if READING_FIELDS not in route.parameters:  # the client's choice
         schema["required"] = required
     if route.more_fields:
         schema["patternProperties"] = {

@@ -58,6 +58,7 @@ BEYOND_PATTERNS_OF_V1 = re.compile(
     "|list: expected at most .* records"
     "|(dialect|summary): expected format="
     "|search: expected 1 to 100"
+    "|meter: expected this or group"
 )
 """That days exist, that an end comes after its begin, that a format has a dialect, and the like."""
 

@@ -39,7 +39,7 @@ OF_A_METER = (
     *("v1/meters/{meter}/profile", "v1/meters/{meter}/quality?list=days"),
     *("v1/meters/{meter}/imports", "v1/readings?meter={meter}&fields=start,energy"),
 )
-OF_A_GROUP = ("", "/aggregates?resolution=P1D", "/summary", "/members", "/quality")
+OF_A_GROUP = ("", "/readings", "/aggregates?resolution=P1D", "/summary", "/members", "/quality")
 
 
 def day(number: int) -> date:
@@ -72,6 +72,26 @@ class World:
             if (of, which) == (kind, number):
                 found |= self.days("group", group) & {*days}
         return found
+
+    def members_on(self, group: int, days: set[int]) -> set[tuple[int, int]]:
+        """The meters of a group on some days, each with the number of the day."""
+        found = set()
+        for of_group, kind, which, within in self.members:
+            if of_group == group and kind == "group":
+                found |= self.members_on(which, days & {*within})
+            elif of_group == group:
+                found |= {(which, each) for each in days & {*within}}
+        return found
+
+    def readings(self, group: int, days: set[int]) -> list[tuple[str, int]]:
+        """The readings of a group on some days, by meter and time."""
+        return [
+            (name, energy)
+            for meter, name in sorted(enumerate(self.names), key=lambda each: each[1])
+            for number in range(DAYS)
+            if (meter, number) in self.members_on(group, days)
+            for energy in self.energies[meter, number]
+        ]
 
     def sums(self, group: int, days: set[int]) -> dict[int, Fraction]:
         """The energy of a group on some days, by day; a meter counts as often as it is in it."""
@@ -182,6 +202,14 @@ async def asked(api: Api, path: str, headers: Mapping[str, str] | None = None) -
         return response.status, await response.text() + str(response.headers)
 
 
+def data_of(text: str) -> list[dict[str, Any]]:
+    """The records of a document, after which there are headers."""
+    data: list[dict[str, Any]] = json.loads(text[: text.rindex("]}") + 2], parse_float=Fraction)[
+        "data"
+    ]
+    return data
+
+
 def hidden_texts(world: World) -> list[str]:
     """What no answer may contain: names of what is hidden, and energies of hidden readings."""
     texts = [name for n, name in enumerate(world.names) if not world.days("meter", n)]
@@ -237,10 +265,14 @@ async def test_nobody_is_told_of_what_was_not_granted(
         for part in OF_A_GROUP:
             status, _ = await seen(f"v1/groups/{name}{part}", name)
             assert (status == 404) == (not days), part
+        status, text = await seen(f"v1/readings?group={name}&fields=energy", name)
+        assert (status == 404) == (not days)
+        told = [(each["meter"], each["energy"]) for each in data_of(text)] if days else []
+        assert told == world.readings(number, days)
         if not days or separate(days):
             continue
         status, text = await seen(f"v1/groups/{name}/aggregates?resolution=P1D&fields=energy")
         assert status == 200
-        data = json.loads(text[: text.rindex("]}") + 2], parse_float=Fraction)["data"]
+        data = data_of(text)
         sums = {each["start"][:10]: each["energy"] for each in data if each["energy"] is not None}
         assert sums == {f"{day(n)}": energy for n, energy in world.sums(number, days).items()}

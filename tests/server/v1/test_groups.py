@@ -61,6 +61,58 @@ async def test_sums_say_what_each_day_lacks(api: Api) -> None:
     assert "energy" not in quality["data"][0]
 
 
+async def test_clean_sums_say_what_they_leave_out(api: Api, database: DatabaseFixture) -> None:
+    await database.load(report(row("03 Sep 2019 13:30:00", "99", "0", "4", "4")), meter="b")
+    for path in ("aggregates", "summary", "members"):
+        params = {"resolution": "P1D"} if path == "aggregates" else {}
+        async with await api.v1(f"groups/g/{path}", {**params, "quality": "clean"}) as response:
+            assert response.headers["X-Left-Out-Readings"] == "1"
+            meta = (await response.json())["meta"]
+        assert meta["left_out"] == {"readings": 1, "energy": 99}
+        assert "left_out" not in (await api.document(f"groups/g/{path}", **params))["meta"]
+
+
+@pytest.mark.parametrize("limit", [1, 3, 7])
+async def test_pages_of_sums_are_those_of_one_answer(
+    api: Api, database: DatabaseFixture, limit: int
+) -> None:
+    await database.load(report(row("03 Sep 2019 13:30:00", "99", "0", "4", "4")), meter="b")
+    url = "/v1/groups/g/aggregates?resolution=PT6H&from=2019-09-02T03:00&quality=clean"
+    whole = [each async for each in api.pages(url)]
+    assert len(whole) == 1
+    found, left_out = [], 0
+    async for document in api.pages(f"{url}&limit={limit}"):
+        assert document["meta"]["count"] == len(document["data"]) <= limit
+        found += document["data"]
+        left_out += document["meta"]["left_out"]["readings"]
+    assert left_out == whole[0]["meta"]["left_out"]["readings"] == 1
+    assert found == whole[0]["data"]
+    assert [each["partial"] for each in found] == [1, 0, 0, 0, 0, 0, 0, 0]
+
+
+async def test_pages_of_sums_go_on_until_earlier_ones_change(
+    api: Api, database: DatabaseFixture
+) -> None:
+    async def following(first: dict[str, Any]) -> int:
+        url = api.client.make_url(first["links"]["next"])
+        headers = {"Authorization": f"Bearer {api.token}"}
+        async with api.client.session.get(url, headers=headers) as response:
+            return response.status
+
+    params = {"resolution": "P1D", "limit": "1"}
+    first = await api.document("groups/h/aggregates", **params)
+    await database.load(report(row("05 Sep 2019 00:00:00", "1")), meter="a")
+    assert await following(first) == 200
+    corrected = report(row("02 Sep 2019 00:00:00", "7"))
+    await database.load(corrected, meter="a", allow_corrections=True)
+    assert await following(first) == 410
+    first = await api.document("groups/h/aggregates", **params)
+    assert await following(first) == 200
+    database.run("UPDATE group_members SET sign = -1 WHERE member_group_id IS NOT NULL")
+    database.run("UPDATE access SET changes = changes + 1")
+    assert await following(first) == 410
+
+
 async def test_members_are_ranked(api: Api) -> None:
     document = await api.document("groups/g/members", **WEEK)
     assert [(each["meter"], each["energy"]) for each in document["data"]] == [
@@ -80,7 +132,7 @@ async def test_resolution_shorter_than_an_interval_is_refused_by_name(api: Api) 
 
 
 async def test_what_groups_have_not_is_said(api: Api) -> None:
-    for part in ("readings", "profile", "peaks", "imports"):
+    for part in ("profile", "peaks", "imports"):
         async with await api.v1(f"groups/g/{part}") as response:
             assert response.status == 404
             assert f"a group has no {part}" in (await response.json())["detail"]

@@ -67,7 +67,7 @@ async def test_imports_tell_what_they_replaced(serve: Serve, database: DatabaseF
     document = await api.document("meters/main/imports", limit="1")
     (latest,) = document["data"]
     assert (latest["import"], latest["added"], latest["changed"]) == (2, 1, 1)
-    assert latest["first_reading"] == "2019-09-01T00:15:00"
+    assert latest["first_reading"] == "2019-09-01T00:15:00+02:00"
     async with api.client.session.get(
         api.client.make_url(document["links"]["next"]),
         headers={"Authorization": f"Bearer {api.token}"},
@@ -82,6 +82,25 @@ async def test_imports_tell_what_they_replaced(serve: Serve, database: DatabaseF
     assert (replaced["previous_import"], replaced["power"]) == (1, None)
     async with await api.v1("meters/main/imports/3") as response:
         assert (await response.json())["detail"] == "import: the meter main has no import 3"
+
+
+async def test_imports_have_the_offsets_of_a_repeated_hour(
+    serve: Serve, database: DatabaseFixture
+) -> None:
+    times = ["01:45", "02:00", "02:15", "02:30", "02:45"]
+    await database.load(report(*(row(f"27 Oct 2019 {time}:00", "1") for time in times)))
+    api = await serve(database)
+    (imported,) = (await api.document("meters/main/imports"))["data"]
+    about = (await api.document("meters/main/imports/1"))["meta"]["import"]
+    for record in (imported, about):
+        assert record["first_reading"] == "2019-10-27T01:45:00+02:00"
+        assert record["last_reading"] == "2019-10-27T02:45:00+02:00"
+    database.run("DELETE FROM readings")
+    ends = (await api.document("meters/main/imports/1"))["meta"]["import"]
+    assert (ends["first_reading"], ends["last_reading"]) == (
+        "2019-10-27T01:45:00+02:00",
+        "2019-10-27T02:45:00+01:00",
+    )
 
 
 @pytest.mark.parametrize("path", ["", "/readings", "/summary", "/imports", "/imports/1"])

@@ -33,6 +33,7 @@ from tests.support.reference_groups import (
     Calendar,
     StoredMeter,
     Way,
+    reckoned_left_out,
     reckoned_partial,
     reckoned_sums,
     rounded,
@@ -307,6 +308,8 @@ class Comparison:
             assert rows == []
             return
         assert metadata["timezone"] == calendar.info.key
+        reckoned_out = reckoned_left_out(stored, ways, (start, end)) if is_clean else None
+        assert metadata.get("left_out") == reckoned_out
         if windows:
             shown = calendar.start_of(windows[0].first), calendar.start_of(windows[0].last + DAY)
             stored = {number: meter.shown(*shown) for number, meter in stored.items()}
