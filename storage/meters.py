@@ -188,21 +188,13 @@ class MeterStore:
         )
         return rows[0][0].decode() if rows else None
 
-    async def count_listed(self, search: str = "") -> int:
+    async def count_listed(self, search: str = "", visible: Condition | None = None) -> int:
         """Return how many meters all pages together have."""
-        condition = self._listed("", search, None)
+        condition = self._listed("", search, visible)
         rows = await self._engine.fetch(
             f"SELECT COUNT(*) FROM meters AS m WHERE {condition.text}", condition.args
         )
         return int(rows[0][0])
-
-    async def ids_listed(self, search: str, visible: Condition) -> list[int]:
-        """Return the ids of the meters of all pages together."""
-        condition = self._listed("", search, visible)
-        rows = await self._engine.fetch(
-            f"SELECT m.id FROM meters AS m WHERE {condition.text}", condition.args
-        )
-        return [row[0] for row in rows]
 
     def _listed(self, after: str, search: str, visible: Condition | None) -> Condition:
         """Select the meters of a list."""

@@ -2,11 +2,9 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
-from functools import reduce
-from operator import and_
 from typing import Any
 
 from domain.access import PERMISSIONS, Access, Permission, Window, joined
@@ -14,6 +12,7 @@ from storage.access.viewer import KeyScope, Viewer
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import Condition
 from storage.backends.schema import Feature, SchemaVersion
+from storage.common.turns import in_pieces
 
 EVERYTHING = Access(Permission.READ)
 """What every user has in a database that is older than grants."""
@@ -24,6 +23,9 @@ _ALL = Access(Permission.MANAGE)
 _FIRST_DAY, _LAST_DAY = "'0001-01-01'", "'9999-12-31'"
 _LATER = "CASE WHEN {0} > {1} THEN {0} ELSE {1} END"
 _EARLIER = "CASE WHEN {0} < {1} THEN {0} ELSE {1} END"
+_METERS_AT_ONCE = 1000
+"""Meters whose grants one statement looks up."""
+
 _OF_ALL = "meter_id IS NULL AND group_id IS NULL"
 
 
@@ -108,67 +110,100 @@ class GrantStore:
         )
         return granted and _within(granted, _windows(rows).get(0, ()))
 
-    async def visible(self, viewer: Viewer) -> Condition | None:
-        """Select the meters, named `m`, that a viewer may see; None if these are all."""
-        conditions = [await self._granted_meters(viewer), await self._meters_in(viewer.scope)]
-        found = [each for each in conditions if each is not None]
-        return reduce(and_, found) if found else None
+    async def visible(
+        self, viewer: Viewer, least: Permission = Permission.READ
+    ) -> Condition | None:
+        """Select the meters, named `m`, of which a viewer may see some day; None if these are all.
 
-    async def visible_groups(self, viewer: Viewer) -> Condition | None:
-        """Select the groups, named `g`, that a viewer may see; None if these are all.
-
-        Of one that belongs to another on some days only, a viewer may be granted none of these.
+        Grants of less than a permission do not count.
         """
-        mark, conditions = self._placeholder, []
-        if not viewer.is_admin and await self._of_all(viewer.user) is None:
-            granted = (
-                f"SELECT group_id FROM grants WHERE user = {mark} AND group_id IS NOT NULL"
-                f" AND {_live()}"
-            )
-            groups = await self._groups_below(granted, (viewer.user,))
-            conditions.append(Condition(f"g.id IN ({_listed(groups)})"))
-        if viewer.scope is not None:
-            in_scope = f"SELECT id FROM meter_groups WHERE id IN ({_listed(viewer.scope.groups)})"
-            groups = await self._groups_below(in_scope, ())
-            conditions.append(Condition(f"g.id IN ({_listed(groups)})"))
-        return reduce(and_, conditions) if conditions else None
-
-    async def _granted_meters(self, viewer: Viewer) -> Condition | None:
-        """Select the meters that a user was granted; None if these are all."""
-        if viewer.is_admin or await self._of_all(viewer.user) is not None:
-            return None
-        mark = self._placeholder
-        condition = Condition(
-            f"m.id IN (SELECT meter_id FROM grants WHERE user = {mark}"
-            f" AND meter_id IS NOT NULL AND {_live()})",
-            (viewer.user,),
-        )
-        granted = (
-            f"SELECT group_id FROM grants WHERE user = {mark} AND group_id IS NOT NULL"
-            f" AND {_live()}"
-        )
-        groups = await self._groups_below(granted, (viewer.user,))
-        return _either(condition, _members_of(groups))
-
-    async def _meters_in(self, scope: KeyScope | None) -> Condition | None:
-        """Select the meters that an API key is good for; None if these are all."""
-        if scope is None:
-            return None
-        groups = f"SELECT id FROM meter_groups WHERE id IN ({_listed(scope.groups)})"
-        condition = Condition(f"m.id IN ({_listed(scope.meters)})")
-        return _either(condition, _members_of(await self._groups_below(groups, ())))
-
-    async def _groups_below(self, start: str, args: Sequence[object]) -> Sequence[int]:
-        """Return the ids of the groups that a statement selects, and of those below them."""
+        granted = None
+        if not viewer.is_admin and await self._of_all(viewer.user, least) is None:
+            granted = await self._granted_meters(viewer.user, least)
+        if viewer.scope is None:
+            return granted
+        in_scope = await self._meters_in(viewer.scope)
+        both = in_scope if granted is None else granted & in_scope
+        # The key may be good for other days than those that were granted.
         rows = await self._engine.fetch(
-            f"WITH RECURSIVE below (id) AS ({start}"
-            " UNION SELECT g.member_group_id FROM below JOIN group_members AS g"
-            " ON g.group_id = below.id WHERE g.member_group_id IS NOT NULL)"
-            " SELECT id FROM below",
+            f"SELECT m.id FROM meters AS m WHERE {both.text}", both.args
+        )
+        ids: list[int] = []
+        async for some in in_pieces([row[0] for row in rows], _METERS_AT_ONCE):
+            ids += await self.accesses(viewer, some)
+        return Condition(f"m.id IN ({_listed(ids)})")
+
+    async def visible_groups(
+        self, viewer: Viewer, least: Permission = Permission.READ
+    ) -> Condition | None:
+        """Select the groups, named `g`, of whose sums a viewer may see some day; None if all.
+
+        Grants of less than a permission do not count.
+        """
+        of_all = _ALL if viewer.is_admin else await self._of_all(viewer.user, least)
+        if of_all is not None and viewer.scope is None:
+            return None
+        everywhere = () if of_all is None else of_all.windows
+        found = {} if viewer.is_admin else await self._groups_granted(viewer.user, least)
+        if viewer.scope is not None:
+            in_scope = await self._groups_in(viewer.scope)
+            found = {
+                group: windows
+                for group, windows in in_scope.items()
+                if any(
+                    one & other for one in windows for other in (*everywhere, *found.get(group, ()))
+                )
+            }
+        return Condition(f"g.id IN ({_listed(found)})")
+
+    async def _granted_meters(self, user: str, least: Permission) -> Condition:
+        """Select the meters that a user was granted, themselves or by groups."""
+        first, last = _days("grants")
+        condition = Condition(
+            f"m.id IN (SELECT meter_id FROM grants WHERE user = {self._placeholder}"
+            f" AND meter_id IS NOT NULL AND {first} <= {last} AND {_at_least(least)})",
+            (user,),
+        )
+        return _either(condition, _members_of(await self._groups_granted(user, least)))
+
+    async def _groups_granted(self, user: str, least: Permission) -> dict[int, Sequence[Window]]:
+        """Return the groups that a user was granted, and those below them, with the days."""
+        granted = (
+            f"SELECT group_id, {', '.join(_days('grants'))} FROM grants"
+            f" WHERE user = {self._placeholder} AND group_id IS NOT NULL AND {_at_least(least)}"
+        )
+        return await self._groups_below(granted, (user,))
+
+    async def _meters_in(self, scope: KeyScope) -> Condition:
+        """Select the meters that an API key is good for."""
+        condition = Condition(f"m.id IN ({_listed(scope.meters)})")
+        return _either(condition, _members_of(await self._groups_in(scope)))
+
+    async def _groups_in(self, scope: KeyScope) -> dict[int, Sequence[Window]]:
+        """Return the groups that an API key is good for, and those below them, with the days."""
+        days = f"{_FIRST_DAY}, {_LAST_DAY}"
+        groups = f"SELECT id, {days} FROM meter_groups WHERE id IN ({_listed(scope.groups)})"
+        return await self._groups_below(groups, ())
+
+    async def _groups_below(
+        self, start: str, args: Sequence[object]
+    ) -> dict[int, Sequence[Window]]:
+        """Return the groups that a statement selects with days, and those below them.
+
+        The days are those on which they belong to them; groups that do so on no day are left out.
+        """
+        first, last = _days("g")
+        rows = await self._engine.fetch(
+            f"WITH RECURSIVE below (id, first_day, last_day) AS ({start}"
+            f" UNION SELECT g.member_group_id, {_LATER.format(first, 'below.first_day')},"
+            f" {_EARLIER.format(last, 'below.last_day')}"
+            " FROM below JOIN group_members AS g ON g.group_id = below.id"
+            " WHERE g.member_group_id IS NOT NULL)"
+            " SELECT id, first_day, last_day FROM below",
             args,
             small=True,
         )
-        return [row[0] for row in rows]
+        return _windows(rows)
 
     async def _of_all(self, user: str, least: Permission = Permission.READ) -> Access | None:
         """Return what a user was granted on all meters; None if nothing."""
@@ -274,13 +309,21 @@ def _listed(ids: Iterable[int]) -> str:
     return ", ".join(map(str, sorted(ids))) or "NULL"
 
 
-def _members_of(groups: Sequence[int]) -> Condition | None:
-    """Select the meters, named `m`, that are members of groups; None without groups."""
-    if not groups:
+def _members_of(groups: Mapping[int, Sequence[Window]]) -> Condition | None:
+    """Select the meters, named `m`, that groups have on any of some days; None without groups."""
+    by_window: dict[Window, list[int]] = defaultdict(list)
+    for group, windows in groups.items():
+        for window in windows:
+            by_window[window].append(group)
+    if not by_window:
         return None
-    return Condition(
-        f"m.id IN (SELECT meter_id FROM group_members WHERE group_id IN ({_listed(groups)}))"
+    first, last = _days("g")
+    members = " OR ".join(
+        f"(g.group_id IN ({_listed(ids)}) AND {first} <= '{window.last}'"
+        f" AND {last} >= '{window.first}' AND {first} <= {last})"
+        for window, ids in by_window.items()
     )
+    return Condition(f"m.id IN (SELECT g.meter_id FROM group_members AS g WHERE {members})")
 
 
 def _groups_of(meters: str) -> str:
@@ -311,7 +354,7 @@ def _within(access: Access, windows: Sequence[Window]) -> Access | None:
 
 
 def _windows(rows: Iterable[Sequence[Any]]) -> dict[int, Sequence[Window]]:
-    """Return the days for which an API key is good, by what they are of."""
+    """Return the days of meters or groups by their ids, without those that have none."""
     windows: dict[int, list[Window]] = defaultdict(list)
     for of, first_day, last_day in rows:
         first, last = _day(first_day), _day(last_day)
@@ -334,6 +377,12 @@ def _granted(mark: str) -> str:
 def _live(table: str = "") -> str:
     """Select the grants that have not expired."""
     return f"({table}expires IS NULL OR {table}expires > {int(time.time())})"
+
+
+def _at_least(permission: Permission) -> str:
+    """Select the grants of a permission, or of more, that have not expired."""
+    words = ", ".join(f"'{each.word}'" for each in Permission if each >= permission)
+    return f"permission IN ({words}) AND {_live()}"
 
 
 def _joined(rows: Iterable[Sequence[Any]], least: Permission) -> dict[int, Access]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from domain.access import Permission
 from storage.access.grant_admin import GrantProperties, GrantRecord
+from storage.access.grants import GrantStore
 from storage.access.targets import Target, day_columns, permission_of, window_of
 from storage.access.viewer import Viewer
 from storage.backends.base import ReadEngine
@@ -31,8 +32,9 @@ class GrantPage:
 class ManagedGrants:
     """Lists, adds and removes grants. Every call raises a StorageError if the database fails."""
 
-    def __init__(self, engine: ReadEngine, schema: SchemaVersion) -> None:
+    def __init__(self, engine: ReadEngine, schema: SchemaVersion, grants: GrantStore) -> None:
         self._engine = engine
+        self._grants = grants
         self._schema = schema
         self._mark = engine.dialect.placeholder
 
@@ -58,7 +60,7 @@ class ManagedGrants:
         if user is not None:
             condition &= Condition(f"g.user = {mark}", (user,))
         if not manages_all:
-            condition &= self._seen_by(viewer)
+            condition &= await self._seen_by(viewer)
         rows = await self._select(condition, f"ORDER BY g.user, g.id LIMIT {limit + 1}")
         grants = [_record(row) for row in rows[:limit]]
         last = grants[-1] if len(rows) > limit else None
@@ -104,29 +106,19 @@ class ManagedGrants:
     def _require(self) -> None:
         self._schema.require(Feature.GRANT_COUNTS, "grants that servers may change")
 
-    def _seen_by(self, viewer: Viewer) -> Condition:
+    async def _seen_by(self, viewer: Viewer) -> Condition:
         """Select the grants, named `g`, of a viewer, and those of what it manages."""
         own = Condition(f"g.user = {self._mark}", (viewer.user,))
         if viewer.scope is not None or viewer.permission < Permission.MANAGE:
             return own
-        live = f"(expires IS NULL OR expires > {int(time.time())})"
-        managed = (
-            f"FROM grants WHERE user = {self._mark} AND permission = '{Permission.MANAGE.word}'"
-            f" AND {live}"
-        )
-        below = (
-            f"WITH RECURSIVE below (id) AS (SELECT group_id {managed} AND group_id IS NOT NULL"
-            " UNION SELECT n.member_group_id FROM below JOIN group_members AS n"
-            " ON n.group_id = below.id WHERE n.member_group_id IS NOT NULL)"
-        )
-        members = (
-            f"{below} SELECT meter_id FROM group_members WHERE meter_id IS NOT NULL"
-            " AND group_id IN (SELECT id FROM below)"
-        )
+        meters = await self._grants.visible(viewer, Permission.MANAGE)
+        groups = await self._grants.visible_groups(viewer, Permission.MANAGE)
+        assert meters is not None
+        assert groups is not None
         return Condition(
-            f"({own.text} OR g.meter_id IN (SELECT meter_id {managed} AND meter_id IS NOT NULL)"
-            f" OR g.meter_id IN ({members}) OR g.group_id IN ({below} SELECT id FROM below))",
-            own.args + (viewer.user,) * 3,
+            f"({own.text} OR g.meter_id IN (SELECT m.id FROM meters AS m WHERE {meters.text})"
+            f" OR g.group_id IN (SELECT g.id FROM meter_groups AS g WHERE {groups.text}))",
+            own.args + meters.args + groups.args,
         )
 
     async def _equal(self, user: str, grant: GrantProperties) -> GrantRecord | None:

@@ -137,6 +137,17 @@ async def test_list_has_own_grants_and_those_of_what_the_user_manages(
     assert pages == [every[:2], every[2:4], every[4:]]
 
 
+async def test_grants_of_what_a_managed_group_has_on_other_days_are_not_listed(
+    api: Api, database: DatabaseFixture
+) -> None:
+    add_group(database, "site")
+    add_member(database, "site", meter=OTHER, days=(date(2020, 1, 1), date(2020, 12, 31)))
+    grant(database, "beth", meter=OTHER)
+    grant(database, "rick", group="site", days=YEAR, permission="manage")
+    _, found = await asked(api, "GET", "?user=beth")
+    assert found["data"] == []
+
+
 async def test_grants_of_others_are_not_shown_or_removed_by_those_who_do_not_manage_them(
     api: Api, database: DatabaseFixture
 ) -> None:

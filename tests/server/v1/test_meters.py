@@ -285,18 +285,35 @@ async def test_last_month_leaves_days_between_windows_open(
     assert (meter["recent_expected"], meter["recent_present"]) == (192, 192)
 
 
-async def test_meter_that_a_group_has_on_other_days_is_not_counted(
+async def test_what_a_group_has_on_other_days_is_not_listed(
     serve: Serve, database: DatabaseFixture
 ) -> None:
-    """Nothing tells that it is there."""
+    """Nothing tells that it is there: no number, and no place at which a list goes on."""
     for meter in ("a", "b", "c"):
         await database.load(report(row("01 Sep 2019 00:00:00", "1")), meter=meter, register=True)
     api = await serve(database)
     revoke_all(database, "rick")
     add_group(database, "site")
     add_member(database, "site", meter="a")
-    add_member(database, "site", meter="b", days=(date(2020, 1, 1), date(2020, 12, 31)))
+    later = (date(2020, 1, 1), date(2020, 12, 31))
+    add_member(database, "site", meter="b", days=later)
+    add_member(database, "site", meter="c")
+    for place in ("floor", "roof"):
+        add_group(database, place)
+    add_member(database, "site", member="floor", days=later)
+    add_member(database, "floor", meter="b")
     grant(database, "rick", group="site", days=(date(2019, 1, 1), date(2019, 12, 31)))
+    grant(database, "rick", group="roof")
     document = await api.document("meters", offset="0", recent="yes")
-    assert [meter["id"] for meter in document["data"]] == ["a"]
-    assert document["meta"] == {"count": 1, "total": 1}
+    assert [meter["id"] for meter in document["data"]] == ["a", "c"]
+    assert document["meta"] == {"count": 2, "total": 2}
+    assert [meter["id"] for meter in (await api.document("meters", offset="1"))["data"]] == ["c"]
+    for path, first, last in (
+        *(("meters", "a", "c"), ("completeness", "a", "c")),
+        ("groups", "roof", "site"),
+    ):
+        document = await api.document(path, limit="1")
+        assert f"cursor={first}" in document["links"]["next"]
+        document = await api.document(path, limit="1", cursor=first)
+        assert document["data"][0].get("id", last) == last
+        assert document["links"]["next"] is None
