@@ -430,7 +430,10 @@ class Database:
         meter = await self.meters.meter(state.table.meter_id)
         if meter is None:
             raise Overtaken
-        return replace(meter, windows=state.windows) if state.windows else meter
+        if not state.windows:
+            return meter
+        bounds = [window.bounds(meter.zone) for window in state.windows]
+        return replace(meter, windows=state.windows, intervals=meter.intervals.visible(bounds))
 
     async def _require_current(self, state: DataState) -> None:
         """Raise Overtaken if the data is no longer in a state."""

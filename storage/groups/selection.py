@@ -197,7 +197,7 @@ async def select_group(
 
 def _within(
     memberships: Mapping[int, Sequence[Membership]], windows: Sequence[Window]
-) -> Mapping[int, Sequence[Membership]]:
+) -> dict[int, Sequence[Membership]]:
     """Return the memberships of the meters that are members on any day of some windows."""
     return {
         meter_id: some
@@ -240,11 +240,7 @@ def _clip(
     """
     met = []
     for window in windows:
-        start = end = None
-        if window.first != date.min:
-            start = zone.first(datetime.combine(window.first, time.min))
-        if window.last != date.max:
-            end = zone.first(datetime.combine(window.last + _DAY, time.min))
+        start, end = window.bounds(zone)
         is_later = start is not None and last is not None and start >= last
         is_earlier = end is not None and first is not None and end <= first
         if not (is_later or is_earlier):

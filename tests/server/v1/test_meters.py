@@ -3,6 +3,7 @@
 import json
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from aiohttp import encode_basic_auth
@@ -317,3 +318,34 @@ async def test_what_a_group_has_on_other_days_is_not_listed(
         document = await api.document(path, limit="1", cursor=first)
         assert document["data"][0].get("id", last) == last
         assert document["links"]["next"] is None
+
+
+async def test_window_does_not_tell_of_intervals_on_other_days(
+    serve: Serve, database: DatabaseFixture
+) -> None:
+    hours = [row(f"0{day} Sep 2019 {hour:02}:00:00", "1") for day in (5, 6) for hour in range(24)]
+    await database.load(report(*(row(time, "1") for time in quarters("2019-09-03", 192)), *hours))
+    api = await serve(database)
+
+    async def told() -> list[Any]:
+        meter = (await api.document("meters/main"))["data"]
+        (listed,) = (await api.document("meters"))["data"]
+        (of_contract,) = await api.records("getMeters")
+        (about,) = await api.records("getMeter")
+        assert meter == listed
+        assert listed["intervals"] == of_contract["intervals"] == about["intervals"]
+        assert of_contract["interval_seconds"] == about["interval_seconds"]
+        meta = (await api.document("meters/main/readings", limit="1"))["meta"]
+        return [(meta["interval"], listed["interval"]), listed["intervals"]]
+
+    late = "3600 from 2019-09-05T00:00:00+02:00"
+    early = "900 from 2019-09-03T00:00:00+02:00"
+    assert await told() == [(None, None), f"{early}, {late}"]
+    database.run("DELETE FROM grants")
+    database.run(GRANT)
+    database.run("UPDATE access SET changes = changes + 1")
+    assert await told() == [("PT15M", "PT15M"), early]
+    for changed in ("first_day = '2019-09-05'", "last_day = NULL"):
+        database.run(f"UPDATE grants SET {changed}")
+    database.run("UPDATE access SET changes = changes + 1")
+    assert await told() == [("PT1H", "PT1H"), late]
