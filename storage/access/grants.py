@@ -62,10 +62,11 @@ class GrantStore:
         """Return what a viewer may do with the meter of a public id; None if nothing.
 
         A meter that is not there takes the same statements. Grants of less than a permission do
-        not count.
+        not count. Raises Outdated if the schema has no meters.
         """
         if viewer.is_unlimited:
             return _ALL
+        self._schema.require(Feature.METERS, "names of meters")
         meter_id = f"(SELECT id FROM meters WHERE public_id = {self._placeholder})"
         found = await self._accesses(viewer, f"SELECT {meter_id} AS id", (meter,), least)
         return next(iter(found.values()), None)
