@@ -108,8 +108,7 @@ async def new_grant(request: web.Request) -> web.Response:
     token, database = _token(request), request.app[DATABASE]
     grant = _properties(params)
     access = await _require_managed(database, token.viewer, grant.target)
-    if not any(each & grant.window == grant.window for each in access.windows):
-        raise ApiError(403, f"first_day: you manage {grant.target} on other days only")
+    _require_days(access, grant, "first_day")
     if access.until < (grant.expires or float("inf")):
         raise ApiError(403, "expires: expected a time at which your own grant has not ended")
     user = params[_NEW_USER.name]
@@ -129,7 +128,8 @@ async def end_grant(request: web.Request) -> web.Response:
     found = await database.managed_grants.grant(user, int(number)) if is_number else None
     if found is None or not await _may_see(database, token.viewer, found):
         raise ApiError(404, f"grant: there is no grant {number[:20]} of {user[:64]}")
-    await _require_managed(database, token.viewer, found.properties.target)
+    access = await _require_managed(database, token.viewer, found.properties.target)
+    _require_days(access, found.properties, "grant")
     await database.managed_grants.remove(user, found.number)
     audit(request, "grant removed", token.user, **_told(found))
     return web.Response(status=204)
@@ -159,6 +159,12 @@ async def _require_managed(database: Database, viewer: Viewer, target: Target) -
         raise ApiError(403, f"grant: expected a target that you manage, not {target}")
     kind, name = ("meter", target.meter) if target.group is None else ("group", target.group)
     raise ApiError(404, f"{kind}: there is no {kind} {name}")
+
+
+def _require_days(access: Access, grant: GrantProperties, about: str) -> None:
+    """Raise ApiError unless all days of a grant are managed."""
+    if not any(each & grant.window == grant.window for each in access.windows):
+        raise ApiError(403, f"{about}: you manage {grant.target} on other days only")
 
 
 async def _access(

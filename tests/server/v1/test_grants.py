@@ -158,6 +158,17 @@ async def test_grants_of_others_are_not_shown_or_removed_by_those_who_do_not_man
     assert len(of_beth(database)) == 1
 
 
+async def test_grant_on_more_days_than_the_user_manages_is_not_removed(
+    api: Api, database: DatabaseFixture
+) -> None:
+    grant(database, "beth", meter=MANAGED, permission="manage")
+    status, problem = await asked(api, "DELETE", "/beth/1")
+    assert (status, problem["detail"]) == (
+        *(403, f"grant: you manage the meter {MANAGED} on other days only"),
+    )
+    assert len(of_beth(database)) == 1
+
+
 async def test_admin_grants_everything(api: Api, database: DatabaseFixture) -> None:
     await database.rows("UPDATE users SET role = 'admin' WHERE user = 'rick'")
     assert (await asked(api, "POST", user="beth", all="yes", permission="manage"))[0] == 201
