@@ -51,6 +51,10 @@ _MAX_STATES = 1000
 """Meters whose states are remembered until the next write."""
 
 
+_LOOKED_THROUGH = 1000
+"""Meters that are read at once where only few of them may be listed."""
+
+
 @dataclass(frozen=True, slots=True)
 class DataState:
     """The version of a meter's data and, if it is on record, the id span of its readings."""
@@ -241,8 +245,9 @@ class Database:
         found: list[ListedMeter] = []
         windows: dict[int, Sequence[Window]] = {}
         following: str | None = after
+        size = limit if stale_before is None else max(limit, _LOOKED_THROUGH)
         while following is not None and len(found) < limit:
-            page = await self.meters.page(limit - len(found), following, search, visible)
+            page = await self.meters.page(size, following, search, visible)
             accesses = await self.grants.accesses(viewer, [meter.id for meter in page.meters])
             clipped = await self.meters.clipped(page, accesses)
             windows |= clipped.windows
@@ -257,6 +262,9 @@ class Database:
             following = page.following
             if stale_before is None:
                 break
+        if len(found) > limit:
+            found = found[:limit]
+            following = found[-1].public_id
         return MeterPage(found, following, windows)
 
     async def count_listed(self, search: str = "", viewer: Viewer | None = None) -> int:

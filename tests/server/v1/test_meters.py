@@ -349,3 +349,29 @@ async def test_window_does_not_tell_of_intervals_on_other_days(
         database.run(f"UPDATE grants SET {changed}")
     database.run("UPDATE access SET changes = changes + 1")
     assert await told() == [("PT1H", "PT1H"), late]
+
+
+@pytest.mark.parametrize("path", ["meters", "completeness"])
+async def test_short_page_of_stale_meters_takes_no_statement_for_each_that_is_not(
+    serve: Serve, database: DatabaseFixture, path: str
+) -> None:
+    """Which ones are stale depends on the days that the user may see."""
+    names = ("a", "b", "c", "d")
+    for meter in names:
+        await database.load(report(row("03 Sep 2019 00:00:00", "1")), meter=meter, register=True)
+    api = await serve(database)
+    database.run("DELETE FROM grants")
+    database.run(GRANT.replace("1, 1,", "1, NULL,"))
+    database.run("UPDATE access SET changes = changes + 1")
+    taken = []
+    for limit in ("1", "1000", "1"):
+        api.engine.statements.clear()
+        assert (await api.document(path, stale="99999", limit=limit))["data"] == []
+        taken.append(len(api.engine.statements))
+    assert taken[1] == taken[2]
+    found = [
+        meter.get("id") or meter["meter"]
+        async for document in api.pages(f"/v1/{path}?stale=P1D&limit=1")
+        for meter in document["data"]
+    ]
+    assert found == [*names]
