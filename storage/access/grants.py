@@ -3,7 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -12,7 +12,6 @@ from storage.access.viewer import KeyScope, Viewer
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import Condition
 from storage.backends.schema import Feature, SchemaVersion
-from storage.common.turns import in_pieces
 
 EVERYTHING = Access(Permission.READ)
 """What every user has in a database that is older than grants."""
@@ -23,9 +22,6 @@ _ALL = Access(Permission.MANAGE)
 _FIRST_DAY, _LAST_DAY = "'0001-01-01'", "'9999-12-31'"
 _LATER = "CASE WHEN {0} > {1} THEN {0} ELSE {1} END"
 _EARLIER = "CASE WHEN {0} < {1} THEN {0} ELSE {1} END"
-_METERS_AT_ONCE = 1000
-"""Meters whose grants one statement looks up."""
-
 _OF_ALL = "meter_id IS NULL AND group_id IS NULL"
 
 
@@ -118,21 +114,16 @@ class GrantStore:
 
         Grants of less than a permission do not count.
         """
-        granted = None
-        if not viewer.is_admin and await self._of_all(viewer.user, least) is None:
-            granted = await self._granted_meters(viewer.user, least)
+        of_all = _ALL if viewer.is_admin else await self._of_all(viewer.user, least)
+        if of_all is not None and (of_all.is_whole or viewer.scope is None):
+            return None if viewer.scope is None else _any_of(await self._spans_in(viewer.scope))
+        granted = await self._spans_granted(viewer.user, least)
         if viewer.scope is None:
-            return granted
-        in_scope = await self._meters_in(viewer.scope)
-        both = in_scope if granted is None else granted & in_scope
+            return _any_of(granted)
+        for window in () if of_all is None else of_all.windows:
+            granted += [_Spans("id", f"'{window.first}'", f"'{window.last}'", "meters WHERE TRUE")]
         # The key may be good for other days than those that were granted.
-        rows = await self._engine.fetch(
-            f"SELECT m.id FROM meters AS m WHERE {both.text}", both.args
-        )
-        ids: list[int] = []
-        async for some in in_pieces([row[0] for row in rows], _METERS_AT_ONCE):
-            ids += await self.accesses(viewer, some)
-        return Condition(f"m.id IN ({_listed(ids)})")
+        return _both_of(granted, await self._spans_in(viewer.scope))
 
     async def visible_groups(
         self, viewer: Viewer, least: Permission = Permission.READ
@@ -157,15 +148,14 @@ class GrantStore:
             }
         return Condition(f"g.id IN ({_listed(found)})")
 
-    async def _granted_meters(self, user: str, least: Permission) -> Condition:
-        """Select the meters that a user was granted, themselves or by groups."""
-        first, last = _days("grants")
-        condition = Condition(
-            f"m.id IN (SELECT meter_id FROM grants WHERE user = {self._placeholder}"
-            f" AND meter_id IS NOT NULL AND {first} <= {last} AND {_at_least(least)})",
-            (user,),
+    async def _spans_granted(self, user: str, least: Permission) -> "list[_Spans]":
+        """Select the days of meters that a user was granted, themselves or by groups."""
+        own = (
+            f"grants WHERE user = {self._placeholder} AND meter_id IS NOT NULL AND"
+            f" {_at_least(least)}"
         )
-        return _either(condition, _members_of(await self._groups_granted(user, least)))
+        spans = _Spans("meter_id", *_days("grants"), own, (user,))
+        return [spans, *_spans_of(await self._groups_granted(user, least))]
 
     async def _groups_granted(self, user: str, least: Permission) -> dict[int, Sequence[Window]]:
         """Return the groups that a user was granted, and those below them, with the days."""
@@ -175,10 +165,11 @@ class GrantStore:
         )
         return await self._groups_below(granted, (user,))
 
-    async def _meters_in(self, scope: KeyScope) -> Condition:
-        """Select the meters that an API key is good for."""
-        condition = Condition(f"m.id IN ({_listed(scope.meters)})")
-        return _either(condition, _members_of(await self._groups_in(scope)))
+    async def _spans_in(self, scope: KeyScope) -> "list[_Spans]":
+        """Select the days of meters for which an API key is good."""
+        own = f"meters WHERE id IN ({_listed(scope.meters)})"
+        spans = _Spans("id", _FIRST_DAY, _LAST_DAY, own)
+        return [spans, *_spans_of(await self._groups_in(scope))]
 
     async def _groups_in(self, scope: KeyScope) -> dict[int, Sequence[Window]]:
         """Return the groups that an API key is good for, and those below them, with the days."""
@@ -310,21 +301,60 @@ def _listed(ids: Iterable[int]) -> str:
     return ", ".join(map(str, sorted(ids))) or "NULL"
 
 
-def _members_of(groups: Mapping[int, Sequence[Window]]) -> Condition | None:
-    """Select the meters, named `m`, that groups have on any of some days; None without groups."""
+@dataclass(frozen=True, slots=True)
+class _Spans:
+    """What selects ids of meters, each with a first and a last day."""
+
+    id: str
+    first: str
+    last: str
+    rest: str
+    """What follows FROM, with a condition at its end."""
+    args: tuple[object, ...] = ()
+
+
+def _spans_of(groups: Mapping[int, Sequence[Window]]) -> list[_Spans]:
+    """Select the meters of groups, with the days on which they are members."""
     by_window: dict[Window, list[int]] = defaultdict(list)
     for group, windows in groups.items():
         for window in windows:
             by_window[window].append(group)
-    if not by_window:
-        return None
     first, last = _days("g")
-    members = " OR ".join(
-        f"(g.group_id IN ({_listed(ids)}) AND {first} <= '{window.last}'"
-        f" AND {last} >= '{window.first}' AND {first} <= {last})"
+    return [
+        _Spans(
+            "g.meter_id",
+            _LATER.format(first, f"'{window.first}'"),
+            _EARLIER.format(last, f"'{window.last}'"),
+            f"group_members AS g WHERE g.group_id IN ({_listed(ids)}) AND g.meter_id IS NOT NULL",
+        )
         for window, ids in by_window.items()
+    ]
+
+
+def _any_of(spans: Sequence[_Spans]) -> Condition:
+    """Select the meters, named `m`, that have any day in some spans."""
+    texts = [
+        f"m.id IN (SELECT {each.id} FROM {each.rest} AND {each.first} <= {each.last})"
+        for each in spans
+    ]
+    return Condition(f"({' OR '.join(texts)})", tuple(arg for each in spans for arg in each.args))
+
+
+def _both_of(spans: Sequence[_Spans], others: Sequence[_Spans]) -> Condition:
+    """Select the meters, named `m`, that have a day in some spans and in others."""
+    tables = []
+    for some in (spans, others):
+        texts = [
+            f"SELECT {each.id} AS id, {each.first} AS first_day, {each.last} AS last_day"
+            f" FROM {each.rest} AND {each.first} <= {each.last}"
+            for each in some
+        ]
+        tables.append(f"({' UNION ALL '.join(texts)})")
+    return Condition(
+        f"m.id IN (SELECT a.id FROM {tables[0]} AS a JOIN {tables[1]} AS b ON b.id = a.id"
+        " AND a.first_day <= b.last_day AND b.first_day <= a.last_day)",
+        tuple(arg for each in (*spans, *others) for arg in each.args),
     )
-    return Condition(f"m.id IN (SELECT g.meter_id FROM group_members AS g WHERE {members})")
 
 
 def _groups_of(meters: str) -> str:
@@ -334,13 +364,6 @@ def _groups_of(meters: str) -> str:
         f"SELECT g.meter_id, g.group_id, {first}, {last}"
         f" FROM group_members AS g JOIN ({meters}) AS some ON some.id = g.meter_id"
     )
-
-
-def _either(condition: Condition, other: Condition | None) -> Condition:
-    """Select what meets one of two conditions, the other of which may be missing."""
-    if other is None:
-        return condition
-    return Condition(f"({condition.text} OR {other.text})", condition.args + other.args)
 
 
 def _limited(access: Access, most: Permission) -> Access:

@@ -1,5 +1,6 @@
 """Meters of /v1, their imports, and what a user is told who may not see something."""
 
+import hashlib
 import json
 from datetime import date
 from decimal import Decimal
@@ -375,3 +376,45 @@ async def test_short_page_of_stale_meters_takes_no_statement_for_each_that_is_no
         for meter in document["data"]
     ]
     assert found == [*names]
+
+
+async def test_key_lists_only_what_was_granted_on_days_for_which_it_is_good(
+    serve: Serve, database: DatabaseFixture
+) -> None:
+    early, late = (date.min, date(2019, 9, 3)), (date(2019, 9, 4), date.max)
+    for meter in ("a", "b", "c", "d"):
+        await database.load(report(row("03 Sep 2019 00:00:00", "1")), meter=meter, register=True)
+    api = await serve(database)
+    key = f"elecdata_{'k' * 43}"
+    hashed = hashlib.sha256(key.encode()).hexdigest()
+    database.run(
+        "INSERT INTO api_keys (hash, user, name, permissions, created)"
+        f" VALUES ('{hashed}', 'rick', 'key', 'read', 0)"
+    )
+    database.run(
+        f"INSERT INTO api_key_scopes (hash, id, meter_id, group_id)"
+        f" VALUES ('{hashed}', 1, NULL, 1), ('{hashed}', 2, 1, NULL)"
+    )
+    for group in ("keyed", "below"):
+        add_group(database, group)
+    add_member(database, "keyed", member="below", days=late)
+    add_member(database, "keyed", meter="b", days=late)
+    add_member(database, "below", meter="c")
+    add_member(database, "keyed", meter="d", days=early)
+
+    async def listed() -> list[list[str]]:
+        found = []
+        for path in ("meters", "groups"):
+            async with await api.v1(path, headers={"Authorization": f"Bearer {key}"}) as response:
+                found.append([each["id"] for each in (await response.json())["data"]])
+        return found
+
+    assert await listed() == [["a", "b", "c", "d"], ["below", "keyed"]]
+    revoke_all(database, "rick")
+    for meter in ("b", "c", "d"):
+        grant(database, "rick", meter=meter, days=early)
+    assert await listed() == [["d"], []]
+    grant(database, "rick", days=early)
+    assert await listed() == [["a", "d"], ["keyed"]]
+    grant(database, "rick", group="below")
+    assert await listed() == [["a", "c", "d"], ["below", "keyed"]]
