@@ -134,7 +134,11 @@ def parse_time(text: str) -> int | None:
         if parse_day(text[:10]) is None or len(text) > len("2026-01-31"):
             raise ValueError(_TIME_EXPECTED)
         instant = instant.replace(tzinfo=UTC)
-    return int(instant.timestamp())
+    try:
+        # An offset may lead beyond the first or the last year.
+        return int(instant.astimezone(UTC).timestamp())
+    except OverflowError:
+        raise ValueError(_TIME_EXPECTED) from None
 
 
 def window_of_days(first: date | None, last: date | None) -> Window:

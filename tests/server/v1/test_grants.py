@@ -89,6 +89,7 @@ async def test_grant_of_a_managed_meter_holds_from_the_next_request_on_until_it_
         ({"meter": MANAGED, "first_day": "2019-02-01", "last_day": "2019-01-31"}, 400, "last_day"),
         ({"meter": MANAGED, "first_day": "1 May"}, 400, "first_day: expected a day such as"),
         ({"meter": MANAGED, "expires": "2001-01-01"}, 400, "expires: expected a time to come"),
+        ({"meter": MANAGED, "expires": "9999-12-31T23:59:59-14:00"}, 400, "a time to come"),
         ({"meter": MANAGED, "permission": "own"}, 400, "permission: expected any of read"),
     ],
 )
