@@ -87,12 +87,11 @@ async def visible_grants(request: web.Request) -> web.Response:
     names = [each.name for each in GRANT_LIST_PARAMETERS]
     params = await read_parameters(request, optional=names, with_body=False)
     database, viewer = request.app[DATABASE], _token(request).viewer
-    everything = await database.grants.everything(viewer, Permission.MANAGE)
     page = await database.managed_grants.page(
         viewer,
         _LIMIT.parse(params),
         _after(params),
-        manages_all=everything is not None and everything.permission is Permission.MANAGE,
+        manages_all=await _manages_all(database, viewer),
         user=params.get(_USER.name),
     )
     rows = [[*_record(grant).values()] for grant in page.grants]
@@ -125,8 +124,13 @@ async def end_grant(request: web.Request) -> web.Response:
     token, database = _token(request), request.app[DATABASE]
     user, number = request.match_info["user"], request.match_info["grant_number"]
     is_number = number.isascii() and number.isdigit() and len(number) < len(str(2**31))
-    found = await database.managed_grants.grant(user, int(number)) if is_number else None
-    if found is None or not await _may_see(database, token.viewer, found):
+    found = None
+    if is_number:
+        manages_all = await _manages_all(database, token.viewer)
+        found = await database.managed_grants.grant(
+            token.viewer, user, int(number), manages_all=manages_all
+        )
+    if found is None:
         raise ApiError(404, f"grant: there is no grant {number[:20]} of {user[:64]}")
     access = await _require_managed(database, token.viewer, found.properties.target)
     _require_days(access, found.properties, "grant")
@@ -135,15 +139,9 @@ async def end_grant(request: web.Request) -> web.Response:
     return web.Response(status=204)
 
 
-async def _may_see(database: Database, viewer: Viewer, grant: GrantRecord) -> bool:
-    """Return whether a list of grants would show one."""
-    if grant.user == viewer.user:
-        return True
-    try:
-        await _require_managed(database, viewer, grant.properties.target)
-    except ApiError:
-        return False
-    return True
+async def _manages_all(database: Database, viewer: Viewer) -> bool:
+    everything = await database.grants.everything(viewer, Permission.MANAGE)
+    return everything is not None and everything.permission is Permission.MANAGE
 
 
 async def _require_managed(database: Database, viewer: Viewer, target: Target) -> Access:

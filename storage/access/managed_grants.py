@@ -66,13 +66,19 @@ class ManagedGrants:
         last = grants[-1] if len(rows) > limit else None
         return GrantPage(grants, None if last is None else (last.user, last.number))
 
-    async def grant(self, user: str, number: int) -> GrantRecord | None:
-        """Return the grant of a number that a user has, None if there is none."""
+    async def grant(
+        self, viewer: Viewer, user: str, number: int, *, manages_all: bool
+    ) -> GrantRecord | None:
+        """Return the grant of a number that a user has, None if `page` would not show it.
+
+        One that is not there takes the same statements.
+        """
         self._require()
         mark = self._mark
-        rows = await self._select(
-            Condition(f"g.user = {mark} AND g.id = {mark}", (user, number)), ""
-        )
+        condition = Condition(f"g.user = {mark} AND g.id = {mark}", (user, number))
+        if not manages_all:
+            condition &= await self._seen_by(viewer)
+        rows = await self._select(condition, "")
         return _record(rows[0]) if rows else None
 
     async def add(self, user: str, grant: GrantProperties, granted_by: str) -> GrantRecord | None:
@@ -107,18 +113,30 @@ class ManagedGrants:
         self._schema.require(Feature.GRANT_COUNTS, "grants that servers may change")
 
     async def _seen_by(self, viewer: Viewer) -> Condition:
-        """Select the grants, named `g`, of a viewer, and those of what it manages."""
+        """Select the grants, named `g`, of a viewer, and those of what it manages.
+
+        An API key shows none of what it is not good for.
+        """
         own = Condition(f"g.user = {self._mark}", (viewer.user,))
-        if viewer.scope is not None or viewer.permission < Permission.MANAGE:
+        if viewer.scope is not None:
+            about = await self._about(viewer, Permission.READ)
+            everywhere = "g.meter_id IS NULL AND g.group_id IS NULL"
+            own &= Condition(f"({everywhere} OR {about.text})", about.args)
+        if viewer.permission < Permission.MANAGE:
             return own
+        managed = await self._about(viewer, Permission.MANAGE)
+        return Condition(f"({own.text} OR {managed.text})", own.args + managed.args)
+
+    async def _about(self, viewer: Viewer, least: Permission) -> Condition:
+        """Select the grants on meters and groups with which a viewer may do something."""
         # None where a grant on all meters has come meanwhile.
         every = Condition("TRUE")
-        meters = await self._grants.visible(viewer, Permission.MANAGE) or every
-        groups = await self._grants.visible_groups(viewer, Permission.MANAGE) or every
+        meters = await self._grants.visible(viewer, least) or every
+        groups = await self._grants.visible_groups(viewer, least) or every
         return Condition(
-            f"({own.text} OR g.meter_id IN (SELECT m.id FROM meters AS m WHERE {meters.text})"
+            f"(g.meter_id IN (SELECT m.id FROM meters AS m WHERE {meters.text})"
             f" OR g.group_id IN (SELECT g.id FROM meter_groups AS g WHERE {groups.text}))",
-            own.args + meters.args + groups.args,
+            meters.args + groups.args,
         )
 
     async def _equal(self, user: str, grant: GrantProperties) -> GrantRecord | None:

@@ -1,6 +1,5 @@
 """Meters of /v1, their imports, and what a user is told who may not see something."""
 
-import hashlib
 import json
 from datetime import date
 from decimal import Decimal
@@ -11,7 +10,7 @@ from aiohttp import encode_basic_auth
 
 from tests.support.app_client import Api, Serve, token
 from tests.support.databases import DatabaseFixture
-from tests.support.granting import add_group, add_member, grant, revoke_all
+from tests.support.granting import KEY, add_group, add_key, add_member, grant, revoke_all
 from tests.support.reference_readings import load, readings_of_days
 from tests.support.report_factory import quarters, report, row
 
@@ -385,18 +384,9 @@ async def test_key_lists_only_what_was_granted_on_days_for_which_it_is_good(
     for meter in ("a", "b", "c", "d"):
         await database.load(report(row("03 Sep 2019 00:00:00", "1")), meter=meter, register=True)
     api = await serve(database)
-    key = f"elecdata_{'k' * 43}"
-    hashed = hashlib.sha256(key.encode()).hexdigest()
-    database.run(
-        "INSERT INTO api_keys (hash, user, name, permissions, created)"
-        f" VALUES ('{hashed}', 'rick', 'key', 'read', 0)"
-    )
-    database.run(
-        f"INSERT INTO api_key_scopes (hash, id, meter_id, group_id)"
-        f" VALUES ('{hashed}', 1, NULL, 1), ('{hashed}', 2, 1, NULL)"
-    )
     for group in ("keyed", "below"):
         add_group(database, group)
+    add_key(database, "rick", meter="a", group="keyed")
     add_member(database, "keyed", member="below", days=late)
     add_member(database, "keyed", meter="b", days=late)
     add_member(database, "below", meter="c")
@@ -405,7 +395,7 @@ async def test_key_lists_only_what_was_granted_on_days_for_which_it_is_good(
     async def listed() -> list[list[str]]:
         found = []
         for path in ("meters?offset=0", "groups"):
-            async with await api.v1(path, headers={"Authorization": f"Bearer {key}"}) as response:
+            async with await api.v1(path, headers={"Authorization": f"Bearer {KEY}"}) as response:
                 document = await response.json()
             found.append([each["id"] for each in document["data"]])
             assert document["meta"].get("total", len(found[-1])) == len(found[-1])
