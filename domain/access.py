@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from enum import IntEnum
 from functools import cached_property
 from itertools import pairwise
+
+from domain.time.time_zone import TimeZone
 
 _DAY = timedelta(days=1)
 _DAY_EXPECTED = "a day such as 2026-01-31"
@@ -48,6 +50,15 @@ class Window:
         """Return the days of both, None if there are none."""
         first, last = max(self.first, other.first), min(self.last, other.last)
         return Window(first, last) if first <= last else None
+
+    def bounds(self, zone: TimeZone) -> tuple[int | None, int | None]:
+        """Return when its days begin, and when the day after them does; None has no bound."""
+        start = end = None
+        if self.first != date.min:
+            start = zone.first(datetime.combine(self.first, time.min))
+        if self.last != date.max:
+            end = zone.first(datetime.combine(self.last + _DAY, time.min))
+        return start, end
 
     def __str__(self) -> str:
         first = "" if self.first == date.min else f"from {self.first} "
@@ -123,7 +134,11 @@ def parse_time(text: str) -> int | None:
         if parse_day(text[:10]) is None or len(text) > len("2026-01-31"):
             raise ValueError(_TIME_EXPECTED)
         instant = instant.replace(tzinfo=UTC)
-    return int(instant.timestamp())
+    try:
+        # An offset may lead beyond the first or the last year.
+        return int(instant.astimezone(UTC).timestamp())
+    except OverflowError:
+        raise ValueError(_TIME_EXPECTED) from None
 
 
 def window_of_days(first: date | None, last: date | None) -> Window:

@@ -130,14 +130,19 @@ class CompletenessStore:
             names = ("m.public_id", "m.name", "m.identifier")
             matching = self._engine.dialect.contains(names, search)
             visible = matching if visible is None else visible & matching
-        found: list[MeterCompleteness] = []
+        meters: list[_StoredMeter] = []
         following: str | None = after
-        while following is not None and len(found) < limit:
-            some, following = await self._some(
-                now, limit - len(found), following, stale, visible, accesses
-            )
-            async for piece in in_pieces(some, _METERS_AT_ONCE):
-                found += await self._with_days(piece, now, days)
+        # Only few of those that are read may be stale.
+        size = limit if stale is None or accesses is None else max(limit, _METERS_AT_ONCE)
+        while following is not None and len(meters) < limit:
+            some, following = await self._some(now, size, following, stale, visible, accesses)
+            meters += some
+        if len(meters) > limit:
+            meters = meters[:limit]
+            following = meters[-1].public_id
+        found: list[MeterCompleteness] = []
+        async for piece in in_pieces(meters, _METERS_AT_ONCE):
+            found += await self._with_days(piece, now, days)
         return CompletenessPage(found, following)
 
     async def count_stale(self, now: int, ages: Sequence[int]) -> Sequence[int]:

@@ -28,7 +28,6 @@ from storage.backends.schema import Feature, SchemaVersion
 from storage.common.deflate import DeflateBlock
 from storage.common.errors import Inconsistent, NotPrepared, Overtaken
 from storage.common.single_flight import SingleFlights
-from storage.common.turns import in_pieces
 from storage.completeness import CompletenessPage, CompletenessStore
 from storage.figures.compute import Admit, admit_any, compute, of_one_state, with_units
 from storage.figures.days.recent import RecentDays, recent_days
@@ -51,6 +50,10 @@ _NO_METER = "none"
 
 _MAX_STATES = 1000
 """Meters whose states are remembered until the next write."""
+
+
+_LOOKED_THROUGH = 1000
+"""Meters that are read at once where only few of them may be listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,7 @@ class Database:
         self._completeness = CompletenessStore(engine, self.meters)
         self.api_keys = KeyStore(engine, self._schema)
         self.grants = GrantStore(engine, self._schema)
-        self.managed_grants = ManagedGrants(engine, self._schema)
+        self.managed_grants = ManagedGrants(engine, self._schema, self.grants)
         self._imports = ImportHistory(engine)
 
     async def close(self) -> None:
@@ -243,8 +246,9 @@ class Database:
         found: list[ListedMeter] = []
         windows: dict[int, Sequence[Window]] = {}
         following: str | None = after
+        size = limit if stale_before is None else max(limit, _LOOKED_THROUGH)
         while following is not None and len(found) < limit:
-            page = await self.meters.page(limit - len(found), following, search, visible)
+            page = await self.meters.page(size, following, search, visible)
             accesses = await self.grants.accesses(viewer, [meter.id for meter in page.meters])
             clipped = await self.meters.clipped(page, accesses)
             windows |= clipped.windows
@@ -259,21 +263,16 @@ class Database:
             following = page.following
             if stale_before is None:
                 break
+        if len(found) > limit:
+            found = found[:limit]
+            following = found[-1].public_id
         return MeterPage(found, following, windows)
 
     async def count_listed(self, search: str = "", viewer: Viewer | None = None) -> int:
         """Return how many meters all pages together have; raise Outdated without a list."""
         self._schema.require(Feature.METERS, "a list of meters")
-        visible = None
-        if viewer is not None and not viewer.is_unlimited:
-            visible = await self.grants.visible(viewer)
-        if viewer is None or visible is None:
-            return await self.meters.count_listed(search)
-        # A meter may be in a group on other days than those that are granted.
-        count = 0
-        async for some in in_pieces(await self.meters.ids_listed(search, visible), 1000):
-            count += len(await self.grants.accesses(viewer, some))
-        return count
+        visible = None if viewer is None else await self.grants.visible(viewer)
+        return await self.meters.count_listed(search, visible)
 
     async def recent_days(self, page: MeterPage, *, is_clean: bool) -> dict[int, RecentDays]:
         """Return the last month of the meters of a page that have readings, by their ids."""
@@ -379,16 +378,8 @@ class Database:
         If a viewer is named, only those whose sums it may see.
         """
         self._schema.require(Feature.GRANTS, "groups")
-        if viewer is None or await self.grants.everything(viewer) is not None:
-            return await group_page(self._engine, limit, after, search)
-        visible = await self.grants.visible_groups(viewer)
-        page = await group_page(self._engine, limit, after, search, visible)
-        groups = [
-            each
-            for each in page.groups
-            if await self.grants.group_access(viewer, each.public_id) is not None
-        ]
-        return GroupPage(groups, page.following)
+        visible = None if viewer is None else await self.grants.visible_groups(viewer)
+        return await group_page(self._engine, limit, after, search, visible)
 
     async def group_state(self, public_id: str) -> DataState | None:
         """Return the state of a group at some moment after the call; None if there is none."""
@@ -466,7 +457,10 @@ class Database:
         meter = await self.meters.meter(state.table.meter_id)
         if meter is None:
             raise Overtaken
-        return replace(meter, windows=state.windows) if state.windows else meter
+        if not state.windows:
+            return meter
+        bounds = [window.bounds(meter.zone) for window in state.windows]
+        return replace(meter, windows=state.windows, intervals=meter.intervals.visible(bounds))
 
     async def _require_current(self, state: DataState) -> None:
         """Raise Overtaken if the data is no longer in a state."""

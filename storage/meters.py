@@ -188,21 +188,13 @@ class MeterStore:
         )
         return rows[0][0].decode() if rows else None
 
-    async def count_listed(self, search: str = "") -> int:
+    async def count_listed(self, search: str = "", visible: Condition | None = None) -> int:
         """Return how many meters all pages together have."""
-        condition = self._listed("", search, None)
+        condition = self._listed("", search, visible)
         rows = await self._engine.fetch(
             f"SELECT COUNT(*) FROM meters AS m WHERE {condition.text}", condition.args
         )
         return int(rows[0][0])
-
-    async def ids_listed(self, search: str, visible: Condition) -> list[int]:
-        """Return the ids of the meters of all pages together."""
-        condition = self._listed("", search, visible)
-        rows = await self._engine.fetch(
-            f"SELECT m.id FROM meters AS m WHERE {condition.text}", condition.args
-        )
-        return [row[0] for row in rows]
 
     def _listed(self, after: str, search: str, visible: Condition | None) -> Condition:
         """Select the meters of a list."""
@@ -223,14 +215,22 @@ class MeterStore:
             if each.id in accesses and not accesses[each.id].is_whole
         }
         spans = await self.visible_spans(windows) if windows else {}
-        meters = [
-            replace(each, first_reading=first, last_reading=last, readings=count)
-            for each in page.meters
-            if each.id in accesses
-            for first, last, count in [
-                spans.get(each.id, (each.first_reading, each.last_reading, each.readings))
-            ]
-        ]
+        meters = []
+        for each in page.meters:
+            if each.id in spans:
+                first, last, count = spans[each.id]
+                intervals = _visible_intervals(each, windows[each.id], first, last)
+                meters.append(
+                    replace(
+                        each,
+                        intervals=intervals,
+                        first_reading=first,
+                        last_reading=last,
+                        readings=count,
+                    )
+                )
+            elif each.id in accesses:
+                meters.append(each)
         return MeterPage(meters, page.following, windows)
 
     async def visible_spans(
@@ -347,6 +347,22 @@ class MeterStore:
         rows = await self._engine.fetch("SELECT MAX(date) FROM consumpdata", small=True)
         newest = rows[0][0]
         return newest and datetime.fromisoformat(newest.decode())
+
+
+def _visible_intervals(
+    meter: ListedMeter, windows: Sequence[Window], first: int | None, last: int | None
+) -> SamplingIntervals:
+    """Return what the readings on the days of some windows tell, from the first to the last."""
+    if first is None or last is None:
+        return SamplingIntervals()
+    bounds = []
+    for window in windows:
+        start, end = window.bounds(meter.zone)
+        start = first if start is None else max(start, first)
+        end = last + 1 if end is None else min(end, last + 1)
+        if start < end:
+            bounds.append((start, end))
+    return meter.intervals.visible(bounds)
 
 
 async def intervals_of(

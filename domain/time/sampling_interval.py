@@ -81,9 +81,36 @@ class SamplingIntervals:
         last = len(self._bounds) if end is None else bisect_right(self._bounds, end - 1)
         return (replace(self.spans[first], first=start), *self.spans[first + 1 : last + 1])
 
+    def visible(self, bounds: Iterable[tuple[int | None, int | None]]) -> "SamplingIntervals":
+        """Return what readings tell that lie between some pairs of instants, which are in order.
+
+        None has no bound. Readings are expected at the same moments as before.
+        """
+        found: list[IntervalSpan] = []
+        for start, end in bounds:
+            first = 0 if start is None else bisect_right(self._bounds, start)
+            last = len(self._bounds) if end is None else bisect_right(self._bounds, end - 1)
+            head, *later = self.spans[first : last + 1]
+            if start is not None and head.first < start:
+                head = replace(head, first=_in_step(head, start))
+            if not (found and _is_continued(found[-1], head)):
+                found.append(head)
+            found += later
+        return SamplingIntervals(found)
+
     def lengths(self, start: int, end: int) -> set[int | None]:
         """Return the intervals between two instants; None stands for an unknown one."""
         return {span.seconds for span in self.within(start, end)}
+
+
+def _in_step(span: IntervalSpan, instant: int) -> int:
+    """Return the first start of a reading of a span at or after an instant."""
+    return instant if span.seconds is None else instant + (span.first - instant) % span.seconds
+
+
+def _is_continued(span: IntervalSpan, later: IntervalSpan) -> bool:
+    """Return whether a later span has the same interval, in step."""
+    return span.seconds == later.seconds and _in_step(span, later.first) == later.first
 
 
 class ReadingGrid:

@@ -1,4 +1,4 @@
-"""Cursors: signed positions in a result, for clients that fetch it page by page.
+"""Cursors: sealed positions in a result, for clients that fetch it page by page.
 
 All pages are of the state of the data of which the first one was: a cursor names it, so that later
 readings are left out, and what can no longer be told is refused.
@@ -63,21 +63,23 @@ class Cursors:
         packed = _POSITION.pack(
             position.after, position.corrections, position.last_id, position.source
         )
-        return urlsafe_b64encode(packed + _signature(self._signs, query, packed)).decode()
+        signature = _signature(self._signs, query, packed)
+        return urlsafe_b64encode(_masked(self._signs, packed, signature) + signature).decode()
 
     def read(self, query: str, text: str) -> Position:
         """Return the position of a cursor of this query. Raise ValueError, ExpiredCursorError."""
         decoded = urlsafe_b64decode(text)
         if urlsafe_b64encode(decoded).decode() != text:
             raise ValueError(text)
-        packed, signature = decoded[:-_SIGNATURE_BYTES], decoded[-_SIGNATURE_BYTES:]
-        if not any(
-            hmac.compare_digest(signature, _signature(key, query, packed)) for key in self._known
-        ):
-            raise ValueError(text)
-        if len(packed) != _POSITION.size:
-            raise ExpiredCursorError
-        return Position(*_POSITION.unpack(packed))
+        masked, signature = decoded[:-_SIGNATURE_BYTES], decoded[-_SIGNATURE_BYTES:]
+        for key in self._known:
+            if len(masked) == _POSITION.size:
+                packed = _masked(key, masked, signature)
+                if hmac.compare_digest(signature, _signature(key, query, packed)):
+                    return Position(*_POSITION.unpack(packed))
+            if hmac.compare_digest(signature, _signature(key, query, masked)):
+                raise ExpiredCursorError
+        raise ValueError(text)
 
 
 def source_digest(state: DataState) -> bytes:
@@ -95,3 +97,12 @@ CURSORS = web.AppKey("cursors", Cursors)
 
 def _signature(key: bytes, query: str, packed: bytes) -> bytes:
     return hmac.digest(key, packed + query.encode(), sha256)[:_SIGNATURE_BYTES]
+
+
+def _masked(key: bytes, packed: bytes, signature: bytes) -> bytes:
+    """Return a position that cannot be read without the key, or one that was masked so.
+
+    Its signature takes part: two positions have one mask only if they are the same.
+    """
+    mask = hmac.digest(key, b"mask" + signature, sha256)
+    return bytes(one ^ other for one, other in zip(packed, mask, strict=True))

@@ -31,7 +31,7 @@ from storage.database import Database, DataState
 from storage.figures.compute import Admit, admit_any
 from storage.readings.pager import SMALL_RESULT_ROWS
 
-CACHE_FORMAT_VERSION = 5
+CACHE_FORMAT_VERSION = 6
 """Part of every key: raising it makes entries of another layout unreachable, in Redis too."""
 
 RECORD_BYTES = 48

@@ -87,12 +87,11 @@ async def visible_grants(request: web.Request) -> web.Response:
     names = [each.name for each in GRANT_LIST_PARAMETERS]
     params = await read_parameters(request, optional=names, with_body=False)
     database, viewer = request.app[DATABASE], _token(request).viewer
-    everything = await database.grants.everything(viewer, Permission.MANAGE)
     page = await database.managed_grants.page(
         viewer,
         _LIMIT.parse(params),
         _after(params),
-        manages_all=everything is not None and everything.permission is Permission.MANAGE,
+        manages_all=await _manages_all(database, viewer),
         user=params.get(_USER.name),
     )
     rows = [[*_record(grant).values()] for grant in page.grants]
@@ -108,8 +107,7 @@ async def new_grant(request: web.Request) -> web.Response:
     token, database = _token(request), request.app[DATABASE]
     grant = _properties(params)
     access = await _require_managed(database, token.viewer, grant.target)
-    if not any(each & grant.window == grant.window for each in access.windows):
-        raise ApiError(403, f"first_day: you manage {grant.target} on other days only")
+    _require_days(access, grant, "first_day")
     if access.until < (grant.expires or float("inf")):
         raise ApiError(403, "expires: expected a time at which your own grant has not ended")
     user = params[_NEW_USER.name]
@@ -126,24 +124,24 @@ async def end_grant(request: web.Request) -> web.Response:
     token, database = _token(request), request.app[DATABASE]
     user, number = request.match_info["user"], request.match_info["grant_number"]
     is_number = number.isascii() and number.isdigit() and len(number) < len(str(2**31))
-    found = await database.managed_grants.grant(user, int(number)) if is_number else None
-    if found is None or not await _may_see(database, token.viewer, found):
+    found = None
+    if is_number:
+        manages_all = await _manages_all(database, token.viewer)
+        found = await database.managed_grants.grant(
+            token.viewer, user, int(number), manages_all=manages_all
+        )
+    if found is None:
         raise ApiError(404, f"grant: there is no grant {number[:20]} of {user[:64]}")
-    await _require_managed(database, token.viewer, found.properties.target)
+    access = await _require_managed(database, token.viewer, found.properties.target)
+    _require_days(access, found.properties, "grant")
     await database.managed_grants.remove(user, found.number)
     audit(request, "grant removed", token.user, **_told(found))
     return web.Response(status=204)
 
 
-async def _may_see(database: Database, viewer: Viewer, grant: GrantRecord) -> bool:
-    """Return whether a list of grants would show one."""
-    if grant.user == viewer.user:
-        return True
-    try:
-        await _require_managed(database, viewer, grant.properties.target)
-    except ApiError:
-        return False
-    return True
+async def _manages_all(database: Database, viewer: Viewer) -> bool:
+    everything = await database.grants.everything(viewer, Permission.MANAGE)
+    return everything is not None and everything.permission is Permission.MANAGE
 
 
 async def _require_managed(database: Database, viewer: Viewer, target: Target) -> Access:
@@ -159,6 +157,12 @@ async def _require_managed(database: Database, viewer: Viewer, target: Target) -
         raise ApiError(403, f"grant: expected a target that you manage, not {target}")
     kind, name = ("meter", target.meter) if target.group is None else ("group", target.group)
     raise ApiError(404, f"{kind}: there is no {kind} {name}")
+
+
+def _require_days(access: Access, grant: GrantProperties, about: str) -> None:
+    """Raise ApiError unless all days of a grant are managed."""
+    if not any(each & grant.window == grant.window for each in access.windows):
+        raise ApiError(403, f"{about}: you manage {grant.target} on other days only")
 
 
 async def _access(

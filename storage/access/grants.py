@@ -2,11 +2,9 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
-from functools import reduce
-from operator import and_
 from typing import Any
 
 from domain.access import PERMISSIONS, Access, Permission, Window, joined
@@ -60,10 +58,11 @@ class GrantStore:
         """Return what a viewer may do with the meter of a public id; None if nothing.
 
         A meter that is not there takes the same statements. Grants of less than a permission do
-        not count.
+        not count. Raises Outdated if the schema has no meters.
         """
         if viewer.is_unlimited:
             return _ALL
+        self._schema.require(Feature.METERS, "names of meters")
         meter_id = f"(SELECT id FROM meters WHERE public_id = {self._placeholder})"
         found = await self._accesses(viewer, f"SELECT {meter_id} AS id", (meter,), least)
         return next(iter(found.values()), None)
@@ -108,67 +107,95 @@ class GrantStore:
         )
         return granted and _within(granted, _windows(rows).get(0, ()))
 
-    async def visible(self, viewer: Viewer) -> Condition | None:
-        """Select the meters, named `m`, that a viewer may see; None if these are all."""
-        conditions = [await self._granted_meters(viewer), await self._meters_in(viewer.scope)]
-        found = [each for each in conditions if each is not None]
-        return reduce(and_, found) if found else None
+    async def visible(
+        self, viewer: Viewer, least: Permission = Permission.READ
+    ) -> Condition | None:
+        """Select the meters, named `m`, of which a viewer may see some day; None if these are all.
 
-    async def visible_groups(self, viewer: Viewer) -> Condition | None:
-        """Select the groups, named `g`, that a viewer may see; None if these are all.
-
-        Of one that belongs to another on some days only, a viewer may be granted none of these.
+        Grants of less than a permission do not count.
         """
-        mark, conditions = self._placeholder, []
-        if not viewer.is_admin and await self._of_all(viewer.user) is None:
-            granted = (
-                f"SELECT group_id FROM grants WHERE user = {mark} AND group_id IS NOT NULL"
-                f" AND {_live()}"
-            )
-            groups = await self._groups_below(granted, (viewer.user,))
-            conditions.append(Condition(f"g.id IN ({_listed(groups)})"))
+        of_all = _ALL if viewer.is_admin else await self._of_all(viewer.user, least)
+        if of_all is not None and (of_all.is_whole or viewer.scope is None):
+            return None if viewer.scope is None else _any_of(await self._spans_in(viewer.scope))
+        granted = await self._spans_granted(viewer.user, least)
+        if viewer.scope is None:
+            return _any_of(granted)
+        for window in () if of_all is None else of_all.windows:
+            granted += [_Spans("id", f"'{window.first}'", f"'{window.last}'", "meters WHERE TRUE")]
+        # The key may be good for other days than those that were granted.
+        return _both_of(granted, await self._spans_in(viewer.scope))
+
+    async def visible_groups(
+        self, viewer: Viewer, least: Permission = Permission.READ
+    ) -> Condition | None:
+        """Select the groups, named `g`, of whose sums a viewer may see some day; None if all.
+
+        Grants of less than a permission do not count.
+        """
+        of_all = _ALL if viewer.is_admin else await self._of_all(viewer.user, least)
+        if of_all is not None and viewer.scope is None:
+            return None
+        everywhere = () if of_all is None else of_all.windows
+        found = {} if viewer.is_admin else await self._groups_granted(viewer.user, least)
         if viewer.scope is not None:
-            in_scope = f"SELECT id FROM meter_groups WHERE id IN ({_listed(viewer.scope.groups)})"
-            groups = await self._groups_below(in_scope, ())
-            conditions.append(Condition(f"g.id IN ({_listed(groups)})"))
-        return reduce(and_, conditions) if conditions else None
+            in_scope = await self._groups_in(viewer.scope)
+            found = {
+                group: windows
+                for group, windows in in_scope.items()
+                if any(
+                    one & other for one in windows for other in (*everywhere, *found.get(group, ()))
+                )
+            }
+        return Condition(f"g.id IN ({_listed(found)})")
 
-    async def _granted_meters(self, viewer: Viewer) -> Condition | None:
-        """Select the meters that a user was granted; None if these are all."""
-        if viewer.is_admin or await self._of_all(viewer.user) is not None:
-            return None
-        mark = self._placeholder
-        condition = Condition(
-            f"m.id IN (SELECT meter_id FROM grants WHERE user = {mark}"
-            f" AND meter_id IS NOT NULL AND {_live()})",
-            (viewer.user,),
+    async def _spans_granted(self, user: str, least: Permission) -> "list[_Spans]":
+        """Select the days of meters that a user was granted, themselves or by groups."""
+        own = (
+            f"grants WHERE user = {self._placeholder} AND meter_id IS NOT NULL AND"
+            f" {_at_least(least)}"
         )
+        spans = _Spans("meter_id", *_days("grants"), own, (user,))
+        return [spans, *_spans_of(await self._groups_granted(user, least))]
+
+    async def _groups_granted(self, user: str, least: Permission) -> dict[int, Sequence[Window]]:
+        """Return the groups that a user was granted, and those below them, with the days."""
         granted = (
-            f"SELECT group_id FROM grants WHERE user = {mark} AND group_id IS NOT NULL"
-            f" AND {_live()}"
+            f"SELECT group_id, {', '.join(_days('grants'))} FROM grants"
+            f" WHERE user = {self._placeholder} AND group_id IS NOT NULL AND {_at_least(least)}"
         )
-        groups = await self._groups_below(granted, (viewer.user,))
-        return _either(condition, _members_of(groups))
+        return await self._groups_below(granted, (user,))
 
-    async def _meters_in(self, scope: KeyScope | None) -> Condition | None:
-        """Select the meters that an API key is good for; None if these are all."""
-        if scope is None:
-            return None
-        groups = f"SELECT id FROM meter_groups WHERE id IN ({_listed(scope.groups)})"
-        condition = Condition(f"m.id IN ({_listed(scope.meters)})")
-        return _either(condition, _members_of(await self._groups_below(groups, ())))
+    async def _spans_in(self, scope: KeyScope) -> "list[_Spans]":
+        """Select the days of meters for which an API key is good."""
+        own = f"meters WHERE id IN ({_listed(scope.meters)})"
+        spans = _Spans("id", _FIRST_DAY, _LAST_DAY, own)
+        return [spans, *_spans_of(await self._groups_in(scope))]
 
-    async def _groups_below(self, start: str, args: Sequence[object]) -> Sequence[int]:
-        """Return the ids of the groups that a statement selects, and of those below them."""
+    async def _groups_in(self, scope: KeyScope) -> dict[int, Sequence[Window]]:
+        """Return the groups that an API key is good for, and those below them, with the days."""
+        days = f"{_FIRST_DAY}, {_LAST_DAY}"
+        groups = f"SELECT id, {days} FROM meter_groups WHERE id IN ({_listed(scope.groups)})"
+        return await self._groups_below(groups, ())
+
+    async def _groups_below(
+        self, start: str, args: Sequence[object]
+    ) -> dict[int, Sequence[Window]]:
+        """Return the groups that a statement selects with days, and those below them.
+
+        The days are those on which they belong to them; groups that do so on no day are left out.
+        """
+        first, last = _days("g")
         rows = await self._engine.fetch(
-            f"WITH RECURSIVE below (id) AS ({start}"
-            " UNION SELECT g.member_group_id FROM below JOIN group_members AS g"
-            " ON g.group_id = below.id WHERE g.member_group_id IS NOT NULL)"
-            " SELECT id FROM below",
+            f"WITH RECURSIVE below (id, first_day, last_day) AS ({start}"
+            f" UNION SELECT g.member_group_id, {_LATER.format(first, 'below.first_day')},"
+            f" {_EARLIER.format(last, 'below.last_day')}"
+            " FROM below JOIN group_members AS g ON g.group_id = below.id"
+            " WHERE g.member_group_id IS NOT NULL)"
+            " SELECT id, first_day, last_day FROM below",
             args,
             small=True,
         )
-        return [row[0] for row in rows]
+        return _windows(rows)
 
     async def _of_all(self, user: str, least: Permission = Permission.READ) -> Access | None:
         """Return what a user was granted on all meters; None if nothing."""
@@ -274,12 +301,59 @@ def _listed(ids: Iterable[int]) -> str:
     return ", ".join(map(str, sorted(ids))) or "NULL"
 
 
-def _members_of(groups: Sequence[int]) -> Condition | None:
-    """Select the meters, named `m`, that are members of groups; None without groups."""
-    if not groups:
-        return None
+@dataclass(frozen=True, slots=True)
+class _Spans:
+    """What selects ids of meters, each with a first and a last day."""
+
+    id: str
+    first: str
+    last: str
+    rest: str
+    """What follows FROM, with a condition at its end."""
+    args: tuple[object, ...] = ()
+
+
+def _spans_of(groups: Mapping[int, Sequence[Window]]) -> list[_Spans]:
+    """Select the meters of groups, with the days on which they are members."""
+    by_window: dict[Window, list[int]] = defaultdict(list)
+    for group, windows in groups.items():
+        for window in windows:
+            by_window[window].append(group)
+    first, last = _days("g")
+    return [
+        _Spans(
+            "g.meter_id",
+            _LATER.format(first, f"'{window.first}'"),
+            _EARLIER.format(last, f"'{window.last}'"),
+            f"group_members AS g WHERE g.group_id IN ({_listed(ids)}) AND g.meter_id IS NOT NULL",
+        )
+        for window, ids in by_window.items()
+    ]
+
+
+def _any_of(spans: Sequence[_Spans]) -> Condition:
+    """Select the meters, named `m`, that have any day in some spans."""
+    texts = [
+        f"m.id IN (SELECT {each.id} FROM {each.rest} AND {each.first} <= {each.last})"
+        for each in spans
+    ]
+    return Condition(f"({' OR '.join(texts)})", tuple(arg for each in spans for arg in each.args))
+
+
+def _both_of(spans: Sequence[_Spans], others: Sequence[_Spans]) -> Condition:
+    """Select the meters, named `m`, that have a day in some spans and in others."""
+    tables = []
+    for some in (spans, others):
+        texts = [
+            f"SELECT {each.id} AS id, {each.first} AS first_day, {each.last} AS last_day"
+            f" FROM {each.rest} AND {each.first} <= {each.last}"
+            for each in some
+        ]
+        tables.append(f"({' UNION ALL '.join(texts)})")
     return Condition(
-        f"m.id IN (SELECT meter_id FROM group_members WHERE group_id IN ({_listed(groups)}))"
+        f"m.id IN (SELECT a.id FROM {tables[0]} AS a JOIN {tables[1]} AS b ON b.id = a.id"
+        " AND a.first_day <= b.last_day AND b.first_day <= a.last_day)",
+        tuple(arg for each in (*spans, *others) for arg in each.args),
     )
 
 
@@ -290,13 +364,6 @@ def _groups_of(meters: str) -> str:
         f"SELECT g.meter_id, g.group_id, {first}, {last}"
         f" FROM group_members AS g JOIN ({meters}) AS some ON some.id = g.meter_id"
     )
-
-
-def _either(condition: Condition, other: Condition | None) -> Condition:
-    """Select what meets one of two conditions, the other of which may be missing."""
-    if other is None:
-        return condition
-    return Condition(f"({condition.text} OR {other.text})", condition.args + other.args)
 
 
 def _limited(access: Access, most: Permission) -> Access:
@@ -311,7 +378,7 @@ def _within(access: Access, windows: Sequence[Window]) -> Access | None:
 
 
 def _windows(rows: Iterable[Sequence[Any]]) -> dict[int, Sequence[Window]]:
-    """Return the days for which an API key is good, by what they are of."""
+    """Return the days of meters or groups by their ids, without those that have none."""
     windows: dict[int, list[Window]] = defaultdict(list)
     for of, first_day, last_day in rows:
         first, last = _day(first_day), _day(last_day)
@@ -334,6 +401,12 @@ def _granted(mark: str) -> str:
 def _live(table: str = "") -> str:
     """Select the grants that have not expired."""
     return f"({table}expires IS NULL OR {table}expires > {int(time.time())})"
+
+
+def _at_least(permission: Permission) -> str:
+    """Select the grants of a permission, or of more, that have not expired."""
+    words = ", ".join(f"'{each.word}'" for each in Permission if each >= permission)
+    return f"permission IN ({words}) AND {_live()}"
 
 
 def _joined(rows: Iterable[Sequence[Any]], least: Permission) -> dict[int, Access]:

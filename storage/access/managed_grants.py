@@ -7,6 +7,7 @@ from typing import Any
 
 from domain.access import Permission
 from storage.access.grant_admin import GrantProperties, GrantRecord
+from storage.access.grants import GrantStore
 from storage.access.targets import Target, day_columns, permission_of, window_of
 from storage.access.viewer import Viewer
 from storage.backends.base import ReadEngine
@@ -31,8 +32,9 @@ class GrantPage:
 class ManagedGrants:
     """Lists, adds and removes grants. Every call raises a StorageError if the database fails."""
 
-    def __init__(self, engine: ReadEngine, schema: SchemaVersion) -> None:
+    def __init__(self, engine: ReadEngine, schema: SchemaVersion, grants: GrantStore) -> None:
         self._engine = engine
+        self._grants = grants
         self._schema = schema
         self._mark = engine.dialect.placeholder
 
@@ -58,19 +60,25 @@ class ManagedGrants:
         if user is not None:
             condition &= Condition(f"g.user = {mark}", (user,))
         if not manages_all:
-            condition &= self._seen_by(viewer)
+            condition &= await self._seen_by(viewer)
         rows = await self._select(condition, f"ORDER BY g.user, g.id LIMIT {limit + 1}")
         grants = [_record(row) for row in rows[:limit]]
         last = grants[-1] if len(rows) > limit else None
         return GrantPage(grants, None if last is None else (last.user, last.number))
 
-    async def grant(self, user: str, number: int) -> GrantRecord | None:
-        """Return the grant of a number that a user has, None if there is none."""
+    async def grant(
+        self, viewer: Viewer, user: str, number: int, *, manages_all: bool
+    ) -> GrantRecord | None:
+        """Return the grant of a number that a user has, None if `page` would not show it.
+
+        One that is not there takes the same statements.
+        """
         self._require()
         mark = self._mark
-        rows = await self._select(
-            Condition(f"g.user = {mark} AND g.id = {mark}", (user, number)), ""
-        )
+        condition = Condition(f"g.user = {mark} AND g.id = {mark}", (user, number))
+        if not manages_all:
+            condition &= await self._seen_by(viewer)
+        rows = await self._select(condition, "")
         return _record(rows[0]) if rows else None
 
     async def add(self, user: str, grant: GrantProperties, granted_by: str) -> GrantRecord | None:
@@ -104,29 +112,31 @@ class ManagedGrants:
     def _require(self) -> None:
         self._schema.require(Feature.GRANT_COUNTS, "grants that servers may change")
 
-    def _seen_by(self, viewer: Viewer) -> Condition:
-        """Select the grants, named `g`, of a viewer, and those of what it manages."""
+    async def _seen_by(self, viewer: Viewer) -> Condition:
+        """Select the grants, named `g`, of a viewer, and those of what it manages.
+
+        An API key shows none of what it is not good for.
+        """
         own = Condition(f"g.user = {self._mark}", (viewer.user,))
-        if viewer.scope is not None or viewer.permission < Permission.MANAGE:
+        if viewer.scope is not None:
+            about = await self._about(viewer, Permission.READ)
+            everywhere = "g.meter_id IS NULL AND g.group_id IS NULL"
+            own &= Condition(f"({everywhere} OR {about.text})", about.args)
+        if viewer.permission < Permission.MANAGE:
             return own
-        live = f"(expires IS NULL OR expires > {int(time.time())})"
-        managed = (
-            f"FROM grants WHERE user = {self._mark} AND permission = '{Permission.MANAGE.word}'"
-            f" AND {live}"
-        )
-        below = (
-            f"WITH RECURSIVE below (id) AS (SELECT group_id {managed} AND group_id IS NOT NULL"
-            " UNION SELECT n.member_group_id FROM below JOIN group_members AS n"
-            " ON n.group_id = below.id WHERE n.member_group_id IS NOT NULL)"
-        )
-        members = (
-            f"{below} SELECT meter_id FROM group_members WHERE meter_id IS NOT NULL"
-            " AND group_id IN (SELECT id FROM below)"
-        )
+        managed = await self._about(viewer, Permission.MANAGE)
+        return Condition(f"({own.text} OR {managed.text})", own.args + managed.args)
+
+    async def _about(self, viewer: Viewer, least: Permission) -> Condition:
+        """Select the grants on meters and groups with which a viewer may do something."""
+        # None where a grant on all meters has come meanwhile.
+        every = Condition("TRUE")
+        meters = await self._grants.visible(viewer, least) or every
+        groups = await self._grants.visible_groups(viewer, least) or every
         return Condition(
-            f"({own.text} OR g.meter_id IN (SELECT meter_id {managed} AND meter_id IS NOT NULL)"
-            f" OR g.meter_id IN ({members}) OR g.group_id IN ({below} SELECT id FROM below))",
-            own.args + (viewer.user,) * 3,
+            f"(g.meter_id IN (SELECT m.id FROM meters AS m WHERE {meters.text})"
+            f" OR g.group_id IN (SELECT g.id FROM meter_groups AS g WHERE {groups.text}))",
+            meters.args + groups.args,
         )
 
     async def _equal(self, user: str, grant: GrantProperties) -> GrantRecord | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 from typing import Self
 
 from domain.flags import IMPLAUSIBLE, Flag
@@ -317,16 +317,11 @@ def _clip(meter: Meter, period: Period, zone: TimeZone) -> tuple[int | None, int
     met = []
     begin, end = period.bounds(zone)
     for window in meter.windows:
-        start = until = None
-        if window.first != date.min:
-            start = meter.zone.first(datetime.combine(window.first, time.min))
-            if end is not None and start >= end:
-                continue
-        if window.last != date.max:
-            until = meter.zone.first(datetime.combine(window.last + _DAY, time.min))
-            if begin is not None and until <= begin:
-                continue
-        met.append((start, until))
+        start, until = window.bounds(meter.zone)
+        is_later = start is not None and end is not None and start >= end
+        is_earlier = until is not None and begin is not None and until <= begin
+        if not (is_later or is_earlier):
+            met.append((start, until))
     if len(met) > 1:
         windows = ", ".join(map(str, meter.windows))
         raise QueryError(

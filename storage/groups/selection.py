@@ -16,6 +16,7 @@ from storage.common.turns import in_turns
 from storage.figures.result import Field, ResultTable
 from storage.figures.selection import MAX_PERIOD, YEAR_SECONDS, Period
 from storage.groups.members import CountedMeter, counted, memberships_of
+from storage.groups.memberships import Membership
 
 MAX_NAMED = 10
 """Members that a list in a result names; it is followed by how many more there are."""
@@ -119,7 +120,8 @@ class GroupSelection:
             if each.timezone != self.zone.name:
                 zones[each.public_id] = each.timezone
             lengths[each.public_id] = self._interval(each)
-            times = max(membership.times for membership in each.memberships)
+            segments = self._segments(each, self.start, self.until)
+            times = max((segment.times for segment in segments), default=0)
             if times > 1:
                 several[each.public_id] = f"{times} times"
         usual = Counter(lengths.values()).most_common(1)
@@ -167,6 +169,9 @@ async def select_group(
     memberships = await memberships_of(engine, group.id)
     members = await counted(engine, memberships)
     zone = await _zone_of(members, default_zone)
+    if group.windows:
+        # Those that are members on other days only may not show, not even in a number.
+        memberships = _within(memberships, group.windows)
     first = None if period.first is None else zone.first(period.first)
     last = None
     if period.last is not None:
@@ -192,6 +197,17 @@ async def select_group(
     if first >= last:
         return None
     return GroupSelection(members, zone, first, last, is_clean=period.is_clean)
+
+
+def _within(
+    memberships: Mapping[int, Sequence[Membership]], windows: Sequence[Window]
+) -> dict[int, Sequence[Membership]]:
+    """Return the memberships of the meters that are members on any day of some windows."""
+    return {
+        meter_id: some
+        for meter_id, some in memberships.items()
+        if any(each.days & window for each in some for window in windows)
+    }
 
 
 async def _zone_of(members: Sequence[CountedMeter], default: str) -> TimeZone:
@@ -228,11 +244,7 @@ def _clip(
     """
     met = []
     for window in windows:
-        start = end = None
-        if window.first != date.min:
-            start = zone.first(datetime.combine(window.first, time.min))
-        if window.last != date.max:
-            end = zone.first(datetime.combine(window.last + _DAY, time.min))
+        start, end = window.bounds(zone)
         is_later = start is not None and last is not None and start >= last
         is_earlier = end is not None and first is not None and end <= first
         if not (is_later or is_earlier):

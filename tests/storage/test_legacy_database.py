@@ -86,6 +86,7 @@ async def test_every_data_route_answers_as_over_a_database_of_our_loader(
         ("getData", {"time": "utc"}),
         ("getDataByDate", {"date": "2019%", "time": "offset"}),
         ("getData", {"quality": "clean"}),
+        ("getData", {"meter": "main"}),
         ("getDataById", {"id": "5", "columns": "id,flags"}),
         *((route, {}) for route in FIGURES),
         ("getAggregate", {"interval": "day"}),

@@ -1,11 +1,15 @@
 """Users, groups and grants made by SQL, as commands make them."""
 
+import hashlib
 from datetime import date
 
 from tests.support.databases import DatabaseFixture
 
 DAYS = (date.min, date.max)
 """All days, as the bounds of a grant or of a membership."""
+
+KEY = f"elecdata_{'k' * 43}"
+"""An API key of the form that servers take."""
 
 
 def grant(
@@ -61,6 +65,31 @@ def add_member(
         f" {_id('meter_groups', member)}, {sign}, {_bounds(days)}"
         f" FROM group_members WHERE group_id = {group_id}"
     )
+    _count(database)
+
+
+def add_key(
+    database: DatabaseFixture,
+    user: str,
+    *,
+    meter: str | None = None,
+    group: str | None = None,
+    permission: str = "read",
+) -> None:
+    """Let KEY be an API key of a user, good for a meter, for a group, or for both."""
+    hashed = hashlib.sha256(KEY.encode()).hexdigest()
+    database.run(
+        "INSERT INTO api_keys (hash, user, name, permissions, created)"
+        f" VALUES ('{hashed}', '{user}', 'key', '{permission}', 0)"
+    )
+    for number, (column, table, name) in enumerate(
+        (("meter_id", "meters", meter), ("group_id", "meter_groups", group))
+    ):
+        if name is not None:
+            database.run(
+                f"INSERT INTO api_key_scopes (hash, id, {column})"
+                f" VALUES ('{hashed}', {number}, {_id(table, name)})"
+            )
     _count(database)
 
 

@@ -118,7 +118,6 @@ _META: Mapping[str, dict[str, Any]] = {
         "additionalProperties": {"type": "string"},
     },
     "count": {"type": "integer", "description": "Number of records in this answer"},
-    "total": {"type": "integer", "description": "Number of all meters that the list would have"},
     "column": {"type": "string", "description": "The quantity of a profile"},
     "demand_of": {"type": "string", "description": "The quantity that demand is taken from"},
     "interval_unknown": {"type": "string", "description": "Why some values are null"},

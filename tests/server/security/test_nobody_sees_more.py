@@ -220,6 +220,16 @@ def hidden_texts(world: World) -> list[str]:
     return texts
 
 
+def lists(world: World) -> Iterator[tuple[str, str]]:
+    """Lists, also from any name on, with that name."""
+    yield from ((path, "-") for path in LISTS)
+    for path, names in (
+        *(("v1/meters", world.names), ("v1/completeness", world.names)),
+        ("v1/groups", world.groups),
+    ):
+        yield from ((f"{path}?limit=1&cursor={name}", name) for name in ("0", *names))
+
+
 def separate(days: set[int]) -> bool:
     """Whether days are of several windows, which no figure joins."""
     return bool(days) and max(days) - min(days) >= len(days)
@@ -246,8 +256,8 @@ async def test_nobody_is_told_of_what_was_not_granted(
         assert [each for each in hidden if each in text.replace(name, "")] == [], path
         return status, text
 
-    for path in LISTS:
-        assert (await seen(path))[0] == 200
+    for path, name in lists(world):
+        assert (await seen(path, name))[0] == 200
     for number, name in enumerate(world.names):
         days = world.days("meter", number)
         for template in OF_A_METER:

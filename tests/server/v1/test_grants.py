@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.app_client import Api, Document, Serve
 from tests.support.databases import DatabaseFixture
-from tests.support.granting import add_group, add_member, grant, revoke_all
+from tests.support.granting import KEY, add_group, add_key, add_member, grant, revoke_all
 from tests.support.report_factory import numbered, quarters, report
 
 MANAGED, OTHER = "managed", "other"
@@ -29,8 +29,10 @@ async def api(serve: Serve, database: DatabaseFixture) -> Api:
     return api
 
 
-async def asked(api: Api, method: str, path: str = "", **body: str) -> tuple[int, Document]:
-    headers = {"Authorization": f"Bearer {api.token}"}
+async def asked(
+    api: Api, method: str, path: str = "", key: str | None = None, **body: str
+) -> tuple[int, Document]:
+    headers = {"Authorization": f"Bearer {key or api.token}"}
     options: dict[str, Any] = {"json": body} if body else {}
     url = f"/v1/grants{path}"
     async with await api.client.request(method, url, headers=headers, **options) as response:
@@ -89,6 +91,7 @@ async def test_grant_of_a_managed_meter_holds_from_the_next_request_on_until_it_
         ({"meter": MANAGED, "first_day": "2019-02-01", "last_day": "2019-01-31"}, 400, "last_day"),
         ({"meter": MANAGED, "first_day": "1 May"}, 400, "first_day: expected a day such as"),
         ({"meter": MANAGED, "expires": "2001-01-01"}, 400, "expires: expected a time to come"),
+        ({"meter": MANAGED, "expires": "9999-12-31T23:59:59-14:00"}, 400, "a time to come"),
         ({"meter": MANAGED, "permission": "own"}, 400, "permission: expected any of read"),
     ],
 )
@@ -137,14 +140,56 @@ async def test_list_has_own_grants_and_those_of_what_the_user_manages(
     assert pages == [every[:2], every[2:4], every[4:]]
 
 
+async def test_grants_of_what_a_managed_group_has_on_other_days_are_not_listed(
+    api: Api, database: DatabaseFixture
+) -> None:
+    add_group(database, "site")
+    add_member(database, "site", meter=OTHER, days=(date(2020, 1, 1), date(2020, 12, 31)))
+    grant(database, "beth", meter=OTHER)
+    grant(database, "rick", group="site", days=YEAR, permission="manage")
+    _, found = await asked(api, "GET", "?user=beth")
+    assert found["data"] == []
+
+
 async def test_grants_of_others_are_not_shown_or_removed_by_those_who_do_not_manage_them(
     api: Api, database: DatabaseFixture
 ) -> None:
     grant(database, "beth", meter=OTHER)
-    status, problem = await asked(api, "DELETE", "/beth/1")
-    assert (status, problem["detail"]) == (404, "grant: there is no grant 1 of beth")
+    taken = []
+    for number in (3, 1, 2):
+        api.engine.statements.clear()
+        status, problem = await asked(api, "DELETE", f"/beth/{number}")
+        assert (status, problem["detail"]) == (404, f"grant: there is no grant {number} of beth")
+        taken.append(len(api.engine.statements))
+    assert taken[1] == taken[2]
     assert (await asked(api, "DELETE", "/rick/1"))[0] == 403
     assert len(of_beth(database)) == 1
+
+
+async def test_grant_on_more_days_than_the_user_manages_is_not_removed(
+    api: Api, database: DatabaseFixture
+) -> None:
+    grant(database, "beth", meter=MANAGED, permission="manage")
+    status, problem = await asked(api, "DELETE", "/beth/1")
+    assert (status, problem["detail"]) == (
+        *(403, f"grant: you manage the meter {MANAGED} on other days only"),
+    )
+    assert len(of_beth(database)) == 1
+
+
+async def test_key_shows_no_grants_of_what_it_is_not_good_for(
+    api: Api, database: DatabaseFixture
+) -> None:
+    grant(database, "rick", meter=OTHER, permission="manage")
+    for meter in (MANAGED, OTHER):
+        grant(database, "beth", meter=meter, days=YEAR)
+    add_key(database, "rick", meter=MANAGED, permission="manage")
+    _, found = await asked(api, "GET", key=KEY)
+    assert [(each["user"], each["meter"]) for each in found["data"]] == [
+        *(("beth", MANAGED), ("rick", None), ("rick", MANAGED)),
+    ]
+    assert (await asked(api, "DELETE", "/beth/2", key=KEY))[0] == 404
+    assert (await asked(api, "DELETE", "/beth/1", key=KEY))[0] == 204
 
 
 async def test_admin_grants_everything(api: Api, database: DatabaseFixture) -> None:

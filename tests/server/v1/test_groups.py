@@ -1,5 +1,7 @@
 """Groups of /v1: their sums, members and coverage, and who sees them."""
 
+import json
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -7,6 +9,7 @@ import pytest
 
 from tests.support.app_client import Api, Serve
 from tests.support.databases import DatabaseFixture
+from tests.support.granting import add_member
 from tests.support.report_factory import quarters, report, row
 
 WEEK = {"from": "2019-09-02", "to": "2019-09-04"}
@@ -172,6 +175,25 @@ async def test_grant_on_a_group_covers_those_below_it_and_its_window_clips_them(
     assert group["data"]["first_reading"] == "2019-09-03T00:00:00+02:00"
     members = await api.document("groups/g/members")
     assert [each["energy"] for each in members["data"]] == [Decimal(108), Decimal(96)]
+
+
+async def test_member_on_other_days_does_not_show_in_a_window(
+    api: Api, database: DatabaseFixture
+) -> None:
+    """Neither its name, its interval nor that it is there."""
+    hours = [row(f"{day:02} Sep 2019 {hour:02}:00:00", "1") for day in (2, 3) for hour in range(24)]
+    await database.load(report(*hours), meter="hidden", register=True)
+    for group in ("g", "h"):
+        add_member(database, group, meter="hidden", days=(date(2019, 9, 2), date(2019, 9, 2)))
+    routes = [each.replace("?", "?from=2019-09-03&") for each in ROUTES]
+    whole = [json.dumps(await api.document(f"groups/h{each}"), default=str) for each in routes]
+    assert ["hidden" in text for text in whole] == [False, True, True, True, True]
+    grant(database, group="h", first="'2019-09-03'")
+    assert (await api.document("groups/h"))["data"]["meters"] == 2
+    for route in routes[1:]:
+        document = await api.document(f"groups/h{route}")
+        assert document["meta"]["members"] == 2
+        assert "hidden" not in json.dumps(document, default=str)
 
 
 async def etag(api: Api, path: str, **headers: str) -> tuple[int, str]:

@@ -3,13 +3,14 @@
 import json
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from aiohttp import encode_basic_auth
 
 from tests.support.app_client import Api, Serve, token
 from tests.support.databases import DatabaseFixture
-from tests.support.granting import add_group, add_member, grant, revoke_all
+from tests.support.granting import KEY, add_group, add_key, add_member, grant, revoke_all
 from tests.support.reference_readings import load, readings_of_days
 from tests.support.report_factory import quarters, report, row
 
@@ -304,18 +305,127 @@ async def test_last_month_leaves_days_between_windows_open(
     assert (meter["recent_expected"], meter["recent_present"]) == (192, 192)
 
 
-async def test_meter_that_a_group_has_on_other_days_is_not_counted(
+async def test_what_a_group_has_on_other_days_is_not_listed(
     serve: Serve, database: DatabaseFixture
 ) -> None:
-    """Nothing tells that it is there."""
+    """Nothing tells that it is there: no number, and no place at which a list goes on."""
     for meter in ("a", "b", "c"):
         await database.load(report(row("01 Sep 2019 00:00:00", "1")), meter=meter, register=True)
     api = await serve(database)
     revoke_all(database, "rick")
     add_group(database, "site")
     add_member(database, "site", meter="a")
-    add_member(database, "site", meter="b", days=(date(2020, 1, 1), date(2020, 12, 31)))
+    later = (date(2020, 1, 1), date(2020, 12, 31))
+    add_member(database, "site", meter="b", days=later)
+    add_member(database, "site", meter="c")
+    for place in ("floor", "roof"):
+        add_group(database, place)
+    add_member(database, "site", member="floor", days=later)
+    add_member(database, "floor", meter="b")
     grant(database, "rick", group="site", days=(date(2019, 1, 1), date(2019, 12, 31)))
+    grant(database, "rick", group="roof")
     document = await api.document("meters", offset="0", recent="yes")
-    assert [meter["id"] for meter in document["data"]] == ["a"]
-    assert document["meta"] == {"count": 1, "total": 1}
+    assert [meter["id"] for meter in document["data"]] == ["a", "c"]
+    assert document["meta"] == {"count": 2, "total": 2}
+    assert [meter["id"] for meter in (await api.document("meters", offset="1"))["data"]] == ["c"]
+    for path, first, last in (
+        *(("meters", "a", "c"), ("completeness", "a", "c")),
+        ("groups", "roof", "site"),
+    ):
+        document = await api.document(path, limit="1")
+        assert f"cursor={first}" in document["links"]["next"]
+        document = await api.document(path, limit="1", cursor=first)
+        assert document["data"][0].get("id", last) == last
+        assert document["links"]["next"] is None
+
+
+async def test_window_does_not_tell_of_intervals_on_other_days(
+    serve: Serve, database: DatabaseFixture
+) -> None:
+    hours = [row(f"0{day} Sep 2019 {hour:02}:00:00", "1") for day in (5, 6) for hour in range(24)]
+    await database.load(report(*(row(time, "1") for time in quarters("2019-09-03", 192)), *hours))
+    api = await serve(database)
+
+    async def told() -> list[Any]:
+        meter = (await api.document("meters/main"))["data"]
+        (listed,) = (await api.document("meters"))["data"]
+        (of_contract,) = await api.records("getMeters")
+        (about,) = await api.records("getMeter")
+        assert meter == listed
+        assert listed["intervals"] == of_contract["intervals"] == about["intervals"]
+        assert of_contract["interval_seconds"] == about["interval_seconds"]
+        meta = (await api.document("meters/main/readings", limit="1"))["meta"]
+        return [(meta["interval"], listed["interval"]), listed["intervals"]]
+
+    late = "3600 from 2019-09-05T00:00:00+02:00"
+    early = "900 from 2019-09-03T00:00:00+02:00"
+    assert await told() == [(None, None), f"{early}, {late}"]
+    database.run("DELETE FROM grants")
+    database.run(GRANT)
+    database.run("UPDATE access SET changes = changes + 1")
+    assert await told() == [("PT15M", "PT15M"), early]
+    for changed in ("first_day = '2019-09-05'", "last_day = NULL"):
+        database.run(f"UPDATE grants SET {changed}")
+    database.run("UPDATE access SET changes = changes + 1")
+    assert await told() == [("PT1H", "PT1H"), late]
+
+
+@pytest.mark.parametrize("path", ["meters", "completeness"])
+async def test_short_page_of_stale_meters_takes_no_statement_for_each_that_is_not(
+    serve: Serve, database: DatabaseFixture, path: str
+) -> None:
+    """Which ones are stale depends on the days that the user may see."""
+    names = ("a", "b", "c", "d")
+    for meter in names:
+        await database.load(report(row("03 Sep 2019 00:00:00", "1")), meter=meter, register=True)
+    api = await serve(database)
+    database.run("DELETE FROM grants")
+    database.run(GRANT.replace("1, 1,", "1, NULL,"))
+    database.run("UPDATE access SET changes = changes + 1")
+    taken = []
+    for limit in ("1", "1000", "1"):
+        api.engine.statements.clear()
+        assert (await api.document(path, stale="99999", limit=limit))["data"] == []
+        taken.append(len(api.engine.statements))
+    assert taken[1] == taken[2]
+    found = [
+        meter.get("id") or meter["meter"]
+        async for document in api.pages(f"/v1/{path}?stale=P1D&limit=1")
+        for meter in document["data"]
+    ]
+    assert found == [*names]
+
+
+async def test_key_lists_only_what_was_granted_on_days_for_which_it_is_good(
+    serve: Serve, database: DatabaseFixture
+) -> None:
+    early, late = (date.min, date(2019, 9, 3)), (date(2019, 9, 4), date.max)
+    for meter in ("a", "b", "c", "d"):
+        await database.load(report(row("03 Sep 2019 00:00:00", "1")), meter=meter, register=True)
+    api = await serve(database)
+    for group in ("keyed", "below"):
+        add_group(database, group)
+    add_key(database, "rick", meter="a", group="keyed")
+    add_member(database, "keyed", member="below", days=late)
+    add_member(database, "keyed", meter="b", days=late)
+    add_member(database, "below", meter="c")
+    add_member(database, "keyed", meter="d", days=early)
+
+    async def listed() -> list[list[str]]:
+        found = []
+        for path in ("meters?offset=0", "groups"):
+            async with await api.v1(path, headers={"Authorization": f"Bearer {KEY}"}) as response:
+                document = await response.json()
+            found.append([each["id"] for each in document["data"]])
+            assert document["meta"].get("total", len(found[-1])) == len(found[-1])
+        return found
+
+    assert await listed() == [["a", "b", "c", "d"], ["below", "keyed"]]
+    revoke_all(database, "rick")
+    for meter in ("b", "c", "d"):
+        grant(database, "rick", meter=meter, days=early)
+    assert await listed() == [["d"], []]
+    grant(database, "rick", days=early)
+    assert await listed() == [["a", "d"], ["keyed"]]
+    grant(database, "rick", group="below")
+    assert await listed() == [["a", "c", "d"], ["below", "keyed"]]
