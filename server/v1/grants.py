@@ -1,6 +1,7 @@
 """Grants: seen by their users, and changed by those who manage what they are for."""
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -92,7 +93,7 @@ async def visible_grants(request: web.Request) -> web.Response:
         _LIMIT.parse(params),
         _after(params),
         manages_all=await _manages_all(database, viewer),
-        user=params.get(_USER.name),
+        user=_user(params),
     )
     rows = [[*_record(grant).values()] for grant in page.grants]
     table = ResultTable(GRANT_FIELDS, None, len(rows), as_chunks(rows))
@@ -179,6 +180,14 @@ def _token(request: web.Request) -> Token:
     token = request[CONTEXT].token
     assert token is not None, "all of these routes need one"
     return token
+
+
+def _user(params: Params) -> str | None:
+    """Return whose grants are asked for, None for those of all; raise QueryError."""
+    user = params.get(_USER.name)
+    if user is not None and not re.fullmatch(_USER_PATTERN, user):
+        raise QueryError(_USER.name, "expected a name of 1 to 64 characters that can be printed")
+    return user
 
 
 def _after(params: Params) -> tuple[str, int]:

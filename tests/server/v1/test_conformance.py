@@ -20,9 +20,9 @@ def taken_at_its_word(url: str) -> dict[str, Any]:
     for name, schema in told["components"]["schemas"].items():
         if name != "Links":
             schema["additionalProperties"] = False
-    # What changes grants depends on what they are.
+    # Where grants are changed, the answer depends on them.
     told["paths"] = {
-        path: {"get": methods["get"]} for path, methods in told["paths"].items() if "get" in methods
+        path: methods for path, methods in told["paths"].items() if methods.keys() == {"get"}
     }
     for methods in told["paths"].values():
         for parameter in methods["get"]["parameters"]:

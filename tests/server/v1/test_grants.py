@@ -77,6 +77,12 @@ async def test_grant_of_a_managed_meter_holds_from_the_next_request_on_until_it_
     assert (await asked(api, "DELETE", "/beth/1"))[0] == 404
 
 
+@pytest.mark.parametrize("user", ["", "%00", "x" * 65])
+async def test_grants_of_what_is_no_name_are_refused(api: Api, user: str) -> None:
+    status, problem = await asked(api, "GET", f"?user={user}")
+    assert (status, problem["detail"][:22]) == (400, "user: expected a name ")
+
+
 @pytest.mark.parametrize(
     ("body", "status", "said"),
     [
