@@ -67,6 +67,8 @@ def test_tutorial_leads_from_a_csv_to_figures(tmp_path: Path) -> None:
         reader.follow()
 
 
+@pytest.mark.promise("Running it", by_test=True)
+@pytest.mark.trust
 @follows("docs/tutorials/many-meters.md")
 def test_tutorial_leads_from_one_meter_to_a_hundred(tmp_path: Path) -> None:
     with DocumentationRunner(tmp_path, "docs/tutorials/many-meters.md") as reader:

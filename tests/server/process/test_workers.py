@@ -139,6 +139,7 @@ def assert_refused_without_token(port: int) -> None:
         assert received(client).startswith(b"HTTP/1.1 405 ")
 
 
+@pytest.mark.trust
 def test_unreadable_certificate_is_told_once_and_others_serve_until_it_is_back(
     database: SqliteDatabase, tmp_path: Path
 ) -> None:
@@ -161,6 +162,7 @@ def test_unreadable_certificate_is_told_once_and_others_serve_until_it_is_back(
     assert not any("ERROR - " in line for line in server.lines)
 
 
+@pytest.mark.trust
 def test_parent_that_has_no_descriptors_left_tries_again(database: SqliteDatabase) -> None:
     with two_workers(database.config) as (server, port):
         _, hard = limits = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
