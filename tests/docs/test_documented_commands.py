@@ -102,6 +102,8 @@ def test_page_about_http_gives_what_it_says(
         reader.follow()
 
 
+@pytest.mark.promise("Running it", by_test=True)
+@pytest.mark.trust
 @follows("docs/how-to/running.md")
 def test_page_of_running_leads_to_an_installation(tmp_path: Path) -> None:
     with DocumentationRunner(tmp_path, "docs/how-to/running.md", lines=SOME) as reader:
@@ -136,6 +138,8 @@ def test_page_of_users_adds_one_and_disables_another(tmp_path: Path) -> None:
         reader.follow()
 
 
+@pytest.mark.promise("Running it", by_test=True)
+@pytest.mark.trust
 @follows("docs/how-to/access.md")
 def test_page_of_access_grants_groups_and_makes_keys(tmp_path: Path) -> None:
     with DocumentationRunner(tmp_path, "docs/how-to/access.md") as reader:

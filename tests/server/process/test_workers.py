@@ -114,6 +114,7 @@ def test_worker_is_replaced_while_the_database_is_away(database: SqliteDatabase)
         assert_served(port)
 
 
+@pytest.mark.trust
 @pytest.mark.parametrize("share", [0, 0.5])
 def test_half_saved_configuration_is_refused_by_reload_and_harms_no_new_worker(
     database: SqliteDatabase, share: float
