@@ -400,7 +400,7 @@ async def test_last_part_that_is_full_leads_nowhere(api: Api) -> None:
     "spoil",
     [
         lambda after: after[:-1],
-        lambda after: "B" + after[1:],
+        lambda after: ("A" if after[0] != "A" else "B") + after[1:],
         lambda after: after[:5] + ("A" if after[5] != "A" else "B") + after[6:],
         lambda _: "",
         lambda _: "5",
