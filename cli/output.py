@@ -10,7 +10,7 @@ import click
 
 from cli.error_boundary import report_unexpected
 from cli.error_report import ErrorReport, FaultyReportsError, error_summary
-from cli.printing import print_json, print_json_with_items, print_line
+from cli.printing import print_json, print_json_with_items, print_line, printable
 
 WAITING = "Waiting for another import to finish"
 
@@ -90,6 +90,19 @@ class CommandOutput:
         faults = error_summary(errors or ErrorReport())
         self.give({"ok": False, "error": text, "faults": faults}, reports)
         print_line(f"ERROR - {text}", err=True)
+        sys.exit(1)
+
+
+def confirm(question: str) -> None:
+    """Ask a question on the terminal, and exit with status 1 if the answer is no."""
+    if not sys.stdin.isatty():
+        raise click.UsageError("nobody can be asked without a terminal, use --yes")
+    try:
+        is_wanted = click.confirm(printable(question))
+    except click.Abort:
+        stopped()
+    if not is_wanted:
+        print_line("Nothing was changed", err=True)
         sys.exit(1)
 
 

@@ -12,8 +12,7 @@ from pathlib import Path
 import click
 
 from cli.commands import EscapingGroup
-from cli.output import WAITING, CommandOutput, output_options, stopped
-from cli.printing import print_line, printable
+from cli.output import WAITING, CommandOutput, confirm, output_options, stopped
 from loader.audit_record import recorded
 from settings import SettingsError, load_settings
 from storage.common.errors import StorageError
@@ -134,7 +133,7 @@ def remove(config: Path | None, name: str, output: CommandOutput, *, yes: bool) 
       elecdata users remove rick --yes
     """
     if not yes:
-        _confirm(f"Remove {name}, and revoke all tokens of this user?")
+        confirm(f"Remove {name}, and revoke all tokens of this user?")
     _change(config, output, name, lambda users: users.remove(name), "user removed")
     _report(output, name, "was removed; readings, imports and log lines stay", "user removed")
     # It was loaded a moment ago.
@@ -281,19 +280,6 @@ def _report(output: CommandOutput, name: str, text: str, event: str, details: st
 async def _require(change: Awaitable[bool], failure: str) -> None:
     if not await change:
         raise _Failed(failure)
-
-
-def _confirm(question: str) -> None:
-    """Ask a question on the terminal, and exit with status 1 if the answer is no."""
-    if not sys.stdin.isatty():
-        raise click.UsageError("nobody can be asked without a terminal, use --yes")
-    try:
-        is_wanted = click.confirm(printable(question))
-    except click.Abort:
-        stopped()
-    if not is_wanted:
-        print_line("Nothing was changed", err=True)
-        sys.exit(1)
 
 
 def _read_password(user: str) -> str:

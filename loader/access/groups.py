@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from cli.commands import EscapingGroup
-from cli.output import CommandOutput, output_options
+from cli.output import CommandOutput, confirm, output_options
 from domain.access import Window, parse_day, window_of_days
 from loader.access.fields import (
     changed_window,
@@ -18,7 +18,7 @@ from loader.access.fields import (
     parse_sign,
 )
 from loader.access.records import ListRecord, RecordFile, export_records, require_export_name
-from loader.access.run import change, config_option, confirm, log_audit_lines, with_database
+from loader.access.run import change, config_option, log_audit_lines, with_database
 from loader.meters.fields import parse_name, parse_note, parse_public_id
 from loader.meters.table import TextTable
 from storage.access.groups import (

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from cli.commands import EscapingGroup
-from cli.output import CommandOutput, OutputMode, output_options
+from cli.output import CommandOutput, OutputMode, confirm, output_options
 from domain.access import PERMISSIONS, Permission, parse_time
 from loader.access.fields import (
     option_value,
@@ -22,7 +22,6 @@ from loader.access.records import ListRecord, RecordFile, export_records, requir
 from loader.access.run import (
     change,
     config_option,
-    confirm,
     log_audit_lines,
     utc_text,
     with_database,

@@ -13,7 +13,7 @@ import click
 
 from cli.error_report import FaultyReportsError
 from cli.output import WAITING, CommandOutput, OutputMode, stopped
-from cli.printing import print_line, printable
+from cli.printing import print_line
 from loader.audit_record import recorded
 from loader.rows.errors import ReportError
 from settings import SettingsError, load_settings
@@ -85,19 +85,6 @@ def change(
     text = "".join(f" {name}={json.dumps(value)}" for name, value in details.items())
     _AUDIT_LOG.info("%s%s uid=%d", event, text, os.getuid())
     return details
-
-
-def confirm(question: str) -> None:
-    """Ask a question on the terminal, and exit with status 1 if the answer is no."""
-    if not sys.stdin.isatty():
-        raise click.UsageError("nobody can be asked without a terminal, use --yes")
-    try:
-        is_wanted = click.confirm(printable(question))
-    except click.Abort:
-        stopped()
-    if not is_wanted:
-        print_line("Nothing was changed", err=True)
-        sys.exit(1)
 
 
 def utc_text(seconds: int | None) -> str | None:
