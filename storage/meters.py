@@ -301,6 +301,7 @@ class MeterStore:
             f" LIMIT {most}",
             condition.args,
             small=True,
+            quick=visible is None,
         )
         return [public_id.decode() for (public_id,) in rows]
 

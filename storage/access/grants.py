@@ -22,6 +22,9 @@ _ALL = Access(Permission.MANAGE)
 _FIRST_DAY, _LAST_DAY = "'0001-01-01'", "'9999-12-31'"
 _LATER = "CASE WHEN {0} > {1} THEN {0} ELSE {1} END"
 _EARLIER = "CASE WHEN {0} < {1} THEN {0} ELSE {1} END"
+_MOST_SELECTS = 400
+"""SQLite refuses more than 500 in one UNION ALL."""
+
 _OF_ALL = "meter_id IS NULL AND group_id IS NULL"
 
 
@@ -194,6 +197,7 @@ class GrantStore:
             " SELECT id, first_day, last_day FROM below",
             args,
             small=True,
+            quick=False,
         )
         return _windows(rows)
 
@@ -262,6 +266,7 @@ class GrantStore:
                 f"SELECT some.id FROM ({meters}) AS some WHERE some.id IS NOT NULL",
                 args,
                 small=True,
+                quick=bool(args),  # a list of meters is selected by ids that are no arguments
             )
             return dict.fromkeys([row[0] for row in rows], whole)
         mark, user = self._placeholder, viewer.user
@@ -277,6 +282,7 @@ class GrantStore:
             " WHERE some.id IS NOT NULL",
             (*args, user, *args, user, *args, user),
             small=True,
+            quick=bool(args),
         )
         return _joined(rows, least)
 
@@ -292,6 +298,7 @@ class GrantStore:
             f" WHERE some.id IN ({_listed(scope.meters)})",
             (*args, *args),
             small=True,
+            quick=bool(args),
         )
         return _windows(rows)
 
@@ -337,7 +344,10 @@ def _any_of(spans: Sequence[_Spans]) -> Condition:
         f"m.id IN (SELECT {each.id} FROM {each.rest} AND {each.first} <= {each.last})"
         for each in spans
     ]
-    return Condition(f"({' OR '.join(texts)})", tuple(arg for each in spans for arg in each.args))
+    # A tree, since SQLite refuses a condition that is nested as deep as a chain of many.
+    while len(texts) > 1:
+        texts = [f"({' OR '.join(texts[at : at + 2])})" for at in range(0, len(texts), 2)]
+    return Condition(texts[0], tuple(arg for each in spans for arg in each.args))
 
 
 def _both_of(spans: Sequence[_Spans], others: Sequence[_Spans]) -> Condition:
@@ -349,6 +359,11 @@ def _both_of(spans: Sequence[_Spans], others: Sequence[_Spans]) -> Condition:
             f" FROM {each.rest} AND {each.first} <= {each.last}"
             for each in some
         ]
+        while len(texts) > _MOST_SELECTS:
+            texts = [
+                f"SELECT * FROM ({' UNION ALL '.join(texts[at : at + _MOST_SELECTS])}) AS part"
+                for at in range(0, len(texts), _MOST_SELECTS)
+            ]
         tables.append(f"({' UNION ALL '.join(texts)})")
     return Condition(
         f"m.id IN (SELECT a.id FROM {tables[0]} AS a JOIN {tables[1]} AS b ON b.id = a.id"

@@ -87,12 +87,12 @@ class ManagedGrants:
         Return None if there is no such user, or the meter or group is not there any more.
         """
         self._require()
-        known = await self._equal(user, grant)
-        if known is not None:
-            return known
         ids = await self._ids(grant.target)
         if ids is None:
             return None
+        known = await self._equal(user, grant, *ids)
+        if known is not None:
+            return known
         values = (
             *(user, *ids, grant.permission.word, *day_columns(grant.window), grant.expires),
             *(granted_by, int(time.time())),
@@ -100,7 +100,7 @@ class ManagedGrants:
         dialect = self._engine.dialect
         call = dialect.call("add_grant", len(values))
         await self._engine.execute(call or self._insert(), values if call else _doubled(values))
-        return await self._equal(user, grant)
+        return await self._equal(user, grant, *ids)
 
     async def remove(self, user: str, number: int) -> None:
         """Remove a grant."""
@@ -139,8 +139,13 @@ class ManagedGrants:
             meters.args + groups.args,
         )
 
-    async def _equal(self, user: str, grant: GrantProperties) -> GrantRecord | None:
-        rows = await self._select(Condition(f"g.user = {self._mark}", (user,)), "ORDER BY g.id")
+    async def _equal(
+        self, user: str, grant: GrantProperties, meter_id: int | None, group_id: int | None
+    ) -> GrantRecord | None:
+        """Return the equal grant of a user, who may have very many others."""
+        meter, group = ("IS NULL" if each is None else f"= {each}" for each in (meter_id, group_id))
+        condition = f"g.user = {self._mark} AND g.meter_id {meter} AND g.group_id {group}"
+        rows = await self._select(Condition(condition, (user,)), "ORDER BY g.id")
         return next((each for row in rows if (each := _record(row)).properties == grant), None)
 
     async def _ids(self, target: Target) -> tuple[int | None, int | None] | None:

@@ -258,6 +258,7 @@ _OF_INTERVALS = ("REPLACE INTO intervals ",)
 # Grants, keys and changes of grants each have a sign of their own, which comes last.
 _BEFORE_GRANTS = ("ALTER TABLE grants\n", "CREATE TRIGGER (grant_new|forget_deleted)_user ")
 _BEFORE_KEYS = ("CREATE TABLE api_key_scopes ",)
+_FOR_SQL_CLIENTS = ("CREATE TRIGGER follow_renamed_user ",)
 _BEFORE_GRANT_COUNTS = ("CREATE TRIGGER count_(changed|removed)_grant ",)
 
 
@@ -271,7 +272,7 @@ def test_view_comes_after_all_that_servers_need_with_it() -> None:
     signs = [
         *(*(feature.value for feature in Feature), *_OF_IMPORTS),
         *(*_BEFORE_INTERVALS, *_OF_INTERVALS, *_BEFORE_GRANTS, *_BEFORE_KEYS),
-        *_BEFORE_GRANT_COUNTS,
+        *(*_BEFORE_GRANT_COUNTS, *_FOR_SQL_CLIENTS),
     ]
     assert all(any(re.match(sign, sql) for sign in signs) for sql in statements[place:])
     places = [n for n, sql in enumerate(statements) if re.match(Feature.INTERVALS.value, sql)]

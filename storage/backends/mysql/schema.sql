@@ -617,3 +617,11 @@ CREATE TRIGGER count_new_grant AFTER INSERT ON grants FOR EACH ROW
 IF NEW.granted_by <> '' THEN
     UPDATE access SET changes = changes + 1;
 END IF;
+
+-- Whoever is called so later is to have nothing of a user who was given another name.
+
+CREATE TRIGGER follow_renamed_user AFTER UPDATE ON users FOR EACH ROW
+IF BINARY NEW.user <> BINARY OLD.user THEN
+    UPDATE grants SET user = NEW.user WHERE user = OLD.user;
+    UPDATE api_keys SET user = NEW.user WHERE user = OLD.user;
+END IF;

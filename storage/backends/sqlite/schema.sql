@@ -734,3 +734,11 @@ CREATE TRIGGER count_new_grant AFTER INSERT ON grants WHEN NEW.granted_by <> ''
 BEGIN
     UPDATE access SET changes = changes + 1;
 END;
+
+-- Whoever is called so later is to have nothing of a user who was given another name.
+
+CREATE TRIGGER follow_renamed_user AFTER UPDATE OF user ON users WHEN NEW.user <> OLD.user
+BEGIN
+    UPDATE grants SET user = NEW.user WHERE user = OLD.user;
+    UPDATE api_keys SET user = NEW.user WHERE user = OLD.user;
+END;

@@ -12,6 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from server.context import DATABASE
+from storage.access.viewer import KeyScope, Viewer
 from tests.conftest import fresh
 from tests.support.app_client import Api, Serve
 from tests.support.databases import DatabaseFixture
@@ -401,3 +403,36 @@ async def test_hidden_meter_is_answered_by_v1_as_one_that_is_not_there(two: Api)
                 text = (await response.json())["detail"].replace(meter, "")
             answers.append((text, timeless(two.engine.statements)))
         assert answers[0] == answers[1], route
+
+
+@pytest.mark.usefixtures("two")
+async def test_grants_follow_a_user_that_is_renamed_by_sql(database: DatabaseFixture) -> None:
+    """So that the next user of the name has none of them."""
+    before = await database.rows("SELECT meter_id FROM grants WHERE user = 'rick'")
+    await database.rows("UPDATE users SET user = 'Rick' WHERE user = 'rick'")
+    found = [user for (user,) in await database.rows("SELECT user FROM grants")]
+    assert found == ["Rick"] * len(before)
+
+
+async def test_groups_on_as_many_days_as_there_are_grants_are_looked_up(
+    two: Api, database: DatabaseFixture
+) -> None:
+    """Each grant begins on another day; an API key is good for all of them."""
+    number = 1200
+    groups = ", ".join(f"({n}, 'g{n}', '2020-01-01 00:00:00')" for n in range(1, number))
+    await database.rows(f"INSERT INTO meter_groups (id, public_id, created) VALUES {groups}")
+    add_member(database, "g7", meter=HIDDEN)
+    revoke_all(database, "rick")
+    grants = ", ".join(
+        f"('rick', {n}, {n}, 'read', '{date(2010, 1, 1) + timedelta(days=n)}', '', 0)"
+        for n in range(1, number)
+    )
+    await database.rows(
+        "INSERT INTO grants (user, id, group_id, permission, first_day, granted_by, granted)"
+        f" VALUES {grants}"
+    )
+    await database.rows("UPDATE access SET changes = changes + 1")
+    assert [each["meter"] for each in await two.records("getMeters")] == [HIDDEN]
+    store = two.app[DATABASE]
+    viewer = Viewer("rick", scope=KeyScope(frozenset(), frozenset(range(1, number))))
+    assert await store.meters.public_ids(3, await store.grants.visible(viewer)) == [HIDDEN]

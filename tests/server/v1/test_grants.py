@@ -202,3 +202,19 @@ async def test_admin_grants_everything(api: Api, database: DatabaseFixture) -> N
     await database.rows("UPDATE users SET role = 'admin' WHERE user = 'rick'")
     assert (await asked(api, "POST", user="beth", all="yes", permission="manage"))[0] == 201
     assert [row[1:4] for row in of_beth(database)] == [(None, None, "manage")]
+
+
+async def test_grant_for_a_user_of_very_many_is_added_without_a_look_at_the_others(
+    api: Api, database: DatabaseFixture
+) -> None:
+    """Which would hold the event loop."""
+    for first in range(1000, 41_000, 5000):
+        rows = ", ".join(f"('beth', {n}, {n}, 'read', '', 0)" for n in range(first, first + 5000))
+        await database.rows(
+            "INSERT INTO grants (user, id, meter_id, permission, granted_by, granted)"
+            f" VALUES {rows}"
+        )
+    body = {"user": "beth", "meter": MANAGED, "first_day": "2019-01-01", "last_day": "2019-01-31"}
+    status, added = await asked(api, "POST", **body)
+    assert status == 201
+    assert (await asked(api, "POST", **body)) == (status, added)
