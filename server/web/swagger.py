@@ -55,7 +55,7 @@ def build_document(app: web.Application) -> dict[str, Any]:
                     "1. Click **Authorize**, enter user and password under *basic*, and close.\n"
                     "2. Open **POST /login**, click *Execute*, and copy `value_token`.\n"
                     "3. Click **Authorize** again and enter it under *SESSION*.\n\n"
-                    "The API in the shape of today, /v1, is described in "
+                    "The newer API, /v1, is described in "
                     "[another document](/?definition=%2Fopenapi.json).\n\n"
                     "Every field below contains an example that works with the sample report. "
                     "POST accepts the same parameters as form fields."
