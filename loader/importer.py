@@ -272,9 +272,8 @@ class Importer:
         add: Callable[[ImportOutcome], None],
     ) -> str | None:
         """Take imports and run them; return the error if the database fails, which ends that."""
-        # Rejected rows of several meters go to one file, which this process writes. On MariaDB, to
-        # hand parts of a file to others takes longer than to import them.
-        is_here = importer.options.skip_bad_rows or not self._database.engine.commits_together
+        # Rejected rows of several meters go to one file, which this process writes.
+        is_here = importer.options.skip_bad_rows
         here = deque(each for each in left if is_here and each.has_parts)
         others = deque(each for each in left if not (is_here and each.has_parts))
         left.clear()

@@ -311,7 +311,7 @@ def empty(database: DatabaseFixture) -> None:
 def test_worker_processes_load_the_small_parts_of_a_file_of_several_meters(
     database: DatabaseFixture, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
-    """Beside other files; the rest is loaded by the command's own process, on MariaDB all parts."""
+    """Beside other files; the rest is loaded by the command's own process."""
     monkeypatch.setattr(workers, "MIN_SECONDS", 0)
     monkeypatch.setattr(report_file, "MAX_PACKED_BYTES", most)
     handed_over: list[object] = []
@@ -330,8 +330,7 @@ def test_worker_processes_load_the_small_parts_of_a_file_of_several_meters(
     assert done.exit_code == 0, done.output
     assert [each["new"] for each in json.loads(done.stdout)["reports"]] == [8] * 5
     assert [*counts(database).values()] == [8] * 5
-    are_here = most == 1 or database.kind == "mariadb"
-    assert sum(part is not None for part in handed_over) == (0 if are_here else 2)
+    assert sum(part is not None for part in handed_over) == (0 if most == 1 else 2)
 
 
 def test_fault_in_a_part_of_a_file_is_told_with_its_line_by_a_worker_process(
