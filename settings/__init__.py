@@ -16,13 +16,9 @@ from settings.model import (
     is_demonstration,
     is_published,
 )
-from settings.report_formats import (
-    HOURLY_INTERVAL,
-    ISO,
-    ColumnSettings,
-    FormatSettings,
-    TimeSettings,
-)
+from settings.report_formats.columns import ColumnSettings
+from settings.report_formats.format import HOURLY_INTERVAL, FormatSettings
+from settings.report_formats.time import ISO, TimeSettings
 from settings.section import SettingsError
 from settings.signing_key import ed25519_key
 from settings.signing_secret import signing_secret

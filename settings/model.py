@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from settings.limits import LimitSettings
-from settings.report_formats import FormatSettings, read_shipped_formats
+from settings.report_formats.format import FormatSettings, read_shipped_formats
 from settings.section import Section, SettingsError
 from settings.signing_key import SigningKeySettings, parse_signing_key
 from settings.values import (

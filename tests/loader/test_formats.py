@@ -13,7 +13,7 @@ from loader.formats.registry import SHIPPED_FORMATS, ConfiguredFormat
 from loader.formats.timestamps import InvalidTimestamp, PatternTimestamps
 from loader.rows.reader import FIRST_YEAR, LAST_YEAR
 from settings import FormatSettings
-from settings.report_formats import ColumnSettings, ColumnsSettings
+from settings.report_formats.columns import ColumnSettings, ColumnsSettings
 from tests.support.report_factory import HEADING, MADRID, numbered, quarters, report, row
 from tests.support.report_formats import (
     AUTUMN,

@@ -1,29 +1,20 @@
 """The section `formats`: the report formats of other meters."""
 
 import codecs
-import re
 from collections import Counter
-from datetime import datetime
-from decimal import Decimal
 from math import gcd
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, model_validator
 
+from settings.report_formats.columns import ColumnsSettings
+from settings.report_formats.time import TimeSettings
 from settings.section import Section
 from settings.values import MONITORING
-
-ISO = "iso"
-"""The pattern of timestamps with their offset."""
 
 HOURLY_INTERVAL = 3600
 
 _DAY = 24 * HOURLY_INTERVAL
-_DIRECTIVES = re.compile(r"%(?![%dmyYbBjHIpMS]).?", re.DOTALL)
-_EXAMPLE = datetime(2019, 10, 27, 13, 45)  # noqa: DTZ001 - the zone has no part in a pattern
-_MIDNIGHT = datetime(2019, 10, 27)  # noqa: DTZ001 - as above
-_PATTERN = "a date pattern such as %d/%m/%Y %H:%M, or iso for times with their offset"
 
 
 def _check_delimiter(text: str) -> str:
@@ -47,123 +38,6 @@ def _check_encoding(name: str) -> str:
 
 def _wrong_encoding(name: str) -> str:
     raise ValueError(f"expected an encoding such as utf-8, latin-1 or cp1252, got {name!a:.40}")
-
-
-def _check_pattern(pattern: str, info: ValidationInfo) -> str:
-    """Return a pattern that parses what it formats."""
-    has_hours = info.data.get("hour") is not None
-    if pattern == ISO and not has_hours:
-        return pattern
-    parts, whole = ("year, month and day", _MIDNIGHT) if has_hours else ("the whole time", _EXAMPLE)
-    try:
-        found = datetime.strptime(_EXAMPLE.strftime(pattern), pattern)  # noqa: DTZ007 - no zone in it
-    except (ValueError, re.error):  # the latter where a part is named twice
-        found = None
-    if found != whole or _DIRECTIVES.search(pattern):
-        raise ValueError(
-            f"expected {_PATTERN}; it says {parts} with %d %m %b %B %j %y %Y %H %I %p %M %S,"
-            f" got {pattern!a:.60}"
-        )
-    return pattern
-
-
-ENERGIES = "energy", "reactive_energy"
-"""The quantities whose columns may hold something else than the energy of each interval."""
-
-ColumnKind = Literal["energy", "power"]
-
-
-class ColumnSettings(Section):
-    """The column of a quantity, and the factor that converts it to the stored unit."""
-
-    header: str = Field(min_length=1, description="the heading of a column")
-    factor: Decimal = Field(
-        Decimal(1),
-        allow_inf_nan=False,
-        max_digits=20,
-        description="a decimal other than 0, such as 0.001 for Wh",
-    )
-    kind: ColumnKind | None = Field(
-        None,
-        description="energy or power: what the column holds, of each interval the energy or the"
-        " mean power",
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _spell_out(cls, column: object) -> object:
-        """Treat a heading alone as a column without conversion."""
-        return {"header": column} if isinstance(column, str) else column
-
-    @model_validator(mode="after")
-    def _require_factor(self) -> "ColumnSettings":
-        if not self.factor:
-            raise ValueError("expected a factor other than 0")
-        return self
-
-
-_HEADING = "the heading of its column, or a section with header, factor and kind"
-
-
-class ColumnsSettings(Section):
-    """The columns of the quantities, by their names in `domain.quantities`."""
-
-    energy: ColumnSettings | None = Field(None, description=_HEADING)
-    reactive_energy: ColumnSettings | None = Field(None, description=_HEADING)
-    power: ColumnSettings | None = Field(None, description=_HEADING)
-    maximeter: ColumnSettings | None = Field(None, description=_HEADING)
-    reactive_power: ColumnSettings | None = Field(None, description=_HEADING)
-    voltage: ColumnSettings | None = Field(None, description=_HEADING)
-    intensity: ColumnSettings | None = Field(None, description=_HEADING)
-    power_factor: ColumnSettings | None = Field(None, description=_HEADING)
-
-    def named(self) -> dict[str, ColumnSettings]:
-        """Return the columns that a report has, by quantity."""
-        return {name: column for name, column in self if column is not None}
-
-    def of_kind(self, kind: ColumnKind) -> tuple[str, ...]:
-        """Return the quantities whose columns are said to be of a kind."""
-        return tuple(name for name, column in self.named().items() if column.kind == kind)
-
-    @model_validator(mode="after")
-    def _require_energy(self) -> "ColumnsSettings":
-        for name, column in self.named().items():
-            if column.kind is not None and name not in ENERGIES:
-                raise ValueError(f"{name}: expected no kind, which is for {' and '.join(ENERGIES)}")
-        return self
-
-    @model_validator(mode="after")
-    def _require_one(self) -> "ColumnsSettings":
-        if not self.named():
-            raise ValueError(f"expected at least one of {', '.join(type(self).model_fields)}")
-        return self
-
-
-class TimeSettings(Section):
-    """The notation of a row's timestamp."""
-
-    column: str = Field(min_length=1, description="the heading of the column with the time")
-    hour: str | None = Field(
-        None, min_length=1, description="the heading of the column with the hour of the day"
-    )
-    pattern: Annotated[str, AfterValidator(_check_pattern)] = Field(description=_PATTERN)
-    hours: Literal["counted", "clock"] | None = Field(
-        None, description="counted or clock: what time.hour counts, or nothing where rows tell"
-    )
-    marks: Literal["start", "end"] = Field(
-        description="start or end: which end of its interval a time marks"
-    )
-    tolerance: int = Field(
-        0, ge=0, le=43200, description="seconds by which times may lie beside the interval's"
-    )
-    timezone: ZoneInfo | None = Field(
-        None, description="an IANA time zone, or nothing where it is that of meter.timezone"
-    )
-
-    @property
-    def marks_end(self) -> bool:
-        """Return whether a timestamp marks the end of its interval."""
-        return self.marks == "end"
 
 
 def _check_interval(seconds: int | None, info: ValidationInfo) -> int | None:

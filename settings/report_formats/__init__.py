@@ -1,0 +1,1 @@
+"""The section `formats`: descriptions of reports."""
