@@ -14,7 +14,7 @@ def numbered_report(count: int, first: int = 1) -> str:
     They are not in order of time, or else the energies would be taken for those of a register.
     """
     times = quarters("2019-01-01", count)
-    times.insert(0, times.pop(96))
+    times.insert(0, times.pop(12))
     return report(*numbered(times, first))
 
 
