@@ -18,7 +18,9 @@ from settings.model import (
 )
 from settings.report_formats.column_name import ColumnError, ColumnName
 from settings.report_formats.columns import ColumnSettings
-from settings.report_formats.format import HOURLY_INTERVAL, FormatSettings
+from settings.report_formats.format import HOURLY_INTERVAL, MAX_TOP_LINES, FormatSettings
+from settings.report_formats.identifier import MeterPattern
+from settings.report_formats.patterns import any_of
 from settings.report_formats.time import ISO, TimeSettings
 from settings.section import SettingsError
 from settings.signing_key import ed25519_key
@@ -37,6 +39,7 @@ __all__ = [
     "HOURLY_INTERVAL",
     "ISO",
     "LOOPBACK",
+    "MAX_TOP_LINES",
     "MONITORING",
     "AccountSettings",
     "AuthSettings",
@@ -48,6 +51,7 @@ __all__ = [
     "FormatSettings",
     "LimitSettings",
     "LogSettings",
+    "MeterPattern",
     "MeterSettings",
     "MysqlUrl",
     "Network",
@@ -58,6 +62,7 @@ __all__ = [
     "SqliteUrl",
     "TimeSettings",
     "TlsSettings",
+    "any_of",
     "ed25519_key",
     "is_demonstration",
     "is_loopback_host",

@@ -256,6 +256,7 @@ class ReportImporter:
                     missing=report.missing,
                     rejected=report.rejected,
                     repeated=report.repeated,
+                    passed_over=report.passed_over,
                     refused_days=report.refused_days,
                     span=report.span,
                     seconds=time.monotonic() - started,
