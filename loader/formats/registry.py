@@ -55,6 +55,8 @@ class ReportFormat(Protocol):
     """The names of the quantities that it has columns for."""
     energies: Sequence[str]
     """Of these, the ones whose columns are said to be no registers."""
+    tells_estimated: bool
+    """Whether a column says which readings were estimated."""
 
     def parse_header(self, raw: bytes) -> Header | None:
         """Return the header in a report's first line; None if it is not of this format."""
@@ -71,6 +73,7 @@ class MonitoringFormat:
     identifier: str | None = None
     quantities: Sequence[str] = QUANTITY_NAMES
     energies: Sequence[str] = ()
+    tells_estimated = False
     has_lengths = False
     may_vary = False
 
@@ -90,6 +93,8 @@ class MonitoringFormat:
 
 class ConfiguredFormat:
     """A format that settings describe, with its columns in any order."""
+
+    tells_estimated = False
 
     def __init__(
         self, name: str, settings: FormatSettings, *, is_interval_asked_for: bool = False
