@@ -16,6 +16,7 @@ from settings.model import (
     is_demonstration,
     is_published,
 )
+from settings.report_formats.column_name import ColumnError, ColumnName
 from settings.report_formats.columns import ColumnSettings
 from settings.report_formats.format import HOURLY_INTERVAL, FormatSettings
 from settings.report_formats.time import ISO, TimeSettings
@@ -40,6 +41,8 @@ __all__ = [
     "AccountSettings",
     "AuthSettings",
     "CacheSettings",
+    "ColumnError",
+    "ColumnName",
     "ColumnSettings",
     "DatabaseSettings",
     "FormatSettings",

@@ -18,7 +18,7 @@ class DecimalColumn:
         self, column: ColumnSettings, position: int, field: int, mark: str, seconds: int
     ) -> None:
         """Take the interval of the rows in seconds; it matters if the column is mean power."""
-        self.header = column.header
+        self.header = str(column.header)
         self.position = position
         """The quantity's position in a reading."""
         self.field = field

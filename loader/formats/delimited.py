@@ -45,16 +45,16 @@ class DelimitedLayout:
             DecimalColumn(
                 column,
                 QUANTITY_NAMES.index(name),
-                header.names.index(column.header),
+                column.header.position(header.names),
                 settings.decimal,
                 seconds or settings.interval or HOURLY_INTERVAL,
             )
             for name, column in settings.columns.named().items()
         ]
-        self.time_field = header.names.index(settings.time.column)
+        self.time_field = settings.time.column.position(header.names)
         self.identifier_field: int | None = None
         if settings.identifier is not None:
-            self.identifier_field = header.names.index(settings.identifier)
+            self.identifier_field = settings.identifier.position(header.names)
         self.shift = timedelta(seconds=settings.interval or 0) * settings.time.marks_end
         self.step = settings.step or 0
         self.tolerance = settings.time.tolerance
@@ -152,7 +152,7 @@ class DelimitedRows(RowReader[DelimitedRow]):
         for number, hour, row in rows:
             if kind is None:
                 value = f"{row.time} {hour.text}"
-                error = RowError(number, time.hour or "", value, DOUBTFUL_HOURS, day)
+                error = RowError(number, str(time.hour), value, DOUBTFUL_HOURS, day)
                 self._reject([error], row.raw)
             elif begin is None:
                 self._buffer(number, first.day + timedelta(hours=hour.place), row)
@@ -192,7 +192,7 @@ class DelimitedRows(RowReader[DelimitedRow]):
                 f"{self.identifier} as in line {self._identifier_line}: one meter in a report"
             )
         if expected:
-            errors.append(RowError(number, column, identifier, expected))
+            errors.append(RowError(number, str(column), identifier, expected))
         return identifier
 
     def _offset(self, day: date) -> int | None:
@@ -287,7 +287,7 @@ class DelimitedRows(RowReader[DelimitedRow]):
 
     def _reject_time(self, line: int, row: DelimitedRow, expected: str) -> None:
         column = self._layout.settings.time.column
-        self._reject([RowError(line, column, row.time, expected)], row.raw)
+        self._reject([RowError(line, str(column), row.time, expected)], row.raw)
 
     def _runs(self) -> Iterator[tuple[int, tuple[int, ...]]]:
         """Yield the instants of the readings in runs, see `Differences`."""

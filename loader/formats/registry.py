@@ -11,7 +11,7 @@ from loader.formats.varying_rows import VaryingRows
 from loader.rows.errors import ReportError
 from loader.rows.header import Header, read_header
 from loader.rows.reader import ParseContext, RowReader
-from settings import HOURLY_INTERVAL, MONITORING, FormatSettings, Settings
+from settings import HOURLY_INTERVAL, MONITORING, ColumnName, FormatSettings, Settings
 
 _MAX_LAYOUTS = 64
 """Layouts of a format that are remembered from one report to the next."""
@@ -49,7 +49,7 @@ class ReportFormat(Protocol):
     """Whether a row after a gap may be a longer one, although the format says one interval."""
     is_interval_asked_for: bool
     """Whether the command says so, not the format."""
-    identifier: str | None
+    identifier: ColumnName | None
     """The column that names the meter, if there is one."""
     quantities: Sequence[str]
     """The names of the quantities that it has columns for."""
@@ -70,7 +70,7 @@ class MonitoringFormat:
 
     name = MONITORING
     expected = ",".join(MONITORING_HEADER)
-    identifier: str | None = None
+    identifier: ColumnName | None = None
     quantities: Sequence[str] = QUANTITY_NAMES
     energies: Sequence[str] = ()
     tells_estimated = False
@@ -101,10 +101,8 @@ class ConfiguredFormat:
     ) -> None:
         self.name = name
         self.is_interval_asked_for = is_interval_asked_for
-        required = settings.headers()
-        self.expected = settings.delimiter.join((*required, *settings.ignored))
-        self._required = frozenset(required)
-        self._allowed = self._required.union(settings.ignored)
+        self._required = settings.headers()
+        self.expected = settings.delimiter.join(map(str, (*self._required, *settings.ignored)))
         self.interval = settings.interval
         self.has_lengths = bool(settings.lengths)
         self.may_vary = self.interval is not None and settings.time.hour is None
@@ -117,9 +115,13 @@ class ConfiguredFormat:
     def parse_header(self, raw: bytes) -> Header | None:
         """Return the header in a report's first line; None if it is not of this format."""
         header = read_header(raw, self._settings.delimiter, self._settings.encoding)
-        names = set(header.names)
-        is_match = self._required <= names <= self._allowed
-        return header if is_match and len(names) == len(header.names) else None
+        required = [column.positions(header.names) for column in self._required]
+        if any(len(positions) != 1 for positions in required):
+            return None
+        named = {position for (position,) in required}
+        named.update(*(column.positions(header.names) for column in self._settings.ignored))
+        is_match = len(named) == len(header.names) == len(set(header.names))
+        return header if is_match else None
 
     def row_reader(self, header: Header, context: ParseContext) -> RowReader[Any]:
         """Return a reader of the rows below a header."""

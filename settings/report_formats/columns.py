@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from settings.report_formats.column_name import COLUMN_EXPECTED, ColumnName
 from settings.section import Section
 
 ENERGIES = "energy", "reactive_energy"
@@ -16,7 +17,7 @@ ColumnKind = Literal["energy", "power"]
 class ColumnSettings(Section):
     """The column of a quantity, and the factor that converts it to the stored unit."""
 
-    header: str = Field(min_length=1, description="the heading of a column")
+    header: ColumnName = Field(description=COLUMN_EXPECTED)
     factor: Decimal = Field(
         Decimal(1),
         allow_inf_nan=False,
@@ -32,8 +33,11 @@ class ColumnSettings(Section):
     @model_validator(mode="before")
     @classmethod
     def _spell_out(cls, column: object) -> object:
-        """Treat a heading alone as a column without conversion."""
-        return {"header": column} if isinstance(column, str) else column
+        """Treat a column alone as one without conversion."""
+        is_alone = isinstance(column, str | int) or (
+            isinstance(column, dict) and set(column) == {"matches"}
+        )
+        return {"header": column} if is_alone else column
 
     @model_validator(mode="after")
     def _require_factor(self) -> "ColumnSettings":
@@ -42,7 +46,7 @@ class ColumnSettings(Section):
         return self
 
 
-_HEADING = "the heading of its column, or a section with header, factor and kind"
+_HEADING = "its column, or a section with header, factor and kind"
 
 
 class ColumnsSettings(Section):

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, model_validator
 
+from settings.report_formats.column_name import COLUMN_EXPECTED, ColumnName
 from settings.report_formats.columns import ColumnsSettings
 from settings.report_formats.time import TimeSettings
 from settings.section import Section
@@ -108,17 +109,17 @@ class FormatSettings(Section):
     interval: Annotated[int | None, AfterValidator(_check_interval)] = Field(
         None, ge=1, le=86400, validate_default=True, description="seconds from 1 to 86400"
     )
-    identifier: str | None = Field(
-        None, min_length=1, description="the heading of the column that names the meter"
+    identifier: ColumnName | None = Field(
+        None, description=f"the column that names the meter: {COLUMN_EXPECTED}"
     )
-    ignored: tuple[str, ...] = Field((), description="a list of headings")
+    ignored: tuple[ColumnName, ...] = Field((), description="a list of columns")
 
     @classmethod
     def shipped(cls, interval: int) -> "FormatSettings":
         """Return the settings of a built-in format, which have nothing but its interval."""
         return cls.model_construct({"interval"}, interval=interval)
 
-    def headers(self) -> tuple[str, ...]:
+    def headers(self) -> tuple[ColumnName, ...]:
         """Return the columns that a report must have."""
         others = (self.identifier, self.time.column, self.time.hour)
         named = (column.header for column in self.columns.named().values())
@@ -149,5 +150,5 @@ class FormatSettings(Section):
             return self  # a built-in format
         counts = Counter((*self.headers(), *self.ignored))
         if twice := [header for header, count in counts.items() if count > 1]:
-            raise ValueError(f"expected each heading once, {twice[0]!a:.60} is named twice")
+            raise ValueError(f"expected each column once, {str(twice[0])!a:.60} is named twice")
         return self
