@@ -16,11 +16,10 @@ from settings.model import (
     is_demonstration,
     is_published,
 )
-from settings.report_formats.column_name import ColumnError, ColumnName
-from settings.report_formats.columns import ColumnSettings
+from settings.report_formats.column_name import ColumnError, ColumnName, any_of, wildcards
+from settings.report_formats.columns import ENERGIES, MEAN_POWERS, ColumnSettings, FieldPatterns
 from settings.report_formats.format import HOURLY_INTERVAL, MAX_TOP_LINES, FormatSettings
 from settings.report_formats.identifier import MeterPattern
-from settings.report_formats.patterns import any_of
 from settings.report_formats.time import ISO, TimeSettings
 from settings.section import SettingsError
 from settings.signing_key import ed25519_key
@@ -36,10 +35,12 @@ from settings.values import (
 )
 
 __all__ = [
+    "ENERGIES",
     "HOURLY_INTERVAL",
     "ISO",
     "LOOPBACK",
     "MAX_TOP_LINES",
+    "MEAN_POWERS",
     "MONITORING",
     "AccountSettings",
     "AuthSettings",
@@ -48,6 +49,7 @@ __all__ = [
     "ColumnName",
     "ColumnSettings",
     "DatabaseSettings",
+    "FieldPatterns",
     "FormatSettings",
     "LimitSettings",
     "LogSettings",
@@ -71,4 +73,5 @@ __all__ = [
     "signing_secret",
     "sources",
     "url_host",
+    "wildcards",
 ]

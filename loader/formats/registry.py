@@ -61,6 +61,8 @@ class ReportFormat(Protocol):
     """The names of the quantities that it has columns for."""
     energies: Sequence[str]
     """Of these, the ones whose columns are said to be no registers."""
+    tells_estimated: bool
+    """Whether a column says which readings were estimated."""
 
     def find_heading(self, top: TopOfFile, *, is_only: bool) -> FoundHeading | None:
         """Return the heading of a report; None if it is not of this format.
@@ -85,6 +87,7 @@ class MonitoringFormat:
     identifier: ColumnName | None = None
     quantities: Sequence[str] = QUANTITY_NAMES
     energies: Sequence[str] = ()
+    tells_estimated = False
     has_lengths = False
     may_vary = False
 
@@ -137,7 +140,8 @@ class ConfiguredFormat:
         self.may_vary = self.interval is not None and settings.time.hour is None
         self.identifier = settings.identifier_column
         self.quantities: Sequence[str] = tuple(settings.columns.named())
-        self.energies: Sequence[str] = settings.columns.of_kind("energy")
+        self.energies: Sequence[str] = settings.columns.of_kind("energy", "register")
+        self.tells_estimated = settings.quality is not None
         self._settings = settings
         self._layout = lru_cache(maxsize=_MAX_LAYOUTS)(partial(DelimitedLayout, settings))
         self._search = HeadingSearch(settings, self._is_row)
