@@ -19,6 +19,9 @@ HOURLY_INTERVAL = 3600
 MAX_TOP_LINES = 100
 """Lines in which a heading is looked for."""
 
+INTERVAL_OF_DAY = "interval of day"
+"""The column of the unfolded table that numbers the intervals of a day from 1."""
+
 _DAY = 24 * HOURLY_INTERVAL
 
 
@@ -163,6 +166,23 @@ class FormatSettings(Section):
     )
     ignored: tuple[ColumnName, ...] = Field((), description="a list of columns")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _number_intervals(cls, keys: object) -> object:
+        """Say of a day in a row what numbers its intervals: a column that unfolding adds."""
+        columns = keys.get("columns") if isinstance(keys, dict) else None
+        time = keys.get("time") if isinstance(keys, dict) else None
+        if not isinstance(columns, dict) or not isinstance(time, dict):
+            return keys
+        is_folded = any(isinstance(each, dict) and "first" in each for each in columns.values())
+        if not isinstance(keys, dict) or not is_folded:
+            return keys
+        if said := [key for key in ("hour", "period", "end", "marks") if key in time]:
+            raise ValueError(
+                f"expected no time.{said[0]}, since a row holds the intervals of a day"
+            )
+        return keys | {"time": time | {"period": ColumnName(heading=INTERVAL_OF_DAY)}}
+
     @classmethod
     def shipped(cls, interval: int) -> "FormatSettings":
         """Return the settings of a built-in format, which have nothing but its interval."""
@@ -173,12 +193,21 @@ class FormatSettings(Section):
         others = (self.identifier_column, self.time.column, self.time.hour)
         columns = self.columns.named().values()
         # Several quantities may be made of the same column.
-        made_of = dict.fromkeys(header for column in columns for header in column.header)
+        ends = (end for column in columns for end in (column.first, column.last) if end is not None)
+        made_of = dict.fromkeys((*(name for each in columns for name in each.header), *ends))
         names = [*(header for header in others if header is not None), *made_of]
         conditions = [header for column in columns for header in column.where]
         conditions += [] if self.quality is None else [self.quality.column]
         conditions += self.rows
-        return (*names, *(name for name in dict.fromkeys(conditions) if name not in names))
+        names += [name for name in dict.fromkeys(conditions) if name not in names]
+        return tuple(
+            name for name in names if name.heading != INTERVAL_OF_DAY or not self.is_folded
+        )
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether a row of the file holds the intervals of a day."""
+        return self.columns.are_of_days
 
     @property
     def identifier_column(self) -> ColumnName | None:
