@@ -50,6 +50,8 @@ def _report_document(summary: ImportSummary) -> dict[str, object]:
         "flags": imported and dict(imported.flags),
         "missing": summary.missing,
         "rounded": summary.rounded,
+        "unread_rows": summary.unread_rows,
+        "register_events": list(summary.register_events),
         "rejected": summary.rejected,
         "repeated": summary.repeated,
         "refused_days": list(summary.refused_days),
@@ -110,6 +112,7 @@ def _lines_in_full(summary: ImportSummary) -> list[str]:
     has_many = summary.gaps > 1 and summary.gaps * MANY_GAPS > summary.readings
     if has_many or (summary.gaps and summary.may_vary):
         rows.append(("gaps", f"{summary.gaps}; {GAPS_HINT}"))
+    rows += [("register", event) for event in summary.register_events]
     if summary.error is not None:
         rows.append(("error", summary.error))
     rows.append(("time", f"{summary.seconds:.1f} s"))
@@ -124,6 +127,8 @@ def _left_out(summary: ImportSummary) -> list[tuple[str, object]]:
         rows.append(("rejected rows", f"{summary.rejected}{_hint(summary.rejected_to)}"))
     if summary.repeated:
         rows.append(("repeated rows", summary.repeated))
+    if summary.unread_rows:
+        rows.append(("unread rows", summary.unread_rows))
     if summary.refused_days:
         rows.append(("refused days", ", ".join(summary.refused_days)))
     return rows
