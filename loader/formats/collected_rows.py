@@ -6,7 +6,7 @@ from datetime import datetime
 from domain.report_source import RowBatch
 from domain.time.sampling_interval import Differences
 from loader.formats.delimited import DelimitedLayout, DelimitedRow, DelimitedRows
-from loader.formats.timestamps import HourOfDay
+from loader.formats.timestamps.parser import PartOfDay
 from loader.rows.errors import RowError
 from loader.rows.reader import ParseContext
 from loader.rows.spool import Spool
@@ -38,9 +38,13 @@ class _Series(DelimitedRows):
         self._collect = collect
         self._reject_row = reject
 
-    def place(self, number: int, timestamp: datetime | HourOfDay, row: DelimitedRow) -> None:
+    def place(self, number: int, timestamp: datetime | PartOfDay, row: DelimitedRow) -> None:
         """Place a row on the time line."""
         self._add(number, timestamp, row)
+
+    def place_part(self, number: int, part: PartOfDay, row: DelimitedRow | None) -> None:
+        """Place a row of a day whose rows tell together when they are of."""
+        self._add_part(number, part, row)
 
     def note_invalid(self, line: int, local: datetime | None) -> None:
         """Note an invalid row that is or may be one of these."""
@@ -156,9 +160,13 @@ class CollectedRows(DelimitedRows):
         super()._read_fields(number, raw, fields)
         self._current = None
 
-    def _add(self, number: int, timestamp: datetime | HourOfDay, row: DelimitedRow) -> None:
+    def _add(self, number: int, timestamp: datetime | PartOfDay, row: DelimitedRow) -> None:
         assert self._current is not None, "it is a row of a series"
         self._current.place(number, timestamp, row)
+
+    def _add_part(self, number: int, part: PartOfDay, row: DelimitedRow | None) -> None:
+        assert self._current is not None, "as above"
+        self._current.place_part(number, part, row)
 
     def _reject_invalid(self, errors: list[RowError], raw: bytes, local: datetime | None) -> None:
         """Reject a row that is invalid by itself; its position among the others matters too."""
