@@ -229,7 +229,9 @@ def test_row_lasts_from_its_begin_to_its_end(read: Reading, data: st.DataObject)
     """Rows of several lengths, in either order; the end by either clock; energy from mean power."""
     zone_name, day = data.draw(st.sampled_from(DAYS))
     zone = ZoneInfo(zone_name)
-    lengths = [*_lengths(data.draw, starts_around(day, zone, 900, 0, 0))]
+    # A row that is longer than what clocks change by may have two meanings.
+    most = [1, 2] if "Howe" in zone_name else [1, 2, 4]
+    lengths = [*_lengths(data.draw, most, starts_around(day, zone, 900, 0, 0))]
     clock = Clock(data.draw)
     by_start = data.draw(st.booleans())
     kind = data.draw(st.sampled_from(["whole", "clock", "range", "iso"]))
@@ -268,11 +270,13 @@ def test_row_lasts_from_its_begin_to_its_end(read: Reading, data: st.DataObject)
     ]
 
 
-def _lengths(draw: Callable[..., Any], quarters: list[datetime]) -> Iterator[tuple[datetime, timedelta]]:
-    """Intervals of one quarter, two or four, which begin where the one before ends."""
+def _lengths(
+    draw: Callable[..., Any], quarters_each: list[int], quarters: list[datetime]
+) -> Iterator[tuple[datetime, timedelta]]:
+    """Intervals of some quarters, which begin where the one before ends."""
     place = 0
     while place + 4 <= len(quarters):
-        many = draw(st.sampled_from([1, 2, 4]))
+        many = draw(st.sampled_from(quarters_each))
         for _ in range(draw(st.integers(5, 12))):
             if place + 4 <= len(quarters):
                 yield quarters[place], timedelta(seconds=900 * many)
