@@ -6,9 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 
-from domain.quantities import QUANTITY_NAMES
 from domain.time.local_time import DUPLICATE_TIME, OTHER_ZONE_TIME, LocalTimeResolver
-from loader.formats.decimals import DecimalColumn
 from loader.formats.placed_starts import PlacedStarts
 from loader.formats.quick_times import make_quick_times
 from loader.formats.timestamps.parser import InvalidTimestamp, PartOfDay, make_timestamp_parser
@@ -18,6 +16,8 @@ from loader.rows.header import Header
 from loader.rows.hour_days import DOUBTFUL_HOURS, HourKind, kind_of_hours
 from loader.rows.identifier_column import MAX_IDENTIFIER_LENGTH, is_identifier
 from loader.rows.reader import ParseContext, RowReader, midnight
+from loader.values.collected_values import CollectedValues
+from loader.values.row_values import RowValues
 from settings import BY_ORDER, HOURLY_INTERVAL, INSTANT_PATTERNS, FormatSettings, TimePattern
 
 BY_START = (
@@ -41,6 +41,7 @@ class DelimitedRow:
     time: str
     quantities: str
     missing: int
+    rounded: int = 0
     fields: Sequence[str] = ()
 
 
@@ -55,19 +56,15 @@ class DelimitedLayout:
         self.header = header
         self.zone = zone
         self.timestamps = make_timestamp_parser(settings, header.names, zone)
-        self.columns = [
-            DecimalColumn(
-                column,
-                QUANTITY_NAMES.index(name),
-                column.header.position(header.names),
-                settings.decimal,
-                seconds or settings.interval or HOURLY_INTERVAL,
-            )
-            for name, column in settings.columns.named().items()
-        ]
+        seconds = seconds or settings.interval or HOURLY_INTERVAL
+        self.values = RowValues(settings, header.names, seconds)
+        self.collected: CollectedValues | None = None
+        """What reads the rows if several may make one reading."""
+        if settings.columns.have_conditions or settings.columns.of_kind("register"):
+            self.collected = CollectedValues(settings, header.names, self.values)
         self.identifier_field: int | None = None
-        if settings.identifier is not None:
-            self.identifier_field = settings.identifier.position(header.names)
+        if settings.identifier_column is not None:
+            self.identifier_field = settings.identifier_column.position(header.names)
         time = settings.time
         interval = timedelta(seconds=settings.interval or 0)
         marks_end = time.marks_end and not time.is_of_day
@@ -84,10 +81,16 @@ class DelimitedLayout:
         edge = re.escape(settings.delimiter)
         self.blanks = re.compile(rf"(?:^|{edge})[ \t]|[ \t](?:{edge}|$)", re.MULTILINE)
         """Finds blanks around fields."""
-        self.quick_times = make_quick_times(
-            settings, self.timestamps, resolver, seconds_before
-        )
+        self.quick_times = None
+        if self.collected is None:
+            self.quick_times = make_quick_times(settings, self.timestamps, resolver, seconds_before)
         """How times are told quickly, if they are."""
+
+    def is_valid(self, fields: list[str]) -> bool:
+        """Return whether the time and the quantities of a row can be parsed."""
+        errors: list[RowError] = []
+        self.values.read(0, fields, errors)
+        return not errors and not isinstance(self.timestamps.parse(fields), InvalidTimestamp)
 
 
 class DelimitedRows(RowReader[DelimitedRow]):
@@ -96,6 +99,8 @@ class DelimitedRows(RowReader[DelimitedRow]):
     def __init__(self, context: ParseContext, layout: DelimitedLayout) -> None:
         super().__init__(context, layout.zone, layout.end_shift)
         self._layout = layout
+        self.identifier = layout.header.meter
+        self.is_full = layout.values.is_full
         self._identifier_line = 0
         self._offsets: dict[date, int | None] = {}
         self._starts = PlacedStarts(context.zone, self._times_of_day)
@@ -130,7 +135,8 @@ class DelimitedRows(RowReader[DelimitedRow]):
         """
         layout = self._layout
         quick, header = layout.quick_times, layout.header
-        text = None if quick is None else _plain_text(chunk, header.encoding)
+        is_possible = quick is not None and not header.has_reasons
+        text = _plain_text(chunk, header.encoding) if is_possible else None
         if quick is None or text is None or max(map(len, raws)) > _MAX_PLAIN_LENGTH:
             return False
         lines = text.removesuffix("\n").split("\n")
@@ -138,7 +144,8 @@ class DelimitedRows(RowReader[DelimitedRow]):
         days, clocks, split = quick.days, quick.clocks, quick.split
         day_field, clock_field = quick.day_field, quick.clock_field
         identifier_field, has_blanks = layout.identifier_field, layout.blanks.search(text)
-        add, out, dates = self._starts.add, self._lines, self._dates
+        add, read = self._starts.add, layout.values.read
+        out, dates = self._lines, self._dates
         errors: list[RowError] = []
         for number, content in enumerate(lines, line):
             fields = content.split(delimiter)
@@ -155,7 +162,7 @@ class DelimitedRows(RowReader[DelimitedRow]):
                     and clock is not None
                     and (identifier_field is None or fields[identifier_field] == self.identifier)
                 ):
-                    quantities, missing = self._parse_quantities(layout, number, fields, errors)
+                    quantities, missing, rounded = read(number, fields, errors)
                     if not errors:
                         if self._is_buffering:
                             self.flush()
@@ -165,6 +172,7 @@ class DelimitedRows(RowReader[DelimitedRow]):
                             count = self.readings + len(dates)
                             out.append(f"{count},{local},{offset},{quantities}\n")
                             self.missing += missing
+                            self.rounded += rounded
                             continue
                     errors.clear()
             self._read_line(number, raws[number - line])
@@ -176,7 +184,8 @@ class DelimitedRows(RowReader[DelimitedRow]):
         errors = []
         if isinstance(timestamp, InvalidTimestamp):
             errors.append(RowError(number, timestamp.column, timestamp.value, timestamp.expected))
-        quantities, missing = self._parse_quantities(layout, number, fields, errors)
+        values = layout.collected or layout.values
+        quantities = values.read(number, fields, errors)
         identifier = self._parse_identifier(number, fields, errors)
         if isinstance(timestamp, InvalidTimestamp):
             self._reject_invalid(errors, raw, None)
@@ -191,7 +200,7 @@ class DelimitedRows(RowReader[DelimitedRow]):
         if self.identifier is None and identifier:
             self.identifier, self._identifier_line = identifier, number
         text = layout.timestamps.columns.text(fields)
-        row = DelimitedRow(raw, text, quantities, missing, fields)
+        row = DelimitedRow(raw, text, *quantities, fields)
         self._add(number, timestamp, row)
 
     def _add(self, number: int, timestamp: datetime | PartOfDay, row: DelimitedRow) -> None:
@@ -279,27 +288,11 @@ class DelimitedRows(RowReader[DelimitedRow]):
             f" are {count}"
         )
 
-    def _parse_quantities(
-        self, layout: DelimitedLayout, number: int, fields: list[str], errors: list[RowError]
-    ) -> tuple[str, int]:
-        """Return the quantities as a RowBatch has them, and how many of them are missing."""
-        quantities = [""] * len(QUANTITY_NAMES)
-        missing = 0
-        for column in layout.columns:
-            text = fields[column.field]
-            quantity = column.parse(text)
-            if quantity is None:
-                errors.append(RowError(number, column.header, text, column.expected))
-            else:
-                quantities[column.position] = quantity
-                missing += not quantity
-        return ",".join(quantities), missing
-
     def _parse_identifier(
         self, number: int, fields: list[str], errors: list[RowError]
     ) -> str | None:
         """Return the meter's name in the row, which must be the same in all rows."""
-        column, field = self._layout.settings.identifier, self._layout.identifier_field
+        column, field = self._layout.settings.identifier_column, self._layout.identifier_field
         if column is None or field is None:
             return None
         identifier = fields[field]
@@ -364,6 +357,7 @@ class DelimitedRows(RowReader[DelimitedRow]):
         number = self.readings + len(self._dates)
         self._lines.append(f"{number},{local},{offset},{row.quantities}\n")
         self.missing += row.missing
+        self.rounded += row.rounded
 
     def _add_repeat(
         self, line: int, instant: datetime, row: DelimitedRow, *, is_same: bool

@@ -1,7 +1,7 @@
 """Rows that say when they begin and when they end, and so how long they last."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from domain.time.sampling_interval import MAX_SPANS, IntervalSpan
@@ -65,11 +65,12 @@ class OwnLengthRows(DelimitedRows):
         super().__init__(context, layout)
         self._layout_of = layout_of
         self._ends = RowEnds(layout.settings.time, layout.header.names, layout.zone)
-        columns = layout.settings.columns.named().values()
-        self._needs_length = any(column.kind is not None for column in columns)
+        self._needs_length = layout.settings.columns.need_length
         self._lengths = LengthSpans()
         self._neighbour: tuple[datetime, datetime] | None = None
         """When the row above begins and ends."""
+        self._ascends = True
+        """Whether the row above is later than the one before it."""
 
     @property
     def said_spans(self) -> Sequence[IntervalSpan]:
@@ -92,9 +93,11 @@ class OwnLengthRows(DelimitedRows):
             offset = local.replace(tzinfo=self._layout.zone, fold=fold).utcoffset()
             assert offset is not None
             start = local.replace(tzinfo=UTC) - offset
-            length = self._ends.length(row.fields, start)
-            is_next = isinstance(length, timedelta) and start + length == above_start
-            if is_next or start == above_end:
+            is_next = start == above_end
+            if not self._ascends:
+                length = self._ends.length(row.fields, start)
+                is_next = isinstance(length, timedelta) and start + length == above_start
+            if is_next:
                 return int(offset.total_seconds())
         return None
 
@@ -105,16 +108,17 @@ class OwnLengthRows(DelimitedRows):
             error = RowError(line, length.column, length.value, length.expected)
             self._reject([error], row.raw)
             return
+        if self._neighbour is not None:
+            self._ascends = self._neighbour[0] < instant
         self._neighbour = instant, instant + length
         if self._needs_length:
             errors: list[RowError] = []
             layout = self._layout_of(int(length.total_seconds()))
-            fields = [*row.fields]
-            quantities, missing = self._parse_quantities(layout, line, fields, errors)
+            quantities = layout.values.read(line, row.fields, errors)
             if errors:
                 self._reject(errors, row.raw)
                 return
-            row = replace(row, quantities=quantities, missing=missing)
+            row = DelimitedRow(row.raw, row.time, *quantities, row.fields)
         count = len(self._dates)
         super()._add_instant(line, instant, row)
         if len(self._dates) > count:
@@ -123,8 +127,6 @@ class OwnLengthRows(DelimitedRows):
     def _usual(self, start: datetime, length: timedelta) -> int:
         """Return the seconds of a length; days are as long as if clocks did not change."""
         zone = self._layout.zone
-        first, last = (
-            at.astimezone(zone).replace(tzinfo=None) for at in (start, start + length)
-        )
+        first, last = (at.astimezone(zone).replace(tzinfo=None) for at in (start, start + length))
         shown = int((last - first).total_seconds())
         return shown if shown and not shown % DAY_SECONDS else int(length.total_seconds())

@@ -35,11 +35,11 @@ class DstDayBuffer(Generic[Row]):
     it beyond doubt, they are taken for the local times of the starts, which `shift` tells.
     """
 
-    def __init__(
-        self, resolver: LocalTimeResolver, end_shift: timedelta = timedelta()
-    ) -> None:
+    def __init__(self, resolver: LocalTimeResolver, end_shift: timedelta = timedelta()) -> None:
         """Take the interval if times are ends whose clock the rows may tell."""
         self._resolver = resolver
+        self.first_line = FIRST_ROW
+        """The line of the first row."""
         self._end_shift = end_shift
         self.shift = timedelta()
         """By how much the local times of the last rows are earlier than they are written."""
@@ -139,7 +139,7 @@ class DstDayBuffer(Generic[Row]):
 
     def _begins_in_either_pass(self, rows: list[tuple[int, datetime, Row]]) -> bool:
         """Return whether a report begins in a repeated hour and contains one pass of it."""
-        if not rows or rows[0][0] != FIRST_ROW or not self._resolver.is_repeated(rows[0][1]):
+        if not rows or rows[0][0] != self.first_line or not self._resolver.is_repeated(rows[0][1]):
             return False
         repeated = [local for _, local, _ in rows if self._resolver.is_repeated(local)]
         return all(earlier < later for earlier, later in pairwise(repeated))

@@ -86,18 +86,25 @@ class TimeOfDayIndex(dict[str, int]):
 class RowReader(ABC, Generic[Row]):
     """Reads the rows of a report: `read` takes chunks of it, `batches` returns what is ready."""
 
+    is_full = False
+    """Whether lines have FULL_BATCH_FIELDS."""
+
     def __init__(
         self, context: ParseContext, zone: tzinfo, end_shift: timedelta = timedelta()
     ) -> None:
         """Take the interval if times are ends whose clock the rows may tell."""
         self.readings = 0
         self.missing = 0
+        self.rounded = 0
+        """Values that had more decimals than are stored."""
         self.rejected = 0
         self.repeated = 0
         """Rows that are passed over, since an earlier one has their time and their values."""
         self.invalid = 0
         """The rejected rows that are not of a refused day: each may stand for a faulty report."""
         self.refused_days: list[str] = []
+        self.unread_rows = 0
+        """Rows that no quantity is taken from."""
         self.identifier: str | None = None
         """The meter's name in the report."""
         self.repeats: list[RepeatedTime] = []
@@ -133,6 +140,19 @@ class RowReader(ABC, Generic[Row]):
         """The lengths of the readings in order of time, if each row says its own."""
         return ()
 
+    @property
+    def events(self) -> Sequence[str]:
+        """What happened to cumulative registers, in order of time."""
+        return ()
+
+    @property
+    def no_reading(self) -> str | None:
+        """What was expected if there is no reading, if a row alone does not make one."""
+        return None
+
+    def close(self) -> None:
+        """Remove what the reader holds outside of memory."""
+
     def note_unassigned(self, line: int) -> None:
         """Note that there is a row at this line which may be one of the same meter."""
         if self._context.skip_bad_rows:
@@ -147,7 +167,8 @@ class RowReader(ABC, Generic[Row]):
         lines, dates, self._lines, self._dates = self._lines, self._dates, [], []
         if lines:
             self.readings += len(lines)
-            yield RowBatch("".join(lines).encode(), len(lines), min(dates), max(dates))
+            text = "".join(lines).encode()
+            yield RowBatch(text, len(lines), min(dates), max(dates), self.is_full)
 
     def settle_repeats(self, same: Collection[int]) -> None:
         """Pass over those of `repeats` whose numbers are given, and reject the others."""

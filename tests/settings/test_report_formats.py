@@ -27,7 +27,9 @@ def test_format_is_read_with_its_defaults(config: Configuration) -> None:
     assert layout.delimiter == ";"
     assert (layout.decimal, layout.encoding, layout.interval) == (".", "utf-8", None)
     columns = layout.columns.named()
-    assert {name: (str(column.header), str(column.factor)) for name, column in columns.items()} == {
+    assert {
+        name: (*map(str, column.header), str(column.factor)) for name, column in columns.items()
+    } == {
         "energy": ("Wh", "0.001"),
         "power": ("kW", "1"),
     }
@@ -106,7 +108,7 @@ def test_variables_change_formats(config: Configuration) -> None:
         (("%H:%M", "%H:%M %p"), 8, "time.pattern: expected a date pattern"),
         (("%H:%M", "%H:%M%"), 8, "time.pattern: expected a date pattern"),
         (
-            (" %H:%M\", marks: start", "\", marks: end"),
+            (' %H:%M", marks: start', '", marks: end'),
             8,
             "time: expected marks: start, since the pattern says the day alone",
         ),
@@ -118,27 +120,27 @@ def test_variables_change_formats(config: Configuration) -> None:
         (("marks", "end: End, marks"), 8, "time.marks: expected nothing, since time.end says"),
         (("marks: start", "period: 3"), 8, "time.pattern: expected a date pattern"),
         (
-            (" %H:%M\", marks: start", "\", period: SP"),
+            (' %H:%M", marks: start', '", period: SP'),
             3,
             "interval: expected seconds that divide a day, since time.period counts intervals",
         ),
         (
-            (" %H:%M\", marks", "\", hour: h, period: SP, marks"),
+            (' %H:%M", marks', '", hour: h, period: SP, marks'),
             8,
             "time.marks: expected nothing, since time.period says which interval a row is of",
         ),
         (
-            (" %H:%M\", marks: start", "\", hour: h, period: SP"),
+            (' %H:%M", marks: start', '", hour: h, period: SP'),
             8,
             "time: expected hour or period, not both",
         ),
         (
-            (" %H:%M\", marks: start", "\", period: order, hours: clock"),
+            (' %H:%M", marks: start', '", period: order, hours: clock'),
             8,
             "time: expected no hours, since period: order counts them",
         ),
         (
-            (" %H:%M\", marks: start", "\", period: order, first_period: 0"),
+            (' %H:%M", marks: start', '", period: order, first_period: 0'),
             8,
             "time: expected no first_period without a column of the period",
         ),
@@ -165,17 +167,55 @@ def test_variables_change_formats(config: Configuration) -> None:
         (
             ("power: kW", "power: {header: kW, kind: power}"),
             5,
-            "columns: power: expected no kind, which is for energy and reactive_energy",
+            "columns: power: expected a kind of energy, got power",
         ),
         (
-            ("factor: 0.001", "factor: 0.001, kind: register"),
+            ("power: kW", "voltage: {header: kW, kind: power}"),
+            5,
+            "columns: voltage: expected no kind, got power",
+        ),
+        (
+            ("factor: 0.001", "factor: 0.001, kind: meter"),
             6,
-            "columns.energy.kind: expected energy or power: what the column holds",
+            "columns.energy.kind: expected energy, power or register: what the column holds",
+        ),
+        (
+            ("factor: 0.001", "factor: -1, kind: register"),
+            6,
+            "columns.energy: expected a positive factor of a register",
+        ),
+        (
+            ("factor: 0.001", "where: {Type: []}"),
+            6,
+            "columns.energy.where.Type: expected columns, each with a pattern or a list",
+        ),
+        (
+            ("header: Wh", "header: [Wh, Wh]"),
+            6,
+            "columns.energy: expected each column of the sum once",
+        ),
+        (
+            ("columns", "decimal: ','\n    thousands: ','\n    columns"),
+            6,
+            "thousands: expected another mark than that of decimals and the delimiter",
+        ),
+        (
+            ("columns", "quality: {column: Q}\n    columns"),
+            5,
+            "quality.estimated: missing, expected a pattern, or a list of patterns",
+        ),
+        (
+            (
+                "columns:\n      energy: {header: Wh, factor: 0.001}",
+                "lengths: [1800, 3600]\n    columns:\n      energy: {header: Wh, kind: register}",
+            ),
+            3,
+            "workshop: expected no lengths with where or registers",
         ),
         (
             ("factor: 0.001", "factor: 0.001, kind: power"),
             3,
-            "interval: missing, expected seconds, since a column is of kind power",
+            "interval: missing, expected seconds, since a column holds mean power for energy",
         ),
         (("columns", "lengths: [900]\n    columns"), 5, "lengths: expected two or more different"),
         (("columns", "lengths: [3600, 900]\n    columns"), 5, "lengths: expected two or more"),
@@ -210,7 +250,7 @@ def test_wrong_format_names_the_line_and_the_key(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("formats: {x: 5}", "formats.x: expected a section with delimiter, decimal, encoding, c"),
+        ("formats: {x: 5}", "formats.x: expected a section with delimiter, decimal, thousands,"),
         ("formats: 5", "formats: expected a mapping of names to formats"),
         ("formats: {x: {}}", "formats.x.columns: expected at least one of energy"),
         (
