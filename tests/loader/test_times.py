@@ -1,4 +1,4 @@
-"""However rows tell when they are of: the same instants and lengths are read, or an error is said."""
+"""However rows tell when they are of: the same instants and lengths are read."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -62,8 +62,10 @@ class Clock:
         self.halves = draw(st.sampled_from(HALVES))
         self.date = draw(
             st.sampled_from(
-                ["%d/%m/%Y", "%Y-%m-%d", "%m.%d.%y", "%d-%b-%Y", "%d %B %Y", "%Y%m%d", "%B %d, %Y"]
-                + ["%Y/%j", "* %d.%m.%Y"]
+                [
+                    *("%d/%m/%Y", "%Y-%m-%d", "%m.%d.%y", "%d-%b-%Y", "%d %B %Y", "%Y%m%d"),
+                    *("%B %d, %Y", "%Y/%j", "* %d.%m.%Y"),
+                ]
             )
         )
         self.clock = draw(
@@ -92,7 +94,7 @@ class Clock:
 def starts_around(
     day: str, zone: ZoneInfo, seconds: int, before: int, after: int
 ) -> list[datetime]:
-    """The starts of intervals from the day before one to the day after it, less some at the ends."""
+    """The starts of intervals from the day before one to the day after it, less some."""
     first = datetime.fromisoformat(day).replace(tzinfo=zone) - timedelta(days=1)
     last = first + timedelta(days=3)
     begin, end = (at.astimezone(UTC) for at in (first, last))
@@ -233,7 +235,9 @@ def test_row_lasts_from_its_begin_to_its_end(read: Reading, data: st.DataObject)
     """Rows of several lengths, in either order; the end by either clock; energy from mean power."""
     zone_name, day = data.draw(st.sampled_from(DAYS))
     zone = ZoneInfo(zone_name)
-    lengths = [*_lengths(data.draw, starts_around(day, zone, 900, 0, 0))]
+    # A row that is longer than what clocks change by may have two meanings.
+    most = [1, 2] if "Howe" in zone_name else [1, 2, 4]
+    lengths = [*_lengths(data.draw, most, starts_around(day, zone, 900, 0, 0))]
     clock = Clock(data.draw)
     by_start = data.draw(st.booleans())
     kind = data.draw(st.sampled_from(["whole", "clock", "range", "iso"]))
@@ -264,7 +268,7 @@ def test_row_lasts_from_its_begin_to_its_end(read: Reading, data: st.DataObject)
         done.quantities("energy")
         == [f"{6 * length / timedelta(hours=1):.5f}" for _, length in lengths][::order]
     )
-    told = []
+    told: list[tuple[datetime, timedelta]] = []
     for start, length in lengths:
         if not told or told[-1][1] != length:
             told.append((start, length))
@@ -274,12 +278,12 @@ def test_row_lasts_from_its_begin_to_its_end(read: Reading, data: st.DataObject)
 
 
 def _lengths(
-    draw: Callable[..., Any], quarters: list[datetime]
+    draw: Callable[..., Any], quarters_each: list[int], quarters: list[datetime]
 ) -> Iterator[tuple[datetime, timedelta]]:
-    """Intervals of one quarter, two or four, which begin where the one before ends."""
+    """Intervals of some quarters, which begin where the one before ends."""
     place = 0
     while place + 4 <= len(quarters):
-        many = draw(st.sampled_from([1, 2, 4]))
+        many = draw(st.sampled_from(quarters_each))
         for _ in range(draw(st.integers(5, 12))):
             if place + 4 <= len(quarters):
                 yield quarters[place], timedelta(seconds=900 * many)
