@@ -8,7 +8,8 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 
 from domain.time.local_time import DUPLICATE_TIME, OTHER_ZONE_TIME, LocalTimeResolver
 from loader.formats.placed_starts import PlacedStarts
-from loader.formats.quick_times import make_quick_times
+from loader.formats.quick_blocks import BLOCK_ROWS, QuickBlocks
+from loader.formats.quick_times import QuickTimes, make_quick_times
 from loader.formats.timestamps.parser import InvalidTimestamp, PartOfDay, make_timestamp_parser
 from loader.rows.errors import RowError
 from loader.rows.file_reader import check_row_length
@@ -78,13 +79,15 @@ class DelimitedLayout:
         self.step = settings.step or 0
         self.tolerance = time.tolerance
         resolver, seconds_before = LocalTimeResolver(zone), int(self.shift.total_seconds())
-        edge = re.escape(settings.delimiter)
-        self.blanks = re.compile(rf"(?:^|{edge})[ \t]|[ \t](?:{edge}|$)", re.MULTILINE)
-        """Finds blanks around fields."""
         self.quick_times = None
         if self.collected is None:
             self.quick_times = make_quick_times(settings, self.timestamps, resolver, seconds_before)
         """How times are told quickly, if they are."""
+        self.quick_blocks: QuickBlocks | None = None
+        if self.quick_times is not None and self.values.plain is not None:
+            self.quick_blocks = QuickBlocks(
+                self.quick_times, self.values, self.identifier_field, header
+            )
 
     def is_valid(self, fields: list[str]) -> bool:
         """Return whether the time and the quantities of a row can be parsed."""
@@ -139,18 +142,60 @@ class DelimitedRows(RowReader[DelimitedRow]):
         text = _plain_text(chunk, header.encoding) if is_possible else None
         if quick is None or text is None or max(map(len, raws)) > _MAX_PLAIN_LENGTH:
             return False
+        delimiter, has_blanks = header.delimiter, _has_blanks(text, header.delimiter)
         lines = text.removesuffix("\n").split("\n")
-        delimiter, width = header.delimiter, len(header.names)
+        for begin in range(0, len(lines), BLOCK_ROWS):
+            block, number = lines[begin : begin + BLOCK_ROWS], line + begin
+            raw_block = raws[begin : begin + BLOCK_ROWS]
+            if not has_blanks and self._add_block(block, raw_block, number):
+                continue
+            rows = [content.split(delimiter) for content in block]
+            if has_blanks:
+                rows = [[field.strip() for field in fields] for fields in rows]
+            self._read_singly(quick, rows, raw_block, number)
+        return True
+
+    def _add_block(self, lines: list[str], raws: list[bytes], line: int) -> bool:
+        """Add the rows in lines, and return whether all are plain."""
+        quick = self._layout.quick_blocks
+        block = None if quick is None else quick.read(lines, self.identifier, self._starts)
+        if block is None:
+            return False
+        if self._is_buffering:
+            self.flush()
+        count = self.readings + len(self._dates)
+        placed = zip(block.locals, block.offsets, block.quantities, strict=True)
+        if None not in block.locals and not block.missing:
+            self._lines += [
+                f"{number},{local},{offset},{quantities}\n"
+                for number, (local, offset, quantities) in enumerate(placed, count + 1)
+            ]
+            self._dates += [local for local in block.locals if local]
+            return True
+        missing = block.missing or [0] * len(lines)
+        for number, (local, offset, quantities) in enumerate(placed):
+            if local is None:
+                self._read_line(line + number, raws[number])
+                continue
+            self._dates.append(local)
+            count = self.readings + len(self._dates)
+            self._lines.append(f"{count},{local},{offset},{quantities}\n")
+            self.missing += missing[number]
+        return True
+
+    def _read_singly(
+        self, quick: QuickTimes, rows: list[list[str]], raws: list[bytes], line: int
+    ) -> None:
+        """Read rows of which most are plain."""
+        layout = self._layout
+        width = len(layout.header.names)
         days, clocks, split = quick.days, quick.clocks, quick.split
         day_field, clock_field = quick.day_field, quick.clock_field
-        identifier_field, has_blanks = layout.identifier_field, layout.blanks.search(text)
+        identifier_field = layout.identifier_field
         add, read = self._starts.add, layout.values.read
         out, dates = self._lines, self._dates
         errors: list[RowError] = []
-        for number, content in enumerate(lines, line):
-            fields = content.split(delimiter)
-            if has_blanks:
-                fields = [field.strip() for field in fields]
+        for number, fields in enumerate(rows, line):
             if len(fields) == width:
                 if clock_field is None:
                     day_text, clock_text = split(fields[day_field])
@@ -176,7 +221,6 @@ class DelimitedRows(RowReader[DelimitedRow]):
                             continue
                     errors.clear()
             self._read_line(number, raws[number - line])
-        return True
 
     def _read_fields(self, number: int, raw: bytes, fields: list[str]) -> None:
         layout = self._layout
@@ -405,6 +449,14 @@ class DelimitedRows(RowReader[DelimitedRow]):
     def _runs(self) -> Iterator[tuple[int, tuple[int, ...]]]:
         """Yield the instants of the readings in runs, see `Differences`."""
         yield from self._starts.runs()
+
+
+def _has_blanks(text: str, delimiter: str) -> bool:
+    """Return whether blanks are around fields."""
+    if text[:1] in " \t":
+        return True
+    pairs = (f"{edge}{blank}" for edge in (delimiter, "\n") for blank in " \t")
+    return any(pair in text or pair[::-1] in text for pair in pairs)
 
 
 def _plain_text(chunk: bytes, encoding: str) -> str | None:

@@ -1,7 +1,7 @@
 """The starts of a report's readings, placed in the local time of the meter."""
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from domain.time.time_zone import DAY_SECONDS
@@ -81,6 +81,54 @@ class PlacedStarts:
         if not earlier:
             marks[index] = mark
         return f"{self._date} {clock}", offset, earlier
+
+    def add_all(
+        self, starts: Sequence[int], marks: Sequence[int]
+    ) -> tuple[list[str | None], list[int]]:
+        """Return the local time of each start, None if an earlier one has it, and its offset.
+
+        Does the same as `add` of each.
+        """
+        clocks = self._clocks
+        local: list[str | None] = []
+        offsets: list[int] = []
+        first = end = midnight = offset = 0
+        for start, mark in zip(starts, marks, strict=True):
+            if not first <= start < end:
+                first, end, midnight, offset, date_text, seen = self._stretch(start)
+            clock, index = clocks[start - midnight]
+            if index >= len(seen):
+                seen.frombytes(bytes(seen.itemsize * (index + 1 - len(seen))))
+            offsets.append(offset)
+            if seen[index]:
+                local.append(None)
+            else:
+                seen[index] = mark
+                local.append(f"{date_text} {clock}")
+        return local, offsets
+
+    def _stretch(self, start: int) -> tuple[int, int, int, int, str, "array[int]"]:
+        """Return the instants around a start that are of its local day and have its offset.
+
+        These are the first one and the end; the day's midnight by that offset, the offset, the date
+        and the marks of the day follow.
+        """
+        block = start // _BLOCK_SECONDS
+        offset = self._offsets[block]
+        first, end = block * _BLOCK_SECONDS, (block + 1) * _BLOCK_SECONDS
+        if offset is None:
+            offset, first, end = self._offsets.at(start), start, start + 1
+        number, second = divmod(start + offset, DAY_SECONDS)
+        midnight = start - second
+        marks = self._days.setdefault((number, offset), array("q"))
+        date_text = str((_EPOCH + timedelta(days=number)).date())
+        blocks = range(
+            midnight // _BLOCK_SECONDS, (midnight + DAY_SECONDS - 1) // _BLOCK_SECONDS + 1
+        )
+        if all(self._offsets[each] == offset for each in blocks):
+            first, end = midnight, midnight + DAY_SECONDS
+        end = min(end, midnight + DAY_SECONDS)
+        return max(first, midnight), end, midnight, offset, date_text, marks
 
     def runs(self) -> Iterator[tuple[int, tuple[int, ...]]]:
         """Yield the instants of the starts in runs, see `Differences`."""

@@ -56,6 +56,17 @@ class QuickTimes(NamedTuple):
         day, _, clock = cut(self.separator)
         return day, clock
 
+    def split_all(self, texts: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+        """Return the days and the clocks of fields that have both."""
+        if not self.separator:
+            return [text[:_DATE_LENGTH] for text in texts], [text[_DATE_LENGTH:] for text in texts]
+        separator = self.separator
+        if self.is_last_separator:
+            parts = [text.rpartition(separator) for text in texts]
+        else:
+            parts = [text.partition(separator) for text in texts]
+        return [part[0] for part in parts], [part[2] for part in parts]
+
 
 def make_quick_times(
     settings: FormatSettings, parser: TimestampParser, resolver: LocalTimeResolver, shift: int

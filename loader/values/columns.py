@@ -74,6 +74,27 @@ class QuantityColumn:
             self.known[text] = quantity.text
         return quantity, 0
 
+    def read_all(self, texts: Sequence[str]) -> list[str] | None:
+        """Return the quantities of rows of a single column; None unless all are plain."""
+        decimals = len(texts[0]) - texts[0].rfind(self._notation.mark) - 1
+        if self._scale.is_one and 0 < decimals <= DECIMALS:
+            joined = "\n".join([*texts, ""])
+            if self._notation.plain_lines(decimals).fullmatch(joined):
+                zeros = "0" * (DECIMALS - decimals)
+                plain = joined.replace(self._notation.mark, ".").replace("\n", f"{zeros}\n")
+                return plain.split("\n")[:-1]
+        known = self.known
+        new = {text for text in texts if text not in known}
+        if len(known) + len(new) > _MAX_KNOWN:
+            known.clear()
+            new = {*texts}
+        for text in new:
+            quantity = self._parse(text)
+            if quantity.is_rounded or quantity.expected:
+                return None
+            known[text] = quantity.text
+        return [known[text] for text in texts]
+
     def error(self, line: int, fields: Sequence[str], which: int, expected: str) -> RowError:
         """Return the error of a row in one of the columns."""
         return RowError(line, self.headers[which], fields[self.fields[which]], expected)

@@ -2,6 +2,7 @@
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 from typing import NamedTuple
 
 from domain.fixed_point import SCALE, divide_rounded
@@ -45,6 +46,14 @@ class Notation:
         )
         """Nearly all numbers of nearly all reports."""
 
+    def plain_lines(self, decimals: int) -> re.Pattern[str]:
+        """Return the expression of lines with a plain number of so many decimals each."""
+        mark = re.escape(self.mark)
+        return _compiled(
+            rf"(?:(?!-0{mark}0+\n)-?(?:0|[1-9][0-9]{{0,{INTEGER_DIGITS - 1}}}){mark}"
+            rf"[0-9]{{{decimals}}}\n)*+"
+        )
+
     def is_missing(self, text: str) -> bool:
         """Return whether a text stands for a missing value."""
         return text.casefold() in self._missing
@@ -63,6 +72,9 @@ class Notation:
         if abs(power) > _MAX_DIGITS:
             return None
         return Number(int(f"{sign}{whole}{decimals}"), power - len(decimals))
+
+
+_compiled = lru_cache(maxsize=2 * DECIMALS)(re.compile)
 
 
 class ParsedValue(NamedTuple):

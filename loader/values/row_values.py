@@ -69,6 +69,15 @@ class RowValues:
             for place, column in self.columns.items()
         ]
 
+    @property
+    def plain(self) -> Sequence[tuple[int, QuantityColumn, int]] | None:
+        """The place of each quantity in a row of a batch, its column and the field of that.
+
+        None if rows say more than that.
+        """
+        plain = [(place, column, at) for place, column, at in self._direct if at is not None]
+        return plain if self.estimated is None and len(plain) == len(self._direct) else None
+
     def read(self, number: int, fields: Sequence[str], errors: list[RowError]) -> RowQuantities:
         """Return the quantities of a row; add the errors that it has."""
         quantities = [""] * self.width
