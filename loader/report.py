@@ -22,6 +22,7 @@ from loader.rows.errors import FaultyRowsError, ReportError, RowError
 from loader.rows.file_reader import can_be_read_again
 from loader.rows.reader import ParseContext, RepeatedTime, RowReader
 from loader.rows.registers import REGISTER_QUANTITIES, RegisterWatch
+from loader.table.row_filter import PassedOver
 
 _PARSED_ROWS = 100
 """Rows of a batch that is parsed ahead, which takes as much memory again."""
@@ -88,6 +89,11 @@ class Report:
         return self._known_format.quantities
 
     @property
+    def tells_estimated(self) -> bool:
+        """Whether the format says which readings were estimated."""
+        return self._known_format.tells_estimated
+
+    @property
     def _known_format(self) -> ReportFormat:
         assert self.detected is not None, "the header was read"
         return self.detected.format
@@ -108,6 +114,21 @@ class Report:
         return self._rows.missing if self._rows else 0
 
     @property
+    def rounded(self) -> int:
+        """The number of values that had more decimals than are stored."""
+        return self._rows.rounded if self._rows else 0
+
+    @property
+    def unread_rows(self) -> int:
+        """The number of rows that no quantity is taken from."""
+        return self._rows.unread_rows if self._rows else 0
+
+    @property
+    def register_events(self) -> Sequence[str]:
+        """What happened to cumulative registers, in order of time."""
+        return self._rows.events if self._rows else ()
+
+    @property
     def rejected(self) -> int:
         """The number of invalid rows."""
         return self._rows.rejected if self._rows else 0
@@ -116,6 +137,11 @@ class Report:
     def repeated(self) -> int:
         """The number of rows that are passed over, since an earlier one is the same."""
         return self._rows.repeated if self._rows else 0
+
+    @property
+    def passed_over(self) -> PassedOver:
+        """What of the file is not read."""
+        return self._part.passed_over
 
     @property
     def refused_days(self) -> Sequence[str]:
@@ -132,7 +158,7 @@ class Report:
         try:
             for batch in islice(self._batches, _BATCHES_AHEAD):
                 is_small = batch.count <= _PARSED_ROWS
-                parsed = parsed_rows(batch.rows) if is_small else None
+                parsed = parsed_rows(batch.rows, is_full=batch.is_full) if is_small else None
                 self._ahead.append(replace(batch, parsed=parsed))
         except ReportError as error:
             self._batches = _failing(error)
@@ -167,12 +193,12 @@ class Report:
                 yield from self._ready(rows)
                 if not rows.is_buffering:
                     self._lines.forget()
+            if rows is None:
+                self._rows = rows = self._row_reader()
+            rows.finish()
+            yield from self._ready(rows)
         finally:
-            self._part.drop()
-        if rows is None:
-            self._rows = rows = self._row_reader()
-        rows.finish()
-        yield from self._ready(rows)
+            self._release()
         if rows.repeats:
             rows.settle_repeats(self._same_repeats(rows.repeats))
         label = self._part.label
@@ -181,11 +207,17 @@ class Report:
         if rows.refused_days and not rows.readings:
             raise FaultyRowsError(f"{label}: all its days are refused")
         if not rows.readings:
-            raise ReportError(f"{label}: {NO_READING}")
+            raise ReportError(f"{label}: {rows.no_reading or NO_READING}")
         assert self._part.identifier in (None, rows.identifier), "rows of another meter"
         self._refuse_registers()
         self.differences = rows.differences()
         self.said_spans = rows.said_spans or self._checked_interval()
+
+    def _release(self) -> None:
+        """Give up what is not needed once no more rows are read."""
+        self._part.drop()
+        if self._rows is not None:
+            self._rows.close()
 
     def _row_reader(self) -> RowReader[Any]:
         """Return the reader of the rows below the header."""
@@ -257,10 +289,10 @@ class Report:
             if watch.is_register and watch.quantity not in self._known_format.energies:
                 raise ReportError(
                     f"{self._part.label}: {watch.quantity} only rises, {watch.span}: this is the"
-                    " state of a cumulative register, not the energy of each interval. Registers"
-                    " are not supported: export the energy of each interval instead, often called"
-                    " consumption, interval data or load profile. If it is that, describe the"
-                    f" format with kind: energy for the column of {watch.quantity}"
+                    " state of a cumulative register, not the energy of each interval. Describe the"
+                    f" format with kind: register for the column of {watch.quantity}, and energy is"
+                    " worked out from the states; or with kind: energy, if it is the energy of each"
+                    " interval all the same"
                 )
 
     @property
@@ -284,7 +316,7 @@ class Report:
         Raises ReportError if the readings tell another one, unless they are rejected ones.
         """
         assert self.detected is not None
-        report_format, header = self.detected
+        report_format, header = self.detected.format, self.detected.header
         said = report_format.interval
         if header.has_reasons:
             # Some rows of a report tell less than all.

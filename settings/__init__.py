@@ -16,9 +16,24 @@ from settings.model import (
     is_demonstration,
     is_published,
 )
-from settings.report_formats.columns import ColumnSettings
-from settings.report_formats.format import HOURLY_INTERVAL, FormatSettings
-from settings.report_formats.time import ISO, TimeSettings
+from settings.report_formats.column_name import ColumnError, ColumnName, any_of, wildcards
+from settings.report_formats.columns import ENERGIES, MEAN_POWERS, ColumnSettings, FieldPatterns
+from settings.report_formats.format import (
+    HOURLY_INTERVAL,
+    INTERVAL_OF_DAY,
+    MAX_TOP_LINES,
+    FormatSettings,
+)
+from settings.report_formats.identifier import MeterPattern
+from settings.report_formats.time import BY_ORDER, EndSettings, TimeSettings
+from settings.report_formats.time_pattern import (
+    EPOCH,
+    EPOCH_MS,
+    INSTANT_PATTERNS,
+    ISO,
+    TimePattern,
+    month_number,
+)
 from settings.section import SettingsError
 from settings.signing_key import ed25519_key
 from settings.signing_secret import signing_secret
@@ -33,18 +48,31 @@ from settings.values import (
 )
 
 __all__ = [
+    "BY_ORDER",
+    "ENERGIES",
+    "EPOCH",
+    "EPOCH_MS",
     "HOURLY_INTERVAL",
+    "INSTANT_PATTERNS",
+    "INTERVAL_OF_DAY",
     "ISO",
     "LOOPBACK",
+    "MAX_TOP_LINES",
+    "MEAN_POWERS",
     "MONITORING",
     "AccountSettings",
     "AuthSettings",
     "CacheSettings",
+    "ColumnError",
+    "ColumnName",
     "ColumnSettings",
     "DatabaseSettings",
+    "EndSettings",
+    "FieldPatterns",
     "FormatSettings",
     "LimitSettings",
     "LogSettings",
+    "MeterPattern",
     "MeterSettings",
     "MysqlUrl",
     "Network",
@@ -53,14 +81,18 @@ __all__ = [
     "Settings",
     "SettingsError",
     "SqliteUrl",
+    "TimePattern",
     "TimeSettings",
     "TlsSettings",
+    "any_of",
     "ed25519_key",
     "is_demonstration",
     "is_loopback_host",
     "is_published",
     "load_settings",
+    "month_number",
     "signing_secret",
     "sources",
     "url_host",
+    "wildcards",
 ]

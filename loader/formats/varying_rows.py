@@ -2,10 +2,8 @@
 
 from bisect import bisect, insort
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 from domain.time.sampling_interval import MAX_SPANS, IntervalSpan
 from loader.formats.delimited import DelimitedLayout, DelimitedRow, DelimitedRows
@@ -37,7 +35,7 @@ class _RowLengths:
     the row has the shortest one, unless its time is one of a longer row: a multiple of its length.
     """
 
-    def __init__(self, lengths: Sequence[int], zone: ZoneInfo, *, marks_end: bool) -> None:
+    def __init__(self, lengths: Sequence[int], zone: tzinfo, *, marks_end: bool) -> None:
         self._lengths = lengths
         self._zone = zone
         self._marks_end = marks_end
@@ -179,9 +177,8 @@ class VaryingRows(DelimitedRows):
         fields = self._layout.header.split(line, row.raw)
         assert isinstance(fields, list), "it was read before"
         errors: list[RowError] = []
-        quantities, missing = self._parse_quantities(self._layouts[seconds], line, fields, errors)
+        quantities = self._layouts[seconds].values.read(line, fields, errors)
         if errors:
             self._reject(errors, row.raw)
         else:
-            row = replace(row, quantities=quantities, missing=missing)
-            super()._add_instant(line, start, row)
+            super()._add_instant(line, start, DelimitedRow(row.raw, row.time, *quantities))

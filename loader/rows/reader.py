@@ -7,7 +7,7 @@ as one or more RowErrors.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from itertools import compress
 from typing import Generic, NamedTuple, TypeVar
@@ -86,22 +86,32 @@ class TimeOfDayIndex(dict[str, int]):
 class RowReader(ABC, Generic[Row]):
     """Reads the rows of a report: `read` takes chunks of it, `batches` returns what is ready."""
 
-    def __init__(self, context: ParseContext, zone: ZoneInfo) -> None:
+    is_full = False
+    """Whether lines have FULL_BATCH_FIELDS."""
+
+    def __init__(
+        self, context: ParseContext, zone: tzinfo, end_shift: timedelta = timedelta()
+    ) -> None:
+        """Take the interval if times are ends whose clock the rows may tell."""
         self.readings = 0
         self.missing = 0
+        self.rounded = 0
+        """Values that had more decimals than are stored."""
         self.rejected = 0
         self.repeated = 0
         """Rows that are passed over, since an earlier one has their time and their values."""
         self.invalid = 0
         """The rejected rows that are not of a refused day: each may stand for a faulty report."""
         self.refused_days: list[str] = []
+        self.unread_rows = 0
+        """Rows that no quantity is taken from."""
         self.identifier: str | None = None
         """The meter's name in the report."""
         self.repeats: list[RepeatedTime] = []
         """Rows that are to be compared with the earlier ones of their times."""
         self._context = context
         self._resolver = LocalTimeResolver(zone)
-        self._dst_days: DstDayBuffer[Row] = DstDayBuffer(self._resolver)
+        self._dst_days: DstDayBuffer[Row] = DstDayBuffer(self._resolver, end_shift)
         self._times_of_day = TimeOfDayIndex()
         self._lines: list[str] = []
         self._dates: list[str] = []
@@ -130,6 +140,19 @@ class RowReader(ABC, Generic[Row]):
         """The lengths of the readings in order of time, if each row says its own."""
         return ()
 
+    @property
+    def events(self) -> Sequence[str]:
+        """What happened to cumulative registers, in order of time."""
+        return ()
+
+    @property
+    def no_reading(self) -> str | None:
+        """What was expected if there is no reading, if a row alone does not make one."""
+        return None
+
+    def close(self) -> None:
+        """Remove what the reader holds outside of memory."""
+
     def note_unassigned(self, line: int) -> None:
         """Note that there is a row at this line which may be one of the same meter."""
         if self._context.skip_bad_rows:
@@ -144,7 +167,8 @@ class RowReader(ABC, Generic[Row]):
         lines, dates, self._lines, self._dates = self._lines, self._dates, [], []
         if lines:
             self.readings += len(lines)
-            yield RowBatch("".join(lines).encode(), len(lines), min(dates), max(dates))
+            text = "".join(lines).encode()
+            yield RowBatch(text, len(lines), min(dates), max(dates), self.is_full)
 
     def settle_repeats(self, same: Collection[int]) -> None:
         """Pass over those of `repeats` whose numbers are given, and reject the others."""

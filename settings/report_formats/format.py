@@ -7,12 +7,20 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, model_validator
 
-from settings.report_formats.columns import ColumnsSettings
+from settings.report_formats.column_name import COLUMN_EXPECTED, PATTERNS_EXPECTED, ColumnName
+from settings.report_formats.columns import ColumnsSettings, FieldPatterns, Patterns
+from settings.report_formats.identifier import IDENTIFIER_EXPECTED, Identifier, MeterPattern
 from settings.report_formats.time import TimeSettings
 from settings.section import Section
 from settings.values import MONITORING
 
 HOURLY_INTERVAL = 3600
+
+MAX_TOP_LINES = 100
+"""Lines in which a heading is looked for."""
+
+INTERVAL_OF_DAY = "interval of day"
+"""The column of the unfolded table that numbers the intervals of a day from 1."""
 
 _DAY = 24 * HOURLY_INTERVAL
 
@@ -22,6 +30,13 @@ def _check_delimiter(text: str) -> str:
     if len(text) != 1 or text.isalnum() or not text.isascii() or text in '"\n\r\0-+ ':
         raise ValueError(f"expected one character such as , or ; or a tab, got {text!a:.20}")
     return text
+
+
+def _check_thousands(mark: str | None, info: ValidationInfo) -> str | None:
+    """Return a mark that is no other character of the format."""
+    if mark is not None and mark in (info.data.get("decimal"), info.data.get("delimiter")):
+        raise ValueError("expected another mark than that of decimals and the delimiter")
+    return mark
 
 
 def _check_encoding(name: str) -> str:
@@ -45,26 +60,34 @@ def _check_interval(seconds: int | None, info: ValidationInfo) -> int | None:
     time = info.data.get("time")
     if time is None:
         return seconds
-    if info.data.get("lengths"):
+    if other := "lengths" if info.data.get("lengths") else "time.end" * (time.end is not None):
         if seconds is not None:
-            raise ValueError("expected nothing, since lengths says how long rows last")
+            raise ValueError(f"expected nothing, since {other} says how long rows last")
         return None
     if time.hour is not None and seconds not in (None, HOURLY_INTERVAL):
         raise ValueError(f"expected {HOURLY_INTERVAL} or nothing, since time.hour counts hours")
+    if time.period is not None and (seconds is None or _DAY % seconds):
+        raise ValueError("expected seconds that divide a day, since time.period counts intervals")
     if time.hour is None and seconds is None:
         if time.marks_end:
             raise ValueError("missing, expected seconds, since time.marks is end")
         columns = info.data.get("columns")
-        if columns is not None and columns.of_kind("power"):
-            raise ValueError("missing, expected seconds, since a column is of kind power")
+        if columns is not None and columns.need_length:
+            raise ValueError(
+                "missing, expected seconds, since a column holds mean power for energy, or energy"
+                " for power"
+            )
     return HOURLY_INTERVAL if time.hour is not None else seconds
 
 
 def _check_lengths(lengths: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
     """Return the lengths of rows, the shortest one first."""
     time = info.data.get("time")
-    if lengths and time is not None and time.hour is not None:
-        raise ValueError("expected nothing, since time.hour counts hours")
+    if lengths and time is not None:
+        if time.is_of_day:
+            raise ValueError("expected nothing, since the parts of a day are equally long")
+        if time.end is not None or time.end_clock is not None:
+            raise ValueError("expected nothing, since the format has time.end or time.end_clock")
     if lengths and (len(lengths) < 2 or list(lengths) != sorted(set(lengths))):
         raise ValueError("expected two or more different seconds, the shortest first")
     return lengths
@@ -90,6 +113,16 @@ def read_shipped_formats(formats: object) -> object:
     return formats | {MONITORING: FormatSettings.shipped(interval)}
 
 
+class QualityColumnSettings(Section):
+    """The column that says which readings are estimated."""
+
+    column: ColumnName = Field(description=f"the column that says it: {COLUMN_EXPECTED}")
+    estimated: Patterns = Field(
+        description="a pattern, or a list of patterns, with * and ? that the column has in"
+        " estimated readings"
+    )
+
+
 class FormatSettings(Section):
     """A report format of delimited fields below a header."""
 
@@ -97,6 +130,15 @@ class FormatSettings(Section):
         ",", description="one character such as , or ; or a tab"
     )
     decimal: Literal[".", ","] = Field(".", description="the decimal mark, a point or a comma")
+    thousands: Annotated[Literal[".", ",", " ", "'"] | None, AfterValidator(_check_thousands)] = (
+        Field(None, description="the mark between thousands, a point, comma, blank or apostrophe")
+    )
+    missing: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        (), description="a list of words that stand for a missing value"
+    )
+    round: bool = Field(
+        False, description="true or false: whether numbers are rounded to five decimals"
+    )
     encoding: Annotated[str, AfterValidator(_check_encoding)] = Field(
         "utf-8", description="an encoding such as utf-8, latin-1 or cp1252"
     )
@@ -105,24 +147,87 @@ class FormatSettings(Section):
     lengths: Annotated[
         tuple[Annotated[int, Field(ge=1, le=86400)], ...], AfterValidator(_check_lengths)
     ] = Field((), description="a list of seconds from 1 to 86400")
+    quality: QualityColumnSettings | None = Field(
+        None, description="a section with column and estimated"
+    )
     interval: Annotated[int | None, AfterValidator(_check_interval)] = Field(
         None, ge=1, le=86400, validate_default=True, description="seconds from 1 to 86400"
     )
-    identifier: str | None = Field(
-        None, min_length=1, description="the heading of the column that names the meter"
+    identifier: Identifier | None = Field(None, description=IDENTIFIER_EXPECTED)
+    heading: Literal["none"] | None = Field(
+        None, description="none if there is no heading, or nothing where it is looked for"
     )
-    ignored: tuple[str, ...] = Field((), description="a list of headings")
+    skip: int | None = Field(
+        None,
+        ge=0,
+        lt=MAX_TOP_LINES,
+        description=f"how many lines are above the heading, under {MAX_TOP_LINES}",
+    )
+    rows: FieldPatterns = Field(
+        {}, description=f"columns, each with {PATTERNS_EXPECTED}, of the rows that are read"
+    )
+    ignored_rows: Patterns | tuple[()] = Field(
+        (), description=f"{PATTERNS_EXPECTED} of whole lines that are no readings"
+    )
+    ignored: tuple[ColumnName, ...] = Field((), description="a list of columns")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _number_intervals(cls, keys: object) -> object:
+        """Say of a day in a row what numbers its intervals: a column that unfolding adds."""
+        columns = keys.get("columns") if isinstance(keys, dict) else None
+        time = keys.get("time") if isinstance(keys, dict) else None
+        if not isinstance(columns, dict) or not isinstance(time, dict):
+            return keys
+        is_folded = any(isinstance(each, dict) and "first" in each for each in columns.values())
+        if not isinstance(keys, dict) or not is_folded:
+            return keys
+        if said := [key for key in ("hour", "period", "end", "marks") if key in time]:
+            raise ValueError(
+                f"expected no time.{said[0]}, since a row holds the intervals of a day"
+            )
+        return keys | {"time": time | {"period": ColumnName(heading=INTERVAL_OF_DAY)}}
 
     @classmethod
     def shipped(cls, interval: int) -> "FormatSettings":
         """Return the settings of a built-in format, which have nothing but its interval."""
         return cls.model_construct({"interval"}, interval=interval)
 
-    def headers(self) -> tuple[str, ...]:
+    def headers(self) -> tuple[ColumnName, ...]:
         """Return the columns that a report must have."""
-        others = (self.identifier, self.time.column, self.time.hour)
-        named = (column.header for column in self.columns.named().values())
-        return (*(header for header in others if header is not None), *named)
+        others = (self.identifier_column, *self.time.columns())
+        columns = self.columns.named().values()
+        # Several quantities may be made of the same column.
+        ends = (end for column in columns for end in (column.first, column.last) if end is not None)
+        made_of = dict.fromkeys((*(name for each in columns for name in each.header), *ends))
+        names = [*(header for header in others if header is not None), *made_of]
+        conditions = [header for column in columns for header in column.where]
+        conditions += [] if self.quality is None else [self.quality.column]
+        conditions += self.rows
+        names += [name for name in dict.fromkeys(conditions) if name not in names]
+        return tuple(
+            name for name in names if name.heading != INTERVAL_OF_DAY or not self.is_folded
+        )
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether a row of the file holds the intervals of a day."""
+        return self.columns.are_of_days
+
+    @property
+    def identifier_column(self) -> ColumnName | None:
+        """The column that names the meter of each row, if there is one."""
+        return self.identifier if isinstance(self.identifier, ColumnName) else None
+
+    @property
+    def meter_pattern(self) -> MeterPattern | None:
+        """The pattern of the text that names the meter of all rows, if there is one."""
+        return self.identifier if isinstance(self.identifier, MeterPattern) else None
+
+    @property
+    def is_named_by_place(self) -> bool:
+        """Whether no column is named by its heading."""
+        return all(column.place for column in self.headers())
 
     @property
     def step(self) -> int | None:
@@ -134,13 +239,38 @@ class FormatSettings(Section):
         """Check that a tolerance has a grid of times to move to."""
         if "time" not in self.model_fields_set or not self.time.tolerance:
             return self
-        if not self.step or self.time.hour is not None or _DAY % self.step:
+        if not self.step or self.time.is_of_day or _DAY % self.step:
             raise ValueError(
                 "expected no time.tolerance without an interval that divides a day, or with"
-                " time.hour"
+                " time.hour or time.period"
             )
         if 2 * self.time.tolerance >= self.step:
             raise ValueError("expected a time.tolerance of less than half the interval")
+        return self
+
+    @model_validator(mode="after")
+    def _require_places(self) -> "FormatSettings":
+        """Check that without a heading, columns are named by place."""
+        if self.heading is None or "columns" not in self.model_fields_set:
+            return self
+        if named := [column for column in self.headers() if not column.place]:
+            raise ValueError(
+                f"expected places of columns, since there is no heading, got {named[0]!s:.60}"
+            )
+        if self.meter_pattern is not None and self.meter_pattern.place == "heading":
+            raise ValueError("expected no identifier in a heading, since there is none")
+        return self
+
+    @model_validator(mode="after")
+    def _require_one_length(self) -> "FormatSettings":
+        """Check that no stage needs neighbours which another one gives to it."""
+        if "time" not in self.model_fields_set:
+            return self
+        if not self.lengths and self.time.end is None:
+            return self
+        if self.columns.have_conditions or self.columns.of_kind("register"):
+            key = "lengths" if self.lengths else "time.end"
+            raise ValueError(f"expected no {key} with where or registers")
         return self
 
     @model_validator(mode="after")
@@ -149,5 +279,5 @@ class FormatSettings(Section):
             return self  # a built-in format
         counts = Counter((*self.headers(), *self.ignored))
         if twice := [header for header, count in counts.items() if count > 1]:
-            raise ValueError(f"expected each heading once, {twice[0]!a:.60} is named twice")
+            raise ValueError(f"expected each column once, {str(twice[0])!a:.60} is named twice")
         return self

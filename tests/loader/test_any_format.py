@@ -10,8 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loader.formats import delimited
+from loader.formats.quick_blocks import QuickBlocks
 from loader.formats.registry import SHIPPED_FORMATS, ConfiguredFormat, ReportFormat
 from settings import FormatSettings
+from tests.support.report_factory import MADRID
 from tests.support.report_formats import (
     AUTUMN,
     DISTRIBUTOR,
@@ -48,6 +51,15 @@ VARYING = workshop(
 )
 
 
+def is_blank(line: bytes) -> bool:
+    """Whether nothing stands between the delimiters of a line."""
+    text = line.decode("utf-8", "replace").rstrip("\r")
+    try:
+        return not any(map(str.strip, next(csv.reader([text], delimiter=";", strict=True), [])))
+    except csv.Error:
+        return not text.strip()
+
+
 @given(content=scraps, own=st.sampled_from([None, LOCAL, VARYING]), skipping=st.booleans())
 def test_no_line_is_lost_and_nothing_else_raised(
     tmp_path_factory: pytest.TempPathFactory,
@@ -62,7 +74,7 @@ def test_no_line_is_lost_and_nothing_else_raised(
     done = ReportResult(path, formats, skip_bad_rows=skipping)
     assert "\n" not in done.error
     lines = content.removesuffix(b"\n").split(b"\n") if content else []
-    blank = sum(not line.decode("utf-8", "replace").strip() for line in lines)
+    blank = sum(map(is_blank, lines))
     found = done.report
     assert found.readings + found.rejected + found.repeated + blank == len(lines)
     assert len(done.rejected) == done.report.rejected
@@ -162,3 +174,54 @@ def _written(
 def _inverse(value: Decimal, factor: str) -> Decimal:
     """The decimal that the factor makes the value."""
     return value * INVERSES[factor]
+
+
+# Blocks of plain rows, which are read by columns
+
+usual = st.sampled_from(["1,250", "0,001", "-0,000", "-3,125"])
+other = st.sampled_from(["", "1", "-", "00,5", "1,123456", "x", "1,25"])
+
+
+@given(
+    hours=st.lists(st.integers(0, 700), min_size=1, max_size=60),
+    first=st.sampled_from([datetime(2019, 10, 20, tzinfo=UTC), datetime(2019, 7, 1, tzinfo=UTC)]),
+    values=st.data(),
+    marks=st.sampled_from(["start", "end"]),
+    block_rows=st.sampled_from([1, 3, 256]),
+)
+def test_block_of_rows_reads_as_its_rows_one_by_one(
+    tmp_path_factory: pytest.TempPathFactory,
+    hours: list[int],
+    first: datetime,
+    values: st.DataObject,
+    marks: str,
+    block_rows: int,
+) -> None:
+    """Repeated times, missing and wrong values, and days on which clocks change included."""
+    numbers = values.draw(st.sampled_from([usual, usual | other]))
+    lines = ["Zeit;kWh;V"]
+    for hour in hours:
+        moment = (first + timedelta(hours=hour)).astimezone(MADRID)
+        lines.append(f"{moment:%d.%m.%Y %H:%M};{values.draw(numbers)};{values.draw(usual)}")
+    path = tmp_path_factory.getbasetemp() / "blocks.csv"
+    path.write_text("\n".join([*lines, ""]))
+    described = FormatSettings.model_validate(
+        {
+            "delimiter": ";",
+            "decimal": ",",
+            "columns": {"energy": "kWh", "voltage": "V"},
+            "time": {"column": "Zeit", "pattern": "%d.%m.%Y %H:%M", "marks": marks},
+            "interval": "3600",
+        }
+    )
+    found = []
+    for is_by_column in (True, False):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(delimited, "BLOCK_ROWS", block_rows)
+            if not is_by_column:
+                patch.setattr(QuickBlocks, "read", lambda *_: None)
+            done = ReportResult(path, [ConfiguredFormat("any", described)], skip_bad_rows=True)
+        report = done.report
+        counts = report.readings, report.missing, report.rejected, report.repeated
+        found.append((done.rows, done.row_errors, done.rejected, done.error, counts))
+    assert found[0] == found[1]
