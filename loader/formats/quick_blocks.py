@@ -72,7 +72,8 @@ class QuickBlocks:
         if times.clock_field is not None:
             days, clocks = texts, fields[times.clock_field :: self._width]
         else:
-            days, clocks = times.split_all(texts)
+            parts = [*map(times.cut, texts)]
+            days, clocks = [part[0] for part in parts], [part[2] for part in parts]
         of_days, of_clocks = times.days, times.clocks
         try:
             return [
