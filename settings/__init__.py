@@ -19,7 +19,15 @@ from settings.model import (
 from settings.report_formats.column_name import ColumnError, ColumnName, wildcards
 from settings.report_formats.columns import ENERGIES, MEAN_POWERS, ColumnSettings, FieldPatterns
 from settings.report_formats.format import HOURLY_INTERVAL, FormatSettings
-from settings.report_formats.time import ISO, TimeSettings
+from settings.report_formats.time import BY_ORDER, EndSettings, TimeSettings
+from settings.report_formats.time_pattern import (
+    EPOCH,
+    EPOCH_MS,
+    INSTANT_PATTERNS,
+    ISO,
+    TimePattern,
+    month_number,
+)
 from settings.section import SettingsError
 from settings.signing_key import ed25519_key
 from settings.signing_secret import signing_secret
@@ -34,8 +42,12 @@ from settings.values import (
 )
 
 __all__ = [
+    "BY_ORDER",
     "ENERGIES",
+    "EPOCH",
+    "EPOCH_MS",
     "HOURLY_INTERVAL",
+    "INSTANT_PATTERNS",
     "ISO",
     "LOOPBACK",
     "MEAN_POWERS",
@@ -47,6 +59,7 @@ __all__ = [
     "ColumnName",
     "ColumnSettings",
     "DatabaseSettings",
+    "EndSettings",
     "FieldPatterns",
     "FormatSettings",
     "LimitSettings",
@@ -59,6 +72,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "SqliteUrl",
+    "TimePattern",
     "TimeSettings",
     "TlsSettings",
     "ed25519_key",
@@ -66,6 +80,7 @@ __all__ = [
     "is_loopback_host",
     "is_published",
     "load_settings",
+    "month_number",
     "signing_secret",
     "sources",
     "url_host",
