@@ -26,6 +26,9 @@ GAPS_HINT = (
     " it with the key lengths of the format"
 )
 
+MAX_COLUMNS = 10
+"""Columns that are not read which a summary names."""
+
 MAX_REPORTS_IN_FULL = 20
 """Reports that are told of in several lines each; of more, each meter gets a line."""
 
@@ -50,10 +53,12 @@ def _report_document(summary: ImportSummary) -> dict[str, object]:
         "flags": imported and dict(imported.flags),
         "missing": summary.missing,
         "rounded": summary.rounded,
-        "unread_rows": summary.unread_rows,
+        "unread_rows": summary.unread_rows + summary.passed_over.others,
         "register_events": list(summary.register_events),
         "rejected": summary.rejected,
         "repeated": summary.repeated,
+        "ignored_rows": summary.passed_over.ignored,
+        "unread_columns": list(summary.passed_over.columns),
         "refused_days": list(summary.refused_days),
         "rejected_to": summary.rejected_to and click.format_filename(summary.rejected_to),
         "first": first,
@@ -117,7 +122,7 @@ def _lines_in_full(summary: ImportSummary) -> list[str]:
         rows.append(("error", summary.error))
     rows.append(("time", f"{summary.seconds:.1f} s"))
     rows += [] if imported is None else _corrections(imported)
-    return [summary.name, *(f"  {name:<15}{value}" for name, value in rows)]
+    return [summary.name, *(f"  {name:<14} {value}" for name, value in rows)]
 
 
 def _left_out(summary: ImportSummary) -> list[tuple[str, object]]:
@@ -127,11 +132,21 @@ def _left_out(summary: ImportSummary) -> list[tuple[str, object]]:
         rows.append(("rejected rows", f"{summary.rejected}{_hint(summary.rejected_to)}"))
     if summary.repeated:
         rows.append(("repeated rows", summary.repeated))
-    if summary.unread_rows:
-        rows.append(("unread rows", summary.unread_rows))
+    if summary.passed_over.ignored:
+        rows.append(("ignored rows", summary.passed_over.ignored))
+    if unread := summary.unread_rows + summary.passed_over.others:
+        rows.append(("unread rows", unread))
+    if columns := summary.passed_over.columns:
+        rows.append(("columns not read", _columns(columns)))
     if summary.refused_days:
         rows.append(("refused days", ", ".join(summary.refused_days)))
     return rows
+
+
+def _columns(names: Sequence[str]) -> str:
+    """Return the names of columns, of many the first ones."""
+    more = len(names) - MAX_COLUMNS
+    return ", ".join(map(ascii, names[:MAX_COLUMNS])) + (f" and {more} more" if more > 0 else "")
 
 
 def _changes(imported: ImportResult) -> list[tuple[str, object]]:

@@ -16,9 +16,15 @@ from settings.model import (
     is_demonstration,
     is_published,
 )
-from settings.report_formats.column_name import ColumnError, ColumnName, wildcards
+from settings.report_formats.column_name import ColumnError, ColumnName, any_of, wildcards
 from settings.report_formats.columns import ENERGIES, MEAN_POWERS, ColumnSettings, FieldPatterns
-from settings.report_formats.format import HOURLY_INTERVAL, FormatSettings
+from settings.report_formats.format import (
+    HOURLY_INTERVAL,
+    INTERVAL_OF_DAY,
+    MAX_TOP_LINES,
+    FormatSettings,
+)
+from settings.report_formats.identifier import MeterPattern
 from settings.report_formats.time import BY_ORDER, EndSettings, TimeSettings
 from settings.report_formats.time_pattern import (
     EPOCH,
@@ -48,8 +54,10 @@ __all__ = [
     "EPOCH_MS",
     "HOURLY_INTERVAL",
     "INSTANT_PATTERNS",
+    "INTERVAL_OF_DAY",
     "ISO",
     "LOOPBACK",
+    "MAX_TOP_LINES",
     "MEAN_POWERS",
     "MONITORING",
     "AccountSettings",
@@ -64,6 +72,7 @@ __all__ = [
     "FormatSettings",
     "LimitSettings",
     "LogSettings",
+    "MeterPattern",
     "MeterSettings",
     "MysqlUrl",
     "Network",
@@ -75,6 +84,7 @@ __all__ = [
     "TimePattern",
     "TimeSettings",
     "TlsSettings",
+    "any_of",
     "ed25519_key",
     "is_demonstration",
     "is_loopback_host",

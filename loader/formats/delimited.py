@@ -63,8 +63,8 @@ class DelimitedLayout:
         if settings.columns.have_conditions or settings.columns.of_kind("register"):
             self.collected = CollectedValues(settings, header.names, self.values)
         self.identifier_field: int | None = None
-        if settings.identifier is not None:
-            self.identifier_field = settings.identifier.position(header.names)
+        if settings.identifier_column is not None:
+            self.identifier_field = settings.identifier_column.position(header.names)
         time = settings.time
         interval = timedelta(seconds=settings.interval or 0)
         marks_end = time.marks_end and not time.is_of_day
@@ -86,6 +86,12 @@ class DelimitedLayout:
         if self.collected is not None:
             self.quick_times = None
 
+    def is_valid(self, fields: list[str]) -> bool:
+        """Return whether the time and the quantities of a row can be parsed."""
+        errors: list[RowError] = []
+        self.values.read(0, fields, errors)
+        return not errors and not isinstance(self.timestamps.parse(fields), InvalidTimestamp)
+
 
 class DelimitedRows(RowReader[DelimitedRow]):
     """Reads rows of delimited fields whose columns the settings of the format describe."""
@@ -93,6 +99,7 @@ class DelimitedRows(RowReader[DelimitedRow]):
     def __init__(self, context: ParseContext, layout: DelimitedLayout) -> None:
         super().__init__(context, layout.zone, layout.end_shift)
         self._layout = layout
+        self.identifier = layout.header.meter
         self.is_full = layout.values.is_full
         self._identifier_line = 0
         self._offsets: dict[date, int | None] = {}
@@ -284,7 +291,7 @@ class DelimitedRows(RowReader[DelimitedRow]):
         self, number: int, fields: list[str], errors: list[RowError]
     ) -> str | None:
         """Return the meter's name in the row, which must be the same in all rows."""
-        column, field = self._layout.settings.identifier, self._layout.identifier_field
+        column, field = self._layout.settings.identifier_column, self._layout.identifier_field
         if column is None or field is None:
             return None
         identifier = fields[field]

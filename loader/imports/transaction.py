@@ -259,6 +259,7 @@ class ReportImporter:
                     register_events=report.register_events,
                     rejected=report.rejected,
                     repeated=report.repeated,
+                    passed_over=report.passed_over,
                     refused_days=report.refused_days,
                     span=report.span,
                     seconds=time.monotonic() - started,
