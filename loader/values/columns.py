@@ -42,7 +42,7 @@ class QuantityColumn:
         self.fields = [header.position(names) for header in column.header]
         """The positions of the columns in a row."""
         self.known: dict[str, str] = {}
-        """Quantities as a RowBatch has them, by the text of a single column."""
+        """Quantities as a RowBatch has them, by the text of a single column; none of a sum."""
         self._unit = column.unit
         self._thousands = settings.thousands
         self._notation = Notation(settings)
