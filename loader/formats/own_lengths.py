@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from domain.time.sampling_interval import MAX_SPANS, IntervalSpan
 from domain.time.time_zone import DAY_SECONDS
@@ -50,6 +50,13 @@ class LengthSpans:
         if len(spans) > MAX_SPANS:
             return [IntervalSpan(spans[0].first, None, is_said=True)]
         return spans
+
+
+def usual_seconds(start: datetime, length: timedelta, zone: tzinfo) -> int:
+    """Return the seconds of a length; days are as long as if clocks did not change."""
+    first, last = (at.astimezone(zone).replace(tzinfo=None) for at in (start, start + length))
+    shown = int((last - first).total_seconds())
+    return shown if shown and not shown % DAY_SECONDS else int(length.total_seconds())
 
 
 class OwnLengthRows(DelimitedRows):
@@ -122,11 +129,5 @@ class OwnLengthRows(DelimitedRows):
         count = len(self._dates)
         super()._add_instant(line, instant, row)
         if len(self._dates) > count:
-            self._lengths.note(int(instant.timestamp()), self._usual(instant, length))
-
-    def _usual(self, start: datetime, length: timedelta) -> int:
-        """Return the seconds of a length; days are as long as if clocks did not change."""
-        zone = self._layout.zone
-        first, last = (at.astimezone(zone).replace(tzinfo=None) for at in (start, start + length))
-        shown = int((last - first).total_seconds())
-        return shown if shown and not shown % DAY_SECONDS else int(length.total_seconds())
+            seconds = usual_seconds(instant, length, self._layout.zone)
+            self._lengths.note(int(instant.timestamp()), seconds)

@@ -1,6 +1,6 @@
 """The known report formats, and the detection of a report's format by its header."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
@@ -20,7 +20,7 @@ from loader.table.day_rows import DayRows, unfolded_settings
 from loader.table.heading import FoundHeading, HeadingSearch, Likeness
 from loader.table.row_filter import RowFilter
 from loader.table.top import TopOfFile
-from loader.values.decimals import Notation
+from loader.values.decimals import NumberNotation
 from settings import HOURLY_INTERVAL, MONITORING, ColumnName, FormatSettings, Settings
 
 _MAX_LAYOUTS = 64
@@ -188,7 +188,7 @@ class ConfiguredFormat:
 
     def _days(self, header: Header) -> DayRows:
         """Return what unfolds days in rows; raise ValueError if there are too few columns."""
-        return DayRows(self._described, header, Notation(self._described).is_missing)
+        return DayRows(self._described, header, NumberNotation(self._described).is_missing)
 
     def _is_row(self, header: Header, raw: bytes) -> bool:
         """Return whether a line is a valid row."""
@@ -204,15 +204,18 @@ class ConfiguredFormat:
         self._check_interval()
         zone = self._settings.time.timezone or context.zone
         layout = self._layout(header, zone)
+        own_length: Callable[[int], DelimitedLayout] | None = None
+        if self._settings.time.end is not None:
+            own_length = partial(self._layout, header, zone)
         if layout.collected is not None:
             if header.has_reasons and layout.collected.registers:
                 raise ReportError(
                     f"{context.path}: rejected rows do not tell the energy between them: correct"
                     f" them in the report, and load that, as the format {self.name} has a register"
                 )
-            return CollectedRows(context, layout, layout.collected)
-        if self._settings.time.end is not None:
-            return OwnLengthRows(context, layout, partial(self._layout, header, zone))
+            return CollectedRows(context, layout, layout.collected, own_length)
+        if own_length is not None:
+            return OwnLengthRows(context, layout, own_length)
         if not self.has_lengths:
             return DelimitedRows(context, layout)
         if header.has_reasons:
