@@ -16,13 +16,19 @@ from loader.formats.registry import (
     detect_format,
     format_by_name,
 )
-from loader.rows.errors import FaultyRowsError, ReportError, RowError
-from loader.rows.file_reader import ChunkedFile, check_row_length
-from loader.rows.header import Header
+from loader.rows.errors import (
+    FaultyRowsError,
+    ReportError,
+    RowError,
+    UnknownHeadingError,
+)
+from loader.rows.file_reader import check_row_length
+from loader.rows.header import Header, RowDialect
 from loader.rows.identifier_column import NO_METER, IdentifierColumn
 from loader.rows.reader import ParseContext, RowReader
 from loader.rows.sorted_rows import NumberedRows, SortedRows, join_rows, split_rows
 from loader.rows.spool import Spool
+from loader.sources.source_file import SourceFile, SourceTable
 
 NO_READING = "expected at least one reading below the heading"
 
@@ -64,7 +70,8 @@ class PackedPart:
 
     def unpacked(self, formats: Sequence[ReportFormat]) -> "ReportPart":
         """Return the part, whose format is one of those."""
-        detected = DetectedFormat(format_by_name(formats, self.format_name), self.header)
+        report_format = format_by_name(formats, self.format_name).fitted(self.header)
+        detected = DetectedFormat(report_format, self.header)
         file = _FileThatWasRead(self.path, self.name, self.sha256, self.is_split, detected)
         return ReportPart(file, self.identifier, iter(self.rows))
 
@@ -145,8 +152,8 @@ class ReportFile:
         """Whether rows of several meters were found so far."""
         self.unassigned = 0
         """The number of rows that were rejected because their meter can't be told."""
-        self._file = ChunkedFile(path, on_progress)
-        self.name = self._file.name
+        self._source = SourceFile(path, on_progress)
+        self.name = self._source.name
         self._formats = formats
         self._spool = Spool(path)
 
@@ -159,7 +166,7 @@ class ReportFile:
     @property
     def sha256(self) -> str:
         """The digest of the uncompressed content, in hex; complete once all was read."""
-        return self._file.sha256
+        return self._source.sha256
 
     def whole(self) -> ReportPart:
         """Return all rows as those of one meter."""
@@ -202,20 +209,56 @@ class ReportFile:
 
     def _chunks(self) -> Iterator[NumberedRows]:
         """Yield the rows in chunks, after the format was detected."""
-        line = 1
-        for chunk in self._file.chunks():
-            content = chunk
-            if self.detected is None:
-                header, _, content = chunk.partition(b"\n")
-                check_row_length(self.path, line, header)
-                self.detected = detect_format(self._formats, self.path, header)
-                line += 1
-            if content:
-                count = content.count(b"\n")
-                yield NumberedRows(content, range(line, line + count))
-                line += count
+        for rows in self._rows_below_heading():
+            if rows.content:
+                yield rows
         if self.detected is None:
             raise ReportError(f"{self.path}: expected a report, the file is empty")
+
+    def _rows_below_heading(self) -> Iterator[NumberedRows]:
+        """Yield the rows of the table with a known heading, after the format was detected.
+
+        Raises ReportError if no table has one, or if one fits several formats.
+        """
+        unknown: UnknownHeadingError | None = None
+        dialects = [*dict.fromkeys(known.dialect for known in self._formats)]
+        tables = self._source.tables(dialects)  # what is opened stays open until all is read
+        for table in tables:
+            found = []
+            for dialect, rows in table.variants:
+                first = next(rows, None)
+                if first is None:
+                    continue
+                heading, _, content = first.content.partition(b"\n")
+                check_row_length(self.path, first.lines[0], heading)
+                try:
+                    detected = detect_format(self._fitting(table, dialect), self.path, heading)
+                except UnknownHeadingError as error:
+                    unknown = unknown or error
+                    continue
+                found.append((detected, chain([NumberedRows(content, first.lines[1:])], rows)))
+            if len(found) > 1:
+                names = ", ".join(detected.format.name for detected, _ in found)
+                raise ReportError(
+                    f"{self.path}: the heading fits several formats: say which with --format:"
+                    f" {names}"
+                )
+            if found:
+                ((self.detected, below),) = found
+                yield from below
+                return
+        if unknown is not None:
+            raise unknown
+
+    def _fitting(self, table: SourceTable, dialect: RowDialect | None) -> list[ReportFormat]:
+        """Return the formats that a table may have."""
+        formats = [
+            known
+            for known in self._formats
+            if dialect in (None, known.dialect)
+            and (table.sheet is None or known.sheet in (None, table.sheet))
+        ]
+        return formats if table.encoding is None else [known.in_utf8() for known in formats]
 
 
 _identifier_column = lru_cache(maxsize=64)(IdentifierColumn)

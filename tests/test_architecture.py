@@ -116,9 +116,10 @@ MAY_IMPORT = {
     "server.keys": {"cli", "files"},
     "server.__main__": {"cli", "server.observability", "server.process"},
     "loader.rows": {"domain", "files", "cli"},
-    "loader.formats": {"domain", "settings", "loader.rows"},
+    "loader.sources": {"files", "loader.rows"},
+    "loader.formats": {"domain", "settings", "loader.rows", "loader.sources"},
     "loader": {
-        *("domain", "files", "settings", "cli", "loader.rows", "loader.formats"),
+        *("domain", "files", "settings", "cli", "loader.rows", "loader.sources", "loader.formats"),
         *("storage.common", "storage.factory", "storage.imports"),
         *("storage.users", "storage.sessions", "storage.audit"),
         *("storage.meters", "storage.meter_directory", "storage.access", "server.keys"),

@@ -8,9 +8,18 @@ from domain.quantities import QUANTITY_NAMES
 from loader.formats.delimited import DelimitedLayout, DelimitedRows
 from loader.formats.monitoring import MONITORING_HEADER, MonitoringRows
 from loader.formats.varying_rows import VaryingRows
-from loader.rows.errors import ReportError
-from loader.rows.header import Header, read_header
+from loader.rows.errors import ReportError, UnknownHeadingError
+from loader.rows.header import Header, RowDialect, read_header
 from loader.rows.reader import ParseContext, RowReader
+from loader.sources.tables import (
+    GREEN_BUTTON_METER,
+    GREEN_BUTTON_QUALITY,
+    GREEN_BUTTON_START,
+    NEM12_METER,
+    NEM12_QUALITY,
+    NEM12_START,
+    QUANTITY_COLUMNS,
+)
 from settings import HOURLY_INTERVAL, MONITORING, ColumnName, FormatSettings, Settings
 
 _MAX_LAYOUTS = 64
@@ -33,6 +42,32 @@ DISTRIBUTOR_HOURLY = FormatSettings.model_validate(
     }
 )
 """The hourly export of Spanish distributors."""
+
+
+_UTF8 = "utf-8"
+
+NEM12 = FormatSettings.model_validate(
+    {
+        "columns": {name: QUANTITY_COLUMNS[name] for name in ("energy", "reactive_energy")},
+        "time": {"column": NEM12_START, "pattern": "iso", "marks": "start"},
+        "identifier": NEM12_METER,
+        "ignored": [NEM12_QUALITY],
+    }
+)
+"""The table that is made of a NEM12 file."""
+
+_GREEN_BUTTON_QUANTITIES = "energy", "reactive_energy", "power", "maximeter"
+GREEN_BUTTON = FormatSettings.model_validate(
+    {
+        "columns": {name: QUANTITY_COLUMNS[name] for name in _GREEN_BUTTON_QUANTITIES},
+        "time": {"column": GREEN_BUTTON_START, "pattern": "iso", "marks": "start"},
+        "identifier": GREEN_BUTTON_METER,
+        "ignored": [GREEN_BUTTON_QUALITY],
+    }
+)
+"""The table that is made of a Green Button's XML."""
+
+_OF_SOURCES = {"nem12": NEM12, "green-button": GREEN_BUTTON}
 
 
 class ReportFormat(Protocol):
@@ -58,8 +93,19 @@ class ReportFormat(Protocol):
     tells_estimated: bool
     """Whether a column says which readings were estimated."""
 
+    dialect: RowDialect
+    """How its rows are written."""
+    sheet: str | None
+    """The sheet of a workbook that it is in; any if there is none."""
+
     def parse_header(self, raw: bytes) -> Header | None:
         """Return the header in a report's first line; None if it is not of this format."""
+
+    def in_utf8(self) -> "ReportFormat":
+        """Return the same format of reports that are in UTF-8."""
+
+    def fitted(self, header: Header) -> "ReportFormat":
+        """Return the format with the columns of a header alone."""
 
     def row_reader(self, header: Header, context: ParseContext) -> RowReader[Any]:
         """Return a reader of the rows below a header."""
@@ -76,6 +122,8 @@ class MonitoringFormat:
     tells_estimated = False
     has_lengths = False
     may_vary = False
+    dialect = RowDialect(",", ".")
+    sheet: str | None = None
 
     def __init__(self, interval: int | None = None, *, is_interval_asked_for: bool = False) -> None:
         self.interval = interval
@@ -85,6 +133,14 @@ class MonitoringFormat:
         """Return the header in a report's first line; None if it is not of this format."""
         header = read_header(raw, ",", "utf-8")
         return header if header.names == MONITORING_HEADER else None
+
+    def in_utf8(self) -> ReportFormat:
+        """Return the same format of reports that are in UTF-8."""
+        return self
+
+    def fitted(self, _: Header) -> ReportFormat:
+        """Return the format with the columns of a header alone."""
+        return self
 
     def row_reader(self, header: Header, context: ParseContext) -> RowReader[Any]:
         """Return a reader of the rows below a header."""
@@ -109,6 +165,8 @@ class ConfiguredFormat:
         self.identifier = settings.identifier
         self.quantities: Sequence[str] = tuple(settings.columns.named())
         self.energies: Sequence[str] = settings.columns.of_kind("energy")
+        self.sheet = settings.sheet
+        self.dialect = RowDialect(settings.delimiter, settings.decimal)
         self._settings = settings
         self._layout = lru_cache(maxsize=_MAX_LAYOUTS)(partial(DelimitedLayout, settings))
 
@@ -122,6 +180,21 @@ class ConfiguredFormat:
         named.update(*(column.positions(header.names) for column in self._settings.ignored))
         is_match = len(named) == len(header.names) == len(set(header.names))
         return header if is_match else None
+
+    def in_utf8(self) -> ReportFormat:
+        """Return the same format of reports that are in UTF-8."""
+        if self._settings.encoding == _UTF8:
+            return self
+        return self._changed({"encoding": _UTF8})
+
+    def fitted(self, _: Header) -> ReportFormat:
+        """Return the format with the columns of a header alone."""
+        return self
+
+    def _changed(self, update: dict[str, object]) -> "ConfiguredFormat":
+        settings = self._settings.model_copy(update=update)
+        is_asked_for = self.is_interval_asked_for
+        return ConfiguredFormat(self.name, settings, is_interval_asked_for=is_asked_for)
 
     def row_reader(self, header: Header, context: ParseContext) -> RowReader[Any]:
         """Return a reader of the rows below a header."""
@@ -143,9 +216,49 @@ class ConfiguredFormat:
         return VaryingRows(context, layout, lengths)
 
 
+class SourceFormat(ConfiguredFormat):
+    """A format of tables that a source makes of another layout, with some of the columns."""
+
+    def __init__(
+        self, name: str, settings: FormatSettings, *, is_interval_asked_for: bool = False
+    ) -> None:
+        super().__init__(name, settings, is_interval_asked_for=is_interval_asked_for)
+        self.expected = f"a file of the layout {name}"
+
+    def parse_header(self, raw: bytes) -> Header | None:
+        """Return the header in a report's first line; None if it is not of this format."""
+        header = read_header(raw, self.dialect.delimiter, _UTF8)
+        names = header.names
+        settings = self._settings
+        always = [settings.time.column, *settings.ignored]
+        is_match = all(len(column.positions(names)) == 1 for column in always) and len(
+            names
+        ) == len(set(names)) > len(always)
+        known = {str(column) for column in (*settings.headers(), *settings.ignored)}
+        return header if is_match and known.issuperset(names) else None
+
+    def fitted(self, header: Header) -> ReportFormat:
+        """Return the format with the columns of a header alone."""
+        columns = self._settings.columns
+        absent = {
+            name: None
+            for name, column in columns.named().items()
+            if not column.header.positions(header.names)
+        }
+        identifier = self._settings.identifier
+        has_identifier = identifier is not None and identifier.positions(header.names)
+        return self._changed(
+            {
+                "columns": columns.model_copy(update=absent),
+                "identifier": identifier if has_identifier else None,
+            }
+        )
+
+
 SHIPPED_FORMATS: tuple[ReportFormat, ...] = (
     MonitoringFormat(),
     ConfiguredFormat("distributor-hourly", DISTRIBUTOR_HOURLY),
+    *(SourceFormat(name, settings) for name, settings in _OF_SOURCES.items()),
 )
 
 
@@ -165,6 +278,11 @@ def known_formats(settings: Settings, interval: int | None = None) -> tuple[Repo
         asked = {"interval": interval, "lengths": ()}
         changed = each.model_copy(update=asked) if is_asked_for else each
         formats.append(ConfiguredFormat(name, changed, is_interval_asked_for=is_asked_for))
+    for name, each in _OF_SOURCES.items():
+        if name not in described:
+            is_asked_for = interval is not None
+            changed = each.model_copy(update={"interval": interval}) if is_asked_for else each
+            formats.append(SourceFormat(name, changed, is_interval_asked_for=is_asked_for))
     return tuple(formats)
 
 
@@ -187,14 +305,16 @@ class DetectedFormat(NamedTuple):
 def detect_format(formats: Sequence[ReportFormat], path: str, raw: bytes) -> DetectedFormat:
     """Detect the format by a report's first line; raise ReportError unless exactly one matches."""
     matches = [
-        DetectedFormat(report_format, header)
+        DetectedFormat(report_format.fitted(header), header)
         for report_format in formats
         if (header := report_format.parse_header(raw)) is not None
     ]
     text = raw.decode("utf-8-sig", "replace").rstrip("\r")[:80]
     if not matches:
-        known = ", or ".join(f"{known.expected} ({known.name})" for known in formats)
-        raise ReportError(f"{path}:1: heading: {text!a}: expected {known}")
+        of_tables = [known for known in formats if not isinstance(known, SourceFormat)]
+        named = of_tables or formats
+        known = ", or ".join(f"{known.expected} ({known.name})" for known in named)
+        raise UnknownHeadingError(f"{path}:1: heading: {text!a}: expected {known}")
     if len(matches) > 1:
         names = ", ".join(match.format.name for match in matches)
         raise ReportError(

@@ -4,11 +4,19 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from loader.rows.errors import RowError
 
 REASON_COLUMN = "Rejected because"
 """The additional column of a file of rejected rows."""
+
+
+class RowDialect(NamedTuple):
+    """How the rows of a format are written."""
+
+    delimiter: str
+    decimal: str
 
 
 @dataclass(frozen=True, slots=True)
