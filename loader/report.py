@@ -113,6 +113,11 @@ class Report:
         return self._rows.missing if self._rows else 0
 
     @property
+    def rounded(self) -> int:
+        """The number of values that had more decimals than are stored."""
+        return self._rows.rounded if self._rows else 0
+
+    @property
     def rejected(self) -> int:
         """The number of invalid rows."""
         return self._rows.rejected if self._rows else 0

@@ -117,7 +117,10 @@ MAY_IMPORT = {
     "server.__main__": {"cli", "server.observability", "server.process"},
     "loader.rows": {"domain", "files", "cli"},
     "loader.sources": {"files", "loader.rows"},
-    "loader.formats": {"domain", "settings", "loader.rows", "loader.sources"},
+    "loader.values": {"domain", "settings", "loader.rows"},
+    "loader.formats": {
+        *("domain", "settings", "loader.rows", "loader.sources", "loader.values"),
+    },
     "loader": {
         *("domain", "files", "settings", "cli", "loader.rows", "loader.sources", "loader.formats"),
         *("storage.common", "storage.factory", "storage.imports"),

@@ -150,8 +150,6 @@ class MonitoringFormat:
 class ConfiguredFormat:
     """A format that settings describe, with its columns in any order."""
 
-    tells_estimated = False
-
     def __init__(
         self, name: str, settings: FormatSettings, *, is_interval_asked_for: bool = False
     ) -> None:
@@ -164,7 +162,8 @@ class ConfiguredFormat:
         self.may_vary = self.interval is not None and settings.time.hour is None
         self.identifier = settings.identifier
         self.quantities: Sequence[str] = tuple(settings.columns.named())
-        self.energies: Sequence[str] = settings.columns.of_kind("energy")
+        self.energies: Sequence[str] = settings.columns.of_kind("energy", "register")
+        self.tells_estimated = settings.quality is not None
         self.sheet = settings.sheet
         self.dialect = RowDialect(settings.delimiter, settings.decimal)
         self._settings = settings

@@ -92,6 +92,8 @@ class RowReader(ABC, Generic[Row]):
     def __init__(self, context: ParseContext, zone: ZoneInfo) -> None:
         self.readings = 0
         self.missing = 0
+        self.rounded = 0
+        """Values that had more decimals than are stored."""
         self.rejected = 0
         self.repeated = 0
         """Rows that are passed over, since an earlier one has their time and their values."""
