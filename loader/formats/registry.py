@@ -7,19 +7,11 @@ from typing import Any, NamedTuple, Protocol
 from domain.quantities import QUANTITY_NAMES
 from loader.formats.delimited import DelimitedLayout, DelimitedRows
 from loader.formats.monitoring import MONITORING_HEADER, MonitoringRows
+from loader.formats.source_tables import SOURCE_TABLES
 from loader.formats.varying_rows import VaryingRows
 from loader.rows.errors import ReportError, UnknownHeadingError
 from loader.rows.header import Header, RowDialect, read_header
 from loader.rows.reader import ParseContext, RowReader
-from loader.sources.tables import (
-    GREEN_BUTTON_METER,
-    GREEN_BUTTON_QUALITY,
-    GREEN_BUTTON_START,
-    NEM12_METER,
-    NEM12_QUALITY,
-    NEM12_START,
-    QUANTITY_COLUMNS,
-)
 from settings import HOURLY_INTERVAL, MONITORING, ColumnName, FormatSettings, Settings
 
 _MAX_LAYOUTS = 64
@@ -45,29 +37,6 @@ DISTRIBUTOR_HOURLY = FormatSettings.model_validate(
 
 
 _UTF8 = "utf-8"
-
-NEM12 = FormatSettings.model_validate(
-    {
-        "columns": {name: QUANTITY_COLUMNS[name] for name in ("energy", "reactive_energy")},
-        "time": {"column": NEM12_START, "pattern": "iso", "marks": "start"},
-        "identifier": NEM12_METER,
-        "ignored": [NEM12_QUALITY],
-    }
-)
-"""The table that is made of a NEM12 file."""
-
-_GREEN_BUTTON_QUANTITIES = "energy", "reactive_energy", "power", "maximeter"
-GREEN_BUTTON = FormatSettings.model_validate(
-    {
-        "columns": {name: QUANTITY_COLUMNS[name] for name in _GREEN_BUTTON_QUANTITIES},
-        "time": {"column": GREEN_BUTTON_START, "pattern": "iso", "marks": "start"},
-        "identifier": GREEN_BUTTON_METER,
-        "ignored": [GREEN_BUTTON_QUALITY],
-    }
-)
-"""The table that is made of a Green Button's XML."""
-
-_OF_SOURCES = {"nem12": NEM12, "green-button": GREEN_BUTTON}
 
 
 class ReportFormat(Protocol):
@@ -229,12 +198,10 @@ class SourceFormat(ConfiguredFormat):
         header = read_header(raw, self.dialect.delimiter, _UTF8)
         names = header.names
         settings = self._settings
-        always = [settings.time.column, *settings.ignored]
-        is_match = all(len(column.positions(names)) == 1 for column in always) and len(
-            names
-        ) == len(set(names)) > len(always)
-        known = {str(column) for column in (*settings.headers(), *settings.ignored)}
-        return header if is_match and known.issuperset(names) else None
+        assert settings.quality is not None, "the tables have a column of it"
+        always = {str(settings.time.column), str(settings.quality.column)}
+        is_match = always < set(names) <= set(map(str, settings.headers()))
+        return header if is_match and len(names) == len(set(names)) else None
 
     def fitted(self, header: Header) -> ReportFormat:
         """Return the format with the columns of a header alone."""
@@ -242,7 +209,7 @@ class SourceFormat(ConfiguredFormat):
         absent = {
             name: None
             for name, column in columns.named().items()
-            if not column.header.positions(header.names)
+            if not column.header[0].positions(header.names)
         }
         identifier = self._settings.identifier
         has_identifier = identifier is not None and identifier.positions(header.names)
@@ -257,7 +224,7 @@ class SourceFormat(ConfiguredFormat):
 SHIPPED_FORMATS: tuple[ReportFormat, ...] = (
     MonitoringFormat(),
     ConfiguredFormat("distributor-hourly", DISTRIBUTOR_HOURLY),
-    *(SourceFormat(name, settings) for name, settings in _OF_SOURCES.items()),
+    *(SourceFormat(name, settings) for name, settings in SOURCE_TABLES.items()),
 )
 
 
@@ -277,7 +244,7 @@ def known_formats(settings: Settings, interval: int | None = None) -> tuple[Repo
         asked = {"interval": interval, "lengths": ()}
         changed = each.model_copy(update=asked) if is_asked_for else each
         formats.append(ConfiguredFormat(name, changed, is_interval_asked_for=is_asked_for))
-    for name, each in _OF_SOURCES.items():
+    for name, each in SOURCE_TABLES.items():
         if name not in described:
             is_asked_for = interval is not None
             changed = each.model_copy(update={"interval": interval}) if is_asked_for else each
