@@ -13,22 +13,22 @@ from loader.formats.registry import (
     SHIPPED_FORMATS,
     DetectedFormat,
     ReportFormat,
-    detect_format,
     format_by_name,
 )
+from loader.found_table import find_table
 from loader.rows.errors import (
     FaultyRowsError,
     ReportError,
     RowError,
-    UnknownHeadingError,
 )
 from loader.rows.file_reader import check_row_length
-from loader.rows.header import Header, RowDialect
+from loader.rows.header import Header
 from loader.rows.identifier_column import NO_METER, IdentifierColumn
 from loader.rows.reader import ParseContext, RowReader
 from loader.rows.sorted_rows import NumberedRows, SortedRows, join_rows, split_rows
 from loader.rows.spool import Spool
-from loader.sources.source_file import SourceFile, SourceTable
+from loader.sources.source_file import SourceFile
+from loader.table.row_filter import PassedOver, RowFilter
 
 NO_READING = "expected at least one reading below the heading"
 
@@ -48,6 +48,7 @@ class _FileThatWasRead:
     sha256: str
     is_split: bool
     detected: DetectedFormat
+    passed_over: PassedOver
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class PackedPart:
     header: Header
     identifier: str | None
     rows: Sequence[NumberedRows]
+    passed_over: PassedOver
 
     @property
     def size(self) -> int:
@@ -72,7 +74,9 @@ class PackedPart:
         """Return the part, whose format is one of those."""
         report_format = format_by_name(formats, self.format_name).fitted(self.header)
         detected = DetectedFormat(report_format, self.header)
-        file = _FileThatWasRead(self.path, self.name, self.sha256, self.is_split, detected)
+        file = _FileThatWasRead(
+            self.path, self.name, self.sha256, self.is_split, detected, self.passed_over
+        )
         return ReportPart(file, self.identifier, iter(self.rows))
 
 
@@ -84,7 +88,11 @@ class ReportPart:
         file: "ReportFile | _FileThatWasRead",
         identifier: str | None,
         rows: Iterator[NumberedRows],
+        *,
+        is_first: bool = True,
     ) -> None:
+        """Take whether the part is the one that tells what of the file is not read."""
+        self.is_first = is_first
         self.name = file.name
         self.identifier = identifier
         """The meter's name in the report, if its format has one."""
@@ -101,6 +109,11 @@ class ReportPart:
     def sha256(self) -> str:
         """The digest of the whole file's uncompressed content, in hex."""
         return self._file.sha256
+
+    @property
+    def passed_over(self) -> PassedOver:
+        """What of the file is not read, told by its first part; complete once all was read."""
+        return self._file.passed_over if self.is_first else PassedOver()
 
     @property
     def label(self) -> str:
@@ -128,8 +141,15 @@ class ReportPart:
         assert file.detected is not None, "it has rows"
         detected = file.detected
         return PackedPart(
-            *(file.path, file.name, file.sha256, file.is_split),
-            *(detected.format.name, detected.header, self.identifier, rows),
+            path=file.path,
+            name=file.name,
+            sha256=file.sha256,
+            is_split=file.is_split,
+            format_name=detected.format.name,
+            header=detected.header,
+            identifier=self.identifier,
+            rows=rows,
+            passed_over=self.passed_over,
         )
 
 
@@ -148,6 +168,8 @@ class ReportFile:
     ) -> None:
         self.path = path
         self.detected: DetectedFormat | None = None
+        self._filter: RowFilter | None = None
+        """What passes over lines that are no rows, if the format has any."""
         self.is_split = False
         """Whether rows of several meters were found so far."""
         self.unassigned = 0
@@ -167,6 +189,15 @@ class ReportFile:
     def sha256(self) -> str:
         """The digest of the uncompressed content, in hex; complete once all was read."""
         return self._source.sha256
+
+    @property
+    def passed_over(self) -> PassedOver:
+        """What is not read; complete once all was."""
+        found = self.detected and self.detected.found
+        unread = () if found is None else found.unread
+        if self._filter is None:
+            return PassedOver(columns=unread)
+        return PassedOver(self._filter.ignored, self._filter.others, unread)
 
     def whole(self) -> ReportPart:
         """Return all rows as those of one meter."""
@@ -190,9 +221,10 @@ class ReportFile:
         chunks = self._chunks()
         first = next(chunks, None)
         assert self.detected is not None, "the file has a header"
-        report_format, header = self.detected
+        report_format, header = self.detected.format, self.detected.header
         if first is None or report_format.identifier is None:
-            yield ReportPart(self, None, chunks if first is None else chain([first], chunks))
+            rows = chunks if first is None else chain([first], chunks)
+            yield ReportPart(self, header.meter, rows)
             return
         context = ParseContext(self.path, zone, skip_bad_rows, on_errors)
         field = report_format.identifier.position(header.names)
@@ -209,56 +241,16 @@ class ReportFile:
 
     def _chunks(self) -> Iterator[NumberedRows]:
         """Yield the rows in chunks, after the format was detected."""
-        for rows in self._rows_below_heading():
-            if rows.content:
+        table = find_table(self._source, self._formats)
+        self.detected = table.detected
+        assert table.detected.found is not None, "it was found here"
+        self._filter = table.detected.format.row_filter(table.detected.found)
+        for each in table.rows:
+            rows: NumberedRows | None = each
+            if self._filter is not None and each.content:
+                rows = self._filter.read(each)
+            if rows is not None and rows.content:
                 yield rows
-        if self.detected is None:
-            raise ReportError(f"{self.path}: expected a report, the file is empty")
-
-    def _rows_below_heading(self) -> Iterator[NumberedRows]:
-        """Yield the rows of the table with a known heading, after the format was detected.
-
-        Raises ReportError if no table has one, or if one fits several formats.
-        """
-        unknown: UnknownHeadingError | None = None
-        dialects = [*dict.fromkeys(known.dialect for known in self._formats)]
-        tables = self._source.tables(dialects)  # what is opened stays open until all is read
-        for table in tables:
-            found = []
-            for dialect, rows in table.variants:
-                first = next(rows, None)
-                if first is None:
-                    continue
-                heading, _, content = first.content.partition(b"\n")
-                check_row_length(self.path, first.lines[0], heading)
-                try:
-                    detected = detect_format(self._fitting(table, dialect), self.path, heading)
-                except UnknownHeadingError as error:
-                    unknown = unknown or error
-                    continue
-                found.append((detected, chain([NumberedRows(content, first.lines[1:])], rows)))
-            if len(found) > 1:
-                names = ", ".join(detected.format.name for detected, _ in found)
-                raise ReportError(
-                    f"{self.path}: the heading fits several formats: say which with --format:"
-                    f" {names}"
-                )
-            if found:
-                ((self.detected, below),) = found
-                yield from below
-                return
-        if unknown is not None:
-            raise unknown
-
-    def _fitting(self, table: SourceTable, dialect: RowDialect | None) -> list[ReportFormat]:
-        """Return the formats that a table may have."""
-        formats = [
-            known
-            for known in self._formats
-            if dialect in (None, known.dialect)
-            and (table.sheet is None or known.sheet in (None, table.sheet))
-        ]
-        return formats if table.encoding is None else [known.in_utf8() for known in formats]
 
 
 _identifier_column = lru_cache(maxsize=64)(IdentifierColumn)
@@ -313,8 +305,11 @@ class _Divider:
             self._file.is_split = True
             for rows in self._chunks:
                 self._divide(rows, NO_METER)
+        is_first = not name
         for identifier, grouped in self._others.take():
-            yield ReportPart(self._file, identifier, self._mark_unassigned(grouped, 0))
+            own = self._mark_unassigned(grouped, 0)
+            yield ReportPart(self._file, identifier, own, is_first=is_first)
+            is_first = False
 
     def _leading_rows(self, part: ReportPart, name: str) -> Iterator[NumberedRows]:
         """Yield the rows of the first meter while the file is read, then those left behind."""

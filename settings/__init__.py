@@ -16,9 +16,15 @@ from settings.model import (
     is_demonstration,
     is_published,
 )
-from settings.report_formats.column_name import ColumnError, ColumnName, wildcards
+from settings.report_formats.column_name import ColumnError, ColumnName, any_of, wildcards
 from settings.report_formats.columns import ENERGIES, MEAN_POWERS, ColumnSettings, FieldPatterns
-from settings.report_formats.format import HOURLY_INTERVAL, FormatSettings
+from settings.report_formats.format import (
+    HOURLY_INTERVAL,
+    INTERVAL_OF_DAY,
+    MAX_TOP_LINES,
+    FormatSettings,
+)
+from settings.report_formats.identifier import MeterPattern
 from settings.report_formats.time import ISO, TimeSettings
 from settings.section import SettingsError
 from settings.signing_key import ed25519_key
@@ -36,8 +42,10 @@ from settings.values import (
 __all__ = [
     "ENERGIES",
     "HOURLY_INTERVAL",
+    "INTERVAL_OF_DAY",
     "ISO",
     "LOOPBACK",
+    "MAX_TOP_LINES",
     "MEAN_POWERS",
     "MONITORING",
     "AccountSettings",
@@ -51,6 +59,7 @@ __all__ = [
     "FormatSettings",
     "LimitSettings",
     "LogSettings",
+    "MeterPattern",
     "MeterSettings",
     "MysqlUrl",
     "Network",
@@ -61,6 +70,7 @@ __all__ = [
     "SqliteUrl",
     "TimeSettings",
     "TlsSettings",
+    "any_of",
     "ed25519_key",
     "is_demonstration",
     "is_loopback_host",

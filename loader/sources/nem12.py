@@ -321,7 +321,7 @@ def _total(texts: list[str]) -> str:
     if len(texts) == 1:
         return texts[0]
     total = Decimal(0)
-    if not all(texts):
+    if not texts or not all(texts):
         return ""
     for text in texts:
         number = number_of(text)
