@@ -148,7 +148,7 @@ class ImportWorkers:
             if packed is None:
                 self._too_large.append(work)
                 continue
-            size += sum(map(_size, packed.reports))
+            size += sum(_size(report.path, report) for report in packed.reports)
             if group and size > MAX_GROUP_BYTES:
                 self._work.appendleft(packed)
                 break

@@ -1,6 +1,7 @@
 """Imports of archives, workbooks and other layouts, by the command."""
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -49,7 +50,7 @@ def test_reports_of_an_archive_are_imported_by_worker_processes(
     path = put(database, "all.zip", archive(members))
     assert load(database, "--register", "--dry-run", path).exit_code == 0
     monkeypatch.setattr(loader.imports.workers, "MIN_SECONDS", 0)
-    monkeypatch.setattr(loader.imports.workers.os, "sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     done = load(database, "--register", path)
     assert done.exit_code == 0, done.output
     assert counts(database) == {f"m{number}": 4 for number in range(12)}
