@@ -123,6 +123,11 @@ MAY_IMPORT = {
         *("storage.users", "storage.sessions", "storage.audit"),
         *("storage.meters", "storage.meter_directory", "storage.access", "server.keys"),
     },
+    "loader.inspect.texts": {"settings"},
+    "loader.inspect": {
+        *("domain", "files", "settings", "cli", "loader", "loader.rows", "loader.formats"),
+        "loader.inspect.texts",
+    },
 }
 """What the files of a folder, or a file that has a line of its own, may import besides itself."""
 

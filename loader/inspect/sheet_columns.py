@@ -1,0 +1,116 @@
+"""The columns of a table in a file: what each is called, and what its fields are."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from functools import cached_property
+
+from loader.inspect.sheet import Sheet
+from loader.inspect.texts.notations import TimeNotation, fitting_notations
+from loader.inspect.texts.numerals import is_missing, is_number, number_unit
+from loader.inspect.texts.words import UnitMeaning, says, unit_in
+
+MAX_CATEGORIES = 12
+"""Different values of a column that says what its row is of."""
+
+_MIN_IDENTIFIER, _MAX_IDENTIFIER = 6, 60
+_IDENTIFIER = re.compile(r"(?=(?:.*[0-9]){5})[A-Z0-9][A-Za-z0-9.\-_ ]{5,59}")
+_CHANGING = re.compile(
+    r"[0-9]+[.,][0-9]+|[0-9]{1,4}[./-][0-9]{1,2}[./-][0-9]{1,4}|[A-Z]{0,4}[0-9]{8,}"
+)
+"""What a heading has that differs from file to file: amounts, dates and numbers of meters."""
+
+Reference = str | int | dict[str, str]
+"""A column as the settings of a format name it."""
+
+
+class SheetColumn:
+    """A column of a table."""
+
+    def __init__(self, place: int, names: Sequence[str], texts: Sequence[str]) -> None:
+        """Take the place of the column, from 0, and the fields of all rows."""
+        self.place = place
+        self.name = names[place] if place < len(names) else ""
+        self.texts = texts
+        self._is_named_once = Counter(names)[self.name] == 1
+
+    @property
+    def reference(self) -> Reference:
+        """The name of the column in settings: its heading unless that changes, or its place."""
+        if not self.name or not self._is_named_once:
+            return self.place + 1
+        changing = _CHANGING.sub("*", self.name)
+        is_told = re.search(r"[^\W\d_]{3}", changing.replace("*", "")) is not None
+        if changing != self.name:
+            return {"matches": changing} if is_told else self.place + 1
+        return self.name
+
+    @property
+    def label(self) -> str:
+        """The heading, or the place, for people."""
+        return self.name or f"column {self.place + 1}"
+
+    @cached_property
+    def filled(self) -> Sequence[str]:
+        """The fields that hold something."""
+        return [text for text in self.texts if not is_missing(text)]
+
+    @cached_property
+    def values(self) -> Sequence[str]:
+        """The different fields that hold something."""
+        return list(dict.fromkeys(self.filled))
+
+    @cached_property
+    def notations(self) -> Sequence[TimeNotation]:
+        """The notations of times in which all fields are written."""
+        return fitting_notations(self.filled)
+
+    @cached_property
+    def is_number(self) -> bool:
+        """Whether all fields are numbers, or missing; a unit tells so where all are missing."""
+        return all(map(is_number, self.values)) and (bool(self.values) or bool(unit_in(self.name)))
+
+    @cached_property
+    def unit(self) -> UnitMeaning | None:
+        """The unit in the heading, or behind the numbers."""
+        return unit_in(self.name) or unit_in(number_unit(self.values))
+
+    @property
+    def has_categories(self) -> bool:
+        """Whether there are a few words, or few codes, over and over."""
+        count = len(self.values)
+        return 1 <= count <= MAX_CATEGORIES and (count * 2 <= len(self.texts) or count == 1)
+
+    @property
+    def is_identifier(self) -> bool:
+        """Whether the fields may name a meter: a heading says so, or they look like it."""
+        is_short = all(len(each) <= _MAX_IDENTIFIER for each in self.values)
+        if not self.has_categories or not is_short or self.unit is not None:
+            return False
+        if says(self.name, "meter") and not says(self.name, "quality"):
+            return any(letter.isdigit() for letter in self.values[0])
+        looks = all(_IDENTIFIER.fullmatch(each) for each in self.values)
+        return looks and len(self.values[0]) >= _MIN_IDENTIFIER and not self.notations
+
+    def says(self, meaning: str) -> bool:
+        """Return whether the heading has a word of a meaning."""
+        return says(self.name, meaning)
+
+
+def columns_of(sheet: Sheet) -> list[SheetColumn]:
+    """Return the columns of a table, without those that are empty."""
+    names = sheet.names or ()
+    fields = zip(*sheet.rows, strict=True)
+    columns = [SheetColumn(place, names, texts) for place, texts in enumerate(fields)]
+    named = [column for column in columns if column.filled or column.name]
+    return max(_tables_side_by_side(named), key=lambda table: len(table[0].filled))
+
+
+def _tables_side_by_side(columns: list[SheetColumn]) -> list[list[SheetColumn]]:
+    """Return the columns of each table, if the same headings stand there again and again."""
+    names = [column.name for column in columns]
+    for count in (3, 2):
+        width = len(names) // count
+        if width > 1 and names == names[:width] * count and any(names):
+            return [columns[begin : begin + width] for begin in range(0, len(names), width)]
+    return [columns]
