@@ -58,6 +58,7 @@ def first_draft(
         "delimiter": sheet.delimiter if sheet.delimiter != "," else None,
         "decimal": holdings.decimal if holdings.decimal != "." else None,
         "thousands": holdings.thousands or None,
+        "missing": list(holdings.missing) or None,
         "encoding": None if encoding in ("utf-8", "utf-16") else encoding,
         "columns": {name: _short(column) for name, column in holdings.columns.items()},
         "rows": holdings.rows or None,

@@ -1,6 +1,5 @@
 """Examining a file: what it is, which format fits, and a format that would load it."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -17,8 +16,6 @@ from loader.inspect.sheet_columns import columns_of
 from loader.inspect.trial import Trial, try_entry, try_format
 from loader.report_file import ReportFile
 from loader.rows.errors import ReportError
-
-_TELLS_OFFSET = re.compile(r"(?m)pattern: (iso|epoch)|timezone: |hours: counted")
 
 _MIN_COMMON = 2
 """One in so many columns of a format at least has to be there for it to come near."""
@@ -74,22 +71,9 @@ class Examination:
         """Whether a known format or the proposed one reads all rows."""
         return self.trial is not None and self.trial.reads_all
 
-    @property
-    def is_local(self) -> bool:
-        """Whether nothing in the file tells the offset of its times."""
-        text = "" if self.proposed is None else self.proposed.text
-        return self.proposed is not None and not _TELLS_OFFSET.search(text)
-
     def changes_of_clocks(self) -> list[tuple[str, int]]:
         """Return the days on which clocks change, each with the number of its readings."""
-        if self.trial is None:
-            return []
-        resolver = LocalTimeResolver(self.zone)
-        return [
-            (day, count)
-            for day, count in sorted(self.trial.days.items())
-            if resolver.offset_all_day(date.fromisoformat(day)) is None
-        ]
+        return [] if self.trial is None else _changes_of_clocks(self.trial, self.zone)
 
 
 def examine(path: str, formats: Sequence[ReportFormat], zone: ZoneInfo) -> Examination:
@@ -157,15 +141,36 @@ def _propose(found: Examination, known: Sequence[str]) -> ProposedEntry | None:
     draft = first_draft(found.beginning.encoding, sheet, times, holdings, found.zone)
     draft, trial = _improved(found, name, draft)
     used = times.used | holdings.used
+    is_local = not (times.is_instant or "timezone" in draft.entry["time"])
+    seen, asked = _zone_notes(found, trial) if is_local else ([], [])
     return ProposedEntry(
         name,
         entry_text(name, draft.entry),
         trial,
-        draft.doubts,
-        [*times.evidence, *holdings.evidence],
+        [*draft.doubts, *asked],
+        [*times.evidence, *holdings.evidence, *seen],
         holdings.registers,
-        [column.label for column in columns if column.place not in used],
+        [column.label for column in columns if column.filled and column.place not in used],
     )
+
+
+def _changes_of_clocks(trial: Trial, zone: ZoneInfo) -> list[tuple[str, int]]:
+    resolver = LocalTimeResolver(zone)
+    return [
+        (day, count)
+        for day, count in sorted(trial.days.items())
+        if resolver.offset_all_day(date.fromisoformat(day)) is None
+    ]
+
+
+def _zone_notes(found: Examination, trial: Trial) -> tuple[list[str], list[str]]:
+    """Return what shows that times are those of the meter's zone, or the question whether."""
+    changes = _changes_of_clocks(trial, found.zone)
+    if changes and trial.reads_all:
+        return [f"clocks change as in {found.zone}"], []
+    return [], [
+        f"are these local times of {found.zone} (meter.timezone)? otherwise set time.timezone"
+    ]
 
 
 def _improved(found: Examination, name: str, draft: Draft) -> tuple[Draft, Trial]:

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 from domain.quantities import QUANTITY_NAMES
@@ -12,7 +13,7 @@ from domain.report_source import RowBatch
 from loader.inspect.row_times import RowTimes
 from loader.inspect.sheet import Sheet
 from loader.inspect.sheet_columns import SheetColumn
-from loader.inspect.texts.numerals import Numerals, number_value
+from loader.inspect.texts.numerals import Numerals, number_unit, number_value
 from loader.inspect.texts.words import UnitMeaning, plain_words, says, unit_in, without
 from loader.rows.registers import RegisterWatch
 
@@ -21,6 +22,7 @@ _ENERGIES = ("energy", "exported_energy", "reactive_energy", "exported_reactive_
 _OTHERS = ("voltage", "intensity", "power factor", "maximeter")
 _METERS = ("cups zahlpunkt zaehlpunkt ean prm mprn mpan pod nmi", "meter supply", "")
 """Words for the point of supply, then for the meter; a serial number comes last."""
+_ROLES = {"of thousands": "the decimal mark", "the decimal mark": "of thousands"}
 _OBIS = re.compile(r"(?:\d+-\d+:)?([1-8])\.(?:8|9|29|7)\b")
 _OBIS_QUANTITIES = {
     "1": "energy",
@@ -29,6 +31,8 @@ _OBIS_QUANTITIES = {
     "4": "exported_reactive_energy",
 }
 _SIGNS = {"a+": "energy", "a-": "exported_energy", "r+": "reactive_energy"}
+_CHANNELS = {"e": "energy", "b": "exported_energy", "q": "reactive_energy"}
+"""The letters of channels in Australia, before their number."""
 _ESTIMATED = re.compile(r"e|est.*|calc.*|rechn.*|gesch.*|ersatz.*|stim.*|ges.*", re.IGNORECASE)
 _REAL = re.compile(r"r|a|real|read|val|actual|leida|le[ií]do|reel|w", re.IGNORECASE)
 
@@ -43,6 +47,8 @@ class Holdings:
     identifier: SheetColumn | None = None
     decimal: str = "."
     thousands: str = ""
+    missing: Sequence[str] = ()
+    """Words that stand for missing values."""
     has_power: bool = False
     """Whether energy is worked out from mean power."""
     registers: list[str] = field(default_factory=list)
@@ -79,13 +85,16 @@ class _Finder:
         numbers = [each for each in (*self._columns, *self._times.day_columns) if each.is_number]
         for column in numbers:
             numerals.add(column.values)
+        units = [column.unit for column in numbers if column.unit is not None]
+        numerals.are_thousandths = bool(units) and all(each.factor == "0.001" for each in units)
         self.found.decimal = numerals.decimal
-        marks = numerals.thousands - {numerals.decimal}
-        self.found.thousands = min(marks, default="")
-        if numerals.is_doubtful and self._sheet.delimiter == ",":
-            self.found.doubts.append(
-                f"is {numerals.decimal!r} the decimal mark, or one of thousands? here: decimal"
-            )
+        self.found.thousands = numerals.thousands_mark
+        if numerals.is_doubtful and (self._sheet.delimiter, numerals.decimal) != (";", ","):
+            role = "of thousands" if numerals.thousands_mark else "the decimal mark"
+            mark = min(numerals.doubtful)
+            self.found.doubts.append(f"{mark!r} is {role}, not {_ROLES[role]}")
+        words = [word for column in numbers for word in column.words]
+        self.found.missing = list(dict.fromkeys(words))
 
     def _find_identifier(self) -> None:
         """Take the column that names the meter: the point of supply rather than a serial number."""
@@ -154,9 +163,10 @@ class _Finder:
         if not groups and numbers:
             groups["energy"] = numbers[:1]
         self._move_power(groups)
-        for quantity, columns in groups.items():
-            chosen = self._chosen(quantity, columns)
-            self._take(quantity, chosen, common)
+        taken = {quantity: self._chosen(quantity, each) for quantity, each in groups.items()}
+        for quantity, columns in taken.items():
+            self._take(quantity, columns, common)
+        self._find_registers({name: taken[name] for name in taken if name in _ENERGIES})
         self._divide_rows()
         self._tell_doubts(groups, common)
 
@@ -197,9 +207,8 @@ class _Finder:
         is_power = unit is not None and unit.quantity in ("power", "reactive_power")
         if quantity in _ENERGIES and (is_power or columns[0] in self._powers):
             section["kind"] = "power"
-        elif quantity in _ENERGIES and self._is_register(columns):
-            section["kind"] = "register"
-            self.found.registers += [each.label for each in columns]
+        if unit_behind := number_unit(columns[0].values):
+            section["unit"] = unit_behind
         self.found.columns[quantity] = section
         self.found.used.update(each.place for each in columns)
         if len(columns) > 1:
@@ -207,14 +216,27 @@ class _Finder:
                 f"{quantity} is the sum of {' + '.join(each.label for each in columns)}"
             )
 
-    def _is_register(self, columns: Sequence[SheetColumn]) -> bool:
-        """Return whether one of the columns, or all together, is a cumulative register."""
+    def _find_registers(self, taken: dict[str, list[SheetColumn]]) -> None:
+        """Say which energies are states of registers: all that never fall, if one of them is."""
+        sums = {quantity: self._sums(columns) for quantity, columns in taken.items()}
+        if not any(self._rises(numbers) for each in sums.values() for numbers in each):
+            return
+        for quantity, columns in taken.items():
+            section = self.found.columns[quantity]
+            signs = {
+                (after > before) - (after < before) for before, after in pairwise(sums[quantity][0])
+            }
+            if "kind" not in section and not signs >= {-1, 1}:
+                section["kind"] = "register"
+                self.found.registers += [each.label for each in columns]
+
+    def _sums(self, columns: Sequence[SheetColumn]) -> list[Sequence[float]]:
+        """Return the numbers of columns in order of time: their sums, then those of each."""
         values = [
             [number_value(text, self.found.decimal) or 0.0 for text in column.texts]
             for column in columns
         ]
-        sums = [sum(numbers) for numbers in zip(*values, strict=True)]
-        return any(self._rises(numbers) for numbers in [*values, sums])
+        return [[sum(numbers) for numbers in zip(*values, strict=True)], *values]
 
     def _rises(self, numbers: Sequence[float]) -> bool:
         watch = RegisterWatch("energy")
@@ -240,20 +262,24 @@ class _Finder:
         for value in kind.values:
             groups[_quantity_of_rows(value)].append(value)
         section = self.found.columns.pop("energy")
+        key = _key(kind)
         unit = unit_in(kind.values[0])
         if "factor" not in section and unit is not None:
             section |= _factor(unit)
             if unit.quantity == "power":
                 section["kind"], self.found.has_power = "power", True
         self.found.columns.pop("power", None)
-        if len(groups) == 1 and len(kind.values) > 1:
+        if len(groups) == 1:
             first, *others = kind.values
-            groups = defaultdict(list, energy=[first])
-            self.found.doubts.append(f"{kind.label}: are the rows of {first} the ones to load?")
-            self.found.evidence.append(f"a time has rows of {first}, {', '.join(others)}")
+            self.found.rows = {key: first}
+            self.found.columns["energy"] = section
+            self.found.doubts.append(
+                f"{kind.label}: rows of {first} are read, those of {', '.join(others)} are not"
+            )
+            return
         for quantity, values in groups.items():
             patterns = _patterns(values, [v for v in kind.values if v not in values])
-            where = {"where": {_key(kind): patterns[0] if len(patterns) == 1 else patterns}}
+            where = {"where": {key: patterns[0] if len(patterns) == 1 else patterns}}
             self.found.columns[quantity] = section | where
         self.found.evidence.append(f"{kind.label} says what a row is of")
 
@@ -304,6 +330,8 @@ def _quantity(column: SheetColumn, unit: UnitMeaning | None) -> str | None:
     """Return the quantity of a column; None if it is none that is stored."""
     if column.says("own use") or (column.unit is None and column.says("other")):
         return None
+    if quantity := _obis_quantity(column.name):
+        return quantity
     is_exported = column.says("exported")
     if column.unit is None and (other := next(filter(column.says, _OTHERS), None)):
         return other.replace(" ", "_")
@@ -320,12 +348,19 @@ def _quantity(column: SheetColumn, unit: UnitMeaning | None) -> str | None:
     return "exported_power" if is_exported and kind == "power" else kind
 
 
+def _obis_quantity(text: str) -> str | None:
+    code = _OBIS.search(text)
+    return None if code is None else _OBIS_QUANTITIES.get(code[1])
+
+
 def _quantity_of_rows(value: str) -> str:
     """Return the quantity of the rows whose kind has this name."""
     if value.casefold() in _SIGNS:
         return _SIGNS[value.casefold()]
-    if (code := _OBIS.search(value)) and code[1] in _OBIS_QUANTITIES:
-        return _OBIS_QUANTITIES[code[1]]
+    if quantity := _obis_quantity(value):
+        return quantity
+    if re.fullmatch(r"[EBQ][1-9]", value):
+        return _CHANNELS[value[0].casefold()]
     kind = "reactive_energy" if says(value, "reactive") else "energy"
     return _EXPORTED[kind] if says(value, "exported") else kind
 
@@ -340,9 +375,14 @@ def _patterns(values: Sequence[str], others: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _key(column: SheetColumn) -> str | int:
+def _key(column: SheetColumn) -> Any:
     """Return the name of a column as a key."""
     return column.reference if isinstance(column.reference, str | int) else column.place + 1
+
+
+def _rises_and_falls(numbers: Sequence[float]) -> bool:
+    signs = {(after > before) - (after < before) for before, after in pairwise(numbers)}
+    return signs >= {-1, 1}
 
 
 def _factor(unit: UnitMeaning | None) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """How the rows of a table tell when they are of: the columns, their pattern, the interval."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -65,13 +65,16 @@ def find_times(
     columns: Sequence[SheetColumn], zone: ZoneInfo, *, is_whole: bool
 ) -> RowTimes | None:
     """Return how rows tell their time; None if no column has days."""
-    for look in (_whole_times, _days_in_rows, _days_with_clocks, _days_with_periods, _days_alone):
-        if (found := look(columns)) is not None:
-            _note_differences(found)
-            if not found.is_counted:
-                _note_marks(found, zone, is_whole=is_whole)
-            return found
-    return None
+    ways = _days_in_rows, _whole_times, _days_with_clocks, _days_with_periods, _days_alone
+    found = [times for look in ways if (times := look(columns)) is not None]
+    if not found:
+        return None
+    # The time of a download, say, does not tell rows apart.
+    times = found[0] if found[0].day_columns else max(found, key=lambda each: len({*each.starts}))
+    _note_differences(times)
+    if not times.is_counted:
+        _note_marks(times, zone, is_whole=is_whole)
+    return times
 
 
 # The columns
@@ -371,30 +374,31 @@ def _note_marks(times: RowTimes, zone: ZoneInfo, *, is_whole: bool) -> None:
     """Note which end of its interval a time marks, by headings and by the first and last row."""
     if times.end_section is not None:
         return
-    votes = _votes(times, zone, is_whole=is_whole)
+    votes = list(_votes(times, zone, is_whole=is_whole))
     if votes:
-        times.marks = votes[0]
-    if len({*votes}) == 1:
-        times.evidence.append(
-            f"times mark the {votes[0]} of intervals, by headings or first and last row"
-        )
+        times.marks = votes[0][0]
+    if len({mark for mark, _ in votes}) == 1:
+        reasons = ", ".join(reason for _, reason in votes)
+        times.evidence.append(f"times mark the {times.marks} of intervals: {reasons}")
     else:
         times.doubts.append(f"do times mark the start or the end of intervals? here: {times.marks}")
 
 
-def _votes(times: RowTimes, zone: ZoneInfo, *, is_whole: bool) -> list[str]:
-    """Return what headings and the first and last time of day say, the surest first."""
+def _votes(times: RowTimes, zone: ZoneInfo, *, is_whole: bool) -> Iterator[tuple[str, str]]:
+    """Yield what headings and the first and last time say, the surest first, each with why."""
+    for mark in ("end", "start"):
+        if says(times.label, mark):
+            yield mark, f"the heading is {times.label}"
     interval = times.interval or 0
-    votes = [mark for mark in ("end", "start") if says(times.label, mark)]
-    if interval % _DAY == 0 and interval:
-        votes += ["start"] * (_clock(times, min(times.starts), zone) == 0)
-    elif interval and _DAY % interval == 0:
-        first, last = (_clock(times, each, zone) for each in (min(times.starts), max(times.starts)))
-        if first in (0, interval):
-            votes.append("start" if first == 0 else "end")
-        if is_whole and last in (0, _DAY - interval):
-            votes.append("end" if last == 0 else "start")
-    return votes
+    first, last = (_clock(times, each, zone) for each in (min(times.starts), max(times.starts)))
+    if not interval or (_DAY % interval and interval % _DAY):
+        return
+    if first == 0:
+        yield "start", "the first is 00:00"
+    elif first == interval:
+        yield "end", f"the first is {first // 3600:02}:{first // 60 % 60:02}"
+    if is_whole and interval < _DAY and last in (0, _DAY - interval):
+        yield "end" if last == 0 else "start", f"the last is {last // 3600:02}:{last // 60 % 60:02}"
 
 
 def _clock(times: RowTimes, second: int, zone: ZoneInfo) -> int:

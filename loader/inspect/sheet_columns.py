@@ -1,14 +1,17 @@
 """The columns of a table in a file: what each is called, and what its fields are."""
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 
-from loader.inspect.sheet import Sheet
+from loader.inspect.sheet import Sheet, split_line
 from loader.inspect.texts.notations import TimeNotation, fitting_notations
 from loader.inspect.texts.numerals import is_missing, is_number, number_unit
 from loader.inspect.texts.words import UnitMeaning, says, unit_in
+from settings import ColumnName
+
+_MAX_WORDS = 3
+"""Words for missing values in a column of numbers."""
 
 MAX_CATEGORIES = 12
 """Different values of a column that says what its row is of."""
@@ -16,7 +19,9 @@ MAX_CATEGORIES = 12
 _MIN_IDENTIFIER, _MAX_IDENTIFIER = 6, 60
 _IDENTIFIER = re.compile(r"(?=(?:.*[0-9]){5})[A-Z0-9][A-Za-z0-9.\-_ ]{5,59}")
 _CHANGING = re.compile(
-    r"[0-9]+[.,][0-9]+|[0-9]{1,4}[./-][0-9]{1,2}[./-][0-9]{1,4}|[A-Z]{0,4}[0-9]{8,}"
+    r"(?<![0-9.:\-])[0-9]+[.,][0-9]{2,}(?![0-9.])"
+    r"|[0-9]{4}[./-][0-9]{1,2}[./-][0-9]{1,2}|[0-9]{1,2}[./-][0-9]{1,2}[./-][0-9]{4}"
+    r"|[A-Z]{0,4}[0-9]{8,}"
 )
 """What a heading has that differs from file to file: amounts, dates and numbers of meters."""
 
@@ -27,23 +32,28 @@ Reference = str | int | dict[str, str]
 class SheetColumn:
     """A column of a table."""
 
-    def __init__(self, place: int, names: Sequence[str], texts: Sequence[str]) -> None:
-        """Take the place of the column, from 0, and the fields of all rows."""
+    def __init__(
+        self, place: int, names: Sequence[str], texts: Sequence[str], unit_text: str = ""
+    ) -> None:
+        """Take the place of the column, from 0, the fields of all rows, and what tells the unit."""
         self.place = place
         self.name = names[place] if place < len(names) else ""
         self.texts = texts
-        self._is_named_once = Counter(names)[self.name] == 1
+        self._unit_text = unit_text or self.name
+        self._names = names
 
     @property
     def reference(self) -> Reference:
         """The name of the column in settings: its heading unless that changes, or its place."""
-        if not self.name or not self._is_named_once:
+        if not self.name or self._names.count(self.name) > 1:
             return self.place + 1
         changing = _CHANGING.sub("*", self.name)
-        is_told = re.search(r"[^\W\d_]{3}", changing.replace("*", "")) is not None
-        if changing != self.name:
-            return {"matches": changing} if is_told else self.place + 1
-        return self.name
+        if changing == self.name:
+            return self.name
+        if re.search(r"[^\W\d_]{3}", changing) is None:
+            return self.place + 1
+        is_alone = len(ColumnName(matches=changing).positions(self._names)) == 1
+        return {"matches": changing} if is_alone else self.name
 
     @property
     def label(self) -> str:
@@ -67,13 +77,22 @@ class SheetColumn:
 
     @cached_property
     def is_number(self) -> bool:
-        """Whether all fields are numbers, or missing; a unit tells so where all are missing."""
-        return all(map(is_number, self.values)) and (bool(self.values) or bool(unit_in(self.name)))
+        """Whether fields are numbers or stand for none; a unit tells so where all are missing."""
+        if not self.values:
+            return unit_in(self._unit_text) is not None
+        if len(self.words) > _MAX_WORDS or self.notations:
+            return not self.words
+        return sum(map(is_number, self.filled)) * 2 > len(self.filled)
+
+    @cached_property
+    def words(self) -> Sequence[str]:
+        """The fields that are no numbers."""
+        return [text for text in self.values if not is_number(text)]
 
     @cached_property
     def unit(self) -> UnitMeaning | None:
         """The unit in the heading, or behind the numbers."""
-        return unit_in(self.name) or unit_in(number_unit(self.values))
+        return unit_in(self._unit_text) or unit_in(number_unit(self.values))
 
     @property
     def has_categories(self) -> bool:
@@ -101,9 +120,18 @@ def columns_of(sheet: Sheet) -> list[SheetColumn]:
     """Return the columns of a table, without those that are empty."""
     names = sheet.names or ()
     fields = zip(*sheet.rows, strict=True)
-    columns = [SheetColumn(place, names, texts) for place, texts in enumerate(fields)]
+    units = _unit_texts(sheet)
+    columns = [SheetColumn(place, names, texts, units[place]) for place, texts in enumerate(fields)]
     named = [column for column in columns if column.filled or column.name]
     return max(_tables_side_by_side(named), key=lambda table: len(table[0].filled))
+
+
+def _unit_texts(sheet: Sheet) -> Sequence[str]:
+    """Return the units of columns, if the line below the heading has them."""
+    below = [line for line in sheet.strays if line.number == sheet.heading_line + 1]
+    texts = split_line(below[0].text, sheet.delimiter) if below and sheet.names else []
+    units = [text if unit_in(text) else "" for text in texts[: sheet.width]]
+    return [*units, *[""] * (sheet.width - len(units))]
 
 
 def _tables_side_by_side(columns: list[SheetColumn]) -> list[list[SheetColumn]]:

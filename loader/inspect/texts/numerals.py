@@ -26,6 +26,10 @@ class Numerals:
     points: int = 0
     """Numbers whose decimal mark is a point for certain."""
     commas: int = 0
+    are_thousandths: bool = False
+    """Whether they are of a small unit such as Wh, which seldom has decimals."""
+    plain: int = 0
+    """Numbers without a mark."""
     doubtful: set[str] = field(default_factory=set)
     """Marks that may be of decimals or of thousands."""
     thousands: set[str] = field(default_factory=set)
@@ -42,7 +46,20 @@ class Numerals:
         """The decimal mark."""
         if self.commas or self.points:
             return "," if self.commas > self.points else "."
-        return "," if self.doubtful == {","} else "."
+        is_comma = "," in self.doubtful
+        return "," if is_comma is not self._has_groups else "."
+
+    @property
+    def thousands_mark(self) -> str:
+        """The mark of thousands, empty if there is none."""
+        marks = self.thousands | (self.doubtful if self._has_groups else set())
+        return min(marks - {self.decimal}, default="")
+
+    @property
+    def _has_groups(self) -> bool:
+        """Whether marks that may be of decimals are of thousands: smaller numbers have none."""
+        is_likely = self.plain or self.are_thousandths
+        return bool(self.doubtful and is_likely) and not self.commas and not self.points
 
     @property
     def is_doubtful(self) -> bool:
@@ -55,6 +72,7 @@ class Numerals:
         body = "".join(letter for letter in body if letter not in f"'\u2019{_BLANKS}")
         marks = [letter for letter in body if letter in ".,"]
         if not marks:
+            self.plain += 1
             return
         last = marks[-1]
         if len({*marks}) > 1:

@@ -15,13 +15,13 @@ _MEANINGS = {
     "|einspeise|eingespeist|vertida|vertido|vertidos|inyeccion|inyectada|excedente|excedentes"
     "|excedent|abocada|immessa|immissione|injetada|injetado|returned|return|teruglevering"
     "|teruggeleverd|ruckspeisung|ruckspeise|lieferung|geliefert|surplus|uberschuss|saliente"
-    "|feed|delivered grid|as",
+    "|feed|injecao|oddanie|oddana|oddano|as",
     "reactive": "reactive|reactiva|reactiu|reattiva|reativa|reactief|blind|blindarbeit|blindstrom"
     "|blindenergie|blindleistung|blindverbrauch|r1|r4",
     "consumed": "consumption|consumo|consommation|verbrauch|bezug|netzbezug|restverbrauch|consum"
     "|consumed|consumida|imported|import|usage|afname|verbruik|soutirage|soutiree|prelievo"
     "|prelevata|consumi|energy|energie|energia|entrante|ae|offtake|wirkenergie|active|wert|messwert"
-    "|value|valeur|volume|valor|kwh",
+    "|value|valeur|volume|valor|pobor|pobrana|grid|rede|kwh",
     "own use": "autoconsumida|autoconsumo|autocons|autoconsommation|autoconsum|eigenverbrauch"
     "|eigendeckung|selfconsumption|autoconsumo|zelfconsumptie|generada|generacion|generated"
     "|generation|produced|production|erzeugung|erzeugte|produccion|prodotta|opwek|solar|pv",
@@ -44,7 +44,7 @@ _MEANINGS = {
     "|contatore|zahler|zahlernummer|esiid|esi|serial|meternumber|point",
     "unit": "unit|units|einheit|unidad|unite|unita|eenheid|uom|unidade|unitat",
     "low tariff": "low|normal|high|peak|offpeak|off|nacht|tag|day|night|dag|ht|nt|hp|hc|punta|llano"
-    "|valle|tarif|tariff|tariffs|dutch|users|pleines|creuses|heures|rate|band|phase",
+    "|valle|tarif|tariff|tariffs|dutch|users|pleines|creuses|heures|rate|band|phase|laag|hoog|tarief|tarifa|hochtarif|niedertarif",
 }
 _PATTERNS = {meaning: re.compile(rf"\b(?:{words})\b") for meaning, words in _MEANINGS.items()}
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
