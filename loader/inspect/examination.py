@@ -16,9 +16,7 @@ from loader.inspect.sheet_columns import columns_of
 from loader.inspect.trial import Trial, try_entry, try_format
 from loader.report_file import ReportFile
 from loader.rows.errors import ReportError
-
-_MIN_COMMON = 2
-"""One in so many columns of a format at least has to be there for it to come near."""
+from loader.table.top import TopOfFile
 
 
 @dataclass(frozen=True)
@@ -111,19 +109,20 @@ def _detected(path: str, formats: Sequence[ReportFormat]) -> str:
 
 
 def _nearest(sheet: Sheet, formats: Sequence[ReportFormat]) -> NearFormat | None:
-    """Return the known format with the most columns in a heading; None if no one has half."""
-    names = [name for name in sheet.names or () if name]
-    best, share = None, 1 / _MIN_COMMON
-    for each in formats:
-        columns = [name.strip() for name in each.expected.replace(";", ",").split(",")]
-        common = len({*columns} & {*names}) / len(columns)
-        if common >= share:
-            missing = [name for name in columns if name not in names]
-            best, share = (
-                NearFormat(each.name, missing, [n for n in names if n not in columns]),
-                common,
-            )
-    return best
+    """Return the known format with the most columns in a heading; None if none has half of them."""
+    if sheet.heading is None:
+        return None
+    top = TopOfFile([sheet.heading.text.encode()])
+    found = [(each.nearest_heading(top), each.name) for each in formats]
+    near = [
+        (like, name)
+        for like, name in found
+        if like is not None and like.found >= len(like.missing) + len(like.doubtful)
+    ]
+    if not near:
+        return None
+    like, name = min(near, key=lambda pair: pair[0].rank)
+    return NearFormat(name, [*like.missing, *like.doubtful], like.additional)
 
 
 def _propose(found: Examination, known: Sequence[str]) -> ProposedEntry | None:

@@ -20,7 +20,7 @@ def inspection_document(found: Examination) -> dict[str, object]:
         "file": found.path,
         "encoding": found.beginning.encoding,
         "delimiter": sheet and sheet.delimiter,
-        "heading_line": sheet and (sheet.heading_line or None),
+        "heading_line": sheet and sheet.heading and sheet.heading.number,
         "heading": sheet and sheet.names and list(sheet.names),
         "other_lines": sheet and [line.number for line in sheet.strays],
         "formats": found.fitting,
@@ -98,8 +98,8 @@ def _form_rows(found: Examination) -> list[tuple[str, object]]:
         return [("text", text), ("table", "none: no rows with a date and other columns were found")]
     delimiter = _DELIMITER_NAMES.get(sheet.delimiter, sheet.delimiter)
     heading = "none"
-    if sheet.names is not None:
-        heading = f"line {sheet.heading_line}: {_names([n for n in sheet.names if n])}"
+    if sheet.heading is not None and sheet.names:
+        heading = f"line {sheet.heading.number}: {_names([n for n in sheet.names if n])}"
     return [
         ("text", f"{text}, columns separated by {delimiter}"),
         ("heading", heading),

@@ -28,8 +28,8 @@ class Sheet:
     delimiter: str
     names: tuple[str, ...] | None
     """The heading; None if there is none."""
-    heading_line: int
-    """The line of the heading, 0 if there is none."""
+    heading: NumberedLine | None
+    """Its line."""
     above: Sequence[NumberedLine]
     """The lines above the heading, or above the first row."""
     rows: Sequence[Sequence[str]]
@@ -103,7 +103,7 @@ def _sheet(lines: Sequence[str], delimiter: str) -> Sheet | None:
     return Sheet(
         delimiter,
         names,
-        0 if heading is None else heading + 1,
+        None if heading is None else NumberedLine(heading + 1, lines[heading]),
         _numbered(lines, range(begin - (heading is not None))),
         [_padded(split[number], width) for number in rows],
         first + 1,

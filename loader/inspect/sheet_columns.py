@@ -128,8 +128,9 @@ def columns_of(sheet: Sheet) -> list[SheetColumn]:
 
 def _unit_texts(sheet: Sheet) -> Sequence[str]:
     """Return the units of columns, if the line below the heading has them."""
-    below = [line for line in sheet.strays if line.number == sheet.heading_line + 1]
-    texts = split_line(below[0].text, sheet.delimiter) if below and sheet.names else []
+    heading = sheet.heading
+    below = [line for line in sheet.strays if heading and line.number == heading.number + 1]
+    texts = split_line(below[0].text, sheet.delimiter) if below else []
     units = [text if unit_in(text) else "" for text in texts[: sheet.width]]
     return [*units, *[""] * (sheet.width - len(units))]
 
