@@ -7,10 +7,10 @@ from fractions import Fraction
 from domain.quantities import DECIMALS, INTEGER_DIGITS
 from loader.rows.errors import RowError
 from loader.values.decimals import (
-    MISSING,
+    NO_VALUE,
     Notation,
     Number,
-    Quantity,
+    ParsedValue,
     Scale,
     format_quantity,
     hint,
@@ -62,7 +62,7 @@ class QuantityColumn:
             " to as many"
         )
 
-    def read(self, fields: Sequence[str]) -> tuple[Quantity, int]:
+    def read(self, fields: Sequence[str]) -> tuple[ParsedValue, int]:
         """Return the quantity of a row, and which of its columns is wrong if one is."""
         if len(self.fields) > 1:
             return self._sum(fields)
@@ -78,45 +78,49 @@ class QuantityColumn:
         """Return the error of a row in one of the columns."""
         return RowError(line, self.headers[which], fields[self.fields[which]], expected)
 
-    def _parse(self, text: str) -> Quantity:
+    def _parse(self, text: str) -> ParsedValue:
         """Return the quantity in the text of a column."""
         notation = self._notation
         if self._scale.is_one and (plain := notation.plain.fullmatch(text)):
             sign, whole, decimals = plain.groups()
             is_zero = sign and whole == "0" and not decimals.strip("0")
-            return Quantity(f"{'' if is_zero else sign}{whole}.{decimals:0<{DECIMALS}}")
+            return ParsedValue(f"{'' if is_zero else sign}{whole}.{decimals:0<{DECIMALS}}")
         if notation.is_missing(text):
-            return MISSING
+            return NO_VALUE
         number = notation.parse(text, self._unit)
         return self._wrong(text) if number is None else self._quantity(number)
 
-    def _sum(self, fields: Sequence[str]) -> tuple[Quantity, int]:
+    def _sum(self, fields: Sequence[str]) -> tuple[ParsedValue, int]:
         """Return the sum of the columns, which are missing together."""
         texts = [fields[place] for place in self.fields]
         missing = [self._notation.is_missing(text) for text in texts]
         if all(missing):
-            return MISSING, 0
+            return NO_VALUE, 0
         numbers: list[Number] = []
         for place, text in enumerate(texts):
             if missing[place]:
                 expected = f"a number as in the other columns of {self.name}, which are added up"
-                return Quantity("", expected=expected), place
+                return ParsedValue("", expected=expected), place
             number = self._notation.parse(text, self._unit)
             if number is None:
                 return self._wrong(text), place
             numbers.append(number)
         return self._quantity(total(numbers)), 0
 
-    def _quantity(self, number: Number) -> Quantity:
+    def _quantity(self, number: Number) -> ParsedValue:
         """Return a number as a quantity."""
         scaled = self._scale.apply(number)
         if scaled is None:
-            return Quantity("", expected=self._too_precise)
+            return ParsedValue("", expected=self._too_precise)
         text = format_quantity(scaled[0])
-        return Quantity("", expected=self._expected) if text is None else Quantity(text, scaled[1])
+        return (
+            ParsedValue("", expected=self._expected)
+            if text is None
+            else ParsedValue(text, scaled[1])
+        )
 
-    def _wrong(self, text: str) -> Quantity:
-        return Quantity("", expected=self._expected + hint(text, self._unit, self._thousands))
+    def _wrong(self, text: str) -> ParsedValue:
+        return ParsedValue("", expected=self._expected + hint(text, self._unit, self._thousands))
 
 
 def _multiplied(factor: Decimal, hours: Fraction, *, divides: bool) -> str:

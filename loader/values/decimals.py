@@ -65,7 +65,7 @@ class Notation:
         return Number(int(f"{sign}{whole}{decimals}"), power - len(decimals))
 
 
-class Quantity(NamedTuple):
+class ParsedValue(NamedTuple):
     """A quantity as a RowBatch has it, and whether it was rounded; or what was expected instead."""
 
     text: str
@@ -73,7 +73,7 @@ class Quantity(NamedTuple):
     expected: str = ""
 
 
-MISSING = Quantity("")
+NO_VALUE = ParsedValue("")
 
 
 class Scale:
