@@ -58,11 +58,9 @@ class DelimitedLayout:
 
     def is_valid(self, fields: list[str]) -> bool:
         """Return whether the time and the quantities of a row can be parsed."""
-        if isinstance(self.timestamps.parse(fields), InvalidTimestamp):
-            return False
         errors: list[RowError] = []
         self.values.read(0, fields, errors)
-        return not errors
+        return not errors and not isinstance(self.timestamps.parse(fields), InvalidTimestamp)
 
 
 class DelimitedRows(RowReader[DelimitedRow]):
@@ -71,8 +69,8 @@ class DelimitedRows(RowReader[DelimitedRow]):
     def __init__(self, context: ParseContext, layout: DelimitedLayout) -> None:
         super().__init__(context, layout.zone)
         self._layout = layout
-        self.is_full = layout.values.is_full
         self.identifier = layout.header.meter
+        self.is_full = layout.values.is_full
         self._identifier_line = 0
         self._offsets: dict[date, int | None] = {}
         self._marks: defaultdict[date, array[int]] = defaultdict(lambda: array("q"))

@@ -13,10 +13,13 @@ class FoundHeading(NamedTuple):
     """The heading of a report in a format, and where the rows begin."""
 
     header: Header
+    """That of the rows, which may be unfolded."""
     rows_at: int
     """The place, from 0, of the line below the heading."""
     unread: tuple[str, ...]
     """The columns that the format does not name."""
+    source: Header
+    """That of the file."""
     is_named: bool = True
     """Whether the heading itself tells the format, not the rows below it."""
 
@@ -58,10 +61,8 @@ class HeadingSearch:
         Where the format tells columns by their places alone, the rows have to fit too, unless it
         is the only format that comes into question.
         """
-        for at in top.with_reasons:
-            header = self._header(top, at)
-            if header.has_reasons and (found := self._fitting(top, at, header)):
-                return found
+        if rejected := self.find_rejected(top):
+            return rejected
         if self._settings.heading is not None:
             return self._without_heading(top, is_only=is_only)
         if self._settings.is_named_by_place:
@@ -69,6 +70,14 @@ class HeadingSearch:
         headings = ((at, self._header(top, at)) for at in self._places(top))
         fitting = (self._fitting(top, at, header) for at, header in headings)
         return next((found for found in fitting if found is not None), None)
+
+    def find_rejected(self, top: TopOfFile) -> FoundHeading | None:
+        """Return the heading of rejected rows; None if there is none."""
+        for at in top.with_reasons:
+            header = self._header(top, at)
+            if header.has_reasons and (found := self._fitting(top, at, header)):
+                return found
+        return None
 
     def nearest(self, top: TopOfFile) -> Likeness | None:
         """Return the line that comes nearest to the heading; None if none has a column of it."""
@@ -105,10 +114,20 @@ class HeadingSearch:
             if named is None:
                 return None
             header = replace(header, meter=named[0], above=named[1])
-        own = sorted({column.position(header.names) for column in self._columns})
+        own = sorted({*self._intervals(header), *(c.position(header.names) for c in self._columns)})
         if self._settings.is_named_by_place and self._settings.heading is None:
             header = replace(header, own=tuple(own))
-        return FoundHeading(header, at + 1, self._unread(header, own))
+        return FoundHeading(header, at + 1, self._unread(header, own), header)
+
+    def _intervals(self, header: Header) -> Iterator[int]:
+        """Yield the positions of the columns that hold the intervals of a day."""
+        for column in self._settings.columns.named().values():
+            if column.first is not None and column.last is not None:
+                first, last = (
+                    column.first.positions(header.names),
+                    column.last.positions(header.names),
+                )
+                yield from range(min(first, default=0), max(last, default=-1) + 1)
 
     def _named_meter(
         self, pattern: MeterPattern, top: TopOfFile, at: int, header: Header
@@ -145,7 +164,7 @@ class HeadingSearch:
         header = self._header(top, at)
         missing: list[str] = []
         doubtful: list[str] = []
-        own: list[int] = []
+        own = [*self._intervals(header)]
         found = 0
         for column in self._columns:
             positions = column.positions(header.names)
