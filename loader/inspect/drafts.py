@@ -46,13 +46,14 @@ def first_draft(
     encoding: str, sheet: Sheet, times: RowTimes, holdings: Holdings, zone: ZoneInfo
 ) -> Draft:
     """Return the format that the first lines of a file suggest."""
-    time: dict[str, Any] = {**times.section, "marks": times.marks}
-    needs_interval = (
-        times.is_said or times.marks == "end" or holdings.has_power or "tolerance" in time
-    )
+    time = dict(times.section)
     if times.end_section is not None and times.varies:
         time["end"] = times.end_section
-        needs_interval = False
+    elif not (times.day_columns or "period" in time):
+        time["marks"] = times.marks
+    needs_length = times.marks == "end" or holdings.has_power or times.is_said
+    interval = times.interval if needs_length and not {"hour", "end"} & {*time} else None
+    lengths = times.lengths if interval and holdings.has_power else ()
     entry: dict[str, Any] = {
         "heading": "none" if sheet.names is None else None,
         "delimiter": sheet.delimiter if sheet.delimiter != "," else None,
@@ -63,12 +64,15 @@ def first_draft(
         "columns": {name: _short(column) for name, column in holdings.columns.items()},
         "rows": holdings.rows or None,
         "time": time,
-        "interval": times.interval if needs_interval and "hour" not in time else None,
+        "interval": None if lengths else interval,
+        "lengths": list(lengths) or None,
         "identifier": None if holdings.identifier is None else holdings.identifier.reference,
         "quality": holdings.quality or None,
         "ignored_rows": _stray_patterns(sheet.strays) or None,
     }
     doubts = [*times.doubts, *holdings.doubts]
+    if lengths:
+        doubts.append(f"rows last {' or '.join(map(str, lengths))} seconds, or is that a gap?")
     kept = {name: each for name, each in entry.items() if each is not None}
     return Draft(kept, doubts, _standard_offset(min(times.starts, default=0), zone))
 
@@ -134,7 +138,7 @@ def _registers(draft: Draft) -> Draft | None:
 
 def _ends_by_start(draft: Draft) -> Draft | None:
     time = draft.entry["time"]
-    if time["marks"] != "end" or "end_clock" in time:
+    if time.get("marks") != "end" or "end_clock" in time:
         return None
     return draft.with_time(
         "where clocks change, ends are written as the start plus the length", end_clock="start"
@@ -163,9 +167,15 @@ def _hours(kind: str) -> Callable[[Draft], Draft | None]:
 
 
 def _lengths_told(draft: Draft) -> Draft | None:
-    if "interval" not in draft.entry or draft.entry["time"]["marks"] == "end":
+    if "interval" not in draft.entry or draft.entry["time"].get("marks") == "end":
         return None
     return draft.changed(interval=None)
+
+
+def _one_length(draft: Draft) -> Draft | None:
+    if "lengths" not in draft.entry:
+        return None
+    return draft.changed(lengths=None, interval=draft.entry["lengths"][0])
 
 
 def _without_power(draft: Draft) -> Draft | None:
@@ -188,6 +198,7 @@ AMENDMENTS: Sequence[tuple[str, _Change]] = (
     ("", _hours("clock")),
     ("", _hours("counted")),
     ("", _lengths_told),
+    ("", _one_length),
     ("", _without_power),
 )
 """What may help, and what the messages say where it may."""

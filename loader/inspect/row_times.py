@@ -17,7 +17,7 @@ _MIN_PERIODS = 20
 """Numbers of periods in a day, unless the day is cut off."""
 _DAY_COLUMNS = range(23, 151)
 """Columns of the intervals of a day."""
-_DAYS_IN_ROW = 24, 48, 96, 144
+_DAYS_IN_ROW = 24, 48, 96, 144, 288, 1440
 _LATE = 120
 """Seconds by which loggers may be late."""
 _MANY = 50
@@ -321,19 +321,16 @@ def _days_alone(columns: Sequence[SheetColumn]) -> RowTimes | None:
     (usual, _), *_ = Counter(counts.values()).most_common(1)
     moments = [notation.parse(text) for text in day.texts]
     starts = [_seconds(moment) for moment in moments if moment is not None]
-    if usual not in (1, 24, 48, 96, 144, 288, 1440):
+    section: dict[str, Any] = {"column": day.reference, "pattern": notation.pattern}
+    times = RowTimes(section, {day.place}, day.label, starts=starts, doubts=doubt)
+    if usual == 1:
+        return times
+    if usual not in _DAYS_IN_ROW:
         return None
-    return RowTimes(
-        {"column": day.reference, "pattern": notation.pattern, "period": "order"},
-        {day.place},
-        day.label,
-        interval=_DAY // usual,
-        is_said=True,
-        is_counted=True,
-        starts=starts,
-        doubts=doubt,
-        evidence=[f"a day has {usual} rows, which only their order tells apart"],
-    )
+    section["period"] = "order"
+    times.interval, times.is_said, times.is_counted = _DAY // usual, True, True
+    times.evidence.append(f"a day has {usual} rows, which only their order tells apart")
+    return times
 
 
 # The interval, and which end of it a time marks

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -41,10 +41,11 @@ _PARTS = {
     "%M": "(?P<M>[0-5][0-9])",
     "%S": "(?P<S>[0-5][0-9])",
     "%p": r"(?P<p>[AaPp]\.?\s?[Mm]\.?)",
+    "%z": r"(?P<z>[+-][0-9]{2}:?[0-9]{2}|Z|UTC|GMT)",
     "*": ".*",
 }
-_PIECE = re.compile(r"%[dmYybBHIMSp]|\*|[^%*]+")
-_ADJACENT = re.compile(r"%[dmYybBHIMSp](?=%)")
+_PIECE = re.compile(r"%[dmYybBHIMSpz]|\*|[^%*]+")
+_ADJACENT = re.compile(r"%[dmYybHM](?=%[^z])")
 
 _SEPARATED = [
     pattern.replace("|", mark)
@@ -87,8 +88,6 @@ class TimeNotation:
     """As the key `time.pattern` has it."""
     has_day: bool
     has_clock: bool
-    is_instant: bool = False
-    """Whether the offset is told as well; moments are those of UTC then."""
 
     def parse(self, text: str) -> Moment | None:
         """Return the moment that a text tells; None if it isn't written like that."""
@@ -100,16 +99,20 @@ class TimeNotation:
         return None if found is None else _moment(found.groupdict(), self)
 
     @property
+    def is_instant(self) -> bool:
+        """Whether the offset is told as well; moments are those of UTC then."""
+        return self.pattern in (ISO, EPOCH, EPOCH_MS) or "%z" in self.pattern
+
+    @property
     def is_month_first(self) -> bool:
         """Whether the number of the month stands before that of the day."""
         order = [part for part in _PIECE.findall(self.pattern) if part in ("%d", "%m", "%Y", "%y")]
         return order[:2] == ["%m", "%d"]
 
 
-ISO_TIMES = TimeNotation(ISO, has_day=True, has_clock=True, is_instant=True)
+ISO_TIMES = TimeNotation(ISO, has_day=True, has_clock=True)
 _EPOCH_TIMES = [
-    TimeNotation(pattern, has_day=True, has_clock=True, is_instant=True)
-    for pattern in (EPOCH, EPOCH_MS)
+    TimeNotation(pattern, has_day=True, has_clock=True) for pattern in (EPOCH, EPOCH_MS)
 ]
 
 
@@ -194,12 +197,15 @@ def _with_joint(text: str, patterns: Sequence[str]) -> Iterator[str]:
 
 def _ends(text: str) -> Iterator[str]:
     """Yield what a pattern may end with: the same letters everywhere, or anything."""
-    if not text or _LITERAL_END.fullmatch(text):
+    if not text or (_LITERAL_END.fullmatch(text) and not _compiled("%z").fullmatch(text.lstrip())):
         yield text
     if (found := _RANGE.fullmatch(text)) and ":" in text:
         yield f"{found[1]}*"
-    elif text and re.fullmatch(r"\s?([^\W\d_]{1,5}|[+-][0-9]{2}:?[0-9]{2})", text):
-        yield f"{text[: len(text) - len(text.lstrip())]}*"
+    blank = text[: len(text) - len(text.lstrip())]
+    if text and _compiled("%z").fullmatch(text.lstrip()):
+        yield f"{blank}%z"
+    elif text and re.fullmatch(r"\s?[^\W\d_]{1,5}", text):
+        yield f"{blank}*"
 
 
 @lru_cache(maxsize=1024)
@@ -227,7 +233,17 @@ def _moment(parts: dict[str, str | None], notation: TimeNotation) -> Moment | No
         half = (parts["p"] or "a")[0].casefold()
         hour = int(parts["I"] or 0) % 12 + 12 * (half == "p")
     second = 3600 * hour + 60 * int(parts.get("M") or 0) + int(parts.get("S") or 0)
-    return Moment(day, second) if second <= 86400 else None
+    if second > 86400:
+        return None
+    if day is None or not notation.is_instant:
+        return Moment(day, second)
+    return _parse_iso(_iso_text(day, second, parts.get("z") or "Z"))
+
+
+def _iso_text(day: date, second: int, offset: str) -> str:
+    """Return a local time and its offset in ISO notation."""
+    local = datetime.combine(day, time.min) + timedelta(seconds=second)
+    return f"{local.isoformat()}{offset if offset[0] in '+-' else 'Z'}"
 
 
 def _day(parts: dict[str, str | None]) -> date | None:
@@ -249,8 +265,8 @@ def _parse_iso(text: str) -> Moment | None:
     if len(text) < len("2019-08-01T00:15Z"):
         return None
     try:
-        time = datetime.fromisoformat(text)
-        return _utc_moment(time) if time.tzinfo is not None else None
+        moment = datetime.fromisoformat(text)
+        return _utc_moment(moment) if moment.tzinfo is not None else None
     except (ValueError, OverflowError):
         return None
 
@@ -264,7 +280,7 @@ def _parse_epoch(text: str, parts: int) -> Moment | None:
     return _utc_moment(datetime.fromtimestamp(seconds, UTC))
 
 
-def _utc_moment(time: datetime) -> Moment:
-    instant = time.astimezone(UTC)
+def _utc_moment(moment: datetime) -> Moment:
+    instant = moment.astimezone(UTC)
     second = 3600 * instant.hour + 60 * instant.minute + instant.second
     return Moment(instant.date(), second)
