@@ -66,7 +66,7 @@ def first_draft(
         "time": time,
         "interval": None if lengths else interval,
         "lengths": list(lengths) or None,
-        "identifier": None if holdings.identifier is None else holdings.identifier.reference,
+        "identifier": holdings.identifier,
         "quality": holdings.quality or None,
         "ignored_rows": _stray_patterns(sheet.strays) or None,
     }

@@ -11,8 +11,8 @@ from typing import Any
 from domain.quantities import QUANTITY_NAMES
 from domain.report_source import RowBatch
 from loader.inspect.row_times import RowTimes
-from loader.inspect.sheet import Sheet
-from loader.inspect.sheet_columns import SheetColumn
+from loader.inspect.sheet import Sheet, split_line
+from loader.inspect.sheet_columns import SheetColumn, looks_like_identifier
 from loader.inspect.texts.numerals import Numerals, number_unit, number_value
 from loader.inspect.texts.words import UnitMeaning, plain_words, says, unit_in, without
 from loader.rows.registers import RegisterWatch
@@ -23,6 +23,7 @@ _OTHERS = ("voltage", "intensity", "power factor", "maximeter")
 _METERS = ("cups zahlpunkt zaehlpunkt ean prm mprn mpan pod nmi", "meter supply", "")
 """Words for the point of supply, then for the meter; a serial number comes last."""
 _ROLES = {"of thousands": "the decimal mark", "the decimal mark": "of thousands"}
+_METER_IN_HEADING = re.compile(r"[A-Z]{2}[A-Z0-9]{0,4}[0-9]{8,}")
 _OBIS = re.compile(r"(?:\d+-\d+:)?([1-8])\.(?:8|9|29|7)\b")
 _OBIS_QUANTITIES = {
     "1": "energy",
@@ -44,7 +45,10 @@ class Holdings:
     columns: dict[str, Any] = field(default_factory=dict)
     rows: dict[str, Any] = field(default_factory=dict)
     quality: dict[str, Any] = field(default_factory=dict)
-    identifier: SheetColumn | None = None
+    identifier: str | int | dict[str, str] | None = None
+    """What names the meter, as the key `identifier` has it."""
+    meters: Sequence[str] = ()
+    """The meter that each row is of, if a column names it."""
     decimal: str = "."
     thousands: str = ""
     missing: Sequence[str] = ()
@@ -102,9 +106,31 @@ class _Finder:
         for words in _METERS:
             for column in candidates:
                 if not words or {*words.split()} & {*plain_words(column.name).split()}:
-                    self.found.identifier = column
+                    self.found.identifier = column.reference
+                    self.found.meters = column.texts
                     self.found.used.add(column.place)
                     return
+        self.found.identifier = self._meter_in_heading() or self._meter_above()
+
+    def _meter_in_heading(self) -> dict[str, str] | None:
+        """Return the pattern of a heading that names the meter of its column."""
+        for column in self._columns:
+            if column.is_number and (found := _METER_IN_HEADING.search(column.name)):
+                before, after = column.name[: found.start()], column.name[found.end() :]
+                after = re.sub(r"[0-9]{5,}", "*", after)
+                return {"heading": f"{before}{{meter}}{after}"}
+        return None
+
+    def _meter_above(self) -> dict[str, str] | None:
+        """Return the pattern of a line above the heading that names the meter."""
+        delimiter = self._sheet.delimiter
+        for line in self._sheet.above:
+            name, *texts = split_line(line.text, delimiter)
+            values = [text for text in texts if text]
+            if says(name, "meter") and len(values) == 1 and looks_like_identifier(values[0]):
+                before, _, after = line.text.partition(values[0])
+                return {"line": f"{before}{{meter}}{after.rstrip().rstrip(delimiter)}"}
+        return None
 
     def _find_quality(self) -> None:
         """Take the column that says which readings are estimated, if its words are known."""
@@ -124,7 +150,8 @@ class _Finder:
         for column in self._columns:
             if len(column.values) == 1 and not column.is_number:
                 unit = unit_in(column.values[0])
-                if unit is not None and (column.says("unit") or len(column.values[0]) < 6):
+                text = column.values[0]
+                if unit is not None and (column.says("unit") or len(text) < 6 or text[-1] == ")"):
                     return unit
         lines = [line.text for line in self._sheet.above]
         units = {unit for line in lines if (unit := unit_in(line)) is not None}
@@ -153,7 +180,7 @@ class _Finder:
         numbers = [
             each
             for each in self._columns
-            if each.is_number and not each.is_identifier and each is not self.found.identifier
+            if each.is_number and not each.is_identifier and each.place not in self.found.used
         ]
         groups: defaultdict[str, list[SheetColumn]] = defaultdict(list)
         common = self._common_unit()
@@ -288,12 +315,15 @@ class _Finder:
         starts = self._times.starts
         if len({*starts}) * 3 > len(starts) * 2 or len(starts) != len(self._sheet.rows):
             return None
-        own = self.found.identifier
-        named = own.texts if own is not None else [""] * len(starts)
+        named = self.found.meters or [""] * len(starts)
         if len({*zip(starts, named, strict=True)}) * 10 > 9 * len(starts):
             return None
         for column in self._columns:
-            if column is own or not column.has_categories or len(column.values) < 2:
+            if (
+                column.place in self.found.used
+                or not column.has_categories
+                or len(column.values) < 2
+            ):
                 continue
             if len({*zip(starts, named, column.texts, strict=True)}) * 10 > 9 * len(starts):
                 return column

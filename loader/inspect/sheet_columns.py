@@ -16,8 +16,8 @@ _MAX_WORDS = 3
 MAX_CATEGORIES = 12
 """Different values of a column that says what its row is of."""
 
-_MIN_IDENTIFIER, _MAX_IDENTIFIER = 6, 60
-_IDENTIFIER = re.compile(r"(?=(?:.*[0-9]){5})[A-Z0-9][A-Za-z0-9.\-_ ]{5,59}")
+_MAX_IDENTIFIER = 60
+_IDENTIFIER = re.compile(r"(?=(?:.*[0-9]){5})(?=.*[A-Z]|[0-9]{8})['A-Z0-9][A-Za-z0-9.\-_ ]{5,59}")
 _CHANGING = re.compile(
     r"(?<![0-9.:\-])[0-9]+[.,][0-9]{2,}(?![0-9.])"
     r"|[0-9]{4}[./-][0-9]{1,2}[./-][0-9]{1,2}|[0-9]{1,2}[./-][0-9]{1,2}[./-][0-9]{4}"
@@ -108,12 +108,16 @@ class SheetColumn:
             return False
         if says(self.name, "meter") and not says(self.name, "quality"):
             return any(letter.isdigit() for letter in self.values[0])
-        looks = all(_IDENTIFIER.fullmatch(each) for each in self.values)
-        return looks and len(self.values[0]) >= _MIN_IDENTIFIER and not self.notations
+        return not self.notations and all(map(looks_like_identifier, self.values))
 
     def says(self, meaning: str) -> bool:
         """Return whether the heading has a word of a meaning."""
         return says(self.name, meaning)
+
+
+def looks_like_identifier(text: str) -> bool:
+    """Return whether a text may name a meter: it has many digits, and letters if they are few."""
+    return _IDENTIFIER.fullmatch(text) is not None
 
 
 def columns_of(sheet: Sheet) -> list[SheetColumn]:

@@ -2,14 +2,12 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
 from cli.error_report import ErrorReport
-from domain.quantities import QUANTITY_NAMES
-from domain.report_source import RowBatch
+from domain.report_source import BATCH_FIELDS, FULL_BATCH_FIELDS, RowBatch
 from loader.formats.registry import ConfiguredFormat, ReportFormat
 from loader.report import Report
 from loader.report_file import ReportFile
@@ -129,12 +127,13 @@ def _read(report: Report, trial: Trial) -> None:
 
 def _readings(batch: RowBatch) -> list[dict[str, str]]:
     """Return the first readings of a batch: the local time with its offset, and the quantities."""
+    fields = FULL_BATCH_FIELDS if batch.is_full else BATCH_FIELDS
     found = []
     for line in batch.rows.decode("ascii").splitlines()[:SHOWN_READINGS]:
         _, local, ahead, *quantities = line.split(",")
         sign = "-" if int(ahead) < 0 else "+"
         hours, minutes = divmod(abs(int(ahead)) // 60, 60)
-        time = f"{datetime.fromisoformat(local):%Y-%m-%d %H:%M:%S}{sign}{hours:02}:{minutes:02}"
-        named = dict(zip(QUANTITY_NAMES, quantities, strict=False))
-        found.append({"start": time, **{name: text for name, text in named.items() if text}})
+        named = zip(fields[-len(quantities) :], quantities, strict=True)
+        start = {"start": f"{local}{sign}{hours:02}:{minutes:02}"}
+        found.append(start | {name: text for name, text in named if text})
     return found
