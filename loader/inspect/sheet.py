@@ -94,8 +94,7 @@ def _sheet(lines: Sequence[str], delimiter: str) -> Sheet | None:
     ]
     if not numbers:
         return None
-    first = _first_row(split, numbers)
-    rows = [number for number in numbers if number >= first]
+    first, rows = numbers[0], numbers
     heading = _heading_place(split, first, min(columns), width)
     names = None if heading is None else tuple(_trimmed(split[heading]))
     known = {*rows}
@@ -113,14 +112,6 @@ def _sheet(lines: Sequence[str], delimiter: str) -> Sheet | None:
 
 def _numbered(lines: Sequence[str], numbers: Iterable[int]) -> list[NumberedLine]:
     return [NumberedLine(n + 1, lines[n]) for n in numbers if lines[n].strip()]
-
-
-def _first_row(split: Sequence[Sequence[str]], numbers: Sequence[int]) -> int:
-    """Return the first row; one that has no number, above others that have, is about the meter."""
-    for number in numbers:
-        if any(is_number(field) and not tells_day(field) for field in split[number]):
-            return number
-    return numbers[0]
 
 
 def _heading_place(

@@ -1,16 +1,14 @@
 """The command `elecdata inspect`: what it says of a file, and the entry that it writes."""
 
-import gzip
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
 
 import pytest
 from click.testing import CliRunner, Result
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elecdata import main
@@ -172,38 +170,39 @@ layouts = st.builds(
     above=st.sampled_from([[], ["sep=;"], ["Export", ""], ["A;B;C", "1;2;3"]]),
     below=st.sampled_from([[], ["Summe;12"]]),
     line_end=st.sampled_from(["\n", "\r\n"]),
-).map(
-    lambda layout: layout._replace(above=[]) if layout.delimiter != ";" else layout
-)
+).map(lambda layout: layout._replace(above=[]) if layout.delimiter != ";" else layout)
 
 
-def day_of(first: datetime, days: int, seconds: int, energies: Sequence[int]) -> list[Reading]:
+def readings_of(first: date, days: int, seconds: int, energies: Sequence[int]) -> list[Reading]:
     """Return the readings of whole local days, whose energies come again and again."""
-    begin = first.replace(tzinfo=MADRID)
-    end = (first + timedelta(days=days)).replace(tzinfo=MADRID)
-    count = int((end.astimezone(UTC) - begin.astimezone(UTC)).total_seconds()) // seconds
-    instants = (begin.astimezone(UTC) + timedelta(seconds=seconds * n) for n in range(count))
+    begin, end = (
+        datetime.combine(day, time.min, MADRID).astimezone(UTC)
+        for day in (first, first + timedelta(days=days))
+    )
+    count = int((end - begin).total_seconds()) // seconds
+    instants = (begin + timedelta(seconds=seconds * number) for number in range(count))
     return [
         Reading(instant, seconds, energies[number % len(energies)])
         for number, instant in enumerate(instants)
     ]
 
 
+@settings(max_examples=30)
 @given(
     layout=layouts,
-    first=st.sampled_from([datetime(2024, 3, 30), datetime(2023, 10, 28), datetime(2024, 12, 30)]),
+    first=st.sampled_from(["2024-03-30", "2023-10-28", "2024-12-31"]).map(date.fromisoformat),
     seconds=st.sampled_from([900, 1800, 3600]),
     energies=st.lists(st.integers(0, 99_990).map(lambda n: n * 10), min_size=5, max_size=50),
 )
 def test_entry_reads_what_was_written_in_any_layout(
     tmp_path_factory: pytest.TempPathFactory,
     layout: Layout,
-    first: datetime,
+    first: date,
     seconds: int,
     energies: list[int],
 ) -> None:
     """Over both changes of clocks."""
-    readings = day_of(first, 3, seconds, energies)
+    readings = readings_of(first, 2, seconds, energies)
     content = layout.written(readings)
     done = Inspected(tmp_path_factory.mktemp("any"), content).read()
     stored = sorted(zip(done.instants, done.quantities("energy"), strict=True))
@@ -211,4 +210,117 @@ def test_entry_reads_what_was_written_in_any_layout(
     assert stored == expected
 
 
-ZONE = ZoneInfo("Europe/Madrid")
+# Files of single kinds
+
+
+def quarter_rows(row: str, *values: object, day: str = "2024-05-14") -> str:
+    """Return a row for each value: its time from midnight on, in strftime's directives, and {}."""
+    begin = datetime.fromisoformat(f"{day}T00:00")
+    times = (begin + timedelta(minutes=15 * number) for number in range(len(values)))
+    return "".join(
+        f"{time.strftime(row)}\n".replace("{}", str(value))
+        for time, value in zip(times, values, strict=True)
+    )
+
+
+SINES = [f"{0.5 + (n * 7 % 13) / 20:.3f}" for n in range(96)]
+KINDS = {
+    "with a sum below": (
+        "Zeit;kWh\n" + quarter_rows("%d.%m.%Y %H:%M;{}", *SINES) + "Summe;12,3\n",
+        ("2024-05-14 00:00:00", {"energy": "0.50000"}),
+    ),
+    "with units below the heading": (
+        "Zeit;Verbrauch\n;Wh\n" + quarter_rows("%d.%m.%Y %H:%M;{}", *range(100, 196)),
+        ("2024-05-14 00:00:00", {"energy": "0.10000"}),
+    ),
+    "with a word for missing": (
+        "Fecha;Consumo (kWh)\n"
+        + quarter_rows("%d/%m/%Y %H:%M;{}", "sin dato", *SINES[1:]).replace(".", ","),
+        ("2024-05-14 00:00:00", {}),
+    ),
+    "of mean power": (
+        "Horodate;Puissance (W)\n" + quarter_rows("%Y-%m-%d %H:%M;{}", *range(400, 496)),
+        ("2024-05-14 00:00:00", {"energy": "0.10000", "power": "0.40000"}),
+    ),
+    "of registers": (
+        "time,Import T1 kWh,Import T2 kWh\n"
+        + quarter_rows(
+            "%Y-%m-%d %H:%M,{},300.5", *(f"{8350.1 + n * n / 9:.3f}" for n in range(96))
+        ),
+        ("2024-05-14 00:00:00", {"energy": "0.11000"}),
+    ),
+    "of two tariffs": (
+        "time,Low (kWh),High (kWh)\n" + quarter_rows("%Y-%m-%d %H:%M,{},1.5", *SINES),
+        ("2024-05-14 00:00:00", {"energy": "2.00000"}),
+    ),
+    "of both directions in rows of their own": (
+        "From,Register,Volume (kWh)\n"
+        + quarter_rows("%d/%m/%Y %H:%M,Offtake Day,{}\n%d/%m/%Y %H:%M,Injection Day,7", *SINES),
+        ("2024-05-14 00:00:00", {"energy": "0.50000", "exported_energy": "7.00000"}),
+    ),
+    "with thousands": (
+        "Zeit;Wirkarbeit (Wh)\n"
+        + quarter_rows("%d.%m.%Y %H:%M;{}", *(f"1.{n:03}" for n in range(100, 196))),
+        ("2024-05-14 00:00:00", {"energy": "1.10000"}),
+    ),
+    "without a heading": (
+        quarter_rows("%Y-%m-%d %H:%M;{}", *SINES),
+        ("2024-05-14 00:00:00", {"energy": "0.50000"}),
+    ),
+    "of American times": (
+        "Time,Usage (kWh)\n" + quarter_rows("%m/%d/%Y %I:%M %p,{}", *SINES),
+        ("2024-05-14 00:00:00", {"energy": "0.50000"}),
+    ),
+    "of ends, the last of which is 24:00": (
+        "Day,Until,kWh\n"
+        + quarter_rows("%d/%m/%Y,%H:%M,{}", *SINES).partition("\n")[2]
+        + "14/05/2024,24:00,0.5\n",
+        ("2024-05-14 00:00:00", {"energy": "0.85000"}),
+    ),
+    "of seconds since 1970": (
+        "time,kWh\n" + "".join(f"{1715637600 + 900 * n},{v}\n" for n, v in enumerate(SINES)),
+        ("2024-05-14 00:00:00", {"energy": "0.50000"}),
+    ),
+    "of a day in a row": (
+        "Giorno;" + ";".join(f"{n // 4:02}:{n % 4 * 15:02}" for n in range(96)) + "\n"
+        "13/05/2024;" + ";".join(SINES).replace(".", ",") + "\n"
+        "14/05/2024;" + ";".join(SINES).replace(".", ",") + "\n",
+        ("2024-05-13 00:00:00", {"energy": "0.50000"}),
+    ),
+    "of numbered half hours": (
+        "Date,Period,kWh\n" + "".join(f"2024-05-14,{n + 1},{SINES[n]}\n" for n in range(48)),
+        ("2024-05-14 00:00:00", {"energy": "0.50000"}),
+    ),
+    "of days told by order": (
+        "Date,kWh\n" + "".join(f"2024-05-14,{each}\n" for each in SINES),
+        ("2024-05-14 00:00:00", {"energy": "0.50000"}),
+    ),
+    "of standard time all year": (
+        "t,kWh\n" + quarter_rows("%Y-%m-%d %H:%M,{}", *SINES, day="2024-03-31"),
+        ("2024-03-31 00:00:00", {"energy": "0.50000"}),
+    ),
+    "of Spanish months": (
+        "Fecha;kWh\n" + quarter_rows("%d-may-%Y %H:%M;{}", *SINES),
+        ("2024-05-14 00:00:00", {"energy": "0.50000"}),
+    ),
+    "with more than five decimals": (
+        "t,kWh\n" + quarter_rows("%Y-%m-%d %H:%M,{}", *(f"{each}0000001" for each in SINES)),
+        ("2024-05-14 00:00:00", {"energy": "0.50000"}),
+    ),
+    "of ranges": (
+        "Period,kWh\n"
+        + quarter_rows("%Y-%m-%d %H:%M - later,{}", *SINES).replace("later", "09:00"),
+        ("2024-05-14 00:00:00", {"energy": "0.50000"}),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_file_is_read_with_its_entry(tmp_path: Path, kind: str) -> None:
+    content, (start, quantities) = KINDS[kind]
+    inspected = Inspected(tmp_path, content)
+    inspected.entry  # noqa: B018 - it works
+    first = inspected.found["first_readings"][0]
+    shown = {name: text for name, text in first.items() if name != "start"}
+    assert (first["start"][:19], shown) == (start, quantities)
+    assert inspected.read().rows[0][1] == start
