@@ -131,8 +131,8 @@ MAY_IMPORT = {
     },
     "loader.inspect.texts": {"settings"},
     "loader.inspect": {
-        *("domain", "files", "settings", "cli", "loader", "loader.rows", "loader.table"),
-        *("loader.formats", "loader.inspect.texts"),
+        *("domain", "settings", "cli", "loader", "loader.rows", "loader.table"),
+        *("loader.sources", "loader.formats", "loader.inspect.texts"),
     },
 }
 """What the files of a folder, or a file that has a line of its own, may import besides itself."""

@@ -7,6 +7,7 @@ import click
 from cli.commands import EscapingCommand
 from cli.output import CommandOutput, output_options, stopped
 from loader.formats.registry import known_formats
+from loader.imports.plan import report_paths
 from loader.inspect.examination import examine
 from loader.inspect.findings import inspection_document, inspection_lines
 from loader.rows.errors import ReportError
@@ -43,13 +44,16 @@ def main(config: Path | None, file: str, output: CommandOutput) -> None:
         raise click.UsageError("expected a file, which is read several times")
     try:
         settings = load_settings(config)
-        found = examine(file, known_formats(settings), settings.meter.timezone)
+        reports = report_paths([file], lambda _: None)
+        found = examine(reports[0], known_formats(settings), settings.meter.timezone)
     except (SettingsError, ReportError) as error:
         output.fail(error)
     except KeyboardInterrupt:
         stopped()
     for line in inspection_lines(found):
         output.say(line)
+    if len(reports) > 1:
+        output.say(f"{file} has {len(reports)} reports: this is the first one")
     output.give(inspection_document(found))
     if not found.is_readable:
         raise click.exceptions.Exit(1)

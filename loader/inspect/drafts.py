@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import yaml
 
+from loader.inspect.beginning import UTF_8, Beginning
 from loader.inspect.holdings import Holdings
 from loader.inspect.row_times import RowTimes
 from loader.inspect.sheet import NumberedLine, Sheet
@@ -43,7 +44,7 @@ class Draft:
 
 
 def first_draft(
-    encoding: str, sheet: Sheet, times: RowTimes, holdings: Holdings, zone: ZoneInfo
+    beginning: Beginning, sheet: Sheet, times: RowTimes, holdings: Holdings, zone: ZoneInfo
 ) -> Draft:
     """Return the format that the first lines of a file suggest."""
     time = dict(times.section)
@@ -60,7 +61,8 @@ def first_draft(
         "decimal": holdings.decimal if holdings.decimal != "." else None,
         "thousands": holdings.thousands or None,
         "missing": list(holdings.missing) or None,
-        "encoding": None if encoding in ("utf-8", "utf-16") else encoding,
+        "encoding": beginning.encoding if beginning.encoding != UTF_8 else None,
+        "sheet": beginning.sheet,
         "columns": {name: _short(column) for name, column in holdings.columns.items()},
         "rows": holdings.rows or None,
         "time": time,

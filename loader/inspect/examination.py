@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from domain.time.local_time import LocalTimeResolver
 from loader.formats.registry import ReportFormat
-from loader.inspect.beginning import Beginning, read_beginning
+from loader.inspect.beginning import UTF_8, Beginning, kind_of_file, read_beginnings
 from loader.inspect.drafts import AMENDMENTS, Draft, entry_name, entry_text, first_draft
 from loader.inspect.holdings import find_holdings
 from loader.inspect.row_times import find_times
@@ -48,6 +48,8 @@ class Examination:
 
     path: str
     zone: ZoneInfo
+    kind: str
+    """What the file is, for people."""
     beginning: Beginning
     sheet: Sheet | None = None
     fitting: list[str] = field(default_factory=list)
@@ -76,9 +78,10 @@ class Examination:
 
 def examine(path: str, formats: Sequence[ReportFormat], zone: ZoneInfo) -> Examination:
     """Examine a file; raise ReportError if it can't be read at all."""
-    beginning = read_beginning(path)
-    found = Examination(path, zone, beginning)
-    found.sheet = find_sheet(beginning.lines)
+    found = Examination(path, zone, kind_of_file(path), Beginning(UTF_8, (), is_whole=True))
+    for beginning in read_beginnings(path):
+        if found.sheet is None:
+            found.beginning, found.sheet = beginning, find_sheet(beginning.lines)
     found.fitting = _fitting(path, formats)
     if len(found.fitting) == 1:
         (known,) = (each for each in formats if each.name == found.fitting[0])
@@ -137,7 +140,7 @@ def _propose(found: Examination, known: Sequence[str]) -> ProposedEntry | None:
     if not holdings.columns:
         return None
     name = entry_name(found.path, known)
-    draft = first_draft(found.beginning.encoding, sheet, times, holdings, found.zone)
+    draft = first_draft(found.beginning, sheet, times, holdings, found.zone)
     draft, trial = _improved(found, name, draft)
     used = times.used | holdings.used
     is_local = not (times.is_instant or "timezone" in draft.entry["time"])

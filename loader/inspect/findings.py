@@ -9,6 +9,7 @@ from loader.inspect.trial import MAX_READINGS, Trial
 
 _MAX_NAMES = 12
 _MAX_ERRORS = 3
+_WITHOUT_HEADING = ("NEM12", "XML")
 _DELIMITER_NAMES = {"\t": "a tab"}
 
 
@@ -18,7 +19,8 @@ def inspection_document(found: Examination) -> dict[str, object]:
     return {
         "ok": found.is_readable,
         "file": found.path,
-        "encoding": found.beginning.encoding,
+        "kind": found.kind,
+        "sheet": found.beginning.sheet,
         "delimiter": sheet and sheet.delimiter,
         "heading_line": sheet and sheet.heading and sheet.heading.number,
         "heading": sheet and sheet.names and list(sheet.names),
@@ -93,15 +95,18 @@ def inspection_lines(found: Examination) -> Iterator[str]:
 def _form_rows(found: Examination) -> list[tuple[str, object]]:
     """Return what the file looks like, and which format fits."""
     sheet = found.sheet
-    text = found.beginning.encoding.upper()
+    sheet_name = found.beginning.sheet
+    text = found.kind if sheet_name is None else f"workbook, sheet {sheet_name}"
     if sheet is None:
-        return [("text", text), ("table", "none: no rows with a date and other columns were found")]
+        return [("file", text), ("table", "none: no rows with a date and other columns were found")]
+    if found.kind in _WITHOUT_HEADING:
+        return [("file", text), ("format", _format(found))]
     delimiter = _DELIMITER_NAMES.get(sheet.delimiter, sheet.delimiter)
     heading = "none"
     if sheet.heading is not None and sheet.names:
         heading = f"line {sheet.heading.number}: {_names([n for n in sheet.names if n])}"
     return [
-        ("text", f"{text}, columns separated by {delimiter}"),
+        ("file", f"{text}, columns separated by {delimiter}"),
         ("heading", heading),
         ("format", _format(found)),
     ]
