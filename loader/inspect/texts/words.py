@@ -40,7 +40,7 @@ _MEANINGS = {
     "|statut|metodo|obtencion|estimated|estimado|real|validation|validatiestatus|messwert|nature"
     "|origin|art|type of reading|plausibility",
     "meter": "cups|meter|mprn|mpan|ean|prm|pdl|pod|nmi|zahlpunkt|zaehlpunkt|zahlpunktbezeichnung"
-    "|zahlpunktnummer|messpunkt|melo|malo|messlokation|marktlokation|supply|contador|compteur"
+    "|zahlpunktnummer|messpunkt|melo|malo|messlokation|marktlokation|supply|suministro|punto|contador|compteur"
     "|contatore|zahler|zahlernummer|esiid|esi|serial|meternumber|point",
     "unit": "unit|units|einheit|unidad|unite|unita|eenheid|uom|unidade|unitat",
     "low tariff": "low|normal|high|peak|offpeak|off|nacht|tag|day|night|dag|ht|nt|hp|hc|punta|llano"
