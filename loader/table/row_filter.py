@@ -80,7 +80,9 @@ class RowFilter:
         text = raw.decode(self._header.encoding, "replace").strip()
         delimiter = self._header.delimiter
         # Without the quotes, and the delimiters that fill up the line to the width of the table.
-        fields = read_header(raw, delimiter, self._header.encoding).names if '"' in text else (text,)
+        fields = (
+            read_header(raw, delimiter, self._header.encoding).names if '"' in text else (text,)
+        )
         plain = delimiter.join(fields)
         texts = {text, text.rstrip(delimiter), plain, plain.rstrip(delimiter)}
         return any(map(pattern.fullmatch, texts))
