@@ -129,6 +129,11 @@ MAY_IMPORT = {
         *("storage.users", "storage.sessions", "storage.audit"),
         *("storage.meters", "storage.meter_directory", "storage.access", "server.keys"),
     },
+    "loader.inspect.texts": {"settings"},
+    "loader.inspect": {
+        *("domain", "settings", "cli", "loader", "loader.rows", "loader.table"),
+        *("loader.sources", "loader.formats", "loader.inspect.texts"),
+    },
 }
 """What the files of a folder, or a file that has a line of its own, may import besides itself."""
 

@@ -7,7 +7,7 @@ as one or more RowErrors.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from itertools import compress
 from typing import Generic, NamedTuple, TypeVar
@@ -89,7 +89,10 @@ class RowReader(ABC, Generic[Row]):
     is_full = False
     """Whether lines have FULL_BATCH_FIELDS."""
 
-    def __init__(self, context: ParseContext, zone: ZoneInfo) -> None:
+    def __init__(
+        self, context: ParseContext, zone: tzinfo, end_shift: timedelta = timedelta()
+    ) -> None:
+        """Take the interval if times are ends whose clock the rows may tell."""
         self.readings = 0
         self.missing = 0
         self.rounded = 0
@@ -100,13 +103,15 @@ class RowReader(ABC, Generic[Row]):
         self.invalid = 0
         """The rejected rows that are not of a refused day: each may stand for a faulty report."""
         self.refused_days: list[str] = []
+        self.unread_rows = 0
+        """Rows that no quantity is taken from."""
         self.identifier: str | None = None
         """The meter's name in the report."""
         self.repeats: list[RepeatedTime] = []
         """Rows that are to be compared with the earlier ones of their times."""
         self._context = context
         self._resolver = LocalTimeResolver(zone)
-        self._dst_days: DstDayBuffer[Row] = DstDayBuffer(self._resolver)
+        self._dst_days: DstDayBuffer[Row] = DstDayBuffer(self._resolver, end_shift)
         self._times_of_day = TimeOfDayIndex()
         self._lines: list[str] = []
         self._dates: list[str] = []
@@ -134,6 +139,19 @@ class RowReader(ABC, Generic[Row]):
     def said_spans(self) -> Sequence[IntervalSpan]:
         """The lengths of the readings in order of time, if each row says its own."""
         return ()
+
+    @property
+    def events(self) -> Sequence[str]:
+        """What happened to cumulative registers, in order of time."""
+        return ()
+
+    @property
+    def no_reading(self) -> str | None:
+        """What was expected if there is no reading, if a row alone does not make one."""
+        return None
+
+    def close(self) -> None:
+        """Remove what the reader holds outside of memory."""
 
     def note_unassigned(self, line: int) -> None:
         """Note that there is a row at this line which may be one of the same meter."""

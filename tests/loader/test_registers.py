@@ -114,9 +114,9 @@ async def test_report_of_a_register_is_refused_with_what_to_export(
     (shown,) = caught.value.errors.shown
     assert shown == (
         f"{path}: energy only rises, from 8350.274 to 8360.819: this is the state of a cumulative"
-        " register, not the energy of each interval. Registers are not supported: export the energy"
-        " of each interval instead, often called consumption, interval data or load profile. If it"
-        " is that, describe the format with kind: energy for the column of energy"
+        " register, not the energy of each interval. Describe the format with kind: register for"
+        " the column of energy, and energy is worked out from the states; or with kind: energy, if"
+        " it is the energy of each interval all the same"
     )
     assert not await database.records()
 
@@ -133,7 +133,7 @@ async def test_column_that_is_said_to_be_energy_is_no_register(database: Databas
         try:
             (summary,) = await database.load(path)
         except FaultyReportsError as error:
-            assert "describe the format with kind: energy" in error.errors.shown[0]  # noqa: PT017 - other texts load
+            assert "or with kind: energy" in error.errors.shown[0]  # noqa: PT017 - other texts load
             assert not is_taken
         else:
             assert (summary.readings, is_taken) == (96, True)
