@@ -159,6 +159,7 @@ async def loaded(database: DatabaseFixture) -> dict[str, Modeled]:
     try:
         async for _ in engine.prepare():
             pass
+        await engine.admit_reader()
         for number in range(METERS):
             chance = random.Random(number)  # noqa: S311 - test data
             await engine.begin()
@@ -172,6 +173,7 @@ async def loaded(database: DatabaseFixture) -> dict[str, Modeled]:
                 modeled.take(part)
     finally:
         await engine.close()
+    await database.admit("rick")
     return meters
 
 
