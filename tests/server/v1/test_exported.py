@@ -223,11 +223,11 @@ async def compare_days(api: Api, path: str, days: Mapping[str, Sequence[Stored]]
             known = {name: value for name, value in sums.items() if name in found.get(day, sums)}
             if sums["present"]:
                 assert of_same_names(found[day], known) == known
-    hours = (await api.document(f"{path}/aggregates", **{**asked, "resolution": "PT1H"}))["data"]
+    hours = await api.document(f"{path}/aggregates", **{**asked, "resolution": "PT1H"})
     for name in EXPORTED:
-        known = [each[name] for each in hours if each[name] is not None]
+        by_hour = [each[name] for each in hours["data"] if each[name] is not None]
         whole = [sums[name] for sums in expected.values() if sums[name] is not None]
-        assert sum(known) == sum(whole)
+        assert sum(by_hour) == sum(whole)
 
 
 async def compare_profile(api: Api, path: str, meter: Modeled) -> None:
