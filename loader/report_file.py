@@ -188,7 +188,8 @@ class ReportFile:
             yield ReportPart(self, None, chunks if first is None else chain([first], chunks))
             return
         context = ParseContext(self.path, zone, skip_bad_rows, on_errors)
-        column = _identifier_column(header, report_format.identifier)
+        field = report_format.identifier.position(header.names)
+        column = _identifier_column(header, field)
         rejecting = report_format.row_reader(header, context)
         divider = _Divider(self, chunks, column, rejecting, self._spool)
         part = None

@@ -50,6 +50,9 @@ def _report_document(summary: ImportSummary) -> dict[str, object]:
         "corrections": imported and [asdict(each) for each in imported.corrections],
         "flags": imported and dict(imported.flags),
         "missing": summary.missing,
+        "rounded": summary.rounded,
+        "unread_rows": summary.unread_rows,
+        "register_events": list(summary.register_events),
         "rejected": summary.rejected,
         "repeated": summary.repeated,
         "refused_days": list(summary.refused_days),
@@ -97,6 +100,8 @@ def _lines_in_full(summary: ImportSummary) -> list[str]:
     if imported is not None:
         rows += _changes(imported)
     rows.append(("missing values", summary.missing))
+    if summary.rounded:
+        rows.append(("rounded values", summary.rounded))
     rows += _left_out(summary)
     if imported is not None:
         flags = ", ".join(f"{count} {name}" for name, count in imported.flags.items())
@@ -108,6 +113,7 @@ def _lines_in_full(summary: ImportSummary) -> list[str]:
     has_many = summary.gaps > 1 and summary.gaps * MANY_GAPS > summary.readings
     if has_many or (summary.gaps and summary.may_vary):
         rows.append(("gaps", f"{summary.gaps}; {GAPS_HINT}"))
+    rows += [("register", event) for event in summary.register_events]
     if summary.error is not None:
         rows.append(("error", summary.error))
     rows.append(("time", f"{summary.seconds:.1f} s"))
@@ -122,6 +128,8 @@ def _left_out(summary: ImportSummary) -> list[tuple[str, object]]:
         rows.append(("rejected rows", f"{summary.rejected}{_hint(summary.rejected_to)}"))
     if summary.repeated:
         rows.append(("repeated rows", summary.repeated))
+    if summary.unread_rows:
+        rows.append(("unread rows", summary.unread_rows))
     if summary.refused_days:
         rows.append(("refused days", ", ".join(summary.refused_days)))
     return rows

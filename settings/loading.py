@@ -35,7 +35,7 @@ from settings.key_paths import (
 )
 from settings.model import PREFIX, Settings
 from settings.section import SettingsError
-from settings.yaml_document import YamlDocument, parse_yaml, read_text
+from settings.yaml_document import YamlDocument, parse_yaml, plain_text, read_text
 
 # Types whose wrong values may be shown; wrong text may be a misplaced secret.
 _SHOWABLE_TYPES = (int, float, Decimal, ByteSize, ZoneInfo)
@@ -124,7 +124,7 @@ def _parse_variable(variable: str) -> tuple[Key, bool]:
 def _read_value(variable: str, text: str, key: Key, from_file: bool) -> object:
     if from_file:
         return _read_secret(Path(text), f"{variable}: {dotted(key)}: ")
-    return parse_yaml(text, variable).keys if is_mapping(key) else text
+    return parse_yaml(text, variable).keys if is_mapping(key) else plain_text(text)
 
 
 def _read_secret(file: Path, prefix: str) -> str:

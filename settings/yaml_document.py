@@ -1,5 +1,6 @@
 """Parsing YAML into a mapping that knows the location of each key."""
 
+import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,19 @@ import yaml
 
 from files.regular import open_regular
 from settings.section import SettingsError
+
+_NUMBER = re.compile("[0-9]+")
+
+
+class PlainNumber(str):
+    """A whole number that is not quoted: text, and the place of a column where one is named."""
+
+    __slots__ = ()
+
+
+def plain_text(text: str) -> str:
+    """Return text that is not quoted."""
+    return PlainNumber(text) if _NUMBER.fullmatch(text) else text
 
 
 class _Loader(yaml.SafeLoader):
@@ -32,7 +46,9 @@ class _Loader(yaml.SafeLoader):
     def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> str:
         # JSON escapes an emoji as two surrogates, which YAML leaves apart.
         text: str = super().construct_scalar(node)
-        return text.encode("utf-16", "surrogatepass").decode("utf-16")
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16")
+        is_plain = isinstance(node, yaml.ScalarNode) and not node.style
+        return plain_text(text) if is_plain else text
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from domain.quantities import QUANTITY_NAMES
 from domain.time.local_time import DUPLICATE_TIME, OTHER_ZONE_TIME
-from loader.formats.decimals import DecimalColumn
 from loader.formats.timestamps import HourOfDay, InvalidTimestamp, make_timestamp_parser
 from loader.rows.errors import RowError
 from loader.rows.file_reader import check_row_length
@@ -17,6 +15,8 @@ from loader.rows.header import Header
 from loader.rows.hour_days import DOUBTFUL_HOURS, HourKind, kind_of_hours
 from loader.rows.identifier_column import MAX_IDENTIFIER_LENGTH, is_identifier
 from loader.rows.reader import ParseContext, RowReader, midnight, seconds_since_1970
+from loader.values.collected_values import CollectedValues
+from loader.values.row_values import RowValues
 from settings import HOURLY_INTERVAL, ISO, FormatSettings
 
 
@@ -28,6 +28,7 @@ class DelimitedRow:
     time: str
     quantities: str
     missing: int
+    rounded: int = 0
 
 
 class DelimitedLayout:
@@ -41,20 +42,16 @@ class DelimitedLayout:
         self.header = header
         self.zone = zone
         self.timestamps = make_timestamp_parser(settings.time, header.names, zone)
-        self.columns = [
-            DecimalColumn(
-                column,
-                QUANTITY_NAMES.index(name),
-                header.names.index(column.header),
-                settings.decimal,
-                seconds or settings.interval or HOURLY_INTERVAL,
-            )
-            for name, column in settings.columns.named().items()
-        ]
-        self.time_field = header.names.index(settings.time.column)
+        seconds = seconds or settings.interval or HOURLY_INTERVAL
+        self.values = RowValues(settings, header.names, seconds)
+        self.collected: CollectedValues | None = None
+        """What reads the rows if several may make one reading."""
+        if settings.columns.have_conditions or settings.columns.of_kind("register"):
+            self.collected = CollectedValues(settings, header.names, self.values)
+        self.time_field = settings.time.column.position(header.names)
         self.identifier_field: int | None = None
         if settings.identifier is not None:
-            self.identifier_field = header.names.index(settings.identifier)
+            self.identifier_field = settings.identifier.position(header.names)
         self.shift = timedelta(seconds=settings.interval or 0) * settings.time.marks_end
         self.step = settings.step or 0
         self.tolerance = settings.time.tolerance
@@ -66,6 +63,7 @@ class DelimitedRows(RowReader[DelimitedRow]):
     def __init__(self, context: ParseContext, layout: DelimitedLayout) -> None:
         super().__init__(context, layout.zone)
         self._layout = layout
+        self.is_full = layout.values.is_full
         self._identifier_line = 0
         self._offsets: dict[date, int | None] = {}
         self._marks: defaultdict[date, array[int]] = defaultdict(lambda: array("q"))
@@ -92,7 +90,8 @@ class DelimitedRows(RowReader[DelimitedRow]):
         errors = []
         if isinstance(timestamp, InvalidTimestamp):
             errors.append(RowError(number, timestamp.column, timestamp.value, timestamp.expected))
-        quantities, missing = self._parse_quantities(self._layout, number, fields, errors)
+        values = self._layout.collected or self._layout.values
+        quantities = values.read(number, fields, errors)
         identifier = self._parse_identifier(number, fields, errors)
         if isinstance(timestamp, InvalidTimestamp):
             self._reject_invalid(errors, raw, None)
@@ -104,7 +103,7 @@ class DelimitedRows(RowReader[DelimitedRow]):
             return
         if self.identifier is None and identifier:
             self.identifier, self._identifier_line = identifier, number
-        row = DelimitedRow(raw, fields[self._layout.time_field], quantities, missing)
+        row = DelimitedRow(raw, fields[self._layout.time_field], *quantities)
         self._add(number, timestamp, row)
 
     def _add(self, number: int, timestamp: datetime | HourOfDay, row: DelimitedRow) -> None:
@@ -152,29 +151,13 @@ class DelimitedRows(RowReader[DelimitedRow]):
         for number, hour, row in rows:
             if kind is None:
                 value = f"{row.time} {hour.text}"
-                error = RowError(number, time.hour or "", value, DOUBTFUL_HOURS, day)
+                error = RowError(number, str(time.hour), value, DOUBTFUL_HOURS, day)
                 self._reject([error], row.raw)
             elif begin is None:
                 self._buffer(number, first.day + timedelta(hours=hour.place), row)
             else:
                 start = begin + timedelta(hours=hour.place)
                 self._add_instant(number, start + self._layout.shift, row)
-
-    def _parse_quantities(
-        self, layout: DelimitedLayout, number: int, fields: list[str], errors: list[RowError]
-    ) -> tuple[str, int]:
-        """Return the quantities as a RowBatch has them, and how many of them are missing."""
-        quantities = [""] * len(QUANTITY_NAMES)
-        missing = 0
-        for column in layout.columns:
-            text = fields[column.field]
-            quantity = column.parse(text)
-            if quantity is None:
-                errors.append(RowError(number, column.header, text, column.expected))
-            else:
-                quantities[column.position] = quantity
-                missing += not quantity
-        return ",".join(quantities), missing
 
     def _parse_identifier(
         self, number: int, fields: list[str], errors: list[RowError]
@@ -192,7 +175,7 @@ class DelimitedRows(RowReader[DelimitedRow]):
                 f"{self.identifier} as in line {self._identifier_line}: one meter in a report"
             )
         if expected:
-            errors.append(RowError(number, column, identifier, expected))
+            errors.append(RowError(number, str(column), identifier, expected))
         return identifier
 
     def _offset(self, day: date) -> int | None:
@@ -244,6 +227,7 @@ class DelimitedRows(RowReader[DelimitedRow]):
         number = self.readings + len(self._dates)
         self._lines.append(f"{number},{date_text},{int(offset.total_seconds())},{row.quantities}\n")
         self.missing += row.missing
+        self.rounded += row.rounded
 
     def _add_repeat(
         self, line: int, instant: datetime, row: DelimitedRow, *, is_same: bool
@@ -287,7 +271,7 @@ class DelimitedRows(RowReader[DelimitedRow]):
 
     def _reject_time(self, line: int, row: DelimitedRow, expected: str) -> None:
         column = self._layout.settings.time.column
-        self._reject([RowError(line, column, row.time, expected)], row.raw)
+        self._reject([RowError(line, str(column), row.time, expected)], row.raw)
 
     def _runs(self) -> Iterator[tuple[int, tuple[int, ...]]]:
         """Yield the instants of the readings in runs, see `Differences`."""

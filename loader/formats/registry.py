@@ -5,13 +5,14 @@ from functools import lru_cache, partial
 from typing import Any, NamedTuple, Protocol
 
 from domain.quantities import QUANTITY_NAMES
+from loader.formats.collected_rows import CollectedRows
 from loader.formats.delimited import DelimitedLayout, DelimitedRows
 from loader.formats.monitoring import MONITORING_HEADER, MonitoringRows
 from loader.formats.varying_rows import VaryingRows
 from loader.rows.errors import ReportError
 from loader.rows.header import Header, read_header
 from loader.rows.reader import ParseContext, RowReader
-from settings import HOURLY_INTERVAL, MONITORING, FormatSettings, Settings
+from settings import HOURLY_INTERVAL, MONITORING, ColumnName, FormatSettings, Settings
 
 _MAX_LAYOUTS = 64
 """Layouts of a format that are remembered from one report to the next."""
@@ -49,7 +50,7 @@ class ReportFormat(Protocol):
     """Whether a row after a gap may be a longer one, although the format says one interval."""
     is_interval_asked_for: bool
     """Whether the command says so, not the format."""
-    identifier: str | None
+    identifier: ColumnName | None
     """The column that names the meter, if there is one."""
     quantities: Sequence[str]
     """The names of the quantities that it has columns for."""
@@ -70,7 +71,7 @@ class MonitoringFormat:
 
     name = MONITORING
     expected = ",".join(MONITORING_HEADER)
-    identifier: str | None = None
+    identifier: ColumnName | None = None
     quantities: Sequence[str] = QUANTITY_NAMES
     energies: Sequence[str] = ()
     tells_estimated = False
@@ -94,32 +95,33 @@ class MonitoringFormat:
 class ConfiguredFormat:
     """A format that settings describe, with its columns in any order."""
 
-    tells_estimated = False
-
     def __init__(
         self, name: str, settings: FormatSettings, *, is_interval_asked_for: bool = False
     ) -> None:
         self.name = name
         self.is_interval_asked_for = is_interval_asked_for
-        required = settings.headers()
-        self.expected = settings.delimiter.join((*required, *settings.ignored))
-        self._required = frozenset(required)
-        self._allowed = self._required.union(settings.ignored)
+        self._required = settings.headers()
+        self.expected = settings.delimiter.join(map(str, (*self._required, *settings.ignored)))
         self.interval = settings.interval
         self.has_lengths = bool(settings.lengths)
         self.may_vary = self.interval is not None and settings.time.hour is None
         self.identifier = settings.identifier
         self.quantities: Sequence[str] = tuple(settings.columns.named())
-        self.energies: Sequence[str] = settings.columns.of_kind("energy")
+        self.energies: Sequence[str] = settings.columns.of_kind("energy", "register")
+        self.tells_estimated = settings.quality is not None
         self._settings = settings
         self._layout = lru_cache(maxsize=_MAX_LAYOUTS)(partial(DelimitedLayout, settings))
 
     def parse_header(self, raw: bytes) -> Header | None:
         """Return the header in a report's first line; None if it is not of this format."""
         header = read_header(raw, self._settings.delimiter, self._settings.encoding)
-        names = set(header.names)
-        is_match = self._required <= names <= self._allowed
-        return header if is_match and len(names) == len(header.names) else None
+        required = [column.positions(header.names) for column in self._required]
+        if any(len(positions) != 1 for positions in required):
+            return None
+        named = {position for (position,) in required}
+        named.update(*(column.positions(header.names) for column in self._settings.ignored))
+        is_match = len(named) == len(header.names) == len(set(header.names))
+        return header if is_match else None
 
     def row_reader(self, header: Header, context: ParseContext) -> RowReader[Any]:
         """Return a reader of the rows below a header."""
@@ -130,6 +132,13 @@ class ConfiguredFormat:
             )
         zone = self._settings.time.timezone or context.zone
         layout = self._layout(header, zone)
+        if layout.collected is not None:
+            if header.has_reasons and layout.collected.registers:
+                raise ReportError(
+                    f"{context.path}: rejected rows do not tell the energy between them: correct"
+                    f" them in the report, and load that, as the format {self.name} has a register"
+                )
+            return CollectedRows(context, layout, layout.collected)
         if not self.has_lengths:
             return DelimitedRows(context, layout)
         if header.has_reasons:

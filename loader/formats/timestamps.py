@@ -114,7 +114,7 @@ class HourTimestamps:
         day = self._day(text)
         if day is None:
             expected = f"a date like {_EXAMPLE.strftime(self._time.pattern)}, {YEAR_RANGE}"
-            return InvalidTimestamp(self._time.column, text, expected)
+            return InvalidTimestamp(str(self._time.column), text, expected)
         start, hours, local, last = day
         first = self._first
         if not (
@@ -123,7 +123,7 @@ class HourTimestamps:
             expected = f"an hour from {first} to {last}"
             if self._time.hours == "counted":
                 expected += ", as many as that day has"
-            return InvalidTimestamp(self._time.hour or "", hour, expected)
+            return InvalidTimestamp(str(self._time.hour), hour, expected)
         if local is not None:
             return HourOfDay(local, hours, int(hour) - first, hour)
         return start + timedelta(hours=int(hour))
@@ -154,12 +154,12 @@ def make_timestamp_parser(
     time: TimeSettings, names: Sequence[str], zone: ZoneInfo
 ) -> TimestampParser:
     """Return the parser for a report whose columns have these names."""
-    field = names.index(time.column)
+    field = time.column.position(names)
     if time.hour is not None:
-        return HourTimestamps(time, field, names.index(time.hour), zone)
+        return HourTimestamps(time, field, time.hour.position(names), zone)
     if time.pattern == ISO:
-        return IsoTimestamps(time.column, field)
-    return PatternTimestamps(time.column, field, time.pattern)
+        return IsoTimestamps(str(time.column), field)
+    return PatternTimestamps(str(time.column), field, time.pattern)
 
 
 def _parse_local(text: str, pattern: str) -> datetime | None:

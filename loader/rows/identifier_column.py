@@ -21,21 +21,21 @@ def is_identifier(text: str) -> bool:
 class IdentifierColumn:
     """The column of a report that names the meter of each row."""
 
-    def __init__(self, header: Header, name: str) -> None:
+    def __init__(self, header: Header, field: int) -> None:
         self._header = header
-        self._field = header.names.index(name)
+        self._field = field
         self._is_bytewise = _BYTEWISE.fullmatch(header.encoding) is not None
         self._spellings = _Spellings(header.encoding)
         delimiter = re.escape(header.delimiter).encode()
         # A field with any other quote is left to the csv module.
-        field = rb'(?:[^"\0\r\n%b]*+|"[^"\0\r\n]*+")' % delimiter
-        before = (field + delimiter) * self._field
-        after = (delimiter + field) * (len(header.names) - self._field - 1)
-        reason = rb"(?:%b%b)?" % (delimiter, field) if header.has_reasons else b""
-        row = rb"%b(%b)%b%b\r*+" % (before, field, after, reason)
+        any_field = rb'(?:[^"\0\r\n%b]*+|"[^"\0\r\n]*+")' % delimiter
+        before = (any_field + delimiter) * field
+        after = (delimiter + any_field) * (len(header.names) - field - 1)
+        reason = rb"(?:%b%b)?" % (delimiter, any_field) if header.has_reasons else b""
+        row = rb"%b(%b)%b%b\r*+" % (before, any_field, after, reason)
         self._row = re.compile(row)
         self._rows = re.compile(rb"^%b\n" % row, re.MULTILINE)
-        self._first_field = re.compile(rb"(%b)%b" % (field, delimiter))
+        self._first_field = re.compile(rb"(%b)%b" % (any_field, delimiter))
 
     def is_only(self, content: bytes, count: int, identifier: str) -> bool:
         """Return whether each of `count` lines is of this meter, as far as a quick look tells."""

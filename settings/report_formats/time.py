@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
+from settings.report_formats.column_name import COLUMN_EXPECTED, ColumnName
 from settings.section import Section
 
 ISO = "iso"
@@ -39,9 +40,9 @@ def _check_pattern(pattern: str, info: ValidationInfo) -> str:
 class TimeSettings(Section):
     """The notation of a row's timestamp."""
 
-    column: str = Field(min_length=1, description="the heading of the column with the time")
-    hour: str | None = Field(
-        None, min_length=1, description="the heading of the column with the hour of the day"
+    column: ColumnName = Field(description=f"the column with the time: {COLUMN_EXPECTED}")
+    hour: ColumnName | None = Field(
+        None, description=f"the column with the hour of the day: {COLUMN_EXPECTED}"
     )
     pattern: Annotated[str, AfterValidator(_check_pattern)] = Field(description=_PATTERN)
     hours: Literal["counted", "clock"] | None = Field(

@@ -27,11 +27,13 @@ def test_format_is_read_with_its_defaults(config: Configuration) -> None:
     assert layout.delimiter == ";"
     assert (layout.decimal, layout.encoding, layout.interval) == (".", "utf-8", None)
     columns = layout.columns.named()
-    assert {name: (column.header, str(column.factor)) for name, column in columns.items()} == {
+    assert {
+        name: (*map(str, column.header), str(column.factor)) for name, column in columns.items()
+    } == {
         "energy": ("Wh", "0.001"),
         "power": ("kW", "1"),
     }
-    assert layout.headers() == ("Date", "Wh", "kW")
+    assert [str(column) for column in layout.headers()] == ["Date", "Wh", "kW"]
 
 
 def test_factor_has_up_to_twenty_digits(config: Configuration) -> None:
@@ -57,7 +59,7 @@ def test_variables_change_formats(config: Configuration) -> None:
     )
     layout = settings.formats["workshop"]
     assert (layout.decimal, layout.time.marks, layout.interval) == (",", "end", 900)
-    assert layout.headers() == ("Date", "Energy", "kW")
+    assert [str(column) for column in layout.headers()] == ["Date", "Energy", "kW"]
     assert config.load(URL + METER, ELECDATA_FORMATS="{}").formats == {}
 
 
@@ -88,8 +90,8 @@ def test_variables_change_formats(config: Configuration) -> None:
         (("0.001", "0"), 6, "columns.energy: expected a factor other than 0"),
         (("0.001", "nan"), 6, "columns.energy.factor: expected a decimal other than 0"),
         (("0.001", "1e-999999"), 6, "columns.energy.factor: expected a decimal other than 0"),
-        (("Wh", "''"), 6, "columns.energy.header: expected the heading of a column"),
-        (("kW", "Date"), 3, "workshop: expected each heading once, 'Date' is named twice"),
+        (("Wh", "''"), 6, "columns.energy.header: expected a heading, a place counted from 1"),
+        (("kW", "Date"), 3, "workshop: expected each column once, 'Date' is named twice"),
         (("marks: start", "marks: middle"), 8, "time.marks: expected start or end: which end"),
         ((", marks: start", ""), 8, "time.marks: missing, expected start or end"),
         (
@@ -105,22 +107,60 @@ def test_variables_change_formats(config: Configuration) -> None:
         (("pattern: ", "hour: H, pattern: "), 8, "it says year, month and day with %d"),
         (("marks", "timezone: Madrid, marks"), 8, "time.timezone: expected an IANA time zone"),
         (("columns", "interval: 0\n    columns"), 5, "interval: expected seconds from 1 to 86400"),
-        (("columns", "ignored: x\n    columns"), 5, "ignored: expected a list of headings"),
-        (("columns", "ignored: [[x]]\n    columns"), 5, "ignored.0: expected a list of headings"),
+        (("columns", "ignored: x\n    columns"), 5, "ignored: expected a list of columns"),
+        (("columns", "ignored: [[x]]\n    columns"), 5, "ignored.0: expected a heading, a place"),
         (
             ("power: kW", "power: {header: kW, kind: power}"),
             5,
-            "columns: power: expected no kind, which is for energy and reactive_energy",
+            "columns: power: expected a kind of energy, got power",
         ),
         (
-            ("factor: 0.001", "factor: 0.001, kind: register"),
+            ("power: kW", "voltage: {header: kW, kind: power}"),
+            5,
+            "columns: voltage: expected no kind, got power",
+        ),
+        (
+            ("factor: 0.001", "factor: 0.001, kind: meter"),
             6,
-            "columns.energy.kind: expected energy or power: what the column holds",
+            "columns.energy.kind: expected energy, power or register: what the column holds",
+        ),
+        (
+            ("factor: 0.001", "factor: -1, kind: register"),
+            6,
+            "columns.energy: expected a positive factor of a register",
+        ),
+        (
+            ("factor: 0.001", "where: {Type: []}"),
+            6,
+            "columns.energy.where.Type: expected columns, each with a pattern or a list",
+        ),
+        (
+            ("header: Wh", "header: [Wh, Wh]"),
+            6,
+            "columns.energy: expected each column of the sum once",
+        ),
+        (
+            ("columns", "decimal: ','\n    thousands: ','\n    columns"),
+            6,
+            "thousands: expected another mark than that of decimals and the delimiter",
+        ),
+        (
+            ("columns", "quality: {column: Q}\n    columns"),
+            5,
+            "quality.estimated: missing, expected a pattern, or a list of patterns",
+        ),
+        (
+            (
+                "columns:\n      energy: {header: Wh, factor: 0.001}",
+                "lengths: [1800, 3600]\n    columns:\n      energy: {header: Wh, kind: register}",
+            ),
+            3,
+            "workshop: expected no lengths with where or registers",
         ),
         (
             ("factor: 0.001", "factor: 0.001, kind: power"),
             3,
-            "interval: missing, expected seconds, since a column is of kind power",
+            "interval: missing, expected seconds, since a column holds mean power for energy",
         ),
         (("columns", "lengths: [900]\n    columns"), 5, "lengths: expected two or more different"),
         (("columns", "lengths: [3600, 900]\n    columns"), 5, "lengths: expected two or more"),
@@ -155,12 +195,12 @@ def test_wrong_format_names_the_line_and_the_key(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("formats: {x: 5}", "formats.x: expected a section with delimiter, decimal, encoding, c"),
+        ("formats: {x: 5}", "formats.x: expected a section with delimiter, decimal, thousands,"),
         ("formats: 5", "formats: expected a mapping of names to formats"),
         ("formats: {x: {}}", "formats.x.columns: expected at least one of energy"),
         (
             "formats: {x: {columns: {energy: e}}}",
-            "formats.x.time.column: missing, expected the heading of the column",
+            "formats.x.time.column: missing, expected the column with the time: a heading",
         ),
         (
             "formats: {x: {columns: {}, time: {column: a, pattern: iso, marks: start}}}",
