@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from domain.quantities import ALL_QUANTITY_NAMES
+from domain.quantities import ALL_QUANTITIES, ALL_QUANTITY_NAMES
 from loader.formats.registry import SHIPPED_FORMATS, ConfiguredFormat
 from loader.formats.timestamps import InvalidTimestamp, PatternTimestamps
 from loader.rows.reader import FIRST_YEAR, LAST_YEAR
@@ -320,10 +320,11 @@ def test_time_without_an_instant_is_an_error(read: Reading, moment: str) -> None
 
 def test_heading_that_fits_no_format_names_all_that_are_known(read: Reading) -> None:
     done = read("Fecha;Consumo\n1;2\n", *SHIPPED_FORMATS, workshop())
+    full = ",".join(("Date", *(quantity.header for quantity in ALL_QUANTITIES), "Flags"))
     assert done.error == (
         f"1: heading: 'Fecha;Consumo': expected {HEADING.strip()} (monitoring), or "
-        f"{DISTRIBUTOR.strip()} (distributor-hourly), or Hasta;Energía (Wh);Tensión (V);Estado "
-        "(workshop)"
+        f"{DISTRIBUTOR.strip()} (distributor-hourly), or {full} (monitoring-full), or "
+        "Hasta;Energía (Wh);Tensión (V);Estado (workshop)"
     )
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import loader.formats.monitoring
 import loader.rows.file_reader
+from domain.quantities import ALL_QUANTITIES
 from loader.report import Report
 from loader.rows.errors import ReportError, RowError
 from tests.support.report_factory import (
@@ -41,7 +42,8 @@ AGAIN = "expected a local time that does not occur in an earlier row"
 TEXT = "expected UTF-8 without NUL bytes"
 KNOWN = (
     f"{HEADING.strip()} (monitoring), "
-    "or CUPS;Fecha;Hora;Consumo_kWh;Metodo_obtencion (distributor-hourly)"
+    "or CUPS;Fecha;Hora;Consumo_kWh;Metodo_obtencion (distributor-hourly), or "
+    f"Date,{','.join(column.header for column in ALL_QUANTITIES)},Flags (monitoring-full)"
 )
 MAY = quarters("2019-05-04", 200)
 
