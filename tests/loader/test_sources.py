@@ -629,6 +629,7 @@ WELL = green_button([Metered("1", HOUR)])
         ("Multiplier>0", "Multiplier>x", "powerOfTenMultiplier: 'x': expected a whole number"),
         ("<duration>900", "<duration>0", "6: duration: 0: expected the seconds of the interval"),
         ("<start>", "<start>x", "6: start: x1714521600: expected seconds since 1970"),
+        ('"UTF-8"', '"BTF-8"', "1: XML: the encoding that it says is not known: expected a report"),
         ("</feed>", "", "9: XML: no element found: expected a complete document"),
         ("<feed", "<invoice", "expected a report, this is an XML document with the element"),
         ("IntervalReading", "Reading", "expected intervals of electricity in Wh, VArh or W: there"),
