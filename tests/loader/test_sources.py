@@ -520,6 +520,7 @@ GOOD = nem12({("6001", "E1"): DAY})
         ("300,20240501,", "300,20240501,7,", "3: QualityMethod: 47: expected a letter"),
         (",A,,,", ",V,,,", "3: 400: nothing: expected the quality of interval 1"),
         (",A,,,20240601000000,", ",V,,,\n400,0,48,A,,", "3: 400: 400,0,48,A,,: expected the first"),
+        ("300,", "300\n300,", "3: IntervalDate: nothing: expected a date like 20230301"),
         ("300,20240501", "300,20240532", "3: IntervalDate: 20240532: expected a date like"),
         (",kWh,30", ",kW,30", "2: UOM: KW: expected Wh, kWh or MWh, since the suffix is E1"),
         (",kWh,30", ",kWh,7", "2: IntervalLength: 7: expected 5, 15, 30 or 60 minutes"),
