@@ -5,15 +5,16 @@ from functools import lru_cache, partial
 from typing import Any, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
-from domain.quantities import QUANTITY_NAMES
+from domain.quantities import ALL_QUANTITIES, QUANTITY_NAMES
 from domain.time.time_zone import DAY_SECONDS
 from loader.formats.collected_rows import CollectedRows
 from loader.formats.delimited import DelimitedLayout, DelimitedRows
 from loader.formats.monitoring import MONITORING_HEADER, MonitoringRows
 from loader.formats.own_lengths import OwnLengthRows
+from loader.formats.source_tables import SOURCE_TABLES
 from loader.formats.varying_rows import VaryingRows
-from loader.rows.errors import ReportError
-from loader.rows.header import Header
+from loader.rows.errors import ReportError, UnknownHeadingError
+from loader.rows.header import Header, RowDialect
 from loader.rows.reader import ParseContext, RowReader
 from loader.rows.sorted_rows import NumberedRows, split_rows
 from loader.table.day_rows import DayRows, unfolded_settings
@@ -48,6 +49,20 @@ DISTRIBUTOR_HOURLY = FormatSettings.model_validate(
 )
 """The hourly export of Spanish distributors."""
 
+MONITORING_FULL = FormatSettings.model_validate(
+    {
+        "columns": {quantity.name: quantity.header for quantity in ALL_QUANTITIES},
+        "time": {"column": "Date", "pattern": "iso", "marks": "start"},
+        "quality": {"column": "Flags", "estimated": "*estimated*"},
+    }
+)
+"""What `elecdata meters export` writes for a meter with exported energy or estimated readings."""
+
+_DESCRIBED = {"distributor-hourly": DISTRIBUTOR_HOURLY, "monitoring-full": MONITORING_FULL}
+
+
+_UTF8 = "utf-8"
+
 
 class ReportFormat(Protocol):
     """A format that a report may have."""
@@ -70,6 +85,11 @@ class ReportFormat(Protocol):
     tells_estimated: bool
     """Whether a column says which readings were estimated."""
 
+    dialect: RowDialect
+    """How its rows are written."""
+    sheet: str | None
+    """The sheet of a workbook that it is in; any if there is none."""
+
     def find_heading(self, top: TopOfFile, *, is_only: bool) -> FoundHeading | None:
         """Return the heading of a report; None if it is not of this format.
 
@@ -81,6 +101,12 @@ class ReportFormat(Protocol):
 
     def row_filter(self, found: FoundHeading) -> RowFilter | None:
         """Return what passes over lines below a heading; None if all are rows."""
+
+    def in_utf8(self) -> "ReportFormat":
+        """Return the same format of reports that are in UTF-8."""
+
+    def fitted(self, header: Header) -> "ReportFormat":
+        """Return the format with the columns of a header alone."""
 
     def row_reader(self, header: Header, context: ParseContext) -> RowReader[Any]:
         """Return a reader of the rows below a header."""
@@ -96,6 +122,8 @@ class MonitoringFormat:
     tells_estimated = False
     has_lengths = False
     may_vary = False
+    dialect = RowDialect(",", ".")
+    sheet: str | None = None
 
     def __init__(self, interval: int | None = None, *, is_interval_asked_for: bool = False) -> None:
         self.interval = interval
@@ -128,6 +156,14 @@ class MonitoringFormat:
         del found
         return None
 
+    def in_utf8(self) -> ReportFormat:
+        """Return the same format of reports that are in UTF-8."""
+        return self
+
+    def fitted(self, _: Header) -> ReportFormat:
+        """Return the format with the columns of a header alone."""
+        return self
+
     def row_reader(self, header: Header, context: ParseContext) -> RowReader[Any]:
         """Return a reader of the rows below a header."""
         return MonitoringRows(context, header)
@@ -147,6 +183,8 @@ class ConfiguredFormat:
         self.quantities: Sequence[str] = tuple(settings.columns.named())
         self.energies: Sequence[str] = settings.columns.of_kind("energy", "register")
         self.tells_estimated = settings.quality is not None
+        self.sheet = settings.sheet
+        self.dialect = RowDialect(settings.delimiter, settings.decimal)
         self._described = settings
         self._settings = unfolded_settings(settings) if settings.is_folded else settings
         """The settings of the rows, which may be unfolded."""
@@ -199,6 +237,21 @@ class ConfiguredFormat:
         fields = header.split(0, raw)
         return isinstance(fields, list) and self._layout(header, _ANY_ZONE).is_valid(fields)
 
+    def in_utf8(self) -> ReportFormat:
+        """Return the same format of reports that are in UTF-8."""
+        if self._described.encoding == _UTF8:
+            return self
+        return self._changed({"encoding": _UTF8})
+
+    def fitted(self, _: Header) -> ReportFormat:
+        """Return the format with the columns of a header alone."""
+        return self
+
+    def _changed(self, update: dict[str, object]) -> "ConfiguredFormat":
+        settings = self._described.model_copy(update=update)
+        is_asked_for = self.is_interval_asked_for
+        return ConfiguredFormat(self.name, settings, is_interval_asked_for=is_asked_for)
+
     def row_reader(self, header: Header, context: ParseContext) -> RowReader[Any]:
         """Return a reader of the rows below a header."""
         self._check_interval()
@@ -237,9 +290,50 @@ class ConfiguredFormat:
             raise ReportError(f"{asked} counts periods: expected seconds that divide a day")
 
 
+class SourceFormat(ConfiguredFormat):
+    """A format of tables that a source makes of another layout, with some of the columns."""
+
+    def find_heading(self, top: TopOfFile, *, is_only: bool) -> FoundHeading | None:
+        """Return the heading of a report; None if it is not of this format."""
+        del is_only
+        if not top.lines:
+            return None
+        header = top.header(0, self.dialect.delimiter, _UTF8)
+        names = header.names
+        settings = self._settings
+        assert settings.quality is not None, "the tables have a column of it"
+        always = {*map(str, settings.time.column), str(settings.quality.column)}
+        is_match = always < set(names) <= set(map(str, settings.headers()))
+        is_match = is_match and len(names) == len(set(names))
+        return FoundHeading(header, 1, (), header) if is_match else None
+
+    def nearest_heading(self, top: TopOfFile) -> Likeness | None:
+        """Return nothing, for a file is of this layout or of another one."""
+        del top
+        return None
+
+    def fitted(self, header: Header) -> ReportFormat:
+        """Return the format with the columns of a header alone."""
+        columns = self._described.columns
+        absent = {
+            name: None
+            for name, column in columns.named().items()
+            if not column.header[0].positions(header.names)
+        }
+        identifier = self._settings.identifier_column
+        has_identifier = identifier is not None and identifier.positions(header.names)
+        return self._changed(
+            {
+                "columns": columns.model_copy(update=absent),
+                "identifier": identifier if has_identifier else None,
+            }
+        )
+
+
 SHIPPED_FORMATS: tuple[ReportFormat, ...] = (
     MonitoringFormat(),
-    ConfiguredFormat("distributor-hourly", DISTRIBUTOR_HOURLY),
+    *(ConfiguredFormat(name, each) for name, each in _DESCRIBED.items()),
+    *(SourceFormat(name, each) for name, each in SOURCE_TABLES.items()),
 )
 
 
@@ -248,7 +342,7 @@ def known_formats(settings: Settings, interval: int | None = None) -> tuple[Repo
 
     An interval that is asked for takes the place of what formats say.
     """
-    described = {"distributor-hourly": DISTRIBUTOR_HOURLY, **settings.formats}
+    described = {**_DESCRIBED, **settings.formats}
     monitoring = described.pop(MONITORING, None)
     said = None if monitoring is None else monitoring.interval
     formats: list[ReportFormat] = [
@@ -259,6 +353,11 @@ def known_formats(settings: Settings, interval: int | None = None) -> tuple[Repo
         asked = {"interval": interval, "lengths": ()}
         changed = each.model_copy(update=asked) if is_asked_for else each
         formats.append(ConfiguredFormat(name, changed, is_interval_asked_for=is_asked_for))
+    for name, each in SOURCE_TABLES.items():
+        if name not in described:
+            is_asked_for = interval is not None
+            changed = each.model_copy(update={"interval": interval}) if is_asked_for else each
+            formats.append(SourceFormat(name, changed, is_interval_asked_for=is_asked_for))
     return tuple(formats)
 
 
@@ -296,7 +395,7 @@ def detect_format(
         if (found := each.find_heading(top, is_only=is_only)) is not None
     ]
     if not matches:
-        raise ReportError(_misfit(formats, path, top))
+        raise UnknownHeadingError(_misfit(formats, path, top))
 
     def rank(match: tuple[ReportFormat, FoundHeading]) -> tuple[bool, int, int]:
         _, found = match
@@ -312,7 +411,7 @@ def detect_format(
             f"{path}:{at + 1}: heading: {_shown(lines[at])}: fits several formats: say which with"
             f" --format: {names}"
         )
-    return DetectedFormat(report_format, found.header, found)
+    return DetectedFormat(report_format.fitted(found.header), found.header, found)
 
 
 def _misfit(formats: Sequence[ReportFormat], path: str, top: TopOfFile) -> str:

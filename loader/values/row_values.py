@@ -76,8 +76,11 @@ class RowValues:
 
         None if rows say more than that.
         """
-        plain = [(place, column, at) for place, column, at in self._direct if at is not None]
-        return plain if self.estimated is None and len(plain) == len(self._direct) else None
+        if self.estimated is not None or any(
+            len(each.fields) > 1 for each in self.columns.values()
+        ):
+            return None
+        return [(place, column, column.fields[0]) for place, column in self.columns.items()]
 
     def read(self, number: int, fields: Sequence[str], errors: list[RowError]) -> RowQuantities:
         """Return the quantities of a row; add the errors that it has."""
