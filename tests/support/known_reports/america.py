@@ -43,8 +43,10 @@ def green_button(readings: Sequence[Made]) -> bytes:
 
 def green_button_kwh(readings: Sequence[Made]) -> bytes:
     rows = [named("TYPE,DATE,START TIME,END TIME,USAGE (kWh),COST,NOTES", ",")]
-    for each in readings:
-        rows.append(["Electric usage", *_interval(each), number(each.energy, "."), "$0.15", ""])
+    rows += [
+        ["Electric usage", *_interval(each), number(each.energy, "."), "$0.15", ""]
+        for each in readings
+    ]
     return lines(rows, above=[*ABOVE, ""], delimiter=",").encode()
 
 

@@ -21,10 +21,10 @@ def _end(reading: Made, pattern: str = "%d.%m.%Y %H:%M") -> str:
 
 def netz_noe(readings: Sequence[Made]) -> bytes:
     rows = [["Messzeitpunkt", "Verbrauch (kWh)", "Qualität"]]
-    for each in readings:
-        rows.append(
-            [_end(each), number(each.energy, places=6), "L2" if each.is_estimated else "L1"]
-        )
+    rows += [
+        [_end(each), number(each.energy, places=6), "L2" if each.is_estimated else "L1"]
+        for each in readings
+    ]
     return (BOM + lines(rows, end=";")).encode()
 
 
@@ -39,24 +39,26 @@ def netz_noe_community(readings: Sequence[Made]) -> bytes:
 
 def netz_noe_older(readings: Sequence[Made]) -> bytes:
     rows = [["Messzeitpunkt", "Gemessener Verbrauch (kWh)", "Ersatzwert"]]
-    for each in readings:
-        rows.append([_end(each), number(each.energy, places=6), "x" * each.is_estimated])
+    rows += [
+        [_end(each), number(each.energy, places=6), "x" * each.is_estimated] for each in readings
+    ]
     return lines(rows, end=";").encode()
 
 
 def netz_noe_feed_in(readings: Sequence[Made]) -> bytes:
     rows = [["Messzeitpunkt", "Einspeisung (kWh)", "Qualität"]]
-    for each in readings:
-        rows.append(
-            [_end(each), number(each.exported, places=6), "L2" if each.is_estimated else "L1"]
-        )
+    rows += [
+        [_end(each), number(each.exported, places=6), "L2" if each.is_estimated else "L1"]
+        for each in readings
+    ]
     return lines(rows, end=";").encode()
 
 
 def netz_noe_feed_in_older(readings: Sequence[Made]) -> bytes:
     rows = [["Messzeitpunkt", "Gemessene Menge (kWh)", "Ersatzwert"]]
-    for each in readings:
-        rows.append([_end(each), number(each.exported, places=6), "x" * each.is_estimated])
+    rows += [
+        [_end(each), number(each.exported, places=6), "x" * each.is_estimated] for each in readings
+    ]
     return lines(rows, end=";").encode()
 
 
@@ -195,8 +197,10 @@ def kaernten_netz_older(readings: Sequence[Made]) -> bytes:
 
 def linz_netz(readings: Sequence[Made]) -> bytes:
     rows = [["Datum von", "Datum bis", "Energiemenge in kWh", "Ersatzwert"]]
-    for each in readings:
-        rows.append([_begin(each), _end(each), number(each.energy), "x" * each.is_estimated])
+    rows += [
+        [_begin(each), _end(each), number(each.energy), "x" * each.is_estimated]
+        for each in readings
+    ]
     return lines(rows).encode()
 
 
