@@ -1,6 +1,7 @@
 """Files of portals of the United States."""
 
 from collections.abc import Sequence
+from itertools import groupby
 from zoneinfo import ZoneInfo
 
 from tests.support.known_reports.made import Layout, Made, lines, named, number
@@ -10,16 +11,19 @@ ESIID, METER = "10443720000000001", "05551234"
 
 
 def smart_meter_texas(readings: Sequence[Made]) -> bytes:
+    """Of each day what was taken, then what was given."""
     first = "ESIID,USAGE_DATE,REVISION_DATE,USAGE_START_TIME,USAGE_END_TIME,USAGE_KWH"
     rows = [named(f"{first},ESTIMATED_ACTUAL,CONSUMPTION_SURPLUSGENERATION", ",")]
-    kinds = {"Consumption": False, "Surplus Generation": True}
-    for kind, is_export in kinds.items():
-        for each in readings:
-            begin, end = each.start.astimezone(CHICAGO), each.end.astimezone(CHICAGO)
-            moment = [f"{begin:%m/%d/%Y}", f"{begin:%m/%d/%Y} 07:40:29", f" {begin:%H:%M}"]
-            value = number(each.exported if is_export else each.energy, ".")
-            status = "E" if each.is_estimated else "A"
-            rows.append([f"'{ESIID}", *moment, f" {end:%H:%M}", value, status, kind])
+    days = groupby(readings, lambda each: each.start.astimezone(CHICAGO).date())
+    for day, of_day in ((f"{date:%m/%d/%Y}", list(group)) for date, group in days):
+        for kind in ("Consumption", "Surplus Generation"):
+            for each in of_day:
+                begin, end = each.start.astimezone(CHICAGO), each.end.astimezone(CHICAGO)
+                interval = f" {begin:%H:%M}", f" {end:%H:%M}"
+                value = each.energy if kind == "Consumption" else each.exported
+                status = "E" if each.is_estimated else "A"
+                moment = day, f"{day} 07:40:29", *interval
+                rows.append([f"'{ESIID}", *moment, number(value, "."), status, kind])
     return lines(rows, delimiter=",").encode()
 
 

@@ -168,5 +168,5 @@ EUROPE = (
         )
     ),
     Layout("load-profile-german", load_profile_german, BERLIN, has_estimated=True, meter=MALO),
-    Layout("e-distribuzione", e_distribuzione, ROME, meter=POD),
+    Layout("e-distribuzione", e_distribuzione, ROME, has_gaps=False, is_whole_days=True, meter=POD),
 )

@@ -39,6 +39,9 @@ class Layout:
     has_estimated: bool = False
     has_missing: bool = True
     """Whether a field can be empty."""
+    has_gaps: bool = True
+    """Whether intervals can be left out."""
+    is_whole_days: bool = False
     has_power: bool = False
     is_register: bool = False
     """Whether it has states of registers, the first of which is no reading."""

@@ -71,12 +71,29 @@ def home_assistant_statistics(readings: Sequence[Made]) -> bytes:
 
 PROGRAMS = (
     *(
-        Layout(name, write, AMSTERDAM, has_exported=True, has_missing=False, is_register=True)
+        Layout(
+            name,
+            write,
+            AMSTERDAM,
+            has_exported=True,
+            has_missing=False,
+            has_gaps=False,
+            is_register=True,
+        )
         for name, write in {"homewizard": homewizard, "homewizard-meter": homewizard_meter}.items()
     ),
     Layout("dsmr-reader", dsmr_reader, AMSTERDAM, 3600, has_exported=True, has_missing=False),
     *(
-        Layout(name, write, AMSTERDAM, seconds, has_missing=False, is_register=True, meter=ENTITY)
+        Layout(
+            name,
+            write,
+            AMSTERDAM,
+            seconds,
+            has_missing=False,
+            has_gaps=False,
+            is_register=True,
+            meter=ENTITY,
+        )
         for name, write, seconds in (
             ("home-assistant", home_assistant, 900),
             ("home-assistant-statistics", home_assistant_statistics, 3600),

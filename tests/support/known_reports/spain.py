@@ -43,15 +43,18 @@ def distributor_consumo(readings: Sequence[Made]) -> bytes:
 
 
 def _datadis(readings: Sequence[Made], heading: str, *, is_next_day: bool) -> bytes:
+    """Hours are counted, or those of the clock, with midnight on the next day."""
     rows = [named(heading)]
     for each in readings:
-        end = each.end.astimezone(MADRID)
-        day, clock = f"{end:%Y/%m/%d}", f"{end:%H:%M}"
-        if clock == "00:00" and not is_next_day:
-            day, clock = f"{each.start.astimezone(MADRID):%Y/%m/%d}", "24:00"
+        begin = each.start.astimezone(MADRID)
+        _, hour = _counted(each)
+        clock = f"{hour:02}:00"
+        if is_next_day:
+            clock = f"{begin + timedelta(hours=1):%H}:00"
+            begin += timedelta(hours=1) * (clock == "00:00")
         method = "Estimada" if each.is_estimated else "Real"
         energies = number(each.energy), method, number(each.exported)
-        row = [CUPS, day, clock, *energies, *[""] * len(rows[0])]
+        row = [CUPS, f"{begin:%Y/%m/%d}", clock, *energies, *[""] * len(rows[0])]
         rows.append(row[: len(rows[0])])
     return lines(rows).encode()
 
@@ -100,16 +103,28 @@ SPAIN = (
         for name, write in {
             "distributor-hourly": distributor,
             "distributor-hourly-consumo": distributor_consumo,
-            "datadis-older": datadis_older,
         }.items()
     ),
     *(
         Layout(name, write, MADRID, _HOUR, has_exported=True, has_estimated=True, meter=CUPS)
-        for name, write in (
-            ("distributor-hourly", distributor_with_export),
-            ("datadis", datadis),
-            ("datadis", datadis_next_day),
-            ("e-distribucion", e_distribucion),
+        for name, write in {
+            "distributor-hourly": distributor_with_export,
+            "e-distribucion": e_distribucion,
+        }.items()
+    ),
+    *(
+        Layout(
+            *(name, write, MADRID, _HOUR),
+            has_exported=has_exported,
+            has_estimated=True,
+            has_gaps=False,
+            is_whole_days=True,
+            meter=CUPS,
+        )
+        for name, write, has_exported in (
+            ("datadis", datadis, True),
+            ("datadis", datadis_next_day, True),
+            ("datadis-older", datadis_older, False),
         )
     ),
     Layout("i-de", i_de, MADRID, _HOUR, has_exported=True, meter=CUPS),
