@@ -1,7 +1,7 @@
 """The settings of a deployment, from config.yaml and the environment."""
 
 from settings.limits import LimitSettings
-from settings.loading import load_settings, sources
+from settings.loading import load_formats, load_settings, sources
 from settings.model import (
     AccountSettings,
     AuthSettings,
@@ -62,6 +62,7 @@ __all__ = [
     "is_demonstration",
     "is_loopback_host",
     "is_published",
+    "load_formats",
     "load_settings",
     "signing_secret",
     "sources",
