@@ -1,8 +1,8 @@
 """The quantities of a reading.
 
 A reading is what a meter wrote for one interval: the local time at which the interval starts
-and eight quantities, each a decimal of at most ten digits before the point and five after it,
-or missing.
+and its quantities, each a decimal of at most ten digits before the point and five after it,
+or missing. Eight of them are those of a Monitoring report; energy may have been exported, too.
 """
 
 from dataclasses import dataclass
@@ -60,6 +60,17 @@ QUANTITIES = (
     Quantity("power_factor", "Power factor", "Fi", AggregationRule.RATIO, report_unit="φ"),
 )
 QUANTITY_NAMES = tuple(column.name for column in QUANTITIES)
+
+EXPORTED_QUANTITIES = (
+    Quantity("exported_energy", "Exported energy", "kWh", AggregationRule.TOTAL),
+    Quantity(
+        "exported_reactive_energy", "Exported reactive energy", "kVArh", AggregationRule.TOTAL
+    ),
+)
+"""What a meter measured in the other direction: quantities of their own, never subtracted."""
+
+ALL_QUANTITIES = (*QUANTITIES, *EXPORTED_QUANTITIES)
+ALL_QUANTITY_NAMES = tuple(column.name for column in ALL_QUANTITIES)
 
 RECORD_KEYS = tuple(sorted(("id", "date", *QUANTITY_NAMES)))
 """The keys of a record in a response, in their documented order."""

@@ -6,7 +6,7 @@ from datetime import date
 from functools import lru_cache
 from typing import Protocol
 
-from domain.quantities import QUANTITY_NAMES
+from domain.quantities import ALL_QUANTITY_NAMES, EXPORTED_QUANTITIES, QUANTITY_NAMES
 from domain.time.sampling_interval import Differences, IntervalSpan
 from domain.time.time_zone import DAY_SECONDS
 
@@ -17,7 +17,20 @@ BATCH_FIELDS = ("number", "date", "seconds_ahead", *QUANTITY_NAMES)
 `seconds_ahead` is its UTC offset; no instant occurs twice. A quantity has
 exactly as many decimals as are stored, no superfluous zero before and no sign at zero; it is empty
 where it is missing.
+
+All rows of a report have these fields, or all have FULL_BATCH_FIELDS and their batches say so with
+`is_full`: then exported_energy and exported_reactive_energy follow, written alike, and `estimated`
+is 1 for an estimated reading and empty for any other. An empty `estimated` says that the reading is
+real only if the report `tells_estimated`.
 """
+
+ESTIMATED_FIELD = "estimated"
+FULL_BATCH_FIELDS = (
+    *BATCH_FIELDS,
+    *(quantity.name for quantity in EXPORTED_QUANTITIES),
+    ESTIMATED_FIELD,
+)
+"""The fields of a row of a report that has exported quantities or tells what was estimated."""
 
 
 QuantityValues = Sequence[int | None]
@@ -36,23 +49,31 @@ class ParsedRows:
     instants: Sequence[int]
     """Seconds since 1970."""
     values: Mapping[str, QuantityValues]
-    """By quantity."""
+    """By quantity: of all, or of those that BATCH_FIELDS has."""
+    estimated: Sequence[int | None] = ()
+    """1 for each estimated row; empty if the rows are not full."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the rows have FULL_BATCH_FIELDS."""
+        return bool(self.estimated)
 
 
-def parsed_rows(rows: bytes) -> ParsedRows:
+def parsed_rows(rows: bytes, *, is_full: bool = False) -> ParsedRows:
     """Parse at least one row."""
     # All decimals are there: the digits alone are the number of hundred-thousandths.
     text = rows.decode("ascii").replace(".", "").removesuffix("\n")
     fields = text.replace("\n", ",").split(",")
-    numbers, dates, offsets, *columns = (
-        fields[place :: len(BATCH_FIELDS)] for place in range(len(BATCH_FIELDS))
-    )
+    size = len(FULL_BATCH_FIELDS if is_full else BATCH_FIELDS)
+    numbers, dates, offsets, *columns = (fields[place::size] for place in range(size))
     instants = [
         _day_seconds(local[:10]) + _time_seconds(local[11:]) - int(offset)
         for local, offset in zip(dates, offsets, strict=True)
     ]
-    values = dict(zip(QUANTITY_NAMES, map(_integers, columns), strict=True))
-    return ParsedRows(rows, [*map(int, numbers)], dates, instants, values)
+    estimated = _integers(columns.pop()) if is_full else ()
+    names = ALL_QUANTITY_NAMES if is_full else QUANTITY_NAMES
+    values = dict(zip(names, map(_integers, columns), strict=True))
+    return ParsedRows(rows, [*map(int, numbers)], dates, instants, values, estimated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +84,8 @@ class RowBatch:
     count: int
     first: str
     last: str
+    is_full: bool = False
+    """Whether the rows have FULL_BATCH_FIELDS, as all of the report have then."""
     parsed: ParsedRows | None = None
     """The rows, if they were parsed before they are asked for."""
 
@@ -89,7 +112,11 @@ class ReportSource(Protocol):
 
     @property
     def quantities(self) -> Sequence[str]:
-        """The names of the quantities that it has columns for."""
+        """The names of the quantities that it has columns for, in the order of ALL_QUANTITIES."""
+
+    @property
+    def tells_estimated(self) -> bool:
+        """Whether it says of each reading if it was estimated."""
 
     @property
     def format(self) -> str:

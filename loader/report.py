@@ -88,6 +88,11 @@ class Report:
         return self._known_format.quantities
 
     @property
+    def tells_estimated(self) -> bool:
+        """Whether the format says which readings were estimated."""
+        return self._known_format.tells_estimated
+
+    @property
     def _known_format(self) -> ReportFormat:
         assert self.detected is not None, "the header was read"
         return self.detected.format
@@ -106,6 +111,11 @@ class Report:
     def missing(self) -> int:
         """The number of missing values."""
         return self._rows.missing if self._rows else 0
+
+    @property
+    def rounded(self) -> int:
+        """The number of values that had more decimals than are stored."""
+        return self._rows.rounded if self._rows else 0
 
     @property
     def rejected(self) -> int:
@@ -132,7 +142,7 @@ class Report:
         try:
             for batch in islice(self._batches, _BATCHES_AHEAD):
                 is_small = batch.count <= _PARSED_ROWS
-                parsed = parsed_rows(batch.rows) if is_small else None
+                parsed = parsed_rows(batch.rows, is_full=batch.is_full) if is_small else None
                 self._ahead.append(replace(batch, parsed=parsed))
         except ReportError as error:
             self._batches = _failing(error)

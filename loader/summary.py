@@ -49,6 +49,7 @@ def _report_document(summary: ImportSummary) -> dict[str, object]:
         "corrections": imported and [asdict(each) for each in imported.corrections],
         "flags": imported and dict(imported.flags),
         "missing": summary.missing,
+        "rounded": summary.rounded,
         "rejected": summary.rejected,
         "repeated": summary.repeated,
         "refused_days": list(summary.refused_days),
@@ -96,6 +97,8 @@ def _lines_in_full(summary: ImportSummary) -> list[str]:
     if imported is not None:
         rows += _changes(imported)
     rows.append(("missing values", summary.missing))
+    if summary.rounded:
+        rows.append(("rounded values", summary.rounded))
     rows += _left_out(summary)
     if imported is not None:
         flags = ", ".join(f"{count} {name}" for name, count in imported.flags.items())

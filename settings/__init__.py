@@ -16,8 +16,8 @@ from settings.model import (
     is_demonstration,
     is_published,
 )
-from settings.report_formats.column_name import ColumnError, ColumnName
-from settings.report_formats.columns import ColumnSettings
+from settings.report_formats.column_name import ColumnError, ColumnName, wildcards
+from settings.report_formats.columns import ENERGIES, MEAN_POWERS, ColumnSettings, FieldPatterns
 from settings.report_formats.format import HOURLY_INTERVAL, FormatSettings
 from settings.report_formats.time import ISO, TimeSettings
 from settings.section import SettingsError
@@ -34,9 +34,11 @@ from settings.values import (
 )
 
 __all__ = [
+    "ENERGIES",
     "HOURLY_INTERVAL",
     "ISO",
     "LOOPBACK",
+    "MEAN_POWERS",
     "MONITORING",
     "AccountSettings",
     "AuthSettings",
@@ -45,6 +47,7 @@ __all__ = [
     "ColumnName",
     "ColumnSettings",
     "DatabaseSettings",
+    "FieldPatterns",
     "FormatSettings",
     "LimitSettings",
     "LogSettings",
@@ -67,4 +70,5 @@ __all__ = [
     "signing_secret",
     "sources",
     "url_host",
+    "wildcards",
 ]

@@ -116,7 +116,8 @@ MAY_IMPORT = {
     "server.keys": {"cli", "files"},
     "server.__main__": {"cli", "server.observability", "server.process"},
     "loader.rows": {"domain", "files", "cli"},
-    "loader.formats": {"domain", "settings", "loader.rows"},
+    "loader.values": {"domain", "settings", "loader.rows"},
+    "loader.formats": {"domain", "settings", "loader.rows", "loader.values"},
     "loader": {
         *("domain", "files", "settings", "cli", "loader.rows", "loader.formats"),
         *("storage.common", "storage.factory", "storage.imports"),

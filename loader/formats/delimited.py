@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from domain.quantities import QUANTITY_NAMES
 from domain.time.local_time import DUPLICATE_TIME, OTHER_ZONE_TIME
-from loader.formats.decimals import DecimalColumn
 from loader.formats.timestamps import HourOfDay, InvalidTimestamp, make_timestamp_parser
 from loader.rows.errors import RowError
 from loader.rows.file_reader import check_row_length
@@ -17,6 +15,7 @@ from loader.rows.header import Header
 from loader.rows.hour_days import DOUBTFUL_HOURS, HourKind, kind_of_hours
 from loader.rows.identifier_column import MAX_IDENTIFIER_LENGTH, is_identifier
 from loader.rows.reader import ParseContext, RowReader, midnight, seconds_since_1970
+from loader.values.row_values import RowValues
 from settings import HOURLY_INTERVAL, ISO, FormatSettings
 
 
@@ -28,6 +27,7 @@ class DelimitedRow:
     time: str
     quantities: str
     missing: int
+    rounded: int = 0
 
 
 class DelimitedLayout:
@@ -41,16 +41,8 @@ class DelimitedLayout:
         self.header = header
         self.zone = zone
         self.timestamps = make_timestamp_parser(settings.time, header.names, zone)
-        self.columns = [
-            DecimalColumn(
-                column,
-                QUANTITY_NAMES.index(name),
-                column.header.position(header.names),
-                settings.decimal,
-                seconds or settings.interval or HOURLY_INTERVAL,
-            )
-            for name, column in settings.columns.named().items()
-        ]
+        seconds = seconds or settings.interval or HOURLY_INTERVAL
+        self.values = RowValues(settings, header.names, seconds)
         self.time_field = settings.time.column.position(header.names)
         self.identifier_field: int | None = None
         if settings.identifier is not None:
@@ -66,6 +58,7 @@ class DelimitedRows(RowReader[DelimitedRow]):
     def __init__(self, context: ParseContext, layout: DelimitedLayout) -> None:
         super().__init__(context, layout.zone)
         self._layout = layout
+        self.is_full = layout.values.is_full
         self._identifier_line = 0
         self._offsets: dict[date, int | None] = {}
         self._marks: defaultdict[date, array[int]] = defaultdict(lambda: array("q"))
@@ -92,7 +85,7 @@ class DelimitedRows(RowReader[DelimitedRow]):
         errors = []
         if isinstance(timestamp, InvalidTimestamp):
             errors.append(RowError(number, timestamp.column, timestamp.value, timestamp.expected))
-        quantities, missing = self._parse_quantities(self._layout, number, fields, errors)
+        quantities = self._layout.values.read(number, fields, errors)
         identifier = self._parse_identifier(number, fields, errors)
         if isinstance(timestamp, InvalidTimestamp):
             self._reject_invalid(errors, raw, None)
@@ -104,7 +97,7 @@ class DelimitedRows(RowReader[DelimitedRow]):
             return
         if self.identifier is None and identifier:
             self.identifier, self._identifier_line = identifier, number
-        row = DelimitedRow(raw, fields[self._layout.time_field], quantities, missing)
+        row = DelimitedRow(raw, fields[self._layout.time_field], *quantities)
         self._add(number, timestamp, row)
 
     def _add(self, number: int, timestamp: datetime | HourOfDay, row: DelimitedRow) -> None:
@@ -159,22 +152,6 @@ class DelimitedRows(RowReader[DelimitedRow]):
             else:
                 start = begin + timedelta(hours=hour.place)
                 self._add_instant(number, start + self._layout.shift, row)
-
-    def _parse_quantities(
-        self, layout: DelimitedLayout, number: int, fields: list[str], errors: list[RowError]
-    ) -> tuple[str, int]:
-        """Return the quantities as a RowBatch has them, and how many of them are missing."""
-        quantities = [""] * len(QUANTITY_NAMES)
-        missing = 0
-        for column in layout.columns:
-            text = fields[column.field]
-            quantity = column.parse(text)
-            if quantity is None:
-                errors.append(RowError(number, column.header, text, column.expected))
-            else:
-                quantities[column.position] = quantity
-                missing += not quantity
-        return ",".join(quantities), missing
 
     def _parse_identifier(
         self, number: int, fields: list[str], errors: list[RowError]
@@ -244,6 +221,7 @@ class DelimitedRows(RowReader[DelimitedRow]):
         number = self.readings + len(self._dates)
         self._lines.append(f"{number},{date_text},{int(offset.total_seconds())},{row.quantities}\n")
         self.missing += row.missing
+        self.rounded += row.rounded
 
     def _add_repeat(
         self, line: int, instant: datetime, row: DelimitedRow, *, is_same: bool

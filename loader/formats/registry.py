@@ -55,6 +55,8 @@ class ReportFormat(Protocol):
     """The names of the quantities that it has columns for."""
     energies: Sequence[str]
     """Of these, the ones whose columns are said to be no registers."""
+    tells_estimated: bool
+    """Whether a column says which readings were estimated."""
 
     def parse_header(self, raw: bytes) -> Header | None:
         """Return the header in a report's first line; None if it is not of this format."""
@@ -71,6 +73,7 @@ class MonitoringFormat:
     identifier: ColumnName | None = None
     quantities: Sequence[str] = QUANTITY_NAMES
     energies: Sequence[str] = ()
+    tells_estimated = False
     has_lengths = False
     may_vary = False
 
@@ -103,7 +106,8 @@ class ConfiguredFormat:
         self.may_vary = self.interval is not None and settings.time.hour is None
         self.identifier = settings.identifier
         self.quantities: Sequence[str] = tuple(settings.columns.named())
-        self.energies: Sequence[str] = settings.columns.of_kind("energy")
+        self.energies: Sequence[str] = settings.columns.of_kind("energy", "register")
+        self.tells_estimated = settings.quality is not None
         self._settings = settings
         self._layout = lru_cache(maxsize=_MAX_LAYOUTS)(partial(DelimitedLayout, settings))
 

@@ -2,7 +2,6 @@
 
 from bisect import bisect, insort
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -179,9 +178,8 @@ class VaryingRows(DelimitedRows):
         fields = self._layout.header.split(line, row.raw)
         assert isinstance(fields, list), "it was read before"
         errors: list[RowError] = []
-        quantities, missing = self._parse_quantities(self._layouts[seconds], line, fields, errors)
+        quantities = self._layouts[seconds].values.read(line, fields, errors)
         if errors:
             self._reject(errors, row.raw)
         else:
-            row = replace(row, quantities=quantities, missing=missing)
-            super()._add_instant(line, start, row)
+            super()._add_instant(line, start, DelimitedRow(row.raw, row.time, *quantities))

@@ -32,6 +32,8 @@ class ImportSummary:
     """Whether these may be ones that last longer."""
     readings: int = 0
     missing: int = 0
+    rounded: int = 0
+    """Values that had more decimals than are stored."""
     rejected: int = 0
     repeated: int = 0
     """Rows that are passed over, since an earlier one is the same."""

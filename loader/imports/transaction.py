@@ -254,6 +254,7 @@ class ReportImporter:
                     may_vary=report.detected is not None and report.may_vary,
                     readings=report.readings,
                     missing=report.missing,
+                    rounded=report.rounded,
                     rejected=report.rejected,
                     repeated=report.repeated,
                     refused_days=report.refused_days,

@@ -86,9 +86,14 @@ class TimeOfDayIndex(dict[str, int]):
 class RowReader(ABC, Generic[Row]):
     """Reads the rows of a report: `read` takes chunks of it, `batches` returns what is ready."""
 
+    is_full = False
+    """Whether lines have FULL_BATCH_FIELDS."""
+
     def __init__(self, context: ParseContext, zone: ZoneInfo) -> None:
         self.readings = 0
         self.missing = 0
+        self.rounded = 0
+        """Values that had more decimals than are stored."""
         self.rejected = 0
         self.repeated = 0
         """Rows that are passed over, since an earlier one has their time and their values."""
@@ -144,7 +149,8 @@ class RowReader(ABC, Generic[Row]):
         lines, dates, self._lines, self._dates = self._lines, self._dates, [], []
         if lines:
             self.readings += len(lines)
-            yield RowBatch("".join(lines).encode(), len(lines), min(dates), max(dates))
+            text = "".join(lines).encode()
+            yield RowBatch(text, len(lines), min(dates), max(dates), self.is_full)
 
     def settle_repeats(self, same: Collection[int]) -> None:
         """Pass over those of `repeats` whose numbers are given, and reject the others."""

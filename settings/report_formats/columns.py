@@ -1,52 +1,96 @@
 """The columns of a report format: what each quantity is made of."""
 
 from decimal import Decimal
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, PlainValidator, model_validator
 
 from settings.report_formats.column_name import COLUMN_EXPECTED, ColumnName
 from settings.section import Section
 
-ENERGIES = "energy", "reactive_energy"
-"""The quantities whose columns may hold something else than the energy of each interval."""
+ENERGIES = "energy", "reactive_energy", "exported_energy", "exported_reactive_energy"
+"""The quantities whose columns may hold mean power, or the states of cumulative registers."""
 
-ColumnKind = Literal["energy", "power"]
+MEAN_POWERS = "power", "reactive_power"
+"""The quantities whose columns may hold the energy of each interval."""
+
+ColumnKind = Literal["energy", "power", "register"]
+
+_KINDS: dict[str, tuple[ColumnKind, ...]] = {
+    **dict.fromkeys(ENERGIES, ("energy", "power", "register")),
+    **dict.fromkeys(MEAN_POWERS, ("energy",)),
+}
+"""What the columns of a quantity may be said to hold."""
+
+
+def _listed(value: object) -> object:
+    """Return one alone as a list."""
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+def _columns(value: object) -> tuple[ColumnName, ...]:
+    """Return the column that a value of the settings names, or the list of them."""
+    if isinstance(value, list | tuple) and value:
+        return tuple(map(ColumnName.parse, value))
+    return (ColumnName.parse(value),)
+
+
+Patterns = Annotated[
+    tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_listed), Field(min_length=1)
+]
+"""Patterns of whole fields with `*` for any text and `?` for a character, or one of them."""
+
+FieldPatterns = dict[ColumnName, Patterns]
+"""The patterns of the fields of columns."""
 
 
 class ColumnSettings(Section):
     """The column of a quantity, and the factor that converts it to the stored unit."""
 
-    header: ColumnName = Field(description=COLUMN_EXPECTED)
+    header: Annotated[tuple[ColumnName, ...], PlainValidator(_columns)] = Field(
+        description=f"{COLUMN_EXPECTED}, or a list of them, which are added up"
+    )
     factor: Decimal = Field(
         Decimal(1),
         allow_inf_nan=False,
         max_digits=20,
         description="a decimal other than 0, such as 0.001 for Wh",
     )
+    unit: str | None = Field(
+        None, min_length=1, description="the unit that may stand behind a number, such as kWh"
+    )
     kind: ColumnKind | None = Field(
         None,
-        description="energy or power: what the column holds, of each interval the energy or the"
-        " mean power",
+        description="energy, power or register: what the column holds, of each interval the energy"
+        " or the mean power, or the states of a cumulative register",
+    )
+    where: FieldPatterns = Field(
+        {},
+        description="columns, each with a pattern or a list of patterns with * and ? that its field"
+        " has in the rows of the quantity",
     )
 
     @model_validator(mode="before")
     @classmethod
     def _spell_out(cls, column: object) -> object:
-        """Treat a column alone as one without conversion."""
-        is_alone = isinstance(column, str | int) or (
+        """Treat a column alone, or a list of them, as one without conversion."""
+        is_alone = isinstance(column, str | int | list) or (
             isinstance(column, dict) and set(column) == {"matches"}
         )
         return {"header": column} if is_alone else column
 
     @model_validator(mode="after")
-    def _require_factor(self) -> "ColumnSettings":
+    def _check(self) -> "ColumnSettings":
+        if self.kind == "register" and self.factor < 0:
+            raise ValueError("expected a positive factor of a register")
         if not self.factor:
             raise ValueError("expected a factor other than 0")
+        if len(set(self.header)) < len(self.header):
+            raise ValueError("expected each column of the sum once")
         return self
 
 
-_HEADING = "its column, or a section with header, factor and kind"
+_HEADING = "its column, or a section with header, factor, unit, kind and where"
 
 
 class ColumnsSettings(Section):
@@ -60,20 +104,36 @@ class ColumnsSettings(Section):
     voltage: ColumnSettings | None = Field(None, description=_HEADING)
     intensity: ColumnSettings | None = Field(None, description=_HEADING)
     power_factor: ColumnSettings | None = Field(None, description=_HEADING)
+    exported_energy: ColumnSettings | None = Field(None, description=_HEADING)
+    exported_reactive_energy: ColumnSettings | None = Field(None, description=_HEADING)
 
     def named(self) -> dict[str, ColumnSettings]:
         """Return the columns that a report has, by quantity."""
         return {name: column for name, column in self if column is not None}
 
-    def of_kind(self, kind: ColumnKind) -> tuple[str, ...]:
-        """Return the quantities whose columns are said to be of a kind."""
-        return tuple(name for name, column in self.named().items() if column.kind == kind)
+    def of_kind(self, *kinds: ColumnKind) -> tuple[str, ...]:
+        """Return the quantities whose columns are said to be of one of these kinds."""
+        return tuple(name for name, column in self.named().items() if column.kind in kinds)
+
+    @property
+    def need_length(self) -> bool:
+        """Whether a quantity is worked out with the length of its row."""
+        energies = (name in ENERGIES for name in self.of_kind("power"))
+        powers = (name in MEAN_POWERS for name in self.of_kind("energy"))
+        return any(energies) or any(powers)
+
+    @property
+    def have_conditions(self) -> bool:
+        """Whether a quantity is taken from some of the rows."""
+        return any(column.where for column in self.named().values())
 
     @model_validator(mode="after")
-    def _require_energy(self) -> "ColumnsSettings":
+    def _check_kinds(self) -> "ColumnsSettings":
         for name, column in self.named().items():
-            if column.kind is not None and name not in ENERGIES:
-                raise ValueError(f"{name}: expected no kind, which is for {' and '.join(ENERGIES)}")
+            kinds = _KINDS.get(name, ())
+            if column.kind is not None and column.kind not in kinds:
+                said = f"a kind of {' or '.join(kinds)}" if kinds else "no kind"
+                raise ValueError(f"{name}: expected {said}, got {column.kind}")
         return self
 
     @model_validator(mode="after")

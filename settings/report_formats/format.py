@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, model_validator
 
 from settings.report_formats.column_name import COLUMN_EXPECTED, ColumnName
-from settings.report_formats.columns import ColumnsSettings
+from settings.report_formats.columns import ColumnsSettings, Patterns
 from settings.report_formats.time import TimeSettings
 from settings.section import Section
 from settings.values import MONITORING
@@ -23,6 +23,13 @@ def _check_delimiter(text: str) -> str:
     if len(text) != 1 or text.isalnum() or not text.isascii() or text in '"\n\r\0-+ ':
         raise ValueError(f"expected one character such as , or ; or a tab, got {text!a:.20}")
     return text
+
+
+def _check_thousands(mark: str | None, info: ValidationInfo) -> str | None:
+    """Return a mark that is no other character of the format."""
+    if mark is not None and mark in (info.data.get("decimal"), info.data.get("delimiter")):
+        raise ValueError("expected another mark than that of decimals and the delimiter")
+    return mark
 
 
 def _check_encoding(name: str) -> str:
@@ -56,8 +63,11 @@ def _check_interval(seconds: int | None, info: ValidationInfo) -> int | None:
         if time.marks_end:
             raise ValueError("missing, expected seconds, since time.marks is end")
         columns = info.data.get("columns")
-        if columns is not None and columns.of_kind("power"):
-            raise ValueError("missing, expected seconds, since a column is of kind power")
+        if columns is not None and columns.need_length:
+            raise ValueError(
+                "missing, expected seconds, since a column holds mean power for energy, or energy"
+                " for power"
+            )
     return HOURLY_INTERVAL if time.hour is not None else seconds
 
 
@@ -91,6 +101,16 @@ def read_shipped_formats(formats: object) -> object:
     return formats | {MONITORING: FormatSettings.shipped(interval)}
 
 
+class QualityColumnSettings(Section):
+    """The column that says which readings are estimated."""
+
+    column: ColumnName = Field(description=f"the column that says it: {COLUMN_EXPECTED}")
+    estimated: Patterns = Field(
+        description="a pattern, or a list of patterns, with * and ? that the column has in"
+        " estimated readings"
+    )
+
+
 class FormatSettings(Section):
     """A report format of delimited fields below a header."""
 
@@ -98,6 +118,15 @@ class FormatSettings(Section):
         ",", description="one character such as , or ; or a tab"
     )
     decimal: Literal[".", ","] = Field(".", description="the decimal mark, a point or a comma")
+    thousands: Annotated[Literal[".", ",", " ", "'"] | None, AfterValidator(_check_thousands)] = (
+        Field(None, description="the mark between thousands, a point, comma, blank or apostrophe")
+    )
+    missing: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        (), description="a list of words that stand for a missing value"
+    )
+    round: bool = Field(
+        False, description="true or false: whether numbers are rounded to five decimals"
+    )
     encoding: Annotated[str, AfterValidator(_check_encoding)] = Field(
         "utf-8", description="an encoding such as utf-8, latin-1 or cp1252"
     )
@@ -106,6 +135,9 @@ class FormatSettings(Section):
     lengths: Annotated[
         tuple[Annotated[int, Field(ge=1, le=86400)], ...], AfterValidator(_check_lengths)
     ] = Field((), description="a list of seconds from 1 to 86400")
+    quality: QualityColumnSettings | None = Field(
+        None, description="a section with column and estimated"
+    )
     interval: Annotated[int | None, AfterValidator(_check_interval)] = Field(
         None, ge=1, le=86400, validate_default=True, description="seconds from 1 to 86400"
     )
@@ -122,8 +154,13 @@ class FormatSettings(Section):
     def headers(self) -> tuple[ColumnName, ...]:
         """Return the columns that a report must have."""
         others = (self.identifier, self.time.column, self.time.hour)
-        named = (column.header for column in self.columns.named().values())
-        return (*(header for header in others if header is not None), *named)
+        columns = self.columns.named().values()
+        # Several quantities may be made of the same column.
+        made_of = dict.fromkeys(header for column in columns for header in column.header)
+        names = [*(header for header in others if header is not None), *made_of]
+        conditions = [header for column in columns for header in column.where]
+        conditions += [] if self.quality is None else [self.quality.column]
+        return (*names, *(name for name in dict.fromkeys(conditions) if name not in names))
 
     @property
     def step(self) -> int | None:
@@ -142,6 +179,15 @@ class FormatSettings(Section):
             )
         if 2 * self.time.tolerance >= self.step:
             raise ValueError("expected a time.tolerance of less than half the interval")
+        return self
+
+    @model_validator(mode="after")
+    def _require_one_length(self) -> "FormatSettings":
+        """Check that no stage needs neighbours which another one gives to it."""
+        if not self.lengths:
+            return self
+        if self.columns.have_conditions or self.columns.of_kind("register"):
+            raise ValueError("expected no lengths with where or registers")
         return self
 
     @model_validator(mode="after")

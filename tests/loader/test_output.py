@@ -55,6 +55,7 @@ def test_json_is_one_object_with_the_summary(database: DatabaseFixture) -> None:
                 "missing": 14000,
                 "rejected": 0,
                 "repeated": 0,
+                "rounded": 0,
                 "refused_days": [],
                 "rejected_to": None,
                 "first": "2019-08-01 00:00:00",

@@ -187,8 +187,8 @@ def test_power_that_gives_no_energy_of_five_decimals_is_an_error(read: Reading) 
     done = read(text, load_curve(lengths=(), interval=600), skip_bad_rows=True)
     assert done.row_errors == [
         (
-            "3: W: 7: expected a decimal like -8.382, with at most 10 digits before the mark and 5"
-            " after it once multiplied by 0.001 and the 1/6 hours of its interval, or nothing"
+            "3: W: 7: expected at most 5 decimals once multiplied by 0.001 and the 1/6 hours of its"
+            " interval, or round: true in the format, which rounds to as many"
         )
     ]
     assert done.quantities("energy") == ["0.00100"]

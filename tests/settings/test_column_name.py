@@ -34,10 +34,10 @@ def test_column_is_named_by_heading_place_or_pattern(
     config: Configuration, written: str, named: ColumnName
 ) -> None:
     (described,) = config.load(URL + METER.replace("COLUMN", written)).formats.values()
-    assert described.columns.named()["energy"].header == named
+    assert described.columns.named()["energy"].header == (named,)
     short = METER.replace("{header: COLUMN, factor: 0.001}", written)
     (described,) = config.load(URL + short).formats.values()
-    assert described.columns.named()["energy"].header == named
+    assert described.columns.named()["energy"].header == (named,)
 
 
 def test_number_in_a_variable_is_a_place(config: Configuration) -> None:
@@ -45,7 +45,9 @@ def test_number_in_a_variable_is_a_place(config: Configuration) -> None:
     assert settings.formats["side"].time.column == ColumnName(place=4)
 
 
-@pytest.mark.parametrize("written", ["0", "10000", "''", "{match: x}", "{matches: ''}", "[a]"])
+@pytest.mark.parametrize(
+    "written", ["0", "10000", "''", "{match: x}", "{matches: ''}", "[]", "[[a]]"]
+)
 def test_wrong_column_is_refused_with_its_line(config: Configuration, written: str) -> None:
     error = config.error(URL + METER.replace("COLUMN", written))
     assert error == (

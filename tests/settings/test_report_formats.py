@@ -27,7 +27,9 @@ def test_format_is_read_with_its_defaults(config: Configuration) -> None:
     assert layout.delimiter == ";"
     assert (layout.decimal, layout.encoding, layout.interval) == (".", "utf-8", None)
     columns = layout.columns.named()
-    assert {name: (str(column.header), str(column.factor)) for name, column in columns.items()} == {
+    assert {
+        name: (*map(str, column.header), str(column.factor)) for name, column in columns.items()
+    } == {
         "energy": ("Wh", "0.001"),
         "power": ("kW", "1"),
     }
@@ -110,17 +112,55 @@ def test_variables_change_formats(config: Configuration) -> None:
         (
             ("power: kW", "power: {header: kW, kind: power}"),
             5,
-            "columns: power: expected no kind, which is for energy and reactive_energy",
+            "columns: power: expected a kind of energy, got power",
         ),
         (
-            ("factor: 0.001", "factor: 0.001, kind: register"),
+            ("power: kW", "voltage: {header: kW, kind: power}"),
+            5,
+            "columns: voltage: expected no kind, got power",
+        ),
+        (
+            ("factor: 0.001", "factor: 0.001, kind: meter"),
             6,
-            "columns.energy.kind: expected energy or power: what the column holds",
+            "columns.energy.kind: expected energy, power or register: what the column holds",
+        ),
+        (
+            ("factor: 0.001", "factor: -1, kind: register"),
+            6,
+            "columns.energy: expected a positive factor of a register",
+        ),
+        (
+            ("factor: 0.001", "where: {Type: []}"),
+            6,
+            "columns.energy.where.Type: expected columns, each with a pattern or a list",
+        ),
+        (
+            ("header: Wh", "header: [Wh, Wh]"),
+            6,
+            "columns.energy: expected each column of the sum once",
+        ),
+        (
+            ("columns", "decimal: ','\n    thousands: ','\n    columns"),
+            6,
+            "thousands: expected another mark than that of decimals and the delimiter",
+        ),
+        (
+            ("columns", "quality: {column: Q}\n    columns"),
+            5,
+            "quality.estimated: missing, expected a pattern, or a list of patterns",
+        ),
+        (
+            (
+                "columns:\n      energy: {header: Wh, factor: 0.001}",
+                "lengths: [1800, 3600]\n    columns:\n      energy: {header: Wh, kind: register}",
+            ),
+            3,
+            "workshop: expected no lengths with where or registers",
         ),
         (
             ("factor: 0.001", "factor: 0.001, kind: power"),
             3,
-            "interval: missing, expected seconds, since a column is of kind power",
+            "interval: missing, expected seconds, since a column holds mean power for energy",
         ),
         (("columns", "lengths: [900]\n    columns"), 5, "lengths: expected two or more different"),
         (("columns", "lengths: [3600, 900]\n    columns"), 5, "lengths: expected two or more"),
@@ -155,7 +195,7 @@ def test_wrong_format_names_the_line_and_the_key(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("formats: {x: 5}", "formats.x: expected a section with delimiter, decimal, encoding, c"),
+        ("formats: {x: 5}", "formats.x: expected a section with delimiter, decimal, thousands,"),
         ("formats: 5", "formats: expected a mapping of names to formats"),
         ("formats: {x: {}}", "formats.x.columns: expected at least one of energy"),
         (

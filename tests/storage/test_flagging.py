@@ -219,6 +219,7 @@ class Rows:
     identifier = None
     missing = 1
     quantities = QUANTITY_NAMES
+    tells_estimated = False
     format = "monitoring"
 
     def __init__(self, readings: Sequence[Reading]) -> None:

@@ -42,6 +42,7 @@ class Rows:
     name: str = field(default="rows.csv", init=False)
     sha256: str = field(default="0" * 64, init=False)
     rejected: int = field(default=0, init=False)
+    tells_estimated: bool = field(default=False, init=False)
 
     @property
     def differences(self) -> Differences:

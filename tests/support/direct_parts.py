@@ -27,6 +27,7 @@ class Part:
     identifier = None
     missing = 1
     quantities = QUANTITY_NAMES
+    tells_estimated = False
     format = "monitoring"
 
     @property

@@ -1,0 +1,89 @@
+"""The quantities of a row."""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from domain.quantities import ALL_QUANTITY_NAMES, EXPORTED_QUANTITIES, QUANTITY_NAMES
+from loader.rows.errors import RowError
+from loader.values.columns import QuantityColumn
+from settings import FieldPatterns, FormatSettings, wildcards
+
+_MAX_KNOWN = 4096
+"""Fields that are remembered, each with whether it matches."""
+
+
+class RowQuantities(NamedTuple):
+    """The quantities of a row as a RowBatch has them, and how many are missing or rounded."""
+
+    text: str
+    missing: int
+    rounded: int
+
+
+class FieldMatch:
+    """Whether the fields of a row match patterns, all of them."""
+
+    def __init__(self, patterns: FieldPatterns, names: Sequence[str]) -> None:
+        """Take the names of a report's columns."""
+        self._fields = [header.position(names) for header in patterns]
+        self._patterns = [
+            re.compile("|".join(map(wildcards, each)), re.DOTALL) for each in patterns.values()
+        ]
+        self._known: dict[tuple[str, ...], bool] = {}
+
+    def __call__(self, fields: Sequence[str]) -> bool:
+        """Return whether those of a row match."""
+        texts = tuple(fields[place] for place in self._fields)
+        found = self._known.get(texts)
+        if found is None:
+            pairs = zip(self._patterns, texts, strict=True)
+            found = all(pattern.fullmatch(text) for pattern, text in pairs)
+            if len(self._known) < _MAX_KNOWN:
+                self._known[texts] = found
+        return found
+
+
+class RowValues:
+    """Reads the quantities of rows, whose length in seconds matters if power is made of energy."""
+
+    def __init__(self, settings: FormatSettings, names: Sequence[str], seconds: int) -> None:
+        """Take the names of a report's columns."""
+        columns = settings.columns.named()
+        quality = settings.quality
+        self.is_full = quality is not None or any(
+            quantity.name in columns for quantity in EXPORTED_QUANTITIES
+        )
+        self.width = len(ALL_QUANTITY_NAMES) + 1 if self.is_full else len(QUANTITY_NAMES)
+        self.estimated = (
+            None if quality is None else FieldMatch({quality.column: quality.estimated}, names)
+        )
+        """Whether a row is estimated, if the format says so."""
+        self.columns = {
+            ALL_QUANTITY_NAMES.index(name): QuantityColumn(name, column, names, settings, seconds)
+            for name, column in columns.items()
+        }
+        """The columns, by the place of their quantity in a row of a batch."""
+        self._direct = [
+            (place, column, column.fields[0] if len(column.fields) == 1 else None)
+            for place, column in self.columns.items()
+        ]
+
+    def read(self, number: int, fields: Sequence[str], errors: list[RowError]) -> RowQuantities:
+        """Return the quantities of a row; add the errors that it has."""
+        quantities = [""] * self.width
+        missing = rounded = 0
+        for place, column, field in self._direct:
+            known = None if field is None else column.known.get(fields[field])
+            if known is None:
+                quantity, wrong = column.read(fields)
+                known = quantity.text
+                rounded += quantity.is_rounded
+                if quantity.expected:
+                    errors.append(column.error(number, fields, wrong, quantity.expected))
+                    continue
+            quantities[place] = known
+            missing += not known
+        if self.estimated is not None and self.estimated(fields):
+            quantities[-1] = "1"
+        return RowQuantities(",".join(quantities), missing, rounded)
