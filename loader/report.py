@@ -22,6 +22,7 @@ from loader.rows.errors import FaultyRowsError, ReportError, RowError
 from loader.rows.file_reader import can_be_read_again
 from loader.rows.reader import ParseContext, RepeatedTime, RowReader
 from loader.rows.registers import REGISTER_QUANTITIES, RegisterWatch
+from loader.table.row_filter import PassedOver
 
 _PARSED_ROWS = 100
 """Rows of a batch that is parsed ahead, which takes as much memory again."""
@@ -126,6 +127,11 @@ class Report:
     def repeated(self) -> int:
         """The number of rows that are passed over, since an earlier one is the same."""
         return self._rows.repeated if self._rows else 0
+
+    @property
+    def passed_over(self) -> PassedOver:
+        """What of the file is not read."""
+        return self._part.passed_over
 
     @property
     def refused_days(self) -> Sequence[str]:
@@ -294,7 +300,7 @@ class Report:
         Raises ReportError if the readings tell another one, unless they are rejected ones.
         """
         assert self.detected is not None
-        report_format, header = self.detected
+        report_format, header = self.detected.format, self.detected.header
         said = report_format.interval
         if header.has_reasons:
             # Some rows of a report tell less than all.

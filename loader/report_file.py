@@ -1,5 +1,6 @@
 """The file of a report, whose rows may be those of several meters."""
 
+import codecs
 from array import array
 from bisect import bisect
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,6 +24,8 @@ from loader.rows.identifier_column import NO_METER, IdentifierColumn
 from loader.rows.reader import ParseContext, RowReader
 from loader.rows.sorted_rows import NumberedRows, SortedRows, join_rows, split_rows
 from loader.rows.spool import Spool
+from loader.table.row_filter import PassedOver, RowFilter
+from settings import MAX_TOP_LINES
 
 NO_READING = "expected at least one reading below the heading"
 
@@ -42,6 +45,7 @@ class _FileThatWasRead:
     sha256: str
     is_split: bool
     detected: DetectedFormat
+    passed_over: PassedOver
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class PackedPart:
     header: Header
     identifier: str | None
     rows: Sequence[NumberedRows]
+    passed_over: PassedOver
 
     @property
     def size(self) -> int:
@@ -65,7 +70,9 @@ class PackedPart:
     def unpacked(self, formats: Sequence[ReportFormat]) -> "ReportPart":
         """Return the part, whose format is one of those."""
         detected = DetectedFormat(format_by_name(formats, self.format_name), self.header)
-        file = _FileThatWasRead(self.path, self.name, self.sha256, self.is_split, detected)
+        file = _FileThatWasRead(
+            self.path, self.name, self.sha256, self.is_split, detected, self.passed_over
+        )
         return ReportPart(file, self.identifier, iter(self.rows))
 
 
@@ -77,7 +84,11 @@ class ReportPart:
         file: "ReportFile | _FileThatWasRead",
         identifier: str | None,
         rows: Iterator[NumberedRows],
+        *,
+        is_first: bool = True,
     ) -> None:
+        """Take whether the part is the one that tells what of the file is not read."""
+        self.is_first = is_first
         self.name = file.name
         self.identifier = identifier
         """The meter's name in the report, if its format has one."""
@@ -94,6 +105,11 @@ class ReportPart:
     def sha256(self) -> str:
         """The digest of the whole file's uncompressed content, in hex."""
         return self._file.sha256
+
+    @property
+    def passed_over(self) -> PassedOver:
+        """What of the file is not read, told by its first part; complete once all was read."""
+        return self._file.passed_over if self.is_first else PassedOver()
 
     @property
     def label(self) -> str:
@@ -121,8 +137,15 @@ class ReportPart:
         assert file.detected is not None, "it has rows"
         detected = file.detected
         return PackedPart(
-            *(file.path, file.name, file.sha256, file.is_split),
-            *(detected.format.name, detected.header, self.identifier, rows),
+            path=file.path,
+            name=file.name,
+            sha256=file.sha256,
+            is_split=file.is_split,
+            format_name=detected.format.name,
+            header=detected.header,
+            identifier=self.identifier,
+            rows=rows,
+            passed_over=self.passed_over,
         )
 
 
@@ -141,6 +164,8 @@ class ReportFile:
     ) -> None:
         self.path = path
         self.detected: DetectedFormat | None = None
+        self._filter: RowFilter | None = None
+        """What passes over lines that are no rows, if the format has any."""
         self.is_split = False
         """Whether rows of several meters were found so far."""
         self.unassigned = 0
@@ -160,6 +185,14 @@ class ReportFile:
     def sha256(self) -> str:
         """The digest of the uncompressed content, in hex; complete once all was read."""
         return self._file.sha256
+
+    @property
+    def passed_over(self) -> PassedOver:
+        """What is not read; complete once all was."""
+        unread = () if self.detected is None else self.detected.unread
+        if self._filter is None:
+            return PassedOver(columns=unread)
+        return PassedOver(self._filter.ignored, self._filter.others, unread)
 
     def whole(self) -> ReportPart:
         """Return all rows as those of one meter."""
@@ -183,9 +216,10 @@ class ReportFile:
         chunks = self._chunks()
         first = next(chunks, None)
         assert self.detected is not None, "the file has a header"
-        report_format, header = self.detected
+        report_format, header = self.detected.format, self.detected.header
         if first is None or report_format.identifier is None:
-            yield ReportPart(self, None, chunks if first is None else chain([first], chunks))
+            rows = chunks if first is None else chain([first], chunks)
+            yield ReportPart(self, header.meter, rows)
             return
         context = ParseContext(self.path, zone, skip_bad_rows, on_errors)
         field = report_format.identifier.position(header.names)
@@ -202,20 +236,47 @@ class ReportFile:
 
     def _chunks(self) -> Iterator[NumberedRows]:
         """Yield the rows in chunks, after the format was detected."""
-        line = 1
-        for chunk in self._file.chunks():
-            content = chunk
-            if self.detected is None:
-                header, _, content = chunk.partition(b"\n")
-                check_row_length(self.path, line, header)
-                self.detected = detect_format(self._formats, self.path, header)
-                line += 1
-            if content:
-                count = content.count(b"\n")
-                yield NumberedRows(content, range(line, line + count))
-                line += count
-        if self.detected is None:
+        chunks = self._file.chunks()
+        below = self._detect(chunks)
+        assert self.detected is not None, "the heading was found"
+        line = self.detected.rows_at + 1
+        self._filter = self.detected.format.row_filter(self.detected.header)
+        for content in chain(below, chunks):
+            if not content:
+                continue
+            count = content.count(b"\n")
+            rows: NumberedRows | None = NumberedRows(content, range(line, line + count))
+            line += count
+            if self._filter is not None and rows is not None:
+                rows = self._filter.kept(rows)
+            if rows is not None:
+                yield rows
+
+    def _detect(self, chunks: Iterator[bytes]) -> list[bytes]:
+        """Detect the format by the first lines, and return what is read below the heading.
+
+        Raises ReportError if no format fits.
+        """
+        read: list[bytes] = []
+        lines: list[bytes] = []
+        for chunk in chunks:
+            read.append(chunk if read else chunk.removeprefix(codecs.BOM_UTF8))
+            lines += read[-1].split(b"\n", MAX_TOP_LINES)[:-1]
+            if len(lines) >= MAX_TOP_LINES:
+                break
+        if not read:
             raise ReportError(f"{self.path}: expected a report, the file is empty")
+        del lines[MAX_TOP_LINES:]
+        for number, line in enumerate(lines, 1):
+            check_row_length(self.path, number, line)
+        self.detected = detect_format(self._formats, self.path, lines)
+        above = self.detected.rows_at
+        for at, chunk in enumerate(read):
+            _, *below = chunk.split(b"\n", above)
+            if len(below) == above:
+                return [below[-1] if above else chunk, *read[at + 1 :]]
+            above -= len(below)
+        return []
 
 
 _identifier_column = lru_cache(maxsize=64)(IdentifierColumn)
@@ -270,8 +331,11 @@ class _Divider:
             self._file.is_split = True
             for rows in self._chunks:
                 self._divide(rows, NO_METER)
+        is_first = not name
         for identifier, grouped in self._others.take():
-            yield ReportPart(self._file, identifier, self._mark_unassigned(grouped, 0))
+            own = self._mark_unassigned(grouped, 0)
+            yield ReportPart(self._file, identifier, own, is_first=is_first)
+            is_first = False
 
     def _leading_rows(self, part: ReportPart, name: str) -> Iterator[NumberedRows]:
         """Yield the rows of the first meter while the file is read, then those left behind."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from loader.imports.outcome import ImportSummary
+from loader.table.row_filter import PassedOver
 from settings import MONITORING
 from storage.imports.import_writer import ImportResult
 from storage.imports.merging import Correction, plain_decimal
@@ -25,6 +26,9 @@ GAPS_HINT = (
     "rows that last longer than the interval are taken for rows after a gap: if there are such, say"
     " it with the key lengths of the format"
 )
+
+MAX_COLUMNS = 10
+"""Columns that are not read which a summary names."""
 
 MAX_REPORTS_IN_FULL = 20
 """Reports that are told of in several lines each; of more, each meter gets a line."""
@@ -52,6 +56,9 @@ def _report_document(summary: ImportSummary) -> dict[str, object]:
         "rounded": summary.rounded,
         "rejected": summary.rejected,
         "repeated": summary.repeated,
+        "ignored_rows": summary.passed_over.ignored,
+        "other_rows": summary.passed_over.others,
+        "unread_columns": list(summary.passed_over.columns),
         "refused_days": list(summary.refused_days),
         "rejected_to": summary.rejected_to and click.format_filename(summary.rejected_to),
         "first": first,
@@ -114,7 +121,7 @@ def _lines_in_full(summary: ImportSummary) -> list[str]:
         rows.append(("error", summary.error))
     rows.append(("time", f"{summary.seconds:.1f} s"))
     rows += [] if imported is None else _corrections(imported)
-    return [summary.name, *(f"  {name:<15}{value}" for name, value in rows)]
+    return [summary.name, *(f"  {name:<14} {value}" for name, value in rows)]
 
 
 def _left_out(summary: ImportSummary) -> list[tuple[str, object]]:
@@ -124,8 +131,23 @@ def _left_out(summary: ImportSummary) -> list[tuple[str, object]]:
         rows.append(("rejected rows", f"{summary.rejected}{_hint(summary.rejected_to)}"))
     if summary.repeated:
         rows.append(("repeated rows", summary.repeated))
+    rows += _passed_over(summary.passed_over)
     if summary.refused_days:
         rows.append(("refused days", ", ".join(summary.refused_days)))
+    return rows
+
+
+def _passed_over(passed: PassedOver) -> list[tuple[str, object]]:
+    """Return what the format does not read."""
+    rows: list[tuple[str, object]] = []
+    if passed.ignored:
+        rows.append(("ignored rows", passed.ignored))
+    if passed.others:
+        rows.append(("other rows", passed.others))
+    if passed.columns:
+        more = len(passed.columns) - MAX_COLUMNS
+        named = ", ".join(ascii(name) for name in passed.columns[:MAX_COLUMNS])
+        rows.append(("columns not read", named + (f" and {more} more" if more > 0 else "")))
     return rows
 
 

@@ -16,9 +16,11 @@ from settings.model import (
     is_demonstration,
     is_published,
 )
-from settings.report_formats.column_name import ColumnError, ColumnName, wildcards
-from settings.report_formats.columns import ENERGIES, MEAN_POWERS, ColumnSettings, FieldPatterns
-from settings.report_formats.format import HOURLY_INTERVAL, FormatSettings
+from settings.report_formats.column_name import ColumnError, ColumnName
+from settings.report_formats.columns import ENERGIES, MEAN_POWERS, ColumnSettings
+from settings.report_formats.format import HOURLY_INTERVAL, MAX_TOP_LINES, FormatSettings
+from settings.report_formats.identifier import MeterPattern
+from settings.report_formats.patterns import FieldPatterns, any_of
 from settings.report_formats.time import ISO, TimeSettings
 from settings.section import SettingsError
 from settings.signing_key import ed25519_key
@@ -38,6 +40,7 @@ __all__ = [
     "HOURLY_INTERVAL",
     "ISO",
     "LOOPBACK",
+    "MAX_TOP_LINES",
     "MEAN_POWERS",
     "MONITORING",
     "AccountSettings",
@@ -51,6 +54,7 @@ __all__ = [
     "FormatSettings",
     "LimitSettings",
     "LogSettings",
+    "MeterPattern",
     "MeterSettings",
     "MysqlUrl",
     "Network",
@@ -61,6 +65,7 @@ __all__ = [
     "SqliteUrl",
     "TimeSettings",
     "TlsSettings",
+    "any_of",
     "ed25519_key",
     "is_demonstration",
     "is_loopback_host",

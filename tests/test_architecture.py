@@ -117,9 +117,10 @@ MAY_IMPORT = {
     "server.__main__": {"cli", "server.observability", "server.process"},
     "loader.rows": {"domain", "files", "cli"},
     "loader.values": {"domain", "settings", "loader.rows"},
-    "loader.formats": {"domain", "settings", "loader.rows", "loader.values"},
+    "loader.table": {"domain", "settings", "loader.rows"},
+    "loader.formats": {"domain", "settings", "loader.rows", "loader.values", "loader.table"},
     "loader": {
-        *("domain", "files", "settings", "cli", "loader.rows", "loader.formats"),
+        *("domain", "files", "settings", "cli", "loader.rows", "loader.table", "loader.formats"),
         *("storage.common", "storage.factory", "storage.imports"),
         *("storage.users", "storage.sessions", "storage.audit"),
         *("storage.meters", "storage.meter_directory", "storage.access", "server.keys"),

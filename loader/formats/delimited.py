@@ -45,11 +45,19 @@ class DelimitedLayout:
         self.values = RowValues(settings, header.names, seconds)
         self.time_field = settings.time.column.position(header.names)
         self.identifier_field: int | None = None
-        if settings.identifier is not None:
-            self.identifier_field = settings.identifier.position(header.names)
+        if settings.identifier_column is not None:
+            self.identifier_field = settings.identifier_column.position(header.names)
         self.shift = timedelta(seconds=settings.interval or 0) * settings.time.marks_end
         self.step = settings.step or 0
         self.tolerance = settings.time.tolerance
+
+    def is_valid(self, fields: list[str]) -> bool:
+        """Return whether the time and the quantities of a row can be parsed."""
+        if isinstance(self.timestamps.parse(fields), InvalidTimestamp):
+            return False
+        errors: list[RowError] = []
+        self.values.read(0, fields, errors)
+        return not errors
 
 
 class DelimitedRows(RowReader[DelimitedRow]):
@@ -59,6 +67,7 @@ class DelimitedRows(RowReader[DelimitedRow]):
         super().__init__(context, layout.zone)
         self._layout = layout
         self.is_full = layout.values.is_full
+        self.identifier = layout.header.meter
         self._identifier_line = 0
         self._offsets: dict[date, int | None] = {}
         self._marks: defaultdict[date, array[int]] = defaultdict(lambda: array("q"))
@@ -157,7 +166,7 @@ class DelimitedRows(RowReader[DelimitedRow]):
         self, number: int, fields: list[str], errors: list[RowError]
     ) -> str | None:
         """Return the meter's name in the row, which must be the same in all rows."""
-        column, field = self._layout.settings.identifier, self._layout.identifier_field
+        column, field = self._layout.settings.identifier_column, self._layout.identifier_field
         if column is None or field is None:
             return None
         identifier = fields[field]

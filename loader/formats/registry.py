@@ -3,18 +3,26 @@
 from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple, Protocol
+from zoneinfo import ZoneInfo
 
 from domain.quantities import QUANTITY_NAMES
 from loader.formats.delimited import DelimitedLayout, DelimitedRows
 from loader.formats.monitoring import MONITORING_HEADER, MonitoringRows
 from loader.formats.varying_rows import VaryingRows
 from loader.rows.errors import ReportError
-from loader.rows.header import Header, read_header
+from loader.rows.header import Header
 from loader.rows.reader import ParseContext, RowReader
+from loader.table.heading import FoundHeading, HeadingSearch, Likeness
+from loader.table.row_filter import RowFilter
+from loader.table.top import TopOfFile
 from settings import HOURLY_INTERVAL, MONITORING, ColumnName, FormatSettings, Settings
 
 _MAX_LAYOUTS = 64
 """Layouts of a format that are remembered from one report to the next."""
+_MAX_LISTED = 10
+"""Names that a message lists."""
+_ANY_ZONE = ZoneInfo("UTC")
+"""Instead of the zone of a report whose format is not known yet."""
 
 DISTRIBUTOR_HOURLY = FormatSettings.model_validate(
     {
@@ -39,8 +47,6 @@ class ReportFormat(Protocol):
     """A format that a report may have."""
 
     name: str
-    expected: str
-    """Its header, for messages."""
     interval: int | None
     """Seconds from one reading to the next, if the format defines them."""
     has_lengths: bool
@@ -50,7 +56,7 @@ class ReportFormat(Protocol):
     is_interval_asked_for: bool
     """Whether the command says so, not the format."""
     identifier: ColumnName | None
-    """The column that names the meter, if there is one."""
+    """The column that names the meter of each row, if there is one."""
     quantities: Sequence[str]
     """The names of the quantities that it has columns for."""
     energies: Sequence[str]
@@ -58,8 +64,17 @@ class ReportFormat(Protocol):
     tells_estimated: bool
     """Whether a column says which readings were estimated."""
 
-    def parse_header(self, raw: bytes) -> Header | None:
-        """Return the header in a report's first line; None if it is not of this format."""
+    def find_heading(self, top: TopOfFile, *, is_only: bool) -> FoundHeading | None:
+        """Return the heading of a report; None if it is not of this format.
+
+        Less is asked of it if this is the only format that comes into question.
+        """
+
+    def nearest_heading(self, top: TopOfFile) -> Likeness | None:
+        """Return the line that is most like a heading of this format; None if none is at all."""
+
+    def row_filter(self, header: Header) -> RowFilter | None:
+        """Return what passes over lines below a header; None if all are rows."""
 
     def row_reader(self, header: Header, context: ParseContext) -> RowReader[Any]:
         """Return a reader of the rows below a header."""
@@ -69,7 +84,6 @@ class MonitoringFormat:
     """The project's own format."""
 
     name = MONITORING
-    expected = ",".join(MONITORING_HEADER)
     identifier: ColumnName | None = None
     quantities: Sequence[str] = QUANTITY_NAMES
     energies: Sequence[str] = ()
@@ -81,10 +95,32 @@ class MonitoringFormat:
         self.interval = interval
         self.is_interval_asked_for = is_interval_asked_for
 
-    def parse_header(self, raw: bytes) -> Header | None:
-        """Return the header in a report's first line; None if it is not of this format."""
-        header = read_header(raw, ",", "utf-8")
-        return header if header.names == MONITORING_HEADER else None
+    def find_heading(self, top: TopOfFile, *, is_only: bool) -> FoundHeading | None:
+        """Return the heading of a report; None if it is not of this format."""
+        del is_only
+        for at in range(top.first, len(top.lines)):
+            header = top.header(at, ",", "utf-8")
+            if header.names == MONITORING_HEADER:
+                return FoundHeading(header, at + 1, ())
+        return None
+
+    def nearest_heading(self, top: TopOfFile) -> Likeness | None:
+        """Return the line that is most like a heading of this format; None if none is at all."""
+        nearest = None
+        for at in range(top.first, len(top.lines)):
+            names = top.header(at, ",", "utf-8").names
+            missing = tuple(name for name in MONITORING_HEADER if name not in names)
+            additional = tuple(name for name in names if name not in MONITORING_HEADER)
+            found = len(MONITORING_HEADER) - len(missing)
+            each = Likeness(at, missing, (), additional, found)
+            if found and (nearest is None or each.rank < nearest.rank):
+                nearest = each
+        return nearest
+
+    def row_filter(self, header: Header) -> RowFilter | None:
+        """Return what passes over lines below a header; None if all are rows."""
+        del header
+        return None
 
     def row_reader(self, header: Header, context: ParseContext) -> RowReader[Any]:
         """Return a reader of the rows below a header."""
@@ -99,28 +135,33 @@ class ConfiguredFormat:
     ) -> None:
         self.name = name
         self.is_interval_asked_for = is_interval_asked_for
-        self._required = settings.headers()
-        self.expected = settings.delimiter.join(map(str, (*self._required, *settings.ignored)))
         self.interval = settings.interval
         self.has_lengths = bool(settings.lengths)
         self.may_vary = self.interval is not None and settings.time.hour is None
-        self.identifier = settings.identifier
+        self.identifier = settings.identifier_column
         self.quantities: Sequence[str] = tuple(settings.columns.named())
         self.energies: Sequence[str] = settings.columns.of_kind("energy", "register")
         self.tells_estimated = settings.quality is not None
         self._settings = settings
         self._layout = lru_cache(maxsize=_MAX_LAYOUTS)(partial(DelimitedLayout, settings))
+        self._search = HeadingSearch(settings, self._is_row)
 
-    def parse_header(self, raw: bytes) -> Header | None:
-        """Return the header in a report's first line; None if it is not of this format."""
-        header = read_header(raw, self._settings.delimiter, self._settings.encoding)
-        required = [column.positions(header.names) for column in self._required]
-        if any(len(positions) != 1 for positions in required):
-            return None
-        named = {position for (position,) in required}
-        named.update(*(column.positions(header.names) for column in self._settings.ignored))
-        is_match = len(named) == len(header.names) == len(set(header.names))
-        return header if is_match else None
+    def find_heading(self, top: TopOfFile, *, is_only: bool) -> FoundHeading | None:
+        """Return the heading of a report; None if it is not of this format."""
+        return self._search.find(top, is_only=is_only)
+
+    def nearest_heading(self, top: TopOfFile) -> Likeness | None:
+        """Return the line that is most like a heading of this format; None if none is at all."""
+        return self._search.nearest(top)
+
+    def row_filter(self, header: Header) -> RowFilter | None:
+        """Return what passes over lines below a header; None if all are rows."""
+        return RowFilter.of(self._settings, header)
+
+    def _is_row(self, header: Header, raw: bytes) -> bool:
+        """Return whether a line is a valid row."""
+        fields = header.split(0, raw)
+        return isinstance(fields, list) and self._layout(header, _ANY_ZONE).is_valid(fields)
 
     def row_reader(self, header: Header, context: ParseContext) -> RowReader[Any]:
         """Return a reader of the rows below a header."""
@@ -181,22 +222,72 @@ class DetectedFormat(NamedTuple):
 
     format: ReportFormat
     header: Header
+    rows_at: int = 0
+    """How many lines are above its rows."""
+    unread: tuple[str, ...] = ()
+    """The columns that are not read."""
 
 
-def detect_format(formats: Sequence[ReportFormat], path: str, raw: bytes) -> DetectedFormat:
-    """Detect the format by a report's first line; raise ReportError unless exactly one matches."""
+def detect_format(
+    formats: Sequence[ReportFormat], path: str, lines: Sequence[bytes]
+) -> DetectedFormat:
+    """Detect the format by a report's first lines.
+
+    Of several that fit, that is the one with the highest heading, of these the one that leaves the
+    fewest columns unread. Raises ReportError unless there is exactly one.
+    """
+    top = TopOfFile(lines)
+    is_only = len(formats) == 1
     matches = [
-        DetectedFormat(report_format, header)
-        for report_format in formats
-        if (header := report_format.parse_header(raw)) is not None
+        (each, found)
+        for each in formats
+        if (found := each.find_heading(top, is_only=is_only)) is not None
     ]
-    text = raw.decode("utf-8-sig", "replace").rstrip("\r")[:80]
     if not matches:
-        known = ", or ".join(f"{known.expected} ({known.name})" for known in formats)
-        raise ReportError(f"{path}:1: heading: {text!a}: expected {known}")
+        raise ReportError(_misfit(formats, path, top))
+
+    def rank(match: tuple[ReportFormat, FoundHeading]) -> tuple[bool, int, int]:
+        _, found = match
+        return not found.is_named, found.rows_at, len(found.unread)
+
+    best = min(map(rank, matches))
+    matches = [match for match in matches if rank(match) == best]
+    report_format, found = matches[0]
     if len(matches) > 1:
-        names = ", ".join(match.format.name for match in matches)
+        names = ", ".join(each.name for each, _ in matches)
+        at = max(found.rows_at - 1, 0)
         raise ReportError(
-            f"{path}:1: heading: {text!a}: fits several formats: say which with --format: {names}"
+            f"{path}:{at + 1}: heading: {_shown(lines[at])}: fits several formats: say which with"
+            f" --format: {names}"
         )
-    return matches[0]
+    return DetectedFormat(report_format, found.header, found.rows_at, found.unread)
+
+
+def _misfit(formats: Sequence[ReportFormat], path: str, top: TopOfFile) -> str:
+    """Return how a report differs from the nearest format."""
+    likenesses = [(each.nearest_heading(top), each.name) for each in formats]
+    found = [(like.rank, like, name) for like, name in likenesses if like is not None]
+    at, said = 0, ""
+    if found:
+        _, nearest, name = min(found, key=lambda each: each[0])
+        at = nearest.at
+        lacks = f"missing {_listed(nearest.missing)}" if nearest.missing else ""
+        more = f"additional {_listed(nearest.additional)}" if nearest.additional else ""
+        differences = "; ".join(filter(None, (lacks, more, *nearest.doubtful)))
+        said = f"expected a known format, the nearest is {name}: {differences}"
+    else:
+        names = ", ".join(each.name for each in formats)
+        said = f"expected a known format, one of {names}"
+    line = top.lines[at] if top.lines else b""
+    hint = "to see what the file is: elecdata inspect FILE"
+    return f"{path}:{at + 1}: heading: {_shown(line)}: {said}; {hint}"
+
+
+def _listed(texts: Sequence[str]) -> str:
+    more = len(texts) - _MAX_LISTED
+    listed = ", ".join(f"{text!a:.80}" for text in texts[:_MAX_LISTED])
+    return f"{listed} and {more} more" if more > 0 else listed
+
+
+def _shown(line: bytes) -> str:
+    return ascii(line.decode("utf-8-sig", "replace").rstrip("\r")[:80])

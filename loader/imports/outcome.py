@@ -7,6 +7,7 @@ from pathlib import Path
 from cli.error_report import ErrorReport, FaultyReportsError
 from loader.imports.plan import MeterImport, PlannedReport
 from loader.rows.file_reader import report_name
+from loader.table.row_filter import PassedOver
 from storage.common.errors import Conflict, NotPrepared, StorageError
 from storage.imports.import_writer import ImportResult
 from storage.meters import MeterRecord
@@ -37,6 +38,8 @@ class ImportSummary:
     rejected: int = 0
     repeated: int = 0
     """Rows that are passed over, since an earlier one is the same."""
+    passed_over: PassedOver = field(default_factory=PassedOver)
+    """What of the file is not read, unless another summary tells it."""
     refused_days: Sequence[str] = ()
     """Local days that are left out."""
     span: tuple[str, str] | None = None

@@ -257,6 +257,7 @@ class ReportImporter:
                     rounded=report.rounded,
                     rejected=report.rejected,
                     repeated=report.repeated,
+                    passed_over=report.passed_over,
                     refused_days=report.refused_days,
                     span=report.span,
                     seconds=time.monotonic() - started,

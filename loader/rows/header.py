@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,8 @@ from loader.rows.errors import RowError
 
 REASON_COLUMN = "Rejected because"
 """The additional column of a file of rejected rows."""
+
+_REASON = re.compile("line [0-9]+: ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +22,22 @@ class Header:
     delimiter: str
     encoding: str
     has_reasons: bool = False
+    own: tuple[int, ...] = ()
+    """The columns of the format, if another table may stand beside, longer or shorter."""
+    meter: str | None = None
+    """The meter of all rows, if the heading or a line above it names it."""
+    above: bytes = b""
+    """The line above that names it, with its end."""
 
     def format_line(self, fields: Sequence[str]) -> bytes:
         """Return a line of the report with these fields."""
         line = io.StringIO()
         csv.writer(line, delimiter=self.delimiter, lineterminator="\n").writerow(fields)
         return line.getvalue().encode(self.encoding, "replace")
+
+    def label(self, position: int) -> str:
+        """Return how messages name the column at a position, from 0."""
+        return self.names[position] or f"column {position + 1}"
 
     def split(self, number: int, raw: bytes) -> list[str] | RowError | None:
         """Return the fields of the row in a line, or its error; None for an empty line."""
@@ -38,22 +51,53 @@ class Header:
                 (fields,) = csv.reader([text], delimiter=self.delimiter, strict=True)
             except csv.Error:
                 return RowError(number, "row", text, "fields whose quotes are closed")
+            if '="' in text:
+                fields = [*map(_unwrapped, fields)]
         else:
             fields = text.split(self.delimiter)
+        if self.has_reasons or len(fields) != len(self.names):
+            if not any(map(str.strip, fields)):
+                return None
+            found = self._trimmed(fields)
+            if found is None:
+                expected = f"{len(self.names)} fields, separated by {self.delimiter!a}"
+                return RowError(number, "row", f"{len(fields)} fields", expected)
+            fields = found
+        fields = [field.strip() for field in fields]
+        return fields if fields[0] or any(fields) else None
+
+    def _trimmed(self, fields: list[str]) -> list[str] | None:
+        """Return as many fields as there are columns; None if too many are filled or too few."""
         count = len(self.names)
-        if not count <= len(fields) <= count + self.has_reasons:
-            expected = f"{count} fields, separated by {self.delimiter!a}"
-            return RowError(number, "row", f"{len(fields)} fields", expected)
-        return [field.strip() for field in fields]
+        more = 0
+        if self.has_reasons and len(fields) > 1:
+            if _REASON.match(fields[-1]):
+                fields = fields[:-1]
+            else:
+                more = 1  # a reason that somebody has changed
+        if len(fields) < count:
+            is_cut = any(fields[at] for at in self.own if at < len(fields))
+            is_whole = self.own and (self.own[-1] < len(fields) or not is_cut)
+            is_whole = is_whole or not any(self.names[len(fields) :])
+            return fields + [""] * (count - len(fields)) if is_whole else None
+        filled = [field for field in fields[count:] if field.strip()]
+        return fields[:count] if len(filled) <= more else None
 
 
 def read_header(raw: bytes, delimiter: str, encoding: str) -> Header:
-    """Parse a report's first line; a line that can't be parsed has no names."""
+    """Parse a line as a heading; a line that can't be parsed has no names."""
     decoding = "utf-8-sig" if encoding == "utf-8" else encoding
     text = raw.decode(decoding, "replace").rstrip("\r")
     try:
-        names = tuple(name.strip() for name in next(csv.reader([text], delimiter=delimiter), []))
+        fields = next(csv.reader([text], delimiter=delimiter), [])
     except csv.Error:
-        names = ()
+        fields = []
+    names = tuple(_unwrapped(name).strip() for name in fields)
     has_reasons = names[-1:] == (REASON_COLUMN,)
     return Header(names[:-1] if has_reasons else names, delimiter, encoding, has_reasons)
+
+
+def _unwrapped(field: str) -> str:
+    """Return the text of a field that spreadsheets are made to take for text, as in `="1"`."""
+    text = field.strip()
+    return text[2:-1] if text.startswith('="') and text[2:].endswith('"') else field

@@ -63,7 +63,8 @@ class RejectedRows:
         with self._translate_errors():
             if self._draft is None:
                 self._draft = self._files.enter_context(draft_file(self.path))
-                self._draft.write(header.format_line([*header.names, REASON_COLUMN]))
+                heading = header.format_line([*header.names, REASON_COLUMN])
+                self._draft.write(header.above + heading)
                 self._heading_size = self._draft.tell()
             self.size += self._draft.write(row + delimiter + header.format_line([reason]))
         self._is_sorted = self._is_sorted and self._last_line < errors[0].line
@@ -115,7 +116,7 @@ class RejectedRows:
         with closing(Spool(self._report)) as spool:
             rows = SortedRows(spool)
             result = self._files.enter_context(draft_file(self.path))
-            result.write(draft.readline())
+            result.write(draft.read(self._heading_size))
             line = 0
             for row in draft:
                 # Without a reason, it continues the row above.

@@ -11,7 +11,7 @@ from pydantic_core import CoreSchema, core_schema
 from settings.yaml_document import PlainNumber
 
 _MATCHES = "matches"
-_MAX_PLACE = 9999
+_MAX_PLACE = 1000
 
 COLUMN_EXPECTED = (
     f"a heading, a place counted from 1, or {{{_MATCHES}: PATTERN}} with * and ? for any characters"
@@ -24,8 +24,14 @@ class ColumnError(ValueError):
 
 def wildcards(pattern: str) -> str:
     """Return the regular expression of a pattern with `*` for any text and `?` for a character."""
-    special = {"*": ".*", "?": "."}
-    return "".join(special.get(character) or re.escape(character) for character in pattern)
+    first, *parts = (
+        "".join("." if letter == "?" else re.escape(letter) for letter in part)
+        for part in pattern.split("*")
+    )
+    if not parts:
+        return first
+    # Each part is looked for once, so that no text takes long.
+    return first + "".join(f"(?>.*?{part})" for part in parts[:-1] if part) + f".*{parts[-1]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +82,19 @@ class ColumnName:
     def position(self, names: Sequence[str]) -> int:
         """Return the position, from 0, of its column in a heading; raise ColumnError."""
         found = self.positions(names)
-        if len(found) == 1:
-            return found[0]
+        if len(found) != 1:
+            raise ColumnError(self.error(names))
+        return found[0]
+
+    def error(self, names: Sequence[str]) -> str:
+        """Return why it has no position in a heading."""
+        found = self.positions(names)
         if self.place:
-            raise ColumnError(f"{self} is missing: there are {len(names)} columns")
+            return f"{self} is missing: there are {len(names)} columns"
         if not found:
-            raise ColumnError(f"{str(self)!a:.80} is missing")
+            return f"{str(self)!a:.80} is missing"
         places = ", ".join(str(at + 1) for at in found[:10])
         what = "fits" if self.matches else "stands above"
-        raise ColumnError(
+        return (
             f"{str(self)!a:.80} {what} several columns: name the one by its place, one of {places}"
         )

@@ -3,9 +3,10 @@
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, PlainValidator, model_validator
+from pydantic import Field, PlainValidator, model_validator
 
 from settings.report_formats.column_name import COLUMN_EXPECTED, ColumnName
+from settings.report_formats.patterns import FieldPatterns
 from settings.section import Section
 
 ENERGIES = "energy", "reactive_energy", "exported_energy", "exported_reactive_energy"
@@ -23,25 +24,11 @@ _KINDS: dict[str, tuple[ColumnKind, ...]] = {
 """What the columns of a quantity may be said to hold."""
 
 
-def _listed(value: object) -> object:
-    """Return one alone as a list."""
-    return value if isinstance(value, list | tuple) else (value,)
-
-
 def _columns(value: object) -> tuple[ColumnName, ...]:
     """Return the column that a value of the settings names, or the list of them."""
     if isinstance(value, list | tuple) and value:
         return tuple(map(ColumnName.parse, value))
     return (ColumnName.parse(value),)
-
-
-Patterns = Annotated[
-    tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_listed), Field(min_length=1)
-]
-"""Patterns of whole fields with `*` for any text and `?` for a character, or one of them."""
-
-FieldPatterns = dict[ColumnName, Patterns]
-"""The patterns of the fields of columns."""
 
 
 class ColumnSettings(Section):

@@ -8,12 +8,17 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, model_validator
 
 from settings.report_formats.column_name import COLUMN_EXPECTED, ColumnName
-from settings.report_formats.columns import ColumnsSettings, Patterns
+from settings.report_formats.columns import ColumnsSettings
+from settings.report_formats.identifier import IDENTIFIER_EXPECTED, Identifier, MeterPattern
+from settings.report_formats.patterns import PATTERNS_EXPECTED, FieldPatterns, Patterns
 from settings.report_formats.time import TimeSettings
 from settings.section import Section
 from settings.values import MONITORING
 
 HOURLY_INTERVAL = 3600
+
+MAX_TOP_LINES = 100
+"""Lines in which a heading is looked for."""
 
 _DAY = 24 * HOURLY_INTERVAL
 
@@ -141,8 +146,21 @@ class FormatSettings(Section):
     interval: Annotated[int | None, AfterValidator(_check_interval)] = Field(
         None, ge=1, le=86400, validate_default=True, description="seconds from 1 to 86400"
     )
-    identifier: ColumnName | None = Field(
-        None, description=f"the column that names the meter: {COLUMN_EXPECTED}"
+    identifier: Identifier | None = Field(None, description=IDENTIFIER_EXPECTED)
+    heading: Literal["none"] | None = Field(
+        None, description="none if there is no heading, or nothing where it is looked for"
+    )
+    skip: int | None = Field(
+        None,
+        ge=0,
+        lt=MAX_TOP_LINES,
+        description=f"how many lines are above the heading, under {MAX_TOP_LINES}",
+    )
+    rows: FieldPatterns = Field(
+        {}, description=f"columns, each with {PATTERNS_EXPECTED}, of the rows that are read"
+    )
+    ignored_rows: Patterns | tuple[()] = Field(
+        (), description=f"{PATTERNS_EXPECTED} of whole lines that are no readings"
     )
     ignored: tuple[ColumnName, ...] = Field((), description="a list of columns")
 
@@ -153,14 +171,30 @@ class FormatSettings(Section):
 
     def headers(self) -> tuple[ColumnName, ...]:
         """Return the columns that a report must have."""
-        others = (self.identifier, self.time.column, self.time.hour)
+        others = (self.identifier_column, self.time.column, self.time.hour)
         columns = self.columns.named().values()
         # Several quantities may be made of the same column.
         made_of = dict.fromkeys(header for column in columns for header in column.header)
         names = [*(header for header in others if header is not None), *made_of]
         conditions = [header for column in columns for header in column.where]
         conditions += [] if self.quality is None else [self.quality.column]
+        conditions += self.rows
         return (*names, *(name for name in dict.fromkeys(conditions) if name not in names))
+
+    @property
+    def identifier_column(self) -> ColumnName | None:
+        """The column that names the meter of each row, if there is one."""
+        return self.identifier if isinstance(self.identifier, ColumnName) else None
+
+    @property
+    def meter_pattern(self) -> MeterPattern | None:
+        """The pattern of the text that names the meter of all rows, if there is one."""
+        return self.identifier if isinstance(self.identifier, MeterPattern) else None
+
+    @property
+    def is_named_by_place(self) -> bool:
+        """Whether no column is named by its heading."""
+        return all(column.place for column in self.headers())
 
     @property
     def step(self) -> int | None:
@@ -184,10 +218,21 @@ class FormatSettings(Section):
     @model_validator(mode="after")
     def _require_one_length(self) -> "FormatSettings":
         """Check that no stage needs neighbours which another one gives to it."""
-        if not self.lengths:
-            return self
-        if self.columns.have_conditions or self.columns.of_kind("register"):
+        if self.lengths and (self.columns.have_conditions or self.columns.of_kind("register")):
             raise ValueError("expected no lengths with where or registers")
+        return self
+
+    @model_validator(mode="after")
+    def _require_places(self) -> "FormatSettings":
+        """Check that without a heading, columns are named by place."""
+        if self.heading is None or "columns" not in self.model_fields_set:
+            return self
+        if named := [column for column in self.headers() if not column.place]:
+            raise ValueError(
+                f"expected places of columns, since there is no heading, got {named[0]!s:.60}"
+            )
+        if self.meter_pattern is not None and self.meter_pattern.place == "heading":
+            raise ValueError("expected no identifier in a heading, since there is none")
         return self
 
     @model_validator(mode="after")

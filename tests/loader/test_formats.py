@@ -12,7 +12,7 @@ from loader.formats.timestamps import InvalidTimestamp, PatternTimestamps
 from loader.rows.reader import FIRST_YEAR, LAST_YEAR
 from settings import FormatSettings
 from settings.report_formats.columns import ColumnsSettings
-from tests.support.report_factory import HEADING, MADRID, numbered, quarters, report, row
+from tests.support.report_factory import MADRID, numbered, quarters, report, row
 from tests.support.report_formats import (
     AUTUMN,
     CUPS,
@@ -318,12 +318,20 @@ def test_time_without_an_instant_is_an_error(read: Reading, moment: str) -> None
 # The heading
 
 
-def test_heading_that_fits_no_format_names_all_that_are_known(read: Reading) -> None:
-    done = read("Fecha;Consumo\n1;2\n", *SHIPPED_FORMATS, workshop())
-    assert done.error == (
-        f"1: heading: 'Fecha;Consumo': expected {HEADING.strip()} (monitoring), or "
-        f"{DISTRIBUTOR.strip()} (distributor-hourly), or Hasta;Energía (Wh);Tensión (V);Estado "
-        "(workshop)"
+def test_heading_that_fits_no_format_names_the_nearest_and_the_differences(read: Reading) -> None:
+    text = "Titel;x\nFecha;CUPS;Hora;Consumo\nEstado;Hasta\n1;2\n"
+    assert read(text, *SHIPPED_FORMATS, workshop()).error == (
+        "2: heading: 'Fecha;CUPS;Hora;Consumo': expected a known format, the nearest is"
+        " distributor-hourly: missing 'Consumo_kWh'; additional 'Consumo';"
+        " to see what the file is: elecdata inspect FILE"
+    )
+
+
+def test_heading_that_has_a_column_twice_says_to_name_it_by_place(read: Reading) -> None:
+    assert read(DISTRIBUTOR.replace("\n", ";CUPS\n")).error == (
+        "1: heading: 'CUPS;Fecha;Hora;Consumo_kWh;Metodo_obtencion;CUPS': expected a known format,"
+        " the nearest is distributor-hourly: 'CUPS' stands above several columns: name the one by"
+        " its place, one of 1, 6; to see what the file is: elecdata inspect FILE"
     )
 
 
@@ -338,12 +346,10 @@ def test_heading_that_matches_several_formats_requires_a_choice(read: Reading) -
     [
         DISTRIBUTOR.replace(";", ","),
         DISTRIBUTOR.replace("Hora", "hora"),
-        DISTRIBUTOR.replace("\n", ";Obs\n"),
-        DISTRIBUTOR.replace("\n", ";CUPS\n"),
         DISTRIBUTOR.replace(";Hora", ""),
     ],
 )
-def test_heading_fits_in_every_name_or_not_at_all(read: Reading, heading: str) -> None:
+def test_heading_fits_with_every_column_or_not_at_all(read: Reading, heading: str) -> None:
     assert read(heading + hourly(SUMMER, 1)[0]).error.startswith("1: heading: ")
 
 

@@ -39,10 +39,10 @@ FIELDS = "expected 9 fields, separated by commas"
 SKIPPED = "expected a local time that exists: clocks go forward over this one"
 AGAIN = "expected a local time that does not occur in an earlier row"
 TEXT = "expected UTF-8 without NUL bytes"
-KNOWN = (
-    f"{HEADING.strip()} (monitoring), "
-    "or CUPS;Fecha;Hora;Consumo_kWh;Metodo_obtencion (distributor-hourly)"
-)
+KNOWN = "expected a known format"
+INSPECT = "; to see what the file is: elecdata inspect FILE"
+ONE_OF = f"{KNOWN}, one of monitoring, distributor-hourly"
+NEAREST = f"{KNOWN}, the nearest is monitoring: missing"
 MAY = quarters("2019-05-04", 200)
 
 
@@ -249,10 +249,18 @@ def test_carriage_return_within_a_line_does_not_end_it(read: Reading) -> None:
         (HEADING, " expected at least one reading below the heading"),
         (HEADING.rstrip("\n"), " expected at least one reading below the heading"),
         (HEADING + "\n\n", " expected at least one reading below the heading"),
-        ("\n" + PLAIN, f"1: heading: '': expected {KNOWN}"),
-        (GOOD, f"1: heading: {GOOD.strip()!r}: expected {KNOWN}"),
-        ("\0\r\0", f"1: heading: '\\x00\\r\\x00': expected {KNOWN}"),
-        ('"Date\n', f"1: heading: '\"Date': expected {KNOWN}"),
+        (
+            GOOD,
+            f"1: heading: {GOOD.strip()!r}: {ONE_OF}{INSPECT}",
+        ),
+        (
+            "\0\r\0",
+            f"1: heading: '\\x00\\r\\x00': {ONE_OF}{INSPECT}",
+        ),
+        (
+            HEADING.replace("Voltage (V)", "U"),
+            f"1: heading: {HEADING[:80]!r}: {NEAREST} 'Voltage (V)'; additional 'U'{INSPECT}",
+        ),
         ("x" * 100_000, "1: row: over 65536 bytes: expected lines with an end"),
         ("x" * 100_000 + "\n", "1: row: over 65536 bytes: expected lines with an end"),
         ("x" * 2**21, "1: row: over 65536 bytes: expected lines with an end"),

@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.quantities import ALL_QUANTITY_NAMES, QUANTITY_NAMES
-from loader.formats.registry import SHIPPED_FORMATS
 from loader.formats.shipped import shipped_settings
 from loader.report import Report
 from loader.report_file import ReportFile

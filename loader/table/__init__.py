@@ -1,0 +1,1 @@
+"""The table in a report's file: its heading, and which lines are rows."""

@@ -1,0 +1,186 @@
+"""Finding the heading of a report of a described format among its first lines."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+from loader.rows.header import Header
+from loader.table.top import TopOfFile
+from settings import FormatSettings, MeterPattern
+
+
+class FoundHeading(NamedTuple):
+    """The heading of a report in a format, and where the rows begin."""
+
+    header: Header
+    rows_at: int
+    """The place, from 0, of the line below the heading."""
+    unread: tuple[str, ...]
+    """The columns that the format does not name."""
+    is_named: bool = True
+    """Whether the heading itself tells the format, not the rows below it."""
+
+
+class Likeness(NamedTuple):
+    """What a line lacks to be the heading of a format."""
+
+    at: int
+    """The place of the line, from 0."""
+    missing: tuple[str, ...]
+    """The columns of the format that it lacks."""
+    doubtful: tuple[str, ...]
+    """What is wrong with columns that it has several times."""
+    additional: tuple[str, ...]
+    """The columns that the format does not name."""
+    found: int
+    """How many of the format's columns it has."""
+
+    @property
+    def rank(self) -> tuple[int, int, int]:
+        """What is least for the line that is nearest."""
+        return len(self.missing) + len(self.doubtful), -self.found, len(self.additional)
+
+
+class HeadingSearch:
+    """Looks for the heading of a format."""
+
+    def __init__(self, settings: FormatSettings, is_row: Callable[[Header, bytes], bool]) -> None:
+        """Take a function that says whether a line is a row below a header."""
+        self._settings = settings
+        self._is_row = is_row
+        self._columns = settings.headers()
+        self._pattern = settings.meter_pattern
+        self._last_place = max((column.place for column in self._columns), default=0)
+
+    def find(self, top: TopOfFile, *, is_only: bool) -> FoundHeading | None:
+        """Return the heading; None if there is none.
+
+        Where the format tells columns by their places alone, the rows have to fit too, unless it
+        is the only format that comes into question.
+        """
+        for at in top.with_reasons:
+            header = self._header(top, at)
+            if header.has_reasons and (found := self._fitting(top, at, header)):
+                return found
+        if self._settings.heading is not None:
+            return self._without_heading(top, is_only=is_only)
+        if self._settings.is_named_by_place:
+            return self._by_place(top, is_only=is_only)
+        headings = ((at, self._header(top, at)) for at in self._places(top))
+        fitting = (self._fitting(top, at, header) for at, header in headings)
+        return next((found for found in fitting if found is not None), None)
+
+    def nearest(self, top: TopOfFile) -> Likeness | None:
+        """Return the line that comes nearest to the heading; None if none has a column of it."""
+        if self._settings.is_named_by_place:
+            return None
+        lines = (self._likeness(top, at) for at in self._places(top))
+        is_said = self._settings.skip is not None
+        likely = (line for line in lines if line.found or is_said)
+        return min(likely, key=lambda line: line.rank, default=None)
+
+    def _places(self, top: TopOfFile) -> Iterator[int]:
+        """Yield the places where the heading may be."""
+        first = top.first + (self._settings.skip or 0)
+        end = len(top.lines) if self._settings.skip is None else first + 1
+        yield from range(first, min(end, len(top.lines)))
+
+    def _header(self, top: TopOfFile, at: int) -> Header:
+        header = top.header(at, self._settings.delimiter, self._settings.encoding)
+        if self._settings.is_named_by_place:
+            # The heading may be shorter than the rows.
+            more = self._last_place - len(header.names)
+            header = replace(header, names=header.names + ("",) * max(more, 0))
+        return header
+
+    def _split(self, line: bytes) -> list[bytes]:
+        return line.split(self._settings.delimiter.encode())
+
+    def _fitting(self, top: TopOfFile, at: int, header: Header) -> FoundHeading | None:
+        """Return what is found if a line is the heading."""
+        if any(len(column.positions(header.names)) != 1 for column in self._columns):
+            return None
+        if self._pattern is not None:
+            named = self._named_meter(self._pattern, top, at, header)
+            if named is None:
+                return None
+            header = replace(header, meter=named[0], above=named[1])
+        own = sorted({column.position(header.names) for column in self._columns})
+        if self._settings.is_named_by_place and self._settings.heading is None:
+            header = replace(header, own=tuple(own))
+        return FoundHeading(header, at + 1, self._unread(header, own))
+
+    def _named_meter(
+        self, pattern: MeterPattern, top: TopOfFile, at: int, header: Header
+    ) -> tuple[str, bytes] | None:
+        """Return the only meter that the headings or the lines above name, and its line."""
+        found: dict[str, bytes] = {}
+        if pattern.place == "heading":
+            for name in header.names:
+                if meter := pattern.find(name):
+                    found.setdefault(meter, b"")
+        else:
+            for line in top.lines[:at]:
+                text = line.decode(self._settings.encoding, "replace").strip()
+                # Delimiters fill up the line to the width of the table.
+                text = text.rstrip(self._settings.delimiter)
+                if meter := pattern.find(text):
+                    found.setdefault(meter, line + b"\n")
+        return next(iter(found.items())) if len(found) == 1 else None
+
+    def _unread(self, header: Header, own: list[int]) -> tuple[str, ...]:
+        """Return the columns that the format does not name; of equal ones, with their places."""
+        known = {*own}
+        for column in self._settings.ignored:
+            known.update(column.positions(header.names))
+        if self._pattern is not None and self._pattern.place == "heading":
+            known.update(at for at, name in enumerate(header.names) if self._pattern.find(name))
+        return tuple(
+            name if header.names.count(name) == 1 else f"{name} ({at + 1})"
+            for at, name in enumerate(header.names)
+            if name and at not in known
+        )
+
+    def _likeness(self, top: TopOfFile, at: int) -> Likeness:
+        header = self._header(top, at)
+        missing: list[str] = []
+        doubtful: list[str] = []
+        own: list[int] = []
+        found = 0
+        for column in self._columns:
+            positions = column.positions(header.names)
+            own += positions
+            found += bool(positions) and not column.place
+            if not positions:
+                missing.append(str(column))
+            elif len(positions) > 1:
+                doubtful.append(column.error(header.names))
+        if self._pattern and self._named_meter(self._pattern, top, at, header) is None:
+            missing.append(str(self._pattern))
+        return Likeness(at, tuple(missing), tuple(doubtful), self._unread(header, own), found)
+
+    def _without_heading(self, top: TopOfFile, *, is_only: bool) -> FoundHeading | None:
+        at = top.first + (self._settings.skip or 0)
+        if at >= len(top.lines):
+            return None
+        count = max(len(self._split(top.lines[at])), self._last_place)
+        header = Header(
+            tuple(f"column {place + 1}" for place in range(count)),
+            self._settings.delimiter,
+            self._settings.encoding,
+        )
+        if not is_only and not self._is_row(header, top.lines[at]):
+            return None
+        found = self._fitting(top, at, header)
+        return found and found._replace(rows_at=at, is_named=False)
+
+    def _by_place(self, top: TopOfFile, *, is_only: bool) -> FoundHeading | None:
+        """Return the heading above the first row, if columns are named by place alone."""
+        for at in self._places(top):
+            header = self._header(top, at)
+            below = top.lines[at + 1] if at + 1 < len(top.lines) else b""
+            is_said = self._settings.skip is not None and is_only
+            if is_said or self._is_row(header, below):
+                found = self._fitting(top, at, header)
+                return found and found._replace(is_named=False)
+        return None

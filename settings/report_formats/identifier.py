@@ -1,0 +1,60 @@
+"""What names the meter of a report: a column, the text of a heading, or a line above it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import PlainValidator
+
+from settings.report_formats.column_name import COLUMN_EXPECTED, ColumnName, wildcards
+
+_METER = "{meter}"
+_MAX_LENGTH = 64
+"""Characters of an identifier."""
+
+IDENTIFIER_EXPECTED = (
+    f"the column that names the meter: {COLUMN_EXPECTED}; or {{heading: PATTERN}} or"
+    f" {{line: PATTERN}} with {_METER} in it"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MeterPattern:
+    """A pattern of the text that names the meter."""
+
+    place: Literal["heading", "line"]
+    """Whether that is one of the headings, or a line above these."""
+    pattern: str
+    """With `{meter}` for the name, `*` for any text and `?` for a character."""
+
+    def __str__(self) -> str:
+        """Return it as messages show it."""
+        return self.pattern
+
+    def find(self, text: str) -> str | None:
+        """Return the meter that a text names."""
+        before, after = map(wildcards, self.pattern.split(_METER))
+        name = f"(.{{1,{_MAX_LENGTH}}}?)"
+        match = re.fullmatch(f"{before}{name}{after}", text, re.DOTALL)
+        return match and (match[1].strip() or None)
+
+
+def _parse(value: object) -> ColumnName | MeterPattern:
+    """Return what a value of the settings says; raise ValueError."""
+    if isinstance(value, MeterPattern):
+        return value
+    if isinstance(value, dict) and len(value) == 1:
+        ((place, pattern),) = value.items()
+        if place in ("heading", "line"):
+            if isinstance(pattern, str) and pattern.count(_METER) == 1:
+                return MeterPattern(place, pattern)
+            raise ValueError(f"expected a pattern with {_METER} in it")
+    try:
+        return ColumnName.parse(value)
+    except ValueError:
+        raise ValueError(f"expected {IDENTIFIER_EXPECTED}") from None
+
+
+Identifier: TypeAlias = Annotated[ColumnName | MeterPattern, PlainValidator(_parse)]

@@ -1,0 +1,410 @@
+"""Where the table is in a report's file, and which of its lines are readings."""
+
+import csv
+import io
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loader.formats.registry import ConfiguredFormat, ReportFormat
+from loader.report_file import ReportFile
+from loader.rows.errors import ReportError, RowError
+from loader.rows.rejected import RejectedRows
+from settings import FormatSettings
+from tests.support.report_formats import Reading, ReportResult, reading
+
+METER = {
+    "delimiter": ";",
+    "decimal": ",",
+    "columns": {"energy": "kWh"},
+    "time": {"column": "Zeit", "pattern": "%d.%m.%Y %H:%M", "marks": "start"},
+}
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Reading:
+    return reading(tmp_path)
+
+
+def described(name: str = "meter", /, **changes: Any) -> ReportFormat:
+    return ConfiguredFormat(name, FormatSettings.model_validate(METER | changes))
+
+
+def by_place(time: int, energy: int, **changes: Any) -> ReportFormat:
+    """The format with its columns named by place."""
+    told = {"columns": {"energy": energy}, "time": METER["time"] | {"column": time}}  # type: ignore[operator]  # a dict
+    return described(**told, **changes)
+
+
+ROWS = [f"01.04.2024 {hour:02}:00;{hour},5" for hour in range(24)]
+ENERGIES = [f"{hour}.50000" for hour in range(24)]
+
+
+def table(*lines: str, end: str = "\n") -> str:
+    return end.join([*lines, ""])
+
+
+def energies(done: ReportResult) -> list[str]:
+    assert not done.error
+    assert not done.row_errors
+    return done.quantities("energy")
+
+
+# The heading
+
+
+@pytest.mark.parametrize(
+    "above",
+    [
+        [],
+        ["sep=;"],
+        ['"SEP=;"'],
+        ["\ufeffsep=;"],
+        ["PRM;Grandeur;Unité", "00000000000000;Energie active;W"],
+        ["Name;", ";;", "", '"Quoted;x"', "Zeit;MWh", '"not closed'],
+        [f"line {number}" for number in range(99)],
+    ],
+)
+def test_heading_is_found_below_other_lines(read: Reading, above: list[str]) -> None:
+    done = read(table(*above, "Zeit;kWh", *ROWS), described())
+    assert energies(done) == ENERGIES
+
+
+def test_heading_is_looked_for_in_a_hundred_lines(read: Reading) -> None:
+    done = read(table(*["x"] * 100, "Zeit;kWh", *ROWS), described())
+    assert done.error.startswith("1: heading: 'x': expected a known format")
+
+
+def test_lines_are_numbered_as_in_the_file(read: Reading) -> None:
+    done = read(table("sep=;", "Konto 1", "Zeit;kWh", ROWS[0], "02.04.2024 00:00;x"), described())
+    assert [error.partition(":")[0] for error in done.row_errors] == ["5"]
+
+
+def test_skip_says_where_the_heading_is(read: Reading) -> None:
+    lines = ["Zeit;kWh", "Monat;1", "Zeit;kWh", *ROWS]
+    assert energies(read(table(*lines), described(skip=2))) == ENERGIES
+    assert energies(read(table("sep=;", *lines), described(skip=2))) == ENERGIES
+    assert read(table(*lines), described(skip=1)).error.startswith("2: heading: 'Monat;1'")
+
+
+@pytest.mark.parametrize(
+    ("heading", "ends"),
+    [
+        ("Zeit;kWh;;", ";;"),
+        ("Zeit;kWh", ";"),
+        ("Zeit;kWh;;;", ""),
+        ('"Zeit";"kWh";', ';"";'),
+        ("Zeit;kWh;;Status;", ";x;ok;"),
+    ],
+)
+def test_empty_names_and_delimiters_at_the_end_are_passed_over(
+    read: Reading, heading: str, ends: str
+) -> None:
+    done = read(table(heading, *(row + ends for row in ROWS)), described(ignored=["Status"]))
+    assert energies(done) == ENERGIES
+    assert not done.report.passed_over.columns
+
+
+def test_field_beside_the_heading_is_an_error(read: Reading) -> None:
+    done = read(table("Zeit;kWh", ROWS[0] + ";", ROWS[1] + ";7"), described())
+    assert done.row_errors == ["3: row: 3 fields: expected 2 fields, separated by ';'"]
+
+
+def test_line_of_nothing_but_delimiters_is_an_empty_one(read: Reading) -> None:
+    assert energies(read(table("Zeit;kWh", *ROWS, ";", '"";""', " ; "), described())) == ENERGIES
+
+
+def test_column_is_found_by_a_pattern_of_its_heading(read: Reading) -> None:
+    pattern = described(columns={"energy": {"matches": "Restverbrauch (* kWh)"}})
+    for total in ("594,373", "601,020"):
+        heading = f'\ufeff"Zeit";"Restverbrauch ({total} kWh)"'
+        assert energies(read(table(heading, *ROWS), pattern)) == ENERGIES
+    twice = "Zeit;Restverbrauch (1 kWh);Restverbrauch (2 kWh)"
+    assert "fits several columns: name the one by its place, one of 2, 3" in (
+        read(table(twice, *ROWS), pattern).error
+    )
+
+
+def test_columns_without_a_heading_are_named_by_place(read: Reading) -> None:
+    plain = by_place(1, 2, heading="none")
+    assert energies(read("\ufeff" + table(*ROWS), plain)) == ENERGIES
+    assert energies(read(table("Zähler 7", *ROWS), by_place(1, 2, heading="none", skip=1))) == (
+        ENERGIES
+    )
+    rows = [f"x;{row}" for row in ROWS]
+    assert energies(read(table(*rows), by_place(2, 3, heading="none"))) == ENERGIES
+
+
+def test_report_without_a_heading_tells_its_format_by_its_first_row(read: Reading) -> None:
+    other = ConfiguredFormat(
+        "other",
+        FormatSettings.model_validate(
+            METER
+            | {
+                "heading": "none",
+                "columns": {"energy": 1},
+                "time": {"column": 2, "pattern": "%d.%m.%Y %H:%M", "marks": "start"},
+            }
+        ),
+    )
+    formats = [other, by_place(1, 2, heading="none"), described("named")]
+    assert read(table(*ROWS), *formats).report.format == "meter"
+    assert read(table("Zeit;kWh", *ROWS), *formats).report.format == "named"
+    assert read("a;b\nc;d\n", *formats).error.startswith("1: heading: 'a;b': expected a known")
+
+
+# Columns that are not read
+
+
+def test_columns_that_are_not_named_are_passed_over_and_said(read: Reading) -> None:
+    rows = [f"{row};x;y;z;1" for row in ROWS]
+    done = read(table("Zeit;kWh;Status;kWh 2;kWh 2;Ort", *rows), described(ignored=["Status"]))
+    assert energies(done) == ENERGIES
+    assert done.report.passed_over.columns == ("kWh 2 (4)", "kWh 2 (5)", "Ort")
+
+
+def test_format_that_leaves_the_fewest_columns_unread_is_taken(read: Reading) -> None:
+    both = described("both", columns={"energy": "kWh", "power": "kW"})
+    text = table("Zeit;kWh;kW", *(f"{row};7" for row in ROWS))
+    assert read(text, described(), both).report.format == "both"
+    assert read(text, both, described()).report.format == "both"
+    same = described("same")
+    assert read(text, described(), same).error.endswith("say which with --format: meter, same")
+
+
+# Rows
+
+
+def test_lines_that_are_no_readings_are_passed_over_and_counted(read: Reading) -> None:
+    lines = ["", "Made with love;", "Summe;13,2", "Summe;;", "Ende"]
+    ignoring = described(ignored_rows=["Summe*", "Made ? love", "Made with love", "Ende"])
+    done = read(table("Zeit;kWh", *ROWS, *lines), ignoring)
+    assert energies(done) == ENERGIES
+    assert done.report.passed_over[:2] == (4, 0)
+    one = described(ignored_rows="Summe*")
+    assert len(read(table("Zeit;kWh", *ROWS, *lines), one).row_errors) == 2
+
+
+def test_rows_are_chosen_by_the_fields_of_a_column(read: Reading) -> None:
+    rows = [f"{row};{kind} Night" for row in ROWS for kind in ("Offtake", "Injection")]
+    chosen = described(rows={"Register": "Offtake*"})
+    done = read(table("Zeit;kWh;Register", *rows, "x;1;Offtake Day"), chosen)
+    assert done.quantities("energy") == []
+    assert done.row_errors == [
+        "50: Zeit: x: expected a date like 01.08.2019 00:15, from 1970 to 2199"
+    ]
+    done = read(table("Zeit;kWh;Register", *rows), chosen)
+    assert energies(done) == ENERGIES
+    assert done.report.passed_over == (0, 24, ())
+    several = described(rows={"Register": ["Offtake Day", "Injection*"], "kWh": "?,5"})
+    done = read(table("Zeit;kWh;Register", *rows), several)
+    assert energies(done) == ENERGIES[:10]
+    assert done.report.passed_over.others == 38
+
+
+def test_field_made_for_spreadsheets_is_its_text(read: Reading) -> None:
+    for written in ('="540000000000000000"', '"=""540000000000000000"""', "540000000000000000"):
+        rows = [f'{row};{written};"x"' for row in ROWS]
+        done = read(table('Zeit;kWh;="EAN";y', *rows), described(identifier="EAN"))
+        assert energies(done) == ENERGIES
+        assert done.report.identifier == "540000000000000000"
+
+
+# Two tables side by side
+
+DAYS = [f"{day:02}.03.2024 00:00;{day},25" for day in range(1, 32)]
+
+
+def beside(left: list[str], right: list[str], *, cut: bool = False) -> str:
+    """Two tables under the same headings; the shorter one ends with empty cells, or none."""
+    lines = ["addr;;addr;", "Zeit;kWh;Zeit;kWh"]
+    for at in range(max(len(left), len(right))):
+        row = f"{left[at] if at < len(left) else ';'};{right[at] if at < len(right) else ';'}"
+        lines.append(row.rstrip(";") if cut and at >= len(right) else row)
+    return table(*lines)
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_table_beside_another_one_is_read_by_place(read: Reading, cut: bool) -> None:
+    days = [f"{day}.25000" for day in range(1, 32)]
+    for format_of_left in (by_place(1, 2), by_place(1, 2, skip=1)):
+        assert energies(read(beside(DAYS, ROWS, cut=cut), format_of_left)) == days
+        assert energies(read(beside(ROWS, DAYS, cut=cut), format_of_left)) == ENERGIES
+    done = read(beside(DAYS, ROWS, cut=cut), by_place(3, 4))
+    assert energies(done) == ENERGIES
+    assert done.report.passed_over == (0, 7, ("Zeit (1)", "kWh (2)"))
+    assert energies(read(beside(ROWS, DAYS, cut=cut), by_place(3, 4))) == days
+
+
+def test_row_that_is_cut_off_beside_another_table_is_an_error(read: Reading) -> None:
+    text = table("Zeit;kWh;Zeit;kWh", f"{DAYS[0]};{ROWS[0]}", f"{DAYS[1]};01.04.2024 01:00")
+    done = read(text, by_place(3, 4))
+    assert done.row_errors == ["3: row: 3 fields: expected 4 fields, separated by ';'"]
+
+
+# The meter
+
+
+@pytest.mark.parametrize(
+    ("above", "heading", "identifier"),
+    [
+        ([], "Zeit;kWh;Zähler", "Zähler"),
+        ([], "Zeit;AT001 (07) - Verbrauch [kWh]", {"heading": "{meter} (*) - Verbrauch*"}),
+        (["Konto 1;", "Zählpunkt;AT001;;"], "Zeit;kWh", {"line": "Zählpunkt;{meter}"}),
+    ],
+    ids=["column", "heading", "line"],
+)
+def test_meter_is_named_in_a_column_a_heading_or_a_line_above(
+    read: Reading, above: list[str], heading: str, identifier: object
+) -> None:
+    energy = {"matches": "*Verbrauch*"} if "Verbrauch" in heading else "kWh"
+    own = described(identifier=identifier, columns={"energy": energy})
+    rows = [f"{row};AT001" for row in ROWS] if heading.endswith("Zähler") else ROWS
+    done = read(table(*above, heading, *rows), own)
+    assert energies(done) == ENERGIES
+    assert done.report.identifier == "AT001"
+    assert not done.report.passed_over.columns
+
+
+def test_report_that_names_no_meter_or_several_is_not_of_the_format(read: Reading) -> None:
+    own = described(identifier={"line": "Zählpunkt;{meter}"})
+    missing = read(table("Zeit;kWh", *ROWS), own)
+    assert "the nearest is meter: missing 'Z\\xe4hlpunkt;{meter}'" in missing.error
+    several = read(table("Zählpunkt;A", "Zählpunkt;B", "Zeit;kWh", *ROWS), own)
+    assert several.error.startswith("3: heading: 'Zeit;kWh'")
+
+
+# Rejected rows
+
+SHAPES: dict[str, tuple[ReportFormat, Callable[[list[str]], str]]] = {
+    "below other lines": (described(skip=2), lambda rows: table("x", "y", "Zeit;kWh", *rows)),
+    "without heading": (by_place(1, 2, heading="none"), lambda rows: table(*rows)),
+    "with delimiters at the end": (
+        described(),
+        lambda rows: table("Zeit;kWh;;", *(f"{row};;" for row in rows)),
+    ),
+    "beside another table": (by_place(3, 4), lambda rows: beside(DAYS, rows)),
+    "with empty headings": (
+        by_place(1, 3, skip=0),
+        lambda rows: table("Zeit", *(row.replace(";", ";;") for row in rows)),
+    ),
+    "with a chosen register": (
+        described(rows={"Register": "A*"}, ignored_rows="Summe*"),
+        lambda rows: table("Zeit;kWh;Register", *(f"{row};A 1" for row in rows), "Summe;1"),
+    ),
+    "with the meter in a heading": (
+        described(
+            identifier={"heading": "{meter} - kWh"}, columns={"energy": {"matches": "* - kWh"}}
+        ),
+        lambda rows: table("Zeit;AT1 - kWh", *rows),
+    ),
+    "with the meter in a line": (
+        described(identifier={"line": "Zählpunkt;{meter}"}),
+        lambda rows: table("x", "Zählpunkt;AT1", "Zeit;kWh", *rows),
+    ),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_rejected_rows_load_again_once_they_are_correct(tmp_path: Path, shape: str) -> None:
+    own, written = SHAPES[shape]
+    path = tmp_path / "report.csv"
+    path.write_text(written([*ROWS[:4], "01.04.2024 04:00;wrong", *ROWS[5:]]))
+    with RejectedRows(str(path)) as rejected:
+        done = ReportResult(path, [own], skip_bad_rows=True)
+        assert len(done.row_errors) == len(done.rejected) == 1
+        assert done.report.detected is not None
+        error = RowError(int(done.row_errors[0].partition(":")[0]), "kWh", "wrong", "a number")
+        rejected.add([error], done.rejected[0], done.report.detected.header)
+        rejected.save()
+    assert len(done.quantities("energy")) == 23
+    again = ReportResult(rejected.path, [own], skip_bad_rows=True)
+    assert [error.partition(": ")[2] for error in again.row_errors] == [
+        done.row_errors[0].partition(": ")[2]
+    ]
+    assert again.rejected[0].startswith(done.rejected[0].rstrip())
+    rejected.path.write_text(rejected.path.read_text().replace("wrong", "4,5"))
+    corrected = ReportResult(rejected.path, [own], skip_bad_rows=False)
+    assert energies(corrected) == ENERGIES[4:5]
+    assert corrected.report.identifier == done.report.identifier
+
+
+def test_rejected_row_with_too_few_fields_stays_one(tmp_path: Path) -> None:
+    """The reason in the last column is no field of it."""
+    path = tmp_path / "report.rejected.csv"
+    row = f"{ROWS[0].partition(';')[0]};line 2: row: expected 2 fields"
+    path.write_text(table("Zeit;kWh;Rejected because", row))
+    done = ReportResult(path, [described()], skip_bad_rows=False)
+    assert done.row_errors == ["2: row: 2 fields: expected 2 fields, separated by ';'"]
+
+
+# Hostile files
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b";" * 65_000 + b"\n", b"Zeit;kWh " * 7_000 + b"\n", b'"' * 65_000 + b"\n", b"\0;" * 30_000],
+)
+def test_foreign_lines_are_refused_in_little_time(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "report.csv"
+    path.write_bytes(content * 150)
+    patterns = described(columns={"energy": {"matches": "*a*e*i*o*u*"}}, ignored_rows="*;*x*y*z")
+    begin = datetime.now().astimezone()
+    with pytest.raises(ReportError, match="expected"):
+        next(ReportFile(str(path), formats=[patterns] * 20).whole().rows)
+    assert datetime.now().astimezone() - begin < timedelta(seconds=10)
+
+
+# Whatever the table is like
+
+names = st.text(
+    st.characters(codec="latin-1", exclude_characters='\r\n\0"=', min_codepoint=32), max_size=8
+).map(str.strip)
+
+
+@given(
+    above=st.lists(st.lists(names, max_size=4), max_size=6),
+    columns=st.lists(names.filter(lambda name: name not in ("Zeit", "kWh")), max_size=5),
+    order=st.randoms(use_true_random=False),
+    ends=st.tuples(st.integers(0, 3), st.integers(0, 3)),
+    line_end=st.sampled_from(["\n", "\r\n"]),
+    has_separator=st.booleans(),
+)
+def test_table_is_read_whatever_stands_around_it(
+    tmp_path_factory: pytest.TempPathFactory,
+    above: list[list[str]],
+    columns: list[str],
+    order: Any,
+    ends: tuple[int, int],
+    line_end: str,
+    has_separator: bool,
+) -> None:
+    """Lines above, other columns with any names, delimiters at the end of heading and rows."""
+    heading = ["Zeit", "kWh", *columns]
+    order.shuffle(heading)
+    text = io.StringIO()
+    if has_separator:
+        text.write(f"sep=;{line_end}")
+    writer = csv.writer(text, delimiter=";", lineterminator=line_end)
+    writer.writerows(above)
+    writer.writerow([*heading, *[""] * ends[0]])
+    for row in ROWS:
+        time, _, energy = row.partition(";")
+        cells = {"Zeit": time, "kWh": energy}
+        writer.writerow(
+            [*(cells.get(name, order.choice(columns or [""])) for name in heading), *[""] * ends[1]]
+        )
+    path = tmp_path_factory.getbasetemp() / "table.csv"
+    path.write_bytes(text.getvalue().encode("latin-1"))
+    own = described(encoding="latin-1")
+    done = ReportResult(path, [own], skip_bad_rows=False)
+    assert energies(done) == ENERGIES
+    unread = {name.rpartition(" (")[0] or name for name in done.report.passed_over.columns}
+    assert unread <= {*columns, *(name.rpartition(" (")[0] for name in columns)}
+    assert done.report.detected is not None
+    assert done.report.detected.rows_at == has_separator + len(above) + 1
