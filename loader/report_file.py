@@ -69,7 +69,8 @@ class PackedPart:
 
     def unpacked(self, formats: Sequence[ReportFormat]) -> "ReportPart":
         """Return the part, whose format is one of those."""
-        detected = DetectedFormat(format_by_name(formats, self.format_name), self.header)
+        report_format = format_by_name(formats, self.format_name).fitted(self.header)
+        detected = DetectedFormat(report_format, self.header)
         file = _FileThatWasRead(
             self.path, self.name, self.sha256, self.is_split, detected, self.passed_over
         )

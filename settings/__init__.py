@@ -75,5 +75,4 @@ __all__ = [
     "signing_secret",
     "sources",
     "url_host",
-    "wildcards",
 ]

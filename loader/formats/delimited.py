@@ -37,7 +37,7 @@ class DelimitedLayout:
         self, settings: FormatSettings, header: Header, zone: ZoneInfo, seconds: int | None = None
     ) -> None:
         """Take the length of the rows in seconds, if it differs from row to row."""
-        self.settings = settings
+        self.settings = settings = settings.fitted(header.names)
         self.header = header
         self.zone = zone
         self.timestamps = make_timestamp_parser(settings.time, header.names, zone)

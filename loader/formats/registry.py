@@ -1,13 +1,14 @@
 """The known report formats, and the detection of a report's format by its header."""
 
-from collections.abc import Sequence
-from functools import lru_cache, partial
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, lru_cache, partial
+from typing import Any, NamedTuple, Protocol, overload
 from zoneinfo import ZoneInfo
 
 from domain.quantities import QUANTITY_NAMES
 from loader.formats.delimited import DelimitedLayout, DelimitedRows
 from loader.formats.monitoring import MONITORING_HEADER, MonitoringRows
+from loader.formats.shipped import shipped_settings
 from loader.formats.varying_rows import VaryingRows
 from loader.rows.errors import ReportError
 from loader.rows.header import Header
@@ -23,24 +24,6 @@ _MAX_LISTED = 10
 """Names that a message lists."""
 _ANY_ZONE = ZoneInfo("UTC")
 """Instead of the zone of a report whose format is not known yet."""
-
-DISTRIBUTOR_HOURLY = FormatSettings.model_validate(
-    {
-        "delimiter": ";",
-        "decimal": ",",
-        "columns": {"energy": "Consumo_kWh"},
-        "time": {
-            "column": "Fecha",
-            "hour": "Hora",
-            "hours": "counted",
-            "pattern": "%d/%m/%Y",
-            "marks": "end",
-        },
-        "identifier": "CUPS",
-        "ignored": ["Metodo_obtencion"],
-    }
-)
-"""The hourly export of Spanish distributors."""
 
 
 class ReportFormat(Protocol):
@@ -72,6 +55,12 @@ class ReportFormat(Protocol):
 
     def nearest_heading(self, top: TopOfFile) -> Likeness | None:
         """Return the line that is most like a heading of this format; None if none is at all."""
+
+    def fitted(self, header: Header) -> "ReportFormat":
+        """Return the format of reports with this header, without the columns that they lack."""
+
+    def is_row(self, header: Header, raw: bytes) -> bool:
+        """Return whether a line is a valid row below a header."""
 
     def row_filter(self, header: Header) -> RowFilter | None:
         """Return what passes over lines below a header; None if all are rows."""
@@ -117,6 +106,15 @@ class MonitoringFormat:
                 nearest = each
         return nearest
 
+    def fitted(self, header: Header) -> ReportFormat:
+        """Return the format of reports with this header: there is but one."""
+        del header
+        return self
+
+    def is_row(self, header: Header, raw: bytes) -> bool:
+        """Return whether a line has the fields of a row."""
+        return isinstance(header.split(0, raw), list)
+
     def row_filter(self, header: Header) -> RowFilter | None:
         """Return what passes over lines below a header; None if all are rows."""
         del header
@@ -144,7 +142,8 @@ class ConfiguredFormat:
         self.tells_estimated = settings.quality is not None
         self._settings = settings
         self._layout = lru_cache(maxsize=_MAX_LAYOUTS)(partial(DelimitedLayout, settings))
-        self._search = HeadingSearch(settings, self._is_row)
+        self._fitted = lru_cache(maxsize=_MAX_LAYOUTS)(self._fit)
+        self._search = HeadingSearch(settings, self.is_row)
 
     def find_heading(self, top: TopOfFile, *, is_only: bool) -> FoundHeading | None:
         """Return the heading of a report; None if it is not of this format."""
@@ -158,8 +157,19 @@ class ConfiguredFormat:
         """Return what passes over lines below a header; None if all are rows."""
         return RowFilter.of(self._settings, header)
 
-    def _is_row(self, header: Header, raw: bytes) -> bool:
-        """Return whether a line is a valid row."""
+    def fitted(self, header: Header) -> ReportFormat:
+        """Return the format of reports with this header, without the columns that they lack."""
+        return self._fitted(header.names)
+
+    def _fit(self, names: tuple[str, ...]) -> "ConfiguredFormat":
+        settings = self._settings.fitted(names)
+        if settings is self._settings:
+            return self
+        is_asked_for = self.is_interval_asked_for
+        return ConfiguredFormat(self.name, settings, is_interval_asked_for=is_asked_for)
+
+    def is_row(self, header: Header, raw: bytes) -> bool:
+        """Return whether a line is a valid row below a header."""
         fields = header.split(0, raw)
         return isinstance(fields, list) and self._layout(header, _ANY_ZONE).is_valid(fields)
 
@@ -183,29 +193,76 @@ class ConfiguredFormat:
         return VaryingRows(context, layout, lengths)
 
 
-SHIPPED_FORMATS: tuple[ReportFormat, ...] = (
-    MonitoringFormat(),
-    ConfiguredFormat("distributor-hourly", DISTRIBUTOR_HOURLY),
-)
+class KnownFormats(Sequence[ReportFormat]):
+    """The project's own format, the configured ones, and the shipped ones.
+
+    The shipped ones are read when they are asked for.
+    """
+
+    def __init__(
+        self, own: Sequence[ReportFormat], shipped: Callable[[], Sequence[ReportFormat]]
+    ) -> None:
+        self.own = own
+        """Those that are not shipped, and come first."""
+        self._read = shipped
+
+    @cached_property
+    def shipped(self) -> Sequence[ReportFormat]:
+        """The shipped ones."""
+        return self._read()
+
+    def __len__(self) -> int:
+        return len(self.own) + len(self.shipped)
+
+    @overload
+    def __getitem__(self, index: int) -> ReportFormat: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[ReportFormat]: ...
+
+    def __getitem__(self, index: int | slice) -> ReportFormat | Sequence[ReportFormat]:
+        return (*self.own, *self.shipped)[index]
+
+    def __iter__(self) -> Iterator[ReportFormat]:
+        yield from self.own
+        yield from self.shipped
 
 
-def known_formats(settings: Settings, interval: int | None = None) -> tuple[ReportFormat, ...]:
-    """Return the shipped formats and the configured ones, which replace those of equal names.
+def _shipped_formats() -> tuple[ReportFormat, ...]:
+    return tuple(ConfiguredFormat(name, each) for name, each in shipped_settings().items())
+
+
+SHIPPED_FORMATS = KnownFormats((MonitoringFormat(),), _shipped_formats)
+"""The formats that are known without any configuration."""
+
+
+def known_formats(settings: Settings, interval: int | None = None) -> KnownFormats:
+    """Return the configured formats and the shipped ones, which those of equal names replace.
 
     An interval that is asked for takes the place of what formats say.
     """
-    described = {"distributor-hourly": DISTRIBUTOR_HOURLY, **settings.formats}
+    is_asked_for = interval is not None
+    described = {**settings.formats}
     monitoring = described.pop(MONITORING, None)
     said = None if monitoring is None else monitoring.interval
-    formats: list[ReportFormat] = [
-        MonitoringFormat(interval or said, is_interval_asked_for=interval is not None)
-    ]
-    for name, each in described.items():
-        is_asked_for = interval is not None
+
+    def formats(described: Mapping[str, FormatSettings]) -> list[ReportFormat]:
         asked = {"interval": interval, "lengths": ()}
-        changed = each.model_copy(update=asked) if is_asked_for else each
-        formats.append(ConfiguredFormat(name, changed, is_interval_asked_for=is_asked_for))
-    return tuple(formats)
+        return [
+            ConfiguredFormat(
+                name,
+                each.model_copy(update=asked) if is_asked_for else each,
+                is_interval_asked_for=is_asked_for,
+            )
+            for name, each in described.items()
+        ]
+
+    def shipped() -> list[ReportFormat]:
+        others = shipped_settings().items()
+        return formats({name: each for name, each in others if name not in described})
+
+    first = MonitoringFormat(interval or said, is_interval_asked_for=is_asked_for)
+    return KnownFormats([first, *formats(described)], shipped)
 
 
 def format_by_name(formats: Sequence[ReportFormat], name: str) -> ReportFormat:
@@ -234,24 +291,13 @@ def detect_format(
     """Detect the format by a report's first lines.
 
     Of several that fit, that is the one with the highest heading, of these the one that leaves the
-    fewest columns unread. Raises ReportError unless there is exactly one.
+    fewest columns unread, and of these the one that can read the most rows. A shipped format is
+    taken if no other fits. Raises ReportError unless there is exactly one.
     """
     top = TopOfFile(lines)
-    is_only = len(formats) == 1
-    matches = [
-        (each, found)
-        for each in formats
-        if (found := each.find_heading(top, is_only=is_only)) is not None
-    ]
+    matches = _best_matches(_fitting(formats, top), lines)
     if not matches:
         raise ReportError(_misfit(formats, path, top))
-
-    def rank(match: tuple[ReportFormat, FoundHeading]) -> tuple[bool, int, int]:
-        _, found = match
-        return not found.is_named, found.rows_at, len(found.unread)
-
-    best = min(map(rank, matches))
-    matches = [match for match in matches if rank(match) == best]
     report_format, found = matches[0]
     if len(matches) > 1:
         names = ", ".join(each.name for each, _ in matches)
@@ -260,7 +306,49 @@ def detect_format(
             f"{path}:{at + 1}: heading: {_shown(lines[at])}: fits several formats: say which with"
             f" --format: {names}"
         )
-    return DetectedFormat(report_format, found.header, found.rows_at, found.unread)
+    fitted = report_format.fitted(found.header)
+    return DetectedFormat(fitted, found.header, found.rows_at, found.unread)
+
+
+_Match = tuple[ReportFormat, FoundHeading]
+
+
+def _fitting(formats: Sequence[ReportFormat], top: TopOfFile) -> list[_Match]:
+    """Return the formats that fit, each with its heading; no shipped one if another does."""
+    if not isinstance(formats, KnownFormats):
+        return _matches(formats, top, is_only=len(formats) == 1)
+    own = _matches(formats.own, top)
+    if any(found.is_named for _, found in own):
+        return own
+    return own + _matches(formats.shipped, top)
+
+
+def _matches(
+    formats: Iterable[ReportFormat], top: TopOfFile, *, is_only: bool = False
+) -> list[_Match]:
+    headings = ((each, each.find_heading(top, is_only=is_only)) for each in formats)
+    return [(each, found) for each, found in headings if found is not None]
+
+
+def _best_matches(matches: list[_Match], lines: Sequence[bytes]) -> list[_Match]:
+    """Return the matches that come into question, one if the file tells its format."""
+
+    def rank(match: _Match) -> tuple[bool, int, int]:
+        _, found = match
+        return not found.is_named, found.rows_at, len(found.unread)
+
+    def rows(match: _Match) -> int:
+        each, found = match
+        return sum(each.is_row(found.header, line) for line in lines[found.rows_at :])
+
+    best = min(map(rank, matches), default=None)
+    matches = [match for match in matches if rank(match) == best]
+    if len(matches) > 1:
+        counts = [rows(match) for match in matches]
+        matches = [
+            match for match, count in zip(matches, counts, strict=True) if count == max(counts)
+        ]
+    return matches
 
 
 def _misfit(formats: Sequence[ReportFormat], path: str, top: TopOfFile) -> str:

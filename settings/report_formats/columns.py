@@ -57,6 +57,8 @@ class ColumnSettings(Section):
         " has in the rows of the quantity",
     )
 
+    optional: bool = Field(False, description="true or false: whether reports may lack the column")
+
     @model_validator(mode="before")
     @classmethod
     def _spell_out(cls, column: object) -> object:
@@ -77,7 +79,7 @@ class ColumnSettings(Section):
         return self
 
 
-_HEADING = "its column, or a section with header, factor, unit, kind and where"
+_HEADING = "its column, or a section with header, factor, unit, kind, where and optional"
 
 
 class ColumnsSettings(Section):
@@ -127,4 +129,6 @@ class ColumnsSettings(Section):
     def _require_one(self) -> "ColumnsSettings":
         if not self.named():
             raise ValueError(f"expected at least one of {', '.join(type(self).model_fields)}")
+        if all(column.optional for column in self.named().values()):
+            raise ValueError("expected at least one column that is not optional")
         return self

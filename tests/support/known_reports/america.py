@@ -96,10 +96,10 @@ AMERICA = (
         has_estimated=True,
         meter=ESIID,
     ),
-    Layout("green-button", green_button, LOS_ANGELES, 3600),
-    Layout("green-button-kwh", green_button_kwh, LOS_ANGELES, 1800),
+    Layout("green-button-csv", green_button, LOS_ANGELES, 3600),
+    Layout("green-button-csv-kwh", green_button_kwh, LOS_ANGELES, 1800),
     Layout(
-        "green-button-import-export", green_button_import_export, LOS_ANGELES, has_exported=True
+        "green-button-csv-net", green_button_import_export, LOS_ANGELES, has_exported=True
     ),
     Layout("sdge", sdge, LOS_ANGELES, has_exported=True, meter=METER),
     Layout("sdge-consumed", sdge_consumed, LOS_ANGELES, 3600, meter=METER),
