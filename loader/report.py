@@ -119,6 +119,16 @@ class Report:
         return self._rows.rounded if self._rows else 0
 
     @property
+    def unread_rows(self) -> int:
+        """The number of rows that no quantity is taken from."""
+        return self._rows.unread_rows if self._rows else 0
+
+    @property
+    def register_events(self) -> Sequence[str]:
+        """What happened to cumulative registers, in order of time."""
+        return self._rows.events if self._rows else ()
+
+    @property
     def rejected(self) -> int:
         """The number of invalid rows."""
         return self._rows.rejected if self._rows else 0
@@ -183,12 +193,12 @@ class Report:
                 yield from self._ready(rows)
                 if not rows.is_buffering:
                     self._lines.forget()
+            if rows is None:
+                self._rows = rows = self._row_reader()
+            rows.finish()
+            yield from self._ready(rows)
         finally:
-            self._part.drop()
-        if rows is None:
-            self._rows = rows = self._row_reader()
-        rows.finish()
-        yield from self._ready(rows)
+            self._release()
         if rows.repeats:
             rows.settle_repeats(self._same_repeats(rows.repeats))
         label = self._part.label
@@ -197,11 +207,17 @@ class Report:
         if rows.refused_days and not rows.readings:
             raise FaultyRowsError(f"{label}: all its days are refused")
         if not rows.readings:
-            raise ReportError(f"{label}: {NO_READING}")
+            raise ReportError(f"{label}: {rows.no_reading or NO_READING}")
         assert self._part.identifier in (None, rows.identifier), "rows of another meter"
         self._refuse_registers()
         self.differences = rows.differences()
         self.said_spans = rows.said_spans or self._checked_interval()
+
+    def _release(self) -> None:
+        """Give up what is not needed once no more rows are read."""
+        self._part.drop()
+        if self._rows is not None:
+            self._rows.close()
 
     def _row_reader(self) -> RowReader[Any]:
         """Return the reader of the rows below the header."""
@@ -273,10 +289,10 @@ class Report:
             if watch.is_register and watch.quantity not in self._known_format.energies:
                 raise ReportError(
                     f"{self._part.label}: {watch.quantity} only rises, {watch.span}: this is the"
-                    " state of a cumulative register, not the energy of each interval. Registers"
-                    " are not supported: export the energy of each interval instead, often called"
-                    " consumption, interval data or load profile. If it is that, describe the"
-                    f" format with kind: energy for the column of {watch.quantity}"
+                    " state of a cumulative register, not the energy of each interval. Describe the"
+                    f" format with kind: register for the column of {watch.quantity}, and energy is"
+                    " worked out from the states; or with kind: energy, if it is the energy of each"
+                    " interval all the same"
                 )
 
     @property

@@ -54,6 +54,8 @@ def _report_document(summary: ImportSummary) -> dict[str, object]:
         "flags": imported and dict(imported.flags),
         "missing": summary.missing,
         "rounded": summary.rounded,
+        "unread_rows": summary.unread_rows,
+        "register_events": list(summary.register_events),
         "rejected": summary.rejected,
         "repeated": summary.repeated,
         "ignored_rows": summary.passed_over.ignored,
@@ -117,6 +119,7 @@ def _lines_in_full(summary: ImportSummary) -> list[str]:
     has_many = summary.gaps > 1 and summary.gaps * MANY_GAPS > summary.readings
     if has_many or (summary.gaps and summary.may_vary):
         rows.append(("gaps", f"{summary.gaps}; {GAPS_HINT}"))
+    rows += [("register", event) for event in summary.register_events]
     if summary.error is not None:
         rows.append(("error", summary.error))
     rows.append(("time", f"{summary.seconds:.1f} s"))
@@ -132,6 +135,8 @@ def _left_out(summary: ImportSummary) -> list[tuple[str, object]]:
     if summary.repeated:
         rows.append(("repeated rows", summary.repeated))
     rows += _passed_over(summary.passed_over)
+    if summary.unread_rows:
+        rows.append(("unread rows", summary.unread_rows))
     if summary.refused_days:
         rows.append(("refused days", ", ".join(summary.refused_days)))
     return rows

@@ -15,6 +15,7 @@ from loader.rows.header import Header
 from loader.rows.hour_days import DOUBTFUL_HOURS, HourKind, kind_of_hours
 from loader.rows.identifier_column import MAX_IDENTIFIER_LENGTH, is_identifier
 from loader.rows.reader import ParseContext, RowReader, midnight, seconds_since_1970
+from loader.values.collected_values import CollectedValues
 from loader.values.row_values import RowValues
 from settings import HOURLY_INTERVAL, ISO, FormatSettings
 
@@ -43,6 +44,10 @@ class DelimitedLayout:
         self.timestamps = make_timestamp_parser(settings.time, header.names, zone)
         seconds = seconds or settings.interval or HOURLY_INTERVAL
         self.values = RowValues(settings, header.names, seconds)
+        self.collected: CollectedValues | None = None
+        """What reads the rows if several may make one reading."""
+        if settings.columns.have_conditions or settings.columns.of_kind("register"):
+            self.collected = CollectedValues(settings, header.names, self.values)
         self.time_field = settings.time.column.position(header.names)
         self.identifier_field: int | None = None
         if settings.identifier_column is not None:
@@ -94,7 +99,8 @@ class DelimitedRows(RowReader[DelimitedRow]):
         errors = []
         if isinstance(timestamp, InvalidTimestamp):
             errors.append(RowError(number, timestamp.column, timestamp.value, timestamp.expected))
-        quantities = self._layout.values.read(number, fields, errors)
+        values = self._layout.collected or self._layout.values
+        quantities = values.read(number, fields, errors)
         identifier = self._parse_identifier(number, fields, errors)
         if isinstance(timestamp, InvalidTimestamp):
             self._reject_invalid(errors, raw, None)

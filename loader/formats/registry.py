@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol, overload
 from zoneinfo import ZoneInfo
 
 from domain.quantities import QUANTITY_NAMES
+from loader.formats.collected_rows import CollectedRows
 from loader.formats.delimited import DelimitedLayout, DelimitedRows
 from loader.formats.monitoring import MONITORING_HEADER, MonitoringRows
 from loader.formats.shipped import shipped_settings
@@ -182,6 +183,13 @@ class ConfiguredFormat:
             )
         zone = self._settings.time.timezone or context.zone
         layout = self._layout(header, zone)
+        if layout.collected is not None:
+            if header.has_reasons and layout.collected.registers:
+                raise ReportError(
+                    f"{context.path}: rejected rows do not tell the energy between them: correct"
+                    f" them in the report, and load that, as the format {self.name} has a register"
+                )
+            return CollectedRows(context, layout, layout.collected)
         if not self.has_lengths:
             return DelimitedRows(context, layout)
         if header.has_reasons:

@@ -35,6 +35,10 @@ class ImportSummary:
     missing: int = 0
     rounded: int = 0
     """Values that had more decimals than are stored."""
+    unread_rows: int = 0
+    """Rows that no quantity is taken from."""
+    register_events: Sequence[str] = ()
+    """What happened to cumulative registers."""
     rejected: int = 0
     repeated: int = 0
     """Rows that are passed over, since an earlier one is the same."""

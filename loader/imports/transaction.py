@@ -255,6 +255,8 @@ class ReportImporter:
                     readings=report.readings,
                     missing=report.missing,
                     rounded=report.rounded,
+                    unread_rows=report.unread_rows,
+                    register_events=report.register_events,
                     rejected=report.rejected,
                     repeated=report.repeated,
                     passed_over=report.passed_over,

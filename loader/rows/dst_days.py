@@ -34,6 +34,8 @@ class DstDayBuffer(Generic[Row]):
 
     def __init__(self, resolver: LocalTimeResolver) -> None:
         self._resolver = resolver
+        self.first_line = FIRST_ROW
+        """The line of the first row."""
         self._rows: list[tuple[int, datetime, Row]] = []
         self._rejected_lines: list[int] = []
         self._unassigned_lines: list[int] = []
@@ -93,7 +95,7 @@ class DstDayBuffer(Generic[Row]):
 
     def _begins_in_either_pass(self, rows: list[tuple[int, datetime, Row]]) -> bool:
         """Return whether a report begins in a repeated hour and contains one pass of it."""
-        if not rows or rows[0][0] != FIRST_ROW or not self._resolver.is_repeated(rows[0][1]):
+        if not rows or rows[0][0] != self.first_line or not self._resolver.is_repeated(rows[0][1]):
             return False
         repeated = [local for _, local, _ in rows if self._resolver.is_repeated(local)]
         return all(earlier < later for earlier, later in pairwise(repeated))

@@ -100,6 +100,8 @@ class RowReader(ABC, Generic[Row]):
         self.invalid = 0
         """The rejected rows that are not of a refused day: each may stand for a faulty report."""
         self.refused_days: list[str] = []
+        self.unread_rows = 0
+        """Rows that no quantity is taken from."""
         self.identifier: str | None = None
         """The meter's name in the report."""
         self.repeats: list[RepeatedTime] = []
@@ -134,6 +136,19 @@ class RowReader(ABC, Generic[Row]):
     def said_spans(self) -> Sequence[IntervalSpan]:
         """The lengths of the readings in order of time, if each row says its own."""
         return ()
+
+    @property
+    def events(self) -> Sequence[str]:
+        """What happened to cumulative registers, in order of time."""
+        return ()
+
+    @property
+    def no_reading(self) -> str | None:
+        """What was expected if there is no reading, if a row alone does not make one."""
+        return None
+
+    def close(self) -> None:
+        """Remove what the reader holds outside of memory."""
 
     def note_unassigned(self, line: int) -> None:
         """Note that there is a row at this line which may be one of the same meter."""

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from domain.quantities import DECIMALS
-from domain.report_source import BATCH_FIELDS, RowBatch
+from domain.quantities import DECIMALS, EXPORTED_QUANTITIES
+from domain.report_source import BATCH_FIELDS, FULL_BATCH_FIELDS, RowBatch
 
-REGISTER_QUANTITIES = ("energy", "reactive_energy")
+REGISTER_QUANTITIES = ("energy", "reactive_energy", *(each.name for each in EXPORTED_QUANTITIES))
 
 MAX_REGISTER_ROWS = 20_000
 """Rows that are looked at, unless a fall shows sooner that they are of no register."""
@@ -55,7 +55,7 @@ class RegisterWatch:
 
     def __init__(self, quantity: str) -> None:
         self.quantity = quantity
-        self._field = BATCH_FIELDS.index(quantity)
+        self._field = FULL_BATCH_FIELDS.index(quantity)
         self._is_over = False
         self._rows = 0
         self._sum = 0
@@ -69,6 +69,8 @@ class RegisterWatch:
     def add(self, batch: RowBatch) -> None:
         """Look at further rows, as long as they may be of a register."""
         if self._is_over or self._rows >= MAX_REGISTER_ROWS:
+            return
+        if self._field >= len(BATCH_FIELDS) and not batch.is_full:
             return
         for line in batch.rows.decode("ascii").splitlines():
             fields = line.split(",", self._field + 1)

@@ -56,6 +56,8 @@ def test_json_is_one_object_with_the_summary(database: DatabaseFixture) -> None:
                 "rejected": 0,
                 "repeated": 0,
                 "rounded": 0,
+                "unread_rows": 0,
+                "register_events": [],
                 "refused_days": [],
                 "rejected_to": None,
                 "first": "2019-08-01 00:00:00",

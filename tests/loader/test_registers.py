@@ -114,9 +114,9 @@ async def test_report_of_a_register_is_refused_with_what_to_export(
     (shown,) = caught.value.errors.shown
     assert shown == (
         f"{path}: energy only rises, from 8350.274 to 8360.819: this is the state of a cumulative"
-        " register, not the energy of each interval. Registers are not supported: export the energy"
-        " of each interval instead, often called consumption, interval data or load profile. If it"
-        " is that, describe the format with kind: energy for the column of energy"
+        " register, not the energy of each interval. Describe the format with kind: register for"
+        " the column of energy, and energy is worked out from the states; or with kind: energy, if"
+        " it is the energy of each interval all the same"
     )
     assert not await database.records()
 

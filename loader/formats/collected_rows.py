@@ -1,0 +1,203 @@
+"""Rows that are collected before they become readings: joined ones, and states of registers."""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+
+from domain.report_source import RowBatch
+from domain.time.sampling_interval import Differences
+from loader.formats.delimited import DelimitedLayout, DelimitedRow, DelimitedRows
+from loader.formats.timestamps import HourOfDay
+from loader.rows.errors import RowError
+from loader.rows.reader import ParseContext
+from loader.rows.spool import Spool
+from loader.values.collected_values import CollectedValues
+from loader.values.joined_rows import CollectedRow, JoinedReading, RowJoiner
+from loader.values.register_energies import RegisterEnergies
+
+_BATCH_ROWS = 10_000
+
+NO_ENERGY = "expected at least two states of a register, since the first one alone gives no energy"
+
+
+class _Series(DelimitedRows):
+    """Places rows that the same quantities are taken from, as if they were a report of their own.
+
+    Only the order of the rows of a series tells the two passes of a repeated hour apart.
+    """
+
+    def __init__(
+        self,
+        context: ParseContext,
+        layout: DelimitedLayout,
+        first_line: int,
+        collect: Callable[[datetime, int, DelimitedRow], None],
+        reject: Callable[[list[RowError], bytes], None],
+    ) -> None:
+        super().__init__(context, layout)
+        self._dst_days.first_line = first_line
+        self._collect = collect
+        self._reject_row = reject
+
+    def place(self, number: int, timestamp: datetime | HourOfDay, row: DelimitedRow) -> None:
+        """Place a row on the time line."""
+        self._add(number, timestamp, row)
+
+    def note_invalid(self, line: int, local: datetime | None) -> None:
+        """Note an invalid row that is or may be one of these."""
+        if self._context.skip_bad_rows:
+            self._dst_days.reject(line, local)
+
+    def _add_instant(self, line: int, instant: datetime, row: DelimitedRow) -> None:
+        if self._layout.tolerance:
+            instant = self._moved(instant)
+        self._collect(instant - self._layout.shift, line, row)
+
+    def _reject(self, errors: list[RowError], raw: bytes) -> None:
+        self._reject_row(errors, raw)
+
+
+class CollectedRows(DelimitedRows):
+    """Reads rows of which several may make one reading.
+
+    They are sorted by time in bounded memory, so that rows of one time may be anywhere in a report,
+    and readings become ready once all rows were read.
+    """
+
+    def __init__(
+        self, context: ParseContext, layout: DelimitedLayout, values: CollectedValues
+    ) -> None:
+        super().__init__(context, layout)
+        self._values = values
+        self._series: dict[int, _Series] = {}
+        self._current: _Series | None = None
+        """The series of the row that is being read, if it is known."""
+        self._spool = Spool(context.path)
+        self._joiner = RowJoiner(self._spool, self._reject_conflict)
+        self._is_complete = False
+        self._differences = Differences()
+        settings = layout.settings
+        registers = values.registers
+        self._energies = None
+        if registers:
+            self._energies = RegisterEnergies(
+                registers,
+                self._spool,
+                self._local_time,
+                interval=settings.interval,
+                shift=int(layout.shift.total_seconds()),
+                has_others=len(registers) < len(values.columns),
+            )
+
+    @property
+    def is_buffering(self) -> bool:
+        """Whether rows wait for others."""
+        return bool(self._series)
+
+    @property
+    def events(self) -> Sequence[str]:
+        """What happened to registers."""
+        if self._energies is None:
+            return ()
+        events = self._energies.events
+        more = events.count - len(events.texts)
+        return [*events.texts, *([f"{more} more events"] if more else [])]
+
+    @property
+    def no_reading(self) -> str | None:
+        """What was expected if there is no reading, if a row alone does not make one."""
+        return NO_ENERGY if self._energies is not None and self._series else None
+
+    def note_unassigned(self, line: int) -> None:
+        """Note that there is a row at this line which may be one of the same meter."""
+        for series in self._series.values():
+            series.note_unassigned(line)
+
+    def finish(self) -> None:
+        """Place all rows that wait for later ones; there are none."""
+        for series in self._series.values():
+            series.finish()
+            self.repeated += series.repeated
+        self._is_complete = True
+
+    def close(self) -> None:
+        """Remove the temporary file."""
+        self._spool.close()
+
+    def batches(self) -> Iterator[RowBatch]:
+        """Yield the readings in order of time, once all rows were read."""
+        if not self._is_complete:
+            return
+        readings = self._joiner.joined()
+        if self._energies is not None:
+            readings = self._energies.energies(readings)
+        width, is_full = self._layout.values.width, self._layout.values.is_full
+        for reading in readings:
+            self._add_reading(reading, width, is_full=is_full)
+            if len(self._lines) >= _BATCH_ROWS:
+                yield from super().batches()
+        self.repeated += self._joiner.repeated
+        yield from super().batches()
+
+    def differences(self) -> Differences:
+        """Return the differences between the starts of the readings."""
+        return self._differences
+
+    def _read_fields(self, number: int, raw: bytes, fields: list[str]) -> None:
+        series = self._values.series(fields)
+        if not series:
+            self.unread_rows += 1
+            return
+        self._current = self._series.get(series)
+        if self._current is None:
+            self._current = self._series[series] = _Series(
+                self._context, self._layout, number, self._collect, self._reject
+            )
+            self._current.refused_days = self.refused_days
+        super()._read_fields(number, raw, fields)
+        self._current = None
+
+    def _add(self, number: int, timestamp: datetime | HourOfDay, row: DelimitedRow) -> None:
+        assert self._current is not None, "it is a row of a series"
+        self._current.place(number, timestamp, row)
+
+    def _reject_invalid(self, errors: list[RowError], raw: bytes, local: datetime | None) -> None:
+        """Reject a row that is invalid by itself; its position among the others matters too."""
+        concerned = [self._current] if self._current is not None else [*self._series.values()]
+        for series in concerned:
+            series.note_invalid(errors[0].line, local)
+        self._reject(errors, raw)
+
+    def _collect(self, start: datetime, line: int, row: DelimitedRow) -> None:
+        self.rounded += row.rounded
+        self._joiner.add(int(start.timestamp()), line, row.quantities, row.raw)
+
+    def _reject_conflict(self, row: CollectedRow, at: int, value: str) -> None:
+        """Reject a row that has another value of a quantity than an earlier one of its time."""
+        _, column = self._values.columns[at]
+        shown, other = self._values.shown(at, row.cells[at]), self._values.shown(at, value)
+        expected = (
+            f"{other} as in another row of {self._local_time(row.start)}, since both are"
+            f" {column.name} of that time"
+        )
+        self._reject([RowError(row.line, column.headers[0], shown, expected)], row.raw)
+
+    def _add_reading(self, reading: JoinedReading, width: int, *, is_full: bool) -> None:
+        quantities = [""] * width
+        for (place, _), cell in zip(self._values.columns, reading.cells, strict=True):
+            quantities[place] = cell
+            self.missing += not cell
+        if is_full:
+            quantities[-1] = reading.estimated
+        local = datetime.fromtimestamp(reading.start, self._context.zone)
+        offset = local.utcoffset()
+        assert offset is not None
+        text = local.isoformat(" ")[:19]
+        self._differences.add(reading.start)
+        self._dates.append(text)
+        number = self.readings + len(self._dates)
+        self._lines.append(
+            f"{number},{text},{int(offset.total_seconds())},{','.join(quantities)}\n"
+        )
+
+    def _local_time(self, instant: int) -> str:
+        return datetime.fromtimestamp(instant, self._context.zone).isoformat(" ")[:19]

@@ -1,0 +1,89 @@
+"""Joining the rows of one time into one reading, whatever their order, in bounded memory."""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from loader.rows.sorted_rows import SortedRows, split_rows
+from loader.rows.spool import Spool
+
+_DAY_SECONDS = 86_400
+_HELD_ROWS = 10_000
+
+
+class CollectedRow(NamedTuple):
+    """A row that is placed on the time line: its start, seconds since 1970, and what it has."""
+
+    start: int
+    line: int
+    series: int
+    estimated: str
+    cells: Sequence[str]
+    raw: bytes
+
+
+class JoinedReading(NamedTuple):
+    """What the rows of one time have together."""
+
+    start: int
+    estimated: str
+    cells: Sequence[str]
+
+
+class RowJoiner:
+    """Collects rows, and joins those of one time."""
+
+    def __init__(self, spool: Spool, on_conflict: Callable[[CollectedRow, int, str], None]) -> None:
+        """Take what is called with a row that contradicts an earlier one: where, and its value."""
+        self._rows = SortedRows(spool)
+        self._keys: list[str] = []
+        self._held: list[bytes] = []
+        self._lines: list[int] = []
+        self._on_conflict = on_conflict
+        self.repeated = 0
+        """Rows that have nothing that an earlier row of their time does not have."""
+
+    def add(self, start: int, line: int, text: str, raw: bytes) -> None:
+        """Add a row, what it has as `CollectedValues` returns it."""
+        self._keys.append(f"{start // _DAY_SECONDS + 1:07}")
+        self._held.append(b"%d,%d,%b;%b" % (start, line, text.encode(), raw))
+        self._lines.append(line)
+        if len(self._keys) >= _HELD_ROWS:
+            self._pass_on()
+
+    def joined(self) -> Iterator[JoinedReading]:
+        """Yield the readings in order of time."""
+        self._pass_on()
+        for _, chunks in self._rows.take():
+            rows = [_parsed(raw) for chunk in chunks for raw in split_rows(chunk.content)]
+            rows.sort(key=lambda row: (row.start, row.line))
+            for start, same in groupby(rows, key=lambda row: row.start):
+                yield self._join(start, same)
+
+    def _pass_on(self) -> None:
+        self._rows.add(self._keys, self._held, self._lines)
+        self._keys, self._held, self._lines = [], [], []
+
+    def _join(self, start: int, rows: Iterator[CollectedRow]) -> JoinedReading:
+        """Return the reading of rows of one time."""
+        first = next(rows)
+        cells, estimated, seen = list(first.cells), first.estimated, {first.series}
+        for row in rows:
+            pairs = enumerate(zip(cells, row.cells, strict=True))
+            differing = next(
+                (at for at, (earlier, cell) in pairs if earlier and cell and earlier != cell), None
+            )
+            if differing is not None:
+                self._on_conflict(row, differing, cells[differing])
+                continue
+            merged = [earlier or cell for earlier, cell in zip(cells, row.cells, strict=True)]
+            self.repeated += merged == cells and row.series in seen
+            cells, estimated = merged, estimated or row.estimated
+            seen.add(row.series)
+        return JoinedReading(start, estimated, cells)
+
+
+def _parsed(record: bytes) -> CollectedRow:
+    values, _, raw = record.partition(b";")
+    start, line, series, estimated, *cells = values.decode("ascii").split(",")
+    return CollectedRow(int(start), int(line), int(series), estimated, cells, raw)
