@@ -60,8 +60,10 @@ class DelimitedLayout:
         """Return whether the time and the quantities of a row can be parsed."""
         if isinstance(self.timestamps.parse(fields), InvalidTimestamp):
             return False
+        if self.collected is not None and not self.collected.series(fields):
+            return False
         errors: list[RowError] = []
-        self.values.read(0, fields, errors)
+        (self.collected or self.values).read(0, fields, errors)
         return not errors
 
 

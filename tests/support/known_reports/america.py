@@ -98,9 +98,7 @@ AMERICA = (
     ),
     Layout("green-button-csv", green_button, LOS_ANGELES, 3600),
     Layout("green-button-csv-kwh", green_button_kwh, LOS_ANGELES, 1800),
-    Layout(
-        "green-button-csv-net", green_button_import_export, LOS_ANGELES, has_exported=True
-    ),
+    Layout("green-button-csv-net", green_button_import_export, LOS_ANGELES, has_exported=True),
     Layout("sdge", sdge, LOS_ANGELES, has_exported=True, meter=METER),
     Layout("sdge-consumed", sdge_consumed, LOS_ANGELES, 3600, meter=METER),
 )

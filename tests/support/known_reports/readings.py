@@ -43,6 +43,10 @@ def made_readings(layout: Layout, chance: Random) -> list[Made]:
         begin += step * chance.randrange(8)
         count += chance.randint(-6, 6)
     starts = [begin + step * place for place in range(count)]
+    if any(
+        abs(end - each) < _NEAR for end in (starts[0], starts[-1]) for each in changes(layout.zone)
+    ):
+        return made_readings(layout, chance)
     return _with_gap(layout, [_made(layout, start, chance) for start in starts], chance)
 
 
