@@ -190,7 +190,8 @@ class ReportFile:
     @property
     def passed_over(self) -> PassedOver:
         """What is not read; complete once all was."""
-        unread = () if self.detected is None else self.detected.unread
+        found = self.detected and self.detected.found
+        unread = () if found is None else found.unread
         if self._filter is None:
             return PassedOver(columns=unread)
         return PassedOver(self._filter.ignored, self._filter.others, unread)
@@ -240,8 +241,10 @@ class ReportFile:
         chunks = self._file.chunks()
         below = self._detect(chunks)
         assert self.detected is not None, "the heading was found"
-        line = self.detected.rows_at + 1
-        self._filter = self.detected.format.row_filter(self.detected.header)
+        found = self.detected.found
+        assert found is not None, "as above"
+        line = found.rows_at + 1
+        self._filter = self.detected.format.row_filter(found)
         for content in chain(below, chunks):
             if not content:
                 continue
@@ -249,7 +252,7 @@ class ReportFile:
             rows: NumberedRows | None = NumberedRows(content, range(line, line + count))
             line += count
             if self._filter is not None and rows is not None:
-                rows = self._filter.kept(rows)
+                rows = self._filter.read(rows)
             if rows is not None:
                 yield rows
 
@@ -271,7 +274,7 @@ class ReportFile:
         for number, line in enumerate(lines, 1):
             check_row_length(self.path, number, line)
         self.detected = detect_format(self._formats, self.path, lines)
-        above = self.detected.rows_at
+        above = 0 if self.detected.found is None else self.detected.found.rows_at
         for at, chunk in enumerate(read):
             _, *below = chunk.split(b"\n", above)
             if len(below) == above:

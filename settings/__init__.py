@@ -16,11 +16,15 @@ from settings.model import (
     is_demonstration,
     is_published,
 )
-from settings.report_formats.column_name import ColumnError, ColumnName
-from settings.report_formats.columns import ENERGIES, MEAN_POWERS, ColumnSettings
-from settings.report_formats.format import HOURLY_INTERVAL, MAX_TOP_LINES, FormatSettings
+from settings.report_formats.column_name import ColumnError, ColumnName, any_of
+from settings.report_formats.columns import ENERGIES, MEAN_POWERS, ColumnSettings, FieldPatterns
+from settings.report_formats.format import (
+    HOURLY_INTERVAL,
+    INTERVAL_OF_DAY,
+    MAX_TOP_LINES,
+    FormatSettings,
+)
 from settings.report_formats.identifier import MeterPattern
-from settings.report_formats.patterns import FieldPatterns, any_of
 from settings.report_formats.time import ISO, TimeSettings
 from settings.section import SettingsError
 from settings.signing_key import ed25519_key
@@ -38,6 +42,7 @@ from settings.values import (
 __all__ = [
     "ENERGIES",
     "HOURLY_INTERVAL",
+    "INTERVAL_OF_DAY",
     "ISO",
     "LOOPBACK",
     "MAX_TOP_LINES",

@@ -116,9 +116,9 @@ MAY_IMPORT = {
     "server.keys": {"cli", "files"},
     "server.__main__": {"cli", "server.observability", "server.process"},
     "loader.rows": {"domain", "files", "cli"},
-    "loader.values": {"domain", "settings", "loader.rows"},
     "loader.table": {"domain", "settings", "loader.rows"},
-    "loader.formats": {"domain", "settings", "loader.rows", "loader.values", "loader.table"},
+    "loader.values": {"domain", "settings", "loader.rows"},
+    "loader.formats": {"domain", "settings", "loader.rows", "loader.table", "loader.values"},
     "loader": {
         *("domain", "files", "settings", "cli", "loader.rows", "loader.table", "loader.formats"),
         *("storage.common", "storage.factory", "storage.imports"),

@@ -73,8 +73,8 @@ class DelimitedRows(RowReader[DelimitedRow]):
     def __init__(self, context: ParseContext, layout: DelimitedLayout) -> None:
         super().__init__(context, layout.zone)
         self._layout = layout
-        self.is_full = layout.values.is_full
         self.identifier = layout.header.meter
+        self.is_full = layout.values.is_full
         self._identifier_line = 0
         self._offsets: dict[date, int | None] = {}
         self._marks: defaultdict[date, array[int]] = defaultdict(lambda: array("q"))

@@ -14,9 +14,12 @@ from loader.formats.varying_rows import VaryingRows
 from loader.rows.errors import ReportError
 from loader.rows.header import Header
 from loader.rows.reader import ParseContext, RowReader
+from loader.rows.sorted_rows import NumberedRows, split_rows
+from loader.table.day_rows import DayRows, unfolded_settings
 from loader.table.heading import FoundHeading, HeadingSearch, Likeness
 from loader.table.row_filter import RowFilter
 from loader.table.top import TopOfFile
+from loader.values.decimals import Notation
 from settings import HOURLY_INTERVAL, MONITORING, ColumnName, FormatSettings, Settings
 
 _MAX_LAYOUTS = 64
@@ -63,8 +66,8 @@ class ReportFormat(Protocol):
     def is_row(self, header: Header, raw: bytes) -> bool:
         """Return whether a line is a valid row below a header."""
 
-    def row_filter(self, header: Header) -> RowFilter | None:
-        """Return what passes over lines below a header; None if all are rows."""
+    def row_filter(self, found: FoundHeading) -> RowFilter | None:
+        """Return what passes over lines below a heading; None if all are rows."""
 
     def row_reader(self, header: Header, context: ParseContext) -> RowReader[Any]:
         """Return a reader of the rows below a header."""
@@ -91,7 +94,7 @@ class MonitoringFormat:
         for at in range(top.first, len(top.lines)):
             header = top.header(at, ",", "utf-8")
             if header.names == MONITORING_HEADER:
-                return FoundHeading(header, at + 1, ())
+                return FoundHeading(header, at + 1, (), header)
         return None
 
     def nearest_heading(self, top: TopOfFile) -> Likeness | None:
@@ -116,9 +119,9 @@ class MonitoringFormat:
         """Return whether a line has the fields of a row."""
         return isinstance(header.split(0, raw), list)
 
-    def row_filter(self, header: Header) -> RowFilter | None:
-        """Return what passes over lines below a header; None if all are rows."""
-        del header
+    def row_filter(self, found: FoundHeading) -> RowFilter | None:
+        """Return what passes over lines below a heading; None if all are rows."""
+        del found
         return None
 
     def row_reader(self, header: Header, context: ParseContext) -> RowReader[Any]:
@@ -137,40 +140,70 @@ class ConfiguredFormat:
         self.interval = settings.interval
         self.has_lengths = bool(settings.lengths)
         self.may_vary = self.interval is not None and settings.time.hour is None
-        self.identifier = settings.identifier_column
         self.quantities: Sequence[str] = tuple(settings.columns.named())
         self.energies: Sequence[str] = settings.columns.of_kind("energy", "register")
         self.tells_estimated = settings.quality is not None
-        self._settings = settings
-        self._layout = lru_cache(maxsize=_MAX_LAYOUTS)(partial(DelimitedLayout, settings))
+        self._described = settings
+        self._settings = unfolded_settings(settings) if settings.is_folded else settings
+        """The settings of the rows, which may be unfolded."""
+        self.identifier = self._settings.identifier_column
+        self._layout = lru_cache(maxsize=_MAX_LAYOUTS)(partial(DelimitedLayout, self._settings))
         self._fitted = lru_cache(maxsize=_MAX_LAYOUTS)(self._fit)
         self._search = HeadingSearch(settings, self.is_row)
 
     def find_heading(self, top: TopOfFile, *, is_only: bool) -> FoundHeading | None:
         """Return the heading of a report; None if it is not of this format."""
-        return self._search.find(top, is_only=is_only)
+        if not self._described.is_folded:
+            return self._search.find(top, is_only=is_only)
+        if rejected := HeadingSearch(self._settings, self.is_row).find_rejected(top):
+            return rejected
+        found = self._search.find(top, is_only=is_only)
+        try:
+            return found and found._replace(header=self._days(found.source).header)
+        except ValueError:
+            return None
 
     def nearest_heading(self, top: TopOfFile) -> Likeness | None:
         """Return the line that is most like a heading of this format; None if none is at all."""
-        return self._search.nearest(top)
+        nearest = self._search.nearest(top)
+        found = self._search.find(top, is_only=True) if self._described.is_folded else None
+        if nearest is None or found is None:
+            return nearest
+        try:
+            self._days(found.source)
+        except ValueError as error:
+            return nearest._replace(at=found.rows_at - 1, doubtful=(str(error),))
+        return nearest
 
-    def row_filter(self, header: Header) -> RowFilter | None:
-        """Return what passes over lines below a header; None if all are rows."""
-        return RowFilter.of(self._settings, header)
+    def row_filter(self, found: FoundHeading) -> RowFilter | None:
+        """Return what passes over lines below a heading; None if all are rows."""
+        is_unfolded = found.source is not found.header
+        days = self._days(found.source) if is_unfolded else None
+        settings = self._described if is_unfolded else self._settings
+        row_filter = RowFilter(settings, found.source, days)
+        return row_filter if row_filter.is_needed else None
+
+    def _days(self, header: Header) -> DayRows:
+        """Return what unfolds days in rows; raise ValueError if there are too few columns."""
+        return DayRows(self._described, header, Notation(self._described).is_missing)
 
     def fitted(self, header: Header) -> ReportFormat:
         """Return the format of reports with this header, without the columns that they lack."""
         return self._fitted(header.names)
 
     def _fit(self, names: tuple[str, ...]) -> "ConfiguredFormat":
-        settings = self._settings.fitted(names)
-        if settings is self._settings:
+        settings = self._described.fitted(names)
+        if settings is self._described:
             return self
         is_asked_for = self.is_interval_asked_for
         return ConfiguredFormat(self.name, settings, is_interval_asked_for=is_asked_for)
 
     def is_row(self, header: Header, raw: bytes) -> bool:
         """Return whether a line is a valid row below a header."""
+        if self._described.is_folded:
+            days = self._days(header)
+            rows = days.unfolded(NumberedRows(raw, [0]))
+            header, raw = days.header, b"" if rows is None else split_rows(rows.content)[0]
         fields = header.split(0, raw)
         return isinstance(fields, list) and self._layout(header, _ANY_ZONE).is_valid(fields)
 
@@ -287,10 +320,8 @@ class DetectedFormat(NamedTuple):
 
     format: ReportFormat
     header: Header
-    rows_at: int = 0
-    """How many lines are above its rows."""
-    unread: tuple[str, ...] = ()
-    """The columns that are not read."""
+    found: FoundHeading | None = None
+    """Where it was found, unless another process did."""
 
 
 def detect_format(
@@ -315,7 +346,7 @@ def detect_format(
             f" --format: {names}"
         )
     fitted = report_format.fitted(found.header)
-    return DetectedFormat(fitted, found.header, found.rows_at, found.unread)
+    return DetectedFormat(fitted, found.header, found)
 
 
 _Match = tuple[ReportFormat, FoundHeading]

@@ -24,6 +24,8 @@ class Header:
     has_reasons: bool = False
     own: tuple[int, ...] = ()
     """The columns of the format, if another table may stand beside, longer or shorter."""
+    width: int = 0
+    """How many fields the rows of the file have, if these are others."""
     meter: str | None = None
     """The meter of all rows, if the heading or a line above it names it."""
     above: bytes = b""
@@ -60,7 +62,9 @@ class Header:
                 return None
             found = self._trimmed(fields)
             if found is None:
-                expected = f"{len(self.names)} fields, separated by {self.delimiter!a}"
+                expected = (
+                    f"{self.width or len(self.names)} fields, separated by {self.delimiter!a}"
+                )
                 return RowError(number, "row", f"{len(fields)} fields", expected)
             fields = found
         fields = [field.strip() for field in fields]

@@ -14,10 +14,13 @@ class FoundHeading(NamedTuple):
     """The heading of a report in a format, and where the rows begin."""
 
     header: Header
+    """That of the rows, which may be unfolded."""
     rows_at: int
     """The place, from 0, of the line below the heading."""
     unread: tuple[str, ...]
     """The columns that the format does not name."""
+    source: Header
+    """That of the file."""
     is_named: bool = True
     """Whether the heading itself tells the format, not the rows below it."""
 
@@ -63,10 +66,8 @@ class HeadingSearch:
         Where the format tells columns by their places alone, the rows have to fit too, unless it
         is the only format that comes into question.
         """
-        for at in top.with_reasons:
-            header = self._header(top, at)
-            if header.has_reasons and (found := self._fitting(top, at, header)):
-                return found
+        if rejected := self.find_rejected(top):
+            return rejected
         if not self._settings.has_heading:
             return self._without_heading(top, is_only=is_only)
         if self._settings.is_named_by_place and self._line is None:
@@ -74,6 +75,14 @@ class HeadingSearch:
         headings = ((at, self._header(top, at)) for at in self._places(top))
         fitting = (self._fitting(top, at, header) for at, header in headings)
         return next((found for found in fitting if found is not None), None)
+
+    def find_rejected(self, top: TopOfFile) -> FoundHeading | None:
+        """Return the heading of rejected rows; None if there is none."""
+        for at in top.with_reasons:
+            header = self._header(top, at)
+            if header.has_reasons and (found := self._fitting(top, at, header)):
+                return found
+        return None
 
     def nearest(self, top: TopOfFile) -> Likeness | None:
         """Return the line that comes nearest to the heading; None if none has a column of it."""
@@ -124,10 +133,21 @@ class HeadingSearch:
             for meter, line in meters.items():
                 header = replace(header, meter=meter, above=line)
         columns = chain(self._columns, *self._optional)
-        own = sorted({place for column in columns for place in column.positions(names)})
+        places = (place for column in columns for place in column.positions(names))
+        own = sorted({*self._intervals(header), *places})
         if self._settings.is_named_by_place and self._settings.has_heading:
             header = replace(header, own=tuple(own))
-        return FoundHeading(header, at + 1, self._unread(header, own))
+        return FoundHeading(header, at + 1, self._unread(header, own), header)
+
+    def _intervals(self, header: Header) -> Iterator[int]:
+        """Yield the positions of the columns that hold the intervals of a day."""
+        for column in self._settings.columns.named().values():
+            if column.first is not None and column.last is not None:
+                first, last = (
+                    column.first.positions(header.names),
+                    column.last.positions(header.names),
+                )
+                yield from range(min(first, default=0), max(last, default=-1) + 1)
 
     def _named_meters(
         self, pattern: MeterPattern, top: TopOfFile, at: int, header: Header
@@ -164,7 +184,7 @@ class HeadingSearch:
         header = self._header(top, at)
         missing: list[str] = []
         doubtful: list[str] = []
-        own: list[int] = []
+        own = [*self._intervals(header)]
         found = 0
         for column in self._columns:
             positions = column.positions(header.names)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from loader.rows.header import Header
 from loader.rows.sorted_rows import NumberedRows, join_rows, split_rows
+from loader.table.day_rows import DayRows
 from settings import FormatSettings, any_of
 
 
@@ -20,28 +21,37 @@ class PassedOver(NamedTuple):
 
 
 class RowFilter:
-    """Passes over lines as a format says, and counts them."""
+    """Passes over lines as a format says, and counts them; unfolds days in rows."""
 
-    def __init__(self, settings: FormatSettings, header: Header) -> None:
+    def __init__(
+        self, settings: FormatSettings, header: Header, days: DayRows | None = None
+    ) -> None:
+        """Take the header of the file, and what unfolds the days in its rows."""
         self.ignored = 0
         """Lines that the format says are no readings."""
         self.others = 0
         """Rows that are none of those that are read."""
         self._header = header
+        self._days = days
+        self._filters = bool(settings.ignored_rows or settings.rows or header.own)
         self._ignored = any_of(settings.ignored_rows) if settings.ignored_rows else None
         self._conditions = [
             (column.position(header.names), any_of(patterns))
             for column, patterns in settings.rows.items()
         ]
 
-    @classmethod
-    def of(cls, settings: FormatSettings, header: Header) -> "RowFilter | None":
-        """Return the filter of a format; None if all lines are rows."""
-        is_needed = settings.ignored_rows or settings.rows or header.own
-        return cls(settings, header) if is_needed else None
+    @property
+    def is_needed(self) -> bool:
+        """Whether any line of the file is something else than a row."""
+        return self._filters or self._days is not None
 
-    def kept(self, rows: NumberedRows) -> NumberedRows | None:
-        """Return those rows that are read; None if there is none."""
+    def read(self, rows: NumberedRows) -> NumberedRows | None:
+        """Return the rows that are read; None if there is none."""
+        kept = self._kept(rows) if self._filters else rows
+        return kept if self._days is None or kept is None else self._days.unfolded(kept)
+
+    def _kept(self, rows: NumberedRows) -> NumberedRows | None:
+        """Return those rows that are not passed over; None if there is none."""
         raws = split_rows(rows.content)
         kept = [(raw, line) for raw, line in zip(raws, rows.lines, strict=True) if self._keeps(raw)]
         if len(kept) == len(raws):

@@ -1,7 +1,7 @@
 """How settings name the columns of a report: by heading, by place, or by a pattern."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -16,6 +16,8 @@ _MAX_PLACE = 1000
 COLUMN_EXPECTED = (
     f"a heading, a place counted from 1, or {{{_MATCHES}: PATTERN}} with * and ? for any characters"
 )
+
+PATTERNS_EXPECTED = "a pattern with * and ? for any characters, or a list of such patterns"
 
 
 class ColumnError(ValueError):
@@ -32,6 +34,11 @@ def wildcards(pattern: str) -> str:
         return first
     # Each part is looked for once, so that no text takes long.
     return first + "".join(f"(?>.*?{part})" for part in parts[:-1] if part) + f".*{parts[-1]}"
+
+
+def any_of(patterns: Iterable[str]) -> re.Pattern[str]:
+    """Return the expression that matches a whole text if one of the patterns does."""
+    return re.compile("|".join(f"(?:{wildcards(pattern)})" for pattern in patterns), re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)

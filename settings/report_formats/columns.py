@@ -3,10 +3,9 @@
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import Field, PlainValidator, model_validator
+from pydantic import BeforeValidator, Field, PlainValidator, model_validator
 
 from settings.report_formats.column_name import COLUMN_EXPECTED, ColumnName
-from settings.report_formats.patterns import FieldPatterns
 from settings.section import Section
 
 ENERGIES = "energy", "reactive_energy", "exported_energy", "exported_reactive_energy"
@@ -24,6 +23,11 @@ _KINDS: dict[str, tuple[ColumnKind, ...]] = {
 """What the columns of a quantity may be said to hold."""
 
 
+def _listed(value: object) -> object:
+    """Return one alone as a list."""
+    return value if isinstance(value, list | tuple) else (value,)
+
+
 def _columns(value: object) -> tuple[ColumnName, ...]:
     """Return the column that a value of the settings names, or the list of them."""
     if isinstance(value, list | tuple) and value:
@@ -31,11 +35,26 @@ def _columns(value: object) -> tuple[ColumnName, ...]:
     return (ColumnName.parse(value),)
 
 
+Patterns = Annotated[
+    tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_listed), Field(min_length=1)
+]
+"""Patterns of whole fields with `*` for any text and `?` for a character, or one of them."""
+
+FieldPatterns = dict[ColumnName, Patterns]
+"""The patterns of the fields of columns."""
+
+
 class ColumnSettings(Section):
     """The column of a quantity, and the factor that converts it to the stored unit."""
 
     header: Annotated[tuple[ColumnName, ...], PlainValidator(_columns)] = Field(
-        description=f"{COLUMN_EXPECTED}, or a list of them, which are added up"
+        (), description=f"{COLUMN_EXPECTED}, or a list of them, which are added up"
+    )
+    first: ColumnName | None = Field(
+        None, description=f"the column of a day's first interval: {COLUMN_EXPECTED}"
+    )
+    last: ColumnName | None = Field(
+        None, description=f"the column of a day's last interval: {COLUMN_EXPECTED}"
     )
     factor: Decimal = Field(
         Decimal(1),
@@ -56,7 +75,6 @@ class ColumnSettings(Section):
         description="columns, each with a pattern or a list of patterns with * and ? that its field"
         " has in the rows of the quantity",
     )
-
     optional: bool = Field(False, description="true or false: whether reports may lack the column")
 
     @model_validator(mode="before")
@@ -68,12 +86,19 @@ class ColumnSettings(Section):
         )
         return {"header": column} if is_alone else column
 
+    @property
+    def is_day(self) -> bool:
+        """Whether the intervals of a day stand in columns, one after another."""
+        return self.first is not None or self.last is not None
+
     @model_validator(mode="after")
     def _check(self) -> "ColumnSettings":
         if self.kind == "register" and self.factor < 0:
             raise ValueError("expected a positive factor of a register")
         if not self.factor:
             raise ValueError("expected a factor other than 0")
+        if bool(self.header) is self.is_day or (self.first is None) is not (self.last is None):
+            raise ValueError("expected header, or else first and last of the columns of a day")
         if len(set(self.header)) < len(self.header):
             raise ValueError("expected each column of the sum once")
         return self
@@ -112,6 +137,11 @@ class ColumnsSettings(Section):
         return any(energies) or any(powers)
 
     @property
+    def are_of_days(self) -> bool:
+        """Whether a row holds the intervals of a day."""
+        return any(column.is_day for column in self.named().values())
+
+    @property
     def have_conditions(self) -> bool:
         """Whether a quantity is taken from some of the rows."""
         return any(column.where for column in self.named().values())
@@ -127,6 +157,8 @@ class ColumnsSettings(Section):
 
     @model_validator(mode="after")
     def _require_one(self) -> "ColumnsSettings":
+        if self.are_of_days and not all(column.is_day for column in self.named().values()):
+            raise ValueError("expected first and last of all columns, since a row holds a day")
         if not self.named():
             raise ValueError(f"expected at least one of {', '.join(type(self).model_fields)}")
         if all(column.optional for column in self.named().values()):

@@ -8,10 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, model_validator
 
-from settings.report_formats.column_name import COLUMN_EXPECTED, ColumnName
-from settings.report_formats.columns import ColumnsSettings
+from settings.report_formats.column_name import COLUMN_EXPECTED, PATTERNS_EXPECTED, ColumnName
+from settings.report_formats.columns import ColumnsSettings, FieldPatterns, Patterns
 from settings.report_formats.identifier import IDENTIFIER_EXPECTED, Identifier, MeterPattern
-from settings.report_formats.patterns import PATTERNS_EXPECTED, FieldPatterns, Patterns
 from settings.report_formats.time import TimeSettings
 from settings.section import Section
 from settings.values import MONITORING
@@ -20,6 +19,9 @@ HOURLY_INTERVAL = 3600
 
 MAX_TOP_LINES = 100
 """Lines in which a heading is looked for."""
+
+INTERVAL_OF_DAY = "interval of day"
+"""The column of the unfolded table that numbers the intervals of a day from 1."""
 
 _DAY = 24 * HOURLY_INTERVAL
 _NO_HEADING = "none"
@@ -170,6 +172,23 @@ class FormatSettings(Section):
     )
     ignored: tuple[ColumnName, ...] = Field((), description="a list of columns")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _number_intervals(cls, keys: object) -> object:
+        """Say of a day in a row what numbers its intervals: a column that unfolding adds."""
+        columns = keys.get("columns") if isinstance(keys, dict) else None
+        time = keys.get("time") if isinstance(keys, dict) else None
+        if not isinstance(columns, dict) or not isinstance(time, dict):
+            return keys
+        is_folded = any(isinstance(each, dict) and "first" in each for each in columns.values())
+        if not isinstance(keys, dict) or not is_folded:
+            return keys
+        if said := [key for key in ("hour", "period", "end", "marks") if key in time]:
+            raise ValueError(
+                f"expected no time.{said[0]}, since a row holds the intervals of a day"
+            )
+        return keys | {"time": time | {"period": ColumnName(heading=INTERVAL_OF_DAY)}}
+
     @classmethod
     def shipped(cls, interval: int) -> "FormatSettings":
         """Return the settings of a built-in format, which have nothing but its interval."""
@@ -180,13 +199,22 @@ class FormatSettings(Section):
         others = (self.identifier_column, self.time.column, self.time.hour)
         columns = [column for column in self.columns.named().values() if not column.optional]
         # Several quantities may be made of the same column.
-        made_of = dict.fromkeys(header for column in columns for header in column.header)
+        ends = (end for column in columns for end in (column.first, column.last) if end is not None)
+        made_of = dict.fromkeys((*(name for each in columns for name in each.header), *ends))
         names = [*(header for header in others if header is not None), *made_of]
         conditions = [header for column in columns for header in column.where]
         if self.quality is not None and not self.quality.optional:
             conditions.append(self.quality.column)
         conditions += self.rows
-        return (*names, *(name for name in dict.fromkeys(conditions) if name not in names))
+        names += [name for name in dict.fromkeys(conditions) if name not in names]
+        return tuple(
+            name for name in names if name.heading != INTERVAL_OF_DAY or not self.is_folded
+        )
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether a row of the file holds the intervals of a day."""
+        return self.columns.are_of_days
 
     def optional_headers(self) -> tuple[tuple[ColumnName, ...], ...]:
         """Return the columns that a report may have, those together that it has together."""
@@ -261,13 +289,6 @@ class FormatSettings(Section):
         return self
 
     @model_validator(mode="after")
-    def _require_one_length(self) -> "FormatSettings":
-        """Check that no stage needs neighbours which another one gives to it."""
-        if self.lengths and (self.columns.have_conditions or self.columns.of_kind("register")):
-            raise ValueError("expected no lengths with where or registers")
-        return self
-
-    @model_validator(mode="after")
     def _require_places(self) -> "FormatSettings":
         """Check that without a heading, columns are named by place."""
         if self.has_heading or "columns" not in self.model_fields_set:
@@ -278,6 +299,15 @@ class FormatSettings(Section):
             )
         if self.meter_pattern is not None and self.meter_pattern.place == "heading":
             raise ValueError("expected no identifier in a heading, since there is none")
+        return self
+
+    @model_validator(mode="after")
+    def _require_one_length(self) -> "FormatSettings":
+        """Check that no stage needs neighbours which another one gives to it."""
+        if not self.lengths:
+            return self
+        if self.columns.have_conditions or self.columns.of_kind("register"):
+            raise ValueError("expected no lengths with where or registers")
         return self
 
     @model_validator(mode="after")

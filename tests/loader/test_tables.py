@@ -407,4 +407,5 @@ def test_table_is_read_whatever_stands_around_it(
     unread = {name.rpartition(" (")[0] or name for name in done.report.passed_over.columns}
     assert unread <= {*columns, *(name.rpartition(" (")[0] for name in columns)}
     assert done.report.detected is not None
-    assert done.report.detected.rows_at == has_separator + len(above) + 1
+    assert done.report.detected.found is not None
+    assert done.report.detected.found.rows_at == has_separator + len(above) + 1

@@ -1,0 +1,39 @@
+"""The examples of formats in the documentation: each report loads with the format below it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from loader.formats.registry import SHIPPED_FORMATS, known_formats
+from settings import load_settings
+from tests.support.paths import ROOT
+from tests.support.report_formats import ReportResult
+
+PAGE = (ROOT / "docs/reference/formats.md").read_text()
+EXAMPLES = {
+    match["name"]: (match["report"], match["format"])
+    for match in re.finditer(
+        r"```csv\n(?P<report>[^`]+)```\n[^`]*(?:`[^`]+`[^`]*)*"
+        r"```yaml\n(?P<format>formats:\n  (?P<name>[a-z-]+):\n[^`]+)```",
+        PAGE,
+    )
+}
+
+
+def test_page_has_examples() -> None:
+    assert len(EXAMPLES) == PAGE.count("```yaml\nformats:\n") > 5
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_report_of_an_example_loads_with_its_format(tmp_path: Path, name: str) -> None:
+    report, described = EXAMPLES[name]
+    config, path = tmp_path / "config.yaml", tmp_path / "report.csv"
+    config.write_text(f"database: {{url: 'sqlite:///{tmp_path}/x.db'}}\n{described}")
+    path.write_text(report)
+    formats = known_formats(load_settings(config, {}))
+    done = ReportResult(path, formats, skip_bad_rows=False)
+    assert not done.row_errors
+    assert not done.error
+    assert done.report.format == name
+    assert len(formats) == len(SHIPPED_FORMATS) + 1
