@@ -329,9 +329,10 @@ def detect_format(
 ) -> DetectedFormat:
     """Detect the format by a report's first lines.
 
-    Of several that fit, that is the one with the highest heading, of these the one that leaves the
-    fewest columns unread, and of these the one that can read the most rows. A shipped format is
-    taken if no other fits. Raises ReportError unless there is exactly one.
+    Of several that fit, that is the one with the highest heading, then one that finds the meter in
+    the heading or above it, then the one that leaves the fewest columns unread, then the one that
+    can read the most rows. A shipped format is taken if no other fits. Raises ReportError unless
+    there is exactly one.
     """
     top = TopOfFile(lines)
     matches = _best_matches(_fitting(formats, top), lines)
@@ -372,9 +373,10 @@ def _matches(
 def _best_matches(matches: list[_Match], lines: Sequence[bytes]) -> list[_Match]:
     """Return the matches that come into question, one if the file tells its format."""
 
-    def rank(match: _Match) -> tuple[bool, int, int]:
+    def rank(match: _Match) -> tuple[bool, int, bool, int]:
         _, found = match
-        return not found.is_named, found.rows_at, len(found.unread)
+        has_no_meter = found.header.meter is None
+        return not found.is_named, found.rows_at, has_no_meter, len(found.unread)
 
     def rows(match: _Match) -> int:
         each, found = match

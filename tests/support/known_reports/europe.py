@@ -19,18 +19,26 @@ PRM, EAN, MPRN = "00000000000000", "540000000000000001", "10000000001"
 MALO, POD = "DE0000000000000000000000000000001", "IT001E00000001"
 
 
-def enedis(readings: Sequence[Made]) -> bytes:
+def _enedis(readings: Sequence[Made], kind: str, *, is_export: bool = False) -> bytes:
     first = "Identifiant PRM;Type de donnees;Date de debut;Date de fin;Grandeur physique"
-    kind = "Energie active;Consommation;Comptage Brut;W;"
     above = [
         f"{first};Grandeur metier;Etape metier;Unite;Pas en minutes",
-        f"{PRM};Courbe de charge;29/10/2023;30/10/2023;{kind}",
+        f"{PRM};Courbe de charge;29/10/2023;30/10/2023;Energie active;{kind};Comptage Brut;W;",
     ]
     rows = [["Horodate", "Valeur"]]
     for each in readings:
-        watts = times(each.energy, 1000 * 3600 // each.seconds)
+        energy = each.exported if is_export else each.energy
+        watts = times(energy, 1000 * 3600 // each.seconds)
         rows.append([each.end.astimezone(PARIS).isoformat(), number(watts, places=0)])
     return lines(rows, above=above).encode()
+
+
+def enedis(readings: Sequence[Made]) -> bytes:
+    return _enedis(readings, "Consommation")
+
+
+def enedis_production(readings: Sequence[Made]) -> bytes:
+    return _enedis(readings, "Production", is_export=True)
 
 
 def enedis_kw(readings: Sequence[Made]) -> bytes:
@@ -151,6 +159,12 @@ _HALF_HOUR = 1800
 
 EUROPE = (
     Layout("enedis", enedis, PARIS, _HALF_HOUR, has_power=True, meter=PRM),
+    Layout(
+        *("enedis-production", enedis_production, PARIS, _HALF_HOUR),
+        has_energy=False,
+        has_exported=True,
+        meter=PRM,
+    ),
     Layout("enedis-kw", enedis_kw, PARIS, _HALF_HOUR, has_power=True),
     *(
         Layout(name, write, BRUSSELS, has_exported=True, has_estimated=True, meter=EAN)
