@@ -25,7 +25,15 @@ from settings.report_formats.format import (
     FormatSettings,
 )
 from settings.report_formats.identifier import MeterPattern
-from settings.report_formats.time import ISO, TimeSettings
+from settings.report_formats.time import BY_ORDER, EndSettings, TimeSettings
+from settings.report_formats.time_pattern import (
+    EPOCH,
+    EPOCH_MS,
+    INSTANT_PATTERNS,
+    ISO,
+    TimePattern,
+    month_number,
+)
 from settings.section import SettingsError
 from settings.signing_key import ed25519_key
 from settings.signing_secret import signing_secret
@@ -40,9 +48,13 @@ from settings.values import (
 )
 
 __all__ = [
+    "BY_ORDER",
     "ENERGIES",
+    "EPOCH",
+    "EPOCH_MS",
     "HOURLY_INTERVAL",
     "INTERVAL_OF_DAY",
+    "INSTANT_PATTERNS",
     "ISO",
     "LOOPBACK",
     "MAX_TOP_LINES",
@@ -55,6 +67,7 @@ __all__ = [
     "ColumnName",
     "ColumnSettings",
     "DatabaseSettings",
+    "EndSettings",
     "FieldPatterns",
     "FormatSettings",
     "LimitSettings",
@@ -68,6 +81,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "SqliteUrl",
+    "TimePattern",
     "TimeSettings",
     "TlsSettings",
     "any_of",
@@ -77,6 +91,7 @@ __all__ = [
     "is_published",
     "load_formats",
     "load_settings",
+    "month_number",
     "signing_secret",
     "sources",
     "url_host",

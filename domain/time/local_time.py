@@ -8,7 +8,7 @@ not exist. PEP 495's fold distinguishes the two offsets of such times.
 from bisect import bisect
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from itertools import pairwise
 from zoneinfo import ZoneInfo
@@ -41,7 +41,7 @@ _LATEST = int(datetime(9999, 12, 28, tzinfo=UTC).timestamp())
 class LocalTimeResolver:
     """Resolves local times of a zone to UTC offsets, in seconds ahead of UTC."""
 
-    def __init__(self, zone: ZoneInfo) -> None:
+    def __init__(self, zone: tzinfo) -> None:
         self._zone = zone
 
     def offset_all_day(self, day: date) -> int | None:

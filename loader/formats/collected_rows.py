@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 from domain.report_source import RowBatch
-from domain.time.sampling_interval import Differences
+from domain.time.sampling_interval import Differences, IntervalSpan
 from loader.formats.delimited import DelimitedLayout, DelimitedRow, DelimitedRows
-from loader.formats.timestamps import HourOfDay
+from loader.formats.own_lengths import LengthSpans, usual_seconds
+from loader.formats.timestamps.ends import RowEnds
+from loader.formats.timestamps.parser import InvalidTimestamp, PartOfDay
 from loader.rows.errors import RowError
 from loader.rows.reader import ParseContext
 from loader.rows.spool import Spool
@@ -30,15 +32,20 @@ class _Series(DelimitedRows):
         context: ParseContext,
         layout: DelimitedLayout,
         first_line: int,
-        collect: Callable[[datetime, int, DelimitedRow], None],
+        collect: Callable[[datetime, int, DelimitedRow, int | None], None],
         reject: Callable[[list[RowError], bytes], None],
+        layout_of: Callable[[int], DelimitedLayout] | None,
     ) -> None:
         super().__init__(context, layout)
         self._dst_days.first_line = first_line
         self._collect = collect
         self._reject_row = reject
+        self._layout_of = layout_of
+        self._ends: RowEnds | None = None
+        if layout_of is not None:
+            self._ends = RowEnds(layout.settings.time, layout.header.names, layout.zone)
 
-    def place(self, number: int, timestamp: datetime | HourOfDay, row: DelimitedRow) -> None:
+    def place(self, number: int, timestamp: datetime | PartOfDay, row: DelimitedRow) -> None:
         """Place a row on the time line."""
         self._add(number, timestamp, row)
 
@@ -50,7 +57,22 @@ class _Series(DelimitedRows):
     def _add_instant(self, line: int, instant: datetime, row: DelimitedRow) -> None:
         if self._layout.tolerance:
             instant = self._moved(instant)
-        self._collect(instant - self._layout.shift, line, row)
+        if self._ends is None or self._layout_of is None:
+            self._collect(instant - self._layout.shift, line, row, None)
+            return
+        length = self._ends.length(row.fields, instant)
+        if isinstance(length, InvalidTimestamp):
+            self._reject([RowError(line, length.column, length.value, length.expected)], row.raw)
+            return
+        values = self._layout_of(int(length.total_seconds())).collected
+        assert values is not None, "the columns are the same"
+        errors: list[RowError] = []
+        quantities = values.read(line, row.fields, errors)
+        if errors:
+            self._reject(errors, row.raw)
+            return
+        seconds = usual_seconds(instant, length, self._layout.zone)
+        self._collect(instant, line, DelimitedRow(row.raw, row.time, *quantities), seconds)
 
     def _reject(self, errors: list[RowError], raw: bytes) -> None:
         self._reject_row(errors, raw)
@@ -64,10 +86,17 @@ class CollectedRows(DelimitedRows):
     """
 
     def __init__(
-        self, context: ParseContext, layout: DelimitedLayout, values: CollectedValues
+        self,
+        context: ParseContext,
+        layout: DelimitedLayout,
+        values: CollectedValues,
+        layout_of: Callable[[int], DelimitedLayout] | None = None,
     ) -> None:
+        """Take what returns the layout of a length in seconds if each row has its own."""
         super().__init__(context, layout)
         self._values = values
+        self._layout_of = layout_of
+        self._lengths = LengthSpans()
         self._series: dict[int, _Series] = {}
         self._current: _Series | None = None
         """The series of the row that is being read, if it is known."""
@@ -138,6 +167,11 @@ class CollectedRows(DelimitedRows):
         self.repeated += self._joiner.repeated
         yield from super().batches()
 
+    @property
+    def said_spans(self) -> Sequence[IntervalSpan]:
+        """The lengths of the readings in order of time, if each row says its own."""
+        return self._lengths.spans()
+
     def differences(self) -> Differences:
         """Return the differences between the starts of the readings."""
         return self._differences
@@ -150,13 +184,13 @@ class CollectedRows(DelimitedRows):
         self._current = self._series.get(series)
         if self._current is None:
             self._current = self._series[series] = _Series(
-                self._context, self._layout, number, self._collect, self._reject
+                self._context, self._layout, number, self._collect, self._reject, self._layout_of
             )
             self._current.refused_days = self.refused_days
         super()._read_fields(number, raw, fields)
         self._current = None
 
-    def _add(self, number: int, timestamp: datetime | HourOfDay, row: DelimitedRow) -> None:
+    def _add(self, number: int, timestamp: datetime | PartOfDay, row: DelimitedRow) -> None:
         assert self._current is not None, "it is a row of a series"
         self._current.place(number, timestamp, row)
 
@@ -167,12 +201,17 @@ class CollectedRows(DelimitedRows):
             series.note_invalid(errors[0].line, local)
         self._reject(errors, raw)
 
-    def _collect(self, start: datetime, line: int, row: DelimitedRow) -> None:
+    def _collect(self, start: datetime, line: int, row: DelimitedRow, seconds: int | None) -> None:
         self.rounded += row.rounded
-        self._joiner.add(int(start.timestamp()), line, row.quantities, row.raw)
+        self._joiner.add(int(start.timestamp()), line, seconds, row.quantities, row.raw)
 
-    def _reject_conflict(self, row: CollectedRow, at: int, value: str) -> None:
-        """Reject a row that has another value of a quantity than an earlier one of its time."""
+    def _reject_conflict(self, row: CollectedRow, at: int | None, value: str) -> None:
+        """Reject a row that contradicts an earlier one of its time."""
+        if at is None:
+            header = str(self._layout.settings.time.column)
+            expected = f"{value} seconds, as another row of {self._local_time(row.start)} lasts"
+            self._reject([RowError(row.line, header, f"{row.seconds} seconds", expected)], row.raw)
+            return
         _, column = self._values.columns[at]
         shown, other = self._values.shown(at, row.cells[at]), self._values.shown(at, value)
         expected = (
@@ -193,6 +232,8 @@ class CollectedRows(DelimitedRows):
         assert offset is not None
         text = local.isoformat(" ")[:19]
         self._differences.add(reading.start)
+        if reading.seconds is not None:
+            self._lengths.note(reading.start, reading.seconds)
         self._dates.append(text)
         number = self.readings + len(self._dates)
         self._lines.append(

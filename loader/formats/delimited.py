@@ -1,23 +1,36 @@
 """Reading the rows of a report in a configured format."""
 
-from array import array
+import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 
-from domain.time.local_time import DUPLICATE_TIME, OTHER_ZONE_TIME
-from loader.formats.timestamps import HourOfDay, InvalidTimestamp, make_timestamp_parser
+from domain.time.local_time import DUPLICATE_TIME, OTHER_ZONE_TIME, LocalTimeResolver
+from loader.formats.placed_starts import PlacedStarts
+from loader.formats.quick_times import make_quick_times
+from loader.formats.timestamps.parser import InvalidTimestamp, PartOfDay, make_timestamp_parser
 from loader.rows.errors import RowError
 from loader.rows.file_reader import check_row_length
 from loader.rows.header import Header
 from loader.rows.hour_days import DOUBTFUL_HOURS, HourKind, kind_of_hours
 from loader.rows.identifier_column import MAX_IDENTIFIER_LENGTH, is_identifier
-from loader.rows.reader import ParseContext, RowReader, midnight, seconds_since_1970
+from loader.rows.reader import ParseContext, RowReader, midnight
 from loader.values.collected_values import CollectedValues
 from loader.values.row_values import RowValues
-from settings import HOURLY_INTERVAL, ISO, FormatSettings
+from settings import BY_ORDER, HOURLY_INTERVAL, INSTANT_PATTERNS, FormatSettings, TimePattern
+
+BY_START = (
+    "; or time.end_clock: start in the format, if ends are written by the clock at the start of"
+    " their interval"
+)
+
+ORDERED_DAYS = "rows in order of time, oldest first, since their order tells when they are of"
+
+_BYTEWISE = re.compile(r"utf-8|ascii|iso8859-\d+|cp125\d")
+"""Encodings in which the bytes of a line are those of its characters, and of no others."""
+_MAX_PLAIN_LENGTH = 10_000
+"""Bytes of a line that is read quickly; longer ones are checked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,33 +41,50 @@ class DelimitedRow:
     time: str
     quantities: str
     missing: int
-    rounded: int = 0
+    rounded: int
+    fields: Sequence[str] = ()
 
 
 class DelimitedLayout:
     """The columns of reports with the same header, whose times are of the same zone."""
 
     def __init__(
-        self, settings: FormatSettings, header: Header, zone: ZoneInfo, seconds: int | None = None
+        self, settings: FormatSettings, header: Header, zone: tzinfo, seconds: int | None = None
     ) -> None:
         """Take the length of the rows in seconds, if it differs from row to row."""
         self.settings = settings = settings.fitted(header.names)
         self.header = header
         self.zone = zone
-        self.timestamps = make_timestamp_parser(settings.time, header.names, zone)
+        self.timestamps = make_timestamp_parser(settings, header.names, zone)
         seconds = seconds or settings.interval or HOURLY_INTERVAL
         self.values = RowValues(settings, header.names, seconds)
         self.collected: CollectedValues | None = None
         """What reads the rows if several may make one reading."""
         if settings.columns.have_conditions or settings.columns.of_kind("register"):
             self.collected = CollectedValues(settings, header.names, self.values)
-        self.time_field = settings.time.column.position(header.names)
         self.identifier_field: int | None = None
         if settings.identifier_column is not None:
             self.identifier_field = settings.identifier_column.position(header.names)
-        self.shift = timedelta(seconds=settings.interval or 0) * settings.time.marks_end
+        time = settings.time
+        interval = timedelta(seconds=settings.interval or 0)
+        marks_end = time.marks_end and not time.is_of_day
+        self.shift = interval * marks_end
+        """By how much a row starts before its time."""
+        self.has_offset = time.pattern in INSTANT_PATTERNS or TimePattern(time.pattern).has_offset
+        self.local_shift = self.shift * (time.end_clock == "start" and not self.has_offset)
+        """By how much the local time of a row's start is earlier than it is written."""
+        self.end_shift = self.shift * (time.end_clock is None and not self.has_offset)
+        """The same, if rows on days on which clocks change tell whether it is so."""
         self.step = settings.step or 0
-        self.tolerance = settings.time.tolerance
+        self.tolerance = time.tolerance
+        resolver, seconds_before = LocalTimeResolver(zone), int(self.shift.total_seconds())
+        edge = re.escape(settings.delimiter)
+        self.blanks = re.compile(rf"(?:^|{edge})[ \t]|[ \t](?:{edge}|$)", re.MULTILINE)
+        """Finds blanks around fields."""
+        self.quick_times = make_quick_times(settings, self.timestamps, resolver, seconds_before)
+        """How times are told quickly, if they are."""
+        if self.collected is not None:
+            self.quick_times = None
 
     def is_valid(self, fields: list[str]) -> bool:
         """Return whether the time and the quantities of a row can be parsed."""
@@ -71,66 +101,126 @@ class DelimitedRows(RowReader[DelimitedRow]):
     """Reads rows of delimited fields whose columns the settings of the format describe."""
 
     def __init__(self, context: ParseContext, layout: DelimitedLayout) -> None:
-        super().__init__(context, layout.zone)
+        super().__init__(context, layout.zone, layout.end_shift)
         self._layout = layout
         self.identifier = layout.header.meter
         self.is_full = layout.values.is_full
         self._identifier_line = 0
         self._offsets: dict[date, int | None] = {}
-        self._marks: defaultdict[date, array[int]] = defaultdict(lambda: array("q"))
-        """The hash of each row's quantities, at the index of its time of day in UTC; 0 for none."""
+        self._starts = PlacedStarts(context.zone, self._times_of_day)
         self._dst_marks: defaultdict[datetime, set[int]] = defaultdict(set)
         """The hashes at each local time of the days on which clocks change."""
-        self._hours: list[tuple[int, HourOfDay, DelimitedRow]] = []
-        """The rows of a day whose hours may be counted or those of the clock."""
+        self._parts: list[tuple[int, PartOfDay, DelimitedRow | None]] = []
+        """The rows of a day that tell together when they are of; None for an invalid one."""
+        self._ordered_day = datetime.min  # noqa: DTZ901 - a local time
+        """The latest day whose rows' order tells when they are of."""
 
     def read(self, chunk: bytes, line: int) -> None:
         """Read whole lines, the first of which has this number."""
-        for number, raw in enumerate(chunk.removesuffix(b"\n").split(b"\n"), line):
-            check_row_length(self._context.path, number, raw)
-            fields = self._layout.header.split(number, raw)
-            if fields is None:
-                continue
-            if isinstance(fields, RowError):
-                self._reject_invalid([fields], raw, None)
-            else:
-                self._read_fields(number, raw, fields)
+        lines = chunk.removesuffix(b"\n").split(b"\n")
+        if not self._read_quickly(chunk, lines, line):
+            for number, raw in enumerate(lines, line):
+                self._read_line(number, raw)
+
+    def _read_line(self, number: int, raw: bytes) -> None:
+        check_row_length(self._context.path, number, raw)
+        fields = self._layout.header.split(number, raw)
+        if fields is None:
+            return
+        if isinstance(fields, RowError):
+            self._reject_invalid([fields], raw, None)
+        else:
+            self._read_fields(number, raw, fields)
+
+    def _read_quickly(self, chunk: bytes, raws: list[bytes], line: int) -> bool:
+        """Read lines of which most are plain, and return whether that was possible.
+
+        Those that are not are read as any others.
+        """
+        layout = self._layout
+        quick, header = layout.quick_times, layout.header
+        text = None if quick is None else _plain_text(chunk, header.encoding)
+        if quick is None or text is None or max(map(len, raws)) > _MAX_PLAIN_LENGTH:
+            return False
+        lines = text.removesuffix("\n").split("\n")
+        delimiter, width = header.delimiter, len(header.names)
+        days, clocks, split = quick.days, quick.clocks, quick.split
+        day_field, clock_field = quick.day_field, quick.clock_field
+        identifier_field, has_blanks = layout.identifier_field, layout.blanks.search(text)
+        add, out, dates = self._starts.add, self._lines, self._dates
+        errors: list[RowError] = []
+        read = layout.values.read
+        for number, content in enumerate(lines, line):
+            fields = content.split(delimiter)
+            if has_blanks:
+                fields = [field.strip() for field in fields]
+            if len(fields) == width:
+                if clock_field is None:
+                    day_text, clock_text = split(fields[day_field])
+                else:
+                    day_text, clock_text = fields[day_field], fields[clock_field]
+                day, clock = days[day_text], clocks[clock_text]
+                if (
+                    day is not None
+                    and clock is not None
+                    and (identifier_field is None or fields[identifier_field] == self.identifier)
+                ):
+                    quantities, missing, rounded = read(number, fields, errors)
+                    if not errors:
+                        if self._is_buffering:
+                            self.flush()
+                        local, offset, earlier = add(day + clock, hash(quantities) or 1)
+                        if not earlier:
+                            dates.append(local)
+                            count = self.readings + len(dates)
+                            out.append(f"{count},{local},{offset},{quantities}\n")
+                            self.missing += missing
+                            self.rounded += rounded
+                            continue
+                    errors.clear()
+            self._read_line(number, raws[number - line])
+        return True
 
     def _read_fields(self, number: int, raw: bytes, fields: list[str]) -> None:
-        timestamp = self._layout.timestamps.parse(fields)
+        layout = self._layout
+        timestamp = layout.timestamps.parse(fields)
         errors = []
         if isinstance(timestamp, InvalidTimestamp):
             errors.append(RowError(number, timestamp.column, timestamp.value, timestamp.expected))
-        values = self._layout.collected or self._layout.values
+        values = layout.collected or layout.values
         quantities = values.read(number, fields, errors)
         identifier = self._parse_identifier(number, fields, errors)
         if isinstance(timestamp, InvalidTimestamp):
             self._reject_invalid(errors, raw, None)
             return
         if errors:
+            if isinstance(timestamp, PartOfDay) and timestamp.place is None:
+                self._add_part(number, timestamp, None)
             local = timestamp if isinstance(timestamp, datetime) else None
             is_local = local is not None and local.tzinfo is None
             self._reject_invalid(errors, raw, local if is_local else None)
             return
         if self.identifier is None and identifier:
             self.identifier, self._identifier_line = identifier, number
-        row = DelimitedRow(raw, fields[self._layout.time_field], *quantities)
+        text = layout.timestamps.columns.text(fields)
+        row = DelimitedRow(raw, text, *quantities, fields)
         self._add(number, timestamp, row)
 
-    def _add(self, number: int, timestamp: datetime | HourOfDay, row: DelimitedRow) -> None:
+    def _add(self, number: int, timestamp: datetime | PartOfDay, row: DelimitedRow) -> None:
         """Add a valid row, or buffer it if others of its day tell when it is of."""
-        if isinstance(timestamp, HourOfDay):
-            if self._hours and self._hours[-1][1].day != timestamp.day:
-                self.flush()
-            self._hours.append((number, timestamp, row))
-            self._is_buffering = True
+        if isinstance(timestamp, PartOfDay):
+            self._add_part(number, timestamp, row)
             return
         if timestamp.tzinfo is not None:
-            if self._hours:
+            if self._parts:
                 self.flush()
             self._add_instant(number, timestamp, row)
             return
+        layout = self._layout
+        timestamp -= layout.local_shift
         offset = self._offset(timestamp.date())
+        if layout.end_shift and self._is_by_start_alone(timestamp - layout.end_shift):
+            offset = None
         if offset is None:
             if not self._dst_days.continues(timestamp.date()):
                 self.flush()
@@ -138,37 +228,68 @@ class DelimitedRows(RowReader[DelimitedRow]):
             self._buffer(number, self._moved_back(timestamp), row)
             return
         self.flush()
-        self._add_with_offset(number, timestamp, offset, row)
+        self._add_with_offset(number, timestamp, offset, row, layout.local_shift)
+
+    def _is_by_start_alone(self, start: datetime) -> bool:
+        """Return whether clocks change at the start of an interval which ends on another day."""
+        is_changed = self._offset(start.date()) is None
+        return is_changed and self._resolver.is_repeated(start)
+
+    def _add_part(self, number: int, part: PartOfDay, row: DelimitedRow | None) -> None:
+        """Buffer a row of a day whose rows tell together when they are of."""
+        if self._parts and self._parts[-1][1].day != part.day:
+            self.flush()
+        self._parts.append((number, part, row))
+        self._is_buffering = True
 
     def flush(self) -> None:
         """Add the buffered rows; no later row belongs to their days."""
-        rows, self._hours = self._hours, []
+        rows, self._parts = self._parts, []
         if rows:
-            self._place_hours(rows)
+            self._place_parts(rows)
         super().flush()
 
-    def _place_hours(self, rows: list[tuple[int, HourOfDay, DelimitedRow]]) -> None:
-        """Add the rows of a day by their hours, or reject all if these are doubtful."""
+    def _place_parts(self, rows: list[tuple[int, PartOfDay, DelimitedRow | None]]) -> None:
+        """Add the rows of a day by their parts, or reject all if these are doubtful."""
         time = self._layout.settings.time
         _, first, _ = rows[0]
+        length = timedelta(seconds=self._layout.settings.interval or HOURLY_INTERVAL)
+        column, expected = str(time.hour or time.period), DOUBTFUL_HOURS
         kind = HourKind.CLOCK if time.hours == "clock" else None
-        if kind is None:
-            places = [hour.place for _, hour, _ in rows]
-            kind = kind_of_hours(places, first.day, first.hours, self._resolver)
+        if first.place is None:
+            column = self._layout.timestamps.columns.label
+            expected = self._wrong_order(first, len(rows))
+            kind = None if expected else HourKind.COUNTED
+        elif kind is None:
+            places = [part.place for _, part, _ in rows if part.place is not None]
+            kind = kind_of_hours(places, first.day, first.count, self._resolver, length)
         begin = self._resolver.instant(first.day) if kind is HourKind.COUNTED else None
         day = str(first.day.date())
         if kind is None and day not in self.refused_days:
             self.refused_days.append(day)
-        for number, hour, row in rows:
+        for position, (number, part, row) in enumerate(rows):
+            place = position if part.place is None else part.place
+            if row is None:
+                continue
             if kind is None:
-                value = f"{row.time} {hour.text}"
-                error = RowError(number, str(time.hour), value, DOUBTFUL_HOURS, day)
-                self._reject([error], row.raw)
+                value = row.time if part.place is None else f"{row.time} {part.text}"
+                self._reject([RowError(number, column, value, expected, day)], row.raw)
             elif begin is None:
-                self._buffer(number, first.day + timedelta(hours=hour.place), row)
+                self._buffer(number, first.day + length * place, row)
             else:
-                start = begin + timedelta(hours=hour.place)
-                self._add_instant(number, start + self._layout.shift, row)
+                self._add_instant(number, begin + length * place, row)
+
+    def _wrong_order(self, part: PartOfDay, count: int) -> str:
+        """Return what was expected instead of the rows of a day that their order tells."""
+        if part.day < self._ordered_day:
+            return ORDERED_DAYS
+        self._ordered_day = part.day
+        if count == part.count:
+            return ""
+        return (
+            f"{part.count} rows of this day, since only their order tells when they are of; there"
+            f" are {count}"
+        )
 
     def _parse_identifier(
         self, number: int, fields: list[str], errors: list[RowError]
@@ -200,43 +321,44 @@ class DelimitedRows(RowReader[DelimitedRow]):
         mark = self._mark(row)
         if isinstance(offset, int):
             self._dst_marks[local].add(mark)
-            self._add_with_offset(line, local, offset, row)
+            shift = self._layout.local_shift or self._dst_days.shift
+            self._add_with_offset(line, local, offset, row, shift)
         elif offset == DUPLICATE_TIME and self._is_of_other_zone(local):
             self._reject_time(line, row, OTHER_ZONE_TIME)
         elif offset == DUPLICATE_TIME and mark in self._dst_marks[local]:
             self.repeated += 1
         else:
-            self._reject_time(line, row, offset)
+            self._reject_time(line, row, offset + self._end_clock_hint(local))
 
-    def _add_with_offset(self, line: int, local: datetime, offset: int, row: DelimitedRow) -> None:
-        instant = local.replace(tzinfo=UTC) - timedelta(seconds=offset)
-        if self._layout.settings.time.hour is not None:
-            instant += self._layout.shift  # the local time is that of the start
-        self._add_instant(line, instant, row)
+    def _end_clock_hint(self, local: datetime) -> str:
+        """Return what may be said of ends that clocks do not show."""
+        start = local - self._layout.end_shift
+        resolver = self._resolver
+        is_shown = resolver.instant(local) is not None
+        may_be = resolver.is_repeated(start) if is_shown else resolver.instant(start) is not None
+        is_other = may_be and not resolver.is_repeated(local) and not self._dst_days.shift
+        return BY_START if self._layout.end_shift and is_other else ""
+
+    def _add_with_offset(
+        self, line: int, local: datetime, offset: int, row: DelimitedRow, shift: timedelta
+    ) -> None:
+        """Add a row by a local time, which is so much earlier than its time is written."""
+        self._add_instant(line, local.replace(tzinfo=UTC) - timedelta(seconds=offset) + shift, row)
 
     def _add_instant(self, line: int, instant: datetime, row: DelimitedRow) -> None:
         """Add a row by the instant of its timestamp, which marks a start or an end."""
         layout = self._layout
         if layout.tolerance:
             instant = self._moved(instant)
-        start = instant - layout.shift
-        day = start.date()
-        marks = self._marks[day]
-        index = self._times_of_day[start.isoformat()[11:19]]
-        if index >= len(marks):
-            marks.frombytes(bytes(marks.itemsize * (index + 1 - len(marks))))
         mark = self._mark(row)
-        if marks[index]:
-            self._add_repeat(line, instant, row, is_same=marks[index] == mark)
+        start = int((instant - layout.shift).timestamp())
+        local, offset, earlier = self._starts.add(start, mark)
+        if earlier:
+            self._add_repeat(line, instant, row, is_same=earlier == mark)
             return
-        marks[index] = mark
-        local = start.astimezone(self._context.zone)
-        offset = local.utcoffset()
-        assert offset is not None
-        date_text = local.isoformat(" ")[:19]
-        self._dates.append(date_text)
+        self._dates.append(local)
         number = self.readings + len(self._dates)
-        self._lines.append(f"{number},{date_text},{int(offset.total_seconds())},{row.quantities}\n")
+        self._lines.append(f"{number},{local},{offset},{row.quantities}\n")
         self.missing += row.missing
         self.rounded += row.rounded
 
@@ -246,9 +368,8 @@ class DelimitedRows(RowReader[DelimitedRow]):
         """Pass over a row that is the same as an earlier one, or reject it."""
         time = self._layout.settings.time
         local = instant.astimezone(self._layout.zone).replace(tzinfo=None)
-        if time.hour is not None:
-            local -= self._layout.shift
-        has_offset = time.pattern == ISO or time.hours == "counted"
+        is_counted = time.hours == "counted" or time.period == BY_ORDER
+        has_offset = self._layout.has_offset or is_counted
         if not has_offset and self._is_of_other_zone(local):
             self._reject_time(line, row, OTHER_ZONE_TIME)
         elif is_same:
@@ -281,11 +402,19 @@ class DelimitedRows(RowReader[DelimitedRow]):
         return instant + timedelta(seconds=early) if early <= tolerance else instant
 
     def _reject_time(self, line: int, row: DelimitedRow, expected: str) -> None:
-        column = self._layout.settings.time.column
-        self._reject([RowError(line, str(column), row.time, expected)], row.raw)
+        column = self._layout.timestamps.columns.label
+        self._reject([RowError(line, column, row.time, expected)], row.raw)
 
     def _runs(self) -> Iterator[tuple[int, tuple[int, ...]]]:
         """Yield the instants of the readings in runs, see `Differences`."""
-        for day, marks in self._marks.items():
-            seen = bytes(map(bool, marks))
-            yield seconds_since_1970(midnight(day)), self._times_of_day.seconds(seen)
+        yield from self._starts.runs()
+
+
+def _plain_text(chunk: bytes, encoding: str) -> str | None:
+    """Return the text of whole lines without quotes and marks of errors; None if it has any."""
+    if b'"' in chunk or b"\0" in chunk or not _BYTEWISE.fullmatch(encoding):
+        return None
+    text = chunk.decode(encoding, "replace")
+    if "\r" in text:
+        text = text.replace("\r\n", "\n")
+    return None if "\r" in text or "\ufffd" in text else text

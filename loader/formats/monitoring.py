@@ -8,7 +8,7 @@ from datetime import date, datetime, time
 
 from domain.quantities import DECIMALS, INTEGER_DIGITS, MONTH_NAMES, QUANTITIES
 from domain.time.local_time import DUPLICATE_TIME, OTHER_ZONE_TIME
-from loader.formats.timestamps import ISO_EXAMPLE, YEAR_RANGE, parse_iso_instant
+from loader.formats.timestamps.notation import ISO_EXAMPLE, YEAR_RANGE, parse_iso_instant
 from loader.rows.errors import RowError
 from loader.rows.file_reader import check_row_length
 from loader.rows.header import Header

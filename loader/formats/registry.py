@@ -6,9 +6,11 @@ from typing import Any, NamedTuple, Protocol, overload
 from zoneinfo import ZoneInfo
 
 from domain.quantities import QUANTITY_NAMES
+from domain.time.time_zone import DAY_SECONDS
 from loader.formats.collected_rows import CollectedRows
 from loader.formats.delimited import DelimitedLayout, DelimitedRows
 from loader.formats.monitoring import MONITORING_HEADER, MonitoringRows
+from loader.formats.own_lengths import OwnLengthRows
 from loader.formats.shipped import shipped_settings
 from loader.formats.varying_rows import VaryingRows
 from loader.rows.errors import ReportError
@@ -138,8 +140,8 @@ class ConfiguredFormat:
         self.name = name
         self.is_interval_asked_for = is_interval_asked_for
         self.interval = settings.interval
-        self.has_lengths = bool(settings.lengths)
-        self.may_vary = self.interval is not None and settings.time.hour is None
+        self.has_lengths = bool(settings.lengths) or settings.time.end is not None
+        self.may_vary = self.interval is not None and not settings.time.is_of_day
         self.quantities: Sequence[str] = tuple(settings.columns.named())
         self.energies: Sequence[str] = settings.columns.of_kind("energy", "register")
         self.tells_estimated = settings.quality is not None
@@ -209,20 +211,21 @@ class ConfiguredFormat:
 
     def row_reader(self, header: Header, context: ParseContext) -> RowReader[Any]:
         """Return a reader of the rows below a header."""
-        if self._settings.time.hour is not None and self.interval != HOURLY_INTERVAL:
-            raise ReportError(
-                f"--interval {self.interval}: the format {self.name} counts hours: expected"
-                f" {HOURLY_INTERVAL}, or no --interval"
-            )
+        self._check_interval()
         zone = self._settings.time.timezone or context.zone
         layout = self._layout(header, zone)
+        own_length: Callable[[int], DelimitedLayout] | None = None
+        if self._settings.time.end is not None:
+            own_length = partial(self._layout, header, zone)
         if layout.collected is not None:
             if header.has_reasons and layout.collected.registers:
                 raise ReportError(
                     f"{context.path}: rejected rows do not tell the energy between them: correct"
                     f" them in the report, and load that, as the format {self.name} has a register"
                 )
-            return CollectedRows(context, layout, layout.collected)
+            return CollectedRows(context, layout, layout.collected, own_length)
+        if own_length is not None:
+            return OwnLengthRows(context, layout, own_length)
         if not self.has_lengths:
             return DelimitedRows(context, layout)
         if header.has_reasons:
@@ -232,6 +235,16 @@ class ConfiguredFormat:
             )
         lengths = {each: self._layout(header, zone, each) for each in self._settings.lengths}
         return VaryingRows(context, layout, lengths)
+
+    def _check_interval(self) -> None:
+        """Raise ReportError if the interval that is asked for can't be that of the format."""
+        time, asked = self._settings.time, f"--interval {self.interval}: the format {self.name}"
+        if time.hour is not None and self.interval != HOURLY_INTERVAL:
+            raise ReportError(f"{asked} counts hours: expected {HOURLY_INTERVAL}, or no --interval")
+        if time.end is not None and self.interval is not None:
+            raise ReportError(f"{asked} has time.end: expected no --interval")
+        if time.period is not None and DAY_SECONDS % (self.interval or DAY_SECONDS):
+            raise ReportError(f"{asked} counts periods: expected seconds that divide a day")
 
 
 class KnownFormats(Sequence[ReportFormat]):

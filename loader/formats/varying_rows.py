@@ -2,9 +2,8 @@
 
 from bisect import bisect, insort
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 from domain.time.sampling_interval import MAX_SPANS, IntervalSpan
 from loader.formats.delimited import DelimitedLayout, DelimitedRow, DelimitedRows
@@ -36,7 +35,7 @@ class _RowLengths:
     the row has the shortest one, unless its time is one of a longer row: a multiple of its length.
     """
 
-    def __init__(self, lengths: Sequence[int], zone: ZoneInfo, *, marks_end: bool) -> None:
+    def __init__(self, lengths: Sequence[int], zone: tzinfo, *, marks_end: bool) -> None:
         self._lengths = lengths
         self._zone = zone
         self._marks_end = marks_end

@@ -30,12 +30,21 @@ class DstDayBuffer(Generic[Row]):
 
     If an invalid row is rejected from the repeated hour, the rest of that hour is ambiguous and
     gets no offset. Neither does a report that begins in that hour and contains one pass of it.
+
+    Times may be ends that are written by the clock at the start of their interval: if the rows show
+    it beyond doubt, they are taken for the local times of the starts, which `shift` tells.
     """
 
-    def __init__(self, resolver: LocalTimeResolver) -> None:
+    def __init__(self, resolver: LocalTimeResolver, end_shift: timedelta = timedelta()) -> None:
+        """Take the interval if times are ends whose clock the rows may tell."""
         self._resolver = resolver
         self.first_line = FIRST_ROW
         """The line of the first row."""
+        self._end_shift = end_shift
+        self.shift = timedelta()
+        """By how much the local times of the last rows are earlier than they are written."""
+        self._is_by_start: bool | None = None
+        self._rejected_times: list[datetime] = []
         self._rows: list[tuple[int, datetime, Row]] = []
         self._rejected_lines: list[int] = []
         self._unassigned_lines: list[int] = []
@@ -54,7 +63,9 @@ class DstDayBuffer(Generic[Row]):
     def reject(self, line: int, local: datetime | None) -> None:
         """Note an invalid row; if its time is unreadable, that of its neighbours counts."""
         if local is not None:
-            self._mark_ambiguous(local)
+            times = (local, local - self._end_shift)
+            if any(map(self._resolver.is_repeated, times)):
+                self._rejected_times.append(local)
         elif self._rows:
             self._rejected_lines.append(line)
         else:
@@ -71,6 +82,12 @@ class DstDayBuffer(Generic[Row]):
         rows, self._rows = self._rows, []
         rejected, self._rejected_lines = self._rejected_lines, []
         unassigned, self._unassigned_lines = self._unassigned_lines, []
+        self.shift = self._end_shift if self._are_by_start(rows) else timedelta()
+        if self.shift:
+            rows = [(line, local - self.shift, row) for line, local, row in rows]
+        times, self._rejected_times = self._rejected_times, []
+        for local in times:
+            self._mark_ambiguous(local - self.shift)
         if unassigned and not self._has_all_pairs(rows):
             rejected += unassigned
         lines = [line for line, _, _ in rows]
@@ -92,6 +109,33 @@ class DstDayBuffer(Generic[Row]):
             (*row, reason if skip else next(offsets))
             for row, skip in zip(rows, unresolved, strict=True)
         ]
+
+    def _are_by_start(self, rows: list[tuple[int, datetime, Row]]) -> bool:
+        """Return whether ends are those by the clock at the start of their interval.
+
+        Rows of one day tell it for all days that do not tell it themselves.
+        """
+        if not self._end_shift or not rows:
+            return False
+        if self._is_by_start is None:
+            ends = [local for _, local, _ in rows]
+            can_be_ends = self._are_in_order(ends)
+            can_be_starts = self._are_in_order([local - self._end_shift for local in ends])
+            if can_be_ends is not can_be_starts:
+                self._is_by_start = can_be_starts
+        return self._is_by_start or False
+
+    def _are_in_order(self, times: list[datetime]) -> bool:
+        """Return whether clocks show all these local times, one after the other."""
+        offsets = self._resolver.offsets(times, set(self.assigned))
+        instants = [
+            local - timedelta(seconds=offset)
+            for local, offset in zip(times, offsets, strict=True)
+            if isinstance(offset, int)
+        ]
+        pairs = [earlier < later for earlier, later in pairwise(instants)]
+        is_strict = len(set(instants)) == len(times)
+        return is_strict and (all(pairs) or not any(pairs))
 
     def _begins_in_either_pass(self, rows: list[tuple[int, datetime, Row]]) -> bool:
         """Return whether a report begins in a repeated hour and contains one pass of it."""

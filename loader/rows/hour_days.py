@@ -1,4 +1,7 @@
-"""Rows with the number of an hour, on days on which clocks change: counted, or of the clock."""
+"""Rows with the number of an hour or another part of a day on which clocks change.
+
+The parts may be counted, or those of the clock.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,35 +15,39 @@ DOUBTFUL_HOURS = (
     " not show which its hours are"
 )
 
-_HOUR = timedelta(hours=1)
 _CLOCK_HOURS = 24
 
 
 class HourKind(Enum):
-    """What the number of an hour stands for."""
+    """What the number of an hour, or of another part of a day, stands for."""
 
     COUNTED = "how many hours have passed since midnight"
     CLOCK = "what clocks show"
 
 
 def kind_of_hours(
-    places: Sequence[int], midnight: datetime, hours: int, resolver: LocalTimeResolver
+    places: Sequence[int],
+    midnight: datetime,
+    count: int,
+    resolver: LocalTimeResolver,
+    length: timedelta = timedelta(hours=1),
 ) -> HourKind | None:
-    """Return what the hours of a day stand for, as far as that matters; None if they do not tell.
+    """Return what the parts of a day stand for, as far as that matters; None if they do not tell.
 
-    Places are the hours' numbers from 0, in the order of the report; the day begins at `midnight`,
-    a local time, and has so many hours.
+    Places are the parts' numbers from 0, in the order of the report; the day begins at `midnight`,
+    a local time, and has so many parts of this length.
     """
     counts = Counter(places)
+    usual = timedelta(hours=_CLOCK_HOURS) // length
     is_counted = is_clock = differs = False
     begin = resolver.instant(midnight)
     assert begin is not None, "a day begins"
     for place, number in counts.items():
-        local = midnight + _HOUR * place
+        local = midnight + length * place
         instant = resolver.instant(local)
-        is_clock |= place >= hours or (number == 2 and resolver.is_repeated(local))
-        is_counted |= place >= _CLOCK_HOURS or instant is None
-        differs |= instant != begin + _HOUR * place
+        is_clock |= place >= count or (number == 2 and resolver.is_repeated(local))
+        is_counted |= place >= usual or instant is None
+        differs |= instant != begin + length * place
     if not differs and not is_clock:
         return HourKind.COUNTED
     if is_clock is is_counted:

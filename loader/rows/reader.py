@@ -7,7 +7,7 @@ as one or more RowErrors.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from itertools import compress
 from typing import Generic, NamedTuple, TypeVar
@@ -89,7 +89,10 @@ class RowReader(ABC, Generic[Row]):
     is_full = False
     """Whether lines have FULL_BATCH_FIELDS."""
 
-    def __init__(self, context: ParseContext, zone: ZoneInfo) -> None:
+    def __init__(
+        self, context: ParseContext, zone: tzinfo, end_shift: timedelta = timedelta()
+    ) -> None:
+        """Take the interval if times are ends whose clock the rows may tell."""
         self.readings = 0
         self.missing = 0
         self.rounded = 0
@@ -108,7 +111,7 @@ class RowReader(ABC, Generic[Row]):
         """Rows that are to be compared with the earlier ones of their times."""
         self._context = context
         self._resolver = LocalTimeResolver(zone)
-        self._dst_days: DstDayBuffer[Row] = DstDayBuffer(self._resolver)
+        self._dst_days: DstDayBuffer[Row] = DstDayBuffer(self._resolver, end_shift)
         self._times_of_day = TimeOfDayIndex()
         self._lines: list[str] = []
         self._dates: list[str] = []

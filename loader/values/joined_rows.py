@@ -16,6 +16,8 @@ class CollectedRow(NamedTuple):
 
     start: int
     line: int
+    seconds: int | None
+    """How long it lasts, if each row says so."""
     series: int
     estimated: str
     cells: Sequence[str]
@@ -28,13 +30,19 @@ class JoinedReading(NamedTuple):
     start: int
     estimated: str
     cells: Sequence[str]
+    seconds: int | None = None
 
 
 class RowJoiner:
     """Collects rows, and joins those of one time."""
 
-    def __init__(self, spool: Spool, on_conflict: Callable[[CollectedRow, int, str], None]) -> None:
-        """Take what is called with a row that contradicts an earlier one: where, and its value."""
+    def __init__(
+        self, spool: Spool, on_conflict: Callable[[CollectedRow, int | None, str], None]
+    ) -> None:
+        """Take what is called with a row that contradicts an earlier one of its time.
+
+        It is told which cell differs, or None if the length does, and what the earlier row has.
+        """
         self._rows = SortedRows(spool)
         self._keys: list[str] = []
         self._held: list[bytes] = []
@@ -43,10 +51,11 @@ class RowJoiner:
         self.repeated = 0
         """Rows that have nothing that an earlier row of their time does not have."""
 
-    def add(self, start: int, line: int, text: str, raw: bytes) -> None:
+    def add(self, start: int, line: int, seconds: int | None, text: str, raw: bytes) -> None:
         """Add a row, what it has as `CollectedValues` returns it."""
         self._keys.append(f"{start // _DAY_SECONDS + 1:07}")
-        self._held.append(b"%d,%d,%b;%b" % (start, line, text.encode(), raw))
+        length = b"" if seconds is None else b"%d" % seconds
+        self._held.append(b"%d,%d,%b,%b;%b" % (start, line, length, text.encode(), raw))
         self._lines.append(line)
         if len(self._keys) >= _HELD_ROWS:
             self._pass_on()
@@ -69,6 +78,9 @@ class RowJoiner:
         first = next(rows)
         cells, estimated, seen = list(first.cells), first.estimated, {first.series}
         for row in rows:
+            if row.seconds != first.seconds:
+                self._on_conflict(row, None, str(first.seconds))
+                continue
             pairs = enumerate(zip(cells, row.cells, strict=True))
             differing = next(
                 (at for at, (earlier, cell) in pairs if earlier and cell and earlier != cell), None
@@ -80,10 +92,11 @@ class RowJoiner:
             self.repeated += merged == cells and row.series in seen
             cells, estimated = merged, estimated or row.estimated
             seen.add(row.series)
-        return JoinedReading(start, estimated, cells)
+        return JoinedReading(start, estimated, cells, first.seconds)
 
 
 def _parsed(record: bytes) -> CollectedRow:
     values, _, raw = record.partition(b";")
-    start, line, series, estimated, *cells = values.decode("ascii").split(",")
-    return CollectedRow(int(start), int(line), int(series), estimated, cells, raw)
+    start, line, seconds, series, estimated, *cells = values.decode("ascii").split(",")
+    length = int(seconds) if seconds else None
+    return CollectedRow(int(start), int(line), length, int(series), estimated, cells, raw)

@@ -11,7 +11,7 @@ from loader.rows.sorted_rows import MAX_HELD_BYTES
 from loader.rows.spool import Spool
 from loader.values.collected_values import RegisterColumn, plain_state
 from loader.values.joined_rows import JoinedReading
-from loader.values.registers import Change, Step, UsualRises
+from loader.values.registers import RegisterChange, Step, UsualRises
 
 MAX_EVENTS = 20
 """Events of registers that are told; more are counted."""
@@ -194,7 +194,7 @@ class RegisterEnergies:
         for header, step, usual in zip(headers, steps, register.usual, strict=True):
             change = usual.change(step, interval)
             energies.append(_energy_of(change, step, register.column.unit))
-            if change is not Change.RISE:
+            if change is not RegisterChange.RISE:
                 self.events.add(f"{local}: {header}: {_told(change, step)}")
         known = [energy for energy in energies if energy is not None]
         energy = sum(known, Fraction(0))
@@ -204,21 +204,21 @@ class RegisterEnergies:
         return format_scaled(scaled)
 
 
-def _energy_of(change: Change, step: Step, unit: Fraction) -> Fraction | None:
+def _energy_of(change: RegisterChange, step: Step, unit: Fraction) -> Fraction | None:
     """Return the energy of a step, scaled; None if it is not known."""
-    if change is Change.EXCHANGE:
+    if change is RegisterChange.EXCHANGE:
         return None
-    if change is Change.ROLL_OVER:
+    if change is RegisterChange.ROLL_OVER:
         return step.rolled_over(unit)
-    return Fraction(step.after if change is Change.RESET else step.after - step.before)
+    return Fraction(step.after if change is RegisterChange.RESET else step.after - step.before)
 
 
-def _told(change: Change, step: Step) -> str:
+def _told(change: RegisterChange, step: Step) -> str:
     """Return what happened, and what was made of it."""
     states = f"from {plain_state(step.before)} to {plain_state(step.after)}"
-    if change is Change.ROLL_OVER:
+    if change is RegisterChange.ROLL_OVER:
         return f"rolled over {states}: the energy goes on"
-    if change is Change.RESET:
+    if change is RegisterChange.RESET:
         return f"restarted, {states}: the energy is that since it restarted"
     return f"{states}, as the register of another meter: the energy in between is not known"
 

@@ -9,7 +9,7 @@ from itertools import accumulate
 from domain.fixed_point import SCALE
 from settings import HOURLY_INTERVAL
 
-MIN_RISES = 12
+_MIN_RISES = 12
 """Rises that tell what a register usually does in an hour."""
 
 _ROLL_OVER_PART = 200
@@ -34,7 +34,7 @@ _MIN_DAILY = 2
 _MAX_BITS = 64
 
 
-class Change(Enum):
+class RegisterChange(Enum):
     """What a register did from one state to the next."""
 
     RISE = "rose"
@@ -92,20 +92,22 @@ class UsualRises:
             self._rises += 1
             self._risen += step.after - step.before
 
-    def change(self, step: Step, interval: int | None) -> Change:
+    def change(self, step: Step, interval: int | None) -> RegisterChange:
         """Return what the register did in a step."""
-        is_known = self._rises >= MIN_RISES
+        is_known = self._rises >= _MIN_RISES
         if step.after >= step.before:
             power = (step.after - step.before) * HOURLY_INTERVAL // step.seconds
-            return Change.EXCHANGE if is_known and power > self._jump else Change.RISE
+            return (
+                RegisterChange.EXCHANGE if is_known and power > self._jump else RegisterChange.RISE
+            )
         likely, most = self._bounds(step.seconds) if is_known else (None, None)
         is_end = step.may_roll_over(self._unit, interval) and not self._is_daily
         if is_end and (likely is None or step.rolled_over(self._unit) <= likely):
-            return Change.ROLL_OVER
+            return RegisterChange.ROLL_OVER
         if step.after * 2 > step.before:
-            return Change.EXCHANGE
+            return RegisterChange.EXCHANGE
         is_small = step.after * _NEAR_ZERO <= step.before if most is None else step.after <= most
-        return Change.RESET if is_small else Change.EXCHANGE
+        return RegisterChange.RESET if is_small else RegisterChange.EXCHANGE
 
     @property
     def _is_daily(self) -> bool:

@@ -66,8 +66,14 @@ def _check_interval(seconds: int | None, info: ValidationInfo) -> int | None:
         if seconds is not None:
             raise ValueError("expected nothing, since lengths says how long rows last")
         return None
+    if time.end is not None:
+        if seconds is not None:
+            raise ValueError("expected nothing, since time.end says how long rows last")
+        return None
     if time.hour is not None and seconds not in (None, HOURLY_INTERVAL):
         raise ValueError(f"expected {HOURLY_INTERVAL} or nothing, since time.hour counts hours")
+    if time.period is not None and (seconds is None or _DAY % seconds):
+        raise ValueError("expected seconds that divide a day, since time.period counts intervals")
     if time.hour is None and seconds is None:
         if time.marks_end:
             raise ValueError("missing, expected seconds, since time.marks is end")
@@ -83,8 +89,11 @@ def _check_interval(seconds: int | None, info: ValidationInfo) -> int | None:
 def _check_lengths(lengths: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
     """Return the lengths of rows, the shortest one first."""
     time = info.data.get("time")
-    if lengths and time is not None and time.hour is not None:
-        raise ValueError("expected nothing, since time.hour counts hours")
+    if lengths and time is not None:
+        if time.is_of_day:
+            raise ValueError("expected nothing, since the parts of a day are equally long")
+        if time.end is not None or time.end_clock is not None:
+            raise ValueError("expected nothing, since the format has time.end or time.end_clock")
     if lengths and (len(lengths) < 2 or list(lengths) != sorted(set(lengths))):
         raise ValueError("expected two or more different seconds, the shortest first")
     return lengths
@@ -196,7 +205,7 @@ class FormatSettings(Section):
 
     def headers(self) -> tuple[ColumnName, ...]:
         """Return the columns that a report must have."""
-        others = (self.identifier_column, self.time.column, self.time.hour)
+        others = (self.identifier_column, *self.time.columns())
         columns = [column for column in self.columns.named().values() if not column.optional]
         # Several quantities may be made of the same column.
         ends = (end for column in columns for end in (column.first, column.last) if end is not None)
@@ -279,10 +288,10 @@ class FormatSettings(Section):
         """Check that a tolerance has a grid of times to move to."""
         if "time" not in self.model_fields_set or not self.time.tolerance:
             return self
-        if not self.step or self.time.hour is not None or _DAY % self.step:
+        if not self.step or self.time.is_of_day or _DAY % self.step:
             raise ValueError(
                 "expected no time.tolerance without an interval that divides a day, or with"
-                " time.hour"
+                " time.hour or time.period"
             )
         if 2 * self.time.tolerance >= self.step:
             raise ValueError("expected a time.tolerance of less than half the interval")

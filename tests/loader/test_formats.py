@@ -8,7 +8,7 @@ import pytest
 
 from domain.quantities import ALL_QUANTITY_NAMES
 from loader.formats.registry import SHIPPED_FORMATS, ConfiguredFormat
-from loader.formats.timestamps import InvalidTimestamp, PatternTimestamps
+from loader.formats.timestamps.notation import notation_of
 from loader.rows.reader import FIRST_YEAR, LAST_YEAR
 from settings import FormatSettings
 from settings.report_formats.columns import ColumnsSettings
@@ -361,6 +361,5 @@ def test_byte_order_mark_and_quotes_do_not_hide_a_heading(read: Reading) -> None
 
 @pytest.mark.parametrize("year", [FIRST_YEAR - 1, FIRST_YEAR, LAST_YEAR, LAST_YEAR + 1])
 def test_pattern_takes_dates_of_the_years_that_a_database_can_hold(year: int) -> None:
-    timestamps = PatternTimestamps("Date", 0, "%d/%m/%Y %H:%M")
-    is_taken = not isinstance(timestamps.parse([f"31/12/{year:04} 23:45"]), InvalidTimestamp)
-    assert is_taken == (FIRST_YEAR <= year <= LAST_YEAR)
+    found = notation_of("%d/%m/%Y %H:%M").parse(f"31/12/{year:04} 23:45")
+    assert (found is not None) == (FIRST_YEAR <= year <= LAST_YEAR)

@@ -133,7 +133,7 @@ async def test_column_that_is_said_to_be_energy_is_no_register(database: Databas
         try:
             (summary,) = await database.load(path)
         except FaultyReportsError as error:
-            assert "describe the format with kind: energy" in error.errors.shown[0]  # noqa: PT017 - other texts load
+            assert "or with kind: energy" in error.errors.shown[0]  # noqa: PT017 - other texts load
             assert not is_taken
         else:
             assert (summary.readings, is_taken) == (96, True)

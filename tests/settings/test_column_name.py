@@ -42,7 +42,7 @@ def test_column_is_named_by_heading_place_or_pattern(
 
 def test_number_in_a_variable_is_a_place(config: Configuration) -> None:
     settings = config.load(URL + METER, ELECDATA_FORMATS__SIDE__TIME__COLUMN="4")
-    assert settings.formats["side"].time.column == ColumnName(place=4)
+    assert settings.formats["side"].time.column == (ColumnName(place=4),)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,88 @@
+"""The starts of a report's readings, placed in the local time of the meter."""
+
+from array import array
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, tzinfo
+
+from domain.time.time_zone import DAY_SECONDS
+from loader.rows.reader import TimeOfDayIndex
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_BLOCK_SECONDS = 6 * 3600
+"""Seconds of which the offset is looked up once; no zone changes it twice in them."""
+
+
+class _Offsets(dict[int, int | None]):
+    """The offset of each block of seconds, None if it changes in it."""
+
+    def __init__(self, zone: tzinfo) -> None:
+        super().__init__()
+        self._zone = zone
+
+    def __missing__(self, block: int) -> int | None:
+        first, end = self.at(block * _BLOCK_SECONDS), self.at((block + 1) * _BLOCK_SECONDS)
+        self[block] = found = first if first == end else None
+        return found
+
+    def at(self, instant: int) -> int:
+        """Return the offset at an instant."""
+        offset = (_EPOCH + timedelta(seconds=instant)).astimezone(self._zone).utcoffset()
+        assert offset is not None
+        return int(offset.total_seconds())
+
+
+class _Clocks(dict[int, tuple[str, int]]):
+    """The text of each second of a day, and its index."""
+
+    def __init__(self, indexes: TimeOfDayIndex) -> None:
+        super().__init__()
+        self._indexes = indexes
+
+    def __missing__(self, second: int) -> tuple[str, int]:
+        text = (datetime.min + timedelta(seconds=second)).strftime("%H:%M:%S")
+        self[second] = found = text, self._indexes[text]
+        return found
+
+
+class PlacedStarts:
+    """Where readings start, each with a mark that tells it from others of its time.
+
+    A local day has those of one offset, since clocks show some times of others twice.
+    """
+
+    def __init__(self, zone: tzinfo, indexes: TimeOfDayIndex) -> None:
+        self._indexes = indexes
+        self._offsets = _Offsets(zone)
+        self._clocks = _Clocks(indexes)
+        self._days: dict[tuple[int, int], array[int]] = {}
+        """The mark of each reading, at the index of its local time of day; 0 for none."""
+        self._day = (0, 0)
+        self._marks = self._days.setdefault(self._day, array("q"))
+        self._date = ""
+
+    def add(self, start: int, mark: int) -> tuple[str, int, int]:
+        """Return the local time of a start and its offset, and the mark of an earlier one or 0."""
+        offset = self._offsets[start // _BLOCK_SECONDS]
+        if offset is None:
+            offset = self._offsets.at(start)
+        number, second = divmod(start + offset, DAY_SECONDS)
+        day = number, offset
+        if day != self._day or not self._date:
+            self._day = day
+            self._date = str((_EPOCH + timedelta(days=number)).date())
+            if day not in self._days:
+                self._days[day] = array("q")
+            self._marks = self._days[day]
+        clock, index = self._clocks[second]
+        marks = self._marks
+        if index >= len(marks):
+            marks.frombytes(bytes(marks.itemsize * (index + 1 - len(marks))))
+        earlier = marks[index]
+        if not earlier:
+            marks[index] = mark
+        return f"{self._date} {clock}", offset, earlier
+
+    def runs(self) -> Iterator[tuple[int, tuple[int, ...]]]:
+        """Yield the instants of the starts in runs, see `Differences`."""
+        for (number, offset), marks in self._days.items():
+            yield number * DAY_SECONDS - offset, self._indexes.seconds(bytes(map(bool, marks)))

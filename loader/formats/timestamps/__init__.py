@@ -1,0 +1,1 @@
+"""How rows tell when they are of."""
