@@ -154,6 +154,9 @@ class FormatSettings(Section):
     lengths: Annotated[
         tuple[Annotated[int, Field(ge=1, le=86400)], ...], AfterValidator(_check_lengths)
     ] = Field((), description="a list of seconds from 1 to 86400")
+    usual_length: int | None = Field(
+        None, description="one of lengths: that of rows of which those beside do not tell it"
+    )
     quality: QualityColumnSettings | None = Field(
         None, description="a section with column, estimated and optional"
     )
@@ -295,6 +298,14 @@ class FormatSettings(Section):
             )
         if 2 * self.time.tolerance >= self.step:
             raise ValueError("expected a time.tolerance of less than half the interval")
+        return self
+
+    @model_validator(mode="after")
+    def _require_usual_length(self) -> "FormatSettings":
+        """Check that the usual length is one of the lengths."""
+        usual = self.usual_length
+        if usual is not None and usual not in self.lengths:
+            raise ValueError(f"expected a usual_length that is one of lengths, got {usual}")
         return self
 
     @model_validator(mode="after")

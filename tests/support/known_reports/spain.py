@@ -43,15 +43,16 @@ def distributor_consumo(readings: Sequence[Made]) -> bytes:
 
 
 def _datadis(readings: Sequence[Made], heading: str, *, is_next_day: bool) -> bytes:
-    """Hours are counted, or those of the clock, with midnight on the next day."""
+    """Hours are counted or, in autumn, those of the clock, with midnight on the next day."""
     rows = [named(heading)]
     for each in readings:
         begin = each.start.astimezone(MADRID)
         _, hour = _counted(each)
         clock = f"{hour:02}:00"
         if is_next_day:
-            clock = f"{begin + timedelta(hours=1):%H}:00"
-            begin += timedelta(hours=1) * (clock == "00:00")
+            is_last = f"{begin:%H}" == "23"
+            clock = f"{hour if begin.month < 6 else begin.hour + 1:02}:00"
+            clock, begin = ("00:00", begin + timedelta(hours=1)) if is_last else (clock, begin)
         method = "Estimada" if each.is_estimated else "Real"
         energies = number(each.energy), method, number(each.exported)
         row = [CUPS, f"{begin:%Y/%m/%d}", clock, *energies, *[""] * len(rows[0])]
