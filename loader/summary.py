@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 
 from loader.imports.outcome import ImportSummary
-from loader.table.row_filter import PassedOver
 from settings import MONITORING
 from storage.imports.import_writer import ImportResult
 from storage.imports.merging import Correction, plain_decimal
@@ -54,12 +53,11 @@ def _report_document(summary: ImportSummary) -> dict[str, object]:
         "flags": imported and dict(imported.flags),
         "missing": summary.missing,
         "rounded": summary.rounded,
-        "unread_rows": summary.unread_rows,
+        "unread_rows": summary.unread_rows + summary.passed_over.others,
         "register_events": list(summary.register_events),
         "rejected": summary.rejected,
         "repeated": summary.repeated,
         "ignored_rows": summary.passed_over.ignored,
-        "other_rows": summary.passed_over.others,
         "unread_columns": list(summary.passed_over.columns),
         "refused_days": list(summary.refused_days),
         "rejected_to": summary.rejected_to and click.format_filename(summary.rejected_to),
@@ -134,26 +132,21 @@ def _left_out(summary: ImportSummary) -> list[tuple[str, object]]:
         rows.append(("rejected rows", f"{summary.rejected}{_hint(summary.rejected_to)}"))
     if summary.repeated:
         rows.append(("repeated rows", summary.repeated))
-    rows += _passed_over(summary.passed_over)
-    if summary.unread_rows:
-        rows.append(("unread rows", summary.unread_rows))
+    if summary.passed_over.ignored:
+        rows.append(("ignored rows", summary.passed_over.ignored))
+    if unread := summary.unread_rows + summary.passed_over.others:
+        rows.append(("unread rows", unread))
+    if columns := summary.passed_over.columns:
+        rows.append(("columns not read", _columns(columns)))
     if summary.refused_days:
         rows.append(("refused days", ", ".join(summary.refused_days)))
     return rows
 
 
-def _passed_over(passed: PassedOver) -> list[tuple[str, object]]:
-    """Return what the format does not read."""
-    rows: list[tuple[str, object]] = []
-    if passed.ignored:
-        rows.append(("ignored rows", passed.ignored))
-    if passed.others:
-        rows.append(("other rows", passed.others))
-    if passed.columns:
-        more = len(passed.columns) - MAX_COLUMNS
-        named = ", ".join(ascii(name) for name in passed.columns[:MAX_COLUMNS])
-        rows.append(("columns not read", named + (f" and {more} more" if more > 0 else "")))
-    return rows
+def _columns(names: Sequence[str]) -> str:
+    """Return the names of columns, of many the first ones."""
+    more = len(names) - MAX_COLUMNS
+    return ", ".join(map(ascii, names[:MAX_COLUMNS])) + (f" and {more} more" if more > 0 else "")
 
 
 def _changes(imported: ImportResult) -> list[tuple[str, object]]:

@@ -137,7 +137,8 @@ class HeadingSearch:
         own = sorted({*self._intervals(header), *places})
         if self._settings.is_named_by_place and self._settings.has_heading:
             header = replace(header, own=tuple(own))
-        return FoundHeading(header, at + 1, self._unread(header, own), header)
+        is_named = not self._settings.is_named_by_place
+        return FoundHeading(header, at + 1, self._unread(header, own), header, is_named)
 
     def _intervals(self, header: Header) -> Iterator[int]:
         """Yield the positions of the columns that hold the intervals of a day."""
@@ -159,12 +160,12 @@ class HeadingSearch:
                 if meter := pattern.find(name):
                     found.setdefault(meter, b"")
         else:
-            for line in top.lines[:at]:
-                text = line.decode(self._settings.encoding, "replace").strip()
+            delimiter, encoding = self._settings.delimiter, self._settings.encoding
+            for above in range(at):
                 # Delimiters fill up the line to the width of the table.
-                text = text.rstrip(self._settings.delimiter)
-                if meter := pattern.find(text):
-                    found.setdefault(meter, line + b"\n")
+                text = delimiter.join(top.header(above, delimiter, encoding).names)
+                if meter := pattern.find(text.rstrip(delimiter)):
+                    found.setdefault(meter, top.lines[above].rstrip(b"\r") + b"\n")
         return found
 
     def _unread(self, header: Header, own: list[int]) -> tuple[str, ...]:
@@ -214,7 +215,7 @@ class HeadingSearch:
         if not is_only and not self._is_row(header, top.lines[at]):
             return None
         found = self._fitting(top, at, header)
-        return found and found._replace(rows_at=at, is_named=False)
+        return found and found._replace(rows_at=at)
 
     def _by_place(self, top: TopOfFile, *, is_only: bool) -> FoundHeading | None:
         """Return the heading above the first row, if columns are named by place alone."""
@@ -223,6 +224,5 @@ class HeadingSearch:
             below = top.lines[at + 1] if at + 1 < len(top.lines) else b""
             is_said = self._settings.skip is not None and is_only
             if is_said or self._is_row(header, below):
-                found = self._fitting(top, at, header)
-                return found and found._replace(is_named=False)
+                return self._fitting(top, at, header)
         return None

@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from loader.rows.header import Header
+from loader.rows.header import Header, read_header
 from loader.rows.sorted_rows import NumberedRows, join_rows, split_rows
 from loader.table.day_rows import DayRows
 from settings import FormatSettings, any_of
@@ -78,5 +78,11 @@ class RowFilter:
 
     def _is_ignored(self, pattern: re.Pattern[str], raw: bytes) -> bool:
         text = raw.decode(self._header.encoding, "replace").strip()
-        short = text.rstrip(self._header.delimiter)
-        return pattern.fullmatch(text) is not None or pattern.fullmatch(short) is not None
+        delimiter = self._header.delimiter
+        # Without the quotes, and the delimiters that fill up the line to the width of the table.
+        fields = (
+            read_header(raw, delimiter, self._header.encoding).names if '"' in text else (text,)
+        )
+        plain = delimiter.join(fields)
+        texts = {text, text.rstrip(delimiter), plain, plain.rstrip(delimiter)}
+        return any(map(pattern.fullmatch, texts))

@@ -57,6 +57,8 @@ def test_json_is_one_object_with_the_summary(database: DatabaseFixture) -> None:
                 "repeated": 0,
                 "rounded": 0,
                 "unread_rows": 0,
+                "ignored_rows": 0,
+                "unread_columns": [],
                 "register_events": [],
                 "refused_days": [],
                 "rejected_to": None,

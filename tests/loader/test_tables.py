@@ -181,7 +181,7 @@ def test_format_that_leaves_the_fewest_columns_unread_is_taken(read: Reading) ->
 
 
 def test_lines_that_are_no_readings_are_passed_over_and_counted(read: Reading) -> None:
-    lines = ["", "Made with love;", "Summe;13,2", "Summe;;", "Ende"]
+    lines = ["", "Made with love;", "Summe;13,2", '"Summe";;', "Ende"]
     ignoring = described(ignored_rows=["Summe*", "Made ? love", "Made with love", "Ende"])
     done = read(table("Zeit;kWh", *ROWS, *lines), ignoring)
     assert energies(done) == ENERGIES
@@ -255,7 +255,7 @@ def test_row_that_is_cut_off_beside_another_table_is_an_error(read: Reading) -> 
     [
         ([], "Zeit;kWh;Zähler", "Zähler"),
         ([], "Zeit;AT001 (07) - Verbrauch [kWh]", {"heading": "{meter} (*) - Verbrauch*"}),
-        (["Konto 1;", "Zählpunkt;AT001;;"], "Zeit;kWh", {"line": "Zählpunkt;{meter}"}),
+        (["Konto 1;", '"Zählpunkt";AT001;;'], "Zeit;kWh", {"line": "Zählpunkt;{meter}"}),
     ],
     ids=["column", "heading", "line"],
 )
