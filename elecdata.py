@@ -10,6 +10,7 @@ from server import VERSION
 
 MODULES = {
     "serve": "server.__main__",
+    "inspect": "loader.inspect",
     "load": "loader.__main__",
     "meters": "loader.meters",
     "users": "loader.users",

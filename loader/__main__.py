@@ -26,7 +26,7 @@ from loader.importer import Importer, ImportListener
 from loader.imports.outcome import ImportSummary, PartlyImportedError
 from loader.imports.plan import report_paths
 from loader.rows.errors import ReportError
-from loader.rows.file_reader import STANDARD_INPUT
+from loader.rows.file_reader import STANDARD_INPUT, ArchiveMember
 from loader.summary import imported_lines, report_documents, summary_lines
 from settings import Settings, SettingsError, load_settings
 from storage.common.errors import StorageError
@@ -109,10 +109,11 @@ def main(
     the server. Loading a report again is safe: existing readings stay, corrected ones are
     updated, and what was replaced stays on record. A report leaves alone what it has no column for.
 
-    A REPORT is a .csv or .csv.gz file, a folder of such files, or - for standard input. The first
-    one of an empty database registers the meter main; where there are several meters, a report goes
-    to the one that --meter, its identifier or the setting meter.file_name names. An error in the
-    reports of one meter stops none of the others, unless --all-or-nothing is given.
+    A REPORT is a file (CSV, Excel workbook .xlsx, NEM12, Green Button XML; plain or gzipped), a
+    .zip archive or a folder of such files, or - for standard input. The first one of an empty
+    database registers the meter main; where there are several meters, a report goes to the one that
+    --meter, its identifier or the setting meter.file_name names. An error in the reports of one
+    meter stops none of the others, unless --all-or-nothing is given.
 
     \b
     Examples:
@@ -134,7 +135,7 @@ def main(
             load_settings(config),
             format_name,
             meter_name,
-            report_paths(reports),
+            report_paths(reports, command.tell_passed_over),
             skip_bad_rows=skip_bad_rows,
             register=register,
             interval=interval,
@@ -168,6 +169,10 @@ class _Command:
         if not written or self._dry_run:
             return "nothing was written"
         return f"{written} of {reports} reports were written: load all again, which does no harm"
+
+    def tell_passed_over(self, path: str) -> None:
+        """Say that a file in an archive is no report."""
+        print_line(f"WARNING - {path}: passed over, its name is not that of a report", err=True)
 
     async def run(
         self,
@@ -311,7 +316,8 @@ class _Progress:
         if _MOVED in self._tasks:
             self._bar.remove_task(self._tasks.pop(_MOVED))
         if report not in self._tasks:
-            total = None if report == STANDARD_INPUT else Path(report).stat().st_size
+            is_file = report != STANDARD_INPUT and not isinstance(report, ArchiveMember)
+            total = Path(report).stat().st_size if is_file else None
             self._tasks[report] = self._bar.add_task(printable(report), total=total)
         self._bar.update(self._tasks[report], completed=size)
 

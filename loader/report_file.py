@@ -1,6 +1,5 @@
 """The file of a report, whose rows may be those of several meters."""
 
-import codecs
 from array import array
 from bisect import bisect
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,18 +13,22 @@ from loader.formats.registry import (
     SHIPPED_FORMATS,
     DetectedFormat,
     ReportFormat,
-    detect_format,
     format_by_name,
 )
-from loader.rows.errors import FaultyRowsError, ReportError, RowError
-from loader.rows.file_reader import ChunkedFile, check_row_length
+from loader.found_table import find_table
+from loader.rows.errors import (
+    FaultyRowsError,
+    ReportError,
+    RowError,
+)
+from loader.rows.file_reader import check_row_length
 from loader.rows.header import Header
 from loader.rows.identifier_column import NO_METER, IdentifierColumn
 from loader.rows.reader import ParseContext, RowReader
 from loader.rows.sorted_rows import NumberedRows, SortedRows, join_rows, split_rows
 from loader.rows.spool import Spool
+from loader.sources.source_file import SourceFile
 from loader.table.row_filter import PassedOver, RowFilter
-from settings import MAX_TOP_LINES
 
 NO_READING = "expected at least one reading below the heading"
 
@@ -171,8 +174,8 @@ class ReportFile:
         """Whether rows of several meters were found so far."""
         self.unassigned = 0
         """The number of rows that were rejected because their meter can't be told."""
-        self._file = ChunkedFile(path, on_progress)
-        self.name = self._file.name
+        self._source = SourceFile(path, on_progress)
+        self.name = self._source.name
         self._formats = formats
         self._spool = Spool(path)
 
@@ -185,7 +188,7 @@ class ReportFile:
     @property
     def sha256(self) -> str:
         """The digest of the uncompressed content, in hex; complete once all was read."""
-        return self._file.sha256
+        return self._source.sha256
 
     @property
     def passed_over(self) -> PassedOver:
@@ -238,49 +241,16 @@ class ReportFile:
 
     def _chunks(self) -> Iterator[NumberedRows]:
         """Yield the rows in chunks, after the format was detected."""
-        chunks = self._file.chunks()
-        below = self._detect(chunks)
-        assert self.detected is not None, "the heading was found"
-        found = self.detected.found
-        assert found is not None, "as above"
-        line = found.rows_at + 1
-        self._filter = self.detected.format.row_filter(found)
-        for content in chain(below, chunks):
-            if not content:
-                continue
-            count = content.count(b"\n")
-            rows: NumberedRows | None = NumberedRows(content, range(line, line + count))
-            line += count
-            if self._filter is not None and rows is not None:
-                rows = self._filter.read(rows)
-            if rows is not None:
+        table = find_table(self._source, self._formats)
+        self.detected = table.detected
+        assert table.detected.found is not None, "it was found here"
+        self._filter = table.detected.format.row_filter(table.detected.found)
+        for each in table.rows:
+            rows: NumberedRows | None = each
+            if self._filter is not None and each.content:
+                rows = self._filter.read(each)
+            if rows is not None and rows.content:
                 yield rows
-
-    def _detect(self, chunks: Iterator[bytes]) -> list[bytes]:
-        """Detect the format by the first lines, and return what is read below the heading.
-
-        Raises ReportError if no format fits.
-        """
-        read: list[bytes] = []
-        lines: list[bytes] = []
-        for chunk in chunks:
-            read.append(chunk if read else chunk.removeprefix(codecs.BOM_UTF8))
-            lines += read[-1].split(b"\n", MAX_TOP_LINES)[:-1]
-            if len(lines) >= MAX_TOP_LINES:
-                break
-        if not read:
-            raise ReportError(f"{self.path}: expected a report, the file is empty")
-        del lines[MAX_TOP_LINES:]
-        for number, line in enumerate(lines, 1):
-            check_row_length(self.path, number, line)
-        self.detected = detect_format(self._formats, self.path, lines)
-        above = 0 if self.detected.found is None else self.detected.found.rows_at
-        for at, chunk in enumerate(read):
-            _, *below = chunk.split(b"\n", above)
-            if len(below) == above:
-                return [below[-1] if above else chunk, *read[at + 1 :]]
-            above -= len(below)
-        return []
 
 
 _identifier_column = lru_cache(maxsize=64)(IdentifierColumn)

@@ -116,14 +116,23 @@ MAY_IMPORT = {
     "server.keys": {"cli", "files"},
     "server.__main__": {"cli", "server.observability", "server.process"},
     "loader.rows": {"domain", "files", "cli"},
+    "loader.sources": {"files", "loader.rows"},
     "loader.table": {"domain", "settings", "loader.rows"},
     "loader.values": {"domain", "settings", "loader.rows"},
-    "loader.formats": {"domain", "settings", "loader.rows", "loader.table", "loader.values"},
+    "loader.formats": {
+        *("domain", "settings", "loader.rows", "loader.sources", "loader.table", "loader.values"),
+    },
     "loader": {
-        *("domain", "files", "settings", "cli", "loader.rows", "loader.table", "loader.formats"),
+        *("domain", "files", "settings", "cli", "loader.rows", "loader.sources", "loader.table"),
+        "loader.formats",
         *("storage.common", "storage.factory", "storage.imports"),
         *("storage.users", "storage.sessions", "storage.audit"),
         *("storage.meters", "storage.meter_directory", "storage.access", "server.keys"),
+    },
+    "loader.inspect.texts": {"settings"},
+    "loader.inspect": {
+        *("domain", "settings", "cli", "loader", "loader.rows", "loader.table"),
+        *("loader.sources", "loader.formats", "loader.inspect.texts"),
     },
 }
 """What the files of a folder, or a file that has a line of its own, may import besides itself."""

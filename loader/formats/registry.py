@@ -5,16 +5,17 @@ from functools import cached_property, lru_cache, partial
 from typing import Any, NamedTuple, Protocol, overload
 from zoneinfo import ZoneInfo
 
-from domain.quantities import QUANTITY_NAMES
+from domain.quantities import ALL_QUANTITIES, QUANTITY_NAMES
 from domain.time.time_zone import DAY_SECONDS
 from loader.formats.collected_rows import CollectedRows
 from loader.formats.delimited import DelimitedLayout, DelimitedRows
 from loader.formats.monitoring import MONITORING_HEADER, MonitoringRows
 from loader.formats.own_lengths import OwnLengthRows
 from loader.formats.shipped import shipped_settings
+from loader.formats.source_tables import SOURCE_TABLES
 from loader.formats.varying_rows import VaryingRows
-from loader.rows.errors import ReportError
-from loader.rows.header import Header
+from loader.rows.errors import ReportError, UnknownHeadingError
+from loader.rows.header import Header, RowDialect
 from loader.rows.reader import ParseContext, RowReader
 from loader.rows.sorted_rows import NumberedRows, split_rows
 from loader.table.day_rows import DayRows, unfolded_settings
@@ -30,6 +31,19 @@ _MAX_LISTED = 10
 """Names that a message lists."""
 _ANY_ZONE = ZoneInfo("UTC")
 """Instead of the zone of a report whose format is not known yet."""
+
+MONITORING_FULL = FormatSettings.model_validate(
+    {
+        "columns": {quantity.name: quantity.header for quantity in ALL_QUANTITIES},
+        "time": {"column": "Date", "pattern": "iso", "marks": "start"},
+        "quality": {"column": "Flags", "estimated": "*estimated*"},
+    }
+)
+"""What `elecdata meters export` writes for a meter with exported energy or estimated readings."""
+
+_OWN = {"monitoring-full": MONITORING_FULL}
+
+_UTF8 = "utf-8"
 
 
 class ReportFormat(Protocol):
@@ -53,6 +67,11 @@ class ReportFormat(Protocol):
     tells_estimated: bool
     """Whether a column says which readings were estimated."""
 
+    dialect: RowDialect
+    """How its rows are written."""
+    sheet: str | None
+    """The sheet of a workbook that it is in; any if there is none."""
+
     def find_heading(self, top: TopOfFile, *, is_only: bool) -> FoundHeading | None:
         """Return the heading of a report; None if it is not of this format.
 
@@ -71,6 +90,9 @@ class ReportFormat(Protocol):
     def row_filter(self, found: FoundHeading) -> RowFilter | None:
         """Return what passes over lines below a heading; None if all are rows."""
 
+    def in_utf8(self) -> "ReportFormat":
+        """Return the same format of reports that are in UTF-8."""
+
     def row_reader(self, header: Header, context: ParseContext) -> RowReader[Any]:
         """Return a reader of the rows below a header."""
 
@@ -85,6 +107,8 @@ class MonitoringFormat:
     tells_estimated = False
     has_lengths = False
     may_vary = False
+    dialect = RowDialect(",", ".")
+    sheet: str | None = None
 
     def __init__(self, interval: int | None = None, *, is_interval_asked_for: bool = False) -> None:
         self.interval = interval
@@ -126,6 +150,10 @@ class MonitoringFormat:
         del found
         return None
 
+    def in_utf8(self) -> ReportFormat:
+        """Return the same format of reports that are in UTF-8."""
+        return self
+
     def row_reader(self, header: Header, context: ParseContext) -> RowReader[Any]:
         """Return a reader of the rows below a header."""
         return MonitoringRows(context, header)
@@ -145,6 +173,8 @@ class ConfiguredFormat:
         self.quantities: Sequence[str] = tuple(settings.columns.named())
         self.energies: Sequence[str] = settings.columns.of_kind("energy", "register")
         self.tells_estimated = settings.quality is not None
+        self.sheet = settings.sheet
+        self.dialect = RowDialect(settings.delimiter, settings.decimal)
         self._described = settings
         self._settings = unfolded_settings(settings) if settings.is_folded else settings
         """The settings of the rows, which may be unfolded."""
@@ -209,6 +239,17 @@ class ConfiguredFormat:
         fields = header.split(0, raw)
         return isinstance(fields, list) and self._layout(header, _ANY_ZONE).is_valid(fields)
 
+    def in_utf8(self) -> ReportFormat:
+        """Return the same format of reports that are in UTF-8."""
+        if self._described.encoding == _UTF8:
+            return self
+        return self._changed({"encoding": _UTF8})
+
+    def _changed(self, update: dict[str, object]) -> "ConfiguredFormat":
+        settings = self._described.model_copy(update=update)
+        is_asked_for = self.is_interval_asked_for
+        return ConfiguredFormat(self.name, settings, is_interval_asked_for=is_asked_for)
+
     def row_reader(self, header: Header, context: ParseContext) -> RowReader[Any]:
         """Return a reader of the rows below a header."""
         self._check_interval()
@@ -247,6 +288,46 @@ class ConfiguredFormat:
             raise ReportError(f"{asked} counts periods: expected seconds that divide a day")
 
 
+class SourceFormat(ConfiguredFormat):
+    """A format of tables that a source makes of another layout, with some of the columns."""
+
+    def find_heading(self, top: TopOfFile, *, is_only: bool) -> FoundHeading | None:
+        """Return the heading of a report; None if it is not of this format."""
+        del is_only
+        if not top.lines:
+            return None
+        header = top.header(0, self.dialect.delimiter, _UTF8)
+        names = header.names
+        settings = self._settings
+        assert settings.quality is not None, "the tables have a column of it"
+        always = {*map(str, settings.time.column), str(settings.quality.column)}
+        is_match = always < set(names) <= set(map(str, settings.headers()))
+        is_match = is_match and len(names) == len(set(names))
+        return FoundHeading(header, 1, (), header) if is_match else None
+
+    def nearest_heading(self, top: TopOfFile) -> Likeness | None:
+        """Return nothing, for a file is of this layout or of another one."""
+        del top
+        return None
+
+    def fitted(self, header: Header) -> ReportFormat:
+        """Return the format with the columns of a header alone."""
+        columns = self._described.columns
+        absent = {
+            name: None
+            for name, column in columns.named().items()
+            if not column.header[0].positions(header.names)
+        }
+        identifier = self._settings.identifier_column
+        has_identifier = identifier is not None and identifier.positions(header.names)
+        return self._changed(
+            {
+                "columns": columns.model_copy(update=absent),
+                "identifier": identifier if has_identifier else None,
+            }
+        )
+
+
 class KnownFormats(Sequence[ReportFormat]):
     """The project's own format, the configured ones, and the shipped ones.
 
@@ -264,6 +345,17 @@ class KnownFormats(Sequence[ReportFormat]):
     def shipped(self) -> Sequence[ReportFormat]:
         """The shipped ones."""
         return self._read()
+
+    def each(self, changed: Callable[[ReportFormat], ReportFormat | None]) -> "KnownFormats":
+        """Return the formats as a function changes them, without those that it leaves out."""
+
+        def those(formats: Iterable[ReportFormat]) -> list[ReportFormat]:
+            return [found for each in formats if (found := changed(each)) is not None]
+
+        return KnownFormats(those(self.own), lambda: those(self.shipped))
+
+    def __bool__(self) -> bool:
+        return bool(self.own) or bool(self.shipped)
 
     def __len__(self) -> int:
         return len(self.own) + len(self.shipped)
@@ -286,7 +378,14 @@ def _shipped_formats() -> tuple[ReportFormat, ...]:
     return tuple(ConfiguredFormat(name, each) for name, each in shipped_settings().items())
 
 
-SHIPPED_FORMATS = KnownFormats((MonitoringFormat(),), _shipped_formats)
+SHIPPED_FORMATS = KnownFormats(
+    (
+        MonitoringFormat(),
+        *(ConfiguredFormat(name, each) for name, each in _OWN.items()),
+        *(SourceFormat(name, each) for name, each in SOURCE_TABLES.items()),
+    ),
+    _shipped_formats,
+)
 """The formats that are known without any configuration."""
 
 
@@ -296,7 +395,7 @@ def known_formats(settings: Settings, interval: int | None = None) -> KnownForma
     An interval that is asked for takes the place of what formats say.
     """
     is_asked_for = interval is not None
-    described = {**settings.formats}
+    described = {**_OWN, **settings.formats}
     monitoring = described.pop(MONITORING, None)
     said = None if monitoring is None else monitoring.interval
 
@@ -315,8 +414,15 @@ def known_formats(settings: Settings, interval: int | None = None) -> KnownForma
         others = shipped_settings().items()
         return formats({name: each for name, each in others if name not in described})
 
-    first = MonitoringFormat(interval or said, is_interval_asked_for=is_asked_for)
-    return KnownFormats([first, *formats(described)], shipped)
+    own: list[ReportFormat] = [
+        MonitoringFormat(interval or said, is_interval_asked_for=is_asked_for),
+        *formats(described),
+    ]
+    for name, each in SOURCE_TABLES.items():
+        if name not in described:
+            changed = each.model_copy(update={"interval": interval}) if is_asked_for else each
+            own.append(SourceFormat(name, changed, is_interval_asked_for=is_asked_for))
+    return KnownFormats(own, shipped)
 
 
 def format_by_name(formats: Sequence[ReportFormat], name: str) -> ReportFormat:
@@ -350,7 +456,7 @@ def detect_format(
     top = TopOfFile(lines)
     matches = _best_matches(_fitting(formats, top), lines)
     if not matches:
-        raise ReportError(_misfit(formats, path, top))
+        raise UnknownHeadingError(_misfit(formats, path, top))
     report_format, found = matches[0]
     if len(matches) > 1:
         names = ", ".join(each.name for each, _ in matches)

@@ -12,11 +12,18 @@ from loader.formats.registry import ReportFormat
 from loader.imports.assignment import MeterAssignment, NewMeter, ReportOrigin
 from loader.report_file import PackedPart, ReportFile, ReportPart
 from loader.rows.errors import FaultyRowsError, ReportError, RowError
-from loader.rows.file_reader import can_be_read_again, report_name
+from loader.rows.file_reader import ArchiveMember, can_be_read_again, file_name
 from loader.rows.rejected import RejectedRows
+from loader.sources.archive import (
+    ARCHIVE_ENDING,
+    archive_content,
+    as_member,
+    is_archive,
+)
 from storage.meters import MeterRecord
 
-_ENDINGS = (".csv", ".csv.gz")
+_ENDINGS = (".csv", ".csv.gz", ".xlsx", ".xml", ARCHIVE_ENDING)
+_EXPECTED = f"*{', *'.join(_ENDINGS[:-1])} or *{_ENDINGS[-1]}"
 _REJECTED = (".rejected.csv", ".rejected.csv.gz")
 _NEW = 2**63
 """More than the number of any meter."""
@@ -132,7 +139,7 @@ class ImportPlan:
         for path in paths:
             parts, rejected = self._parts(path)
             for part, identifier in parts:
-                origin = ReportOrigin(path, report_name(path), identifier)
+                origin = ReportOrigin(path, file_name(path), identifier)
                 is_named = assignment.named_by(origin) is not None
                 planned = PlannedReport(self._next_number(), path, part, rejected, is_named)
                 reports.append((planned, origin))
@@ -222,18 +229,23 @@ class ImportPlan:
         return self.size - 1
 
 
-def report_paths(paths: Sequence[str]) -> list[str]:
-    """Return the paths of reports: instead of each folder, those of the reports in it, by name.
+def report_paths(paths: Sequence[str], on_passed_over: Callable[[str], None]) -> list[str]:
+    """Return the paths of reports: of those in each folder and in each archive, by name.
 
-    Rejected rows are left out: they are to be corrected first. Raises ReportError if a folder has
-    no report or can't be read.
+    Rejected rows are left out: they are to be corrected first. `on_passed_over` is called with the
+    paths of other files in archives. Raises ReportError if a folder or an archive has no report or
+    can't be read.
     """
-    found = []
+    found: list[str] = []
     for path in paths:
-        if Path(path).is_dir():
-            found += _reports_in(path)
-        else:
-            found.append(path)
+        for each in _reports_in(path) if Path(path).is_dir() else [path]:
+            if not is_archive(each):
+                found.append(as_member(each) or each)
+                continue
+            content = archive_content(each)
+            found += content.reports
+            for name in content.others:
+                on_passed_over(ArchiveMember(each, name))
     return found
 
 
@@ -248,5 +260,5 @@ def _reports_in(folder: str) -> list[str]:
         if name.endswith(_ENDINGS) and not name.endswith(_REJECTED) and not name.startswith(".")
     ]
     if not reports:
-        raise ReportError(f"{folder}: expected a report, there is no *.csv or *.csv.gz in it")
+        raise ReportError(f"{folder}: expected a report, there is no {_EXPECTED} in it")
     return reports

@@ -15,7 +15,8 @@ from loader.meters.fields import (
     parse_timezone,
 )
 from loader.rows.errors import ReportError, RowError
-from loader.rows.file_reader import ChunkedFile
+from loader.rows.header import RowDialect
+from loader.sources.source_file import SourceFile
 from storage.meter_directory import MeterProperties
 from storage.meters import random_public_id
 
@@ -30,6 +31,7 @@ _PARSERS: dict[str, Callable[[str], object]] = {
     "area": parse_area,
 }
 """The columns that a file may have."""
+_DIALECT = RowDialect(",", ".")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +60,15 @@ def read_meters(path: str, timezone: str) -> Iterator[MeterRow]:
 
 
 def _lines(path: str) -> Iterator[str]:
-    line = 0
-    for chunk in ChunkedFile(path, lambda _: None).chunks():
-        for raw in chunk.splitlines(keepends=True):
-            line += 1
-            try:
-                yield raw.decode("utf-8-sig" if line == 1 else "utf-8")
-            except UnicodeDecodeError:
-                raise ReportError(f"{path}:{line}: row: expected UTF-8") from None
+    for table in SourceFile(path, lambda _: None).tables([_DIALECT]):
+        for _, rows in table.variants:
+            for content, lines in rows:
+                for raw, line in zip(content.splitlines(keepends=True), lines, strict=False):
+                    try:
+                        yield raw.decode()
+                    except UnicodeDecodeError:
+                        raise ReportError(f"{path}:{line}: row: expected UTF-8") from None
+        return
 
 
 def _require_columns(path: str, names: list[str]) -> None:

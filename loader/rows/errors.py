@@ -7,6 +7,10 @@ class ReportError(Exception):
     """A report can't be imported; the message is one line that names the report."""
 
 
+class UnknownHeadingError(ReportError):
+    """A report has no heading of a known format."""
+
+
 class FaultyRowsError(ReportError):
     """Rows of a report are invalid; each was reported on its own."""
 

@@ -5,6 +5,7 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from loader.rows.errors import RowError
 
@@ -12,6 +13,13 @@ REASON_COLUMN = "Rejected because"
 """The additional column of a file of rejected rows."""
 
 _REASON = re.compile("line [0-9]+: ")
+
+
+class RowDialect(NamedTuple):
+    """How the rows of a format are written."""
+
+    delimiter: str
+    decimal: str
 
 
 @dataclass(frozen=True, slots=True)

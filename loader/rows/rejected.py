@@ -10,7 +10,7 @@ from typing import IO, Self
 from files.creating import current_umask, draft_file
 from files.regular import open_regular
 from loader.rows.errors import ReportError, RowError
-from loader.rows.file_reader import CHUNK_BYTES, STANDARD_INPUT
+from loader.rows.file_reader import CHUNK_BYTES, STANDARD_INPUT, ArchiveMember
 from loader.rows.header import REASON_COLUMN, Header
 from loader.rows.sorted_rows import SortedRows
 from loader.rows.spool import Spool
@@ -25,8 +25,7 @@ class RejectedRows:
     """
 
     def __init__(self, report: str) -> None:
-        name = "stdin" if report == STANDARD_INPUT else report.removesuffix(".gz")
-        self.path = Path(name.removesuffix(".csv") + ".rejected.csv")
+        self.path = _path_beside(report)
         self._report = report
         self._draft: IO[bytes] | None = None
         self.size = 0
@@ -143,6 +142,14 @@ class RejectedRows:
             yield
         except OSError as error:
             raise ReportError(f"{self.path}: cannot be written: {error.strerror}") from error
+
+
+def _path_beside(report: str) -> Path:
+    """Return the path for the rejected rows of a report, beside it or the archive that it is in."""
+    name = "stdin" if report == STANDARD_INPUT else report.removesuffix(".gz")
+    if isinstance(report, ArchiveMember):
+        name = f"{report.archive.removesuffix('.zip')}.{report.member.replace('/', '_')}"
+    return Path(name.removesuffix(".csv") + ".rejected.csv")
 
 
 def save_all(files: Iterable[RejectedRows]) -> None:

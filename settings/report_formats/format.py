@@ -17,6 +17,8 @@ from settings.values import MONITORING
 
 HOURLY_INTERVAL = 3600
 
+_UTF16 = "utf-16", "utf-16-le", "utf-16-be"
+
 MAX_TOP_LINES = 100
 """Lines in which a heading is looked for."""
 
@@ -42,9 +44,14 @@ def _check_thousands(mark: str | None, info: ValidationInfo) -> str | None:
 
 
 def _check_encoding(name: str) -> str:
-    """Return an encoding that is a superset of ASCII, so that lines can be split."""
+    """Return an encoding that is a superset of ASCII, so that lines can be split.
+
+    Of UTF-16, which content tells, reports are turned into UTF-8 before.
+    """
     ascii_only = bytes(range(128))
     try:
+        if codecs.lookup(name).name in _UTF16:
+            return "utf-8"
         is_usable = (
             ascii_only.decode(name) == ascii_only.decode("ascii") and "a".encode(name) == b"a"
         )
@@ -54,7 +61,9 @@ def _check_encoding(name: str) -> str:
 
 
 def _wrong_encoding(name: str) -> str:
-    raise ValueError(f"expected an encoding such as utf-8, latin-1 or cp1252, got {name!a:.40}")
+    raise ValueError(
+        f"expected an encoding such as utf-8, utf-16, latin-1 or cp1252, got {name!a:.40}"
+    )
 
 
 def _check_interval(seconds: int | None, info: ValidationInfo) -> int | None:
@@ -181,6 +190,9 @@ class FormatSettings(Section):
     )
     ignored_rows: Patterns | tuple[()] = Field(
         (), description=f"{PATTERNS_EXPECTED} of whole lines that are no readings"
+    )
+    sheet: str | None = Field(
+        None, min_length=1, max_length=31, description="the name of a sheet of a workbook"
     )
     ignored: tuple[ColumnName, ...] = Field((), description="a list of columns")
 

@@ -62,8 +62,13 @@ _DATE_PARTS = {"d": "day", "j": "day", "m": "month", "b": "month", "B": "month"}
     "yY", "year"
 )
 _CLOCK_PARTS = {
-    **{"H": "hour", "I": "hour", "p": "half", "M": "minute", "S": "second"},
-    **{"f": "fraction", "z": "offset"},
+    "H": "hour",
+    "I": "hour",
+    "p": "half",
+    "M": "minute",
+    "S": "second",
+    "f": "fraction",
+    "z": "offset",
 }
 _PARTS = _DATE_PARTS | _CLOCK_PARTS
 

@@ -83,7 +83,7 @@ def test_variables_change_formats(config: Configuration) -> None:
         (
             ("columns", "encoding: utf-16\n    columns"),
             5,
-            "encoding: expected an encoding such as utf-8, latin-1 or cp1252, got 'utf-16'",
+            "encoding: expected an encoding such as utf-8, utf-16, latin-1 or cp1252, got 'utf-7'",
         ),
         (("columns", "encoding: hex\n    columns"), 5, "encoding: expected an encoding such as"),
         (("columns", "encoding: klingon\n    columns"), 5, "encoding: expected an encoding such"),

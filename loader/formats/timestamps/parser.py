@@ -7,9 +7,9 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
-from loader.formats.timestamps.notation import EXAMPLE, YEAR_RANGE, Notation, notation_of
+from loader.formats.timestamps.notation import Notation, notation_of
 from loader.rows.reader import midnight
-from settings import BY_ORDER, HOURLY_INTERVAL, ColumnName, FormatSettings, TimePattern
+from settings import HOURLY_INTERVAL, ColumnName, FormatSettings
 
 _MAX_DAYS = 1000
 """Days that are remembered: rows of a day are neighbours, and meters share their days."""

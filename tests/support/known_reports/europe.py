@@ -182,5 +182,14 @@ EUROPE = (
         )
     ),
     Layout("load-profile-german", load_profile_german, BERLIN, has_estimated=True, meter=MALO),
-    Layout("e-distribuzione", e_distribuzione, ROME, has_gaps=False, is_whole_days=True, meter=POD),
+    Layout(
+        "e-distribuzione",
+        e_distribuzione,
+        ROME,
+        has_gaps=False,
+        is_whole_days=True,
+        has_missing=False,
+        has_repeated=False,
+        meter=POD,
+    ),
 )

@@ -42,6 +42,8 @@ class Layout:
     has_gaps: bool = True
     """Whether intervals can be left out."""
     is_whole_days: bool = False
+    has_repeated: bool = True
+    """Whether it can hold a repeated hour."""
     has_power: bool = False
     is_register: bool = False
     """Whether it has states of registers, the first of which is no reading."""

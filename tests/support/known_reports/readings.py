@@ -32,7 +32,9 @@ def changes(zone: ZoneInfo) -> list[datetime]:
 def made_readings(layout: Layout, chance: Random) -> list[Made]:
     """Return the readings of one to three days, mostly about a change of clocks."""
     step = timedelta(seconds=layout.seconds)
-    change = chance.choice(changes(layout.zone))
+    change = chance.choice(
+        [each for each in changes(layout.zone) if layout.has_repeated or each.month < 6]
+    )
     day = change.astimezone(layout.zone) - timedelta(days=chance.choice([0, 0, 1, 1, 30]))
     begin = day.replace(hour=0, minute=0, tzinfo=layout.zone).astimezone(UTC)
     count = int(timedelta(days=chance.randint(1, 3)) / step)

@@ -1,0 +1,1 @@
+"""What texts in fields and headings say: times, numbers and words."""

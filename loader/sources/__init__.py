@@ -1,0 +1,1 @@
+"""Turning the file of a report into lines in UTF-8: unpacking, decoding, and other layouts."""

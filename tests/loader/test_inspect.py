@@ -1,0 +1,326 @@
+"""The command `elecdata inspect`: what it says of a file, and the entry that it writes."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from click.testing import CliRunner, Result
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from elecdata import main
+from loader.formats.registry import format_by_name, known_formats
+from settings import load_settings
+from tests.support.report_factory import MADRID
+from tests.support.report_formats import ReportResult
+
+
+class Inspected:
+    """A file, what the command says of it, and the file as its entry reads it."""
+
+    def __init__(
+        self, folder: Path, content: str | bytes, *, name: str = "report.csv", config: str = ""
+    ) -> None:
+        self.path = folder / name
+        self.path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        self.config = folder / "config.yaml"
+        self.config.write_text(
+            f"database: {{url: 'sqlite:///{folder}/none.db'}}\n"
+            f"meter: {{timezone: Europe/Madrid}}\n{config}"
+        )
+        self.result = self.run("--json")
+        self.found: dict[str, Any] = json.loads(self.result.stdout)
+
+    def run(self, *args: str) -> Result:
+        return CliRunner().invoke(
+            main, ["inspect", "--config", str(self.config), *args, str(self.path)]
+        )
+
+    @property
+    def entry(self) -> str:
+        """The text of the entry."""
+        entry = self.found["entry"]
+        assert entry is not None, self.result.output
+        assert entry["works"], (entry["text"], self.found["errors"])
+        text: str = entry["text"]
+        return text
+
+    def read(self) -> ReportResult:
+        """Return the file as it is read with the entry in the configuration."""
+        self.config.write_text(self.config.read_text() + self.entry)
+        formats = known_formats(load_settings(self.config, {}))
+        chosen = format_by_name(formats, self.found["entry"]["name"])
+        done = ReportResult(self.path, [chosen], skip_bad_rows=False)
+        assert not done.error
+        return done
+
+
+# Layouts
+
+
+class Reading(NamedTuple):
+    """A reading: when it starts, how many seconds it lasts, and its energy in Wh."""
+
+    start: datetime
+    seconds: int
+    energy: int
+
+    @property
+    def end(self) -> datetime:
+        return self.start + timedelta(seconds=self.seconds)
+
+
+class Words(NamedTuple):
+    """The headings of a language."""
+
+    time: str
+    start: str
+    end: str
+    day: str
+    clock: str
+    energy: str
+    meter: str
+    status: str
+
+
+LANGUAGES = [
+    Words("Time", "Start", "End", "Date", "Time", "Consumption", "Meter", "Status"),
+    Words("Fecha y hora", "Desde", "Hasta", "Fecha", "Hora", "Consumo", "CUPS", "Estado"),
+    Words("Horodate", "Début", "Fin", "Date", "Heure", "Consommation", "PRM", "Statut"),
+    Words("Zeitstempel", "Von", "Bis", "Datum", "Uhrzeit", "Verbrauch", "Zählpunkt", "Status"),
+    Words("Data e ora", "Inizio", "Fine", "Data", "Ora", "Consumo", "POD", "Stato"),
+    Words("Tijdstip", "Van", "Tot", "Datum", "Tijd", "Verbruik", "EAN", "Status"),
+    Words("Data e hora", "Início", "Fim", "Data", "Hora", "Consumo", "Contador", "Estado"),
+]
+DAYS = ["%d/%m/%Y", "%d.%m.%Y", "%Y-%m-%d", "%d-%m-%y", "%Y%m%d", "%m/%d/%Y"]
+CLOCKS = ["%H:%M", "%H:%M:%S"]
+UNITS = {"kWh": 1000, "Wh": 1, "MWh": 1_000_000}
+
+
+class Layout(NamedTuple):
+    """How a file is written."""
+
+    words: Words
+    delimiter: str
+    decimal: str
+    encoding: str
+    day: str
+    clock: str
+    columns: str
+    """The columns of the time: one, two, both (start and end) or iso."""
+    unit: str
+    is_newest_first: bool
+    has_meter: bool
+    above: Sequence[str]
+    below: Sequence[str]
+    line_end: str
+
+    def written(self, readings: Sequence[Reading]) -> bytes:
+        """Return the file of readings, oldest first."""
+        head = [f"{self.words.energy} ({self.unit})"]
+        head = [*self._time_heading(), *head]
+        if self.has_meter:
+            head = [self.words.meter, *head]
+        rows = [self._row(reading) for reading in readings]
+        if self.is_newest_first:
+            rows.reverse()
+        lines = [self.delimiter.join(fields) for fields in [head, *rows]]
+        text = self.line_end.join([*self.above, *lines, *self.below]) + self.line_end
+        return text.encode(self.encoding)
+
+    def _time_heading(self) -> list[str]:
+        words = self.words
+        return {
+            "one": [words.time],
+            "iso": [words.time],
+            "two": [words.day, words.clock],
+            "both": [words.start, words.end],
+        }[self.columns]
+
+    def _row(self, reading: Reading) -> list[str]:
+        start, end = (each.astimezone(MADRID) for each in (reading.start, reading.end))
+        pattern = f"{self.day} {self.clock}"
+        fields = {
+            "one": [start.strftime(pattern)],
+            "iso": [start.isoformat()],
+            "two": [start.strftime(self.day), start.strftime(self.clock)],
+            "both": [start.strftime(pattern), end.strftime(pattern)],
+        }[self.columns]
+        decimals = {"kWh": 3, "Wh": 0, "MWh": 5}[self.unit]
+        number = f"{reading.energy / UNITS[self.unit]:.{decimals}f}"
+        fields.append(number.replace(".", self.decimal))
+        return ["ES0021000000000001AA", *fields] if self.has_meter else fields
+
+
+layouts = st.builds(
+    Layout,
+    words=st.sampled_from(LANGUAGES),
+    delimiter=st.sampled_from(";\t|"),
+    decimal=st.sampled_from(".,"),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "cp1252", "utf-16"]),
+    day=st.sampled_from(DAYS),
+    clock=st.sampled_from(CLOCKS),
+    columns=st.sampled_from(["one", "two", "both", "iso"]),
+    unit=st.sampled_from(sorted(UNITS)),
+    is_newest_first=st.booleans(),
+    has_meter=st.booleans(),
+    above=st.sampled_from([[], ["sep=;"], ["Export", ""], ["A;B;C", "1;2;3"]]),
+    below=st.sampled_from([[], ["Summe;12"]]),
+    line_end=st.sampled_from(["\n", "\r\n"]),
+).map(lambda layout: layout._replace(above=[]) if layout.delimiter != ";" else layout)
+
+
+def readings_of(first: date, days: int, seconds: int, energies: Sequence[int]) -> list[Reading]:
+    """Return the readings of whole local days, whose energies come again and again."""
+    begin, end = (
+        datetime.combine(day, time.min, MADRID).astimezone(UTC)
+        for day in (first, first + timedelta(days=days))
+    )
+    count = int((end - begin).total_seconds()) // seconds
+    instants = (begin + timedelta(seconds=seconds * number) for number in range(count))
+    return [
+        Reading(instant, seconds, energies[number % len(energies)])
+        for number, instant in enumerate(instants)
+    ]
+
+
+@settings(max_examples=30)
+@given(
+    layout=layouts,
+    first=st.sampled_from(["2024-03-30", "2023-10-28", "2024-12-31"]).map(date.fromisoformat),
+    seconds=st.sampled_from([900, 1800, 3600]),
+    energies=st.lists(st.integers(0, 99_990).map(lambda n: n * 10), min_size=5, max_size=50),
+)
+def test_entry_reads_what_was_written_in_any_layout(
+    tmp_path_factory: pytest.TempPathFactory,
+    layout: Layout,
+    first: date,
+    seconds: int,
+    energies: list[int],
+) -> None:
+    """Over both changes of clocks."""
+    readings = readings_of(first, 2, seconds, energies)
+    content = layout.written(readings)
+    done = Inspected(tmp_path_factory.mktemp("any"), content).read()
+    stored = sorted(zip(done.instants, done.quantities("energy"), strict=True))
+    expected = [(reading.start, f"{reading.energy / 1000:.5f}") for reading in readings]
+    assert stored == expected
+
+
+# Files of single kinds
+
+
+def quarter_rows(row: str, *values: object, day: str = "2024-05-14") -> str:
+    """Return a row for each value: its time from midnight on, in strftime's directives, and {}."""
+    begin = datetime.fromisoformat(f"{day}T00:00")
+    times = (begin + timedelta(minutes=15 * number) for number in range(len(values)))
+    return "".join(
+        f"{time.strftime(row)}\n".replace("{}", str(value))
+        for time, value in zip(times, values, strict=True)
+    )
+
+
+SINES = [f"{0.5 + (n * 7 % 13) / 20:.3f}" for n in range(96)]
+KINDS = {
+    "with a sum below": (
+        "Zeit;kWh\n" + quarter_rows("%d.%m.%Y %H:%M;{}", *SINES) + "Summe;12,3\n",
+        ("2024-05-14 00:00:00", {"energy": "0.50000"}),
+    ),
+    "with units below the heading": (
+        "Zeit;Verbrauch\n;Wh\n" + quarter_rows("%d.%m.%Y %H:%M;{}", *range(100, 196)),
+        ("2024-05-14 00:00:00", {"energy": "0.10000"}),
+    ),
+    "with a word for missing": (
+        "Fecha;Consumo (kWh)\n"
+        + quarter_rows("%d/%m/%Y %H:%M;{}", "sin dato", *SINES[1:]).replace(".", ","),
+        ("2024-05-14 00:00:00", {}),
+    ),
+    "of mean power": (
+        "Horodate;Puissance (W)\n" + quarter_rows("%Y-%m-%d %H:%M;{}", *range(400, 496)),
+        ("2024-05-14 00:00:00", {"energy": "0.10000", "power": "0.40000"}),
+    ),
+    "of registers": (
+        "time,Import T1 kWh,Import T2 kWh\n"
+        + quarter_rows(
+            "%Y-%m-%d %H:%M,{},300.5", *(f"{8350.1 + n * n / 9:.3f}" for n in range(96))
+        ),
+        ("2024-05-14 00:00:00", {"energy": "0.11000"}),
+    ),
+    "of two tariffs": (
+        "time,Low (kWh),High (kWh)\n" + quarter_rows("%Y-%m-%d %H:%M,{},1.5", *SINES),
+        ("2024-05-14 00:00:00", {"energy": "2.00000"}),
+    ),
+    "of both directions in rows of their own": (
+        "From,Register,Volume (kWh)\n"
+        + quarter_rows("%d/%m/%Y %H:%M,Offtake Day,{}\n%d/%m/%Y %H:%M,Injection Day,7", *SINES),
+        ("2024-05-14 00:00:00", {"energy": "0.50000", "exported_energy": "7.00000"}),
+    ),
+    "with thousands": (
+        "Zeit;Wirkarbeit (Wh)\n"
+        + quarter_rows("%d.%m.%Y %H:%M;{}", *(f"1.{n:03}" for n in range(100, 196))),
+        ("2024-05-14 00:00:00", {"energy": "1.10000"}),
+    ),
+    "without a heading": (
+        quarter_rows("%Y-%m-%d %H:%M;{}", *SINES),
+        ("2024-05-14 00:00:00", {"energy": "0.50000"}),
+    ),
+    "of American times": (
+        "Time,Usage (kWh)\n" + quarter_rows("%m/%d/%Y %I:%M %p,{}", *SINES),
+        ("2024-05-14 00:00:00", {"energy": "0.50000"}),
+    ),
+    "of ends, the last of which is 24:00": (
+        "Day,Until,kWh\n"
+        + quarter_rows("%d/%m/%Y,%H:%M,{}", *SINES).partition("\n")[2]
+        + "14/05/2024,24:00,0.5\n",
+        ("2024-05-14 00:00:00", {"energy": "0.85000"}),
+    ),
+    "of seconds since 1970": (
+        "time,kWh\n" + "".join(f"{1715637600 + 900 * n},{v}\n" for n, v in enumerate(SINES)),
+        ("2024-05-14 00:00:00", {"energy": "0.50000"}),
+    ),
+    "of a day in a row": (
+        "Giorno;" + ";".join(f"{n // 4:02}:{n % 4 * 15:02}" for n in range(96)) + "\n"
+        "13/05/2024;" + ";".join(SINES).replace(".", ",") + "\n"
+        "14/05/2024;" + ";".join(SINES).replace(".", ",") + "\n",
+        ("2024-05-13 00:00:00", {"energy": "0.50000"}),
+    ),
+    "of numbered half hours": (
+        "Date,Period,kWh\n" + "".join(f"2024-05-14,{n + 1},{SINES[n]}\n" for n in range(48)),
+        ("2024-05-14 00:00:00", {"energy": "0.50000"}),
+    ),
+    "of days told by order": (
+        "Date,kWh\n" + "".join(f"2024-05-14,{each}\n" for each in SINES),
+        ("2024-05-14 00:00:00", {"energy": "0.50000"}),
+    ),
+    "of standard time all year": (
+        "t,kWh\n" + quarter_rows("%Y-%m-%d %H:%M,{}", *SINES, day="2024-03-31"),
+        ("2024-03-31 00:00:00", {"energy": "0.50000"}),
+    ),
+    "of Spanish months": (
+        "Fecha;kWh\n" + quarter_rows("%d-may-%Y %H:%M;{}", *SINES),
+        ("2024-05-14 00:00:00", {"energy": "0.50000"}),
+    ),
+    "with more than five decimals": (
+        "t,kWh\n" + quarter_rows("%Y-%m-%d %H:%M,{}", *(f"{each}0000001" for each in SINES)),
+        ("2024-05-14 00:00:00", {"energy": "0.50000"}),
+    ),
+    "of ranges": (
+        "Period,kWh\n"
+        + quarter_rows("%Y-%m-%d %H:%M - later,{}", *SINES).replace("later", "09:00"),
+        ("2024-05-14 00:00:00", {"energy": "0.50000"}),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_file_is_read_with_its_entry(tmp_path: Path, kind: str) -> None:
+    content, (start, quantities) = KINDS[kind]
+    inspected = Inspected(tmp_path, content)
+    inspected.entry  # noqa: B018 - it works
+    first = inspected.found["first_readings"][0]
+    shown = {name: text for name, text in first.items() if name != "start"}
+    assert (first["start"][:19], shown) == (start, quantities)
+    assert inspected.read().rows[0][1] == start
