@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from loader.formats.registry import DetectedFormat, ReportFormat, detect_format
+from loader.formats.registry import DetectedFormat, KnownFormats, ReportFormat, detect_format
 from loader.rows.errors import ReportError, UnknownHeadingError
 from loader.rows.file_reader import check_row_length
 from loader.rows.header import RowDialect
@@ -29,8 +29,7 @@ def find_table(source: SourceFile, formats: Sequence[ReportFormat]) -> FoundTabl
     Raises ReportError if no table has one, or if one fits several formats.
     """
     unknown: UnknownHeadingError | None = None
-    dialects = [*dict.fromkeys(known.dialect for known in formats)]
-    tables = source.tables(dialects)
+    tables = source.tables(known.dialect for known in formats)
     for table in tables:
         found = []
         for dialect, rows in table.variants:
@@ -89,12 +88,16 @@ class _Top:
 
 def _fitting(
     formats: Sequence[ReportFormat], table: SourceTable, dialect: RowDialect | None
-) -> list[ReportFormat]:
+) -> Sequence[ReportFormat]:
     """Return the formats that a table may have."""
-    fitting = [
-        known
-        for known in formats
-        if dialect in (None, known.dialect)
-        and (table.sheet is None or known.sheet in (None, table.sheet))
-    ]
-    return fitting if table.encoding is None else [known.in_utf8() for known in fitting]
+
+    def fitted(known: ReportFormat) -> ReportFormat | None:
+        if dialect not in (None, known.dialect):
+            return None
+        if table.sheet is not None and known.sheet not in (None, table.sheet):
+            return None
+        return known if table.encoding is None else known.in_utf8()
+
+    if isinstance(formats, KnownFormats):
+        return formats.each(fitted)
+    return [each for known in formats if (each := fitted(known)) is not None]

@@ -1,7 +1,7 @@
 """The settings of a deployment, from config.yaml and the environment."""
 
 from settings.limits import LimitSettings
-from settings.loading import load_settings, sources
+from settings.loading import load_formats, load_settings, sources
 from settings.model import (
     AccountSettings,
     AuthSettings,
@@ -16,7 +16,7 @@ from settings.model import (
     is_demonstration,
     is_published,
 )
-from settings.report_formats.column_name import ColumnError, ColumnName, any_of, wildcards
+from settings.report_formats.column_name import ColumnError, ColumnName, any_of
 from settings.report_formats.columns import ENERGIES, MEAN_POWERS, ColumnSettings, FieldPatterns
 from settings.report_formats.format import (
     HOURLY_INTERVAL,
@@ -89,10 +89,10 @@ __all__ = [
     "is_demonstration",
     "is_loopback_host",
     "is_published",
+    "load_formats",
     "load_settings",
     "month_number",
     "signing_secret",
     "sources",
     "url_host",
-    "wildcards",
 ]

@@ -34,7 +34,9 @@ from settings.key_paths import (
     variable_of,
 )
 from settings.model import PREFIX, Settings
-from settings.section import SettingsError
+from settings.report_formats.format import FormatSettings
+from settings.section import Section, SettingsError
+from settings.values import FormatName
 from settings.yaml_document import YamlDocument, parse_yaml, plain_text, read_text
 
 # Types whose wrong values may be shown; wrong text may be a misplaced secret.
@@ -57,6 +59,22 @@ def load_settings(config: Path | None = None, environ: Mapping[str, str] = os.en
         details = error.errors(include_url=False)
     # Raised out here, so that the values inside the ValidationError stay out of its traceback.
     raise _to_settings_error(details, document, overrides)
+
+
+class _FormatsFile(Section):
+    """A file that has formats and nothing else."""
+
+    formats: Mapping[FormatName, FormatSettings]
+
+
+def load_formats(file: Path) -> Mapping[str, FormatSettings]:
+    """Load the section `formats` of a file that has no other. Raise SettingsError."""
+    document = parse_yaml(read_text(file), str(file))
+    try:
+        return _FormatsFile.model_validate(document.keys).formats
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+    raise _to_settings_error(details, document, {})
 
 
 def sources(config: Path | None = None, environ: Mapping[str, str] = os.environ) -> dict[str, str]:

@@ -53,7 +53,7 @@ class DelimitedLayout:
         self, settings: FormatSettings, header: Header, zone: tzinfo, seconds: int | None = None
     ) -> None:
         """Take the length of the rows in seconds, if it differs from row to row."""
-        self.settings = settings
+        self.settings = settings = settings.fitted(header.names)
         self.header = header
         self.zone = zone
         self.timestamps = make_timestamp_parser(settings, header.names, zone)
@@ -91,9 +91,13 @@ class DelimitedLayout:
 
     def is_valid(self, fields: list[str]) -> bool:
         """Return whether the time and the quantities of a row can be parsed."""
+        if isinstance(self.timestamps.parse(fields), InvalidTimestamp):
+            return False
+        if self.collected is not None and not self.collected.series(fields):
+            return False
         errors: list[RowError] = []
-        self.values.read(0, fields, errors)
-        return not errors and not isinstance(self.timestamps.parse(fields), InvalidTimestamp)
+        (self.collected or self.values).read(0, fields, errors)
+        return not errors
 
 
 class DelimitedRows(RowReader[DelimitedRow]):

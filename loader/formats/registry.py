@@ -1,8 +1,8 @@
 """The known report formats, and the detection of a report's format by its header."""
 
-from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, lru_cache, partial
+from typing import Any, NamedTuple, Protocol, overload
 from zoneinfo import ZoneInfo
 
 from domain.quantities import ALL_QUANTITIES, QUANTITY_NAMES
@@ -11,6 +11,7 @@ from loader.formats.collected_rows import CollectedRows
 from loader.formats.delimited import DelimitedLayout, DelimitedRows
 from loader.formats.monitoring import MONITORING_HEADER, MonitoringRows
 from loader.formats.own_lengths import OwnLengthRows
+from loader.formats.shipped import shipped_settings
 from loader.formats.source_tables import SOURCE_TABLES
 from loader.formats.varying_rows import VaryingRows
 from loader.rows.errors import ReportError, UnknownHeadingError
@@ -31,24 +32,6 @@ _MAX_LISTED = 10
 _ANY_ZONE = ZoneInfo("UTC")
 """Instead of the zone of a report whose format is not known yet."""
 
-DISTRIBUTOR_HOURLY = FormatSettings.model_validate(
-    {
-        "delimiter": ";",
-        "decimal": ",",
-        "columns": {"energy": "Consumo_kWh"},
-        "time": {
-            "column": "Fecha",
-            "hour": "Hora",
-            "hours": "counted",
-            "pattern": "%d/%m/%Y",
-            "marks": "end",
-        },
-        "identifier": "CUPS",
-        "ignored": ["Metodo_obtencion"],
-    }
-)
-"""The hourly export of Spanish distributors."""
-
 MONITORING_FULL = FormatSettings.model_validate(
     {
         "columns": {quantity.name: quantity.header for quantity in ALL_QUANTITIES},
@@ -58,8 +41,7 @@ MONITORING_FULL = FormatSettings.model_validate(
 )
 """What `elecdata meters export` writes for a meter with exported energy or estimated readings."""
 
-_DESCRIBED = {"distributor-hourly": DISTRIBUTOR_HOURLY, "monitoring-full": MONITORING_FULL}
-
+_OWN = {"monitoring-full": MONITORING_FULL}
 
 _UTF8 = "utf-8"
 
@@ -99,14 +81,17 @@ class ReportFormat(Protocol):
     def nearest_heading(self, top: TopOfFile) -> Likeness | None:
         """Return the line that is most like a heading of this format; None if none is at all."""
 
+    def fitted(self, header: Header) -> "ReportFormat":
+        """Return the format of reports with this header, without the columns that they lack."""
+
+    def is_row(self, header: Header, raw: bytes) -> bool:
+        """Return whether a line is a valid row below a header."""
+
     def row_filter(self, found: FoundHeading) -> RowFilter | None:
         """Return what passes over lines below a heading; None if all are rows."""
 
     def in_utf8(self) -> "ReportFormat":
         """Return the same format of reports that are in UTF-8."""
-
-    def fitted(self, header: Header) -> "ReportFormat":
-        """Return the format with the columns of a header alone."""
 
     def row_reader(self, header: Header, context: ParseContext) -> RowReader[Any]:
         """Return a reader of the rows below a header."""
@@ -151,6 +136,15 @@ class MonitoringFormat:
                 nearest = each
         return nearest
 
+    def fitted(self, header: Header) -> ReportFormat:
+        """Return the format of reports with this header: there is but one."""
+        del header
+        return self
+
+    def is_row(self, header: Header, raw: bytes) -> bool:
+        """Return whether a line has the fields of a row."""
+        return isinstance(header.split(0, raw), list)
+
     def row_filter(self, found: FoundHeading) -> RowFilter | None:
         """Return what passes over lines below a heading; None if all are rows."""
         del found
@@ -158,10 +152,6 @@ class MonitoringFormat:
 
     def in_utf8(self) -> ReportFormat:
         """Return the same format of reports that are in UTF-8."""
-        return self
-
-    def fitted(self, _: Header) -> ReportFormat:
-        """Return the format with the columns of a header alone."""
         return self
 
     def row_reader(self, header: Header, context: ParseContext) -> RowReader[Any]:
@@ -190,13 +180,14 @@ class ConfiguredFormat:
         """The settings of the rows, which may be unfolded."""
         self.identifier = self._settings.identifier_column
         self._layout = lru_cache(maxsize=_MAX_LAYOUTS)(partial(DelimitedLayout, self._settings))
-        self._search = HeadingSearch(settings, self._is_row)
+        self._fitted = lru_cache(maxsize=_MAX_LAYOUTS)(self._fit)
+        self._search = HeadingSearch(settings, self.is_row)
 
     def find_heading(self, top: TopOfFile, *, is_only: bool) -> FoundHeading | None:
         """Return the heading of a report; None if it is not of this format."""
         if not self._described.is_folded:
             return self._search.find(top, is_only=is_only)
-        if rejected := HeadingSearch(self._settings, self._is_row).find_rejected(top):
+        if rejected := HeadingSearch(self._settings, self.is_row).find_rejected(top):
             return rejected
         found = self._search.find(top, is_only=is_only)
         try:
@@ -228,8 +219,19 @@ class ConfiguredFormat:
         """Return what unfolds days in rows; raise ValueError if there are too few columns."""
         return DayRows(self._described, header, NumberNotation(self._described).is_missing)
 
-    def _is_row(self, header: Header, raw: bytes) -> bool:
-        """Return whether a line is a valid row."""
+    def fitted(self, header: Header) -> ReportFormat:
+        """Return the format of reports with this header, without the columns that they lack."""
+        return self._fitted(header.names)
+
+    def _fit(self, names: tuple[str, ...]) -> "ConfiguredFormat":
+        settings = self._described.fitted(names)
+        if settings is self._described:
+            return self
+        is_asked_for = self.is_interval_asked_for
+        return ConfiguredFormat(self.name, settings, is_interval_asked_for=is_asked_for)
+
+    def is_row(self, header: Header, raw: bytes) -> bool:
+        """Return whether a line is a valid row below a header."""
         if self._described.is_folded:
             days = self._days(header)
             rows = days.unfolded(NumberedRows(raw, [0]))
@@ -242,10 +244,6 @@ class ConfiguredFormat:
         if self._described.encoding == _UTF8:
             return self
         return self._changed({"encoding": _UTF8})
-
-    def fitted(self, _: Header) -> ReportFormat:
-        """Return the format with the columns of a header alone."""
-        return self
 
     def _changed(self, update: dict[str, object]) -> "ConfiguredFormat":
         settings = self._described.model_copy(update=update)
@@ -330,35 +328,101 @@ class SourceFormat(ConfiguredFormat):
         )
 
 
-SHIPPED_FORMATS: tuple[ReportFormat, ...] = (
-    MonitoringFormat(),
-    *(ConfiguredFormat(name, each) for name, each in _DESCRIBED.items()),
-    *(SourceFormat(name, each) for name, each in SOURCE_TABLES.items()),
+class KnownFormats(Sequence[ReportFormat]):
+    """The project's own format, the configured ones, and the shipped ones.
+
+    The shipped ones are read when they are asked for.
+    """
+
+    def __init__(
+        self, own: Sequence[ReportFormat], shipped: Callable[[], Sequence[ReportFormat]]
+    ) -> None:
+        self.own = own
+        """Those that are not shipped, and come first."""
+        self._read = shipped
+
+    @cached_property
+    def shipped(self) -> Sequence[ReportFormat]:
+        """The shipped ones."""
+        return self._read()
+
+    def each(self, changed: Callable[[ReportFormat], ReportFormat | None]) -> "KnownFormats":
+        """Return the formats as a function changes them, without those that it leaves out."""
+
+        def those(formats: Iterable[ReportFormat]) -> list[ReportFormat]:
+            return [found for each in formats if (found := changed(each)) is not None]
+
+        return KnownFormats(those(self.own), lambda: those(self.shipped))
+
+    def __bool__(self) -> bool:
+        return bool(self.own) or bool(self.shipped)
+
+    def __len__(self) -> int:
+        return len(self.own) + len(self.shipped)
+
+    @overload
+    def __getitem__(self, index: int) -> ReportFormat: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[ReportFormat]: ...
+
+    def __getitem__(self, index: int | slice) -> ReportFormat | Sequence[ReportFormat]:
+        return (*self.own, *self.shipped)[index]
+
+    def __iter__(self) -> Iterator[ReportFormat]:
+        yield from self.own
+        yield from self.shipped
+
+
+def _shipped_formats() -> tuple[ReportFormat, ...]:
+    return tuple(ConfiguredFormat(name, each) for name, each in shipped_settings().items())
+
+
+SHIPPED_FORMATS = KnownFormats(
+    (
+        MonitoringFormat(),
+        *(ConfiguredFormat(name, each) for name, each in _OWN.items()),
+        *(SourceFormat(name, each) for name, each in SOURCE_TABLES.items()),
+    ),
+    _shipped_formats,
 )
+"""The formats that are known without any configuration."""
 
 
-def known_formats(settings: Settings, interval: int | None = None) -> tuple[ReportFormat, ...]:
-    """Return the shipped formats and the configured ones, which replace those of equal names.
+def known_formats(settings: Settings, interval: int | None = None) -> KnownFormats:
+    """Return the configured formats and the shipped ones, which those of equal names replace.
 
     An interval that is asked for takes the place of what formats say.
     """
-    described = {**_DESCRIBED, **settings.formats}
+    is_asked_for = interval is not None
+    described = {**_OWN, **settings.formats}
     monitoring = described.pop(MONITORING, None)
     said = None if monitoring is None else monitoring.interval
-    formats: list[ReportFormat] = [
-        MonitoringFormat(interval or said, is_interval_asked_for=interval is not None)
-    ]
-    for name, each in described.items():
-        is_asked_for = interval is not None
+
+    def formats(described: Mapping[str, FormatSettings]) -> list[ReportFormat]:
         asked = {"interval": interval, "lengths": ()}
-        changed = each.model_copy(update=asked) if is_asked_for else each
-        formats.append(ConfiguredFormat(name, changed, is_interval_asked_for=is_asked_for))
+        return [
+            ConfiguredFormat(
+                name,
+                each.model_copy(update=asked) if is_asked_for else each,
+                is_interval_asked_for=is_asked_for,
+            )
+            for name, each in described.items()
+        ]
+
+    def shipped() -> list[ReportFormat]:
+        others = shipped_settings().items()
+        return formats({name: each for name, each in others if name not in described})
+
+    own: list[ReportFormat] = [
+        MonitoringFormat(interval or said, is_interval_asked_for=is_asked_for),
+        *formats(described),
+    ]
     for name, each in SOURCE_TABLES.items():
         if name not in described:
-            is_asked_for = interval is not None
             changed = each.model_copy(update={"interval": interval}) if is_asked_for else each
-            formats.append(SourceFormat(name, changed, is_interval_asked_for=is_asked_for))
-    return tuple(formats)
+            own.append(SourceFormat(name, changed, is_interval_asked_for=is_asked_for))
+    return KnownFormats(own, shipped)
 
 
 def format_by_name(formats: Sequence[ReportFormat], name: str) -> ReportFormat:
@@ -384,25 +448,15 @@ def detect_format(
 ) -> DetectedFormat:
     """Detect the format by a report's first lines.
 
-    Of several that fit, that is the one with the highest heading, of these the one that leaves the
-    fewest columns unread. Raises ReportError unless there is exactly one.
+    Of several that fit, that is the one with the highest heading, then one that finds the meter in
+    the heading or above it, then the one that leaves the fewest columns unread, then the one that
+    can read the most rows. A shipped format is taken if no other fits. Raises ReportError unless
+    there is exactly one.
     """
     top = TopOfFile(lines)
-    is_only = len(formats) == 1
-    matches = [
-        (each, found)
-        for each in formats
-        if (found := each.find_heading(top, is_only=is_only)) is not None
-    ]
+    matches = _best_matches(_fitting(formats, top), lines)
     if not matches:
         raise UnknownHeadingError(_misfit(formats, path, top))
-
-    def rank(match: tuple[ReportFormat, FoundHeading]) -> tuple[bool, int, int]:
-        _, found = match
-        return not found.is_named, found.rows_at, len(found.unread)
-
-    best = min(map(rank, matches))
-    matches = [match for match in matches if rank(match) == best]
     report_format, found = matches[0]
     if len(matches) > 1:
         names = ", ".join(each.name for each, _ in matches)
@@ -411,7 +465,50 @@ def detect_format(
             f"{path}:{at + 1}: heading: {_shown(lines[at])}: fits several formats: say which with"
             f" --format: {names}"
         )
-    return DetectedFormat(report_format.fitted(found.header), found.header, found)
+    fitted = report_format.fitted(found.header)
+    return DetectedFormat(fitted, found.header, found)
+
+
+_Match = tuple[ReportFormat, FoundHeading]
+
+
+def _fitting(formats: Sequence[ReportFormat], top: TopOfFile) -> list[_Match]:
+    """Return the formats that fit, each with its heading; no shipped one if another does."""
+    if not isinstance(formats, KnownFormats):
+        return _matches(formats, top, is_only=len(formats) == 1)
+    own = _matches(formats.own, top)
+    if any(found.is_named for _, found in own):
+        return own
+    return own + _matches(formats.shipped, top)
+
+
+def _matches(
+    formats: Iterable[ReportFormat], top: TopOfFile, *, is_only: bool = False
+) -> list[_Match]:
+    headings = ((each, each.find_heading(top, is_only=is_only)) for each in formats)
+    return [(each, found) for each, found in headings if found is not None]
+
+
+def _best_matches(matches: list[_Match], lines: Sequence[bytes]) -> list[_Match]:
+    """Return the matches that come into question, one if the file tells its format."""
+
+    def rank(match: _Match) -> tuple[bool, int, bool, int]:
+        _, found = match
+        has_no_meter = found.header.meter is None
+        return not found.is_named, found.rows_at, has_no_meter, len(found.unread)
+
+    def rows(match: _Match) -> int:
+        each, found = match
+        return sum(each.is_row(found.header, line) for line in lines[found.rows_at :])
+
+    best = min(map(rank, matches), default=None)
+    matches = [match for match in matches if rank(match) == best]
+    if len(matches) > 1:
+        counts = [rows(match) for match in matches]
+        matches = [
+            match for match, count in zip(matches, counts, strict=True) if count == max(counts)
+        ]
+    return matches
 
 
 def _misfit(formats: Sequence[ReportFormat], path: str, top: TopOfFile) -> str:

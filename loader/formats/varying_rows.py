@@ -32,11 +32,15 @@ class _RowLengths:
 
     A row whose time marks its end lasts since the time of the row before it; one whose time marks
     its start, until that of the row after it. If that is none of the lengths, there is a gap, and
-    the row has the shortest one, unless its time is one of a longer row: a multiple of its length.
+    the row has the usual length, if there is one, or else the shortest, unless its time is one of a
+    longer row: a multiple of its length.
     """
 
-    def __init__(self, lengths: Sequence[int], zone: tzinfo, *, marks_end: bool) -> None:
+    def __init__(
+        self, lengths: Sequence[int], usual: int | None, zone: tzinfo, *, marks_end: bool
+    ) -> None:
         self._lengths = lengths
+        self._usual = usual
         self._zone = zone
         self._marks_end = marks_end
         self.pending: tuple[int, datetime, DelimitedRow] | None = None
@@ -93,6 +97,8 @@ class _RowLengths:
         seconds = least
         if distance is not None and distance in self._lengths:
             seconds = distance
+        elif self._usual is not None and (distance is None or self._usual < distance):
+            seconds = self._usual
         elif any(
             self._is_multiple(instant, each)
             for each in longer
@@ -129,7 +135,10 @@ class VaryingRows(DelimitedRows):
         settings = layout.settings
         self._layouts = layouts
         self._lengths = _RowLengths(
-            settings.lengths, layout.zone, marks_end=settings.time.marks_end
+            settings.lengths,
+            settings.usual_length,
+            layout.zone,
+            marks_end=settings.time.marks_end,
         )
 
     @property

@@ -14,7 +14,7 @@ from contextlib import suppress
 
 import uvloop
 
-from loader.formats.registry import known_formats
+from loader.formats.registry import format_by_name, known_formats
 from loader.imports.messages import LENGTH, ImportOrder, WorkerNotice
 from loader.imports.outcome import ImportOutcome
 from loader.imports.plan import MeterImport
@@ -64,11 +64,9 @@ async def _work(order: ImportOrder, send: Callable[[object], None]) -> None:
     send(WorkerNotice.STARTED)
     database = open_importer(order.settings, turns=order.turns)
     database.engine.on_wait = lambda: send(WorkerNotice.WAITS)
-    formats = [
-        each
-        for each in known_formats(order.settings, order.options.interval)
-        if order.format_name in (None, each.name)
-    ]
+    known = known_formats(order.settings, order.options.interval)
+    name = order.format_name
+    formats = known if name is None else [format_by_name(known, name)]
     importer = ReportImporter(order.settings, database, formats, order.options)
     try:
         while not is_stopping and (work := _receive()) is not None:

@@ -46,8 +46,8 @@ class SourceFile:
         """The digest of the unpacked content, in hex."""
         return self._content.sha256
 
-    def tables(self, dialects: Sequence[RowDialect]) -> Iterator[SourceTable]:
-        """Yield the table of the file, or of a workbook each sheet.
+    def tables(self, dialects: Iterable[RowDialect]) -> Iterator[SourceTable]:
+        """Yield the table of the file, or of a workbook each sheet in each of the dialects.
 
         The rows of a table are read before the next one is asked for. Raises ReportError, here or
         in the rows, if the file can't be read or can't be a report.
@@ -91,8 +91,9 @@ class SourceFile:
             return _single(nem12_rows(self.path, rows), UTF8)
         return _single(rows, kind.encoding and UTF8)
 
-    def _sheets(self, archive: ZipFile, dialects: Sequence[RowDialect]) -> Iterator[SourceTable]:
+    def _sheets(self, archive: ZipFile, dialects: Iterable[RowDialect]) -> Iterator[SourceTable]:
         workbook = Workbook(self.path, archive)
+        dialects = dict.fromkeys(dialects)
         for sheet in workbook.sheets:
             variants = [(dialect, workbook.rows(sheet, dialect)) for dialect in dialects]
             yield SourceTable(variants, UTF8, sheet)

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import chain
 from typing import NamedTuple
 
 from loader.rows.header import Header
 from loader.table.top import TopOfFile
-from settings import FormatSettings, MeterPattern
+from settings import FormatSettings, MeterPattern, any_of
 
 
 class FoundHeading(NamedTuple):
@@ -52,6 +53,10 @@ class HeadingSearch:
         self._settings = settings
         self._is_row = is_row
         self._columns = settings.headers()
+        self._optional = settings.optional_headers()
+        self._headings = frozenset(column.heading for column in self._columns if column.heading)
+        pattern = settings.heading_pattern
+        self._line = any_of([pattern]) if pattern is not None else None
         self._pattern = settings.meter_pattern
         self._last_place = max((column.place for column in self._columns), default=0)
 
@@ -63,9 +68,9 @@ class HeadingSearch:
         """
         if rejected := self.find_rejected(top):
             return rejected
-        if self._settings.heading is not None:
+        if not self._settings.has_heading:
             return self._without_heading(top, is_only=is_only)
-        if self._settings.is_named_by_place:
+        if self._settings.is_named_by_place and self._line is None:
             return self._by_place(top, is_only=is_only)
         headings = ((at, self._header(top, at)) for at in self._places(top))
         fitting = (self._fitting(top, at, header) for at, header in headings)
@@ -92,7 +97,12 @@ class HeadingSearch:
         """Yield the places where the heading may be."""
         first = top.first + (self._settings.skip or 0)
         end = len(top.lines) if self._settings.skip is None else first + 1
-        yield from range(first, min(end, len(top.lines)))
+        places = range(first, min(end, len(top.lines)))
+        yield from (at for at in places if self._may_be(top.lines[at])) if self._line else places
+
+    def _may_be(self, line: bytes) -> bool:
+        text = line.decode(self._settings.encoding, "replace").removeprefix("\ufeff").strip()
+        return self._line is None or self._line.fullmatch(text) is not None
 
     def _header(self, top: TopOfFile, at: int) -> Header:
         header = top.header(at, self._settings.delimiter, self._settings.encoding)
@@ -107,15 +117,25 @@ class HeadingSearch:
 
     def _fitting(self, top: TopOfFile, at: int, header: Header) -> FoundHeading | None:
         """Return what is found if a line is the heading."""
-        if any(len(column.positions(header.names)) != 1 for column in self._columns):
+        names = header.names
+        if not self._headings.issubset(names):
             return None
-        if self._pattern is not None:
-            named = self._named_meter(self._pattern, top, at, header)
-            if named is None:
+        if any(len(column.positions(names)) != 1 for column in self._columns):
+            return None
+        for group in self._optional:
+            counts = {len(column.positions(names)) for column in group}
+            if counts not in ({0}, {1}):
                 return None
-            header = replace(header, meter=named[0], above=named[1])
-        own = sorted({*self._intervals(header), *(c.position(header.names) for c in self._columns)})
-        if self._settings.is_named_by_place and self._settings.heading is None:
+        if self._pattern is not None:
+            meters = self._named_meters(self._pattern, top, at, header)
+            if len(meters) > 1 or not (meters or self._pattern.optional):
+                return None
+            for meter, line in meters.items():
+                header = replace(header, meter=meter, above=line)
+        columns = chain(self._columns, *self._optional)
+        places = (place for column in columns for place in column.positions(names))
+        own = sorted({*self._intervals(header), *places})
+        if self._settings.is_named_by_place and self._settings.has_heading:
             header = replace(header, own=tuple(own))
         is_named = not self._settings.is_named_by_place
         return FoundHeading(header, at + 1, self._unread(header, own), header, is_named)
@@ -130,10 +150,10 @@ class HeadingSearch:
                 )
                 yield from range(min(first, default=0), max(last, default=-1) + 1)
 
-    def _named_meter(
+    def _named_meters(
         self, pattern: MeterPattern, top: TopOfFile, at: int, header: Header
-    ) -> tuple[str, bytes] | None:
-        """Return the only meter that the headings or the lines above name, and its line."""
+    ) -> dict[str, bytes]:
+        """Return the meters that the headings or the lines above name, each with its line."""
         found: dict[str, bytes] = {}
         if pattern.place == "heading":
             for name in header.names:
@@ -146,7 +166,7 @@ class HeadingSearch:
                 text = delimiter.join(top.header(above, delimiter, encoding).names)
                 if meter := pattern.find(text.rstrip(delimiter)):
                     found.setdefault(meter, top.lines[above].rstrip(b"\r") + b"\n")
-        return next(iter(found.items())) if len(found) == 1 else None
+        return found
 
     def _unread(self, header: Header, own: list[int]) -> tuple[str, ...]:
         """Return the columns that the format does not name; of equal ones, with their places."""
@@ -175,8 +195,11 @@ class HeadingSearch:
                 missing.append(str(column))
             elif len(positions) > 1:
                 doubtful.append(column.error(header.names))
-        if self._pattern and self._named_meter(self._pattern, top, at, header) is None:
-            missing.append(str(self._pattern))
+        for column in chain(*self._optional):
+            own += column.positions(header.names)
+        if self._pattern and not self._pattern.optional:
+            meters = self._named_meters(self._pattern, top, at, header)
+            missing += [str(self._pattern)] * (len(meters) != 1)
         return Likeness(at, tuple(missing), tuple(doubtful), self._unread(header, own), found)
 
     def _without_heading(self, top: TopOfFile, *, is_only: bool) -> FoundHeading | None:

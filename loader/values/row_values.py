@@ -1,13 +1,12 @@
 """The quantities of a row."""
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from domain.quantities import ALL_QUANTITY_NAMES, EXPORTED_QUANTITIES, QUANTITY_NAMES
 from loader.rows.errors import RowError
 from loader.values.columns import QuantityColumn
-from settings import FieldPatterns, FormatSettings, wildcards
+from settings import FieldPatterns, FormatSettings, any_of
 
 _MAX_KNOWN = 4096
 """Fields that are remembered, each with whether it matches."""
@@ -27,9 +26,7 @@ class FieldMatch:
     def __init__(self, patterns: FieldPatterns, names: Sequence[str]) -> None:
         """Take the names of a report's columns."""
         self._fields = [header.position(names) for header in patterns]
-        self._patterns = [
-            re.compile("|".join(map(wildcards, each)), re.DOTALL) for each in patterns.values()
-        ]
+        self._patterns = [any_of(each) for each in patterns.values()]
         self._known: dict[tuple[str, ...], bool] = {}
 
     def __call__(self, fields: Sequence[str]) -> bool:

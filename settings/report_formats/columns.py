@@ -75,6 +75,7 @@ class ColumnSettings(Section):
         description="columns, each with a pattern or a list of patterns with * and ? that its field"
         " has in the rows of the quantity",
     )
+    optional: bool = Field(False, description="true or false: whether reports may lack the column")
 
     @model_validator(mode="before")
     @classmethod
@@ -103,7 +104,7 @@ class ColumnSettings(Section):
         return self
 
 
-_HEADING = "its column, or a section with header, factor, unit, kind and where"
+_HEADING = "its column, or a section with header, factor, unit, kind, where and optional"
 
 
 class ColumnsSettings(Section):
@@ -160,4 +161,6 @@ class ColumnsSettings(Section):
             raise ValueError("expected first and last of all columns, since a row holds a day")
         if not self.named():
             raise ValueError(f"expected at least one of {', '.join(type(self).model_fields)}")
+        if all(column.optional for column in self.named().values()):
+            raise ValueError("expected at least one column that is not optional")
         return self

@@ -2,6 +2,7 @@
 
 import codecs
 from collections import Counter
+from collections.abc import Sequence
 from math import gcd
 from typing import Annotated, Literal
 
@@ -25,6 +26,7 @@ INTERVAL_OF_DAY = "interval of day"
 """The column of the unfolded table that numbers the intervals of a day from 1."""
 
 _DAY = 24 * HOURLY_INTERVAL
+_NO_HEADING = "none"
 
 
 def _check_delimiter(text: str) -> str:
@@ -130,6 +132,7 @@ class QualityColumnSettings(Section):
         description="a pattern, or a list of patterns, with * and ? that the column has in"
         " estimated readings"
     )
+    optional: bool = Field(False, description="true or false: whether reports may lack the column")
 
 
 class FormatSettings(Section):
@@ -156,15 +159,21 @@ class FormatSettings(Section):
     lengths: Annotated[
         tuple[Annotated[int, Field(ge=1, le=86400)], ...], AfterValidator(_check_lengths)
     ] = Field((), description="a list of seconds from 1 to 86400")
+    usual_length: int | None = Field(
+        None, description="one of lengths: that of rows of which those beside do not tell it"
+    )
     quality: QualityColumnSettings | None = Field(
-        None, description="a section with column and estimated"
+        None, description="a section with column, estimated and optional"
     )
     interval: Annotated[int | None, AfterValidator(_check_interval)] = Field(
         None, ge=1, le=86400, validate_default=True, description="seconds from 1 to 86400"
     )
     identifier: Identifier | None = Field(None, description=IDENTIFIER_EXPECTED)
-    heading: Literal["none"] | None = Field(
-        None, description="none if there is no heading, or nothing where it is looked for"
+    heading: str | None = Field(
+        None,
+        min_length=1,
+        description="none if there is no heading, a pattern with * and ? of the whole line, or"
+        " nothing where the columns tell it",
     )
     skip: int | None = Field(
         None,
@@ -208,13 +217,14 @@ class FormatSettings(Section):
     def headers(self) -> tuple[ColumnName, ...]:
         """Return the columns that a report must have."""
         others = (self.identifier_column, *self.time.columns())
-        columns = self.columns.named().values()
+        columns = [column for column in self.columns.named().values() if not column.optional]
         # Several quantities may be made of the same column.
         ends = (end for column in columns for end in (column.first, column.last) if end is not None)
         made_of = dict.fromkeys((*(name for each in columns for name in each.header), *ends))
         names = [*(header for header in others if header is not None), *made_of]
         conditions = [header for column in columns for header in column.where]
-        conditions += [] if self.quality is None else [self.quality.column]
+        if self.quality is not None and not self.quality.optional:
+            conditions.append(self.quality.column)
         conditions += self.rows
         names += [name for name in dict.fromkeys(conditions) if name not in names]
         return tuple(
@@ -225,6 +235,44 @@ class FormatSettings(Section):
     def is_folded(self) -> bool:
         """Whether a row of the file holds the intervals of a day."""
         return self.columns.are_of_days
+
+    def optional_headers(self) -> tuple[tuple[ColumnName, ...], ...]:
+        """Return the columns that a report may have, those together that it has together."""
+        columns = [column for column in self.columns.named().values() if column.optional]
+        groups: list[tuple[ColumnName, ...]] = [(*each.header, *each.where) for each in columns]
+        if self.quality is not None and self.quality.optional:
+            groups.append((self.quality.column,))
+        required = self.headers()
+        own = (tuple(name for name in group if name not in required) for group in groups)
+        return tuple(group for group in own if group)
+
+    def fitted(self, names: Sequence[str]) -> "FormatSettings":
+        """Return the format of reports with these columns: without what they lack."""
+        optional = (column for group in self.optional_headers() for column in group)
+        absent = {column for column in optional if not column.positions(names)}
+        if not absent:
+            return self
+        columns = {
+            name: None if absent.intersection((*column.header, *column.where)) else column
+            for name, column in self.columns.named().items()
+        }
+        has_quality = self.quality is not None and self.quality.column not in absent
+        return self.model_copy(
+            update={
+                "columns": self.columns.model_copy(update=columns),
+                "quality": self.quality if has_quality else None,
+            }
+        )
+
+    @property
+    def has_heading(self) -> bool:
+        """Whether reports have a heading."""
+        return self.heading != _NO_HEADING
+
+    @property
+    def heading_pattern(self) -> str | None:
+        """The pattern of the line of the heading, if there is one."""
+        return self.heading if self.has_heading else None
 
     @property
     def identifier_column(self) -> ColumnName | None:
@@ -261,9 +309,17 @@ class FormatSettings(Section):
         return self
 
     @model_validator(mode="after")
+    def _require_usual_length(self) -> "FormatSettings":
+        """Check that the usual length is one of the lengths."""
+        usual = self.usual_length
+        if usual is not None and usual not in self.lengths:
+            raise ValueError(f"expected a usual_length that is one of lengths, got {usual}")
+        return self
+
+    @model_validator(mode="after")
     def _require_places(self) -> "FormatSettings":
         """Check that without a heading, columns are named by place."""
-        if self.heading is None or "columns" not in self.model_fields_set:
+        if self.has_heading or "columns" not in self.model_fields_set:
             return self
         if named := [column for column in self.headers() if not column.place]:
             raise ValueError(
@@ -286,7 +342,8 @@ class FormatSettings(Section):
     def _require_distinct_headers(self) -> "FormatSettings":
         if "columns" not in self.model_fields_set:
             return self  # a built-in format
-        counts = Counter((*self.headers(), *self.ignored))
+        optional = {column for group in self.optional_headers() for column in group}
+        counts = Counter((*self.headers(), *optional, *self.ignored))
         if twice := [header for header, count in counts.items() if count > 1]:
             raise ValueError(f"expected each column once, {str(twice[0])!a:.60} is named twice")
         return self

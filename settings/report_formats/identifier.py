@@ -16,7 +16,7 @@ _MAX_LENGTH = 64
 
 IDENTIFIER_EXPECTED = (
     f"the column that names the meter: {COLUMN_EXPECTED}; or {{heading: PATTERN}} or"
-    f" {{line: PATTERN}} with {_METER} in it"
+    f" {{line: PATTERN}} with {_METER} in it, and optional: true if reports may lack it"
 )
 
 
@@ -28,6 +28,8 @@ class MeterPattern:
     """Whether that is one of the headings, or a line above these."""
     pattern: str
     """With `{meter}` for the name, `*` for any text and `?` for a character."""
+    optional: bool = False
+    """Whether reports may lack the text."""
 
     def __str__(self) -> str:
         """Return it as messages show it."""
@@ -45,11 +47,14 @@ def _parse(value: object) -> ColumnName | MeterPattern:
     """Return what a value of the settings says; raise ValueError."""
     if isinstance(value, MeterPattern):
         return value
-    if isinstance(value, dict) and len(value) == 1:
-        ((place, pattern),) = value.items()
-        if place in ("heading", "line"):
+    if isinstance(value, dict):
+        optional = value.get("optional", "false")
+        (place, pattern), *others = (
+            item for item in (*value.items(), ("", "")) if item[0] != "optional"
+        )
+        if place in ("heading", "line") and len(others) == 1 and optional in ("true", "false"):
             if isinstance(pattern, str) and pattern.count(_METER) == 1:
-                return MeterPattern(place, pattern)
+                return MeterPattern(place, pattern, optional == "true")
             raise ValueError(f"expected a pattern with {_METER} in it")
     try:
         return ColumnName.parse(value)

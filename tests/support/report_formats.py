@@ -92,12 +92,13 @@ def reading(folder: Path) -> Reading:
 
     def read(
         content: str | bytes,
-        *formats: ReportFormat,
+        *named: ReportFormat,
         skip_bad_rows: bool = False,
         encoding: str = "utf-8",
+        formats: Sequence[ReportFormat] = SHIPPED_FORMATS,
     ) -> ReportResult:
         path = folder / "report.csv"
         path.write_bytes(content.encode(encoding) if isinstance(content, str) else content)
-        return ReportResult(path, formats or SHIPPED_FORMATS, skip_bad_rows=skip_bad_rows)
+        return ReportResult(path, named or formats, skip_bad_rows=skip_bad_rows)
 
     return read

@@ -1,0 +1,109 @@
+"""The shipped formats: files as portals and programs write them load to exactly their readings."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from domain.quantities import ALL_QUANTITY_NAMES, QUANTITY_NAMES
+from loader.formats.shipped import shipped_settings
+from loader.report import Report
+from loader.report_file import ReportFile
+from tests.support.known_reports.layouts import LAYOUTS
+from tests.support.known_reports.made import Layout, Made
+from tests.support.known_reports.readings import made_readings
+
+DECIMALS = Decimal("0.00001")
+
+
+class Told(NamedTuple):
+    """A reading, as far as files tell."""
+
+    energy: str
+    exported: str
+    power: str
+    is_estimated: bool
+
+
+def _text(value: Decimal | None) -> str:
+    return "" if value is None else f"{value.quantize(DECIMALS):f}"
+
+
+def expected(layout: Layout, readings: Iterable[Made]) -> dict[datetime, Told]:
+    """What should be stored."""
+    hours = Decimal(layout.seconds) / 3600
+    return {
+        each.start: Told(
+            _text(each.energy),
+            _text(each.exported),
+            _text(each.energy / hours) if layout.has_power and each.energy is not None else "",
+            each.is_estimated,
+        )
+        for each in readings
+    }
+
+
+def read(path: Path, zone: ZoneInfo) -> tuple[Report, dict[datetime, Told]]:
+    """Read a file in whatever shipped format it has; return its readings by their starts."""
+    errors: list[str] = []
+    report = Report(
+        str(path),
+        zone,
+        skip_bad_rows=False,
+        on_errors=lambda found, _: errors.extend(map(str, found)),
+    )
+    found: dict[datetime, Told] = {}
+    for batch in report.batches():
+        for line in batch.rows.decode().splitlines():
+            fields = line.split(",")
+            names = ALL_QUANTITY_NAMES if batch.is_full else QUANTITY_NAMES
+            values = dict(zip(names, fields[3:], strict=False))
+            start = datetime.fromisoformat(f"{fields[1]}+00:00")
+            start -= timedelta(seconds=int(fields[2]))
+            is_estimated = batch.is_full and fields[-1] == "1"
+            assert start not in found
+            found[start] = Told(
+                values["energy"],
+                values.get("exported_energy", ""),
+                values["power"],
+                is_estimated,
+            )
+    assert errors == []
+    return report, found
+
+
+NAMED = [pytest.param(layout, id=layout.write.__name__) for layout in LAYOUTS]
+
+
+def test_each_shipped_format_has_a_file_that_is_made() -> None:
+    assert {layout.format for layout in LAYOUTS} == set(shipped_settings())
+
+
+@pytest.mark.parametrize("layout", NAMED)
+@settings(max_examples=25)
+@given(seed=st.integers(0, 2**32))
+def test_a_file_in_a_known_layout_loads_to_exactly_its_readings(
+    tmp_path_factory: pytest.TempPathFactory, layout: Layout, seed: int
+) -> None:
+    readings = made_readings(layout, Random(seed))
+    path = tmp_path_factory.getbasetemp() / "made.csv"
+    path.write_bytes(layout.write(readings))
+    report, found = read(path, layout.zone)
+    assert report.format == layout.format
+    assert found == expected(layout, readings)
+
+
+@pytest.mark.parametrize("layout", NAMED)
+def test_a_file_in_a_known_layout_tells_its_meter(tmp_path: Path, layout: Layout) -> None:
+    path = tmp_path / "made.csv"
+    path.write_bytes(layout.write(made_readings(layout, Random(1))))
+    with ReportFile(str(path)) as file:
+        parts = file.parts(layout.zone, skip_bad_rows=False, on_errors=lambda *_: None)
+        assert [part.identifier for part in parts] == [layout.meter]
