@@ -290,6 +290,6 @@ def _windows(state: DataState) -> dict[str, Any]:
 def _exact(metadata: Metadata) -> dict[str, Any]:
     """Return metadata with its numbers as numbers."""
     found = exact_metadata(metadata)
-    if "members" in found:
-        found["members"] = int(found["members"])
-    return found
+    return found | {
+        name: int(found[name]) for name in ("members", "demand_seconds") if name in found
+    }
