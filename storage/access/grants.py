@@ -117,11 +117,12 @@ class GrantStore:
         return granted and _within(granted, _windows(rows).get(0, ()))
 
     async def visible(
-        self, viewer: Viewer, least: Permission = Permission.READ
+        self, viewer: Viewer, least: Permission = Permission.READ, *, are_paged: bool = False
     ) -> Condition | None:
         """Select the meters, named `m`, of which a viewer may see some day; None if these are all.
 
-        Grants of less than a permission do not count.
+        Grants of less than a permission do not count. The condition is for all such meters or,
+        where `are_paged`, for the next page of them.
         """
         of_all = _ALL if viewer.is_admin else await self._of_all(viewer.user, least)
         if of_all is not None and (of_all.is_whole or viewer.scope is None):
@@ -131,7 +132,8 @@ class GrantStore:
         groups = await self._groups_granted(viewer.user, least)
         granted = [self._spans_own(viewer.user, least), *_spans_of(groups)]
         if viewer.scope is None:
-            return _any_of(granted, are_many=await self._are_many(viewer.user, groups))
+            are_many = are_paged and await self._are_many(viewer.user, groups)
+            return _any_of(granted, are_many=are_many)
         for window in () if of_all is None else of_all.windows:
             granted += [_Spans("id", f"'{window.first}'", f"'{window.last}'", "meters WHERE TRUE")]
         # The key may be good for other days than those that were granted.
@@ -166,7 +168,7 @@ class GrantStore:
         return _Spans("t.meter_id", *_days("t"), f"{own} AND t.meter_id IS NOT NULL", (user,))
 
     async def _are_many(self, user: str, groups: Iterable[int]) -> bool:
-        """Return whether a user was granted so many meters that it is quicker to look at meters.
+        """Return whether a user was granted so many meters that a page is quicker from meters on.
 
         To look whether a meter was granted costs a quarter of listing one that was, and of a page
         of those that were, as many more have to be looked at as there are more meters than these.

@@ -450,8 +450,11 @@ async def test_list_is_the_same_where_so_many_grants_are_that_each_meter_is_look
     for number in range(40):
         grant(database, "rick", meter="ended", expires=number)
         grant(database, "rick", meter="seen", days=(day(number), day(number)))
+    store = two.app[DATABASE]
     for of_group, shown in (("2019-01-01", ["member", "seen"]), ("2099-01-01", ["seen"])):
         database.run(f"UPDATE grants SET first_day = '{of_group}' WHERE group_id IS NOT NULL")
         page = await two.document("meters", offset="0")
         assert ([each["id"] for each in page["data"]], page["meta"]["total"]) == (shown, len(shown))
+        visible = await store.grants.visible(Viewer("rick"), are_paged=True)
+        assert sorted(await store.meters.public_ids(9, visible)) == shown
     assert any("LIMIT 1) IS NOT NULL" in sql for sql in two.engine.statements)
