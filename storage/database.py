@@ -234,7 +234,9 @@ class Database:
         everything = None if viewer is None else await self.grants.everything(viewer)
         # To look up each of a thousand meters takes as long as all the rest.
         sees_all = everything is not None and everything.is_whole
-        visible = None if viewer is None or sees_all else await self.grants.visible(viewer)
+        visible = None
+        if viewer is not None and not sees_all:
+            visible = await self.grants.visible(viewer, are_paged=True)
         sees_all = sees_all or viewer is None
         if skipped and (sees_all or stale is None):
             last = await self.meters.public_id_at(skipped - 1, after, search, visible, stale)
@@ -299,7 +301,7 @@ class Database:
         everything = None if viewer is None else await self.grants.everything(viewer)
         if viewer is None or (everything is not None and everything.is_whole):
             return await page(now, limit, after, days=days, search=search, stale=stale)
-        visible = await self.grants.visible(viewer)
+        visible = await self.grants.visible(viewer, are_paged=True)
 
         async def accesses(meter_ids: Sequence[int]) -> Mapping[int, Access]:
             return await self.grants.accesses(viewer, meter_ids)

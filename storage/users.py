@@ -125,8 +125,11 @@ class UserAdmin:
         sql = f"{dialect.insert('users', ('user', 'password'))} {dialect.ignore_taken_user}"
         is_added = await self._engine.execute(sql, (name, password)) == 1
         if is_added and not grants:
+            user = f"WHERE user = {dialect.placeholder}"
+            await self._engine.execute(f"DELETE FROM grants {user}", (name,))
+            # Nobody has seen the number of the one that was there.
             await self._engine.execute(
-                f"DELETE FROM grants WHERE user = {dialect.placeholder}", (name,)
+                f"UPDATE grant_numbers SET last_id = last_id - 1 {user}", (name,)
             )
         return is_added
 

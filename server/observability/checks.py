@@ -123,11 +123,12 @@ def _tls(settings: Settings) -> Finding:
     if server.tls.certificate is None:
         if server.is_loopback or server.proxies:
             return ok("tls", "not configured; a proxy may add it")
-        return warn(
-            "tls",
-            f"passwords and tokens are sent unencrypted to {server.host}",
-            "Set server.tls, or name the proxy that has the certificate in server.proxies.",
-        )
+        found = f"passwords and tokens are sent unencrypted to {server.host}"
+        remedy = "Set server.tls, or name the proxy that has the certificate in server.proxies."
+        if settings.auth.basic:
+            found += ", and with auth.basic a password may be in every request"
+            remedy += " Until then, set auth.basic to false."
+        return warn("tls", found, remedy)
     try:
         tls.server_context(server.tls)
         left = tls.certificate_expiry(server.tls) - datetime.now(UTC)

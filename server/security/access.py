@@ -91,7 +91,7 @@ class AccessResolver:
     async def visible_public_ids(self, token: Token, most: int) -> list[str]:
         """Return the public ids of some meters that a token's user may see."""
         grants, meters = self._database.grants, self._database.meters
-        visible = await grants.visible(token.viewer)
+        visible = await grants.visible(token.viewer, are_paged=True)
         return await meters.public_ids(most, visible)
 
     async def _look_up(self, token: Token, meter: str | None, state: DataState) -> _Known:

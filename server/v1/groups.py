@@ -1,6 +1,6 @@
 """Groups of meters: which there are, their sums, and their members."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,6 +43,8 @@ from storage.figures.compute import Admit
 from storage.figures.result import Field, FieldType, Metadata, ResultTable, as_chunks
 from storage.figures.selection import Period
 from storage.groups.aggregate import COLUMNS_MEAN, GROUP_COLUMNS, GroupAggregate, GroupSummary
+from storage.groups.demand.peaks import GroupPeaks
+from storage.groups.demand.profile import GroupProfile
 from storage.groups.ranking import GroupRanking
 from storage.groups.selection import GroupQuery
 
@@ -74,14 +76,21 @@ GROUP_LIST_PARAMETERS = (
     replace(SEARCH, description="Only groups with this text in their id or name, in any case."),
     *WRITING,
 )
-_PARTS = ("readings", "aggregates", "summary", "members", "quality")
+_PARTS = ("readings", "aggregates", "profile", "peaks", "summary", "members", "quality")
 _SUM_FIELDS = Parameter(
     "fields",
     COLUMNS_MEAN,
     pattern=csv_pattern("|".join(GROUP_COLUMNS)),
 )
 _RANKING = {each.name: each for each in GroupRanking.parameters}
+_PEAKS = {each.name: each for each in GroupPeaks.parameters}
+_PROFILE = {each.name: each for each in GroupProfile.parameters}
 GROUP_AGGREGATE_PARAMETERS = (RESOLUTION, *PERIOD, _SUM_FIELDS, V1_QUALITY, *PAGING)
+GROUP_PROFILE_PARAMETERS = (_PROFILE["by"], _PROFILE["percentiles"], *PERIOD, V1_QUALITY)
+GROUP_PEAKS_PARAMETERS = (
+    *(replace(_PEAKS["number"], name=V1_LIMIT.name), _PEAKS["separation"]),
+    *(*PERIOD, V1_QUALITY),
+)
 GROUP_SUMMARY_PARAMETERS = (*PERIOD, V1_QUALITY)
 GROUP_QUALITY_PARAMETERS = PERIOD
 GROUP_MEMBERS_PARAMETERS = (
@@ -214,9 +223,7 @@ async def no_such_part(request: web.Request) -> web.Response:
     )
 
 
-UNDESCRIBED = [
-    web.get(f"/v1/groups/{{{GROUP_IN_PATH}}}/{{part:profile|peaks|imports}}", no_such_part)
-]
+UNDESCRIBED = [web.get(f"/v1/groups/{{{GROUP_IN_PATH}}}/{{part:imports}}", no_such_part)]
 """Routes that only say what else there is."""
 
 
@@ -245,15 +252,28 @@ def _aggregates(params: Params, period: Period) -> GroupQuery:
     return replace(GroupAggregate.of(named), period=period, interval=size)
 
 
+def _named(params: Params, parameters: Iterable[str]) -> dict[str, str]:
+    """Return those of some parameters of a query that are given, called as the query does."""
+    names = {name: _NAMES.get(name, name) for name in parameters}
+    return {own: params[name] for own, name in names.items() if name in params}
+
+
+def _profile(params: Params, period: Period) -> GroupQuery:
+    return replace(GroupProfile.of(_named(params, ("by", "percentiles"))), period=period)
+
+
+def _peaks(params: Params, period: Period) -> GroupQuery:
+    return replace(GroupPeaks.of(_named(params, ("number", "separation"))), period=period)
+
+
 def _members(params: Params, period: Period) -> GroupQuery:
-    named = {"by": params["by"]} if "by" in params else {}
-    if V1_LIMIT.name in params:
-        named["number"] = params[V1_LIMIT.name]
-    return replace(GroupRanking.of(named), period=period)
+    return replace(GroupRanking.of(_named(params, ("by", "number"))), period=period)
 
 
 _QUERIES: Mapping[str, Callable[[Params, Period], GroupQuery]] = {
     "aggregates": _aggregates,
+    "profile": _profile,
+    "peaks": _peaks,
     "summary": lambda _, period: GroupSummary(period),
     "members": _members,
     "quality": lambda _, period: GroupAggregate(period, BUCKET_SIZES["day"], ()),
@@ -270,6 +290,6 @@ def _windows(state: DataState) -> dict[str, Any]:
 def _exact(metadata: Metadata) -> dict[str, Any]:
     """Return metadata with its numbers as numbers."""
     found = exact_metadata(metadata)
-    if "members" in found:
-        found["members"] = int(found["members"])
-    return found
+    return found | {
+        name: int(found[name]) for name in ("members", "demand_seconds") if name in found
+    }

@@ -35,6 +35,8 @@ from server.v1.groups import (
     GROUP_FIELDS,
     GROUP_LIST_PARAMETERS,
     GROUP_MEMBERS_PARAMETERS,
+    GROUP_PEAKS_PARAMETERS,
+    GROUP_PROFILE_PARAMETERS,
     GROUP_QUALITY_PARAMETERS,
     GROUP_SUMMARY_PARAMETERS,
     LISTED_GROUP_FIELDS,
@@ -68,6 +70,8 @@ from storage.figures.result import Field, FieldType
 from storage.figures.selection import Period
 from storage.figures.summary import Summary
 from storage.groups.aggregate import GROUP_COLUMNS, GroupAggregate, GroupSummary
+from storage.groups.demand.peaks import GroupPeaks
+from storage.groups.demand.profile import GroupProfile
 from storage.groups.ranking import RANKED_MEMBER_FIELDS
 from storage.import_history import IMPORT_FIELDS, REPLACED_FIELDS
 
@@ -342,6 +346,40 @@ V1_ROUTES = (
         ),
         example={"resolution": "P1D", **_WEEK, "fields": "energy"},
         is_paged=True,
+    ),
+    _route(
+        f"{_GROUP}/profile",
+        "getGroupProfile",
+        figures_of_group("profile"),
+        GROUP_PROFILE_PARAMETERS,
+        [
+            *(GroupProfile.of({"by": by}).fields for by in SPLITS),
+            GroupProfile.of({"percentiles": "1"}).fields,
+        ],
+        tag="groups",
+        summary="Load profile of a group: its demand by time of day",
+        description=(
+            "Demand is the energy of all members over time, without readings flagged catch_up. For"
+            " each local time of day: mean, minimum, maximum and percentiles, in how many intervals"
+            " members lack readings, and which members these are."
+        ),
+        example={**_WEEK, "by": "none", "percentiles": "50"},
+        more_fields={"^p[0-9]+$": "A percentile"},
+    ),
+    _route(
+        f"{_GROUP}/peaks",
+        "getGroupPeaks",
+        figures_of_group("peaks"),
+        GROUP_PEAKS_PARAMETERS,
+        [GroupPeaks.of({}).fields],
+        tag="groups",
+        summary="The highest demands of a group with their times",
+        description=(
+            "Demand is the energy of all members over time, without readings flagged catch_up:"
+            " members peak at different times, so that it is no sum of their peaks. Each record"
+            " says how many meters were counted, and which of them lack readings."
+        ),
+        example={**_WEEK, "limit": "2"},
     ),
     _route(
         f"{_GROUP}/summary",

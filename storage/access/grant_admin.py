@@ -15,6 +15,7 @@ from storage.access.targets import (
     begin_access_change,
     count_access_change,
     day_columns,
+    next_grant_number,
     permission_of,
     require_user,
     window_of,
@@ -95,10 +96,8 @@ class GrantAdmin:
         known = await self._same(user, grant, ids)
         if known is not None:
             raise Conflict(f"{user} has this grant already, as number {known}")
-        mark = self._engine.dialect.placeholder
-        rows = await self._engine.fetch(
-            f"SELECT COALESCE(MAX(id), 0) + 1 FROM grants WHERE user = {mark}", (user,)
-        )
+        number = next_grant_number(self._engine.dialect.placeholder)
+        rows = await self._engine.fetch(f"SELECT {number}", (user, user))
         added = GrantRecord(
             user, int(rows[0][0]), grant, granted_by[:_MAX_GRANTER_LENGTH], int(time.time())
         )

@@ -8,7 +8,13 @@ from typing import Any
 from domain.access import Permission
 from storage.access.grant_admin import GrantProperties, GrantRecord
 from storage.access.grants import GrantStore
-from storage.access.targets import Target, day_columns, permission_of, window_of
+from storage.access.targets import (
+    Target,
+    day_columns,
+    next_grant_number,
+    permission_of,
+    window_of,
+)
 from storage.access.viewer import Viewer
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import Condition
@@ -110,7 +116,7 @@ class ManagedGrants:
         await self._engine.execute(call or delete, (user, number))
 
     def _require(self) -> None:
-        self._schema.require(Feature.GRANT_COUNTS, "grants that servers may change")
+        self._schema.require(Feature.GRANT_NUMBERS, "grants that servers may change")
 
     async def _seen_by(self, viewer: Viewer) -> Condition:
         """Select the grants, named `g`, of a viewer, and those of what it manages.
@@ -165,10 +171,10 @@ class ManagedGrants:
     def _insert(self) -> str:
         """Return the statement that adds a grant, unless what it is for was removed meanwhile."""
         mark = self._mark
-        number = f"(SELECT COALESCE(MAX(id), 0) + 1 FROM grants WHERE user = {mark})"
+        others = ", ".join([mark] * (len(_COLUMNS) - 2))
         return (
             f"INSERT INTO grants ({', '.join(_COLUMNS)})"
-            f" SELECT {mark}, {number}, {', '.join([mark] * (len(_COLUMNS) - 2))} FROM users"
+            f" SELECT {mark}, {next_grant_number(mark)}, {others} FROM users"
             f" WHERE user = {mark}"
             f" AND ({mark} IS NULL OR EXISTS (SELECT 1 FROM meters"
             f" WHERE id = {mark} AND removed IS NULL))"
@@ -188,7 +194,7 @@ class ManagedGrants:
 def _doubled(values: Sequence[object]) -> tuple[object, ...]:
     """Return the values of a grant for the placeholders of the statement that adds one."""
     user, meter_id, group_id = values[:3]
-    return (user, user, *values[1:], user, meter_id, meter_id, group_id, group_id)
+    return (*[user] * 3, *values[1:], user, meter_id, meter_id, group_id, group_id)
 
 
 def _record(row: Sequence[Any]) -> GrantRecord:

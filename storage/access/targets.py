@@ -29,6 +29,17 @@ class Target:
         return "all meters" if self.group is None else f"the group {self.group}"
 
 
+def next_grant_number(mark: str) -> str:
+    """Return the SQL of the next number of a user's grants, which none has had before.
+
+    Its two placeholders are for the user.
+    """
+    return (
+        f"(SELECT COALESCE(MAX(used.id), 0) + 1 FROM (SELECT id FROM grants WHERE user = {mark}"
+        f" UNION ALL SELECT last_id FROM grant_numbers WHERE user = {mark}) AS used)"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class TargetIds:
     """The row ids of a target, and the target by its public id."""

@@ -91,7 +91,7 @@ class Feature(Enum):
     GRANTS = r"(REPLACE|INSERT OR REPLACE) INTO grants"
     """What each user may see."""
     API_KEYS = "CREATE TRIGGER forget_scopes_of_key"
-    GRANT_COUNTS = "CREATE TRIGGER count_new_grant"
+    GRANT_NUMBERS = r"CREATE TRIGGER grant_new_user [^;]*grant_numbers"
     """Grants that servers may change."""
     DAYS = r"ALTER TABLE days\s+ADD COLUMN (estimated|exported_energy DECIMAL)"
     """The sums of days, without which there are no figures, and exported energy in all of them."""

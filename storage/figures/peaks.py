@@ -43,8 +43,8 @@ FIELDS = (
     Field("demand", FieldType.QUANTITY, "Demand (kW)", "kW"),
 )
 
-_NUMBER = Integer("number", "Number of peaks.", 10, minimum=1, maximum=1000, default=10)
-_SEPARATION = Integer(
+PEAK_NUMBER = Integer("number", "Number of peaks.", 10, minimum=1, maximum=1000, default=10)
+PEAK_SEPARATION = Integer(
     "separation",
     "Minimum seconds between two peaks. Of two that are closer, the higher one counts, and of two "
     "equal ones the earlier.",
@@ -66,7 +66,12 @@ class Peaks:
     number: int
     separation: int
 
-    parameters: ClassVar[Sequence[Parameter]] = (_NUMBER, _SEPARATION, *PERIOD_PARAMETERS, QUALITY)
+    parameters: ClassVar[Sequence[Parameter]] = (
+        PEAK_NUMBER,
+        PEAK_SEPARATION,
+        *PERIOD_PARAMETERS,
+        QUALITY,
+    )
 
     @property
     def fields(self) -> Sequence[Field]:
@@ -81,7 +86,7 @@ class Peaks:
     @classmethod
     def of(cls, params: Params) -> Self:
         """Parse the parameters of a request; raise QueryError."""
-        return cls(Period.of(params), _NUMBER.parse(params), _SEPARATION.parse(params))
+        return cls(Period.of(params), PEAK_NUMBER.parse(params), PEAK_SEPARATION.parse(params))
 
     async def select(self, engine: ReadEngine, meter: Meter) -> Selection | None:
         """Return the readings of the period, None if it is empty; raise QueryError."""

@@ -47,7 +47,7 @@ EXPORTED_COLUMNS = tuple(quantity.name for quantity in EXPORTED_QUANTITIES)
 """Further columns, which clients of the contract cannot choose."""
 _ENERGIES = ("energy", "reactive_energy", *EXPORTED_COLUMNS)
 _UNITS = {quantity.name: quantity.result_unit for quantity in ALL_QUANTITIES}
-PERCENTILES = (5, 25, 50, 75, 95)
+_USUAL_PERCENTILES = (5, 25, 50, 75, 95)
 MAX_PERCENTILES = 20
 
 _DAY_TYPE = Field("day_type", FieldType.TEXT, "working_day (Monday to Friday), saturday or sunday")
@@ -62,7 +62,7 @@ SPLITS = {
     "none": (),
 }
 _COLUMN = either("column", "The quantity of the profile.", COLUMNS)
-_BY = either(
+BY = either(
     "by",
     "How days are grouped: by type (Monday to Friday, Saturday, Sunday; public holidays count as "
     "their weekday), by month, by both, by weekday, or not at all.",
@@ -81,10 +81,10 @@ _MORE_FIELDS = {
 }
 """The fields after those of all columns."""
 
-_PERCENTILES = Parameter(
+PERCENTILES = Parameter(
     "percentiles",
     "Percentiles, whole numbers from 1 to 100; each is an observed value.",
-    ",".join(map(str, PERCENTILES)),
+    ",".join(map(str, _USUAL_PERCENTILES)),
     csv_pattern("100|[1-9][0-9]?"),
 )
 
@@ -187,7 +187,7 @@ class Profile:
     percentiles: tuple[int, ...]
 
     parameters: ClassVar[Sequence[Parameter]] = (
-        *(_COLUMN, _BY, _PERCENTILES),
+        *(_COLUMN, BY, PERCENTILES),
         *(*PERIOD_PARAMETERS, QUALITY),
     )
 
@@ -222,8 +222,8 @@ class Profile:
     @classmethod
     def of(cls, params: Params) -> Self:
         """Parse the parameters of a request; raise QueryError."""
-        column, by = _COLUMN.parse(params), _BY.parse(params)
-        return cls(Period.of(params), column, by, _parse_percentiles(params.get("percentiles")))
+        column, by = _COLUMN.parse(params), BY.parse(params)
+        return cls(Period.of(params), column, by, parse_percents(params.get("percentiles")))
 
     async def select(self, engine: ReadEngine, meter: Meter) -> Selection | None:
         """Return the readings of the period, None if it is empty; raise QueryError."""
@@ -307,12 +307,12 @@ class Profile:
     def _add(
         self, quantities: _QuantitiesBySplit, groups: Iterable[_Group], seconds: int | None
     ) -> None:
+        split = DaySplit(self.by)
         for number, *values in groups:
             month, second = divmod(number, WEEK_SECONDS)
             day, time = divmod(second, DAY_SECONDS)
             weekday = (day + _FIRST_WEEKDAY) % 7
-            split = tuple(_SPLIT[field](month, weekday) for field in SPLITS[self.by])
-            quantities[*split, time].add(self.column, seconds, *values)
+            quantities[*split.of(month, weekday), time].add(self.column, seconds, *values)
 
     def _row(self, key: tuple[int, ...], quantities: _Quantities) -> Row:
         *split, time = key
@@ -322,7 +322,7 @@ class Profile:
         if self.column == POWER_FACTOR:
             more = (power_factor(quantities.active, quantities.reactive),)
         return (
-            *(_named(field, value) for field, value in zip(SPLITS[self.by], split, strict=True)),
+            *DaySplit(self.by).named(split),
             f"{time // 3600:02}:{time // 60 % 60:02}:{time % 60:02}",
             len(quantities),
             quantities.mean,
@@ -393,6 +393,23 @@ _SPLIT: dict[Field, Callable[[int, int], int]] = {
 """The value of each split field, by month and weekday, in the order of the result."""
 
 
+@dataclass(frozen=True, slots=True)
+class DaySplit:
+    """How days are grouped, see `SPLITS`."""
+
+    by: str
+
+    def of(self, month: int, weekday: int) -> tuple[int, ...]:
+        """Return the group of a day, in the order of the result; weekdays begin with Monday's 0."""
+        return tuple(_SPLIT[each](month, weekday) for each in SPLITS[self.by])
+
+    def named(self, group: Sequence[int]) -> Row:
+        """Return the values of the fields of a group."""
+        return tuple(
+            _named(each, value) for each, value in zip(SPLITS[self.by], group, strict=True)
+        )
+
+
 def _named(field: Field, value: int) -> int | str:
     if field is _MONTH:
         return value
@@ -401,9 +418,10 @@ def _named(field: Field, value: int) -> int | str:
     return _WEEKDAYS[value]
 
 
-def _parse_percentiles(text: str | None) -> tuple[int, ...]:
+def parse_percents(text: str | None) -> tuple[int, ...]:
+    """Return percentiles such as `5,50,95`, by default the usual ones; raise QueryError."""
     if text is None:
-        return PERCENTILES
+        return _USUAL_PERCENTILES
     parts = [part.strip(" ") for part in text.split(",")]
     known = {str(percent): percent for percent in range(1, 101)}
     numbers = {known.get(part, 0) for part in parts}

@@ -199,13 +199,8 @@ class GroupAggregate:
                 for name in _EXPORTED
             },
         }
-        expected, present = sums.expected, sums.present
-        return (
-            *(value for name in self.columns for value in values[name]),
-            *(sums.members, expected, present, sums.estimated),
-            divide_rounded(present * SCALE, expected) if expected else None,
-            *(sums.lacking, " ".join(sums.named)),
-        )
+        own = (value for name in self.columns for value in values[name])
+        return (*own, *coverage_values(sums))
 
     async def _require_length(self, selection: GroupSelection) -> None:
         """Raise QueryError if a member's interval is longer than the buckets."""
@@ -221,6 +216,16 @@ class GroupAggregate:
                     f"expected {expected} the {wrong} seconds between readings of"
                     f" {member.public_id}, got {self.interval.name}",
                 )
+
+
+def coverage_values(sums: GroupSums) -> Row:
+    """Return the values of `GROUP_COVERAGE`."""
+    expected, present = sums.expected, sums.present
+    return (
+        *(sums.members, expected, present, sums.estimated),
+        divide_rounded(present * SCALE, expected) if expected else None,
+        *(sums.lacking, " ".join(sums.named)),
+    )
 
 
 PERIOD_SIZE = BucketSize("period", DAY_SECONDS, MAX_PERIOD, lambda _: 0)

@@ -187,7 +187,7 @@ class _Totals:
         greatest = dialect.max_with_time("maximeter", dialect.year_0_seconds("utc"))
         most = max(1, min(METERS_AT_ONCE, SECONDS_AT_ONCE // seconds))
         async for ids in in_pieces(weights, most):
-            where = readings_between(dialect, ids, *bounds, is_clean=self._selection.is_clean)
+            where = readings_between(dialect, ids, *bounds, left_out=self._selection.left_out)
             statement = dialect.group_sums(
                 "meter_id",
                 ["SUM(energy)", f"COUNT({ANY_VALUE})", greatest],

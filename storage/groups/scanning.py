@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import mul
 
-from domain.flags import IMPLAUSIBLE
+from domain.flags import CATCH_UP
 from domain.report_source import ESTIMATED_FIELD
 from domain.time.time_buckets import Buckets, BucketSize
 from storage.backends.base import ReadEngine
@@ -67,10 +67,18 @@ class Scan:
         size: BucketSize,
         buckets: Buckets,
         exported: Sequence[str] = (),
+        *,
+        tells_demand: bool = False,
     ) -> None:
-        """Sum up readings, with the exported energies that are named."""
+        """Sum up readings, with the exported energies that are named.
+
+        These are what a group counts or, of it, only readings that tell when energy was used:
+        catch-ups do not, nor do those of an unknown interval.
+        """
         self._engine = engine
         self._exported = exported
+        self._tells_demand = tells_demand
+        self._left_out = selection.left_out | (CATCH_UP.bit if tells_demand else 0)
         self._dialect = engine.dialect
         self._selection = selection
         self._size = size
@@ -133,6 +141,8 @@ class Scan:
                     spans = member.intervals.within(segment.start, segment.end)
                     ends = [*(span.first for span in spans[1:]), segment.end]
                     for span, end in zip(spans, ends, strict=True):
+                        if self._tells_demand and span.seconds is None:
+                            continue
                         if span.first <= last and end > first:
                             jobs[span.first, end][member.id] = (
                                 *(span.seconds, segment.weight, segment.times),
@@ -168,7 +178,7 @@ class Scan:
         self, ids: Sequence[int], start: int, end: int, offset: int
     ) -> tuple[str, Sequence[object]]:
         dialect = self._dialect
-        where = readings_between(dialect, ids, start, end, is_clean=self._selection.is_clean)
+        where = readings_between(dialect, ids, start, end, left_out=self._left_out)
         number = dialect.int_div(f"{dialect.year_0_seconds('utc')} + {offset}", self._size.size)
         return dialect.group_sums(
             f"meter_id * {_NUMBERS} + {number}",
@@ -230,16 +240,19 @@ class Scan:
 
 
 def readings_between(
-    dialect: Dialect, ids: Iterable[int], start: int, end: int, *, is_clean: bool
+    dialect: Dialect, ids: Iterable[int], start: int, end: int, *, left_out: int
 ) -> Condition:
-    """Select the readings of meters from an instant up to, and without, another."""
+    """Select the readings of meters from an instant up to, and without, another.
+
+    Those with any of some flags, by their bits, are left out.
+    """
     mark = dialect.placeholder
     where = Condition(
         f"meter_id IN ({', '.join(map(str, ids))}) AND utc >= {mark} AND utc < {mark}",
         (dialect.utc(start), dialect.utc(end)),
     )
-    if is_clean:
-        where &= ReadingsTable(READINGS).without_flags(IMPLAUSIBLE.bit)
+    if left_out:
+        where &= ReadingsTable(READINGS).without_flags(left_out)
     return where
 
 

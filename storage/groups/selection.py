@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Protocol
 
 from domain.access import Window
+from domain.flags import IMPLAUSIBLE
 from domain.readings_query import QueryError
 from domain.time.time_zone import TimeZone, UnknownZoneError, load_time_zone
 from storage.backends.base import ReadEngine
@@ -66,6 +67,11 @@ class GroupSelection:
         self.until = until
         self.is_clean = is_clean
         self._starts: dict[date, int] = {}
+
+    @property
+    def left_out(self) -> int:
+        """The bits of the flags whose readings are not counted."""
+        return IMPLAUSIBLE.bit if self.is_clean else 0
 
     def up_to(self, until: int) -> "GroupSelection":
         """Return the same up to, and without, an earlier instant."""

@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,18 @@ import jinja2
 import yaml
 
 from tests.conftest import leave_out, require
-from tests.support.app_client import Api, Document
+from tests.support.api_keys import add_key
+from tests.support.app_client import Api, Document, Serve
 from tests.support.commands import output
+from tests.support.databases import DatabaseFixture
 from tests.support.live_server import find_program
 from tests.support.paths import ROOT
 
 EXAMPLES = ROOT / "examples"
 SOURCE = {"type": "yesoreyeram-infinity-datasource", "uid": "elecdata"}
+V1_SOURCE = {"type": "yesoreyeram-infinity-datasource", "uid": "elecdata-v1"}
 KINDS: dict[str, set[type]] = {"timestamp": {str}, "number": {int, float}}
+V1_KINDS: dict[str, set[type]] = {"timestamp": {str}, "number": {Decimal}}
 # On a busy machine the threads of Arrow at times abort a process that is ending.
 RUN = (
     "import os, runpy, sys; runpy.run_path(sys.argv[1], run_name='__main__');"
@@ -176,14 +180,56 @@ async def test_queries_of_the_grafana_dashboard_give_the_columns_that_it_draws(a
             assert found[0] is not None
 
 
-def test_grafana_finds_the_source_and_the_folder_of_its_dashboard() -> None:
-    folder = EXAMPLES / "grafana" / "provisioning"
-    (source,) = yaml.safe_load((folder / "datasources" / "elecdata.yaml").read_text())[
-        "datasources"
+async def test_grafana_with_an_api_key_gets_from_v1_what_its_dashboard_draws(
+    serve: Serve, alone: DatabaseFixture
+) -> None:
+    """What it would ask is asked with a key, and with instants as Grafana writes them."""
+    dashboard = json.loads((EXAMPLES / "grafana" / "dashboards" / "elecdata_v1.json").read_text())
+    api = await serve(alone)
+    api.token = await add_key(alone, "rick", "dashboard")
+    (variable,) = dashboard["templating"]["list"]
+    bounds = {}
+    for name in ("from", "to"):
+        instant = datetime.fromisoformat(dashboard["time"][name]).astimezone(UTC)
+        bounds[f"${{__{name}:date:iso}}"] = f"{instant:%Y-%m-%dT%H:%M:%S}.000Z"
+
+    async def shown(query: Document, meter: str) -> list[Document]:
+        """The rows that a query gives."""
+        assert query["root_selector"] == "data"
+        params = {each["key"]: each["value"] for each in query["url_options"]["params"]}
+        params = {name: bounds.get(value, value) for name, value in params.items()}
+        path = query["url"].removeprefix("/v1/").replace(f"${{{variable['name']}}}", meter)
+        data = (await api.document(path, **params))["data"]
+        return data if isinstance(data, list) else [data]
+
+    assert variable["datasource"] == V1_SOURCE
+    query = variable["query"]["infinityQuery"]
+    ((meter,),) = [
+        [each[column["selector"]] for column in query["columns"]] for each in await shown(query, "")
     ]
+    for panel in dashboard["panels"]:
+        (target,) = panel["targets"]
+        assert target["datasource"] == panel["datasource"] == V1_SOURCE
+        records = await shown(target, meter)
+        count = {"readings": 2880, "aggregates": 30}.get(target["url"].rpartition("/")[2], 1)
+        assert len(records) == count
+        for column in target["columns"]:
+            found = [record[column["selector"]] for record in records]
+            assert {type(value) for value in found} - {type(None)} == V1_KINDS[column["type"]]
+
+
+def test_grafana_finds_the_sources_and_the_folder_of_their_dashboards() -> None:
+    folder = EXAMPLES / "grafana" / "provisioning"
+    (source,), (v1_source,) = (
+        yaml.safe_load((folder / "datasources" / name).read_text())["datasources"]
+        for name in ("elecdata.yaml", "elecdata_v1.yaml")
+    )
     assert {name: source[name] for name in SOURCE} == SOURCE
     assert source["jsonData"]["httpHeaderName1"] == "SESSION"
     assert source["secureJsonData"] == {"httpHeaderValue1": "$API_TOKEN"}
+    assert {name: v1_source[name] for name in V1_SOURCE} == V1_SOURCE
+    assert v1_source["jsonData"]["auth_method"] == "bearerToken"
+    assert v1_source["secureJsonData"] == {"bearerToken": "$API_KEY"}
     (provider,) = yaml.safe_load((folder / "dashboards" / "elecdata.yaml").read_text())["providers"]
     assert provider["options"]["path"] == "/etc/grafana/dashboards"
 

@@ -68,7 +68,8 @@ def prepared(database: DatabaseFixture) -> DatabaseFixture:
     for meter in ("m1", "m2"):
         done(database, f"meters add {meter} --timezone UTC")
     database.run(f"INSERT INTO users (user, password) VALUES ('morgan', '{HASHED}')")
-    database.run("DELETE FROM grants")
+    for table in ("grants", "grant_numbers"):
+        database.run(f"DELETE FROM {table}")
     return database
 
 

@@ -34,8 +34,7 @@ async def prepared(database: DatabaseFixture) -> AsyncIterator[WritableDatabase]
         async with transaction(writer.engine):
             for public_id in ("m1", "m2", "m3"):
                 await writer.directory.add_one(MeterProperties(public_id, "UTC"))
-        await writer.users.add("rick", "0" * 64)
-        await writer.engine.execute("DELETE FROM grants")
+        await writer.users.add("rick", "0" * 64, grants=False)
         await writer.engine.admit_reader()
         yield writer
 
@@ -178,6 +177,34 @@ async def test_what_is_unknown_or_there_already_is_refused(database: DatabaseFix
             with pytest.raises(Conflict, match=f"^{text}$"):
                 async with transaction(writer.engine):
                     await change()
+
+
+async def test_number_of_a_grant_is_never_that_of_a_later_one(database: DatabaseFixture) -> None:
+    """Whoever adds it: a command, a server, or the trigger of a new user."""
+    async with prepared(database) as writer, database.reader() as reader:
+        await reader.state()
+
+        async def numbers(user: str = "rick") -> list[int]:
+            return [each.number async for each in writer.grants.grants(user)]
+
+        await add_grant(writer, Target("m1"))
+        (first,) = await numbers()
+        async with transaction(writer.engine):
+            await writer.grants.remove("rick", first)
+        granted = GrantProperties(Target("m2"), Permission.READ)
+        added = await reader.managed_grants.add("rick", granted, "beth")
+        assert added is not None
+        assert await numbers() == [added.number] == [first + 1]
+        await reader.managed_grants.remove("rick", added.number)
+        await add_grant(writer, Target("m3"))
+        assert await numbers() == [first + 2]
+        await writer.engine.execute("UPDATE users SET user = 'morty'")
+        await writer.users.add("rick", "0" * 64)
+        assert (await numbers(), await numbers("morty")) == ([first + 3], [first + 2])
+        await writer.users.remove("rick")
+        await writer.users.add("rick", "0" * 64, grants=False)
+        await add_grant(writer, Target("m1"))
+        assert await numbers() == [first + 4]
 
 
 async def test_key_is_good_for_its_meters_and_groups_while_they_are_there(

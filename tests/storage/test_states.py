@@ -259,7 +259,10 @@ _OF_INTERVALS = ("REPLACE INTO intervals ",)
 _BEFORE_GRANTS = ("ALTER TABLE grants\n", "CREATE TRIGGER (grant_new|forget_deleted)_user ")
 _BEFORE_KEYS = ("CREATE TABLE api_key_scopes ",)
 _FOR_SQL_CLIENTS = ("CREATE TRIGGER follow_renamed_user ",)
-_BEFORE_GRANT_COUNTS = ("CREATE TRIGGER count_(changed|removed)_grant ",)
+_BEFORE_GRANT_NUMBERS = (
+    *("CREATE TRIGGER count_(changed|removed|new)_grant ", "CREATE TABLE grant_numbers "),
+    *("CREATE TRIGGER keep_(removed|moved)_number ", "DROP TRIGGER IF EXISTS grant_new_user"),
+)
 
 
 def test_view_comes_after_all_that_servers_need_with_it() -> None:
@@ -272,7 +275,7 @@ def test_view_comes_after_all_that_servers_need_with_it() -> None:
     signs = [
         *(*(feature.value for feature in Feature), *_OF_IMPORTS),
         *(*_BEFORE_DAYS, *_OF_INTERVALS, *_BEFORE_GRANTS, *_BEFORE_KEYS),
-        *(*_BEFORE_GRANT_COUNTS, *_FOR_SQL_CLIENTS),
+        *(*_BEFORE_GRANT_NUMBERS, *_FOR_SQL_CLIENTS),
     ]
     assert all(any(re.match(sign, sql) for sign in signs) for sql in statements[place:])
     places = [n for n, sql in enumerate(statements) if re.match(Feature.DAYS.value, sql)]

@@ -59,6 +59,7 @@ LEFT_OUT = {
     },
     "examples/README.md": {
         "grafana cli plugins install yesoreyeram-infinity-datasource": "needs Grafana",
+        "API_URL=http://127.0.0.1:5000 API_KEY=elecdata_... grafana server": "needs Grafana",
         "API_URL=http://127.0.0.1:5000 API_TOKEN=... grafana server": "needs Grafana",
     },
 }

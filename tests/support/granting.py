@@ -34,8 +34,9 @@ def grant(
 
 
 def revoke_all(database: DatabaseFixture, user: str) -> None:
-    """Remove the grants of a user, also the one that every new user gets."""
-    database.run(f"DELETE FROM grants WHERE user = '{user}'")
+    """Let a user never have had any grant, not even the one that every new user gets."""
+    for table in ("grants", "grant_numbers"):
+        database.run(f"DELETE FROM {table} WHERE user = '{user}'")
     _count(database)
 
 

@@ -110,9 +110,15 @@ class Calendar:
         """Return the first minute at which clocks show a local time, or a later one."""
         return next(at for at, local in self._locals.items() if local >= time)
 
-    def edges(self, size: str) -> list[int]:
-        """Return when buckets begin."""
-        return [*(self._short(SHORT[size]) if size in SHORT else self._long(size))]
+    def edges(self, size: str | int) -> list[int]:
+        """Return when buckets begin, of a name or of so many seconds."""
+        if isinstance(size, str) and size not in SHORT:
+            return [*self._long(size)]
+        return [*self._short(SHORT[size] if isinstance(size, str) else size)]
+
+    def local(self, at: int) -> datetime:
+        """Return what clocks show at an instant."""
+        return datetime.fromtimestamp(at, UTC).astimezone(self.info)
 
     def _short(self, size: int) -> Iterator[int]:
         for at, local in self._locals.items():
@@ -189,15 +195,16 @@ def reckoned_sums(
     most_named: int,
     *,
     is_clean: bool,
+    of_demand: bool = False,
 ) -> dict[str, Any]:
-    """Return the sums of a group in a bucket."""
+    """Return the sums of a group in a bucket, or those of readings that tell its demand."""
     by_meter: dict[int, list[Way]] = defaultdict(list)
     for way in ways:
         start, end = max(way.start, bucket[0]), min(way.end, bucket[1])
         if start < end:
             by_meter[way.meter].append(Way(way.meter, way.sign, start, end))
     members = [
-        _reckoned_member(meters[meter], some, bucket, is_clean=is_clean)
+        _reckoned_member(meters[meter], some, bucket, is_clean=is_clean, of_demand=of_demand)
         for meter, some in by_meter.items()
     ]
     lacking = sorted(member["public_id"] for member in members if member["is_lacking"])
@@ -266,13 +273,19 @@ def _sum_if_all(numbers: Iterable[Any]) -> Any:
 
 
 def _reckoned_member(
-    meter: StoredMeter, ways: Sequence[Way], bucket: Range, *, is_clean: bool
+    meter: StoredMeter,
+    ways: Sequence[Way],
+    bucket: Range,
+    *,
+    is_clean: bool,
+    of_demand: bool,
 ) -> dict[str, Any]:
     """Return what a meter is counted as in a bucket, by the ways to it that are clipped to it."""
     counted = [
         (reading, [way for way in ways if way.start <= reading.at < way.end])
         for reading in meter.readings
         if not (is_clean and reading.flags & IMPLAUSIBLE.bit)
+        and not (of_demand and (reading.flags & CATCH_UP.bit or reading.seconds is None))
     ]
     counted = [(reading, through) for reading, through in counted if through]
     moments = [meter.due(way.start, way.end) for way in ways]

@@ -349,6 +349,25 @@ async def test_members_are_ranked_as_the_link_says(
     assert await browser.find("#group-members .note", "no area on record")
 
 
+async def test_further_groups_are_shown_when_they_are_asked_for(
+    browser: Browser, serve: Serve, grouped: DatabaseFixture
+) -> None:
+    names = [f"z{number:02}" for number in range(40)]
+    for name in names:
+        add_group(grouped, name)
+    shown_names = "[...document.querySelectorAll('#group-rows a')].map(a => a.textContent)"
+    try:
+        await enter(browser, await serve(grouped))
+        await browser.until(f"{shown_names}.length === 30")
+        await browser.click("#groups-more")
+        await browser.until(f"{shown_names}.length === 41")
+        assert await browser.run(shown_names) == ["Both buildings", *names]
+        assert await browser.run("document.activeElement.textContent") == names[29]
+        assert not await browser.run("document.getElementById('groups-more').offsetParent")
+    finally:
+        grouped.run("DELETE FROM meter_groups WHERE public_id LIKE 'z%'")
+
+
 async def test_hidden_groups_are_not_offered(
     browser: Browser, serve: Serve, grouped: DatabaseFixture
 ) -> None:

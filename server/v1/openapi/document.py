@@ -123,6 +123,10 @@ _META: Mapping[str, dict[str, Any]] = {
     "interval_unknown": {"type": "string", "description": "Why some values are null"},
     "group": {"type": "string", "description": "Public id of the group"},
     "members": {"type": "integer", "description": "Meters of the group, also those in its groups"},
+    "demand_seconds": {
+        "type": "integer",
+        "description": "Of a group's peaks and profile: how long the intervals are",
+    },
     "interval_seconds": {
         "type": "string",
         "description": "The interval that most members have; several if they have changed it",

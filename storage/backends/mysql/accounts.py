@@ -76,7 +76,11 @@ _PROCEDURES = {
         ) MODIFIES SQL DATA SQL SECURITY DEFINER
         INSERT INTO grants (user, id, meter_id, group_id, permission, first_day, last_day, expires,
             granted_by, granted)
-        SELECT u.user, (SELECT COALESCE(MAX(g.id), 0) + 1 FROM grants AS g WHERE g.user = name),
+        SELECT u.user, (
+            SELECT COALESCE(MAX(used.id), 0) + 1 FROM (
+                SELECT g.id FROM grants AS g WHERE g.user = name
+                UNION ALL SELECT n.last_id FROM grant_numbers AS n WHERE n.user = name
+            ) AS used),
             meter, meters, word, first, last, ends, giver, moment
         FROM users AS u WHERE u.user = name
         AND (meter IS NULL

@@ -611,7 +611,6 @@ CREATE TRIGGER count_removed_grant AFTER DELETE ON grants FOR EACH ROW
     UPDATE access SET changes = changes + 1;
 
 -- The grant that a user begins with is counted with the user.
--- Comes last: a server takes it for the sign that it may change grants.
 CREATE TRIGGER count_new_grant AFTER INSERT ON grants FOR EACH ROW
 IF NEW.granted_by <> '' THEN
     UPDATE access SET changes = changes + 1;
@@ -641,3 +640,33 @@ ALTER TABLE days
     ADD COLUMN exported_energy DECIMAL(25,5) COMMENT 'Sum (kWh)',
     ADD COLUMN exported_reactive_energy DECIMAL(25,5) COMMENT 'Sum (kVArh)',
     ADD COLUMN estimated INT NOT NULL DEFAULT 0 COMMENT 'Readings with this flag';
+
+-- The number of a grant names it in requests, and is never that of another one.
+
+CREATE TABLE grant_numbers (
+    user VARCHAR(64) COLLATE utf8mb4_bin NOT NULL COMMENT 'Whose grants were removed',
+    last_id INT NOT NULL COMMENT 'Highest number of one of these',
+    PRIMARY KEY (user)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4;
+
+CREATE TRIGGER keep_removed_number AFTER DELETE ON grants FOR EACH ROW
+    INSERT INTO grant_numbers (user, last_id) VALUES (OLD.user, OLD.id)
+    ON DUPLICATE KEY UPDATE last_id = GREATEST(last_id, OLD.id);
+
+-- Of a user who was given another name, so that the next user of the name begins after them.
+CREATE TRIGGER keep_moved_number AFTER UPDATE ON grants FOR EACH ROW
+IF BINARY NEW.user <> BINARY OLD.user THEN
+    INSERT INTO grant_numbers (user, last_id) VALUES (OLD.user, OLD.id)
+    ON DUPLICATE KEY UPDATE last_id = GREATEST(last_id, OLD.id);
+END IF;
+
+DROP TRIGGER IF EXISTS grant_new_user;
+
+-- Comes last: a server takes it for the sign that it may change grants.
+CREATE TRIGGER grant_new_user AFTER INSERT ON users FOR EACH ROW
+    INSERT INTO grants (user, id, permission, granted_by, granted)
+    SELECT NEW.user, COALESCE(MAX(used.id), 0) + 1, 'read', '', UNIX_TIMESTAMP()
+    FROM (
+        SELECT g.id AS id FROM grants AS g WHERE g.user = NEW.user
+        UNION ALL SELECT n.last_id FROM grant_numbers AS n WHERE n.user = NEW.user
+    ) AS used;

@@ -728,7 +728,6 @@ BEGIN
 END;
 
 -- The grant that a user begins with is counted with the user.
--- Comes last: a server takes it for the sign that it may change grants.
 CREATE TRIGGER count_new_grant AFTER INSERT ON grants WHEN NEW.granted_by <> ''
 BEGIN
     UPDATE access SET changes = changes + 1;
@@ -762,3 +761,37 @@ ALTER TABLE days ADD COLUMN exported_reactive_energy INTEGER;
 -- after this one, all days are summed up
 -- Comes last: a server takes it for the sign that all of these are there.
 ALTER TABLE days ADD COLUMN estimated INTEGER NOT NULL DEFAULT 0;
+
+-- The number of a grant names it in requests, and is never that of another one.
+
+CREATE TABLE grant_numbers (
+    user TEXT NOT NULL,       -- whose grants were removed
+    last_id INTEGER NOT NULL, -- highest number of one of these
+    PRIMARY KEY (user)
+) WITHOUT ROWID;
+
+CREATE TRIGGER keep_removed_number AFTER DELETE ON grants
+BEGIN
+    INSERT INTO grant_numbers (user, last_id) VALUES (OLD.user, OLD.id)
+        ON CONFLICT (user) DO UPDATE SET last_id = MAX(last_id, excluded.last_id);
+END;
+
+-- Of a user who was given another name, so that the next user of the name begins after them.
+CREATE TRIGGER keep_moved_number AFTER UPDATE OF user ON grants WHEN NEW.user <> OLD.user
+BEGIN
+    INSERT INTO grant_numbers (user, last_id) VALUES (OLD.user, OLD.id)
+        ON CONFLICT (user) DO UPDATE SET last_id = MAX(last_id, excluded.last_id);
+END;
+
+DROP TRIGGER IF EXISTS grant_new_user;
+
+-- Comes last: a server takes it for the sign that it may change grants.
+CREATE TRIGGER grant_new_user AFTER INSERT ON users
+BEGIN
+    INSERT INTO grants (user, id, permission, granted_by, granted)
+    SELECT NEW.user, COALESCE(MAX(id), 0) + 1, 'read', '', CAST(strftime('%s') AS INTEGER)
+    FROM (
+        SELECT id FROM grants WHERE user = NEW.user
+        UNION ALL SELECT last_id FROM grant_numbers WHERE user = NEW.user
+    );
+END;

@@ -217,6 +217,22 @@ def test_secret_that_cannot_be_made_is_a_failure(loaded: DatabaseFixture, tmp_pa
     assert checked.found("secret")[0] == "FAIL"
 
 
+def test_passwords_without_tls_are_a_warning_more_so_in_every_request(
+    loaded: DatabaseFixture,
+) -> None:
+    elsewhere = {"ELECDATA_SERVER__HOST": "0.0.0.0"}  # noqa: S104 - never listens
+    level, text = Checked(loaded.config, **elsewhere).found("tls")
+    assert level == "WARN"
+    assert "auth.basic" not in text
+    elsewhere["ELECDATA_AUTH__BASIC"] = "true"
+    level, text = Checked(loaded.config, **elsewhere).found("tls")
+    assert level == "WARN"
+    assert "to 0.0.0.0, and with auth.basic a password may be in every request Set server." in text
+    assert text.endswith("Until then, set auth.basic to false.")
+    elsewhere["ELECDATA_SERVER__HOST"] = "127.0.0.1"
+    assert Checked(loaded.config, **elsewhere).found("tls")[0] == "OK"
+
+
 def test_port_in_use_is_a_failure(loaded: DatabaseFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

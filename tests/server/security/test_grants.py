@@ -436,3 +436,25 @@ async def test_groups_on_as_many_days_as_there_are_grants_are_looked_up(
     store = two.app[DATABASE]
     viewer = Viewer("rick", scope=KeyScope(frozenset(), frozenset(range(1, number))))
     assert await store.meters.public_ids(3, await store.grants.visible(viewer)) == [HIDDEN]
+
+
+async def test_list_is_the_same_where_so_many_grants_are_that_each_meter_is_looked_up(
+    two: Api, database: DatabaseFixture
+) -> None:
+    some = report(row("1 Aug 2019 00:00:00", "1"))
+    for meter in ("ended", "member"):
+        await database.load(some, meter=meter, register=True, interval=900)
+    add_group(database, "g")
+    add_member(database, "g", meter="member", days=(day(2), day(4)))
+    grant(database, "rick", group="g", days=(day(3), date.max))
+    for number in range(40):
+        grant(database, "rick", meter="ended", expires=number)
+        grant(database, "rick", meter="seen", days=(day(number), day(number)))
+    store = two.app[DATABASE]
+    for of_group, shown in (("2019-01-01", ["member", "seen"]), ("2099-01-01", ["seen"])):
+        database.run(f"UPDATE grants SET first_day = '{of_group}' WHERE group_id IS NOT NULL")
+        page = await two.document("meters", offset="0")
+        assert ([each["id"] for each in page["data"]], page["meta"]["total"]) == (shown, len(shown))
+        visible = await store.grants.visible(Viewer("rick"), are_paged=True)
+        assert sorted(await store.meters.public_ids(9, visible)) == shown
+    assert any("LIMIT 1) IS NOT NULL" in sql for sql in two.engine.statements)

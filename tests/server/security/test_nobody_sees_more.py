@@ -39,7 +39,10 @@ OF_A_METER = (
     *("v1/meters/{meter}/profile", "v1/meters/{meter}/quality?list=days"),
     *("v1/meters/{meter}/imports", "v1/readings?meter={meter}&fields=start,energy"),
 )
-OF_A_GROUP = ("", "/readings", "/aggregates?resolution=P1D", "/summary", "/members", "/quality")
+OF_A_GROUP = (
+    *("", "/readings", "/aggregates?resolution=P1D", "/summary", "/members", "/quality"),
+    *("/peaks", "/profile?by=none"),
+)
 
 
 def day(number: int) -> date:
@@ -93,20 +96,32 @@ class World:
             for energy in self.energies[meter, number]
         ]
 
-    def sums(self, group: int, days: set[int]) -> dict[int, Fraction]:
-        """The energy of a group on some days, by day; a meter counts as often as it is in it."""
-        found: dict[int, Fraction] = {}
+    def quarters(self, group: int, days: set[int]) -> dict[tuple[int, int], Fraction]:
+        """The energy of a group in the quarters of an hour of some days, by day and number.
+
+        A meter counts as often as it is in the group.
+        """
+        found: dict[tuple[int, int], Fraction] = {}
         for of_group, kind, which, within in self.members:
             if of_group != group:
                 continue
             if kind == "group":
-                part = self.sums(which, days & {*within})
+                part = self.quarters(which, days & {*within})
             else:
                 part = {
-                    each: Fraction(sum(self.energies[which, each])) for each in days & {*within}
+                    (each, number): Fraction(energy)
+                    for each in days & {*within}
+                    for number, energy in enumerate(self.energies[which, each])
                 }
-            for each, energy in part.items():
-                found[each] = found.get(each, Fraction()) + energy
+            for place, energy in part.items():
+                found[place] = found.get(place, Fraction()) + energy
+        return found
+
+    def sums(self, group: int, days: set[int]) -> dict[int, Fraction]:
+        """The energy of a group on some days, by day."""
+        found: dict[int, Fraction] = {}
+        for (each, _), energy in self.quarters(group, days).items():
+            found[each] = found.get(each, Fraction()) + energy
         return found
 
 
@@ -286,3 +301,7 @@ async def test_nobody_is_told_of_what_was_not_granted(
         data = data_of(text)
         sums = {each["start"][:10]: each["energy"] for each in data if each["energy"] is not None}
         assert sums == {f"{day(n)}": energy for n, energy in world.sums(number, days).items()}
+        status, text = await seen(f"v1/groups/{name}/peaks?limit=1")
+        assert status == 200
+        highest = sorted(world.quarters(number, days).values())[-1:]
+        assert [each["demand"] for each in data_of(text)] == [4 * energy for energy in highest]

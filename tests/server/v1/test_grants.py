@@ -104,8 +104,13 @@ async def test_grants_of_what_is_no_name_are_refused(api: Api, user: str) -> Non
 async def test_grant_of_what_the_user_does_not_manage_is_refused(
     api: Api, database: DatabaseFixture, body: dict[str, str], status: int, said: str
 ) -> None:
-    """Also where the user may read it, and where another grant gives the right on some days."""
+    """Also where the user may read it, and where another grant gives the right on some days.
+
+    Whoever manages nothing of it is not told which names there are.
+    """
     found, problem = await asked(api, "POST", user="beth", **body)
+    _, same = await asked(api, "POST", user="nobody", **body)
+    assert same["detail"] == problem["detail"]
     assert (found, problem["status"]) == (status, status)
     assert said in problem["detail"]
     assert of_beth(database) == []

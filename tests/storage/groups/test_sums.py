@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -15,6 +16,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from domain.access import Window
+from domain.flags import CATCH_UP
 from domain.quantities import ALL_QUANTITY_NAMES, QUANTITY_NAMES
 from domain.readings_query import QueryError
 from domain.time.time_buckets import BUCKET_SIZES
@@ -23,7 +25,16 @@ from storage.database import Database
 from storage.factory import WritableDatabase, open_database, open_importer
 from storage.figures.selection import Period
 from storage.groups import aggregate, scanning, sums
-from storage.groups.aggregate import GROUP_COLUMNS, PERIOD_SIZE, GroupAggregate, GroupSummary
+from storage.groups.aggregate import (
+    GROUP_COLUMNS,
+    GROUP_COVERAGE,
+    PERIOD_SIZE,
+    GroupAggregate,
+    GroupSummary,
+)
+from storage.groups.demand import demands, profile
+from storage.groups.demand.peaks import GroupPeaks
+from storage.groups.demand.profile import GroupProfile
 from storage.groups.ranking import GroupRanking
 from storage.groups.selection import GroupQuery
 from storage.imports.merging import MergeOptions
@@ -256,6 +267,7 @@ class Comparison:
             found = {zones[way.meter] for way in ways_to(case, 1, calendars[ZONE])}
             zone = found.pop() if len(found) == 1 else ZONE
             await self._compare(case, stored, calendars[zone], params, windows)
+            await self._compare_demand(case, stored, calendars[zone], params, windows)
         await self._engine.begin()
         for table in ("readings", "flags", "days", "meters", "states", "imports", "intervals"):
             await self._engine.execute(f"DELETE FROM {table}")
@@ -337,18 +349,114 @@ class Comparison:
             missing = [each for each in cut if each[1] == bucket[0] or each[0] == bucket[1]]
             assert sums_found["partial"] == reckoned_partial(stored, ways, missing)
 
+    async def _compare_demand(
+        self,
+        case: Case,
+        stored: Mapping[int, StoredMeter],
+        calendar: Calendar,
+        params: dict[str, str],
+        windows: tuple[Window, ...],
+    ) -> None:
+        """Compare the peaks and the profile of a period."""
+        asked_for = {name: text for name, text in params.items() if "date" in name or name == "end"}
+        asked_for["quality"] = params["quality"]
+        peaks = GroupPeaks.of({**asked_for, "number": "7", "separation": "5400"})
+        by_time = GroupProfile.of({**asked_for, "by": "day_type", "percentiles": "10,50"})
+        ways = [*ways_to(case, 1, calendar)]
+        start, end = period(calendar, ways, stored, params, windows)
+        try:
+            metadata, rows = await answered(self._reader, "g1", peaks, windows)
+            _, times = await answered(self._reader, "g1", by_time, windows)
+        except QueryError as error:
+            # Thousands of seconds divide no day.
+            if "1000 of m" in str(error):
+                return
+            raise
+        if start is None or end is None or start >= end:
+            assert rows == times == []
+            return
+        if windows:
+            shown = calendar.start_of(windows[0].first), calendar.start_of(windows[0].last + DAY)
+            stored = {number: meter.shown(*shown) for number, meter in stored.items()}
+        seconds = int(metadata["demand_seconds"])
+        edges = [at for at in calendar.edges(seconds) if start < at < end]
+        reckoned_demands = []
+        for bucket in pairwise([start, *edges, end]):
+            is_clean = params["quality"] == "clean"
+            reckoned = reckoned_sums(
+                stored, ways, bucket, MOST_NAMED, is_clean=is_clean, of_demand=True
+            )
+            energy = reckoned["energy"]
+            demand = None if energy is None else Fraction(energy * 3600, bucket[1] - bucket[0])
+            reckoned_demands.append((bucket, demand, reckoned))
+        assert rows == highest(reckoned_demands, 7, 5400)
+        assert times == by_time_of_day(reckoned_demands, calendar, seconds)
+
+
+Demands = Sequence[tuple[tuple[int, int], Fraction | None, dict[str, Any]]]
+
+
+def highest(found: Demands, number: int, separation: int) -> list[dict[str, Any]]:
+    """The peaks of demands in intervals, taken one by one."""
+    rows: list[dict[str, Any]] = []
+    known = [each for each in found if each[1] is not None]
+    for (start, end), demand, reckoned in sorted(known, key=lambda d: (-(d[1] or 0), d[0])):
+        if len(rows) < number and all(abs(row["date"] - start) >= separation for row in rows):
+            assert demand is not None
+            row = {"date": start, "end": end, "demand": rounded(demand)}
+            rows.append(row | {field.name: reckoned[field.name] for field in GROUP_COVERAGE})
+    return rows
+
+
+def by_time_of_day(found: Demands, calendar: Calendar, seconds: int) -> list[dict[str, Any]]:
+    """The profile of demands in intervals of so many seconds, by type of day."""
+    times: dict[tuple[int, int], list[Any]] = defaultdict(list)
+    for demand in found:
+        local = calendar.local(demand[0][0])
+        time = (local - local.replace(hour=0, minute=0, second=0)).seconds // seconds * seconds
+        if demand[2]["members"]:
+            times[max(local.weekday(), 4), time].append(demand)
+    rows = []
+    for (weekday, time), some in sorted(times.items()):
+        known = [(end - start, demand) for (start, end), demand, _ in some if demand is not None]
+        ranked = sorted(rounded(demand) for _, demand in known)
+        lacking = {name for *_, each in some for name in each["lacking"].split()}
+        mean = least = greatest = tenth = middle = None
+        if known:
+            weighed = sum(length * demand for length, demand in known)
+            mean = rounded(weighed / sum(length for length, _ in known))
+            least, greatest = ranked[0], ranked[-1]
+            tenth, middle = (ranked[-(-each * len(ranked) // 100) - 1] for each in (10, 50))
+        rows.append(
+            {
+                "day_type": {4: "working_day", 5: "saturday", 6: "sunday"}[weekday],
+                "time": f"{time // 3600:02}:{time // 60 % 60:02}:{time % 60:02}",
+                "intervals": len(known),
+                "mean": mean,
+                "min": least,
+                "max": greatest,
+                "p10": tenth,
+                "p50": middle,
+                "incomplete": sum(each["members_lacking"] > 0 for *_, each in some),
+                "lacking": " ".join(sorted(lacking)[:MOST_NAMED]),
+            }
+        )
+    return rows
+
 
 def test_sums_of_groups_are_those_of_all_readings_of_their_members(
     database: DatabaseFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database.configure(meter={"timezone": ZONE})
-    monkeypatch.setattr(sums, "MAX_NAMED", MOST_NAMED)
+    for module in (sums, profile):
+        monkeypatch.setattr(module, "MAX_NAMED", MOST_NAMED)
 
     async def check(runner: Comparison, case: Case, at_once: int) -> None:
         monkeypatch.setattr(aggregate, "METERS_AT_ONCE", at_once)
         monkeypatch.setattr(aggregate, "_PIECES", {"day": at_once, "week": 1})
         monkeypatch.setattr(aggregate, "_SHORT_PIECE", 20 * at_once)
         monkeypatch.setattr(scanning, "_GROUPS_AT_ONCE", 50 * at_once)
+        monkeypatch.setattr(demands, "_AT_ONCE", 40 * at_once)
         await runner.check(case)
 
     with asyncio.Runner() as runner:
@@ -442,6 +550,33 @@ async def test_exported_energy_and_estimated_readings_count_as_often_as_their_me
     assert {row["exported_reactive_energy"] for row in rows} == {None}
     assert {row["exported_reactive_energy_members"] for row in rows} == {0}
     assert {row["estimated"] for row in rows} == {3 * times * 3 // 4}
+
+
+async def test_demand_is_of_intervals_that_all_divide_without_catch_ups(
+    database: DatabaseFixture,
+) -> None:
+    """Two intervals of 10 minutes and three of 15 make none shorter than half an hour."""
+    begin = datetime(2019, 7, 30, tzinfo=ZoneInfo(ZONE))
+    for meter, minutes in (("a", 10), ("b", 15)):
+        moments = [begin + timedelta(minutes=minutes * number) for number in range(12)]
+        lines = [row(f"{at:%d %b %Y %H:%M:%S}", str(number)) for number, at in enumerate(moments)]
+        await database.load(report(*lines), meter=meter, register=True, interval=60 * minutes)
+    database.run(f"INSERT INTO flags (meter_id, reading_id, flags) VALUES (1, 12, {CATCH_UP.bit})")
+    async with database.writer() as writer, database.reader() as reader:
+        assert await writer.engine.is_prepared()
+        ids = [meter.id for meter in await writer.meters.first(2)]
+        await add_groups(writer, [(1, each, None, 1, None, None) for each in ids])
+        metadata, rows = await answered(reader, "g1", GroupPeaks.of({"number": "2"}))
+        assert metadata["demand_seconds"] == "1800"
+        # Of 10 minutes: 9 and 10, not 11; of 15 minutes: 6 and 7; and later 10 and 11 alone.
+        assert [(each["demand"], each["lacking"]) for each in rows] == [
+            (2 * (9 + 10 + 6 + 7) * 10**5, "a"),
+            (2 * (10 + 11) * 10**5, "a"),
+        ]
+        await database.rows("UPDATE intervals SET seconds = 1000 WHERE meter_id = 1")
+        await database.rows("UPDATE meters SET interval_seconds = 1000 WHERE id = 1")
+        with pytest.raises(QueryError, match="in seconds: 1000 of a, 900 of b"):
+            await answered(reader, "g1", GroupProfile.of({}))
 
 
 async def test_period_of_several_windows_is_refused_and_named(three: Database) -> None:

@@ -6,15 +6,18 @@ import { DAYS, cell, fillRow } from "./row.js";
 import { lastDay, plus } from "./span.js";
 import { of } from "./view.js";
 
-/** Groups above the list; others are searched for. */
+/** Groups above the list at first, and so many more each time. */
 const MOST = 30;
 
 const element = document.getElementById("groups");
 const body = document.getElementById("group-rows");
+const more = document.getElementById("groups-more");
 
 export class Groups {
   #rows = new Map();
   #signal = null;
+  /** After which group more follow, null if there are none. */
+  #cursor = null;
   #inView = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries) {
       if (!isIntersecting) continue;
@@ -25,15 +28,14 @@ export class Groups {
 
   constructor(page) {
     this.page = page;
+    more.addEventListener("click", () => page.attempt(() => this.#more(), this.#signal));
   }
 
-  /** Shows the groups that the view searches for. */
+  /** Shows the first groups that the view searches for. */
   async load(signal) {
-    const { list } = this.page.view;
-    const asked = v1("groups", { limit: MOST, ...(list && { search: list }) });
     let found = { data: [], links: {} };
     try {
-      found = await this.page.api.values(asked, signal);
+      found = await this.page.api.values(this.#asked(), signal);
     } catch (error) {
       if (error instanceof LoggedOut || error.name === "AbortError") throw error;
       // The database is not prepared for groups yet.
@@ -42,15 +44,38 @@ export class Groups {
     this.#rows.clear();
     this.#signal = signal;
     element.hidden = !found.data.length;
-    element.querySelector("p").hidden = !found.links.next;
-    body.replaceChildren(...found.data.map((group) => {
+    body.replaceChildren();
+    this.#append(found);
+  }
+
+  /** Shows the next groups. */
+  async #more() {
+    const signal = this.#signal;
+    const found = await this.page.api.values(this.#asked({ cursor: this.#cursor }), signal);
+    signal.throwIfAborted();
+    const [first] = this.#append(found);
+    first?.querySelector("a").focus();
+  }
+
+  #asked(from = {}) {
+    const { list } = this.page.view;
+    return v1("groups", { limit: MOST, ...from, ...(list && { search: list }) });
+  }
+
+  /** Adds a page of groups; returns their rows. */
+  #append({ data, links }) {
+    const rows = data.map((group) => {
       const row = document.createElement("div");
       row.setAttribute("role", "row");
       this.#rows.set(row, group);
+      this.#fill(row, group);
       return row;
-    }));
-    this.speak();
-    for (const row of this.#rows.keys()) this.#inView.observe(row);
+    });
+    this.#cursor = links.next && new URL(links.next, location).searchParams.get("cursor");
+    more.hidden = !this.#cursor;
+    body.append(...rows);
+    for (const row of rows) this.#inView.observe(row);
+    return rows;
   }
 
   /** Shows what there is, in the words of the moment. */

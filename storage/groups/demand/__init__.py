@@ -1,0 +1,1 @@
+"""The demand of a group: the mean power of all members together, and its peaks and profile."""
