@@ -92,7 +92,7 @@ def test_each_shipped_format_has_a_file_that_is_made() -> None:
 def test_a_file_in_a_known_layout_loads_to_exactly_its_readings(
     tmp_path_factory: pytest.TempPathFactory, layout: Layout, seed: int
 ) -> None:
-    readings = made_readings(layout, Random(seed))
+    readings = made_readings(layout, Random(seed))  # noqa: S311 - test data
     path = tmp_path_factory.getbasetemp() / "made.csv"
     path.write_bytes(layout.write(readings))
     report, found = read(path, layout.zone)
@@ -103,7 +103,7 @@ def test_a_file_in_a_known_layout_loads_to_exactly_its_readings(
 @pytest.mark.parametrize("layout", NAMED)
 def test_a_file_in_a_known_layout_tells_its_meter(tmp_path: Path, layout: Layout) -> None:
     path = tmp_path / "made.csv"
-    path.write_bytes(layout.write(made_readings(layout, Random(1))))
+    path.write_bytes(layout.write(made_readings(layout, Random(1))))  # noqa: S311 - test data
     with ReportFile(str(path)) as file:
         parts = file.parts(layout.zone, skip_bad_rows=False, on_errors=lambda *_: None)
         assert [part.identifier for part in parts] == [layout.meter]

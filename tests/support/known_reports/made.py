@@ -45,8 +45,7 @@ class Layout:
     has_repeated: bool = True
     """Whether it can hold a repeated hour."""
     has_power: bool = False
-    is_register: bool = False
-    """Whether it has states of registers, the first of which is no reading."""
+    has_zeros: bool = True
     meter: str | None = None
     """The identifier in it."""
 

@@ -56,7 +56,7 @@ def _made(layout: Layout, start: datetime, chance: Random) -> Made:
     is_missing = layout.has_missing and chance.random() < 0.03
 
     def energy(*, has_it: bool) -> Decimal | None:
-        thousandths = chance.choice([0, chance.randrange(3000)])
+        thousandths = chance.choice([0, 1, chance.randrange(3000)]) or not layout.has_zeros
         return None if is_missing or not has_it else Decimal(thousandths) / 1000
 
     return Made(
