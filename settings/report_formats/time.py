@@ -167,7 +167,7 @@ class TimeSettings(Section):
     )
     states: Literal["end"] | None = Field(
         None,
-        description="end: the states of registers are those at the end of the interval that the time"
+        description="end: states of registers are those at the end of the interval that the time"
         " starts, or nothing where they are those at the time",
     )
     tolerance: int = Field(

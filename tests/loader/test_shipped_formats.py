@@ -87,7 +87,7 @@ def test_each_shipped_format_has_a_file_that_is_made() -> None:
 
 
 @pytest.mark.parametrize("layout", NAMED)
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 2**32))
 def test_a_file_in_a_known_layout_loads_to_exactly_its_readings(
     tmp_path_factory: pytest.TempPathFactory, layout: Layout, seed: int

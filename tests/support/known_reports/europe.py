@@ -158,11 +158,12 @@ def e_distribuzione(readings: Sequence[Made]) -> bytes:
 _HALF_HOUR = 1800
 
 EUROPE = (
-    Layout("enedis", enedis, PARIS, _HALF_HOUR, has_power=True, meter=PRM),
+    Layout("enedis", enedis, PARIS, _HALF_HOUR, least_gap=2, has_power=True, meter=PRM),
     Layout(
         *("enedis-production", enedis_production, PARIS, _HALF_HOUR),
         has_energy=False,
         has_exported=True,
+        least_gap=2,
         meter=PRM,
     ),
     Layout("enedis-kw", enedis_kw, PARIS, _HALF_HOUR, has_power=True),

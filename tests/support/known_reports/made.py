@@ -41,6 +41,8 @@ class Layout:
     """Whether a field can be empty."""
     has_gaps: bool = True
     """Whether intervals can be left out."""
+    least_gap: int = 1
+    """How many of them at least: one alone may look like a longer row."""
     is_whole_days: bool = False
     has_repeated: bool = True
     """Whether it can hold a repeated hour."""

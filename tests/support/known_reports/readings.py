@@ -72,11 +72,11 @@ def _with_gap(layout: Layout, made: Sequence[Made], chance: Random) -> list[Made
     if not layout.has_gaps or chance.random() < 0.5:
         return list(made)
     first = chance.randrange(len(made))
-    lost = made[first : first + chance.randint(1, 9)]
+    lost = made[first : first + chance.randint(layout.least_gap, 9)]
     near = [
         each
         for each in lost
         if any(abs(each.start - change) < _NEAR for change in changes(layout.zone))
     ]
-    kept = [each for each in made if each not in lost or near]
+    kept = [each for each in made if each not in lost or near or len(lost) < layout.least_gap]
     return kept or list(made)
