@@ -524,8 +524,7 @@ def _misfit(formats: Sequence[ReportFormat], path: str, top: TopOfFile) -> str:
         differences = "; ".join(filter(None, (lacks, more, *nearest.doubtful)))
         said = f"expected a known format, the nearest is {name}: {differences}"
     else:
-        names = ", ".join(each.name for each in formats)
-        said = f"expected a known format, one of {names}"
+        said = f"expected a known format such as {_listed([each.name for each in formats])}"
     line = top.lines[at] if top.lines else b""
     hint = "to see what the file is: elecdata inspect FILE"
     return f"{path}:{at + 1}: heading: {_shown(line)}: {said}; {hint}"

@@ -49,6 +49,10 @@ def enedis_kw(readings: Sequence[Made]) -> bytes:
     return lines(rows).encode("cp1252")
 
 
+def enedis_kw_utf8(readings: Sequence[Made]) -> bytes:
+    return enedis_kw(readings).decode("cp1252").encode()
+
+
 def _fluvius(
     readings: Sequence[Made], heading: str, pattern: str, words: Sequence[str], rest: Sequence[str]
 ) -> bytes:
@@ -167,6 +171,7 @@ EUROPE = (
         meter=PRM,
     ),
     Layout("enedis-kw", enedis_kw, PARIS, _HALF_HOUR, has_power=True),
+    Layout("enedis-kw", enedis_kw_utf8, PARIS, _HALF_HOUR, has_power=True),
     *(
         Layout(name, write, BRUSSELS, has_exported=True, has_estimated=True, meter=EAN)
         for name, write in {"fluvius": fluvius, "fluvius-english": fluvius_english}.items()
