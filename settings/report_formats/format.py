@@ -71,13 +71,9 @@ def _check_interval(seconds: int | None, info: ValidationInfo) -> int | None:
     time = info.data.get("time")
     if time is None:
         return seconds
-    if info.data.get("lengths"):
+    if other := "lengths" if info.data.get("lengths") else "time.end" * (time.end is not None):
         if seconds is not None:
-            raise ValueError("expected nothing, since lengths says how long rows last")
-        return None
-    if time.end is not None:
-        if seconds is not None:
-            raise ValueError("expected nothing, since time.end says how long rows last")
+            raise ValueError(f"expected nothing, since {other} says how long rows last")
         return None
     if time.hour is not None and seconds not in (None, HOURLY_INTERVAL):
         raise ValueError(f"expected {HOURLY_INTERVAL} or nothing, since time.hour counts hours")

@@ -1,4 +1,4 @@
-"""However rows tell when they are of: the same instants and lengths are read, or an error is said."""
+"""However rows tell when they are of: the same instants and lengths are read."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -62,8 +62,10 @@ class Clock:
         self.halves = draw(st.sampled_from(HALVES))
         self.date = draw(
             st.sampled_from(
-                ["%d/%m/%Y", "%Y-%m-%d", "%m.%d.%y", "%d-%b-%Y", "%d %B %Y", "%Y%m%d", "%B %d, %Y"]
-                + ["%Y/%j", "* %d.%m.%Y"]
+                [
+                    *("%d/%m/%Y", "%Y-%m-%d", "%m.%d.%y", "%d-%b-%Y", "%d %B %Y", "%Y%m%d"),
+                    *("%B %d, %Y", "%Y/%j", "* %d.%m.%Y"),
+                ]
             )
         )
         self.clock = draw(
@@ -92,7 +94,7 @@ class Clock:
 def starts_around(
     day: str, zone: ZoneInfo, seconds: int, before: int, after: int
 ) -> list[datetime]:
-    """The starts of intervals from the day before one to the day after it, less some at the ends."""
+    """The starts of intervals from the day before one to the day after it, less some."""
     first = datetime.fromisoformat(day).replace(tzinfo=zone) - timedelta(days=1)
     last = first + timedelta(days=3)
     begin, end = (at.astimezone(UTC) for at in (first, last))
@@ -266,7 +268,7 @@ def test_row_lasts_from_its_begin_to_its_end(read: Reading, data: st.DataObject)
         done.quantities("energy")
         == [f"{6 * length / timedelta(hours=1):.5f}" for _, length in lengths][::order]
     )
-    told = []
+    told: list[tuple[datetime, timedelta]] = []
     for start, length in lengths:
         if not told or told[-1][1] != length:
             told.append((start, length))
