@@ -131,9 +131,8 @@ def _round(draft: Draft) -> Draft | None:
 def _registers(draft: Draft) -> Draft | None:
     columns = {
         name: {**(column if isinstance(column, dict) else {"header": column}), "kind": "register"}
-        if name.endswith("energy")
-        else column
         for name, column in draft.entry["columns"].items()
+        if name.endswith("energy")
     }
     return draft.changed("the energies are states of a cumulative register", columns=columns)
 

@@ -247,7 +247,7 @@ KINDS = {
         + quarter_rows(
             "%Y-%m-%d %H:%M,{},300.5", *(f"{8350.1 + n * n / 9:.3f}" for n in range(96))
         ),
-        ("2024-05-14 00:00:00", {"energy": "0.11000"}),
+        ("2024-05-14 00:00:00", {"energy": "0.11100"}),
     ),
     "of two tariffs": (
         "time,Low (kWh),High (kWh)\n" + quarter_rows("%Y-%m-%d %H:%M,{},1.5", *SINES),

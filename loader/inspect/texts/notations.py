@@ -7,26 +7,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
-from settings import ISO
+from settings import EPOCH, EPOCH_MS, ISO, month_number
 
-EPOCH, EPOCH_MS = "epoch", "epoch-ms"
-
-_MONTHS = (
-    "jan january januari januar janner enero ene janvier janv gennaio gen janeiro gener",
-    "feb february februari februar febrero fevrier fevr febbraio fevereiro fev febrer",
-    "mar march maart mrt marz maerz mrz marzo mars marco marc",
-    "apr april abril abr avril avr aprile",
-    "may mai maj mei mayo maggio mag maio maig",
-    "jun june juni junio juin giugno giu junho juny",
-    "jul july juli julio juillet juil luglio lug julho juliol",
-    "aug august augustus agosto ago aout agost",
-    "sep sept september septiembre setiembre septembre settembre set setembro setembre",
-    "oct october oktober okt octubre octobre ottobre ott outubro out",
-    "nov november noviembre novembre",
-    "dec december dezember dez diciembre dic decembre dicembre dezembro desembre des",
-)
-_MONTH_NUMBERS = {name: number for number, names in enumerate(_MONTHS, 1) for name in names.split()}
-_ACCENTS = str.maketrans("áàâäãéèêëíìîïóòôöúùûüç", "aaaaaeeeeiiiioooouuuuc")
 _LONGEST_SHORT_NAME = 4
 
 _PARTS = {
@@ -258,7 +240,10 @@ def _day(parts: dict[str, str | None]) -> date | None:
 
 
 def _month_number(name: str) -> int | None:
-    return _MONTH_NUMBERS.get(name.rstrip(".").casefold().translate(_ACCENTS))
+    try:
+        return month_number(name)
+    except KeyError:
+        return None
 
 
 def _parse_iso(text: str) -> Moment | None:
