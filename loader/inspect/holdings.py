@@ -142,6 +142,8 @@ class _Finder:
                 self.found.quality = {"column": column.reference, "estimated": ["E*"]}
                 if estimated and not all(each.startswith("E") for each in estimated):
                     self.found.quality["estimated"] = estimated
+                if not estimated:
+                    self.found.doubts.append(f"{column.label}: do estimated readings begin with E?")
                 self.found.used.add(column.place)
                 return
 
