@@ -1,7 +1,8 @@
 """Quality flags of readings, and the rules behind them.
 
-Flags are computed when readings are imported and stored beside them, so that everybody gets the
-same judgement. A reading is never changed or dropped because of one.
+Flags are worked out when readings are imported and stored beside them, so that everybody gets the
+same judgement; `estimated` is what the report says. A reading is never changed or dropped because
+of one.
 """
 
 from dataclasses import dataclass
@@ -69,8 +70,17 @@ REPEATED_HOUR = Flag(
     "local time that clocks show twice",
     "IANA time zone database; PEP 495; CalTRACK 2.0, 2.3.3: clock changes are to be handled",
 )
+ESTIMATED = Flag(
+    "estimated",
+    32,
+    "its report says that it was estimated, not measured",
+    "Included everywhere.",
+    "the report says so",
+    "What the sender knows; ESPI (NAESB REQ.21) QualityOfReading 8 and 9, estimated; NEM12 quality"
+    " flag E",
+)
 
-FLAGS = (MISSING, CATCH_UP, IMPLAUSIBLE, ZERO_VOLTAGE, REPEATED_HOUR)
+FLAGS = (MISSING, CATCH_UP, IMPLAUSIBLE, ZERO_VOLTAGE, REPEATED_HOUR, ESTIMATED)
 
 FLAGGED_BITS = CATCH_UP.bit | IMPLAUSIBLE.bit | ZERO_VOLTAGE.bit
 """The flags counted as flagged; a missing reading is not present in the first place."""

@@ -4,15 +4,15 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Self
 
-from domain.quantities import QUANTITIES, QUANTITY_NAMES, RECORD_KEYS
+from domain.quantities import ALL_QUANTITIES, QUANTITY_NAMES, RECORD_KEYS
 from domain.readings_query import QueryError
 
 FLAGS_COLUMN = "flags"
 KNOWN_COLUMNS = ("id", "date", *QUANTITY_NAMES, FLAGS_COLUMN)
-"""The columns that a client can choose."""
+"""The columns that a client of the contract can choose."""
 
 _TITLES = {"id": "Id", "date": "Date", FLAGS_COLUMN: "Flags"} | {
-    column.name: column.header for column in QUANTITIES
+    column.name: column.header for column in ALL_QUANTITIES
 }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from domain.report_source import ESTIMATED_FIELD
 from loader.imports.outcome import ImportSummary
 from settings import MONITORING
 from storage.imports.import_writer import ImportResult
@@ -171,10 +172,16 @@ def _corrections(imported: ImportResult) -> list[tuple[str, object]]:
 def _correction(correction: Correction) -> str:
     """Return the values of a reading that were replaced, old and new."""
     values = (
-        f"{name} {plain_decimal(old)} -> {plain_decimal(correction.new[name])}"
+        f"{name} {_plain(name, old)} -> {_plain(name, correction.new[name])}"
         for name, old in correction.old.items()
     )
     return f"{correction.date}: {', '.join(values)}"
+
+
+def _plain(name: str, value: str | None) -> str:
+    if name == ESTIMATED_FIELD:
+        return "no" if value is None else "yes"
+    return plain_decimal(value)
 
 
 def _intervals(intervals: Sequence[int | None]) -> str:

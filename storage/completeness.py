@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 
 from domain.access import Access, Window
+from domain.report_source import ESTIMATED_FIELD
 from domain.time.sampling_interval import ReadingGrid, SamplingIntervals
 from domain.time.time_zone import TimeZone
 from storage.backends.base import ReadEngine
@@ -35,6 +36,8 @@ class DayCompleteness:
     """How many the meter should have written; None if its interval is unknown."""
     present: int
     """How many have any value."""
+    estimated: int = 0
+    """How many are estimated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,11 @@ class MeterCompleteness:
         return sum(day.present for day in self.days)
 
     @property
+    def estimated(self) -> int:
+        """How many readings are estimated on all days."""
+        return sum(day.estimated for day in self.days)
+
+    @property
     def gaps(self) -> int:
         """Days of which readings are missing, of those whose number is known."""
         return sum(day.expected is not None and day.present < day.expected for day in self.days)
@@ -76,6 +84,9 @@ class CompletenessPage:
     following: str | None
     """The public id after which the next page begins; None on the last page."""
 
+
+_Counts = tuple[int, int]
+"""How many readings have any value, and how many are estimated."""
 
 Accesses = Callable[[Sequence[int]], Awaitable[Mapping[int, Access]]]
 """Returns what a client may do with meters, by their ids."""
@@ -239,7 +250,7 @@ class CompletenessStore:
         self, meters: Sequence[_StoredMeter], now: int, days: int
     ) -> list[MeterCompleteness]:
         """Return meters with their last days."""
-        present = await self._present(meters, now, days)
+        counts = await self._counts(meters, now, days)
         calendars: dict[TimeZone, _LastDays] = {}
         found: list[MeterCompleteness] = []
         async for piece in in_pieces(meters):
@@ -247,7 +258,7 @@ class CompletenessStore:
                 calendar = calendars.get(each.zone)
                 if calendar is None:
                     calendar = calendars[each.zone] = _LastDays(each.zone, now, days)
-                last_days = calendar.of_meter(each, present.get(each.id, {}))
+                last_days = calendar.of_meter(each, counts.get(each.id, {}))
                 found.append(
                     MeterCompleteness(
                         *(each.id, each.public_id, each.name, each.zone, each.last), last_days
@@ -255,18 +266,19 @@ class CompletenessStore:
                 )
         return found
 
-    async def _present(
+    async def _counts(
         self, meters: Sequence[_StoredMeter], now: int, days: int
-    ) -> Mapping[int, Mapping[str, int]]:
-        """Return how many readings with any value meters have on days, by id and day."""
+    ) -> Mapping[int, Mapping[str, _Counts]]:
+        """Return how many readings meters have on days, by id and day."""
         dialect = self._engine.dialect
         today = datetime.fromtimestamp(now, UTC).date()
         # Local days begin up to half a day earlier or later.
         first, last = today - (days + 1) * _DAY, today + _DAY
-        found: dict[int, dict[str, int]] = {}
+        found: dict[int, dict[str, _Counts]] = {}
         kept = [str(each.id) for each in meters if each.has_days]
         others = [str(each.id) for each in meters if not each.has_days]
-        text = f"GROUP_CONCAT({dialect.concat(['', ' ', ''], ['day', 'present'])})"
+        columns = ["day", "present", ESTIMATED_FIELD]
+        text = f"GROUP_CONCAT({dialect.concat(['', ' ', ' ', ''], columns)})"
         statements = []
         if kept:
             statements.append(
@@ -276,7 +288,8 @@ class CompletenessStore:
         if others:
             statements.append(
                 f"SELECT meter_id, {text} FROM (SELECT meter_id, {dialect.day('date')} AS day,"
-                f" COUNT({ANY_VALUE}) AS present FROM readings"
+                f" COUNT({ANY_VALUE}) AS present, COUNT({ESTIMATED_FIELD}) AS {ESTIMATED_FIELD}"
+                " FROM readings"
                 f" WHERE meter_id IN ({', '.join(others)})"
                 f" AND date BETWEEN '{first} 00:00:00' AND '{last} 23:59:59'"
                 " GROUP BY meter_id, day) AS counted GROUP BY meter_id"
@@ -284,7 +297,9 @@ class CompletenessStore:
         for statement in statements:
             async for meter_id, texts in in_turns(await self._engine.fetch(statement)):
                 counts = (each.split() for each in texts.decode().split(","))
-                found[meter_id] = {day: int(number) for day, number in counts}
+                found[meter_id] = {
+                    day: (int(present), int(estimated)) for day, present, estimated in counts
+                }
         return found
 
 
@@ -300,11 +315,11 @@ class _LastDays:
         self._whole: dict[int, Sequence[int | None]] = {}
 
     def of_meter(
-        self, meter: _StoredMeter, present: Mapping[str, int]
+        self, meter: _StoredMeter, counts: Mapping[str, _Counts]
     ) -> Sequence[DayCompleteness]:
         """Return the days of a meter that the client may see, from its first reading on."""
         return [
-            DayCompleteness(day, expected, present.get(text, 0))
+            DayCompleteness(day, expected, *counts.get(text, (0, 0)))
             for day, text, expected in zip(
                 self._days, self._texts, self._expected(meter), strict=True
             )

@@ -276,7 +276,7 @@ class Database:
 
     async def recent_days(self, page: MeterPage, *, is_clean: bool) -> dict[int, RecentDays]:
         """Return the last month of the meters of a page that have readings, by their ids."""
-        self._schema.require(Feature.INTERVALS, "the sums of days")
+        self._schema.require(Feature.DAYS, "the sums of days")
         return await recent_days(self._engine, page.meters, page.windows, is_clean=is_clean)
 
     async def completeness(
@@ -294,7 +294,7 @@ class Database:
 
         If a viewer is named, only of those that it may see, and what it may see of them.
         """
-        self._schema.require(Feature.INTERVALS, "the lengths of readings")
+        self._schema.require(Feature.DAYS, "the sums of days")
         page = self._completeness.page
         everything = None if viewer is None else await self.grants.everything(viewer)
         if viewer is None or (everything is not None and everything.is_whole):
@@ -338,7 +338,7 @@ class Database:
 
     def import_history(self) -> ImportHistory:
         """Return what reads imports; raise Outdated if the schema lacks what it needs."""
-        self._schema.require(Feature.GRANTS, "the list of imports")
+        self._schema.require(Feature.DAYS, "the list of imports")
         return self._imports
 
     async def zone(self, state: DataState) -> str:
@@ -359,7 +359,7 @@ class Database:
         `admit` is called before readings are scanned. The rows raise Overtaken if the data
         changes before all of them are computed.
         """
-        self._schema.require(Feature.INTERVALS, "the lengths of readings")
+        self._schema.require(Feature.DAYS, "the sums of days")
         meter = await self._meter(state)
         return await compute(
             query, self._engine, meter, lambda: self._require_current(state), admit
@@ -367,7 +367,7 @@ class Database:
 
     async def group_access(self, viewer: Viewer, public_id: str) -> Access | None:
         """Return what a viewer may do with the sums of a group; raise Outdated without groups."""
-        self._schema.require(Feature.GRANTS, "groups")
+        self._schema.require(Feature.DAYS, "groups")
         return await self.grants.group_access(viewer, public_id)
 
     async def list_groups(
@@ -377,7 +377,7 @@ class Database:
 
         If a viewer is named, only those whose sums it may see.
         """
-        self._schema.require(Feature.GRANTS, "groups")
+        self._schema.require(Feature.DAYS, "groups")
         visible = None if viewer is None else await self.grants.visible_groups(viewer)
         return await group_page(self._engine, limit, after, search, visible)
 
@@ -385,7 +385,7 @@ class Database:
         """Return the state of a group at some moment after the call; None if there is none."""
         source = self._engine.source()
         await self._schema.refresh()
-        self._schema.require(Feature.GRANTS, "groups")
+        self._schema.require(Feature.DAYS, "groups")
         found = await group_state(self._engine, public_id)
         if found is None:
             return None

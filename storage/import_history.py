@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from domain.fixed_point import parse_scaled
-from domain.quantities import QUANTITIES, QUANTITY_NAMES
+from domain.quantities import ALL_QUANTITIES, ALL_QUANTITY_NAMES
+from domain.report_source import ESTIMATED_FIELD
 from domain.time.time_zone import TimeZone
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import Condition
@@ -37,7 +38,11 @@ IMPORT_FIELDS = (
 REPLACED_FIELDS = (
     Field("id", FieldType.COUNT, "Id of the reading"),
     Field("start", FieldType.INSTANT, "Its start"),
-    Field("replaced", FieldType.TEXT, "Quantities that were replaced, separated by spaces"),
+    Field(
+        "replaced",
+        FieldType.TEXT,
+        "Quantities that were replaced, separated by spaces; also estimated",
+    ),
     Field("previous_import", FieldType.COUNT, "Import that wrote them; null if it is older"),
     *(
         Field(
@@ -46,7 +51,12 @@ REPLACED_FIELDS = (
             f"The value before of a replaced quantity: {quantity.comment}",
             quantity.result_unit,
         )
-        for quantity in QUANTITIES
+        for quantity in ALL_QUANTITIES
+    ),
+    Field(
+        ESTIMATED_FIELD,
+        FieldType.COUNT,
+        "1 if the reading was estimated before; null if not, or if that was not replaced",
     ),
 )
 
@@ -91,7 +101,7 @@ class ImportHistory:
     async def replaced(self, meter_id: int, number: int, limit: int, after: int) -> ImportPage:
         """Return the values that an import replaced, by the ids of readings after one."""
         dialect = self._engine.dialect
-        values = ", ".join(f"p.{name}" for name in QUANTITY_NAMES)
+        values = ", ".join(f"p.{name}" for name in (*ALL_QUANTITY_NAMES, ESTIMATED_FIELD))
         rows = await self._engine.fetch(
             f"SELECT p.reading_id, {dialect.unix_seconds('r.utc')}, p.quantities,"
             f" p.previous_import_id, {values}"
@@ -129,6 +139,7 @@ def _import(row: Sequence[Any], zone: TimeZone) -> Row:
 
 
 def _replaced(row: Sequence[Any]) -> Row:
-    number, start, bits, previous, *values = row
-    names = [name for place, name in enumerate(QUANTITY_NAMES) if bits >> place & 1]
-    return (number, start, " ".join(names), previous or None, *map(parse_scaled, values))
+    number, start, bits, previous, *values, estimated = row
+    columns = (*ALL_QUANTITY_NAMES, ESTIMATED_FIELD)
+    names = [name for place, name in enumerate(columns) if bits >> place & 1]
+    return (number, start, " ".join(names), previous or None, *map(parse_scaled, values), estimated)

@@ -236,7 +236,11 @@ class MeterStore:
     async def visible_spans(
         self, windows: Mapping[int, Sequence[Window]]
     ) -> dict[int, tuple[int | None, int | None, int]]:
-        """Return the first and last reading on the days of some windows, and how many there are."""
+        """Return the first and last reading on the days of some windows, and how many there are.
+
+        Raises Outdated if the schema lacks what it needs.
+        """
+        self._schema.require(Feature.DAYS, "the sums of days")
         selects = [
             self._visible_span(meter_id, window)
             for meter_id, some in windows.items()

@@ -5,7 +5,7 @@ from functools import lru_cache, partial
 from typing import Any, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
-from domain.quantities import QUANTITY_NAMES
+from domain.quantities import ALL_QUANTITIES, QUANTITY_NAMES
 from domain.time.time_zone import DAY_SECONDS
 from loader.formats.collected_rows import CollectedRows
 from loader.formats.delimited import DelimitedLayout, DelimitedRows
@@ -48,6 +48,17 @@ DISTRIBUTOR_HOURLY = FormatSettings.model_validate(
     }
 )
 """The hourly export of Spanish distributors."""
+
+MONITORING_FULL = FormatSettings.model_validate(
+    {
+        "columns": {quantity.name: quantity.header for quantity in ALL_QUANTITIES},
+        "time": {"column": "Date", "pattern": "iso", "marks": "start"},
+        "quality": {"column": "Flags", "estimated": "*estimated*"},
+    }
+)
+"""What `elecdata meters export` writes for a meter with exported energy or estimated readings."""
+
+_DESCRIBED = {"distributor-hourly": DISTRIBUTOR_HOURLY, "monitoring-full": MONITORING_FULL}
 
 
 _UTF8 = "utf-8"
@@ -321,8 +332,8 @@ class SourceFormat(ConfiguredFormat):
 
 SHIPPED_FORMATS: tuple[ReportFormat, ...] = (
     MonitoringFormat(),
-    ConfiguredFormat("distributor-hourly", DISTRIBUTOR_HOURLY),
-    *(SourceFormat(name, settings) for name, settings in SOURCE_TABLES.items()),
+    *(ConfiguredFormat(name, each) for name, each in _DESCRIBED.items()),
+    *(SourceFormat(name, each) for name, each in SOURCE_TABLES.items()),
 )
 
 
@@ -331,7 +342,7 @@ def known_formats(settings: Settings, interval: int | None = None) -> tuple[Repo
 
     An interval that is asked for takes the place of what formats say.
     """
-    described = {"distributor-hourly": DISTRIBUTOR_HOURLY, **settings.formats}
+    described = {**_DESCRIBED, **settings.formats}
     monitoring = described.pop(MONITORING, None)
     said = None if monitoring is None else monitoring.interval
     formats: list[ReportFormat] = [

@@ -18,6 +18,7 @@ from loader.imports.outcome import ImportOutcome
 from loader.imports.plan import MeterImport, PlannedReport
 from loader.imports.transaction import ImportOptions
 from loader.report_file import PackedPart
+from loader.rows.file_reader import containing_file
 from settings import Settings
 
 _AHEAD = 2
@@ -40,6 +41,8 @@ MIN_SECONDS = 1.5
 """Seconds of work that are worth to start workers."""
 _SECONDS_PER_IMPORT = 0.003
 _SECONDS_PER_BYTE = 1.2e-7
+_COMPRESSED = ".gz", ".zip", ".xlsx"
+"""What the names of compressed files end with."""
 _COMPRESSION_RATIO = 6
 """Of a usual report."""
 
@@ -145,7 +148,7 @@ class ImportWorkers:
             if packed is None:
                 self._too_large.append(work)
                 continue
-            size += sum(map(_size, packed.reports))
+            size += sum(_size(report.path, report) for report in packed.reports)
             if group and size > MAX_GROUP_BYTES:
                 self._work.appendleft(packed)
                 break
@@ -185,23 +188,23 @@ class ImportWorkers:
 
 def count_workers(work: Collection[MeterImport]) -> int:
     """Return how many workers do imports the fastest; 0 if this process does."""
-    files = {report.path: report for each in work for report in each.reports}
-    size = sum(map(_size, files.values()))
+    files = {containing_file(report.path): report for each in work for report in each.reports}
+    size = sum(_size(path, report) for path, report in files.items())
     seconds = len(work) * _SECONDS_PER_IMPORT + size * _SECONDS_PER_BYTE
     if seconds < MIN_SECONDS:
         return 0
     return min(len(os.sched_getaffinity(0)), len(work), MAX_WORKERS)
 
 
-def _size(report: PlannedReport) -> int:
-    """Return about how many bytes a report has."""
+def _size(path: str, report: PlannedReport) -> int:
+    """Return about how many bytes the reports of a file have."""
     if isinstance(report.part, PackedPart):
         return report.part.size
     try:
-        size = Path(report.path).stat().st_size
+        size = Path(path).stat().st_size
     except OSError:
         return 0
-    return size * _COMPRESSION_RATIO if report.path.endswith(".gz") else size
+    return size * _COMPRESSION_RATIO if path.endswith(_COMPRESSED) else size
 
 
 class _ImportWorker:

@@ -316,7 +316,8 @@ def export_meter(config: Path | None, meter: str, file: str, output: CommandOutp
 
     FILE is a new .csv or .csv.gz file that only its owner can read, or - for standard output. Times
     have their UTC offsets, and readings the order of their ids. Loaded into a meter of the same
-    time zone that has no readings, it gives the same readings under the same ids.
+    time zone that has no readings, it gives the same readings under the same ids. That of a meter
+    with exported energy or estimated readings has columns for them, and for all flags.
 
     \b
     Examples:

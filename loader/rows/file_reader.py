@@ -57,6 +57,11 @@ def file_name(path: str) -> str:
     return report_name(path.member if isinstance(path, ArchiveMember) else path)
 
 
+def containing_file(path: str) -> str:
+    """Return the path of the file that has a report: its own, or that of the archive."""
+    return path.archive if isinstance(path, ArchiveMember) else path
+
+
 def can_be_read_again(path: str) -> bool:
     """Return whether the report can be read more than once, by any process."""
     return path != STANDARD_INPUT and not is_of_caller(path)

@@ -70,7 +70,7 @@ class _MeterReading:
 
 
 @dataclass(frozen=True, slots=True)
-class _Series:
+class _Measured:
     """What the intervals of a meter reading measure."""
 
     quantity: str
@@ -223,7 +223,7 @@ class _Joining:
         self._path = path
         self._intervals = document.intervals
         self._has_meter = len(document.points) > 1
-        self._series: dict[str, _Series] = {}
+        self._series: dict[str, _Measured] = {}
         """What is read, by the link of the meter reading."""
         self._left_out: list[str] = []
         """Why others are not."""
@@ -310,7 +310,7 @@ class _Joining:
         else:
             self._series[link] = series
 
-    def _read_as(self, kind: dict[str, str]) -> _Series | str:
+    def _read_as(self, kind: dict[str, str]) -> _Measured | str:
         """Return what a reading type measures, or why it is not read."""
         unit, direction = kind.get("uom", ""), kind.get("flowDirection", "")
         if kind.get("commodity", "") not in _ELECTRICITY:
@@ -334,7 +334,7 @@ class _Joining:
             raise ReportError(
                 f"{self._path}: powerOfTenMultiplier: {multiplier!a:.40}: expected a whole number"
             )
-        return _Series(quantity, int(multiplier) - 3, kind.get("defaultQuality", "")[:5])
+        return _Measured(quantity, int(multiplier) - 3, kind.get("defaultQuality", "")[:5])
 
     def _leave_out_sums(self, readings: dict[str, _MeterReading]) -> None:
         """Leave out the sums of days or bills that stand beside the intervals of a quantity."""

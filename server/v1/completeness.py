@@ -29,6 +29,7 @@ _COUNT_FIELDS = (
     ),
     Field("present", FieldType.COUNT, "Readings with any value"),
     Field("coverage", FieldType.QUANTITY, "Present over expected", "1"),
+    Field("estimated", FieldType.COUNT, "Readings that are estimated"),
 )
 BY_METER_FIELDS = (
     *(*_METER_FIELDS, *_COUNT_FIELDS),
@@ -89,7 +90,7 @@ def _by_meter(page: CompletenessPage) -> Iterator[Row]:
         yield (
             *(meter.public_id, meter.name),
             None if newest is None else meter.zone.at(newest).isoformat(),
-            *_counts(meter.expected, meter.present),
+            *_counts(meter.expected, meter.present, meter.estimated),
             meter.gaps,
         )
 
@@ -101,10 +102,12 @@ def _by_day(page: CompletenessPage) -> Iterator[Row]:
         for day in meter.days:
             yield (
                 *(meter.public_id, meter.name, newest, str(day.day)),
-                *_counts(day.expected, day.present),
+                *_counts(day.expected, day.present, day.estimated),
             )
 
 
-def _counts(expected: int | None, present: int) -> tuple[int | None, int, int | None]:
+def _counts(
+    expected: int | None, present: int, estimated: int
+) -> tuple[int | None, int, int | None, int]:
     coverage = divide_rounded(present * SCALE, expected) if expected else None
-    return expected, present, coverage
+    return expected, present, coverage, estimated

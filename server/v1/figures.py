@@ -7,7 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
-from domain.parameters import Parameter, Params
+from domain.parameters import Parameter, Params, either
+from domain.quantities import ALL_QUANTITIES
 from domain.readings_query import QueryError
 from domain.time.time_buckets import RESOLUTIONS, parse_resolution
 from server.api.data_request import DataRequest
@@ -35,7 +36,7 @@ from storage.figures.aggregation_rules import parse_measures
 from storage.figures.compute import Admit
 from storage.figures.data_quality import DataQuality
 from storage.figures.peaks import Peaks
-from storage.figures.profile import Profile
+from storage.figures.profile import COLUMNS, EXPORTED_COLUMNS, Profile
 from storage.figures.result import FigureQuery
 from storage.figures.selection import Period
 from storage.figures.summary import Summary
@@ -103,8 +104,9 @@ AGGREGATE_PARAMETERS = (
     *(RESOLUTION, *PERIOD, MEASURE_FIELDS, *_declared(Aggregate, "timezone"), V1_QUALITY),
     *(V1_LIMIT, CURSOR),
 )
+PROFILE_FIELD = either("field", "The quantity of the profile.", (*COLUMNS, *EXPORTED_COLUMNS))
 PROFILE_PARAMETERS = (
-    *_declared(Profile, "column", "by", "percentiles"),
+    *(PROFILE_FIELD, *_declared(Profile, "by", "percentiles")),
     *(*PERIOD, V1_QUALITY),
 )
 PEAKS_PARAMETERS = (*_declared(Peaks, "number", "separation"), *PERIOD, V1_QUALITY)
@@ -123,15 +125,13 @@ def _aggregates(params: Params, period: Period) -> FigureQuery:
         )
     # Whoever reads the answer finds the zone's name as it was sent.
     base = Aggregate.of({"interval": "day", **_only(params, "timezone")})
-    measures = parse_measures(params.get(MEASURE_FIELDS.name))
+    measures = parse_measures(params.get(MEASURE_FIELDS.name), ALL_QUANTITIES)
     return replace(base, period=period, interval=size, measures=measures)
 
 
 def _profile(params: Params, period: Period) -> FigureQuery:
-    named = _only(params, "by", "percentiles")
-    if "field" in params:
-        named["column"] = params["field"]
-    return replace(Profile.of(named), period=period)
+    column = PROFILE_FIELD.parse(params)
+    return replace(Profile.of(_only(params, "by", "percentiles")), period=period, column=column)
 
 
 def _peaks(params: Params, period: Period) -> FigureQuery:
@@ -155,7 +155,7 @@ QUERIES: Mapping[str, ToQuery] = {
     "aggregates": _aggregates,
     "profile": _profile,
     "peaks": _peaks,
-    "summary": lambda _, period: Summary(period),
+    "summary": lambda _, period: Summary(period, is_wide=True),
     "quality": _quality,
 }
 """What makes the query of a route, by the last part of its path."""

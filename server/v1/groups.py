@@ -42,7 +42,7 @@ from storage.figures.aggregate import FOLLOWING
 from storage.figures.compute import Admit
 from storage.figures.result import Field, FieldType, Metadata, ResultTable, as_chunks
 from storage.figures.selection import Period
-from storage.groups.aggregate import GROUP_COLUMNS, GroupAggregate, GroupSummary
+from storage.groups.aggregate import COLUMNS_MEAN, GROUP_COLUMNS, GroupAggregate, GroupSummary
 from storage.groups.ranking import GroupRanking
 from storage.groups.selection import GroupQuery
 
@@ -77,7 +77,7 @@ GROUP_LIST_PARAMETERS = (
 _PARTS = ("readings", "aggregates", "summary", "members", "quality")
 _SUM_FIELDS = Parameter(
     "fields",
-    f"Quantities to add up: any of {', '.join(GROUP_COLUMNS)}; by default all of these.",
+    COLUMNS_MEAN,
     pattern=csv_pattern("|".join(GROUP_COLUMNS)),
 )
 _RANKING = {each.name: each for each in GroupRanking.parameters}

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 
 from domain.flags import FLAGS
 from domain.parameters import Choice, Integer, Parameter, Params, csv_pattern, either
-from domain.quantities import QUANTITY_NAMES
+from domain.quantities import ALL_QUANTITY_NAMES, EXPORTED_QUANTITIES, QUANTITY_NAMES
 from domain.readings_query import QueryError
-from domain.record_layout import FLAGS_COLUMN, KNOWN_COLUMNS, MAX_LIMIT
+from domain.record_layout import FLAGS_COLUMN, MAX_LIMIT
 from server.errors import ParameterError
 from server.v1.formats.base import DIALECTS, RFC_4180, V1Format, WriteOptions
 from server.v1.formats.negotiation import V1_FORMAT
@@ -57,20 +57,21 @@ PAGING = (V1_LIMIT, CURSOR)
 START = "start"
 """What records call the start of their interval."""
 
-_COLUMN_NAMES = {START: "date"} | {name: name for name in KNOWN_COLUMNS if name != "date"}
+_COLUMN_NAMES = {START: "date"} | {name: name for name in ("id", *ALL_QUANTITY_NAMES, FLAGS_COLUMN)}
+_EXPORTED = " and ".join(quantity.name for quantity in EXPORTED_QUANTITIES)
 DEFAULT_FIELDS = (START, *QUANTITY_NAMES)
 READING_FIELDS = Parameter(
     "fields",
     f"Fields to return, in this order: any of {', '.join(_COLUMN_NAMES)}. The flags of a reading"
     f" are any of {', '.join(flag.name for flag in FLAGS)}, separated by spaces. By default all"
-    " but id and flags.",
+    f" but id, {_EXPORTED} and flags.",
     pattern=csv_pattern("|".join(_COLUMN_NAMES)),
 )
 MEASURE_FIELDS = Parameter(
     "fields",
-    f"Quantities to aggregate: any of {', '.join(QUANTITY_NAMES)}; by default all of these. And"
-    f" {FLAGS_COLUMN}: the number of readings with each flag.",
-    pattern=csv_pattern("|".join((*QUANTITY_NAMES, FLAGS_COLUMN))),
+    f"Quantities to aggregate: any of {', '.join(ALL_QUANTITY_NAMES)}; by default all but"
+    f" {_EXPORTED}. And {FLAGS_COLUMN}: the number of readings with each flag.",
+    pattern=csv_pattern("|".join((*ALL_QUANTITY_NAMES, FLAGS_COLUMN))),
 )
 _DIALECT = Choice(
     "dialect",

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from aiohttp import web
 
 from domain.parameters import Parameter, Params, csv_pattern
-from domain.quantities import QUANTITIES
+from domain.quantities import ALL_QUANTITIES
 from domain.readings_query import QueryError
 from domain.record_layout import Encoding, RecordLayout, TimeStyle
 from server.api.cursors import meter_digest, source_digest
@@ -26,7 +26,7 @@ from storage.meters import Meter
 from storage.readings.reader import ReadingsResult
 from storage.readings.time_reader import TimeQuery
 
-_UNITS = {quantity.name: quantity.result_unit for quantity in QUANTITIES}
+_UNITS = {quantity.name: quantity.result_unit for quantity in ALL_QUANTITIES}
 
 
 _BEGINNING = -(2**62)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from domain.parameters import Parameter, Params
-from domain.quantities import QUANTITIES
+from domain.quantities import ALL_QUANTITIES
 from domain.record_layout import FLAGS_COLUMN
 from domain.time.time_buckets import BUCKET_SIZES
 from server.v1.completeness import (
@@ -79,7 +79,7 @@ _READING_KIND = (
     Field(START, FieldType.INSTANT, "Start of the interval"),
     *(
         Field(quantity.name, FieldType.QUANTITY, quantity.comment, quantity.result_unit)
-        for quantity in QUANTITIES
+        for quantity in ALL_QUANTITIES
     ),
     Field("id", FieldType.COUNT, "Number of the reading of its meter, in the order of import"),
     Field(FLAGS_COLUMN, FieldType.TEXT, "Quality flags, separated by spaces"),
@@ -233,7 +233,13 @@ V1_ROUTES = (
         "getSummary",
         figures_of_meter("summary"),
         SUMMARY_PARAMETERS,
-        [[each for each in Summary.of({}).fields if each.name not in SUMMARY_LEFT_OUT]],
+        [
+            [
+                each
+                for each in Summary(Period(), is_wide=True).fields
+                if each.name not in SUMMARY_LEFT_OUT
+            ]
+        ],
         summary="Summary statistics for a period",
         description=(
             "One record: readings, totals, raw and clean energy, peak demand, load factor, power"

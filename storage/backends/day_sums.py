@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from typing import Any, ClassVar, Protocol
 
 from domain.flags import CATCH_UP, FLAGGED_BITS, FLAGS, IMPLAUSIBLE
-from domain.quantities import QUANTITIES, AggregationRule
+from domain.quantities import ALL_QUANTITIES, AggregationRule
 from storage.backends.derived import (
     CAPACITIVE_POWER,
     DERIVED_ENERGY,
@@ -67,7 +67,7 @@ def _sums() -> Iterator[tuple[str, str]]:
     yield "last_utc", "MAX(r.utc)"
     yield "readings", "COUNT(*)"
     yield "present", f"COUNT({ANY_VALUE})"
-    for quantity in QUANTITIES:
+    for quantity in ALL_QUANTITIES:
         name = quantity.name
         if quantity.rule in (AggregationRule.TOTAL, AggregationRule.LEVEL):
             yield name, f"SUM(r.{name})"

@@ -10,7 +10,7 @@ from operator import and_
 from typing import Any, ClassVar
 
 from domain.access import Window
-from domain.quantities import QUANTITY_NAMES
+from domain.quantities import ALL_QUANTITY_NAMES
 from domain.readings_query import ReadingsQuery
 from domain.record_layout import CONTRACT_LAYOUT, FLAGS_COLUMN, Encoding, RecordLayout, TimeStyle
 
@@ -25,7 +25,7 @@ SPARSE_FACTOR = 4
 
 DESCENDING = " DESC"
 
-ANY_VALUE = f"COALESCE({', '.join(QUANTITY_NAMES)})"
+ANY_VALUE = f"COALESCE({', '.join(ALL_QUANTITY_NAMES)})"
 """NULL if a reading has no quantity at all."""
 
 
@@ -385,7 +385,7 @@ class Dialect(ABC):
 @lru_cache
 def _record(dialect: Dialect, layout: RecordLayout) -> str:
     """Return a reading as text; the expression without NULL is the quicker one."""
-    quantities = [column for column in layout.columns if column in QUANTITY_NAMES]
+    quantities = [column for column in layout.columns if column in ALL_QUANTITY_NAMES]
     complete = _joined(dialect, layout, with_null=False)
     if not quantities:
         return complete
@@ -399,7 +399,7 @@ def _joined(dialect: Dialect, layout: RecordLayout, *, with_null: bool) -> str:
         before += f'"{layout.name(column)}":' if layout.is_json else ""
         quote = '"' if layout.is_json and not layout.is_number(column) else ""
         value = dialect.value(column, layout)
-        if with_null and column in QUANTITY_NAMES:
+        if with_null and column in ALL_QUANTITY_NAMES:
             text = dialect.concat([quote, quote], [value])
             value = f"CASE WHEN {column} IS NULL THEN '{layout.missing}' ELSE {text} END"
             quote = ""

@@ -37,7 +37,7 @@ _MAKES_DAYS = re.compile(r"(CREATE|ALTER) TABLE days\b")
 _MOVES = re.compile(
     "ALTER TABLE consumpdata|INSERT INTO readings|CREATE (UNIQUE )?INDEX readings_"
     r"|UPDATE states SET\s+version"
-    r"|ALTER TABLE days\s+ADD COLUMN (capacitive_power|power_factor DECIMAL)"
+    r"|ALTER TABLE days\s+ADD COLUMN (estimated|exported_energy DECIMAL)"
 )
 """How the statements begin that go through all readings, or after which days are summed up."""
 
@@ -87,12 +87,14 @@ class Feature(Enum):
     METERS = r"CREATE VIEW consumpdata|UPDATE states SET\s+version"
     """The readings of many meters, their states, flags and pages."""
     INTERVALS = "CREATE TABLE intervals"
-    """The lengths of readings by spans of time, without which there are no figures."""
+    """The lengths of readings by spans of time."""
     GRANTS = r"(REPLACE|INSERT OR REPLACE) INTO grants"
     """What each user may see."""
     API_KEYS = "CREATE TRIGGER forget_scopes_of_key"
     GRANT_COUNTS = "CREATE TRIGGER count_new_grant"
     """Grants that servers may change."""
+    DAYS = r"ALTER TABLE days\s+ADD COLUMN (estimated|exported_energy DECIMAL)"
+    """The sums of days, without which there are no figures, and exported energy in all of them."""
 
 
 class SchemaVersion:

@@ -112,11 +112,14 @@ class Measures:
         return values
 
 
-def parse_measures(text: str | None) -> Measures:
-    """Parse columns such as `energy,power`, by default all; raise QueryError."""
+def parse_measures(text: str | None, quantities: Sequence[Quantity] = QUANTITIES) -> Measures:
+    """Parse columns such as `energy,power` of some quantities; raise QueryError.
+
+    By default these are all but the exported ones.
+    """
     if text is None:
         return Measures(QUANTITIES)
-    known = {column.name: column for column in QUANTITIES}
+    known = {column.name: column for column in quantities}
     names = [name.strip(" ") for name in text.split(",")]
     for name in names:
         if name not in known and name != FLAGS_COLUMN:
@@ -125,7 +128,7 @@ def parse_measures(text: str | None) -> Measures:
                 f"expected some of {', '.join((*known, FLAGS_COLUMN))}, got {name[:40]!a}",
             )
     return Measures(
-        [column for column in QUANTITIES if column.name in names], has_flags=FLAGS_COLUMN in names
+        [column for column in quantities if column.name in names], has_flags=FLAGS_COLUMN in names
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 from domain.fixed_point import parse_scaled, power_factor, sorted_in_parts
 from domain.flags import CATCH_UP
 from domain.parameters import Parameter, Params, csv_pattern, either
-from domain.quantities import QUANTITIES
+from domain.quantities import ALL_QUANTITIES, EXPORTED_QUANTITIES
 from domain.readings_query import QueryError
 from domain.time.time_zone import DAY_SECONDS
 from storage.backends.base import ReadEngine
@@ -43,8 +43,10 @@ from storage.meters import Meter, spans_text
 
 POWER, POWER_FACTOR = "power", "power_factor"
 COLUMNS = (POWER, "energy", "reactive_energy", "reactive_power", "maximeter", POWER_FACTOR)
-_ENERGIES = ("energy", "reactive_energy")
-_UNITS = {quantity.name: quantity.result_unit for quantity in QUANTITIES}
+EXPORTED_COLUMNS = tuple(quantity.name for quantity in EXPORTED_QUANTITIES)
+"""Further columns, which clients of the contract cannot choose."""
+_ENERGIES = ("energy", "reactive_energy", *EXPORTED_COLUMNS)
+_UNITS = {quantity.name: quantity.result_unit for quantity in ALL_QUANTITIES}
 PERCENTILES = (5, 25, 50, 75, 95)
 MAX_PERCENTILES = 20
 

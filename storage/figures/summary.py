@@ -8,9 +8,14 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
 
 from domain.fixed_point import divide_rounded, parse_scaled, ratio
-from domain.flags import CATCH_UP, FLAGGED_BITS, FLAGS
+from domain.flags import CATCH_UP, ESTIMATED, FLAGGED_BITS, FLAGS
 from domain.parameters import Parameter, Params
-from domain.quantities import QUANTITIES, AggregationRule
+from domain.quantities import (
+    ALL_QUANTITIES,
+    EXPORTED_QUANTITIES,
+    QUANTITIES,
+    AggregationRule,
+)
 from domain.time.time_buckets import Buckets
 from storage.backends.base import ReadEngine
 from storage.backends.derived import CAPACITIVE_POWER, DERIVED_ENERGY, INDUCTIVE_POWER
@@ -47,6 +52,7 @@ from storage.figures.result import (
     FieldType,
     Metadata,
     ResultTable,
+    Row,
     Value,
     as_chunks,
 )
@@ -64,7 +70,7 @@ from storage.meters import Meter, spans_text
 _TOTALS = Measures(
     [
         column
-        for column in QUANTITIES
+        for column in ALL_QUANTITIES
         if column.rule in (AggregationRule.TOTAL, AggregationRule.RATIO)
     ]
 )
@@ -105,24 +111,30 @@ FIELDS = (
 
 _UNITS = {column.name: column.result_unit for column in QUANTITIES}
 
+_WIDE_FIELDS = (*(column.name for column in EXPORTED_QUANTITIES), f"flag_{ESTIMATED.name}")
+"""Fields that only a wide summary has."""
+_USUAL_PLACES = [place for place, each in enumerate(FIELDS) if each.name not in _WIDE_FIELDS]
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
     """A query for the summary of a period."""
 
     period: Period
+    is_wide: bool = False
+    """Whether it also has exported energy and counts estimated readings."""
 
     parameters: ClassVar[Sequence[Parameter]] = (*PERIOD_PARAMETERS, QUALITY)
 
     @property
     def key(self) -> str:
         """A text that is equal for queries with the same result."""
-        return f"summary {self.period.key}"
+        return f"summary {'wide ' if self.is_wide else ''}{self.period.key}"
 
     @property
     def fields(self) -> Sequence[Field]:
         """The fields of a row."""
-        return FIELDS
+        return FIELDS if self.is_wide else [FIELDS[place] for place in _USUAL_PLACES]
 
     @classmethod
     def of(cls, params: Params) -> Self:
@@ -163,7 +175,7 @@ class Summary:
         )
         whole = Buckets([selection.start, max(selection.end, selection.until)])
         since = await energy_since(engine, selection, whole) if flags[_CATCH_UP] else {}
-        row = (
+        row: Row = (
             None if first is None else to_unix_seconds(first),
             None if last is None else to_unix_seconds(last),
             selection.start,
@@ -190,6 +202,8 @@ class Summary:
             selection.meter.identifier,
             since.get(selection.start),
         )
+        if not self.is_wide:
+            row = [row[place] for place in _USUAL_PLACES]
         metadata: Metadata = {
             "units": _UNITS,
             "demand_of": demand_of,

@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 
 from domain.fixed_point import SCALE, divide_rounded
 from domain.parameters import Choice, Parameter, Params, csv_pattern
+from domain.quantities import EXPORTED_QUANTITIES
 from domain.readings_query import QueryError
 from domain.time.time_buckets import (
     BUCKET_SIZES,
@@ -53,13 +54,36 @@ _COLUMN_FIELDS = {
             "kW",
         ),
     ),
+    **{
+        quantity.name: (
+            Field(
+                quantity.name,
+                FieldType.QUANTITY,
+                f"{quantity.comment}, sum of the members that have any",
+                quantity.unit,
+            ),
+            Field(
+                f"{quantity.name}_members",
+                FieldType.COUNT,
+                f"Members that have any {quantity.title.lower()}",
+            ),
+        )
+        for quantity in EXPORTED_QUANTITIES
+    },
 }
 GROUP_COLUMNS = tuple(_COLUMN_FIELDS)
+_EXPORTED = tuple(quantity.name for quantity in EXPORTED_QUANTITIES)
+USUAL_GROUP_COLUMNS = tuple(name for name in GROUP_COLUMNS if name not in _EXPORTED)
+COLUMNS_MEAN = (
+    f"Quantities to add up: any of {', '.join(GROUP_COLUMNS)}; by default all but"
+    f" {' and '.join(_EXPORTED)}."
+)
 
 GROUP_COVERAGE = (
     Field("members", FieldType.COUNT, "Meters that are counted"),
     Field("expected", FieldType.COUNT, "Readings that the members should have written"),
     Field("present", FieldType.COUNT, "Readings of the members with any value"),
+    Field("estimated", FieldType.COUNT, "Readings of the members that are estimated"),
     Field("coverage", FieldType.QUANTITY, "Present over expected", "1"),
     Field("members_lacking", FieldType.COUNT, "Members of which readings with energy are missing"),
     Field(
@@ -79,7 +103,7 @@ _INTERVAL = Choice(
 )
 _COLUMNS = Parameter(
     "columns",
-    f"Quantities to add up: any of {', '.join(GROUP_COLUMNS)}; by default all of these.",
+    COLUMNS_MEAN,
     ",".join(GROUP_COLUMNS),
     csv_pattern("|".join(GROUP_COLUMNS)),
 )
@@ -101,7 +125,7 @@ class GroupAggregate:
 
     period: Period
     interval: BucketSize
-    columns: tuple[str, ...] = GROUP_COLUMNS
+    columns: tuple[str, ...] = USUAL_GROUP_COLUMNS
     limit: int | None = None
     """How many records there are at most; `FOLLOWING` says where the next one begins."""
 
@@ -170,11 +194,15 @@ class GroupAggregate:
             "power": (
                 None if power is None else divide_rounded(power.numerator, power.denominator),
             ),
+            **{
+                name: (sums.exported.get(name), sums.exported_members.get(name, 0))
+                for name in _EXPORTED
+            },
         }
         expected, present = sums.expected, sums.present
         return (
             *(value for name in self.columns for value in values[name]),
-            *(sums.members, expected, present),
+            *(sums.members, expected, present, sums.estimated),
             divide_rounded(present * SCALE, expected) if expected else None,
             *(sums.lacking, " ".join(sums.named)),
         )
@@ -219,7 +247,7 @@ class GroupSummary:
 
     @property
     def _sums(self) -> GroupAggregate:
-        return GroupAggregate(self.period, PERIOD_SIZE)
+        return GroupAggregate(self.period, PERIOD_SIZE, GROUP_COLUMNS)
 
     async def scanned(self, selection: GroupSelection) -> int:
         """Return how many readings are read, about: not those of days that are kept."""
@@ -235,9 +263,9 @@ class GroupSummary:
 
 
 def _parse_columns(text: str | None) -> tuple[str, ...]:
-    """Return columns such as `energy,power`, by default all; raise QueryError."""
+    """Return columns such as `energy,power`, by default the usual ones; raise QueryError."""
     if text is None:
-        return GROUP_COLUMNS
+        return USUAL_GROUP_COLUMNS
     names = [name.strip(" ") for name in text.split(",")]
     for name in names:
         if name not in _COLUMN_FIELDS:
@@ -272,6 +300,7 @@ class _GroupRows:
         self._selection = selection
         self._query = query
         self._has_power = "power" in query.columns
+        self._exported = [name for name in _EXPORTED if name in query.columns]
 
     async def rows(self, buckets: Buckets) -> AsyncGenerator[Sequence[Row]]:
         """Yield the rows of all buckets, in order."""
@@ -299,9 +328,13 @@ class _GroupRows:
         sums = [GroupSums() for _ in range(len(buckets))]
         alike, others = await self._planned(buckets)
         size = self._query.interval
-        scan = Scan(self._engine, self._selection, size, buckets)
+        scan = Scan(self._engine, self._selection, size, buckets, self._exported)
         if alike:
-            days = KeptDays(self._engine, self._selection, size, buckets, has_power=self._has_power)
+            days = KeptDays(
+                *(self._engine, self._selection, size, buckets),
+                has_power=self._has_power,
+                exported=self._exported,
+            )
             (start, _), (_, end) = buckets[0], buckets[len(buckets) - 1]
             most = max(1, min(METERS_AT_ONCE, _DAYS_AT_ONCE // ((end - start) // DAY_SECONDS + 1)))
             for each, members in alike.items():

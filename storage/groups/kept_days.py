@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from fractions import Fraction
+from itertools import islice
 from typing import Any
 
 from domain.fixed_point import parse_scaled
@@ -49,8 +50,11 @@ class KeptDays:
         buckets: Buckets,
         *,
         has_power: bool,
+        exported: Sequence[str],
     ) -> None:
+        """Sum up days, with the exported energies that are named."""
         self._engine = engine
+        self._exported = exported
         self._selection = selection
         self._size = size
         self._buckets = buckets
@@ -136,12 +140,18 @@ class KeptDays:
         """Take in the rows of a bucket; return of how many members they are."""
         count = 0
         for members, reactive_members, readings, lacking, names, *values in rows:
-            energy, _, reactive, present, power, _, derived, _ = map(parse_scaled, values)
+            numbers = iter(map(parse_scaled, values))
+            energy, _, reactive, present, power, _, derived, _, estimated = islice(
+                numbers, len(MEMBER_SUMS)
+            )
+            for name, exported, number in zip(self._exported, numbers, numbers, strict=False):
+                total.add_exported(name, exported, alike.weight, number or 0)
             count += members
             total.add_energy(energy, alike.weight)
             total.add_reactive_energy(reactive, alike.weight)
             total.reactive_members += reactive_members
             total.present += alike.times * (present or 0)
+            total.estimated += alike.times * (estimated or 0)
             total.lacking += lacking
             if names:
                 ids = (by_id[int(number)] for number in names.split(b","))
@@ -194,7 +204,8 @@ class KeptDays:
         kept = found.text
         number = "power_count + derived_energy_count"
         if self._size.name != "day":
-            sums = ", ".join(f"SUM({name}) AS {name}" for name in MEMBER_SUMS)
+            names = (*MEMBER_SUMS, *self._exported)
+            sums = ", ".join(f"SUM({name}) AS {name}" for name in names)
             grouping = self._engine.dialect.grouping_in_order
             kept = (
                 f"(SELECT {grouping} meter_id, {self._label} AS label, {sums},"
@@ -208,7 +219,9 @@ class KeptDays:
             f"SELECT {label}, {seconds('MIN(first_utc)')}, {seconds('MAX(last_utc)')}, COUNT(*),"
             f" COUNT(reactive_energy), {f'MIN({number})' if self._has_power else 0},"
             f" COUNT({lacks}), GROUP_CONCAT({lacks}),"
-            f" {', '.join(f'SUM({name})' for name in MEMBER_SUMS)} FROM {kept} {group}"
+            f" {', '.join(f'SUM({name})' for name in MEMBER_SUMS)}"
+            f"{''.join(f', SUM({name}), COUNT({name})' for name in self._exported)}"
+            f" FROM {kept} {group}"
         ), found.args
 
 

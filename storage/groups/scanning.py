@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from operator import mul
 
 from domain.flags import IMPLAUSIBLE
+from domain.report_source import ESTIMATED_FIELD
 from domain.time.time_buckets import Buckets, BucketSize
 from storage.backends.base import ReadEngine
 from storage.backends.derived import DERIVED_ENERGY, derived_operand
@@ -20,13 +21,15 @@ from storage.common.turns import in_pieces, in_turns
 from storage.figures.aggregation_rules import READINGS
 from storage.groups.members import METERS_AT_ONCE, CountedMeter
 from storage.groups.selection import GroupSelection, Segment
-from storage.groups.sums import MEMBER_SUMS, NO_VALUES, GroupSums, SumsOfReadings, mean_power
+from storage.groups.sums import MEMBER_SUMS, GroupSums, SumsOfReadings, mean_power
 
 _GROUPS_AT_ONCE = 20_000
 """Groups of readings of one statement, and sums of members that are held."""
 
 SECONDS_AT_ONCE = 500_000 * 900
 """Seconds of all members whose readings one statement reads."""
+
+_ESTIMATED = MEMBER_SUMS.index("estimated")
 
 _NUMBERS = 10**9
 """More than the numbers of groups of a meter."""
@@ -58,9 +61,16 @@ class Scan:
     """Sums up the readings of members, by buckets."""
 
     def __init__(
-        self, engine: ReadEngine, selection: GroupSelection, size: BucketSize, buckets: Buckets
+        self,
+        engine: ReadEngine,
+        selection: GroupSelection,
+        size: BucketSize,
+        buckets: Buckets,
+        exported: Sequence[str] = (),
     ) -> None:
+        """Sum up readings, with the exported energies that are named."""
         self._engine = engine
+        self._exported = exported
         self._dialect = engine.dialect
         self._selection = selection
         self._size = size
@@ -162,7 +172,7 @@ class Scan:
         number = dialect.int_div(f"{dialect.year_0_seconds('utc')} + {offset}", self._size.size)
         return dialect.group_sums(
             f"meter_id * {_NUMBERS} + {number}",
-            [_SUMS[name] for name in MEMBER_SUMS],
+            [*(_SUMS[name] for name in MEMBER_SUMS), *(f"SUM({name})" for name in self._exported)],
             f"{READINGS} WHERE {where.text}",
         ), where.args
 
@@ -195,13 +205,19 @@ class Scan:
         total.add_expected(each.expected)
         with_energy = 0
         has_reactive = False
-        for _, weight, times, (energy, count, reactive, present, *_) in each.parts:
+        for _, weight, times, values in each.parts:
+            energy, count, reactive, present, *_ = values
             total.present += times * (present or 0)
+            total.estimated += times * (values[_ESTIMATED] or 0)
             with_energy += count or 0
             has_reactive |= reactive is not None
             total.add_energy(energy, weight)
             total.add_reactive_energy(reactive, weight)
         total.reactive_members += has_reactive
+        for place, name in enumerate(self._exported, len(MEMBER_SUMS)):
+            energies = [weight * (values[place] or 0) for _, weight, _, values in each.parts]
+            has_any = any(values[place] is not None for *_, values in each.parts)
+            total.add_exported(name, sum(energies) if has_any else None, 1, has_any)
         is_lacking = not with_energy if each.readings is None else with_energy < each.readings
         if is_lacking:
             total.lacking += 1
@@ -231,11 +247,15 @@ def merged(parts: Sequence[Part]) -> dict[int | None, SumsOfReadings]:
     """Return the sums of parts by interval."""
     by_length: dict[int | None, SumsOfReadings] = {}
     for seconds, _, _, values in parts:
-        before = by_length.get(seconds, NO_VALUES)
-        by_length[seconds] = [
-            one if other is None else (one or 0) + other
-            for one, other in zip(before, values, strict=True)
-        ]
+        before = by_length.get(seconds)
+        by_length[seconds] = (
+            values
+            if before is None
+            else [
+                one if other is None else (one or 0) + other
+                for one, other in zip(before, values, strict=True)
+            ]
+        )
     return by_length
 
 
@@ -248,5 +268,6 @@ _SUMS = {
     "power_count": "COUNT(power)",
     "derived_energy": f"SUM({derived_operand(DERIVED_ENERGY, READINGS)})",
     "derived_energy_count": f"COUNT({derived_operand(DERIVED_ENERGY, READINGS)})",
+    "estimated": f"COUNT({ESTIMATED_FIELD})",
 }
 """The sums of readings, as those of a day."""

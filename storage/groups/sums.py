@@ -14,10 +14,11 @@ SumsOfReadings = Sequence[int | None]
 MEMBER_SUMS = (
     *("energy", "energy_count", "reactive_energy", "present"),
     *("power", "power_count", "derived_energy", "derived_energy_count"),
+    "estimated",
 )
-"""The columns of the table `days` that are summed up."""
+"""The columns of the table `days` that are summed up; exported energies follow if asked for."""
 
-NO_VALUES: SumsOfReadings = (None,) * len(MEMBER_SUMS)
+_OF_POWER = slice(MEMBER_SUMS.index("power"), MEMBER_SUMS.index("estimated"))
 
 
 @dataclass(slots=True)
@@ -32,6 +33,11 @@ class GroupSums:
     expected: int | None = 0
     """None if that of a member is unknown."""
     present: int = 0
+    estimated: int = 0
+    exported: dict[str, int] = field(default_factory=dict)
+    """Exported energies by their names."""
+    exported_members: dict[str, int] = field(default_factory=dict)
+    """Members that have any of them."""
     lacking: int = 0
     """Members that lack readings with energy."""
     named: list[str] = field(default_factory=list)
@@ -48,6 +54,12 @@ class GroupSums:
         """Take in the reactive energy of a member."""
         if energy is not None:
             self.reactive_energy = (self.reactive_energy or 0) + weight * energy
+
+    def add_exported(self, name: str, energy: int | None, weight: int, members: int) -> None:
+        """Take in an exported energy of members, and how many of them have any."""
+        if energy is not None:
+            self.exported[name] = self.exported.get(name, 0) + weight * energy
+        self.exported_members[name] = self.exported_members.get(name, 0) + members
 
     def add_expected(self, readings: int | None) -> None:
         """Take in how many readings of a member are expected."""
@@ -80,7 +92,7 @@ def mean_power(values: Mapping[int | None, SumsOfReadings]) -> Fraction | None:
     unknown: Fraction | None = None
     is_unknown = False
     for seconds, sums in values.items():
-        power, count, energy, number = (value or 0 for value in sums[4:])
+        power, count, energy, number = (value or 0 for value in sums[_OF_POWER])
         if seconds is not None:
             weighed += power * seconds + energy * HOUR_SECONDS
             seconds_weighed += (count + number) * seconds

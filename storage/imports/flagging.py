@@ -12,9 +12,17 @@ from hashlib import sha256
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
-from domain.flags import CATCH_UP, FLAGS, IMPLAUSIBLE, MISSING, REPEATED_HOUR, ZERO_VOLTAGE
-from domain.quantities import DECIMALS, INTEGER_DIGITS, QUANTITY_NAMES
-from domain.report_source import ParsedRows
+from domain.flags import (
+    CATCH_UP,
+    ESTIMATED,
+    FLAGS,
+    IMPLAUSIBLE,
+    MISSING,
+    REPEATED_HOUR,
+    ZERO_VOLTAGE,
+)
+from domain.quantities import ALL_QUANTITY_NAMES, DECIMALS, INTEGER_DIGITS, QUANTITY_NAMES
+from domain.report_source import ESTIMATED_FIELD, ParsedRows
 from domain.time.local_time import LocalTimeResolver
 from domain.time.sampling_interval import SamplingIntervals
 from domain.time.time_zone import DAY_SECONDS
@@ -33,7 +41,7 @@ MAX_FACTOR = 2**63 // (10 ** (INTEGER_DIGITS + DECIMALS))
 
 
 _MISSING = b"," * (len(QUANTITY_NAMES)) + b"\n"
-"""The end of a row without any value."""
+"""The end of a row without any value, unless rows are full."""
 
 RANGE_GROWTH = 8
 """The growth of the range each time none is found."""
@@ -99,12 +107,13 @@ class FlagUpdater:
         few: ParsedRows | None,
         *,
         merged: bool,
+        tells_estimated: bool,
     ) -> "Flagged":
         """Flag the readings that an import can have changed, or all if parameters changed.
 
         Those with the ids `appended` come after all others; `few` are they, if they are few.
         If `merged`, those of `incoming` were added or corrected anywhere. All are between the local
-        times of the span.
+        times of the span. Unless the report `tells_estimated`, none of them is.
         """
         parameters = FlagParameters(meter.timezone, intervals, self._quality)
         sql = _FlagSql(self._engine.dialect, meter.id, parameters)
@@ -119,7 +128,9 @@ class FlagUpdater:
         flagged = 0
         around = _around(span)
         if appended and (few is None or sql.may_flag(few, around)):
-            flagged = await self._flag(sql, sql.with_ids(appended), around)
+            # To look at one more column of all readings would slow down the usual import.
+            ids = sql.with_ids(appended, may_be_estimated=tells_estimated)
+            flagged = await self._flag(sql, ids, around)
         if not merged:
             return Flagged(meter, has_any=flagged > 0, has_changed=False)
         first, last = await self._touched(sql)
@@ -257,6 +268,7 @@ class _Part:
 
     readings: str
     flags: str
+    may_be_estimated: bool = True
 
 
 class _FlagSql:
@@ -273,12 +285,13 @@ class _FlagSql:
         self._hundredths = int(parameters.quality.maximeter_tolerance * 100)
         self._allowance = int(parameters.quality.maximeter_allowance * 100)
 
-    def with_ids(self, ids: range) -> _Part:
+    def with_ids(self, ids: range, *, may_be_estimated: bool) -> _Part:
         """Select the readings with some ids."""
         between = f"BETWEEN {ids.start} AND {ids.stop - 1}"
         return _Part(
             f"{self.all.readings} AND c.id {between}",
             f"{self.all.flags} AND f.reading_id {between}",
+            may_be_estimated,
         )
 
     def between(self, first: int, last: int) -> _Part:
@@ -307,7 +320,7 @@ class _FlagSql:
         return (
             f"INSERT INTO flags (meter_id, reading_id, flags)"
             f" SELECT {self._meter_id}, id, SUM(bits) FROM (SELECT id, bits FROM"
-            f" ({self._flagged(part.readings, instants)}) AS flagged WHERE bits > 0{repeated})"
+            f" ({self._flagged(part, instants)}) AS flagged WHERE bits > 0{repeated})"
             " AS found GROUP BY id"
         )
 
@@ -368,7 +381,13 @@ class _FlagSql:
 
     def may_flag(self, readings: ParsedRows, around: Instants) -> bool:
         """Return whether any reading may be flagged, and has to be judged."""
-        if _MISSING in readings.rows or any(self._resolver.repeated(*around)):
+        if any(self._resolver.repeated(*around)) or any(readings.estimated):
+            return True
+        if readings.is_full:
+            rows = zip(*readings.values.values(), strict=True)
+            if any(not any(value is not None for value in row) for row in rows):
+                return True
+        elif _MISSING in readings.rows:
             return True
         lengths = self._intervals.lengths(*around)
         factor = self._hundredths * min((each for each in lengths if each), default=0)
@@ -395,33 +414,36 @@ class _FlagSql:
             f" AND p.utc BETWEEN {self.instant(first)} AND {self.instant(last)}"
         )
 
-    def _flagged(self, where: str, instants: Instants) -> str:
+    def _flagged(self, part: _Part, instants: Instants) -> str:
         first, last = instants
         spans = self._intervals.within(first, last + 1)
         if len(spans) == 1:
-            return self._flagged_alike(where, spans[0].seconds)
+            return self._flagged_alike(part, part.readings, spans[0].seconds)
         ends = [*(span.first for span in spans[1:]), last + 1]
         return " UNION ALL ".join(
             self._flagged_alike(
-                f"{where} AND c.utc >= {self.instant(span.first)} AND c.utc < {self.instant(end)}",
+                part,
+                f"{part.readings} AND c.utc >= {self.instant(span.first)}"
+                f" AND c.utc < {self.instant(end)}",
                 span.seconds,
             )
             for span, end in zip(spans, ends, strict=True)
         )
 
-    def _flagged_alike(self, where: str, interval: int | None) -> str:
-        """Select readings of one interval that may have flags."""
-        missing = " AND ".join(f"c.{name} IS NULL" for name in QUANTITY_NAMES)
-        dead = "c.voltage = 0 AND c.intensity > 0"
-        bits = (
-            f"CASE WHEN {missing} THEN {MISSING.bit} ELSE 0 END"
-            f" + CASE WHEN {dead} THEN {ZERO_VOLTAGE.bit} ELSE 0 END"
+    def _flagged_alike(self, part: _Part, where: str, interval: int | None) -> str:
+        """Select readings of a part, of one interval, that may have flags."""
+        rules = {
+            MISSING: " AND ".join(f"c.{name} IS NULL" for name in ALL_QUANTITY_NAMES),
+            ZERO_VOLTAGE: "c.voltage = 0 AND c.intensity > 0",
+        }
+        if part.may_be_estimated:
+            rules[ESTIMATED] = f"c.{ESTIMATED_FIELD} = 1"
+        bits = " + ".join(
+            f"CASE WHEN {rule} THEN {flag.bit} ELSE 0 END" for flag, rule in rules.items()
         )
+        found = " OR ".join(f"({rule})" for rule in rules.values())
         if interval is None:
-            return (
-                f"SELECT c.id, {bits} AS bits FROM readings c"
-                f" WHERE (({missing}) OR ({dead})) AND {where}"
-            )
+            return f"SELECT c.id, {bits} AS bits FROM readings c WHERE ({found}) AND {where}"
         suspect = self._suspect(interval)
         implausible = self._exceeds(str(interval), self._allowance * interval)
         return (
@@ -429,7 +451,7 @@ class _FlagSql:
             f" + CASE WHEN {suspect} THEN CASE WHEN NOT {self._follows(interval)}"
             f" THEN {CATCH_UP.bit} WHEN {implausible} THEN {IMPLAUSIBLE.bit}"
             f" ELSE 0 END ELSE 0 END AS bits FROM readings c"
-            f" WHERE (({missing}) OR ({dead}) OR {suspect}) AND {where}"
+            f" WHERE ({found} OR {suspect}) AND {where}"
         )
 
     def _follows(self, interval: int) -> str:

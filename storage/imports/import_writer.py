@@ -137,6 +137,7 @@ class ImportWriter:
                 appended.ids,
                 appended.few,
                 merged=changed + inserted > 0,
+                tells_estimated=report.tells_estimated,
             )
             meter, reflagged = flagged.meter, flagged.has_changed
             if staged or flagged.has_any:
@@ -338,7 +339,8 @@ def _result(report: ReportSource, appended: _Appended, merged: Merged) -> Import
 def _parsed(batches: Sequence[RowBatch]) -> ParsedRows:
     if len(batches) == 1 and batches[0].parsed is not None:
         return batches[0].parsed
-    return parsed_rows(b"".join(batch.rows for batch in batches))
+    rows = b"".join(batch.rows for batch in batches)
+    return parsed_rows(rows, is_full=batches[0].is_full)
 
 
 class _RowBatches:

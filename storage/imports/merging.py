@@ -1,7 +1,8 @@
 """Merging a report with the readings that are there, in the transaction that imports it.
 
 A report writes the quantities that it has columns for. An empty field leaves the value that is
-there, unless it is to erase it. What is replaced stays on record.
+there, unless it is to erase it. A report that tells which readings were estimated says so of all of
+its own; others leave that as it is. What is replaced stays on record.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,9 +12,9 @@ from decimal import Decimal
 from typing import Any
 
 from domain.fixed_point import format_scaled
-from domain.quantities import QUANTITIES, QUANTITY_NAMES
+from domain.quantities import ALL_QUANTITIES, ALL_QUANTITY_NAMES
 from domain.record_layout import TimeStyle
-from domain.report_source import ReportSource
+from domain.report_source import ESTIMATED_FIELD, ReportSource
 from storage.backends.base import WriteEngine
 from storage.backends.dialect import Dialect
 from storage.common.errors import Disagreement
@@ -27,7 +28,7 @@ of an hour. Fewer may well be a correction."""
 MIN_COMPARED_NEW_FORMAT = 2
 """The same, for a report in a format that the meter never had."""
 
-_UNITS = {quantity.name: quantity.unit for quantity in QUANTITIES}
+_UNITS = {quantity.name: quantity.unit for quantity in ALL_QUANTITIES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Correction:
     date: str
     """Its local time, with the UTC offset."""
     old: Mapping[str, str | None]
-    """By quantity; None if there was none."""
+    """By quantity, and 1 by ESTIMATED_FIELD; None if there was none."""
     new: Mapping[str, str | None]
 
 
@@ -166,8 +167,8 @@ class ReadingsMerger:
     async def _corrections(self, sql: "_MergeSql") -> list[Correction]:
         found = []
         for date, quantities, *values in await self._engine.fetch(sql.corrections()):
-            olds = dict(zip(QUANTITY_NAMES, map(_text, values), strict=False))
-            news = dict(zip(QUANTITY_NAMES, map(_text, values[len(QUANTITY_NAMES) :]), strict=True))
+            olds = _texts(values[: len(_BITS)])
+            news = _texts(values[len(_BITS) :])
             names = [name for name, bit in _BITS.items() if quantities & bit]
             found.append(
                 Correction(
@@ -179,8 +180,8 @@ class ReadingsMerger:
         return found
 
 
-_BITS = {name: 1 << number for number, name in enumerate(QUANTITY_NAMES)}
-"""The bit of each quantity in replaced_values.quantities."""
+_BITS = {name: 1 << number for number, name in enumerate((*ALL_QUANTITY_NAMES, ESTIMATED_FIELD))}
+"""The bit of each column in replaced_values.quantities."""
 
 
 class _MergeSql:
@@ -200,9 +201,10 @@ class _MergeSql:
         self.quantities = report.quantities
         self.keeps = report.missing > 0 and not options.empty_erases
         """Whether empty fields may leave values as they are."""
+        # Whether a reading was estimated counts for nothing when values are compared.
+        self._columns = (*self.quantities, *([ESTIMATED_FIELD] if report.tells_estimated else []))
         self._differs = {
-            name: f"NOT ({dialect.equal(f'c.{name}', self._value(name))})"
-            for name in self.quantities
+            name: f"NOT ({dialect.equal(f'c.{name}', self._value(name))})" for name in self._columns
         }
         self._is_changed = f"({' OR '.join(self._differs.values())})"
         self._there = (
@@ -237,14 +239,14 @@ class _MergeSql:
         )
         return (
             "INSERT INTO replaced_values (meter_id, import_id, reading_id, previous_import_id,"
-            f" replaced, quantities, {', '.join(self.quantities)})"
+            f" replaced, quantities, {', '.join(self._columns)})"
             f" SELECT {self._meter_id}, {self._import_id}, c.id, c.import_id,"
             f" {self._dialect.placeholder}, {bits}, {values} {self._there} WHERE {self._is_changed}"
         )
 
     def update(self) -> str:
         """Give the readings that differ their new values."""
-        values = {name: self._value(name) for name in self.quantities}
+        values = {name: self._value(name) for name in self._columns}
         return self._dialect.update_readings(
             self._meter_id, values | {"import_id": str(self._import_id)}, self._is_changed
         )
@@ -252,8 +254,8 @@ class _MergeSql:
     def insertion(self) -> str:
         """Add the readings whose instants are new."""
         last = f"(SELECT COALESCE(MAX(id), 0) FROM readings WHERE meter_id = {self._meter_id})"
-        columns = ", ".join(("date", "utc", *self.quantities))
-        values = ", ".join(f"i.{name}" for name in ("date", "utc", *self.quantities))
+        columns = ", ".join(("date", "utc", *self._columns))
+        values = ", ".join(f"i.{name}" for name in ("date", "utc", *self._columns))
         return (
             f"INSERT INTO readings (meter_id, import_id, id, {columns})"
             f" SELECT {self._meter_id}, {self._import_id},"
@@ -288,9 +290,9 @@ class _MergeSql:
         return f"SELECT c.date, {values} {self._there} WHERE {differs} ORDER BY i.number LIMIT 1"
 
     def corrections(self) -> str:
-        """Select the first corrections: time, quantities, all old values and all new ones."""
+        """Select the first corrections: time, bits, all old values and all new ones."""
         date = self._dialect.concat(["", ""], [self._dialect.dates[TimeStyle.OFFSET]])
-        columns = ", ".join(f"{table}.{name}" for table in "pc" for name in QUANTITY_NAMES)
+        columns = ", ".join(f"{table}.{name}" for table in "pc" for name in _BITS)
         return (
             f"SELECT {date}, p.quantities, {columns} FROM replaced_values p CROSS JOIN readings c"
             " ON c.meter_id = p.meter_id AND c.id = p.reading_id"
@@ -300,7 +302,9 @@ class _MergeSql:
 
     def _value(self, name: str) -> str:
         """Return the value that a reading is to have."""
-        return f"COALESCE(i.{name}, c.{name})" if self.keeps else f"i.{name}"
+        if self.keeps and name != ESTIMATED_FIELD:
+            return f"COALESCE(i.{name}, c.{name})"
+        return f"i.{name}"
 
 
 def plain_decimal(text: str | None) -> str:
@@ -310,6 +314,13 @@ def plain_decimal(text: str | None) -> str:
 
 def _sum(conditions: Iterable[str]) -> str:
     return f"SUM({' + '.join(f'CASE WHEN {each} THEN 1 ELSE 0 END' for each in conditions)})"
+
+
+def _texts(values: Sequence[Any]) -> dict[str, str | None]:
+    """Return the values of a reading, by their columns."""
+    *quantities, estimated = values
+    texts = [*map(_text, quantities), None if estimated is None else str(estimated)]
+    return dict(zip(_BITS, texts, strict=True))
 
 
 def _text(value: Any) -> str | None:

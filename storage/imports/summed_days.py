@@ -6,7 +6,7 @@ To have a database sum up a day takes long for the statement alone, however few 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from domain.quantities import QUANTITIES, AggregationRule
+from domain.quantities import ALL_QUANTITIES, AggregationRule
 from domain.report_source import ParsedRows, QuantityValues
 from storage.backends.derived import CAPACITIVE_POWER, DERIVED_ENERGY, INDUCTIVE_POWER
 
@@ -41,8 +41,9 @@ class SummedDay:
         }
         """In seconds since 1970."""
         self.counts["present"] = _present(values, len(instants))
-        for quantity in QUANTITIES:
-            self._add(quantity.name, quantity.rule, _known(values[quantity.name]))
+        for quantity in ALL_QUANTITIES:
+            if quantity.name in values:
+                self._add(quantity.name, quantity.rule, _known(values[quantity.name]))
         energies = zip(values["energy"], values["power"], strict=True)
         derived = [energy for energy, power in energies if power is None and energy is not None]
         self._add(DERIVED_ENERGY, AggregationRule.LEVEL, derived)

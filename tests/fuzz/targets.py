@@ -6,6 +6,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from ipaddress import ip_address, ip_network
@@ -21,7 +22,9 @@ from domain.report_source import BATCH_FIELDS
 from domain.time.date_pattern import canonical_pattern, earliest_instant, latest_instant
 from loader.formats.monitoring import MONITORING_HEADER
 from loader.formats.registry import SHIPPED_FORMATS, ConfiguredFormat
+from loader.imports.plan import report_paths
 from loader.report import Report
+from loader.report_file import ReportFile
 from loader.rows.errors import ReportError, RowError
 from loader.rows.header import read_header
 from server.api.cursors import Cursors
@@ -29,6 +32,7 @@ from server.security.signing_keys import SigningKeys
 from server.security.tokens import InvalidTokenError, TokenService
 from server.transport.client_address import nearest_untrusted
 from settings import FormatSettings, SettingsError, load_settings
+from tests.support.source_files import archive, package
 
 MADRID = ZoneInfo("Europe/Madrid")
 QUANTITY = re.compile(rf"(-?(0|[1-9][0-9]{{0,{INTEGER_DIGITS - 1}}})\.[0-9]{{{DECIMALS}}})?")
@@ -36,6 +40,26 @@ KEYS = SigningKeys.single("a secret that only the fuzzer knows")
 TOKENS = TokenService(KEYS, 3600)
 CURSORS = Cursors(KEYS)
 PROXIES = (ip_network("10.0.0.0/8"), ip_network("::1"))
+SOURCE_FORMATS = [
+    *SHIPPED_FORMATS,
+    ConfiguredFormat(
+        "sheet",
+        FormatSettings.model_validate(
+            {
+                "columns": {"energy": "kWh"},
+                "time": {"column": "Begin", "pattern": "%Y-%m-%d %H:%M:%S", "marks": "start"},
+            }
+        ),
+    ),
+]
+TEXTS = (
+    b"<sst><si><t>Begin</t></si><si><r><t>k</t></r><rPh><t>x</t></rPh><r><t>Wh</t></r></si></sst>"
+)
+SHEET = (
+    b'<worksheet><sheetData><row r="1"><c t="inlineStr"><is><t>Begin</t></is></c>'
+    b'<c t="inlineStr"><is><t>kWh</t></is></c></row><row r="2"><c r="A2" s="1"><v>45413.25</v></c>'
+    b'<c r="B2" s="0"><v>1.5</v></c></row></sheetData></worksheet>'
+)
 FOLDER = Path(tempfile.mkdtemp(prefix="elecdata-fuzz-"))
 
 
@@ -54,6 +78,51 @@ def report(data: bytes) -> None:
     heading, *lines = content.split(b"\n")
     if not flags[0] & 1 and read_header(heading, ",", "utf-8").names == MONITORING_HEADER:
         assert not Counter(rows) - Counter(row for line in lines if (row := plainly(line)))
+
+
+def source(data: bytes) -> None:
+    """A file of any layout: the first byte says which, since archives need a list that fits."""
+    kind, content = data[:1], data[1:]
+    if kind == b"Z":
+        content = archive({"june.csv": content})
+    elif kind == b"X":
+        content = package({"xl/worksheets/sheet1.xml": content, "xl/sharedStrings.xml": TEXTS})
+    elif kind == b"S":
+        content = package({"xl/worksheets/sheet1.xml": SHEET, "xl/styles.xml": content})
+    path = FOLDER / "source.zip"
+    path.write_bytes(content)
+    try:
+        paths = report_paths([str(path)], lambda other: one_line(ValueError(other), str(path)))
+    except ReportError as error:
+        one_line(error, str(path))
+        return
+    for each in paths:
+        _read_source(each)
+
+
+def _read_source(path: str) -> None:
+    """Read what is in a file, with the meters of its rows."""
+
+    def on_errors(errors: list[RowError], _: bytes) -> None:
+        assert errors
+        assert all("\n" not in str(error) for error in errors)
+
+    with ReportFile(path, formats=SOURCE_FORMATS) as file:
+        try:
+            for part in file.parts(MADRID, skip_bad_rows=True, on_errors=on_errors):
+                read = Report(
+                    *(path, MADRID),
+                    skip_bad_rows=True,
+                    on_errors=on_errors,
+                    formats=SOURCE_FORMATS,
+                    part=part,
+                )
+                with suppress(ReportError):
+                    count = sum(batch.count for batch in read.batches())
+                    assert count == read.readings
+                    assert len(read.sha256) == 64
+        except ReportError as error:
+            one_line(error, path)
 
 
 Row = tuple[datetime, tuple[Decimal | None, ...]]
@@ -208,5 +277,5 @@ def credentials(data: bytes) -> None:
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
-    for target in (report, described, settings, pattern, parameters, credentials)
+    for target in (report, source, described, settings, pattern, parameters, credentials)
 }

@@ -3,20 +3,25 @@
 import asyncio
 import gzip
 import json
+import random
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from click.testing import CliRunner, Result
 
 import loader.__main__
 import loader.audit
+from domain.quantities import ALL_QUANTITY_NAMES
 from elecdata import main
 from storage.meter_directory import MeterDirectory
 from storage.meters import PUBLIC_ID_EXPECTED
 from tests.support.databases import DatabaseFixture, SqliteDatabase
+from tests.support.direct_parts import Part, Values
 from tests.support.report_factory import HEADING, numbered, quarters, report, row
 
 AUGUST = report(*numbered(quarters("2019-08-01", 8)))
@@ -450,6 +455,45 @@ def test_exported_report_loads_again_with_equal_result(
     assert CliRunner().invoke(loader.__main__.main, args).exit_code == 0
     assert asyncio.run(elsewhere.records()) == asyncio.run(database.records())
     assert instants(elsewhere, "main") == instants(database, "one")
+
+
+def test_export_of_exported_energy_and_estimated_readings_loads_again(
+    database: DatabaseFixture, tmp_path: Path
+) -> None:
+    zone, chance = ZoneInfo("Europe/Madrid"), random.Random(1)  # noqa: S311 - test data
+    first = datetime(2019, 10, 26, 20, tzinfo=UTC)
+    readings: list[tuple[datetime, Values]] = []
+    for number in range(60):
+        values = [chance.choice([None, chance.randrange(10**7)]) for _ in ALL_QUANTITY_NAMES]
+        mark = chance.choice([None, 1])
+        readings.append((first + timedelta(minutes=15) * number, [*values, mark]))
+
+    async def imported() -> None:
+        async with database.writer() as writer:
+            assert await writer.engine.is_prepared()
+            await writer.engine.begin()
+            meter = await writer.meters.register("one", zone.key)
+            await writer.imports.load(Part(zone, readings), meter)
+            await writer.engine.commit()
+
+    load(database, "other", DAY)
+    asyncio.run(imported())
+    file = tmp_path / "out.csv"
+    done(database, "export", "one", str(file))
+    again = ["--meter", "two", "--register", str(file)]
+    loaded = CliRunner().invoke(loader.__main__.main, ["--config", str(database.config), *again])
+    assert "monitoring-full" in loaded.output, loaded.output
+    columns = ", ".join(("r.id", "date", "utc", *ALL_QUANTITY_NAMES, "estimated", "flags"))
+    stored = [
+        database.run(
+            f"SELECT {columns} FROM readings AS r JOIN meters ON meters.id = r.meter_id LEFT JOIN"
+            " flags ON flags.meter_id = r.meter_id AND reading_id = r.id"
+            f" WHERE public_id = '{name}' ORDER BY r.id"
+        )
+        for name in ("one", "two")
+    ]
+    assert len(stored[0]) == 60
+    assert stored[0] == stored[1]
 
 
 def test_export_that_cannot_be_made_is_refused(database: DatabaseFixture, tmp_path: Path) -> None:

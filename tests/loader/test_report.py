@@ -41,7 +41,7 @@ AGAIN = "expected a local time that does not occur in an earlier row"
 TEXT = "expected UTF-8 without NUL bytes"
 KNOWN = "expected a known format"
 INSPECT = "; to see what the file is: elecdata inspect FILE"
-ONE_OF = f"{KNOWN}, one of monitoring, distributor-hourly"
+ONE_OF = f"{KNOWN}, one of monitoring, distributor-hourly, monitoring-full, nem12, green-button"
 NEAREST = f"{KNOWN}, the nearest is monitoring: missing"
 MAY = quarters("2019-05-04", 200)
 

@@ -1,7 +1,7 @@
 """Which readings of which meters are there, and which meters are stale."""
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -10,6 +10,7 @@ from storage.access.viewer import Viewer
 from storage.completeness import CompletenessPage
 from storage.database import Database
 from tests.support.databases import DatabaseFixture
+from tests.support.direct_parts import Part, Values
 from tests.support.report_factory import quarters, report, row
 
 ZONES = {"a": "Europe/Madrid", "b": "Asia/Kolkata", "c": "Europe/Madrid"}
@@ -73,6 +74,30 @@ async def test_days_tell_what_is_expected_and_present_in_each_meters_zone(
     again = await reader.completeness(NOW, 100, days=4)
     assert told(again) == expected
     assert [each.newest_reading for each in again.meters] == newest
+
+
+async def test_estimated_readings_of_each_day_are_counted(
+    database: DatabaseFixture, reader: Database
+) -> None:
+    first = datetime(2019, 7, 31, 12, tzinfo=UTC)
+    readings: list[tuple[datetime, Values]] = [
+        (first + timedelta(minutes=15) * number, [*[10**5] * 10, 1 if number % 3 else None])
+        for number in range(96)
+    ]
+    async with database.writer() as writer:
+        assert await writer.engine.is_prepared()
+        await writer.engine.begin()
+        meter = await writer.meters.register("e", "Europe/Madrid")
+        await writer.imports.load(Part(ZoneInfo("Europe/Madrid"), readings), meter)
+        await writer.engine.commit()
+    for _ in range(2):
+        page = await reader.completeness(NOW, 100, after="d", days=2)
+        (found,) = page.meters
+        assert [(day.present, day.estimated) for day in found.days] == [(40, 26), (56, 38)]
+        assert found.estimated == 64
+        # Without kept days, the readings are counted.
+        await database.rows("UPDATE states SET changes = 1")
+        await database.rows("DELETE FROM days")
 
 
 async def test_list_of_stale_meters_is_filtered_before_it_is_cut_into_pages(

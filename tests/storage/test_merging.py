@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.quantities import QUANTITY_NAMES
-from domain.report_source import RowBatch
+from domain.flags import ESTIMATED
+from domain.quantities import ALL_QUANTITY_NAMES, QUANTITY_NAMES
+from domain.report_source import ESTIMATED_FIELD, RowBatch
 from domain.time.sampling_interval import Differences, IntervalSpan
 from storage.common.errors import Disagreement
 from storage.factory import WritableDatabase, open_importer
@@ -20,9 +21,10 @@ from tests.support.databases import DatabaseFixture
 from tests.support.reference_days import kept_days, reckoned_days
 
 START = datetime(2019, 10, 26, 22, tzinfo=UTC)
-BITS = (1, 2, 4, 8, 16, 32, 64, 128)
+BITS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+COLUMNS = (*ALL_QUANTITY_NAMES, ESTIMATED_FIELD)
 Values = tuple[int | None, ...]
-"""Quantities in hundred-thousandths, in their order."""
+"""The values of COLUMNS, quantities in hundred-thousandths."""
 Table = Mapping[int, Values]
 """Quantities by the number of a quarter of an hour."""
 
@@ -39,10 +41,10 @@ class Rows:
     quantities: Sequence[str]
     format: str = "monitoring"
     identifier: str | None = None
+    tells_estimated: bool = False
     name: str = field(default="rows.csv", init=False)
     sha256: str = field(default="0" * 64, init=False)
     rejected: int = field(default=0, init=False)
-    tells_estimated: bool = field(default=False, init=False)
 
     @property
     def differences(self) -> Differences:
@@ -55,7 +57,7 @@ class Rows:
 
     @property
     def missing(self) -> int:
-        places = [QUANTITY_NAMES.index(name) for name in self.quantities]
+        places = [COLUMNS.index(name) for name in self.quantities]
         return sum(values[place] is None for _, values in self.readings for place in places)
 
     @property
@@ -66,16 +68,22 @@ class Rows:
     def time(self, number: int) -> str:
         return f"{START + timedelta(minutes=15) * number:%Y-%m-%d %H:%M:%S}"
 
+    @property
+    def is_full(self) -> bool:
+        return self.tells_estimated or not {*self.quantities} <= {*QUANTITY_NAMES}
+
     def batches(self) -> Iterator[RowBatch]:
         for at in range(0, len(self.readings), 4):
             some = self.readings[at : at + 4]
+            most = len(ALL_QUANTITY_NAMES if self.is_full else QUANTITY_NAMES)
             lines = [
-                ",".join((str(line), self.time(number), "0", *map(written, values)))
+                ",".join((str(line), self.time(number), "0", *map(written, values[:most])))
+                + (f",{values[most] or ''}" if self.is_full else "")
                 for line, (number, values) in enumerate(some, at + 1)
             ]
             times = [self.time(number) for number, _ in some]
             rows = "".join(f"{line}\n" for line in lines).encode()
-            yield RowBatch(rows, len(some), min(times), max(times))
+            yield RowBatch(rows, len(some), min(times), max(times), self.is_full)
 
 
 @dataclass(frozen=True)
@@ -86,19 +94,32 @@ class Step:
 
 @st.composite
 def steps(draw: st.DrawFn) -> list[Step]:
-    """Reports in any order, each with some columns, some fields of which are empty."""
+    """Reports in any order, each with some columns, some fields of which are empty.
+
+    Some tell which readings were estimated.
+    """
     value = st.none() | st.integers(0, 3).map(lambda number: number * 50_000)
     found = []
     for _ in range(draw(st.integers(1, 6))):
-        names = draw(st.lists(st.sampled_from(QUANTITY_NAMES), min_size=1, unique=True))
-        columns = [name for name in QUANTITY_NAMES if name in names]
+        known = draw(st.sampled_from([QUANTITY_NAMES, ALL_QUANTITY_NAMES]))
+        names = draw(st.lists(st.sampled_from(known), min_size=1, unique=True))
+        columns = [name for name in ALL_QUANTITY_NAMES if name in names]
+        tells_estimated = draw(st.booleans())
+        mark = st.sampled_from([None, 1]) if tells_estimated else st.none()
         # Before and after midnight: later rows than all others take another way.
         numbers = draw(st.lists(st.integers(90, 101), min_size=1, max_size=9, unique=True))
         readings = [
-            (number, tuple(draw(value) if name in columns else None for name in QUANTITY_NAMES))
+            (
+                number,
+                (
+                    *(draw(value) if name in columns else None for name in ALL_QUANTITY_NAMES),
+                    draw(mark),
+                ),
+            )
             for number in numbers
         ]
-        found.append(Step(Rows(readings, columns), draw(st.booleans())))
+        rows = Rows(readings, columns, tells_estimated=tells_estimated)
+        found.append(Step(rows, draw(st.booleans())))
     return found
 
 
@@ -123,10 +144,12 @@ class Model:
                 continue
             before, after, bits = self.table[quarter], [], 0
             old: list[int | None] = []
-            for place, name in enumerate(QUANTITY_NAMES):
+            for place, name in enumerate(COLUMNS):
                 has_column = name in step.rows.quantities
                 stays = not has_column or (values[place] is None and not step.erases)
                 kept += has_column and stays and before[place] is not None
+                if name == ESTIMATED_FIELD:
+                    stays = not step.rows.tells_estimated
                 after.append(before[place] if stays else values[place])
                 differs = after[place] != before[place]
                 bits += BITS[place] if differs else 0
@@ -163,7 +186,7 @@ async def prepared(database: DatabaseFixture) -> WritableDatabase:
 async def check(writer: WritableDatabase, some: Sequence[Step]) -> None:
     """Import reports in a transaction that is undone, and compare with the model."""
     engine, model = writer.engine, Model()
-    names = ", ".join(QUANTITY_NAMES)
+    names = ", ".join(COLUMNS)
     await engine.begin(keeps_triggers=True)
     try:
         meter = await writer.meters.register("main", "UTC")
@@ -177,6 +200,12 @@ async def check(writer: WritableDatabase, some: Sequence[Step]) -> None:
         assert found == {
             (model.ids[quarter], model.writers[quarter], *values)
             for quarter, values in model.table.items()
+        }
+        flagged = await scaled(
+            writer, f"SELECT reading_id FROM flags WHERE flags & {ESTIMATED.bit}"
+        )
+        assert flagged == {
+            (model.ids[quarter],) for quarter, values in model.table.items() if values[-1]
         }
         columns = f"import_id, reading_id, previous_import_id, quantities, {names}"
         replaced = await scaled(writer, f"SELECT {columns} FROM replaced_values")

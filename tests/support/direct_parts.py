@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from domain.quantities import QUANTITY_NAMES
+from domain.quantities import ALL_QUANTITY_NAMES, QUANTITY_NAMES
 from domain.report_source import RowBatch
 from domain.time.sampling_interval import Differences, IntervalSpan
 from tests.support.reference_figures import decimal
@@ -15,20 +15,39 @@ Values = list[int | None]
 
 @dataclass(frozen=True)
 class Part:
-    """Readings on their way in: quantities in hundred-thousandths by instant."""
+    """Readings on their way in: quantities in hundred-thousandths by instant.
+
+    These are the eight, or all and whether the reading is estimated.
+    """
 
     zone: ZoneInfo
     readings: Sequence[tuple[datetime, Values]]
     said_interval: int | None = 900
+    columns: Sequence[str] | None = None
+    """The quantities that it has; by default all that its readings are as long as."""
+    marks: bool | None = None
+    """Whether it says which readings are estimated; by default if they are so long."""
 
     name = "part"
     sha256 = "0" * 64
     rejected = 0
     identifier = None
     missing = 1
-    quantities = QUANTITY_NAMES
-    tells_estimated = False
     format = "monitoring"
+
+    @property
+    def tells_estimated(self) -> bool:
+        return self._is_full if self.marks is None else self.marks
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self.readings[0][1]) > len(QUANTITY_NAMES)
+
+    @property
+    def quantities(self) -> Sequence[str]:
+        if self.columns is not None:
+            return self.columns
+        return ALL_QUANTITY_NAMES if self._is_full else QUANTITY_NAMES
 
     @property
     def span(self) -> tuple[str, str]:
@@ -51,12 +70,19 @@ class Part:
             some = self.readings[begin : begin + 70]
             times = [local(at, self.zone) for at, _ in some]
             lines = [
-                ",".join((str(number), time, ahead(at, self.zone), *map(decimal, values))) + "\n"
+                ",".join((str(number), time, ahead(at, self.zone), *written(values))) + "\n"
                 for number, (time, (at, values)) in enumerate(
                     zip(times, some, strict=True), begin + 1
                 )
             ]
-            yield RowBatch("".join(lines).encode(), len(some), min(times), max(times))
+            rows = "".join(lines).encode()
+            yield RowBatch(rows, len(some), min(times), max(times), self._is_full)
+
+
+def written(values: Values) -> list[str]:
+    """Return the values of a reading as a RowBatch has them."""
+    texts = [decimal(value) for value in values[: len(ALL_QUANTITY_NAMES)]]
+    return [*texts, *("1" if value else "" for value in values[len(texts) :])]
 
 
 def local(at: datetime, zone: ZoneInfo) -> str:

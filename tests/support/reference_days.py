@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from domain.flags import CATCH_UP, FLAGGED_BITS, FLAGS, IMPLAUSIBLE
-from domain.quantities import QUANTITY_NAMES
+from domain.quantities import ALL_QUANTITY_NAMES
 from storage.backends.base import WriteEngine
 
 Row = dict[str, Any]
@@ -37,10 +37,10 @@ async def reckoned_days(engine: WriteEngine) -> Days:
     }
     readings: dict[tuple[int, str, int], list[Row]] = defaultdict(list)
     rows = await engine.fetch(
-        f"SELECT meter_id, id, date, utc, {', '.join(QUANTITY_NAMES)} FROM readings"
+        f"SELECT meter_id, id, date, utc, {', '.join(ALL_QUANTITY_NAMES)} FROM readings"
     )
     for meter, number, local, at, *values in rows:
-        reading = dict(zip(QUANTITY_NAMES, map(plain, values), strict=True))
+        reading = dict(zip(ALL_QUANTITY_NAMES, map(plain, values), strict=True))
         reading |= {"at": plain(at), "flags": flags.get((meter, number), 0)}
         readings[meter, str(local)[:10], 0].append(reading)
     days = {key: columns(of_day) for key, of_day in readings.items()}
@@ -69,11 +69,13 @@ def columns(readings: Sequence[Row]) -> Row:
         "first_utc": min(values("at"), default=None),
         "last_utc": max(values("at"), default=None),
         "readings": len(readings),
-        "present": sum(any(r[name] is not None for name in QUANTITY_NAMES) for r in readings),
+        "present": sum(any(r[name] is not None for name in ALL_QUANTITY_NAMES) for r in readings),
         "flagged": number(FLAGGED_BITS),
         "energy": total(values("energy")),
         "energy_count": len(values("energy")),
         "reactive_energy": total(values("reactive_energy")),
+        "exported_energy": total(values("exported_energy")),
+        "exported_reactive_energy": total(values("exported_reactive_energy")),
         "maximeter": peak,
         "maximeter_utc": min(
             (r["at"] for r in readings if r["maximeter"] == peak is not None), default=None

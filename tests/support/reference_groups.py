@@ -9,8 +9,8 @@ from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from domain.flags import CATCH_UP, IMPLAUSIBLE
-from domain.quantities import QUANTITY_NAMES
+from domain.flags import CATCH_UP, ESTIMATED, IMPLAUSIBLE
+from domain.quantities import ALL_QUANTITY_NAMES, EXPORTED_QUANTITIES
 from storage.backends.base import WriteEngine
 
 STEP = 60
@@ -157,7 +157,7 @@ async def stored_meters(engine: WriteEngine) -> dict[int, StoredMeter]:
         if meters[meter].spans[:1] != [(0, seconds)]:
             meters[meter].spans.append((plain(first), seconds))
     rows = await engine.fetch(
-        f"SELECT meter_id, id, utc, {', '.join(QUANTITY_NAMES)} FROM readings"
+        f"SELECT meter_id, id, utc, {', '.join(ALL_QUANTITY_NAMES)} FROM readings"
         " ORDER BY meter_id, utc"
     )
     for meter, number, utc, *values in rows:
@@ -166,7 +166,7 @@ async def stored_meters(engine: WriteEngine) -> dict[int, StoredMeter]:
         lengths = known or [seconds for _, seconds in meters[meter].spans[:1]] or [None]
         meters[meter].readings.append(
             StoredReading(
-                *(at, dict(zip(QUANTITY_NAMES, map(plain, values), strict=True))),
+                *(at, dict(zip(ALL_QUANTITY_NAMES, map(plain, values), strict=True))),
                 *(flags.get((meter, number), 0), lengths[-1]),
             )
         )
@@ -206,7 +206,14 @@ def reckoned_sums(
     expected = _sum_if_all(member["expected"] for member in members)
     present = sum(member["present"] for member in members)
     power = _sum_if_all(means) if means else None
+    exported: dict[str, int | None] = {}
+    for quantity in EXPORTED_QUANTITIES:
+        energies = [member[quantity.name] for member in members]
+        exported[quantity.name] = _sum_of_known(energies)
+        exported[f"{quantity.name}_members"] = sum(energy is not None for energy in energies)
     return {
+        **exported,
+        "estimated": sum(member["estimated"] for member in members),
         "members": len(members),
         "energy": _sum_of_known(member["energy"] for member in members),
         "reactive_energy": _sum_of_known(reactive),
@@ -277,11 +284,14 @@ def _reckoned_member(
             for reading, through in counted
             if (value := reading.values[name]) is not None
         )
-        for name in ("energy", "reactive_energy")
+        for name in ("energy", "reactive_energy", *(each.name for each in EXPORTED_QUANTITIES))
     }
     return sums | {
         "public_id": meter.public_id,
         "present": sum(reading.is_present * len(through) for reading, through in counted),
+        "estimated": sum(
+            len(through) for reading, through in counted if reading.flags & ESTIMATED.bit
+        ),
         "expected": _sum_if_all(None if some is None else len(some) for some in moments),
         "is_lacking": not with_energy if None in moments else with_energy < len(due),
         "power_mean": _mean_power([reading for reading, _ in counted], ways, bucket),

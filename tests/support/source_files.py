@@ -129,7 +129,7 @@ def _write_sheet(
                 sheet.write(at, column, cell)
 
 
-def package(parts: Mapping[str, str]) -> bytes:
+def package(parts: Mapping[str, str | bytes]) -> bytes:
     """A workbook of these parts, whose only sheet is `xl/worksheets/sheet1.xml`."""
     main = (
         '<workbook xmlns="m" xmlns:r="r"><sheets><sheet name="S" sheetId="1" r:id="r1"/></sheets>'
@@ -140,7 +140,12 @@ def package(parts: Mapping[str, str]) -> bytes:
         ' Target="worksheets/sheet1.xml"/></Relationships>'
     )
     usual = {"xl/workbook.xml": main, "xl/_rels/workbook.xml.rels": links}
-    return archive({name: text.encode() for name, text in {**usual, **parts}.items()})
+    return archive(
+        {
+            name: part.encode() if isinstance(part, str) else part
+            for name, part in {**usual, **parts}.items()
+        }
+    )
 
 
 def nem12(

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import IO, TYPE_CHECKING, Any
 
 from domain.fixed_point import format_scaled
-from domain.quantities import QUANTITY_NAMES
+from domain.quantities import ALL_QUANTITY_NAMES
 from domain.record_layout import Encoding
 from domain.time.time_zone import TimeZone
 from server.errors import ParameterError
@@ -202,7 +202,7 @@ def _reading_cell(column: str, text: str, zone: TimeZone) -> Cell:
         return None
     if column == "date":
         return _time(int(text), zone)
-    if column in QUANTITY_NAMES:
+    if column in ALL_QUANTITY_NAMES:
         return Decimal(text)
     return int(text) if column == "id" else text
 

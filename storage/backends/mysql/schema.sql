@@ -514,7 +514,6 @@ UPDATE states SET
     first_utc = (SELECT MIN(utc) FROM readings AS r WHERE r.meter_id = states.meter_id),
     last_utc = (SELECT MAX(utc) FROM readings AS r WHERE r.meter_id = states.meter_id);
 
--- after this one, all days are summed up
 ALTER TABLE days
     ADD COLUMN power_factor DECIMAL(25,5) COMMENT 'Sum',
     ADD COLUMN power_factor_count INT NOT NULL DEFAULT 0 COMMENT 'Readings with a power factor',
@@ -625,3 +624,20 @@ IF BINARY NEW.user <> BINARY OLD.user THEN
     UPDATE grants SET user = NEW.user WHERE user = OLD.user;
     UPDATE api_keys SET user = NEW.user WHERE user = OLD.user;
 END IF;
+
+-- What reports say beside the eight quantities: exported energy, and which readings were estimated.
+
+ALTER TABLE readings
+    ADD COLUMN estimated BOOLEAN COMMENT '1: its report says that it was estimated; otherwise NULL';
+
+ALTER TABLE replaced_values
+    ADD COLUMN exported_energy DECIMAL(15,5) COMMENT 'Its exported energy before (kWh)',
+    ADD COLUMN exported_reactive_energy DECIMAL(15,5) COMMENT 'Its exported reactive energy before (kVArh)',
+    ADD COLUMN estimated BOOLEAN COMMENT '1: it was estimated before; otherwise NULL';
+
+-- after this one, all days are summed up
+-- Comes last: a server takes it for the sign that all of these are there.
+ALTER TABLE days
+    ADD COLUMN exported_energy DECIMAL(25,5) COMMENT 'Sum (kWh)',
+    ADD COLUMN exported_reactive_energy DECIMAL(25,5) COMMENT 'Sum (kVArh)',
+    ADD COLUMN estimated INT NOT NULL DEFAULT 0 COMMENT 'Readings with this flag';

@@ -4,14 +4,15 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from pymysql.constants import ER
 
-from domain.quantities import QUANTITY_NAMES
-from domain.report_source import RowBatch
+from domain.quantities import ALL_QUANTITY_NAMES, QUANTITY_NAMES
+from domain.report_source import ESTIMATED_FIELD, RowBatch
 from settings import AccountSettings, MysqlUrl
 from storage.backends.dialect import Condition
 from storage.backends.mysql.accounts import ReaderAccount
@@ -45,7 +46,7 @@ use the table."""
 _RESTORE_SECONDS = 20
 """Seconds for the trigger to be created through another connection."""
 
-_QUANTITIES = ", ".join(QUANTITY_NAMES)
+_FULL_COLUMNS = (*ALL_QUANTITY_NAMES, ESTIMATED_FIELD)
 
 _VARIABLES = (
     "SHOW SESSION VARIABLES WHERE variable_name IN ('local_infile', 'log_bin', 'binlog_format')"
@@ -333,8 +334,8 @@ class MysqlWriteEngine:
         )
         await self.execute(
             "CREATE TEMPORARY TABLE incoming (number INT PRIMARY KEY, date DATETIME, utc DATETIME, "
-            + ", ".join(f"{name} DECIMAL(15,5)" for name in QUANTITY_NAMES)
-            + ")"
+            + ", ".join(f"{name} DECIMAL(15,5)" for name in ALL_QUANTITY_NAMES)
+            + f", {ESTIMATED_FIELD} BOOLEAN)"
         )
         self._may_read_committed = _may_read_committed(variables)
         if self._is_one_of_several:
@@ -419,13 +420,19 @@ class MysqlWriteEngine:
     ) -> int:
         if posted := self._take_posted():
             await self._opened.run(posted)
+        rest = iter(batches)
+        first = next(rest, None)
+        if first is None:
+            return 0
         fill = self._load_data if self._sends_files else self._insert
-        return await fill(table, key, batches, before, constants)
+        columns = _FULL_COLUMNS if first.is_full else QUANTITY_NAMES
+        return await fill(table, key, columns, chain([first], rest), before, constants)
 
     async def _load_data(
         self,
         table: str,
         key: str,
+        columns: Sequence[str],
         batches: Iterable[RowBatch],
         before: int,
         constants: Mapping[str, int],
@@ -435,7 +442,7 @@ class MysqlWriteEngine:
         constant = "".join(f", {column} = {value}" for column, value in constants.items())
         filled = await self.execute(
             f"LOAD DATA LOCAL INFILE 'report' INTO TABLE {table} CHARACTER SET ascii"
-            f" FIELDS TERMINATED BY ',' (@number, date, @ahead, {_QUANTITIES})"
+            f" FIELDS TERMINATED BY ',' (@number, date, @ahead, {', '.join(columns)})"
             f" SET {key} = @number + {before}, utc = date - INTERVAL @ahead SECOND{constant}"
         )
         if self._opened.connection.warnings:
@@ -447,12 +454,13 @@ class MysqlWriteEngine:
         self,
         table: str,
         key: str,
+        columns: Sequence[str],
         batches: Iterable[RowBatch],
         before: int,
         constants: Mapping[str, int],
     ) -> int:
         """Insert batches the slower way, for servers that forbid LOAD DATA LOCAL."""
-        sql = self.dialect.insert(table, (key, "date", "utc", *QUANTITY_NAMES, *constants))
+        sql = self.dialect.insert(table, (key, "date", "utc", *columns, *constants))
         more = tuple(constants.values())
         filled = 0
         for batch in batches:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from domain.fixed_point import SCALE
 from domain.flags import FLAGS
-from domain.quantities import DECIMALS, INTEGER_DIGITS, MONTH_NAMES, QUANTITY_NAMES
+from domain.quantities import ALL_QUANTITY_NAMES, DECIMALS, INTEGER_DIGITS, MONTH_NAMES
 from domain.record_layout import TimeStyle
 from storage.backends.dialect import MAX_SECONDS, YEAR_0_TO_1970_SECONDS, Dialect
 
@@ -71,7 +71,7 @@ class SqliteDialect(Dialect):
     def concat(self, literals: Sequence[str], values: Sequence[str]) -> str:
         formats, operands = [literals[0]], []
         for value, literal in zip(values, literals[1:], strict=True):
-            is_quantity = value in QUANTITY_NAMES
+            is_quantity = value in ALL_QUANTITY_NAMES
             formats.append((f"%.{DECIMALS}f" if is_quantity else "%s") + literal)
             operands.append(f"{value} / {SCALE}.0" if is_quantity else value)
         return f"printf('{''.join(formats)}', {', '.join(operands)})"

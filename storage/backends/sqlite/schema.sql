@@ -622,7 +622,6 @@ ALTER TABLE days ADD COLUMN derived_energy_max INTEGER;
 ALTER TABLE days ADD COLUMN inductive_power INTEGER;
 
 -- sum of negative reactive power without its sign, likewise
--- after this one, all days are summed up
 ALTER TABLE days ADD COLUMN capacitive_power INTEGER;
 
 -- Corrections: what an import has kept and replaced.
@@ -742,3 +741,24 @@ BEGIN
     UPDATE grants SET user = NEW.user WHERE user = OLD.user;
     UPDATE api_keys SET user = NEW.user WHERE user = OLD.user;
 END;
+
+-- What reports say beside the eight quantities: exported energy, and which readings were estimated.
+
+-- 1: its report says that it was estimated; otherwise NULL
+ALTER TABLE readings ADD COLUMN estimated INTEGER;
+
+ALTER TABLE replaced_values ADD COLUMN exported_energy INTEGER;
+
+ALTER TABLE replaced_values ADD COLUMN exported_reactive_energy INTEGER;
+
+-- 1: it was estimated before; otherwise NULL
+ALTER TABLE replaced_values ADD COLUMN estimated INTEGER;
+
+ALTER TABLE days ADD COLUMN exported_energy INTEGER;
+
+ALTER TABLE days ADD COLUMN exported_reactive_energy INTEGER;
+
+-- readings with this flag
+-- after this one, all days are summed up
+-- Comes last: a server takes it for the sign that all of these are there.
+ALTER TABLE days ADD COLUMN estimated INTEGER NOT NULL DEFAULT 0;

@@ -3,15 +3,15 @@
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from domain.quantities import QUANTITY_NAMES
-from domain.report_source import BATCH_FIELDS, ParsedRows, RowBatch, parsed_rows
+from domain.quantities import ALL_QUANTITY_NAMES, QUANTITY_NAMES
+from domain.report_source import ESTIMATED_FIELD, ParsedRows, RowBatch, parsed_rows
 from files.creating import private_mode
 from files.regular import require_regular
 from storage.backends.day_sums import day_sums
@@ -43,14 +43,10 @@ _HAS_OLD_TABLE = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'c
 WRITE_BUSY_TIMEOUT = 0.2
 """Seconds that a statement waits for another program before it is tried again."""
 
-_NAMES = ", ".join(QUANTITY_NAMES)
-_STAGE = f"INSERT INTO incoming (number, date, utc, {_NAMES}) VALUES "
-_STAGED = f"({', '.join('?' * len(BATCH_FIELDS))})"
-_APPEND = f"INSERT INTO readings (meter_id, import_id, id, date, utc, {_NAMES}) VALUES "
-_APPENDED = f"(?1, ?2, {', '.join('?' * len(BATCH_FIELDS))})"
+_FULL_COLUMNS = (*ALL_QUANTITY_NAMES, ESTIMATED_FIELD)
 _ROWS_AT_ONCE = 100
 """Rows of a statement: a row's own statement would take twice as long."""
-_INCOMING = f"date TEXT, utc INTEGER, {', '.join(f'{name} INTEGER' for name in QUANTITY_NAMES)}"
+_INCOMING = f"date TEXT, utc INTEGER, {', '.join(f'{name} INTEGER' for name in _FULL_COLUMNS)}"
 _CHANGE = ("BEGIN IMMEDIATE",)
 _BEGIN = (
     *_CHANGE,
@@ -209,15 +205,15 @@ class SqliteWriteEngine:
         self, batches: Iterable[RowBatch], meter_id: int, import_id: int, last_id: int
     ) -> int:
         """Insert rows as new readings of a meter, with the ids after `last_id`; return how many."""
-        constants = [meter_id, import_id]
+        columns = {"meter_id": meter_id, "import_id": import_id}
         return await self._in_thread(
-            lambda: self._fill(_APPEND, _APPENDED, batches, constants, last_id)
+            lambda: self._fill("readings", "id", batches, columns, last_id)
         )
 
     async def stage(self, batches: Iterable[RowBatch]) -> int:
         """Fill the temporary table `incoming`; return the number of its rows."""
         await self.execute("DELETE FROM incoming")
-        return await self._in_thread(lambda: self._fill(_STAGE, _STAGED, batches, [], 0))
+        return await self._in_thread(lambda: self._fill("incoming", "number", batches, {}, 0))
 
     async def execute(self, sql: str, args: Sequence[object] = ()) -> int:
         """Run a statement; return the number of rows it wrote."""
@@ -366,14 +362,17 @@ class SqliteWriteEngine:
 
     def _fill(
         self,
-        statement: str,
-        row: str,
+        table: str,
+        key: str,
         batches: Iterable[RowBatch],
-        constants: Sequence[object],
+        constants: Mapping[str, int],
         before: int,
     ) -> int:
-        """Insert rows after a statement's beginning; return how many."""
+        """Insert rows with constant values of some columns; return how many."""
         connection = self._opened()
+        statements = {
+            is_full: _insertion(table, key, constants, is_full=is_full) for is_full in (False, True)
+        }
         filled = 0
         for batch in batches:
             if self._stopped:
@@ -382,10 +381,13 @@ class SqliteWriteEngine:
                 # Even one that does nothing costs a tenth of a long import.
                 self._run([f"DROP TRIGGER {name}" for name in _INSERT_TRIGGERS])
                 self._dropped_triggers = True
+            statement, row = statements[batch.is_full]
             for rows in _pieces(batch):
                 ids = [number + before for number in rows.numbers]
-                columns = (ids, rows.dates, rows.instants, *rows.values.values())
-                values = [*constants, *chain.from_iterable(zip(*columns, strict=True))]
+                columns = [ids, rows.dates, rows.instants, *rows.values.values()]
+                if batch.is_full:
+                    columns.append(rows.estimated)
+                values = [*constants.values(), *chain.from_iterable(zip(*columns, strict=True))]
                 connection.execute(statement + ", ".join([row] * len(ids)), values)
             filled += batch.count
         return filled
@@ -429,7 +431,18 @@ def _pieces(batch: RowBatch) -> Iterator[ParsedRows]:
         return
     lines = batch.rows.splitlines(keepends=True)
     for at in range(0, len(lines), _ROWS_AT_ONCE):
-        yield parsed_rows(b"".join(lines[at : at + _ROWS_AT_ONCE]))
+        yield parsed_rows(b"".join(lines[at : at + _ROWS_AT_ONCE]), is_full=batch.is_full)
+
+
+def _insertion(table: str, key: str, constants: Iterable[str], *, is_full: bool) -> tuple[str, str]:
+    """Return the beginning of the statement that inserts rows, and the placeholders of a row."""
+    own = (key, "date", "utc", *(_FULL_COLUMNS if is_full else QUANTITY_NAMES))
+    numbered = [f"?{number}" for number, _ in enumerate(constants, 1)]
+    placeholders = ", ".join([*numbered, *("?" * len(own))])
+    return (
+        f"INSERT INTO {table} ({', '.join((*constants, *own))}) VALUES ",
+        f"({placeholders})",
+    )
 
 
 def _create_private(path: Path) -> None:

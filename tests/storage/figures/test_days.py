@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -14,12 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.quantities import QUANTITY_NAMES
+from domain.quantities import ALL_QUANTITIES, ALL_QUANTITY_NAMES, QUANTITY_NAMES
 from domain.report_source import ParsedRows
 from storage.backends import day_sums
 from storage.database import Database
 from storage.factory import WritableDatabase, open_database, open_importer
 from storage.figures.aggregate import Aggregate
+from storage.figures.aggregation_rules import parse_measures
 from storage.figures.data_quality import DataQuality
 from storage.figures.days import stretches
 from storage.figures.meter_info import MeterInfo
@@ -60,12 +61,13 @@ def cases(draw: st.DrawFn) -> Case:
     length = draw(st.integers(1, 900))
     gaps = draw(st.lists(st.tuples(st.integers(0, 900), st.integers(1, 200)), max_size=3))
     absent = {place for at, size in gaps for place in range(at, at + size)}
+    is_full = draw(st.booleans())
     readings = {}
     for place in range(length):
         if place in absent and place:
             continue
         at = first + timedelta(seconds=place * 900 + chance.choice([0] * 40 + [7, 410]))
-        readings[at] = values(chance)
+        readings[at] = values(chance, is_full=is_full)
     order = [*readings]
     cut = draw(st.integers(0, len(order)))
     late = {at for at in order if chance.random() < draw(st.sampled_from([0, 0.05]))}
@@ -77,22 +79,30 @@ def cases(draw: st.DrawFn) -> Case:
     ]
     chance.shuffle(parts[2])
     imports = [
-        Part(ZoneInfo(zone), [(at, readings[at] if n < 3 else values(chance)) for at in part])
+        Part(
+            ZoneInfo(zone),
+            [(at, readings[at] if n < 3 else values(chance, is_full=is_full)) for at in part],
+        )
         for n, part in enumerate(parts)
         if part
     ]
     return Case(zone, imports, draw(st.lists(questions(first, length), min_size=6, max_size=6)))
 
 
-def values(chance: random.Random) -> Values:
-    """Quantities of a reading, some missing; few maximeters, and energy that may exceed them."""
+def values(chance: random.Random, *, is_full: bool) -> Values:
+    """Quantities of a reading, some missing; few maximeters, and energy that may exceed them.
+
+    If it is full, also what was exported, and whether it was estimated.
+    """
+    names = ALL_QUANTITY_NAMES if is_full else QUANTITY_NAMES
+    mark = [chance.choice([None, 1])] if is_full else []
     if chance.random() < 0.03:
-        return [None] * len(QUANTITY_NAMES)
+        return [None] * len(names) + mark
     peak = chance.randrange(3, 7) * 50_000
-    some = {name: chance.randrange(-(10**7), 10**8) for name in QUANTITY_NAMES}
+    some = {name: chance.randrange(-(10**7), 10**8) for name in names}
     some |= {"maximeter": peak, "energy": peak // 4 * chance.choice([1] * 30 + [3, 9000])}
     some["voltage"] = chance.choice([0, 23_000_000])
-    return [None if chance.random() < 0.03 else some[name] for name in QUANTITY_NAMES]
+    return [None if chance.random() < 0.03 else some[name] for name in names] + mark
 
 
 @st.composite
@@ -106,17 +116,21 @@ def questions(draw: st.DrawFn, first: datetime, length: int) -> tuple[FigureQuer
     params["end"] = draw(st.sampled_from(["inclusive", "exclusive"]))
     kinds: list[type[Aggregate | Summary | DataQuality]] = [Aggregate, Summary, DataQuality]
     kind = draw(st.sampled_from([Aggregate, *kinds]))
+    measures = None
     if kind is Aggregate:
         params["interval"] = draw(st.sampled_from(["day", "week", "month", "year"]))
-        columns = draw(st.none() | st.sets(st.sampled_from(QUANTITY_NAMES), min_size=1))
-        if columns:
-            params["columns"] = ",".join(sorted(columns))
+        columns = draw(st.none() | st.sets(st.sampled_from(ALL_QUANTITY_NAMES), min_size=1))
+        measures = parse_measures(",".join(columns) if columns else None, ALL_QUANTITIES)
         zone = draw(st.sampled_from([None, None, "Europe/Madrid", "Asia/Kolkata"]))
         if zone:
             params["timezone"] = zone
     if kind is DataQuality:
         params["list"] = "days"
-    return kind.of(params), params
+    query = kind.of(params)
+    if isinstance(query, Aggregate):
+        assert measures is not None
+        return replace(query, measures=measures), params
+    return replace(query, is_wide=True) if isinstance(query, Summary) else query, params
 
 
 async def answered(reader: Database, query: FigureQuery, meter: str) -> tuple[Any, list[Any]]:

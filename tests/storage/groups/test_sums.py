@@ -15,7 +15,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from domain.access import Window
-from domain.quantities import QUANTITY_NAMES
+from domain.quantities import ALL_QUANTITY_NAMES, QUANTITY_NAMES
 from domain.readings_query import QueryError
 from domain.time.time_buckets import BUCKET_SIZES
 from storage.common.errors import Overtaken, StorageError
@@ -98,22 +98,28 @@ def delivery(chance: random.Random, zone: str, first: datetime, seconds: int | N
     """Readings of about two days, with gaps; without an interval, they tell none."""
     place = first + timedelta(seconds=chance.choice([0, 0, 7, 3600]))
     readings: list[tuple[datetime, Values]] = []
+    is_full = chance.random() < 0.5
     absent = range(chance.randrange(400), chance.randrange(400))
     for number in range(chance.randrange(2 * 86400 // (seconds or 900))):
         if number not in absent or not readings:
-            readings.append((place, quantities(chance)))
+            readings.append((place, quantities(chance, is_full=is_full)))
         place += timedelta(seconds=seconds or chance.choice([600, 1500, 4000]))
     return Part(ZoneInfo(zone), readings or [(place, quantities(chance))], seconds)
 
 
-def quantities(chance: random.Random) -> Values:
-    """Quantities of a reading, some missing, some energy more than the maximeter allows."""
+def quantities(chance: random.Random, *, is_full: bool = False) -> Values:
+    """Quantities of a reading, some missing, some energy more than the maximeter allows.
+
+    If it is full, also what was exported, and whether it was estimated.
+    """
+    names = ALL_QUANTITY_NAMES if is_full else QUANTITY_NAMES
+    mark = [chance.choice([None, None, 1])] if is_full else []
     if chance.random() < 0.03:
-        return [None] * len(QUANTITY_NAMES)
-    some = {name: chance.randrange(-(10**7), 10**8) for name in QUANTITY_NAMES}
+        return [None] * len(names) + mark
+    some = {name: chance.randrange(-(10**7), 10**8) for name in names}
     some |= {"maximeter": 200_000, "energy": 20_000 * chance.choice([1, 2, 9000, -3])}
     missing = 0.5 if chance.random() < 0.2 else 0.02
-    return [None if chance.random() < missing else some[name] for name in QUANTITY_NAMES]
+    return [None if chance.random() < missing else some[name] for name in names] + mark
 
 
 def days(chance: random.Random, first: datetime) -> tuple[date | None, date | None]:

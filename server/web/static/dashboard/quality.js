@@ -16,7 +16,11 @@ const MOST_NAMED = 12;
 const MOST_LISTED = 100;
 
 /** The flags in their order; what is missing is counted with the readings that do not exist. */
-const KINDS = ["missing", "catch_up", "implausible", "zero_voltage", "repeated_hour"];
+const KINDS = [
+  "missing", "catch_up", "implausible", "zero_voltage", "repeated_hour", "estimated",
+];
+/** Told only where there are any: most reports do not say it. */
+const RARE = "estimated";
 
 /** Days, or for a long span weeks, with the readings that they should have and those they have. */
 export function coverage(page, span) {
@@ -70,8 +74,9 @@ export class Quality extends Panel {
 
   show([{ records }, { implausible }, { records: excluded }]) {
     this.note(intervalNote(this.page));
-    this.kinds = KINDS;
     this.records = this.#counted(records);
+    this.kinds = KINDS.filter((kind) =>
+      kind !== RARE || this.records.some(({ counts }) => counts[kind] > 0));
     const totals = this.kinds.map((kind) =>
       this.records.reduce((sum, record) => sum + record.counts[kind], 0));
     this.name(word("quality_title"), this.#changes(implausible));
