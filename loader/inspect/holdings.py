@@ -163,7 +163,7 @@ class _Finder:
 
     def _take_day(self, columns: Sequence[SheetColumn]) -> None:
         """Take the columns of a day in a row as one quantity."""
-        unit = self._common_unit()
+        unit = columns[0].unit or self._common_unit()
         first, last = columns[0].reference, columns[-1].reference
         quantity = "energy" if unit is None else unit.quantity
         column = {"first": first, "last": last, **_factor(unit)}

@@ -1,7 +1,8 @@
 """The command `elecdata inspect`: what it says of a file, and the entry that it writes."""
 
 import json
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -205,6 +206,103 @@ def test_entry_reads_what_was_written_in_any_layout(
     readings = readings_of(first, 2, seconds, energies)
     content = layout.written(readings)
     done = Inspected(tmp_path_factory.mktemp("any"), content).read()
+    stored = sorted(zip(done.instants, done.quantities("energy"), strict=True))
+    expected = [(reading.start, f"{reading.energy / 1000:.5f}") for reading in readings]
+    assert stored == expected
+
+
+# Shapes
+
+
+def _hours(readings: Sequence[Reading]) -> list[str]:
+    """A day and the number of its hour, counted from 1."""
+    rows, counts = ["CUPS;Fecha;Hora;Consumo (Wh)"], Counter[date]()
+    for start, _, energy in readings:
+        day = start.astimezone(MADRID).date()
+        counts[day] += 1
+        rows.append(f"ES0021000000000001AA;{day:%d/%m/%Y};{counts[day]};{energy}")
+    return rows
+
+
+def _days(readings: Sequence[Reading]) -> list[str]:
+    """A day in a row, in as many columns as the longest day has intervals."""
+    days = defaultdict[date, list[int]](list)
+    for start, _, energy in readings:
+        days[start.astimezone(MADRID).date()].append(energy)
+    most = 25 * 3600 // readings[0].seconds
+    names = [f"I{number} (Wh)" for number in range(1, most + 1)]
+    rows = [
+        [f"{day:%d.%m.%Y}", *map(str, energies), *[""] * (most - len(energies))]
+        for day, energies in days.items()
+    ]
+    return [";".join(["Tag", *names]), *(";".join(row) for row in rows)]
+
+
+def _states(readings: Sequence[Reading]) -> list[str]:
+    """The states of two registers in kWh, of which one rises, at the ends of intervals."""
+    total, rows = 48_000_000, ["Tijd;Meterstand laag (kWh);Meterstand hoog (kWh)"]
+    for instant, _, energy in [readings[0]._replace(energy=0, seconds=0), *readings]:
+        total += energy
+        at = instant if len(rows) == 1 else instant + timedelta(seconds=readings[0].seconds)
+        local = f"{at.astimezone(MADRID):%Y-%m-%d %H:%M}"
+        rows.append(f"{local};{total / 1000:.3f};512,25".replace(".", ","))
+    return rows
+
+
+def _powers(readings: Sequence[Reading]) -> list[str]:
+    """The mean power of each interval in W, which ends at the time."""
+    rows = ["Fin;Puissance moyenne (W)"]
+    for reading in readings:
+        watt = reading.energy * 3600 // reading.seconds
+        rows.append(f"{reading.end.astimezone(MADRID):%d/%m/%Y %H:%M:%S};{watt}")
+    return rows
+
+
+def _directions(readings: Sequence[Reading]) -> list[str]:
+    """Rows of consumption and of injection, newest first."""
+    rows = ["From,To,Register,Volume (kWh)"]
+    for reading in reversed(readings):
+        start, end = (at.astimezone(MADRID).isoformat() for at in (reading.start, reading.end))
+        rows.append(f"{start},{end},Injection Night,0.5")
+        rows.append(f"{start},{end},Offtake Night,{reading.energy / 1000:.3f}")
+    return rows
+
+
+def _tariffs(readings: Sequence[Reading]) -> list[str]:
+    """Two columns to be added up, and one of exported energy."""
+    rows = ["Timestamp,Low tariff (kWh),High tariff (kWh),Export (kWh),Cost (EUR)"]
+    for start, _, energy in readings:
+        parts = f"{energy / 1000:.3f},0" if energy % 20 else f"0,{energy / 1000:.3f}"
+        rows.append(f"{int(start.timestamp())},{parts},0.25,0.10")
+    return rows
+
+
+SHAPES: dict[str, tuple[Callable[[Sequence[Reading]], list[str]], Sequence[int]]] = {
+    "hours": (_hours, [3600]),
+    "days": (_days, [900, 1800, 3600]),
+    "states": (_states, [900, 3600]),
+    "powers": (_powers, [900, 1800]),
+    "directions": (_directions, [900, 3600]),
+    "tariffs": (_tariffs, [900, 1800, 3600]),
+}
+
+
+@settings(max_examples=8)
+@pytest.mark.parametrize("shape", SHAPES)
+@given(data=st.data())
+def test_entry_reads_what_was_written_in_any_shape(
+    tmp_path_factory: pytest.TempPathFactory, shape: str, data: st.DataObject
+) -> None:
+    """Over both changes of clocks."""
+    write, lengths = SHAPES[shape]
+    first = data.draw(st.sampled_from(["2024-03-30", "2023-10-28", "2024-12-31"]))
+    energy = st.integers(100, 2000).map(lambda n: n * 10)
+    energies = data.draw(st.lists(energy, min_size=20, max_size=40))
+    readings = readings_of(
+        date.fromisoformat(first), 3, data.draw(st.sampled_from(lengths)), energies
+    )
+    content = "\n".join(write(readings)) + "\n"
+    done = Inspected(tmp_path_factory.mktemp(shape), content).read()
     stored = sorted(zip(done.instants, done.quantities("energy"), strict=True))
     expected = [(reading.start, f"{reading.energy / 1000:.5f}") for reading in readings]
     assert stored == expected
