@@ -41,7 +41,7 @@ class DelimitedRow:
     time: str
     quantities: str
     missing: int
-    rounded: int
+    rounded: int = 0
     fields: Sequence[str] = ()
 
 
@@ -81,10 +81,10 @@ class DelimitedLayout:
         edge = re.escape(settings.delimiter)
         self.blanks = re.compile(rf"(?:^|{edge})[ \t]|[ \t](?:{edge}|$)", re.MULTILINE)
         """Finds blanks around fields."""
-        self.quick_times = make_quick_times(settings, self.timestamps, resolver, seconds_before)
+        self.quick_times = None
+        if self.collected is None:
+            self.quick_times = make_quick_times(settings, self.timestamps, resolver, seconds_before)
         """How times are told quickly, if they are."""
-        if self.collected is not None:
-            self.quick_times = None
 
     def is_valid(self, fields: list[str]) -> bool:
         """Return whether the time and the quantities of a row can be parsed."""
@@ -135,7 +135,8 @@ class DelimitedRows(RowReader[DelimitedRow]):
         """
         layout = self._layout
         quick, header = layout.quick_times, layout.header
-        text = None if quick is None else _plain_text(chunk, header.encoding)
+        is_possible = quick is not None and not header.has_reasons
+        text = _plain_text(chunk, header.encoding) if is_possible else None
         if quick is None or text is None or max(map(len, raws)) > _MAX_PLAIN_LENGTH:
             return False
         lines = text.removesuffix("\n").split("\n")
@@ -143,9 +144,9 @@ class DelimitedRows(RowReader[DelimitedRow]):
         days, clocks, split = quick.days, quick.clocks, quick.split
         day_field, clock_field = quick.day_field, quick.clock_field
         identifier_field, has_blanks = layout.identifier_field, layout.blanks.search(text)
-        add, out, dates = self._starts.add, self._lines, self._dates
+        add, read = self._starts.add, layout.values.read
+        out, dates = self._lines, self._dates
         errors: list[RowError] = []
-        read = layout.values.read
         for number, content in enumerate(lines, line):
             fields = content.split(delimiter)
             if has_blanks:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from domain.time.sampling_interval import MAX_SPANS, IntervalSpan
 from domain.time.time_zone import DAY_SECONDS
@@ -72,14 +72,41 @@ class OwnLengthRows(DelimitedRows):
         super().__init__(context, layout)
         self._layout_of = layout_of
         self._ends = RowEnds(layout.settings.time, layout.header.names, layout.zone)
-        columns = layout.settings.columns.named().values()
-        self._needs_length = any(column.kind is not None for column in columns)
+        self._needs_length = layout.settings.columns.need_length
         self._lengths = LengthSpans()
+        self._neighbour: tuple[datetime, datetime] | None = None
+        """When the row above begins and ends."""
+        self._ascends = True
+        """Whether the row above is later than the one before it."""
 
     @property
     def said_spans(self) -> Sequence[IntervalSpan]:
         """The lengths of the readings, in order of time."""
         return self._lengths.spans()
+
+    def _add_local(self, line: int, local: datetime, offset: int | str, row: DelimitedRow) -> None:
+        """Add a row by its local time, which a row tells that it continues or leads up to."""
+        if self._resolver.is_repeated(local):
+            linked = self._linked_offset(local, row)
+            offset = offset if linked is None else linked
+        super()._add_local(line, local, offset, row)
+
+    def _linked_offset(self, local: datetime, row: DelimitedRow) -> int | None:
+        """Return the offset with which a row is next to the one above it."""
+        if self._neighbour is None:
+            return None
+        above_start, above_end = self._neighbour
+        for fold in (0, 1):
+            offset = local.replace(tzinfo=self._layout.zone, fold=fold).utcoffset()
+            assert offset is not None
+            start = local.replace(tzinfo=UTC) - offset
+            is_next = start == above_end
+            if not self._ascends:
+                length = self._ends.length(row.fields, start)
+                is_next = isinstance(length, timedelta) and start + length == above_start
+            if is_next:
+                return int(offset.total_seconds())
+        return None
 
     def _add_instant(self, line: int, instant: datetime, row: DelimitedRow) -> None:
         """Add a row that lasts from an instant to its end."""
@@ -88,6 +115,9 @@ class OwnLengthRows(DelimitedRows):
             error = RowError(line, length.column, length.value, length.expected)
             self._reject([error], row.raw)
             return
+        if self._neighbour is not None:
+            self._ascends = self._neighbour[0] < instant
+        self._neighbour = instant, instant + length
         if self._needs_length:
             errors: list[RowError] = []
             layout = self._layout_of(int(length.total_seconds()))
@@ -95,7 +125,7 @@ class OwnLengthRows(DelimitedRows):
             if errors:
                 self._reject(errors, row.raw)
                 return
-            row = DelimitedRow(row.raw, row.time, *quantities)
+            row = DelimitedRow(row.raw, row.time, *quantities, row.fields)
         count = len(self._dates)
         super()._add_instant(line, instant, row)
         if len(self._dates) > count:

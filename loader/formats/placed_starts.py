@@ -39,7 +39,7 @@ class _Clocks(dict[int, tuple[str, int]]):
         self._indexes = indexes
 
     def __missing__(self, second: int) -> tuple[str, int]:
-        text = (datetime.min + timedelta(seconds=second)).strftime("%H:%M:%S")
+        text = (_EPOCH + timedelta(seconds=second)).strftime("%H:%M:%S")
         self[second] = found = text, self._indexes[text]
         return found
 

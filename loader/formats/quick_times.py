@@ -1,6 +1,6 @@
 """The starts of plain rows, by texts of which each is parsed once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from domain.time.local_time import LocalTimeResolver
 from loader.formats.timestamps.notation import PatternReader, parse_iso_instant
 from loader.formats.timestamps.parser import DayParts, TimestampParser
 from loader.rows.reader import FIRST_YEAR, LAST_YEAR, midnight, seconds_since_1970
-from settings import EPOCH, EPOCH_MS, ISO, FormatSettings, TimePattern
+from settings import INSTANT_PATTERNS, ISO, FormatSettings, TimePattern
 
 _MAX_TEXTS = 4096
 """Texts that are remembered: days of eleven years, or clocks."""
@@ -70,36 +70,31 @@ def make_quick_times(
     if isinstance(parser, DayParts):
         return _of_parts(parser)
     fields = parser.columns.fields
-    if time.pattern in (EPOCH, EPOCH_MS):
-        return None
-    if time.pattern == ISO:
-        if len(fields) > 1:
-            return None
+    if time.pattern == ISO and len(fields) == 1:
         days, clocks = ParsedTexts(_iso_days(shift)), ParsedTexts(_iso_clock)
         return QuickTimes(fields[0], None, "", False, days, clocks)
-    pattern = TimePattern(time.pattern)
+    if time.pattern in INSTANT_PATTERNS:
+        return None
+    return _of_pattern(TimePattern(time.pattern), fields, resolver, shift)
+
+
+def _of_pattern(
+    pattern: TimePattern, fields: Sequence[int], resolver: LocalTimeResolver, shift: int
+) -> QuickTimes | None:
+    """Return the starts that a pattern tells whose date and clock can be parted."""
     halves = pattern.halves()
     if halves is None:
         return None
-    date_expression, between, clock_expression = halves
-    days = ParsedTexts(
-        _pattern_days(PatternReader(pattern, date_expression), pattern, resolver, shift)
-    )
-    clocks = ParsedTexts(_pattern_clock(PatternReader(pattern, clock_expression)))
+    date, between, clock = halves
+    days = ParsedTexts(_pattern_days(PatternReader(pattern, date), pattern, resolver, shift))
+    clocks = ParsedTexts(_pattern_clock(PatternReader(pattern, clock)))
     if len(fields) > 1:
-        is_alike = len(fields) == 2 and between == " "
-        is_alike = is_alike and not any(
-            r"\s" in each for each in (date_expression, clock_expression)
-        )
-        if not is_alike:
-            return None
-        return QuickTimes(fields[0], fields[1], "", False, days, clocks)
-    date_example, clock_example = (_sample(each) for each in (date_expression, clock_expression))
-    if between not in clock_example:
-        return QuickTimes(fields[0], None, between, True, days, clocks)
-    if between not in date_example:
-        return QuickTimes(fields[0], None, between, False, days, clocks)
-    return None
+        is_parted = len(fields) == 2 and between == " "
+        return QuickTimes(fields[0], fields[1], "", False, days, clocks) if is_parted else None
+    is_last = between not in _sample(clock)
+    if not is_last and between in _sample(date):
+        return None
+    return QuickTimes(fields[0], None, between, is_last, days, clocks)
 
 
 def _sample(expression: str) -> str:

@@ -69,13 +69,9 @@ def _check_interval(seconds: int | None, info: ValidationInfo) -> int | None:
     time = info.data.get("time")
     if time is None:
         return seconds
-    if info.data.get("lengths"):
+    if other := "lengths" if info.data.get("lengths") else "time.end" * (time.end is not None):
         if seconds is not None:
-            raise ValueError("expected nothing, since lengths says how long rows last")
-        return None
-    if time.end is not None:
-        if seconds is not None:
-            raise ValueError("expected nothing, since time.end says how long rows last")
+            raise ValueError(f"expected nothing, since {other} says how long rows last")
         return None
     if time.hour is not None and seconds not in (None, HOURLY_INTERVAL):
         raise ValueError(f"expected {HOURLY_INTERVAL} or nothing, since time.hour counts hours")
@@ -280,10 +276,13 @@ class FormatSettings(Section):
     @model_validator(mode="after")
     def _require_one_length(self) -> "FormatSettings":
         """Check that no stage needs neighbours which another one gives to it."""
-        if not self.lengths:
+        if "time" not in self.model_fields_set:
+            return self
+        if not self.lengths and self.time.end is None:
             return self
         if self.columns.have_conditions or self.columns.of_kind("register"):
-            raise ValueError("expected no lengths with where or registers")
+            key = "lengths" if self.lengths else "time.end"
+            raise ValueError(f"expected no {key} with where or registers")
         return self
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""However rows tell when they are of: the same instants and lengths are read, or an error is said."""
+"""However rows tell when they are of: the same instants and lengths are read."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -62,8 +62,10 @@ class Clock:
         self.halves = draw(st.sampled_from(HALVES))
         self.date = draw(
             st.sampled_from(
-                ["%d/%m/%Y", "%Y-%m-%d", "%m.%d.%y", "%d-%b-%Y", "%d %B %Y", "%Y%m%d", "%B %d, %Y"]
-                + ["%Y/%j", "* %d.%m.%Y"]
+                [
+                    *("%d/%m/%Y", "%Y-%m-%d", "%m.%d.%y", "%d-%b-%Y", "%d %B %Y", "%Y%m%d"),
+                    *("%B %d, %Y", "%Y/%j", "* %d.%m.%Y"),
+                ]
             )
         )
         self.clock = draw(
@@ -89,8 +91,10 @@ class Clock:
         return self.write(local - timedelta(days=1), pattern.replace("%H", "24"))
 
 
-def starts_around(day: str, zone: ZoneInfo, seconds: int, before: int, after: int) -> list[datetime]:
-    """The starts of intervals from the day before one to the day after it, less some at the ends."""
+def starts_around(
+    day: str, zone: ZoneInfo, seconds: int, before: int, after: int
+) -> list[datetime]:
+    """The starts of intervals from the day before one to the day after it, less some."""
     first = datetime.fromisoformat(day).replace(tzinfo=zone) - timedelta(days=1)
     last = first + timedelta(days=3)
     begin, end = (at.astimezone(UTC) for at in (first, last))
@@ -212,7 +216,9 @@ def test_periods_of_days_are_read_counted_by_the_clock_and_by_their_order(
         time["hours"] = kind
     if kind == "order":
         rows = [[each[0], "", each[2]] for each in rows]
-        done = read_rows(read, rows, "day sp kWh", described(time, interval=seconds, ignored=["sp"]))
+        done = read_rows(
+            read, rows, "day sp kWh", described(time, interval=seconds, ignored=["sp"])
+        )
     else:
         order = data.draw(st.sampled_from([1, -1]))
         starts = starts[::order]
@@ -258,10 +264,11 @@ def test_row_lasts_from_its_begin_to_its_end(read: Reading, data: st.DataObject)
     done = read_rows(read, rows[::order], names, described(time, columns={"energy": energy}))
     assert not done.row_errors
     assert done.instants == [start for start, _ in lengths][::order]
-    assert done.quantities("energy") == [
-        f"{6 * length / timedelta(hours=1):.5f}" for _, length in lengths
-    ][::order]
-    told = []
+    assert (
+        done.quantities("energy")
+        == [f"{6 * length / timedelta(hours=1):.5f}" for _, length in lengths][::order]
+    )
+    told: list[tuple[datetime, timedelta]] = []
     for start, length in lengths:
         if not told or told[-1][1] != length:
             told.append((start, length))
