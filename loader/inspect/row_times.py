@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from loader.inspect.sheet_columns import SheetColumn
-from loader.inspect.texts.notations import Moment, TimeNotation
+from loader.inspect.texts.notations import Moment, WrittenTime
 from loader.inspect.texts.words import says
 
 _DAY = 86400
@@ -179,7 +179,7 @@ def _day_seconds(day: date) -> int:
 
 def _chosen(
     column: SheetColumn, *, has_clock: bool, is_american: bool = False
-) -> tuple[TimeNotation, list[str]]:
+) -> tuple[WrittenTime, list[str]]:
     """Return the notation of a column, and what is in doubt if days and months may be exchanged."""
     fitting = [each for each in column.notations if each.has_clock == has_clock]
     if not fitting:
@@ -206,7 +206,7 @@ def _chosen(
     return fitting[number], doubt
 
 
-def _neighbours(texts: Sequence[str], notation: TimeNotation) -> int:
+def _neighbours(texts: Sequence[str], notation: WrittenTime) -> int:
     """Return how many rows are of the same day as the row above, or of a day beside it."""
     days = [moment.day for moment in map(notation.parse, texts) if moment and moment.day]
     return sum(abs(after - before) <= timedelta(days=1) for before, after in pairwise(days))

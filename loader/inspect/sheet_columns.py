@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from loader.inspect.sheet import Sheet, split_line
-from loader.inspect.texts.notations import TimeNotation, fitting_notations
+from loader.inspect.texts.notations import WrittenTime, fitting_notations
 from loader.inspect.texts.numerals import is_missing, is_number, number_unit
 from loader.inspect.texts.words import UnitMeaning, says, unit_in
 from settings import ColumnName
@@ -71,7 +71,7 @@ class SheetColumn:
         return list(dict.fromkeys(self.filled))
 
     @cached_property
-    def notations(self) -> Sequence[TimeNotation]:
+    def notations(self) -> Sequence[WrittenTime]:
         """The notations of times in which all fields are written."""
         return fitting_notations(self.filled)
 

@@ -63,7 +63,7 @@ class Moment(NamedTuple):
 
 
 @dataclass(frozen=True)
-class TimeNotation:
+class WrittenTime:
     """A way to write days, clocks or both."""
 
     pattern: str
@@ -92,13 +92,11 @@ class TimeNotation:
         return order[:2] == ["%m", "%d"]
 
 
-ISO_TIMES = TimeNotation(ISO, has_day=True, has_clock=True)
-_EPOCH_TIMES = [
-    TimeNotation(pattern, has_day=True, has_clock=True) for pattern in (EPOCH, EPOCH_MS)
-]
+ISO_TIMES = WrittenTime(ISO, has_day=True, has_clock=True)
+_EPOCH_TIMES = [WrittenTime(pattern, has_day=True, has_clock=True) for pattern in (EPOCH, EPOCH_MS)]
 
 
-def fitting_notations(texts: Sequence[str]) -> list[TimeNotation]:
+def fitting_notations(texts: Sequence[str]) -> list[WrittenTime]:
     """Return the notations in which all texts tell a time, the usual ones first."""
     if not texts:
         return []
@@ -115,24 +113,24 @@ def tells_day(text: str) -> bool:
     return any(each.has_day and each.parse(text) for each in _notations_of(text))
 
 
-def _notations_of(text: str) -> list[TimeNotation]:
+def _notations_of(text: str) -> list[WrittenTime]:
     """Return the notations that one text may be of."""
-    found: dict[str, TimeNotation] = {}
+    found: dict[str, WrittenTime] = {}
     for prefix, rest in _prefixes(text):
         for day, after in _heads(rest, _DAYS):
             if not after:
-                found.setdefault(prefix + day, TimeNotation(prefix + day, True, False))
+                found.setdefault(prefix + day, WrittenTime(prefix + day, True, False))
             for clock in _with_joint(after, _CLOCKS):
                 found.setdefault(
-                    prefix + day + clock, TimeNotation(prefix + day + clock, True, True)
+                    prefix + day + clock, WrittenTime(prefix + day + clock, True, True)
                 )
         for clock, after in _heads(rest, _CLOCKS):
             for end in _ends(after):
                 if not prefix and not (end and clock in _BARE_CLOCKS):
-                    found.setdefault(clock + end, TimeNotation(clock + end, False, True))
+                    found.setdefault(clock + end, WrittenTime(clock + end, False, True))
             for day in _with_joint(after, _DAYS):
                 found.setdefault(
-                    prefix + clock + day, TimeNotation(prefix + clock + day, True, True)
+                    prefix + clock + day, WrittenTime(prefix + clock + day, True, True)
                 )
     return list(found.values())
 
@@ -203,7 +201,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile("".join(parts))
 
 
-def _moment(parts: dict[str, str | None], notation: TimeNotation) -> Moment | None:
+def _moment(parts: dict[str, str | None], notation: WrittenTime) -> Moment | None:
     """Return the moment of the parts of a time; None if there is no such day."""
     day = _day(parts) if notation.has_day else None
     if notation.has_day and day is None:
