@@ -7,8 +7,9 @@ from zoneinfo import ZoneInfo
 
 from domain.time.local_time import LocalTimeResolver
 from loader.formats.registry import ReportFormat
+from loader.inspect.amendments import AMENDMENTS
 from loader.inspect.beginning import UTF_8, Beginning, kind_of_file, read_beginnings
-from loader.inspect.drafts import AMENDMENTS, Draft, entry_name, entry_text, first_draft
+from loader.inspect.drafts import Draft, entry_name, entry_text, first_draft
 from loader.inspect.holdings import find_holdings
 from loader.inspect.row_times import find_times
 from loader.inspect.sheet import Sheet, find_sheet
@@ -182,7 +183,7 @@ def _improved(found: Examination, name: str, draft: Draft) -> tuple[Draft, Trial
     while not trial.reads_all:
         for change in changes:
             sign, changing = change
-            changed = changing(draft) if sign in trial.messages else None
+            changed = changing(draft, trial) if sign in trial.messages else None
             if changed is None:
                 continue
             tried = try_entry(found.path, name, entry_text(name, changed.entry), found.zone)

@@ -9,6 +9,7 @@ from loader.inspect.texts.notations import tells_day
 from loader.inspect.texts.numerals import is_missing, is_number
 
 _DELIMITERS = ";,\t|"
+_MAX_COLUMNS = 1000
 _MIN_SHARE = 5
 """One in so many rows at least has its day in a column that is one of days."""
 
@@ -77,7 +78,7 @@ def _sheet(lines: Sequence[str], delimiter: str) -> Sheet | None:
     if not widths:
         return None
     (width, count), *_ = widths.most_common(1)
-    if width == 1:
+    if not 1 < width <= _MAX_COLUMNS:
         return None
     places = Counter(
         place

@@ -10,6 +10,8 @@ from typing import NamedTuple
 from settings import EPOCH, EPOCH_MS, ISO, month_number
 
 _LONGEST_SHORT_NAME = 4
+_MAX_LENGTH = 80
+"""Characters of a time."""
 
 _PARTS = {
     "%d": "(?P<d>3[01]|[12][0-9]|0?[1-9])",
@@ -98,7 +100,7 @@ _EPOCH_TIMES = [WrittenTime(pattern, has_day=True, has_clock=True) for pattern i
 
 def fitting_notations(texts: Sequence[str]) -> list[WrittenTime]:
     """Return the notations in which all texts tell a time, the usual ones first."""
-    if not texts:
+    if not texts or len(texts[0]) > _MAX_LENGTH:
         return []
     different = list(dict.fromkeys(texts))
     found = [ISO_TIMES, *_EPOCH_TIMES, *_notations_of(different[0])]
@@ -108,6 +110,8 @@ def fitting_notations(texts: Sequence[str]) -> list[WrittenTime]:
 @lru_cache(maxsize=4096)
 def tells_day(text: str) -> bool:
     """Return whether a text may tell a day."""
+    if len(text) > _MAX_LENGTH:
+        return False
     if _parse_iso(text) or any(each.parse(text) for each in _EPOCH_TIMES):
         return True
     return any(each.has_day and each.parse(text) for each in _notations_of(text))
