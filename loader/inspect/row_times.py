@@ -105,6 +105,7 @@ def _changing(columns: Sequence[SheetColumn]) -> list[SheetColumn]:
 def _whole_times(columns: Sequence[SheetColumn]) -> RowTimes | None:
     """Return times that one column tells, and maybe another one their ends."""
     found = _changing(_timed(columns, day=True, clock=True))
+    found.sort(key=lambda column: not column.says("utc"))
     return _with_ends(found, [None] * len(found)) if found else None
 
 
@@ -125,12 +126,16 @@ def _days_with_clocks(columns: Sequence[SheetColumn]) -> RowTimes | None:
 def _with_ends(days: Sequence[SheetColumn], clocks: Sequence[SheetColumn | None]) -> RowTimes:
     """Return the times that rows begin with, and their ends where these stand beside them."""
     times, *others = (_read_times(day, clock) for day, clock in zip(days, clocks, strict=True))
+    steps = Counter(abs(after - before) for before, after in pairwise(times.starts))
+    step = max(steps, key=lambda each: (steps[each] * (each > 0), -each), default=0)
     for other in others:
+        if other.is_instant is not times.is_instant:
+            continue
         distances = Counter(
             end - start for start, end in zip(times.starts, other.starts, strict=False)
         )
         (usual, _), *_ = distances.most_common(1)
-        if not usual or abs(usual) > _DAY:
+        if not usual or abs(usual) > min(_DAY, 2 * step or _DAY) or "timezone" in times.section:
             continue
         start, end = (times, other) if usual > 0 else (other, times)
         start.used |= end.used
@@ -163,8 +168,11 @@ def _read_times(day: SheetColumn, clock: SheetColumn | None) -> RowTimes:
         used.add(clock.place)
     starts = [_seconds(moment) for moment in texts if moment is not None]
     label = day.label if clock is None else f"{day.label}, {clock.label}"
+    is_utc = says(label, "utc") and not notation.is_instant
+    if is_utc:
+        section["timezone"] = "UTC"
     return RowTimes(
-        section, used, label, starts=starts, doubts=doubt, is_instant=notation.is_instant
+        section, used, label, starts=starts, doubts=doubt, is_instant=notation.is_instant or is_utc
     )
 
 

@@ -22,7 +22,7 @@ _MEANINGS = {
         "abocada as eingespeist einspeise einspeisung excedent excedente excedentes export "
         "exportada exporte exported feed geliefert immessa immissione injecao injectee "
         "injectie injection injetada injetado inyeccion inyectada lieferung oddana oddanie "
-        "oddano return returned ruckspeise ruckspeisung saliente surplus teruggeleverd "
+        "oddano return returned ruckspeise to_grid ruckspeisung saliente surplus teruggeleverd "
         "teruglevering uberschuss vertida vertido vertidos"
     ),
     "reactive": (
@@ -35,6 +35,10 @@ _MEANINGS = {
         "netzbezug offtake pobor pobrana prelevata prelievo rede restverbrauch soutirage "
         "soutiree usage valeur valor value verbrauch verbruik volume wert wirkenergie"
     ),
+    "imported": (
+        "afname bezug entrante from_grid import imported netzbezug offtake pobor pobrana "
+        "prelevata prelievo soutirage soutiree"
+    ),
     "own use": (
         "autocons autoconsommation autoconsum autoconsumida autoconsumo eigendeckung "
         "eigenverbrauch erzeugte erzeugung generacion generada generated generation opwek "
@@ -46,6 +50,14 @@ _MEANINGS = {
         "kosten precio preis prezzo price prix tarif tarifa tariff tax temperatur temperatura "
         "temperature usd wasser water"
     ),
+    "money": (
+        "amount betrag charge cost coste costo costs eur euro fee gbp importe kosten precio "
+        "preis prezzo price prix tax usd"
+    ),
+    "utc": ("gmt utc"),
+    "year": ("ano annee anno jaar jahr year"),
+    "month": ("maand mes mese mois monat month"),
+    "day": ("dag day dia giorno jour tag"),
     "register": (
         "accumulated acumulada acumulado contador cumul cumulative index lectura lecturas "
         "leitura lettura meterstand meterstanden register stand total_reading totalizer "
