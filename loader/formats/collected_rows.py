@@ -68,15 +68,16 @@ class _Series(DelimitedRows):
         if isinstance(length, InvalidTimestamp):
             self._reject([RowError(line, length.column, length.value, length.expected)], row.raw)
             return
-        values = self._layout_of(int(length.total_seconds())).collected
-        assert values is not None, "the columns are the same"
-        errors: list[RowError] = []
-        quantities = values.read(line, row.fields, errors)
-        if errors:
-            self._reject(errors, row.raw)
-            return
-        seconds = usual_seconds(instant, length, self._layout.zone)
-        self._collect(instant, line, DelimitedRow(row.raw, row.time, *quantities), seconds)
+        if self._layout.settings.columns.need_length:
+            values = self._layout_of(int(length.total_seconds())).collected
+            assert values is not None, "the columns are the same"
+            errors: list[RowError] = []
+            quantities = values.read(line, row.fields, errors)
+            if errors:
+                self._reject(errors, row.raw)
+                return
+            row = DelimitedRow(row.raw, row.time, *quantities)
+        self._collect(instant, line, row, usual_seconds(instant, length, self._layout.zone))
 
     def _reject(self, errors: list[RowError], raw: bytes) -> None:
         self._reject_row(errors, raw)
@@ -216,7 +217,7 @@ class CollectedRows(DelimitedRows):
     def _reject_conflict(self, row: CollectedRow, at: int | None, value: str) -> None:
         """Reject a row that contradicts an earlier one of its time."""
         if at is None:
-            header = str(self._layout.settings.time.column)
+            header = self._layout.timestamps.columns.label
             expected = f"{value} seconds, as another row of {self._local_time(row.start)} lasts"
             self._reject([RowError(row.line, header, f"{row.seconds} seconds", expected)], row.raw)
             return

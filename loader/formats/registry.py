@@ -21,7 +21,7 @@ from loader.table.day_rows import DayRows, unfolded_settings
 from loader.table.heading import FoundHeading, HeadingSearch, Likeness
 from loader.table.row_filter import RowFilter
 from loader.table.top import TopOfFile
-from loader.values.decimals import Notation
+from loader.values.decimals import NumberNotation
 from settings import HOURLY_INTERVAL, MONITORING, ColumnName, FormatSettings, Settings
 
 _MAX_LAYOUTS = 64
@@ -226,7 +226,7 @@ class ConfiguredFormat:
 
     def _days(self, header: Header) -> DayRows:
         """Return what unfolds days in rows; raise ValueError if there are too few columns."""
-        return DayRows(self._described, header, Notation(self._described).is_missing)
+        return DayRows(self._described, header, NumberNotation(self._described).is_missing)
 
     def _is_row(self, header: Header, raw: bytes) -> bool:
         """Return whether a line is a valid row."""

@@ -6,7 +6,7 @@ from fractions import Fraction
 from domain.fixed_point import format_scaled
 from loader.rows.errors import RowError
 from loader.values.columns import QuantityColumn
-from loader.values.decimals import Notation, Scale
+from loader.values.decimals import NumberNotation, Scale
 from loader.values.row_values import FieldMatch, RowQuantities, RowValues
 from settings import ColumnSettings, FormatSettings
 
@@ -25,7 +25,7 @@ class RegisterColumn:
         self.unit = Fraction(column.factor) * 10**5
         """The register's own unit in scaled ones."""
         self._fields = [header.position(names) for header in column.header]
-        self._notation = Notation(settings)
+        self._notation = NumberNotation(settings)
         self._scale = Scale(Fraction(column.factor), rounds=settings.round)
         self._unit = column.unit
         self._expected = (

@@ -8,8 +8,8 @@ from domain.quantities import DECIMALS, INTEGER_DIGITS
 from loader.rows.errors import RowError
 from loader.values.decimals import (
     NO_VALUE,
-    Notation,
     Number,
+    NumberNotation,
     ParsedValue,
     Scale,
     format_quantity,
@@ -42,10 +42,10 @@ class QuantityColumn:
         self.fields = [header.position(names) for header in column.header]
         """The positions of the columns in a row."""
         self.known: dict[str, str] = {}
-        """Quantities as a RowBatch has them, by the text of a single column."""
+        """Quantities as a RowBatch has them, by the text of a single column; none of a sum."""
         self._unit = column.unit
         self._thousands = settings.thousands
-        self._notation = Notation(settings)
+        self._notation = NumberNotation(settings)
         hours = Fraction(seconds, HOURLY_INTERVAL)
         divides = name in MEAN_POWERS and column.kind == "energy"
         if not divides and not (name in ENERGIES and column.kind == "power"):

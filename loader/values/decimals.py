@@ -24,7 +24,7 @@ class Number(NamedTuple):
     exponent: int
 
 
-class Notation:
+class NumberNotation:
     """How the numbers of a format are written."""
 
     def __init__(self, settings: FormatSettings) -> None:

@@ -64,8 +64,9 @@ class RowValues:
             for name, column in columns.items()
         }
         """The columns, by the place of their quantity in a row of a batch."""
+        # A sum is never known, since its numbers are not those of its first column.
         self._direct = [
-            (place, column, column.fields[0] if len(column.fields) == 1 else None)
+            (place, column.known.get, column.fields[0], column)
             for place, column in self.columns.items()
         ]
 
@@ -73,17 +74,18 @@ class RowValues:
         """Return the quantities of a row; add the errors that it has."""
         quantities = [""] * self.width
         missing = rounded = 0
-        for place, column, field in self._direct:
-            known = None if field is None else column.known.get(fields[field])
-            if known is None:
-                quantity, wrong = column.read(fields)
-                known = quantity.text
-                rounded += quantity.is_rounded
-                if quantity.expected:
-                    errors.append(column.error(number, fields, wrong, quantity.expected))
+        for place, known, field, column in self._direct:
+            text = known(fields[field])
+            if text is None:
+                value, wrong = column.read(fields)
+                text = value.text
+                rounded += value.is_rounded
+                if value.expected:
+                    errors.append(column.error(number, fields, wrong, value.expected))
                     continue
-            quantities[place] = known
-            missing += not known
+            if not text:
+                missing += 1
+            quantities[place] = text
         if self.estimated is not None and self.estimated(fields):
             quantities[-1] = "1"
         return RowQuantities(",".join(quantities), missing, rounded)

@@ -276,13 +276,10 @@ class FormatSettings(Section):
     @model_validator(mode="after")
     def _require_one_length(self) -> "FormatSettings":
         """Check that no stage needs neighbours which another one gives to it."""
-        if "time" not in self.model_fields_set:
-            return self
-        if not self.lengths and self.time.end is None:
+        if not self.lengths:
             return self
         if self.columns.have_conditions or self.columns.of_kind("register"):
-            key = "lengths" if self.lengths else "time.end"
-            raise ValueError(f"expected no {key} with where or registers")
+            raise ValueError("expected no lengths with where or registers")
         return self
 
     @model_validator(mode="after")

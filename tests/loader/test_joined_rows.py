@@ -78,6 +78,27 @@ def test_two_values_of_one_quantity_are_an_error_and_equal_ones_a_repeat(read: R
     assert read(text, described(BOTH)).error == " 1 rows are wrong"
 
 
+def test_rows_with_an_end_have_energies_of_their_own_length(read: Reading) -> None:
+    columns = {
+        "energy": {"header": "kW", "kind": "power", "where": {"type": "in"}},
+        "exported_energy": {"header": "kW", "kind": "power", "where": {"type": "out"}},
+    }
+    text = (
+        "t;u;type;kW\n2024-01-01 00:00;2024-01-01 00:30;in;2\n"
+        "2024-01-01 00:30;2024-01-01 01:30;in;3\n2024-01-01 00:00;2024-01-01 00:30;out;1\n"
+        "2024-01-01 00:30;2024-01-01 01:00;out;7\n"
+    )
+    time = TIME | {"end": {"column": "u", "pattern": TIME["pattern"]}}
+    del time["marks"]
+    done = read(text, described(columns, time=time), skip_bad_rows=True)
+    assert values(done, "energy") == ["1.00000", "3.00000"]
+    assert values(done, "exported_energy") == ["0.50000", ""]
+    assert done.row_errors == [
+        "5: t: 1800 seconds: expected 3600 seconds, as another row of 2024-01-01 00:30:00 lasts"
+    ]
+    assert [span.seconds for span in done.report.said_spans] == [1800, 3600]
+
+
 def test_reading_is_estimated_if_one_of_its_rows_is(read: Reading) -> None:
     text = "t;type;kWh;q\n2024-01-01 00:00;Offtake;1;R\n2024-01-01 00:00;Export;1;E\n"
     text += "2024-01-01 01:00;Offtake;1;R\n"
