@@ -41,6 +41,8 @@ class ProposedEntry:
     registers: Sequence[str]
     unread: Sequence[str]
     """Columns that it does not read."""
+    interval: int | None
+    """The seconds of an interval in the first lines."""
 
 
 @dataclass
@@ -91,7 +93,9 @@ def examine(path: str, formats: Sequence[ReportFormat], zone: ZoneInfo) -> Exami
             return found
     if found.sheet is not None:
         found.nearest = _nearest(found.sheet, formats)
-        found.proposed = _propose(found, [each.name for each in formats])
+        proposed = _propose(found, [each.name for each in formats])
+        if found.known_trial is None or (proposed is not None and proposed.trial.reads_all):
+            found.proposed = proposed
     return found
 
 
@@ -154,6 +158,7 @@ def _propose(found: Examination, known: Sequence[str]) -> ProposedEntry | None:
         [*times.evidence, *holdings.evidence, *seen],
         holdings.registers,
         [column.label for column in columns if column.filled and column.place not in used],
+        times.interval,
     )
 
 

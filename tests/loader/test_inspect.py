@@ -486,6 +486,14 @@ def test_known_format_is_named_and_needs_no_entry(tmp_path: Path) -> None:
     assert (found["readings"], found["intervals"], found["gaps"]) == (100, [900], 0)
 
 
+def test_rows_that_a_known_format_does_not_read_are_shown(tmp_path: Path) -> None:
+    rows = "".join(f"{CUPS};01/08/2019;{hour};0,5;R\n" for hour in range(1, 25))
+    content = "CUPS;Fecha;Hora;Consumo_kWh;Metodo_obtencion\n" + rows + f"{CUPS};01/08/2019;3;7;R\n"
+    inspected = Inspected(tmp_path, content)
+    assert (inspected.found["ok"], inspected.found["entry"]) == (False, None)
+    assert "What distributor-hourly does not read:" in inspected.run().output
+
+
 def test_nearest_format_is_named_with_what_differs(tmp_path: Path) -> None:
     rows = "".join(f"{CUPS};27/10/2019;{hour};0,5;R\n" for hour in range(1, 26))
     found = Inspected(tmp_path, "CUPS;Fecha;Hora;Consumo;Metodo_obtencion\n" + rows).found
