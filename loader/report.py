@@ -294,7 +294,7 @@ class Report:
                     " state of a cumulative register, not the energy of each interval. Describe the"
                     f" format with kind: register for the column of {watch.quantity}, and energy is"
                     " worked out from the states; or with kind: energy, if it is the energy of each"
-                    " interval all the same"
+                    " interval all the same; elecdata inspect FILE writes the format"
                 )
 
     @property
@@ -336,7 +336,7 @@ class Report:
             by = "--interval" if report_format.is_interval_asked_for else report_format.name
             raise ReportError(
                 f"{self._part.label}: readings are {span.seconds} seconds apart: expected {said},"
-                f" as the format {by} says"
+                f" as the format {by} says; to see what the file is: elecdata inspect FILE"
             )
         return spans
 

@@ -49,6 +49,10 @@ class _Series(DelimitedRows):
         """Place a row on the time line."""
         self._add(number, timestamp, row)
 
+    def place_part(self, number: int, part: PartOfDay, row: DelimitedRow | None) -> None:
+        """Place a row of a day whose rows tell together when they are of."""
+        self._add_part(number, part, row)
+
     def note_invalid(self, line: int, local: datetime | None) -> None:
         """Note an invalid row that is or may be one of these."""
         if self._context.skip_bad_rows:
@@ -202,6 +206,10 @@ class CollectedRows(DelimitedRows):
     def _add(self, number: int, timestamp: datetime | PartOfDay, row: DelimitedRow) -> None:
         assert self._current is not None, "it is a row of a series"
         self._current.place(number, timestamp, row)
+
+    def _add_part(self, number: int, part: PartOfDay, row: DelimitedRow | None) -> None:
+        assert self._current is not None, "as above"
+        self._current.place_part(number, part, row)
 
     def _reject_invalid(self, errors: list[RowError], raw: bytes, local: datetime | None) -> None:
         """Reject a row that is invalid by itself; its position among the others matters too."""

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 
 from domain.time.local_time import DUPLICATE_TIME, OTHER_ZONE_TIME, LocalTimeResolver
 from loader.formats.placed_starts import PlacedStarts
-from loader.formats.quick_times import make_quick_times
+from loader.formats.quick_times import QuickTimes, make_quick_times
 from loader.formats.timestamps.parser import InvalidTimestamp, PartOfDay, make_timestamp_parser
 from loader.rows.errors import RowError
 from loader.rows.file_reader import check_row_length
@@ -30,7 +30,7 @@ ORDERED_DAYS = "rows in order of time, oldest first, since their order tells whe
 _BYTEWISE = re.compile(r"utf-8|ascii|iso8859-\d+|cp125\d")
 """Encodings in which the bytes of a line are those of its characters, and of no others."""
 _MAX_PLAIN_LENGTH = 10_000
-"""Bytes of a line that is read quickly; longer ones are checked."""
+"""Characters of a line that is read quickly; longer ones are checked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +117,12 @@ class DelimitedRows(RowReader[DelimitedRow]):
 
     def read(self, chunk: bytes, line: int) -> None:
         """Read whole lines, the first of which has this number."""
-        lines = chunk.removesuffix(b"\n").split(b"\n")
-        if not self._read_quickly(chunk, lines, line):
-            for number, raw in enumerate(lines, line):
+        quick = self._layout.quick_times
+        text = None if quick is None else _plain_text(chunk, self._layout.header)
+        if quick is not None and text is not None:
+            self._read_quickly(quick, text, line)
+        else:
+            for number, raw in enumerate(chunk.removesuffix(b"\n").split(b"\n"), line):
                 self._read_line(number, raw)
 
     def _read_line(self, number: int, raw: bytes) -> None:
@@ -132,24 +135,17 @@ class DelimitedRows(RowReader[DelimitedRow]):
         else:
             self._read_fields(number, raw, fields)
 
-    def _read_quickly(self, chunk: bytes, raws: list[bytes], line: int) -> bool:
-        """Read lines of which most are plain, and return whether that was possible.
-
-        Those that are not are read as any others.
-        """
+    def _read_quickly(self, quick: QuickTimes, text: str, line: int) -> None:
+        """Read lines of which most are plain; those that are not are read as any others."""
         layout = self._layout
-        quick, header = layout.quick_times, layout.header
-        is_possible = quick is not None and not header.has_reasons
-        text = _plain_text(chunk, header.encoding) if is_possible else None
-        if quick is None or text is None or max(map(len, raws)) > _MAX_PLAIN_LENGTH:
-            return False
+        header = layout.header
         lines = text.removesuffix("\n").split("\n")
         delimiter, width = header.delimiter, len(header.names)
-        days, clocks, split = quick.days, quick.clocks, quick.split
+        days, clocks, cut = quick.days, quick.clocks, quick.cut
         day_field, clock_field = quick.day_field, quick.clock_field
         identifier_field, has_blanks = layout.identifier_field, layout.blanks.search(text)
         add, read = self._starts.add, layout.values.read
-        out, dates = self._lines, self._dates
+        out, dates, before = self._lines, self._dates, self.readings
         errors: list[RowError] = []
         for number, content in enumerate(lines, line):
             fields = content.split(delimiter)
@@ -157,7 +153,7 @@ class DelimitedRows(RowReader[DelimitedRow]):
                 fields = [field.strip() for field in fields]
             if len(fields) == width:
                 if clock_field is None:
-                    day_text, clock_text = split(fields[day_field])
+                    day_text, _, clock_text = cut(fields[day_field])
                 else:
                     day_text, clock_text = fields[day_field], fields[clock_field]
                 day, clock = days[day_text], clocks[clock_text]
@@ -173,14 +169,14 @@ class DelimitedRows(RowReader[DelimitedRow]):
                         local, offset, earlier = add(day + clock, hash(quantities) or 1)
                         if not earlier:
                             dates.append(local)
-                            count = self.readings + len(dates)
+                            count = before + len(dates)
                             out.append(f"{count},{local},{offset},{quantities}\n")
-                            self.missing += missing
-                            self.rounded += rounded
+                            if missing or rounded:
+                                self.missing += missing
+                                self.rounded += rounded
                             continue
                     errors.clear()
-            self._read_line(number, raws[number - line])
-        return True
+            self._read_line(number, content.encode(header.encoding))
 
     def _read_fields(self, number: int, raw: bytes, fields: list[str]) -> None:
         layout = self._layout
@@ -411,11 +407,14 @@ class DelimitedRows(RowReader[DelimitedRow]):
         yield from self._starts.runs()
 
 
-def _plain_text(chunk: bytes, encoding: str) -> str | None:
-    """Return the text of whole lines without quotes and marks of errors; None if it has any."""
-    if b'"' in chunk or b"\0" in chunk or not _BYTEWISE.fullmatch(encoding):
+def _plain_text(chunk: bytes, header: Header) -> str | None:
+    """Return the text of whole lines, None if there are quotes, wrong bytes or other oddities."""
+    is_bytewise = _BYTEWISE.fullmatch(header.encoding) is not None
+    if header.has_reasons or b'"' in chunk or b"\0" in chunk or not is_bytewise:
         return None
-    text = chunk.decode(encoding, "replace")
+    text = chunk.decode(header.encoding, "replace")
     if "\r" in text:
         text = text.replace("\r\n", "\n")
-    return None if "\r" in text or "\ufffd" in text else text
+    if "\r" in text or "\ufffd" in text:
+        return None
+    return None if max(map(len, text.split("\n"))) > _MAX_PLAIN_LENGTH else text

@@ -56,9 +56,7 @@ class PlacedStarts:
         self._clocks = _Clocks(indexes)
         self._days: dict[tuple[int, int], array[int]] = {}
         """The mark of each reading, at the index of its local time of day; 0 for none."""
-        self._day = (0, 0)
-        self._marks = self._days.setdefault(self._day, array("q"))
-        self._date = ""
+        self._select(0, 0)
 
     def add(self, start: int, mark: int) -> tuple[str, int, int]:
         """Return the local time of a start and its offset, and the mark of an earlier one or 0."""
@@ -66,13 +64,8 @@ class PlacedStarts:
         if offset is None:
             offset = self._offsets.at(start)
         number, second = divmod(start + offset, DAY_SECONDS)
-        day = number, offset
-        if day != self._day or not self._date:
-            self._day = day
-            self._date = str((_EPOCH + timedelta(days=number)).date())
-            if day not in self._days:
-                self._days[day] = array("q")
-            self._marks = self._days[day]
+        if number != self._number or offset != self._offset:
+            self._select(number, offset)
         clock, index = self._clocks[second]
         marks = self._marks
         if index >= len(marks):
@@ -81,6 +74,12 @@ class PlacedStarts:
         if not earlier:
             marks[index] = mark
         return f"{self._date} {clock}", offset, earlier
+
+    def _select(self, number: int, offset: int) -> None:
+        """Go to a day, so many after that of 1970, with an offset."""
+        self._number, self._offset = number, offset
+        self._date = str((_EPOCH + timedelta(days=number)).date())
+        self._marks = self._days.setdefault((number, offset), array("q"))
 
     def runs(self) -> Iterator[tuple[int, tuple[int, ...]]]:
         """Yield the instants of the starts in runs, see `Differences`."""

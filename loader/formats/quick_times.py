@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
+from operator import methodcaller
 from typing import NamedTuple
 
 from domain.time.local_time import LocalTimeResolver
@@ -42,19 +43,14 @@ class QuickTimes(NamedTuple):
     day_field: int
     clock_field: int | None
     """None if the texts stand in one field."""
-    separator: str
-    """What separates the two in one field; nothing if the first has a fixed length."""
-    is_last_separator: bool
+    cut: Callable[[str], tuple[str, str, str]]
+    """Parts the text of one field into the day, what is between, and the clock."""
     days: ParsedTexts
     clocks: ParsedTexts
 
-    def split(self, text: str) -> tuple[str, str]:
-        """Return the day and the clock of a field that has both."""
-        if not self.separator:
-            return text[:_DATE_LENGTH], text[_DATE_LENGTH:]
-        cut = text.rpartition if self.is_last_separator else text.partition
-        day, _, clock = cut(self.separator)
-        return day, clock
+
+def _cut_iso(text: str) -> tuple[str, str, str]:
+    return text[:_DATE_LENGTH], "", text[_DATE_LENGTH:]
 
 
 def make_quick_times(
@@ -72,7 +68,7 @@ def make_quick_times(
     fields = parser.columns.fields
     if time.pattern == ISO and len(fields) == 1:
         days, clocks = ParsedTexts(_iso_days(shift)), ParsedTexts(_iso_clock)
-        return QuickTimes(fields[0], None, "", False, days, clocks)
+        return QuickTimes(fields[0], None, _cut_iso, days, clocks)
     if time.pattern in INSTANT_PATTERNS:
         return None
     return _of_pattern(TimePattern(time.pattern), fields, resolver, shift)
@@ -90,11 +86,12 @@ def _of_pattern(
     clocks = ParsedTexts(_pattern_clock(PatternReader(pattern, clock)))
     if len(fields) > 1:
         is_parted = len(fields) == 2 and between == " "
-        return QuickTimes(fields[0], fields[1], "", False, days, clocks) if is_parted else None
+        return QuickTimes(fields[0], fields[1], _cut_iso, days, clocks) if is_parted else None
     is_last = between not in _sample(clock)
     if not is_last and between in _sample(date):
         return None
-    return QuickTimes(fields[0], None, between, is_last, days, clocks)
+    cut = methodcaller("rpartition" if is_last else "partition", between)
+    return QuickTimes(fields[0], None, cut, days, clocks)
 
 
 def _sample(expression: str) -> str:
@@ -107,7 +104,7 @@ def _of_parts(parser: DayParts) -> QuickTimes | None:
     if parser.number_field is None or len(parser.columns.fields) > 1:
         return None
     days, clocks = ParsedTexts(parser.usual_day), ParsedTexts(parser.usual_part)
-    return QuickTimes(parser.columns.fields[0], parser.number_field, "", False, days, clocks)
+    return QuickTimes(parser.columns.fields[0], parser.number_field, _cut_iso, days, clocks)
 
 
 def _iso_days(shift: int) -> Callable[[str], int | None]:

@@ -181,7 +181,7 @@ class _RecordReading:
             raise self._error(line, "record", "300", "a record 200 above it")
         if self._is_passed_over:
             return
-        day = text.split(",", 2)[1].strip()
+        day = (*text.split(",", 2), "")[1].strip()
         if _day(day) is None:
             raise self._error(line, "IntervalDate", day, "a date like 20230301")
         self._key = f"{channel.nmi}{_SEPARATOR}{day}"

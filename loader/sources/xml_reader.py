@@ -68,6 +68,8 @@ class XmlReader:
                 f"{self._path}:{error.lineno}: XML: {expat.ErrorString(error.code)}:"
                 " expected a complete document"
             ) from error
+        except (LookupError, ValueError):
+            raise self._error("the encoding that it says is not known") from None
 
     def _error(self, what: str) -> ReportError:
         return ReportError(f"{self._path}:{self.line}: XML: {what}: expected a report")

@@ -70,7 +70,8 @@ class DayRows:
                 f"expected columns for a day of intervals of {settings.interval} seconds from first"
                 f" to last, there are {self._count}"
             )
-        kept = [column for column in settings.headers() if column.heading != INTERVAL_OF_DAY]
+        ends = {end for column in folded.values() for end in (column.first, column.last)}
+        kept = [column for column in settings.headers() if column not in ends]
         self._kept = [column.position(header.names) for column in kept]
         names = (*map(str, kept), INTERVAL_OF_DAY, *map(_value_column, folded))
         self.header = Header(

@@ -247,7 +247,8 @@ def test_interval_that_readings_contradict_is_refused(read: Reading) -> None:
     lines = [f"01.08.19 {hour:02}:00;;1;\n" for hour in range(8)]
     done = read(WORKSHOP_HEADING + "".join(lines), workshop(), encoding="latin-1")
     assert done.error == (
-        " readings are 3600 seconds apart: expected 900, as the format workshop says"
+        " readings are 3600 seconds apart: expected 900, as the format workshop says; to see what"
+        " the file is: elecdata inspect FILE"
     )
 
 

@@ -250,7 +250,9 @@ def test_folder_stands_for_the_reports_in_it(named: DatabaseFixture) -> None:
     assert counts(named) == {"a": 96, "b": 96}
     (named.folder / "empty").mkdir()
     done = load(named, str(named.folder / "empty"))
-    assert done.stderr.endswith("expected a report, there is no *.csv or *.csv.gz in it\n")
+    assert done.stderr.endswith(
+        "expected a report, there is no *.csv, *.csv.gz, *.xlsx, *.xml or *.zip in it\n"
+    )
 
 
 # Worker processes

@@ -56,6 +56,18 @@ def test_reports_of_an_archive_are_imported_by_worker_processes(
     assert counts(database) == {f"m{number}": 4 for number in range(12)}
 
 
+def test_meters_of_nem12_are_imported_by_worker_processes(
+    database: DatabaseFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channels = {(f"60{number}", "E1"): DAY for number in range(12)}
+    path = put(database, "NEM12.csv", nem12(channels).encode())
+    monkeypatch.setattr(loader.imports.workers, "MIN_SECONDS", 0)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    done = load(database, "--register", path)
+    assert done.exit_code == 0, done.output
+    assert [*counts(database).values()] == [48] * 12
+
+
 def test_rejected_rows_of_a_member_stand_beside_the_archive(database: DatabaseFixture) -> None:
     text = REPORT + row("1 Aug 2019 01:00:00", "many")
     path = put(database, "all.zip", archive({"2024/june.csv": text.encode()}))

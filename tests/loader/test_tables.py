@@ -2,8 +2,9 @@
 
 import csv
 import io
+import re
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loader.formats.registry import ConfiguredFormat, ReportFormat
+from loader.report import Report
 from loader.report_file import ReportFile
 from loader.rows.errors import ReportError, RowError
 from loader.rows.rejected import RejectedRows
 from settings import FormatSettings
+from tests.support.report_factory import MADRID
 from tests.support.report_formats import Reading, ReportResult, reading
 
 METER = {
@@ -409,3 +412,204 @@ def test_table_is_read_whatever_stands_around_it(
     assert done.report.detected is not None
     assert done.report.detected.found is not None
     assert done.report.detected.found.rows_at == has_separator + len(above) + 1
+
+
+# A day in a row
+
+
+def day_rows(seconds: int, hours: str | None, columns: int, /, **changes: Any) -> ReportFormat:
+    """A format with a day in a row, its intervals in columns that are named by their numbers."""
+    time = {"column": "Tag", "pattern": "%d.%m.%Y"} | ({"hours": hours} if hours else {})
+    energy = {"first": "1", "last": str(columns)}
+    return ConfiguredFormat(
+        "days",
+        FormatSettings.model_validate(
+            {
+                "delimiter": ";",
+                "decimal": ",",
+                "columns": {"energy": energy},
+                "time": time,
+                "interval": seconds,
+            }
+            | changes
+        ),
+    )
+
+
+def days_heading(columns: int, *more: str) -> str:
+    return ";".join(["Tag", *(str(number) for number in range(1, columns + 1)), *more])
+
+
+def starts_of(day: date, seconds: int) -> list[datetime]:
+    """The starts of the intervals of a local day."""
+    begin = datetime.combine(day, datetime.min.time(), MADRID).astimezone(UTC)
+    end = datetime.combine(day + timedelta(days=1), datetime.min.time(), MADRID).astimezone(UTC)
+    return [
+        begin + timedelta(seconds=at)
+        for at in range(0, int((end - begin).total_seconds()), seconds)
+    ]
+
+
+DAYS_OF_CHANGE = [date(2024, 3, 31), date(2024, 10, 27), date(2024, 6, 1)]
+
+
+@pytest.mark.parametrize("seconds", [900, 1800, 3600])
+@pytest.mark.parametrize("day", DAYS_OF_CHANGE, ids=str)
+def test_day_in_a_row_is_counted_over_changes_of_clocks(
+    read: Reading, day: date, seconds: int
+) -> None:
+    days = [day - timedelta(days=1), day, day + timedelta(days=1)]
+    columns = 25 * 3600 // seconds
+    lines, starts = [], []
+    for each in days:
+        own = starts_of(each, seconds)
+        starts += own
+        lines.append(
+            ";".join(
+                [
+                    f"{each:%d.%m.%Y}",
+                    *(f"{999 - n},5" for n, _ in enumerate(own)),
+                    *[""] * (columns - len(own)),
+                ]
+            )
+        )
+    done = read(table("x", days_heading(columns), *lines), day_rows(seconds, "counted", columns))
+    assert not done.error
+    assert done.instants == starts
+    assert done.quantities("energy") == [
+        f"{999 - n}.50000" for each in days for n, _ in enumerate(starts_of(each, seconds))
+    ]
+    assert done.report.interval == seconds
+
+
+def test_day_in_a_row_by_the_clock_has_empty_fields_where_clocks_skip(read: Reading) -> None:
+    lines = [
+        ";".join(
+            [f"{day:%d.%m.%Y}", *("" if day.month == 3 and n == 2 else f"{n},5" for n in range(24))]
+        )
+        for day in DAYS_OF_CHANGE
+        if day.month != 10
+    ]
+    done = read(table(days_heading(24), *lines), day_rows(3600, "clock", 24))
+    assert not done.error
+    assert done.instants == starts_of(DAYS_OF_CHANGE[0], 3600) + starts_of(DAYS_OF_CHANGE[2], 3600)
+    assert "2.50000" not in done.quantities("energy")[:23]
+
+
+def test_value_of_an_interval_that_a_day_does_not_have_is_an_error(read: Reading) -> None:
+    line = ";".join(["31.03.2024", *("1" for _ in range(24)), ""])
+    done = read(table("x", days_heading(25), line), day_rows(3600, "counted", 25))
+    assert [error.partition(":")[0] for error in done.row_errors] == ["3"]
+    assert done.row_errors[0].startswith("3: interval of day: 24: expected")
+
+
+def test_day_that_does_not_show_what_its_columns_are_is_refused(read: Reading) -> None:
+    line = ";".join(["27.10.2024", *("1" for _ in range(24))])
+    usual = ";".join(["28.10.2024", *("1" for _ in range(24))])
+    done = read(table(days_heading(24), line, usual), day_rows(3600, None, 24))
+    assert done.report.refused_days == ["2024-10-27"]
+    assert len(done.rows) == 24
+
+
+def test_days_of_several_meters_are_unfolded_with_their_lines(tmp_path: Path) -> None:
+    own = day_rows(3600, "counted", 24, identifier="Zähler")
+    lines = [
+        ";".join([f"{day:02}.06.2024", *(f"{meter}" for _ in range(24)), f"AT{meter}"])
+        for day in (1, 2)
+        for meter in (1, 2)
+    ]
+    lines[3] = lines[3].replace(";2;", ";x;", 1)
+    path = tmp_path / "report.csv"
+    path.write_text(table(days_heading(24, "Zähler"), *lines))
+    found: dict[str | None, list[str]] = {}
+    errors: list[str] = []
+    with ReportFile(str(path), formats=[own]) as file:
+        for part in file.parts(
+            MADRID, skip_bad_rows=True, on_errors=lambda e, _: errors.append(str(e))
+        ):
+            report = Report(
+                str(path),
+                MADRID,
+                skip_bad_rows=True,
+                on_errors=lambda each, _: errors.extend(map(str, each)),
+                formats=[own],
+                part=part,
+            )
+            found[part.identifier] = [
+                line.split(",")[3]
+                for batch in report.batches()
+                for line in batch.rows.decode().splitlines()
+            ]
+    assert found == {"AT1": ["1.00000"] * 48, "AT2": ["2.00000"] * 47}
+    assert [error.partition(": expected")[0] for error in errors] == ["5: energy of interval: x"]
+
+
+def test_rejected_intervals_of_a_day_load_again_once_they_are_correct(tmp_path: Path) -> None:
+    own = day_rows(3600, "counted", 24)
+    path = tmp_path / "report.csv"
+    values = ["1"] * 24
+    values[3], values[7] = "x", "y"
+    cut = ";".join(["02.06.2024", *("1" for _ in range(3))])
+    path.write_text(
+        table(days_heading(24), ";".join(["01.06.2024", *values]), cut, "02.06.2024;1;2")
+    )
+    with RejectedRows(str(path)) as rejected:
+
+        def on_errors(errors: list[RowError], raw: bytes) -> None:
+            assert report.detected is not None
+            rejected.add(errors, raw, report.detected.header)
+
+        report = Report(str(path), MADRID, skip_bad_rows=True, on_errors=on_errors, formats=[own])
+        assert sum(batch.count for batch in report.batches()) == 22
+        rejected.save()
+    head, *rows = rejected.path.read_text().splitlines()
+    assert head == "Tag;interval of day;energy of interval;Rejected because"
+    assert [row.partition("line ")[0].rstrip('"') for row in rows] == [
+        "01.06.2024;4;x;",
+        "01.06.2024;8;y;",
+        f"{cut};",
+        "02.06.2024;1;2;...;",
+    ]
+    assert "expected 25 fields" in rows[2]
+    rejected.path.write_text(
+        table(head, rows[0].replace("x", "4,5"), rows[1].replace("y", "8"), "02.06.2024;1;2")
+    )
+    again = ReportResult(rejected.path, [own], skip_bad_rows=False)
+    assert again.quantities("energy") == ["4.50000", "8.00000", "2.00000"]
+    assert [time for time, _ in again.times] == [
+        "2024-06-01 03:00:00",
+        "2024-06-01 07:00:00",
+        "2024-06-02 00:00:00",
+    ]
+
+
+def test_heading_with_too_few_columns_for_a_day_is_refused(read: Reading) -> None:
+    done = read(table(days_heading(24), "01.06.2024" + ";1" * 24), day_rows(900, "counted", 24))
+    assert (
+        "expected columns for a day of intervals of 900 seconds from first to last, there are 24"
+        in done.error
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"columns": {"energy": {"first": "1"}}}, "expected header, or else first and last"),
+        (
+            {"columns": {"energy": {"first": "1", "last": "2", "header": "3"}}},
+            "expected header, or else first and last",
+        ),
+        (
+            {"columns": {"energy": {"first": "1", "last": "2"}, "power": "kW"}},
+            "expected first and last of all columns, since a row holds a day",
+        ),
+        ({"time": {"column": "Tag", "pattern": "%d", "marks": "end"}}, "expected no time.marks"),
+        ({"heading": "none"}, "expected places of columns, since there is no heading"),
+        ({"identifier": {"line": "Zähler"}}, "expected a pattern with {meter} in it"),
+        ({"skip": 100}, "skip"),
+        ({"rows": {"x": []}}, "rows"),
+    ],
+)
+def test_wrong_keys_of_a_table_are_refused(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        day_rows(3600, "counted", 24, **changes)

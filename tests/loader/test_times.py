@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -10,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from loader.formats.registry import ConfiguredFormat
-from settings import FormatSettings
+from loader.formats.delimited import BY_START
+from loader.formats.registry import ConfiguredFormat, known_formats
+from settings import FormatSettings, Settings
 from tests.support.report_formats import Reading, ReportResult, reading
 
 CHANGES = {
@@ -288,3 +290,193 @@ def _lengths(
             if place + 4 <= len(quarters):
                 yield quarters[place], timedelta(seconds=900 * many)
                 place += many
+
+
+PLAIN = {"column": "t", "pattern": "%d/%m/%Y %H:%M", "marks": "start"}
+
+
+@pytest.mark.parametrize(
+    ("time", "row", "error"),
+    [
+        (
+            {},
+            "31/02/2024 00:00",
+            "t: 31/02/2024 00:00: expected a date like 01/08/2019 00:15, from",
+        ),
+        ({}, "01/03/2024 24:01", "t: 01/03/2024 24:01: expected a date like 01/08/2019 00:15"),
+        ({}, "01/03/2024 7:60", "t: 01/03/2024 7:60: expected a date like 01/08/2019 00:15"),
+        (
+            {"pattern": "%d %b %Y %I:%M %p"},
+            "1 Foo 2024 1:15 AM",
+            "t: 1 Foo 2024 1:15 AM: expected a date like 01 Aug 2019 12:15 AM, from 1970 to 2199",
+        ),
+        (
+            {"pattern": "%d %b %Y %I:%M %p"},
+            "1 Aug 2024 13:15 PM",
+            "t: 1 Aug 2024 13:15 PM: expected a date like 01 Aug 2019 12:15 AM",
+        ),
+        ({"pattern": "%Y%m%d%H%M"}, "202411123", "t: 202411123: expected a date like 201908010015"),
+        (
+            {"pattern": "%Y-%m-%d %H:%M:%S.%f"},
+            "2024-01-01 00:00:00.5",
+            "t: 2024-01-01 00:00:00.5: expected a date like 2019-08-01 00:15:00.0",
+        ),
+        (
+            {"pattern": "%Y-%m-%d %H:%M*"},
+            "2024-01-01 00:150",
+            "t: 2024-01-01 00:150: expected a date like 2019-08-01 00:15...",
+        ),
+        (
+            {"pattern": "epoch"},
+            "1654992000.5",
+            "t: 1654992000.5: expected seconds since 1970 like 1564618500, whole seconds",
+        ),
+        (
+            {"pattern": "epoch-ms"},
+            "1654992000001",
+            "t: 1654992000001: expected milliseconds since 1970 like 1564618500000, whole seconds",
+        ),
+        ({"pattern": "epoch-ms"}, "1654992000", "t: 1654992000: expected milliseconds since 1970"),
+        ({"pattern": "epoch"}, "9999999999", "t: 9999999999: expected seconds since 1970 like"),
+        ({"pattern": "epoch"}, "1.654E9", "t: 1.654E9: expected seconds since 1970 like"),
+        (
+            {"column": ["t", "u"], "pattern": "%d/%m/%Y %H:%M"},
+            "01/03/2024;late",
+            "t + u: 01/03/2024 late: expected a date like 01/08/2019 00:15",
+        ),
+        (
+            {"pattern": "%d/%m/%Y", "period": "u", "marks": None},
+            "01/03/2024;49",
+            "u: 49: expected a period from 1 to 48",
+        ),
+        (
+            {"pattern": "%d/%m/%Y", "period": "u", "marks": None, "hours": "counted"},
+            "31/03/2024;47",
+            "u: 47: expected a period from 1 to 46, as many as that day has",
+        ),
+        (
+            {"pattern": "%d/%m/%Y", "period": "u", "marks": None, "first_period": 0},
+            "01/03/2024;48",
+            "u: 48: expected a period from 0 to 47",
+        ),
+        (
+            {"end": "u", "marks": None},
+            "01/03/2024 00:00;01/03/2024",
+            "u: 01/03/2024: expected a date like 01/08/2019 00:15, from 1970 to 2199",
+        ),
+        (
+            {"end": {"column": "u", "pattern": "%H:%M"}, "marks": None},
+            "01/03/2024 00:00;25:00",
+            "u: 25:00: expected a time like 00:15",
+        ),
+        (
+            {"end": "u", "marks": None},
+            "01/03/2024 00:30;01/03/2024 00:00",
+            "u: 01/03/2024 00:00: expected a time after 2024-03-01 00:30:00 at which the",
+        ),
+    ],
+)
+def test_wrong_time_is_said_with_its_column_and_an_example(
+    read: Reading, time: dict[str, Any], row: str, error: str
+) -> None:
+    fields = row.split(";")
+    names = "t u" if len(fields) > 1 else "t"
+    said = {key: value for key, value in (PLAIN | time).items() if value is not None}
+    changes = {} if "end" in said else {"interval": 1800}
+    done = read_rows(read, [[*fields, "1"]], f"{names} kWh", described(said, **changes))
+    assert len(done.row_errors) == 1
+    assert done.row_errors[0].startswith(f"2: {error}")
+
+
+def test_day_that_does_not_have_all_its_rows_is_refused_where_their_order_tells(
+    read: Reading,
+) -> None:
+    """An invalid row has its place all the same; a day from before the last one is refused, too."""
+    days = [("2024-03-01", 4), ("2024-03-02", 3), ("2024-03-03", 4), ("2024-03-02", 4)]
+    rows = [[day, f"{number}"] for day, count in days for number in range(count)]
+    rows[1][1] = "many"
+    time = {"column": "day", "pattern": "%Y-%m-%d", "period": "order", "timezone": "UTC"}
+    text = "".join(";".join(row) + "\n" for row in [["day", "kWh"], *rows])
+    done = read(text, described(time, interval=21600), skip_bad_rows=True)
+    hours = [(1, 0), (1, 12), (1, 18), (3, 0), (3, 6), (3, 12), (3, 18)]
+    assert done.instants == [datetime(2024, 3, day, hour, tzinfo=UTC) for day, hour in hours]
+    assert done.report.refused_days == ["2024-03-02"]
+    assert done.row_errors[1] == (
+        "6: day: 2024-03-02: expected 4 rows of this day, since only their order tells when they"
+        " are of; there are 3"
+    )
+    assert done.row_errors[-1].endswith("expected rows in order of time, oldest first, since their"
+                                        " order tells when they are of")  # fmt: skip
+
+
+def test_hour_may_be_written_as_a_clock_and_midnight_as_that_of_either_day(read: Reading) -> None:
+    time = {"column": "day", "hour": "hour", "pattern": "%Y-%m-%d", "marks": "end"}
+    rows = [["2024-03-01", "23:00"], ["2024-03-01", "24:00"], ["2024-03-03", "00:00"]]
+    done = read_rows(read, [[*row, "1"] for row in rows], "day hour kWh", described(time))
+    assert not done.row_errors
+    assert [time for time, _ in done.times] == [
+        *("2024-03-01 22:00:00", "2024-03-01 23:00:00", "2024-03-02 23:00:00")
+    ]
+
+
+def test_ends_that_leave_doubt_are_those_that_clocks_show_unless_a_day_has_told(
+    read: Reading,
+) -> None:
+    """In autumn, an hour is lost: 02:00 and 03:00 are left of two hours that end at 03:00."""
+    time = PLAIN | {"marks": "end", "timezone": "Europe/Madrid"}
+    autumn = [
+        ["27/10/2019 01:00", "0"],
+        ["27/10/2019 02:00", "1"],
+        ["27/10/2019 03:00", "2"],
+        ["27/10/2019 04:00", "3"],
+    ]
+    spring = [[f"31/03/2019 0{hour}:00", f"{hour}"] for hour in (1, 2, 4, 5)]
+    first = datetime(2019, 10, 26, 23, tzinfo=UTC)
+    for rows, said, hours in [
+        (autumn, {}, (0, 2, 3)),
+        (autumn, {"end_clock": "start"}, (0, 1, 3)),
+        ([*spring, *autumn], {}, (0, 1, 3)),
+    ]:
+        done = read_rows(read, rows, "t kWh", described(time | said, interval=3600))
+        assert not done.row_errors
+        assert done.instants[-3:] == [first + timedelta(hours=hour) for hour in hours]
+
+
+def test_end_that_no_clock_shows_names_the_key_that_may_be_meant(read: Reading) -> None:
+    time = PLAIN | {"marks": "end", "timezone": "Europe/Madrid"}
+    rows = [["31/03/2019 02:00", "1"], ["31/03/2019 02:30", "1"], ["31/03/2019 03:00", "1"]]
+    done = read_rows(read, rows, "t kWh", described(time, interval=900))
+    assert [error.endswith(BY_START) for error in done.row_errors] == [True, False]
+    done = read_rows(read, rows, "t kWh", described(time | {"end_clock": "end"}, interval=900))
+    assert not any(error.endswith(BY_START) for error in done.row_errors)
+
+
+def test_interval_cannot_be_asked_for_where_rows_tell_another_one(tmp_path: Path) -> None:
+    path = tmp_path / "report.csv"
+    path.write_text("day;sp;kWh\n2024-03-01;1;1\n")
+    day = {"column": "day", "pattern": "%Y-%m-%d"}
+    for time, asked, said in [
+        (day | {"end": "sp"}, 900, "--interval 900: the format any has time.end"),
+        (day | {"period": "sp"}, 7000, "--interval 7000: the format any counts periods: expected"),
+        (day | {"hour": "sp", "marks": "end"}, 900, "--interval 900: the format any counts hours"),
+    ]:
+        interval = {} if "period" not in time else {"interval": 1800}
+        settings_ = FormatSettings.model_validate(
+            {"columns": {"energy": "kWh"}, "delimiter": ";", "time": time} | interval
+        )
+        found = known_formats(Settings.model_construct(formats={"any": settings_}), asked)
+        done = ReportResult(path, found, skip_bad_rows=False)
+        assert said in done.error
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_row_in_the_repeated_hour_is_next_to_the_row_above_it(read: Reading, order: int) -> None:
+    """An hour and three quarters: the order of the clocks alone would tell another pass."""
+    clocks = ["00:15", "01:15", "01:15", "01:30", "01:45", "02:00", "02:15", "02:30"]
+    rows = [[f"25/10/2020 {clock}", f"25/10/2020 {end}", "1"] for clock, end in pairwise(clocks)]
+    time = PLAIN | {"end": "u", "timezone": "Europe/London"}
+    del time["marks"]
+    done = read_rows(read, rows[::order], "t u kWh", described(time))
+    minutes = [-45, 15, 75, 90, 105, 120, 135]
+    first = datetime(2020, 10, 25, tzinfo=UTC)
+    assert done.instants == [first + timedelta(minutes=each) for each in minutes][::order]

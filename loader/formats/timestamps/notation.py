@@ -21,8 +21,10 @@ _NOON = 12
 _MIDNIGHT_HOUR = 24
 _SIXTY = 60
 _END_OF_DAY = re.compile(r"[T ]24(?=:?00(?::?00)?(?:[+Z-]|$))")
-_COUNT = re.compile(r"(-?[0-9]{1,16})(?:[.,]0+)?")
-_SECONDS = {EPOCH: 1, EPOCH_MS: 1000}
+_COUNT = re.compile(r"([0-9]{1,16})(?:[.,]0+)?")
+_UNITS = {EPOCH: 1, EPOCH_MS: 1000}
+_LEAST = {EPOCH: 0, EPOCH_MS: 10**11}
+"""The least count: fewer milliseconds than those of 1973 are seconds of today."""
 
 
 class ParsedTime(NamedTuple):
@@ -126,10 +128,10 @@ def parse_iso_instant(text: str) -> datetime | None:
     return instant if is_valid else None
 
 
-def parse_epoch(text: str, units: int) -> datetime | None:
-    """Return the instant of a count since 1970, so many of which are a second."""
-    count = _COUNT.fullmatch(text)
-    if count is None or int(count[1]) % units:
+def parse_epoch(text: str, pattern: str) -> datetime | None:
+    """Return the instant of a count since 1970; None if it isn't one of whole seconds."""
+    count, units = _COUNT.fullmatch(text), _UNITS[pattern]
+    if count is None or int(count[1]) % units or int(count[1]) < _LEAST[pattern]:
         return None
     try:
         instant = datetime.fromtimestamp(int(count[1]) // units, UTC)
@@ -138,7 +140,7 @@ def parse_epoch(text: str, units: int) -> datetime | None:
     return instant if FIRST_YEAR <= instant.year <= LAST_YEAR else None
 
 
-class Notation(NamedTuple):
+class TimeNotation(NamedTuple):
     """How a time is parsed, and what is expected, for messages."""
 
     parse: Callable[[str], datetime | None]
@@ -146,18 +148,18 @@ class Notation(NamedTuple):
     expected: str
 
 
-def notation_of(pattern: str) -> Notation:
+def notation_of(pattern: str) -> TimeNotation:
     """Return the notation of a pattern of settings that has a date."""
     if pattern == ISO:
-        return Notation(
+        return TimeNotation(
             parse_iso_instant, f"a time with its offset like {ISO_EXAMPLE}, {YEAR_RANGE}"
         )
-    if pattern in _SECONDS:
-        units = _SECONDS[pattern]
+    if pattern in _UNITS:
+        units = _UNITS[pattern]
         example = int(EXAMPLE.replace(tzinfo=UTC).timestamp()) * units
         what = "seconds" if units == 1 else "milliseconds"
-        return Notation(
-            lambda text: parse_epoch(text, units),
+        return TimeNotation(
+            lambda text: parse_epoch(text, pattern),
             f"{what} since 1970 like {example}, whole seconds, {YEAR_RANGE}",
         )
     reader = PatternReader(TimePattern(pattern))
@@ -166,4 +168,4 @@ def notation_of(pattern: str) -> Notation:
         parsed = reader.parse(text)
         return None if parsed is None or parsed.day is None else parsed.at(parsed.day)
 
-    return Notation(parse, f"a date like {reader.example}, {YEAR_RANGE}")
+    return TimeNotation(parse, f"a date like {reader.example}, {YEAR_RANGE}")

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
-from loader.formats.timestamps.notation import Notation, notation_of
+from loader.formats.timestamps.notation import TimeNotation, notation_of
 from loader.rows.reader import midnight
 from settings import HOURLY_INTERVAL, ColumnName, FormatSettings
 
@@ -69,7 +69,7 @@ class JoinedColumns:
 class Timestamps:
     """Instants, or local times."""
 
-    def __init__(self, columns: JoinedColumns, notation: Notation) -> None:
+    def __init__(self, columns: JoinedColumns, notation: TimeNotation) -> None:
         self.columns = columns
         self._notation = notation
 
@@ -81,7 +81,7 @@ class Timestamps:
         )
 
 
-class _Day(NamedTuple):
+class _PartedDay(NamedTuple):
     """A day of which rows are parts."""
 
     start: datetime
@@ -159,14 +159,14 @@ class DayParts:
         place = int(match[1]) - self._first
         return place if place >= 0 or match[2] else None
 
-    def _invalid(self, text: str, day: _Day) -> InvalidTimestamp:
+    def _invalid(self, text: str, day: _PartedDay) -> InvalidTimestamp:
         what = "an hour" if self._is_hour else "a period"
         expected = f"{what} from {self._first} to {self._first + day.most - 1}"
         if self._time.hours == "counted":
             expected += ", as many as that day has"
         return InvalidTimestamp(str(self._part), text, expected)
 
-    def _parse_day(self, text: str) -> _Day | None:
+    def _parse_day(self, text: str) -> _PartedDay | None:
         """Return a day by its text, None if it is none."""
         parsed = self._notation.parse(text)
         if parsed is None:
@@ -179,7 +179,7 @@ class DayParts:
         most = max(count, usual) if is_told else count
         if self._time.hours == "clock":
             most = usual
-        return _Day(start, midnight(day), count, is_told, most)
+        return _PartedDay(start, midnight(day), count, is_told, most)
 
     def _midnight(self, day: date) -> datetime:
         return midnight(day).replace(tzinfo=self._zone).astimezone(UTC)
