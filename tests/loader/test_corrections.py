@@ -88,6 +88,46 @@ def test_empty_fields_are_kept_counted_and_recorded(portals: DatabaseFixture) ->
     ]
 
 
+def test_later_report_says_whether_a_reading_was_estimated(database: DatabaseFixture) -> None:
+    """One that does not say it leaves that as it is."""
+    tells = ENERGY_ONLY["portal"] | {"quality": {"column": "How", "estimated": "E*"}}
+    formats = ENERGY_ONLY | {"tells": tells}
+    database.configure(formats=formats)
+
+    def told(*marks: str, energy: str = "0.5") -> str:
+        rows = zip(HOURLY, marks, strict=False)
+        return "t,kWh,How\n" + "".join(f"{time},{energy},{mark}\n" for time, mark in rows)
+
+    def flagged() -> list[int]:
+        rows = database.run("SELECT reading_id FROM flags WHERE flags = 32 ORDER BY reading_id")
+        return [number for (number,) in rows]
+
+    first = outcome(database, database.file(told("E", "Est", "R", "")))
+    assert (first["flags"], flagged()) == ({"estimated": 2}, [1, 2])
+    again = outcome(database, database.file(portal(dict.fromkeys(HOURLY[:4], "0.5"))))
+    assert (again["changed"], again["unchanged"], flagged()) == (0, 4, [1, 2])
+    asyncio.run(database.load(portal({HOURLY[0]: "0.6"})))
+    assert flagged() == [1, 2]
+    real = database.file(told("R", "E", "E", "R"))
+    lines = load(database, "--dry-run", real).stdout.splitlines()
+    assert [line for line in lines if line.startswith("  correction ")] == [
+        "  correction     2019-08-01T00:00:00+02:00: energy 0.6 -> 0.5, estimated yes -> no",
+        "  correction     2019-08-01T02:00:00+02:00: estimated no -> yes",
+    ]
+    assert flagged() == [1, 2]
+    later = outcome(database, real)
+    assert (later["changed"], later["unchanged"], flagged()) == (2, 2, [2, 3])
+    assert later["corrections"][1] == {
+        "date": "2019-08-01T02:00:00+02:00",
+        "old": {"estimated": None},
+        "new": {"estimated": "1"},
+    }
+    # All flags are worked out anew.
+    database.configure(formats=formats, quality={"maximeter_tolerance": 3})
+    assert outcome(database, real)["changed"] == 0
+    assert flagged() == [2, 3]
+
+
 @pytest.mark.parametrize("options", [["--dry-run"], []])
 def test_first_twenty_corrections_are_shown_and_the_others_counted(
     database: DatabaseFixture, options: list[str]

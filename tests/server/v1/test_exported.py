@@ -32,8 +32,8 @@ FIRST = datetime(2019, 10, 26, 12, tzinfo=UTC)
 """Half a day before the day on which clocks go back."""
 EXPORTED = tuple(quantity.name for quantity in EXPORTED_QUANTITIES)
 FIELDS = ",".join(("start", *ALL_QUANTITY_NAMES, "id", "flags"))
-METERS = 4
-READINGS = 140
+METERS = 6
+READINGS = 90
 CONFIRMED = MergeOptions(is_confirmed=True)
 
 Record = dict[str, Any]
@@ -128,10 +128,11 @@ def sums_of(readings: Sequence[Stored]) -> Record:
 
 def reports(chance: random.Random) -> Iterator[Part]:
     """Yield reports with any of the quantities, of any times, some of which were there."""
-    for _ in range(chance.randint(2, 6)):
-        columns = chance.sample(ALL_QUANTITY_NAMES, chance.randint(1, 6))
+    for _ in range(chance.randint(3, 7)):
+        known = chance.choice([ALL_QUANTITY_NAMES, EXPORTED])
+        columns = chance.sample(known, chance.randint(1, min(6, len(known))))
         names = [name for name in ALL_QUANTITY_NAMES if name in columns]
-        marks = chance.random() < 0.5
+        marks = chance.random() < 0.6
         begin = chance.randrange(READINGS)
         places = [*range(begin, min(begin + chance.randint(1, 80), READINGS))]
         if chance.random() < 0.5:

@@ -48,6 +48,9 @@ async def test_figures_are_those_of_the_contract(
     assert document["meta"]["count"] == len(found) == len(expected)
     for ours, theirs in zip(found, expected, strict=True):
         record = {"date" if name == "start" else name: plain(value) for name, value in ours.items()}
+        if route == "summary":
+            for name in ("exported_energy", "exported_reactive_energy", "flag_estimated"):
+                assert record.pop(name, "") in (None, "0")
         assert record == {name: theirs[name] for name in record}
         assert theirs.keys() - record.keys() <= {
             *("import_finished", "import_file", "import_new", "import_changed"),

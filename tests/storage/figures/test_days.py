@@ -249,13 +249,22 @@ async def test_days_of_a_short_report_without_flags_are_summed_up_from_its_rows(
     moments = [each for each in moments if not each.startswith("31 Mar 2019 02:")]
     for begin, end in ((0, 96), (96, 288), (288, 290), (384, 476)):
         await database.load(report(*plain_rows(moments[begin:end], chance)))
+    first = datetime(2019, 4, 1, tzinfo=UTC)
+    some: Values = [100_000, None, None, 800_000, *[None] * 4]
+    exported = [[*some, chance.randrange(10**6), None, None] for _ in range(80)]
+    times = [first + timedelta(minutes=15) * number for number in range(80)]
     async with database.writer() as writer:
         assert await writer.engine.is_prepared()
+        await writer.engine.begin()
+        (meter,) = await writer.meters.first(2)
+        part = Part(ZoneInfo("Europe/Madrid"), [*zip(times, exported, strict=True)], None)
+        await writer.imports.load(part, meter)
+        await writer.engine.commit()
         assert not await writer.engine.fetch("SELECT * FROM flags")
         days = await kept_days(writer.engine)
         assert days == await reckoned_days(writer.engine)
-    assert [day for _, day, _ in days] == [f"2019-03-{day}" for day in range(27, 32)]
-    assert from_rows == [f"2019-03-{day}" for day in (27, 28, 29, 30, 31)]
+    known = [*(f"2019-03-{day}" for day in range(27, 32)), "2019-04-01"]
+    assert [day for _, day, _ in days] == from_rows == known
 
 
 async def test_figures_ask_to_scan_what_they_read_beside_kept_days(

@@ -408,6 +408,42 @@ async def test_power_is_null_where_a_member_is_counted_for_a_part_of_the_time(
         assert [row["power_mean"] is not None for row in rows] == powers
 
 
+@pytest.mark.parametrize("interval", ["day", "hour"])
+async def test_exported_energy_and_estimated_readings_count_as_often_as_their_meters(
+    database: DatabaseFixture, three: Database, interval: str
+) -> None:
+    """The meter a counts twice, and b is subtracted; the days are kept, the hours are not."""
+    first = datetime(2019, 8, 4, 22, tzinfo=UTC)
+    async with database.writer() as writer:
+        assert await writer.engine.is_prepared()
+        for meter, exported in zip(await writer.meters.first(2), (300_000, 100_000), strict=True):
+            readings: list[tuple[datetime, Values]] = [
+                (
+                    first + timedelta(minutes=15) * number,
+                    [*[10**5] * 8, exported, None, 1 if number % 4 else None],
+                )
+                for number in range(96)
+            ]
+            await writer.engine.begin()
+            await writer.imports.load(Part(ZoneInfo(ZONE), readings), meter)
+            await writer.engine.commit()
+    query = GroupAggregate.of(
+        {
+            "interval": interval,
+            "columns": "exported_energy,exported_reactive_energy",
+            "date": "2019-08-05",
+            "end_date": "2019-08-05 23:59:59",
+        }
+    )
+    _, rows = await answered(three, "g1", query)
+    times = 96 // len(rows)
+    assert {row["exported_energy"] for row in rows} == {(2 * 300_000 - 100_000) * times}
+    assert {row["exported_energy_members"] for row in rows} == {2}
+    assert {row["exported_reactive_energy"] for row in rows} == {None}
+    assert {row["exported_reactive_energy_members"] for row in rows} == {0}
+    assert {row["estimated"] for row in rows} == {3 * times * 3 // 4}
+
+
 async def test_period_of_several_windows_is_refused_and_named(three: Database) -> None:
     windows = (Window(date(2019, 7, 30), date(2019, 7, 30)), Window(date(2019, 8, 1)))
     query = GroupAggregate.of({"interval": "day"})
