@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from loader.imports.outcome import ImportSummary
-from storage.backends.mysql.writer import MysqlWriteEngine
+from storage.backends.dialect import Condition
+from storage.backends.mysql.session import Result, Session
 from storage.common.errors import Unreachable
 from tests.resilience.readings import READINGS, assert_kept_whole, numbered_report
 from tests.support.databases import MariadbDatabase
@@ -21,7 +22,7 @@ CORRECTED = 100_000
 """A later report counts from here."""
 
 MOMENTS = {
-    "before anything is sent": "SELECT JSON_ARRAY((SELECT COALESCE(MAX(id), 0)",
+    "before anything is sent": "SELECT JSON_ARRAY((SELECT COALESCE(MAX(id), 0) FROM readings",
     "while rows are sent": "LOAD DATA",
     "while readings are compared": "UPDATE readings",
     "while the import is recorded": "INSERT INTO imports",
@@ -30,28 +31,33 @@ MOMENTS = {
 
 
 def befalls(patch: pytest.MonkeyPatch, fault: Callable[[], None], moment: str) -> None:
-    """Lets a fault befall the database, once, right before a statement that begins so."""
-    execute, fetch = MysqlWriteEngine.execute, MysqlWriteEngine.fetch
+    """Lets a fault befall the database, once, right before a statement that begins so is sent."""
+    execute, fetch, run = Session.execute, Session.fetch, Session.run
     is_over = False
 
-    def reached(sql: str) -> None:
+    def reached(*statements: str) -> None:
         nonlocal is_over
-        if not is_over and sql.startswith(MOMENTS[moment]):
+        if not is_over and any(each.startswith(MOMENTS[moment]) for each in statements):
             is_over = True
             fault()
 
-    async def executed(self: MysqlWriteEngine, sql: str, args: Sequence[object] = ()) -> int:
+    async def executed(self: Session, sql: str, args: Sequence[object] = ()) -> int:
         reached(sql)
         return await execute(self, sql, args)
 
     async def fetched(
-        self: MysqlWriteEngine, sql: str, args: Sequence[object] = ()
+        self: Session, sql: str, args: Sequence[object] = ()
     ) -> Sequence[Sequence[Any]]:
         reached(sql)
         return await fetch(self, sql, args)
 
-    patch.setattr(MysqlWriteEngine, "execute", executed)
-    patch.setattr(MysqlWriteEngine, "fetch", fetched)
+    async def ran(self: Session, statements: Sequence[Condition]) -> list[Result]:
+        reached(*(statement.text for statement in statements))
+        return await run(self, statements)
+
+    patch.setattr(Session, "execute", executed)
+    patch.setattr(Session, "fetch", fetched)
+    patch.setattr(Session, "run", ran)
 
 
 async def load_again(night: MariadbDatabase, first: int) -> ImportSummary:
