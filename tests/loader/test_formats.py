@@ -320,10 +320,10 @@ def test_time_without_an_instant_is_an_error(read: Reading, moment: str) -> None
 
 
 def test_heading_that_fits_no_format_names_the_nearest_and_the_differences(read: Reading) -> None:
-    text = "Titel;x\nFecha;CUPS;Hora;Consumo\nEstado;Hasta\n1;2\n"
+    text = "Titel;x\nFecha;CUPS;Hora;Energia\nEstado;Hasta\n1;2\n"
     assert read(text, *SHIPPED_FORMATS, workshop()).error == (
-        "2: heading: 'Fecha;CUPS;Hora;Consumo': expected a known format, the nearest is"
-        " distributor-hourly: missing 'Consumo_kWh'; additional 'Consumo';"
+        "2: heading: 'Fecha;CUPS;Hora;Energia': expected a known format, the nearest is"
+        " distributor-hourly: missing 'Consumo_kWh'; additional 'Energia';"
         " to see what the file is: elecdata inspect FILE"
     )
 

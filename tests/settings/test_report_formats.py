@@ -282,8 +282,10 @@ def test_wrong_format_names_the_line_and_the_key(
             "formats.x.columns: expected at least one of energy, reactive_energy, power",
         ),
         (
-            "formats: {x: {columns: {energy: {header: e, optional: true}},"
-            " time: {column: a, pattern: iso, marks: start}}}",
+            (
+                "formats: {x: {columns: {energy: {header: e, optional: true}},"
+                " time: {column: a, pattern: iso, marks: start}}}"
+            ),
             "formats.x.columns: expected at least one column that is not optional",
         ),
         (
