@@ -20,6 +20,7 @@ from loader.report_file import NO_READING, ReportFile, ReportPart
 from loader.rows.dst_days import FIRST_ROW
 from loader.rows.errors import FaultyRowsError, ReportError, RowError
 from loader.rows.file_reader import can_be_read_again
+from loader.rows.identifier_column import plain_identifier
 from loader.rows.reader import ParseContext, RepeatedTime, RowReader
 from loader.rows.registers import REGISTER_QUANTITIES, RegisterWatch
 from loader.table.row_filter import PassedOver
@@ -151,7 +152,8 @@ class Report:
     @property
     def identifier(self) -> str | None:
         """The meter's name in the report, if it has one."""
-        return self._part.identifier or (self._rows.identifier if self._rows else None)
+        told = self._rows.identifier if self._rows else None
+        return self._part.identifier or (told and plain_identifier(told))
 
     def read_ahead(self) -> None:
         """Read the first batches now; an error comes up once they are asked for."""
@@ -292,7 +294,7 @@ class Report:
                     " state of a cumulative register, not the energy of each interval. Describe the"
                     f" format with kind: register for the column of {watch.quantity}, and energy is"
                     " worked out from the states; or with kind: energy, if it is the energy of each"
-                    " interval all the same"
+                    " interval all the same; elecdata inspect FILE writes the format"
                 )
 
     @property
@@ -334,7 +336,7 @@ class Report:
             by = "--interval" if report_format.is_interval_asked_for else report_format.name
             raise ReportError(
                 f"{self._part.label}: readings are {span.seconds} seconds apart: expected {said},"
-                f" as the format {by} says"
+                f" as the format {by} says; to see what the file is: elecdata inspect FILE"
             )
         return spans
 

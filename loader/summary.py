@@ -16,7 +16,7 @@ from storage.meters import MAIN_METER
 
 INTERVAL_HINT = (
     "coverage and demand are empty: say it with --interval SECONDS, or the key interval of the"
-    " format, and load again"
+    " format, and load again; elecdata inspect FILE shows what the times tell"
 )
 """What to do where readings do not tell their interval."""
 

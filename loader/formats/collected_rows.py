@@ -118,9 +118,17 @@ class CollectedRows(DelimitedRows):
                 self._spool,
                 self._local_time,
                 interval=settings.interval,
-                shift=int(layout.shift.total_seconds()),
+                shift=self._seconds_to_states(layout),
                 has_others=len(registers) < len(values.columns),
             )
+
+    @staticmethod
+    def _seconds_to_states(layout: DelimitedLayout) -> int:
+        """Return how many seconds after the start of a row the states of registers are those."""
+        settings = layout.settings
+        if settings.time.states == "end" and settings.interval is not None:
+            return settings.interval
+        return int(layout.shift.total_seconds())
 
     @property
     def is_buffering(self) -> bool:

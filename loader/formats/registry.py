@@ -454,7 +454,8 @@ def detect_format(
     there is exactly one.
     """
     top = TopOfFile(lines)
-    matches = _best_matches(_fitting(formats, top), lines)
+    own = formats.own if isinstance(formats, KnownFormats) else formats
+    matches = _best_matches(_fitting(formats, top), lines, own)
     if not matches:
         raise UnknownHeadingError(_misfit(formats, path, top))
     report_format, found = matches[0]
@@ -489,7 +490,9 @@ def _matches(
     return [(each, found) for each, found in headings if found is not None]
 
 
-def _best_matches(matches: list[_Match], lines: Sequence[bytes]) -> list[_Match]:
+def _best_matches(
+    matches: list[_Match], lines: Sequence[bytes], own: Sequence[ReportFormat]
+) -> list[_Match]:
     """Return the matches that come into question, one if the file tells its format."""
 
     def rank(match: _Match) -> tuple[bool, int, bool, int]:
@@ -505,9 +508,11 @@ def _best_matches(matches: list[_Match], lines: Sequence[bytes]) -> list[_Match]
     matches = [match for match in matches if rank(match) == best]
     if len(matches) > 1:
         counts = [rows(match) for match in matches]
-        matches = [
-            match for match, count in zip(matches, counts, strict=True) if count == max(counts)
-        ]
+        most = max(counts)
+        matches = [match for match, count in zip(matches, counts, strict=True) if count == most]
+        if not most and not any(each in own for each, _ in matches):
+            # Rows that no shipped format reads are errors of any: the first one tells them.
+            matches = matches[:1]
     return matches
 
 
@@ -524,8 +529,7 @@ def _misfit(formats: Sequence[ReportFormat], path: str, top: TopOfFile) -> str:
         differences = "; ".join(filter(None, (lacks, more, *nearest.doubtful)))
         said = f"expected a known format, the nearest is {name}: {differences}"
     else:
-        names = ", ".join(each.name for each in formats)
-        said = f"expected a known format, one of {names}"
+        said = f"expected a known format such as {_listed([each.name for each in formats])}"
     line = top.lines[at] if top.lines else b""
     hint = "to see what the file is: elecdata inspect FILE"
     return f"{path}:{at + 1}: heading: {_shown(line)}: {said}; {hint}"

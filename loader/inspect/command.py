@@ -34,7 +34,7 @@ def main(config: Path | None, file: str, output: CommandOutput) -> None:
     \b
     Examples:
       elecdata inspect consumption.csv
-      elecdata inspect --json consumption.csv | jq -r .entry.text >>config.yaml
+      elecdata inspect --json consumption.csv | jq .entry.confirm
 
     \b
     Status: 0 a known format or the printed entry loads the file, 1 none does, 2 wrong command line,

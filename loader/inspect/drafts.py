@@ -2,7 +2,7 @@
 
 import copy
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import PurePath
@@ -14,7 +14,7 @@ import yaml
 from loader.inspect.beginning import UTF_8, Beginning
 from loader.inspect.holdings import Holdings
 from loader.inspect.row_times import RowTimes
-from loader.inspect.sheet import NumberedLine, Sheet
+from loader.inspect.sheet import Sheet
 
 _MAX_STRAYS = 5
 _NAME = re.compile(r"[^a-z0-9]+")
@@ -70,7 +70,7 @@ def first_draft(
         "lengths": list(lengths) or None,
         "identifier": holdings.identifier,
         "quality": holdings.quality or None,
-        "ignored_rows": _stray_patterns(sheet.strays) or None,
+        "ignored_rows": line_patterns([line.text for line in sheet.strays]) or None,
     }
     doubts = [*times.doubts, *holdings.doubts]
     if lengths:
@@ -113,94 +113,10 @@ def _short(column: dict[str, Any]) -> Any:
     return column["header"] if is_name_alone else column
 
 
-def _stray_patterns(strays: Sequence[NumberedLine]) -> list[str]:
-    """Return patterns of lines that are no rows: their first word, or all of it."""
+def line_patterns(lines: Sequence[str]) -> list[str]:
+    """Return patterns of lines that are no rows: their first word, or all of each."""
     patterns = []
-    for line in strays[:_MAX_STRAYS]:
-        word = re.match(r"[^\W\d_]{3,}", line.text.strip())
-        patterns.append(f"{word[0]}*" if word else line.text)
+    for line in lines[:_MAX_STRAYS]:
+        word = re.match(r'"?[^\W\d_]{3,}', line.strip())
+        patterns.append(f"{word[0]}*" if word else line)
     return list(dict.fromkeys(patterns))
-
-
-def _round(draft: Draft) -> Draft | None:
-    if "round" in draft.entry:
-        return None
-    return draft.changed("numbers with more than five decimals are rounded", round=True)
-
-
-def _registers(draft: Draft) -> Draft | None:
-    columns = {
-        name: {**(column if isinstance(column, dict) else {"header": column}), "kind": "register"}
-        if name.endswith("energy")
-        else column
-        for name, column in draft.entry["columns"].items()
-    }
-    return draft.changed("the energies are states of a cumulative register", columns=columns)
-
-
-def _ends_by_start(draft: Draft) -> Draft | None:
-    time = draft.entry["time"]
-    if time.get("marks") != "end" or "end_clock" in time:
-        return None
-    return draft.with_time(
-        "where clocks change, ends are written as the start plus the length", end_clock="start"
-    )
-
-
-def _standard_time(draft: Draft) -> Draft | None:
-    if "timezone" in draft.entry["time"]:
-        return None
-    offset = draft.standard_offset
-    return draft.with_time(
-        f"times are of {offset} all year, without daylight saving", timezone=offset
-    )
-
-
-def _hours(kind: str) -> Callable[[Draft], Draft | None]:
-    def change(draft: Draft) -> Draft | None:
-        time = draft.entry["time"]
-        if not {"hour", "period", "first"}.intersection(time) or time.get("hours") == kind:
-            return None
-        return draft.with_time(
-            f"hours are {_HOURS[kind]} on days on which clocks change", hours=kind
-        )
-
-    return change
-
-
-def _lengths_told(draft: Draft) -> Draft | None:
-    if "interval" not in draft.entry or draft.entry["time"].get("marks") == "end":
-        return None
-    return draft.changed(interval=None)
-
-
-def _one_length(draft: Draft) -> Draft | None:
-    if "lengths" not in draft.entry:
-        return None
-    return draft.changed(lengths=None, interval=draft.entry["lengths"][0])
-
-
-def _without_power(draft: Draft) -> Draft | None:
-    columns = draft.entry["columns"]
-    if "power" not in columns or len(columns) == 1:
-        return None
-    return draft.changed(columns={name: c for name, c in columns.items() if name != "power"})
-
-
-_HOURS = {"clock": "those of the clock", "counted": "counted"}
-
-_Change = Callable[[Draft], Draft | None]
-"""Changes a draft that does not read all rows; None where it has no place."""
-
-AMENDMENTS: Sequence[tuple[str, _Change]] = (
-    ("round: true", _round),
-    ("cumulative register", _registers),
-    ("local time", _ends_by_start),
-    ("a local time that exists", _standard_time),
-    ("", _hours("clock")),
-    ("", _hours("counted")),
-    ("", _lengths_told),
-    ("", _one_length),
-    ("", _without_power),
-)
-"""What may help, and what the messages say where it may."""

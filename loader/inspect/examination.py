@@ -7,8 +7,9 @@ from zoneinfo import ZoneInfo
 
 from domain.time.local_time import LocalTimeResolver
 from loader.formats.registry import ReportFormat
+from loader.inspect.amendments import AMENDMENTS
 from loader.inspect.beginning import UTF_8, Beginning, kind_of_file, read_beginnings
-from loader.inspect.drafts import AMENDMENTS, Draft, entry_name, entry_text, first_draft
+from loader.inspect.drafts import Draft, entry_name, entry_text, first_draft
 from loader.inspect.holdings import find_holdings
 from loader.inspect.row_times import find_times
 from loader.inspect.sheet import Sheet, find_sheet
@@ -40,6 +41,8 @@ class ProposedEntry:
     registers: Sequence[str]
     unread: Sequence[str]
     """Columns that it does not read."""
+    interval: int | None
+    """The seconds of an interval in the first lines."""
 
 
 @dataclass
@@ -90,7 +93,9 @@ def examine(path: str, formats: Sequence[ReportFormat], zone: ZoneInfo) -> Exami
             return found
     if found.sheet is not None:
         found.nearest = _nearest(found.sheet, formats)
-        found.proposed = _propose(found, [each.name for each in formats])
+        proposed = _propose(found, [each.name for each in formats])
+        if found.known_trial is None or (proposed is not None and proposed.trial.reads_all):
+            found.proposed = proposed
     return found
 
 
@@ -153,6 +158,7 @@ def _propose(found: Examination, known: Sequence[str]) -> ProposedEntry | None:
         [*times.evidence, *holdings.evidence, *seen],
         holdings.registers,
         [column.label for column in columns if column.filled and column.place not in used],
+        times.interval,
     )
 
 
@@ -182,7 +188,7 @@ def _improved(found: Examination, name: str, draft: Draft) -> tuple[Draft, Trial
     while not trial.reads_all:
         for change in changes:
             sign, changing = change
-            changed = changing(draft) if sign in trial.messages else None
+            changed = changing(draft, trial) if sign in trial.messages else None
             if changed is None:
                 continue
             tried = try_entry(found.path, name, entry_text(name, changed.entry), found.zone)

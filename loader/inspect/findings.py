@@ -74,6 +74,8 @@ def inspection_lines(found: Examination) -> Iterator[str]:
     yield PurePath(found.path).name
     for name, value in [*_form_rows(found), *_reading_rows(found)]:
         yield f"  {name:<15}{value}"
+    if found.known_trial is not None:
+        yield from _listed(f"What {found.fitting[0]} does not read:", _errors(found.known_trial))
     proposed = found.proposed
     if proposed is None:
         return
@@ -86,10 +88,12 @@ def inspection_lines(found: Examination) -> Iterator[str]:
     yield from proposed.text.rstrip("\n").split("\n")
     yield from _shown(proposed.trial)
     yield from _listed("Confirm before you load it:", proposed.confirm)
-    if not proposed.trial.reads_all:
-        trial = proposed.trial
-        errors = [error for error in [*trial.errors.shown[:_MAX_ERRORS], trial.error] if error]
-        yield from _listed("What it does not read:", errors)
+    yield from _listed("What it does not read:", _errors(proposed.trial))
+
+
+def _errors(trial: Trial) -> list[str]:
+    """Return the first errors of a reading."""
+    return [error for error in [*trial.errors.shown[:_MAX_ERRORS], trial.error] if error]
 
 
 def _form_rows(found: Examination) -> list[tuple[str, object]]:
@@ -144,7 +148,9 @@ def _reading_rows(found: Examination) -> Iterator[tuple[str, object]]:
         yield "meters", f"{len(trial.meters)}: {_names(trial.meters)}"
     if trial.span is not None:
         yield "span", " to ".join(trial.span)
-    if trial.intervals:
+    if trial.is_cut_off and found.proposed is not None and found.proposed.interval:
+        yield "interval", f"{found.proposed.interval} s in the first lines"
+    elif trial.intervals:
         texts = ["unknown" if each is None else f"{each} s" for each in trial.intervals]
         yield "interval", ", then ".join(texts)
         yield "gaps", trial.gaps or "none"

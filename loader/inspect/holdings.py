@@ -19,6 +19,8 @@ from loader.rows.registers import RegisterWatch
 
 _EXPORTED = {"energy": "exported_energy", "reactive_energy": "exported_reactive_energy"}
 _ENERGIES = ("energy", "exported_energy", "reactive_energy", "exported_reactive_energy")
+_SUMS = ("energy", "exported_energy")
+"""The quantities of which several columns may be parts: of tariffs or phases."""
 _OTHERS = ("voltage", "intensity", "power factor", "maximeter")
 _METERS = ("cups zahlpunkt zaehlpunkt ean prm mprn mpan pod nmi", "meter supply", "")
 """Words for the point of supply, then for the meter; a serial number comes last."""
@@ -142,6 +144,8 @@ class _Finder:
                 self.found.quality = {"column": column.reference, "estimated": ["E*"]}
                 if estimated and not all(each.startswith("E") for each in estimated):
                     self.found.quality["estimated"] = estimated
+                if not estimated:
+                    self.found.doubts.append(f"{column.label}: do estimated readings begin with E?")
                 self.found.used.add(column.place)
                 return
 
@@ -161,7 +165,7 @@ class _Finder:
 
     def _take_day(self, columns: Sequence[SheetColumn]) -> None:
         """Take the columns of a day in a row as one quantity."""
-        unit = self._common_unit()
+        unit = columns[0].unit or self._common_unit()
         first, last = columns[0].reference, columns[-1].reference
         quantity = "energy" if unit is None else unit.quantity
         column = {"first": first, "last": last, **_factor(unit)}
@@ -214,14 +218,20 @@ class _Finder:
         alike: defaultdict[str, list[SheetColumn]] = defaultdict(list)
         for column in columns:
             alike[without(column.name, "low tariff")].append(column)
-        groups = sorted(alike.values(), key=lambda group: not group[0].says("consumed"))
+        groups = sorted(
+            alike.values(),
+            key=lambda group: (not group[0].says("imported"), not group[0].says("consumed")),
+        )
         if len(groups) > 1:
             others = ", ".join(each.label for group in groups[1:] for each in group)
             taken = " + ".join(each.label for each in groups[0])
             self.found.doubts.append(f"{quantity}: {taken}, or {others}?")
-        if len(groups[0]) > 1 and quantity not in _ENERGIES:
-            return groups[0][:1]
-        return groups[0]
+        first, *more = groups[0]
+        is_sum = quantity in _SUMS and len({each.name for each in groups[0]}) == len(groups[0])
+        if more and not is_sum and quantity in _ENERGIES:
+            others = ", ".join(each.label for each in more)
+            self.found.doubts.append(f"{quantity}: {first.label}, or {others}?")
+        return groups[0] if is_sum else [first]
 
     def _take(
         self, quantity: str, columns: Sequence[SheetColumn], common: UnitMeaning | None
@@ -358,7 +368,8 @@ def find_holdings(sheet: Sheet, columns: Sequence[SheetColumn], times: RowTimes)
 
 def _quantity(column: SheetColumn, unit: UnitMeaning | None) -> str | None:
     """Return the quantity of a column; None if it is none that is stored."""
-    if column.says("own use") or (column.unit is None and column.says("other")):
+    is_other = column.unit is None and column.says("other")
+    if column.says("own use") or column.says("money") or is_other:
         return None
     if quantity := _obis_quantity(column.name):
         return quantity

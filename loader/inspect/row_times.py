@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from loader.inspect.sheet_columns import SheetColumn
-from loader.inspect.texts.notations import Moment, TimeNotation
+from loader.inspect.texts.notations import Moment, WrittenTime
 from loader.inspect.texts.words import says
 
 _DAY = 86400
@@ -81,38 +81,40 @@ def find_times(
 
 
 def _timed(columns: Sequence[SheetColumn], *, day: bool, clock: bool) -> list[SheetColumn]:
-    """Return the columns of times that tell days, clocks or both, those of one value last."""
-    found = [
+    """Return the columns of times that tell days, clocks or both."""
+    return [
         column
         for column in columns
         if any((each.has_day, each.has_clock) == (day, clock) for each in column.notations)
+        and not (clock and not day and _may_be_number(column))
     ]
-    if clock and not day:
-        found = [
-            each
-            for each in found
-            if not each.is_number or (each.says("time") and len(each.values[0]) > len("24"))
-        ]
-    changing = [
-        each
-        for each in found
-        if len(each.values) > 1 or (not each.is_number and (each.says("start") or each.says("end")))
-    ]
-    return changing or [column for column in found[:1] if not column.is_number]
+
+
+def _may_be_number(column: SheetColumn) -> bool:
+    """Return whether clocks such as 0930 may as well be numbers."""
+    is_clock = column.says("time") and len(column.values[0]) > len("24")
+    return column.is_number and not is_clock
+
+
+def _changing(columns: Sequence[SheetColumn]) -> list[SheetColumn]:
+    """Return the columns that do not hold one time alone, unless there is no other."""
+    changing = [column for column in columns if len(column.values) > 1]
+    return changing or [column for column in columns[:1] if not column.is_number]
 
 
 def _whole_times(columns: Sequence[SheetColumn]) -> RowTimes | None:
     """Return times that one column tells, and maybe another one their ends."""
-    found = _timed(columns, day=True, clock=True)
+    found = _changing(_timed(columns, day=True, clock=True))
+    found.sort(key=lambda column: not column.says("utc"))
     return _with_ends(found, [None] * len(found)) if found else None
 
 
 def _days_with_clocks(columns: Sequence[SheetColumn]) -> RowTimes | None:
     """Return times whose days and clocks stand in two columns."""
-    days, clocks = (
-        _timed(columns, day=True, clock=False),
-        _timed(columns, day=False, clock=True),
-    )
+    days = _timed(columns, day=True, clock=False)
+    clocks = _changing(_timed(columns, day=False, clock=True))
+    # With a clock for each, the days of starts and ends are meant: those of one may be the same.
+    days = days if len(days) == len(clocks) else _changing(days)
     if not days or not clocks:
         return None
     if len(days) == 1:
@@ -124,12 +126,16 @@ def _days_with_clocks(columns: Sequence[SheetColumn]) -> RowTimes | None:
 def _with_ends(days: Sequence[SheetColumn], clocks: Sequence[SheetColumn | None]) -> RowTimes:
     """Return the times that rows begin with, and their ends where these stand beside them."""
     times, *others = (_read_times(day, clock) for day, clock in zip(days, clocks, strict=True))
+    steps = Counter(abs(after - before) for before, after in pairwise(times.starts))
+    step = max(steps, key=lambda each: (steps[each] * (each > 0), -each), default=0)
     for other in others:
+        if other.is_instant is not times.is_instant:
+            continue
         distances = Counter(
             end - start for start, end in zip(times.starts, other.starts, strict=False)
         )
         (usual, _), *_ = distances.most_common(1)
-        if not usual or abs(usual) > _DAY:
+        if not usual or abs(usual) > min(_DAY, 2 * step or _DAY) or "timezone" in times.section:
             continue
         start, end = (times, other) if usual > 0 else (other, times)
         start.used |= end.used
@@ -143,7 +149,8 @@ def _with_ends(days: Sequence[SheetColumn], clocks: Sequence[SheetColumn | None]
 
 def _read_times(day: SheetColumn, clock: SheetColumn | None) -> RowTimes:
     """Return the times that a column tells, or a day and a clock in two columns."""
-    notation, doubt = _chosen(day, has_clock=clock is None)
+    half_days = clock is not None and any("%p" in each.pattern for each in clock.notations)
+    notation, doubt = _chosen(day, has_clock=clock is None, is_american=half_days)
     texts: Sequence[Moment | None] = [notation.parse(text) for text in day.texts]
     section: dict[str, Any] = {"column": day.reference, "pattern": notation.pattern}
     used = {day.place}
@@ -161,8 +168,11 @@ def _read_times(day: SheetColumn, clock: SheetColumn | None) -> RowTimes:
         used.add(clock.place)
     starts = [_seconds(moment) for moment in texts if moment is not None]
     label = day.label if clock is None else f"{day.label}, {clock.label}"
+    is_utc = says(label, "utc") and not notation.is_instant
+    if is_utc:
+        section["timezone"] = "UTC"
     return RowTimes(
-        section, used, label, starts=starts, doubts=doubt, is_instant=notation.is_instant
+        section, used, label, starts=starts, doubts=doubt, is_instant=notation.is_instant or is_utc
     )
 
 
@@ -175,7 +185,9 @@ def _day_seconds(day: date) -> int:
     return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
 
 
-def _chosen(column: SheetColumn, *, has_clock: bool) -> tuple[TimeNotation, list[str]]:
+def _chosen(
+    column: SheetColumn, *, has_clock: bool, is_american: bool = False
+) -> tuple[WrittenTime, list[str]]:
     """Return the notation of a column, and what is in doubt if days and months may be exchanged."""
     fitting = [each for each in column.notations if each.has_clock == has_clock]
     if not fitting:
@@ -191,7 +203,7 @@ def _chosen(column: SheetColumn, *, has_clock: bool) -> tuple[TimeNotation, list
         )
         for order in (False, True)
     }
-    is_american = "%p" in fitting[0].pattern
+    is_american = is_american or "%p" in fitting[0].pattern
     is_month_first = scores[True][0] > scores[False][0]
     doubt = []
     if scores[True][0] == scores[False][0] and "." not in fitting[0].pattern[:3]:
@@ -202,7 +214,7 @@ def _chosen(column: SheetColumn, *, has_clock: bool) -> tuple[TimeNotation, list
     return fitting[number], doubt
 
 
-def _neighbours(texts: Sequence[str], notation: TimeNotation) -> int:
+def _neighbours(texts: Sequence[str], notation: WrittenTime) -> int:
     """Return how many rows are of the same day as the row above, or of a day beside it."""
     days = [moment.day for moment in map(notation.parse, texts) if moment and moment.day]
     return sum(abs(after - before) <= timedelta(days=1) for before, after in pairwise(days))
@@ -210,7 +222,7 @@ def _neighbours(texts: Sequence[str], notation: TimeNotation) -> int:
 
 def _days_with_periods(columns: Sequence[SheetColumn]) -> RowTimes | None:
     """Return times whose days are counted in hours or other periods, in a column of their own."""
-    days = _timed(columns, day=True, clock=False)
+    days = _changing(_timed(columns, day=True, clock=False))
     if not days:
         return None
     day = days[0]
@@ -271,7 +283,7 @@ def _counted(day: SheetColumn, column: SheetColumn, numbers: Sequence[int]) -> R
 
 def _days_in_rows(columns: Sequence[SheetColumn]) -> RowTimes | None:
     """Return times of rows that hold a day each, one interval in a column."""
-    days = _timed(columns, day=True, clock=False)
+    days = _changing(_timed(columns, day=True, clock=False))
     run = _longest_run(columns)
     if not days or len(run) not in _DAY_COLUMNS or days[0].place in {c.place for c in run}:
         return None
@@ -312,7 +324,7 @@ def _longest_run(columns: Sequence[SheetColumn]) -> list[SheetColumn]:
 
 def _days_alone(columns: Sequence[SheetColumn]) -> RowTimes | None:
     """Return times of rows that tell their day alone: their order tells the rest."""
-    days = _timed(columns, day=True, clock=False)
+    days = _changing(_timed(columns, day=True, clock=False))
     if not days:
         return None
     day = days[0]

@@ -1,6 +1,7 @@
 """The table in the first lines of a file: its delimiter, its heading and its rows."""
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,9 @@ from loader.inspect.texts.notations import tells_day
 from loader.inspect.texts.numerals import is_missing, is_number
 
 _DELIMITERS = ";,\t|"
+_UNIT = re.compile(r"\[.*\]|\(.*\)|[kMG]?(?:Wh?|[vV][aA][rR]h?|V|A)")
+"""What stands below the name of a column, about it."""
+_MAX_COLUMNS = 1000
 _MIN_SHARE = 5
 """One in so many rows at least has its day in a column that is one of days."""
 
@@ -77,7 +81,7 @@ def _sheet(lines: Sequence[str], delimiter: str) -> Sheet | None:
     if not widths:
         return None
     (width, count), *_ = widths.most_common(1)
-    if width == 1:
+    if not 1 < width <= _MAX_COLUMNS:
         return None
     places = Counter(
         place
@@ -122,7 +126,7 @@ def _heading_place(
         names = _trimmed(split[number])
         if column < len(names) <= width and len(names) > 1:
             name = names[column]
-            if name and not is_number(name) and not tells_day(name):
+            if name and not (is_number(name) or tells_day(name) or _UNIT.fullmatch(name)):
                 return number
     return None
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from loader.inspect.sheet import Sheet, split_line
-from loader.inspect.texts.notations import TimeNotation, fitting_notations
+from loader.inspect.texts.notations import WrittenTime, fitting_notations
 from loader.inspect.texts.numerals import is_missing, is_number, number_unit
 from loader.inspect.texts.words import UnitMeaning, says, unit_in
 from settings import ColumnName
@@ -17,7 +17,9 @@ MAX_CATEGORIES = 12
 """Different values of a column that says what its row is of."""
 
 _MAX_IDENTIFIER = 60
-_IDENTIFIER = re.compile(r"(?=(?:.*[0-9]){5})(?=.*[A-Z]|[0-9]{8})['A-Z0-9][A-Za-z0-9.\-_ ]{5,59}")
+_IDENTIFIER = re.compile(r"['A-Z0-9][A-Za-z0-9.\-_ ]{5,59}")
+_MIN_DIGITS, _MIN_DIGITS_ALONE = 5, 8
+"""Digits of an identifier that has capital letters as well, and of one that has none."""
 _CHANGING = re.compile(
     r"(?<![0-9.:\-])[0-9]+[.,][0-9]{2,}(?![0-9.])"
     r"|[0-9]{4}[./-][0-9]{1,2}[./-][0-9]{1,2}|[0-9]{1,2}[./-][0-9]{1,2}[./-][0-9]{4}"
@@ -71,7 +73,7 @@ class SheetColumn:
         return list(dict.fromkeys(self.filled))
 
     @cached_property
-    def notations(self) -> Sequence[TimeNotation]:
+    def notations(self) -> Sequence[WrittenTime]:
         """The notations of times in which all fields are written."""
         return fitting_notations(self.filled)
 
@@ -117,7 +119,10 @@ class SheetColumn:
 
 def looks_like_identifier(text: str) -> bool:
     """Return whether a text may name a meter: it has many digits, and letters if they are few."""
-    return _IDENTIFIER.fullmatch(text) is not None
+    if len(text) > _MAX_IDENTIFIER or _IDENTIFIER.fullmatch(text) is None:
+        return False
+    has_letters = any(letter.isupper() for letter in text)
+    return sum(map(str.isdigit, text)) >= (_MIN_DIGITS if has_letters else _MIN_DIGITS_ALONE)
 
 
 def columns_of(sheet: Sheet) -> list[SheetColumn]:

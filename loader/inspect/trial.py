@@ -16,6 +16,8 @@ from settings import FormatSettings
 from settings.yaml_document import parse_yaml
 
 SHOWN_READINGS = 3
+_MAX_FAULTS = 20
+
 MAX_READINGS = 500_000
 """Readings that are looked at."""
 
@@ -38,6 +40,8 @@ class Trial:
     shown: list[dict[str, str]] = field(default_factory=list)
     """The first readings, as they would be stored."""
     errors: ErrorReport = field(default_factory=ErrorReport)
+    faults: list[tuple[RowError, bytes]] = field(default_factory=list)
+    """The first rows that were not read, each with an error."""
     error: str = ""
     """Why the file as a whole cannot be read."""
     is_cut_off: bool = False
@@ -78,9 +82,11 @@ def try_format(path: str, report_format: ReportFormat, zone: ZoneInfo) -> Trial:
     """Read a file with a format; nothing is written."""
     trial = Trial()
 
-    def on_errors(errors: list[RowError], _: bytes) -> None:
+    def on_errors(errors: list[RowError], raw: bytes) -> None:
         for error in errors:
             trial.errors.add(f"{path}:{error}")
+        if len(trial.faults) < _MAX_FAULTS:
+            trial.faults.append((errors[0], raw.rstrip(b"\r")))
 
     try:
         with ReportFile(path, formats=[report_format]) as file:

@@ -18,6 +18,11 @@ def is_identifier(text: str) -> bool:
     return 1 <= len(text) <= MAX_IDENTIFIER_LENGTH
 
 
+def plain_identifier(text: str) -> str:
+    """Return a meter's name without the apostrophe that makes spreadsheets take it for text."""
+    return text[1:] if text[:1] == "'" and text[1:].isdigit() else text
+
+
 class IdentifierColumn:
     """The column of a report that names the meter of each row."""
 
@@ -71,7 +76,7 @@ class IdentifierColumn:
             return self._spellings[match[1]]
         fields = self._header.split(0, row)
         if isinstance(fields, list) and is_identifier(fields[self._field]):
-            return fields[self._field]
+            return plain_identifier(fields[self._field])
         return NO_METER
 
     def _is_text(self, content: bytes) -> bool:
@@ -96,5 +101,5 @@ class _Spellings(dict[bytes, str]):
             text = text[1:-1]
         text = text.strip()
         is_valid = is_identifier(text) and "\ufffd" not in text
-        self[spelling] = identifier = text if is_valid else NO_METER
+        self[spelling] = identifier = plain_identifier(text) if is_valid else NO_METER
         return identifier

@@ -59,6 +59,7 @@ class HeadingSearch:
         self._line = any_of([pattern]) if pattern is not None else None
         self._pattern = settings.meter_pattern
         self._last_place = max((column.place for column in self._columns), default=0)
+        self._is_by_place = settings.is_named_by_place
 
     def find(self, top: TopOfFile, *, is_only: bool) -> FoundHeading | None:
         """Return the heading; None if there is none.
@@ -70,11 +71,15 @@ class HeadingSearch:
             return rejected
         if not self._settings.has_heading:
             return self._without_heading(top, is_only=is_only)
-        if self._settings.is_named_by_place and self._line is None:
+        if self._is_by_place and self._line is None:
             return self._by_place(top, is_only=is_only)
-        headings = ((at, self._header(top, at)) for at in self._places(top))
-        fitting = (self._fitting(top, at, header) for at, header in headings)
-        return next((found for found in fitting if found is not None), None)
+        delimiter, encoding = self._settings.delimiter, self._settings.encoding
+        for at in self._places(top):
+            if self._headings <= top.names(at, delimiter, encoding):
+                found = self._fitting(top, at, self._header(top, at))
+                if found is not None:
+                    return found
+        return None
 
     def find_rejected(self, top: TopOfFile) -> FoundHeading | None:
         """Return the heading of rejected rows; None if there is none."""
@@ -86,7 +91,7 @@ class HeadingSearch:
 
     def nearest(self, top: TopOfFile) -> Likeness | None:
         """Return the line that comes nearest to the heading; None if none has a column of it."""
-        if self._settings.is_named_by_place:
+        if self._is_by_place:
             return None
         lines = (self._likeness(top, at) for at in self._places(top))
         is_said = self._settings.skip is not None
@@ -106,7 +111,7 @@ class HeadingSearch:
 
     def _header(self, top: TopOfFile, at: int) -> Header:
         header = top.header(at, self._settings.delimiter, self._settings.encoding)
-        if self._settings.is_named_by_place:
+        if self._is_by_place:
             # The heading may be shorter than the rows.
             more = self._last_place - len(header.names)
             header = replace(header, names=header.names + ("",) * max(more, 0))
@@ -135,9 +140,9 @@ class HeadingSearch:
         columns = chain(self._columns, *self._optional)
         places = (place for column in columns for place in column.positions(names))
         own = sorted({*self._intervals(header), *places})
-        if self._settings.is_named_by_place and self._settings.has_heading:
+        if self._is_by_place and self._settings.has_heading:
             header = replace(header, own=tuple(own))
-        is_named = not self._settings.is_named_by_place
+        is_named = self._line is not None or not self._is_by_place
         return FoundHeading(header, at + 1, self._unread(header, own), header, is_named)
 
     def _intervals(self, header: Header) -> Iterator[int]:

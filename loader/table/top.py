@@ -17,6 +17,7 @@ class TopOfFile:
     def __init__(self, lines: Sequence[bytes]) -> None:
         self.lines = lines
         self._headers: dict[tuple[int, str, str], Header] = {}
+        self._names: dict[tuple[int, str, str], frozenset[str]] = {}
 
     @cached_property
     def first(self) -> int:
@@ -38,3 +39,10 @@ class TopOfFile:
                 header = Header((), delimiter, encoding)
             self._headers[key] = header
         return self._headers[key]
+
+    def names(self, at: int, delimiter: str, encoding: str) -> frozenset[str]:
+        """Return the names in the line at a place, as a heading."""
+        key = at, delimiter, encoding
+        if key not in self._names:
+            self._names[key] = frozenset(self.header(*key).names)
+        return self._names[key]

@@ -309,6 +309,17 @@ class FormatSettings(Section):
         return self
 
     @model_validator(mode="after")
+    def _require_states(self) -> "FormatSettings":
+        """Check that there are states of registers which can be those at the end of an interval."""
+        if "time" not in self.model_fields_set or self.time.states is None:
+            return self
+        if not self.columns.of_kind("register") or self.interval is None or self.time.marks_end:
+            raise ValueError(
+                "expected no time.states without a register, an interval and marks: start"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _require_usual_length(self) -> "FormatSettings":
         """Check that the usual length is one of the lengths."""
         usual = self.usual_length

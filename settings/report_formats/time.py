@@ -165,6 +165,11 @@ class TimeSettings(Section):
         description="start or end: the end of an interval is written by the clock at its start, or"
         " at its end; nothing where rows tell",
     )
+    states: Literal["end"] | None = Field(
+        None,
+        description="end: states of registers are those at the end of the interval that the time"
+        " starts, or nothing where they are those at the time",
+    )
     tolerance: int = Field(
         0, ge=0, le=43200, description="seconds by which times may lie beside the interval's"
     )

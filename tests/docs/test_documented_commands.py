@@ -87,6 +87,12 @@ def test_page_of_another_meter_describes_and_reads_it(tmp_path: Path) -> None:
         reader.follow()
 
 
+@follows("docs/how-to/unknown-report.md")
+def test_page_of_an_unknown_file_inspects_and_reads_it(tmp_path: Path) -> None:
+    with DocumentationRunner(tmp_path, "docs/how-to/unknown-report.md") as reader:
+        reader.follow()
+
+
 @follows(*(f"docs/reference/{name}.md" for name in HTTP_PAGES))
 @pytest.mark.parametrize("page", [f"docs/reference/{name}.md" for name in HTTP_PAGES])
 def test_page_about_http_gives_what_it_says(

@@ -14,7 +14,7 @@ from loader.formats.registry import (
 )
 from settings import FormatSettings, Settings
 from tests.support.report_factory import quarters, report, row
-from tests.support.report_formats import DISTRIBUTOR, SUMMER, Reading, hourly, reading
+from tests.support.report_formats import CUPS, DISTRIBUTOR, SUMMER, Reading, hourly, reading
 
 
 @pytest.fixture
@@ -128,3 +128,9 @@ def test_shipped_formats_are_read_if_no_other_fits(read: Reading) -> None:
 def test_names_of_formats_are_known_once() -> None:
     names = [each.name for each in known_formats(settings_of())]
     assert len(names) == len(set(names)) == len(SHIPPED_FORMATS)
+
+
+@pytest.mark.parametrize("rows", ["", f"{CUPS};{SUMMER};25;1;R\n{CUPS};{SUMMER};25:61;1;R\n"])
+def test_rows_that_no_shipped_format_reads_are_told_by_the_first(read: Reading, rows: str) -> None:
+    done = read(DISTRIBUTOR + rows)
+    assert (done.report.format, bool(done.row_errors)) == ("distributor-hourly", bool(rows))

@@ -247,7 +247,8 @@ def test_interval_that_readings_contradict_is_refused(read: Reading) -> None:
     lines = [f"01.08.19 {hour:02}:00;;1;\n" for hour in range(8)]
     done = read(WORKSHOP_HEADING + "".join(lines), workshop(), encoding="latin-1")
     assert done.error == (
-        " readings are 3600 seconds apart: expected 900, as the format workshop says"
+        " readings are 3600 seconds apart: expected 900, as the format workshop says; to see what"
+        " the file is: elecdata inspect FILE"
     )
 
 
@@ -319,10 +320,10 @@ def test_time_without_an_instant_is_an_error(read: Reading, moment: str) -> None
 
 
 def test_heading_that_fits_no_format_names_the_nearest_and_the_differences(read: Reading) -> None:
-    text = "Titel;x\nFecha;CUPS;Hora;Consumo\nEstado;Hasta\n1;2\n"
+    text = "Titel;x\nFecha;CUPS;Hora;Energia\nEstado;Hasta\n1;2\n"
     assert read(text, *SHIPPED_FORMATS, workshop()).error == (
-        "2: heading: 'Fecha;CUPS;Hora;Consumo': expected a known format, the nearest is"
-        " distributor-hourly: missing 'Consumo_kWh'; additional 'Consumo';"
+        "2: heading: 'Fecha;CUPS;Hora;Energia': expected a known format, the nearest is"
+        " distributor-hourly: missing 'Consumo_kWh'; additional 'Energia';"
         " to see what the file is: elecdata inspect FILE"
     )
 

@@ -1,21 +1,25 @@
 """The command `elecdata inspect`: what it says of a file, and the entry that it writes."""
 
+import io
 import json
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import ZipFile
 
 import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from xlsxwriter import Workbook
 
 from elecdata import main
 from loader.formats.registry import format_by_name, known_formats
 from settings import load_settings
-from tests.support.report_factory import MADRID
-from tests.support.report_formats import ReportResult
+from tests.support.report_factory import MADRID, numbered, quarters, report
+from tests.support.report_formats import CUPS, ReportResult
 
 
 class Inspected:
@@ -187,7 +191,7 @@ def readings_of(first: date, days: int, seconds: int, energies: Sequence[int]) -
     ]
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(
     layout=layouts,
     first=st.sampled_from(["2024-03-30", "2023-10-28", "2024-12-31"]).map(date.fromisoformat),
@@ -205,6 +209,103 @@ def test_entry_reads_what_was_written_in_any_layout(
     readings = readings_of(first, 2, seconds, energies)
     content = layout.written(readings)
     done = Inspected(tmp_path_factory.mktemp("any"), content).read()
+    stored = sorted(zip(done.instants, done.quantities("energy"), strict=True))
+    expected = [(reading.start, f"{reading.energy / 1000:.5f}") for reading in readings]
+    assert stored == expected
+
+
+# Shapes
+
+
+def _hours(readings: Sequence[Reading]) -> list[str]:
+    """A day and the number of its hour, counted from 1."""
+    rows, counts = ["CUPS;Fecha;Hora;Consumo (Wh)"], Counter[date]()
+    for start, _, energy in readings:
+        day = start.astimezone(MADRID).date()
+        counts[day] += 1
+        rows.append(f"ES0021000000000001AA;{day:%d/%m/%Y};{counts[day]};{energy}")
+    return rows
+
+
+def _days(readings: Sequence[Reading]) -> list[str]:
+    """A day in a row, in as many columns as the longest day has intervals."""
+    days = defaultdict[date, list[int]](list)
+    for start, _, energy in readings:
+        days[start.astimezone(MADRID).date()].append(energy)
+    most = 25 * 3600 // readings[0].seconds
+    names = [f"I{number} (Wh)" for number in range(1, most + 1)]
+    rows = [
+        [f"{day:%d.%m.%Y}", *map(str, energies), *[""] * (most - len(energies))]
+        for day, energies in days.items()
+    ]
+    return [";".join(["Tag", *names]), *(";".join(row) for row in rows)]
+
+
+def _states(readings: Sequence[Reading]) -> list[str]:
+    """The states of two registers in kWh, of which one rises, at the ends of intervals."""
+    total, rows = 48_000_000, ["Tijd;Meterstand laag (kWh);Meterstand hoog (kWh)"]
+    for instant, _, energy in [readings[0]._replace(energy=0, seconds=0), *readings]:
+        total += energy
+        at = instant if len(rows) == 1 else instant + timedelta(seconds=readings[0].seconds)
+        local = f"{at.astimezone(MADRID):%Y-%m-%d %H:%M}"
+        rows.append(f"{local};{total / 1000:.3f};512,25".replace(".", ","))
+    return rows
+
+
+def _powers(readings: Sequence[Reading]) -> list[str]:
+    """The mean power of each interval in W, which ends at the time."""
+    rows = ["Fin;Puissance moyenne (W)"]
+    for reading in readings:
+        watt = reading.energy * 3600 // reading.seconds
+        rows.append(f"{reading.end.astimezone(MADRID):%d/%m/%Y %H:%M:%S};{watt}")
+    return rows
+
+
+def _directions(readings: Sequence[Reading]) -> list[str]:
+    """Rows of consumption and of injection, newest first."""
+    rows = ["From,To,Register,Volume (kWh)"]
+    for reading in reversed(readings):
+        start, end = (at.astimezone(MADRID).isoformat() for at in (reading.start, reading.end))
+        rows.append(f"{start},{end},Injection Night,0.5")
+        rows.append(f"{start},{end},Offtake Night,{reading.energy / 1000:.3f}")
+    return rows
+
+
+def _tariffs(readings: Sequence[Reading]) -> list[str]:
+    """Two columns to be added up, and one of exported energy."""
+    rows = ["Timestamp,Low tariff (kWh),High tariff (kWh),Export (kWh),Cost (EUR)"]
+    for start, _, energy in readings:
+        parts = f"{energy / 1000:.3f},0" if energy % 20 else f"0,{energy / 1000:.3f}"
+        rows.append(f"{int(start.timestamp())},{parts},0.25,0.10")
+    return rows
+
+
+SHAPES: dict[str, tuple[Callable[[Sequence[Reading]], list[str]], Sequence[int]]] = {
+    "hours": (_hours, [3600]),
+    "days": (_days, [900, 1800, 3600]),
+    "states": (_states, [900, 3600]),
+    "powers": (_powers, [900, 1800]),
+    "directions": (_directions, [900, 3600]),
+    "tariffs": (_tariffs, [900, 1800, 3600]),
+}
+
+
+@settings(max_examples=4)
+@pytest.mark.parametrize("shape", SHAPES)
+@given(data=st.data())
+def test_entry_reads_what_was_written_in_any_shape(
+    tmp_path_factory: pytest.TempPathFactory, shape: str, data: st.DataObject
+) -> None:
+    """Over both changes of clocks."""
+    write, lengths = SHAPES[shape]
+    first = data.draw(st.sampled_from(["2024-03-30", "2023-10-28", "2024-12-31"]))
+    energy = st.integers(100, 2000).map(lambda n: n * 10)
+    energies = data.draw(st.lists(energy, min_size=20, max_size=40))
+    readings = readings_of(
+        date.fromisoformat(first), 3, data.draw(st.sampled_from(lengths)), energies
+    )
+    content = "\n".join(write(readings)) + "\n"
+    done = Inspected(tmp_path_factory.mktemp(shape), content).read()
     stored = sorted(zip(done.instants, done.quantities("energy"), strict=True))
     expected = [(reading.start, f"{reading.energy / 1000:.5f}") for reading in readings]
     assert stored == expected
@@ -247,7 +348,7 @@ KINDS = {
         + quarter_rows(
             "%Y-%m-%d %H:%M,{},300.5", *(f"{8350.1 + n * n / 9:.3f}" for n in range(96))
         ),
-        ("2024-05-14 00:00:00", {"energy": "0.11000"}),
+        ("2024-05-14 00:00:00", {"energy": "0.11100"}),
     ),
     "of two tariffs": (
         "time,Low (kWh),High (kWh)\n" + quarter_rows("%Y-%m-%d %H:%M,{},1.5", *SINES),
@@ -307,6 +408,19 @@ KINDS = {
         "t,kWh\n" + quarter_rows("%Y-%m-%d %H:%M,{}", *(f"{each}0000001" for each in SINES)),
         ("2024-05-14 00:00:00", {"energy": "0.50000"}),
     ),
+    "with a line about the columns below their names": (
+        "Datum und Zeit;Bezug;Einspeisung\n[dd.MM.yyyy HH:mm];[Wh];[Wh]\n"
+        + quarter_rows("%d.%m.%Y %H:%M;{};0", *range(100, 196)),
+        ("2024-05-14 00:00:00", {"energy": "0.10000", "exported_energy": "0.00000"}),
+    ),
+    "of times in UTC beside local ones": (
+        "local,utc,price (EUR/kWh),kWh\n"
+        + "".join(
+            f"2024-05-14 {hour + 2:02}:00,2024-05-14 {hour:02}:00,0.1,{hour}\n"
+            for hour in range(20)
+        ),
+        ("2024-05-14 02:00:00", {"energy": "0.00000"}),
+    ),
     "of ranges": (
         "Period,kWh\n"
         + quarter_rows("%Y-%m-%d %H:%M - later,{}", *SINES).replace("later", "09:00"),
@@ -324,3 +438,180 @@ def test_file_is_read_with_its_entry(tmp_path: Path, kind: str) -> None:
     shown = {name: text for name, text in first.items() if name != "start"}
     assert (first["start"][:19], shown) == (start, quantities)
     assert inspected.read().rows[0][1] == start
+
+
+# What only later lines show
+
+
+def long_rows(row: str, count: int) -> str:
+    """Return rows of quarters over more than a month, whose values come again and again."""
+    begin = datetime.fromisoformat("2024-04-05T00:00")
+    times = (begin + timedelta(minutes=15 * number) for number in range(count))
+    return "".join(
+        time.strftime(row).replace("{}", SINES[n % 96]) + "\n" for n, time in enumerate(times)
+    )
+
+
+LATER = {
+    "a sum": ("t;kWh\n" + long_rows("%d/%m/%Y %H:%M;{}", 2100) + "Total;99,9\n", "utf-8"),
+    "a word for missing": (
+        "t;kWh\n" + long_rows("%d/%m/%Y %H:%M;{}", 2100) + "01/05/2024 00:00;ohne Wert\n",
+        "utf-8",
+    ),
+    "a letter that is not of UTF-8": (
+        "t;kWh;Anmerkung\n"
+        + long_rows(f"%d/%m/%Y %H:%M;{{}};{'x' * 500}", 2100)
+        + "01/05/2024 00:00;1;geschätzt\n",
+        "cp1252",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", LATER)
+def test_entry_knows_what_only_later_lines_show(tmp_path: Path, what: str) -> None:
+    content, encoding = LATER[what]
+    inspected = Inspected(tmp_path, content.encode(encoding))
+    assert inspected.entry
+    assert inspected.read().report.readings == content.count("\n") - 1 - (what == "a sum")
+
+
+# What is said
+
+
+def test_known_format_is_named_and_needs_no_entry(tmp_path: Path) -> None:
+    inspected = Inspected(tmp_path, report(*numbered(quarters("2019-10-27", 100))))
+    found = inspected.found
+    assert (found["ok"], found["formats"], found["entry"]) == (True, ["monitoring"], None)
+    assert found["clock_changes"] == [{"day": "2019-10-27", "readings": 100}]
+    assert (found["readings"], found["intervals"], found["gaps"]) == (100, [900], 0)
+
+
+def test_rows_that_a_known_format_does_not_read_are_shown(tmp_path: Path) -> None:
+    rows = "".join(f"{CUPS};01/08/2019;{hour};0,5;R\n" for hour in range(1, 25))
+    content = "CUPS;Fecha;Hora;Consumo_kWh;Metodo_obtencion\n" + rows + f"{CUPS};01/08/2019;3;7;R\n"
+    inspected = Inspected(tmp_path, content)
+    assert (inspected.found["ok"], inspected.found["entry"]) == (False, None)
+    assert "What distributor-hourly does not read:" in inspected.run().output
+
+
+def test_nearest_format_is_named_with_what_differs(tmp_path: Path) -> None:
+    rows = "".join(f"{CUPS};27/10/2019;{hour};0,5;R\n" for hour in range(1, 26))
+    found = Inspected(tmp_path, "CUPS;Fecha;Hora;Consumo;Metodo_obtencion\n" + rows).found
+    assert found["nearest"] == {
+        "format": "distributor-hourly",
+        "missing": ["Consumo_kWh"],
+        "additional": ["Consumo"],
+    }
+
+
+def test_configured_format_is_known(tmp_path: Path) -> None:
+    config = "formats: {mine: {columns: {energy: kWh}, time: {column: t, pattern: iso, marks: end}"
+    content = "t,kWh\n2024-05-14T01:00Z,1\n2024-05-14T02:00Z,2\n"
+    found = Inspected(tmp_path, content, config=f"{config}, interval: 3600}}}}\n").found
+    assert (found["formats"], found["entry"]) == (["mine"], None)
+
+
+@pytest.mark.parametrize(
+    ("content", "asked"),
+    [
+        ("t,kWh\n" + quarter_rows("%d/%m/%Y %H:%M,{}", *SINES, day="2024-05-04"), "day before"),
+        (
+            "t,kWh\n" + "".join(f"2024-05-14 {hour}:00,{hour}\n" for hour in range(10, 19)),
+            "the end",
+        ),
+        ("t,x\n" + quarter_rows("%Y-%m-%d %H:%M,{}", *SINES), "kWh?"),
+        ("t,kW\n" + quarter_rows("%Y-%m-%d %H:%M,{}", *SINES), "mean power?"),
+        ("t,kWh\n" + quarter_rows("%Y-%m-%d %H:%M,{}", *SINES), "local times of Europe/Madrid"),
+        ("t;kWh\n" + quarter_rows("%Y-%m-%d %H:%M;{}", *["1.234"] * 96), "'.' is the decimal"),
+    ],
+    ids=["order of day and month", "end of the interval", "unit", "power", "zone", "thousands"],
+)
+def test_what_the_file_does_not_tell_is_asked(tmp_path: Path, content: str, asked: str) -> None:
+    entry = Inspected(tmp_path, content).found["entry"]
+    assert any(asked in text for text in entry["confirm"]), entry["confirm"]
+
+
+def test_nothing_is_asked_where_the_file_tells_all(tmp_path: Path) -> None:
+    rows = quarter_rows("%d/%m/%Y %H:%M;{}", *SINES, day="2024-03-31").splitlines(keepends=True)
+    content = "Start;kWh\n" + "".join(row for row in rows if " 02:" not in row)
+    assert Inspected(tmp_path, content).found["entry"]["confirm"] == []
+
+
+def test_file_that_no_entry_reads_is_shown_with_its_errors(tmp_path: Path) -> None:
+    content = "t,kWh\n" + quarter_rows("%Y-%m-%d %H:%M,{}", *SINES) + "2024-05-14 01:00,77\n"
+    inspected = Inspected(tmp_path, content)
+    result = inspected.run()
+    assert (result.exit_code, inspected.found["ok"], inspected.found["rejected"]) == (1, False, 1)
+    assert "No entry was found that loads all of it" in result.output
+    assert f"{inspected.path}:98: t: 2024-05-14 01:00: expected" in result.output
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "none: no rows with a date"),
+        (b"Dear customer,\nplease find enclosed\n", "none: no rows with a date"),
+        (b"%PDF-1.7\n", "this is a PDF document"),
+    ],
+    ids=["empty", "a letter", "PDF"],
+)
+def test_file_without_readings_is_named_for_what_it_is(
+    tmp_path: Path, content: bytes, said: str
+) -> None:
+    path = tmp_path / "file.csv"
+    path.write_bytes(content)
+    config = tmp_path / "config.yaml"
+    config.write_text(f"database: {{url: 'sqlite:///{tmp_path}/none.db'}}\n")
+    result = CliRunner().invoke(main, ["inspect", "--config", str(config), str(path)])
+    assert (result.exit_code, said in result.output) == (1, True), result.output
+
+
+def test_reports_in_an_archive_are_counted_and_the_first_is_inspected(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    with ZipFile(file, "w") as archive:
+        for name in ("a.csv", "b.csv"):
+            archive.writestr(name, "t,kWh\n" + quarter_rows("%Y-%m-%d %H:%M,{}", *SINES))
+    inspected = Inspected(tmp_path, file.getvalue(), name="both.zip")
+    assert inspected.found["readings"] == 96
+    assert "has 2 reports: this is the first one" in inspected.run().output
+
+
+def test_sheet_of_a_workbook_gets_an_entry(tmp_path: Path) -> None:
+    path = tmp_path / "book.xlsx"
+    book = Workbook(path)
+    book.add_worksheet("Notes").write_row(0, 0, ["made for", "you"])
+    sheet = book.add_worksheet("Readings")
+    sheet.write_row(0, 0, ["Time", "Consumption (kWh)"])
+    for number, energy in enumerate(SINES):
+        time = datetime.fromisoformat("2024-05-14T00:00") + timedelta(minutes=15 * number)
+        sheet.write_datetime(number + 1, 0, time, book.add_format({"num_format": "yyyy-mm-dd h:m"}))
+        sheet.write_number(number + 1, 1, float(energy))
+    book.close()
+    inspected = Inspected(tmp_path, path.read_bytes(), name="book.xlsx")
+    assert "sheet: Readings" in inspected.entry
+    assert inspected.read().quantities("energy") == [f"{each}00" for each in SINES]
+
+
+snippets = st.sampled_from(
+    [
+        *(
+            "t,kWh",
+            "Fecha;Hora;kWh",
+            "14/05/2024 00:00,1.5",
+            "2024-05-14;1;2",
+            "2024-05-14T00:00Z,1",
+        ),
+        *("\n", ";", ",", '"', "\t", "12:00 AM", "1.234,5", "kWh", "Summe", "", "99"),
+        *("2024-05-14T00:00Z,1", "13/13/2024"),
+    ]
+)
+
+
+@settings(max_examples=40)
+@given(lines=st.lists(st.lists(snippets, max_size=6).map("".join), max_size=20))
+def test_whatever_is_inspected_gives_an_answer(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[str]
+) -> None:
+    inspected = Inspected(tmp_path_factory.mktemp("scraps"), "\n".join(lines))
+    assert inspected.result.exit_code == 1 - inspected.found["ok"]
+    assert not isinstance(inspected.result.exception, Exception)

@@ -53,6 +53,12 @@ def energies(done: ReportResult, name: str = "energy") -> dict[str, str]:
     return dict(zip((f"{each:%d %H}" for each in done.instants), values, strict=True))
 
 
+def test_states_at_the_end_of_an_interval_are_written_under_its_start(read: Reading) -> None:
+    known = described(register("kWh"), interval=3600, time=ISO | {"states": "end"})
+    done = read(states("10", "11", "13"), known)
+    assert energies(done) == {"01 01": "1.00000", "01 02": "2.00000"}
+
+
 def test_energy_between_two_states_is_of_the_interval_that_ends_at_the_later_one(
     read: Reading,
 ) -> None:

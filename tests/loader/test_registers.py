@@ -116,7 +116,7 @@ async def test_report_of_a_register_is_refused_with_what_to_export(
         f"{path}: energy only rises, from 8350.274 to 8360.819: this is the state of a cumulative"
         " register, not the energy of each interval. Describe the format with kind: register for"
         " the column of energy, and energy is worked out from the states; or with kind: energy, if"
-        " it is the energy of each interval all the same"
+        " it is the energy of each interval all the same; elecdata inspect FILE writes the format"
     )
     assert not await database.records()
 

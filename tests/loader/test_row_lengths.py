@@ -133,6 +133,14 @@ def test_energy_of_a_row_is_its_mean_power_over_its_own_length(
     ]
 
 
+@pytest.mark.parametrize("usual", [1800, 3600])
+def test_row_that_nothing_tells_the_length_of_has_the_usual_one(read: Reading, usual: int) -> None:
+    rows = "t,W\n2024-02-02T01:00:00Z,200\n2024-02-02T01:30:00Z,200\n2024-02-02T06:00:00Z,200\n"
+    done = read(rows, load_curve(lengths=[1800, 3600], usual_length=usual))
+    energy = decimal(Fraction(usual, 3600) / 5)
+    assert (done.row_errors, done.quantities("energy")) == ([], [energy, "0.10000", energy])
+
+
 async def test_figures_use_the_length_of_each_row(database: DatabaseFixture) -> None:
     database.configure(meter={"timezone": "Europe/Madrid"}, formats={"curve": LOAD_CURVE})
     rows = rows_of(random.Random(3), STARTS[0], 40, "end", gaps=0)  # noqa: S311 - test data

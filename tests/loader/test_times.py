@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -466,3 +467,16 @@ def test_interval_cannot_be_asked_for_where_rows_tell_another_one(tmp_path: Path
         found = known_formats(Settings.model_construct(formats={"any": settings_}), asked)
         done = ReportResult(path, found, skip_bad_rows=False)
         assert said in done.error
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_row_in_the_repeated_hour_is_next_to_the_row_above_it(read: Reading, order: int) -> None:
+    """An hour and three quarters: the order of the clocks alone would tell another pass."""
+    clocks = ["00:15", "01:15", "01:15", "01:30", "01:45", "02:00", "02:15", "02:30"]
+    rows = [[f"25/10/2020 {clock}", f"25/10/2020 {end}", "1"] for clock, end in pairwise(clocks)]
+    time = PLAIN | {"end": "u", "timezone": "Europe/London"}
+    del time["marks"]
+    done = read_rows(read, rows[::order], "t u kWh", described(time))
+    minutes = [-45, 15, 75, 90, 105, 120, 135]
+    first = datetime(2020, 10, 25, tzinfo=UTC)
+    assert done.instants == [first + timedelta(minutes=each) for each in minutes][::order]

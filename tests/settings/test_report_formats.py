@@ -81,7 +81,7 @@ def test_variables_change_formats(config: Configuration) -> None:
         (('";"', "1"), 4, "delimiter: expected one character such as"),
         (("columns", "decimal: x\n    columns"), 5, "decimal: expected the decimal mark, a point"),
         (
-            ("columns", "encoding: utf-16\n    columns"),
+            ("columns", "encoding: utf-7\n    columns"),
             5,
             "encoding: expected an encoding such as utf-8, utf-16, latin-1 or cp1252, got 'utf-7'",
         ),
@@ -235,6 +235,26 @@ def test_variables_change_formats(config: Configuration) -> None:
             3,
             "workshop: expected a time.tolerance of less than half the interval",
         ),
+        (
+            ("kW\n", "{header: kW, optional: perhaps}\n"),
+            7,
+            "columns.power.optional: expected true or false: whether reports may lack the column",
+        ),
+        (
+            ("time:", "lengths: [900, 1800]\n    usual_length: 3600\n    time:"),
+            3,
+            "workshop: expected a usual_length that is one of lengths, got 3600",
+        ),
+        (
+            ("marks: start", "marks: start, states: end"),
+            3,
+            "workshop: expected no time.states without a register, an interval and marks: start",
+        ),
+        (
+            ("time:", "identifier: {line: '{meter}', optional: perhaps}\n    time:"),
+            8,
+            "identifier: expected the column that names the meter",
+        ),
         (("  workshop:", "  Workshop:"), 3, "formats: expected names of small letters, digits"),
         (("  workshop:", "  monitoring:"), 2, "formats: monitoring is the project's own format"),
     ],
@@ -260,6 +280,13 @@ def test_wrong_format_names_the_line_and_the_key(
         (
             "formats: {x: {columns: {}, time: {column: a, pattern: iso, marks: start}}}",
             "formats.x.columns: expected at least one of energy, reactive_energy, power",
+        ),
+        (
+            (
+                "formats: {x: {columns: {energy: {header: e, optional: true}},"
+                " time: {column: a, pattern: iso, marks: start}}}"
+            ),
+            "formats.x.columns: expected at least one column that is not optional",
         ),
         (
             (

@@ -358,7 +358,10 @@ async def test_format_says_the_interval(database: DatabaseFixture) -> None:
     with pytest.raises(FaultyReportsError) as caught:
         await database.load(path)
     assert [*caught.value.errors.shown] == [
-        f"{path}: readings are 600 seconds apart: expected 3600, as the format monitoring says"
+        (
+            f"{path}: readings are 600 seconds apart: expected 3600, as the format monitoring says;"
+            " to see what the file is: elecdata inspect FILE"
+        )
     ]
 
 

@@ -7,27 +7,11 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
-from settings import ISO
+from settings import EPOCH, EPOCH_MS, ISO, month_number
 
-EPOCH, EPOCH_MS = "epoch", "epoch-ms"
-
-_MONTHS = (
-    "jan january januari januar janner enero ene janvier janv gennaio gen janeiro gener",
-    "feb february februari februar febrero fevrier fevr febbraio fevereiro fev febrer",
-    "mar march maart mrt marz maerz mrz marzo mars marco marc",
-    "apr april abril abr avril avr aprile",
-    "may mai maj mei mayo maggio mag maio maig",
-    "jun june juni junio juin giugno giu junho juny",
-    "jul july juli julio juillet juil luglio lug julho juliol",
-    "aug august augustus agosto ago aout agost",
-    "sep sept september septiembre setiembre septembre settembre set setembro setembre",
-    "oct october oktober okt octubre octobre ottobre ott outubro out",
-    "nov november noviembre novembre",
-    "dec december dezember dez diciembre dic decembre dicembre dezembro desembre des",
-)
-_MONTH_NUMBERS = {name: number for number, names in enumerate(_MONTHS, 1) for name in names.split()}
-_ACCENTS = str.maketrans("áàâäãéèêëíìîïóòôöúùûüç", "aaaaaeeeeiiiioooouuuuc")
 _LONGEST_SHORT_NAME = 4
+_MAX_LENGTH = 80
+"""Characters of a time."""
 
 _PARTS = {
     "%d": "(?P<d>3[01]|[12][0-9]|0?[1-9])",
@@ -81,7 +65,7 @@ class Moment(NamedTuple):
 
 
 @dataclass(frozen=True)
-class TimeNotation:
+class WrittenTime:
     """A way to write days, clocks or both."""
 
     pattern: str
@@ -110,15 +94,13 @@ class TimeNotation:
         return order[:2] == ["%m", "%d"]
 
 
-ISO_TIMES = TimeNotation(ISO, has_day=True, has_clock=True)
-_EPOCH_TIMES = [
-    TimeNotation(pattern, has_day=True, has_clock=True) for pattern in (EPOCH, EPOCH_MS)
-]
+ISO_TIMES = WrittenTime(ISO, has_day=True, has_clock=True)
+_EPOCH_TIMES = [WrittenTime(pattern, has_day=True, has_clock=True) for pattern in (EPOCH, EPOCH_MS)]
 
 
-def fitting_notations(texts: Sequence[str]) -> list[TimeNotation]:
+def fitting_notations(texts: Sequence[str]) -> list[WrittenTime]:
     """Return the notations in which all texts tell a time, the usual ones first."""
-    if not texts:
+    if not texts or len(texts[0]) > _MAX_LENGTH:
         return []
     different = list(dict.fromkeys(texts))
     found = [ISO_TIMES, *_EPOCH_TIMES, *_notations_of(different[0])]
@@ -128,29 +110,31 @@ def fitting_notations(texts: Sequence[str]) -> list[TimeNotation]:
 @lru_cache(maxsize=4096)
 def tells_day(text: str) -> bool:
     """Return whether a text may tell a day."""
+    if len(text) > _MAX_LENGTH:
+        return False
     if _parse_iso(text) or any(each.parse(text) for each in _EPOCH_TIMES):
         return True
     return any(each.has_day and each.parse(text) for each in _notations_of(text))
 
 
-def _notations_of(text: str) -> list[TimeNotation]:
+def _notations_of(text: str) -> list[WrittenTime]:
     """Return the notations that one text may be of."""
-    found: dict[str, TimeNotation] = {}
+    found: dict[str, WrittenTime] = {}
     for prefix, rest in _prefixes(text):
         for day, after in _heads(rest, _DAYS):
             if not after:
-                found.setdefault(prefix + day, TimeNotation(prefix + day, True, False))
+                found.setdefault(prefix + day, WrittenTime(prefix + day, True, False))
             for clock in _with_joint(after, _CLOCKS):
                 found.setdefault(
-                    prefix + day + clock, TimeNotation(prefix + day + clock, True, True)
+                    prefix + day + clock, WrittenTime(prefix + day + clock, True, True)
                 )
         for clock, after in _heads(rest, _CLOCKS):
             for end in _ends(after):
                 if not prefix and not (end and clock in _BARE_CLOCKS):
-                    found.setdefault(clock + end, TimeNotation(clock + end, False, True))
+                    found.setdefault(clock + end, WrittenTime(clock + end, False, True))
             for day in _with_joint(after, _DAYS):
                 found.setdefault(
-                    prefix + clock + day, TimeNotation(prefix + clock + day, True, True)
+                    prefix + clock + day, WrittenTime(prefix + clock + day, True, True)
                 )
     return list(found.values())
 
@@ -221,7 +205,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile("".join(parts))
 
 
-def _moment(parts: dict[str, str | None], notation: TimeNotation) -> Moment | None:
+def _moment(parts: dict[str, str | None], notation: WrittenTime) -> Moment | None:
     """Return the moment of the parts of a time; None if there is no such day."""
     day = _day(parts) if notation.has_day else None
     if notation.has_day and day is None:
@@ -258,7 +242,10 @@ def _day(parts: dict[str, str | None]) -> date | None:
 
 
 def _month_number(name: str) -> int | None:
-    return _MONTH_NUMBERS.get(name.rstrip(".").casefold().translate(_ACCENTS))
+    try:
+        return month_number(name)
+    except KeyError:
+        return None
 
 
 def _parse_iso(text: str) -> Moment | None:

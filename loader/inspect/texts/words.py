@@ -6,48 +6,92 @@ from functools import lru_cache
 from typing import NamedTuple
 
 _MEANINGS = {
-    "start": "start|begin|beginn|anfang|von|ab|from|debut|du|inicio|desde|inizio|dal|vanaf|van|od",
-    "end": "end|ende|enddatum|endzeit|enduhrzeit|endtime|fin|final|bis|until|to|hasta|fine"
-    "|al|tot|einde|fim|ate|do",
-    "time": "time|timestamp|clock|hour|hours|hora|horas|heure|heures|horodate|zeit|uhrzeit|stunde"
-    "|ora|ore|tijd|uur|zeitpunkt|interval|intervall|period|periodo|periode",
-    "exported": "export|exported|exporte|exportada|injection|injectie|injectee|einspeisung"
-    "|einspeise|eingespeist|vertida|vertido|vertidos|inyeccion|inyectada|excedente|excedentes"
-    "|excedent|abocada|immessa|immissione|injetada|injetado|returned|return|teruglevering"
-    "|teruggeleverd|ruckspeisung|ruckspeise|lieferung|geliefert|surplus|uberschuss|saliente"
-    "|feed|injecao|oddanie|oddana|oddano|as",
-    "reactive": "reactive|reactiva|reactiu|reattiva|reativa|reactief|blind|blindarbeit|blindstrom"
-    "|blindenergie|blindleistung|blindverbrauch|r1|r4",
-    "consumed": "consumption|consumo|consommation|verbrauch|bezug|netzbezug|restverbrauch|consum"
-    "|consumed|consumida|imported|import|usage|afname|verbruik|soutirage|soutiree|prelievo"
-    "|prelevata|consumi|energy|energie|energia|entrante|ae|offtake|wirkenergie|active|wert|messwert"
-    "|value|valeur|volume|valor|pobor|pobrana|grid|rede|kwh",
-    "own use": "autoconsumida|autoconsumo|autocons|autoconsommation|autoconsum|eigenverbrauch"
-    "|eigendeckung|selfconsumption|autoconsumo|zelfconsumptie|generada|generacion|generated"
-    "|generation|produced|production|erzeugung|erzeugte|produccion|prodotta|opwek|solar|pv",
-    "other": "cost|costs|coste|costo|price|precio|preis|prix|prezzo|importe|kosten|betrag|charge"
-    "|tax|fee|eur|euro|usd|gbp|amount|gas|gasverbrauch|water|wasser|agua|eau|temperature"
-    "|temperatur|temperatura|co2|duration|dauer|duree|tarif|tariff|tarifa|count|anzahl|id|index no"
-    "|flag|flags|code",
-    "register": "register|zahlerstand|meterstand|meterstanden|stand|index|lectura|lecturas|contador"
-    "|lettura|leitura|cumulative|acumulado|acumulada|accumulated|totalizer|cumul|total reading",
-    "power": "power|potencia|puissance|leistung|potenza|vermogen|demand|wirkleistung|load",
-    "voltage": "voltage|tension|spannung|tensione|tensao|spanning",
-    "intensity": "current|intensity|intensidad|intensite|strom|stromstarke|corrente|stroom",
-    "power factor": "factor|leistungsfaktor|facteur|cos",
-    "maximeter": "maximeter|maximetro|maximum demand",
-    "quality": "quality|qualitat|qualite|calidad|qualita|kwaliteit|status|estado|etat|stato"
-    "|statut|metodo|obtencion|estimated|estimado|real|validation|validatiestatus|messwert|nature"
-    "|origin|art|type of reading|plausibility",
-    "meter": "cups|meter|mprn|mpan|ean|prm|pdl|pod|nmi|zahlpunkt|zaehlpunkt|zahlpunktbezeichnung"
-    "|zahlpunktnummer|messpunkt|melo|malo|messlokation|marktlokation|supply|suministro|punto|contador|compteur"
-    "|contatore|zahler|zahlernummer|esiid|esi|serial|meternumber|point",
-    "unit": "unit|units|einheit|unidad|unite|unita|eenheid|uom|unidade|unitat",
-    "low tariff": "low|normal|high|peak|offpeak|off|nacht|tag|day|night|dag|ht|nt|hp|hc|punta|llano"
-    "|valle|tarif|tariff|tariffs|dutch|users|pleines|creuses|heures|rate|band|phase|laag|hoog|tarief|tarifa|hochtarif|niedertarif",
+    "start": (
+        "ab anfang begin begindatum beginn dal debut desde du from inicio inizio od start "
+        "startdate startdatum starttime startuhrzeit startzeit van vanaf von"
+    ),
+    "end": (
+        "al ate bis do einddatum einde eindtijd end enddate enddatum ende endtime enduhrzeit "
+        "endzeit fim fin final fine hasta to tot until"
+    ),
+    "time": (
+        "clock heure heures hora horas horodate hour hours interval intervall ora ore period "
+        "periode periodo stunde tijd time timestamp uhrzeit uur zeit zeitpunkt"
+    ),
+    "exported": (
+        "abocada as eingespeist einspeise einspeisung excedent excedente excedentes export "
+        "exportada exporte exported feed geliefert immessa immissione injecao injectee "
+        "injectie injection injetada injetado inyeccion inyectada lieferung oddana oddanie "
+        "oddano return returned ruckspeise to_grid ruckspeisung saliente surplus teruggeleverd "
+        "teruglevering uberschuss vertida vertido vertidos"
+    ),
+    "reactive": (
+        "blind blindarbeit blindenergie blindleistung blindstrom blindverbrauch r1 r4 "
+        "reactief reactiu reactiva reactive reativa reattiva"
+    ),
+    "consumed": (
+        "active ae afname bezug consommation consum consumed consumi consumida consumo "
+        "consumption energia energie energy entrante grid import imported kwh messwert "
+        "netzbezug offtake pobor pobrana prelevata prelievo rede restverbrauch soutirage "
+        "soutiree usage valeur valor value verbrauch verbruik volume wert wirkenergie"
+    ),
+    "imported": (
+        "afname bezug entrante from_grid import imported netzbezug offtake pobor pobrana "
+        "prelevata prelievo soutirage soutiree"
+    ),
+    "own use": (
+        "autocons autoconsommation autoconsum autoconsumida autoconsumo eigendeckung "
+        "eigenverbrauch erzeugte erzeugung generacion generada generated generation opwek "
+        "prodotta produccion produced production pv selfconsumption solar zelfconsumptie"
+    ),
+    "other": (
+        "agua amount anzahl betrag charge co2 code cost coste costo costs count dauer "
+        "duration duree eau eur euro fee flag flags gas gasverbrauch gbp id importe index_no "
+        "kosten precio preis prezzo price prix tarif tarifa tariff tax temperatur temperatura "
+        "temperature usd wasser water"
+    ),
+    "money": (
+        "amount betrag charge cost coste costo costs eur euro fee gbp importe kosten precio "
+        "preis prezzo price prix tax usd"
+    ),
+    "utc": ("gmt utc"),
+    "year": ("ano annee anno jaar jahr year"),
+    "month": ("maand mes mese mois monat month"),
+    "day": ("dag day dia giorno jour tag"),
+    "register": (
+        "accumulated acumulada acumulado contador cumul cumulative index lectura lecturas "
+        "leitura lettura meterstand meterstanden register stand total_reading totalizer "
+        "zahlerstand"
+    ),
+    "power": ("demand leistung load potencia potenza power puissance vermogen wirkleistung"),
+    "voltage": ("spanning spannung tensao tension tensione voltage"),
+    "intensity": ("corrente current intensidad intensite intensity strom stromstarke stroom"),
+    "power factor": ("cos facteur factor leistungsfaktor"),
+    "maximeter": ("maximeter maximetro maximum_demand"),
+    "quality": (
+        "art calidad estado estimado estimated etat kwaliteit messwert metodo nature "
+        "obtencion origin plausibility qualita qualitat qualite quality real stato status "
+        "statut type_of_reading validatiestatus validation"
+    ),
+    "meter": (
+        "compteur contador contatore cups ean esi esiid malo marktlokation melo messlokation "
+        "messpunkt meter meternumber mpan mprn nmi pdl pod point prm punto serial suministro "
+        "supply zaehlpunkt zahler zahlernummer zahlpunkt zahlpunktbezeichnung zahlpunktnummer"
+    ),
+    "unit": ("eenheid einheit unidad unidade unit unita unitat unite units uom"),
+    "low tariff": (
+        "band creuses dag day dutch hc heures high hochtarif hoog hp ht laag llano low nacht "
+        "niedertarif night normal nt off offpeak peak phase pleines punta rate tag tarief "
+        "tarif tarifa tariff tariffs users valle"
+    ),
 }
-_PATTERNS = {meaning: re.compile(rf"\b(?:{words})\b") for meaning, words in _MEANINGS.items()}
-_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+"""The words of each meaning, in small letters without accents; `_` is a blank."""
+
+_PATTERNS = {
+    meaning: re.compile(rf"\b(?:{words.replace(' ', '|').replace('_', ' ')})\b")
+    for meaning, words in _MEANINGS.items()
+}
+_CAMEL = re.compile(r"(?<=[a-z][a-z])(?=[A-Z])")
 _NO_WORD = re.compile(r"[\W_]+")
 _UNIT = re.compile(
     r"(?<![^\W\d_])([kmg]?wh|[kmg]?w|[km]?varh|[km]?var)(?![^\W\d_])|[(\[]\s*([va])\s*[)\]]",

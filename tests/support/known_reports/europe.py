@@ -49,6 +49,10 @@ def enedis_kw(readings: Sequence[Made]) -> bytes:
     return lines(rows).encode("cp1252")
 
 
+def enedis_kw_utf8(readings: Sequence[Made]) -> bytes:
+    return enedis_kw(readings).decode("cp1252").encode()
+
+
 def _fluvius(
     readings: Sequence[Made], heading: str, pattern: str, words: Sequence[str], rest: Sequence[str]
 ) -> bytes:
@@ -158,14 +162,16 @@ def e_distribuzione(readings: Sequence[Made]) -> bytes:
 _HALF_HOUR = 1800
 
 EUROPE = (
-    Layout("enedis", enedis, PARIS, _HALF_HOUR, has_power=True, meter=PRM),
+    Layout("enedis", enedis, PARIS, _HALF_HOUR, least_gap=2, has_power=True, meter=PRM),
     Layout(
         *("enedis-production", enedis_production, PARIS, _HALF_HOUR),
         has_energy=False,
         has_exported=True,
+        least_gap=2,
         meter=PRM,
     ),
     Layout("enedis-kw", enedis_kw, PARIS, _HALF_HOUR, has_power=True),
+    Layout("enedis-kw", enedis_kw_utf8, PARIS, _HALF_HOUR, has_power=True),
     *(
         Layout(name, write, BRUSSELS, has_exported=True, has_estimated=True, meter=EAN)
         for name, write in {"fluvius": fluvius, "fluvius-english": fluvius_english}.items()

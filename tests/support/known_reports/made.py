@@ -41,12 +41,13 @@ class Layout:
     """Whether a field can be empty."""
     has_gaps: bool = True
     """Whether intervals can be left out."""
+    least_gap: int = 1
+    """How many of them at least: one alone may look like a longer row."""
     is_whole_days: bool = False
     has_repeated: bool = True
     """Whether it can hold a repeated hour."""
     has_power: bool = False
-    is_register: bool = False
-    """Whether it has states of registers, the first of which is no reading."""
+    has_zeros: bool = True
     meter: str | None = None
     """The identifier in it."""
 

@@ -52,6 +52,7 @@ def dsmr_reader(readings: Sequence[Made]) -> bytes:
 
 
 def home_assistant(readings: Sequence[Made]) -> bytes:
+    """Changes alone: a state that is that of before would not be written."""
     rows = [["entity_id", "state", "last_changed"]]
     moments = [readings[0].start, *(each.end for each in readings)]
     for moment, state in zip(moments, states(readings, _energy, _FIRST[0]), strict=True):
@@ -78,25 +79,21 @@ PROGRAMS = (
             has_exported=True,
             has_missing=False,
             has_gaps=False,
-            is_register=True,
         )
         for name, write in {"homewizard": homewizard, "homewizard-meter": homewizard_meter}.items()
     ),
     Layout("dsmr-reader", dsmr_reader, AMSTERDAM, 3600, has_exported=True, has_missing=False),
-    *(
-        Layout(
-            name,
-            write,
-            AMSTERDAM,
-            seconds,
-            has_missing=False,
-            has_gaps=False,
-            is_register=True,
-            meter=ENTITY,
-        )
-        for name, write, seconds in (
-            ("home-assistant", home_assistant, 900),
-            ("home-assistant-statistics", home_assistant_statistics, 3600),
-        )
+    Layout(
+        *("home-assistant", home_assistant, AMSTERDAM),
+        has_missing=False,
+        has_gaps=False,
+        has_zeros=False,
+        meter=ENTITY,
+    ),
+    Layout(
+        *("home-assistant-statistics", home_assistant_statistics, AMSTERDAM, 3600),
+        has_missing=False,
+        has_gaps=False,
+        meter=ENTITY,
     ),
 )

@@ -56,7 +56,7 @@ def _made(layout: Layout, start: datetime, chance: Random) -> Made:
     is_missing = layout.has_missing and chance.random() < 0.03
 
     def energy(*, has_it: bool) -> Decimal | None:
-        thousandths = chance.choice([0, chance.randrange(3000)])
+        thousandths = chance.choice([0, 1, chance.randrange(3000)]) or not layout.has_zeros
         return None if is_missing or not has_it else Decimal(thousandths) / 1000
 
     return Made(
@@ -72,11 +72,11 @@ def _with_gap(layout: Layout, made: Sequence[Made], chance: Random) -> list[Made
     if not layout.has_gaps or chance.random() < 0.5:
         return list(made)
     first = chance.randrange(len(made))
-    lost = made[first : first + chance.randint(1, 9)]
+    lost = made[first : first + chance.randint(layout.least_gap, 9)]
     near = [
         each
         for each in lost
         if any(abs(each.start - change) < _NEAR for change in changes(layout.zone))
     ]
-    kept = [each for each in made if each not in lost or near]
+    kept = [each for each in made if each not in lost or near or len(lost) < layout.least_gap]
     return kept or list(made)
