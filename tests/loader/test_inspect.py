@@ -496,11 +496,11 @@ def test_rows_that_a_known_format_does_not_read_are_shown(tmp_path: Path) -> Non
 
 def test_nearest_format_is_named_with_what_differs(tmp_path: Path) -> None:
     rows = "".join(f"{CUPS};27/10/2019;{hour};0,5;R\n" for hour in range(1, 26))
-    found = Inspected(tmp_path, "CUPS;Fecha;Hora;Consumo;Metodo_obtencion\n" + rows).found
+    found = Inspected(tmp_path, "CUPS;Fecha;Hora;Gasto_kWh;Metodo_obtencion\n" + rows).found
     assert found["nearest"] == {
         "format": "distributor-hourly",
         "missing": ["Consumo_kWh"],
-        "additional": ["Consumo"],
+        "additional": ["Gasto_kWh"],
     }
 
 
