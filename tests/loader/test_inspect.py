@@ -460,7 +460,7 @@ LATER = {
     ),
     "a letter that is not of UTF-8": (
         "t;kWh;Anmerkung\n"
-        + long_rows(f"%d/%m/%Y %H:%M;{{}};{'x' * 500}", 2100)
+        + long_rows(f"%d/%m/%Y %H:%M;{{}};{'x' * 1500}", 2100)
         + "01/05/2024 00:00;1;geschätzt\n",
         "cp1252",
     ),
