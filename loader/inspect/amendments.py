@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from loader.inspect.beginning import UTF_8
 from loader.inspect.drafts import Draft, line_patterns
+from loader.inspect.row_times import EITHER_ORDER
 from loader.inspect.sheet import split_line
 from loader.inspect.texts.notations import tells_day
 from loader.inspect.texts.numerals import is_number
@@ -54,7 +55,9 @@ def _other_order(draft: Draft, _: Trial) -> Draft | None:
     """Exchange day and month: later lines may show what the first ones do not."""
     pattern = draft.entry["time"]["pattern"]
     exchanged = pattern.replace("%d", "%-").replace("%m", "%d").replace("%-", "%m")
-    return draft.with_time(pattern=exchanged) if exchanged != pattern else None
+    if exchanged == pattern:
+        return None
+    return draft.sure_of(EITHER_ORDER).with_time(pattern=exchanged)
 
 
 def _hours(kind: str) -> _Change:

@@ -460,11 +460,22 @@ LATER = {
     ),
     "a letter that is not of UTF-8": (
         "t;kWh;Anmerkung\n"
-        + long_rows(f"%d/%m/%Y %H:%M;{{}};{'x' * 500}", 2100)
+        + long_rows(f"%d/%m/%Y %H:%M;{{}};{'x' * 1500}", 2100)
         + "01/05/2024 00:00;1;geschätzt\n",
         "cp1252",
     ),
 }
+
+
+def test_later_days_tell_the_order_of_day_and_month(tmp_path: Path) -> None:
+    """The first 2,000 rows are all of days that may be months."""
+    begin = datetime.fromisoformat("2024-01-01T00:00")
+    minutes = (begin + timedelta(days=n // 200 * 31, minutes=n % 200) for n in range(2000))
+    rows = [*minutes, datetime.fromisoformat("2024-12-25T00:00")]
+    text = "t,kWh\n" + "".join(f"{time:%m/%d/%Y %H:%M},1\n" for time in sorted(rows))
+    inspected = Inspected(tmp_path, text)
+    assert "%m/%d/%Y" in inspected.entry
+    assert not any("may be either" in asked for asked in inspected.found["entry"]["confirm"])
 
 
 @pytest.mark.parametrize("what", LATER)
@@ -494,13 +505,20 @@ def test_rows_that_a_known_format_does_not_read_are_shown(tmp_path: Path) -> Non
     assert "What distributor-hourly does not read:" in inspected.run().output
 
 
+def test_rows_of_a_kind_that_is_not_read_are_counted(tmp_path: Path) -> None:
+    rows = quarter_rows("%Y-%m-%d %H:%M,{},A1\n%Y-%m-%d %H:%M,7,A2", *SINES)
+    inspected = Inspected(tmp_path, "t,kWh,Channel\n" + rows)
+    assert (inspected.found["readings"], inspected.found["unread_rows"]) == (96, 96)
+    assert any("rows of A1 are read" in text for text in inspected.found["entry"]["confirm"])
+
+
 def test_nearest_format_is_named_with_what_differs(tmp_path: Path) -> None:
     rows = "".join(f"{CUPS};27/10/2019;{hour};0,5;R\n" for hour in range(1, 26))
-    found = Inspected(tmp_path, "CUPS;Fecha;Hora;Consumo;Metodo_obtencion\n" + rows).found
+    found = Inspected(tmp_path, "CUPS;Fecha;Hora;Gasto_kWh;Metodo_obtencion\n" + rows).found
     assert found["nearest"] == {
         "format": "distributor-hourly",
         "missing": ["Consumo_kWh"],
-        "additional": ["Consumo"],
+        "additional": ["Gasto_kWh"],
     }
 
 
