@@ -486,6 +486,35 @@ def test_entry_knows_what_only_later_lines_show(tmp_path: Path, what: str) -> No
     assert inspected.read().report.readings == content.count("\n") - 1 - (what == "a sum")
 
 
+def test_register_that_rises_only_later_is_one(tmp_path: Path) -> None:
+    states = [5000.0] * 2010 + [5000 + 0.1 * n * n for n in range(40)]
+    begin = datetime.fromisoformat("2024-04-05T00:00")
+    rows = (
+        f"{begin + timedelta(minutes=15 * n):%Y-%m-%d %H:%M},{state:.1f}\n"
+        for n, state in enumerate(states)
+    )
+    inspected = Inspected(tmp_path, "t,kWh\n" + "".join(rows))
+    assert "kind: register" in inspected.entry
+
+
+def test_hours_that_rows_do_not_tell_are_asked_for(tmp_path: Path) -> None:
+    """The file ends in the middle of a day on which clocks change."""
+    days = [("26/10/2019", 24), ("27/10/2019", 12)]
+    rows = [f"{day};{hour + 1};0,{hour:02}" for day, last in days for hour in range(last)]
+    inspected = Inspected(tmp_path, "\n".join(["Fecha;Hora;kWh", *rows, ""]))
+    assert inspected.read().report.readings == 36
+    assert any("hours are" in text for text in inspected.found["entry"]["confirm"])
+
+
+def test_gap_in_a_load_curve_is_no_row_of_another_length(tmp_path: Path) -> None:
+    watts = (400 + n * 37 % 90 for n in range(96))
+    rows = quarter_rows("%Y-%m-%d %H:%M;{}", *watts).splitlines(keepends=True)
+    kept = [row for number, row in enumerate(rows) if number not in (9, 30, 31, 32, 33)]
+    inspected = Inspected(tmp_path, "Ende;Leistung (W)\n" + "".join(kept))
+    done = inspected.read()
+    assert (done.report.readings, set(done.report.intervals)) == (91, {900})
+
+
 # What is said
 
 
