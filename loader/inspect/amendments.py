@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from loader.inspect.beginning import UTF_8
 from loader.inspect.drafts import Draft, line_patterns
+from loader.inspect.row_times import EITHER_ORDER
 from loader.inspect.sheet import split_line
 from loader.inspect.texts.notations import tells_day
 from loader.inspect.texts.numerals import is_number
@@ -11,7 +12,6 @@ from loader.inspect.trial import Trial
 
 _MAX_WORDS = 3
 """Words for missing values."""
-_HOURS = {"clock": "those of the clock", "counted": "counted"}
 
 _Change = Callable[[Draft, Trial], Draft | None]
 """Changes a draft by what the reading with it gave; None where it has no place."""
@@ -24,21 +24,15 @@ def _round(draft: Draft, _: Trial) -> Draft | None:
 
 
 def _registers(draft: Draft, _: Trial) -> Draft | None:
-    columns = {
-        name: {**(column if isinstance(column, dict) else {"header": column}), "kind": "register"}
+    energies = {
+        name: column if isinstance(column, dict) else {"header": column}
         for name, column in draft.entry["columns"].items()
         if name.endswith("energy")
     }
-    return draft.changed("the energies are states of a cumulative register", columns=columns)
-
-
-def _ends_by_start(draft: Draft, _: Trial) -> Draft | None:
-    time = draft.entry["time"]
-    if time.get("marks") != "end" or "end_clock" in time:
+    if any("kind" in column for column in energies.values()):
         return None
-    return draft.with_time(
-        "where clocks change, ends are written as the start plus the length", end_clock="start"
-    )
+    columns = {name: column | {"kind": "register"} for name, column in energies.items()}
+    return draft.changed("the energies are states of a cumulative register", columns=columns)
 
 
 def _standard_time(draft: Draft, _: Trial) -> Draft | None:
@@ -54,26 +48,19 @@ def _other_order(draft: Draft, _: Trial) -> Draft | None:
     """Exchange day and month: later lines may show what the first ones do not."""
     pattern = draft.entry["time"]["pattern"]
     exchanged = pattern.replace("%d", "%-").replace("%m", "%d").replace("%-", "%m")
-    return draft.with_time(pattern=exchanged) if exchanged != pattern else None
-
-
-def _hours(kind: str) -> _Change:
-    def change(draft: Draft, _: Trial) -> Draft | None:
-        time = draft.entry["time"]
-        is_counted = "hour" in time or "period" in time or "marks" not in time
-        if not is_counted or time.get("hours") == kind:
-            return None
-        return draft.with_time(
-            f"hours are {_HOURS[kind]} on days on which clocks change", hours=kind
-        )
-
-    return change
-
-
-def _lengths_told(draft: Draft, _: Trial) -> Draft | None:
-    if "interval" not in draft.entry or draft.entry["time"].get("marks") == "end":
+    if exchanged == pattern:
         return None
-    return draft.changed(interval=None)
+    return draft.sure_of(EITHER_ORDER).with_time(pattern=exchanged)
+
+
+def _hours(draft: Draft, _: Trial) -> Draft | None:
+    """Say what hours count that rows do not tell: distributors count them from 1."""
+    time = draft.entry["time"]
+    if not ("hour" in time or "period" in time) or "hours" in time:
+        return None
+    is_counted = time.get("marks") == "end" or time.get("first_period") == 1
+    kind, said = ("counted", "counted") if is_counted else ("clock", "those of the clock")
+    return draft.with_time(f"hours are {said} on days on which clocks change", hours=kind)
 
 
 def _one_length(draft: Draft, _: Trial) -> Draft | None:
@@ -107,13 +94,6 @@ def _western(draft: Draft, _: Trial) -> Draft | None:
     return None if "encoding" in draft.entry else draft.changed(encoding="cp1252")
 
 
-def _without_power(draft: Draft, _: Trial) -> Draft | None:
-    columns = draft.entry["columns"]
-    if "power" not in columns or len(columns) == 1:
-        return None
-    return draft.changed(columns={name: c for name, c in columns.items() if name != "power"})
-
-
 AMENDMENTS: Sequence[tuple[str, _Change]] = (
     ("round: true", _round),
     ("cumulative register", _registers),
@@ -121,12 +101,8 @@ AMENDMENTS: Sequence[tuple[str, _Change]] = (
     ("expected a decimal", _missing_words),
     ("", _other_lines),
     ("expected a date", _other_order),
-    ("local time", _ends_by_start),
     ("a local time that exists", _standard_time),
-    ("", _hours("clock")),
-    ("", _hours("counted")),
-    ("", _lengths_told),
+    ("", _hours),
     ("", _one_length),
-    ("", _without_power),
 )
 """What may help, and what the messages say where it may."""

@@ -35,6 +35,10 @@ class Draft:
         kept = {name: each for name, each in entry.items() if each is not None}
         return replace(self, entry=kept, doubts=[*self.doubts, *doubts])
 
+    def sure_of(self, words: str) -> "Draft":
+        """Return a draft without the doubts that have some words in them."""
+        return replace(self, doubts=[doubt for doubt in self.doubts if words not in doubt])
+
     def with_time(self, *doubts: str, **keys: Any) -> "Draft":
         """Return a draft with other keys in the section `time`."""
         time = {

@@ -53,6 +53,8 @@ def _trial_document(found: Examination, trial: Trial | None) -> dict[str, object
     return {
         "readings": trial.readings,
         "missing": trial.missing,
+        "ignored_rows": trial.ignored,
+        "unread_rows": trial.unread,
         "rejected": trial.rejected,
         "repeated": trial.repeated,
         "refused_days": trial.refused_days,
@@ -142,6 +144,10 @@ def _reading_rows(found: Examination) -> Iterator[tuple[str, object]]:
     more = f", only the first {MAX_READINGS} were looked at" if trial.is_cut_off else ""
     refused = f", {trial.rejected} rows are refused" if trial.rejected else ""
     yield "readings", f"{trial.readings}{refused}{more}"
+    if trial.ignored:
+        yield "ignored rows", trial.ignored
+    if trial.unread:
+        yield "unread rows", trial.unread
     if len(trial.meters) == 1:
         yield "meter", trial.meters[0]
     elif trial.meters:

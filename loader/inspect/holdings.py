@@ -197,7 +197,8 @@ class _Finder:
         taken = {quantity: self._chosen(quantity, each) for quantity, each in groups.items()}
         for quantity, columns in taken.items():
             self._take(quantity, columns, common)
-        self._find_registers({name: taken[name] for name in taken if name in _ENERGIES})
+        energies = {name: taken[name] for name in taken if name in _ENERGIES}
+        self._find_registers(energies, common)
         self._divide_rows()
         self._tell_doubts(groups, common)
 
@@ -253,18 +254,22 @@ class _Finder:
                 f"{quantity} is the sum of {' + '.join(each.label for each in columns)}"
             )
 
-    def _find_registers(self, taken: dict[str, list[SheetColumn]]) -> None:
+    def _find_registers(
+        self, taken: dict[str, list[SheetColumn]], common: UnitMeaning | None
+    ) -> None:
         """Say which energies are states of registers: all that never fall, if one of them is."""
         sums = {quantity: self._sums(columns) for quantity, columns in taken.items()}
         if not any(self._rises(numbers) for each in sums.values() for numbers in each):
             return
         for quantity, columns in taken.items():
             section = self.found.columns[quantity]
-            signs = {
-                (after > before) - (after < before) for before, after in pairwise(sums[quantity][0])
-            }
-            if "kind" not in section and not signs >= {-1, 1}:
+            is_called_power = columns[0] in self._powers and not (columns[0].unit or common)
+            may_be_register = "kind" not in section or is_called_power
+            if may_be_register and not _rises_and_falls(sums[quantity][0]):
                 section["kind"] = "register"
+                if is_called_power:
+                    self.found.columns.pop("power", None)
+                    self.found.has_power = False
                 self.found.registers += [each.label for each in columns]
 
     def _sums(self, columns: Sequence[SheetColumn]) -> list[Sequence[float]]:

@@ -12,6 +12,9 @@ from loader.inspect.sheet_columns import SheetColumn
 from loader.inspect.texts.notations import Moment, WrittenTime
 from loader.inspect.texts.words import says
 
+EITHER_ORDER = "may be either"
+"""What is said of a date whose day and month may be exchanged."""
+
 _DAY = 86400
 _MIN_PERIODS = 20
 """Numbers of periods in a day, unless the day is cut off."""
@@ -209,7 +212,7 @@ def _chosen(
     if scores[True][0] == scores[False][0] and "." not in fitting[0].pattern[:3]:
         is_month_first = is_american
         order = "the month before the day" if is_month_first else "the day before the month"
-        doubt = [f"{column.label}: {order}? {column.filled[0]!r} may be either"]
+        doubt = [f"{column.label}: {order}? {column.filled[0]!r} {EITHER_ORDER}"]
     number = -scores[is_month_first][1]
     return fitting[number], doubt
 

@@ -30,6 +30,10 @@ class Trial:
     rejected: int = 0
     repeated: int = 0
     missing: int = 0
+    ignored: int = 0
+    """Lines that are said to be no readings."""
+    unread: int = 0
+    """Rows of other kinds than those that are read."""
     gaps: int = 0
     meters: list[str] = field(default_factory=list)
     """The identifiers of the meters in the file."""
@@ -101,6 +105,8 @@ def try_format(path: str, report_format: ReportFormat, zone: ZoneInfo) -> Trial:
                 )
                 _read(report, trial)
             trial.rejected += file.unassigned
+            trial.ignored = file.passed_over.ignored
+            trial.unread += file.passed_over.others
     except (ReportError, FaultyRowsError) as error:
         trial.error = str(error)
     return trial
@@ -122,6 +128,7 @@ def _read(report: Report, trial: Trial) -> None:
         trial.rejected += report.rejected
         trial.repeated += report.repeated
         trial.missing += report.missing
+        trial.unread += report.unread_rows
         trial.refused_days += report.refused_days
         if report.span is not None:
             first, last = trial.span or report.span

@@ -460,11 +460,22 @@ LATER = {
     ),
     "a letter that is not of UTF-8": (
         "t;kWh;Anmerkung\n"
-        + long_rows(f"%d/%m/%Y %H:%M;{{}};{'x' * 500}", 2100)
+        + long_rows(f"%d/%m/%Y %H:%M;{{}};{'x' * 1500}", 2100)
         + "01/05/2024 00:00;1;geschätzt\n",
         "cp1252",
     ),
 }
+
+
+def test_later_days_tell_the_order_of_day_and_month(tmp_path: Path) -> None:
+    """The first 2,000 rows are all of days that may be months."""
+    begin = datetime.fromisoformat("2024-01-01T00:00")
+    minutes = (begin + timedelta(days=n // 200 * 31, minutes=n % 200) for n in range(2000))
+    rows = [*minutes, datetime.fromisoformat("2024-12-25T00:00")]
+    text = "t,kWh\n" + "".join(f"{time:%m/%d/%Y %H:%M},1\n" for time in sorted(rows))
+    inspected = Inspected(tmp_path, text)
+    assert "%m/%d/%Y" in inspected.entry
+    assert not any("may be either" in asked for asked in inspected.found["entry"]["confirm"])
 
 
 @pytest.mark.parametrize("what", LATER)
@@ -473,6 +484,35 @@ def test_entry_knows_what_only_later_lines_show(tmp_path: Path, what: str) -> No
     inspected = Inspected(tmp_path, content.encode(encoding))
     assert inspected.entry
     assert inspected.read().report.readings == content.count("\n") - 1 - (what == "a sum")
+
+
+def test_register_that_rises_only_later_is_one(tmp_path: Path) -> None:
+    states = [5000.0] * 2010 + [5000 + 0.1 * n * n for n in range(40)]
+    begin = datetime.fromisoformat("2024-04-05T00:00")
+    rows = (
+        f"{begin + timedelta(minutes=15 * n):%Y-%m-%d %H:%M},{state:.1f}\n"
+        for n, state in enumerate(states)
+    )
+    inspected = Inspected(tmp_path, "t,kWh\n" + "".join(rows))
+    assert "kind: register" in inspected.entry
+
+
+def test_hours_that_rows_do_not_tell_are_asked_for(tmp_path: Path) -> None:
+    """The file ends in the middle of a day on which clocks change."""
+    days = [("26/10/2019", 24), ("27/10/2019", 12)]
+    rows = [f"{day};{hour + 1};0,{hour:02}" for day, last in days for hour in range(last)]
+    inspected = Inspected(tmp_path, "\n".join(["Fecha;Hora;kWh", *rows, ""]))
+    assert inspected.read().report.readings == 36
+    assert any("hours are" in text for text in inspected.found["entry"]["confirm"])
+
+
+def test_gap_in_a_load_curve_is_no_row_of_another_length(tmp_path: Path) -> None:
+    watts = (400 + n * 37 % 90 for n in range(96))
+    rows = quarter_rows("%Y-%m-%d %H:%M;{}", *watts).splitlines(keepends=True)
+    kept = [row for number, row in enumerate(rows) if number not in (9, 30, 31, 32, 33)]
+    inspected = Inspected(tmp_path, "Ende;Leistung (W)\n" + "".join(kept))
+    done = inspected.read()
+    assert (done.report.readings, set(done.report.intervals)) == (91, {900})
 
 
 # What is said
@@ -494,13 +534,20 @@ def test_rows_that_a_known_format_does_not_read_are_shown(tmp_path: Path) -> Non
     assert "What distributor-hourly does not read:" in inspected.run().output
 
 
+def test_rows_of_a_kind_that_is_not_read_are_counted(tmp_path: Path) -> None:
+    rows = quarter_rows("%Y-%m-%d %H:%M,{},A1\n%Y-%m-%d %H:%M,7,A2", *SINES)
+    inspected = Inspected(tmp_path, "t,kWh,Channel\n" + rows)
+    assert (inspected.found["readings"], inspected.found["unread_rows"]) == (96, 96)
+    assert any("rows of A1 are read" in text for text in inspected.found["entry"]["confirm"])
+
+
 def test_nearest_format_is_named_with_what_differs(tmp_path: Path) -> None:
     rows = "".join(f"{CUPS};27/10/2019;{hour};0,5;R\n" for hour in range(1, 26))
-    found = Inspected(tmp_path, "CUPS;Fecha;Hora;Consumo;Metodo_obtencion\n" + rows).found
+    found = Inspected(tmp_path, "CUPS;Fecha;Hora;Gasto_kWh;Metodo_obtencion\n" + rows).found
     assert found["nearest"] == {
         "format": "distributor-hourly",
         "missing": ["Consumo_kWh"],
-        "additional": ["Consumo"],
+        "additional": ["Gasto_kWh"],
     }
 
 
