@@ -134,3 +134,12 @@ def test_names_of_formats_are_known_once() -> None:
 def test_rows_that_no_shipped_format_reads_are_told_by_the_first(read: Reading, rows: str) -> None:
     done = read(DISTRIBUTOR + rows)
     assert (done.report.format, bool(done.row_errors)) == ("distributor-hourly", bool(rows))
+
+
+def test_report_may_lack_the_column_that_tells_estimates(read: Reading) -> None:
+    quality = {"column": "status", "estimated": "E", "optional": "true"}
+    known = described("portal", quality=quality)
+    done = read("t,kWh,status\n03/12/2024 00:00,1,E\n", known)
+    assert [fields[-1] for fields in done.rows] == ["1"]
+    done = read("t,kWh\n03/12/2024 00:00,1\n", known)
+    assert (done.error, [fields[-1] for fields in done.rows]) == ("", [""])

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import loader.formats.monitoring
 import loader.rows.file_reader
+from loader.formats.registry import SHIPPED_FORMATS
 from loader.report import Report
 from loader.rows.errors import ReportError, RowError
 from tests.support.report_factory import (
@@ -41,7 +42,11 @@ AGAIN = "expected a local time that does not occur in an earlier row"
 TEXT = "expected UTF-8 without NUL bytes"
 KNOWN = "expected a known format"
 INSPECT = "; to see what the file is: elecdata inspect FILE"
-ONE_OF = f"{KNOWN}, one of monitoring, distributor-hourly, monitoring-full, nem12, green-button"
+ONE_OF = (
+    f"{KNOWN} such as 'monitoring', 'monitoring-full', 'nem12', 'green-button',"
+    " 'distributor-hourly', 'distributor-hourly-consumo', 'datadis', 'datadis-older',"
+    f" 'e-distribucion', 'i-de' and {len(SHIPPED_FORMATS) - 10} more"
+)
 NEAREST = f"{KNOWN}, the nearest is monitoring: missing"
 MAY = quarters("2019-05-04", 200)
 
