@@ -79,6 +79,11 @@ def test_heading_is_found_below_other_lines(read: Reading, above: list[str]) -> 
     assert energies(done) == ENERGIES
 
 
+def test_line_that_names_a_tab_as_delimiter_is_passed_over(read: Reading) -> None:
+    lines = [line.replace(";", "\t") for line in ("sep=;", "Zeit;kWh", *ROWS)]
+    assert energies(read(table(*lines), by_place(1, 2, delimiter="\t", skip=0))) == ENERGIES
+
+
 def test_heading_is_looked_for_in_a_hundred_lines(read: Reading) -> None:
     done = read(table(*["x"] * 100, "Zeit;kWh", *ROWS), described())
     assert done.error.startswith("1: heading: 'x': expected a known format")

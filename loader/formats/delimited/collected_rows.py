@@ -126,8 +126,9 @@ class CollectedRows(DelimitedRows):
     @staticmethod
     def _seconds_to_states(layout: DelimitedLayout) -> int:
         """Return how many seconds after the start of a row the states of registers are those."""
-        settings = layout.settings
-        if settings.time.states == "end" and settings.interval is not None:
+        settings, time = layout.settings, layout.settings.time
+        is_end = time.states == "end" or (time.hour is not None and time.marks_end)
+        if is_end and settings.interval is not None:
             return settings.interval
         return int(layout.shift.total_seconds())
 
