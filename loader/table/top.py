@@ -22,7 +22,9 @@ class TopOfFile:
     @cached_property
     def first(self) -> int:
         """The place, from 0, of the first line, not counting one that names the delimiter."""
-        return int(bool(self.lines) and _SEPARATOR.fullmatch(self.lines[0].strip()) is not None)
+        return int(
+            bool(self.lines) and _SEPARATOR.fullmatch(self.lines[0].rstrip(b"\r")) is not None
+        )
 
     @cached_property
     def with_reasons(self) -> Sequence[int]:

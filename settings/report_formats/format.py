@@ -320,6 +320,16 @@ class FormatSettings(Section):
         return self
 
     @model_validator(mode="after")
+    def _require_times_of_states(self) -> "FormatSettings":
+        """Check that a state is that at the time of its row, which has no end beside it."""
+        if "time" in self.model_fields_set and self.time.end is not None:
+            if self.columns.of_kind("register"):
+                raise ValueError(
+                    "expected no time.end with a register: time.column names the time of the state"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _require_usual_length(self) -> "FormatSettings":
         """Check that the usual length is one of the lengths."""
         usual = self.usual_length

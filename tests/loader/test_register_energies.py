@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from domain.quantities import ALL_QUANTITY_NAMES
-from loader.formats.registry import ConfiguredFormat
+from loader.formats.configured_format import ConfiguredFormat
 from loader.report import Report
 from loader.report_file import ReportFile, ReportPart
 from loader.rows.errors import RowError
@@ -57,6 +57,13 @@ def test_states_at_the_end_of_an_interval_are_written_under_its_start(read: Read
     known = described(register("kWh"), interval=3600, time=ISO | {"states": "end"})
     done = read(states("10", "11", "13"), known)
     assert energies(done) == {"01 01": "1.00000", "01 02": "2.00000"}
+
+
+def test_state_of_an_hour_that_marks_its_end_is_that_at_its_end(read: Reading) -> None:
+    time = {"column": "t", "pattern": "%Y-%m-%d", "hour": "h", "marks": "end"}
+    known = described(register("kWh"), time=time)
+    text = "t;h;kWh\n2024-03-01;1;10\n2024-03-01;2;11\n2024-03-01;3;13\n"
+    assert read(text, known).rows[0][:4] == ["1", "2024-03-01 01:00:00", "3600", "1.00000"]
 
 
 def test_energy_between_two_states_is_of_the_interval_that_ends_at_the_later_one(

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loader.formats.registry import ConfiguredFormat, ReportFormat
+from loader.formats.configured_format import ConfiguredFormat
+from loader.formats.report_format import ReportFormat
 from loader.report import Report
 from loader.report_file import ReportFile
 from loader.rows.errors import ReportError, RowError
@@ -76,6 +77,11 @@ def energies(done: ReportResult) -> list[str]:
 def test_heading_is_found_below_other_lines(read: Reading, above: list[str]) -> None:
     done = read(table(*above, "Zeit;kWh", *ROWS), described())
     assert energies(done) == ENERGIES
+
+
+def test_line_that_names_a_tab_as_delimiter_is_passed_over(read: Reading) -> None:
+    lines = [line.replace(";", "\t") for line in ("sep=;", "Zeit;kWh", *ROWS)]
+    assert energies(read(table(*lines), by_place(1, 2, delimiter="\t", skip=0))) == ENERGIES
 
 
 def test_heading_is_looked_for_in_a_hundred_lines(read: Reading) -> None:

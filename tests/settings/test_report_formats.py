@@ -213,6 +213,14 @@ def test_variables_change_formats(config: Configuration) -> None:
             "workshop: expected no lengths with where or registers",
         ),
         (
+            (
+                '0.001}\n      power: kW\n    time: {column: Date, pattern: "%d/%m/%Y %H:%M", marks: start',
+                "0.001, kind: register}\n    time: {column: Date, pattern: iso, end: End",
+            ),
+            3,
+            "workshop: expected no time.end with a register: time.column names the time of the",
+        ),
+        (
             ("factor: 0.001", "factor: 0.001, kind: power"),
             3,
             "interval: missing, expected seconds, since a column holds mean power for energy",

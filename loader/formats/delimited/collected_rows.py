@@ -5,8 +5,9 @@ from datetime import datetime
 
 from domain.report_source import RowBatch
 from domain.time.sampling_interval import Differences, IntervalSpan
-from loader.formats.delimited import DelimitedLayout, DelimitedRow, DelimitedRows
-from loader.formats.own_lengths import LengthSpans, usual_seconds
+from loader.formats.delimited.layout import DelimitedLayout
+from loader.formats.delimited.own_lengths import LengthSpans, usual_seconds
+from loader.formats.delimited.rows import DelimitedRow, DelimitedRows
 from loader.formats.timestamps.ends import RowEnds
 from loader.formats.timestamps.parser import InvalidTimestamp, PartOfDay
 from loader.rows.errors import RowError
@@ -125,8 +126,9 @@ class CollectedRows(DelimitedRows):
     @staticmethod
     def _seconds_to_states(layout: DelimitedLayout) -> int:
         """Return how many seconds after the start of a row the states of registers are those."""
-        settings = layout.settings
-        if settings.time.states == "end" and settings.interval is not None:
+        settings, time = layout.settings, layout.settings.time
+        is_end = time.states == "end" or (time.hour is not None and time.marks_end)
+        if is_end and settings.interval is not None:
             return settings.interval
         return int(layout.shift.total_seconds())
 
