@@ -201,10 +201,14 @@ class Differences:
     def of_runs(cls, runs: Iterable[tuple[int, Sequence[int]]]) -> "Differences":
         """Return those of runs, which may come in any order.
 
-        Each is an instant and the ascending seconds after it at which there are readings.
+        Each is an instant and the ascending seconds after it at which there are readings. When
+        clocks go forward, what follows counts from an earlier midnight than what is before.
         """
         found = cls()
-        for start, seconds in sorted(run for run in runs if run[1]):
+        by_first = sorted(
+            (start + seconds[0], start, seconds) for start, seconds in runs if seconds
+        )
+        for _, start, seconds in by_first:
             found.add(start + seconds[0])
             for difference, count in _equal_differences(tuple(seconds)):
                 found._add(difference, count)

@@ -345,6 +345,19 @@ async def test_intervals_are_those_of_new_readings_when_all_others_were_deleted(
     assert about["intervals"] == "1800 from 2019-07-31T00:00:00+02:00"
 
 
+async def test_readings_follow_each_other_on_a_day_on_which_clocks_go_forward(
+    database: DatabaseFixture,
+) -> None:
+    """What follows the change counts from an earlier midnight than what is before it."""
+    starts = range(STARTS[1], STARTS[1] + 3 * 86400 - 3600, 900)
+    ends = [datetime.fromtimestamp(start + 900, MADRID) for start in starts]
+    rows = "".join(f"{end:%d.%m.%Y %H:%M};0,1;G\n" for end in ends)
+    heading = "Messzeitpunkt;Verbrauch (kWh);Qualität\n"
+    (summary,) = await database.load(heading + rows)
+    assert summary.imported is not None
+    assert (summary.imported.intervals, summary.gaps) == ([900], 0)
+
+
 async def test_format_says_the_interval(database: DatabaseFixture) -> None:
     """That of the project's own format, too; what readings tell otherwise is refused."""
     database.configure(formats={"monitoring": {"interval": 3600}})
