@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 
 from domain.time.local_time import DUPLICATE_TIME, OTHER_ZONE_TIME, LocalTimeResolver
 from loader.formats.placed_starts import PlacedStarts
-from loader.formats.quick_blocks import BLOCK_ROWS, QuickBlocks
+from loader.formats.quick_blocks import BLOCK_ROWS, SMALL_BLOCK_ROWS, QuickBlocks
 from loader.formats.quick_times import QuickTimes, make_quick_times
 from loader.formats.timestamps.parser import InvalidTimestamp, PartOfDay, make_timestamp_parser
 from loader.rows.errors import RowError
@@ -150,10 +150,14 @@ class DelimitedRows(RowReader[DelimitedRow]):
             raw_block = raws[begin : begin + BLOCK_ROWS]
             if not has_blanks and self._add_block(block, raw_block, number):
                 continue
-            rows = [content.split(delimiter) for content in block]
-            if has_blanks:
-                rows = [[field.strip() for field in fields] for fields in rows]
-            self._read_singly(quick, rows, number, raw_block)
+            size = len(block) if has_blanks else SMALL_BLOCK_ROWS
+            for at in range(0, len(block), size):
+                part, raw_part = block[at : at + size], raw_block[at : at + size]
+                if has_blanks or not self._add_block(part, raw_part, number + at):
+                    rows = [content.split(delimiter) for content in part]
+                    if has_blanks:
+                        rows = [[field.strip() for field in fields] for fields in rows]
+                    self._read_singly(quick, rows, number + at, raw_part)
 
     def _add_block(self, lines: list[str], raws: list[bytes], line: int) -> bool:
         """Add the rows in lines, and return whether all are plain."""

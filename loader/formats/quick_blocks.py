@@ -11,6 +11,8 @@ from loader.values.columns import QuantityColumn
 from loader.values.row_values import RowValues
 
 BLOCK_ROWS = 256
+SMALL_BLOCK_ROWS = 32
+"""Rows that are read as a block where a usual one has others than plain ones."""
 
 
 class Block(NamedTuple):
@@ -86,13 +88,14 @@ class QuickBlocks:
             if found is None:
                 return None
             cells[place] = found
-        missing: Sequence[int] = ()
-        if any("" in column for column in cells.values()):
-            missing = [row.count("") for row in zip(*cells.values(), strict=True)]
         if self._values.quality_field is not None:
             flags = self._values.flags(table.column(self._values.quality_field))
             cells[self._values.width - 1] = flags
         quantities = self._quantities(table, cells)
+        count = len(self._columns)
+        missing: Sequence[int] = ()
+        if "".join(quantities).count(".") != count * len(lines):
+            missing = [count - text.count(".") for text in quantities]
         marks = [*map(hash, quantities)]
         if 0 in marks:
             marks = [mark or 1 for mark in marks]
