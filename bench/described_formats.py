@@ -15,7 +15,9 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from domain.quantities import QUANTITIES
-from loader.formats.registry import SHIPPED_FORMATS, ConfiguredFormat, ReportFormat, format_by_name
+from loader.formats.configured_format import ConfiguredFormat
+from loader.formats.registry import SHIPPED_FORMATS, format_by_name
+from loader.formats.report_format import ReportFormat
 from loader.report import Report
 from settings import FormatSettings
 

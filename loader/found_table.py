@@ -4,7 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from loader.formats.registry import DetectedFormat, KnownFormats, ReportFormat, detect_format
+from loader.formats.detection import DetectedFormat, detect_format
+from loader.formats.registry import KnownFormats
+from loader.formats.report_format import ReportFormat
 from loader.rows.errors import ReportError, UnknownHeadingError
 from loader.rows.file_reader import check_row_length
 from loader.rows.header import RowDialect

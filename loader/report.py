@@ -15,7 +15,9 @@ from domain.time.sampling_interval import (
     SamplingIntervals,
     told_spans,
 )
-from loader.formats.registry import SHIPPED_FORMATS, DetectedFormat, ReportFormat
+from loader.formats.detection import DetectedFormat
+from loader.formats.registry import SHIPPED_FORMATS
+from loader.formats.report_format import ReportFormat
 from loader.report_file import NO_READING, ReportFile, ReportPart
 from loader.rows.dst_days import FIRST_ROW
 from loader.rows.errors import FaultyRowsError, ReportError, RowError

@@ -9,12 +9,9 @@ from itertools import chain
 from typing import Any, Self
 from zoneinfo import ZoneInfo
 
-from loader.formats.registry import (
-    SHIPPED_FORMATS,
-    DetectedFormat,
-    ReportFormat,
-    format_by_name,
-)
+from loader.formats.detection import DetectedFormat
+from loader.formats.registry import SHIPPED_FORMATS, format_by_name
+from loader.formats.report_format import ReportFormat
 from loader.found_table import find_table
 from loader.rows.errors import (
     FaultyRowsError,

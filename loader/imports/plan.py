@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 from zoneinfo import ZoneInfo
 
-from loader.formats.registry import ReportFormat
+from loader.formats.report_format import ReportFormat
 from loader.imports.assignment import MeterAssignment, NewMeter, ReportOrigin
 from loader.report_file import PackedPart, ReportFile, ReportPart
 from loader.rows.errors import FaultyRowsError, ReportError, RowError

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cli.error_report import FaultyReportsError
 from loader.audit_record import record
-from loader.formats.registry import ReportFormat
+from loader.formats.report_format import ReportFormat
 from loader.imports.assignment import NewMeter
 from loader.imports.outcome import ImportOutcome, ImportSummary, not_tried
 from loader.imports.plan import MeterImport, PlannedReport

@@ -6,7 +6,7 @@ from datetime import date
 from zoneinfo import ZoneInfo
 
 from domain.time.local_time import LocalTimeResolver
-from loader.formats.registry import ReportFormat
+from loader.formats.report_format import ReportFormat
 from loader.inspect.amendments import AMENDMENTS
 from loader.inspect.beginning import UTF_8, Beginning, kind_of_file, read_beginnings
 from loader.inspect.drafts import Draft, entry_name, entry_text, first_draft

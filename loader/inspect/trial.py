@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from cli.error_report import ErrorReport
 from domain.report_source import BATCH_FIELDS, FULL_BATCH_FIELDS, RowBatch
-from loader.formats.registry import ConfiguredFormat, ReportFormat
+from loader.formats.configured_format import ConfiguredFormat
+from loader.formats.report_format import ReportFormat
 from loader.report import Report
 from loader.report_file import ReportFile
 from loader.rows.errors import FaultyRowsError, ReportError, RowError

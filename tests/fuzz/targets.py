@@ -20,8 +20,9 @@ from domain.readings_query import QueryError, ReadingsQuery
 from domain.record_layout import parse_columns
 from domain.report_source import BATCH_FIELDS
 from domain.time.date_pattern import canonical_pattern, earliest_instant, latest_instant
+from loader.formats.configured_format import ConfiguredFormat
 from loader.formats.monitoring import MONITORING_HEADER
-from loader.formats.registry import SHIPPED_FORMATS, ConfiguredFormat
+from loader.formats.registry import SHIPPED_FORMATS
 from loader.imports.plan import report_paths
 from loader.report import Report
 from loader.report_file import ReportFile

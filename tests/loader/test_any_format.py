@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loader.formats import delimited
-from loader.formats.quick_blocks import QuickBlocks
-from loader.formats.registry import SHIPPED_FORMATS, ConfiguredFormat, ReportFormat
+from loader.formats.configured_format import ConfiguredFormat
+from loader.formats.delimited import quick_rows
+from loader.formats.delimited.quick_blocks import QuickBlocks
+from loader.formats.registry import SHIPPED_FORMATS
+from loader.formats.report_format import ReportFormat
 from settings import FormatSettings
 from tests.support.report_factory import MADRID
 from tests.support.report_formats import (
@@ -217,7 +219,7 @@ def test_block_of_rows_reads_as_its_rows_one_by_one(
     found = []
     for is_by_column in (True, False):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(delimited, "BLOCK_ROWS", block_rows)
+            patch.setattr(quick_rows, "BLOCK_ROWS", block_rows)
             if not is_by_column:
                 patch.setattr(QuickBlocks, "read", lambda *_: None)
             done = ReportResult(path, [ConfiguredFormat("any", described)], skip_bad_rows=True)

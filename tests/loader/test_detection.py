@@ -4,14 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from loader.formats.registry import (
-    SHIPPED_FORMATS,
-    ConfiguredFormat,
-    KnownFormats,
-    MonitoringFormat,
-    ReportFormat,
-    known_formats,
-)
+from loader.formats.configured_format import ConfiguredFormat
+from loader.formats.monitoring_format import MonitoringFormat
+from loader.formats.registry import SHIPPED_FORMATS, KnownFormats, known_formats
+from loader.formats.report_format import ReportFormat
 from settings import FormatSettings, Settings
 from tests.support.report_factory import quarters, report, row
 from tests.support.report_formats import CUPS, DISTRIBUTOR, SUMMER, Reading, hourly, reading

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from domain.quantities import ALL_QUANTITY_NAMES
-from loader.formats.registry import SHIPPED_FORMATS, ConfiguredFormat
+from loader.formats.configured_format import ConfiguredFormat
+from loader.formats.registry import SHIPPED_FORMATS
 from loader.formats.timestamps.notation import notation_of
 from loader.rows.reader import FIRST_YEAR, LAST_YEAR
 from settings import FormatSettings

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import loader.__main__
-from loader.formats.registry import ConfiguredFormat
+from loader.formats.configured_format import ConfiguredFormat
 from loader.report import Report
 from loader.rows.errors import FaultyRowsError, ReportError, RowError
 from loader.rows.hour_days import DOUBTFUL_HOURS

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from domain.quantities import ALL_QUANTITY_NAMES
-from loader.formats.registry import ConfiguredFormat
+from loader.formats.configured_format import ConfiguredFormat
 from loader.rows import sorted_rows
 from settings import FormatSettings
 from tests.support.report_factory import MADRID

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from domain.quantities import ALL_QUANTITY_NAMES
-from loader.formats.registry import ConfiguredFormat
+from loader.formats.configured_format import ConfiguredFormat
 from loader.report import Report
 from loader.report_file import ReportFile, ReportPart
 from loader.rows.errors import RowError

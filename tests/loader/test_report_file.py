@@ -25,7 +25,9 @@ from hypothesis import strategies as st
 import loader.report_file
 import loader.rows.file_reader
 import loader.rows.sorted_rows
-from loader.formats.registry import SHIPPED_FORMATS, ConfiguredFormat, ReportFormat
+from loader.formats.configured_format import ConfiguredFormat
+from loader.formats.registry import SHIPPED_FORMATS
+from loader.formats.report_format import ReportFormat
 from loader.report import Report
 from loader.report_file import ReportFile
 from loader.rows.errors import ReportError, RowError

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from domain.time.local_time import DUPLICATE_TIME
-from loader.formats.registry import ConfiguredFormat
-from loader.formats.varying_rows import LOST_NEIGHBOUR, UNORDERED_ROW, UNTOLD_LENGTH
+from loader.formats.configured_format import ConfiguredFormat
+from loader.formats.delimited.varying_rows import LOST_NEIGHBOUR, UNORDERED_ROW, UNTOLD_LENGTH
 from settings import FormatSettings
 from storage.figures.aggregate import Aggregate
 from storage.figures.meter_info import MeterInfo

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loader.formats.registry import ConfiguredFormat, ReportFormat
+from loader.formats.configured_format import ConfiguredFormat
+from loader.formats.report_format import ReportFormat
 from loader.report import Report
 from loader.report_file import ReportFile
 from loader.rows.errors import ReportError, RowError

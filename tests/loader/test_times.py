@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from loader.formats.delimited import BY_START
-from loader.formats.registry import ConfiguredFormat, known_formats
+from loader.formats.configured_format import ConfiguredFormat
+from loader.formats.delimited.rows import BY_START
+from loader.formats.registry import known_formats
 from settings import FormatSettings, Settings
 from tests.support.report_formats import Reading, ReportResult, reading
 

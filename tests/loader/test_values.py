@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from loader.formats.registry import ConfiguredFormat
+from loader.formats.configured_format import ConfiguredFormat
 from settings import FormatSettings
 from tests.support.report_formats import Reading, ReportResult, reading
 

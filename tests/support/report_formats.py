@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from domain.quantities import QUANTITY_NAMES
-from loader.formats.registry import SHIPPED_FORMATS, ConfiguredFormat, ReportFormat
+from loader.formats.configured_format import ConfiguredFormat
+from loader.formats.registry import SHIPPED_FORMATS
+from loader.formats.report_format import ReportFormat
 from loader.report import Report
 from loader.rows.errors import ReportError, RowError
 from settings import FormatSettings

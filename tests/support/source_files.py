@@ -13,7 +13,9 @@ import xlsxwriter
 from xlsxwriter.format import Format
 
 from domain.report_source import FULL_BATCH_FIELDS
-from loader.formats.registry import SHIPPED_FORMATS, ConfiguredFormat, ReportFormat
+from loader.formats.configured_format import ConfiguredFormat
+from loader.formats.registry import SHIPPED_FORMATS
+from loader.formats.report_format import ReportFormat
 from loader.report import Report
 from loader.report_file import ReportFile
 from loader.rows.errors import ReportError, RowError

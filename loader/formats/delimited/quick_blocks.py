@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from itertools import chain, repeat
 from typing import NamedTuple
 
-from loader.formats.placed_starts import PlacedStarts
-from loader.formats.quick_times import QuickTimes
+from loader.formats.delimited.placed_starts import PlacedStarts
+from loader.formats.delimited.quick_times import QuickTimes
 from loader.rows.header import Header
 from loader.values.columns import QuantityColumn
 from loader.values.row_values import RowValues

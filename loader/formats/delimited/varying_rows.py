@@ -6,7 +6,8 @@ from datetime import datetime, timedelta, tzinfo
 from typing import NamedTuple
 
 from domain.time.sampling_interval import MAX_SPANS, IntervalSpan
-from loader.formats.delimited import DelimitedLayout, DelimitedRow, DelimitedRows
+from loader.formats.delimited.layout import DelimitedLayout
+from loader.formats.delimited.rows import DelimitedRow, DelimitedRows
 from loader.rows.errors import RowError
 from loader.rows.reader import ParseContext
 

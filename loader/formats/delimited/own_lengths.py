@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 from domain.time.sampling_interval import MAX_SPANS, IntervalSpan
 from domain.time.time_zone import DAY_SECONDS
-from loader.formats.delimited import DelimitedLayout, DelimitedRow, DelimitedRows
+from loader.formats.delimited.layout import DelimitedLayout
+from loader.formats.delimited.rows import DelimitedRow, DelimitedRows
 from loader.formats.timestamps.ends import RowEnds
 from loader.formats.timestamps.parser import InvalidTimestamp
 from loader.rows.errors import RowError

@@ -5,8 +5,9 @@ from datetime import datetime
 
 from domain.report_source import RowBatch
 from domain.time.sampling_interval import Differences, IntervalSpan
-from loader.formats.delimited import DelimitedLayout, DelimitedRow, DelimitedRows
-from loader.formats.own_lengths import LengthSpans, usual_seconds
+from loader.formats.delimited.layout import DelimitedLayout
+from loader.formats.delimited.own_lengths import LengthSpans, usual_seconds
+from loader.formats.delimited.rows import DelimitedRow, DelimitedRows
 from loader.formats.timestamps.ends import RowEnds
 from loader.formats.timestamps.parser import InvalidTimestamp, PartOfDay
 from loader.rows.errors import RowError

@@ -1,25 +1,20 @@
 """Reading the rows of a report in a configured format."""
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta
 
-from domain.time.local_time import DUPLICATE_TIME, OTHER_ZONE_TIME, LocalTimeResolver
-from loader.formats.placed_starts import PlacedStarts
-from loader.formats.quick_blocks import BLOCK_ROWS, SMALL_BLOCK_ROWS, QuickBlocks
-from loader.formats.quick_times import QuickTimes, make_quick_times
-from loader.formats.timestamps.parser import InvalidTimestamp, PartOfDay, make_timestamp_parser
+from domain.time.local_time import DUPLICATE_TIME, OTHER_ZONE_TIME
+from loader.formats.delimited.layout import DelimitedLayout
+from loader.formats.delimited.placed_starts import PlacedStarts
+from loader.formats.timestamps.parser import InvalidTimestamp, PartOfDay
 from loader.rows.errors import RowError
 from loader.rows.file_reader import check_row_length
-from loader.rows.header import Header
 from loader.rows.hour_days import DOUBTFUL_HOURS, HourKind, kind_of_hours
 from loader.rows.identifier_column import MAX_IDENTIFIER_LENGTH, is_identifier
 from loader.rows.reader import ParseContext, RowReader, midnight
-from loader.values.collected_values import CollectedValues
-from loader.values.row_values import RowValues
-from settings import BY_ORDER, HOURLY_INTERVAL, INSTANT_PATTERNS, FormatSettings, TimePattern
+from settings import BY_ORDER, HOURLY_INTERVAL
 
 BY_START = (
     "; or time.end_clock: start in the format, if ends are written by the clock at the start of"
@@ -27,11 +22,6 @@ BY_START = (
 )
 
 ORDERED_DAYS = "rows in order of time, oldest first, since their order tells when they are of"
-
-_BYTEWISE = re.compile(r"utf-8|ascii|iso8859-\d+|cp125\d")
-"""Encodings in which the bytes of a line are those of its characters, and of no others."""
-_MAX_PLAIN_LENGTH = 10_000
-"""Characters of a line that is read quickly; longer ones are checked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,60 +34,6 @@ class DelimitedRow:
     missing: int
     rounded: int = 0
     fields: Sequence[str] = ()
-
-
-class DelimitedLayout:
-    """The columns of reports with the same header, whose times are of the same zone."""
-
-    def __init__(
-        self, settings: FormatSettings, header: Header, zone: tzinfo, seconds: int | None = None
-    ) -> None:
-        """Take the length of the rows in seconds, if it differs from row to row."""
-        self.settings = settings = settings.fitted(header.names)
-        self.header = header
-        self.zone = zone
-        self.timestamps = make_timestamp_parser(settings, header.names, zone)
-        seconds = seconds or settings.interval or HOURLY_INTERVAL
-        self.values = RowValues(settings, header.names, seconds)
-        self.collected: CollectedValues | None = None
-        """What reads the rows if several may make one reading."""
-        if settings.columns.have_conditions or settings.columns.of_kind("register"):
-            self.collected = CollectedValues(settings, header.names, self.values)
-        self.identifier_field: int | None = None
-        if settings.identifier_column is not None:
-            self.identifier_field = settings.identifier_column.position(header.names)
-        time = settings.time
-        interval = timedelta(seconds=settings.interval or 0)
-        marks_end = time.marks_end and not time.is_of_day
-        self.shift = interval * marks_end
-        """By how much a row starts before its time."""
-        self.has_offset = time.pattern in INSTANT_PATTERNS or TimePattern(time.pattern).has_offset
-        self.local_shift = self.shift * (time.end_clock == "start" and not self.has_offset)
-        """By how much the local time of a row's start is earlier than it is written."""
-        self.end_shift = self.shift * (time.end_clock is None and not self.has_offset)
-        """The same, if rows on days on which clocks change tell whether it is so."""
-        self.step = settings.step or 0
-        self.tolerance = time.tolerance
-        resolver, seconds_before = LocalTimeResolver(zone), int(self.shift.total_seconds())
-        self.quick_times = None
-        if self.collected is None:
-            self.quick_times = make_quick_times(settings, self.timestamps, resolver, seconds_before)
-        """How times are told quickly, if they are."""
-        self.quick_blocks: QuickBlocks | None = None
-        if self.quick_times is not None and self.values.plain is not None:
-            self.quick_blocks = QuickBlocks(
-                self.quick_times, self.values, self.identifier_field, header
-            )
-
-    def is_valid(self, fields: list[str]) -> bool:
-        """Return whether the time and the quantities of a row can be parsed."""
-        if isinstance(self.timestamps.parse(fields), InvalidTimestamp):
-            return False
-        if self.collected is not None and not self.collected.series(fields):
-            return False
-        errors: list[RowError] = []
-        (self.collected or self.values).read(0, fields, errors)
-        return not errors
 
 
 class DelimitedRows(RowReader[DelimitedRow]):
@@ -120,14 +56,8 @@ class DelimitedRows(RowReader[DelimitedRow]):
 
     def read(self, chunk: bytes, line: int) -> None:
         """Read whole lines, the first of which has this number."""
-        quick = self._layout.quick_times
-        text = None if quick is None else _plain_text(chunk, self._layout.header)
-        lines = chunk.removesuffix(b"\n").split(b"\n")
-        if quick is not None and text is not None:
-            self._read_quickly(quick, text, line, lines)
-        else:
-            for number, raw in enumerate(lines, line):
-                self._read_line(number, raw)
+        for number, raw in enumerate(chunk.removesuffix(b"\n").split(b"\n"), line):
+            self._read_line(number, raw)
 
     def _read_line(self, number: int, raw: bytes) -> None:
         check_row_length(self._context.path, number, raw)
@@ -138,94 +68,6 @@ class DelimitedRows(RowReader[DelimitedRow]):
             self._reject_invalid([fields], raw, None)
         else:
             self._read_fields(number, raw, fields)
-
-    def _read_quickly(self, quick: QuickTimes, text: str, line: int, raws: list[bytes]) -> None:
-        """Read lines of which most are plain; those that are not are read as any others."""
-        layout = self._layout
-        header = layout.header
-        delimiter, has_blanks = header.delimiter, _has_blanks(text, header.delimiter)
-        lines = text.removesuffix("\n").split("\n")
-        for begin in range(0, len(lines), BLOCK_ROWS):
-            block, number = lines[begin : begin + BLOCK_ROWS], line + begin
-            raw_block = raws[begin : begin + BLOCK_ROWS]
-            if not has_blanks and self._add_block(block, raw_block, number):
-                continue
-            size = len(block) if has_blanks else SMALL_BLOCK_ROWS
-            for at in range(0, len(block), size):
-                part, raw_part = block[at : at + size], raw_block[at : at + size]
-                if has_blanks or not self._add_block(part, raw_part, number + at):
-                    rows = [content.split(delimiter) for content in part]
-                    if has_blanks:
-                        rows = [[field.strip() for field in fields] for fields in rows]
-                    self._read_singly(quick, rows, number + at, raw_part)
-
-    def _add_block(self, lines: list[str], raws: list[bytes], line: int) -> bool:
-        """Add the rows in lines, and return whether all are plain."""
-        quick = self._layout.quick_blocks
-        block = None if quick is None else quick.read(lines, self.identifier, self._starts)
-        if block is None:
-            return False
-        if self._is_buffering:
-            self.flush()
-        count = self.readings + len(self._dates)
-        placed = zip(block.locals, block.offsets, block.quantities, strict=True)
-        if None not in block.locals and not block.missing:
-            self._lines += [
-                f"{number},{local},{offset},{quantities}\n"
-                for number, (local, offset, quantities) in enumerate(placed, count + 1)
-            ]
-            self._dates += [local for local in block.locals if local]
-            return True
-        missing = block.missing or [0] * len(lines)
-        for number, (local, offset, quantities) in enumerate(placed):
-            if local is None:
-                self._read_line(line + number, raws[number])
-                continue
-            self._dates.append(local)
-            count = self.readings + len(self._dates)
-            self._lines.append(f"{count},{local},{offset},{quantities}\n")
-            self.missing += missing[number]
-        return True
-
-    def _read_singly(
-        self, quick: QuickTimes, rows: list[list[str]], line: int, raws: list[bytes]
-    ) -> None:
-        """Read rows of which most are plain."""
-        layout = self._layout
-        width = len(layout.header.names)
-        days, clocks, cut = quick.days, quick.clocks, quick.cut
-        day_field, clock_field = quick.day_field, quick.clock_field
-        identifier_field = layout.identifier_field
-        add, read = self._starts.add, layout.values.read
-        out, dates, before = self._lines, self._dates, self.readings
-        errors: list[RowError] = []
-        for number, fields in enumerate(rows, line):
-            if len(fields) == width:
-                if clock_field is None:
-                    day_text, _, clock_text = cut(fields[day_field])
-                else:
-                    day_text, clock_text = fields[day_field], fields[clock_field]
-                day, clock = days[day_text], clocks[clock_text]
-                if (
-                    day is not None
-                    and clock is not None
-                    and (identifier_field is None or fields[identifier_field] == self.identifier)
-                ):
-                    quantities, missing, rounded = read(number, fields, errors)
-                    if not errors:
-                        if self._is_buffering:
-                            self.flush()
-                        local, offset, earlier = add(day + clock, hash(quantities) or 1)
-                        if not earlier:
-                            dates.append(local)
-                            count = before + len(dates)
-                            out.append(f"{count},{local},{offset},{quantities}\n")
-                            if missing or rounded:
-                                self.missing += missing
-                                self.rounded += rounded
-                            continue
-                    errors.clear()
-            self._read_line(number, raws[number - line])
 
     def _read_fields(self, number: int, raw: bytes, fields: list[str]) -> None:
         layout = self._layout
@@ -454,24 +296,3 @@ class DelimitedRows(RowReader[DelimitedRow]):
     def _runs(self) -> Iterator[tuple[int, tuple[int, ...]]]:
         """Yield the instants of the readings in runs, see `Differences`."""
         yield from self._starts.runs()
-
-
-def _has_blanks(text: str, delimiter: str) -> bool:
-    """Return whether blanks are around fields."""
-    if text[:1] in " \t":
-        return True
-    pairs = (f"{edge}{blank}" for edge in (delimiter, "\n") for blank in " \t")
-    return any(pair in text or pair[::-1] in text for pair in pairs)
-
-
-def _plain_text(chunk: bytes, header: Header) -> str | None:
-    """Return the text of whole lines, None if there are quotes, wrong bytes or other oddities."""
-    is_bytewise = _BYTEWISE.fullmatch(header.encoding) is not None
-    if header.has_reasons or b'"' in chunk or b"\0" in chunk or not is_bytewise:
-        return None
-    text = chunk.decode(header.encoding, "replace")
-    if "\r" in text:
-        text = text.replace("\r\n", "\n")
-    if "\r" in text or "\ufffd" in text:
-        return None
-    return None if max(map(len, text.split("\n"))) > _MAX_PLAIN_LENGTH else text

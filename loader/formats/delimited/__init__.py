@@ -1,0 +1,1 @@
+"""Reading the rows of reports in formats that settings describe."""
