@@ -62,6 +62,11 @@ class QuantityColumn:
             " to as many"
         )
 
+    @property
+    def is_unscaled(self) -> bool:
+        """Whether numbers are those of the stored unit."""
+        return self._scale.is_one
+
     def read(self, fields: Sequence[str]) -> tuple[ParsedValue, int]:
         """Return the quantity of a row, and which of its columns is wrong if one is."""
         if len(self.fields) > 1:
@@ -76,13 +81,8 @@ class QuantityColumn:
 
     def read_all(self, texts: Sequence[str]) -> list[str] | None:
         """Return the quantities of rows of a single column; None unless all are plain."""
-        decimals = len(texts[0]) - texts[0].rfind(self._notation.mark) - 1
-        if self._scale.is_one and 0 < decimals <= DECIMALS:
-            joined = "\n".join([*texts, ""])
-            if self._notation.plain_lines(decimals).fullmatch(joined):
-                zeros = "0" * (DECIMALS - decimals)
-                plain = joined.replace(self._notation.mark, ".").replace("\n", f"{zeros}\n")
-                return plain.split("\n")[:-1]
+        if self.is_unscaled and (plain := self.read_joined(texts, 1, "")) is not None:
+            return plain
         known = self.known
         new = {text for text in texts if text not in known}
         if len(known) + len(new) > _MAX_KNOWN:
@@ -94,6 +94,13 @@ class QuantityColumn:
                 return None
             known[text] = quantity.text
         return [known[text] for text in texts]
+
+    def read_joined(self, texts: Sequence[str], count: int, delimiter: str) -> list[str] | None:
+        """Return the quantities in texts of so many numbers each; None unless all are plain.
+
+        They are of this column and of others with the same notation, none of which is scaled.
+        """
+        return self._notation.plain_quantities("\n".join([*texts, ""]), count, delimiter)
 
     def error(self, line: int, fields: Sequence[str], which: int, expected: str) -> RowError:
         """Return the error of a row in one of the columns."""

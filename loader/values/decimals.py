@@ -15,6 +15,8 @@ _MISSING = frozenset(("", "-", "--", "n/a", "#n/a", "na", "nan", "null", "none")
 _THOUSANDS = {" ": " \u00a0\u2009\u202f", "'": "'\u2019"}
 """The characters that a mark between thousands stands for, unless it is itself alone."""
 _BLANKS = " \t\u00a0\u2009\u202f"
+_DIGITS = re.compile("[0-9]+")
+_NEGATIVE_ZERO = re.compile(r"-(0\.0+)(?=[,\n])")
 _HAS_UNIT = re.compile(r"[-+0-9.,]*[0-9]\s*[^\W\d]\w*")
 
 
@@ -46,13 +48,38 @@ class NumberNotation:
         )
         """Nearly all numbers of nearly all reports."""
 
-    def plain_lines(self, decimals: int) -> re.Pattern[str]:
-        """Return the expression of lines with a plain number of so many decimals each."""
-        mark = re.escape(self.mark)
-        return _compiled(
-            rf"(?:(?!-0{mark}0+\n)-?(?:0|[1-9][0-9]{{0,{INTEGER_DIGITS - 1}}}){mark}"
-            rf"[0-9]{{{decimals}}}\n)*+"
-        )
+    def plain_quantities(self, lines: str, count: int, delimiter: str) -> list[str] | None:
+        """Return lines of so many plain numbers each as a RowBatch has them; None if some are not.
+
+        Numbers may be missing. The others have as many decimals as the first one, unless there is
+        one a line.
+        """
+        at = lines.find(self.mark) + 1
+        digits = _DIGITS.match(lines, at)
+        decimals = digits.end() - at if at and digits else 0
+        if not 0 < decimals <= DECIMALS:
+            return None
+        if not _plain_lines(self.mark, f"{decimals}", count, delimiter).fullmatch(lines):
+            return self._padded(lines) if count == 1 else None
+        zeros = "0" * (DECIMALS - decimals)
+        lines = lines.replace(self.mark, ".")
+        if count > 1:
+            lines = lines.replace(delimiter, f"{zeros},")
+        if zeros:
+            lines = lines.replace("\n", f"{zeros}\n")
+            if lines.count(".") != count * lines.count("\n"):
+                lines = _without_missing(lines, zeros)
+        return _split(lines)
+
+    def _padded(self, lines: str) -> list[str] | None:
+        """Return lines of a plain number each, whose decimals differ, as a RowBatch has them."""
+        if not _plain_lines(self.mark, f"1,{DECIMALS}", 1, "").fullmatch(lines):
+            return None
+        zeros = "0" * DECIMALS
+        return [
+            f"{text}{zeros}"[: text.index(".") + 1 + DECIMALS] if text else text
+            for text in _split(lines.replace(self.mark, "."))
+        ]
 
     def is_missing(self, text: str) -> bool:
         """Return whether a text stands for a missing value."""
@@ -74,7 +101,29 @@ class NumberNotation:
         return Number(int(f"{sign}{whole}{decimals}"), power - len(decimals))
 
 
-_compiled = lru_cache(maxsize=2 * DECIMALS)(re.compile)
+@lru_cache(maxsize=64)
+def _plain_lines(mark: str, decimals: str, count: int, delimiter: str) -> re.Pattern[str]:
+    """Return the expression of lines with so many plain numbers, or fewer, of so many decimals."""
+    whole = f"-?+(?!0[0-9])[0-9]{{1,{INTEGER_DIGITS}}}+"
+    number = f"(?:{whole}{re.escape(mark)}[0-9]{{{decimals}}}+)?+"
+    return re.compile(rf"(?:{re.escape(delimiter).join([number] * count)}\n)*+")
+
+
+def _without_missing(lines: str, zeros: str) -> str:
+    """Return lines without the zeros that were added where a number is missing."""
+    lines = f"\n{lines}"
+    for before, behind in (("\n", "\n"), ("\n", ","), (",", ","), (",", "\n")):
+        # Each stands between two of them, so that every other one is found at a time.
+        for _ in range(2):
+            lines = lines.replace(f"{before}{zeros}{behind}", f"{before}{behind}")
+    return lines[1:]
+
+
+def _split(lines: str) -> list[str]:
+    """Return lines of quantities without their ends, and zero without a sign."""
+    if "-0." in lines:
+        lines = _NEGATIVE_ZERO.sub(r"\1", lines)
+    return lines.split("\n")[:-1]
 
 
 class ParsedValue(NamedTuple):

@@ -25,13 +25,17 @@ class FieldMatch:
 
     def __init__(self, patterns: FieldPatterns, names: Sequence[str]) -> None:
         """Take the names of a report's columns."""
-        self._fields = [header.position(names) for header in patterns]
+        self.fields = [header.position(names) for header in patterns]
+        """The positions of the columns in a row."""
         self._patterns = [any_of(each) for each in patterns.values()]
         self._known: dict[tuple[str, ...], bool] = {}
 
     def __call__(self, fields: Sequence[str]) -> bool:
         """Return whether those of a row match."""
-        texts = tuple(fields[place] for place in self._fields)
+        return self.matches(tuple(fields[place] for place in self.fields))
+
+    def matches(self, texts: tuple[str, ...]) -> bool:
+        """Return whether these fields match, which are those of the columns of the patterns."""
         found = self._known.get(texts)
         if found is None:
             pairs = zip(self._patterns, texts, strict=True)
@@ -56,6 +60,8 @@ class RowValues:
             None if quality is None else FieldMatch({quality.column: quality.estimated}, names)
         )
         """Whether a row is estimated, if the format says so."""
+        self.quality_field = None if self.estimated is None else self.estimated.fields[0]
+        """The position of the column that says it."""
         self.columns = {
             ALL_QUANTITY_NAMES.index(name): QuantityColumn(name, column, names, settings, seconds)
             for name, column in columns.items()
@@ -71,13 +77,18 @@ class RowValues:
     def plain(self) -> Sequence[tuple[int, QuantityColumn, int]] | None:
         """The place of each quantity in a row of a batch, its column and the field of that.
 
-        None if rows say more than that.
+        None if some are sums of columns.
         """
-        if self.estimated is not None or any(
-            len(each.fields) > 1 for each in self.columns.values()
-        ):
+        if any(len(each.fields) > 1 for each in self.columns.values()):
             return None
         return [(place, column, column.fields[0]) for place, column in self.columns.items()]
+
+    def flags(self, texts: Sequence[str]) -> Sequence[str]:
+        """Return the last field of rows of a batch by the texts of the column that says it."""
+        estimated = self.estimated
+        assert estimated is not None, "the format has such a column"
+        known = {text: "1" if estimated.matches((text,)) else "" for text in {*texts}}
+        return [known[text] for text in texts]
 
     def read(self, number: int, fields: Sequence[str], errors: list[RowError]) -> RowQuantities:
         """Return the quantities of a row; add the errors that it has."""

@@ -18,9 +18,15 @@ class _Offsets(dict[int, int | None]):
     def __init__(self, zone: tzinfo) -> None:
         super().__init__()
         self._zone = zone
+        self._edges: dict[int, int] = {}
+        """The offset at the beginning of each block."""
 
     def __missing__(self, block: int) -> int | None:
-        first, end = self.at(block * _BLOCK_SECONDS), self.at((block + 1) * _BLOCK_SECONDS)
+        edges = self._edges
+        for edge in (block, block + 1):
+            if edge not in edges:
+                edges[edge] = self.at(edge * _BLOCK_SECONDS)
+        first, end = edges[block], edges[block + 1]
         self[block] = found = first if first == end else None
         return found
 

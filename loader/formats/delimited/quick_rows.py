@@ -3,7 +3,7 @@
 import re
 from typing import TYPE_CHECKING
 
-from loader.formats.delimited.quick_blocks import BLOCK_ROWS
+from loader.formats.delimited.quick_blocks import BLOCK_ROWS, SMALL_BLOCK_ROWS
 from loader.formats.delimited.quick_times import QuickTimes
 from loader.formats.delimited.rows import DelimitedRows
 from loader.rows.header import Header
@@ -41,10 +41,14 @@ class QuickRows(DelimitedRows):
             raw_block = raws[begin : begin + BLOCK_ROWS]
             if not has_blanks and self._add_block(block, raw_block, number):
                 continue
-            rows = [content.split(delimiter) for content in block]
-            if has_blanks:
-                rows = [[field.strip() for field in fields] for fields in rows]
-            self._read_singly(quick, rows, number, raw_block)
+            size = len(block) if has_blanks else SMALL_BLOCK_ROWS
+            for at in range(0, len(block), size):
+                part, raw_part = block[at : at + size], raw_block[at : at + size]
+                if has_blanks or not self._add_block(part, raw_part, number + at):
+                    rows = [content.split(delimiter) for content in part]
+                    if has_blanks:
+                        rows = [[field.strip() for field in fields] for fields in rows]
+                    self._read_singly(quick, rows, number + at, raw_part)
 
     def _add_block(self, lines: list[str], raws: list[bytes], line: int) -> bool:
         """Add the rows in lines, and return whether all are plain."""
