@@ -344,7 +344,7 @@ def test_named_format_that_does_not_fit_is_one_fault(database: DatabaseFixture) 
     done = load(database, "--format", "monitoring", path)
     assert done.exit_code == 1
     assert done.stderr.splitlines()[0].startswith(
-        f"{path}:1: heading: '{DISTRIBUTOR.strip()}': expected a known format, one of monitoring;"
+        f"{path}:1: heading: '{DISTRIBUTOR.strip()}': expected a known format such as 'monitoring';"
     )
     assert load(database, "--format", "distributor-hourly", path).exit_code == 0
 
@@ -374,10 +374,9 @@ def test_unknown_format_is_one_line_that_names_all(database: DatabaseFixture) ->
     database.configure(formats={"workshop": WORKSHOP})
     done = load(database, "--format", "workshpo", database.file(DAY))
     assert done.exit_code == 1
-    assert done.stderr == (
-        "ERROR - --format workshpo: no such format, expected one of monitoring, "
-        "distributor-hourly, workshop\n"
-    )
+    said, _, names = done.stderr.strip().partition(" one of ")
+    assert said == "ERROR - --format workshpo: no such format, expected"
+    assert {"monitoring", "workshop", "distributor-hourly", "enedis"} < {*names.split(", ")}
     assert not database.exists()
 
 
