@@ -30,7 +30,10 @@ def _registers(draft: Draft, _: Trial) -> Draft | None:
         for name, column in draft.entry["columns"].items()
         if name.endswith("energy")
     }
-    return draft.changed("the energies are states of a cumulative register", columns=columns)
+    doubt = "the energies are states of a cumulative register"
+    if "end" in draft.entry["time"]:
+        draft = draft.with_time(end=None, end_clock=None, marks="start")
+    return draft.changed(doubt, columns=columns)
 
 
 def _ends_by_start(draft: Draft, _: Trial) -> Draft | None:
