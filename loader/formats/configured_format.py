@@ -91,16 +91,19 @@ class ConfiguredFormat:
 
     def _days(self, header: Header) -> DayRows:
         """Return what unfolds days in rows; raise ValueError if there are too few columns."""
-        return DayRows(self._described, header, NumberNotation(self._described).is_missing)
+        settings = self._described.fitted(header.names)
+        return DayRows(settings, header, NumberNotation(settings).is_missing)
 
     def fitted(self, header: Header) -> ReportFormat:
         """Return the format of reports with this header, without the columns that they lack."""
         return self._fitted(header.names)
 
     def _fit(self, names: tuple[str, ...]) -> "ConfiguredFormat":
-        settings = self._described.fitted(names)
-        if settings is self._described:
+        rows = self._settings.fitted(names)
+        if rows is self._settings:
             return self
+        quantities = rows.columns.named()
+        settings = self._described.reduced(quantities, has_quality=rows.quality is not None)
         is_asked_for = self.is_interval_asked_for
         return ConfiguredFormat(self.name, settings, is_interval_asked_for=is_asked_for)
 

@@ -31,6 +31,8 @@ def _registers(draft: Draft, _: Trial) -> Draft | None:
     }
     if any("kind" in column for column in energies.values()):
         return None
+    if "end" in draft.entry["time"]:
+        draft = draft.with_time(end=None, end_clock=None, marks="start")
     columns = {name: column | {"kind": "register"} for name, column in energies.items()}
     return draft.changed("the energies are states of a cumulative register", columns=columns)
 

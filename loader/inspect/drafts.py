@@ -52,7 +52,7 @@ def first_draft(
 ) -> Draft:
     """Return the format that the first lines of a file suggest."""
     time = dict(times.section)
-    if times.end_section is not None and times.varies:
+    if times.end_section is not None and times.varies and not holdings.registers:
         time["end"] = times.end_section
     elif not (times.day_columns or "period" in time):
         time["marks"] = times.marks

@@ -57,7 +57,10 @@ class DayRows:
     def __init__(
         self, settings: FormatSettings, header: Header, is_missing: Callable[[str], bool]
     ) -> None:
-        """Raise ValueError if there are not as many columns as a day has intervals."""
+        """Take the format of reports with this header.
+
+        Raises ValueError if there are not as many columns as a day has intervals.
+        """
         self._header = header
         self._is_missing = is_missing
         folded = settings.columns.named()
@@ -70,10 +73,18 @@ class DayRows:
                 f"expected columns for a day of intervals of {settings.interval} seconds from first"
                 f" to last, there are {self._count}"
             )
-        ends = {end for column in folded.values() for end in (column.first, column.last)}
-        kept = [column for column in settings.headers() if column not in ends]
+        ends = {end for column in folded.values() for end in column.named}
+        others = dict.fromkeys(settings.headers())
+        for group in settings.optional_headers():
+            others |= dict.fromkeys(group)
+        kept = [column for column in others if column not in ends]
         self._kept = [column.position(header.names) for column in kept]
-        names = (*map(str, kept), INTERVAL_OF_DAY, *map(_value_column, folded))
+        pattern = settings.meter_pattern
+        is_meter = pattern is not None and pattern.place == "heading"
+        # The heading that names the meter stays, so that rejected rows load again.
+        named = [name for name in header.names if is_meter and pattern and pattern.find(name)][:1]
+        self._more = [""] * len(named)
+        names = (*map(str, kept), INTERVAL_OF_DAY, *map(_value_column, folded), *named)
         self.header = Header(
             names,
             header.delimiter,
@@ -103,7 +114,7 @@ class DayRows:
             for number in range(self._count):
                 values = [fields[first + number] for first in self._firsts]
                 if not all(map(self._is_missing, values)):
-                    writer.writerow([*kept, number + 1, *values])
+                    writer.writerow([*kept, number + 1, *values, *self._more])
                     lines.append(line)
         if not lines:
             return None

@@ -87,6 +87,12 @@ class ColumnSettings(Section):
         return {"header": column} if is_alone else column
 
     @property
+    def named(self) -> tuple[ColumnName, ...]:
+        """The columns that it is read from."""
+        ends = (end for end in (self.first, self.last) if end is not None)
+        return (*self.header, *ends)
+
+    @property
     def is_day(self) -> bool:
         """Whether the intervals of a day stand in columns, one after another."""
         return self.first is not None or self.last is not None

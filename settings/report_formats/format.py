@@ -2,7 +2,7 @@
 
 import codecs
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from math import gcd
 from typing import Annotated, Literal
 
@@ -219,8 +219,7 @@ class FormatSettings(Section):
         others = (self.identifier_column, *self.time.columns())
         columns = [column for column in self.columns.named().values() if not column.optional]
         # Several quantities may be made of the same column.
-        ends = (end for column in columns for end in (column.first, column.last) if end is not None)
-        made_of = dict.fromkeys((*(name for each in columns for name in each.header), *ends))
+        made_of = dict.fromkeys(name for each in columns for name in each.named)
         names = [*(header for header in others if header is not None), *made_of]
         conditions = [header for column in columns for header in column.where]
         if self.quality is not None and not self.quality.optional:
@@ -239,7 +238,7 @@ class FormatSettings(Section):
     def optional_headers(self) -> tuple[tuple[ColumnName, ...], ...]:
         """Return the columns that a report may have, those together that it has together."""
         columns = [column for column in self.columns.named().values() if column.optional]
-        groups: list[tuple[ColumnName, ...]] = [(*each.header, *each.where) for each in columns]
+        groups: list[tuple[ColumnName, ...]] = [(*each.named, *each.where) for each in columns]
         if self.quality is not None and self.quality.optional:
             groups.append((self.quality.column,))
         required = self.headers()
@@ -252,14 +251,20 @@ class FormatSettings(Section):
         absent = {column for column in optional if not column.positions(names)}
         if not absent:
             return self
-        columns = {
-            name: None if absent.intersection((*column.header, *column.where)) else column
+        kept = [
+            name
             for name, column in self.columns.named().items()
-        }
+            if not absent.intersection((*column.named, *column.where))
+        ]
         has_quality = self.quality is not None and self.quality.column not in absent
+        return self.reduced(kept, has_quality=has_quality)
+
+    def reduced(self, quantities: Collection[str], *, has_quality: bool) -> "FormatSettings":
+        """Return the format with some of its quantities, and perhaps without `quality`."""
+        absent = dict.fromkeys(self.columns.named().keys() - quantities)
         return self.model_copy(
             update={
-                "columns": self.columns.model_copy(update=columns),
+                "columns": self.columns.model_copy(update=absent),
                 "quality": self.quality if has_quality else None,
             }
         )
@@ -322,11 +327,12 @@ class FormatSettings(Section):
     @model_validator(mode="after")
     def _require_times_of_states(self) -> "FormatSettings":
         """Check that a state is that at the time of its row, which has no end beside it."""
-        if "time" in self.model_fields_set and self.time.end is not None:
-            if self.columns.of_kind("register"):
-                raise ValueError(
-                    "expected no time.end with a register: time.column names the time of the state"
-                )
+        if "time" not in self.model_fields_set or self.time.end is None:
+            return self
+        if self.columns.of_kind("register"):
+            raise ValueError(
+                "expected no time.end with a register: time.column names the time of the state"
+            )
         return self
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from loader.formats.registry import SHIPPED_FORMATS, known_formats
-from settings import load_settings
+from settings import ColumnSettings, FormatSettings, TimeSettings, load_settings
 from tests.support.paths import ROOT
 from tests.support.report_formats import ReportResult
 
@@ -37,3 +37,23 @@ def test_report_of_an_example_loads_with_its_format(tmp_path: Path, name: str) -
     assert not done.error
     assert done.report.format == name
     assert len(formats) == len(SHIPPED_FORMATS) + 1
+
+
+def test_every_key_has_a_line_in_the_table() -> None:
+    table = PAGE.partition("## Keys\n")[2].partition("\n\nA column is named")[0]
+    names = {
+        name.removeprefix("time.")
+        for line in table.splitlines()
+        if line.startswith("| `")
+        for name in re.findall(r"`([a-z_.]+)`", line.split("|")[1])
+    }
+    keys = {*FormatSettings.model_fields, *ColumnSettings.model_fields, *TimeSettings.model_fields}
+    assert keys - {"time"} == names
+
+
+def test_every_key_stands_in_an_example() -> None:
+    shown = "".join(described for _, described in EXAMPLES.values())
+    shown += (ROOT / "docs/how-to/another-meter.md").read_text()
+    # A sheet is one of a workbook, which no page can hold.
+    keys = {*FormatSettings.model_fields, *ColumnSettings.model_fields, *TimeSettings.model_fields}
+    assert {key for key in keys if not re.search(rf"\b{key}: ", shown)} == {"sheet"}

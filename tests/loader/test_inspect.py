@@ -350,6 +350,15 @@ KINDS = {
         ),
         ("2024-05-14 00:00:00", {"energy": "0.11100"}),
     ),
+    "of registers, with the ends of intervals of two lengths": (
+        "From,To,Import kWh\n"
+        + "".join(
+            f"2024-05-14 {n // 4:02}:{n % 4 * 15:02},2024-05-14 {end // 4:02}:{end % 4 * 15:02},"
+            f"{8000.5 + n}\n"
+            for n, end in ((n, n + 1 + n % 3) for n in range(94) if n % 3 < 2)
+        ),
+        ("2024-05-14 00:00:00", {"energy": "1.00000"}),
+    ),
     "of two tariffs": (
         "time,Low (kWh),High (kWh)\n" + quarter_rows("%Y-%m-%d %H:%M,{},1.5", *SINES),
         ("2024-05-14 00:00:00", {"energy": "2.00000"}),

@@ -312,6 +312,18 @@ SHAPES: dict[str, tuple[ReportFormat, Callable[[list[str]], str]]] = {
         ),
         lambda rows: table("Zeit;AT1 - kWh", *rows),
     ),
+    "with a day in a row and the meter in a heading": (
+        described(
+            columns={"energy": {"first": "h0", "last": "h23"}},
+            time={"column": "Zeit", "pattern": "%d.%m.%Y", "hours": "counted"},
+            interval=3600,
+            identifier={"heading": "Zähler {meter}"},
+        ),
+        lambda rows: table(
+            ";".join(["Zeit", *(f"h{hour}" for hour in range(24)), "Zähler AT1"]),
+            ";".join(["01.04.2024", *(row.partition(";")[2] for row in rows), ""]),
+        ),
+    ),
     "with the meter in a line": (
         described(identifier={"line": "Zählpunkt;{meter}"}),
         lambda rows: table("x", "Zählpunkt;AT1", "Zeit;kWh", *rows),
@@ -587,6 +599,28 @@ def test_rejected_intervals_of_a_day_load_again_once_they_are_correct(tmp_path: 
         "2024-06-01 07:00:00",
         "2024-06-02 00:00:00",
     ]
+
+
+def test_columns_of_days_may_be_missing_if_they_are_optional(read: Reading) -> None:
+    own = day_rows(
+        3600,
+        "counted",
+        24,
+        columns={
+            "energy": {"first": "1", "last": "24"},
+            "exported_energy": {"first": "b1", "last": "b24", "optional": "true"},
+        },
+        quality={"column": "Q", "estimated": "E", "optional": "true"},
+    )
+    heading, day = days_heading(24), "01.06.2024" + ";1" * 24
+    exported = ";".join(f"b{number}" for number in range(1, 25))
+    for more, fields, tail in (
+        ("", "", ["1.00000", *[""] * 7]),
+        (";Q", ";E", ["1.00000", *[""] * 9, "1"]),
+        (f";{exported};Q", ";2" * 24 + ";E", ["1.00000", *[""] * 7, "2.00000", "", "1"]),
+    ):
+        done = read(table(heading + more, day + fields), own)
+        assert [row[3:] for row in done.rows] == [tail] * 24
 
 
 def test_heading_with_too_few_columns_for_a_day_is_refused(read: Reading) -> None:

@@ -214,8 +214,11 @@ def test_variables_change_formats(config: Configuration) -> None:
         ),
         (
             (
-                '0.001}\n      power: kW\n    time: {column: Date, pattern: "%d/%m/%Y %H:%M", marks: start',
-                "0.001, kind: register}\n    time: {column: Date, pattern: iso, end: End",
+                'power: kW\n    time: {column: Date, pattern: "%d/%m/%Y %H:%M", marks: start',
+                (
+                    "exported_energy: {header: E, kind: register}\n"
+                    "    time: {column: Date, pattern: iso, end: End"
+                ),
             ),
             3,
             "workshop: expected no time.end with a register: time.column names the time of the",
