@@ -354,7 +354,11 @@ class _Finder:
                 " for mean power, kind: power"
             )
         if self.found.has_power:
-            self.found.doubts.append("energy is worked out from mean power: is it mean power?")
+            is_unsaid = first and not (first[0].unit or common)
+            in_kw = " in kW? for W, add factor: 0.001" if is_unsaid else "?"
+            self.found.doubts.append(
+                f"energy is worked out from mean power: is it mean power{in_kw}"
+            )
         if self.found.registers:
             self.found.doubts.append(
                 f"{', '.join(self.found.registers)}: are these states of a register?"

@@ -128,26 +128,37 @@ def _days_with_clocks(columns: Sequence[SheetColumn]) -> RowTimes | None:
 
 def _with_ends(days: Sequence[SheetColumn], clocks: Sequence[SheetColumn | None]) -> RowTimes:
     """Return the times that rows begin with, and their ends where these stand beside them."""
-    times, *others = (_read_times(day, clock) for day, clock in zip(days, clocks, strict=True))
+    pairs = list(zip(days, clocks, strict=True))
+    times, *others = (_read_times(day, clock) for day, clock in pairs)
     steps = Counter(abs(after - before) for before, after in pairwise(times.starts))
     step = max(steps, key=lambda each: (steps[each] * (each > 0), -each), default=0)
-    for other in others:
+    for other, (day, clock) in zip(others, pairs[1:], strict=True):
         if other.is_instant is not times.is_instant:
             continue
-        distances = Counter(
-            end - start for start, end in zip(times.starts, other.starts, strict=False)
-        )
+        is_same_day = day is days[0]
+        found = (end - start for start, end in zip(times.starts, other.starts, strict=False))
+        distances = Counter(_nearest_day(each) if is_same_day else each for each in found)
         (usual, _), *_ = distances.most_common(1)
         if not usual or abs(usual) > min(_DAY, 2 * step or _DAY) or "timezone" in times.section:
             continue
         start, end = (times, other) if usual > 0 else (other, times)
         start.used |= end.used
+        end_clock = clock if usual > 0 else clocks[0]
         start.end_section = end.section
+        if is_same_day and end_clock is not None:
+            # The day is that of the start, also of a row that ends at midnight.
+            notation, _ = _chosen(end_clock, has_clock=True)
+            start.end_section = {"column": end_clock.reference, "pattern": notation.pattern}
         start.evidence.append(f"rows tell their start ({start.label}) and their end ({end.label})")
         count = sum(distances.values())
         start.varies = sum(n * _MANY >= count for n in distances.values()) > 1
         return start
     return times
+
+
+def _nearest_day(seconds: int) -> int:
+    """Return the distance of two clocks, which may be of neighbouring days."""
+    return (seconds + _DAY // 2) % _DAY - _DAY // 2
 
 
 def _read_times(day: SheetColumn, clock: SheetColumn | None) -> RowTimes:

@@ -364,6 +364,19 @@ KINDS = {
         + quarter_rows("%d.%m.%Y %H:%M;{}", *(f"1.{n:03}" for n in range(100, 196))),
         ("2024-05-14 00:00:00", {"energy": "1.10000"}),
     ),
+    "with thousands in quotes": (
+        "Time,Usage (Wh)\n"
+        + quarter_rows('%m/%d/%Y %I:%M %p,"{}"', *(f"1,{n:03}" for n in range(100, 196))),
+        ("2024-05-14 00:00:00", {"energy": "1.10000"}),
+    ),
+    "of ends that are clocks of the next day": (
+        "Day,From,To,kW\n"
+        + "".join(
+            f"13/05/2024,{row}\n"
+            for row in ("21:00,22:00,0.3", "22:00,23:00,0.3", "23:00,23:30,0.5", "23:30,00:00,0.5")
+        ),
+        ("2024-05-13 21:00:00", {"energy": "0.30000", "power": "0.30000"}),
+    ),
     "without a heading": (
         quarter_rows("%Y-%m-%d %H:%M;{}", *SINES),
         ("2024-05-14 00:00:00", {"energy": "0.50000"}),
