@@ -21,6 +21,8 @@ _EXPORTED = {"energy": "exported_energy", "reactive_energy": "exported_reactive_
 _ENERGIES = ("energy", "exported_energy", "reactive_energy", "exported_reactive_energy")
 _SUMS = ("energy", "exported_energy")
 """The quantities of which several columns may be parts: of tariffs or phases."""
+_MAX_ALIKE = 20
+"""Columns of a quantity; more are the intervals of a day with others between them."""
 _OTHERS = ("voltage", "intensity", "power factor", "maximeter")
 _METERS = ("cups zahlpunkt zaehlpunkt ean prm mprn mpan pod nmi", "meter supply", "")
 """Words for the point of supply, then for the meter; a serial number comes last."""
@@ -193,6 +195,8 @@ class _Finder:
                 groups[quantity].append(column)
         if not groups and numbers:
             groups["energy"] = numbers[:1]
+        for quantity in [each for each in groups if len(groups[each]) > _MAX_ALIKE]:
+            del groups[quantity]
         self._move_power(groups)
         taken = {quantity: self._chosen(quantity, each) for quantity, each in groups.items()}
         for quantity, columns in taken.items():

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from loader.inspect.sheet_columns import SheetColumn
 from loader.inspect.texts.notations import Moment, WrittenTime
-from loader.inspect.texts.words import says
+from loader.inspect.texts.words import plain_words, says
 
 EITHER_ORDER = "may be either"
 """What is said of a date whose day and month may be exchanged."""
@@ -68,6 +68,7 @@ def find_times(
     columns: Sequence[SheetColumn], zone: ZoneInfo, *, is_whole: bool
 ) -> RowTimes | None:
     """Return how rows tell their time; None if no column has days."""
+    _share_order(columns)
     ways = _days_in_rows, _whole_times, _days_with_clocks, _days_with_periods, _days_alone
     found = [times for look in ways if (times := look(columns)) is not None]
     if not found:
@@ -81,6 +82,20 @@ def find_times(
 
 
 # The columns
+
+
+def _share_order(columns: Sequence[SheetColumn]) -> None:
+    """Let columns in which days and months may be exchanged be like those in which they may not."""
+    orders = [_orders(column.notations) for column in columns]
+    told = {each for order in orders if len(order) == 1 for each in order}
+    if len(told) == 1:
+        for column in columns:
+            (column.order,) = told
+
+
+def _orders(notations: Sequence[WrittenTime]) -> set[bool]:
+    """Return the orders of days and months that notations have, other than that of ISO 8601."""
+    return {each.is_month_first for each in notations if each.pattern[:2] in ("%d", "%m")}
 
 
 def _timed(columns: Sequence[SheetColumn], *, day: bool, clock: bool) -> list[SheetColumn]:
@@ -206,6 +221,8 @@ def _chosen(
     fitting = [each for each in column.notations if each.has_clock == has_clock]
     if not fitting:
         fitting = list(column.notations)
+    told = [each for each in fitting if each.is_month_first is column.order]
+    fitting = told if told and len(_orders(fitting)) > 1 else fitting
     orders = {each.is_month_first for each in fitting if each.has_day}
     if len(orders) < 2:
         return fitting[0], []
@@ -218,10 +235,14 @@ def _chosen(
         for order in (False, True)
     }
     is_american = is_american or "%p" in fitting[0].pattern
-    is_month_first = scores[True][0] > scores[False][0]
+    has_points = "." in fitting[0].pattern[:3]
+    is_month_first = scores[True][0] > scores[False][0] and not has_points
     doubt = []
-    if scores[True][0] == scores[False][0] and "." not in fitting[0].pattern[:3]:
-        is_month_first = is_american
+    is_alike = scores[True][0] == scores[False][0]
+    # If each row is of a day of its own, the other order makes months of the days.
+    has_days = not fitting[0].has_clock and len({*column.texts}) == len(column.texts)
+    if (is_alike or has_days) and not has_points:
+        is_month_first = is_american if is_alike else is_month_first
         order = "the month before the day" if is_month_first else "the day before the month"
         doubt = [f"{column.label}: {order}? {column.filled[0]!r} {EITHER_ORDER}"]
     number = -scores[is_month_first][1]
@@ -319,12 +340,15 @@ def _days_in_rows(columns: Sequence[SheetColumn]) -> RowTimes | None:
     )
 
 
+_SUMS = {"somme", "sum", "suma", "summe", "total", "totale"}
+
+
 def _longest_run(columns: Sequence[SheetColumn]) -> list[SheetColumn]:
     """Return the most columns side by side that hold numbers or nothing."""
     longest: list[SheetColumn] = []
     run: list[SheetColumn] = []
     for column in columns:
-        is_sum = column.name.casefold() in ("total", "summe", "totale", "suma", "somme")
+        is_sum = bool(_SUMS & {*plain_words(column.name).split()})
         if (column.is_number or not column.filled) and not column.says("time") and not is_sum:
             run = [*run, column]
         else:
