@@ -45,7 +45,7 @@ class ConfiguredFormat:
         self.has_lengths = bool(settings.lengths) or settings.time.end is not None
         self.may_vary = self.interval is not None and not settings.time.is_of_day
         self.quantities: Sequence[str] = tuple(settings.columns.named())
-        self.energies: Sequence[str] = settings.columns.of_kind("energy", "register")
+        self.energies: Sequence[str] = settings.columns.of_kind("energy", "power", "register")
         self.tells_estimated = settings.quality is not None
         self.sheet = settings.sheet
         self.dialect = RowDialect(settings.delimiter, settings.decimal)

@@ -100,7 +100,7 @@ def _misfit(formats: Sequence[ReportFormat], path: str, top: TopOfFile) -> str:
     """Return how a report differs from the nearest format."""
     likenesses = [(each.nearest_heading(top), each.name) for each in formats]
     found = [(like.rank, like, name) for like, name in likenesses if like is not None]
-    at, said = 0, ""
+    at = top.first if top.first < len(top.lines) else 0
     if found:
         _, nearest, name = min(found, key=lambda each: each[0])
         at = nearest.at
@@ -117,9 +117,9 @@ def _misfit(formats: Sequence[ReportFormat], path: str, top: TopOfFile) -> str:
 
 def _listed(texts: Sequence[str]) -> str:
     more = len(texts) - _MAX_LISTED
-    listed = ", ".join(f"{text!a:.80}" for text in texts[:_MAX_LISTED])
+    listed = ", ".join(f"{text!r:.80}" for text in texts[:_MAX_LISTED])
     return f"{listed} and {more} more" if more > 0 else listed
 
 
 def _shown(line: bytes) -> str:
-    return ascii(line.decode("utf-8-sig", "replace").rstrip("\r")[:80])
+    return repr(line.decode("utf-8-sig", "replace").rstrip("\r")[:80])

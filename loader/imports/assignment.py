@@ -104,7 +104,7 @@ class MeterAssignment:
             return known
         if not self._registers:
             raise ReportError(
-                f"{origin.path}: there is no meter {name!a:.80}: to register it, run elecdata load"
+                f"{origin.path}: there is no meter {name!r:.80}: to register it, run elecdata load"
                 f" --meter {shlex.quote(name)} --register {shlex.quote(origin.path)}"
             )
         # Identifiers are personal: they become no public ids.

@@ -21,6 +21,8 @@ _EXPORTED = {"energy": "exported_energy", "reactive_energy": "exported_reactive_
 _ENERGIES = ("energy", "exported_energy", "reactive_energy", "exported_reactive_energy")
 _SUMS = ("energy", "exported_energy")
 """The quantities of which several columns may be parts: of tariffs or phases."""
+_MAX_ALIKE = 20
+"""Columns of a quantity; more are the intervals of a day with others between them."""
 _OTHERS = ("voltage", "intensity", "power factor", "maximeter")
 _METERS = ("cups zahlpunkt zaehlpunkt ean prm mprn mpan pod nmi", "meter supply", "")
 """Words for the point of supply, then for the meter; a serial number comes last."""
@@ -193,6 +195,8 @@ class _Finder:
                 groups[quantity].append(column)
         if not groups and numbers:
             groups["energy"] = numbers[:1]
+        for quantity in [each for each in groups if len(groups[each]) > _MAX_ALIKE]:
+            del groups[quantity]
         self._move_power(groups)
         taken = {quantity: self._chosen(quantity, each) for quantity, each in groups.items()}
         for quantity, columns in taken.items():
@@ -359,7 +363,11 @@ class _Finder:
                 " for mean power, kind: power"
             )
         if self.found.has_power:
-            self.found.doubts.append("energy is worked out from mean power: is it mean power?")
+            is_unsaid = first and not (first[0].unit or common)
+            in_kw = " in kW? for W, add factor: 0.001" if is_unsaid else "?"
+            self.found.doubts.append(
+                f"energy is worked out from mean power: is it mean power{in_kw}"
+            )
         if self.found.registers:
             self.found.doubts.append(
                 f"{', '.join(self.found.registers)}: are these states of a register?"

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from loader.inspect.sheet_columns import SheetColumn
 from loader.inspect.texts.notations import Moment, WrittenTime
-from loader.inspect.texts.words import says
+from loader.inspect.texts.words import plain_words, says
 
 EITHER_ORDER = "may be either"
 """What is said of a date whose day and month may be exchanged."""
@@ -68,6 +68,7 @@ def find_times(
     columns: Sequence[SheetColumn], zone: ZoneInfo, *, is_whole: bool
 ) -> RowTimes | None:
     """Return how rows tell their time; None if no column has days."""
+    _share_order(columns)
     ways = _days_in_rows, _whole_times, _days_with_clocks, _days_with_periods, _days_alone
     found = [times for look in ways if (times := look(columns)) is not None]
     if not found:
@@ -81,6 +82,20 @@ def find_times(
 
 
 # The columns
+
+
+def _share_order(columns: Sequence[SheetColumn]) -> None:
+    """Let columns in which days and months may be exchanged be like those in which they may not."""
+    orders = [_orders(column.notations) for column in columns]
+    told = {each for order in orders if len(order) == 1 for each in order}
+    if len(told) == 1:
+        for column in columns:
+            (column.order,) = told
+
+
+def _orders(notations: Sequence[WrittenTime]) -> set[bool]:
+    """Return the orders of days and months that notations have, other than that of ISO 8601."""
+    return {each.is_month_first for each in notations if each.pattern[:2] in ("%d", "%m")}
 
 
 def _timed(columns: Sequence[SheetColumn], *, day: bool, clock: bool) -> list[SheetColumn]:
@@ -128,26 +143,37 @@ def _days_with_clocks(columns: Sequence[SheetColumn]) -> RowTimes | None:
 
 def _with_ends(days: Sequence[SheetColumn], clocks: Sequence[SheetColumn | None]) -> RowTimes:
     """Return the times that rows begin with, and their ends where these stand beside them."""
-    times, *others = (_read_times(day, clock) for day, clock in zip(days, clocks, strict=True))
+    pairs = list(zip(days, clocks, strict=True))
+    times, *others = (_read_times(day, clock) for day, clock in pairs)
     steps = Counter(abs(after - before) for before, after in pairwise(times.starts))
     step = max(steps, key=lambda each: (steps[each] * (each > 0), -each), default=0)
-    for other in others:
+    for other, (day, clock) in zip(others, pairs[1:], strict=True):
         if other.is_instant is not times.is_instant:
             continue
-        distances = Counter(
-            end - start for start, end in zip(times.starts, other.starts, strict=False)
-        )
+        is_same_day = day is days[0]
+        found = (end - start for start, end in zip(times.starts, other.starts, strict=False))
+        distances = Counter(_nearest_day(each) if is_same_day else each for each in found)
         (usual, _), *_ = distances.most_common(1)
         if not usual or abs(usual) > min(_DAY, 2 * step or _DAY) or "timezone" in times.section:
             continue
         start, end = (times, other) if usual > 0 else (other, times)
         start.used |= end.used
+        end_clock = clock if usual > 0 else clocks[0]
         start.end_section = end.section
+        if is_same_day and end_clock is not None:
+            # The day is that of the start, also of a row that ends at midnight.
+            notation, _ = _chosen(end_clock, has_clock=True)
+            start.end_section = {"column": end_clock.reference, "pattern": notation.pattern}
         start.evidence.append(f"rows tell their start ({start.label}) and their end ({end.label})")
         count = sum(distances.values())
         start.varies = sum(n * _MANY >= count for n in distances.values()) > 1
         return start
     return times
+
+
+def _nearest_day(seconds: int) -> int:
+    """Return the distance of two clocks, which may be of neighbouring days."""
+    return (seconds + _DAY // 2) % _DAY - _DAY // 2
 
 
 def _read_times(day: SheetColumn, clock: SheetColumn | None) -> RowTimes:
@@ -195,6 +221,8 @@ def _chosen(
     fitting = [each for each in column.notations if each.has_clock == has_clock]
     if not fitting:
         fitting = list(column.notations)
+    told = [each for each in fitting if each.is_month_first is column.order]
+    fitting = told if told and len(_orders(fitting)) > 1 else fitting
     orders = {each.is_month_first for each in fitting if each.has_day}
     if len(orders) < 2:
         return fitting[0], []
@@ -207,10 +235,14 @@ def _chosen(
         for order in (False, True)
     }
     is_american = is_american or "%p" in fitting[0].pattern
-    is_month_first = scores[True][0] > scores[False][0]
+    has_points = "." in fitting[0].pattern[:3]
+    is_month_first = scores[True][0] > scores[False][0] and not has_points
     doubt = []
-    if scores[True][0] == scores[False][0] and "." not in fitting[0].pattern[:3]:
-        is_month_first = is_american
+    is_alike = scores[True][0] == scores[False][0]
+    # If each row is of a day of its own, the other order makes months of the days.
+    has_days = not fitting[0].has_clock and len({*column.texts}) == len(column.texts)
+    if (is_alike or has_days) and not has_points:
+        is_month_first = is_american if is_alike else is_month_first
         order = "the month before the day" if is_month_first else "the day before the month"
         doubt = [f"{column.label}: {order}? {column.filled[0]!r} {EITHER_ORDER}"]
     number = -scores[is_month_first][1]
@@ -308,12 +340,15 @@ def _days_in_rows(columns: Sequence[SheetColumn]) -> RowTimes | None:
     )
 
 
+_SUMS = {"somme", "sum", "suma", "summe", "total", "totale"}
+
+
 def _longest_run(columns: Sequence[SheetColumn]) -> list[SheetColumn]:
     """Return the most columns side by side that hold numbers or nothing."""
     longest: list[SheetColumn] = []
     run: list[SheetColumn] = []
     for column in columns:
-        is_sum = column.name.casefold() in ("total", "summe", "totale", "suma", "somme")
+        is_sum = bool(_SUMS & {*plain_words(column.name).split()})
         if (column.is_number or not column.filled) and not column.says("time") and not is_sum:
             run = [*run, column]
         else:

@@ -43,6 +43,8 @@ class SheetColumn:
         self.texts = texts
         self._unit_text = unit_text or self.name
         self._names = names
+        self.order: bool | None = None
+        """Whether months stand before days, if another column tells it."""
 
     @property
     def reference(self) -> Reference:

@@ -89,9 +89,9 @@ def content_of(path: str, archive: ZipFile) -> ArchiveContent:
     nested = [name for name in others if name.lower().endswith(_NESTED)]
     if nested:
         raise ReportError(
-            f"{path}: {nested[0]!a:.80} is packed itself: unpack {path}, and load what is in it"
+            f"{path}: {nested[0]!r:.80} is packed itself: unpack {path}, and load what is in it"
         )
-    found = f", there is {', '.join(f'{name!a:.80}' for name in others[:3])}" if others else ""
+    found = f", there is {', '.join(f'{name!r:.80}' for name in others[:3])}" if others else ""
     raise ReportError(
         f"{path}: expected a report in the archive, a file whose name ends with"
         f" {', '.join(REPORT_ENDINGS[:-1])} or {REPORT_ENDINGS[-1]}{found}"
@@ -150,7 +150,7 @@ def _require_plain_name(path: str, name: str) -> None:
     parts = name.replace("\\", "/").split("/")
     if not name.isprintable() or "" in parts or ".." in parts or len(name) > 200:
         raise ReportError(
-            f"{path}: {name!a:.80}: expected the name of a file: unpack the archive, and load what"
+            f"{path}: {name!r:.80}: expected the name of a file: unpack the archive, and load what"
             " is in it"
         )
 

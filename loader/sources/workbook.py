@@ -357,7 +357,7 @@ class _SheetReading:
 
     def _error(self, what: str) -> ReportError:
         return ReportError(
-            f"{self._path}:{self._row}: sheet {self._sheet!a:.60}: {what}: expected a sheet as"
+            f"{self._path}:{self._row}: sheet {self._sheet!r:.60}: {what}: expected a sheet as"
             " Excel writes it"
         )
 

@@ -37,9 +37,9 @@ def _check_delimiter(text: str) -> str:
 
 
 def _check_thousands(mark: str | None, info: ValidationInfo) -> str | None:
-    """Return a mark that is no other character of the format."""
-    if mark is not None and mark in (info.data.get("decimal"), info.data.get("delimiter")):
-        raise ValueError("expected another mark than that of decimals and the delimiter")
+    """Return a mark that is not that of decimals; it may be the delimiter in quoted numbers."""
+    if mark is not None and mark == info.data.get("decimal"):
+        raise ValueError("expected another mark than that of decimals")
     return mark
 
 

@@ -5,7 +5,7 @@ import json
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -18,12 +18,15 @@ from pydantic import ValidationError
 from domain.quantities import DECIMALS, INTEGER_DIGITS
 from domain.readings_query import QueryError, ReadingsQuery
 from domain.record_layout import parse_columns
-from domain.report_source import BATCH_FIELDS
+from domain.report_source import BATCH_FIELDS, FULL_BATCH_FIELDS
 from domain.time.date_pattern import canonical_pattern, earliest_instant, latest_instant
 from loader.formats.configured_format import ConfiguredFormat
 from loader.formats.monitoring import MONITORING_HEADER
 from loader.formats.registry import SHIPPED_FORMATS
+from loader.formats.report_format import ReportFormat
 from loader.imports.plan import report_paths
+from loader.inspect.examination import examine
+from loader.inspect.findings import inspection_document, inspection_lines
 from loader.report import Report
 from loader.report_file import ReportFile
 from loader.rows.errors import ReportError, RowError
@@ -33,6 +36,7 @@ from server.security.signing_keys import SigningKeys
 from server.security.tokens import InvalidTokenError, TokenService
 from server.transport.client_address import nearest_untrusted
 from settings import FormatSettings, SettingsError, load_settings
+from settings.yaml_document import parse_yaml
 from tests.support.source_files import archive, package
 
 MADRID = ZoneInfo("Europe/Madrid")
@@ -83,6 +87,37 @@ def report(data: bytes) -> None:
 
 def source(data: bytes) -> None:
     """A file of any layout: the first byte says which, since archives need a list that fits."""
+    path = _packed(data)
+    try:
+        paths = report_paths([str(path)], lambda other: one_line(ValueError(other), str(path)))
+    except ReportError as error:
+        one_line(error, str(path))
+        return
+    for each in paths:
+        _read_parts(each, SOURCE_FORMATS)
+
+
+def inspected(data: bytes) -> None:
+    """A file of any layout, as in `source`, whose proposed format does what it says."""
+    path = str(_packed(data))
+    try:
+        found = examine(path, SHIPPED_FORMATS, MADRID)
+    except ReportError as error:
+        one_line(error, path)
+        return
+    json.dumps(inspection_document(found))
+    assert all(isinstance(line, str) for line in inspection_lines(found))
+    if found.proposed is None or not found.proposed.trial.reads_all:
+        return
+    entry = parse_yaml(found.proposed.text, "entry").keys["formats"]
+    assert isinstance(entry, dict)
+    layout = FormatSettings.model_validate(entry[found.proposed.name])
+    count = _read_parts(path, [ConfiguredFormat("proposed", layout)])
+    assert count == found.proposed.trial.readings or found.proposed.trial.is_cut_off
+
+
+def _packed(data: bytes) -> Path:
+    """Write a file of the layout that the first byte says."""
     kind, content = data[:1], data[1:]
     if kind == b"Z":
         content = archive({"june.csv": content})
@@ -92,38 +127,34 @@ def source(data: bytes) -> None:
         content = package({"xl/worksheets/sheet1.xml": SHEET, "xl/styles.xml": content})
     path = FOLDER / "source.zip"
     path.write_bytes(content)
-    try:
-        paths = report_paths([str(path)], lambda other: one_line(ValueError(other), str(path)))
-    except ReportError as error:
-        one_line(error, str(path))
-        return
-    for each in paths:
-        _read_source(each)
+    return path
 
 
-def _read_source(path: str) -> None:
-    """Read what is in a file, with the meters of its rows."""
+def _read_parts(path: str, formats: Sequence[ReportFormat]) -> int:
+    """Read what is in a file, with the meters of its rows, and return the number of readings."""
+    count = 0
 
     def on_errors(errors: list[RowError], _: bytes) -> None:
         assert errors
         assert all("\n" not in str(error) for error in errors)
 
-    with ReportFile(path, formats=SOURCE_FORMATS) as file:
+    with ReportFile(path, formats=formats) as file:
         try:
             for part in file.parts(MADRID, skip_bad_rows=True, on_errors=on_errors):
                 read = Report(
                     *(path, MADRID),
                     skip_bad_rows=True,
                     on_errors=on_errors,
-                    formats=SOURCE_FORMATS,
+                    formats=formats,
                     part=part,
                 )
                 with suppress(ReportError):
-                    count = sum(batch.count for batch in read.batches())
-                    assert count == read.readings
+                    count += (found := sum(batch.count for batch in read.batches()))
+                    assert found == read.readings
                     assert len(read.sha256) == 64
         except ReportError as error:
             one_line(error, path)
+    return count
 
 
 Row = tuple[datetime, tuple[Decimal | None, ...]]
@@ -135,12 +166,12 @@ def loaded(
     """The rows that a report would give the database: the local time and the quantities."""
     path = FOLDER / ("report.csv.gz" if is_packed else "report.csv")
     path.write_bytes(content)
-    lines = content.count(b"\n") + 1
+    lines = content.count(b"\n") + content.count(b"\r") + 1
 
     def on_errors(errors: list[RowError], _: bytes) -> None:
         assert errors
         for error in errors:
-            assert is_packed or 2 <= error.line <= lines
+            assert is_packed or 1 <= error.line <= lines
             assert "\n" not in str(error)
 
     read = Report(
@@ -154,11 +185,13 @@ def loaded(
     instants = set()
     try:
         for block in read.batches():
+            fields = FULL_BATCH_FIELDS if block.is_full else BATCH_FIELDS
             texts = block.rows.decode("ascii").removesuffix("\n").split("\n")
             assert block.count == len(texts)
             for text in texts:
                 number, moment, ahead, *quantities = text.split(",")
-                assert len(quantities) == len(BATCH_FIELDS) - 3
+                assert len(quantities) == len(fields) - 3
+                assert not block.is_full or quantities.pop() in ("", "1")
                 assert int(number) == len(rows) + 1
                 assert all(QUANTITY.fullmatch(quantity) for quantity in quantities)
                 assert "-0.00000" not in quantities
@@ -196,6 +229,7 @@ def described(data: bytes) -> None:
     except (ValidationError, ValueError, RecursionError):
         return
     loaded(content, is_packed=False, skip_bad_rows=True, settings=layout)
+    _read_parts(str(FOLDER / "report.csv"), [ConfiguredFormat("theirs", layout)])
 
 
 def settings(data: bytes) -> None:
@@ -281,5 +315,5 @@ def credentials(data: bytes) -> None:
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
-    for target in (report, source, described, settings, pattern, parameters, credentials)
+    for target in (report, source, inspected, described, settings, pattern, parameters, credentials)
 }

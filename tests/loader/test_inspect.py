@@ -373,6 +373,28 @@ KINDS = {
         + quarter_rows("%d.%m.%Y %H:%M;{}", *(f"1.{n:03}" for n in range(100, 196))),
         ("2024-05-14 00:00:00", {"energy": "1.10000"}),
     ),
+    "with thousands in quotes": (
+        "Time,Usage (Wh)\n"
+        + quarter_rows('%m/%d/%Y %I:%M %p,"{}"', *(f"1,{n:03}" for n in range(100, 196))),
+        ("2024-05-14 00:00:00", {"energy": "1.10000"}),
+    ),
+    "of ends that are clocks of the next day": (
+        "Day,From,To,kW\n"
+        + "".join(
+            f"13/05/2024,{row}\n"
+            for row in ("21:00,22:00,0.3", "22:00,23:00,0.3", "23:00,23:30,0.5", "23:30,00:00,0.5")
+        ),
+        ("2024-05-13 21:00:00", {"energy": "0.30000", "power": "0.30000"}),
+    ),
+    "of a day in a row, with its sum": (
+        "Giorno;" + ";".join(f"{n:02}:00" for n in range(24)) + ";Totale giorno\n"
+        "13/05/2024;" + ";".join(SINES[:24]) + ";9\n14/05/2024;" + ";".join(SINES[:24]) + ";9\n",
+        ("2024-05-13 00:00:00", {"energy": "0.50000"}),
+    ),
+    "of months, the last days of which tell the order": (
+        "Desde;Hasta;kWh\n01/03/2024;31/03/2024;7\n01/02/2024;29/02/2024;8\n01/01/2024;31/01/2024;9\n",
+        ("2024-03-01 00:00:00", {"energy": "7.00000"}),
+    ),
     "without a heading": (
         quarter_rows("%Y-%m-%d %H:%M;{}", *SINES),
         ("2024-05-14 00:00:00", {"energy": "0.50000"}),
@@ -576,11 +598,15 @@ def test_configured_format_is_known(tmp_path: Path) -> None:
             "the end",
         ),
         ("t,x\n" + quarter_rows("%Y-%m-%d %H:%M,{}", *SINES), "kWh?"),
+        ("t,kWh\n" + "".join(f"{month:02}/01/2024,9\n" for month in range(1, 13)), "may be either"),
         ("t,kW\n" + quarter_rows("%Y-%m-%d %H:%M,{}", *SINES), "mean power?"),
         ("t,kWh\n" + quarter_rows("%Y-%m-%d %H:%M,{}", *SINES), "local times of Europe/Madrid"),
         ("t;kWh\n" + quarter_rows("%Y-%m-%d %H:%M;{}", *["1.234"] * 96), "'.' is the decimal"),
     ],
-    ids=["order of day and month", "end of the interval", "unit", "power", "zone", "thousands"],
+    ids=[
+        *("order of day and month", "end of the interval", "unit", "order of days or months"),
+        *("power", "zone", "thousands"),
+    ],
 )
 def test_what_the_file_does_not_tell_is_asked(tmp_path: Path, content: str, asked: str) -> None:
     entry = Inspected(tmp_path, content).found["entry"]
@@ -600,6 +626,13 @@ def test_file_that_no_entry_reads_is_shown_with_its_errors(tmp_path: Path) -> No
     assert (result.exit_code, inspected.found["ok"], inspected.found["rejected"]) == (1, False, 1)
     assert "No entry was found that loads all of it" in result.output
     assert f"{inspected.path}:98: t: 2024-05-14 01:00: expected" in result.output
+
+
+def test_hours_with_other_columns_between_them_are_not_added_up(tmp_path: Path) -> None:
+    heading = ",".join(f"H{hour},F{hour}" for hour in range(1, 25))
+    rows = "".join(f"2024-05-{day},{','.join(['0.5,R'] * 24)}\n" for day in range(10, 20))
+    found = Inspected(tmp_path, f"Date,{heading}\n{rows}").found
+    assert (found["ok"], found["entry"]) == (False, None)
 
 
 @pytest.mark.parametrize(

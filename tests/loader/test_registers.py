@@ -121,15 +121,17 @@ async def test_report_of_a_register_is_refused_with_what_to_export(
     assert not await database.records()
 
 
-async def test_column_that_is_said_to_be_energy_is_no_register(database: DatabaseFixture) -> None:
+async def test_column_that_is_said_to_be_energy_or_power_is_no_register(
+    database: DatabaseFixture,
+) -> None:
     time = {"column": "t", "pattern": "iso", "marks": "start"}
     times = [(START + timedelta(hours=1) * number).isoformat() for number in range(96)]
     path = database.file(
         "t,a,b\n" + "".join(f"{at},{8350 + n / 9:.3f},1\n" for n, at in enumerate(times))
     )
-    for kind, is_taken in [({}, False), ({"kind": "energy"}, True)]:
+    for kind, is_taken in [({}, False), ({"kind": "energy"}, True), ({"kind": "power"}, True)]:
         columns = {"energy": {"header": "a"} | kind, "reactive_energy": "b"}
-        database.configure(formats={"plant": {"columns": columns, "time": time}})
+        database.configure(formats={"plant": {"columns": columns, "time": time, "interval": 3600}})
         try:
             (summary,) = await database.load(path)
         except FaultyReportsError as error:

@@ -87,6 +87,8 @@ def test_line_that_names_a_tab_as_delimiter_is_passed_over(read: Reading) -> Non
 def test_heading_is_looked_for_in_a_hundred_lines(read: Reading) -> None:
     done = read(table(*["x"] * 100, "Zeit;kWh", *ROWS), described())
     assert done.error.startswith("1: heading: 'x': expected a known format")
+    unlike = read(table("sep=;", "Ü;x", *ROWS), described())
+    assert unlike.error.startswith("2: heading: 'Ü;x': expected a known format")
 
 
 def test_lines_are_numbered_as_in_the_file(read: Reading) -> None:
@@ -283,7 +285,7 @@ def test_meter_is_named_in_a_column_a_heading_or_a_line_above(
 def test_report_that_names_no_meter_or_several_is_not_of_the_format(read: Reading) -> None:
     own = described(identifier={"line": "Zählpunkt;{meter}"})
     missing = read(table("Zeit;kWh", *ROWS), own)
-    assert "the nearest is meter: missing 'Z\\xe4hlpunkt;{meter}'" in missing.error
+    assert "the nearest is meter: missing 'Zählpunkt;{meter}'" in missing.error
     several = read(table("Zählpunkt;A", "Zählpunkt;B", "Zeit;kWh", *ROWS), own)
     assert several.error.startswith("3: heading: 'Zeit;kWh'")
 

@@ -197,7 +197,7 @@ def test_variables_change_formats(config: Configuration) -> None:
         (
             ("columns", "decimal: ','\n    thousands: ','\n    columns"),
             6,
-            "thousands: expected another mark than that of decimals and the delimiter",
+            "thousands: expected another mark than that of decimals",
         ),
         (
             ("columns", "quality: {column: Q}\n    columns"),
