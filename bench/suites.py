@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from bench.checks.cached import cached
 from bench.checks.daily_sums import daily_sums
 from bench.checks.deliveries import deliveries
+from bench.checks.described_formats import described_formats
 from bench.checks.figures import figures
 from bench.checks.lookups import lookups
 from bench.checks.neighbours import neighbours
@@ -27,6 +28,7 @@ _CACHED = 100_000
 _QUICK_ROUNDS = 2
 _METERS = 10_000
 _QUICK_METERS = 1_000
+_ROWS = 100_000
 
 Say = Callable[[str], None]
 
@@ -58,6 +60,7 @@ def long_run(workspace: Workspace, sizes: Sequence[int], rounds: int, say: Say) 
     say("figures")
     outcome.checks += figures(workspace, Dataset(size))
     outcome.checks += _fleets(workspace, Dataset(size), _METERS, say)
+    outcome.checks += _formats(say)
     return outcome
 
 
@@ -104,7 +107,14 @@ def short_run(workspace: Workspace, readings: int, say: Say) -> Outcome:
         outcome.answers.setdefault(tenth.readings, at_tenth)
     outcome.checks = _checks(workspace, outcome, readings, tenth.readings, say)
     outcome.checks += _fleets(workspace, dataset, _QUICK_METERS, say)
+    outcome.checks += _formats(say)
     return outcome
+
+
+def _formats(say: Say) -> list[Check]:
+    """Return the checks of reading reports in other formats."""
+    say(f"{_ROWS:,} rows in described formats")
+    return described_formats(_ROWS)
 
 
 def _fleets(workspace: Workspace, dataset: Dataset, meters: int, say: Say) -> list[Check]:
