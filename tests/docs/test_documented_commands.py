@@ -93,6 +93,8 @@ def test_page_of_an_unknown_file_inspects_and_reads_it(tmp_path: Path) -> None:
         reader.follow()
 
 
+@pytest.mark.promise("Running it", by_test=True)
+@pytest.mark.one_database
 @follows(*(f"docs/reference/{name}.md" for name in HTTP_PAGES))
 @pytest.mark.parametrize("page", [f"docs/reference/{name}.md" for name in HTTP_PAGES])
 def test_page_about_http_gives_what_it_says(

@@ -87,7 +87,7 @@ def test_what_is_no_file_is_refused_as_report_and_configuration(
     reason = prepare(trap)
     as_report = f"cannot be read: {reason}"
     if prepare is folder:
-        as_report = "expected a report, there is no *.csv or *.csv.gz in it"
+        as_report = "expected a report, there is no *.csv, *.csv.gz, *.xlsx, *.xml or *.zip in it"
     for args, expected in (
         (("--config", str(database.config), str(trap)), as_report),
         (("--config", str(trap), "x.csv"), f"cannot be read: {reason}"),

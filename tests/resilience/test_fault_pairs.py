@@ -337,7 +337,11 @@ async def served(
 
 
 @pytest.mark.parametrize(
-    "rounds", [pytest.param(FEW, id="few"), pytest.param(MANY, marks=pytest.mark.trust, id="many")]
+    "rounds",
+    [
+        pytest.param(FEW, marks=pytest.mark.one_database, id="few"),
+        pytest.param(MANY, marks=pytest.mark.trust, id="many"),
+    ],
 )
 async def test_no_answer_is_lost_stale_mixed_or_revived_and_the_service_comes_back(
     own: DatabaseFixture,

@@ -3,11 +3,15 @@
 import json
 import sys
 
+import pytest
+
 from tests.support.app_client import Api
 from tests.support.commands import output
 from tests.support.paths import ROOT
 
 
+@pytest.mark.promise("Running it", by_test=True)
+@pytest.mark.one_database
 async def test_generated_client_logs_in_and_reads(api: Api) -> None:
     url = str(api.client.make_url("/"))
     *found, refusal = json.loads(

@@ -20,6 +20,7 @@ from tests.support.databases import DatabaseFixture
 from tests.support.slow_client import limited, small_buffers, stalled  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.one_database
+LONG = [pytest.mark.trust, pytest.mark.promise("Bad input")]
 
 MIB = 2**20
 COLUMNS = ("id", "date", "energy", "reactive_energy", "power", "maximeter")
@@ -87,7 +88,10 @@ def held_bytes() -> int:
 
 
 @pytest.mark.usefixtures("small_buffers")
-@pytest.mark.parametrize("source", ["in flight", "memory", "redis"])
+@pytest.mark.parametrize(
+    "source",
+    ["in flight", *(pytest.param(each, marks=LONG) for each in ("memory", "redis"))],
+)
 async def test_readers_that_stall_hold_no_more_than_the_bound(
     serve: Serve, sample: DatabaseFixture, request: pytest.FixtureRequest, source: str
 ) -> None:
