@@ -25,6 +25,7 @@ from settings.report_formats.format import (
     FormatSettings,
 )
 from settings.report_formats.identifier import MeterPattern
+from settings.report_formats.numbers import MISSING_WORDS, THOUSANDS_MARKS
 from settings.report_formats.time import BY_ORDER, EndSettings, TimeSettings
 from settings.report_formats.time_pattern import (
     EPOCH,
@@ -59,7 +60,9 @@ __all__ = [
     "LOOPBACK",
     "MAX_TOP_LINES",
     "MEAN_POWERS",
+    "MISSING_WORDS",
     "MONITORING",
+    "THOUSANDS_MARKS",
     "AccountSettings",
     "AuthSettings",
     "CacheSettings",

@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 from domain.fixed_point import SCALE, divide_rounded
 from domain.quantities import DECIMALS, INTEGER_DIGITS
-from settings import FormatSettings
+from settings import MISSING_WORDS, THOUSANDS_MARKS, FormatSettings
 
 _MAX_DIGITS = 40
 """Digits before or after the decimal mark, superfluous zeros included, and the exponent's value."""
-_MISSING = frozenset(("", "-", "--", "n/a", "#n/a", "na", "nan", "null", "none"))
-_THOUSANDS = {" ": " \u00a0\u2009\u202f", "'": "'\u2019"}
-"""The characters that a mark between thousands stands for, unless it is itself alone."""
-_BLANKS = " \t\u00a0\u2009\u202f"
+_BLANKS = f"\t{THOUSANDS_MARKS[' ']}"
+_HAS_THOUSANDS = re.compile(
+    rf"[-+]?[0-9]{{1,3}}([.,{''.join(THOUSANDS_MARKS.values())}][0-9]{{3}})+\D?.*"
+)
 _DIGITS = re.compile("[0-9]+")
 _NEGATIVE_ZERO = re.compile(r"-(0\.0+)(?=[,\n])")
 _HAS_UNIT = re.compile(r"[-+0-9.,]*[0-9]\s*[^\W\d]\w*")
@@ -32,8 +32,8 @@ class NumberNotation:
 
     def __init__(self, settings: FormatSettings) -> None:
         self.mark = settings.decimal
-        self._missing = _MISSING | {word.casefold() for word in settings.missing}
-        marks = _THOUSANDS.get(settings.thousands or "", settings.thousands or "")
+        self._missing = MISSING_WORDS | {word.casefold() for word in settings.missing}
+        marks = THOUSANDS_MARKS.get(settings.thousands or "", settings.thousands or "")
         self._thousands = re.compile(f"[{re.escape(marks)}]") if marks else None
         whole = f"[0-9]{{1,{_MAX_DIGITS}}}"
         if marks:
@@ -178,8 +178,6 @@ def hint(text: str, unit: str | None, thousands: str | None) -> str:
     """Return the key of the settings that would make a number of a text, if one may."""
     if unit is None and _HAS_UNIT.fullmatch(text):
         return "; a unit behind the number is read if the column has the key unit"
-    if thousands is None and re.fullmatch(
-        r"[-+]?[0-9]{1,3}([ '.,\u00a0\u202f][0-9]{3})+\D?.*", text
-    ):
+    if thousands is None and _HAS_THOUSANDS.fullmatch(text):
         return "; marks between thousands are read if the format has the key thousands"
     return ""

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from loader.rows.sorted_rows import SortedRows, split_rows
 from loader.rows.spool import Spool
+from loader.values.row_values import RowQuantities
 
 _DAY_SECONDS = 86_400
 _HELD_ROWS = 10_000
@@ -18,6 +19,8 @@ class CollectedRow(NamedTuple):
     line: int
     seconds: int | None
     """How long it lasts, if each row says so."""
+    rounded: int
+    """How many of its values were rounded."""
     series: int
     estimated: str
     cells: Sequence[str]
@@ -50,12 +53,17 @@ class RowJoiner:
         self._on_conflict = on_conflict
         self.repeated = 0
         """Rows that have nothing that an earlier row of their time does not have."""
+        self.rounded = 0
+        """The rounded values of the other rows."""
 
-    def add(self, start: int, line: int, seconds: int | None, text: str, raw: bytes) -> None:
+    def add(
+        self, start: int, line: int, seconds: int | None, values: RowQuantities, raw: bytes
+    ) -> None:
         """Add a row, what it has as `CollectedValues` returns it."""
         self._keys.append(f"{start // _DAY_SECONDS + 1:07}")
         length = b"" if seconds is None else b"%d" % seconds
-        self._held.append(b"%d,%d,%b,%b;%b" % (start, line, length, text.encode(), raw))
+        told = (start, line, length, values.rounded, values.text.encode(), raw)
+        self._held.append(b"%d,%d,%b,%d,%b;%b" % told)
         self._lines.append(line)
         if len(self._keys) >= _HELD_ROWS:
             self._pass_on()
@@ -77,6 +85,7 @@ class RowJoiner:
         """Return the reading of rows of one time."""
         first = next(rows)
         cells, estimated, seen = list(first.cells), first.estimated, {first.series}
+        self.rounded += first.rounded
         for row in rows:
             if row.seconds != first.seconds:
                 self._on_conflict(row, None, str(first.seconds))
@@ -89,7 +98,9 @@ class RowJoiner:
                 self._on_conflict(row, differing, cells[differing])
                 continue
             merged = [earlier or cell for earlier, cell in zip(cells, row.cells, strict=True)]
-            self.repeated += merged == cells and row.series in seen
+            is_repeated = merged == cells and row.series in seen
+            self.repeated += is_repeated
+            self.rounded += 0 if is_repeated else row.rounded
             cells, estimated = merged, estimated or row.estimated
             seen.add(row.series)
         return JoinedReading(start, estimated, cells, first.seconds)
@@ -97,6 +108,7 @@ class RowJoiner:
 
 def _parsed(record: bytes) -> CollectedRow:
     values, _, raw = record.partition(b";")
-    start, line, seconds, series, estimated, *cells = values.decode("ascii").split(",")
+    start, line, seconds, rounded, series, estimated, *cells = values.decode("ascii").split(",")
     length = int(seconds) if seconds else None
-    return CollectedRow(int(start), int(line), length, int(series), estimated, cells, raw)
+    numbers = int(start), int(line), length, int(rounded), int(series)
+    return CollectedRow(*numbers, estimated, cells, raw)

@@ -16,6 +16,7 @@ from loader.rows.spool import Spool
 from loader.values.collected_values import CollectedValues
 from loader.values.joined_rows import CollectedRow, JoinedReading, RowJoiner
 from loader.values.register_energies import RegisterEnergies
+from loader.values.row_values import RowQuantities
 
 _BATCH_ROWS = 10_000
 
@@ -180,6 +181,7 @@ class CollectedRows(DelimitedRows):
             if len(self._lines) >= _BATCH_ROWS:
                 yield from super().batches()
         self.repeated += self._joiner.repeated
+        self.rounded += self._joiner.rounded
         yield from super().batches()
 
     @property
@@ -221,8 +223,8 @@ class CollectedRows(DelimitedRows):
         self._reject(errors, raw)
 
     def _collect(self, start: datetime, line: int, row: DelimitedRow, seconds: int | None) -> None:
-        self.rounded += row.rounded
-        self._joiner.add(int(start.timestamp()), line, seconds, row.quantities, row.raw)
+        values = RowQuantities(row.quantities, row.missing, row.rounded)
+        self._joiner.add(int(start.timestamp()), line, seconds, values, row.raw)
 
     def _reject_conflict(self, row: CollectedRow, at: int | None, value: str) -> None:
         """Reject a row that contradicts an earlier one of its time."""

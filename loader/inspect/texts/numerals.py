@@ -4,11 +4,10 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-MISSING_WORDS = frozenset({"-", "--", "n/a", "na", "nan", "null", "none", "#n/a"})
-"""Words that always stand for a missing value, in small letters."""
+from settings import MISSING_WORDS, THOUSANDS_MARKS
 
-_BLANKS = " \u00a0\u202f\u2009"
-_MARKS = rf"[.,'\u2019{_BLANKS}]"
+_BLANKS, _APOSTROPHES = THOUSANDS_MARKS[" "], THOUSANDS_MARKS["'"]
+_MARKS = f"[.,{_APOSTROPHES}{_BLANKS}]"
 _NUMBER = re.compile(
     r"[+\-\u2212]?"
     rf"(?P<body>[0-9]{{1,3}}(?:{_MARKS}[0-9]{{3}})+(?:[.,][0-9]*)?|[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+)"
@@ -67,9 +66,9 @@ class Numerals:
         return bool(self.doubtful) and not self.commas and not self.points and not self.thousands
 
     def _look(self, body: str) -> None:
-        blanks = {mark for mark in f"'\u2019{_BLANKS}" if mark in body}
+        blanks = {mark for mark in _APOSTROPHES + _BLANKS if mark in body}
         self.thousands.update(" " if mark in _BLANKS else "'" for mark in blanks)
-        body = "".join(letter for letter in body if letter not in f"'\u2019{_BLANKS}")
+        body = "".join(letter for letter in body if letter not in _APOSTROPHES + _BLANKS)
         marks = [letter for letter in body if letter in ".,"]
         if not marks:
             self.plain += 1
@@ -98,7 +97,7 @@ class Numerals:
 
 def is_missing(text: str) -> bool:
     """Return whether a field stands for no value."""
-    return not text or text.casefold() in MISSING_WORDS
+    return text.casefold() in MISSING_WORDS
 
 
 def is_number(text: str) -> bool:
