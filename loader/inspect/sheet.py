@@ -63,7 +63,8 @@ def find_sheet(lines: Sequence[str]) -> Sheet | None:
 def split_line(text: str, delimiter: str) -> list[str]:
     """Return the fields of a line; those that are written as formulas are texts."""
     try:
-        fields = next(csv.reader([text], delimiter=delimiter, strict=True), [])
+        rows = csv.reader([text], delimiter=delimiter, skipinitialspace=True, strict=True)
+        fields = next(rows, [])
     except csv.Error:
         fields = text.split(delimiter)
     return [_plain_field(field.strip()) for field in fields]

@@ -58,7 +58,9 @@ class Header:
             return RowError(number, "row", text, f"{self.encoding} without NUL bytes")
         if '"' in text or "\r" in text:
             try:
-                (fields,) = csv.reader([text], delimiter=self.delimiter, strict=True)
+                (fields,) = csv.reader(
+                    [text], delimiter=self.delimiter, skipinitialspace=True, strict=True
+                )
             except csv.Error:
                 return RowError(number, "row", text, "fields whose quotes are closed")
             if '="' in text:
@@ -101,7 +103,7 @@ def read_header(raw: bytes, delimiter: str, encoding: str) -> Header:
     decoding = "utf-8-sig" if encoding == "utf-8" else encoding
     text = raw.decode(decoding, "replace").rstrip("\r")
     try:
-        fields = next(csv.reader([text], delimiter=delimiter), [])
+        fields = next(csv.reader([text], delimiter=delimiter, skipinitialspace=True), [])
     except csv.Error:
         fields = []
     names = tuple(_unwrapped(name).strip() for name in fields)

@@ -395,6 +395,10 @@ KINDS = {
         "Desde;Hasta;kWh\n01/03/2024;31/03/2024;7\n01/02/2024;29/02/2024;8\n01/01/2024;31/01/2024;9\n",
         ("2024-03-01 00:00:00", {"energy": "7.00000"}),
     ),
+    "with blanks before quotes": (
+        'Time, "Usage (kWh)"\n' + quarter_rows('%Y-%m-%d %H:%M, "0,{}"', *range(100, 196)),
+        ("2024-05-14 00:00:00", {"energy": "0.10000"}),
+    ),
     "without a heading": (
         quarter_rows("%Y-%m-%d %H:%M;{}", *SINES),
         ("2024-05-14 00:00:00", {"energy": "0.50000"}),
