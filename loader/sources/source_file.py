@@ -11,11 +11,8 @@ from loader.rows.header import RowDialect
 from loader.rows.sorted_rows import NumberedRows
 from loader.sources.archive import content_of, open_archive, unread_told
 from loader.sources.content import ReportContent, spooled
-from loader.sources.green_button import green_button_rows
 from loader.sources.kinds import GZIP_MARK, ZIP_MARKS, kind_of, refuse_package
-from loader.sources.nem12 import nem12_rows
 from loader.sources.text import text_rows
-from loader.sources.workbook import Workbook, is_workbook
 
 UTF8 = "utf-8"
 
@@ -55,7 +52,11 @@ class SourceFile:
         blocks = self._content.blocks()
         first = next(blocks, b"")
         blocks = chain([first], blocks)
+        # What reads other layouts than text is loaded for their files alone, as every start would
+        # take longer.
         if first.startswith(ZIP_MARKS):
+            from loader.sources.workbook import is_workbook  # noqa: PLC0415 - see above
+
             with spooled(self.path, blocks) as file:
                 with unread_told(self.path):
                     archive = open_archive(self.path, file)
@@ -85,13 +86,19 @@ class SourceFile:
     def _table(self, first: bytes, blocks: Iterable[bytes]) -> SourceTable:
         kind = kind_of(self.path, first)
         if kind.is_xml:
+            from loader.sources.green_button import green_button_rows  # noqa: PLC0415 - see `tables`
+
             return _single(green_button_rows(self.path, blocks), UTF8)
         rows = text_rows(self.path, blocks, kind)
         if kind.is_nem12:
+            from loader.sources.nem12 import nem12_rows  # noqa: PLC0415 - see `tables`
+
             return _single(nem12_rows(self.path, rows), UTF8)
         return _single(rows, kind.encoding and UTF8)
 
     def _sheets(self, archive: ZipFile, dialects: Iterable[RowDialect]) -> Iterator[SourceTable]:
+        from loader.sources.workbook import Workbook  # noqa: PLC0415 - see `tables`
+
         workbook = Workbook(self.path, archive)
         dialects = dict.fromkeys(dialects)
         for sheet in workbook.sheets:

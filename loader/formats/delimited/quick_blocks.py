@@ -35,7 +35,7 @@ class _Neighbours(NamedTuple):
     columns: Sequence[QuantityColumn]
 
 
-class _Table(NamedTuple):
+class _BlockFields(NamedTuple):
     """The fields of rows one after another, of which some neighbours may be read together."""
 
     fields: Sequence[str]
@@ -102,14 +102,14 @@ class QuickBlocks:
         local, offsets = starts.add_all(begins, marks)
         return Block(local, offsets, quantities, missing)
 
-    def _table(self, lines: Sequence[str]) -> _Table | None:
+    def _table(self, lines: Sequence[str]) -> _BlockFields | None:
         """Return all fields of rows, None if some are too long or too short."""
         delimiter, width = self._delimiter, self._width
         if {line.count(delimiter) for line in lines} != {width - 1}:
             return None
-        return _Table(delimiter.join(lines).split(delimiter), width)
+        return _BlockFields(delimiter.join(lines).split(delimiter), width)
 
-    def _joined_table(self, lines: Sequence[str]) -> _Table | None:
+    def _joined_table(self, lines: Sequence[str]) -> _BlockFields | None:
         """Return the fields of rows with the neighbours read together; None if that fails."""
         neighbours, delimiter = self._neighbours, self._delimiter
         if neighbours is None:
@@ -124,9 +124,9 @@ class QuickBlocks:
         if len(fields) != width * len(lines):
             return None
         quantities = neighbours.columns[0].read_joined(fields[before::width], count, delimiter)
-        return None if quantities is None else _Table(fields, width, neighbours, quantities)
+        return None if quantities is None else _BlockFields(fields, width, neighbours, quantities)
 
-    def _quantities(self, table: _Table, cells: dict[int, Sequence[str]]) -> Sequence[str]:
+    def _quantities(self, table: _BlockFields, cells: dict[int, Sequence[str]]) -> Sequence[str]:
         """Return the quantities of rows as a RowBatch has them."""
         parts: list[Iterable[str]] = []
         place, width = 0, self._values.width
@@ -141,7 +141,7 @@ class QuickBlocks:
             return table.quantities
         return [*map(",".join, zip(*parts))]  # noqa: B905 - what repeats has no end
 
-    def _starts(self, table: _Table) -> list[int] | None:
+    def _starts(self, table: _BlockFields) -> list[int] | None:
         """Return the starts of rows, in seconds since 1970; None if one takes more to tell."""
         times = self._times
         texts = table.column(times.day_field)
