@@ -44,6 +44,7 @@ _PACKAGES = {
     "content.xml": f"an OpenDocument file: {_SAVE_AS_CSV}",
 }
 """Files in archives that are documents."""
+_XML = re.compile(rb"\s*<(?:[!?]|[A-Za-z_][\w.:-]*[\s/>])")
 _HTML = re.compile(rb"\s*<(?:!doctype\s+html|html|head|body|table|script|meta)\b", re.IGNORECASE)
 _NEM12 = re.compile(rb'\s*(?:"?100"?\s*,\s*"?NEM12\b|200,[A-Za-z0-9]{10,11},(?:[^,\n]*,){7})')
 _NEM13 = re.compile(rb'\s*"?100"?\s*,\s*"?NEM13\b')
@@ -78,7 +79,7 @@ def kind_of(path: str, block: bytes) -> FileKind:
         raise _not_a_report(
             path, "a NEM13 file, which has accumulated energy alone: download interval data, NEM12"
         )
-    if text.lstrip()[:1] == b"<":
+    if _XML.match(text):
         return FileKind(encoding, mark, is_xml=True)
     line = re.split(rb"[\r\n]", text.lstrip(), maxsplit=1)[0]
     if _BINARY.search(line):

@@ -73,7 +73,7 @@ class DayRows:
                 f"expected columns for a day of intervals of {settings.interval} seconds from first"
                 f" to last, there are {self._count}"
             )
-        ends = {end for column in folded.values() for end in column.named}
+        ends = {end for column in folded.values() for end in column.column_names}
         others = dict.fromkeys(settings.headers())
         for group in settings.optional_headers():
             others |= dict.fromkeys(group)

@@ -87,7 +87,7 @@ class ColumnSettings(Section):
         return {"header": column} if is_alone else column
 
     @property
-    def named(self) -> tuple[ColumnName, ...]:
+    def column_names(self) -> tuple[ColumnName, ...]:
         """The columns that it is read from."""
         ends = (end for end in (self.first, self.last) if end is not None)
         return (*self.header, *ends)

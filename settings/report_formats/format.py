@@ -219,7 +219,7 @@ class FormatSettings(Section):
         others = (self.identifier_column, *self.time.columns())
         columns = [column for column in self.columns.named().values() if not column.optional]
         # Several quantities may be made of the same column.
-        made_of = dict.fromkeys(name for each in columns for name in each.named)
+        made_of = dict.fromkeys(name for each in columns for name in each.column_names)
         names = [*(header for header in others if header is not None), *made_of]
         conditions = [header for column in columns for header in column.where]
         if self.quality is not None and not self.quality.optional:
@@ -238,7 +238,9 @@ class FormatSettings(Section):
     def optional_headers(self) -> tuple[tuple[ColumnName, ...], ...]:
         """Return the columns that a report may have, those together that it has together."""
         columns = [column for column in self.columns.named().values() if column.optional]
-        groups: list[tuple[ColumnName, ...]] = [(*each.named, *each.where) for each in columns]
+        groups: list[tuple[ColumnName, ...]] = [
+            (*each.column_names, *each.where) for each in columns
+        ]
         if self.quality is not None and self.quality.optional:
             groups.append((self.quality.column,))
         required = self.headers()
@@ -254,7 +256,7 @@ class FormatSettings(Section):
         kept = [
             name
             for name, column in self.columns.named().items()
-            if not absent.intersection((*column.named, *column.where))
+            if not absent.intersection((*column.column_names, *column.where))
         ]
         has_quality = self.quality is not None and self.quality.column not in absent
         return self.reduced(kept, has_quality=has_quality)
