@@ -1,5 +1,6 @@
 """Finding the heading of a report of a described format among its first lines."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import chain
@@ -180,8 +181,9 @@ class HeadingSearch:
             known.update(column.positions(header.names))
         if self._pattern is not None and self._pattern.place == "heading":
             known.update(at for at, name in enumerate(header.names) if self._pattern.find(name))
+        counts = Counter(header.names)
         return tuple(
-            name if header.names.count(name) == 1 else f"{name} ({at + 1})"
+            name if counts[name] == 1 else f"{name} ({at + 1})"
             for at, name in enumerate(header.names)
             if name and at not in known
         )
@@ -205,7 +207,9 @@ class HeadingSearch:
         if self._pattern and not self._pattern.optional:
             meters = self._named_meters(self._pattern, top, at, header)
             missing += [str(self._pattern)] * (len(meters) != 1)
-        return Likeness(at, tuple(missing), tuple(doubtful), self._unread(header, own), found)
+        is_likely = found or self._settings.skip is not None
+        unread = self._unread(header, own) if is_likely else ()
+        return Likeness(at, tuple(missing), tuple(doubtful), unread, found)
 
     def _without_heading(self, top: TopOfFile, *, is_only: bool) -> FoundHeading | None:
         at = top.first + (self._settings.skip or 0)

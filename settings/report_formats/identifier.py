@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import PlainValidator
@@ -37,10 +38,15 @@ class MeterPattern:
 
     def find(self, text: str) -> str | None:
         """Return the meter that a text names."""
-        before, after = map(wildcards, self.pattern.split(_METER))
-        name = f"(.{{1,{_MAX_LENGTH}}}?)"
-        match = re.fullmatch(f"{before}{name}{after}", text, re.DOTALL)
+        match = _expression(self.pattern).fullmatch(text)
         return match and (match[1].strip() or None)
+
+
+@lru_cache(maxsize=256)
+def _expression(pattern: str) -> re.Pattern[str]:
+    """Return the expression of a pattern: it is looked for in each of many headings."""
+    before, after = map(wildcards, pattern.split(_METER))
+    return re.compile(f"{before}(.{{1,{_MAX_LENGTH}}}?){after}", re.DOTALL)
 
 
 def _parse(value: object) -> ColumnName | MeterPattern:

@@ -2,11 +2,14 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from loader.formats.registry import SHIPPED_FORMATS, detect_format
+from loader.rows.errors import ReportError
 from tests.support.paths import ROOT
 from tests.support.source_files import archive, package
 
@@ -186,3 +189,16 @@ def test_nem12_of_many_meters_is_read_in_little_memory(tmp_path: Path) -> None:
         file.write("900\n")
     assert path.stat().st_size > 2 * MEBIBYTE
     assert told(path).splitlines() == ["8640"] * 60
+
+
+def test_headings_are_looked_for_among_wide_lines_in_little_time() -> None:
+    lines = [
+        ";".join(
+            ["Datum", "Zeit von", *(f"AT{n} (1) - Verbrauch [kWh]" for n in range(at, at + 990))]
+        )
+        for at in range(100)
+    ]
+    began = time.process_time()
+    with pytest.raises(ReportError, match="the nearest is wiener-netze"):
+        detect_format(SHIPPED_FORMATS, "wide.csv", [line.encode() for line in lines])
+    assert time.process_time() - began < 5
