@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from loader.formats.registry import SHIPPED_FORMATS, detect_format
+from loader.formats.detection import detect_format
+from loader.formats.registry import SHIPPED_FORMATS
 from loader.rows.errors import ReportError
 from tests.support.paths import ROOT
 from tests.support.source_files import archive, package
