@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import pytest
 import yaml
 
 from tests.conftest import leave_out, require
@@ -18,6 +19,8 @@ from tests.support.commands import output
 from tests.support.databases import DatabaseFixture
 from tests.support.live_server import find_program
 from tests.support.paths import ROOT
+
+pytestmark = [pytest.mark.promise("Running it"), pytest.mark.one_database]
 
 EXAMPLES = ROOT / "examples"
 SOURCE = {"type": "yesoreyeram-infinity-datasource", "uid": "elecdata"}

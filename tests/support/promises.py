@@ -1,7 +1,7 @@
 """The promises that tests try, and a table of their outcomes.
 
 A test with the mark `promise` shows what a paragraph promises; one that takes long has the mark
-`trust` too, and runs in `make trust` only. What never gets as far as a database has the mark
+`trust` too, and runs in `make trust` only. What is the same with each database has the mark
 `one_database`: it is tried with SQLite, and in `make trust` with MariaDB too.
 
 There each of them has a row in the table: a module's tests share the one that its docstring heads,
@@ -102,7 +102,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for line in (
         "promise(paragraph, by_test): shows what a paragraph promises; `make trust` runs it too",
         "trust: takes long, and runs in `make trust` only",
-        "one_database: never gets as far as a database; with MariaDB it runs in `make trust` only",
+        "one_database: is the same with each database; with MariaDB it runs in `make trust` only",
     ):
         config.addinivalue_line("markers", line)
     if _is_asked(config) and not hasattr(config, "workerinput"):

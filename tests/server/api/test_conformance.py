@@ -177,6 +177,7 @@ def url(sample: DatabaseFixture) -> Iterator[str]:
         assert not [line for line in server.lines if "unexpected" in line or "mid-response" in line]
 
 
+@pytest.mark.one_database
 def test_answers_are_as_the_document_says(url: str) -> None:
     """A few requests of each operation, the same ones each time."""
     statuses = tried_out(url, document(url), 5, coverage=False)

@@ -9,6 +9,8 @@ from aiohttp import encode_basic_auth
 
 from tests.support.app_client import Api, Document
 
+pytestmark = [pytest.mark.promise("Bad input"), pytest.mark.one_database]
+
 
 @pytest.fixture(autouse=True)
 def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:

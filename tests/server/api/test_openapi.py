@@ -10,6 +10,8 @@ from yarl import URL
 from tests.support.app_client import Api, Document, Serve
 from tests.support.databases import DatabaseFixture
 
+pytestmark = [pytest.mark.promise("Seeing"), pytest.mark.one_database]
+
 PATHS = {
     "/login": {"get", "post"},
     "/.well-known/jwks.json": {"get"},

@@ -29,7 +29,7 @@ from storage.common.passwords import UNMATCHABLE_HASH, hash_password, verify_pas
 from tests.support.app_client import Api, Serve
 from tests.support.databases import DatabaseFixture
 
-pytestmark = pytest.mark.promise("Getting in")
+pytestmark = [pytest.mark.promise("Getting in"), pytest.mark.one_database]
 
 
 async def answered(api: Api, user: str, password: str) -> tuple[int, dict[str, str], Any]:

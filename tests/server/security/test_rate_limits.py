@@ -13,7 +13,7 @@ from tests.support.app_client import Api, Document, Serve, make_pages_small, tok
 from tests.support.databases import DatabaseFixture
 from tests.support.slow_client import limited, small_buffers, stalled  # noqa: F401 - a fixture
 
-pytestmark = pytest.mark.promise("Getting in")
+pytestmark = [pytest.mark.promise("Getting in"), pytest.mark.one_database]
 
 UNCACHED = {"ELECDATA_CACHE__TTL": "0"}
 

@@ -14,7 +14,7 @@ from server.security.tokens import CLOCK_LEEWAY, TokenService
 from tests.server.api.test_contract import documented
 from tests.support.app_client import SECRET, Api
 
-pytestmark = pytest.mark.promise("Getting in")
+pytestmark = [pytest.mark.promise("Getting in"), pytest.mark.one_database]
 
 NOW = int(time.time())
 KID = SigningKeys.single(SECRET).sign_with

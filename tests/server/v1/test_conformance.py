@@ -42,6 +42,7 @@ def url(sample: DatabaseFixture) -> Iterator[str]:
         assert not [line for line in server.lines if "unexpected" in line or "mid-response" in line]
 
 
+@pytest.mark.one_database
 def test_answers_of_v1_are_as_the_document_says(url: str) -> None:
     """A few requests of each operation, the same ones each time."""
     statuses = tried_out(url, taken_at_its_word(url), 5, coverage=False)
