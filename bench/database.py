@@ -12,7 +12,7 @@ from tests.support.mariadb import MariaDB
 
 BUFFER_POOL = "4G"
 _OF_SERVICE = "user NOT IN (%s, 'system user', 'event_scheduler')"
-_STATE = "FROM states AS s JOIN meters"
+_STATE = "FROM access AS a"
 """Is in the query of the state of the data."""
 _OF_THE_RECORD = {
     "access",
