@@ -23,6 +23,8 @@ class FoundTable:
     rows: Iterator[NumberedRows]
     tables: Iterator[SourceTable]
     """What keeps the file open while the rows are read."""
+    unread: Sequence[str]
+    """What of the file is not in the rows."""
 
 
 def find_table(source: SourceFile, formats: Sequence[ReportFormat]) -> FoundTable:
@@ -52,7 +54,7 @@ def find_table(source: SourceFile, formats: Sequence[ReportFormat]) -> FoundTabl
             )
         if found:
             ((detected, below),) = found
-            return FoundTable(detected, below, tables)
+            return FoundTable(detected, below, tables, table.unread)
     raise unknown or ReportError(f"{source.path}: expected a report, the file is empty")
 
 

@@ -167,6 +167,8 @@ class ReportFile:
         self.detected: DetectedFormat | None = None
         self._filter: RowFilter | None = None
         """What passes over lines that are no rows, if the format has any."""
+        self._unread: tuple[str, ...] = ()
+        """What is not read of the file, by names."""
         self.is_split = False
         """Whether rows of several meters were found so far."""
         self.unassigned = 0
@@ -190,11 +192,9 @@ class ReportFile:
     @property
     def passed_over(self) -> PassedOver:
         """What is not read; complete once all was."""
-        found = self.detected and self.detected.found
-        unread = () if found is None else found.unread
         if self._filter is None:
-            return PassedOver(columns=unread)
-        return PassedOver(self._filter.ignored, self._filter.others, unread)
+            return PassedOver(columns=self._unread)
+        return PassedOver(self._filter.ignored, self._filter.others, self._unread)
 
     def whole(self) -> ReportPart:
         """Return all rows as those of one meter."""
@@ -241,6 +241,7 @@ class ReportFile:
         table = find_table(self._source, self._formats)
         self.detected = table.detected
         assert table.detected.found is not None, "it was found here"
+        self._unread = (*table.detected.found.unread, *table.unread)
         self._filter = table.detected.format.row_filter(table.detected.found)
         for each in table.rows:
             rows: NumberedRows | None = each

@@ -147,7 +147,7 @@ def _left_out(summary: ImportSummary) -> list[tuple[str, object]]:
 def _columns(names: Sequence[str]) -> str:
     """Return the names of columns, of many the first ones."""
     more = len(names) - MAX_COLUMNS
-    return ", ".join(map(ascii, names[:MAX_COLUMNS])) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(map(repr, names[:MAX_COLUMNS])) + (f" and {more} more" if more > 0 else "")
 
 
 def _changes(imported: ImportResult) -> list[tuple[str, object]]:

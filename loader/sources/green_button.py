@@ -80,10 +80,13 @@ class _Measured:
     """That of values which do not tell theirs."""
 
 
-def green_button_rows(path: str, blocks: Iterable[bytes]) -> Iterator[NumberedRows]:
+def green_button_rows(
+    path: str, blocks: Iterable[bytes], unread: list[str]
+) -> Iterator[NumberedRows]:
     """Yield a table with a row for each usage point and time, sorted by these.
 
-    Raises ReportError if the document has no intervals of electricity, or is damaged.
+    What meter readings are not read is named in `unread`. Raises ReportError if the document has no
+    intervals of electricity, or is damaged.
     """
     spool = Spool(path)
     try:
@@ -93,7 +96,9 @@ def green_button_rows(path: str, blocks: Iterable[bytes]) -> Iterator[NumberedRo
         for block in blocks:
             parser.feed(block)
         parser.close()
-        yield from _Joining(path, reading).chunks()
+        joining = _Joining(path, reading)
+        unread += sorted({*joining.left_out})
+        yield from joining.chunks()
     finally:
         spool.close()
 
@@ -225,15 +230,15 @@ class _Joining:
         self._has_meter = len(document.points) > 1
         self._series: dict[str, _Measured] = {}
         """What is read, by the link of the meter reading."""
-        self._left_out: list[str] = []
-        """Why others are not."""
+        self.left_out: list[str] = []
+        """What others are."""
         for link, each in document.meter_readings.items():
             if each.shortest:
                 self._add_series(link, each, document.types)
         if not self._series:
-            found = "; ".join(sorted({*self._left_out})[:3]) or "there are none"
+            found = "; ".join(sorted({*self.left_out})[:3]) or "nothing"
             raise ReportError(
-                f"{path}: expected intervals of electricity in Wh, VArh or W: {found}"
+                f"{path}: expected intervals of electricity in Wh, VArh or W: found {found}"
             )
         self._leave_out_sums(document.meter_readings)
         self._quantities = [
@@ -306,18 +311,18 @@ class _Joining:
             )
         series = self._read_as(found[0])
         if isinstance(series, str):
-            self._left_out.append(series)
+            self.left_out.append(series)
         else:
             self._series[link] = series
 
     def _read_as(self, kind: dict[str, str]) -> _Measured | str:
-        """Return what a reading type measures, or why it is not read."""
+        """Return what a reading type measures, or what it is if that is not read."""
         unit, direction = kind.get("uom", ""), kind.get("flowDirection", "")
         if kind.get("commodity", "") not in _ELECTRICITY:
-            return f"there is the commodity {kind['commodity']!a:.20}"
+            return f"commodity {kind['commodity']!a:.20}"
         if kind.get("accumulationBehaviour", "") in _REGISTERS:
             return (
-                "there are states of a cumulative register (accumulationBehaviour"
+                "states of a cumulative register (accumulationBehaviour"
                 f" {kind['accumulationBehaviour']})"
             )
         exported = direction == _REVERSE
@@ -328,7 +333,7 @@ class _Joining:
         elif unit == _WATTS and not exported:
             quantity = "maximeter" if kind.get("dataQualifier") == _HIGHEST else "power"
         else:
-            return f"there is uom {unit!a:.20} of flowDirection {direction or 'nothing'!a:.20}"
+            return f"uom {unit!a:.20} of flowDirection {direction or 'nothing'!a:.20}"
         multiplier = kind.get("powerOfTenMultiplier", "") or "0"
         if not _INTEGER.fullmatch(multiplier) or abs(int(multiplier)) > _MAX_MULTIPLIER:
             raise ReportError(
@@ -343,11 +348,11 @@ class _Joining:
             reading = readings[link]
             key = reading.point, series.quantity
             shortest[key] = min(shortest.get(key, reading.shortest), reading.shortest)
-        self._series = {
-            link: series
-            for link, series in self._series.items()
-            if readings[link].shortest == shortest[readings[link].point, series.quantity]
-        }
+        for link, series in [*self._series.items()]:
+            seconds = readings[link].shortest
+            if seconds != shortest[readings[link].point, series.quantity]:
+                del self._series[link]
+                self.left_out.append(f"{series.quantity} of {seconds} seconds")
 
 
 def _point_names(points: Iterable[str]) -> dict[str, str]:

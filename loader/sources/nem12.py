@@ -1,6 +1,7 @@
 """Reading NEM12, in which Australian meter data is exchanged: a day of a channel in a line."""
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -47,7 +48,6 @@ _QUALITY = re.compile(r"[AEFNSV]([0-9]{0,2})")
 _NMI = re.compile(r"[A-Za-z0-9_-]{1,11}")
 _SUFFIX = re.compile(r"[A-Z][A-Z0-9]")
 _SEPARATOR = "\x1f"
-_MAX_NAMED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +72,14 @@ class _DayRecord:
     """When the record was made, as YYYYMMDDhhmmss."""
 
 
-def nem12_rows(path: str, rows: Iterable[NumberedRows]) -> Iterator[NumberedRows]:
+def nem12_rows(
+    path: str, rows: Iterable[NumberedRows], unread: list[str]
+) -> Iterator[NumberedRows]:
     """Yield a table with a row for each meter and time, sorted by these, in which channels meet.
 
-    Channels of a quantity are added up. Raises ReportError if a record is not as it must be.
+    Channels of a quantity are added up; on a day that lacks one of them, the quantity is missing.
+    Those of other quantities are named in `unread`. Raises ReportError if a record is not as it
+    must be.
     """
     spool = Spool(path)
     try:
@@ -85,10 +89,11 @@ def nem12_rows(path: str, rows: Iterable[NumberedRows]) -> Iterator[NumberedRows
                 reading.read(raw, line)
         reading.finish()
         reading.require_any()
+        unread += [f"channel {suffix}" for suffix in sorted(reading.others)]
         quantities = [name for name in QUANTITY_COLUMNS if name in reading.quantities]
         columns = [QUANTITY_COLUMNS[name] for name in quantities]
         heading = ",".join([NEM12_METER, NEM12_START, *columns, NEM12_QUALITY])
-        yield from in_chunks(_joined_rows(path, reading.days, quantities), heading)
+        yield from in_chunks(_joined_rows(path, reading, quantities), heading)
     finally:
         spool.close()
 
@@ -100,12 +105,14 @@ class _RecordReading:
         self.quantities: set[str] = set()
         self.days = days
         """The records of days, by meter and day."""
+        self.suffixes: defaultdict[str, set[str]] = defaultdict(set)
+        """The channels of each meter that have days."""
+        self.others: set[str] = set()
+        """The suffixes of channels that are passed over."""
         self._path = path
         self._channel: _Channel | None = None
         self._is_passed_over = False
         """Whether the channel measures something else."""
-        self._others: set[str] = set()
-        """What channels that are passed over measure."""
         self._key = ""
         self._record: list[str] = []
         self._size = 0
@@ -144,7 +151,7 @@ class _RecordReading:
     def require_any(self) -> None:
         """Raise ReportError if no channel is one that is read."""
         if not self.quantities:
-            found = f", there is {', '.join(sorted(self._others)[:5])}" if self._others else ""
+            found = f", there is {', '.join(sorted(self.others)[:5])}" if self.others else ""
             raise ReportError(
                 f"{self._path}: expected records 200 of channels whose suffixes begin with"
                 f" E, B, Q or K{found}"
@@ -162,8 +169,7 @@ class _RecordReading:
         quantity = _QUANTITIES.get(suffix[0])
         self._is_passed_over = quantity is None
         if quantity is None:
-            if len(self._others) < _MAX_NAMED:
-                self._others.add(suffix)
+            self.others.add(suffix)
             self._channel = _Channel(nmi, suffix, unit, 0)
             return
         if unit not in _FACTORS or ("VAR" in unit) != ("reactive" in quantity):
@@ -184,6 +190,7 @@ class _RecordReading:
         day = (*text.split(",", 2), "")[1].strip()
         if _day(day) is None:
             raise self._error(line, "IntervalDate", day, "a date like 20230301")
+        self.suffixes[channel.nmi].add(channel.suffix)
         self._key = f"{channel.nmi}{_SEPARATOR}{day}"
         self._record = [channel.suffix, channel.unit, str(channel.minutes), text]
         self._size = len(text)
@@ -202,9 +209,11 @@ class _RecordReading:
         return _error(self._path, line, column, value, expected)
 
 
-def _joined_rows(path: str, days: SortedRows, quantities: list[str]) -> Iterator[tuple[int, str]]:
+def _joined_rows(
+    path: str, reading: _RecordReading, quantities: list[str]
+) -> Iterator[tuple[int, str]]:
     """Yield the rows of each meter and day."""
-    for key, chunks in days.take():
+    for key, chunks in reading.days.take():
         nmi, day = key.split(_SEPARATOR)
         records: dict[str, _DayRecord] = {}
         for content, lines in chunks:
@@ -213,12 +222,21 @@ def _joined_rows(path: str, days: SortedRows, quantities: list[str]) -> Iterator
                 suffix = record.channel.suffix
                 known = records.get(suffix)
                 records[suffix] = record if known is None else _latest(path, known, record)
-        yield from _rows_of_day(path, nmi, day, [*records.values()], quantities)
+        # A sum that lacks a channel would be a wrong number.
+        partial = {_QUANTITIES[suffix[0]] for suffix in reading.suffixes[nmi] - records.keys()}
+        whole = {name for name in quantities if name not in partial}
+        yield from _rows_of_day(path, nmi, day, [*records.values()], quantities, whole)
 
 
 def _rows_of_day(
-    path: str, nmi: str, day: str, records: list[_DayRecord], quantities: list[str]
+    path: str,
+    nmi: str,
+    day: str,
+    records: list[_DayRecord],
+    quantities: list[str],
+    whole: set[str],
 ) -> Iterator[tuple[int, str]]:
+    """Yield the rows of a day; quantities that are not whole are missing."""
     first = records[0]
     minutes = first.channel.minutes
     columns: dict[str, list[list[str]]] = {name: [] for name in quantities}
@@ -231,7 +249,10 @@ def _rows_of_day(
         columns[_QUANTITIES[record.channel.suffix[0]]].append(_in_kilo(record))
     is_actual = all(quality == _ACTUAL for record in records for quality in record.qualities)
     for place, clock in enumerate(_clocks(minutes)):
-        values = [_total([each[place] for each in columns[name]]) for name in quantities]
+        values = [
+            _total([each[place] for each in columns[name]]) if name in whole else ""
+            for name in quantities
+        ]
         quality = _ACTUAL
         if not is_actual:
             found = {record.qualities[place] for record in records}

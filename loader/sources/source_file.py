@@ -27,6 +27,8 @@ class SourceTable:
     """The encoding if it is known, whatever a format says."""
     sheet: str | None = None
     """The name of a sheet of a workbook."""
+    unread: Sequence[str] = ()
+    """What of the file is not in the lines; known once these begin."""
 
 
 class SourceFile:
@@ -88,12 +90,14 @@ class SourceFile:
         if kind.is_xml:
             from loader.sources.green_button import green_button_rows  # noqa: PLC0415 - see `tables`
 
-            return _single(green_button_rows(self.path, blocks), UTF8)
+            unread: list[str] = []
+            return _single(green_button_rows(self.path, blocks, unread), UTF8, unread)
         rows = text_rows(self.path, blocks, kind)
         if kind.is_nem12:
             from loader.sources.nem12 import nem12_rows  # noqa: PLC0415 - see `tables`
 
-            return _single(nem12_rows(self.path, rows), UTF8)
+            unread = []
+            return _single(nem12_rows(self.path, rows, unread), UTF8, unread)
         return _single(rows, kind.encoding and UTF8)
 
     def _sheets(self, archive: ZipFile, dialects: Iterable[RowDialect]) -> Iterator[SourceTable]:
@@ -106,5 +110,7 @@ class SourceFile:
             yield SourceTable(variants, UTF8, sheet)
 
 
-def _single(rows: Iterator[NumberedRows], encoding: str | None) -> SourceTable:
-    return SourceTable([(None, rows)], encoding)
+def _single(
+    rows: Iterator[NumberedRows], encoding: str | None, unread: Sequence[str] = ()
+) -> SourceTable:
+    return SourceTable([(None, rows)], encoding, unread=unread)

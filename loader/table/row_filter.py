@@ -17,7 +17,7 @@ class PassedOver(NamedTuple):
     others: int = 0
     """Rows that are none of those that are read."""
     columns: tuple[str, ...] = ()
-    """Columns that the format does not name."""
+    """Columns that the format does not name, and channels that the source does not read."""
 
 
 class RowFilter:

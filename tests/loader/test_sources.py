@@ -485,6 +485,19 @@ def test_nem12_channels_of_a_quantity_are_added_up(tmp_path: Path) -> None:
     assert done.energies("6001", "exported_energy") == DAY
 
 
+def test_nem12_day_that_lacks_a_channel_has_no_sum_and_other_channels_are_named(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "n.csv"
+    second = {at + timedelta(days=1): value for at, value in DAY.items()}
+    days = {("6001", "E1"): DAY | second, ("6001", "E2"): DAY, ("6001", "B1"): DAY | second}
+    path.write_text(nem12({**days, ("6001", "V1"): DAY}))
+    done = read_file(path)
+    assert done.energies("6001") == {at: 2 * value for at, value in DAY.items()}
+    assert done.energies("6001", "exported_energy") == DAY | second
+    assert done.unread == ("channel V1",)
+
+
 def test_nem12_quality_becomes_estimated_or_missing(tmp_path: Path) -> None:
     text = nem12({("6001", "E1"): DAY}).replace(",A,,,", ",V,,,").splitlines()
     text[-1:] = ["400,1,20,A,,", "400,21,30,S14,32,", "400,31,40,F52,,", "400,41,47,E52,,"]
@@ -597,7 +610,9 @@ def test_green_button_sums_of_days_beside_intervals_are_left_out(tmp_path: Path)
     day = Metered("1", {FIRST: Decimal(6)}, seconds=86400)
     path = tmp_path / "g.xml"
     path.write_text(green_button([day, Metered("1", HOUR)]))
-    assert read_file(path).energies() == HOUR
+    done = read_file(path)
+    assert done.energies() == HOUR
+    assert done.unread == ("energy of 86400 seconds",)
 
 
 def test_green_button_quality_becomes_estimated(tmp_path: Path) -> None:
@@ -624,8 +639,12 @@ WELL = green_button([Metered("1", HOUR)])
 @pytest.mark.parametrize(
     ("old", "new", "error"),
     [
-        ("<uom>72", "<uom>119", "expected intervals of electricity in Wh, VArh or W: there is uom"),
-        (">4</acc", ">3</acc", "expected intervals of electricity in Wh, VArh or W: there are sta"),
+        (
+            "<uom>72",
+            "<uom>119",
+            "expected intervals of electricity in Wh, VArh or W: found uom '119'",
+        ),
+        (">4</acc", ">3</acc", "expected intervals of electricity in Wh, VArh or W: found states"),
         ("<uom>72", "<commodity>7</commodity><uom>72", "expected intervals of electricity"),
         ("Multiplier>0", "Multiplier>x", "powerOfTenMultiplier: 'x': expected a whole number"),
         ("<duration>900", "<duration>0", "6: duration: 0: expected the seconds of the interval"),
@@ -633,7 +652,11 @@ WELL = green_button([Metered("1", HOUR)])
         ('"UTF-8"', '"BTF-8"', "1: XML: the encoding that it says is not known: expected a report"),
         ("</feed>", "", "9: XML: no element found: expected a complete document"),
         ("<feed", "<invoice", "expected a report, this is an XML document with the element"),
-        ("IntervalReading", "Reading", "expected intervals of electricity in Wh, VArh or W: there"),
+        (
+            "IntervalReading",
+            "Reading",
+            "expected intervals of electricity in Wh, VArh or W: found nothing",
+        ),
     ],
 )
 def test_green_button_that_is_wrong_is_named(

@@ -39,6 +39,8 @@ class Loaded(NamedTuple):
     """What is wrong with rows, and in the end with the file, without its path."""
     format: str | None
     digest: str
+    unread: tuple[str, ...]
+    """What is not read, by names."""
 
     def energies(self, meter: str | None = None, name: str = "energy") -> Values:
         """A quantity of a meter."""
@@ -75,7 +77,8 @@ def read_file(
                 found, digest = report.format, report.sha256
         except ReportError as error:
             told.append(str(error).removeprefix(f"{path}:").strip())
-    return Loaded(parts, told, found, digest)
+        unread = file.passed_over.columns
+    return Loaded(parts, told, found, digest, unread)
 
 
 def _reading(row: str) -> tuple[datetime, dict[str, Decimal]]:
