@@ -1,6 +1,7 @@
 """The known report formats."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from functools import cached_property
 from typing import overload
 
@@ -22,6 +23,9 @@ MONITORING_FULL = FormatSettings.model_validate(
     }
 )
 """What `elecdata meters export` writes for a meter with exported energy or estimated readings."""
+
+_MAX_NAMED = 5
+"""Formats that a message names."""
 
 _OWN = {"monitoring-full": MONITORING_FULL}
 
@@ -128,5 +132,7 @@ def format_by_name(formats: Sequence[ReportFormat], name: str) -> ReportFormat:
     for report_format in formats:
         if report_format.name == name:
             return report_format
-    known = ", ".join(report_format.name for report_format in formats)
-    raise ReportError(f"--format {name}: no such format, expected one of {known}")
+    names = [report_format.name for report_format in formats]
+    listed = get_close_matches(name, names, _MAX_NAMED) or names[:_MAX_NAMED]
+    more = f" or {len(names) - len(listed)} others" if len(listed) < len(names) else ""
+    raise ReportError(f"--format {name}: no such format, expected one of {', '.join(listed)}{more}")
