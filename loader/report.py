@@ -22,7 +22,6 @@ from loader.report_file import NO_READING, ReportFile, ReportPart
 from loader.rows.dst_days import FIRST_ROW
 from loader.rows.errors import FaultyRowsError, ReportError, RowError
 from loader.rows.file_reader import can_be_read_again
-from loader.rows.identifier_column import plain_identifier
 from loader.rows.reader import ParseContext, RepeatedTime, RowReader
 from loader.rows.registers import REGISTER_QUANTITIES, RegisterWatch
 from loader.table.row_filter import PassedOver
@@ -154,8 +153,7 @@ class Report:
     @property
     def identifier(self) -> str | None:
         """The meter's name in the report, if it has one."""
-        told = self._rows.identifier if self._rows else None
-        return self._part.identifier or (told and plain_identifier(told))
+        return self._part.identifier or (self._rows.identifier if self._rows else None)
 
     def read_ahead(self) -> None:
         """Read the first batches now; an error comes up once they are asked for."""

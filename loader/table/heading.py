@@ -7,6 +7,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from loader.rows.header import Header
+from loader.rows.identifier_column import plain_identifier
 from loader.table.top import TopOfFile
 from settings import FormatSettings, MeterPattern, any_of
 
@@ -164,14 +165,16 @@ class HeadingSearch:
         if pattern.place == "heading":
             for name in header.names:
                 if meter := pattern.find(name):
-                    found.setdefault(meter, b"")
+                    found.setdefault(plain_identifier(meter), b"")
         else:
             delimiter, encoding = self._settings.delimiter, self._settings.encoding
             for above in range(at):
                 # Delimiters fill up the line to the width of the table.
                 text = delimiter.join(top.header(above, delimiter, encoding).names)
                 if meter := pattern.find(text.rstrip(delimiter)):
-                    found.setdefault(meter, top.lines[above].rstrip(b"\r") + b"\n")
+                    found.setdefault(
+                        plain_identifier(meter), top.lines[above].rstrip(b"\r") + b"\n"
+                    )
         return found
 
     def _unread(self, header: Header, own: list[int]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -281,6 +282,34 @@ def test_meter_is_named_in_a_column_a_heading_or_a_line_above(
     assert energies(done) == ENERGIES
     assert done.report.identifier == "AT001"
     assert not done.report.passed_over.columns
+
+
+@pytest.mark.parametrize("meters", [["'1044"], ["'1044", "1044"], ["1044", "'1044", "2"]])
+@pytest.mark.parametrize("identifier", ["Zähler", {"line": "Zähler {meter}"}])
+def test_apostrophe_of_spreadsheets_is_no_part_of_a_name(
+    tmp_path: Path, identifier: object, meters: list[str]
+) -> None:
+    names = [meters[number % len(meters)] for number in range(len(ROWS))]
+    rows = [f"{row};{name}" for row, name in zip(ROWS, names, strict=True)]
+    own = described(identifier=identifier)
+    above = [] if isinstance(identifier, str) else [f"Zähler {meters[0]}"]
+    path = tmp_path / "report.csv"
+    path.write_text(table(*above, "Zeit;kWh;Zähler", *rows))
+    counts: dict[str | None, int] = {}
+    with ReportFile(str(path), formats=[own]) as file:
+        for part in file.parts(MADRID, skip_bad_rows=False, on_errors=lambda *_: None):
+            done = Report(
+                *(str(path), MADRID),
+                skip_bad_rows=False,
+                on_errors=lambda *_: None,
+                formats=[own],
+                part=part,
+            )
+            number = sum(batch.count for batch in done.batches())
+            assert done.identifier == part.identifier
+            counts[part.identifier] = number
+    plain = Counter(name.strip("'") for name in names)
+    assert counts == (plain if isinstance(identifier, str) else {"1044": len(ROWS)})
 
 
 def test_report_that_names_no_meter_or_several_is_not_of_the_format(read: Reading) -> None:

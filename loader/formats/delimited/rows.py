@@ -12,7 +12,7 @@ from loader.formats.timestamps.parser import InvalidTimestamp, PartOfDay
 from loader.rows.errors import RowError
 from loader.rows.file_reader import check_row_length
 from loader.rows.hour_days import DOUBTFUL_HOURS, HourKind, kind_of_hours
-from loader.rows.identifier_column import MAX_IDENTIFIER_LENGTH, is_identifier
+from loader.rows.identifier_column import MAX_IDENTIFIER_LENGTH, is_identifier, plain_identifier
 from loader.rows.reader import ParseContext, RowReader, midnight
 from settings import BY_ORDER, HOURLY_INTERVAL
 
@@ -186,7 +186,7 @@ class DelimitedRows(RowReader[DelimitedRow]):
         column, field = self._layout.settings.identifier_column, self._layout.identifier_field
         if column is None or field is None:
             return None
-        identifier = fields[field]
+        identifier = plain_identifier(fields[field])
         expected = ""
         if not is_identifier(identifier):
             expected = f"the name of the meter, at most {MAX_IDENTIFIER_LENGTH} characters"
