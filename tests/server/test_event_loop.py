@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from storage.meters import MAIN_METER
 from tests.support.app_client import Api
+from tests.support.databases import BUILDING
 from tests.support.loop_time import longest_callback
 from tests.support.neighbours import neighbour
 
@@ -113,4 +114,20 @@ async def test_no_request_holds_the_event_loop(
             async for _ in response.content.iter_any():
                 pass
     assert response.status in (200, 400, 404)
+    assert longest.seconds < ALLOWED, longest.name
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        *("peaks", "profile?by=both", "summary", "quality", "members"),
+        *("aggregates?resolution=PT15M", "aggregates?resolution=P1D&quality=clean"),
+    ],
+)
+async def test_no_figure_of_a_group_holds_the_event_loop(api: Api, figure: str) -> None:
+    with longest_callback() as longest:
+        async with await api.v1(f"groups/{BUILDING}/{figure}") as response:
+            async for _ in response.content.iter_any():
+                pass
+    assert response.status == 200
     assert longest.seconds < ALLOWED, longest.name
