@@ -34,13 +34,20 @@ SOME = 97
 FOLDERS = {path.name for path in ROOT.iterdir() if path.is_dir() and path.name[0] != "."} - {"var"}
 HTTP_PAGES = ("http", "aggregates", "errors", "v1")
 FOLLOWED: set[str] = set()
-Test = TypeVar("Test")
+Test = TypeVar("Test", bound=Callable[..., object])
 
 
 def follows(*pages: str) -> Callable[[Test], Test]:
     """Notes that a test runs all commands of some pages."""
     FOLLOWED.update(pages)
     return lambda test: test
+
+
+def takes_long(test: Test) -> Test:
+    """Leaves a page to `make trust`."""
+    for mark in (pytest.mark.promise("Running it", by_test=True), pytest.mark.trust):
+        test = mark(test)
+    return test
 
 
 @follows("README.md")
@@ -67,8 +74,7 @@ def test_tutorial_leads_from_a_csv_to_figures(tmp_path: Path) -> None:
         reader.follow()
 
 
-@pytest.mark.promise("Running it", by_test=True)
-@pytest.mark.trust
+@takes_long
 @follows("docs/tutorials/many-meters.md")
 def test_tutorial_leads_from_one_meter_to_a_hundred(tmp_path: Path) -> None:
     with DocumentationRunner(tmp_path, "docs/tutorials/many-meters.md") as reader:
@@ -110,8 +116,7 @@ def test_page_about_http_gives_what_it_says(
         reader.follow()
 
 
-@pytest.mark.promise("Running it", by_test=True)
-@pytest.mark.trust
+@takes_long
 @follows("docs/how-to/running.md")
 def test_page_of_running_leads_to_an_installation(tmp_path: Path) -> None:
     with DocumentationRunner(tmp_path, "docs/how-to/running.md", lines=SOME) as reader:
@@ -119,6 +124,7 @@ def test_page_of_running_leads_to_an_installation(tmp_path: Path) -> None:
         reader.follow()
 
 
+@takes_long
 @follows("docs/how-to/workers.md")
 def test_page_of_workers_starts_two(tmp_path: Path) -> None:
     with DocumentationRunner(tmp_path, "docs/how-to/workers.md", lines=SOME) as reader:
@@ -131,6 +137,7 @@ def test_page_of_workers_starts_two(tmp_path: Path) -> None:
             assert time.monotonic() < deadline
 
 
+@takes_long
 @follows("docs/how-to/meters.md")
 def test_page_of_meters_adds_changes_exports_and_removes_them(tmp_path: Path) -> None:
     with DocumentationRunner(tmp_path, "docs/how-to/meters.md") as reader:
@@ -139,6 +146,7 @@ def test_page_of_meters_adds_changes_exports_and_removes_them(tmp_path: Path) ->
         assert flats == ["flat-1"]
 
 
+@takes_long
 @follows("docs/how-to/users.md")
 def test_page_of_users_adds_one_and_disables_another(tmp_path: Path) -> None:
     with DocumentationRunner(tmp_path, "docs/how-to/users.md", lines=SOME) as reader:
@@ -146,14 +154,14 @@ def test_page_of_users_adds_one_and_disables_another(tmp_path: Path) -> None:
         reader.follow()
 
 
-@pytest.mark.promise("Running it", by_test=True)
-@pytest.mark.trust
+@takes_long
 @follows("docs/how-to/access.md")
 def test_page_of_access_grants_groups_and_makes_keys(tmp_path: Path) -> None:
     with DocumentationRunner(tmp_path, "docs/how-to/access.md") as reader:
         reader.follow()
 
 
+@takes_long
 @follows("docs/how-to/audit.md")
 def test_page_of_the_audit_trail_verifies_it(tmp_path: Path) -> None:
     with DocumentationRunner(tmp_path, "docs/how-to/audit.md", lines=SOME) as reader:
@@ -161,6 +169,7 @@ def test_page_of_the_audit_trail_verifies_it(tmp_path: Path) -> None:
         reader.follow()
 
 
+@takes_long
 @follows("docs/how-to/backup.md")
 def test_page_of_backup_copies_and_restores(tmp_path: Path) -> None:
     with DocumentationRunner(tmp_path, "docs/how-to/backup.md") as reader:
@@ -168,6 +177,7 @@ def test_page_of_backup_copies_and_restores(tmp_path: Path) -> None:
         reader.follow()
 
 
+@takes_long
 @follows("docs/how-to/nginx.md")
 async def test_commands_of_the_nginx_page_go_through_it(tmp_path: Path) -> None:
     program = find_program("nginx") or leave_out("nginx")
@@ -241,6 +251,7 @@ def test_page_of_mariadb_makes_the_database(mariadb: MariaDB, tmp_path: Path) ->
         reader.follow()
 
 
+@takes_long
 @follows("docs/how-to/moving.md")
 def test_page_of_moving_takes_the_original_database_over(mariadb: MariaDB, tmp_path: Path) -> None:
     with MariadbDatabase(tmp_path, mariadb) as database:

@@ -10,7 +10,7 @@ from tests.support.promises import Tried
 
 pytestmark = pytest.mark.promise("Bad input")
 
-SECONDS = 10
+SECONDS = 4
 LONG_SECONDS = 600
 
 

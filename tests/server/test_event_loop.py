@@ -91,7 +91,7 @@ PLAIN = {"Accept-Encoding": "identity"}
 
 
 @settings(
-    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(request=REQUESTS, headers=HEADERS)
 @example(

@@ -233,6 +233,8 @@ def test_passwords_without_tls_are_a_warning_more_so_in_every_request(
     assert Checked(loaded.config, **elsewhere).found("tls")[0] == "OK"
 
 
+@pytest.mark.promise("Seeing")
+@pytest.mark.one_database
 def test_port_in_use_is_a_failure(loaded: DatabaseFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -254,6 +256,8 @@ def test_port_in_use_by_this_service_is_fine(loaded: DatabaseFixture) -> None:
 
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.promise("Seeing")
+@pytest.mark.one_database
 def test_ipv6_address_is_checked_and_told_as_urls_have_it(loaded: DatabaseFixture) -> None:
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
         port = taken.getsockname()[1]
