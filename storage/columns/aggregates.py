@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from storage.columns.arrays import Column, Integers
+from domain.columns import Column, Integers
 
 _SAFE_SUM = 2**62
 """Below it, a sum of 64-bit integers cannot overflow."""

@@ -5,7 +5,7 @@ from contextlib import aclosing
 from typing import Any
 
 from storage.backends.base import ReadEngine
-from storage.columns.arrays import Columns
+from domain.columns import Columns
 from storage.columns.row_source import SEGMENT_READINGS, RowSource, IdSegment
 from storage.common.prefetch import prefetch
 from storage.common.turns import in_thread

@@ -7,7 +7,7 @@ import numpy as np
 
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import Condition, readings_of
-from storage.columns.arrays import Column, Columns, Integers
+from domain.columns import Column, Columns, Integers
 from storage.common.errors import Inconsistent
 
 SEGMENT_READINGS = 4000

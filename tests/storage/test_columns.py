@@ -20,7 +20,7 @@ from storage.columns.aggregates import (
     group_starts,
     group_sums,
 )
-from storage.columns.arrays import Column, Columns
+from domain.columns import Column, Columns
 from storage.columns.reader import read_columns
 from storage.columns.row_source import SEGMENT_READINGS
 from tests.support.databases import DatabaseFixture
