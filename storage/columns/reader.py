@@ -4,9 +4,9 @@ from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from storage.backends.base import ReadEngine
 from domain.columns import Columns
-from storage.columns.row_source import SEGMENT_READINGS, RowSource, IdSegment
+from storage.backends.base import ReadEngine
+from storage.columns.row_source import SEGMENT_READINGS, IdSegment, RowSource
 from storage.common.prefetch import prefetch
 from storage.common.turns import in_thread
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from domain.columns import Column, Columns, Integers
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import Condition, readings_of
-from domain.columns import Column, Columns, Integers
 from storage.common.errors import Inconsistent
 
 SEGMENT_READINGS = 4000

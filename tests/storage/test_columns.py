@@ -9,6 +9,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.columns import Column, Columns
 from domain.flags import IMPLAUSIBLE, MISSING, ZERO_VOLTAGE
 from domain.quantities import QUANTITY_NAMES
 from storage.columns.aggregates import (
@@ -20,7 +21,6 @@ from storage.columns.aggregates import (
     group_starts,
     group_sums,
 )
-from domain.columns import Column, Columns
 from storage.columns.reader import read_columns
 from storage.columns.row_source import SEGMENT_READINGS
 from tests.support.databases import DatabaseFixture
