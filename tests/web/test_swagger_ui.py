@@ -61,6 +61,8 @@ async def test_page_shows_v1_after_one_step_of_login(
         "chosen.dispatchEvent(new Event('change'))"
     )
     await browser.click(f"{V1_OPERATION} .opblock-summary-control")
+    # Before that, its button does nothing.
+    await browser.until("ui.specSelectors.specResolvedSubtree(['paths', '/v1/meters', 'get'])")
     await browser.click(f"{V1_OPERATION} button.execute")
     answer = await browser.find(f"{V1_OPERATION} .live-responses-table", "first_reading")
 
