@@ -60,6 +60,15 @@ class BenchMariaDB(MariaDB):
         """The processor time so far, by thread."""
         return cpu_seconds(self.pid)
 
+    def size(self, schema: str) -> int:
+        """Return the bytes of a database's tables and indexes."""
+        rows = self.query(
+            "SELECT SUM(data_length + index_length) FROM information_schema.tables"
+            " WHERE table_schema = %s",
+            (schema,),
+        )
+        return int(rows[0][0])
+
     def threads(self) -> list[int]:
         """Return the threads of the service's connections."""
         rows = self.query(

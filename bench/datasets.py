@@ -32,11 +32,17 @@ class Dataset:
     """A number of readings and their files; those that no import creates stay between runs."""
 
     readings: int
+    interval: int = INTERVAL
+    """Seconds of a reading."""
 
     @property
     def folder(self) -> Path:
         """The folder of the files."""
-        return WORK / str(self.readings)
+        return WORK / f"{self.readings}{self._suffix}"
+
+    @property
+    def _suffix(self) -> str:
+        return "" if self.interval == INTERVAL else f"_{self.interval}"
 
     @property
     def report(self) -> Path:
@@ -51,7 +57,7 @@ class Dataset:
     @property
     def schema(self) -> str:
         """The service's database on MariaDB."""
-        return f"readings_{self.readings}"
+        return f"readings_{self.readings}{self._suffix}"
 
     @property
     def texts(self) -> Path:
@@ -79,7 +85,7 @@ class Dataset:
                 [
                     *(str(SERVICE_PYTHON), "-m", "loader.sample"),
                     *("--readings", str(self.readings)),
-                    *("--interval", str(INTERVAL), "--start", START),
+                    *("--interval", str(self.interval), "--start", START),
                 ],
                 stdout=file,
             )

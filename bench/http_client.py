@@ -30,6 +30,7 @@ class Transfer:
     size: int
     first_byte: float
     seconds: float
+    head: bytes = b""
 
 
 def request(path: str, headers: Mapping[str, str]) -> bytes:
@@ -104,7 +105,11 @@ class Connection:
             if not first_byte and response_end.size:
                 first_byte = time.perf_counter() - started
         return Transfer(
-            response_end.status, response_end.size, first_byte, time.perf_counter() - started
+            response_end.status,
+            response_end.size,
+            first_byte,
+            time.perf_counter() - started,
+            response_end.head,
         )
 
     def __enter__(self) -> Self:

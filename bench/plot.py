@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib import pyplot as plt
 
-from bench.contenders import clickhouse, datasette, limits, roapi, scripts
+from bench.contenders import columnar, datasette, limits, roapi, scripts
 from bench.measure import Comparison, Series
 from bench.targets import MARIADB, SQLITE
 
@@ -17,7 +17,8 @@ SHOWN = {
     datasette.JSON: ("tab:purple", "-"),
     scripts.PLAIN: ("tab:olive", "-"),
     roapi.ROAPI: ("tab:orange", "-"),
-    clickhouse.CLICKHOUSE: ("goldenrod", "-"),
+    columnar.ANSWERS["chdb"]: ("goldenrod", "-"),
+    columnar.ANSWERS["duckdb"]: ("tab:green", "-"),
     SQLITE: ("tab:cyan", "-"),
     MARIADB: ("tab:blue", "-"),
     limits.DUMP: ("gray", "--"),

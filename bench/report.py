@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from bench.contenders import clickhouse, datasette, limits, roapi, scripts
+from bench.contenders import columnar, datasette, limits, roapi, scripts
 from bench.measure import SLOW_SECONDS, Comparison, Spread
 from bench.suites import Outcome
 from bench.targets import MARIADB, SQLITE, Check
@@ -17,7 +17,7 @@ _README_CONTENDERS = {
     SQLITE,
     limits.DUMP,
     roapi.ROAPI,
-    clickhouse.CLICKHOUSE,
+    *columnar.ANSWERS.values(),
     datasette.JSON,
     scripts.PLAIN,
     scripts.ORIGINAL,
@@ -51,8 +51,9 @@ def write_markdown(file: Path, outcome: Outcome, machine: Mapping[str, str]) -> 
             f" {SLOW_SECONDS:g} s is run once. The ratio is to the first line. Servers are started"
             " anew for every run and asked over the loopback interface. Their peak memory is theirs"
             " alone, without the database's, from the moment that they are ready and logged in to."
-            " Datasette, roapi and ClickHouse serve a table of decimal texts, made from the"
-            " service's; sqlite3 -csv writes whole hundred-thousandths, as they are stored."
+            " Datasette and roapi serve a table of decimal texts, made from the service's; chDB and"
+            " DuckDB load the report into a typed table of their own, without checks; sqlite3 -csv"
+            " writes whole hundred-thousandths, as they are stored."
         ),
     ]
     file.write_text("\n\n".join(parts) + "\n")

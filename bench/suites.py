@@ -3,8 +3,10 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from bench.checks.cached import cached
+from bench.checks.columnar import beside_columnar
 from bench.checks.daily_sums import daily_sums
 from bench.checks.deliveries import deliveries
 from bench.checks.described_formats import described_formats
@@ -13,7 +15,7 @@ from bench.checks.lookups import lookups
 from bench.checks.neighbours import neighbours
 from bench.checks.side_by_side import pings, workers
 from bench.checks.slow_clients import slow_clients
-from bench.contenders import clickhouse, datasette, imports, limits, roapi, scripts, service
+from bench.contenders import columnar, datasette, imports, limits, roapi, scripts, service
 from bench.contenders.http import HttpContender
 from bench.datasets import Dataset
 from bench.http_client import save
@@ -61,6 +63,8 @@ def long_run(workspace: Workspace, sizes: Sequence[int], rounds: int, say: Say) 
     outcome.checks += figures(workspace, Dataset(size))
     outcome.checks += _fleets(workspace, Dataset(size), _METERS, say)
     outcome.checks += _formats(say)
+    say("beside columnar engines")
+    outcome.checks += beside_columnar(workspace, size, outcome.answers[size])
     return outcome
 
 
@@ -108,6 +112,8 @@ def short_run(workspace: Workspace, readings: int, say: Say) -> Outcome:
     outcome.checks = _checks(workspace, outcome, readings, tenth.readings, say)
     outcome.checks += _fleets(workspace, dataset, _QUICK_METERS, say)
     outcome.checks += _formats(say)
+    say("beside columnar engines")
+    outcome.checks += beside_columnar(workspace, readings, outcome.answers[readings])
     return outcome
 
 
@@ -178,10 +184,11 @@ def _peers(dataset: Dataset, comparison: Comparison) -> list[HttpContender]:
     """Return the contenders that store the data themselves, if they are installed."""
     dataset.make_texts()
     contenders = []
-    for name, make in (
+    peers: list[tuple[str, Callable[[Dataset], HttpContender]]] = [
         (roapi.ROAPI, roapi.contender),
-        (clickhouse.CLICKHOUSE, clickhouse.contender),
-    ):
+        *((name, partial(columnar.contender, engine)) for engine, name in columnar.ANSWERS.items()),
+    ]
+    for name, make in peers:
         try:
             contenders.append(make(dataset))
         except MissingError as error:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.contenders import clickhouse, imports, limits, roapi, scripts
+from bench.contenders import columnar, imports, limits, roapi, scripts
 from bench.contenders.service import TITLES
 from bench.measure import Comparison, Series
 
@@ -57,7 +57,7 @@ def streaming(comparisons: Mapping[int, Comparison], readings: int) -> list[Chec
         ),
         *(
             Check(1, f"getData of {size}, MariaDB / {name}", 1, ratio(MARIADB, name))
-            for name in (roapi.ROAPI, clickhouse.CLICKHOUSE)
+            for name in (roapi.ROAPI, *columnar.ANSWERS.values())
             if name in at
         ),
         Check(1, f"getData of {size}, SQLite / its shell's CSV", 1, ratio(SQLITE, limits.SHELL)),

@@ -36,10 +36,14 @@ MAY_IMPORT = {
     "storage.audit": {"storage.common", "storage.backends"},
     "storage.access": {"domain", "storage.common", "storage.backends", "storage.meters"},
     "storage.readings": {"domain", "storage.common", "storage.backends"},
-    "storage.figures": {"domain", "storage.common", "storage.backends", "storage.meters"},
+    "storage.columns": {"domain", "storage.common", "storage.backends"},
+    "storage.figures": {
+        *("domain", "storage.common", "storage.backends", "storage.meters", "storage.columns"),
+    },
     "storage.completeness": {"domain", "storage.common", "storage.backends", "storage.meters"},
     "storage.groups": {
         *("domain", "storage.common", "storage.backends", "storage.meters", "storage.figures"),
+        "storage.columns",
     },
     "storage.imports": {
         *("domain", "settings", "storage.common", "storage.backends"),

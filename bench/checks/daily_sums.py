@@ -1,6 +1,8 @@
 """Item 9: figures by day and by month over a year, from the sums of days."""
 
 import statistics
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from bench.contenders.service import UNCACHED, Service
 from bench.cpu_cost import request_cost
@@ -8,7 +10,7 @@ from bench.datasets import Dataset
 from bench.fleets import START, Copies, day_after
 from bench.http_client import request
 from bench.paths import SERVICE_PYTHON
-from bench.process import timed
+from bench.process import Server, timed
 from bench.targets import Check
 from bench.workspace import ENGINES, Engine, Workspace
 
@@ -56,7 +58,11 @@ def _of_one_meter(workspace: Workspace, engine: Engine, dataset: Dataset) -> lis
     return checks
 
 
-def _of_many_meters(workspace: Workspace, engine: Engine) -> list[Check]:
+@contextmanager
+def group_of_year(
+    workspace: Workspace, engine: Engine
+) -> Iterator[tuple[Server, Callable[[str], str]]]:
+    """Yield a service with a group of many meters, and what makes the path of its sums."""
     fleet = Copies("year", METERS, DAYS)
     workspace.clear(engine, fleet)
     workspace.deliver(engine, fleet, fleet, "--register")
@@ -64,12 +70,19 @@ def _of_many_meters(workspace: Workspace, engine: Engine) -> list[Check]:
         [str(SERVICE_PYTHON), "-m", "bench.group_of_all", _GROUP],
         changes=workspace.settings(engine, fleet),
     )
-    checks = []
+    period = f"from={START}&to={day_after(DAYS)}"
     with Service(workspace, engine, fleet) as server:
+        yield (
+            server,
+            lambda resolution: f"/v1/groups/{_GROUP}/aggregates?resolution={resolution}&{period}",
+        )
+
+
+def _of_many_meters(workspace: Workspace, engine: Engine) -> list[Check]:
+    checks = []
+    with group_of_year(workspace, engine) as (server, path):
         for resolution, name in (("P1D", "day"), ("P1M", "month")):
-            period = f"resolution={resolution}&from={START}&to={day_after(DAYS)}"
-            path = f"/v1/groups/{_GROUP}/aggregates?{period}"
-            message = request(path, {**server.headers, **UNCACHED})
+            message = request(path(resolution), {**server.headers, **UNCACHED})
             cost = statistics.median(
                 request_cost(workspace, server, message, SECONDS) for _ in range(ROUNDS)
             )

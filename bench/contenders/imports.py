@@ -4,9 +4,10 @@ import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
 
+from bench.contenders.columnar import TITLES, ColumnarImport, table_of
 from bench.contenders.limits import client, password
 from bench.datasets import Dataset
-from bench.measure import Sample
+from bench.measure import Contender, Sample
 from bench.paths import program
 from bench.process import timed
 from bench.workspace import ENGINES, Engine, Workspace
@@ -97,18 +98,19 @@ class ShellImport:
         return Sample(seconds)
 
 
-def contenders(workspace: Workspace, dataset: Dataset) -> list[Import | LoadData | ShellImport]:
+def contenders(workspace: Workspace, dataset: Dataset) -> list[Contender]:
     """Return all imports, each engine's first one before those that need its rows."""
     return [*first_imports(workspace, dataset), *repeated_imports(workspace, dataset)]
 
 
-def first_imports(workspace: Workspace, dataset: Dataset) -> list[Import | LoadData | ShellImport]:
+def first_imports(workspace: Workspace, dataset: Dataset) -> list[Contender]:
     """Return the imports into empty tables."""
     return [
         Import(workspace, "mariadb", dataset),
         LoadData(workspace, dataset),
         Import(workspace, "sqlite", dataset),
         ShellImport(dataset),
+        *(ColumnarImport(table_of(engine, dataset)) for engine in TITLES),
     ]
 
 

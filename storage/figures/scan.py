@@ -1,12 +1,15 @@
 """Plans of scanning a selection, in chunks that bound each statement and its result."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 
+from domain.columns import Columns
 from domain.flags import Flag
 from domain.time.time_zone import DAY_SECONDS
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import SPARSE_FACTOR, Condition, all_of
+from storage.columns.reader import read_columns
 from storage.figures.selection import Selection
 
 CHUNK_GROUPS = 1000
@@ -107,3 +110,14 @@ async def plan_scan(
             for at in range(first_id, last_id + 1, CHUNK_IDS)
         ],
     )
+
+
+async def selected_columns(
+    engine: ReadEngine, selection: Selection, names: Sequence[str], *flags: Flag
+) -> AsyncGenerator[Columns]:
+    """Yield the readings of a selection, in the order of time, without those with some flags."""
+    bits = selection.bits(*flags)
+    readings = read_columns(engine, selection.meter.id, selection.start, selection.until, names)
+    async with aclosing(readings):
+        async for columns in readings:
+            yield columns.without_flags(bits)

@@ -1,0 +1,1 @@
+"""Readings as arrays: quantities are exact integers, scaled by 10^5."""

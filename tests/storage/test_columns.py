@@ -1,0 +1,132 @@
+"""Readings as arrays are those of the rows, in the order of time; aggregates of them are exact."""
+
+import random
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import groupby
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.columns import Column, Columns
+from domain.flags import IMPLAUSIBLE, MISSING, ZERO_VOLTAGE
+from domain.quantities import QUANTITY_NAMES
+from storage.columns.aggregates import (
+    exact_sums,
+    first_maxima,
+    group_counts,
+    group_maxima,
+    group_minima,
+    group_starts,
+    group_sums,
+)
+from storage.columns.reader import read_columns
+from storage.columns.row_source import SEGMENT_READINGS
+from tests.support.databases import DatabaseFixture
+from tests.support.report_factory import report, row, written
+
+FIRST = datetime(2019, 3, 1, tzinfo=UTC)
+DAY = 86400
+
+
+def line(place: int, values: list[str]) -> str:
+    return row(written(FIRST + timedelta(minutes=15 * place)), *values)
+
+
+def some_values(chance: random.Random) -> list[str]:
+    return [
+        "" if chance.random() < 0.1 else f"{chance.uniform(-50, 50):.5f}" for _ in QUANTITY_NAMES
+    ]
+
+
+def scaled(value: object) -> int | None:
+    if value is None or isinstance(value, int):
+        return value
+    return int(Decimal(str(value)) * 10**5)
+
+
+async def test_columns_are_those_of_the_rows_when_readings_came_late(
+    database: DatabaseFixture,
+) -> None:
+    chance = random.Random(7)  # noqa: S311 - test data
+    lines = [line(place, some_values(chance)) for place in range(3 * SEGMENT_READINGS)]
+    late = set(chance.sample(range(len(lines)), 1000))
+    database.configure(meter={"timezone": "UTC"})
+    await database.load(
+        report(*(each for place, each in enumerate(lines) if place not in late)),
+        report(*(lines[place] for place in sorted(late))),
+    )
+    start = int(FIRST.timestamp()) + 10 * DAY
+    until = start + 90 * DAY
+    bounds = [str(FIRST.date() + timedelta(days=day)) for day in (10, 100)]
+    rows = await database.rows(
+        f"SELECT id, {', '.join(QUANTITY_NAMES)} FROM readings"
+        f" WHERE date >= '{bounds[0]} 00:00:00' AND date < '{bounds[1]} 00:00:00' ORDER BY utc"
+    )
+
+    async with database.reader() as reader:
+        engine = reader._engine
+        parts = [part async for part in read_columns(engine, 1, start, until, QUANTITY_NAMES)]
+
+    found = Columns.joined(parts)
+    assert found.ids.tolist() == [ident for ident, *_ in rows]
+    assert found.utc.tolist() == list(range(start, until, 900))
+    for name, values in zip(QUANTITY_NAMES, [*zip(*rows, strict=True)][1:], strict=True):
+        column = found.quantities[name]
+        known = zip(column.values.tolist(), column.present.tolist(), strict=True)
+        assert [value if is_known else None for value, is_known in known] == [*map(scaled, values)]
+
+
+async def test_columns_have_the_flags_of_their_readings(database: DatabaseFixture) -> None:
+    """The first is missing, the third is implausible, and the last has no voltage."""
+    database.configure(meter={"timezone": "UTC"})
+    await database.load(
+        report(
+            line(0, []),
+            line(1, ["1", "", "", "8"]),
+            line(2, ["900", "", "", "2"]),
+            line(3, ["1", "", "", "8", "", "0", "5"]),
+        )
+    )
+
+    async with database.reader() as reader:
+        parts = [part async for part in read_columns(reader._engine, 1, 0, 2**33, ["energy"])]
+
+    found = Columns.joined(parts)
+    assert found.flags.tolist() == [MISSING.bit, 0, IMPLAUSIBLE.bit, ZERO_VOLTAGE.bit]
+    assert found.without_flags(IMPLAUSIBLE.bit).ids.tolist() == [1, 2, 4]
+
+
+quantities = st.one_of(st.none(), st.integers(-(10**15), 10**15), st.integers(-3, 3))
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), quantities), max_size=60))
+def test_aggregates_are_exact_however_large_the_values_are(
+    readings: list[tuple[int, int | None]],
+) -> None:
+    keys = np.array([key for key, _ in readings], np.int64)
+    column = Column(
+        np.array([value or 0 for _, value in readings], np.int64),
+        np.array([value is not None for _, value in readings], bool),
+    )
+    groups = [[value for _, value in run] for _, run in groupby(readings, lambda each: each[0])]
+    known = [[value for value in group if value is not None] for group in groups]
+    starts = group_starts(keys)
+
+    assert group_sums(column, starts) == [sum(group) if group else None for group in known]
+    assert group_counts(column, starts) == [*map(len, known)]
+    assert group_minima(column, starts) == [min(group, default=None) for group in known]
+    assert group_maxima(column, starts) == [max(group, default=None) for group in known]
+    for group, some, start, place in zip(
+        groups, known, starts, first_maxima(column, starts), strict=True
+    ):
+        if some:
+            assert place - start == group.index(max(some))
+
+
+def test_sums_are_exact_beyond_64_bits() -> None:
+    values = np.full(20_000, 10**15, np.int64)
+
+    assert exact_sums(values, np.array([0, 1])) == [10**15, 19_999 * 10**15]
+    assert exact_sums(-values, np.array([0])) == [-20_000 * 10**15]
