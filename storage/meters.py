@@ -105,6 +105,8 @@ class MeterPage:
     """The public id after which the next page begins; None on the last page."""
     windows: Mapping[int, Sequence[Window]] = field(default_factory=dict)
     """The days that the client may see of the meters of which these are not all, by their ids."""
+    until: float = float("inf")
+    """When a grant expires because of which the client may see them, seconds since 1970."""
 
 
 class MeterStore:
@@ -231,7 +233,8 @@ class MeterStore:
                 )
             elif each.id in accesses:
                 meters.append(each)
-        return MeterPage(meters, page.following, windows)
+        until = min((access.until for access in accesses.values()), default=page.until)
+        return MeterPage(meters, page.following, windows, until)
 
     async def visible_spans(
         self, windows: Mapping[int, Sequence[Window]]
