@@ -197,7 +197,7 @@ def _recent_values(days: RecentDays | None) -> Row:
 
 def _row(meter: ListedMeter) -> Row:
     def local(instant: int | None) -> str | None:
-        return None if instant is None else meter.zone.at(instant).isoformat()
+        return None if instant is None else meter.zone.text(instant)
 
     first = meter.first_reading
     return (
