@@ -44,6 +44,7 @@ from storage.readings.pager import IdSpan
 from storage.readings.reader import ReadingsReader, ReadingsResult
 from storage.readings.time_reader import TimeOrderReader, TimeQuery
 from storage.sessions import SessionStore
+from storage.sorted_meters import MeterOrder, SortedMeters
 from storage.users import UserStore
 
 _NO_METER = "none"
@@ -133,6 +134,7 @@ class Database:
         self.grants = GrantStore(engine, self._schema)
         self.managed_grants = ManagedGrants(engine, self._schema, self.grants)
         self._imports = ImportHistory(engine)
+        self._sorted = SortedMeters(engine, self.list_meters)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -244,9 +246,11 @@ class Database:
                 return MeterPage([], None)
             after, skipped = last, 0
         if viewer is None or sees_all:
-            return await self.meters.page(limit, after, search, stale)
+            page = await self.meters.page(limit, after, search, stale)
+            return page if everything is None else replace(page, until=everything.until)
         found: list[ListedMeter] = []
         windows: dict[int, Sequence[Window]] = {}
+        until = float("inf")
         following: str | None = after
         size = limit if stale_before is None else max(limit, _LOOKED_THROUGH)
         while following is not None and len(found) < limit:
@@ -254,6 +258,7 @@ class Database:
             accesses = await self.grants.accesses(viewer, [meter.id for meter in page.meters])
             clipped = await self.meters.clipped(page, accesses)
             windows |= clipped.windows
+            until = min(until, clipped.until)
             # What is hidden from the viewer is not to make a meter any fresher.
             selected = [
                 meter
@@ -268,7 +273,38 @@ class Database:
         if len(found) > limit:
             found = found[:limit]
             following = found[-1].public_id
-        return MeterPage(found, following, windows)
+        return MeterPage(found, following, windows, until)
+
+    async def list_sorted(
+        self,
+        order: MeterOrder,
+        limit: int,
+        skipped: int,
+        search: str,
+        viewer: Viewer | None,
+        *,
+        is_clean: bool,
+        grants_version: Hashable | None,
+    ) -> tuple[MeterPage, int]:
+        """Return some meters of an order without a following page, and how many there are in all.
+
+        Raises Outdated without sums of days, and UnsortableError.
+        """
+        self._schema.require(Feature.DAYS, "the sums of days")
+        ids = await self._sorted.ids(
+            order, search, viewer, is_clean=is_clean, version=grants_version
+        )
+        places = {meter_id: place for place, meter_id in enumerate(ids[skipped : skipped + limit])}
+        if not places:
+            return MeterPage([], None), len(ids)
+        among = Condition(f"m.id IN ({', '.join(map(str, places))})")
+        page = await self.meters.page(len(places), visible=among)
+        everything = None if viewer is None else await self.grants.everything(viewer)
+        if viewer is not None and (everything is None or not everything.is_whole):
+            accesses = await self.grants.accesses(viewer, list(places))
+            page = await self.meters.clipped(page, accesses)
+        meters = sorted(page.meters, key=lambda meter: places[meter.id])
+        return replace(page, meters=meters), len(ids)
 
     async def count_listed(self, search: str = "", viewer: Viewer | None = None) -> int:
         """Return how many meters all pages together have; raise Outdated without a list."""

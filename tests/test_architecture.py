@@ -54,7 +54,11 @@ MAY_IMPORT = {
         *("domain", "storage.common", "storage.backends"),
         *("storage.readings", "storage.figures", "storage.users", "storage.meters"),
         *("storage.sessions", "storage.audit", "storage.access", "storage.groups"),
-        *("storage.completeness", "storage.import_history"),
+        *("storage.completeness", "storage.import_history", "storage.sorted_meters"),
+    },
+    "storage.sorted_meters": {
+        *("storage.common", "storage.backends", "storage.access", "storage.meters"),
+        "storage.figures",
     },
     "storage.factory": {
         *("settings", "storage.backends", "storage.backends.mysql", "storage.backends.sqlite"),
@@ -99,7 +103,7 @@ MAY_IMPORT = {
         *("server.formats", "server.api", "server.v1.formats"),
         *("storage.common", "storage.database", "storage.readings", "storage.figures"),
         *("storage.meters", "storage.import_history", "storage.groups", "storage.completeness"),
-        "storage.access",
+        *("storage.access", "storage.sorted_meters"),
     },
     "server.web": {"server.transport", "server.security"},
     "server.observability": {

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 DAY_SECONDS = 86400
@@ -42,6 +43,11 @@ class TimeZone:
     def at(self, instant: int) -> datetime:
         """Return the local time, with its offset, of an instant."""
         return datetime.fromtimestamp(instant, self.info)
+
+    @lru_cache(maxsize=4096)  # noqa: B019 - there are few zones, which live as long as the process
+    def text(self, instant: int) -> str:
+        """Return the local time of an instant as ISO 8601 has it; meters have many in common."""
+        return self.at(instant).isoformat()
 
     def offset(self, instant: int) -> int:
         """Return how many seconds local time is ahead of UTC."""

@@ -69,7 +69,7 @@ def _body(page: MeterPage, default: str | None) -> bytes:
 
 def _record(meter: ListedMeter) -> dict[str, str | None]:
     def local(instant: int | None) -> str | None:
-        return None if instant is None else meter.zone.at(instant).isoformat()
+        return None if instant is None else meter.zone.text(instant)
 
     only, first = meter.intervals.only, meter.first_reading
     return {

@@ -45,7 +45,7 @@ STALE = Parameter(
 OFFSET = Integer(
     "offset",
     "Number of records to skip, to begin somewhere in the list. With 0, and without stale,"
-    " meta.total has the number of all.",
+    " meta.total has the number of all; with sort or warning it always has.",
     minimum=0,
     maximum=10_000_000,
     default=None,
@@ -77,6 +77,8 @@ class V1ListRequest(V1Request):
     following: str | None
     meta: Mapping[str, int]
     """What is said beside the number of records."""
+    next_by: str = CURSOR.name
+    """The parameter that says where the next page begins."""
 
     async def payload(
         self,
@@ -94,7 +96,8 @@ class V1ListRequest(V1Request):
         return self.payload_of(chunks, self.table.count, self.following, {})
 
     def _next(self, cursor: str) -> URL:
-        return super()._next(cursor).without_query_params(OFFSET.name)
+        link = self.link.without_query_params(OFFSET.name)
+        return link.update_query({self.next_by: cursor})
 
 
 async def answer_list(
@@ -104,11 +107,14 @@ async def answer_list(
     following: str | None,
     name: str,
     meta: Mapping[str, int] | None = None,
+    next_by: str = CURSOR.name,
 ) -> web.Response:
-    """Return a page of a list, after which another begins with the cursor `following`."""
+    """Return a page of a list, after which another begins with the parameter `next_by`."""
     common = common_of(request, {n: v for n, v in params.items() if n != CURSOR.name})
     common |= {"link": own_link(request, params), "name": name}
-    made = V1ListRequest(**common, table=table, following=following, meta=meta or {})
+    made = V1ListRequest(
+        **common, table=table, following=following, meta=meta or {}, next_by=next_by
+    )
     payload = made.written()
     body = b"".join([bytes_of(chunk) async for chunk in payload.chunks])
     return await _conditional(request, body, made, payload)

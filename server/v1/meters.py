@@ -9,9 +9,11 @@ from aiohttp import web
 
 from domain.fixed_point import format_scaled
 from domain.parameters import Choice, Integer, Parameter, Params
+from domain.readings_query import QueryError
 from server.api.data_request import METER, DataRequest, parse_meter
 from server.api.meters import SEARCH, parse_search
 from server.context import CONTEXT, DATABASE
+from server.errors import ParameterError
 from server.transport.parameters import read_parameters
 from server.transport.streaming import Payload
 from server.v1.formats.base import Envelope
@@ -23,6 +25,7 @@ from storage.figures.compute import Admit
 from storage.figures.days.recent import RECENT_DAYS, RecentDays
 from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks
 from storage.meters import ListedMeter, spans_text
+from storage.sorted_meters import MOST_SORTED, ORDERS, WARNINGS, MeterOrder, UnsortableError
 
 METER_FIELDS = (
     Field("id", FieldType.TEXT, "Public id of the meter, as in URLs"),
@@ -62,10 +65,25 @@ RECENT = Choice(
     f" {MOST_RECENT} meters a page: energy by day, and how many readings there are.",
     choices={"no": False, "yes": True},
 )
+SORT = Parameter(
+    "sort",
+    "Order of the meters: by their ids, by name, or by their last month up to the newest reading:"
+    " its energy (raw or clean as asked for), its coverage, how many warnings it has, or how new"
+    " that reading is. With a minus it is descending; where it is unknown, meters come last. The"
+    f" order may be a minute old. At most {MOST_SORTED:,} meters can be sorted.",
+    pattern=f"^-?({'|'.join(ORDERS)})$",
+)
+WARNING = Parameter(
+    "warning",
+    "Only meters with a warning: "
+    + "; ".join(f"{name}: {meaning}" for name, meaning in WARNINGS.items())
+    + ".",
+    pattern=f"^({'|'.join(WARNINGS)})$",
+)
 _LIST_CURSOR = Parameter(CURSOR.name, CURSOR.description, pattern=METER.pattern)
 LIST_PARAMETERS = (
     *(LIST_LIMIT, _LIST_CURSOR, OFFSET, SEARCH, STALE),
-    *(RECENT, V1_QUALITY, *WRITING),
+    *(SORT, WARNING, RECENT, V1_QUALITY, *WRITING),
 )
 _PARTS = ("readings", "aggregates", "profile", "peaks", "summary", "quality", "imports")
 
@@ -103,17 +121,61 @@ async def visible_meters(request: web.Request) -> web.Response:
     limit, search, offset = LIST_LIMIT.parse(params), parse_search(params), OFFSET.parse(params)
     after, has_recent = parse_meter(params, _LIST_CURSOR) or "", RECENT.parse(params)
     stale, is_clean = parse_stale(params), V1_QUALITY.parse(params) == "clean"
+    order = _parse_order(params, stale)
     if has_recent:
         limit = min(limit, MOST_RECENT)
     token, database = request[CONTEXT].token, request.app[DATABASE]
     viewer = None if token is None else token.viewer
-    before = None if stale is None else int(time.time()) - stale
-    page = await database.list_meters(limit, after, search, viewer, before, skipped=offset or 0)
+    next_by, meta = CURSOR.name, {}
+    if order is None:
+        before = None if stale is None else int(time.time()) - stale
+        page = await database.list_meters(limit, after, search, viewer, before, skipped=offset or 0)
+        following = page.following
+        if offset == 0 and stale is None:
+            meta["total"] = await database.count_listed(search, viewer)
+    else:
+        try:
+            page, total = await database.list_sorted(
+                *(order, limit, offset or 0, search, viewer),
+                is_clean=is_clean,
+                grants_version=None if token is None else token.auth_version,
+            )
+        except UnsortableError:
+            raise ParameterError(
+                f"{SORT.name}, {WARNING.name}: there are more than {MOST_SORTED:,} meters; search"
+                " for some of them, or ask for all without these parameters"
+            ) from None
+        end = (offset or 0) + limit
+        following = str(end) if end < total else None
+        next_by, meta["total"] = OFFSET.name, total
     recent = await database.recent_days(page, is_clean=is_clean) if has_recent else None
-    is_counted = offset == 0 and stale is None
-    meta = {"total": await database.count_listed(search, viewer)} if is_counted else {}
     table = meters_table(page.meters, recent)
-    return await answer_list(request, params, table, page.following, "meters", meta)
+    return await answer_list(request, params, table, following, "meters", meta, next_by)
+
+
+def _parse_order(params: Params, stale: int | None) -> MeterOrder | None:
+    """Return the order and the warnings that parameters ask for, if any; raise QueryError."""
+    sort, warning = (params.get(each.name) for each in (SORT, WARNING))
+    if sort is None and warning is None:
+        return None
+    by = (sort or "id").removeprefix("-")
+    if by not in ORDERS:
+        raise QueryError(
+            SORT.name,
+            f"expected one of {', '.join(ORDERS)}, perhaps with a - in front of it, got"
+            f" {by[:40]!a}",
+        )
+    if warning is not None and warning not in WARNINGS:
+        raise QueryError(
+            WARNING.name, f"expected one of {', '.join(WARNINGS)}, got {warning[:40]!a}"
+        )
+    if CURSOR.name in params:
+        raise QueryError(
+            CURSOR.name,
+            f"expected none with {SORT.name} or {WARNING.name}: the next page begins with"
+            f" {OFFSET.name}",
+        )
+    return MeterOrder(by, (sort or "").startswith("-"), warning, stale)
 
 
 def meters_table(
@@ -135,7 +197,7 @@ def _recent_values(days: RecentDays | None) -> Row:
 
 def _row(meter: ListedMeter) -> Row:
     def local(instant: int | None) -> str | None:
-        return None if instant is None else meter.zone.at(instant).isoformat()
+        return None if instant is None else meter.zone.text(instant)
 
     first = meter.first_reading
     return (

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from aiohttp import hdrs, web
@@ -210,6 +210,7 @@ def window_meta(window: Window) -> dict[str, str | None]:
     }
 
 
+@lru_cache
 def duration(seconds: int | None) -> str | None:
     """Return seconds as ISO 8601 writes a duration."""
     if seconds is None:

@@ -108,13 +108,14 @@ async def main_thread(browser: Browser) -> float:
     return float(found)
 
 
+@pytest.mark.parametrize(("view", "last"), [("", "m10000"), ("#list=&sort=-name", "m00001")])
 async def test_ten_thousand_meters_scroll_within_100_ms(
-    browser: Browser, serve: Serve, many: DatabaseFixture
+    browser: Browser, serve: Serve, many: DatabaseFixture, view: str, last: str
 ) -> None:
     """Only the rows in view exist, and a request is made for those that stay in view."""
     await browser.call("Performance.setTimeDomain", timeDomain="threadTicks")
     await browser.call("Performance.enable")
-    await enter(browser, await serve(many))
+    await enter(browser, await serve(many), view)
     assert await browser.find("#fleet-count") == "10,000 meters"
     browser.requests.clear()
     jumps = [2000, 4000, 6000, 8000, MANY]
@@ -123,13 +124,13 @@ async def test_ten_thousand_meters_scroll_within_100_ms(
         await browser.run(
             f"scrollTo(0, document.querySelector('#fleet-rows').offsetTop + {number - 10} * 48)"
         )
-        last = "document.querySelector('#fleet-rows').lastElementChild"
-        await browser.until(f"{last}.ariaRowIndex > {number} && {last}.querySelector('.spark')")
+        row_ = "document.querySelector('#fleet-rows').lastElementChild"
+        await browser.until(f"{row_}.ariaRowIndex > {number} && {row_}.querySelector('.spark')")
     spent = await main_thread(browser) - before
     assert spent / len(jumps) < MOST_SECONDS
     rows = await listed(browser)
     assert len(rows) < 100
-    assert rows[-1] == ["m10000", "1,080 kWh", "100%", "30 Nov 2019", "stale: 2 days"]
+    assert rows[-1] == [last, "1,080 kWh", "100%", "30 Nov 2019", "stale: 2 days"]
     assert len(asked(browser)) <= 2 * len(jumps)
     assert browser.complaints == []
 
@@ -173,6 +174,72 @@ async def test_search_finds_meters_and_is_in_the_link(
     assert "Nave 7" in await browser.run("document.title")
     await browser.click("#to-list")
     await browser.find("#fleet-count", "4 meters")
+
+
+async def test_columns_sort_the_list_with_the_keyboard_and_in_the_link(
+    browser: Browser, serve: Serve, fleet: DatabaseFixture
+) -> None:
+    """First the way that is looked for, then the other, then the order of ids again."""
+    api = await serve(fleet)
+    await enter(browser, api)
+    head = "document.querySelector('#fleet-table [value=energy]')"
+    await browser.run(f"{head}.focus()")
+    energies = {}
+    for order, link in (
+        ("descending", "#list=&sort=-energy"),
+        ("ascending", "#list=&sort=energy"),
+        ("none", "#list="),
+    ):
+        await browser.press("Enter")
+        await browser.until(f"location.hash === '{link}'")
+        await shown(browser)
+        assert await browser.run(f"({head}.parentElement.ariaSort ?? 'none')") == order
+        assert await browser.run(
+            "document.querySelectorAll('#fleet-table [aria-sort]').length"
+        ) == (order != "none")
+        assert await browser.run(f"document.activeElement === {head}")
+        said = await browser.run("document.querySelector('#status').textContent")
+        assert said == "4 meters. " + (
+            "Sorted by public id." if order == "none" else f"Sorted by Energy, {order}."
+        )
+        energies[order] = [
+            float(text.split()[0].replace(",", "")) for _, text, *_ in await listed(browser)
+        ]
+    assert energies["descending"] == sorted(energies["none"], reverse=True)
+    assert energies["ascending"] == sorted(energies["none"])
+    assert energies["none"] != energies["descending"]
+    await enter(browser, api, "#list=&sort=-name&lang=es")
+    assert [name.split()[0] for name, *_ in await listed(browser)] == [
+        *("shop", "secret", "Nave", "house"),
+    ]
+    await browser.find("#status", "Orden por Contador, descendente.")
+    assert browser.complaints == []
+
+
+async def test_list_is_narrowed_to_meters_with_a_warning(
+    browser: Browser, serve: Serve, fleet: DatabaseFixture
+) -> None:
+    api = await serve(fleet)
+    await enter(browser, api)
+    choose = (
+        "(value => {{ const select = document.querySelector('#fleet-warning');"
+        " select.value = value; select.dispatchEvent(new Event('change')); }})('{}')"
+    )
+    for warning, names in (("gaps", ["house"]), ("implausible", ["Nave 7 factory"])):
+        await browser.run(choose.format(warning))
+        await browser.find("#fleet-count", "1 meter found")
+        await browser.until(f"location.hash === '#list=&warning={warning}'")
+        await shown(browser)
+        assert [name for name, *_ in await listed(browser)] == names
+    await browser.type("#fleet-search", "house")
+    await browser.find("#fleet-count", "0 meters found")
+    await enter(browser, api, "#list=&warning=low-coverage")
+    assert [name for name, *_ in await listed(browser)] == ["house"]
+    chosen = "document.querySelector('#fleet-warning').selectedOptions[0].text"
+    assert await browser.run(chosen) == "Coverage below 95%"
+    await browser.run(choose.format(""))
+    await browser.find("#fleet-count", "4 meters")
+    assert browser.complaints == []
 
 
 async def test_arrow_keys_lead_through_the_list(
@@ -368,6 +435,36 @@ async def test_further_groups_are_shown_when_they_are_asked_for(
         grouped.run("DELETE FROM meter_groups WHERE public_id LIKE 'z%'")
 
 
+async def test_groups_are_sorted_and_narrowed_as_the_meters_are(
+    browser: Browser, serve: Serve, grouped: DatabaseFixture
+) -> None:
+    for name, meter in (("annex", "shop"), ("zoo", "factory")):
+        add_group(grouped, name)
+        add_member(grouped, name, meter=meter)
+    try:
+        api = await serve(grouped)
+        names = "[...document.querySelectorAll('#group-rows > :not([hidden]) a')]"
+        for sort, expected in (
+            ("", ["annex", "Both buildings", "zoo"]),
+            ("-name", ["zoo", "Both buildings", "annex"]),
+            ("-energy", ["Both buildings", "annex", "zoo"]),
+            ("coverage", ["Both buildings", "zoo", "annex"]),
+            ("-warnings&warning=gaps", ["zoo", "Both buildings"]),
+        ):
+            await enter(browser, api, f"#list=&sort={sort}")
+            await browser.until(
+                f"{names}.map(a => a.textContent).join() === '{','.join(expected)}'"
+            )
+        assert await browser.run("document.querySelectorAll('#groups [aria-sort]').length") == 1
+        await enter(browser, api, "#list=&warning=implausible")
+        await browser.find("#fleet-count", "1 meter found")
+        await browser.until("document.querySelector('#groups').hidden")
+        assert browser.complaints == []
+    finally:
+        grouped.run("DELETE FROM group_members WHERE group_id > 1")
+        grouped.run("DELETE FROM meter_groups WHERE id > 1")
+
+
 async def test_hidden_groups_are_not_offered(
     browser: Browser, serve: Serve, grouped: DatabaseFixture
 ) -> None:
@@ -390,6 +487,8 @@ async def test_hidden_groups_are_not_offered(
     ("width", "dark", "hash_"),
     [
         (360, True, ""),
+        (1440, False, "#list=&sort=-energy&warning=gaps"),
+        (360, True, "#list=&sort=-coverage&warning=any&lang=es"),
         (1440, False, "#meter=house,shop"),
         (360, False, "#group=site"),
     ],

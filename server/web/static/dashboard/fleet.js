@@ -5,7 +5,7 @@ import { Groups } from "./groups.js";
 import { counted, word } from "./locale.js";
 import { cell, fillRow } from "./row.js";
 import { Rows } from "./rows.js";
-import { MOST_BESIDE, of } from "./view.js";
+import { MOST_BESIDE, SORTS, WARNINGS, of } from "./view.js";
 
 /** For so long after a key the search waits for another. */
 const PAUSE = 250;
@@ -22,6 +22,7 @@ export class Fleet {
     this.page = page;
     this.element = $("fleet");
     this.search = $("fleet-search");
+    this.warning = $("fleet-warning");
     this.groups = new Groups(page);
     this.rows = new Rows($("fleet-rows"), {
       ask: (offset, limit, signal, then) => page.attempt(async () => {
@@ -37,6 +38,13 @@ export class Fleet {
       event.preventDefault();
       this.#find();
     });
+    this.warning.addEventListener("change", () => {
+      page.go({ ...this.#typed, warning: this.warning.value || null });
+    });
+    this.element.addEventListener("click", ({ target }) => {
+      const head = target.closest("[role=columnheader] button");
+      if (head) page.go({ ...this.#typed, sort: this.#next(head.value) });
+    });
     $("beside").addEventListener("click", () => page.go(of.meters([...this.#chosen.keys()])));
     $("unchoose").addEventListener("click", () => {
       this.#chosen.clear();
@@ -48,11 +56,11 @@ export class Fleet {
 
   /** Shows the list as the view asks for it. */
   async load(signal) {
-    const { list } = this.page.view;
+    const { list, warning } = this.page.view;
     // What is being typed is looked for soon.
     if (!this.#pause && this.search.value.trim() !== list) this.search.value = list;
     const { data, meta: { total } } = await this.page.api.values(this.#asked(0, Rows.block), signal);
-    this.#shown = { total, list };
+    this.#shown = { total, isPart: list !== "" || warning !== null };
     await this.groups.load(signal);
     this.rows.show(total, data);
     this.speak();
@@ -65,13 +73,55 @@ export class Fleet {
 
   speak() {
     this.search.placeholder = word("meter_search_hint");
+    const { sort, warning } = this.page.view;
+    this.warning.replaceChildren(...["", ...WARNINGS].map((each) =>
+      new Option(word("warnings")[each || "all"], each)));
+    this.warning.value = warning ?? "";
+    this.#tellOrder(sort);
     if (!this.#shown) return;
-    const { total, list } = this.#shown;
-    $("fleet-count").textContent = counted(list ? "meters_found" : "meters_count", total);
+    const { total, isPart } = this.#shown;
+    $("fleet-count").textContent = counted(isPart ? "meters_found" : "meters_count", total);
     $("fleet-table").setAttribute("aria-rowcount", String(total + 1));
     this.rows.speak();
     this.groups.speak();
     this.#tellChosen();
+  }
+
+  /** What is shown of the order, in words. */
+  get order() {
+    const { sort } = this.page.view;
+    if (!sort) return word("unsorted");
+    return word("sorted", [...this.#heads(sort)].at(-1).textContent, sort.startsWith("-"));
+  }
+
+  /** What has been typed and is not looked for yet, which a new order is not to undo. */
+  get #typed() {
+    this.#wait();
+    return of.list(this.search.value.trim());
+  }
+
+  /** The buttons above a column, in both tables. */
+  #heads(sort) {
+    return this.element.querySelectorAll(`.heads [value=${sort.replace("-", "")}]`);
+  }
+
+  /** The order after that of the moment: first one way, then the other, then that of the ids. */
+  #next(by) {
+    const { sort } = this.page.view;
+    const first = SORTS[by];
+    const other = first === by ? `-${by}` : by;
+    if (sort === other) return null;
+    return sort === first ? other : first;
+  }
+
+  #tellOrder(sort) {
+    for (const head of this.element.querySelectorAll("[aria-sort]")) {
+      head.removeAttribute("aria-sort");
+    }
+    for (const button of sort ? this.#heads(sort) : []) {
+      const order = sort.startsWith("-") ? "descending" : "ascending";
+      button.parentElement.setAttribute("aria-sort", order);
+    }
   }
 
   /** Looks for nothing until more is typed. */
@@ -81,9 +131,10 @@ export class Fleet {
   }
 
   #asked(offset, limit) {
-    const { list, quality } = this.page.view;
+    const { list, quality, sort, warning } = this.page.view;
     return v1("meters", {
-      offset, limit, recent: "yes", quality, ...(list && { search: list }),
+      offset, limit, recent: "yes", quality,
+      ...(list && { search: list }), ...(sort && { sort }), ...(warning && { warning }),
     });
   }
 

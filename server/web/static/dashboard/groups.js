@@ -2,12 +2,23 @@
 
 import { LoggedOut, Refused, v1 } from "./api.js";
 import { word } from "./locale.js";
-import { DAYS, cell, fillRow } from "./row.js";
+import {
+  DAYS, cell, coverageOf, energyOf, fillRow, hasWarning, newestOf, warningsOf,
+} from "./row.js";
 import { lastDay, plus } from "./span.js";
 import { of } from "./view.js";
 
 /** Groups above the list at first, and so many more each time. */
 const MOST = 30;
+
+/** What groups are sorted by; null where it is unknown. */
+const KEYS = {
+  name: ({ id, name }) => plain(name ?? id),
+  energy: energyOf,
+  coverage: coverageOf,
+  newest: newestOf,
+  warnings: warningsOf,
+};
 
 const element = document.getElementById("groups");
 const body = document.getElementById("group-rows");
@@ -43,7 +54,6 @@ export class Groups {
     this.#inView.disconnect();
     this.#rows.clear();
     this.#signal = signal;
-    element.hidden = !found.data.length;
     body.replaceChildren();
     this.#append(found);
   }
@@ -74,8 +84,40 @@ export class Groups {
     this.#cursor = links.next && new URL(links.next, location).searchParams.get("cursor");
     more.hidden = !this.#cursor;
     body.append(...rows);
-    for (const row of rows) this.#inView.observe(row);
+    this.#arrange();
+    for (const row of rows) {
+      // Where a group belongs is known with its figures only.
+      if (this.#isSifted) this.#ask(row);
+      else this.#inView.observe(row);
+    }
     return rows;
+  }
+
+  /** Whether groups are sorted by their figures, or only some are shown because of them. */
+  get #isSifted() {
+    const { sort, warning } = this.page.view;
+    return Boolean(warning || sort);
+  }
+
+  /** Puts the groups that are there in order, and hides those that have no such warning. */
+  #arrange() {
+    const { sort, warning } = this.page.view;
+    for (const [row, group] of this.#rows) {
+      row.hidden = Boolean(warning) && !(group.energies && hasWarning(group, warning));
+    }
+    element.hidden = [...this.#rows.keys()].every((row) => row.hidden);
+    if (!sort) return;
+    const key = KEYS[sort.replace("-", "")];
+    const keyOf = (row) => {
+      const group = this.#rows.get(row);
+      return group.energies || key === KEYS.name ? key(group) : null;
+    };
+    const rows = [...this.#rows.keys()].sort((one, other) =>
+      compared(keyOf(one), keyOf(other), sort.startsWith("-")));
+    if (rows.every((row, index) => row === body.children[index])) return;
+    const focused = body.contains(document.activeElement) ? document.activeElement : null;
+    body.append(...rows);
+    focused?.focus({ preventScroll: true });
   }
 
   /** Shows what there is, in the words of the moment. */
@@ -136,6 +178,19 @@ export class Groups {
       });
       this.#fill(row, this.#rows.get(row));
       row.removeAttribute("aria-busy");
+      if (this.#isSifted) this.#arrange();
     }, signal);
   }
+}
+
+/** A name without its accents, in lower case. */
+function plain(name) {
+  return name.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
+}
+
+/** Which of two keys comes first; what is unknown comes last. */
+function compared(one, other, isDescending) {
+  if (one === null || other === null) return (one === null) - (other === null);
+  const order = (one > other) - (one < other);
+  return isDescending ? -order : order;
 }

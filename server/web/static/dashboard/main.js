@@ -192,7 +192,7 @@ async function loaded(signal) {
     stage("list");
     await fleet.load(signal);
     title();
-    page.say($("fleet-count").textContent);
+    page.say(`${$("fleet-count").textContent}. ${fleet.order}`);
     return;
   }
   const subject = JSON.stringify([kind, page.view.group ?? page.view.meters]);

@@ -11,27 +11,57 @@ export const DAYS = 31;
 const STALE_DAYS = 2;
 const DAY = 86_400_000;
 
+/** The part of the expected readings below which coverage is low, as /v1/meters has it. */
+const LOW_COVERAGE = 0.95;
+
 /**
  * Shows a record of /v1/meters, or what is alike of a group, with its `energies` of the last days.
  * Its name leads to `link`; `choice` stands in front.
  */
 export function fillRow(row, record, link, choice = "") {
   const energy = record.energies;
-  const known = energy.filter((value) => value !== null);
-  const sum = known.length ? known.reduce((all, value) => all + value, 0) : null;
-  const share = record.recent_expected
-    ? Math.floor(record.recent_present / record.recent_expected * 1000) / 1000 : null;
-  // The day of a group's newest reading, of which its end is known.
-  const newest = record.newest_day ?? record.last_reading;
+  const sum = energyOf(record);
+  const covered = coverageOf(record);
+  const share = covered && Math.floor(covered * 1000) / 1000;
+  const newest = newestOf(record);
   row.replaceChildren(
     cell(choice, "pick"),
     cell(named(record, link), "name"),
     cell(energy.length ? spark(energy, DAYS, described(record)) : "", "month"),
     cell(sum === null ? "–" : amount(sum, "kWh"), "energy"),
-    cell(share === null ? "–" : percent(Math.min(1, share), share < 1 ? 1 : 0), "share"),
+    cell(share === null ? "–" : percent(share, share < 1 ? 1 : 0), "share"),
     cell(newest ? day(newest) : "–", "newest"),
     cell(marks(record), "marks"),
   );
+}
+
+/** The energy of the last days, null if it is unknown. */
+export function energyOf({ energies }) {
+  const known = energies.filter((value) => value !== null);
+  return known.length ? known.reduce((all, value) => all + value, 0) : null;
+}
+
+/** The part of the expected readings that is there; null where none are expected. */
+export function coverageOf({ recent_expected: expected, recent_present: present }) {
+  return expected ? Math.min(1, present / expected) : null;
+}
+
+/** When the newest reading is from; of a group, whose end is known, the day. */
+export function newestOf(record) {
+  return record.newest_day ?? record.last_reading;
+}
+
+/** Whether a record has a warning that the list can be of. */
+export function hasWarning(record, warning) {
+  const kinds = faults(record).map(([kind]) => kind);
+  if (warning === "any") return kinds.length > 0;
+  if (warning === "low-coverage") return (coverageOf(record) ?? 1) < LOW_COVERAGE;
+  return kinds.includes(warning) || (warning === "stale" && kinds.includes("none"));
+}
+
+/** How many warnings a record has. */
+export function warningsOf(record) {
+  return faults(record).length;
 }
 
 function named({ id, name }, href) {

@@ -7,6 +7,14 @@ import { LANGUAGES } from "./words.js";
 /** What members of a group are ranked by. */
 export const RANKS = ["energy", "energy_per_m2", "maximeter"];
 
+/** What the list can be sorted by, each with the order that is looked for first. */
+export const SORTS = {
+  name: "name", energy: "-energy", coverage: "coverage", newest: "newest", warnings: "-warnings",
+};
+
+/** Which meters the list can be of. */
+export const WARNINGS = ["any", "stale", "gaps", "low-coverage", "implausible"];
+
 /** More meters can't be told apart in one chart. */
 export const MOST_BESIDE = 8;
 
@@ -24,7 +32,7 @@ export const of = {
 export class View {
   constructor({
     meters = [], group = null, list = null, span = null, sums = null, quality = "clean",
-    split = "type", rank = RANKS[0], lang = null,
+    split = "type", rank = RANKS[0], sort = null, warning = null, lang = null,
   } = {}) {
     this.meters = meters;
     this.group = group;
@@ -34,6 +42,10 @@ export class View {
     this.quality = quality;
     this.split = split;
     this.rank = rank;
+    /** What the list is sorted by, descending with a minus; null for the order of ids. */
+    this.sort = sort;
+    /** Which warning the meters of the list have; null for all meters. */
+    this.warning = warning;
     this.lang = lang;
   }
 
@@ -71,6 +83,8 @@ export class View {
       quality: given.get("quality") === "raw" ? "raw" : "clean",
       split: given.get("split") === "weekday" ? "weekday" : "type",
       rank: RANKS.includes(given.get("rank")) ? given.get("rank") : RANKS[0],
+      sort: given.get("sort")?.replace(/^-/, "") in SORTS ? given.get("sort") : null,
+      warning: WARNINGS.includes(given.get("warning")) ? given.get("warning") : null,
       lang: given.get("lang") in LANGUAGES ? given.get("lang") : null,
     });
   }
@@ -88,6 +102,8 @@ export class View {
     if (this.quality === "raw") told.set("quality", "raw");
     if (this.split === "weekday") told.set("split", "weekday");
     if (this.rank !== RANKS[0]) told.set("rank", this.rank);
+    if (this.kind === "list" && this.sort) told.set("sort", this.sort);
+    if (this.kind === "list" && this.warning) told.set("warning", this.warning);
     if (this.lang && this.lang !== preferred()) told.set("lang", this.lang);
     // A comma needs no code behind #.
     return `#${String(told).replaceAll("%2C", ",")}`;

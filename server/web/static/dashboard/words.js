@@ -91,6 +91,18 @@ const en = {
   mark_gaps_means: "Readings missing in these 31 days",
   mark_implausible: (count) => `implausible: ${count}`,
   mark_implausible_means: "Readings with more energy than the maximeter allows",
+  show: "Show",
+  warnings: {
+    all: "All meters",
+    any: "With warnings",
+    stale: "No recent data",
+    gaps: "Missing readings",
+    "low-coverage": "Coverage below 95%",
+    implausible: "Implausible readings",
+  },
+  sorted: (column, isDescending) =>
+    `Sorted by ${column}, ${isDescending ? "descending" : "ascending"}.`,
+  unsorted: "Sorted by public id.",
   month_summary: (span, least, most) =>
     `Energy by day, ${span}. Minimum: ${least}, maximum: ${most}.`,
   month_none: (span) => `Energy by day, ${span}: no data.`,
@@ -357,6 +369,18 @@ const es = {
   mark_gaps_means: "Lecturas que faltan en estos 31 días",
   mark_implausible: (count) => `inverosímiles: ${count}`,
   mark_implausible_means: "Lecturas con más energía de la que permite el maxímetro",
+  show: "Mostrar",
+  warnings: {
+    all: "Todos",
+    any: "Con avisos",
+    stale: "Sin datos recientes",
+    gaps: "Faltan lecturas",
+    "low-coverage": "Cobertura inferior al 95 %",
+    implausible: "Lecturas inverosímiles",
+  },
+  sorted: (column, isDescending) =>
+    `Orden por ${column}, ${isDescending ? "descendente" : "ascendente"}.`,
+  unsorted: "Orden por id.",
   month_summary: (span, least, most) =>
     `Energía por día, ${span}. Mínimo: ${least}, máximo: ${most}.`,
   month_none: (span) => `Energía por día, ${span}: sin datos.`,
