@@ -111,7 +111,7 @@ class ConfiguredFormat:
         """Return whether a line is a valid row below a header."""
         if self._described.is_folded:
             days = self._days(header)
-            rows = days.unfolded(NumberedRows(raw, [0]))
+            rows = next(days.unfolded(NumberedRows(raw, [0])), None)
             header, raw = days.header, b"" if rows is None else split_rows(rows.content)[0]
         fields = header.split(0, raw)
         return isinstance(fields, list) and self._layout(header, _ANY_ZONE).is_valid(fields)

@@ -2,9 +2,10 @@
 
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from loader.rows import file_reader
 from loader.rows.errors import RowError
 from loader.rows.header import Header
 from loader.rows.sorted_rows import NumberedRows, split_rows
@@ -94,12 +95,17 @@ class DayRows:
             width=len(header.names),
         )
 
-    def unfolded(self, rows: NumberedRows) -> NumberedRows | None:
-        """Return a row for each interval, with the number of its day's line."""
+    def unfolded(self, rows: NumberedRows) -> Iterator[NumberedRows]:
+        """Yield a row for each interval, with the number of its day's line, in chunks."""
         text = io.StringIO()
         writer = csv.writer(text, delimiter=self._header.delimiter, lineterminator="\n")
         lines: list[int] = []
         for raw, line in zip(split_rows(rows.content), rows.lines, strict=True):
+            if text.tell() >= file_reader.CHUNK_BYTES:
+                yield self._chunk(text, lines)
+                text.seek(0)
+                text.truncate()
+                lines = []
             fields = self._header.split(line, raw)
             if fields is None:
                 continue
@@ -116,8 +122,10 @@ class DayRows:
                 if not all(map(self._is_missing, values)):
                     writer.writerow([*kept, number + 1, *values, *self._more])
                     lines.append(line)
-        if not lines:
-            return None
+        if lines:
+            yield self._chunk(text, lines)
+
+    def _chunk(self, text: io.StringIO, lines: list[int]) -> NumberedRows:
         content = text.getvalue().encode(self._header.encoding, "surrogateescape")
         return NumberedRows(content, lines)
 

@@ -1,6 +1,7 @@
 """Passing over lines of a report that are no rows of its meters, or not those that are read."""
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from loader.rows.header import Header, read_header
@@ -45,10 +46,15 @@ class RowFilter:
         """Whether any line of the file is something else than a row."""
         return self._filters or self._days is not None
 
-    def read(self, rows: NumberedRows) -> NumberedRows | None:
-        """Return the rows that are read; None if there is none."""
+    def read(self, rows: NumberedRows) -> Iterator[NumberedRows]:
+        """Yield the rows that are read."""
         kept = self._kept(rows) if self._filters else rows
-        return kept if self._days is None or kept is None else self._days.unfolded(kept)
+        if kept is None:
+            return
+        if self._days is None:
+            yield kept
+        else:
+            yield from self._days.unfolded(kept)
 
     def _kept(self, rows: NumberedRows) -> NumberedRows | None:
         """Return those rows that are not passed over; None if there is none."""
