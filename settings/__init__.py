@@ -23,6 +23,7 @@ from settings.report_formats.format import (
     INTERVAL_OF_DAY,
     MAX_TOP_LINES,
     FormatSettings,
+    QualityColumnSettings,
 )
 from settings.report_formats.identifier import MeterPattern
 from settings.report_formats.numbers import MISSING_WORDS, THOUSANDS_MARKS
@@ -79,6 +80,7 @@ __all__ = [
     "MeterSettings",
     "MysqlUrl",
     "Network",
+    "QualityColumnSettings",
     "QualitySettings",
     "ServerSettings",
     "Settings",

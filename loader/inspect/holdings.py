@@ -42,6 +42,14 @@ _ESTIMATED = re.compile(r"e|est.*|calc.*|rechn.*|gesch.*|ersatz.*|stim.*|ges.*",
 _REAL = re.compile(r"r|a|real|read|val|actual|leida|le[ií]do|reel|w", re.IGNORECASE)
 
 
+def _estimated_words(values: Sequence[str]) -> list[str] | None:
+    """Return patterns of the words for estimated readings; None if there are other words."""
+    if not all(_ESTIMATED.fullmatch(each) or _REAL.fullmatch(each) for each in values):
+        return None
+    estimated = [each for each in values if _ESTIMATED.fullmatch(each)]
+    return ["E*"] if all(each.startswith("E") for each in estimated) else estimated
+
+
 @dataclass
 class Holdings:
     """What the columns hold, as the sections of a format."""
@@ -141,12 +149,10 @@ class _Finder:
         for column in self._columns:
             if not column.says("quality") or not column.has_categories or column.is_number:
                 continue
-            estimated = [each for each in column.values if _ESTIMATED.fullmatch(each)]
-            if all(_ESTIMATED.fullmatch(each) or _REAL.fullmatch(each) for each in column.values):
-                self.found.quality = {"column": column.reference, "estimated": ["E*"]}
-                if estimated and not all(each.startswith("E") for each in estimated):
-                    self.found.quality["estimated"] = estimated
-                if not estimated:
+            estimated = _estimated_words(column.values)
+            if estimated is not None:
+                self.found.quality = {"column": column.reference, "estimated": estimated}
+                if not any(map(_ESTIMATED.fullmatch, column.values)):
                     self.found.doubts.append(f"{column.label}: do estimated readings begin with E?")
                 self.found.used.add(column.place)
                 return
@@ -171,6 +177,10 @@ class _Finder:
         first, last = columns[0].reference, columns[-1].reference
         quantity = "energy" if unit is None else unit.quantity
         column = {"first": first, "last": last, **_factor(unit)}
+        if flags := self._times.flag_columns:
+            every = {"every": flags[0].place - columns[0].place + 1}
+            column |= every
+            self._take_flags(flags, every)
         if quantity == "power":
             quantity, self.found.has_power = "energy", True
             column["kind"] = "power"
@@ -178,6 +188,17 @@ class _Finder:
         self.found.used.update(each.place for each in columns)
         if unit is None:
             self.found.doubts.append("is it energy in kWh? nothing tells the unit")
+
+    def _take_flags(self, columns: Sequence[SheetColumn], every: dict[str, int]) -> None:
+        """Take the columns that say of each interval if it was estimated, if words are known."""
+        values = dict.fromkeys(text for column in columns for text in column.values)
+        estimated = _estimated_words([*values])
+        if estimated is None:
+            return
+        ends = {"first": columns[0].reference, "last": columns[-1].reference}
+        self.found.quality = ends | every | {"estimated": estimated}
+        if not any(_ESTIMATED.fullmatch(each) for each in values):
+            self.found.doubts.append(f"{columns[0].label}: do estimated readings begin with E?")
 
     # Columns
 

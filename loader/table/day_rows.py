@@ -9,10 +9,17 @@ from loader.rows import file_reader
 from loader.rows.errors import RowError
 from loader.rows.header import Header
 from loader.rows.sorted_rows import NumberedRows, split_rows
-from settings import INTERVAL_OF_DAY, ColumnName, ColumnSettings, FormatSettings
+from settings import (
+    INTERVAL_OF_DAY,
+    ColumnName,
+    ColumnSettings,
+    FormatSettings,
+    QualityColumnSettings,
+)
 
 _MIN_HOURS, _MAX_HOURS = 23, 26
 _HOUR = 3600
+_QUALITY_COLUMN = "quality of interval"
 
 
 def unfolded_settings(settings: FormatSettings) -> FormatSettings:
@@ -26,6 +33,7 @@ def unfolded_settings(settings: FormatSettings) -> FormatSettings:
                 "header": (ColumnName(heading=_value_column(quantity)),),
                 "first": None,
                 "last": None,
+                "every": 1,
                 "where": _named_keys(column.where),
             }
         )
@@ -44,7 +52,9 @@ def unfolded_settings(settings: FormatSettings) -> FormatSettings:
     if settings.identifier_column is not None:
         changes["identifier"] = _named(settings.identifier_column)
     if quality is not None:
-        changes["quality"] = quality.model_copy(update={"column": _named(quality.column)})
+        name = ColumnName(heading=_QUALITY_COLUMN) if quality.column is None else quality.column
+        update: dict[str, Any] = {"column": _named(name), "first": None, "last": None, "every": 1}
+        changes["quality"] = quality.model_copy(update=update)
     return settings.model_copy(update=changes)
 
 
@@ -65,16 +75,20 @@ class DayRows:
         self._header = header
         self._is_missing = is_missing
         folded = settings.columns.named()
-        self._firsts = [_position(column, header)[0] for column in folded.values()]
-        counts = {last - first + 1 for first, last in map(_span(header), folded.values())}
-        self._count = counts.pop()
+        quality = settings.quality
+        self._columns = [_places(column, header) for column in folded.values()]
+        self._flags = [_places(quality, header)] if quality is not None and quality.is_day else []
+        counts = {*map(len, self._columns), *map(len, self._flags)}
+        self._count = len(self._columns[0])
         seconds = self._count * (settings.interval or _HOUR)
-        if counts or not _MIN_HOURS * _HOUR <= seconds < _MAX_HOURS * _HOUR:
+        if len(counts) > 1 or not _MIN_HOURS * _HOUR <= seconds < _MAX_HOURS * _HOUR:
             raise ValueError(
                 f"expected columns for a day of intervals of {settings.interval} seconds from first"
-                f" to last, there are {self._count}"
+                f" to last, there are {' and '.join(map(str, sorted(counts)))}"
             )
         ends = {end for column in folded.values() for end in column.column_names}
+        if quality is not None and quality.is_day:
+            ends |= {*quality.column_names}
         others = dict.fromkeys(settings.headers())
         for group in settings.optional_headers():
             others |= dict.fromkeys(group)
@@ -85,7 +99,8 @@ class DayRows:
         # The heading that names the meter stays, so that rejected rows load again.
         named = [name for name in header.names if is_meter and pattern and pattern.find(name)][:1]
         self._more = [""] * len(named)
-        names = (*map(str, kept), INTERVAL_OF_DAY, *map(_value_column, folded), *named)
+        flags = [_QUALITY_COLUMN] * len(self._flags)
+        names = (*map(str, kept), INTERVAL_OF_DAY, *map(_value_column, folded), *flags, *named)
         self.header = Header(
             names,
             header.delimiter,
@@ -118,9 +133,10 @@ class DayRows:
                 continue
             kept = [fields[at] for at in self._kept]
             for number in range(self._count):
-                values = [fields[first + number] for first in self._firsts]
+                values = [fields[places[number]] for places in self._columns]
                 if not all(map(self._is_missing, values)):
-                    writer.writerow([*kept, number + 1, *values, *self._more])
+                    flags = [fields[places[number]] for places in self._flags]
+                    writer.writerow([*kept, number + 1, *values, *flags, *self._more])
                     lines.append(line)
         if lines:
             yield self._chunk(text, lines)
@@ -130,15 +146,17 @@ class DayRows:
         return NumberedRows(content, lines)
 
 
-def _span(header: Header) -> Callable[[ColumnSettings], tuple[int, int]]:
-    return lambda column: _position(column, header)
-
-
-def _position(column: ColumnSettings, header: Header) -> tuple[int, int]:
-    """Return the positions of the first and the last column."""
+def _places(column: ColumnSettings | QualityColumnSettings, header: Header) -> range:
+    """Return the positions of the columns of a day."""
     assert column.first is not None, "all columns are those of a day"
     assert column.last is not None, "as above"
-    return column.first.position(header.names), column.last.position(header.names)
+    first, last = column.first.position(header.names), column.last.position(header.names)
+    if (last - first) % column.every:
+        raise ValueError(
+            f"expected last to be one of every {column.every} columns from first, it is"
+            f" {last - first} behind it"
+        )
+    return range(first, last + 1, column.every)
 
 
 def _value_column(quantity: str) -> str:

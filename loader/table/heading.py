@@ -9,7 +9,13 @@ from typing import NamedTuple
 from loader.rows.header import Header
 from loader.rows.identifier_column import plain_identifier
 from loader.table.top import TopOfFile
-from settings import FormatSettings, MeterPattern, any_of
+from settings import (
+    ColumnSettings,
+    FormatSettings,
+    MeterPattern,
+    QualityColumnSettings,
+    any_of,
+)
 
 
 class FoundHeading(NamedTuple):
@@ -149,13 +155,19 @@ class HeadingSearch:
 
     def _intervals(self, header: Header) -> Iterator[int]:
         """Yield the positions of the columns that hold the intervals of a day."""
-        for column in self._settings.columns.named().values():
+        quality = self._settings.quality
+        days: list[ColumnSettings | QualityColumnSettings] = [
+            *self._settings.columns.named().values()
+        ]
+        if quality is not None:
+            days.append(quality)
+        for column in days:
             if column.first is not None and column.last is not None:
                 first, last = (
                     column.first.positions(header.names),
                     column.last.positions(header.names),
                 )
-                yield from range(min(first, default=0), max(last, default=-1) + 1)
+                yield from range(min(first, default=0), max(last, default=-1) + 1, column.every)
 
     def _named_meters(
         self, pattern: MeterPattern, top: TopOfFile, at: int, header: Header

@@ -44,6 +44,11 @@ FieldPatterns = dict[ColumnName, Patterns]
 """The patterns of the fields of columns."""
 
 
+EVERY_EXPECTED = (
+    "which of the columns from first to last are read: 1 for all, 2 for every second one"
+)
+
+
 class ColumnSettings(Section):
     """The column of a quantity, and the factor that converts it to the stored unit."""
 
@@ -56,6 +61,7 @@ class ColumnSettings(Section):
     last: ColumnName | None = Field(
         None, description=f"the column of a day's last interval: {COLUMN_EXPECTED}"
     )
+    every: int = Field(1, ge=1, le=50, description=EVERY_EXPECTED)
     factor: Decimal = Field(
         Decimal(1),
         allow_inf_nan=False,
@@ -105,6 +111,8 @@ class ColumnSettings(Section):
             raise ValueError("expected a factor other than 0")
         if bool(self.header) is self.is_day or (self.first is None) is not (self.last is None):
             raise ValueError("expected header, or else first and last of the columns of a day")
+        if self.every > 1 and not self.is_day:
+            raise ValueError("expected no every without first and last of the columns of a day")
         if len(set(self.header)) < len(self.header):
             raise ValueError("expected each column of the sum once")
         return self
