@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -14,8 +14,16 @@ from loader.inspect.row_times import RowTimes
 from loader.inspect.sheet import Sheet, split_line
 from loader.inspect.sheet_columns import SheetColumn, looks_like_identifier
 from loader.inspect.texts.numerals import Numerals, number_unit, number_value
-from loader.inspect.texts.words import UnitMeaning, plain_words, says, unit_in, without
+from loader.inspect.texts.words import (
+    UnitMeaning,
+    common_edges,
+    plain_words,
+    says,
+    unit_in,
+    without,
+)
 from loader.rows.registers import RegisterWatch
+from settings import MeterColumns
 
 _EXPORTED = {"energy": "exported_energy", "reactive_energy": "exported_reactive_energy"}
 _ENERGIES = ("energy", "exported_energy", "reactive_energy", "exported_reactive_energy")
@@ -219,9 +227,17 @@ class _Finder:
         for quantity in [each for each in groups if len(groups[each]) > _MAX_ALIKE]:
             del groups[quantity]
         self._move_power(groups)
-        taken = {quantity: self._chosen(quantity, each) for quantity, each in groups.items()}
+        meters = self._meters_in_columns(groups)
+        if meters is not None:
+            groups = defaultdict(list, energy=groups["energy"])
+        taken = {
+            quantity: each if meters is not None else self._chosen(quantity, each)
+            for quantity, each in groups.items()
+        }
         for quantity, columns in taken.items():
             self._take(quantity, columns, common)
+        if meters is not None:
+            self._take_meters(meters)
         energies = {name: taken[name] for name in taken if name in _ENERGIES}
         self._find_registers(energies, common)
         self._divide_rows()
@@ -235,6 +251,37 @@ class _Finder:
                 self._powers += groups[power]
                 self.found.has_power = True
         groups.pop("exported_power", None)
+
+    def _meters_in_columns(
+        self, groups: Mapping[str, Sequence[SheetColumn]]
+    ) -> str | dict[str, str] | None:
+        """Return what tells the meters of the columns of energy; None if they are of one meter."""
+        columns = groups.get("energy", ())
+        names = [column.name for column in columns]
+        if len(set(names)) < max(2, len(names)) or isinstance(self.found.identifier, str | int):
+            return None
+        before, after = common_edges(names)
+        meters = [name[len(before) : len(name) - len(after)] for name in names]
+        are_meters = all(map(looks_like_identifier, meters)) or all(
+            each.says("meter") and not says(meter, "low tariff")
+            for each, meter in zip(columns, meters, strict=True)
+        )
+        if not all(meters) or not are_meters:
+            return None
+        pattern = f"{before}{{meter}}{after}"
+        is_theirs = MeterColumns(pattern).positions(self._sheet.names or names).keys() == {*meters}
+        return pattern if is_theirs else dict(zip(names, meters, strict=True))
+
+    def _take_meters(self, meters: str | dict[str, str]) -> None:
+        """Let the columns of energy be those of several meters, not parts of a sum."""
+        section = self.found.columns["energy"]
+        del section["header"]
+        self.found.columns["energy"] = {"meters": meters, **section}
+        self.found.identifier = None
+        self.found.evidence[:] = [
+            each for each in self.found.evidence if not each.startswith("energy is the sum")
+        ]
+        self.found.evidence.append("each column of energy is that of another meter")
 
     def _chosen(self, quantity: str, columns: list[SheetColumn]) -> list[SheetColumn]:
         """Return the columns of a quantity: those that make a sum, or the likeliest one."""

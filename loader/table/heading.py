@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 from typing import NamedTuple
 
 from loader.rows.header import Header
 from loader.rows.identifier_column import plain_identifier
+from loader.table.meter_rows import columns_of_meters
 from loader.table.top import TopOfFile
 from settings import (
     ColumnSettings,
@@ -147,14 +149,18 @@ class HeadingSearch:
                 header = replace(header, meter=meter, above=line)
         columns = chain(self._columns, *self._optional)
         places = (place for column in columns for place in column.positions(names))
-        own = sorted({*self._intervals(header), *places})
+        own = sorted({*self._parts(header), *places})
         if self._is_by_place and self._settings.has_heading:
             header = replace(header, own=tuple(own))
         is_named = self._line is not None or not self._is_by_place
         return FoundHeading(header, at + 1, self._unread(header, own), header, is_named)
 
-    def _intervals(self, header: Header) -> Iterator[int]:
-        """Yield the positions of the columns that hold the intervals of a day."""
+    def _parts(self, header: Header) -> Iterator[int]:
+        """Yield the positions of the columns that hold the intervals of a day, or of meters."""
+        if self._settings.columns.are_of_meters:
+            with suppress(ValueError):  # which is told where rows are unfolded
+                for columns in columns_of_meters(self._settings, header.names):
+                    yield from columns.values()
         quality = self._settings.quality
         days: list[ColumnSettings | QualityColumnSettings] = [
             *self._settings.columns.named().values()
@@ -207,7 +213,7 @@ class HeadingSearch:
         header = self._header(top, at)
         missing: list[str] = []
         doubtful: list[str] = []
-        own = [*self._intervals(header)]
+        own = [*self._parts(header)]
         found = 0
         for column in self._columns:
             positions = column.positions(header.names)

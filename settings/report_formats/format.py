@@ -27,6 +27,9 @@ _UTF16 = "utf-16", "utf-16-le", "utf-16-be"
 MAX_TOP_LINES = 100
 """Lines in which a heading is looked for."""
 
+METER_OF_COLUMN = "meter of column"
+"""The column of the unfolded table that names the meter of what was a column."""
+
 INTERVAL_OF_DAY = "interval of day"
 """The column of the unfolded table that numbers the intervals of a day from 1."""
 
@@ -259,13 +262,15 @@ class FormatSettings(Section):
         conditions += self.rows
         names += [name for name in dict.fromkeys(conditions) if name not in names]
         return tuple(
-            name for name in names if name.heading != INTERVAL_OF_DAY or not self.is_folded
+            name
+            for name in names
+            if name.heading != INTERVAL_OF_DAY or not self.columns.are_of_days
         )
 
     @property
     def is_folded(self) -> bool:
-        """Whether a row of the file holds the intervals of a day."""
-        return self.columns.are_of_days
+        """Whether a row of the file holds several: the intervals of a day, or several meters."""
+        return self.columns.are_of_days or self.columns.are_of_meters
 
     def optional_headers(self) -> tuple[tuple[ColumnName, ...], ...]:
         """Return the columns that a report may have, those together that it has together."""
@@ -370,10 +375,12 @@ class FormatSettings(Section):
         return self
 
     @model_validator(mode="after")
-    def _require_days(self) -> "FormatSettings":
-        """Check that intervals whose columns say that they are estimated stand in columns."""
-        if self.quality is not None and self.quality.is_day and not self.is_folded:
+    def _require_folds(self) -> "FormatSettings":
+        """Check that nothing but what stands in columns is said of columns."""
+        if self.quality is not None and self.quality.is_day and not self.columns.are_of_days:
             raise ValueError("expected quality.column, since a row holds no day")
+        if self.identifier is not None and self.columns.are_of_meters:
+            raise ValueError("expected no identifier, since columns are those of meters")
         return self
 
     @model_validator(mode="after")
