@@ -33,6 +33,9 @@ _USUAL_TIMES = {
     for index, second in enumerate(_USUAL_SECONDS)
 }
 
+_MAX_KNOWN_DAYS = 64
+"""Days with other times of day whose seconds are remembered."""
+
 Row = TypeVar("Row")
 
 
@@ -78,6 +81,8 @@ class TimeOfDayIndex(dict[str, int]):
         if len(seen) <= len(_USUAL_SECONDS):
             return _usual_seconds(seen)
         if seen not in self._seconds:
+            if len(self._seconds) >= _MAX_KNOWN_DAYS:
+                self._seconds.clear()
             times = (clock for clock, index in self.items() if index < len(seen) and seen[index])
             self._seconds[seen] = tuple(sorted(map(_second, times)))
         return self._seconds[seen]

@@ -56,10 +56,10 @@ class RowValues:
             quantity.name in columns for quantity in EXPORTED_QUANTITIES
         )
         self.width = len(ALL_QUANTITY_NAMES) + 1 if self.is_full else len(QUANTITY_NAMES)
-        self.estimated = (
-            None if quality is None else FieldMatch({quality.column: quality.estimated}, names)
-        )
+        self.estimated: FieldMatch | None = None
         """Whether a row is estimated, if the format says so."""
+        if quality is not None and quality.column is not None:
+            self.estimated = FieldMatch({quality.column: quality.estimated}, names)
         self.quality_field = None if self.estimated is None else self.estimated.fields[0]
         """The position of the column that says it."""
         self.columns = {

@@ -241,6 +241,24 @@ def _days(readings: Sequence[Reading]) -> list[str]:
     return [";".join(["Tag", *names]), *(";".join(row) for row in rows)]
 
 
+def _flagged_days(readings: Sequence[Reading]) -> list[str]:
+    """A day in a row, with a flag behind each interval."""
+    heading, *rows = (row.split(";") for row in _days(readings))
+    names = [";".join([name, f"F{number}"]) for number, name in enumerate(heading[1:], 1)]
+    flagged = [
+        [
+            f"{value};{('E' if number == 3 else 'R') if value else ''}"
+            for number, value in enumerate(row[1:], 1)
+        ]
+        for row in rows
+    ]
+    days = [row[0] for row in rows]
+    return [
+        ";".join(["Tag", *names]),
+        *(";".join([day, *fields]) for day, fields in zip(days, flagged, strict=True)),
+    ]
+
+
 def _states(readings: Sequence[Reading]) -> list[str]:
     """The states of two registers in kWh, of which one rises, at the ends of intervals."""
     total, rows = 48_000_000, ["Tijd;Meterstand laag (kWh);Meterstand hoog (kWh)"]
@@ -283,6 +301,7 @@ def _tariffs(readings: Sequence[Reading]) -> list[str]:
 SHAPES: dict[str, tuple[Callable[[Sequence[Reading]], list[str]], Sequence[int]]] = {
     "hours": (_hours, [3600]),
     "days": (_days, [900, 1800, 3600]),
+    "days with flags": (_flagged_days, [900, 1800, 3600]),
     "states": (_states, [900, 3600]),
     "powers": (_powers, [900, 1800]),
     "directions": (_directions, [900, 3600]),
@@ -633,8 +652,8 @@ def test_file_that_no_entry_reads_is_shown_with_its_errors(tmp_path: Path) -> No
 
 
 def test_hours_with_other_columns_between_them_are_not_added_up(tmp_path: Path) -> None:
-    heading = ",".join(f"H{hour},F{hour}" for hour in range(1, 25))
-    rows = "".join(f"2024-05-{day},{','.join(['0.5,R'] * 24)}\n" for day in range(10, 20))
+    heading = ",".join(f"H{hour},F{hour},N{hour}" for hour in range(1, 25))
+    rows = "".join(f"2024-05-{day},{','.join(['0.5,R,x'] * 24)}\n" for day in range(10, 20))
     found = Inspected(tmp_path, f"Date,{heading}\n{rows}").found
     assert (found["ok"], found["entry"]) == (False, None)
 

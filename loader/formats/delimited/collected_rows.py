@@ -12,7 +12,6 @@ from loader.formats.timestamps.ends import RowEnds
 from loader.formats.timestamps.parser import InvalidTimestamp, PartOfDay
 from loader.rows.errors import RowError
 from loader.rows.reader import ParseContext
-from loader.rows.spool import Spool
 from loader.values.collected_values import CollectedValues
 from loader.values.joined_rows import CollectedRow, JoinedReading, RowJoiner
 from loader.values.register_energies import RegisterEnergies
@@ -107,7 +106,6 @@ class CollectedRows(DelimitedRows):
         self._series: dict[int, _Series] = {}
         self._current: _Series | None = None
         """The series of the row that is being read, if it is known."""
-        self._spool = Spool(context.path)
         self._joiner = RowJoiner(self._spool, self._reject_conflict)
         self._is_complete = False
         self._differences = Differences()
@@ -163,10 +161,6 @@ class CollectedRows(DelimitedRows):
             series.finish()
             self.repeated += series.repeated
         self._is_complete = True
-
-    def close(self) -> None:
-        """Remove the temporary file."""
-        self._spool.close()
 
     def batches(self) -> Iterator[RowBatch]:
         """Yield the readings in order of time, once all rows were read."""

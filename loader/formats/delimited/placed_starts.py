@@ -1,15 +1,24 @@
 """The starts of a report's readings, placed in the local time of the meter."""
 
-from array import array
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING
 
 from domain.time.time_zone import DAY_SECONDS
+from loader.formats.delimited.day_marks import DayMarks
 from loader.rows.reader import TimeOfDayIndex
+from loader.rows.spool import Spool
+
+if TYPE_CHECKING:
+    from array import array
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BLOCK_SECONDS = 6 * 3600
 """Seconds of which the offset is looked up once; no zone changes it twice in them."""
+
+_MAX_OFFSETS = 4096
+"""Blocks whose offset is remembered."""
 
 
 class _Offsets(dict[int, int | None]):
@@ -22,6 +31,9 @@ class _Offsets(dict[int, int | None]):
         """The offset at the beginning of each block."""
 
     def __missing__(self, block: int) -> int | None:
+        if len(self) >= _MAX_OFFSETS:
+            self.clear()
+            self._edges.clear()
         edges = self._edges
         for edge in (block, block + 1):
             if edge not in edges:
@@ -56,12 +68,13 @@ class PlacedStarts:
     A local day has those of one offset, since clocks show some times of others twice.
     """
 
-    def __init__(self, zone: tzinfo, indexes: TimeOfDayIndex) -> None:
+    def __init__(self, zone: tzinfo, indexes: TimeOfDayIndex, spool: Spool) -> None:
+        """Take a temporary file for the marks if there are many."""
         self._indexes = indexes
         self._offsets = _Offsets(zone)
         self._clocks = _Clocks(indexes)
-        self._days: dict[tuple[int, int], array[int]] = {}
-        """The mark of each reading, at the index of its local time of day; 0 for none."""
+        self._days = DayMarks(spool)
+        """The mark of each reading, at the index of its local time of day."""
         self._select(0, 0)
 
     def add(self, start: int, mark: int) -> tuple[str, int, int]:
@@ -119,23 +132,32 @@ class PlacedStarts:
             offset, first, end = self._offsets.at(start), start, start + 1
         number, second = divmod(start + offset, DAY_SECONDS)
         midnight = start - second
-        marks = self._days.setdefault((number, offset), array("q"))
-        date_text = str((_EPOCH + timedelta(days=number)).date())
+        self._select(number, offset)
         blocks = range(
             midnight // _BLOCK_SECONDS, (midnight + DAY_SECONDS - 1) // _BLOCK_SECONDS + 1
         )
         if all(self._offsets[each] == offset for each in blocks):
             first, end = midnight, midnight + DAY_SECONDS
         end = min(end, midnight + DAY_SECONDS)
-        return max(first, midnight), end, midnight, offset, date_text, marks
+        return max(first, midnight), end, midnight, offset, self._date, self._marks
 
     def _select(self, number: int, offset: int) -> None:
         """Go to a day, so many after that of 1970, with an offset."""
         self._number, self._offset = number, offset
         self._date = str((_EPOCH + timedelta(days=number)).date())
-        self._marks = self._days.setdefault((number, offset), array("q"))
+        self._marks = self._days.of(number, offset)
 
     def runs(self) -> Iterator[tuple[int, tuple[int, ...]]]:
-        """Yield the instants of the starts in runs, see `Differences`."""
-        for (number, offset), marks in self._days.items():
-            yield number * DAY_SECONDS - offset, self._indexes.seconds(bytes(map(bool, marks)))
+        """Yield the instants of the starts in runs, in order of time, see `Differences`."""
+        waiting: list[tuple[int, int, tuple[int, ...]]] = []
+        for number, offset in self._days.ordered():
+            midnight = number * DAY_SECONDS
+            # What is behind clocks that change counts from another midnight.
+            while waiting and waiting[0][0] < midnight - DAY_SECONDS:
+                yield heappop(waiting)[1:]
+            seen = self._days.seen(number, offset)
+            if any(seen):
+                seconds = self._indexes.seconds(seen)
+                heappush(waiting, (midnight - offset + seconds[0], midnight - offset, seconds))
+        while waiting:
+            yield heappop(waiting)[1:]

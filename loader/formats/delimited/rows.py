@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from domain.time.local_time import DUPLICATE_TIME, OTHER_ZONE_TIME
+from domain.time.sampling_interval import Differences
 from loader.formats.delimited.layout import DelimitedLayout
 from loader.formats.delimited.placed_starts import PlacedStarts
 from loader.formats.timestamps.parser import InvalidTimestamp, PartOfDay
@@ -14,6 +15,7 @@ from loader.rows.file_reader import check_row_length
 from loader.rows.hour_days import DOUBTFUL_HOURS, HourKind, kind_of_hours
 from loader.rows.identifier_column import MAX_IDENTIFIER_LENGTH, is_identifier, plain_identifier
 from loader.rows.reader import ParseContext, RowReader, midnight
+from loader.rows.spool import Spool
 from settings import BY_ORDER, HOURLY_INTERVAL
 
 BY_START = (
@@ -46,13 +48,18 @@ class DelimitedRows(RowReader[DelimitedRow]):
         self.is_full = layout.values.is_full
         self._identifier_line = 0
         self._offsets: dict[date, int | None] = {}
-        self._starts = PlacedStarts(context.zone, self._times_of_day)
+        self._spool = Spool(context.path)
+        self._starts = PlacedStarts(context.zone, self._times_of_day, self._spool)
         self._dst_marks: defaultdict[datetime, set[int]] = defaultdict(set)
         """The hashes at each local time of the days on which clocks change."""
         self._parts: list[tuple[int, PartOfDay, DelimitedRow | None]] = []
         """The rows of a day that tell together when they are of; None for an invalid one."""
         self._ordered_day = datetime.min  # noqa: DTZ901 - a local time
         """The latest day whose rows' order tells when they are of."""
+
+    def close(self) -> None:
+        """Remove the temporary file."""
+        self._spool.close()
 
     def read(self, chunk: bytes, line: int) -> None:
         """Read whole lines, the first of which has this number."""
@@ -293,6 +300,13 @@ class DelimitedRows(RowReader[DelimitedRow]):
         column = self._layout.timestamps.columns.label
         self._reject([RowError(line, column, row.time, expected)], row.raw)
 
+    def differences(self) -> Differences:
+        """Return the differences between the starts of the readings."""
+        found = Differences()
+        for start, seconds in self._runs():
+            found.add_run(start, seconds)
+        return found
+
     def _runs(self) -> Iterator[tuple[int, tuple[int, ...]]]:
-        """Yield the instants of the readings in runs, see `Differences`."""
+        """Yield the instants of the readings in runs, in order of time, see `Differences`."""
         yield from self._starts.runs()
