@@ -294,35 +294,35 @@ async def require_right(database: DatabaseFixture) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        ["UPDATE readings SET voltage = 9 WHERE id = 4001"],
-        ["UPDATE readings SET id = 12345 WHERE id = 4001"],
+        ["UPDATE readings SET voltage = 9 WHERE id = 4000"],
+        ["UPDATE readings SET id = 12345 WHERE id = 1"],
         ["DELETE FROM readings WHERE id = 4000"],
         [(17, 99_999)],
         [(99_999, 17)],
         ["DELETE FROM readings", (17, 16)],
         ["TRUNCATE readings"],
         ["TRUNCATE readings", (4017, 16)],
-        ["TRUNCATE pages", "UPDATE readings SET voltage = 9 WHERE id = 4001"],
-        ["TRUNCATE pages", "TRUNCATE readings", (4001, 16)],
+        ["TRUNCATE pages", "UPDATE readings SET voltage = 9 WHERE id = 1"],
+        ["TRUNCATE pages", "TRUNCATE readings", (1, 16)],
         [
             *(EARLIER, "DELETE FROM readings WHERE id = 4000", "DELETE FROM pages"),
             "INSERT INTO pages SELECT * FROM earlier",
         ],
-        ["DELETE FROM blocks WHERE first_id = 1"],
+        ["DELETE FROM blocks"],
     ],
     ids=lambda changes: "; ".join(map(str, changes))[:60],
 )
 async def test_block_does_not_outlive_what_it_tells(
     database: DatabaseFixture, changes: Sequence[Change]
 ) -> None:
-    """And the next import makes the blocks that are missing."""
-    async with filled(database, 2 * SEGMENT_READINGS + 100) as writer:
+    """And the next import makes it anew if its readings are there."""
+    async with filled(database, SEGMENT_READINGS + 100) as writer:
         for change in changes:
             await database.rows(statement(database, change))
         assert (await read(database)).table() == await told(database)
 
         chance = random.Random(4)  # noqa: S311 - test data
-        await add(writer, rows(chance, [500, 5000, *range(9000, 9100)]))
+        await add(writer, rows(chance, [500, *range(5000, 5010)]))
         await require_right(database)
 
 
