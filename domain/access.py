@@ -44,7 +44,7 @@ class Window:
     @property
     def is_whole(self) -> bool:
         """Whether it has all days."""
-        return self == Window()
+        return self.first == date.min and self.last == date.max
 
     def __and__(self, other: "Window") -> "Window | None":
         """Return the days of both, None if there are none."""
@@ -75,7 +75,7 @@ class Access:
     until: float = float("inf")
     """When a grant expires that it is made of, in seconds since 1970."""
 
-    @property
+    @cached_property
     def is_whole(self) -> bool:
         """Whether the user may see all days."""
         return self.windows[0].is_whole

@@ -385,9 +385,7 @@ async def intervals_of(
     """Return the intervals of meters, of which those are known that have only one."""
     # Most meters have one of a few intervals.
     alike = {seconds: SamplingIntervals([IntervalSpan(0, seconds)]) for seconds in known.values()}
-    found = {
-        meter_id: alike[seconds] for meter_id, seconds in known.items() if seconds is not None
-    }
+    found = {meter_id: alike[seconds] for meter_id, seconds in known.items() if seconds is not None}
     others = [meter_id for meter_id in known if meter_id not in found]
     if not others:
         return found

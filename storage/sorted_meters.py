@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from storage.access.viewer import Viewer
 from storage.backends.base import ReadEngine
 from storage.common.single_flight import SingleFlights
-from storage.common.turns import in_pieces
+from storage.common.turns import in_pieces, in_thread
 from storage.figures.days.recent import RecentTotals, recent_totals
 from storage.meters import MeterPage
 
@@ -157,7 +157,8 @@ class SortedMeters:
         kept = await self._lists(_Asked(viewer, search, is_clean, version))
         ids = kept.orders.get(order)
         if ids is None:
-            ids = kept.orders[order] = _sorted(kept.meters, order, kept.at)
+            ids = await in_thread(_sorted, kept.meters, order, kept.at)
+            kept.orders[order] = ids
         return ids
 
     async def _list(self, asked: _Asked) -> _Kept:

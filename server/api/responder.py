@@ -62,7 +62,7 @@ class Responder:
         figures: FigureLimiter,
         replays: ReplayCache,
     ) -> None:
-        self._location = location
+        self._location = str(location)
         self._database = database
         self._cache = cache
         self._streams = streams

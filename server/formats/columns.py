@@ -1,9 +1,9 @@
 """Column-wise formatting of figures: half the time of formatting row by row."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii
 
 from domain.fixed_point import format_scaled
 from domain.record_layout import TimeStyle
@@ -53,7 +53,10 @@ def json_writer(table: ResultTable, options: TableOptions) -> Callable[[Sequence
 
     def literals(field: Field, write: ColumnWriter) -> ColumnWriter:
         if field.kind is FieldType.TEXT:
-            return lambda values: [json.dumps(text) for text in write(values)]
+            # As json.dumps writes it, without a look at what it may be.
+            return lambda values: [
+                "null" if text is None else encode_basestring_ascii(text) for text in write(values)
+            ]
         if options.numbers and field.kind in (FieldType.QUANTITY, FieldType.COUNT):
             return lambda values: [text or "null" for text in write(values)]
         return lambda values: ["null" if text is None else f'"{text}"' for text in write(values)]

@@ -52,10 +52,9 @@ class AccessResolver:
 
     async def resolve(self, context: RequestContext, token: Token, state: DataState) -> None:
         """Set what a token's user may see, given a state that the token was found good in."""
-        asked = context.meter
-        if (before := self._known.get(_key(token, asked))) is not None:
-            asked = before.meter
-        known = await self._resolved(token, context.meter, state)
+        before = self._known.get(_key(token, context.meter))
+        asked = context.meter if before is None else before.meter
+        known = await self._resolved(token, context.meter, state, before)
         if known.meter != asked:
             state = await self._database.state(known.meter)
         context.access = known.access
@@ -64,7 +63,8 @@ class AccessResolver:
     async def named(self, token: Token, meter: str) -> DataState:
         """Return the state of the data of a meter, as far as a token's user may see it."""
         state = await self._database.state(meter)
-        return _visible(state, await self._resolved(token, meter, state))
+        before = self._known.get(_key(token, meter))
+        return _visible(state, await self._resolved(token, meter, state, before))
 
     async def group(self, token: Token, group: str) -> DataState | None:
         """Return the state of a group, as far as a token's user may see its sums.
@@ -79,13 +79,14 @@ class AccessResolver:
             return state
         return replace(state, windows=tuple(access.windows))
 
-    async def _resolved(self, token: Token, meter: str | None, state: DataState) -> _Known:
-        """Return what a user may do with a meter in a state of the grants."""
-        key = _key(token, meter)
-        known = self._known.get(key)
-        if known is None or not known.holds_in(state):
-            known = await self._look_up(token, meter, state)
-            self._keep(key, known)
+    async def _resolved(
+        self, token: Token, meter: str | None, state: DataState, before: _Known | None
+    ) -> _Known:
+        """Return what a user may do with a meter in a state of the grants, given what was known."""
+        if before is not None and before.holds_in(state):
+            return before
+        known = await self._look_up(token, meter, state)
+        self._keep(_key(token, meter), known)
         return known
 
     async def visible_public_ids(self, token: Token, most: int) -> list[str]:

@@ -56,7 +56,7 @@ def resolve_scheme(request: web.BaseRequest, proxies: Sequence[Network]) -> str:
 
 def is_forwarded_by_untrusted(request: web.Request) -> bool:
     """Return whether a proxy that is not configured forwarded the request."""
-    is_forwarded = any(name in request.headers for name in _FORWARDED)
+    is_forwarded = not request.headers.keys().isdisjoint(_FORWARDED)
     return is_forwarded and not is_among(request.remote or "", _proxies(request))
 
 
@@ -71,7 +71,7 @@ def is_from_this_machine(request: web.BaseRequest) -> bool:
         _is_loopback(request.remote or "")
         and len(hosts) == 1
         and _names_this_machine(hosts[0])
-        and not any(name in request.headers for name in _RELAYED)
+        and request.headers.keys().isdisjoint(_RELAYED)
     )
 
 

@@ -33,7 +33,7 @@ async def fleet(serve: Serve, database: DatabaseFixture) -> Api:
         ("gap", [*whole[:200], *whole[201:]]),
         ("holes", [each for n, each in enumerate(whole) if not 30 <= n < 90]),
         ("odd", odd),
-        ("stale", [row(each, "3") for each in last_days(2, before=40)]),
+        ("stale", [row(each, "1.7") for each in last_days(2, before=40)]),
         ("none", whole[:1]),
     ):
         await database.load(report(*lines), meter=meter, register=True)
@@ -42,9 +42,10 @@ async def fleet(serve: Serve, database: DatabaseFixture) -> Api:
     for table in ("readings", "days", "flags", "pages"):
         database.run(f"DELETE FROM {table} WHERE meter_id = 6")
     database.run(
-        "UPDATE states SET changes = 0, readings = 0, last_id = 0, first_utc = NULL,"
-        " last_utc = NULL WHERE meter_id = 6"
+        "UPDATE states SET readings = 0, last_id = 0, first_utc = NULL, last_utc = NULL"
+        " WHERE meter_id = 6"
     )
+    database.run("UPDATE states SET changes = 0")  # no reading was changed
     return await serve(database)
 
 
@@ -118,7 +119,7 @@ async def test_meters_with_a_warning_are_listed_alone(fleet: Api) -> None:
         "implausible": ["odd"],
     }
     worst = await listed(fleet, warning="any", sort="-energy", quality="clean")
-    assert [each["id"] for each in worst][:2] == ["stale", "gap"]
+    assert [each["id"] for each in worst] == ["gap", "holes", "stale", "odd", "none"]
     assert [each["id"] for each in await listed(fleet, sort="id", stale="P30D")] == [
         "none",
         "stale",
