@@ -47,7 +47,7 @@ class LocalTimeResolver:
     def offset_all_day(self, day: date) -> int | None:
         """Return the offset of a day, None if it changes on that day."""
         ends = (datetime.combine(day, time.min), datetime.combine(day, time(23, 59, 59)))
-        offsets = {self._offset(end, fold) for end in ends for fold in (0, 1)}
+        offsets = {self.offset(end, fold) for end in ends for fold in (0, 1)}
         return offsets.pop() if len(offsets) == 1 else None
 
     def offsets(
@@ -68,14 +68,14 @@ class LocalTimeResolver:
 
     def instant(self, local: datetime) -> datetime | None:
         """Return the instant, or the first of two, at which clocks show a time; None if never."""
-        before, after = self._offset(local, 0), self._offset(local, 1)
+        before, after = self.offset(local, 0), self.offset(local, 1)
         if before < after:
             return None
         return local.replace(tzinfo=UTC) - timedelta(seconds=before)
 
     def is_repeated(self, local: datetime) -> bool:
         """Return whether clocks show this time twice."""
-        return self._offset(local, 0) > self._offset(local, 1)
+        return self.offset(local, 0) > self.offset(local, 1)
 
     def repeated(self, first: int, last: int) -> Iterator[tuple[int, int]]:
         """Yield the start and end of each period whose local times occur twice.
@@ -116,7 +116,7 @@ class LocalTimeResolver:
             {
                 self._instant(local, 0)
                 for local in times
-                if self._offset(local, 0) == self._offset(local, 1)
+                if self.offset(local, 0) == self.offset(local, 1)
             }
         )
         differences = Differences.of_runs([(0, others)] if lone else [])
@@ -174,7 +174,7 @@ class LocalTimeResolver:
     def _free_offset(
         self, local: datetime, folds: Iterator[int], taken: set[tuple[datetime, int]]
     ) -> int | str:
-        before, after = self._offset(local, 0), self._offset(local, 1)
+        before, after = self.offset(local, 0), self.offset(local, 1)
         if before < after:
             return NONEXISTENT_TIME
         candidates = [before]
@@ -186,7 +186,8 @@ class LocalTimeResolver:
                 return offset
         return DUPLICATE_TIME
 
-    def _offset(self, local: datetime, fold: int) -> int:
+    def offset(self, local: datetime, fold: int) -> int:
+        """Return the offset of a time, of the first or the second pass where it is repeated."""
         offset = local.replace(tzinfo=self._zone, fold=fold).utcoffset()
         assert offset is not None
         return int(offset.total_seconds())

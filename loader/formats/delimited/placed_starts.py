@@ -21,7 +21,7 @@ _MAX_OFFSETS = 4096
 """Blocks whose offset is remembered."""
 
 
-class _Offsets(dict[int, int | None]):
+class ZoneOffsets(dict[int, int | None]):
     """The offset of each block of seconds, None if it changes in it."""
 
     def __init__(self, zone: tzinfo) -> None:
@@ -41,6 +41,11 @@ class _Offsets(dict[int, int | None]):
         first, end = edges[block], edges[block + 1]
         self[block] = found = first if first == end else None
         return found
+
+    def of(self, instant: int) -> int:
+        """Return the offset at an instant, which is remembered for those beside it."""
+        offset = self[instant // _BLOCK_SECONDS]
+        return self.at(instant) if offset is None else offset
 
     def at(self, instant: int) -> int:
         """Return the offset at an instant."""
@@ -71,7 +76,7 @@ class PlacedStarts:
     def __init__(self, zone: tzinfo, indexes: TimeOfDayIndex, spool: Spool) -> None:
         """Take a temporary file for the marks if there are many."""
         self._indexes = indexes
-        self._offsets = _Offsets(zone)
+        self._offsets = ZoneOffsets(zone)
         self._clocks = _Clocks(indexes)
         self._days = DayMarks(spool)
         """The mark of each reading, at the index of its local time of day."""
@@ -79,9 +84,7 @@ class PlacedStarts:
 
     def add(self, start: int, mark: int) -> tuple[str, int, int]:
         """Return the local time of a start and its offset, and the mark of an earlier one or 0."""
-        offset = self._offsets[start // _BLOCK_SECONDS]
-        if offset is None:
-            offset = self._offsets.at(start)
+        offset = self._offsets.of(start)
         number, second = divmod(start + offset, DAY_SECONDS)
         if number != self._number or offset != self._offset:
             self._select(number, offset)

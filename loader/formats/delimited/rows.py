@@ -4,9 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import repeat
 
 from domain.time.local_time import DUPLICATE_TIME, OTHER_ZONE_TIME
 from domain.time.sampling_interval import Differences
+from loader.formats.delimited.early_times import UNTOLD_EARLY_TIME, offsets_of_early
 from loader.formats.delimited.layout import DelimitedLayout
 from loader.formats.delimited.placed_starts import PlacedStarts
 from loader.formats.timestamps.parser import InvalidTimestamp, PartOfDay
@@ -277,6 +279,32 @@ class DelimitedRows(RowReader[DelimitedRow]):
         # Rows that were moved to one time are not the same.
         is_same = (row.time, row.quantities) if self._layout.tolerance else row.quantities
         return hash(is_same) or 1
+
+    def _placed(
+        self, rows: list[tuple[int, datetime, DelimitedRow, int | str]]
+    ) -> list[tuple[int, datetime, DelimitedRow, int | str]]:
+        """Correct the offsets of early times, which the order alone does not tell."""
+        repeated = [each for each in rows if self._resolver.is_repeated(each[1])]
+        if not any(map(self._is_early, (local for _, local, _, _ in repeated))):
+            return rows
+        if any(isinstance(offset, str) for _, _, _, offset in repeated):
+            return rows
+        times = [local for _, local, _, offset in rows if isinstance(offset, int)]
+        step = timedelta(seconds=self._layout.step)
+        told = offsets_of_early(times, self._resolver, self._moved, step)
+        untold = repeat(UNTOLD_EARLY_TIME, len(repeated))
+        offsets: Iterator[int | str] = iter(untold if told is None else told)
+        return [
+            (line, local, row, next(offsets) if self._resolver.is_repeated(local) else offset)
+            for line, local, row, offset in rows
+        ]
+
+    def _is_early(self, local: datetime) -> bool:
+        """Return whether a local time is early, within the tolerance."""
+        if not self._layout.tolerance:
+            return False
+        late = int((local - midnight(local.date())).total_seconds()) % self._layout.step
+        return 0 < self._layout.step - late <= self._layout.tolerance
 
     def _moved_back(self, local: datetime) -> datetime:
         """Return a local time moved to the one that is expected before it, within the tolerance."""
