@@ -205,11 +205,10 @@ async def filled(database: DatabaseFixture, count: int) -> AsyncIterator[Writabl
         await writer.engine.close()
 
 
-@pytest.mark.parametrize("seed", [1, 2])
 async def test_blocks_tell_what_rows_tell_whatever_was_imported_or_changed(
-    database: DatabaseFixture, seed: int
+    database: DatabaseFixture,
 ) -> None:
-    chance = random.Random(seed)  # noqa: S311 - test data
+    chance = random.Random(1)  # noqa: S311 - test data
     there: set[int] = set()
     async with filled(database, 1) as writer:
         for number, kind in enumerate(chance.sample(["later", "late", "corrected", "hand"] * 2, 8)):
@@ -303,8 +302,6 @@ async def require_right(database: DatabaseFixture) -> None:
         [(17, 99_999)],
         [(99_999, 17)],
         ["UPDATE OR REPLACE readings SET utc = {instant} WHERE id = 4050"],
-        ["DELETE FROM readings", (17, 16)],
-        ["TRUNCATE readings"],
         ["TRUNCATE readings", (4017, 16)],
         ["TRUNCATE pages", "UPDATE readings SET voltage = 9 WHERE id = 1"],
         ["TRUNCATE pages", "TRUNCATE readings", (1, 16)],
@@ -420,13 +417,13 @@ async def test_readings_come_in_order_and_few_wait_where_all_blocks_overlap(
     monkeypatch.setattr(columns_reader, "MOST_WAITING", 5000)
     chance = random.Random(4)  # noqa: S311 - test data
     async with filled(database, 1) as writer:
-        for place in range(1, 7):
-            await add(writer, rows(chance, range(place, 6 * SEGMENT_READINGS, 6)))
+        for place in range(1, 4):
+            await add(writer, rows(chance, range(place, 3 * SEGMENT_READINGS, 3)))
         found = await read(database)
 
     assert found.table() == await told(database)
     assert max(together) <= 5000 + SEGMENT_READINGS
-    assert (await database.rows("SELECT COUNT(*) FROM blocks"))[0][0] == 6
+    assert (await database.rows("SELECT COUNT(*) FROM blocks"))[0][0] == 3
 
 
 async def test_million_readings_take_little_memory_and_hold_no_loop(
