@@ -32,7 +32,7 @@ from server.v1.request import (
 )
 from storage.database import Database, DataState
 from storage.figures.aggregate import FOLLOWING, Aggregate
-from storage.figures.aggregation_rules import parse_measures
+from storage.figures.sums.measures import parse_measures
 from storage.figures.compute import Admit
 from storage.figures.data_quality import DataQuality
 from storage.figures.peaks import Peaks
