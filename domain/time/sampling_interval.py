@@ -91,7 +91,7 @@ class SamplingIntervals:
 
     def seconds_at(self, instants: Integers) -> Integers:
         """Return the intervals of some readings, 0 where it is unknown."""
-        seconds = np.array([span.seconds or 0 for span in self.spans])
+        seconds: Integers = np.array([span.seconds or 0 for span in self.spans])
         return seconds[np.searchsorted(self._bounds, instants, side="right")]
 
     def visible(self, bounds: Iterable[tuple[int | None, int | None]]) -> "SamplingIntervals":

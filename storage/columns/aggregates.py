@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from domain.columns import Column, Integers, Truths
 
@@ -145,7 +144,7 @@ def _extreme(column: Column, starts: Integers, function: np.ufunc, otherwise: in
     values = column.values
     if column.known is not None:
         values = np.where(column.known, values, otherwise)
-    found: NDArray[np.int64] = function.reduceat(values, starts)
+    found: Integers = function.reduceat(values, starts)
     return Column(found if known is None else np.where(known, found, 0), known)
 
 
