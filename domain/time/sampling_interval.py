@@ -91,8 +91,9 @@ class SamplingIntervals:
 
     def seconds_at(self, instants: Integers) -> Integers:
         """Return the intervals of some readings, 0 where it is unknown."""
-        seconds: Integers = np.array([span.seconds or 0 for span in self.spans])
-        return seconds[np.searchsorted(self._bounds, instants, side="right")]
+        lengths = np.array([span.seconds or 0 for span in self.spans], np.int64)
+        found: Integers = lengths[np.searchsorted(self._bounds, instants, side="right")]
+        return found
 
     def visible(self, bounds: Iterable[tuple[int | None, int | None]]) -> "SamplingIntervals":
         """Return what readings tell that lie between some pairs of instants, which are in order.
@@ -208,8 +209,8 @@ class ReadingGrid:
     def _positions(self, spans: Integers, instants: Integers) -> Integers:
         lengths = np.array([length or 1 for length in self._lengths])
         steps = (np.array(self._origins)[spans] - instants) // lengths[spans]
-        before: Integers = np.array(self._before)[spans]
-        return before - steps
+        positions: Integers = np.array(self._before)[spans] - steps
+        return positions
 
     def _position(self, span: int, instant: int) -> int:
         length = self._lengths[span]
