@@ -165,7 +165,11 @@ def _local(values: Integers, separator: bytes) -> Pieces:
     days = values // DAY_SECONDS
     seconds = values - days * DAY_SECONDS
     minutes = seconds // 60
-    different, which = np.unique(days, return_inverse=True)
+    first = int(days.min()) if len(days) else 0
+    if len(days) and days.max() - first < 2 * len(days):
+        different, which = np.arange(first, int(days.max()) + 1), days - first
+    else:
+        different, which = np.unique(days, return_inverse=True)
     dates = np.datetime_as_string(different.astype("datetime64[D]")).astype("S10")
     return [
         dates[which],
@@ -175,7 +179,9 @@ def _local(values: Integers, separator: bytes) -> Pieces:
     ]
 
 
-def _offset_texts(offsets: Integers) -> Piece:
+def _offset_texts(offsets: Integers) -> Piece | bytes:
+    if len(offsets) and (offsets == offsets[0]).all():
+        return _offset_text(int(offsets[0])).encode()
     different, which = np.unique(offsets, return_inverse=True)
     return np.array([_offset_text(offset) for offset in different.tolist()], "S")[which]
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from domain.columns import Column, Columns, Integers
 from domain.quantities import ALL_QUANTITY_NAMES
+from storage.backends.dialect import ANY_VALUE
 from storage.common.zstandard import zstd
 
 VERSION = 1
@@ -69,13 +70,17 @@ def block_of(columns: Columns) -> bytes:
 def read_block(block: bytes, ids: range, names: Iterable[str]) -> Columns:
     """Return some quantities of the readings of a block, without their flags.
 
-    A quantity that the block has no column of is missing. Raises DamagedBlockError.
+    A quantity that the block has no column of is missing. `ANY_VALUE` is known where any is. Raises
+    DamagedBlockError.
     """
     found = _parts(block, len(ids))
     if _UTC not in found:
         raise DamagedBlockError
     quantities = {}
     for name in names:
+        if name == ANY_VALUE:
+            quantities[name] = _any_value(found.values(), len(ids))
+            continue
         part = found.get(_NUMBERS[name])
         quantities[name] = _missing(len(ids)) if part is None else _column(*part, len(ids))
     utc = _column(*found[_UTC], len(ids)).values
@@ -141,6 +146,18 @@ def _column(entry: _ColumnEntry, part: bytes, count: int) -> Column:
     values = np.zeros(count, np.int64)
     values[known] = _values(entry, plain[mask_size:], int(np.count_nonzero(known)))
     return Column(values, known)
+
+
+def _any_value(parts: Iterable[tuple[_ColumnEntry, bytes]], count: int) -> Column:
+    """Return a column of zeros that is known where any quantity is."""
+    parts = [(entry, part) for entry, part in parts if entry.number != _UTC]
+    zeros = np.zeros(count, np.int64)
+    if any(not entry.has_missing for entry, _ in parts):
+        return Column(zeros)
+    known = np.zeros(count, bool)
+    for entry, part in parts:
+        known |= _column(entry, part, count).present
+    return Column(zeros, known)
 
 
 def _missing(count: int) -> Column:

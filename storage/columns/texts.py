@@ -8,11 +8,9 @@ import numpy as np
 from domain.columns import Column
 from storage.backends.base import ReadEngine
 from storage.columns.aggregates import integers
-from storage.common.errors import Inconsistent
+from storage.columns.row_source import NO_VALUE, column_of, integers_of
 
-_LIMITS = np.iinfo(np.int64)
-_MISSING = _LIMITS.min + 1
-"""Stands for NULL."""
+_GREATEST = np.iinfo(np.int64).max
 
 
 async def fetch_columns(
@@ -22,21 +20,18 @@ async def fetch_columns(
 
     All columns have the same order, that in which the database reads the rows.
     """
-    texts = ", ".join(f"GROUP_CONCAT(COALESCE({each}, '{_MISSING}'))" for each in expressions)
-    rows = await engine.fetch(f"SELECT COUNT(*), {texts} FROM {source}", tuple(args))
-    count, *found = rows[0]
-    return [_column(text, count) for text in found]
+    texts = ", ".join(f"GROUP_CONCAT(COALESCE({each}, '{NO_VALUE}'))" for each in expressions)
+    ((count, *found),) = await engine.fetch(f"SELECT COUNT(*), {texts} FROM {source}", tuple(args))
+    return [_column(text or b"", count) for text in found]
 
 
-def _column(text: bytes | None, count: int) -> Column:
-    digits = (text or b"").replace(b".", b"")
-    values = np.fromstring(digits, np.int64, sep=",")
-    if len(values) != count:
-        raise Inconsistent("the database cut a column short: raise its max_allowed_packet")
-    missing = values == _MISSING
-    if count and (values.min() == _LIMITS.min or values.max() == _LIMITS.max):
-        # Numbers beyond 64 bits were taken for the nearest one.
-        values = integers([int(number) for number in digits.split(b",")])
-    if not missing.any():
-        return Column(values)
-    return Column(np.where(missing, 0, values), ~missing)
+def _column(text: bytes, count: int) -> Column:
+    values = integers_of(text, count)
+    is_least = np.count_nonzero(values == NO_VALUE) > text.count(b"%d" % NO_VALUE)
+    if not is_least and not (values == _GREATEST).any():
+        return column_of(values)
+    # What exceeds 64 bits was taken for the number nearest to it.
+    numbers = [int(number) for number in text.replace(b".", b"").split(b",")]
+    known = [number != NO_VALUE for number in numbers]
+    exact = [number if is_known else 0 for number, is_known in zip(numbers, known, strict=True)]
+    return Column(integers(exact), np.array(known))

@@ -50,16 +50,9 @@ def at_of(part: AggregatePart) -> AggregatePart:
 
 
 def part_names(parts: Iterable[AggregatePart]) -> list[str]:
-    """Return the quantities that parts are made of."""
-    names: set[str] = set()
-    for _, operand in parts:
-        if operand == ANY_VALUE:
-            names.update(ALL_QUANTITY_NAMES)
-        elif operand in SOURCES:
-            names.update(SOURCES[operand])
-        elif operand in ALL_QUANTITY_NAMES:
-            names.add(operand)
-    return [name for name in ALL_QUANTITY_NAMES if name in names]
+    """Return the names of the columns that parts are made of, see `read_columns`."""
+    names = [name for _, operand in parts for name in SOURCES.get(operand, (operand,))]
+    return [name for name in dict.fromkeys(names) if name in (*ALL_QUANTITY_NAMES, ANY_VALUE)]
 
 
 def parts_of(columns: Columns, starts: Integers, parts: Iterable[AggregatePart]) -> Parts:
@@ -158,17 +151,7 @@ def _operand(columns: Columns, name: str) -> Column:
     """Return what an aggregate is of."""
     if name == "utc":
         return Column(columns.utc)
-    if name == ANY_VALUE:
-        return _presence(columns)
     return derived_column(columns, name)
-
-
-def _presence(columns: Columns) -> Column:
-    """Return a column that is known where a reading has any value."""
-    if all(column.known is not None for column in columns.quantities.values()):
-        known = [column.present for column in columns.quantities.values()]
-        return Column(columns.utc, np.logical_or.reduce(known))
-    return Column(columns.utc)
 
 
 def _flagged(columns: Columns, starts: Integers, bits: int) -> Column:
