@@ -19,7 +19,7 @@ def product(values: Integers, factors: Integers | int) -> Integers:
     return (values if magnitude(values) * largest < SAFE else as_large(values)) * factors
 
 
-def total(values: Integers, more: Integers) -> Integers:
+def added(values: Integers, more: Integers) -> Integers:
     """Return the sums of integers."""
     is_safe = magnitude(values) + magnitude(more) < SAFE
     return (values if is_safe else as_large(values)) + more

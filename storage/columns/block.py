@@ -6,9 +6,10 @@ each differs from the one before if that is smaller, is written with the sign in
 lowest bytes first, then all second ones and so on, and compressed. Before them comes a bit for each
 reading that says whether it has a value, unless all have.
 
-A quantity that no reading has is left out. A block begins with its version, the number of its
-columns and of its readings, and the CRC-32 of what follows up to the columns: an entry for each of
-them with the CRC-32 of its bytes.
+A quantity that no reading has is left out. If some readings have no quantity at all, a column of
+zeros tells which ones. A block begins with its version, the number of its columns and of its
+readings, and the CRC-32 of what follows up to the columns: an entry for each of them with the
+CRC-32 of its bytes.
 """
 
 import struct
@@ -30,6 +31,7 @@ _LEVEL = 3
 _HEADER = struct.Struct("<BBHI")
 _ENTRY = struct.Struct("<BBBBIIqq")
 _UTC = 0
+_ANY_VALUE = 255
 _NUMBERS = {name: number for number, name in enumerate(ALL_QUANTITY_NAMES, 1)}
 """By which a block knows a quantity."""
 
@@ -62,6 +64,9 @@ def block_of(columns: Columns) -> bytes:
         for name, column in columns.quantities.items()
         if column.known is None or column.known.any()
     ]
+    present = np.logical_or.reduce([column.present for column in columns.quantities.values()])
+    if present.any() and not present.all():
+        coded.insert(1, _coded(_ANY_VALUE, Column(np.zeros(len(present), np.int64), present)))
     index = b"".join(_ENTRY.pack(*entry) for entry, _ in coded)
     header = _HEADER.pack(BLOCK_VERSION, len(coded), len(columns), zlib.crc32(index))
     return b"".join([header, index, *(part for _, part in coded)])
@@ -79,7 +84,7 @@ def read_block(block: bytes, ids: range, names: Iterable[str]) -> Columns:
     quantities = {}
     for name in names:
         if name == ANY_VALUE:
-            quantities[name] = _any_value(found.values(), len(ids))
+            quantities[name] = _any_value(found, len(ids))
             continue
         part = found.get(_NUMBERS[name])
         quantities[name] = _missing(len(ids)) if part is None else _column(*part, len(ids))
@@ -148,16 +153,11 @@ def _column(entry: _ColumnEntry, part: bytes, count: int) -> Column:
     return Column(values, known)
 
 
-def _any_value(parts: Iterable[tuple[_ColumnEntry, bytes]], count: int) -> Column:
+def _any_value(found: Mapping[int, tuple[_ColumnEntry, bytes]], count: int) -> Column:
     """Return a column of zeros that is known where any quantity is."""
-    parts = [(entry, part) for entry, part in parts if entry.number != _UTC]
-    zeros = np.zeros(count, np.int64)
-    if any(not entry.has_missing for entry, _ in parts):
-        return Column(zeros)
-    known = np.zeros(count, bool)
-    for entry, part in parts:
-        known |= _column(entry, part, count).present
-    return Column(zeros, known)
+    if _ANY_VALUE in found:
+        return _column(*found[_ANY_VALUE], count)
+    return Column(np.zeros(count, np.int64)) if len(found) > 1 else _missing(count)
 
 
 def _missing(count: int) -> Column:

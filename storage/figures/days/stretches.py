@@ -30,8 +30,8 @@ from storage.figures.sums.column_parts import (
     GREATEST_AT,
     Parts,
     at_of,
-    joined,
-    merged,
+    joined_parts,
+    merged_parts,
     part_values,
 )
 
@@ -61,7 +61,7 @@ class KnownDays:
         return KnownDays(
             np.concatenate([self.firsts, later.firsts]),
             np.concatenate([self.lasts, later.lasts]),
-            joined([self.parts, later.parts]),
+            joined_parts([self.parts, later.parts]),
         )
 
     def in_order(self) -> "KnownDays":
@@ -75,7 +75,7 @@ class KnownDays:
 
 
 @dataclass(frozen=True, slots=True)
-class Scan:
+class DayScan:
     """Readings from `start` up to, and without, `end`, which have to be scanned."""
 
     start: int
@@ -92,7 +92,7 @@ async def day_runs(
     parts: Sequence[AggregatePart],
     is_one_group: IsOneGroup | None = None,
     day_filter: str = "TRUE",
-) -> AsyncGenerator[KnownDays | Scan]:
+) -> AsyncGenerator[KnownDays | DayScan]:
     """Yield, in the order of time, what together has all readings of a selection.
 
     A day has to be scanned if it lies over an end of the selection, if its first and last reading
@@ -100,7 +100,7 @@ async def day_runs(
     over midnight. A filter leaves out days whose readings, were they scanned, would change nothing.
     """
     if not selection.has_days:
-        yield Scan(selection.start, selection.until)
+        yield DayScan(selection.start, selection.until)
         return
     held: KnownDays | None = None
     async with aclosing(prefetch(_jobs(engine, selection, parts, day_filter))) as results:
@@ -119,7 +119,7 @@ async def day_runs(
 
 def _runs(
     selection: Selection, days: KnownDays, is_one_group: IsOneGroup | None
-) -> list[KnownDays | Scan]:
+) -> list[KnownDays | DayScan]:
     if not len(days):
         return []
     is_scanned = (days.firsts < selection.start) | (days.lasts >= selection.until)
@@ -130,7 +130,7 @@ def _runs(
     is_scanned |= group_sizes(places, len(days)) > 1
     starts = np.maximum(days.firsts[places], selection.start)
     ends = np.minimum(np.maximum.reduceat(days.lasts, places) + 1, selection.until)
-    runs: list[KnownDays | Scan] = []
+    runs: list[KnownDays | DayScan] = []
     bounds = [*group_starts(is_scanned).tolist(), len(places)]
     for begin, end in pairwise(bounds):
         if is_scanned[begin]:
@@ -140,15 +140,15 @@ def _runs(
     return runs
 
 
-def _scans(starts: Sequence[int], ends: Sequence[int]) -> Iterator[Scan]:
+def _scans(starts: Sequence[int], ends: Sequence[int]) -> Iterator[DayScan]:
     """Yield what is to be scanned in one go: days that follow each other."""
     begun, ended = starts[0], ends[0]
     for start, end in zip(starts, ends, strict=True):
         if start >= ended + DAY_SECONDS:
-            yield Scan(begun, ended)
+            yield DayScan(begun, ended)
             begun = start
         ended = end
-    yield Scan(begun, ended)
+    yield DayScan(begun, ended)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ async def day_stretches(
     """Yield the same as stretches, of which each known day is one."""
     async with aclosing(day_runs(engine, selection, parts, day_filter=day_filter)) as runs:
         async for run in runs:
-            if isinstance(run, Scan):
+            if isinstance(run, DayScan):
                 yield [Stretch(run.start, run.end, None)]
                 continue
             values = part_values(run.parts, parts)
@@ -215,10 +215,10 @@ async def summed(
     values: list[PartValues] = [[0 if function == COUNT else None for function, _ in parts]]
     async with aclosing(day_runs(engine, selection, parts, day_filter=day_filter)) as runs:
         async for run in runs:
-            if isinstance(run, Scan):
+            if isinstance(run, DayScan):
                 values.append(await scan(replace(selection, start=run.start, until=run.end)))
             else:
-                values += part_values(merged(run.parts, np.zeros(1, np.int64)), parts)
+                values += part_values(merged_parts(run.parts, np.zeros(1, np.int64)), parts)
     return merge_parts(parts, values)
 
 

@@ -21,7 +21,14 @@ from storage.figures.days.stretches import KnownDays, day_runs
 from storage.figures.result import ColumnRows
 from storage.figures.scan import selected_columns
 from storage.figures.selection import Selection
-from storage.figures.sums.column_parts import Parts, joined, merged, part_names, parts_of, spread
+from storage.figures.sums.column_parts import (
+    Parts,
+    joined_parts,
+    merged_parts,
+    part_names,
+    parts_of,
+    spread,
+)
 from storage.figures.sums.measures import BucketParts, Measures
 
 ROWS_AT_ONCE = 4000
@@ -101,9 +108,9 @@ class BucketSums:
     def _split(self, several: Sequence[_Groups]) -> tuple[_Groups, _Groups, int]:
         """Return the groups of buckets that have all readings, the others, and their bucket."""
         numbers = np.concatenate([groups.numbers for groups in several])
-        parts = joined([groups.parts for groups in several])
+        parts = joined_parts([groups.parts for groups in several])
         starts = group_starts(numbers)
-        groups = _Groups(numbers[starts], merged(parts, starts))
+        groups = _Groups(numbers[starts], merged_parts(parts, starts))
         buckets = self._bucket_of(groups.numbers)
         place = int(buckets.searchsorted(buckets[-1]))
         return groups[:place], groups[place:], int(buckets[-1])

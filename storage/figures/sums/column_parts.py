@@ -78,14 +78,14 @@ def parts_of(columns: Columns, starts: Integers, parts: Iterable[AggregatePart])
     return found
 
 
-def joined(several: Sequence[Parts]) -> Parts:
+def joined_parts(several: Sequence[Parts]) -> Parts:
     """Return the parts of several sequences of groups, one after the other."""
     if len(several) == 1:
         return several[0]
     return {part: Column.joined([each[part] for each in several]) for part in several[0]}
 
 
-def merged(parts: Parts, starts: Integers) -> Parts:
+def merged_parts(parts: Parts, starts: Integers) -> Parts:
     """Return the parts of groups that are made of neighbouring ones, by the first of each."""
     if not parts or len(starts) == len(next(iter(parts.values())).values):
         return parts

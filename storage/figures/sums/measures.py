@@ -12,6 +12,7 @@ from domain.record_layout import FLAGS_COLUMN
 from storage.backends.derived import CAPACITIVE_POWER, DERIVED_ENERGY, INDUCTIVE_POWER
 from storage.columns.aggregates import as_list, maxima, minima, sums
 from storage.columns.arithmetic import (
+    added,
     greatest,
     least,
     means,
@@ -19,7 +20,6 @@ from storage.columns.arithmetic import (
     product,
     quotient,
     ratios,
-    total,
 )
 from storage.figures.aggregation_rules import (
     COUNT,
@@ -34,7 +34,7 @@ from storage.figures.aggregation_rules import (
     PartsByLength,
 )
 from storage.figures.result import Field, FieldType, Value
-from storage.figures.sums.column_parts import Parts, at_of, merged, of_part_values
+from storage.figures.sums.column_parts import Parts, at_of, merged_parts, of_part_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class BucketParts:
     @classmethod
     def of(cls, by_length: Parts, seconds: Integers, starts: Integers) -> "BucketParts":
         """Merge the parts of the intervals of each bucket."""
-        return cls(merged(by_length, starts), by_length, seconds, starts)
+        return cls(merged_parts(by_length, starts), by_length, seconds, starts)
 
     @property
     def is_uniform(self) -> bool:
@@ -165,7 +165,7 @@ def _power(name: str, buckets: BucketParts) -> Iterator[Column]:
     counts = groups[COUNT, name].values + number
     # Both times the seconds of an interval, those of unknown ones being 0.
     weighed = product(powers, seconds)
-    weighed = total(weighed, product(np.where(is_known, energies, 0), HOUR_SECONDS))
+    weighed = added(weighed, product(np.where(is_known, energies, 0), HOUR_SECONDS))
     average = means(buckets.over(weighed), buckets.over(product(counts, seconds)))
     if not is_known.all():
         unknown = buckets.over(np.where(is_known, 0, counts))

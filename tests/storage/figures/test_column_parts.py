@@ -25,8 +25,8 @@ from storage.figures.aggregation_rules import (
 )
 from storage.figures.sums.column_parts import (
     at_of,
-    joined,
-    merged,
+    joined_parts,
+    merged_parts,
     of_part_values,
     part_names,
     part_values,
@@ -141,9 +141,9 @@ def test_parts_are_those_of_plain_reckoning_however_large_values_are(
 def test_merged_parts_are_those_of_all_readings_together(readings: list[Reading], cut: int) -> None:
     whole = parts_of(columns_of(readings), np.zeros(1, np.int64), PARTS)
     some = [part for part in (readings[:cut], readings[cut:]) if part]
-    pieces = joined([parts_of(columns_of(each), starts_of(each), PARTS) for each in some])
+    pieces = joined_parts([parts_of(columns_of(each), starts_of(each), PARTS) for each in some])
 
-    together = merged(pieces, np.zeros(1, np.int64))
+    together = merged_parts(pieces, np.zeros(1, np.int64))
 
     assert {part: as_list(column) for part, column in together.items()} == {
         part: as_list(column) for part, column in whole.items()
