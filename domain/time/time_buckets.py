@@ -125,10 +125,6 @@ class Buckets:
         """Return the index of the bucket that an instant belongs to."""
         return bisect_right(self._edges, instant) - 1
 
-    def has_both(self, first: int, last: int) -> bool:
-        """Return whether two instants, the first not after the last, belong to one bucket."""
-        return last < self._edges[bisect_right(self._edges, first)]
-
 
 def bucket_edges(interval: BucketSize, zone: TimeZone, start: int, end: int) -> Iterator[int]:
     """Yield the edges of the buckets between two instants, which are the first and the last."""

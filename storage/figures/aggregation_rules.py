@@ -1,4 +1,4 @@
-"""The aggregation rule of each column: its SQL aggregates, and the values made of them."""
+"""The parts that figures are made of: aggregates of readings, and how to merge them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -11,10 +11,10 @@ from storage.backends.dialect import ANY_VALUE, MAX_SECONDS, YEAR_0_TO_1970_SECO
 from storage.figures.result import Field, FieldType
 
 AggregatePart = tuple[str, str]
-"""What the database computes: an aggregate function and its operand."""
+"""What figures are made of: an aggregate function and its operand."""
 
 PartValues = Sequence[int | None]
-"""What it computed, in the order of its parts."""
+"""The values of some parts, in their order."""
 
 HOUR_SECONDS = 3600
 
@@ -133,24 +133,6 @@ def power_of(energy: int | None, interval: int | None) -> int | None:
     if energy is None or not interval:
         return None
     return divide_rounded(energy * HOUR_SECONDS, interval)
-
-
-def mean_over_time(by_length: PartsByLength, total: int, count: int) -> int | None:
-    """Return the mean of a quantity of which the total and the count are at some positions.
-
-    That of readings of known and of unknown interval is unknown.
-    """
-    if len(by_length) == 1:
-        (values,) = by_length.values()
-        return mean(values[total], values[count])
-    known = {length: values for length, values in by_length.items() if values[count]}
-    if None in known:
-        return mean(known[None][total], known[None][count]) if len(known) == 1 else None
-    weighed = weight = 0
-    for seconds, values in known.items():
-        weighed += (values[total] or 0) * (seconds or 0)
-        weight += (values[count] or 0) * (seconds or 0)
-    return mean(weighed, weight)
 
 
 def reactive_energy(by_length: PartsByLength, power: int) -> int | None:

@@ -34,6 +34,9 @@ from storage.figures.sums.measures import BucketParts, Measures
 ROWS_AT_ONCE = 4000
 """Rows that are made in one go."""
 
+FEWEST_ROWS = 1000
+"""Rows for which more readings are waited for, to make fewer at once would take longer."""
+
 SEARCHED_SECONDS = 4000 * DAY_SECONDS
 """Time in which one statement looks for catch-ups, from the first one on."""
 
@@ -91,12 +94,16 @@ class BucketSums:
         done = 0
         async with aclosing(found):
             async for groups in found:
-                ready, later, end = await in_thread(self._split, [*waiting, groups])
-                async for rows in self._made(ready, done, end):
-                    yield rows
-                waiting, done = [later], end
-        rest = waiting[0] if waiting else self._nothing()
-        async for rows in self._made(rest, done, len(self._buckets)):
+                waiting.append(groups)
+                end = int(self._bucket_of(groups.numbers[-1:])[0])
+                if end - done >= FEWEST_ROWS:
+                    ready, later = await in_thread(self._split, waiting, end)
+                    async for rows in self._made(ready, done, end):
+                        yield rows
+                    waiting, done = [later], end
+        end = len(self._buckets)
+        rest, _ = await in_thread(self._split, [*waiting, self._nothing()], end)
+        async for rows in self._made(rest, done, end):
             yield rows
 
     def _nothing(self) -> _Groups:
@@ -105,15 +112,14 @@ class BucketSums:
         columns = Columns(nothing, nothing, quantities, nothing.astype(np.uint8))
         return _Groups(nothing, parts_of(columns, nothing, self._parts))
 
-    def _split(self, several: Sequence[_Groups]) -> tuple[_Groups, _Groups, int]:
-        """Return the groups of buckets that have all readings, the others, and their bucket."""
+    def _split(self, several: Sequence[_Groups], end: int) -> tuple[_Groups, _Groups]:
+        """Return the groups of the buckets before one, and the others."""
         numbers = np.concatenate([groups.numbers for groups in several])
         parts = joined_parts([groups.parts for groups in several])
         starts = group_starts(numbers)
         groups = _Groups(numbers[starts], merged_parts(parts, starts))
-        buckets = self._bucket_of(groups.numbers)
-        place = int(buckets.searchsorted(buckets[-1]))
-        return groups[:place], groups[place:], int(buckets[-1])
+        place = int(self._bucket_of(groups.numbers).searchsorted(end))
+        return groups[:place], groups[place:]
 
     async def _made(self, groups: _Groups, first: int, end: int) -> AsyncGenerator[ColumnRows]:
         """Yield the rows of the buckets from the first one up to, and without, another."""
