@@ -31,7 +31,7 @@ from storage.figures.sums.column_parts import (
 )
 from storage.figures.sums.measures import BucketParts, Measures
 
-ROWS_AT_ONCE = 4000
+ROWS_AT_ONCE = 2000
 """Rows that are made in one go."""
 
 FEWEST_ROWS = 1000
