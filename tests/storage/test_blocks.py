@@ -325,6 +325,11 @@ async def test_block_does_not_outlive_what_it_tells(
         for change in changes:
             await database.rows(statement(database, change))
         assert (await read(database)).table() == await told(database)
+        if "TRUNCATE" not in str(changes):
+            assert not await database.rows(
+                "SELECT first_id FROM blocks AS b"
+                " WHERE NOT EXISTS (SELECT 1 FROM pages AS p WHERE p.first_id = b.first_id)"
+            )
 
         chance = random.Random(4)  # noqa: S311 - test data
         await add(writer, rows(chance, [500, *range(5000, 5010)]))
