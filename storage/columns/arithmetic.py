@@ -49,8 +49,9 @@ def ratios(numerators: Column, denominators: Column) -> Column:
 def power_factors(active: Column, reactive: Column) -> Column:
     """Return active over apparent energy, scaled, see `power_factor`."""
     known = active.present & reactive.present & ((active.values != 0) | (reactive.values != 0))
-    energy, other = active.values.astype(float), reactive.values.astype(float)
-    apparent = np.where(known, np.hypot(energy, other), 1)
+    energy = np.where(known, active.values, 1).astype(float)
+    other = np.where(known, reactive.values, 0).astype(float)
+    apparent = np.hypot(energy, other)
     twice = 2 * SCALE * np.abs(energy) / apparent
     factors = (twice.astype(np.int64) + 1) // 2
     factors = np.where(energy < 0, -factors, factors)
