@@ -79,6 +79,8 @@ class BucketSums:
         """Those of buckets and of spans of intervals: a group lies between two of them."""
         self._since: dict[int, int] = {}
         """See `energy_since`, of buckets whose rows are still to be made."""
+        self._searched = 0
+        """The number of the first group whose catch-ups were not looked for."""
         flags = FLAGS if measures.has_flags else (CATCH_UP,) if measures.has_energy else ()
         self._parts: list[AggregatePart] = [
             *(*measures.parts, PRESENT, FLAGGED),
@@ -134,7 +136,7 @@ class BucketSums:
             async for columns in readings:
                 if len(columns):
                     groups = await in_thread(self._groups, columns)
-                    await self._search(groups, columns)
+                    await self._search(groups)
                     yield groups
 
     def _groups(self, columns: Columns) -> _Groups:
@@ -144,18 +146,25 @@ class BucketSums:
         filled = np.flatnonzero(group_sizes(places, len(columns)))
         return _Groups(filled + first, parts_of(columns, places[filled], self._parts))
 
-    async def _search(self, groups: _Groups, columns: Columns) -> None:
-        """Find out from when the energy of catch-ups is."""
-        if self._has_energy and groups.parts[flag_part(CATCH_UP)].values.any():
-            await self._search_between(int(columns.utc[0]), int(columns.utc[-1]) + 1)
-
-    async def _search_between(self, start: int, end: int) -> None:
-        part = replace(self._selection, start=start, until=min(end, self._selection.until))
-        self._since |= await energy_since(self._engine, part, self._buckets)
+    async def _search(self, groups: _Groups) -> None:
+        """Find out from when the energy of catch-ups is, of those after a group at once."""
+        if not self._has_energy:
+            return
+        caught_up = groups.numbers[groups.parts[flag_part(CATCH_UP)].values > 0]
+        for number in caught_up[caught_up >= self._searched].tolist():
+            if number >= self._searched:
+                start = int(self._edges[number])
+                end = self._number_of(np.array([start + SEARCHED_SECONDS]))[0] + 1
+                self._searched = min(int(end), len(self._edges) - 1)
+                part = replace(
+                    self._selection,
+                    start=max(start, self._selection.start),
+                    until=min(int(self._edges[self._searched]), self._selection.until),
+                )
+                self._since |= await energy_since(self._engine, part, self._buckets)
 
     async def _by_day(self) -> AsyncGenerator[_Groups]:
         """Yield the groups of days whose sums are kept, and of what is scanned of the others."""
-        searched = self._selection.start
         runs = day_runs(self._engine, self._selection, self._parts, self._is_one)
         async with aclosing(runs):
             async for run in runs:
@@ -165,13 +174,9 @@ class BucketSums:
                         async for groups in scanned:
                             yield groups
                     continue
-                if self._has_energy:
-                    caught_up = run.firsts[run.parts[flag_part(CATCH_UP)].values > 0]
-                    for start in caught_up.tolist():
-                        if start >= searched:
-                            searched = start + SEARCHED_SECONDS
-                            await self._search_between(start, searched)
-                yield _Groups(self._number_of(run.firsts), run.parts)
+                known = _Groups(self._number_of(run.firsts), run.parts)
+                await self._search(known)
+                yield known
 
     def _is_one(self, firsts: Integers, lasts: Integers) -> Truths:
         """Return whether readings from a first to a last one are of one group."""
