@@ -103,7 +103,9 @@ def nullable(column: Column, write: CellWriter, null: bytes, quote: bytes = b"")
         return [quote, *write(column.values), quote]
     if not known.any():
         return [null]
-    pieces = [_where(known, piece) for piece in (quote, *write(column.values), quote)]
+    # Instead of a missing value any other is written, and left out.
+    values = np.where(known, column.values, column.values[known.argmax()])
+    pieces = [_where(known, piece) for piece in (quote, *write(values), quote)]
     return [*pieces, np.where(known, b"", null)]
 
 

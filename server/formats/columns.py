@@ -27,13 +27,18 @@ Texts = Sequence[str | None]
 
 ColumnWriter = Callable[[Sequence[Value]], Texts]
 
+MIN_ARRAY_ROWS = 50
+"""Fewer rows are formatted faster by value than as arrays."""
+
 RowsWriter = Callable[[Sequence[Row]], bytes]
 """Formats rows."""
 
 
 async def written(write: RowsWriter, rows: Sequence[Row]) -> bytes:
-    """Return formatted rows; arrays, of which there are many at once, are formatted in a thread."""
-    return await in_thread(write, rows) if isinstance(rows, ColumnRows) else write(rows)
+    """Return formatted rows; arrays of many are formatted in a thread."""
+    if isinstance(rows, ColumnRows) and len(rows) >= MIN_ARRAY_ROWS:
+        return await in_thread(write, rows)
+    return write([*rows])
 
 
 def instant_formatter(style: TimeStyle, zone: TimeZone | None) -> Callable[[int], str]:

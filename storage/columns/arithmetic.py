@@ -61,7 +61,14 @@ def power_factors(active: Column, reactive: Column) -> Column:
     factors[is_pure] = np.where(energy[is_pure] < 0, -SCALE, SCALE)
     for place in np.flatnonzero(is_doubtful & ~is_pure).tolist():
         factors[place] = power_factor(int(active.values[place]), int(reactive.values[place]))
-    return _known_only(factors, known)
+    return known_only(factors, known)
+
+
+def known_only(values: Integers, known: Truths) -> Column:
+    """Return a column of values some of which are known."""
+    if known.all():
+        return Column(values)
+    return Column(np.where(known, values, 0), known)
 
 
 def least(column: Column, other: Column) -> Column:
@@ -77,16 +84,10 @@ def greatest(column: Column, other: Column) -> Column:
 def _chosen(column: Column, other: Column, is_better: Callable[..., Truths]) -> Column:
     is_other = other.present & (~column.present | is_better(other.values, column.values))
     values = np.where(is_other, other.values, column.values)
-    return _known_only(values, column.present | other.present)
+    return known_only(values, column.present | other.present)
 
 
 def _quotients(values: Integers, divisors: Integers, known: Truths) -> Column:
     if known.all():
         return Column(quotient(values, divisors))
-    return _known_only(quotient(values, np.where(known, divisors, 1)), known)
-
-
-def _known_only(values: Integers, known: Truths) -> Column:
-    if known.all():
-        return Column(values)
-    return Column(np.where(known, values, 0), known)
+    return known_only(quotient(values, np.where(known, divisors, 1)), known)

@@ -13,7 +13,7 @@ from domain.time.time_buckets import Buckets, BucketSize, edges_around
 from domain.time.time_zone import DAY_SECONDS
 from storage.backends.base import ReadEngine
 from storage.columns.aggregates import group_sizes, group_starts
-from storage.columns.arithmetic import product, quotient
+from storage.columns.arithmetic import known_only, product, quotient
 from storage.common.turns import in_thread
 from storage.figures.aggregation_rules import FLAGGED, PRESENT, AggregatePart, flag_part
 from storage.figures.days.catch_ups import energy_since
@@ -266,4 +266,4 @@ def _coverage(present: Column, expected: Column) -> Column:
     known = expected.present & (expected.values > 0)
     scaled = product(present.values, SCALE)
     values = quotient(scaled, np.where(known, expected.values, 1))
-    return Column(np.where(known, values, 0), None if known.all() else known)
+    return known_only(values, known)

@@ -14,6 +14,7 @@ from storage.columns.aggregates import as_list, maxima, minima, sums
 from storage.columns.arithmetic import (
     added,
     greatest,
+    known_only,
     least,
     means,
     power_factors,
@@ -171,7 +172,7 @@ def _power(name: str, buckets: BucketParts) -> Iterator[Column]:
         unknown = buckets.over(np.where(is_known, 0, counts))
         measured = buckets.over(np.where(is_known, 0, groups[COUNT, name].values))
         only_unknown = means(buckets.over(np.where(is_known, 0, powers)), measured)
-        average = Column(
+        average = known_only(
             np.where(unknown > 0, only_unknown.values, average.values),
             np.where(unknown > 0, only_unknown.present & ~average.present, average.present),
         )
@@ -210,7 +211,7 @@ def _mean_over_time(name: str, buckets: BucketParts) -> Column:
         return average
     unknown = buckets.over(np.where(is_unknown, counts, 0))
     known = buckets.over(np.where(is_unknown, 0, counts))
-    return Column(average.values, average.present & ((unknown == 0) | (known == 0)))
+    return known_only(average.values, average.present & ((unknown == 0) | (known == 0)))
 
 
 def _times_hours(name: str, buckets: BucketParts) -> Column:
@@ -219,7 +220,7 @@ def _times_hours(name: str, buckets: BucketParts) -> Column:
     over_time = quotient(buckets.over(product(powers.values, seconds)), HOUR_SECONDS)
     is_unknown = powers.present & (seconds == 0)
     known = buckets.whole[SUM, name].present & (buckets.over(is_unknown.astype(np.int64)) == 0)
-    return Column(over_time, known)
+    return known_only(over_time, known)
 
 
 _Values = Callable[[str, BucketParts], Iterator[Column]]

@@ -1,7 +1,7 @@
 """Columns as text are, to the byte, what rows of the same values are as text."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from domain.columns import Column
 from domain.record_layout import TimeStyle
 from domain.time.time_zone import TimeZone
+from server.formats import columns
 from server.formats.base import TableOptions
 from server.formats.csv import Csv
 from server.formats.json import Json
@@ -32,25 +33,41 @@ FIELDS = [
 ]
 FIRST = -62_135_000_000
 """In the year 1."""
-LAST = 253_370_000_000
-"""In the year 9998."""
+LAST = 252_370_000_000
+"""In the year 9967."""
 
 ZONES = ["Europe/Madrid", "Asia/Kolkata", "America/St_Johns", "UTC"]
 
-instants = st.one_of(st.integers(FIRST, LAST), st.integers(0, 10**7), st.just(1_572_134_400))
+firsts = st.sampled_from([FIRST, 0, 1_572_134_400, LAST]) | st.integers(FIRST, LAST)
+spans = st.integers(0, 10**4) | st.integers(0, 10**9)
 quantities = st.one_of(st.integers(-(10**6), 10**6), st.integers(-(10**19), 10**19))
 counts = st.one_of(st.integers(0, 100), st.integers(0, 10**9))
-rows_of_values = st.lists(
-    st.tuples(st.none() | instants, st.none() | quantities, st.none() | counts), min_size=1
+rows_of_values = firsts.flatmap(
+    lambda first: st.lists(
+        st.tuples(
+            st.none() | spans.map(lambda seconds: first + seconds),
+            st.none() | quantities,
+            st.none() | counts,
+        ),
+        min_size=1,
+    )
 )
 
 
+@pytest.fixture(autouse=True, scope="module")
+def few_rows() -> Iterator[None]:
+    """Write a single row as arrays, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(columns, "MIN_ARRAY_ROWS", 1)
+        yield
+
+
 def as_columns(rows: Sequence[Row]) -> ColumnRows:
-    columns = []
+    found = []
     for values in zip(*rows, strict=True):
         known = None if None not in values else np.array([value is not None for value in values])
-        columns.append(Column(integers([int(value or 0) for value in values]), known))
-    return ColumnRows(columns)
+        found.append(Column(integers([int(value or 0) for value in values]), known))
+    return ColumnRows(found)
 
 
 async def body(write: Any, rows: Sequence[Row], zone: str | None, *options: Any) -> bytes:
@@ -63,9 +80,9 @@ async def body(write: Any, rows: Sequence[Row], zone: str | None, *options: Any)
 
 
 async def assert_same(write: Any, rows: Sequence[Row], zone: str | None, *options: Any) -> None:
-    columns = as_columns(rows)
-    assert [*columns] == [*rows]
-    assert await body(write, columns, zone, *options) == await body(write, rows, zone, *options)
+    arrays = as_columns(rows)
+    assert [*arrays] == [*rows]
+    assert await body(write, arrays, zone, *options) == await body(write, rows, zone, *options)
 
 
 @given(
