@@ -16,10 +16,10 @@ from storage.backends.base import ReadEngine
 from storage.backends.dialect import ANY_VALUE, Condition, to_unix_seconds
 from storage.common.turns import in_turns
 from storage.figures.aggregate import BOUNDS, COVERAGE, FLAG_FIELDS, PARTIAL, Aggregate
-from storage.figures.aggregation_rules import Measures
 from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks
 from storage.figures.scan import TimeChunk, time_chunks
 from storage.figures.selection import PERIOD_PARAMETERS, Period, Selection, interval_note, select
+from storage.figures.sums.measures import Measures
 from storage.meters import Meter
 
 LISTS = ("gaps", "flagged", "days")

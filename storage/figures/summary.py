@@ -19,7 +19,7 @@ from domain.quantities import (
 from domain.time.time_buckets import Buckets
 from storage.backends.base import ReadEngine
 from storage.backends.derived import CAPACITIVE_POWER, DERIVED_ENERGY, INDUCTIVE_POWER
-from storage.backends.dialect import Condition, to_unix_seconds
+from storage.backends.dialect import Condition
 from storage.common.prefetch import prefetch
 from storage.figures.aggregate import BOUNDS, COVERAGE, FLAG_FIELDS, coverage
 from storage.figures.aggregation_rules import (
@@ -34,7 +34,6 @@ from storage.figures.aggregation_rules import (
     REACTIVE_FIELDS,
     SUM,
     AggregatePart,
-    Measures,
     PartsByLength,
     PartValues,
     merge_parts,
@@ -65,6 +64,7 @@ from storage.figures.selection import (
     interval_note,
     select,
 )
+from storage.figures.sums.measures import Measures
 from storage.meters import Meter, spans_text
 
 _TOTALS = Measures(
@@ -176,11 +176,11 @@ class Summary:
         whole = Buckets([selection.start, max(selection.end, selection.until)])
         since = await energy_since(engine, selection, whole) if flags[_CATCH_UP] else {}
         row: Row = (
-            None if first is None else to_unix_seconds(first),
-            None if last is None else to_unix_seconds(last),
+            first,
+            last,
             selection.start,
             selection.end,
-            *_TOTALS.values(sums[at_totals], totals),
+            *_TOTALS.values(totals),
             *(reactive_energy(sums_by_length, _SUMS.index(part)) for part in _REACTIVE),
             *left.energies(energy, with_energy or 0),
             *coverage(selection, selection.start, selection.end, present, flagged_count),
