@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+HOUR_SECONDS = 3600
 DAY_SECONDS = 86400
 
 _PERIOD_SECONDS = 500 * DAY_SECONDS

@@ -7,6 +7,7 @@ from domain.flags import FLAGS, Flag
 from domain.quantities import QUANTITIES, AggregationRule, Quantity
 from domain.readings_query import QueryError
 from domain.record_layout import FLAGS_COLUMN
+from domain.time.time_zone import HOUR_SECONDS
 from storage.backends.derived import (
     CAPACITIVE_POWER,
     DERIVED_ENERGY,
@@ -21,8 +22,6 @@ AggregatePart = tuple[str, str]
 
 PartValues = Sequence[int | None]
 """What it computed, in the order of its parts."""
-
-HOUR_SECONDS = 3600
 
 READINGS = "readings"
 """The table of readings in the statements that sum them up."""

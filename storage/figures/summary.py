@@ -17,6 +17,7 @@ from domain.quantities import (
     AggregationRule,
 )
 from domain.time.time_buckets import Buckets
+from domain.time.time_zone import HOUR_SECONDS
 from storage.backends.base import ReadEngine
 from storage.backends.derived import CAPACITIVE_POWER, DERIVED_ENERGY, INDUCTIVE_POWER
 from storage.backends.dialect import Condition, to_unix_seconds
@@ -26,7 +27,6 @@ from storage.figures.aggregation_rules import (
     COUNT,
     FLAG_PARTS,
     FLAGGED,
-    HOUR_SECONDS,
     MAX,
     MIN,
     POWER_DERIVED,
