@@ -258,7 +258,8 @@ def _is_behind(values: Integers, utc: Integers, seconds: int, last: _Demand | No
     at, energy, its_seconds = last
     value, rest = divmod(energy * seconds, its_seconds)
     is_equal = (values == value) & (utc > at) & (rest == 0)
-    return (values < value + (rest > 0)) | is_equal
+    is_behind: Truths = (values < value + (rest > 0)) | is_equal
+    return is_behind
 
 
 def _ranked(by_length: _ByLength) -> Iterator[_Demand]:
