@@ -14,7 +14,7 @@ from storage.columns.derived import powers
 from storage.columns.keyed_values import MAX_KEY, KeyedValues
 from storage.common.turns import in_thread
 
-_PIECE_VALUES = 50_000
+PIECE_VALUES = 50_000
 """About how many values are looked at in one piece of work."""
 
 
@@ -63,7 +63,7 @@ class StatisticsByKey:
         found: dict[int, Statistics] = {}
         is_rest = False
         while not is_rest:
-            following = (values.key_after(_PIECE_VALUES) for values in self._values.values())
+            following = (values.key_after(PIECE_VALUES) for values in self._values.values())
             last = min((key for key in following if key is not None), default=MAX_KEY)
             is_rest = last == MAX_KEY
             found |= await in_thread(self._take, last + 1)

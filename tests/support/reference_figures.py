@@ -2,15 +2,20 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fractions import Fraction
 from zoneinfo import ZoneInfo
 
+import pytest
+
+from domain.columns import Columns
 from domain.fixed_point import SCALE
 from domain.flags import CATCH_UP, IMPLAUSIBLE, MISSING, REPEATED_HOUR, ZERO_VOLTAGE
 from domain.quantities import QUANTITY_NAMES
+from storage.backends.base import ReadEngine
+from storage.columns.reader import read_columns
 from storage.figures.result import FigureQuery, ResultTable, Row
 from tests.support.databases import DatabaseFixture
 from tests.support.report_factory import report, row, written
@@ -186,6 +191,19 @@ class Metered:
         assert table.count == len(rows)
         assert all(len(row) == len(table.fields) for row in rows)
         return table, rows
+
+
+def read_in_pieces(monkeypatch: pytest.MonkeyPatch, readings: int) -> None:
+    """Let figures take in at most so many readings at once."""
+
+    async def pieces(
+        engine: ReadEngine, meter_id: int, start: int, until: int, names: Sequence[str]
+    ) -> AsyncGenerator[Columns]:
+        async for columns in read_columns(engine, meter_id, start, until, names):
+            for at in range(0, len(columns), readings):
+                yield columns[at : at + readings]
+
+    monkeypatch.setattr("storage.figures.scan.read_columns", pieces)
 
 
 def local(at: int, zone: str) -> datetime:

@@ -12,7 +12,7 @@ from domain.readings_query import QueryError
 from storage.figures import peaks
 from storage.figures.peaks import Peaks
 from tests.support.databases import DatabaseFixture
-from tests.support.reference_figures import CASES, Case, Metered, loaded, rounded
+from tests.support.reference_figures import CASES, Case, Metered, loaded, read_in_pieces, rounded
 
 KW_PER_KWH = 3600
 
@@ -45,6 +45,7 @@ def expected(
             "separation": st.sampled_from([0, 1, 900, 901, 3600, 5400, 7200, 86400]),
             "quality": st.sampled_from(["raw", "clean"]),
             "at_once": st.sampled_from([1, 3, 5000]),
+            "read_at_once": st.sampled_from([1, 50, 5000]),
         }
     )
 )
@@ -53,6 +54,7 @@ def test_peaks_are_those_of_a_plain_search(
 ) -> None:
     metered = meters[question["case"]]
     monkeypatch.setattr(peaks, "BATCH_READINGS", question["at_once"])
+    read_in_pieces(monkeypatch, question["read_at_once"])
     texts = {name: str(question[name]) for name in ("number", "separation", "quality")}
     table, rows = metered.ask(Peaks.of(texts))
     is_clean = question["quality"] == "clean"
