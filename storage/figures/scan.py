@@ -115,9 +115,14 @@ async def plan_scan(
 async def selected_columns(
     engine: ReadEngine, selection: Selection, names: Sequence[str], *flags: Flag
 ) -> AsyncGenerator[Columns]:
-    """Yield the readings of a selection, in the order of time, without those with some flags."""
+    """Yield the readings of a selection, in the order of time, without those with some flags.
+
+    They come at least one at a time.
+    """
     bits = selection.bits(*flags)
     readings = read_columns(engine, selection.meter.id, selection.start, selection.until, names)
     async with aclosing(readings):
         async for columns in readings:
-            yield columns.without_flags(bits)
+            selected = columns.without_flags(bits)
+            if len(selected):
+                yield selected
