@@ -4,8 +4,8 @@ import numpy as np
 
 from domain.columns import Integers
 
-MAX_KEY = 2**22 - 1
-"""The greatest key; the least is 0."""
+MAX_KEY = 2**22 - 2
+"""The greatest key; the least is 0. One more, with a value beside it, is less than 2^63."""
 
 _VALUE_BITS = 41
 """Bits of a value beside the key: quantities are up to 2^40, or eleven million units."""
