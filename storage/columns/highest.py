@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from domain.columns import Integers
+from domain.columns import Column, Integers
 
 
 class Highest:
@@ -15,13 +15,15 @@ class Highest:
         self._limit: int | None = None
         """What a further quantity must exceed; None while any is among the highest."""
 
-    def add(self, values: Integers, utc: Integers) -> None:
+    def add(self, column: Column, utc: Integers) -> None:
         """Take in quantities with their instants, which are after those before, in order."""
-        if self._limit is not None:
-            is_higher = values > self._limit
-            values, utc = values[is_higher], utc[is_higher]
-        self._values = np.concatenate((self._values, values))
-        self._utc = np.concatenate((self._utc, utc))
+        if self._limit is None:
+            places = np.flatnonzero(column.present)
+        else:
+            is_higher = column.values > self._limit
+            places = np.flatnonzero(is_higher & column.present)
+        self._values = np.concatenate((self._values, column.values[places]))
+        self._utc = np.concatenate((self._utc, utc[places]))
         if len(self._values) > 2 * self._count:
             self._drop()
 

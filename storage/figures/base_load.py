@@ -4,7 +4,7 @@ from contextlib import aclosing
 
 import numpy as np
 
-from domain.columns import Columns
+from domain.columns import Column, Columns
 from domain.flags import CATCH_UP
 from storage.backends.base import ReadEngine
 from storage.backends.derived import DERIVED_ENERGY
@@ -36,12 +36,11 @@ async def base_load(
 
     def add(columns: Columns) -> None:
         power = columns.quantities["power"]
-        values, is_known = power.values, power.present
         if derived and seconds is not None:
             energy = derived_column(columns, DERIVED_ENERGY)
-            values = np.where(is_known, values, powers(energy.values, seconds))
-            is_known = is_known | energy.present
-        lowest.add(-values[is_known], columns.utc[is_known])
+            values = np.where(power.present, power.values, powers(energy.values, seconds))
+            power = Column(values, power.present | energy.present)
+        lowest.add(Column(-power.values, power.known), columns.utc)
 
     names = ("power", "energy") if derived else ("power",)
     readings = selected_columns(engine, selection, names, CATCH_UP)

@@ -10,9 +10,7 @@ from heapq import merge
 from itertools import islice, repeat
 from typing import ClassVar, Self
 
-import numpy as np
-
-from domain.columns import Columns, Integers, Truths
+from domain.columns import Column, Columns, Integers
 from domain.fixed_point import divide_rounded
 from domain.flags import CATCH_UP
 from domain.parameters import Integer, Parameter, Params
@@ -236,11 +234,10 @@ async def _highest(
 
     def add(columns: Columns, seconds: int | None) -> bool:
         demand = columns.quantities[column]
-        values, utc = demand.only_known, columns.utc[demand.present]
         if seconds is not None:
-            is_behind = _is_behind(values, utc, seconds, last)
-            by_length[seconds].add(values[is_behind], utc[is_behind])
-        return len(values) > 0
+            behind = demand if last is None else _behind(demand, columns.utc, seconds, last)
+            by_length[seconds].add(behind, columns.utc)
+        return demand.known is None or bool(demand.known.any())
 
     is_power = column != "energy"
     for part, seconds in [(selection, HOUR_SECONDS)] if is_power else selection.by_span():
@@ -251,15 +248,13 @@ async def _highest(
     return by_length if is_there else None
 
 
-def _is_behind(values: Integers, utc: Integers, seconds: int, last: _Demand | None) -> Truths:
-    """Return which energies over so many seconds come behind a demand."""
-    if last is None:
-        return np.ones(len(values), bool)
+def _behind(demand: Column, utc: Integers, seconds: int, last: _Demand) -> Column:
+    """Return the energies over so many seconds that come behind a demand."""
     at, energy, its_seconds = last
     value, rest = divmod(energy * seconds, its_seconds)
-    is_equal = (values == value) & (utc > at) & (rest == 0)
-    is_behind: Truths = (values < value + (rest > 0)) | is_equal
-    return is_behind
+    is_equal = (demand.values == value) & (utc > at) & (rest == 0)
+    is_behind = (demand.values < value + (rest > 0)) | is_equal
+    return Column(demand.values, demand.present & is_behind)
 
 
 def _ranked(by_length: _ByLength) -> Iterator[_Demand]:

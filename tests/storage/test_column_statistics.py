@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.columns import Column
 from domain.time.local_times import local_times
 from domain.time.time_zone import load_time_zone
 from storage.columns import statistics
@@ -87,14 +88,21 @@ async def test_statistics_are_those_of_plain_reckoning(values: list[Value], at_o
         )
 
 
-@given(st.lists(quantities, max_size=60), st.integers(1, 20), st.integers(1, 9))
-def test_highest_are_the_first_of_all_in_order(values: list[int], count: int, at_once: int) -> None:
+@given(st.lists(st.none() | quantities, max_size=60), st.integers(1, 20), st.integers(1, 9))
+def test_highest_are_the_first_of_all_in_order(
+    values: list[int | None], count: int, at_once: int
+) -> None:
     highest = Highest(count)
     for at in range(0, len(values), at_once):
-        some = np.array(values[at : at + at_once], np.int64)
-        highest.add(some, np.arange(at, at + len(some)))
+        some = values[at : at + at_once]
+        quantities = np.array([value or 0 for value in some], np.int64)
+        known = np.array([value is not None for value in some], bool)
+        highest.add(
+            Column(quantities, None if known.all() else known), np.arange(at, at + len(some))
+        )
 
-    ranked = sorted(enumerate(values), key=lambda each: (-each[1], each[0]))[:count]
+    there = [(at, value) for at, value in enumerate(values) if value is not None]
+    ranked = sorted(there, key=lambda each: (-each[1], each[0]))[:count]
     found, places = highest.in_order()
     assert [*zip(places.tolist(), found.tolist(), strict=True)] == ranked
 

@@ -44,7 +44,7 @@ def expected(
             "number": st.integers(1, 40),
             "separation": st.sampled_from([0, 1, 900, 901, 3600, 5400, 7200, 86400]),
             "quality": st.sampled_from(["raw", "clean"]),
-            "at_once": st.sampled_from([1, 3, 5000]),
+            "at_once": st.sampled_from([9, 50, 5000]),
             "read_at_once": st.sampled_from([1, 50, 5000]),
         }
     )
