@@ -5,7 +5,9 @@ from contextlib import aclosing
 from itertools import groupby
 from typing import Any
 
-from domain.columns import Columns
+import numpy as np
+
+from domain.columns import Columns, Integers
 from storage.backends.base import ReadEngine
 from storage.columns.block_source import BlockSource
 from storage.columns.row_source import FlaggedReadings, IdSegment, RowSource
@@ -15,21 +17,32 @@ from storage.common.turns import in_thread
 SEGMENTS_AT_ONCE = 8
 """Segments that are read in one go."""
 
+Spans = tuple[Integers, Integers]
+"""The starts of the first and the last reading of some spans of time, in the order of the first."""
+
 _Part = tuple[Sequence[Columns], int]
 """Readings, and the time up to which all are known once they are."""
 
 
 async def read_columns(
-    engine: ReadEngine, meter_id: int, start: int, until: int, names: Sequence[str]
+    engine: ReadEngine,
+    meter_id: int,
+    start: int,
+    until: int,
+    names: Sequence[str],
+    spans: Spans | None = None,
 ) -> AsyncGenerator[Columns]:
     """Yield the readings from `start` up to, and without, `until`, with some of their quantities.
 
-    They come in the order of time, at least one at a time. Raises StorageError if the database
-    fails.
+    They come in the order of time, at least one at a time. Those in none of some spans, if any are
+    given, may be left out. Raises StorageError if the database fails.
     """
     source = _Source(engine, meter_id, start, until, names)
+    segments = await source.segments()
+    if spans is not None:
+        segments = _meeting(segments, spans)
     waiting: list[Columns] = []
-    async with aclosing(prefetch(source.jobs(await source.segments()))) as parts:
+    async with aclosing(prefetch(source.jobs(segments))) as parts:
         async for part, horizon in parts:
             ready, later = await in_thread(_split, [*waiting, *part], horizon)
             waiting = [later] if len(later) else []
@@ -97,6 +110,18 @@ class _Source:
         for part in found:
             flags.set_in(part)
         return found
+
+
+def _meeting(segments: Sequence[IdSegment], spans: Spans) -> Sequence[IdSegment]:
+    """Return the segments that may have readings of some spans."""
+    firsts, lasts = spans
+    ended = np.maximum.accumulate(lasts)
+    places = firsts.searchsorted([segment.last_utc for segment in segments], side="right")
+    return [
+        segment
+        for segment, place in zip(segments, places.tolist(), strict=True)
+        if place and ended[place - 1] >= segment.first_utc
+    ]
 
 
 def _runs(segments: Sequence[IdSegment]) -> list[list[IdSegment]]:

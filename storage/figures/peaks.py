@@ -10,17 +10,20 @@ from heapq import merge
 from itertools import islice, repeat
 from typing import ClassVar, Self
 
+import numpy as np
+
 from domain.columns import Column, Columns, Integers
-from domain.fixed_point import divide_rounded
+from domain.fixed_point import divide_rounded, parse_scaled
 from domain.flags import CATCH_UP
 from domain.parameters import Integer, Parameter, Params
 from domain.time.time_zone import HOUR_SECONDS
 from storage.backends.base import ReadEngine
 from storage.columns.highest import Highest
+from storage.columns.reader import Spans
 from storage.common.turns import in_thread, in_turns
 from storage.figures.aggregation_rules import COUNT, GREATEST, AggregatePart, split_max
 from storage.figures.days.quality import quality_of
-from storage.figures.days.stretches import Stretch, day_stretches, whole_days
+from storage.figures.days.stretches import Stretch, day_stretches, kept_days, whole_days
 from storage.figures.result import Field, FieldType, Metadata, ResultTable, as_chunks
 from storage.figures.scan import selected_columns
 from storage.figures.selection import (
@@ -96,11 +99,30 @@ class Peaks:
 
     async def table(self, engine: ReadEngine, selection: Selection) -> ResultTable:
         """Return the peaks, the highest first, and of equal ones the earliest."""
+        highest = await _highest_days(engine, selection, DAYS_OF_PEAK * self.number)
+        column, peaks = await self._peaks(engine, selection, highest)
+        if highest is not None and len(peaks) < self.number:
+            column, peaks = await self._peaks(engine, selection, None)
+        metadata: Metadata = {
+            "demand_of": column,
+            **await quality_of(engine, selection),
+            **interval_note(selection),
+        }
+        return ResultTable(self.fields, selection.zone, len(peaks), as_chunks(peaks), metadata)
+
+    async def _peaks(
+        self, engine: ReadEngine, selection: Selection, highest: "_HighestDays | None"
+    ) -> tuple[str, list[Peak]]:
+        """Return the column of demand, and the peaks, or those that the highest days tell."""
         peaks: list[Peak] = []
         starts: list[int] = []
-        column, demands = await _demands(engine, selection, self._candidates(selection))
+        at_once = min(self._candidates(selection), BATCH_READINGS)
+        spans = None if highest is None else highest.spans
+        column, demands = await _Demands(engine, selection, at_once, spans=spans).highest()
         async with aclosing(demands):
             async for at, value in demands:
+                if highest is not None and value < highest.reached:
+                    break
                 place = bisect_left(starts, at)
                 # Of the earlier ones only the last can be too close, of the later ones the first.
                 if all(
@@ -111,12 +133,7 @@ class Peaks:
                     starts.insert(place, at)
                     if len(peaks) == self.number:
                         break
-        metadata: Metadata = {
-            "demand_of": column,
-            **await quality_of(engine, selection),
-            **interval_note(selection),
-        }
-        return ResultTable(self.fields, selection.zone, len(peaks), as_chunks(peaks), metadata)
+        return column, peaks
 
     def _candidates(self, selection: Selection) -> int:
         """Return how many readings suffice: a peak excludes a limited number of others."""
@@ -125,6 +142,43 @@ class Peaks:
             return BATCH_READINGS
         excluded = 2 * (max(self.separation - 1, 0) // shortest)
         return self.number * (1 + excluded)
+
+
+DAYS_OF_PEAK = 4
+"""Days whose highest demands a peak may exclude, itself included: its day and those beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _HighestDays:
+    """The days that have all readings of a maximeter that so many days reach."""
+
+    reached: int
+    spans: Spans
+
+
+async def _highest_days(
+    engine: ReadEngine, selection: Selection, number: int
+) -> _HighestDays | None:
+    """Return the days of the highest demands, so many at least; None if there are not so many."""
+    if not selection.has_days:
+        return None
+    seconds = engine.dialect.unix_seconds
+    # The greatest of a day with catch-ups may be theirs.
+    reached = (
+        f"SELECT maximeter FROM {whole_days(engine.dialect, selection)} AND catch_up = 0"
+        f" AND maximeter IS NOT NULL ORDER BY maximeter DESC LIMIT 1 OFFSET {number - 1}"
+    )
+    rows = await engine.fetch(
+        f"SELECT {seconds('first_utc')}, {seconds('last_utc')}, maximeter"
+        f" FROM {kept_days(selection)} AND maximeter >= ({reached}) ORDER BY first_utc"
+    )
+    return await in_thread(_highest_of, rows) if rows else None
+
+
+def _highest_of(rows: Sequence[tuple[int, int, int | bytes]]) -> _HighestDays:
+    firsts, lasts, demands = zip(*rows, strict=True)
+    reached = min(demand for value in demands if (demand := parse_scaled(value)) is not None)
+    return _HighestDays(reached, (np.array(firsts), np.array(lasts)))
 
 
 _DAY_PARTS: Sequence[AggregatePart] = ((GREATEST, "maximeter"), (COUNT, CATCH_UP.name))
@@ -148,13 +202,13 @@ async def peak_demand(
     highest = max((number for number in greatest if number is not None), default=None)
     value, at = split_max(highest)
     if value is None or at is None:
-        column, demands = await _demands(engine, selection, 1)
+        column, demands = await _Demands(engine, selection, 1).highest()
         return column, await _first(demands)
     peaks = [(at, value)]
     for day in days:
         if day.parts is None or _exceeds(day.parts[0], highest):
             part = replace(selection, start=day.start, until=day.end)
-            _, demands = await _demands(engine, part, 1, DEMAND_OF[:1])
+            _, demands = await _Demands(engine, part, 1, DEMAND_OF[:1]).highest()
             peak = await _first(demands)
             if peak is not None:
                 peaks.append(peak)
@@ -173,79 +227,71 @@ def _exceeds(number: int | None, other: int | None) -> bool:
 BATCH_READINGS = 20_000
 """The most readings that one scan returns."""
 
-_ByLength = Mapping[int, Highest]
-"""The readings of the highest demands, by the seconds over which they are energies.
-
-Those of a power are energies over an hour.
-"""
-
 _Demand = tuple[int, int, int]
-"""The start of a reading, its energy, and the seconds."""
+"""The start of a reading, its energy, and the seconds; a power is an energy over an hour."""
+
+_ByLength = Mapping[int, Highest]
+"""The readings of the highest demands, by these seconds."""
 
 
-async def _demands(
-    engine: ReadEngine,
-    selection: Selection,
-    candidates: int,
-    columns: Sequence[str] = DEMAND_OF,
-) -> tuple[str, AsyncGenerator[Peak]]:
-    """Return the column of demand, and the readings by it, the highest first, then by time.
+@dataclass(frozen=True, slots=True)
+class _Demands:
+    """The readings of a selection by their demand."""
 
-    It is the first of some columns that any reading has, or else the first one. At least so many
-    readings are expected to be asked for.
-    """
-    count = min(candidates, BATCH_READINGS)
-    for column in columns:
-        highest = await _highest(engine, selection, column, count)
-        if highest is not None:
-            return column, _descending(engine, selection, column, count, highest)
-    return columns[0], _descending(engine, selection, columns[0], count, {})
+    engine: ReadEngine
+    selection: Selection
+    at_once: int
+    """How many of them one scan finds."""
+    columns: Sequence[str] = DEMAND_OF
+    """The first that any reading has is the one of demand."""
+    spans: Spans | None = None
+    """Readings in none of them, if they are given, are left out."""
 
+    async def highest(self) -> tuple[str, AsyncGenerator[Peak]]:
+        """Return the column of demand, by default the first one, and the readings by it.
 
-async def _descending(
-    engine: ReadEngine, selection: Selection, column: str, count: int, highest: _ByLength | None
-) -> AsyncGenerator[Peak]:
-    """Yield the readings by demand, the highest first, then by time; some may be known."""
-    while highest:
-        yielded = 0
-        ranked = await in_thread(_ranked, highest)
-        async for demand in in_turns(islice(ranked, count)):
-            at, energy, seconds = last = demand
-            yielded += 1
-            yield at, divide_rounded(energy * HOUR_SECONDS, seconds)
-        if yielded < count:
-            return
-        highest = await _highest(engine, selection, column, count, last)
+        The highest comes first, and of equal ones the earliest.
+        """
+        for column in self.columns:
+            found = await self._find(column)
+            if found is not None:
+                return column, self._descending(column, found)
+        return self.columns[0], self._descending(self.columns[0], None)
 
+    async def _descending(self, column: str, found: _ByLength | None) -> AsyncGenerator[Peak]:
+        while found:
+            yielded = 0
+            ranked = await in_thread(_ranked, found)
+            async for demand in in_turns(islice(ranked, self.at_once)):
+                at, energy, seconds = last = demand
+                yielded += 1
+                yield at, divide_rounded(energy * HOUR_SECONDS, seconds)
+            if yielded < self.at_once:
+                return
+            found = await self._find(column, last)
 
-async def _highest(
-    engine: ReadEngine,
-    selection: Selection,
-    column: str,
-    count: int,
-    last: _Demand | None = None,
-) -> _ByLength | None:
-    """Return so many readings of the highest demands behind one; None if none has the column.
+    async def _find(self, column: str, last: _Demand | None = None) -> _ByLength | None:
+        """Return the readings of the highest demands behind one; None if none has the column.
 
-    Energy is demand times time. That of an unknown interval tells no demand.
-    """
-    is_there = False
-    by_length: dict[int, Highest] = defaultdict(lambda: Highest(count))
+        Energy is demand times time. That of an unknown interval tells no demand.
+        """
+        is_there = False
+        by_length: dict[int, Highest] = defaultdict(lambda: Highest(self.at_once))
 
-    def add(columns: Columns, seconds: int | None) -> bool:
-        demand = columns.quantities[column]
-        if seconds is not None:
-            behind = demand if last is None else _behind(demand, columns.utc, seconds, last)
-            by_length[seconds].add(behind, columns.utc)
-        return demand.known is None or bool(demand.known.any())
+        def add(columns: Columns, seconds: int | None) -> bool:
+            demand = columns.quantities[column]
+            if seconds is not None:
+                behind = demand if last is None else _behind(demand, columns.utc, seconds, last)
+                by_length[seconds].add(behind, columns.utc)
+            return demand.known is None or bool(demand.known.any())
 
-    is_power = column != "energy"
-    for part, seconds in [(selection, HOUR_SECONDS)] if is_power else selection.by_span():
-        readings = selected_columns(engine, part, [column], CATCH_UP)
-        async with aclosing(readings):
-            async for columns in readings:
-                is_there |= await in_thread(add, columns, seconds)
-    return by_length if is_there else None
+        whole = [(self.selection, HOUR_SECONDS)]
+        for part, seconds in self.selection.by_span() if column == "energy" else whole:
+            readings = selected_columns(self.engine, part, [column], CATCH_UP, spans=self.spans)
+            async with aclosing(readings):
+                async for columns in readings:
+                    is_there |= await in_thread(add, columns, seconds)
+        return by_length if is_there else None
 
 
 def _behind(demand: Column, utc: Integers, seconds: int, last: _Demand) -> Column:

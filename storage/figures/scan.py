@@ -9,7 +9,7 @@ from domain.flags import Flag
 from domain.time.time_zone import DAY_SECONDS
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import SPARSE_FACTOR, Condition, all_of
-from storage.columns.reader import read_columns
+from storage.columns.reader import Spans, read_columns
 from storage.figures.selection import Selection
 
 CHUNK_GROUPS = 1000
@@ -113,14 +113,20 @@ async def plan_scan(
 
 
 async def selected_columns(
-    engine: ReadEngine, selection: Selection, names: Sequence[str], *flags: Flag
+    engine: ReadEngine,
+    selection: Selection,
+    names: Sequence[str],
+    *flags: Flag,
+    spans: Spans | None = None,
 ) -> AsyncGenerator[Columns]:
     """Yield the readings of a selection, in the order of time, without those with some flags.
 
-    They come at least one at a time.
+    They come at least one at a time. Those in none of some spans, if any are given, may be left
+    out.
     """
     bits = selection.bits(*flags)
-    readings = read_columns(engine, selection.meter.id, selection.start, selection.until, names)
+    meter_id, start, until = selection.meter.id, selection.start, selection.until
+    readings = read_columns(engine, meter_id, start, until, names, spans)
     async with aclosing(readings):
         async for columns in readings:
             selected = columns.without_flags(bits)

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fractions import Fraction
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -14,7 +15,6 @@ from domain.columns import Columns
 from domain.fixed_point import SCALE
 from domain.flags import CATCH_UP, IMPLAUSIBLE, MISSING, REPEATED_HOUR, ZERO_VOLTAGE
 from domain.quantities import QUANTITY_NAMES
-from storage.backends.base import ReadEngine
 from storage.columns.reader import read_columns
 from storage.figures.result import FigureQuery, ResultTable, Row
 from tests.support.databases import DatabaseFixture
@@ -196,10 +196,8 @@ class Metered:
 def read_in_pieces(monkeypatch: pytest.MonkeyPatch, readings: int) -> None:
     """Let figures take in at most so many readings at once."""
 
-    async def pieces(
-        engine: ReadEngine, meter_id: int, start: int, until: int, names: Sequence[str]
-    ) -> AsyncGenerator[Columns]:
-        async for columns in read_columns(engine, meter_id, start, until, names):
+    async def pieces(*args: Any) -> AsyncGenerator[Columns]:
+        async for columns in read_columns(*args):
             for at in range(0, len(columns), readings):
                 yield columns[at : at + readings]
 
