@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 
 from domain.columns import Columns
@@ -202,6 +203,24 @@ def read_in_pieces(monkeypatch: pytest.MonkeyPatch, readings: int) -> None:
                 yield columns[at : at + readings]
 
     monkeypatch.setattr("storage.figures.scan.read_columns", pieces)
+
+
+def read_spans_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let figures that ask for some spans of time get no other readings."""
+
+    async def only_spans(*args: Any) -> AsyncGenerator[Columns]:
+        *_, spans = args
+        async for columns in read_columns(*args):
+            if spans is None:
+                yield columns
+                continue
+            within = [
+                (first <= columns.utc) & (columns.utc <= last)
+                for first, last in zip(*spans, strict=True)
+            ]
+            yield columns[np.logical_or.reduce(within)]
+
+    monkeypatch.setattr("storage.figures.scan.read_columns", only_spans)
 
 
 def local(at: int, zone: str) -> datetime:
