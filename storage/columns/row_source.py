@@ -18,7 +18,7 @@ SEGMENT_READINGS = 4000
 FEW_IDS = 10 * SEGMENT_READINGS
 """Ids that are looked through faster than the index on times."""
 
-NO_VALUE = np.iinfo(np.int64).min
+NO_NUMBER = np.iinfo(np.int64).min
 """Stands for a missing value: no quantity has so many digits."""
 
 
@@ -117,7 +117,7 @@ def columns_statement(
 ) -> str:
     """Return the statement that selects columns of readings, a text each; see `parsed_columns`."""
     selected = ["id", dialect.unix_seconds("utc")]
-    selected += [f"COALESCE({name}, '{NO_VALUE}')" for name in names]
+    selected += [f"COALESCE({name}, '{NO_NUMBER}')" for name in names]
     texts = ", ".join(f"GROUP_CONCAT({each})" for each in selected)
     return f"SELECT COUNT(*), {texts} FROM {dialect.in_order_of_id(table)} WHERE {where.text}"
 
@@ -131,8 +131,8 @@ def parsed_columns(row: Sequence[Any], names: Sequence[str]) -> Columns:
 
 
 def column_of(values: Integers) -> Column:
-    """Return a quantity, given with NO_VALUE where it is missing."""
-    missing = values == NO_VALUE
+    """Return a quantity, given with NO_NUMBER where it is missing."""
+    missing = values == NO_NUMBER
     if not missing.any():
         return Column(values)
     return Column(np.where(missing, 0, values), ~missing)
