@@ -10,8 +10,9 @@ class Highest:
 
     def __init__(self, count: int) -> None:
         self._count = count
-        self._values = np.zeros(0, np.int64)
-        self._utc = np.zeros(0, np.int64)
+        self._parts: list[tuple[Integers, Integers]] = [(np.zeros(0, np.int64),) * 2]
+        """Quantities and their instants; about twice as many as are kept, at most."""
+        self._size = 0
         self._limit: int | None = None
         """What a further quantity must exceed; None while any is among the highest."""
 
@@ -22,25 +23,36 @@ class Highest:
         else:
             is_higher = column.values > self._limit
             places = np.flatnonzero(is_higher & column.present)
-        self._values = np.concatenate((self._values, column.values[places]))
-        self._utc = np.concatenate((self._utc, utc[places]))
-        if len(self._values) > 2 * self._count:
+        self._parts.append((column.values[places], utc[places]))
+        self._size += len(places)
+        if self._size > 2 * self._count:
             self._drop()
 
     def in_order(self) -> tuple[Integers, Integers]:
         """Return the quantities, the highest first, and their instants, of equal ones in order."""
-        if len(self._values) > self._count:
-            self._drop()
-        order = np.lexsort((self._utc, -self._values))
-        return self._values[order], self._utc[order]
+        values, utc = self._joined()
+        order = np.lexsort((utc, -values))[: self._count]
+        return values[order], utc[order]
+
+    def last(self) -> int | None:
+        """Return the lowest of so many quantities, None if there are not so many."""
+        values, _ = self._joined()
+        return self._least(values) if len(values) >= self._count else None
 
     def _drop(self) -> None:
         """Forget all but the highest."""
-        place = len(self._values) - self._count
-        limit = self._values.copy()
-        limit.partition(place)
-        self._limit = int(limit[place])
-        is_kept = self._values > self._limit
-        equal = np.flatnonzero(self._values == self._limit)
+        values, utc = self._joined()
+        self._limit = limit = self._least(values)
+        is_kept = values > limit
+        equal = np.flatnonzero(values == limit)
         is_kept[equal[: self._count - np.count_nonzero(is_kept)]] = True
-        self._values, self._utc = self._values[is_kept], self._utc[is_kept]
+        self._parts = [(values[is_kept], utc[is_kept])]
+        self._size = self._count
+
+    def _least(self, values: Integers) -> int:
+        place = len(values) - self._count
+        return int(np.partition(values, place)[place])
+
+    def _joined(self) -> tuple[Integers, Integers]:
+        values, utc = zip(*self._parts, strict=True)
+        return np.concatenate(values), np.concatenate(utc)

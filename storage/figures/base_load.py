@@ -31,8 +31,8 @@ async def base_load(
     if not count:
         return None
     (seconds,) = selection.lengths
-    rank = nearest_rank(PERCENT, count)
-    lowest = Highest(rank)
+    lowest = Highest(nearest_rank(PERCENT, count))
+    """Of the powers with the other sign."""
 
     def add(columns: Columns) -> None:
         power = columns.quantities["power"]
@@ -47,5 +47,5 @@ async def base_load(
     async with aclosing(readings):
         async for columns in readings:
             await in_thread(add, columns)
-    values, _ = await in_thread(lowest.in_order)
-    return -int(values[-1]) if len(values) == rank else None
+    last = await in_thread(lowest.last)
+    return None if last is None else -last

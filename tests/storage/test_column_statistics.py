@@ -103,6 +103,7 @@ def test_highest_are_the_first_of_all_in_order(
 
     there = [(at, value) for at, value in enumerate(values) if value is not None]
     ranked = sorted(there, key=lambda each: (-each[1], each[0]))[:count]
+    assert highest.last() == (ranked[-1][1] if len(ranked) == count else None)
     found, places = highest.in_order()
     assert [*zip(places.tolist(), found.tolist(), strict=True)] == ranked
 
