@@ -68,14 +68,6 @@ class Columns:
         quantities = {name: column[which] for name, column in self.quantities.items()}
         return type(self)(self.ids[which], self.utc[which], quantities, self.flags[which])
 
-    @property
-    def has_any(self) -> Truths:
-        """Which readings have any of the quantities."""
-        found = np.zeros(len(self), bool)
-        for column in self.quantities.values():
-            found |= column.present
-        return found
-
     def without_flags(self, bits: int) -> Self:
         """Return the readings that have none of some flags."""
         if not bits:

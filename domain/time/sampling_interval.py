@@ -12,6 +12,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby, pairwise
 
+import numpy as np
+
+from domain.columns import Column, Integers
 from domain.time.time_zone import DAY_SECONDS
 
 MIN_EQUAL = 3
@@ -81,6 +84,17 @@ class SamplingIntervals:
         last = len(self._bounds) if end is None else bisect_right(self._bounds, end - 1)
         return (replace(self.spans[first], first=start), *self.spans[first + 1 : last + 1])
 
+    @property
+    def bounds(self) -> Integers:
+        """Where each span begins, without the first one, which has no beginning."""
+        return np.array(self._bounds, np.int64)
+
+    def seconds_at(self, instants: Integers) -> Integers:
+        """Return the intervals of some readings, 0 where it is unknown."""
+        lengths = np.array([span.seconds or 0 for span in self.spans], np.int64)
+        found: Integers = lengths[np.searchsorted(self._bounds, instants, side="right")]
+        return found
+
     def visible(self, bounds: Iterable[tuple[int | None, int | None]]) -> "SamplingIntervals":
         """Return what readings tell that lie between some pairs of instants, which are in order.
 
@@ -147,6 +161,17 @@ class ReadingGrid:
             return None
         return self._position(last, end) - self._position(first, start)
 
+    def expected_between(self, edges: Integers) -> Column:
+        """Return how many should start between each instant and the next one, in order of time."""
+        starts, ends = edges[:-1], edges[1:]
+        first = np.searchsorted(self._bounds, starts, side="right")
+        last = np.maximum(np.searchsorted(self._bounds, ends - 1, side="right"), first)
+        unknown = np.array(self._unknown)
+        is_unknown = np.array([length is None for length in self._lengths])
+        known = unknown[last] + is_unknown[last] == unknown[first]
+        expected = self._positions(last, ends) - self._positions(first, starts)
+        return Column(np.where(known, expected, 0), None if known.all() else known)
+
     def next_expected(self, instant: int) -> int:
         """Return the first expected start of a reading at or after an instant.
 
@@ -180,6 +205,12 @@ class ReadingGrid:
         if span and around <= self._origins[span]:
             return self._origins[span]
         return self.next_expected(around)
+
+    def _positions(self, spans: Integers, instants: Integers) -> Integers:
+        lengths = np.array([length or 1 for length in self._lengths])
+        steps = (np.array(self._origins)[spans] - instants) // lengths[spans]
+        positions: Integers = np.array(self._before)[spans] - steps
+        return positions
 
     def _position(self, span: int, instant: int) -> int:
         length = self._lengths[span]

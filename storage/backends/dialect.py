@@ -296,13 +296,6 @@ class Dialect(ABC):
         """
 
     @abstractmethod
-    def in_order(self, key: str, values: Sequence[str], source: str) -> str:
-        """Return the statement that lists an integer key and further values, in the key's order.
-
-        `source` follows FROM; `parse_groups` takes the rows.
-        """
-
-    @abstractmethod
     def parse_groups(self, rows: Sequence[Sequence[Any]]) -> Iterator[list[Any]]:
         """Yield each group's key and aggregates, quantities scaled by 10^5, NULL as None."""
 

@@ -6,9 +6,10 @@ each differs from the one before if that is smaller, is written with the sign in
 lowest bytes first, then all second ones and so on, and compressed. Before them comes a bit for each
 reading that says whether it has a value, unless all have.
 
-A quantity that no reading has is left out. A block begins with its version, the number of its
-columns and of its readings, and the CRC-32 of what follows up to the columns: an entry for each of
-them with the CRC-32 of its bytes.
+A quantity that no reading has is left out. If some readings have no quantity at all, a column of
+zeros tells which ones. A block begins with its version, the number of its columns and of its
+readings, and the CRC-32 of what follows up to the columns: an entry for each of them with the
+CRC-32 of its bytes.
 """
 
 import struct
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from domain.columns import Column, Columns, Integers
 from domain.quantities import ALL_QUANTITY_NAMES
+from storage.backends.dialect import ANY_VALUE
 from storage.common.zstandard import zstd
 
 BLOCK_VERSION = 1
@@ -29,6 +31,7 @@ _LEVEL = 3
 _HEADER = struct.Struct("<BBHI")
 _ENTRY = struct.Struct("<BBBBIIqq")
 _UTC = 0
+_ANY_VALUE = 255
 _NUMBERS = {name: number for number, name in enumerate(ALL_QUANTITY_NAMES, 1)}
 """By which a block knows a quantity."""
 
@@ -61,6 +64,9 @@ def block_of(columns: Columns) -> bytes:
         for name, column in columns.quantities.items()
         if column.known is None or column.known.any()
     ]
+    present = np.logical_or.reduce([column.present for column in columns.quantities.values()])
+    if present.any() and not present.all():
+        coded.insert(1, _coded(_ANY_VALUE, Column(np.zeros(len(present), np.int64), present)))
     index = b"".join(_ENTRY.pack(*entry) for entry, _ in coded)
     header = _HEADER.pack(BLOCK_VERSION, len(coded), len(columns), zlib.crc32(index))
     return b"".join([header, index, *(part for _, part in coded)])
@@ -69,13 +75,17 @@ def block_of(columns: Columns) -> bytes:
 def read_block(block: bytes, ids: range, names: Iterable[str]) -> Columns:
     """Return some quantities of the readings of a block, without their flags.
 
-    A quantity that the block has no column of is missing. Raises DamagedBlockError.
+    A quantity that the block has no column of is missing. `ANY_VALUE` is known where any is. Raises
+    DamagedBlockError.
     """
     found = _parts(block, len(ids))
     if _UTC not in found:
         raise DamagedBlockError
     quantities = {}
     for name in names:
+        if name == ANY_VALUE:
+            quantities[name] = _any_value(found, len(ids))
+            continue
         part = found.get(_NUMBERS[name])
         quantities[name] = _missing(len(ids)) if part is None else _column(*part, len(ids))
     utc = _column(*found[_UTC], len(ids)).values
@@ -141,6 +151,13 @@ def _column(entry: _ColumnEntry, part: bytes, count: int) -> Column:
     values = np.zeros(count, np.int64)
     values[known] = _values(entry, plain[mask_size:], int(np.count_nonzero(known)))
     return Column(values, known)
+
+
+def _any_value(found: Mapping[int, tuple[_ColumnEntry, bytes]], count: int) -> Column:
+    """Return a column of zeros that is known where any quantity is."""
+    if _ANY_VALUE in found:
+        return _column(*found[_ANY_VALUE], count)
+    return Column(np.zeros(count, np.int64)) if len(found) > 1 else _missing(count)
 
 
 def _missing(count: int) -> Column:

@@ -40,8 +40,9 @@ async def read_columns(
 ) -> AsyncGenerator[Columns]:
     """Yield the readings from `start` up to, and without, `until`, with some of their quantities.
 
-    They come in the order of time, at least one at a time. Those in none of some spans, if any are
-    given, may be left out. Raises StorageError if the database fails.
+    `ANY_VALUE` stands for a column that is known where any quantity is. They come in the order of
+    time, at least one at a time. Those in none of some spans, if any are given, may be left out.
+    Raises StorageError if the database fails.
     """
     source = _Source(engine, meter_id, start, until, names)
     segments = await source.segments()

@@ -13,17 +13,16 @@ from domain.columns import Columns
 from domain.fixed_point import parse_scaled
 from domain.flags import FLAGS
 from domain.parameters import Parameter, Params, either
-from domain.quantities import ALL_QUANTITY_NAMES
 from domain.readings_query import QueryError
 from domain.time.time_buckets import BUCKET_SIZES
 from storage.backends.base import ReadEngine
-from storage.backends.dialect import Condition, to_unix_seconds
+from storage.backends.dialect import ANY_VALUE, Condition, to_unix_seconds
 from storage.common.turns import in_thread, in_turns
 from storage.figures.aggregate import BOUNDS, COVERAGE, FLAG_FIELDS, PARTIAL, Aggregate
-from storage.figures.aggregation_rules import Measures
 from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks
 from storage.figures.scan import selected_columns
 from storage.figures.selection import PERIOD_PARAMETERS, Period, Selection, interval_note, select
+from storage.figures.sums.measures import Measures
 from storage.meters import Meter
 
 LISTS = ("gaps", "flagged", "days")
@@ -172,7 +171,7 @@ async def _settings(engine: ReadEngine, selection: Selection) -> dict[str, str]:
 async def _gaps(engine: ReadEngine, selection: Selection) -> list[Row]:
     gaps = _Gaps(selection)
     for part, seconds in selection.by_span():
-        readings = selected_columns(engine, part, ALL_QUANTITY_NAMES)
+        readings = selected_columns(engine, part, [ANY_VALUE])
         async with aclosing(readings):
             async for columns in readings:
                 await in_thread(gaps.add, columns, seconds)
@@ -196,7 +195,7 @@ class _Gaps:
     def add(self, columns: Columns, seconds: int | None) -> None:
         """Take in readings of an interval; where that is unknown, nothing is missing."""
         due = self._selection.grid.due
-        has_any = columns.has_any
+        has_any = columns.quantities[ANY_VALUE].present
         for at in map(due, columns.utc[~has_any].tolist()):
             if at not in self._empty[-1:]:
                 self._empty.append(at)

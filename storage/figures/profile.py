@@ -13,7 +13,6 @@ from domain.flags import CATCH_UP
 from domain.parameters import Parameter, Params, csv_pattern, either
 from domain.quantities import ALL_QUANTITIES, EXPORTED_QUANTITIES
 from domain.readings_query import QueryError
-from domain.time.local_times import local_times
 from domain.time.time_zone import DAY_SECONDS, TimeZone
 from storage.backends.base import ReadEngine
 from storage.backends.derived import DERIVED_ENERGY
@@ -238,7 +237,7 @@ class _TimesOfDay:
 
     def _keys(self, utc: Integers) -> Integers:
         """Return numbers that tell the split and the time of day, in their order."""
-        local = local_times(self._zone, utc)
+        local = utc + self._zone.offsets(utc)
         days = local // DAY_SECONDS
         first = int(days.min())
         every = np.arange(first, int(days.max()) + 1)

@@ -36,7 +36,6 @@ from storage.figures.aggregation_rules import (
     REACTIVE_FIELDS,
     SUM,
     AggregatePart,
-    Measures,
     PartsByLength,
     PartValues,
     merge_parts,
@@ -67,6 +66,7 @@ from storage.figures.selection import (
     select,
 )
 from storage.figures.sums.column_parts import part_names, part_values, parts_of
+from storage.figures.sums.measures import Measures
 from storage.meters import Meter, spans_text
 
 _TOTALS = Measures(
@@ -182,7 +182,7 @@ class Summary:
             last,
             selection.start,
             selection.end,
-            *_TOTALS.values(sums[at_totals], totals),
+            *_TOTALS.values(totals),
             *(reactive_energy(sums_by_length, _SUMS.index(part)) for part in _REACTIVE),
             *left.energies(energy, with_energy or 0),
             *coverage(selection, selection.start, selection.end, present, flagged_count),

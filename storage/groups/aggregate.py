@@ -228,7 +228,7 @@ def coverage_values(sums: GroupSums) -> Row:
     )
 
 
-PERIOD_SIZE = BucketSize("period", DAY_SECONDS, MAX_PERIOD, lambda _: 0)
+PERIOD_SIZE = BucketSize("period", DAY_SECONDS, MAX_PERIOD, lambda days: 0 * days)
 """One bucket, as long as a period."""
 
 

@@ -11,8 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.columns import Column
-from domain.time.local_times import local_times
-from domain.time.time_zone import load_time_zone
 from storage.columns import statistics
 from storage.columns.highest import Highest
 from storage.columns.keyed_values import MAX_KEY
@@ -106,14 +104,3 @@ def test_highest_are_the_first_of_all_in_order(
     assert highest.last() == (ranked[-1][1] if len(ranked) == count else None)
     found, places = highest.in_order()
     assert [*zip(places.tolist(), found.tolist(), strict=True)] == ranked
-
-
-@pytest.mark.parametrize("name", ["Europe/Madrid", "Australia/Lord_Howe", "Asia/Kathmandu", "UTC"])
-async def test_local_times_are_what_clocks_show_however_far_apart(name: str) -> None:
-    utc = [-(10**9), -1, 0, *range(1572137000, 1572145000, 450), 1585443599, 1585443600, 2**32]
-    zone = await load_time_zone(name)
-
-    found = local_times(zone, np.array(utc))
-
-    assert found.tolist() == [at + zone.offset(at) for at in utc]
-    assert not len(local_times(zone, np.zeros(0, np.int64)))

@@ -13,6 +13,7 @@ from domain.columns import Column, Columns
 from domain.flags import IMPLAUSIBLE, MISSING, ZERO_VOLTAGE
 from domain.quantities import QUANTITY_NAMES
 from storage.columns.aggregates import (
+    as_list,
     exact_sums,
     first_maxima,
     group_counts,
@@ -23,6 +24,7 @@ from storage.columns.aggregates import (
 )
 from storage.columns.reader import read_columns
 from storage.columns.row_source import SEGMENT_READINGS
+from storage.columns.texts import fetch_columns
 from tests.support.databases import DatabaseFixture
 from tests.support.report_factory import report, row, written
 
@@ -146,3 +148,17 @@ def test_sums_are_exact_beyond_64_bits() -> None:
 
     assert exact_sums(values, np.array([0, 1])) == [10**15, 19_999 * 10**15]
     assert exact_sums(-values, np.array([0])) == [-20_000 * 10**15]
+
+
+async def test_columns_of_rows_are_exact_beyond_64_bits(database: DatabaseFixture) -> None:
+    database.configure(meter={"timezone": "UTC"})
+    await database.load(report(line(0, [])))
+    numbers = [10**19, -(10**19), 2**63 - 1, 5]
+    rows = " UNION ALL ".join(f"SELECT '{number}' AS number" for number in numbers)
+
+    async with database.reader() as reader:
+        (column,) = await fetch_columns(
+            reader._engine, ["number"], f"({rows} UNION ALL SELECT NULL) AS numbers"
+        )
+
+    assert as_list(column) == [*numbers, None]
