@@ -1,6 +1,6 @@
 """The readings of a meter in the order of time, as arrays of bounded length."""
 
-from collections.abc import AsyncGenerator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing
 from itertools import groupby
 from typing import Any
@@ -87,18 +87,17 @@ class _Source:
 
     async def segments(self) -> Sequence[IdSegment]:
         """Return the segments that have readings of the time, in the order of their first one."""
-        stored, last_id = await self._blocks.segments()
-        found = _within(stored, self._start, self._until)
+        found, without = await self._blocks.segments(self._start, self._until)
         self._with_block = {segment.number for segment in found}
-        for first_id, end_id in _gaps(stored, last_id):
-            found += await self._rows.segments(first_id, end_id)
+        for first_id, last_id in without:
+            found += await self._rows.segments(first_id, last_id)
         return sorted(found, key=lambda segment: segment.first_utc)
 
     async def jobs(
         self, segments: Sequence[IdSegment], start: int, until: int
     ) -> AsyncGenerator[Coroutine[Any, Any, _Part]]:
         """Yield what reads the segments of a time, some at once."""
-        found = _within(segments, start, until)
+        found = [each for each in segments if start <= each.last_utc and each.first_utc < until]
         for at in range(0, len(found), SEGMENTS_AT_ONCE):
             end = at + SEGMENTS_AT_ONCE
             horizon = found[end].first_utc if end < len(found) else until
@@ -138,22 +137,6 @@ def _meeting(segments: Sequence[IdSegment], spans: Spans) -> Sequence[IdSegment]
         for segment, place in zip(segments, places.tolist(), strict=True)
         if place and ended[place - 1] >= segment.first_utc
     ]
-
-
-def _within(segments: Sequence[IdSegment], start: int, until: int) -> list[IdSegment]:
-    """Return the segments that may have readings of a time."""
-    return [each for each in segments if start <= each.last_utc and each.first_utc < until]
-
-
-def _gaps(stored: Sequence[IdSegment], last_id: int) -> Iterator[tuple[int, int]]:
-    """Yield the first and the last id of what is between segments, or after them."""
-    following = 1
-    for segment in stored:
-        if following < segment.first_id:
-            yield following, segment.first_id - 1
-        following = segment.last_id + 1
-    if following <= last_id:
-        yield following, last_id
 
 
 def _runs(segments: Sequence[IdSegment]) -> list[list[IdSegment]]:
