@@ -42,7 +42,7 @@ class KeyedValues:
         end = self._count + len(values)
         if end > len(self._numbers):
             # In place where there is room behind it; what is not used yet is no memory.
-            self._numbers.resize(end + end // 4, refcheck=False)
+            self._numbers.resize(end + end // 8, refcheck=False)
         numbers = self._numbers[self._count : end]
         np.left_shift(keys, _VALUE_BITS, out=numbers)
         numbers += values - _LEAST
