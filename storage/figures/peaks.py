@@ -23,7 +23,7 @@ from storage.columns.reader import Spans
 from storage.common.turns import in_thread, in_turns
 from storage.figures.aggregation_rules import COUNT, GREATEST, AggregatePart, split_max
 from storage.figures.days.quality import quality_of
-from storage.figures.days.stretches import Stretch, day_stretches, kept_days, whole_days
+from storage.figures.days.stretches import Stretch, day_stretches, days_of, whole_days
 from storage.figures.result import Field, FieldType, Metadata, ResultTable, as_chunks
 from storage.figures.scan import selected_columns
 from storage.figures.selection import (
@@ -170,7 +170,7 @@ async def _highest_days(
     )
     rows = await engine.fetch(
         f"SELECT {seconds('first_utc')}, {seconds('last_utc')}, maximeter"
-        f" FROM {kept_days(selection)} AND maximeter >= ({reached}) ORDER BY first_utc"
+        f" FROM {days_of(selection)} AND maximeter >= ({reached}) ORDER BY first_utc"
     )
     return await in_thread(_highest_of, rows) if rows else None
 
