@@ -12,7 +12,7 @@ from domain.flags import CATCH_UP, FLAGS
 from domain.time.time_buckets import Buckets, BucketSize, edges_around
 from domain.time.time_zone import DAY_SECONDS
 from storage.backends.base import ReadEngine
-from storage.columns.aggregates import group_starts
+from storage.columns.aggregates import group_sizes, group_starts
 from storage.columns.arithmetic import product, quotient
 from storage.common.turns import in_thread
 from storage.figures.aggregation_rules import FLAGGED, PRESENT, AggregatePart, flag_part
@@ -49,7 +49,7 @@ class _Groups:
     """Parts of readings of one bucket and one span of intervals each, in the order of time."""
 
     numbers: Integers
-    """The stretch of time between edges of buckets and of spans that each is of."""
+    """Each lies after the edge with its number."""
     parts: Parts
 
     def __getitem__(self, which: slice) -> "_Groups":
@@ -73,9 +73,10 @@ class BucketSums:
         self._measures = measures
         self._interval = interval
         self._buckets = buckets
-        self._starts = buckets.edges[:-1]
+        self._bucket_edges = buckets.edges
         bounds = selection.meter.intervals.bounds
-        self._edges = np.union1d(buckets.edges, bounds) if len(bounds) else buckets.edges
+        self._edges = np.union1d(buckets.edges, bounds) if len(bounds) else self._bucket_edges
+        """Those of buckets and of spans of intervals: a group lies between two of them."""
         self._since: dict[int, int] = {}
         """See `energy_since`, of buckets whose rows are still to be made."""
         flags = FLAGS if measures.has_flags else (CATCH_UP,) if measures.has_energy else ()
@@ -139,10 +140,8 @@ class BucketSums:
     def _groups(self, columns: Columns) -> _Groups:
         first = int(self._edges.searchsorted(columns.utc[0], side="right")) - 1
         end = int(self._edges.searchsorted(columns.utc[-1], side="right"))
-        places = columns.utc.searchsorted(self._edges[first : end + 1])
-        places[0] = 0
-        sizes = np.diff(places, append=len(columns))[: end - first]
-        filled = np.flatnonzero(sizes)
+        places = columns.utc.searchsorted(self._edges[first:end])
+        filled = np.flatnonzero(group_sizes(places, len(columns)))
         return _Groups(filled + first, parts_of(columns, places[filled], self._parts))
 
     async def _search(self, groups: _Groups, columns: Columns) -> None:
@@ -182,7 +181,9 @@ class BucketSums:
         return self._edges.searchsorted(instants, side="right") - 1
 
     def _bucket_of(self, numbers: Integers) -> Integers:
-        return self._starts.searchsorted(self._edges[numbers], side="right") - 1
+        if self._edges is self._bucket_edges:
+            return numbers
+        return self._bucket_edges.searchsorted(self._edges[numbers], side="right") - 1
 
     @property
     def _has_energy(self) -> bool:
@@ -190,7 +191,7 @@ class BucketSums:
 
     def _rows(self, groups: _Groups, first: int, end: int) -> ColumnRows:
         """Return the rows of the buckets from the first one up to, and without, another."""
-        edges = self._buckets.edges[first : end + 1]
+        edges = self._bucket_edges[first : end + 1]
         buckets = self._parts_between(groups, first, end)
         expected = self._selection.grid.expected_between(edges)
         present = buckets.whole[PRESENT]

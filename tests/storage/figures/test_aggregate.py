@@ -165,6 +165,7 @@ questions = st.fixed_dictionaries(
         "quality": st.sampled_from(["raw", "clean"]),
         "groups": st.sampled_from([1, 7, 500]),
         "readings": st.sampled_from([5, 49, 4000]),
+        "searched_days": st.sampled_from([1, 4000]),
     }
 )
 
@@ -184,6 +185,7 @@ questions = st.fixed_dictionaries(
         "quality": "raw",
         "groups": 500,
         "readings": 5,
+        "searched_days": 1,
     }
 )
 @example(
@@ -197,6 +199,7 @@ questions = st.fixed_dictionaries(
         "quality": "raw",
         "groups": 500,
         "readings": 5,
+        "searched_days": 1,
     }
 )
 def test_sums_are_those_of_plain_reckoning(
@@ -207,6 +210,7 @@ def test_sums_are_those_of_plain_reckoning(
     assume(sizes.get(question["interval"], 86400) >= metered.case.interval)
     monkeypatch.setattr(bucket_sums, "ROWS_AT_ONCE", question["groups"])
     monkeypatch.setattr(bucket_sums, "FEWEST_ROWS", question["groups"])
+    monkeypatch.setattr(bucket_sums, "SEARCHED_SECONDS", question["searched_days"] * 86400)
     monkeypatch.setattr(bucket_sums, "selected_columns", cut(question["readings"]))
     zone = question["zone"] or metered.case.zone
     opening = metered.local(metered.case.start, zone)
