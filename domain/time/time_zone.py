@@ -11,6 +11,7 @@ import numpy as np
 
 from domain.columns import Integers
 
+HOUR_SECONDS = 3600
 DAY_SECONDS = 86400
 
 _PERIOD_SECONDS = 500 * DAY_SECONDS

@@ -5,7 +5,9 @@ from contextlib import aclosing
 from itertools import groupby
 from typing import Any
 
-from domain.columns import Columns
+import numpy as np
+
+from domain.columns import Columns, Integers
 from storage.backends.base import ReadEngine
 from storage.columns.block_source import BlockSource
 from storage.columns.row_source import FlaggedReadings, IdSegment, RowSource
@@ -14,6 +16,9 @@ from storage.common.turns import in_thread
 
 SEGMENTS_AT_ONCE = 8
 """Segments that are read in one go."""
+
+Spans = tuple[Integers, Integers]
+"""The starts of the first and the last reading of some spans of time, in the order of the first."""
 
 MOST_WAITING = 250_000
 """Readings that are kept until those before them are known.
@@ -26,15 +31,23 @@ _Part = tuple[Sequence[Columns], int]
 
 
 async def read_columns(
-    engine: ReadEngine, meter_id: int, start: int, until: int, names: Sequence[str]
+    engine: ReadEngine,
+    meter_id: int,
+    start: int,
+    until: int,
+    names: Sequence[str],
+    spans: Spans | None = None,
 ) -> AsyncGenerator[Columns]:
     """Yield the readings from `start` up to, and without, `until`, with some of their quantities.
 
     `ANY_VALUE` stands for a column that is known where any quantity is. They come in the order of
-    time, at least one at a time. Raises StorageError if the database fails.
+    time, at least one at a time. Those in none of some spans, if any are given, may be left out.
+    Raises StorageError if the database fails.
     """
     source = _Source(engine, meter_id, start, until, names)
     segments = await source.segments()
+    if spans is not None:
+        segments = _meeting(segments, spans)
     while start < until:
         end = until
         waiting: list[Columns] = []
@@ -112,6 +125,18 @@ class _Source:
         for part in found:
             flags.set_in(part)
         return found
+
+
+def _meeting(segments: Sequence[IdSegment], spans: Spans) -> Sequence[IdSegment]:
+    """Return the segments that may have readings of some spans."""
+    firsts, lasts = spans
+    ended = np.maximum.accumulate(lasts)
+    places = firsts.searchsorted([segment.last_utc for segment in segments], side="right")
+    return [
+        segment
+        for segment, place in zip(segments, places.tolist(), strict=True)
+        if place and ended[place - 1] >= segment.first_utc
+    ]
 
 
 def _runs(segments: Sequence[IdSegment]) -> list[list[IdSegment]]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from domain.fixed_point import divide_rounded
 from domain.flags import FLAGS, Flag
+from domain.time.time_zone import HOUR_SECONDS
 from storage.backends.derived import (
     derived_operand,
 )
@@ -15,8 +16,6 @@ AggregatePart = tuple[str, str]
 
 PartValues = Sequence[int | None]
 """The values of some parts, in their order."""
-
-HOUR_SECONDS = 3600
 
 READINGS = "readings"
 """The table of readings in the statements that sum them up."""

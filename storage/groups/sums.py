@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from storage.figures.aggregation_rules import HOUR_SECONDS
+from domain.time.time_zone import HOUR_SECONDS
 from storage.groups.selection import MAX_NAMED
 
 SumsOfReadings = Sequence[int | None]

@@ -80,6 +80,22 @@ async def test_columns_are_those_of_the_rows_when_readings_came_late(
         assert [value if is_known else None for value, is_known in known] == [*map(scaled, values)]
 
 
+async def test_only_segments_with_readings_of_some_spans_are_read(
+    database: DatabaseFixture,
+) -> None:
+    places = 2 * SEGMENT_READINGS + 1
+    database.configure(meter={"timezone": "UTC"})
+    await database.load(report(*(line(place, ["1"]) for place in range(places))))
+    last = int(FIRST.timestamp()) + 900 * (2 * SEGMENT_READINGS - 1)
+    spans = np.array([last - 900, last]), np.array([last, last])
+
+    async with database.reader() as reader:
+        parts = read_columns(reader._engine, 1, 0, 2**33, ["energy"], spans)
+        found = Columns.joined([part async for part in parts])
+
+    assert found.ids.tolist() == [*range(SEGMENT_READINGS + 1, 2 * SEGMENT_READINGS + 1)]
+
+
 async def test_columns_have_the_flags_of_their_readings(database: DatabaseFixture) -> None:
     """The first is missing, the third is implausible, and the last has no voltage."""
     database.configure(meter={"timezone": "UTC"})

@@ -182,12 +182,13 @@ async def day_stretches(
 def whole_days(dialect: Dialect, selection: Selection) -> str:
     """Return what follows FROM to select the days that lie in a selection as a whole."""
     return (
-        f"{_kept(selection)} AND first_utc >= {dialect.instant(selection.start)}"
+        f"{days_of(selection)} AND first_utc >= {dialect.instant(selection.start)}"
         f" AND last_utc < {dialect.instant(selection.until)}"
     )
 
 
-def _kept(selection: Selection) -> str:
+def days_of(selection: Selection) -> str:
+    """Return what follows FROM to select the days of the meter, as a selection wants them."""
     quality = "(clean = 1 OR implausible = 0)" if selection.is_clean else "clean = 0"
     return f"days WHERE meter_id = {selection.meter.id} AND {quality}"
 
@@ -255,7 +256,7 @@ async def _days(
             *(dialect.unix_seconds("first_utc"), dialect.unix_seconds("last_utc")),
             *(_expression(part, dialect) for part in kept),
         ],
-        f"{_kept(selection)} AND {days} AND last_utc >= {mark} AND first_utc < {mark}"
+        f"{days_of(selection)} AND {days} AND last_utc >= {mark} AND first_utc < {mark}"
         f" AND ({day_filter} OR first_utc < {mark} OR last_utc >= {mark})",
         (start, until, start, until),
     )

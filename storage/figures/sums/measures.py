@@ -9,6 +9,7 @@ from domain.columns import Column, Integers
 from domain.quantities import QUANTITIES, AggregationRule, Quantity
 from domain.readings_query import QueryError
 from domain.record_layout import FLAGS_COLUMN
+from domain.time.time_zone import HOUR_SECONDS
 from storage.backends.derived import CAPACITIVE_POWER, DERIVED_ENERGY, INDUCTIVE_POWER
 from storage.columns.aggregates import as_list, maxima, minima, sums
 from storage.columns.arithmetic import (
@@ -25,7 +26,6 @@ from storage.columns.arithmetic import (
 from storage.figures.aggregation_rules import (
     COUNT,
     GREATEST,
-    HOUR_SECONDS,
     MAX,
     MIN,
     POWER_DERIVED,

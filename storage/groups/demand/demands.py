@@ -8,10 +8,9 @@ from math import lcm
 from domain.fixed_point import divide_rounded
 from domain.readings_query import QueryError
 from domain.time.time_buckets import MAX_BUCKETS, Buckets, BucketSize, bucket_edges
-from domain.time.time_zone import DAY_SECONDS
+from domain.time.time_zone import DAY_SECONDS, HOUR_SECONDS
 from storage.backends.base import ReadEngine
 from storage.common.turns import in_pieces, in_turns
-from storage.figures.aggregation_rules import HOUR_SECONDS
 from storage.figures.selection import YEAR_SECONDS
 from storage.groups.scanning import Scan
 from storage.groups.selection import MAX_NAMED, GroupSelection

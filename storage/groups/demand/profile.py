@@ -9,9 +9,9 @@ from typing import ClassVar, Self
 
 from domain.fixed_point import divide_rounded, sorted_in_parts
 from domain.parameters import Parameter, Params
+from domain.time.time_zone import HOUR_SECONDS
 from storage.backends.base import ReadEngine
 from storage.common.turns import in_turns
-from storage.figures.aggregation_rules import HOUR_SECONDS
 from storage.figures.profile import BY, PERCENTILES, SPLITS, DaySplit, nearest_rank, parse_percents
 from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks
 from storage.figures.selection import PERIOD_PARAMETERS, QUALITY, Period
