@@ -12,6 +12,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby, pairwise
 
+import numpy as np
+
+from domain.columns import Column, Integers
 from domain.time.time_zone import DAY_SECONDS
 
 MIN_EQUAL = 3
@@ -146,6 +149,23 @@ class ReadingGrid:
         if unknown > self._unknown[first]:
             return None
         return self._position(last, end) - self._position(first, start)
+
+    def expected_each(self, starts: Integers, ends: Integers) -> Column:
+        """Return how many readings should start in each of some times, none of them empty.
+
+        There is no value where that is unknown.
+        """
+        bounds = np.array(self._bounds, np.int64)
+        first = bounds.searchsorted(starts, "right")
+        last = np.maximum(bounds.searchsorted(ends - 1, "right"), first)
+        lengths = np.array([length or 0 for length in self._lengths])
+        unknown = np.array(self._unknown)
+        known = unknown[last] + (lengths[last] == 0) == unknown[first]
+        origins, before = np.array(self._origins), np.array(self._before)
+        steps = np.maximum(lengths, 1)
+        later = before[last] - (origins[last] - ends) // steps[last]
+        earlier = before[first] - (origins[first] - starts) // steps[first]
+        return Column(np.where(known, later - earlier, 0), known)
 
     def next_expected(self, instant: int) -> int:
         """Return the first expected start of a reading at or after an instant.

@@ -1,20 +1,31 @@
 """Columns of readings from their rows."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from domain.columns import Column, Columns, Integers
-from storage.backends.base import ReadEngine
-from storage.backends.dialect import Condition, readings_of
+from domain.columns import Bits, Column, Columns, Integers
+from storage.backends.base import ReadEngine, Row
+from storage.backends.dialect import ANY_VALUE, Condition, ReadingsTable, readings_of
 from storage.common.errors import Inconsistent
+from storage.common.turns import in_thread
 
 SEGMENT_READINGS = 4000
 """Ids of a segment, the first one a multiple of that plus one."""
 
+PRESENT_FIELD = "present"
+"""The name of a quantity that every reading with any quantity has, and no other."""
+
 _MISSING = np.iinfo(np.int64).min
 """Stands for NULL in the text of a column: no quantity has so many digits."""
+
+_NUMBERS = 10**9
+"""More than the segments of a meter."""
+
+_EXPRESSIONS = {PRESENT_FIELD: f"CASE WHEN {ANY_VALUE} IS NOT NULL THEN 1 END"}
+"""The SQL of quantities that are no columns of the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,76 +42,129 @@ class IdSegment:
         """The first id that may be in it."""
         return self.number * SEGMENT_READINGS + 1
 
+    @property
+    def last_id(self) -> int:
+        """The last id that may be in it."""
+        return self.first_id + SEGMENT_READINGS - 1
+
+
+@dataclass(frozen=True, slots=True)
+class MeterPeriod:
+    """The time of a meter's readings, from `start` up to, and without, `until`."""
+
+    meter_id: int
+    start: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class IdRange:
+    """Ids of a meter's readings, both ends included."""
+
+    meter_id: int
+    first_id: int
+    last_id: int
+
 
 class RowSource:
-    """Reads columns of a meter's readings, row by row."""
+    """Reads columns of the readings of meters, row by row."""
 
-    def __init__(self, engine: ReadEngine, meter_id: int, start: int, until: int) -> None:
-        """Read the readings from `start` up to, and without, `until`."""
+    def __init__(self, engine: ReadEngine, periods: Sequence[MeterPeriod]) -> None:
+        """Read the readings of some meters, each of a period."""
         self._engine = engine
         self._dialect = engine.dialect
-        self._table = readings_of(meter_id)
-        self._meter_id = meter_id
-        place = self._dialect.placeholder
-        self._within = Condition(
-            f"utc >= {place} AND utc < {place}",
-            (self._dialect.utc(start), self._dialect.utc(until)),
-        )
+        self.periods = {period.meter_id: period for period in periods}
 
-    async def segments(self) -> list[IdSegment]:
-        """Return the segments that have readings of the time."""
-        where = self._table.where(self._within)
+    async def segments(self) -> Mapping[int, Sequence[IdSegment]]:
+        """Return the segments that have readings of the time, by meter."""
+        alike: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for period in self.periods.values():
+            alike[period.start, period.until].append(period.meter_id)
         number = self._dialect.int_div("id - 1", SEGMENT_READINGS)
         seconds = self._dialect.unix_seconds
-        rows = await self._engine.fetch(
-            self._dialect.group_sums(
-                number,
-                [seconds("MIN(utc)"), seconds("MAX(utc)")],
-                f"{self._table.name} WHERE {where.text}",
-            ),
-            where.args,
-        )
-        return [IdSegment(*values) for values in self._dialect.parse_groups(rows)]
+        found: dict[int, list[IdSegment]] = defaultdict(list)
+        for bounds, ids in alike.items():
+            within = self._within(*bounds)
+            rows = await self._engine.fetch(
+                self._dialect.group_sums(
+                    f"meter_id * {_NUMBERS} + {number}",
+                    [seconds("MIN(utc)"), seconds("MAX(utc)")],
+                    f"readings WHERE meter_id IN ({', '.join(map(str, ids))}) AND {within.text}",
+                ),
+                within.args,
+            )
+            for key, *ends in self._dialect.parse_groups(rows):
+                meter_id, segment = divmod(key, _NUMBERS)
+                found[meter_id].append(IdSegment(segment, *ends))
+        return found
 
-    async def read(self, first_id: int, last_id: int, names: Sequence[str]) -> Columns:
-        """Return the columns of the readings with some ids."""
-        where = self._table.where(self._dialect.between(first_id, last_id), self._within)
+    async def read(
+        self, ranges: Sequence[IdRange], names: Sequence[str]
+    ) -> Mapping[int, Sequence[Columns]]:
+        """Return the columns of the readings with some ids, by meter."""
         selected = ["id", self._dialect.unix_seconds("utc")]
-        selected += [f"COALESCE({name}, '{_MISSING}')" for name in names]
+        selected += [f"COALESCE({_EXPRESSIONS.get(name, name)}, '{_MISSING}')" for name in names]
         texts = ", ".join(f"GROUP_CONCAT({each})" for each in selected)
+        conditions = [self._selecting(each) for each in ranges]
         rows = await self._engine.fetch(
-            f"SELECT COUNT(*), {texts} FROM {self._dialect.in_order_of_id(self._table)}"
-            f" WHERE {where.text}",
-            where.args,
+            " UNION ALL ".join(
+                f"SELECT {place}, COUNT(*), {texts}"
+                f" FROM {self._dialect.in_order_of_id(table)} WHERE {where.text}"
+                for place, (table, where) in enumerate(conditions)
+            ),
+            [arg for _, where in conditions for arg in where.args],
         )
-        count, *found = rows[0]
-        ids, utc, *columns = (_integers(text, count) for text in found)
-        return Columns(
-            ids,
-            utc,
-            {name: _column(values) for name, values in zip(names, columns, strict=True)},
-            await self._flags(ids),
+        return await in_thread(_parsed, ranges, names, rows, await self._flags(ranges))
+
+    def _selecting(self, ids: IdRange) -> tuple[ReadingsTable, Condition]:
+        table, period = readings_of(ids.meter_id), self.periods[ids.meter_id]
+        within = self._within(period.start, period.until)
+        return table, table.where(self._dialect.between(ids.first_id, ids.last_id), within)
+
+    def _within(self, start: int, until: int) -> Condition:
+        place = self._dialect.placeholder
+        bounds = (self._dialect.utc(start), self._dialect.utc(until))
+        return Condition(f"utc >= {place} AND utc < {place}", bounds)
+
+    async def _flags(self, ranges: Sequence[IdRange]) -> Sequence[Row]:
+        """Return a row for each range: how many readings have flags, their ids and their flags."""
+        return await self._engine.fetch(
+            " UNION ALL ".join(
+                f"SELECT {place}, COUNT(*), GROUP_CONCAT(reading_id), GROUP_CONCAT(flags)"
+                f" FROM flags WHERE meter_id = {each.meter_id}"
+                f" AND reading_id BETWEEN {each.first_id} AND {each.last_id}"
+                for place, each in enumerate(ranges)
+            )
         )
 
-    async def _flags(self, ids: Integers) -> "np.typing.NDArray[np.uint8]":
-        flags = np.zeros(len(ids), np.uint8)
-        if not len(ids):
-            return flags
-        place = self._dialect.placeholder
-        rows = await self._engine.fetch(
-            "SELECT COUNT(*), GROUP_CONCAT(reading_id), GROUP_CONCAT(flags) FROM flags"
-            f" WHERE meter_id = {self._meter_id} AND reading_id BETWEEN {place} AND {place}",
-            (int(ids.min()), int(ids.max())),
-        )
-        count, *texts = rows[0]
-        flagged, bits = (_integers(text, count) for text in texts)
-        order = np.argsort(ids)
-        places = np.searchsorted(ids, flagged, sorter=order)
-        # Flags may outlive readings that another program has deleted.
-        places = order[np.minimum(places, len(ids) - 1)]
-        is_there = ids[places] == flagged
-        flags[places[is_there]] = bits[is_there]
+
+def _parsed(
+    ranges: Sequence[IdRange], names: Sequence[str], rows: Sequence[Row], flags: Sequence[Row]
+) -> Mapping[int, Sequence[Columns]]:
+    found: dict[int, list[Columns]] = defaultdict(list)
+    by_place = {place: row for place, *row in flags}
+    for place, count, *values in sorted(rows):
+        if count:
+            ids, utc, *columns = (_integers(text, count) for text in values)
+            quantities = dict(zip(names, map(_column, columns), strict=True))
+            flagged, *texts = by_place[place]
+            bits = _placed(ids, *(_integers(text, flagged) for text in texts))
+            found[ranges[place].meter_id].append(Columns(ids, utc, quantities, bits))
+    return found
+
+
+def _placed(ids: Integers, flagged: Integers, bits: Integers) -> Bits:
+    """Return the flags of readings."""
+    flags = np.zeros(len(ids), np.uint8)
+    if not len(flagged):
         return flags
+    order = np.argsort(ids)
+    places = np.searchsorted(ids, flagged, sorter=order)
+    # Flags may outlive readings that another program has deleted.
+    places = order[np.minimum(places, len(ids) - 1)]
+    is_there = ids[places] == flagged
+    flags[places[is_there]] = bits[is_there]
+    return flags
 
 
 def _column(values: Integers) -> Column:
