@@ -1,15 +1,18 @@
 """Exact aggregates of arrays by groups of neighbours."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from domain.columns import Column, Integers
 
-_SAFE_SUM = 2**62
-"""Below it, a sum of 64-bit integers cannot overflow."""
+SAFE = 2**62
+"""Below it, a sum or a product of 64-bit integers, and twice that, cannot overflow."""
 
 _LOW_BITS = 31
+_GREATEST = np.iinfo(np.int64).max
 
 
 def group_starts(keys: Integers) -> Integers:
@@ -19,73 +22,136 @@ def group_starts(keys: Integers) -> Integers:
     return np.concatenate(([0], np.flatnonzero(keys[1:] != keys[:-1]) + 1))
 
 
+def group_sizes(starts: Integers, length: int) -> Integers:
+    """Return how many elements each group has."""
+    return np.diff(starts, append=length)
+
+
+def magnitude(values: Integers) -> int:
+    """Return the greatest absolute value, 0 of none."""
+    return max(abs(int(values.min())), abs(int(values.max()))) if len(values) else 0
+
+
+def as_large(values: Integers) -> Integers:
+    """Return the same integers without a limit, as objects of Python: exact, but slow."""
+    return cast("Integers", values.astype(object))
+
+
+def integers(values: Sequence[int]) -> Integers:
+    """Return integers of Python as an array, as objects if some exceed 64 bits."""
+    if any(abs(value) > _GREATEST for value in values):
+        return np.array(values, object)
+    return np.array(values, np.int64)
+
+
+def sums(column: Column, starts: Integers) -> Column:
+    """Return the sum of each group."""
+    return Column(_sums(column.values, starts), _known(column, starts))
+
+
+def counts(column: Column, starts: Integers) -> Column:
+    """Return how many values each group has."""
+    if column.known is None or not len(starts):
+        return Column(group_sizes(starts, len(column.values)))
+    return Column(np.add.reduceat(column.known, starts, dtype=np.int64))
+
+
+def minima(column: Column, starts: Integers) -> Column:
+    """Return the least value of each group."""
+    return _extreme(column, starts, np.minimum, _GREATEST)
+
+
+def maxima(column: Column, starts: Integers) -> Column:
+    """Return the greatest value of each group."""
+    return _extreme(column, starts, np.maximum, -_GREATEST)
+
+
+def first_greatest(column: Column, starts: Integers) -> Integers:
+    """Return where each group has its greatest value first; any place in one without a value."""
+    if not len(starts):
+        return starts
+    values = column.values
+    if column.known is not None:
+        values = np.where(column.known, values, -_GREATEST)
+    greatest = np.maximum.reduceat(values, starts)
+    is_greatest = values == np.repeat(greatest, group_sizes(starts, len(values)))
+    places = np.flatnonzero(is_greatest)
+    return places[np.searchsorted(places, starts)]
+
+
+def as_list(column: Column) -> list[int | None]:
+    """Return the values of a column, None for missing ones."""
+    values: list[int | None] = column.values.tolist()
+    if column.known is not None:
+        for place in np.flatnonzero(~column.known).tolist():
+            values[place] = None
+    return values
+
+
 def group_sums(column: Column, starts: Integers) -> Sequence[int | None]:
     """Return the sum of each group, None of one without a value."""
-    return _where_known(column, starts, exact_sums(column.values, starts))
+    return as_list(sums(column, starts))
 
 
 def exact_sums(values: Integers, starts: Integers) -> Sequence[int]:
     """Return the sum of each group, however large it is."""
-    if not len(starts):
-        return []
-    greatest = max(abs(int(values.min())), abs(int(values.max())))
-    if greatest * len(values) < _SAFE_SUM:
-        sums: list[int] = np.add.reduceat(values, starts).tolist()
-        return sums
-    high = np.add.reduceat(values >> _LOW_BITS, starts).tolist()
-    low = np.add.reduceat(values & (2**_LOW_BITS - 1), starts).tolist()
-    return [(upper << _LOW_BITS) + lower for upper, lower in zip(high, low, strict=True)]
+    found: list[int] = _sums(values, starts).tolist()
+    return found
 
 
 def group_counts(column: Column, starts: Integers) -> Sequence[int]:
     """Return how many values each group has."""
-    if not len(starts):
-        return []
-    if column.known is None:
-        counts: list[int] = np.diff(np.append(starts, len(column.values))).tolist()
-        return counts
-    counted: list[int] = np.add.reduceat(column.known, starts, dtype=np.int64).tolist()
-    return counted
+    found: list[int] = counts(column, starts).values.tolist()
+    return found
 
 
 def group_minima(column: Column, starts: Integers) -> Sequence[int | None]:
     """Return the least value of each group, None of one without a value."""
-    return _extreme(column, starts, np.minimum, np.iinfo(np.int64).max)
+    return as_list(minima(column, starts))
 
 
 def group_maxima(column: Column, starts: Integers) -> Sequence[int | None]:
     """Return the greatest value of each group, None of one without a value."""
-    return _extreme(column, starts, np.maximum, np.iinfo(np.int64).min)
+    return as_list(maxima(column, starts))
 
 
 def first_maxima(column: Column, starts: Integers) -> Sequence[int]:
     """Return where each group has its greatest value first; any place in one without a value."""
-    if not len(starts):
-        return []
-    least = np.iinfo(np.int64).min
-    values = column.values
-    if column.known is not None:
-        values = np.where(column.known, values, least)
-    lengths = np.diff(np.append(starts, len(values)))
-    is_greatest = values == np.repeat(np.maximum.reduceat(values, starts), lengths)
-    places = np.flatnonzero(is_greatest)
-    found: list[int] = places[np.searchsorted(places, starts)].tolist()
+    found: list[int] = first_greatest(column, starts).tolist()
     return found
 
 
-def _extreme(
-    column: Column, starts: Integers, function: np.ufunc, otherwise: int
-) -> Sequence[int | None]:
+def _sums(values: Integers, starts: Integers) -> Integers:
+    """Return the sum of each group, as objects where some exceed 64 bits."""
     if not len(starts):
-        return []
+        return np.zeros(0, np.int64)
+    if values.dtype == object:
+        return _sums_of(values, starts)
+    if magnitude(values) * len(values) < SAFE:
+        return _sums_of(values, starts)
+    high = as_large(_sums_of(values >> _LOW_BITS, starts))
+    low = _sums_of(values & (2**_LOW_BITS - 1), starts)
+    return cast("Integers", (high << _LOW_BITS) + low)
+
+
+def _sums_of(values: Integers, starts: Integers) -> Integers:
+    return cast("Integers", np.add.reduceat(values, starts))
+
+
+def _extreme(column: Column, starts: Integers, function: np.ufunc, otherwise: int) -> Column:
+    if not len(starts):
+        return Column(starts)
+    known = _known(column, starts)
     values = column.values
     if column.known is not None:
         values = np.where(column.known, values, otherwise)
-    return _where_known(column, starts, function.reduceat(values, starts).tolist())
+    found: NDArray[np.int64] = function.reduceat(values, starts)
+    return Column(found if known is None else np.where(known, found, 0), known)
 
 
-def _where_known(column: Column, starts: Integers, values: Sequence[int]) -> Sequence[int | None]:
-    if column.known is None:
-        return values
-    known = np.logical_or.reduceat(column.known, starts).tolist() if len(starts) else []
-    return [value if is_known else None for value, is_known in zip(values, known, strict=True)]
+def _known(column: Column, starts: Integers) -> NDArray[np.bool_] | None:
+    """Return which groups have a value, None if all have one."""
+    if column.known is None or not len(starts):
+        return None
+    known: NDArray[np.bool_] = np.logical_or.reduceat(column.known, starts)
+    return None if known.all() else known

@@ -138,14 +138,14 @@ def sql_expression(part: AggregatePart, dialect: Dialect) -> str:
     if function == GREATEST:
         return dialect.max_with_time(column, dialect.year_0_seconds("utc"))
     operand = derived_operand(column, READINGS)
-    return f"{function}({dialect.year_0_seconds(column) if column == 'utc' else operand})"
+    return f"{function}({dialect.unix_seconds(column) if column == 'utc' else operand})"
 
 
 def day_expression(part: AggregatePart, dialect: Dialect) -> str:
     """Return the SQL of a part that the table `days` has for each day."""
     function, column = part
     if column == "utc":
-        return dialect.year_0_seconds(_DAY_COLUMNS[part])
+        return dialect.unix_seconds(_DAY_COLUMNS[part])
     if part in _DAY_COLUMNS:
         return _DAY_COLUMNS[part]
     if function == GREATEST:

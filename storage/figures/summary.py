@@ -19,7 +19,7 @@ from domain.quantities import (
 from domain.time.time_buckets import Buckets
 from storage.backends.base import ReadEngine
 from storage.backends.derived import CAPACITIVE_POWER, DERIVED_ENERGY, INDUCTIVE_POWER
-from storage.backends.dialect import Condition, to_unix_seconds
+from storage.backends.dialect import Condition
 from storage.common.prefetch import prefetch
 from storage.figures.aggregate import BOUNDS, COVERAGE, FLAG_FIELDS, coverage
 from storage.figures.aggregation_rules import (
@@ -176,8 +176,8 @@ class Summary:
         whole = Buckets([selection.start, max(selection.end, selection.until)])
         since = await energy_since(engine, selection, whole) if flags[_CATCH_UP] else {}
         row: Row = (
-            None if first is None else to_unix_seconds(first),
-            None if last is None else to_unix_seconds(last),
+            first,
+            last,
             selection.start,
             selection.end,
             *_TOTALS.values(sums[at_totals], totals),

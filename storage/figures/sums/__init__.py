@@ -1,0 +1,1 @@
+"""Aggregates of groups of readings as arrays, and figures made of them."""
