@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 
+import numpy as np
+
+from domain.columns import Integers
 from domain.readings_query import LAST_INSTANT
 from domain.time.time_zone import DAY_SECONDS, OffsetPeriod, TimeZone
 
@@ -100,6 +103,10 @@ class Buckets:
 
     def __getitem__(self, index: int) -> tuple[int, int]:
         return self._edges[index], self._edges[index + 1]
+
+    def edges(self, first: int, after: int) -> Integers:
+        """Return the edges of the buckets from one up to, and without, another."""
+        return np.array(self._edges[first : after + 1], np.int64)
 
     def first(self, count: int) -> "Buckets":
         """Return the first ones."""

@@ -143,7 +143,7 @@ def _parsed(
 ) -> Mapping[int, Sequence[Columns]]:
     found: dict[int, list[Columns]] = defaultdict(list)
     by_place = {place: row for place, *row in flags}
-    for place, count, *values in sorted(rows):
+    for place, count, *values in rows:
         if count:
             ids, utc, *columns = (_integers(text, count) for text in values)
             quantities = dict(zip(names, map(_column, columns), strict=True))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Self, cast
+from typing import Self
 
 import numpy as np
 
@@ -22,7 +22,7 @@ def product(values: Integers, factor: int) -> Integers:
     """Return values times a number, as objects if they may exceed 64 bits."""
     if values.dtype != object and magnitude(values) * abs(factor) >= SAFE:
         values = as_large(values)
-    return cast("Integers", values * factor)
+    return values * factor
 
 
 class ExactSums:
@@ -66,6 +66,14 @@ class ArrayOfSums:
     def __getitem__(self, places: Places) -> "ArrayOfSums":
         return ArrayOfSums(self.sums[places], self.has_any[places], self.members[places])
 
+    def followed_by(self, other: "ArrayOfSums") -> "ArrayOfSums":
+        """Return the sums of both."""
+        return ArrayOfSums(
+            ExactSums(np.concatenate([self.sums.values, other.sums.values])),
+            np.concatenate([self.has_any, other.has_any]),
+            np.concatenate([self.members, other.members]),
+        )
+
     def at(self, place: int) -> int | None:
         """Return the sum of a bucket, None of nothing."""
         return int(self.sums.values[place]) if self.has_any[place] else None
@@ -104,7 +112,9 @@ class GroupArrays:
         return cls(
             *(edges[:-1], edges[1:], public_ids),
             {name: ArrayOfSums.zeros(count) for name in names},
-            *(zeros(), zeros(), np.zeros(count, bool), zeros(), zeros(), zeros()),
+            *(zeros(), zeros()),
+            np.zeros(count, bool),
+            *(zeros(), zeros(), zeros()),
             np.full((count, MAX_NAMED), -1, np.int32),
             is_power_unknown=np.zeros(count, bool),
         )
@@ -122,6 +132,25 @@ class GroupArrays:
             self.named[places],
             {denominator: each[places] for denominator, each in self.powers.items()},
             self.is_power_unknown[places],
+        )
+
+    def followed_by(self, other: "GroupArrays") -> "GroupArrays":
+        """Return the buckets of both; none have powers."""
+
+        def joined(*arrays: Integers) -> Integers:
+            return np.concatenate(arrays)
+
+        return GroupArrays(
+            *(joined(self.starts, other.starts), joined(self.ends, other.ends), self.public_ids),
+            {
+                name: each.followed_by(other.quantities[name])
+                for name, each in self.quantities.items()
+            },
+            *(joined(self.members, other.members), joined(self.expected, other.expected)),
+            np.concatenate([self.is_expected_unknown, other.is_expected_unknown]),
+            *(joined(self.present, other.present), joined(self.estimated, other.estimated)),
+            *(joined(self.lacking, other.lacking), joined(self.named, other.named)),
+            is_power_unknown=np.concatenate([self.is_power_unknown, other.is_power_unknown]),
         )
 
     def add_lacking(self, member: int, places: Integers) -> None:

@@ -78,7 +78,10 @@ class MemberReadings:
             self._has_any[name][known] = True
         self._with_energy[places] += counts(columns.quantities["energy"], starts).values
         if self._has_coverage:
-            for name, counter in ((PRESENT_FIELD, total.present), (ESTIMATED_FIELD, total.estimated)):
+            for name, counter in (
+                (PRESENT_FIELD, total.present),
+                (ESTIMATED_FIELD, total.estimated),
+            ):
                 counter[places] += times * counts(columns.quantities[name], starts).values
         if self._power is not None:
             self._power.add(columns, seconds, starts, places)

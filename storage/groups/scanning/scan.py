@@ -52,7 +52,7 @@ class Scan:
         self._left_out = selection.left_out | (CATCH_UP.bit if tells_demand else 0)
 
     async def arrays(self, members: Sequence[CountedMeter], edges: Integers) -> GroupArrays:
-        """Return the sums of members, in order of their public ids, in the buckets between edges."""
+        """Return the sums in the buckets between edges of members, by order of their public ids."""
         total = GroupArrays.zeros(edges, [each.public_id for each in members], self._quantities)
         counted = [each async for each in self._counted(members, edges)]
         summing = _Summing(self, total, counted)

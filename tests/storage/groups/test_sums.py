@@ -24,7 +24,7 @@ from storage.common.errors import Overtaken, StorageError
 from storage.database import Database
 from storage.factory import WritableDatabase, open_database, open_importer
 from storage.figures.selection import Period
-from storage.groups import aggregate, scanning, sums
+from storage.groups import aggregate, sums
 from storage.groups.aggregate import (
     GROUP_COLUMNS,
     GROUP_COVERAGE,
@@ -36,6 +36,7 @@ from storage.groups.demand import demands, profile
 from storage.groups.demand.peaks import GroupPeaks
 from storage.groups.demand.profile import GroupProfile
 from storage.groups.ranking import GroupRanking
+from storage.groups.scanning import group_arrays, scan
 from storage.groups.selection import GroupQuery
 from storage.imports.merging import MergeOptions
 from tests.support.databases import DatabaseFixture
@@ -448,15 +449,16 @@ def test_sums_of_groups_are_those_of_all_readings_of_their_members(
     database: DatabaseFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database.configure(meter={"timezone": ZONE})
-    for module in (sums, profile):
+    for module in (sums, profile, group_arrays):
         monkeypatch.setattr(module, "MAX_NAMED", MOST_NAMED)
 
     async def check(runner: Comparison, case: Case, at_once: int) -> None:
         monkeypatch.setattr(aggregate, "METERS_AT_ONCE", at_once)
         monkeypatch.setattr(aggregate, "_PIECES", {"day": at_once, "week": 1})
         monkeypatch.setattr(aggregate, "_SHORT_PIECE", 20 * at_once)
-        monkeypatch.setattr(scanning, "_GROUPS_AT_ONCE", 50 * at_once)
+        monkeypatch.setattr(scan, "STEPS_AT_ONCE", at_once)
         monkeypatch.setattr(demands, "_AT_ONCE", 40 * at_once)
+        monkeypatch.setattr(demands, "_EDGES_AT_ONCE", 20)
         await runner.check(case)
 
     with asyncio.Runner() as runner:
