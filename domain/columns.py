@@ -11,6 +11,9 @@ Integers = NDArray[np.int64]
 Truths = NDArray[np.bool_]
 Bits = NDArray[np.uint8]
 
+PRESENT = "present"
+"""The name of a quantity that a reading has if it has any other, of whatever value."""
+
 
 @dataclass(frozen=True, slots=True)
 class Column:

@@ -22,7 +22,8 @@ def local_times(zone: TimeZone, utc: Integers) -> Integers:
     periods = [period for block in blocks for period in _offset_periods(zone.info, block)]
     starts = utc.searchsorted([start for start, _ in periods])
     offsets = np.array([offset for _, offset in periods])
-    return utc + np.repeat(offsets, np.diff(starts, append=len(utc)))
+    local: Integers = utc + np.repeat(offsets, np.diff(starts, append=len(utc)))
+    return local
 
 
 @lru_cache(maxsize=_KEPT_BLOCKS)

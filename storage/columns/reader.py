@@ -1,18 +1,31 @@
 """The readings of meters in the order of time, as arrays of bounded length."""
 
-from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Container, Coroutine, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from domain.columns import Columns
-from storage.backends.base import ReadEngine
-from storage.columns.row_source import IdRange, IdSegment, MeterPeriod, RowSource
+from storage.backends.base import ReadEngine, Row
+from storage.columns.block_source import Block, BlockSource, StoredBlocks
+from storage.columns.row_source import (
+    SEGMENT_READINGS,
+    FlaggedReadings,
+    IdRange,
+    IdSegment,
+    MeterPeriod,
+    RowSource,
+)
 from storage.common.prefetch import prefetch
 from storage.common.turns import in_thread
 
-SEGMENTS_AT_ONCE = 8
-"""Segments that are read in one go, of one meter or of several."""
+READINGS_AT_ONCE = 8 * SEGMENT_READINGS
+"""Readings that are read in one go, of one meter or of several; about."""
+
+SEGMENTS_AT_ONCE = 100
+"""Segments that are read in one go, at most: a statement asks for each."""
 
 METERS_AT_ONCE = 100
 """Meters whose segments are looked for in one go."""
@@ -22,13 +35,17 @@ Batch = Sequence[tuple[int, Columns]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class _Work:
     """Segments of a meter that are read in one go."""
 
-    meter_id: int
+    period: MeterPeriod
     segments: Sequence[IdSegment]
     horizon: int
     """The time up to which all readings are known once these are."""
+
+
+_Part = tuple[Sequence[_Work], Mapping[int, Sequence[Columns]]]
+"""What was read, and the readings by meter."""
 
 
 async def read_columns(
@@ -54,74 +71,181 @@ async def read_meters(
     Meters come one after the other, in the order of their periods; those without readings do not.
     """
     waiting: dict[int, Columns] = {}
-    async with aclosing(prefetch(_jobs(engine, periods, names))) as jobs:
-        async for runs, parts in jobs:
-            batch = await in_thread(_ready, waiting, runs, parts)
+    async with aclosing(prefetch(_jobs(engine, periods, names))) as parts:
+        async for works, found in parts:
+            batch = await in_thread(_ready, waiting, works, found)
             if batch:
                 yield batch
 
 
 def _ready(
-    waiting: dict[int, Columns], runs: Sequence[_Run], parts: Mapping[int, Sequence[Columns]]
+    waiting: dict[int, Columns], works: Sequence[_Work], found: Mapping[int, Sequence[Columns]]
 ) -> Batch:
-    """Return the readings of runs that no later ones come before; the others are left waiting."""
+    """Return the readings that no later ones come before; the others are left waiting."""
     batch = []
-    for run in runs:
-        before = waiting.pop(run.meter_id, None)
-        found = parts.get(run.meter_id, ())
-        if before is None and not found:
+    for work in works:
+        meter_id = work.period.meter_id
+        parts = [*found.get(meter_id, ())]
+        if meter_id in waiting:
+            parts.insert(0, waiting.pop(meter_id))
+        if not parts:
             continue
-        columns = Columns.joined([*([] if before is None else [before]), *found]).in_order()
-        place = int(columns.utc.searchsorted(run.horizon))
+        columns = Columns.joined(parts).in_order()
+        place = int(columns.utc.searchsorted(work.horizon))
         if place:
-            batch.append((run.meter_id, columns[:place]))
+            batch.append((meter_id, columns[:place]))
         if place < len(columns):
-            waiting[run.meter_id] = columns[place:]
+            waiting[meter_id] = columns[place:]
     return batch
 
 
 async def _jobs(
     engine: ReadEngine, periods: Sequence[MeterPeriod], names: Sequence[str]
-) -> AsyncGenerator[Coroutine[Any, Any, tuple[Sequence[_Run], Mapping[int, Sequence[Columns]]]]]:
+) -> AsyncGenerator[Coroutine[Any, Any, _Part]]:
+    """Yield what reads segments, some at a time."""
     for at in range(0, len(periods), METERS_AT_ONCE):
-        rows = RowSource(engine, periods[at : at + METERS_AT_ONCE])
-        segments = await rows.segments()
-        for runs in _packed(rows.periods, segments):
-            yield _read(rows, runs, names)
+        source = _Source(engine, periods[at : at + METERS_AT_ONCE], names)
+        for works in _packed(await source.works()):
+            yield source.read(works)
 
 
-def _packed(
-    periods: Mapping[int, MeterPeriod], segments: Mapping[int, Sequence[IdSegment]]
-) -> Iterator[Sequence[_Run]]:
+def _packed(works: Sequence[_Work]) -> Iterator[Sequence[_Work]]:
     """Yield what is read in one go, meter after meter and in the order of time."""
-    runs: list[_Run] = []
-    room = SEGMENTS_AT_ONCE
-    for meter_id, period in periods.items():
-        rest = sorted(segments.get(meter_id, ()), key=lambda segment: segment.first_utc)
-        while rest:
-            some, rest = rest[:room], rest[room:]
-            runs.append(_Run(meter_id, some, rest[0].first_utc if rest else period.until))
-            room -= len(some)
-            if not room:
-                yield runs
-                runs, room = [], SEGMENTS_AT_ONCE
-    if runs:
-        yield runs
+    pack: list[_Work] = []
+    readings = segments = 0
+    for work in works:
+        begun = 0
+        for place, segment in enumerate(work.segments, 1):
+            readings += segment.readings
+            segments += 1
+            is_last = place == len(work.segments)
+            is_full = readings >= READINGS_AT_ONCE or segments == SEGMENTS_AT_ONCE
+            if is_last or is_full:
+                horizon = work.horizon if is_last else work.segments[place].first_utc
+                pack.append(_Work(work.period, work.segments[begun:place], horizon))
+                begun = place
+            if is_full:
+                yield pack
+                pack, readings, segments = [], 0, 0
+    if pack:
+        yield pack
 
 
-async def _read(
-    rows: RowSource, runs: Sequence[_Run], names: Sequence[str]
-) -> tuple[Sequence[_Run], Mapping[int, Sequence[Columns]]]:
-    ranges = [each for run in runs for each in _id_ranges(run)]
-    return runs, await rows.read(ranges, names)
+class _Source:
+    """Readings of meters: the blocks that there are, and the rows of what has none."""
+
+    def __init__(
+        self, engine: ReadEngine, periods: Sequence[MeterPeriod], names: Sequence[str]
+    ) -> None:
+        self._rows = RowSource(engine, periods)
+        self._blocks = BlockSource(engine)
+        self._periods = periods
+        self._names = names
+        self._with_block: set[Block] = set()
+
+    async def works(self) -> Sequence[_Work]:
+        """Return all segments with readings of the time, of each meter in order of their first."""
+        stored = await self._blocks.stored([period.meter_id for period in self._periods])
+        found: dict[int, list[IdSegment]] = {}
+        without: list[IdRange] = []
+        for period in self._periods:
+            blocks = stored.get(period.meter_id, StoredBlocks([], 0))
+            within = [
+                each
+                for each in blocks.segments
+                if period.start <= each.last_utc and each.first_utc < period.until
+            ]
+            found[period.meter_id] = within
+            self._with_block |= {(period.meter_id, segment.number) for segment in within}
+            without += _between(period.meter_id, blocks)
+        for at in range(0, len(without), SEGMENTS_AT_ONCE):
+            for meter_id, segment in await self._rows.segments(without[at : at + SEGMENTS_AT_ONCE]):
+                found[meter_id].append(segment)
+        return [
+            _Work(
+                period,
+                sorted(found[period.meter_id], key=lambda segment: segment.first_utc),
+                period.until,
+            )
+            for period in self._periods
+        ]
+
+    async def read(self, works: Sequence[_Work]) -> _Part:
+        """Return the readings of some segments of meters."""
+        runs = [run for work in works for run in _neighbours(work)]
+        wanted = [each for run in runs for each in run.blocks() if each in self._with_block]
+        blocks = await self._blocks.read(wanted, self._names)
+        ranges = [
+            run.ids(some) for run in runs for has_block, some in run.parts(blocks) if not has_block
+        ]
+        rows = await self._rows.read(ranges, self._names)
+        flags = await self._rows.flags([run.ids(run.segments) for run in runs])
+        return works, await in_thread(_assembled, runs, blocks, rows, flags)
 
 
-def _id_ranges(run: _Run) -> list[IdRange]:
-    """Return the ids that segments make together."""
-    ranges: list[IdRange] = []
-    for segment in sorted(run.segments, key=lambda segment: segment.number):
-        if ranges and ranges[-1].last_id == segment.first_id - 1:
-            ranges[-1] = IdRange(run.meter_id, ranges[-1].first_id, segment.last_id)
-        else:
-            ranges.append(IdRange(run.meter_id, segment.first_id, segment.last_id))
-    return ranges
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Segments of a meter whose ids follow each other, in order."""
+
+    period: MeterPeriod
+    segments: Sequence[IdSegment]
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield what names the block of each."""
+        for segment in self.segments:
+            yield self.period.meter_id, segment.number
+
+    def ids(self, some: Sequence[IdSegment]) -> IdRange:
+        """Return the ids of neighbouring segments."""
+        return IdRange(self.period.meter_id, some[0].first_id, some[-1].last_id)
+
+    def parts(self, blocks: Container[Block]) -> Iterator[tuple[bool, Sequence[IdSegment]]]:
+        """Yield neighbours all of which have one of some blocks, or none of which has."""
+        meter_id = self.period.meter_id
+        for has_block, some in groupby(
+            self.segments, lambda each: (meter_id, each.number) in blocks
+        ):
+            yield has_block, [*some]
+
+
+def _between(meter_id: int, blocks: StoredBlocks) -> Iterator[IdRange]:
+    """Yield the ids before, between and after blocks."""
+    following = 1
+    for segment in blocks.segments:
+        if following < segment.first_id:
+            yield IdRange(meter_id, following, segment.first_id - 1)
+        following = segment.last_id + 1
+    if following <= blocks.last_id:
+        yield IdRange(meter_id, following, blocks.last_id)
+
+
+def _neighbours(work: _Work) -> Iterator[_Run]:
+    """Yield the runs that segments make, in the order of id."""
+    in_order = sorted(work.segments, key=lambda segment: segment.number)
+    for _, run in groupby(enumerate(in_order), lambda each: each[1].number - each[0]):
+        yield _Run(work.period, [segment for _, segment in run])
+
+
+def _assembled(
+    runs: Sequence[_Run],
+    blocks: Mapping[Block, Columns],
+    rows: Sequence[Columns],
+    flags: Sequence[Row],
+) -> Mapping[int, Sequence[Columns]]:
+    """Return the readings of the time, with their flags, by meter."""
+    found: dict[int, list[Columns]] = defaultdict(list)
+    following = iter(rows)
+    for run, row in zip(runs, flags, strict=True):
+        flagged = FlaggedReadings.of(row)
+        period = run.period
+        for has_block, some in run.parts(blocks):
+            parts = (
+                [next(following)]
+                if not has_block
+                else [blocks[period.meter_id, each.number] for each in some]
+            )
+            for part in parts:
+                within = part.between(period.start, period.until)
+                flagged.set_in(within)
+                found[period.meter_id].append(within)
+    return found

@@ -1,30 +1,28 @@
 """Columns of readings from their rows."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any, Self
 
 import numpy as np
 
-from domain.columns import Bits, Column, Columns, Integers
+from domain.columns import PRESENT, Column, Columns, Integers
 from storage.backends.base import ReadEngine, Row
-from storage.backends.dialect import ANY_VALUE, Condition, ReadingsTable, readings_of
+from storage.backends.dialect import ANY_VALUE, Condition, Dialect, ReadingsTable, readings_of
 from storage.common.errors import Inconsistent
 from storage.common.turns import in_thread
 
 SEGMENT_READINGS = 4000
 """Ids of a segment, the first one a multiple of that plus one."""
 
-PRESENT_FIELD = "present"
-"""The name of a quantity that every reading with any quantity has, and no other."""
+FEW_IDS = 10 * SEGMENT_READINGS
+"""Ids that are looked through faster than the index on times."""
 
-_MISSING = np.iinfo(np.int64).min
-"""Stands for NULL in the text of a column: no quantity has so many digits."""
+MISSING = np.iinfo(np.int64).min
+"""Stands for a missing value: no quantity has so many digits."""
 
-_NUMBERS = 10**9
-"""More than the segments of a meter."""
-
-_EXPRESSIONS = {PRESENT_FIELD: f"CASE WHEN {ANY_VALUE} IS NOT NULL THEN 1 END"}
+_EXPRESSIONS = {PRESENT: f"CASE WHEN {ANY_VALUE} IS NOT NULL THEN 1 END"}
 """The SQL of quantities that are no columns of the table."""
 
 
@@ -36,6 +34,8 @@ class IdSegment:
     """Counts from 0."""
     first_utc: int
     last_utc: int
+    readings: int = SEGMENT_READINGS
+    """How many there are."""
 
     @property
     def first_id(self) -> int:
@@ -65,118 +65,145 @@ class IdRange:
     first_id: int
     last_id: int
 
+    @property
+    def is_short(self) -> bool:
+        """Whether they are looked through faster than the index on times."""
+        return self.last_id - self.first_id < FEW_IDS
+
 
 class RowSource:
-    """Reads columns of the readings of meters, row by row."""
+    """Reads columns of the readings of meters, row by row; one statement for all that is asked."""
 
     def __init__(self, engine: ReadEngine, periods: Sequence[MeterPeriod]) -> None:
         """Read the readings of some meters, each of a period."""
         self._engine = engine
         self._dialect = engine.dialect
-        self.periods = {period.meter_id: period for period in periods}
+        self._periods = {period.meter_id: period for period in periods}
 
-    async def segments(self) -> Mapping[int, Sequence[IdSegment]]:
-        """Return the segments that have readings of the time, by meter."""
-        alike: dict[tuple[int, int], list[int]] = defaultdict(list)
-        for period in self.periods.values():
-            alike[period.start, period.until].append(period.meter_id)
+    async def segments(self, ranges: Sequence[IdRange]) -> list[tuple[int, IdSegment]]:
+        """Return the segments of some ids that have readings of the time, after their meters."""
         number = self._dialect.int_div("id - 1", SEGMENT_READINGS)
         seconds = self._dialect.unix_seconds
-        found: dict[int, list[IdSegment]] = defaultdict(list)
-        for bounds, ids in alike.items():
-            within = self._within(*bounds)
-            rows = await self._engine.fetch(
-                self._dialect.group_sums(
-                    f"meter_id * {_NUMBERS} + {number}",
-                    [seconds("MIN(utc)"), seconds("MAX(utc)")],
-                    f"readings WHERE meter_id IN ({', '.join(map(str, ids))}) AND {within.text}",
-                ),
-                within.args,
+        statements = []
+        for each in ranges:
+            table, where = self._selecting(each)
+            # Few ids are quickly looked through, whatever the time is.
+            source = self._dialect.in_order_of_id(table) if each.is_short else table.name
+            sql = (
+                f"SELECT {each.meter_id}, {number} AS number, {seconds('MIN(utc)')},"
+                f" {seconds('MAX(utc)')}, COUNT(*) FROM {source} WHERE {where.text} GROUP BY number"
             )
-            for key, *ends in self._dialect.parse_groups(rows):
-                meter_id, segment = divmod(key, _NUMBERS)
-                found[meter_id].append(IdSegment(segment, *ends))
-        return found
+            statements.append(Condition(sql, where.args))
+        rows = await self._fetch(statements)
+        return [(meter_id, IdSegment(*values)) for meter_id, *values in rows]
 
-    async def read(
-        self, ranges: Sequence[IdRange], names: Sequence[str]
-    ) -> Mapping[int, Sequence[Columns]]:
-        """Return the columns of the readings with some ids, by meter."""
-        selected = ["id", self._dialect.unix_seconds("utc")]
-        selected += [f"COALESCE({_EXPRESSIONS.get(name, name)}, '{_MISSING}')" for name in names]
-        texts = ", ".join(f"GROUP_CONCAT({each})" for each in selected)
-        conditions = [self._selecting(each) for each in ranges]
-        rows = await self._engine.fetch(
-            " UNION ALL ".join(
-                f"SELECT {place}, COUNT(*), {texts}"
-                f" FROM {self._dialect.in_order_of_id(table)} WHERE {where.text}"
-                for place, (table, where) in enumerate(conditions)
-            ),
-            [arg for _, where in conditions for arg in where.args],
+    async def read(self, ranges: Sequence[IdRange], names: Sequence[str]) -> list[Columns]:
+        """Return the columns of the readings of each range, without their flags."""
+        statements = []
+        for place, each in enumerate(ranges):
+            table, where = self._selecting(each)
+            sql = columns_statement(self._dialect, table, where, names, place)
+            statements.append(Condition(sql, where.args))
+        rows = await self._fetch(statements)
+        return await in_thread(
+            lambda: [parsed_columns(row, names) for row in sorted(rows, key=itemgetter(0))]
         )
-        return await in_thread(_parsed, ranges, names, rows, await self._flags(ranges))
+
+    async def flags(self, ranges: Sequence[IdRange]) -> Sequence[Row]:
+        """Return a row for each range, of which `FlaggedReadings` are made."""
+        rows = await self._fetch(
+            [
+                Condition(
+                    f"SELECT {place}, COUNT(*), GROUP_CONCAT(reading_id), GROUP_CONCAT(flags)"
+                    f" FROM flags WHERE meter_id = {each.meter_id}"
+                    f" AND reading_id BETWEEN {each.first_id} AND {each.last_id}"
+                )
+                for place, each in enumerate(ranges)
+            ]
+        )
+        return sorted(rows, key=itemgetter(0))
 
     def _selecting(self, ids: IdRange) -> tuple[ReadingsTable, Condition]:
-        table, period = readings_of(ids.meter_id), self.periods[ids.meter_id]
-        within = self._within(period.start, period.until)
+        table, period = readings_of(ids.meter_id), self._periods[ids.meter_id]
+        place = self._dialect.placeholder
+        within = Condition(
+            f"utc >= {place} AND utc < {place}",
+            (self._dialect.utc(period.start), self._dialect.utc(period.until)),
+        )
         return table, table.where(self._dialect.between(ids.first_id, ids.last_id), within)
 
-    def _within(self, start: int, until: int) -> Condition:
-        place = self._dialect.placeholder
-        bounds = (self._dialect.utc(start), self._dialect.utc(until))
-        return Condition(f"utc >= {place} AND utc < {place}", bounds)
-
-    async def _flags(self, ranges: Sequence[IdRange]) -> Sequence[Row]:
-        """Return a row for each range: how many readings have flags, their ids and their flags."""
-        return await self._engine.fetch(
-            " UNION ALL ".join(
-                f"SELECT {place}, COUNT(*), GROUP_CONCAT(reading_id), GROUP_CONCAT(flags)"
-                f" FROM flags WHERE meter_id = {each.meter_id}"
-                f" AND reading_id BETWEEN {each.first_id} AND {each.last_id}"
-                for place, each in enumerate(ranges)
-            )
-        )
+    async def _fetch(self, statements: Sequence[Condition]) -> Sequence[Row]:
+        """Return the rows of all statements."""
+        if not statements:
+            return []
+        sql = " UNION ALL ".join(each.text for each in statements)
+        return await self._engine.fetch(sql, [arg for each in statements for arg in each.args])
 
 
-def _parsed(
-    ranges: Sequence[IdRange], names: Sequence[str], rows: Sequence[Row], flags: Sequence[Row]
-) -> Mapping[int, Sequence[Columns]]:
-    found: dict[int, list[Columns]] = defaultdict(list)
-    by_place = {place: row for place, *row in flags}
-    for place, count, *values in rows:
-        if count:
-            ids, utc, *columns = (_integers(text, count) for text in values)
-            quantities = dict(zip(names, map(_column, columns), strict=True))
-            flagged, *texts = by_place[place]
-            bits = _placed(ids, *(_integers(text, flagged) for text in texts))
-            found[ranges[place].meter_id].append(Columns(ids, utc, quantities, bits))
-    return found
+@dataclass(frozen=True, slots=True)
+class FlaggedReadings:
+    """Ids of readings and the bits of their flags."""
+
+    ids: Integers
+    bits: Integers
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        """Return those of a row of `RowSource.flags`."""
+        _, count, ids, bits = row
+        return cls(integers_of(ids, count), integers_of(bits, count))
+
+    def set_in(self, columns: Columns) -> None:
+        """Write the flags into those of readings that follow each other."""
+        if not len(columns) or not len(self.ids):
+            return
+        order = np.argsort(columns.ids)
+        places = np.searchsorted(columns.ids, self.ids, sorter=order)
+        # Flags may outlive readings that another program has deleted.
+        places = order[np.minimum(places, len(columns) - 1)]
+        is_there = columns.ids[places] == self.ids
+        columns.flags[places[is_there]] = self.bits[is_there]
 
 
-def _placed(ids: Integers, flagged: Integers, bits: Integers) -> Bits:
-    """Return the flags of readings."""
-    flags = np.zeros(len(ids), np.uint8)
-    if not len(flagged):
-        return flags
-    order = np.argsort(ids)
-    places = np.searchsorted(ids, flagged, sorter=order)
-    # Flags may outlive readings that another program has deleted.
-    places = order[np.minimum(places, len(ids) - 1)]
-    is_there = ids[places] == flagged
-    flags[places[is_there]] = bits[is_there]
-    return flags
+def columns_statement(
+    dialect: Dialect,
+    table: ReadingsTable,
+    where: Condition,
+    names: Sequence[str],
+    place: int = 0,
+) -> str:
+    """Return the statement that selects columns of readings; `parsed_columns` takes its row.
+
+    Rows of several have the order of their places.
+    """
+    selected = ["id", dialect.unix_seconds("utc")]
+    selected += [f"COALESCE({_EXPRESSIONS.get(name, name)}, '{MISSING}')" for name in names]
+    texts = ", ".join(f"GROUP_CONCAT({each})" for each in selected)
+    return (
+        f"SELECT {place}, COUNT(*), {texts} FROM {dialect.in_order_of_id(table)} WHERE {where.text}"
+    )
 
 
-def _column(values: Integers) -> Column:
-    missing = values == _MISSING
+def parsed_columns(row: Sequence[Any], names: Sequence[str]) -> Columns:
+    """Return the columns of readings, without their flags, from the row of the statement."""
+    _, count, *found = row
+    ids, utc, *values = (integers_of(text, count) for text in found)
+    quantities = dict(zip(names, map(column_of, values), strict=True))
+    return Columns(ids, utc, quantities, np.zeros(count, np.uint8))
+
+
+def column_of(values: Integers) -> Column:
+    """Return a quantity, given with MISSING where it is missing."""
+    missing = values == MISSING
     if not missing.any():
         return Column(values)
     return Column(np.where(missing, 0, values), ~missing)
 
 
-def _integers(text: bytes | None, count: int) -> Integers:
+def integers_of(text: bytes | str | None, count: int) -> Integers:
     """Return the numbers of a text, those with decimals scaled by 10^5."""
-    values = np.fromstring((text or b"").replace(b".", b""), np.int64, sep=",")
+    plain = (text.encode() if isinstance(text, str) else text or b"").replace(b".", b"")
+    values = np.fromstring(plain, np.int64, sep=",")
     if len(values) != count:
         raise Inconsistent("the database cut a column short: raise its max_allowed_packet")
     return values

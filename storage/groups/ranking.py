@@ -9,12 +9,13 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from domain.columns import PRESENT
 from domain.fixed_point import SCALE, divide_rounded, ratio
 from domain.parameters import Integer, Parameter, Params, either
 from storage.backends.base import ReadEngine
 from storage.columns.aggregates import group_counts
 from storage.columns.reader import Batch, read_meters
-from storage.columns.row_source import PRESENT_FIELD, MeterPeriod
+from storage.columns.row_source import MeterPeriod
 from storage.common.turns import in_pieces, in_thread, in_turns
 from storage.figures.aggregation_rules import (
     GREATEST,
@@ -198,7 +199,7 @@ class _Totals:
     ) -> None:
         """Take in the readings of meters between two instants."""
         periods = [MeterPeriod(meter_id, *bounds) async for meter_id in in_turns(weights)]
-        names = (*_SUMMED, PRESENT_FIELD)
+        names = (*_SUMMED, PRESENT)
         async with aclosing(read_meters(self._engine, periods, names)) as readings:
             async for batch in readings:
                 for meter_id, *sums in await in_thread(self._sums, batch):
@@ -206,12 +207,12 @@ class _Totals:
 
     def _sums(self, batch: Batch) -> list[Sequence[Any]]:
         """Return, of the readings of meters, what is taken in."""
-        found = []
+        found: list[Sequence[Any]] = []
         for meter_id, columns in batch:
             counted = columns.without_flags(self._selection.left_out)
             if len(counted):
                 ((*sums, greatest),) = part_values(parts_of(counted, _ONE_GROUP, _PARTS), _PARTS)
-                (present,) = group_counts(counted.quantities[PRESENT_FIELD], _ONE_GROUP)
+                (present,) = group_counts(counted.quantities[PRESENT], _ONE_GROUP)
                 found.append((meter_id, *sums, present, greatest))
         return found
 

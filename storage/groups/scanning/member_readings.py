@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from domain.columns import Columns, Integers, Truths
-from domain.report_source import ESTIMATED_FIELD
+from domain.columns import PRESENT, Columns, Integers, Truths
+from domain.flags import ESTIMATED
 from storage.backends.derived import DERIVED_ENERGY
 from storage.columns.aggregates import counts, sums
 from storage.columns.derived import derived_column
-from storage.columns.row_source import PRESENT_FIELD
 from storage.figures.aggregation_rules import HOUR_SECONDS
 from storage.groups.members import CountedMeter
 from storage.groups.scanning.group_arrays import ExactSums, GroupArrays, product
@@ -78,11 +77,12 @@ class MemberReadings:
             self._has_any[name][known] = True
         self._with_energy[places] += counts(columns.quantities["energy"], starts).values
         if self._has_coverage:
-            for name, counter in (
-                (PRESENT_FIELD, total.present),
-                (ESTIMATED_FIELD, total.estimated),
-            ):
-                counter[places] += times * counts(columns.quantities[name], starts).values
+            total.present[places] += times * counts(columns.quantities[PRESENT], starts).values
+            estimated = (columns.flags & ESTIMATED.bit) != 0
+            if estimated.any():
+                total.estimated[places] += times * np.add.reduceat(
+                    estimated, starts, dtype=np.int64
+                )
         if self._power is not None:
             self._power.add(columns, seconds, starts, places)
 

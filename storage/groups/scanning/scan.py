@@ -3,12 +3,11 @@
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 
-from domain.columns import Columns, Integers
+from domain.columns import PRESENT, Columns, Integers
 from domain.flags import CATCH_UP
-from domain.report_source import ESTIMATED_FIELD
 from storage.backends.base import ReadEngine
 from storage.columns.reader import Batch, read_meters
-from storage.columns.row_source import PRESENT_FIELD, MeterPeriod
+from storage.columns.row_source import MeterPeriod
 from storage.common.turns import in_pieces, in_thread, in_turns
 from storage.groups.members import CountedMeter
 from storage.groups.scanning.group_arrays import GroupArrays
@@ -69,7 +68,7 @@ class Scan:
     def _names(self) -> Sequence[str]:
         names = [*self._quantities]
         names += ["power"] if self._has_power else []
-        return [*names, *([PRESENT_FIELD, ESTIMATED_FIELD] if self._has_coverage else [])]
+        return [*names, *([PRESENT] if self._has_coverage else [])]
 
     async def _counted(
         self, members: Sequence[CountedMeter], edges: Integers
