@@ -581,6 +581,29 @@ async def test_demand_is_of_intervals_that_all_divide_without_catch_ups(
             await answered(reader, "g1", GroupProfile.of({}))
 
 
+async def test_sums_are_exact_when_they_exceed_64_bits(database: DatabaseFixture) -> None:
+    """The days are not those of the group: it has the usual zone, since its members differ."""
+    greatest = 10**15 - 1
+    most = f"{greatest // 10**5}.{greatest % 10**5}"
+    for meter, zone in (("a", "Asia/Kolkata"), ("b", "Asia/Kathmandu")):
+        database.configure(meter={"timezone": zone})
+        moments = quarters("2019-07-30", 300, ZoneInfo(zone))
+        lines = [row(moment, most, "", f"-{most}") for moment in moments]
+        await database.load(report(*lines), meter=meter, register=True)
+    database.configure(meter={"timezone": ZONE})
+    day = {"date": "2019-07-31", "end_date": "2019-07-31 23:59:59"}
+    async with database.writer() as writer, database.reader() as reader:
+        assert await writer.engine.is_prepared()
+        ways = [(1, each, None, 1, None, None) for each in (1, 2, 2)]
+        await add_groups(writer, [*ways, *[(1, 1, None, 1, None, None)] * 98])
+        _, (summed,) = await answered(reader, "g1", GroupAggregate.of({"interval": "day", **day}))
+        _, peaks = await answered(reader, "g1", GroupPeaks.of({"number": "1", **day}))
+        _, times = await answered(reader, "g1", GroupProfile.of({"by": "none", **day}))
+    assert (summed["energy"], summed["power_mean"]) == (101 * 96 * greatest, -101 * greatest)
+    assert [each["demand"] for each in peaks] == [4 * 101 * greatest]
+    assert {(each["mean"], each["p50"]) for each in times} == {(4 * 101 * greatest,) * 2}
+
+
 async def test_period_of_several_windows_is_refused_and_named(three: Database) -> None:
     windows = (Window(date(2019, 7, 30), date(2019, 7, 30)), Window(date(2019, 8, 1)))
     query = GroupAggregate.of({"interval": "day"})
