@@ -13,9 +13,9 @@ from storage.columns.block_source import Block, BlockSource, StoredBlocks
 from storage.columns.row_source import (
     SEGMENT_READINGS,
     FlaggedReadings,
-    IdRange,
     IdSegment,
     MeterPeriod,
+    ReadingIds,
     RowSource,
 )
 from storage.common.prefetch import prefetch
@@ -147,7 +147,7 @@ class _Source:
         """Return all segments with readings of the time, of each meter in order of their first."""
         stored = await self._blocks.stored([period.meter_id for period in self._periods])
         found: dict[int, list[IdSegment]] = {}
-        without: list[IdRange] = []
+        without: list[ReadingIds] = []
         for period in self._periods:
             blocks = stored.get(period.meter_id, StoredBlocks([], 0))
             within = [
@@ -184,7 +184,7 @@ class _Source:
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class _SegmentRun:
     """Segments of a meter whose ids follow each other, in order."""
 
     period: MeterPeriod
@@ -195,9 +195,9 @@ class _Run:
         for segment in self.segments:
             yield self.period.meter_id, segment.number
 
-    def ids(self, some: Sequence[IdSegment]) -> IdRange:
+    def ids(self, some: Sequence[IdSegment]) -> ReadingIds:
         """Return the ids of neighbouring segments."""
-        return IdRange(self.period.meter_id, some[0].first_id, some[-1].last_id)
+        return ReadingIds(self.period.meter_id, some[0].first_id, some[-1].last_id)
 
     def parts(self, blocks: Container[Block]) -> Iterator[tuple[bool, Sequence[IdSegment]]]:
         """Yield neighbours all of which have one of some blocks, or none of which has."""
@@ -208,26 +208,26 @@ class _Run:
             yield has_block, [*some]
 
 
-def _between(meter_id: int, blocks: StoredBlocks) -> Iterator[IdRange]:
+def _between(meter_id: int, blocks: StoredBlocks) -> Iterator[ReadingIds]:
     """Yield the ids before, between and after blocks."""
     following = 1
     for segment in blocks.segments:
         if following < segment.first_id:
-            yield IdRange(meter_id, following, segment.first_id - 1)
+            yield ReadingIds(meter_id, following, segment.first_id - 1)
         following = segment.last_id + 1
     if following <= blocks.last_id:
-        yield IdRange(meter_id, following, blocks.last_id)
+        yield ReadingIds(meter_id, following, blocks.last_id)
 
 
-def _neighbours(work: _Work) -> Iterator[_Run]:
+def _neighbours(work: _Work) -> Iterator[_SegmentRun]:
     """Yield the runs that segments make, in the order of id."""
     in_order = sorted(work.segments, key=lambda segment: segment.number)
     for _, run in groupby(enumerate(in_order), lambda each: each[1].number - each[0]):
-        yield _Run(work.period, [segment for _, segment in run])
+        yield _SegmentRun(work.period, [segment for _, segment in run])
 
 
 def _assembled(
-    runs: Sequence[_Run],
+    runs: Sequence[_SegmentRun],
     blocks: Mapping[Block, Columns],
     rows: Sequence[Columns],
     flags: Sequence[Row],

@@ -58,7 +58,7 @@ class MeterPeriod:
 
 
 @dataclass(frozen=True, slots=True)
-class IdRange:
+class ReadingIds:
     """Ids of a meter's readings, both ends included."""
 
     meter_id: int
@@ -80,7 +80,7 @@ class RowSource:
         self._dialect = engine.dialect
         self._periods = {period.meter_id: period for period in periods}
 
-    async def segments(self, ranges: Sequence[IdRange]) -> list[tuple[int, IdSegment]]:
+    async def segments(self, ranges: Sequence[ReadingIds]) -> list[tuple[int, IdSegment]]:
         """Return the segments of some ids that have readings of the time, after their meters."""
         number = self._dialect.int_div("id - 1", SEGMENT_READINGS)
         seconds = self._dialect.unix_seconds
@@ -97,7 +97,7 @@ class RowSource:
         rows = await self._fetch(statements)
         return [(meter_id, IdSegment(*values)) for meter_id, *values in rows]
 
-    async def read(self, ranges: Sequence[IdRange], names: Sequence[str]) -> list[Columns]:
+    async def read(self, ranges: Sequence[ReadingIds], names: Sequence[str]) -> list[Columns]:
         """Return the columns of the readings of each range, without their flags."""
         statements = []
         for place, each in enumerate(ranges):
@@ -109,7 +109,7 @@ class RowSource:
             lambda: [parsed_columns(row, names) for row in sorted(rows, key=itemgetter(0))]
         )
 
-    async def flags(self, ranges: Sequence[IdRange]) -> Sequence[Row]:
+    async def flags(self, ranges: Sequence[ReadingIds]) -> Sequence[Row]:
         """Return a row for each range, of which `FlaggedReadings` are made."""
         rows = await self._fetch(
             [
@@ -123,7 +123,7 @@ class RowSource:
         )
         return sorted(rows, key=itemgetter(0))
 
-    def _selecting(self, ids: IdRange) -> tuple[ReadingsTable, Condition]:
+    def _selecting(self, ids: ReadingIds) -> tuple[ReadingsTable, Condition]:
         table, period = readings_of(ids.meter_id), self._periods[ids.meter_id]
         place = self._dialect.placeholder
         within = Condition(

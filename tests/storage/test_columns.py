@@ -125,8 +125,8 @@ async def test_meters_come_in_turn_each_with_the_readings_of_its_time_when_read_
         found = [each async for batch in batches for each in batch]
 
     assert [meter for meter, _ in groupby(found, lambda each: each[0])] == [1, 4, 3]
-    for meter, ends in ((1, bounds[1]), (4, bounds[4]), (3, (250, counts["c"]))):
-        columns = Columns.joined([each for number, each in found if number == meter])
+    for number, ends in ((1, bounds[1]), (4, bounds[4]), (3, (250, counts["c"]))):
+        columns = Columns.joined([each for other, each in found if other == number])
         places = range(*ends)
         assert columns.utc.tolist() == [start + 900 * place for place in places]
         assert not columns.quantities["energy"].present.any()
