@@ -11,7 +11,7 @@ Integers = NDArray[np.int64]
 Truths = NDArray[np.bool_]
 Bits = NDArray[np.uint8]
 
-PRESENT = "present"
+ANY_QUANTITY = "any"
 """The name of a quantity that a reading has if it has any other, of whatever value."""
 
 

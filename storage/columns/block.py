@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.columns import PRESENT, Column, Columns, Integers
+from domain.columns import ANY_QUANTITY, Column, Columns, Integers
 from domain.quantities import ALL_QUANTITY_NAMES
 from storage.common.zstandard import zstd
 
@@ -76,7 +76,7 @@ def read_block(block: bytes, ids: range, names: Iterable[str]) -> Columns:
         raise DamagedBlockError
     quantities = {}
     for name in names:
-        if name == PRESENT:
+        if name == ANY_QUANTITY:
             quantities[name] = _presence(found, len(ids))
             continue
         part = found.get(_NUMBERS[name])

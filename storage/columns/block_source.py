@@ -11,7 +11,7 @@ from storage.columns.block import DamagedBlockError, read_block
 from storage.columns.row_source import SEGMENT_READINGS, IdSegment, integers_of
 from storage.common.turns import in_thread
 
-Block = tuple[int, int]
+MeterBlock = tuple[int, int]
 """The id of a meter and the number of a segment."""
 
 
@@ -47,7 +47,9 @@ class BlockSource:
         )
         return await in_thread(lambda: {row[0]: _stored(row) for row in rows})
 
-    async def read(self, blocks: Sequence[Block], names: Sequence[str]) -> dict[Block, Columns]:
+    async def read(
+        self, blocks: Sequence[MeterBlock], names: Sequence[str]
+    ) -> dict[MeterBlock, Columns]:
         """Return the columns of blocks, without flags.
 
         Those that are gone, or damaged, are not among them.
@@ -76,7 +78,7 @@ def _stored(row: Row) -> StoredBlocks:
     return StoredBlocks([IdSegment(*each) for each in zip(*columns, strict=True)], last_id or 0)
 
 
-def _decoded(rows: Sequence[Row], names: Sequence[str]) -> dict[Block, Columns]:
+def _decoded(rows: Sequence[Row], names: Sequence[str]) -> dict[MeterBlock, Columns]:
     found = {}
     for meter_id, first_id, block in rows:
         ids = range(first_id, first_id + SEGMENT_READINGS)

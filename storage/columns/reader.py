@@ -9,7 +9,7 @@ from typing import Any
 
 from domain.columns import Columns
 from storage.backends.base import ReadEngine, Row
-from storage.columns.block_source import Block, BlockSource, StoredBlocks
+from storage.columns.block_source import BlockSource, MeterBlock, StoredBlocks
 from storage.columns.row_source import (
     SEGMENT_READINGS,
     FlaggedReadings,
@@ -27,7 +27,7 @@ READINGS_AT_ONCE = 8 * SEGMENT_READINGS
 SEGMENTS_AT_ONCE = 100
 """Segments that are read in one go, at most: a statement asks for each."""
 
-METERS_AT_ONCE = 100
+METERS_IN_SOURCE = 100
 """Meters whose segments are looked for in one go."""
 
 Batch = Sequence[tuple[int, Columns]]
@@ -103,8 +103,8 @@ async def _jobs(
     engine: ReadEngine, periods: Sequence[MeterPeriod], names: Sequence[str]
 ) -> AsyncGenerator[Coroutine[Any, Any, _Part]]:
     """Yield what reads segments, some at a time."""
-    for at in range(0, len(periods), METERS_AT_ONCE):
-        source = _Source(engine, periods[at : at + METERS_AT_ONCE], names)
+    for at in range(0, len(periods), METERS_IN_SOURCE):
+        source = _Source(engine, periods[at : at + METERS_IN_SOURCE], names)
         for works in _packed(await source.works()):
             yield source.read(works)
 
@@ -141,7 +141,7 @@ class _Source:
         self._blocks = BlockSource(engine)
         self._periods = periods
         self._names = names
-        self._with_block: set[Block] = set()
+        self._with_block: set[MeterBlock] = set()
 
     async def works(self) -> Sequence[_Work]:
         """Return all segments with readings of the time, of each meter in order of their first."""
@@ -190,7 +190,7 @@ class _SegmentRun:
     period: MeterPeriod
     segments: Sequence[IdSegment]
 
-    def blocks(self) -> Iterator[Block]:
+    def blocks(self) -> Iterator[MeterBlock]:
         """Yield what names the block of each."""
         for segment in self.segments:
             yield self.period.meter_id, segment.number
@@ -199,7 +199,7 @@ class _SegmentRun:
         """Return the ids of neighbouring segments."""
         return ReadingIds(self.period.meter_id, some[0].first_id, some[-1].last_id)
 
-    def parts(self, blocks: Container[Block]) -> Iterator[tuple[bool, Sequence[IdSegment]]]:
+    def parts(self, blocks: Container[MeterBlock]) -> Iterator[tuple[bool, Sequence[IdSegment]]]:
         """Yield neighbours all of which have one of some blocks, or none of which has."""
         meter_id = self.period.meter_id
         for has_block, some in groupby(
@@ -228,7 +228,7 @@ def _neighbours(work: _Work) -> Iterator[_SegmentRun]:
 
 def _assembled(
     runs: Sequence[_SegmentRun],
-    blocks: Mapping[Block, Columns],
+    blocks: Mapping[MeterBlock, Columns],
     rows: Sequence[Columns],
     flags: Sequence[Row],
 ) -> Mapping[int, Sequence[Columns]]:

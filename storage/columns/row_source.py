@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from domain.columns import PRESENT, Column, Columns, Integers
+from domain.columns import ANY_QUANTITY, Column, Columns, Integers
 from storage.backends.base import ReadEngine, Row
 from storage.backends.dialect import ANY_VALUE, Condition, Dialect, ReadingsTable, readings_of
 from storage.common.errors import Inconsistent
@@ -19,10 +19,10 @@ SEGMENT_READINGS = 4000
 FEW_IDS = 10 * SEGMENT_READINGS
 """Ids that are looked through faster than the index on times."""
 
-MISSING = np.iinfo(np.int64).min
+NO_VALUE = np.iinfo(np.int64).min
 """Stands for a missing value: no quantity has so many digits."""
 
-_EXPRESSIONS = {PRESENT: f"CASE WHEN {ANY_VALUE} IS NOT NULL THEN 1 END"}
+_EXPRESSIONS = {ANY_QUANTITY: f"CASE WHEN {ANY_VALUE} IS NOT NULL THEN 1 END"}
 """The SQL of quantities that are no columns of the table."""
 
 
@@ -177,7 +177,7 @@ def columns_statement(
     Rows of several have the order of their places.
     """
     selected = ["id", dialect.unix_seconds("utc")]
-    selected += [f"COALESCE({_EXPRESSIONS.get(name, name)}, '{MISSING}')" for name in names]
+    selected += [f"COALESCE({_EXPRESSIONS.get(name, name)}, '{NO_VALUE}')" for name in names]
     texts = ", ".join(f"GROUP_CONCAT({each})" for each in selected)
     return (
         f"SELECT {place}, COUNT(*), {texts} FROM {dialect.in_order_of_id(table)} WHERE {where.text}"
@@ -193,8 +193,8 @@ def parsed_columns(row: Sequence[Any], names: Sequence[str]) -> Columns:
 
 
 def column_of(values: Integers) -> Column:
-    """Return a quantity, given with MISSING where it is missing."""
-    missing = values == MISSING
+    """Return a quantity, given with NO_VALUE where it is missing."""
+    missing = values == NO_VALUE
     if not missing.any():
         return Column(values)
     return Column(np.where(missing, 0, values), ~missing)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.columns import PRESENT, Column, Columns
+from domain.columns import ANY_QUANTITY, Column, Columns
 from domain.flags import IMPLAUSIBLE, MISSING, ZERO_VOLTAGE
 from domain.quantities import QUANTITY_NAMES
 from storage.columns import reader
@@ -105,7 +105,7 @@ async def test_meters_come_in_turn_each_with_the_readings_of_its_time_when_read_
 ) -> None:
     """The first has a block, rows after it and late readings; the second nothing of its time."""
     monkeypatch.setattr(reader, "READINGS_AT_ONCE", SEGMENT_READINGS)
-    monkeypatch.setattr(reader, "METERS_AT_ONCE", 3)
+    monkeypatch.setattr(reader, "METERS_IN_SOURCE", 3)
     database.configure(meter={"timezone": "UTC"})
     counts = {"a": SEGMENT_READINGS + 500, "b": 10, "c": 300, "d": 300}
     late = 100, 200
@@ -121,7 +121,7 @@ async def test_meters_come_in_turn_each_with_the_readings_of_its_time_when_read_
     ]
 
     async with database.reader() as opened:
-        batches = read_meters(opened._engine, periods, ["energy", PRESENT])
+        batches = read_meters(opened._engine, periods, ["energy", ANY_QUANTITY])
         found = [each async for batch in batches for each in batch]
 
     assert [meter for meter, _ in groupby(found, lambda each: each[0])] == [1, 4, 3]
@@ -130,7 +130,9 @@ async def test_meters_come_in_turn_each_with_the_readings_of_its_time_when_read_
         places = range(*ends)
         assert columns.utc.tolist() == [start + 900 * place for place in places]
         assert not columns.quantities["energy"].present.any()
-        assert columns.quantities[PRESENT].present.tolist() == [place % 3 > 0 for place in places]
+        assert columns.quantities[ANY_QUANTITY].present.tolist() == [
+            place % 3 > 0 for place in places
+        ]
     assert max(len(columns) for _, columns in found) <= 2 * SEGMENT_READINGS
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from domain.columns import PRESENT, Columns, Integers, Truths
+from domain.columns import ANY_QUANTITY, Columns, Integers, Truths
 from domain.flags import ESTIMATED
 from storage.backends.derived import DERIVED_ENERGY
 from storage.columns.aggregates import counts, sums
@@ -77,7 +77,7 @@ class MemberReadings:
             self._has_any[name][known] = True
         self._with_energy[places] += counts(columns.quantities["energy"], starts).values
         if self._has_coverage:
-            total.present[places] += times * counts(columns.quantities[PRESENT], starts).values
+            total.present[places] += times * counts(columns.quantities[ANY_QUANTITY], starts).values
             estimated = (columns.flags & ESTIMATED.bit) != 0
             if estimated.any():
                 total.estimated[places] += times * np.add.reduceat(

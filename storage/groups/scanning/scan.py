@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 
-from domain.columns import PRESENT, Columns, Integers
+from domain.columns import ANY_QUANTITY, Columns, Integers
 from domain.flags import CATCH_UP
 from storage.backends.base import ReadEngine
 from storage.columns.reader import Batch, read_meters
@@ -68,7 +68,7 @@ class Scan:
     def _names(self) -> Sequence[str]:
         names = [*self._quantities]
         names += ["power"] if self._has_power else []
-        return [*names, *([PRESENT] if self._has_coverage else [])]
+        return [*names, *([ANY_QUANTITY] if self._has_coverage else [])]
 
     async def _counted(
         self, members: Sequence[CountedMeter], edges: Integers
