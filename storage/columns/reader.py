@@ -56,14 +56,14 @@ async def read_columns(
     They come in the order of time, at least one at a time. Raises StorageError if the database
     fails.
     """
-    batches = read_meters(engine, [MeterPeriod(meter_id, start, until)], names)
+    batches = read_meter_columns(engine, [MeterPeriod(meter_id, start, until)], names)
     async with aclosing(batches):
         async for batch in batches:
             for _, columns in batch:
                 yield columns
 
 
-async def read_meters(
+async def read_meter_columns(
     engine: ReadEngine, periods: Sequence[MeterPeriod], names: Sequence[str]
 ) -> AsyncGenerator[Batch]:
     """Yield the readings of several meters, each of a period of its own, as `read_columns` does.

@@ -14,7 +14,7 @@ from domain.fixed_point import SCALE, divide_rounded, ratio
 from domain.parameters import Integer, Parameter, Params, either
 from storage.backends.base import ReadEngine
 from storage.columns.aggregates import group_counts
-from storage.columns.reader import Batch, read_meters
+from storage.columns.reader import Batch, read_meter_columns
 from storage.columns.row_source import MeterPeriod
 from storage.common.turns import in_pieces, in_thread, in_turns
 from storage.figures.aggregation_rules import (
@@ -200,7 +200,7 @@ class _Totals:
         """Take in the readings of meters between two instants."""
         periods = [MeterPeriod(meter_id, *bounds) async for meter_id in in_turns(weights)]
         names = (*_SUMMED, ANY_QUANTITY)
-        async with aclosing(read_meters(self._engine, periods, names)) as readings:
+        async with aclosing(read_meter_columns(self._engine, periods, names)) as readings:
             async for batch in readings:
                 for meter_id, *sums in await in_thread(self._sums, batch):
                     _take(totals[meter_id], sums, weights[meter_id])

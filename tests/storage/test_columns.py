@@ -23,7 +23,7 @@ from storage.columns.aggregates import (
     group_starts,
     group_sums,
 )
-from storage.columns.reader import read_columns, read_meters
+from storage.columns.reader import read_columns, read_meter_columns
 from storage.columns.row_source import SEGMENT_READINGS, MeterPeriod
 from tests.support.databases import DatabaseFixture
 from tests.support.report_factory import report, row, written
@@ -121,7 +121,7 @@ async def test_meters_come_in_turn_each_with_the_readings_of_its_time_when_read_
     ]
 
     async with database.reader() as opened:
-        batches = read_meters(opened._engine, periods, ["energy", ANY_QUANTITY])
+        batches = read_meter_columns(opened._engine, periods, ["energy", ANY_QUANTITY])
         found = [each async for batch in batches for each in batch]
 
     assert [meter for meter, _ in groupby(found, lambda each: each[0])] == [1, 4, 3]

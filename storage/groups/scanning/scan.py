@@ -6,7 +6,7 @@ from contextlib import aclosing
 from domain.columns import ANY_QUANTITY, Columns, Integers
 from domain.flags import CATCH_UP
 from storage.backends.base import ReadEngine
-from storage.columns.reader import Batch, read_meters
+from storage.columns.reader import Batch, read_meter_columns
 from storage.columns.row_source import MeterPeriod
 from storage.common.turns import in_pieces, in_thread, in_turns
 from storage.groups.members import CountedMeter
@@ -55,7 +55,7 @@ class Scan:
         total = GroupArrays.zeros(edges, [each.public_id for each in members], self._quantities)
         counted = [each async for each in self._counted(members, edges)]
         summing = _Summing(self, total, counted)
-        readings = read_meters(self._engine, [*_periods(counted)], self._names)
+        readings = read_meter_columns(self._engine, [*_periods(counted)], self._names)
         async with aclosing(readings):
             async for batch in readings:
                 async for steps in in_pieces(summing.up_to(batch), STEPS_AT_ONCE):
