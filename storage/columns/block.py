@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.columns import ANY_QUANTITY, Column, Columns, Integers
+from domain.columns import ANY_QUANTITY, Column, Columns, Integers, Truths
 from domain.quantities import ALL_QUANTITY_NAMES
 from storage.common.zstandard import zstd
 
@@ -134,16 +134,24 @@ def _parts(block: bytes, count: int) -> Mapping[int, tuple[_ColumnEntry, bytes]]
 
 
 def _column(entry: _ColumnEntry, part: bytes, count: int) -> Column:
+    known, planes = _plain(entry, part, count)
+    if not entry.has_missing:
+        return Column(_values(entry, planes, count))
+    values = np.zeros(count, np.int64)
+    values[known] = _values(entry, planes, int(np.count_nonzero(known)))
+    return Column(values, known)
+
+
+def _plain(entry: _ColumnEntry, part: bytes, count: int) -> tuple[Truths, bytes]:
+    """Return which readings have a value, and the bytes of all values."""
     if zlib.crc32(part) != entry.crc:
         raise DamagedBlockError
     mask_size = (count + 7) // 8 if entry.has_missing else 0
     plain = _decompressed(part, mask_size + entry.width * count)
     if not entry.has_missing:
-        return Column(_values(entry, plain, count))
+        return np.ones(count, bool), plain
     known = np.unpackbits(np.frombuffer(plain[:mask_size], np.uint8), count=count).view(bool)
-    values = np.zeros(count, np.int64)
-    values[known] = _values(entry, plain[mask_size:], int(np.count_nonzero(known)))
-    return Column(values, known)
+    return known, plain[mask_size:]
 
 
 def _presence(found: Mapping[int, tuple[_ColumnEntry, bytes]], count: int) -> Column:
@@ -154,7 +162,7 @@ def _presence(found: Mapping[int, tuple[_ColumnEntry, bytes]], count: int) -> Co
         return Column(values)
     known = np.zeros(count, bool)
     for part in parts:
-        known |= _column(*part, count).present
+        known |= _plain(*part, count)[0]
     return Column(values, known)
 
 

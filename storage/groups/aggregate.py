@@ -111,7 +111,7 @@ _COLUMNS = Parameter(
 
 _PIECES = {"day": 400, "week": 200, "month": 60, "year": 10}
 """Buckets that all members are added up in at once; shorter ones are more."""
-_SHORT_PIECE = 50_000
+_SHORT_PIECE = 20_000
 
 _DAYS_AT_ONCE = 200_000
 """Days of all members that one statement adds up."""
