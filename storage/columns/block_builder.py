@@ -9,7 +9,7 @@ from domain.columns import Columns
 from domain.quantities import ALL_QUANTITY_NAMES, QUANTITY_NAMES
 from domain.report_source import BATCH_FIELDS, FULL_BATCH_FIELDS, RowBatch
 from storage.columns.block import block_of
-from storage.columns.row_source import NO_VALUE, SEGMENT_READINGS, column_of
+from storage.columns.row_source import NO_NUMBER, SEGMENT_READINGS, column_of
 
 _PLAIN = bytes.maketrans(b"\n", b",")
 _DATE = np.arange(1, 20)
@@ -70,7 +70,7 @@ def batch_columns(batch: RowBatch) -> Columns:
     # All decimals are there: the digits alone are the number of hundred-thousandths.
     text = batch.rows.translate(_PLAIN, b".")
     while b",," in text:
-        text = text.replace(b",,", b",%d," % NO_VALUE)
+        text = text.replace(b",,", b",%d," % NO_NUMBER)
     letters = np.frombuffer(text, np.uint8)
     before = np.flatnonzero(letters == ord(","))[:: len(names), np.newaxis]
     local = letters[before + _DATE].view("S19").ravel().astype("datetime64[s]")

@@ -1,9 +1,10 @@
 """The readings of meters in the order of time, as arrays of bounded length."""
 
+import math
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Container, Coroutine, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -26,6 +27,12 @@ READINGS_AT_ONCE = 8 * SEGMENT_READINGS
 
 SEGMENTS_AT_ONCE = 100
 """Segments that are read in one go, at most: a statement asks for each."""
+
+MOST_WAITING = 250_000
+"""Readings of a meter that are kept until those before them are known.
+
+If segments overlap so much that there are more, the later ones are read once more.
+"""
 
 METERS_IN_SOURCE = 100
 """Meters whose segments are looked for in one go."""
@@ -70,33 +77,67 @@ async def read_meter_columns(
 
     Meters come one after the other, in the order of their periods; those without readings do not.
     """
-    waiting: dict[int, Columns] = {}
+    waiting = _Waiting()
     async with aclosing(prefetch(_jobs(engine, periods, names))) as parts:
         async for works, found in parts:
-            batch = await in_thread(_ready, waiting, works, found)
-            if batch:
-                yield batch
+            for batch, rest in await in_thread(waiting.ready, works, found):
+                if batch:
+                    yield batch
+                if rest is not None:
+                    async with aclosing(read_meter_columns(engine, [rest], names)) as others:
+                        async for later in others:
+                            yield later
 
 
-def _ready(
-    waiting: dict[int, Columns], works: Sequence[_Work], found: Mapping[int, Sequence[Columns]]
-) -> Batch:
-    """Return the readings that no later ones come before; the others are left waiting."""
-    batch = []
-    for work in works:
+class _Waiting:
+    """Readings that are kept until those before them are known."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, Columns] = {}
+        """By meter."""
+        self._ends: dict[int, int] = {}
+        """From when on readings of a meter have to be read once more."""
+
+    def ready(
+        self, works: Sequence[_Work], found: Mapping[int, Sequence[Columns]]
+    ) -> list[tuple[Batch, MeterPeriod | None]]:
+        """Return the readings that no later ones come before, and what is to be read after them."""
+        batches: list[tuple[Batch, MeterPeriod | None]] = []
+        batch: list[tuple[int, Columns]] = []
+        for work in works:
+            period = work.period
+            meter_id = period.meter_id
+            parts = [*found.get(meter_id, ())]
+            if meter_id in self._kept:
+                parts.insert(0, self._kept.pop(meter_id))
+            if parts:
+                columns = self._first_of(parts, work)
+                if len(columns):
+                    batch.append((meter_id, columns))
+            if work.horizon == period.until and meter_id in self._ends:
+                rest = MeterPeriod(meter_id, self._ends.pop(meter_id), period.until)
+                batches.append((batch, rest))
+                batch = []
+        return [*batches, (batch, None)]
+
+    def _first_of(self, parts: Sequence[Columns], work: _Work) -> Columns:
+        """Return the readings that are known to be the first, and keep the others."""
         meter_id = work.period.meter_id
-        parts = [*found.get(meter_id, ())]
-        if meter_id in waiting:
-            parts.insert(0, waiting.pop(meter_id))
-        if not parts:
-            continue
-        columns = Columns.joined(parts).in_order()
-        place = int(columns.utc.searchsorted(work.horizon))
-        if place:
-            batch.append((meter_id, columns[:place]))
-        if place < len(columns):
-            waiting[meter_id] = columns[place:]
-    return batch
+        end = self._ends.get(meter_id, work.period.until)
+        ready, later = _split(parts, work.period.start, end, work.horizon)
+        if len(later) > MOST_WAITING:
+            self._ends[meter_id] = int(later.utc[MOST_WAITING // 2])
+            later = later[: MOST_WAITING // 2]
+        if len(later):
+            self._kept[meter_id] = later
+        return ready
+
+
+def _split(parts: Sequence[Columns], start: int, end: int, horizon: int) -> tuple[Columns, Columns]:
+    """Return the readings before a time, in order, and the others; all between two times."""
+    columns = Columns.joined(parts).between(start, end).in_order()
+    place = int(columns.utc.searchsorted(horizon))
+    return columns[:place], columns[place:]
 
 
 async def _jobs(
@@ -144,20 +185,20 @@ class _Source:
         self._with_block: set[MeterBlock] = set()
 
     async def works(self) -> Sequence[_Work]:
-        """Return all segments with readings of the time, of each meter in order of their first."""
+        """Return all segments that may have readings of the time, in order of their first one."""
         stored = await self._blocks.stored([period.meter_id for period in self._periods])
         found: dict[int, list[IdSegment]] = {}
         without: list[ReadingIds] = []
         for period in self._periods:
-            blocks = stored.get(period.meter_id, StoredBlocks([], 0))
-            within = [
-                each
-                for each in blocks.segments
-                if period.start <= each.last_utc and each.first_utc < period.until
-            ]
-            found[period.meter_id] = within
-            self._with_block |= {(period.meter_id, segment.number) for segment in within}
-            without += _between(period.meter_id, blocks)
+            meter_id = period.meter_id
+            blocks = stored.get(meter_id, StoredBlocks([], 0))
+            found[meter_id] = [*_within(blocks.segments, period)]
+            self._with_block |= {(meter_id, segment.number) for segment in found[meter_id]}
+            for ids in _gaps(meter_id, blocks):
+                if ids.number <= SEGMENT_READINGS:
+                    found[meter_id].append(_unread(ids, period))
+                else:
+                    without.append(ids)
         for at in range(0, len(without), SEGMENTS_AT_ONCE):
             for meter_id, segment in await self._rows.segments(without[at : at + SEGMENTS_AT_ONCE]):
                 found[meter_id].append(segment)
@@ -208,7 +249,26 @@ class _SegmentRun:
             yield has_block, [*some]
 
 
-def _between(meter_id: int, blocks: StoredBlocks) -> Iterator[ReadingIds]:
+def _within(segments: Sequence[IdSegment], period: MeterPeriod) -> Iterator[IdSegment]:
+    """Yield the segments that may have readings of a time, with about how many these are."""
+    for each in segments:
+        start, until = max(period.start, each.first_utc), min(period.until, each.last_utc + 1)
+        if start < until:
+            share = (until - start) / (each.last_utc + 1 - each.first_utc)
+            yield replace(each, readings=math.ceil(share * each.readings))
+
+
+def _unread(ids: ReadingIds, period: MeterPeriod) -> IdSegment:
+    """Return the segment of ids whose readings have times that are not known.
+
+    To look at the times takes as long as to read them.
+    """
+    readings = min(ids.number, period.likely_readings)
+    number = (ids.first_id - 1) // SEGMENT_READINGS
+    return IdSegment(number, period.start, period.until - 1, readings)
+
+
+def _gaps(meter_id: int, blocks: StoredBlocks) -> Iterator[ReadingIds]:
     """Yield the ids before, between and after blocks."""
     following = 1
     for segment in blocks.segments:

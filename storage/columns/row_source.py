@@ -9,7 +9,7 @@ import numpy as np
 
 from domain.columns import ANY_QUANTITY, Column, Columns, Integers
 from storage.backends.base import ReadEngine, Row
-from storage.backends.dialect import ANY_VALUE, Condition, Dialect, ReadingsTable, readings_of
+from storage.backends.dialect import ANY_VALUE, Condition, Dialect, readings_of
 from storage.common.errors import Inconsistent
 from storage.common.turns import in_thread
 
@@ -17,9 +17,12 @@ SEGMENT_READINGS = 4000
 """Ids of a segment, the first one a multiple of that plus one."""
 
 FEW_IDS = 10 * SEGMENT_READINGS
-"""Ids that are looked through faster than the index on times."""
+"""Ids that are looked through faster than the index on times, if that has as many."""
 
-NO_VALUE = np.iinfo(np.int64).min
+_LIKELY_SECONDS = 900
+"""From one reading to the next, about."""
+
+NO_NUMBER = np.iinfo(np.int64).min
 """Stands for a missing value: no quantity has so many digits."""
 
 _EXPRESSIONS = {ANY_QUANTITY: f"CASE WHEN {ANY_VALUE} IS NOT NULL THEN 1 END"}
@@ -56,6 +59,11 @@ class MeterPeriod:
     start: int
     until: int
 
+    @property
+    def likely_readings(self) -> int:
+        """How many there are, about."""
+        return (self.until - self.start) // _LIKELY_SECONDS + 1
+
 
 @dataclass(frozen=True, slots=True)
 class ReadingIds:
@@ -66,9 +74,9 @@ class ReadingIds:
     last_id: int
 
     @property
-    def is_short(self) -> bool:
-        """Whether they are looked through faster than the index on times."""
-        return self.last_id - self.first_id < FEW_IDS
+    def number(self) -> int:
+        """How many they are."""
+        return self.last_id - self.first_id + 1
 
 
 class RowSource:
@@ -86,9 +94,7 @@ class RowSource:
         seconds = self._dialect.unix_seconds
         statements = []
         for each in ranges:
-            table, where = self._selecting(each)
-            # Few ids are quickly looked through, whatever the time is.
-            source = self._dialect.in_order_of_id(table) if each.is_short else table.name
+            source, where = self._selecting(each, FEW_IDS)
             sql = (
                 f"SELECT {each.meter_id}, {number} AS number, {seconds('MIN(utc)')},"
                 f" {seconds('MAX(utc)')}, COUNT(*) FROM {source} WHERE {where.text} GROUP BY number"
@@ -101,8 +107,8 @@ class RowSource:
         """Return the columns of the readings of each range, without their flags."""
         statements = []
         for place, each in enumerate(ranges):
-            table, where = self._selecting(each)
-            sql = columns_statement(self._dialect, table, where, names, place)
+            source, where = self._selecting(each, each.number)
+            sql = columns_statement(self._dialect, source, where, names, place)
             statements.append(Condition(sql, where.args))
         rows = await self._fetch(statements)
         return await in_thread(
@@ -123,14 +129,25 @@ class RowSource:
         )
         return sorted(rows, key=itemgetter(0))
 
-    def _selecting(self, ids: ReadingIds) -> tuple[ReadingsTable, Condition]:
+    def _selecting(self, ids: ReadingIds, few: int) -> tuple[str, Condition]:
+        """Return what follows FROM, and the condition, to select the readings of ids and times.
+
+        Ids are looked through if they are few, and no more than there are readings of the time.
+        """
         table, period = readings_of(ids.meter_id), self._periods[ids.meter_id]
+        is_by_id = ids.number <= min(few, period.likely_readings)
+        source = self._dialect.in_order_of_id(table) if is_by_id else table.name
+        # No index serves an expression.
+        number = "id" if is_by_id else "id + 0"
         place = self._dialect.placeholder
         within = Condition(
-            f"utc >= {place} AND utc < {place}",
-            (self._dialect.utc(period.start), self._dialect.utc(period.until)),
+            f"{number} BETWEEN {place} AND {place} AND utc >= {place} AND utc < {place}",
+            (
+                *(ids.first_id, ids.last_id),
+                *(self._dialect.utc(period.start), self._dialect.utc(period.until)),
+            ),
         )
-        return table, table.where(self._dialect.between(ids.first_id, ids.last_id), within)
+        return source, table.where(within)
 
     async def _fetch(self, statements: Sequence[Condition]) -> Sequence[Row]:
         """Return the rows of all statements."""
@@ -166,22 +183,16 @@ class FlaggedReadings:
 
 
 def columns_statement(
-    dialect: Dialect,
-    table: ReadingsTable,
-    where: Condition,
-    names: Sequence[str],
-    place: int = 0,
+    dialect: Dialect, source: str, where: Condition, names: Sequence[str], place: int = 0
 ) -> str:
     """Return the statement that selects columns of readings; `parsed_columns` takes its row.
 
-    Rows of several have the order of their places.
+    `source` follows FROM. Rows of several statements have the order of their places.
     """
     selected = ["id", dialect.unix_seconds("utc")]
-    selected += [f"COALESCE({_EXPRESSIONS.get(name, name)}, '{NO_VALUE}')" for name in names]
+    selected += [f"COALESCE({_EXPRESSIONS.get(name, name)}, '{NO_NUMBER}')" for name in names]
     texts = ", ".join(f"GROUP_CONCAT({each})" for each in selected)
-    return (
-        f"SELECT {place}, COUNT(*), {texts} FROM {dialect.in_order_of_id(table)} WHERE {where.text}"
-    )
+    return f"SELECT {place}, COUNT(*), {texts} FROM {source} WHERE {where.text}"
 
 
 def parsed_columns(row: Sequence[Any], names: Sequence[str]) -> Columns:
@@ -193,8 +204,8 @@ def parsed_columns(row: Sequence[Any], names: Sequence[str]) -> Columns:
 
 
 def column_of(values: Integers) -> Column:
-    """Return a quantity, given with NO_VALUE where it is missing."""
-    missing = values == NO_VALUE
+    """Return a quantity, given with NO_NUMBER where it is missing."""
+    missing = values == NO_NUMBER
     if not missing.any():
         return Column(values)
     return Column(np.where(missing, 0, values), ~missing)
