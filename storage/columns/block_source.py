@@ -39,9 +39,12 @@ class BlockSource:
             f"EXISTS (SELECT 1 FROM {table} AS o WHERE o.meter_id = m.id AND o.{key} = b.first_id)"
             for table, key in (("pages", "first_id"), ("readings", "id"))
         )
+        last_id = (
+            f"SELECT l.id FROM readings AS l {self._engine.dialect.by_id}"
+            " WHERE l.meter_id = m.id ORDER BY l.id DESC LIMIT 1"
+        )
         rows = await self._engine.fetch(
-            "SELECT m.id, (SELECT MAX(l.id) FROM readings AS l WHERE l.meter_id = m.id),"
-            f" COUNT(b.first_id), {texts}"
+            f"SELECT m.id, ({last_id}), COUNT(b.first_id), {texts}"
             f" FROM meters AS m LEFT JOIN blocks AS b ON b.meter_id = m.id AND {is_whole}"
             f" WHERE m.id IN ({', '.join(map(str, meter_ids))}) GROUP BY m.id"
         )
