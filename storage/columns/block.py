@@ -24,13 +24,14 @@ from domain.quantities import ALL_QUANTITY_NAMES
 from storage.common.zstandard import zstd
 
 BLOCK_VERSION = 1
+"""Another one makes readers take the rows instead; a new quantity needs that, too."""
 
 _LEVEL = 3
 _HEADER = struct.Struct("<BBHI")
 _ENTRY = struct.Struct("<BBBBIIqq")
 _UTC = 0
 _NUMBERS = {name: number for number, name in enumerate(ALL_QUANTITY_NAMES, 1)}
-"""By which a block knows a quantity."""
+"""By which a block knows a quantity: they stay."""
 
 _Words = NDArray[np.uint64]
 

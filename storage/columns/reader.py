@@ -1,16 +1,15 @@
 """The readings of meters in the order of time, as arrays of bounded length."""
 
-import math
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Container, Coroutine, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 from domain.columns import Columns
 from storage.backends.base import ReadEngine, Row
-from storage.columns.block_source import BlockSource, MeterBlock, StoredBlocks
+from storage.columns.block_source import BlockSource, MeterBlock
 from storage.columns.row_source import (
     SEGMENT_READINGS,
     FlaggedReadings,
@@ -186,17 +185,15 @@ class _Source:
 
     async def works(self) -> Sequence[_Work]:
         """Return all segments that may have readings of the time, in order of their first one."""
-        stored = await self._blocks.stored([period.meter_id for period in self._periods])
         found: dict[int, list[IdSegment]] = {}
         without: list[ReadingIds] = []
-        for period in self._periods:
-            meter_id = period.meter_id
-            blocks = stored.get(meter_id, StoredBlocks([], 0))
-            found[meter_id] = [*_within(blocks.segments, period)]
-            self._with_block |= {(meter_id, segment.number) for segment in found[meter_id]}
-            for ids in _gaps(meter_id, blocks):
-                if ids.number <= SEGMENT_READINGS:
-                    found[meter_id].append(_unread(ids, period))
+        stored = await self._blocks.stored(self._periods)
+        for period, blocks in zip(self._periods, stored, strict=True):
+            segments = found[period.meter_id] = [*blocks.segments]
+            self._with_block |= {(period.meter_id, segment.number) for segment in segments}
+            for ids in blocks.without:
+                if ids.number == SEGMENT_READINGS:
+                    segments.append(_unread(ids, period))
                 else:
                     without.append(ids)
         for at in range(0, len(without), SEGMENTS_AT_ONCE):
@@ -249,15 +246,6 @@ class _SegmentRun:
             yield has_block, [*some]
 
 
-def _within(segments: Sequence[IdSegment], period: MeterPeriod) -> Iterator[IdSegment]:
-    """Yield the segments that may have readings of a time, with about how many these are."""
-    for each in segments:
-        start, until = max(period.start, each.first_utc), min(period.until, each.last_utc + 1)
-        if start < until:
-            share = (until - start) / (each.last_utc + 1 - each.first_utc)
-            yield replace(each, readings=math.ceil(share * each.readings))
-
-
 def _unread(ids: ReadingIds, period: MeterPeriod) -> IdSegment:
     """Return the segment of ids whose readings have times that are not known.
 
@@ -266,17 +254,6 @@ def _unread(ids: ReadingIds, period: MeterPeriod) -> IdSegment:
     readings = min(ids.number, period.likely_readings)
     number = (ids.first_id - 1) // SEGMENT_READINGS
     return IdSegment(number, period.start, period.until - 1, readings)
-
-
-def _gaps(meter_id: int, blocks: StoredBlocks) -> Iterator[ReadingIds]:
-    """Yield the ids before, between and after blocks."""
-    following = 1
-    for segment in blocks.segments:
-        if following < segment.first_id:
-            yield ReadingIds(meter_id, following, segment.first_id - 1)
-        following = segment.last_id + 1
-    if following <= blocks.last_id:
-        yield ReadingIds(meter_id, following, blocks.last_id)
 
 
 def _neighbours(work: _Work) -> Iterator[_SegmentRun]:
