@@ -5,6 +5,7 @@ import tracemalloc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,9 +26,10 @@ from storage.figures.summary import Summary
 from storage.imports.merging import MergeOptions
 from storage.meters import MAIN_METER
 from tests.storage.test_merging import START, Rows, Values, prepared
-from tests.support.databases import DatabaseFixture
+from tests.support.databases import DatabaseFixture, MariadbDatabase
 from tests.support.legacy_database import make_older
 from tests.support.loop_time import longest_callback
+from tests.support.mariadb import MariaDB
 from tests.support.paths import SAMPLE
 
 EVER = (0, 2**33)
@@ -272,11 +274,12 @@ EARLIER = "CREATE TABLE earlier AS SELECT * FROM pages"
 
 def statement(database: DatabaseFixture, change: Change) -> str:
     is_mariadb = database.kind == "mariadb"
-    if isinstance(change, str):
-        return change if is_mariadb else change.replace("TRUNCATE", "DELETE FROM")
-    number, quarter = change
+    number, quarter = (0, 4) if isinstance(change, str) else change
     utc = FIRST + quarter * 900
     instant = f"'1970-01-01' + INTERVAL {utc} SECOND" if is_mariadb else str(utc)
+    if isinstance(change, str):
+        old, new = ("OR REPLACE", "IGNORE") if is_mariadb else ("TRUNCATE", "DELETE FROM")
+        return change.replace(old, new).format(instant=instant)
     return (
         "REPLACE INTO readings (meter_id, id, date, utc, energy)"
         f" VALUES (1, {number}, '2030-01-01 00:00:00', {instant}, 7)"
@@ -304,6 +307,7 @@ async def require_right(database: DatabaseFixture) -> None:
         ["DELETE FROM readings WHERE id = 4000"],
         [(17, 99_999)],
         [(99_999, 17)],
+        ["UPDATE OR REPLACE readings SET utc = {instant} WHERE id = 4050"],
         ["DELETE FROM readings", (17, 16)],
         ["TRUNCATE readings"],
         ["TRUNCATE readings", (4017, 16)],
@@ -358,6 +362,23 @@ async def test_block_does_not_outlive_its_page_when_an_older_loader_writes(
         assert (await read(database)).table() == await told(database)
         await add(writer, rows(chance, range(count)))
         await require_right(database)
+
+
+async def test_block_does_not_outlive_its_readings_while_a_first_import_counts_no_others(
+    mariadb: MariaDB, tmp_path: Path
+) -> None:
+    """The trigger that notices what other programs insert is away meanwhile."""
+    with MariadbDatabase(tmp_path, mariadb) as database:
+        async with filled(database, SEGMENT_READINGS):
+            await database.rows("TRUNCATE readings")
+        writer = await prepared(database)
+        try:
+            await writer.engine.begin()
+            await database.rows(statement(database, (1, 16)))
+            assert (await read(database)).table() == await told(database)
+            await writer.engine.rollback()
+        finally:
+            await writer.engine.close()
 
 
 async def test_import_that_is_rolled_back_leaves_no_block(database: DatabaseFixture) -> None:
