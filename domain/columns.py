@@ -11,9 +11,6 @@ Integers = NDArray[np.int64]
 Truths = NDArray[np.bool_]
 Bits = NDArray[np.uint8]
 
-ANY_QUANTITY = "any"
-"""The name of a quantity that a reading has if it has any other, of whatever value."""
-
 
 @dataclass(frozen=True, slots=True)
 class Column:

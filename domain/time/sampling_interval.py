@@ -84,6 +84,17 @@ class SamplingIntervals:
         last = len(self._bounds) if end is None else bisect_right(self._bounds, end - 1)
         return (replace(self.spans[first], first=start), *self.spans[first + 1 : last + 1])
 
+    @property
+    def bounds(self) -> Integers:
+        """Where each span begins, without the first one, which has no beginning."""
+        return np.array(self._bounds, np.int64)
+
+    def seconds_at(self, instants: Integers) -> Integers:
+        """Return the intervals of some readings, 0 where it is unknown."""
+        lengths = np.array([span.seconds or 0 for span in self.spans], np.int64)
+        found: Integers = lengths[np.searchsorted(self._bounds, instants, side="right")]
+        return found
+
     def visible(self, bounds: Iterable[tuple[int | None, int | None]]) -> "SamplingIntervals":
         """Return what readings tell that lie between some pairs of instants, which are in order.
 
@@ -150,22 +161,16 @@ class ReadingGrid:
             return None
         return self._position(last, end) - self._position(first, start)
 
-    def expected_each(self, starts: Integers, ends: Integers) -> Column:
-        """Return how many readings should start in each of some times, none of them empty.
-
-        There is no value where that is unknown.
-        """
-        bounds = np.array(self._bounds, np.int64)
-        first = bounds.searchsorted(starts, "right")
-        last = np.maximum(bounds.searchsorted(ends - 1, "right"), first)
-        lengths = np.array([length or 0 for length in self._lengths])
+    def expected_between(self, edges: Integers) -> Column:
+        """Return how many should start between each instant and the next one, in order of time."""
+        starts, ends = edges[:-1], edges[1:]
+        first = np.searchsorted(self._bounds, starts, side="right")
+        last = np.maximum(np.searchsorted(self._bounds, ends - 1, side="right"), first)
         unknown = np.array(self._unknown)
-        known = unknown[last] + (lengths[last] == 0) == unknown[first]
-        origins, before = np.array(self._origins), np.array(self._before)
-        steps = np.maximum(lengths, 1)
-        later = before[last] - (origins[last] - ends) // steps[last]
-        earlier = before[first] - (origins[first] - starts) // steps[first]
-        return Column(np.where(known, later - earlier, 0), known)
+        is_unknown = np.array([length is None for length in self._lengths])
+        known = unknown[last] + is_unknown[last] == unknown[first]
+        expected = self._positions(last, ends) - self._positions(first, starts)
+        return Column(np.where(known, expected, 0), None if known.all() else known)
 
     def next_expected(self, instant: int) -> int:
         """Return the first expected start of a reading at or after an instant.
@@ -200,6 +205,12 @@ class ReadingGrid:
         if span and around <= self._origins[span]:
             return self._origins[span]
         return self.next_expected(around)
+
+    def _positions(self, spans: Integers, instants: Integers) -> Integers:
+        lengths = np.array([length or 1 for length in self._lengths])
+        steps = (np.array(self._origins)[spans] - instants) // lengths[spans]
+        positions: Integers = np.array(self._before)[spans] - steps
+        return positions
 
     def _position(self, span: int, instant: int) -> int:
         length = self._lengths[span]

@@ -10,7 +10,6 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date
 
 import numpy as np
 
@@ -26,14 +25,20 @@ _MARGIN = 5 * DAY_SECONDS
 
 _LAST_INSTANT = int(LAST_INSTANT.timestamp())
 
-_EPOCH_DAY = date(1970, 1, 1).toordinal()
 _MONDAY = 3
 """The weekday, counted from Monday, of 1970-01-01."""
 
 
-def _month(day: int) -> int:
-    at = date.fromordinal(day + _EPOCH_DAY)
-    return at.year * 12 + at.month
+def _weeks(days: Integers) -> Integers:
+    return (days + _MONDAY) // 7
+
+
+def _months(days: Integers) -> Integers:
+    return days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
+
+
+def _years(days: Integers) -> Integers:
+    return days.astype("datetime64[D]").astype("datetime64[Y]").astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +50,8 @@ class BucketSize:
     """Seconds in local time, or of the parts that a bucket is merged from."""
     min_seconds: int
     """Seconds that a bucket has at least, except at clock changes and at the ends."""
-    number: Callable[[int], int] | None = None
-    """Returns the bucket's number for a day; None if all buckets have one length."""
+    number: Callable[[Integers], Integers] | None = None
+    """Returns the buckets' numbers for days since 1970; None if all buckets have one length."""
     is_exact: bool = False
     """Whether readings whose interval does not divide it are refused."""
 
@@ -57,15 +62,10 @@ BUCKET_SIZES = {
         BucketSize("15m", 900, 900),
         BucketSize("30m", 1800, 1800),
         BucketSize("hour", 3600, 3600),
-        BucketSize("day", DAY_SECONDS, DAY_SECONDS, lambda day: day),
-        BucketSize("week", DAY_SECONDS, 7 * DAY_SECONDS, lambda day: (day + _MONDAY) // 7),
-        BucketSize("month", DAY_SECONDS, 28 * DAY_SECONDS, _month),
-        BucketSize(
-            "year",
-            DAY_SECONDS,
-            365 * DAY_SECONDS,
-            lambda day: date.fromordinal(day + _EPOCH_DAY).year,
-        ),
+        BucketSize("day", DAY_SECONDS, DAY_SECONDS, lambda days: days),
+        BucketSize("week", DAY_SECONDS, 7 * DAY_SECONDS, _weeks),
+        BucketSize("month", DAY_SECONDS, 28 * DAY_SECONDS, _months),
+        BucketSize("year", DAY_SECONDS, 365 * DAY_SECONDS, _years),
     )
 }
 
@@ -98,15 +98,24 @@ class Buckets:
         self._edges = array("q", edges)
         self.extend = self._edges.extend
 
+    @classmethod
+    def of(cls, edges: Iterable[Integers]) -> "Buckets":
+        """Make buckets between edges in arrays."""
+        buckets = cls()
+        for some in edges:
+            buckets._edges.frombytes(some.tobytes())
+        return buckets
+
     def __len__(self) -> int:
         return len(self._edges) - 1
 
     def __getitem__(self, index: int) -> tuple[int, int]:
         return self._edges[index], self._edges[index + 1]
 
-    def edges(self, first: int, after: int) -> Integers:
-        """Return the edges of the buckets from one up to, and without, another."""
-        return np.array(self._edges[first : after + 1], np.int64)
+    @property
+    def edges(self) -> Integers:
+        """The edges as an array, which are not to be extended any more."""
+        return np.frombuffer(self._edges, np.int64)
 
     def first(self, count: int) -> "Buckets":
         """Return the first ones."""
@@ -116,16 +125,19 @@ class Buckets:
         """Return the index of the bucket that an instant belongs to."""
         return bisect_right(self._edges, instant) - 1
 
-    def has_both(self, first: int, last: int) -> bool:
-        """Return whether two instants, the first not after the last, belong to one bucket."""
-        return last < self._edges[bisect_right(self._edges, first)]
-
 
 def bucket_edges(interval: BucketSize, zone: TimeZone, start: int, end: int) -> Iterator[int]:
     """Yield the edges of the buckets between two instants, which are the first and the last."""
-    yield start
-    yield from (at for at in _starts(interval, zone.offset_periods(start, end)) if start < at < end)
-    yield end
+    for edges in edge_arrays(interval, zone, start, end):
+        yield from edges.tolist()
+
+
+def edge_arrays(interval: BucketSize, zone: TimeZone, start: int, end: int) -> Iterator[Integers]:
+    """Yield the same edges, those of some months at once."""
+    yield np.array([start])
+    for edges in _starts(interval, zone.offset_periods(start, end)):
+        yield edges[(edges > start) & (edges < end)]
+    yield np.array([end])
 
 
 def edges_around(interval: BucketSize, zone: TimeZone, instant: int) -> tuple[int, int]:
@@ -136,34 +148,46 @@ def edges_around(interval: BucketSize, zone: TimeZone, instant: int) -> tuple[in
     reach = interval.min_seconds + _MARGIN
     start, end = instant - reach, min(instant + reach, _LAST_INSTANT)
     # The first one may only be where the search begins.
-    edges = [at for at in _starts(interval, zone.offset_periods(start, end)) if at > start]
+    edges = [
+        at
+        for some in _starts(interval, zone.offset_periods(start, end))
+        for at in some.tolist()
+        if at > start
+    ]
     before, after = bisect_right(edges, instant), bisect_left(edges, instant)
     return edges[before - 1] if before else instant, (edges[after:] or [instant])[0]
 
 
-def _starts(interval: BucketSize, periods: Iterator[OffsetPeriod]) -> Iterator[int]:
+def _starts(interval: BucketSize, periods: Iterator[OffsetPeriod]) -> Iterator[Integers]:
     if interval.number is None:
         return _uniform(interval.size, periods)
     return _numbered(interval.number, periods)
 
 
-def _uniform(size: int, periods: Iterator[OffsetPeriod]) -> Iterator[int]:
+def _uniform(size: int, periods: Iterator[OffsetPeriod]) -> Iterator[Integers]:
     before = None
     for period in periods:
-        for instant in period.aligned(size):
-            if instant != before:
-                yield instant
-            before = instant
+        aligned = period.aligned(size)
+        if not aligned:
+            continue
+        # The end of a period is the start of the next one.
+        yield _instants(aligned[1:] if aligned[0] == before else aligned)
+        before = aligned[-1]
 
 
-def _numbered(number: Callable[[int], int], periods: Iterator[OffsetPeriod]) -> Iterator[int]:
+def _numbered(
+    number: Callable[[Integers], Integers], periods: Iterator[OffsetPeriod]
+) -> Iterator[Integers]:
     """Yield when a number is first reached: midnight, or the end of a leap over it."""
-    reached: int | None = None
+    reached = np.iinfo(np.int64).min
     for period in periods:
-        for instant in (period.start, *period.aligned(DAY_SECONDS)):
-            if instant == period.end:
-                break
-            here = number((instant + period.offset) // DAY_SECONDS)
-            if reached is None or here > reached:
-                yield instant
-                reached = here
+        instants = np.append(period.start, _instants(period.aligned(DAY_SECONDS)))
+        instants = instants[instants < period.end]
+        here = number((instants + period.offset) // DAY_SECONDS)
+        before = np.maximum.accumulate(np.append(reached, here))
+        yield instants[here > before[:-1]]
+        reached = before[-1]
+
+
+def _instants(instants: range) -> Integers:
+    return np.arange(instants.start, instants.stop, instants.step)

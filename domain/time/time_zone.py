@@ -1,15 +1,25 @@
 """Time zones as periods of constant offset; instants are seconds since 1970, UTC."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import numpy as np
+
+from domain.columns import Integers
+
+HOUR_SECONDS = 3600
 DAY_SECONDS = 86400
 
 _PERIOD_SECONDS = 500 * DAY_SECONDS
 """The most seconds of an offset period: what is found in one go takes a bounded time."""
+
+_FIRST = int(datetime(MINYEAR, 1, 2, tzinfo=UTC).timestamp())
+_LAST = int(datetime(MAXYEAR, 12, 30, tzinfo=UTC).timestamp())
+"""The instants between which any zone has local times."""
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - local times without a zone are reckoned from it
 
@@ -49,24 +59,47 @@ class TimeZone:
         assert offset is not None
         return int(offset.total_seconds())
 
+    def offsets(self, instants: Integers) -> Integers:
+        """Return how many seconds local time is ahead of UTC at some instants."""
+        if not len(instants):
+            return instants
+        first, last = int(instants.min()), int(instants.max())
+        periods = [*self.offset_periods(first, last + 1)]
+        starts = [period.start for period in periods]
+        offsets: Integers = np.array([period.offset for period in periods])
+        return offsets.take(np.searchsorted(starts, instants, side="right") - 1)
+
     def offset_periods(self, start: int, end: int) -> Iterator[OffsetPeriod]:
         """Yield periods of constant offset between two instants, in order.
 
         A long one is several, each but the last of the same number of seconds.
         """
-        at, begun, offset = start, start, self.offset(start)
-        while at < end:
-            later = min(at + DAY_SECONDS, end)
-            if self.offset(later) != offset:
-                later = self._transition(at, later)
-                yield OffsetPeriod(begun, later, offset)
-                begun, offset = later, self.offset(later)
-            elif later - begun >= _PERIOD_SECONDS:
-                yield OffsetPeriod(begun, later, offset)
-                begun = later
-            at = later
+        begun, offset = start, self.offset(start)
+        for at, later in self._changes(start, end):
+            while at - begun >= _PERIOD_SECONDS:
+                yield OffsetPeriod(begun, begun + _PERIOD_SECONDS, offset)
+                begun += _PERIOD_SECONDS
+            if later != offset:
+                if begun < at:
+                    yield OffsetPeriod(begun, at, offset)
+                begun, offset = at, later
         if begun < end:
             yield OffsetPeriod(begun, end, offset)
+
+    def _changes(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Yield when the offset changes between two instants, and to what.
+
+        Also the ends of years: what is searched in one go takes a bounded time.
+        """
+        offset = self.offset(start)
+        first, last = (datetime.fromtimestamp(at, UTC).year for at in (start, end))
+        for year in range(first, last + 1):
+            year_end, changes = _changes_of(self.info, year)
+            for at, later in changes:
+                if start < at < end:
+                    offset = later
+                    yield at, offset
+            yield min(year_end, end), offset
 
     def first(self, local: datetime) -> int:
         """Return the first instant at which clocks show a local time, or have skipped it.
@@ -113,6 +146,27 @@ async def load_time_zone(name: str) -> TimeZone:
         return TimeZone(await asyncio.to_thread(ZoneInfo, name))
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise UnknownZoneError(name) from None
+
+
+@lru_cache(4096)
+def _changes_of(info: ZoneInfo, year: int) -> tuple[int, Sequence[tuple[int, int]]]:
+    """Return the end of a year, and when the offset changes in it, searched day by day, to what."""
+    zone = TimeZone(info)
+    at = max(_first_of(year), _FIRST)
+    end = _LAST if year == MAXYEAR else _first_of(year + 1)
+    found = []
+    offset = zone.offset(at)
+    while at < end:
+        later = min(at + DAY_SECONDS, end)
+        after = zone.offset(later)
+        if after != offset:
+            found.append((zone._transition(at, later), after))
+        at, offset = later, after
+    return end, found
+
+
+def _first_of(year: int) -> int:
+    return int(datetime(year, 1, 1, tzinfo=UTC).timestamp())
 
 
 def _seconds(local: datetime) -> int:

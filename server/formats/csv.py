@@ -8,14 +8,19 @@ from contextlib import aclosing
 from domain.quantities import QUANTITY_NAMES
 from domain.record_layout import Encoding
 from server.formats.base import Format, ReadingsOptions, TableOptions
+from server.formats.cells import CellWriter
 from server.formats.columns import (
     ColumnWriter,
+    cell_writers,
     column_writers,
     formatted_rows,
+    instant_cells,
     instant_formatter,
+    separated_rows,
+    written,
 )
 from server.transport.content_coding import Chunk
-from storage.figures.result import FieldType, ResultTable
+from storage.figures.result import ColumnRows, FieldType, ResultTable, Row
 from storage.readings.reader import ReadingsResult
 
 _FORMULA_STARTS = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
@@ -46,17 +51,36 @@ class Csv(Format):
             _without_formulas(write) if field.kind is FieldType.TEXT else write
             for field, write in zip(table.fields, writers, strict=True)
         ]
-        yield _csv([[field.name for field in table.fields]])
-        async with aclosing(csv_rows(table, safe)) as chunks:
+        cells = cell_writers(table.fields, instant_cells(options.time, table.zone))
+        yield csv_text([[field.name for field in table.fields]])
+        async with aclosing(csv_rows(table, safe, cells)) as chunks:
             async for chunk in chunks:
                 yield chunk
 
 
-async def csv_rows(table: ResultTable, writers: Sequence[ColumnWriter]) -> AsyncGenerator[bytes]:
+async def csv_rows(
+    table: ResultTable,
+    writers: Sequence[ColumnWriter],
+    cells: Sequence[CellWriter],
+    separator: str = ",",
+) -> AsyncGenerator[bytes]:
     """Yield the rows of a table as CSV, without a header."""
+
+    def write(rows: Sequence[Row]) -> bytes:
+        if isinstance(rows, ColumnRows):
+            return separated_rows(rows.columns, cells, separator)
+        return csv_text(formatted_rows(rows, writers), separator)
+
     async with aclosing(table.rows) as chunks:
         async for rows in chunks:
-            yield _csv(formatted_rows(rows, writers))
+            yield await written(write, rows)
+
+
+def csv_text(rows: Iterable[Sequence[str | None]], separator: str = ",") -> bytes:
+    """Return rows of texts as CSV."""
+    text = io.StringIO()
+    csv.writer(text, delimiter=separator).writerows(rows)
+    return text.getvalue().encode()
 
 
 def neutralize_formula(text: str) -> str:
@@ -66,9 +90,3 @@ def neutralize_formula(text: str) -> str:
 
 def _without_formulas(write: ColumnWriter) -> ColumnWriter:
     return lambda values: [text and neutralize_formula(text) for text in write(values)]
-
-
-def _csv(rows: Iterable[Sequence[str | None]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    return text.getvalue().encode()

@@ -8,7 +8,7 @@ from domain.quantities import RECORD_KEYS
 from domain.readings_query import NOTHING_FOUND
 from domain.record_layout import Encoding
 from server.formats.base import Format, ReadingsOptions, TableOptions
-from server.formats.columns import json_writer
+from server.formats.columns import json_writer, written
 from server.transport.content_coding import Chunk
 from server.transport.streaming import JSON_MEDIA_TYPE
 from storage.figures.result import Metadata, ResultTable
@@ -46,7 +46,7 @@ class Json(Format):
         before = _start(table.count, json_members(table.metadata, numbers=options.numbers))
         async with aclosing(table.rows) as chunks:
             async for rows in chunks:
-                yield before + ",".join(write(rows)).encode()
+                yield before + await written(write, rows)
                 before = b","
         yield ENVELOPE_END if before == b"," else before + ENVELOPE_END
 

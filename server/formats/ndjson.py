@@ -6,7 +6,7 @@ from contextlib import aclosing
 from domain.quantities import RECORD_KEYS
 from domain.record_layout import Encoding
 from server.formats.base import Format, ReadingsOptions, TableOptions
-from server.formats.columns import json_writer
+from server.formats.columns import json_writer, written
 from server.formats.json import json_members
 from server.transport.content_coding import Chunk
 from storage.figures.result import Metadata, ResultTable
@@ -32,10 +32,10 @@ class Ndjson(Format):
 
     async def table(self, table: ResultTable, options: TableOptions) -> AsyncGenerator[Chunk]:
         """Yield rows as lines, and the last line."""
-        write = json_writer(table, options)
+        write = json_writer(table, options, "\n")
         async with aclosing(table.rows) as chunks:
             async for rows in chunks:
-                yield ("\n".join(write(rows)) + "\n").encode()
+                yield await written(write, rows) + b"\n"
         yield _last_line(table.count, table.metadata, numbers=options.numbers)
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from domain.quantities import DECIMALS, INTEGER_DIGITS, QUANTITY_NAMES
 from domain.record_layout import FLAGS_COLUMN, Encoding, TimeStyle
 from server.formats.base import Format, ReadingsOptions, TableOptions
-from server.formats.columns import column_writers
+from server.formats.cells import count_pieces
+from server.formats.columns import cell_writers, column_writers
 from server.formats.csv import csv_rows
 from server.transport.content_coding import Chunk
 from storage.common.deflate import DeflateBlock
@@ -54,7 +55,8 @@ class Parquet(Format):
         writer = await asyncio.to_thread(
             _writer, columns, zone, digits=_SUM_DIGITS, null_texts=True
         )
-        chunks = csv_rows(table, column_writers(table.fields, str))
+        cells = cell_writers(table.fields, count_pieces)
+        chunks = csv_rows(table, column_writers(table.fields, str), cells)
         async with aclosing(chunks), aclosing(_row_groups(writer, chunks)) as groups:
             async for group in groups:
                 yield group

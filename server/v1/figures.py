@@ -32,7 +32,6 @@ from server.v1.request import (
 )
 from storage.database import Database, DataState
 from storage.figures.aggregate import FOLLOWING, Aggregate
-from storage.figures.aggregation_rules import parse_measures
 from storage.figures.compute import Admit
 from storage.figures.data_quality import DataQuality
 from storage.figures.peaks import Peaks
@@ -40,6 +39,7 @@ from storage.figures.profile import COLUMNS, EXPORTED_COLUMNS, Profile
 from storage.figures.result import FigureQuery
 from storage.figures.selection import Period
 from storage.figures.summary import Summary
+from storage.figures.sums.measures import parse_measures
 
 _NAMES = {"column": "field", "columns": "fields", "interval": "resolution", "number": "limit"}
 """What /v1 calls parameters of the queries."""

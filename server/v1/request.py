@@ -25,7 +25,7 @@ from server.v1.formats.negotiation import V1_FORMAT, accepted_format
 from server.v1.parameters import CURSOR, FROM, START, TO, V1_LIMIT, parse_writing
 from storage.database import Database, DataState
 from storage.figures.compute import Admit
-from storage.figures.result import Metadata, ResultTable
+from storage.figures.result import ColumnRows, Metadata, ResultTable
 from storage.figures.selection import Period
 from storage.meters import Meter
 
@@ -250,7 +250,10 @@ def chosen_fields(table: ResultTable, left_out: Sequence[str] = ()) -> ResultTab
 
     async def rows() -> AsyncGenerator[Sequence[Sequence[int | str | None]]]:
         async for some in table.rows:
-            yield [[row[place] for place in places] for row in some]
+            if isinstance(some, ColumnRows):
+                yield ColumnRows([some.columns[place] for place in places])
+            else:
+                yield [[row[place] for place in places] for row in some]
 
     return replace(table, fields=fields, rows=rows())
 

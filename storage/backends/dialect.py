@@ -4,7 +4,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from functools import lru_cache, reduce
 from operator import and_
 from typing import Any, ClassVar
@@ -299,13 +298,6 @@ class Dialect(ABC):
         """
 
     @abstractmethod
-    def in_order(self, key: str, values: Sequence[str], source: str) -> str:
-        """Return the statement that lists an integer key and further values, in the key's order.
-
-        `source` follows FROM; `parse_groups` takes the rows.
-        """
-
-    @abstractmethod
     def parse_groups(self, rows: Sequence[Sequence[Any]]) -> Iterator[list[Any]]:
         """Yield each group's key and aggregates, quantities scaled by 10^5, NULL as None."""
 
@@ -410,14 +402,6 @@ def _joined(dialect: Dialect, layout: RecordLayout, *, with_null: bool) -> str:
         before = f"{quote},"
     end = before.removesuffix(",") + ("}" if layout.is_json else "") + layout.end
     return dialect.concat([*literals, end], values)
-
-
-def comparable(value: int | bytes) -> int | Decimal:
-    """Return a quantity from a database as an operand for it.
-
-    MySQL gives decimals as texts, which it would compare as floating-point numbers.
-    """
-    return Decimal(value.decode()) if isinstance(value, bytes) else value
 
 
 def to_unix_seconds(year_0_seconds: int) -> int:

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 
-from domain.columns import Column, Integers
+from domain.columns import Column, Integers, Truths
 
 SAFE = 2**62
 """Below it, a sum or a product of 64-bit integers, and twice that, cannot overflow."""
@@ -15,7 +14,7 @@ _LOW_BITS = 31
 _GREATEST = np.iinfo(np.int64).max
 
 
-def group_starts(keys: Integers) -> Integers:
+def group_starts(keys: Integers | Truths) -> Integers:
     """Return where the groups of equal neighbours begin."""
     if not len(keys):
         return np.zeros(0, np.int64)
@@ -145,13 +144,13 @@ def _extreme(column: Column, starts: Integers, function: np.ufunc, otherwise: in
     values = column.values
     if column.known is not None:
         values = np.where(column.known, values, otherwise)
-    found: NDArray[np.int64] = function.reduceat(values, starts)
+    found: Integers = function.reduceat(values, starts)
     return Column(found if known is None else np.where(known, found, 0), known)
 
 
-def _known(column: Column, starts: Integers) -> NDArray[np.bool_] | None:
+def _known(column: Column, starts: Integers) -> Truths | None:
     """Return which groups have a value, None if all have one."""
     if column.known is None or not len(starts):
         return None
-    known: NDArray[np.bool_] = np.logical_or.reduceat(column.known, starts)
+    known: Truths = np.logical_or.reduceat(column.known, starts)
     return None if known.all() else known

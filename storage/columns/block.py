@@ -6,9 +6,10 @@ each differs from the one before if that is smaller, is written with the sign in
 lowest bytes first, then all second ones and so on, and compressed. Before them comes a bit for each
 reading that says whether it has a value, unless all have.
 
-A quantity that no reading has is left out. A block begins with its version, the number of its
-columns and of its readings, and the CRC-32 of what follows up to the columns: an entry for each of
-them with the CRC-32 of its bytes.
+A quantity that no reading has is left out. If some readings have no quantity at all, a column of
+zeros tells which ones. A block begins with its version, the number of its columns and of its
+readings, and the CRC-32 of what follows up to the columns: an entry for each of them with the
+CRC-32 of its bytes.
 """
 
 import struct
@@ -19,8 +20,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.columns import ANY_QUANTITY, Column, Columns, Integers, Truths
+from domain.columns import Column, Columns, Integers
 from domain.quantities import ALL_QUANTITY_NAMES
+from storage.backends.dialect import ANY_VALUE
 from storage.common.zstandard import zstd
 
 BLOCK_VERSION = 1
@@ -30,6 +32,7 @@ _LEVEL = 3
 _HEADER = struct.Struct("<BBHI")
 _ENTRY = struct.Struct("<BBBBIIqq")
 _UTC = 0
+_ANY_VALUE = 255
 _NUMBERS = {name: number for number, name in enumerate(ALL_QUANTITY_NAMES, 1)}
 """By which a block knows a quantity: they stay."""
 
@@ -62,6 +65,9 @@ def block_of(columns: Columns) -> bytes:
         for name, column in columns.quantities.items()
         if column.known is None or column.known.any()
     ]
+    present = np.logical_or.reduce([column.present for column in columns.quantities.values()])
+    if present.any() and not present.all():
+        coded.insert(1, _coded(_ANY_VALUE, Column(np.zeros(len(present), np.int64), present)))
     index = b"".join(_ENTRY.pack(*entry) for entry, _ in coded)
     header = _HEADER.pack(BLOCK_VERSION, len(coded), len(columns), zlib.crc32(index))
     return b"".join([header, index, *(part for _, part in coded)])
@@ -70,15 +76,16 @@ def block_of(columns: Columns) -> bytes:
 def read_block(block: bytes, ids: range, names: Iterable[str]) -> Columns:
     """Return some quantities of the readings of a block, without their flags.
 
-    A quantity that the block has no column of is missing. Raises DamagedBlockError.
+    A quantity that the block has no column of is missing. `ANY_VALUE` is known where any is. Raises
+    DamagedBlockError.
     """
     found = _parts(block, len(ids))
     if _UTC not in found:
         raise DamagedBlockError
     quantities = {}
     for name in names:
-        if name == ANY_QUANTITY:
-            quantities[name] = _presence(found, len(ids))
+        if name == ANY_VALUE:
+            quantities[name] = _any_value(found, len(ids))
             continue
         part = found.get(_NUMBERS[name])
         quantities[name] = _missing(len(ids)) if part is None else _column(*part, len(ids))
@@ -135,36 +142,23 @@ def _parts(block: bytes, count: int) -> Mapping[int, tuple[_ColumnEntry, bytes]]
 
 
 def _column(entry: _ColumnEntry, part: bytes, count: int) -> Column:
-    known, planes = _plain(entry, part, count)
-    if not entry.has_missing:
-        return Column(_values(entry, planes, count))
-    values = np.zeros(count, np.int64)
-    values[known] = _values(entry, planes, int(np.count_nonzero(known)))
-    return Column(values, known)
-
-
-def _plain(entry: _ColumnEntry, part: bytes, count: int) -> tuple[Truths, bytes]:
-    """Return which readings have a value, and the bytes of all values."""
     if zlib.crc32(part) != entry.crc:
         raise DamagedBlockError
     mask_size = (count + 7) // 8 if entry.has_missing else 0
     plain = _decompressed(part, mask_size + entry.width * count)
     if not entry.has_missing:
-        return np.ones(count, bool), plain
+        return Column(_values(entry, plain, count))
     known = np.unpackbits(np.frombuffer(plain[:mask_size], np.uint8), count=count).view(bool)
-    return known, plain[mask_size:]
-
-
-def _presence(found: Mapping[int, tuple[_ColumnEntry, bytes]], count: int) -> Column:
-    """Return a quantity that readings with any quantity have."""
-    parts = [part for number, part in found.items() if number != _UTC]
-    values = np.ones(count, np.int64)
-    if not all(entry.has_missing for entry, _ in parts):
-        return Column(values)
-    known = np.zeros(count, bool)
-    for part in parts:
-        known |= _plain(*part, count)[0]
+    values = np.zeros(count, np.int64)
+    values[known] = _values(entry, plain[mask_size:], int(np.count_nonzero(known)))
     return Column(values, known)
+
+
+def _any_value(found: Mapping[int, tuple[_ColumnEntry, bytes]], count: int) -> Column:
+    """Return a column of zeros that is known where any quantity is."""
+    if _ANY_VALUE in found:
+        return _column(*found[_ANY_VALUE], count)
+    return Column(np.zeros(count, np.int64)) if len(found) > 1 else _missing(count)
 
 
 def _missing(count: int) -> Column:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from domain.columns import Columns
+import numpy as np
+
+from domain.columns import Columns, Integers
 from storage.backends.base import ReadEngine, Row
 from storage.columns.block_source import BlockSource, MeterBlock
 from storage.columns.row_source import (
@@ -36,6 +38,9 @@ If segments overlap so much that there are more, the later ones are read once mo
 METERS_IN_SOURCE = 100
 """Meters whose segments are looked for in one go."""
 
+Spans = tuple[Integers, Integers]
+"""The starts of the first and the last reading of some spans of time, in the order of the first."""
+
 Batch = Sequence[tuple[int, Columns]]
 """Readings of some meters, by the meters' ids."""
 
@@ -55,14 +60,20 @@ _Part = tuple[Sequence[_Work], Mapping[int, Sequence[Columns]]]
 
 
 async def read_columns(
-    engine: ReadEngine, meter_id: int, start: int, until: int, names: Sequence[str]
+    engine: ReadEngine,
+    meter_id: int,
+    start: int,
+    until: int,
+    names: Sequence[str],
+    spans: Spans | None = None,
 ) -> AsyncGenerator[Columns]:
     """Yield the readings from `start` up to, and without, `until`, with some of their quantities.
 
-    They come in the order of time, at least one at a time. Raises StorageError if the database
-    fails.
+    `ANY_VALUE` stands for a column that is known where any quantity is. They come in the order of
+    time, at least one at a time. Those in none of some spans, if any are given, may be left out.
+    Raises StorageError if the database fails.
     """
-    batches = read_meter_columns(engine, [MeterPeriod(meter_id, start, until)], names)
+    batches = read_meter_columns(engine, [MeterPeriod(meter_id, start, until)], names, spans)
     async with aclosing(batches):
         async for batch in batches:
             for _, columns in batch:
@@ -70,20 +81,23 @@ async def read_columns(
 
 
 async def read_meter_columns(
-    engine: ReadEngine, periods: Sequence[MeterPeriod], names: Sequence[str]
+    engine: ReadEngine,
+    periods: Sequence[MeterPeriod],
+    names: Sequence[str],
+    spans: Spans | None = None,
 ) -> AsyncGenerator[Batch]:
     """Yield the readings of several meters, each of a period of its own, as `read_columns` does.
 
     Meters come one after the other, in the order of their periods; those without readings do not.
     """
     waiting = _Waiting()
-    async with aclosing(prefetch(_jobs(engine, periods, names))) as parts:
+    async with aclosing(prefetch(_jobs(engine, periods, names, spans))) as parts:
         async for works, found in parts:
             for batch, rest in await in_thread(waiting.ready, works, found):
                 if batch:
                     yield batch
                 if rest is not None:
-                    async with aclosing(read_meter_columns(engine, [rest], names)) as others:
+                    async with aclosing(read_meter_columns(engine, [rest], names, spans)) as others:
                         async for later in others:
                             yield later
 
@@ -140,12 +154,15 @@ def _split(parts: Sequence[Columns], start: int, end: int, horizon: int) -> tupl
 
 
 async def _jobs(
-    engine: ReadEngine, periods: Sequence[MeterPeriod], names: Sequence[str]
+    engine: ReadEngine,
+    periods: Sequence[MeterPeriod],
+    names: Sequence[str],
+    spans: Spans | None,
 ) -> AsyncGenerator[Coroutine[Any, Any, _Part]]:
     """Yield what reads segments, some at a time."""
     for at in range(0, len(periods), METERS_IN_SOURCE):
         source = _Source(engine, periods[at : at + METERS_IN_SOURCE], names)
-        for works in _packed(await source.works()):
+        for works in _packed(await source.works(spans)):
             yield source.read(works)
 
 
@@ -183,7 +200,7 @@ class _Source:
         self._names = names
         self._with_block: set[MeterBlock] = set()
 
-    async def works(self) -> Sequence[_Work]:
+    async def works(self, spans: Spans | None) -> Sequence[_Work]:
         """Return all segments that may have readings of the time, in order of their first one."""
         found: dict[int, list[IdSegment]] = {}
         without: list[ReadingIds] = []
@@ -199,14 +216,13 @@ class _Source:
         for at in range(0, len(without), SEGMENTS_AT_ONCE):
             for meter_id, segment in await self._rows.segments(without[at : at + SEGMENTS_AT_ONCE]):
                 found[meter_id].append(segment)
-        return [
-            _Work(
-                period,
-                sorted(found[period.meter_id], key=lambda segment: segment.first_utc),
-                period.until,
-            )
-            for period in self._periods
-        ]
+        works = []
+        for period in self._periods:
+            segments = sorted(found[period.meter_id], key=lambda segment: segment.first_utc)
+            if spans is not None:
+                segments = _meeting(segments, spans)
+            works.append(_Work(period, segments, period.until))
+        return works
 
     async def read(self, works: Sequence[_Work]) -> _Part:
         """Return the readings of some segments of meters."""
@@ -244,6 +260,18 @@ class _SegmentRun:
             self.segments, lambda each: (meter_id, each.number) in blocks
         ):
             yield has_block, [*some]
+
+
+def _meeting(segments: Sequence[IdSegment], spans: Spans) -> list[IdSegment]:
+    """Return the segments that may have readings of some spans."""
+    firsts, lasts = spans
+    ended = np.maximum.accumulate(lasts)
+    places = firsts.searchsorted([segment.last_utc for segment in segments], side="right")
+    return [
+        segment
+        for segment, place in zip(segments, places.tolist(), strict=True)
+        if place and ended[place - 1] >= segment.first_utc
+    ]
 
 
 def _unread(ids: ReadingIds, period: MeterPeriod) -> IdSegment:

@@ -7,9 +7,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from domain.columns import ANY_QUANTITY, Column, Columns, Integers
+from domain.columns import Column, Columns, Integers
 from storage.backends.base import ReadEngine, Row
-from storage.backends.dialect import ANY_VALUE, Condition, Dialect, readings_of
+from storage.backends.dialect import Condition, Dialect, readings_of
 from storage.common.errors import Inconsistent
 from storage.common.turns import in_thread
 
@@ -24,9 +24,6 @@ _LIKELY_SECONDS = 900
 
 NO_NUMBER = np.iinfo(np.int64).min
 """Stands for a missing value: no quantity has so many digits."""
-
-_EXPRESSIONS = {ANY_QUANTITY: f"CASE WHEN {ANY_VALUE} IS NOT NULL THEN 1 END"}
-"""The SQL of quantities that are no columns of the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +187,7 @@ def columns_statement(
     `source` follows FROM. Rows of several statements have the order of their places.
     """
     selected = ["id", dialect.unix_seconds("utc")]
-    selected += [f"COALESCE({_EXPRESSIONS.get(name, name)}, '{NO_NUMBER}')" for name in names]
+    selected += [f"COALESCE({name}, '{NO_NUMBER}')" for name in names]
     texts = ", ".join(f"GROUP_CONCAT({each})" for each in selected)
     return f"SELECT {place}, COUNT(*), {texts} FROM {source} WHERE {where.text}"
 

@@ -1,24 +1,22 @@
 """The base load: the power that is exceeded nearly all of the time."""
 
-from math import gcd
+from contextlib import aclosing
 
-from domain.fixed_point import divide_rounded, parse_scaled
+import numpy as np
+
+from domain.columns import Column, Columns
 from domain.flags import CATCH_UP
 from storage.backends.base import ReadEngine
-from storage.backends.dialect import Condition, comparable
-from storage.figures.aggregation_rules import HOUR_SECONDS
+from storage.backends.derived import DERIVED_ENERGY
+from storage.columns.derived import derived_column, powers
+from storage.columns.highest import Highest
+from storage.common.turns import in_thread
 from storage.figures.profile import nearest_rank
-from storage.figures.scan import ScanPlan, plan_scan
+from storage.figures.scan import selected_columns
 from storage.figures.selection import Selection
 
 PERCENT = 5
 """The percentile of power that base load is."""
-
-MIN_READINGS = 1000
-"""Readings that the estimate is made from."""
-
-SAMPLE_MARGIN = 2
-"""The estimate's percentile over the base load's, so that it is seldom too low."""
 
 
 async def base_load(
@@ -32,51 +30,22 @@ async def base_load(
     count = measured + derived
     if not count:
         return None
-    power, divisor = _power(selection.lengths.pop() if derived else None)
-    plan = await plan_scan(engine, selection, CATCH_UP)
-    where = plan.where & Condition(f"{power} IS NOT NULL")
-    low = await _low_powers(engine, selection, plan, power)
-    # To sort the low ones is quick. Were they too few after all, all are sorted.
-    for condition in ([] if low is None else [low & where]) + [where]:
-        rows = await engine.fetch(
-            f"SELECT {power} AS multiple FROM {plan.table} WHERE {condition.text}"
-            f" ORDER BY multiple LIMIT 1 OFFSET {nearest_rank(PERCENT, count) - 1}",
-            condition.args,
-        )
-        if rows:
-            multiple = parse_scaled(rows[0][0])
-            assert multiple is not None
-            return divide_rounded(multiple, divisor)
-    return None
+    (seconds,) = selection.lengths
+    lowest = Highest(nearest_rank(PERCENT, count))
+    """Of the powers with the other sign."""
 
+    def add(columns: Columns) -> None:
+        power = columns.quantities["power"]
+        if derived and seconds is not None:
+            energy = derived_column(columns, DERIVED_ENERGY)
+            values = np.where(power.present, power.values, powers(energy.values, seconds))
+            power = Column(values, power.present | energy.present)
+        lowest.add(Column(-power.values, power.known), columns.utc)
 
-def _power(interval: int | None) -> tuple[str, int]:
-    """Return the SQL of a multiple of power, an exact one, and how many times the power it is."""
-    if interval is None:
-        return "power", 1
-    divisor = interval // gcd(interval, HOUR_SECONDS)
-    factor = HOUR_SECONDS // gcd(interval, HOUR_SECONDS)
-    return f"COALESCE(power * {divisor}, energy * {factor})", divisor
-
-
-async def _low_powers(
-    engine: ReadEngine, selection: Selection, plan: ScanPlan, power: str
-) -> Condition | None:
-    """Select the readings up to an estimated power, from a sample of many; None of few."""
-    first, last = plan.ids
-    if not plan.slices or last - first < SAMPLE_MARGIN * MIN_READINGS:
-        return None
-    ids = engine.dialect.among(range(first, last + 1, (last - first) // MIN_READINGS))
-    table = selection.table
-    # With the range of the ids as well, SQLite would scan it.
-    sample = table.where(
-        ids, Condition(f"{power} IS NOT NULL"), table.without_flags(selection.bits(CATCH_UP))
-    )
-    rows = await engine.fetch(
-        f"SELECT {power} AS multiple FROM {table.name} WHERE {sample.text} ORDER BY multiple",
-        sample.args,
-    )
-    if not rows:
-        return None
-    estimate = rows[nearest_rank(SAMPLE_MARGIN * PERCENT, len(rows)) - 1][0]
-    return Condition(f"{power} <= {engine.dialect.placeholder}", (comparable(estimate),))
+    names = ("power", "energy") if derived else ("power",)
+    readings = selected_columns(engine, selection, names, CATCH_UP)
+    async with aclosing(readings):
+        async for columns in readings:
+            await in_thread(add, columns)
+    last = await in_thread(lowest.last)
+    return None if last is None else -last

@@ -2,24 +2,27 @@
 
 import re
 from bisect import bisect_left
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
+import numpy as np
+
+from domain.columns import Columns
 from domain.fixed_point import parse_scaled
 from domain.flags import FLAGS
 from domain.parameters import Parameter, Params, either
 from domain.readings_query import QueryError
 from domain.time.time_buckets import BUCKET_SIZES
-from domain.time.time_zone import DAY_SECONDS
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import ANY_VALUE, Condition, to_unix_seconds
-from storage.common.turns import in_turns
+from storage.common.turns import in_thread, in_turns
 from storage.figures.aggregate import BOUNDS, COVERAGE, FLAG_FIELDS, PARTIAL, Aggregate
-from storage.figures.aggregation_rules import Measures
 from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks
-from storage.figures.scan import TimeChunk, time_chunks
+from storage.figures.scan import selected_columns
 from storage.figures.selection import PERIOD_PARAMETERS, Period, Selection, interval_note, select
+from storage.figures.sums.measures import Measures
 from storage.meters import Meter
 
 LISTS = ("gaps", "flagged", "days")
@@ -61,9 +64,6 @@ _FIELDS = {
 }
 _SETTINGS = re.compile(r"maximeter_tolerance ([0-9.]+), maximeter_allowance ([0-9.]+) kW")
 """What a meter's record says of the settings that its readings were flagged with."""
-
-Edge = tuple[int | None, int, int | None]
-"""The start of a reading with any value, between those of its neighbours in the chunk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,79 +169,59 @@ async def _settings(engine: ReadEngine, selection: Selection) -> dict[str, str]:
 
 
 async def _gaps(engine: ReadEngine, selection: Selection) -> list[Row]:
-    gaps: list[Row] = []
-    empty: list[int] = []
-    last: int | None = None
-    chunks = (
-        (chunk, seconds)
-        for part, seconds in selection.by_span()
-        for chunk in time_chunks(part, DAY_SECONDS)
-    )
-    for chunk, seconds in chunks:
-        async for due in _empty(engine, selection, chunk):
-            if due not in empty[-1:]:
-                empty.append(due)
-        async for before, at, behind in _edges(engine, selection, chunk, seconds):
-            gaps += _gap(selection, last if before is None else before, at, empty)
-            del empty[: bisect_left(empty, selection.grid.due(at))]
-            if behind is None:
-                last = at
-        if len(gaps) > MAX_RECORDS:
-            return gaps
-    return gaps + _gap(selection, last, None, empty)
+    gaps = _Gaps(selection)
+    for part, seconds in selection.by_span():
+        readings = selected_columns(engine, part, [ANY_VALUE])
+        async with aclosing(readings):
+            async for columns in readings:
+                await in_thread(gaps.add, columns, seconds)
+                if len(gaps.found) > MAX_RECORDS:
+                    return gaps.found
+    gaps.add_end()
+    return gaps.found
 
 
-async def _edges(
-    engine: ReadEngine, selection: Selection, chunk: TimeChunk, seconds: int | None
-) -> AsyncGenerator[Edge]:
-    """Yield the readings with any value at the ends of gaps and of the chunk.
+class _Gaps:
+    """What is missing between readings, which are taken in the order of time."""
 
-    Gaps are what is longer than the interval of so many seconds; without it, nothing is.
-    """
-    is_gap = "FALSE" if seconds is None else f"start - before_it > {seconds}"
-    where = selection.where(engine.dialect, start=chunk.start, end=chunk.end)
-    rows = await engine.fetch(
-        "SELECT before_it, start, behind_it FROM (SELECT start,"
-        " LAG(start) OVER (ORDER BY start) AS before_it,"
-        " LEAD(start) OVER (ORDER BY start) AS behind_it"
-        f" FROM (SELECT {engine.dialect.year_0_seconds('utc')} AS start FROM {selection.table.name}"
-        f" WHERE {where.text} AND {ANY_VALUE} IS NOT NULL) AS present) AS neighbours"
-        f" WHERE before_it IS NULL OR behind_it IS NULL OR {is_gap} ORDER BY start",
-        where.args,
-    )
-    async for before, at, behind in in_turns(rows):
-        yield (
-            None if before is None else to_unix_seconds(before),
-            to_unix_seconds(at),
-            None if behind is None else to_unix_seconds(behind),
-        )
+    def __init__(self, selection: Selection) -> None:
+        self.found: list[Row] = []
+        self._selection = selection
+        self._last: int | None = None
+        """The start of the last reading with any value."""
+        self._empty: list[int] = []
+        """When readings without any value were due, since the last one, each moment once."""
 
+    def add(self, columns: Columns, seconds: int | None) -> None:
+        """Take in readings of an interval; where that is unknown, nothing is missing."""
+        due = self._selection.grid.due
+        has_any = columns.quantities[ANY_VALUE].present
+        for at in map(due, columns.utc[~has_any].tolist()):
+            if at not in self._empty[-1:]:
+                self._empty.append(at)
+        starts = columns.utc[has_any]
+        if not len(starts):
+            return
+        self._add(self._last, int(starts[0]))
+        if seconds is not None:
+            behind = np.flatnonzero(np.diff(starts) > seconds) + 1
+            for bounds in zip(starts[behind - 1].tolist(), starts[behind].tolist(), strict=True):
+                self._add(*bounds)
+        self._last = int(starts[-1])
+        del self._empty[: bisect_left(self._empty, due(self._last))]
 
-async def _empty(engine: ReadEngine, selection: Selection, chunk: TimeChunk) -> AsyncGenerator[int]:
-    """Yield when the readings without any value were due."""
-    where = selection.where(engine.dialect, start=chunk.start, end=chunk.end)
-    rows = await engine.fetch(
-        f"SELECT {engine.dialect.year_0_seconds('utc')} FROM {selection.table.name}"
-        f" WHERE {where.text} AND {ANY_VALUE} IS NULL ORDER BY utc",
-        where.args,
-    )
-    async for (at,) in in_turns(rows):
-        yield selection.grid.due(to_unix_seconds(at))
+    def add_end(self) -> None:
+        """Take in the end of the selection."""
+        self._add(self._last, None)
 
-
-def _gap(
-    selection: Selection, before: int | None, behind: int | None, empty: Sequence[int]
-) -> list[Row]:
-    """Return what is missing between two readings, or an end of the selection, if anything is.
-
-    `empty` tells when readings without any value were due, each moment once.
-    """
-    grid = selection.grid
-    start = selection.start if before is None else grid.due(before) + 1
-    end = selection.until if behind is None else grid.due(behind)
-    readings = grid.expected(start, end) if start < end else 0
-    if not readings:
-        return []
-    first, last = grid.next_expected(start), grid.last_expected(end)
-    without_value = bisect_left(empty, end) - bisect_left(empty, start)
-    return [(first, last, readings, without_value, readings - without_value)]
+    def _add(self, before: int | None, behind: int | None) -> None:
+        """Take in two readings, or an end of the selection, with nothing between them."""
+        selection, empty = self._selection, self._empty
+        grid = selection.grid
+        start = selection.start if before is None else grid.due(before) + 1
+        end = selection.until if behind is None else grid.due(behind)
+        readings = grid.expected(start, end) if start < end else 0
+        if readings:
+            first, last = grid.next_expected(start), grid.last_expected(end)
+            without_value = bisect_left(empty, end) - bisect_left(empty, start)
+            self.found.append((first, last, readings, without_value, readings - without_value))

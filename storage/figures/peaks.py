@@ -1,30 +1,31 @@
 """The highest demands and when they were."""
 
 from bisect import bisect_left
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack, aclosing
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from heapq import heappop, heappush, heapreplace
+from heapq import merge
+from itertools import islice, repeat
 from typing import ClassVar, Self
 
+import numpy as np
+
+from domain.columns import Column, Columns, Integers
 from domain.fixed_point import divide_rounded, parse_scaled
 from domain.flags import CATCH_UP
 from domain.parameters import Integer, Parameter, Params
+from domain.time.time_zone import HOUR_SECONDS
 from storage.backends.base import ReadEngine
-from storage.backends.dialect import Condition, comparable, to_unix_seconds
-from storage.common.turns import in_turns
-from storage.figures.aggregation_rules import (
-    COUNT,
-    GREATEST,
-    HOUR_SECONDS,
-    AggregatePart,
-    split_max,
-)
+from storage.columns.highest import Highest
+from storage.columns.reader import Spans
+from storage.common.turns import in_thread, in_turns
+from storage.figures.aggregation_rules import COUNT, GREATEST, AggregatePart, split_max
 from storage.figures.days.quality import quality_of
-from storage.figures.days.stretches import Stretch, day_stretches, whole_days
+from storage.figures.days.stretches import Stretch, day_stretches, days_of, whole_days
 from storage.figures.result import Field, FieldType, Metadata, ResultTable, as_chunks
-from storage.figures.scan import ScanPlan, plan_scan
+from storage.figures.scan import selected_columns
 from storage.figures.selection import (
     PERIOD_PARAMETERS,
     QUALITY,
@@ -98,28 +99,41 @@ class Peaks:
 
     async def table(self, engine: ReadEngine, selection: Selection) -> ResultTable:
         """Return the peaks, the highest first, and of equal ones the earliest."""
-        plan = await plan_scan(engine, selection.raw())
-        bits = selection.bits(CATCH_UP)
-        column = await _demand_column(engine, selection, plan, bits)
-        peaks: list[Peak] = []
-        starts: list[int] = []
-        async for at, value in _demands(engine, selection, column, self._candidates(selection)):
-            place = bisect_left(starts, at)
-            # Of the earlier ones only the last can be too close, and of the later ones the first.
-            if all(
-                abs(at - start) >= self.separation
-                for start in starts[max(place - 1, 0) : place + 1]
-            ):
-                peaks.append((at, value))
-                starts.insert(place, at)
-                if len(peaks) == self.number:
-                    break
+        highest = await _highest_days(engine, selection, DAYS_OF_PEAK * self.number)
+        column, peaks = await self._peaks(engine, selection, highest)
+        if highest is not None and len(peaks) < self.number:
+            column, peaks = await self._peaks(engine, selection, None)
         metadata: Metadata = {
             "demand_of": column,
             **await quality_of(engine, selection),
             **interval_note(selection),
         }
         return ResultTable(self.fields, selection.zone, len(peaks), as_chunks(peaks), metadata)
+
+    async def _peaks(
+        self, engine: ReadEngine, selection: Selection, highest: "_HighestDays | None"
+    ) -> tuple[str, list[Peak]]:
+        """Return the column of demand, and the peaks, or those that the highest days tell."""
+        peaks: list[Peak] = []
+        starts: list[int] = []
+        at_once = min(self._candidates(selection), BATCH_READINGS)
+        spans = None if highest is None else highest.spans
+        column, demands = await _Demands(engine, selection, at_once, spans=spans).highest()
+        async with aclosing(demands):
+            async for at, value in demands:
+                if highest is not None and value < highest.reached:
+                    break
+                place = bisect_left(starts, at)
+                # Of the earlier ones only the last can be too close, of the later ones the first.
+                if all(
+                    abs(at - start) >= self.separation
+                    for start in starts[max(place - 1, 0) : place + 1]
+                ):
+                    peaks.append((at, value))
+                    starts.insert(place, at)
+                    if len(peaks) == self.number:
+                        break
+        return column, peaks
 
     def _candidates(self, selection: Selection) -> int:
         """Return how many readings suffice: a peak excludes a limited number of others."""
@@ -128,6 +142,43 @@ class Peaks:
             return BATCH_READINGS
         excluded = 2 * (max(self.separation - 1, 0) // shortest)
         return self.number * (1 + excluded)
+
+
+DAYS_OF_PEAK = 4
+"""Days whose highest demands a peak may exclude, itself included: its day and those beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _HighestDays:
+    """The days that have all readings of a maximeter that so many days reach."""
+
+    reached: int
+    spans: Spans
+
+
+async def _highest_days(
+    engine: ReadEngine, selection: Selection, number: int
+) -> _HighestDays | None:
+    """Return the days of the highest demands, so many at least; None if there are not so many."""
+    if not selection.has_days:
+        return None
+    seconds = engine.dialect.unix_seconds
+    # The greatest of a day with catch-ups may be theirs.
+    reached = (
+        f"SELECT maximeter FROM {whole_days(engine.dialect, selection)} AND catch_up = 0"
+        f" AND maximeter IS NOT NULL ORDER BY maximeter DESC LIMIT 1 OFFSET {number - 1}"
+    )
+    rows = await engine.fetch(
+        f"SELECT {seconds('first_utc')}, {seconds('last_utc')}, maximeter"
+        f" FROM {days_of(selection)} AND maximeter >= ({reached}) ORDER BY first_utc"
+    )
+    return await in_thread(_highest_of, rows) if rows else None
+
+
+def _highest_of(rows: Sequence[tuple[int, int, int | bytes]]) -> _HighestDays:
+    firsts, lasts, demands = zip(*rows, strict=True)
+    reached = min(demand for value in demands if (demand := parse_scaled(value)) is not None)
+    return _HighestDays(reached, (np.array(firsts), np.array(lasts)))
 
 
 _DAY_PARTS: Sequence[AggregatePart] = ((GREATEST, "maximeter"), (COUNT, CATCH_UP.name))
@@ -150,121 +201,114 @@ async def peak_demand(
     greatest = [day.parts[0] for day in days if day.parts is not None and not day.parts[1]]
     highest = max((number for number in greatest if number is not None), default=None)
     value, at = split_max(highest)
-    bits = selection.bits(CATCH_UP)
     if value is None or at is None:
-        scans = [selection]
-        plan = await plan_scan(engine, selection.raw())
-        column = await _demand_column(engine, selection, plan, bits)
-        peaks: list[Peak] = []
-    else:
-        scans = [
-            replace(selection, start=day.start, until=day.end)
-            for day in days
-            if day.parts is None or _exceeds(day.parts[0], highest)
-        ]
-        column = DEMAND_OF[0]
-        peaks = [(at, value)]
-    for part in scans:
-        async with aclosing(_demands(engine, part, column, 1)) as descending:
-            async for peak in descending:
+        column, demands = await _Demands(engine, selection, 1).highest()
+        return column, await _first(demands)
+    peaks = [(at, value)]
+    for day in days:
+        if day.parts is None or _exceeds(day.parts[0], highest):
+            part = replace(selection, start=day.start, until=day.end)
+            _, demands = await _Demands(engine, part, 1, DEMAND_OF[:1]).highest()
+            peak = await _first(demands)
+            if peak is not None:
                 peaks.append(peak)
-                break
-    if not peaks:
-        return column, None
-    return column, max(peaks, key=lambda peak: (peak[1], -peak[0]))
+    return DEMAND_OF[0], max(peaks, key=lambda peak: (peak[1], -peak[0]))
+
+
+async def _first(demands: AsyncGenerator[Peak]) -> Peak | None:
+    async with aclosing(demands):
+        return await anext(demands, None)
 
 
 def _exceeds(number: int | None, other: int | None) -> bool:
     return number is not None and other is not None and number > other
 
 
-async def _demand_column(
-    engine: ReadEngine, selection: Selection, plan: ScanPlan, bits: int
-) -> str:
-    """Return the column of demand of readings without some flags."""
-    where = plan.where & selection.table.without_flags(bits)
-    for column in DEMAND_OF:
-        rows = await engine.fetch(
-            f"SELECT 1 FROM {plan.table} WHERE {where.text} AND {column} IS NOT NULL LIMIT 1",
-            where.args,
-        )
-        if rows:
-            return column
-    return DEMAND_OF[0]
+BATCH_READINGS = 20_000
+"""The most readings that one scan returns."""
+
+_Demand = tuple[int, int, int]
+"""The start of a reading, its energy, and the seconds; a power is an energy over an hour."""
+
+_ByLength = Mapping[int, Highest]
+"""The readings of the highest demands, by these seconds."""
 
 
-async def _demands(
-    engine: ReadEngine, selection: Selection, column: str, candidates: int
-) -> AsyncGenerator[Peak]:
-    """Yield the readings by demand, the highest first, then by time.
+@dataclass(frozen=True, slots=True)
+class _Demands:
+    """The readings of a selection by their demand."""
 
-    Energy is mean demand times time: its readings of one interval are in that order already. Those
-    of an unknown one have no demand.
-    """
-    bits = selection.bits(CATCH_UP)
-    if column != "energy":
-        plan = await plan_scan(engine, selection.raw())
-        async for peak in _descending(engine, plan, bits, column, candidates):
-            yield peak
-        return
-    highest: list[tuple[Fraction, int, int, AsyncGenerator[Peak], int]] = []
-    async with AsyncExitStack() as opened:
-        for place, (part, seconds) in enumerate(selection.by_span()):
+    engine: ReadEngine
+    selection: Selection
+    at_once: int
+    """How many of them one scan finds."""
+    columns: Sequence[str] = DEMAND_OF
+    """The first that any reading has is the one of demand."""
+    spans: Spans | None = None
+    """Readings in none of them, if they are given, are left out."""
+
+    async def highest(self) -> tuple[str, AsyncGenerator[Peak]]:
+        """Return the column of demand, by default the first one, and the readings by it.
+
+        The highest comes first, and of equal ones the earliest.
+        """
+        for column in self.columns:
+            found = await self._find(column)
+            if found is not None:
+                return column, self._descending(column, found)
+        return self.columns[0], self._descending(self.columns[0], None)
+
+    async def _descending(self, column: str, found: _ByLength | None) -> AsyncGenerator[Peak]:
+        while found:
+            yielded = 0
+            ranked = await in_thread(_ranked, found)
+            async for demand in in_turns(islice(ranked, self.at_once)):
+                at, energy, seconds = last = demand
+                yielded += 1
+                yield at, divide_rounded(energy * HOUR_SECONDS, seconds)
+            if yielded < self.at_once:
+                return
+            found = await self._find(column, last)
+
+    async def _find(self, column: str, last: _Demand | None = None) -> _ByLength | None:
+        """Return the readings of the highest demands behind one; None if none has the column.
+
+        Energy is demand times time. That of an unknown interval tells no demand.
+        """
+        is_there = False
+        by_length: dict[int, Highest] = defaultdict(lambda: Highest(self.at_once))
+
+        def add(columns: Columns, seconds: int | None) -> bool:
+            demand = columns.quantities[column]
             if seconds is not None:
-                plan = await plan_scan(engine, part.raw())
-                energies = _descending(engine, plan, bits, column, candidates)
-                await opened.enter_async_context(aclosing(energies))
-                async for at, energy in energies:
-                    heappush(highest, (Fraction(-energy, seconds), at, place, energies, seconds))
-                    break
-        while highest:
-            value, at, place, energies, seconds = highest[0]
-            yield at, divide_rounded(-value.numerator * HOUR_SECONDS, value.denominator)
-            following = await anext(energies, None)
-            if following is None:
-                heappop(highest)
-            else:
-                at, energy = following
-                heapreplace(highest, (Fraction(-energy, seconds), at, place, energies, seconds))
+                behind = demand if last is None else _behind(demand, columns.utc, seconds, last)
+                by_length[seconds].add(behind, columns.utc)
+            return demand.known is None or bool(demand.known.any())
+
+        whole = [(self.selection, HOUR_SECONDS)]
+        for part, seconds in self.selection.by_span() if column == "energy" else whole:
+            readings = selected_columns(self.engine, part, [column], CATCH_UP, spans=self.spans)
+            async with aclosing(readings):
+                async for columns in readings:
+                    is_there |= await in_thread(add, columns, seconds)
+        return by_length if is_there else None
 
 
-BATCH_READINGS = 5000
-EXTRA_READINGS = 50
-"""Flagged readings among the highest before another batch is read."""
+def _behind(demand: Column, utc: Integers, seconds: int, last: _Demand) -> Column:
+    """Return the energies over so many seconds that come behind a demand."""
+    at, energy, its_seconds = last
+    value, rest = divmod(energy * seconds, its_seconds)
+    is_equal = (demand.values == value) & (utc > at) & (rest == 0)
+    is_behind = (demand.values < value + (rest > 0)) | is_equal
+    return Column(demand.values, demand.present & is_behind)
 
 
-async def _descending(
-    engine: ReadEngine, plan: ScanPlan, bits: int, column: str, candidates: int
-) -> AsyncGenerator[Peak]:
-    """Yield the readings by demand, the highest first, then by time, in batches.
-
-    Flags are filtered after sorting: to look for the flags of all readings would take longer than
-    to find the highest.
-    """
-    dialect = engine.dialect
-    with_demand = plan.where & Condition(f"{column} IS NOT NULL")
-    order = f"ORDER BY {column} DESC, utc"
-    limit = min(candidates + EXTRA_READINGS, BATCH_READINGS)
-    where = with_demand
-    while True:
-        rows = await engine.fetch(
-            f"SELECT {dialect.year_0_seconds('utc')}, {column}, COALESCE(flags, 0)"
-            f" FROM (SELECT id, utc, {column} FROM {plan.table} WHERE {where.text}"
-            f" {order} LIMIT {limit}) AS highest LEFT JOIN flags"
-            f" ON flags.meter_id = {plan.meter_id} AND reading_id = id {order}",
-            where.args,
-        )
-        async for at, value, flags in in_turns(rows):
-            number = parse_scaled(value)
-            assert number is not None
-            if not flags & bits:
-                yield to_unix_seconds(at), number
-        if len(rows) < limit:
-            return
-        last = rows[-1]
-        at = dialect.utc(to_unix_seconds(last[0]))
-        value = comparable(last[1])
-        as_high = f"{column} = {dialect.placeholder} AND utc > {dialect.placeholder}"
-        where = with_demand & Condition(
-            f"({column} < {dialect.placeholder} OR {as_high})", (value, value, at)
-        )
+def _ranked(by_length: _ByLength) -> Iterator[_Demand]:
+    """Return the highest demands, the highest first, then by time."""
+    columns = []
+    for seconds, highest in by_length.items():
+        values, utc = highest.in_order()
+        columns.append(zip(utc.tolist(), values.tolist(), repeat(seconds)))
+    if len(columns) == 1:
+        return columns[0]
+    return merge(*columns, key=lambda demand: (Fraction(-demand[1], demand[2]), demand[0]))

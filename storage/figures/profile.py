@@ -1,25 +1,26 @@
 """Profiles: statistics of a quantity by time of day."""
 
-from array import array
-from bisect import bisect_left
-from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
-from itertools import accumulate
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
-from domain.fixed_point import parse_scaled, power_factor, sorted_in_parts
+import numpy as np
+
+from domain.columns import Columns, Integers
+from domain.fixed_point import power_factor
 from domain.flags import CATCH_UP
 from domain.parameters import Parameter, Params, csv_pattern, either
 from domain.quantities import ALL_QUANTITIES, EXPORTED_QUANTITIES
 from domain.readings_query import QueryError
-from domain.time.time_zone import DAY_SECONDS
+from domain.time.time_zone import DAY_SECONDS, TimeZone
 from storage.backends.base import ReadEngine
-from storage.backends.dialect import Condition
-from storage.common.prefetch import prefetch
-from storage.common.turns import in_thread
-from storage.figures.aggregation_rules import HOUR_SECONDS, POWER_DERIVED, mean, power_of
+from storage.backends.derived import DERIVED_ENERGY
+from storage.columns.aggregates import group_starts, group_sums
+from storage.columns.derived import derived_column
+from storage.columns.statistics import Statistics, StatisticsByKey
+from storage.common.turns import in_thread, in_turns
+from storage.figures.aggregation_rules import POWER_DERIVED
 from storage.figures.days.quality import quality_of
 from storage.figures.days.stretches import may_derive
 from storage.figures.result import (
@@ -30,7 +31,7 @@ from storage.figures.result import (
     Row,
     as_chunks,
 )
-from storage.figures.scan import TimeChunk, plan_scan, time_chunks
+from storage.figures.scan import selected_columns
 from storage.figures.selection import (
     PERIOD_PARAMETERS,
     QUALITY,
@@ -45,7 +46,9 @@ POWER, POWER_FACTOR = "power", "power_factor"
 COLUMNS = (POWER, "energy", "reactive_energy", "reactive_power", "maximeter", POWER_FACTOR)
 EXPORTED_COLUMNS = tuple(quantity.name for quantity in EXPORTED_QUANTITIES)
 """Further columns, which clients of the contract cannot choose."""
-_ENERGIES = ("energy", "reactive_energy", *EXPORTED_COLUMNS)
+_FACTOR_ENERGIES = ("energy", "reactive_energy")
+_NO_ENERGIES: Sequence[int | None] = (None, None)
+_ENERGIES = (*_FACTOR_ENERGIES, *EXPORTED_COLUMNS)
 _UNITS = {quantity.name: quantity.result_unit for quantity in ALL_QUANTITIES}
 _USUAL_PERCENTILES = (5, 25, 50, 75, 95)
 MAX_PERCENTILES = 20
@@ -88,91 +91,11 @@ PERCENTILES = Parameter(
     csv_pattern("100|[1-9][0-9]?"),
 )
 
-_PIECE_QUANTITIES = 50_000
-"""About how many quantities become rows in one piece of work."""
-
 _WORKING_DAY = 4
 """The weekday that stands for Monday to Friday."""
-_FIRST_WEEKDAY = 5
-"""The weekday of the first day of the year 0, a Saturday."""
-WEEK_SECONDS = 7 * DAY_SECONDS
-
-_Group = Sequence[Any]
-"""The month and the second of the week as one number, the quantities as text, and two more values.
-
-For power these are the energies of readings without it, as text, and nothing; for the power factor
-the sums of energy and reactive energy.
-"""
-
-
-@dataclass(slots=True)
-class _Quantities:
-    """The quantities of a split at a time of day, by the seconds of their readings' interval."""
-
-    measured: "dict[int | None, array[int]]" = field(default_factory=dict)
-    energies: "dict[int, array[int]]" = field(default_factory=dict)
-    """Energies that give a power where none was measured."""
-    active: int | None = None
-    reactive: int | None = None
-    """Sums of energy and reactive energy."""
-
-    def __len__(self) -> int:
-        return sum(map(len, self.measured.values())) + self.derived
-
-    @property
-    def derived(self) -> int:
-        """The number of powers that energies give."""
-        return sum(map(len, self.energies.values()))
-
-    @property
-    def lengths(self) -> Sequence[int | None]:
-        """The intervals; None stands for an unknown one."""
-        return list(dict.fromkeys((*self.measured, *self.energies)))
-
-    @property
-    def mean(self) -> int | None:
-        """The mean over time of the measured quantities and the derived powers.
-
-        It is None for known and unknown intervals together.
-        """
-        lengths = self.lengths
-        if lengths == [None]:
-            return mean(sum(self.measured[None]), len(self))
-        weighed = weight = 0
-        for seconds in lengths:
-            if seconds is None:
-                return None
-            measured, energies = self.measured.get(seconds, ()), self.energies.get(seconds, ())
-            weighed += sum(measured) * seconds + sum(energies) * HOUR_SECONDS
-            weight += (len(measured) + len(energies)) * seconds
-        return mean(weighed, weight)
-
-    def values(self, seconds: int | None) -> list[int]:
-        """Return the quantities of readings of an interval."""
-        powers: Iterable[int] = () if seconds is None else self.energies.get(seconds, ())
-        derived = (power_of(energy, seconds) for energy in powers)
-        return [
-            *self.measured.get(seconds, ()),
-            *(power for power in derived if power is not None),
-        ]
-
-    def add(
-        self, column: str, seconds: int | None, texts: bytes | None, more: Any, last: Any
-    ) -> None:
-        """Take in the values of a group of readings that last so many seconds."""
-        if texts:
-            self.measured.setdefault(seconds, array("q")).extend(_numbers(texts))
-        if column == POWER and more and seconds is not None:
-            self.energies.setdefault(seconds, array("q")).extend(_numbers(more))
-        if column == POWER_FACTOR:
-            self.active = _total(self.active, parse_scaled(more))
-            self.reactive = _total(self.reactive, parse_scaled(last))
-
-
-_Groups = tuple[Sequence[_Group], int | None]
-"""Groups, and the seconds of their readings' interval, None if it is unknown."""
-
-_QuantitiesBySplit = defaultdict[tuple[int, ...], _Quantities]
+_FIRST_WEEKDAY = 3
+"""The weekday of the first day of 1970, a Thursday."""
+_MONTHS = 12
 
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
@@ -245,17 +168,14 @@ class Profile:
                 f"expected no energy, since the readings have several intervals: {lengths}; choose"
                 " power, or a shorter time with date and end_date",
             )
-        quantities: _QuantitiesBySplit = defaultdict(_Quantities)
         has_derived = self.column == POWER and await may_derive(engine, selection)
-        jobs = self._jobs(engine, selection, has_derived=has_derived)
-        async with aclosing(prefetch(jobs)) as results:
-            async for groups, seconds in results:
-                await in_thread(self._add, quantities, groups, seconds)
-        table: list[Row] = []
-        for keys in _pieces(quantities):
-            table += await in_thread(
-                lambda keys=keys: [self._row(key, quantities.pop(key)) for key in keys]
-            )
+        times = _TimesOfDay(self, selection.zone, has_derived=has_derived)
+        for part, seconds in selection.by_span():
+            readings = selected_columns(engine, part, times.names, CATCH_UP)
+            async with aclosing(readings):
+                async for columns in readings:
+                    await in_thread(times.add, columns, seconds)
+        table = await times.rows()
         metadata: Metadata = {
             "column": self.column,
             **await quality_of(engine, selection),
@@ -263,121 +183,102 @@ class Profile:
         }
         return ResultTable(self.fields, selection.zone, len(table), as_chunks(table), metadata)
 
-    async def _jobs(
-        self, engine: ReadEngine, selection: Selection, *, has_derived: bool
-    ) -> AsyncGenerator[Coroutine[Any, Any, _Groups]]:
-        for part, seconds in selection.by_span():
-            for chunk in time_chunks(part, DAY_SECONDS):
-                yield self._groups(engine, part, chunk, seconds, has_derived=has_derived)
 
-    async def _groups(
-        self,
-        engine: ReadEngine,
-        selection: Selection,
-        chunk: TimeChunk,
-        seconds: int | None,
-        *,
-        has_derived: bool,
-    ) -> _Groups:
-        """Return the quantities of a chunk for each time of the week and, if split so, month.
+class _TimesOfDay:
+    """The quantities of a profile at each time of day of each split."""
 
-        Its readings last so many seconds.
-        """
-        plan = await plan_scan(engine, selection, CATCH_UP, chunk=chunk)
-        needed, more = self.column, "NULL, NULL"
-        if has_derived:
-            needed = f"COALESCE({POWER}, energy)"
-            more = f"GROUP_CONCAT(CASE WHEN {POWER} IS NULL THEN energy END), NULL"
-        if self.column == POWER_FACTOR:
-            needed = f"COALESCE({POWER_FACTOR}, energy, reactive_energy)"
-            more = "SUM(energy), SUM(reactive_energy)"
-        where = plan.where & Condition(f"{needed} IS NOT NULL")
-        local = f"({engine.dialect.year_0_seconds('utc')} + {chunk.offset})"
-        weeks = engine.dialect.int_div(local, WEEK_SECONDS)
-        key = f"{local} - {weeks} * {WEEK_SECONDS}"
-        if _MONTH in SPLITS[self.by]:
-            key += f" + CAST(SUBSTR(date, 6, 2) AS SIGNED INTEGER) * {WEEK_SECONDS}"
-        groups = await engine.fetch(
-            f"SELECT {key} AS number, GROUP_CONCAT({self.column}), {more} FROM {plan.table}"
-            f" WHERE {where.text} GROUP BY number",
-            where.args,
-        )
-        return groups, seconds
+    def __init__(self, profile: Profile, zone: TimeZone, *, has_derived: bool) -> None:
+        self._column = profile.column
+        self._zone = zone
+        self._has_derived = has_derived
+        """Whether readings may have a power that is derived from energy."""
+        self._split = DaySplit(profile.by)
+        days = [[self._split.of(month, day) for day in range(7)] for month in range(1, _MONTHS + 1)]
+        self._splits = sorted({each for month in days for each in month})
+        self._places = np.array([[self._splits.index(each) for each in month] for month in days])
+        """The place of a day's split by month and weekday."""
+        self._statistics = StatisticsByKey(profile.percentiles)
+        self._without: set[int] = set()
+        """Times at which there are readings without a quantity."""
+        self._energies: dict[int, list[int | None]] = {}
+        """Sums of energy and reactive energy."""
+        self._nothing = (0, *([None] * (3 + len(profile.percentiles))))
 
-    def _add(
-        self, quantities: _QuantitiesBySplit, groups: Iterable[_Group], seconds: int | None
-    ) -> None:
-        split = DaySplit(self.by)
-        for number, *values in groups:
-            month, second = divmod(number, WEEK_SECONDS)
-            day, time = divmod(second, DAY_SECONDS)
-            weekday = (day + _FIRST_WEEKDAY) % 7
-            quantities[*split.of(month, weekday), time].add(self.column, seconds, *values)
+    @property
+    def names(self) -> Sequence[str]:
+        """The columns that are needed."""
+        if self._column == POWER_FACTOR:
+            return (POWER_FACTOR, *_FACTOR_ENERGIES)
+        return (POWER, "energy") if self._has_derived else (self._column,)
 
-    def _row(self, key: tuple[int, ...], quantities: _Quantities) -> Row:
-        *split, time = key
+    def add(self, columns: Columns, seconds: int | None) -> None:
+        """Take in readings that last so many seconds, which are in order and no catch-ups."""
+        keys = self._keys(columns.utc)
+        column = columns.quantities[self._column]
+        is_known = column.present
+        self._statistics.add(keys[is_known], column.only_known, seconds)
+        if self._has_derived:
+            energy = derived_column(columns, DERIVED_ENERGY)
+            is_derived = energy.present
+            if seconds is None:
+                self._without.update(np.unique(keys[is_derived]).tolist())
+            else:
+                self._statistics.add(
+                    *(keys[is_derived], energy.only_known, seconds), are_energies=True
+                )
+        if self._column == POWER_FACTOR:
+            self._add_energies(keys, columns)
+
+    async def rows(self) -> list[Row]:
+        """Return the rows of all times, in order."""
+        statistics = await self._statistics.all()
+        keys = sorted({*statistics, *self._without, *self._energies})
+        return [self._row(key, statistics.get(key)) async for key in in_turns(keys)]
+
+    def _keys(self, utc: Integers) -> Integers:
+        """Return numbers that tell the split and the time of day, in their order."""
+        local = utc + self._zone.offsets(utc)
+        days = local // DAY_SECONDS
+        first = int(days.min())
+        every = np.arange(first, int(days.max()) + 1)
+        months = every.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64) % _MONTHS
+        splits = self._places[months, (every + _FIRST_WEEKDAY) % 7]
+        numbers: Integers = (splits[days - first] - days) * DAY_SECONDS + local
+        return numbers
+
+    def _add_energies(self, keys: Integers, columns: Columns) -> None:
+        order = keys.argsort(kind="stable")
+        keys = keys[order]
+        starts = group_starts(keys)
+        sums = (group_sums(columns.quantities[name][order], starts) for name in _FACTOR_ENERGIES)
+        for key, *energies in zip(keys[starts].tolist(), *sums, strict=True):
+            if any(energy is not None for energy in energies):
+                before = self._energies.get(key, _NO_ENERGIES)
+                self._energies[key] = [*map(_total, before, energies)]
+
+    def _row(self, key: int, statistics: Statistics | None) -> Row:
+        place, time = divmod(key, DAY_SECONDS)
+        values = self._nothing
+        if statistics is not None:
+            values = (
+                *(statistics.count, statistics.mean, statistics.least, statistics.greatest),
+                *statistics.percentiles,
+            )
         more: Row = ()
-        if self.column == POWER:
-            more = (quantities.derived,)
-        if self.column == POWER_FACTOR:
-            more = (power_factor(quantities.active, quantities.reactive),)
+        if self._column == POWER:
+            more = (statistics.derived if statistics else 0,)
+        if self._column == POWER_FACTOR:
+            more = (power_factor(*self._energies.get(key, _NO_ENERGIES)),)
         return (
-            *DaySplit(self.by).named(split),
+            *self._split.named(self._splits[place]),
             f"{time // 3600:02}:{time // 60 % 60:02}:{time % 60:02}",
-            len(quantities),
-            quantities.mean,
-            *self._ranked(quantities),
+            *values,
             *more,
         )
-
-    def _ranked(self, quantities: _Quantities) -> Sequence[int | None]:
-        """Return the minimum, the maximum and the percentiles."""
-        lengths = quantities.lengths
-        if not lengths:
-            return [None] * (2 + len(self.percentiles))
-        if len(lengths) == 1:
-            ranked = sorted_in_parts(quantities.values(lengths[0]))
-            ranks = (nearest_rank(percent, len(ranked)) for percent in self.percentiles)
-            return ranked[0], ranked[-1], *(ranked[rank - 1] for rank in ranks)
-        # Numbers that are in the order of the quantities, and tell the interval, too.
-        each = [
-            value * len(lengths) + place
-            for place, seconds in enumerate(lengths)
-            for value in quantities.values(seconds)
-        ]
-        pairs = [divmod(number, len(lengths)) for number in sorted_in_parts(each)]
-        least, greatest = pairs[0][0], pairs[-1][0]
-        if None in lengths:
-            return least, greatest, *([None] * len(self.percentiles))
-        elapsed = [*accumulate(lengths[place] or 0 for _, place in pairs)]
-        return (
-            *(least, greatest),
-            *(
-                pairs[bisect_left(elapsed, nearest_rank(percent, elapsed[-1]))][0]
-                for percent in self.percentiles
-            ),
-        )
-
-
-def _numbers(texts: bytes) -> Iterable[int]:
-    return map(int, texts.replace(b".", b"").split(b","))
 
 
 def _total(one: int | None, other: int | None) -> int | None:
     return other if one is None else one + (other or 0)
-
-
-def _pieces(quantities: _QuantitiesBySplit) -> Iterator[list[tuple[int, ...]]]:
-    """Yield the keys, in order, in pieces of about as many quantities."""
-    keys: list[tuple[int, ...]] = []
-    count = 0
-    for key in sorted(quantities):
-        keys.append(key)
-        count += len(quantities[key])
-        if count >= _PIECE_QUANTITIES:
-            yield keys
-            keys, count = [], 0
-    yield keys
 
 
 def nearest_rank(percent: int, count: int) -> int:

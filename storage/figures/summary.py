@@ -1,12 +1,15 @@
 """Summaries: one record of totals, coverage, demand and flags of a period."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
+import numpy as np
+
+from domain.columns import Columns
 from domain.fixed_point import divide_rounded, parse_scaled, ratio
 from domain.flags import CATCH_UP, ESTIMATED, FLAGGED_BITS, FLAGS
 from domain.parameters import Parameter, Params
@@ -17,16 +20,15 @@ from domain.quantities import (
     AggregationRule,
 )
 from domain.time.time_buckets import Buckets
+from domain.time.time_zone import HOUR_SECONDS
 from storage.backends.base import ReadEngine
 from storage.backends.derived import CAPACITIVE_POWER, DERIVED_ENERGY, INDUCTIVE_POWER
-from storage.backends.dialect import Condition
-from storage.common.prefetch import prefetch
+from storage.common.turns import in_thread
 from storage.figures.aggregate import BOUNDS, COVERAGE, FLAG_FIELDS, coverage
 from storage.figures.aggregation_rules import (
     COUNT,
     FLAG_PARTS,
     FLAGGED,
-    HOUR_SECONDS,
     MAX,
     MIN,
     POWER_DERIVED,
@@ -34,12 +36,10 @@ from storage.figures.aggregation_rules import (
     REACTIVE_FIELDS,
     SUM,
     AggregatePart,
-    Measures,
     PartsByLength,
     PartValues,
     merge_parts,
     reactive_energy,
-    sql_expression,
 )
 from storage.figures.base_load import PERCENT, base_load
 from storage.figures.days.catch_ups import ENERGY_SINCE, energy_since
@@ -56,7 +56,7 @@ from storage.figures.result import (
     Value,
     as_chunks,
 )
-from storage.figures.scan import plan_scan
+from storage.figures.scan import selected_columns
 from storage.figures.selection import (
     PERIOD_PARAMETERS,
     QUALITY,
@@ -65,6 +65,8 @@ from storage.figures.selection import (
     interval_note,
     select,
 )
+from storage.figures.sums.column_parts import part_names, part_values, parts_of
+from storage.figures.sums.measures import Measures
 from storage.meters import Meter, spans_text
 
 _TOTALS = Measures(
@@ -171,7 +173,7 @@ class Summary:
         demand = _mean_demand(
             energy,
             caught_up or 0,
-            await _covered(engine, selection, (with_energy or 0) - (energy_caught_up or 0)),
+            await _covered(engine, selection, sums_by_length, energy_caught_up or 0),
         )
         whole = Buckets([selection.start, max(selection.end, selection.until)])
         since = await energy_since(engine, selection, whole) if flags[_CATCH_UP] else {}
@@ -180,7 +182,7 @@ class Summary:
             last,
             selection.start,
             selection.end,
-            *_TOTALS.values(sums[at_totals], totals),
+            *_TOTALS.values(totals),
             *(reactive_energy(sums_by_length, _SUMS.index(part)) for part in _REACTIVE),
             *left.energies(energy, with_energy or 0),
             *coverage(selection, selection.start, selection.end, present, flagged_count),
@@ -231,6 +233,9 @@ _SUMS: Sequence[AggregatePart] = [
 a derived power, the sums of reactive power, and the parts of the totals."""
 
 
+_NOTHING: PartValues = [0 if function == COUNT else None for function, _ in _SUMS]
+
+
 async def _sums_by_length(engine: ReadEngine, selection: Selection) -> PartsByLength:
     """Return the sums of a selection by the seconds of the readings' intervals."""
     found: dict[int | None, PartValues] = {}
@@ -242,25 +247,23 @@ async def _sums_by_length(engine: ReadEngine, selection: Selection) -> PartsByLe
 
 async def _sums(engine: ReadEngine, selection: Selection) -> PartValues:
     """Return the sums of a selection."""
-    selected = ", ".join(sql_expression(part, engine.dialect) for part in _SUMS)
+    names = part_names(_SUMS)
 
     async def scan(part: Selection) -> PartValues:
-        plan = await plan_scan(engine, part)
-
-        async def slice_sums(where: Condition) -> PartValues:
-            rows = await engine.fetch(
-                f"SELECT {selected} FROM {plan.table} WHERE {where.text}", where.args
-            )
-            return [parse_scaled(value) for value in rows[0]]
-
-        async def jobs() -> AsyncGenerator[Coroutine[Any, Any, PartValues]]:
-            for where in plan.slices or [plan.where]:
-                yield slice_sums(where)
-
-        async with aclosing(prefetch(jobs())) as results:
-            return merge_parts(_SUMS, [values async for values in results])
+        found = _NOTHING
+        readings = selected_columns(engine, part, names)
+        async with aclosing(readings):
+            async for columns in readings:
+                found = merge_parts(_SUMS, [found, await in_thread(_sums_of, columns)])
+        return found
 
     return await summed(engine, selection, _SUMS, scan)
+
+
+def _sums_of(columns: Columns) -> PartValues:
+    """Return the sums of some readings."""
+    (values,) = part_values(parts_of(columns, np.zeros(1, np.int64), _SUMS), _SUMS)
+    return values
 
 
 _INCLUDED_FLAGS: Sequence[AggregatePart] = (
@@ -299,9 +302,9 @@ async def _flagged(engine: ReadEngine, selection: Selection) -> PartValues:
     each = [f"COUNT(CASE WHEN flags & {flag.bit} <> 0 THEN 1 END)" for flag in FLAGS]
 
     async def scan(part: Selection, columns: Sequence[str]) -> PartValues:
-        plan = await plan_scan(engine, part.raw())
+        where = part.raw().where(engine.dialect)
         rows = await engine.fetch(
-            f"SELECT {', '.join(columns)} FROM {plan.flagged.text}", plan.flagged.args
+            f"SELECT {', '.join(columns)} FROM {part.table.flagged} WHERE {where.text}", where.args
         )
         return [parse_scaled(value) for value in rows[0]]
 
@@ -317,20 +320,29 @@ async def _flagged(engine: ReadEngine, selection: Selection) -> PartValues:
     ]
 
 
-async def _covered(engine: ReadEngine, selection: Selection, readings: int) -> int | None:
-    """Return the seconds of the readings with energy that are no catch-ups, None if unknown."""
-    lengths = selection.lengths
-    if None in lengths:
+async def _covered(
+    engine: ReadEngine, selection: Selection, sums_by_length: PartsByLength, caught_up: int
+) -> int | None:
+    """Return the seconds of the readings with energy that are no catch-ups, None if unknown.
+
+    So many of those with energy are.
+    """
+    at = _SUMS.index((COUNT, "energy"))
+    with_energy = {length: sums[at] or 0 for length, sums in sums_by_length.items()}
+    if None in with_energy:
         return None
-    if len(lengths) == 1:
-        return readings * (lengths.pop() or 0)
-    covered = 0
+    if len(with_energy) == 1:
+        ((seconds, count),) = with_energy.items()
+        return (count - caught_up) * (seconds or 0)
+    covered = sum(count * (seconds or 0) for seconds, count in with_energy.items())
     for part, seconds in selection.by_span():
-        plan = await plan_scan(engine, part, CATCH_UP)
+        where = part.where(engine.dialect)
         rows = await engine.fetch(
-            f"SELECT COUNT(energy) FROM {plan.table} WHERE {plan.where.text}", plan.where.args
+            f"SELECT COUNT(energy) FROM {part.table.flagged}"
+            f" WHERE flags & {CATCH_UP.bit} <> 0 AND {where.text}",
+            where.args,
         )
-        covered += rows[0][0] * (seconds or 0)
+        covered -= rows[0][0] * (seconds or 0)
     return covered
 
 

@@ -229,7 +229,7 @@ def coverage_values(sums: GroupSums) -> Row:
     )
 
 
-PERIOD_SIZE = BucketSize("period", DAY_SECONDS, MAX_PERIOD, lambda _: 0)
+PERIOD_SIZE = BucketSize("period", DAY_SECONDS, MAX_PERIOD, lambda days: 0 * days)
 """One bucket, as long as a period."""
 
 
@@ -363,7 +363,7 @@ class _GroupRows:
         names = [name for name in self._query.columns if name not in ("energy", "power")]
         scan = Scan(self._engine, self._selection, ["energy", *names], has_power=self._has_power)
         for first, after in _runs(indexes):
-            arrays = await scan.arrays(members, buckets.edges(first, after))
+            arrays = await scan.arrays(members, buckets.edges[first : after + 1])
             async for place in in_turns(range(len(arrays))):
                 arrays.add_to(sums[first + place], place)
 

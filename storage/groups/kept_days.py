@@ -10,11 +10,10 @@ from typing import Any
 
 from domain.fixed_point import parse_scaled
 from domain.time.time_buckets import Buckets, BucketSize
-from domain.time.time_zone import TimeZone
+from domain.time.time_zone import HOUR_SECONDS, TimeZone
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import Condition, Dialect
 from storage.common.turns import in_turns, turn
-from storage.figures.aggregation_rules import HOUR_SECONDS
 from storage.groups.members import CountedMeter
 from storage.groups.selection import GroupSelection
 from storage.groups.sums import MEMBER_SUMS, GroupSums

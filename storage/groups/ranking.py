@@ -9,10 +9,10 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from domain.columns import ANY_QUANTITY
 from domain.fixed_point import SCALE, divide_rounded, ratio
 from domain.parameters import Integer, Parameter, Params, either
 from storage.backends.base import ReadEngine
+from storage.backends.dialect import ANY_VALUE
 from storage.columns.aggregates import group_counts
 from storage.columns.reader import Batch, read_meter_columns
 from storage.columns.row_source import MeterPeriod
@@ -199,7 +199,7 @@ class _Totals:
     ) -> None:
         """Take in the readings of meters between two instants."""
         periods = [MeterPeriod(meter_id, *bounds) async for meter_id in in_turns(weights)]
-        names = (*_SUMMED, ANY_QUANTITY)
+        names = (*_SUMMED, ANY_VALUE)
         async with aclosing(read_meter_columns(self._engine, periods, names)) as readings:
             async for batch in readings:
                 for meter_id, *sums in await in_thread(self._sums, batch):
@@ -212,7 +212,7 @@ class _Totals:
             counted = columns.without_flags(self._selection.left_out)
             if len(counted):
                 ((*sums, greatest),) = part_values(parts_of(counted, _ONE_GROUP, _PARTS), _PARTS)
-                (present,) = group_counts(counted.quantities[ANY_QUANTITY], _ONE_GROUP)
+                (present,) = group_counts(counted.quantities[ANY_VALUE], _ONE_GROUP)
                 found.append((meter_id, *sums, present, greatest))
         return found
 

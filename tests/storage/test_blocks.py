@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from domain.columns import Column, Columns
 from domain.quantities import ALL_QUANTITY_NAMES, QUANTITY_NAMES
+from storage.backends.dialect import ANY_VALUE
 from storage.columns import reader as columns_reader
 from storage.columns.block import DamagedBlockError, block_of, read_block
 from storage.columns.block_builder import built_block
@@ -72,12 +73,16 @@ def test_block_has_the_values_that_were_put_in(data: st.DataObject) -> None:
     every = {name: data.draw(one) for name in names}
 
     block = block_of(columns_of(utc, **every))
-    found = read_block(block, range(1, count + 1), ALL_QUANTITY_NAMES)
+    found = read_block(block, range(1, count + 1), (*ALL_QUANTITY_NAMES, ANY_VALUE))
 
     assert found.ids.tolist() == [*range(1, count + 1)]
     assert found.utc.tolist() == utc
     for name in ALL_QUANTITY_NAMES:
         assert values_of(found.quantities[name]) == every.get(name, [None] * count)
+    is_there = [
+        any(values[place] is not None for values in every.values()) for place in range(count)
+    ]
+    assert found.quantities[ANY_VALUE].present.tolist() == is_there
 
 
 def test_column_is_read_without_the_others() -> None:

@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.columns import ANY_QUANTITY, Column, Columns
+from domain.columns import Column, Columns
 from domain.flags import IMPLAUSIBLE, MISSING, ZERO_VOLTAGE
 from domain.quantities import QUANTITY_NAMES
+from storage.backends.dialect import ANY_VALUE
 from storage.columns import reader
 from storage.columns.aggregates import (
+    as_list,
     exact_sums,
     first_maxima,
     group_counts,
@@ -25,6 +27,7 @@ from storage.columns.aggregates import (
 )
 from storage.columns.reader import read_columns, read_meter_columns
 from storage.columns.row_source import SEGMENT_READINGS, MeterPeriod
+from storage.columns.texts import fetch_columns
 from tests.support.databases import DatabaseFixture
 from tests.support.report_factory import report, row, written
 
@@ -80,6 +83,22 @@ async def test_columns_are_those_of_the_rows_when_readings_came_late(
         assert [value if is_known else None for value, is_known in known] == [*map(scaled, values)]
 
 
+async def test_only_segments_with_readings_of_some_spans_are_read(
+    database: DatabaseFixture,
+) -> None:
+    places = 2 * SEGMENT_READINGS + 1
+    database.configure(meter={"timezone": "UTC"})
+    await database.load(report(*(line(place, ["1"]) for place in range(places))))
+    last = int(FIRST.timestamp()) + 900 * (2 * SEGMENT_READINGS - 1)
+    spans = np.array([last - 900, last]), np.array([last, last])
+
+    async with database.reader() as reader:
+        parts = read_columns(reader._engine, 1, 0, 2**33, ["energy"], spans)
+        found = Columns.joined([part async for part in parts])
+
+    assert found.ids.tolist() == [*range(SEGMENT_READINGS + 1, 2 * SEGMENT_READINGS + 1)]
+
+
 async def test_columns_have_the_flags_of_their_readings(database: DatabaseFixture) -> None:
     """The first is missing, the third is implausible, and the last has no voltage."""
     database.configure(meter={"timezone": "UTC"})
@@ -121,7 +140,7 @@ async def test_meters_come_in_turn_each_with_the_readings_of_its_time_when_read_
     ]
 
     async with database.reader() as opened:
-        batches = read_meter_columns(opened._engine, periods, ["energy", ANY_QUANTITY])
+        batches = read_meter_columns(opened._engine, periods, ["energy", ANY_VALUE])
         found = [each async for batch in batches for each in batch]
 
     assert [meter for meter, _ in groupby(found, lambda each: each[0])] == [1, 4, 3]
@@ -130,9 +149,7 @@ async def test_meters_come_in_turn_each_with_the_readings_of_its_time_when_read_
         places = range(*ends)
         assert columns.utc.tolist() == [start + 900 * place for place in places]
         assert not columns.quantities["energy"].present.any()
-        assert columns.quantities[ANY_QUANTITY].present.tolist() == [
-            place % 3 > 0 for place in places
-        ]
+        assert columns.quantities[ANY_VALUE].present.tolist() == [place % 3 > 0 for place in places]
     assert max(len(columns) for _, columns in found) <= 2 * SEGMENT_READINGS
 
 
@@ -168,3 +185,17 @@ def test_sums_are_exact_beyond_64_bits() -> None:
 
     assert exact_sums(values, np.array([0, 1])) == [10**15, 19_999 * 10**15]
     assert exact_sums(-values, np.array([0])) == [-20_000 * 10**15]
+
+
+async def test_columns_of_rows_are_exact_beyond_64_bits(database: DatabaseFixture) -> None:
+    database.configure(meter={"timezone": "UTC"})
+    await database.load(report(line(0, [])))
+    numbers = [10**19, -(10**19), 2**63 - 1, 5]
+    rows = " UNION ALL ".join(f"SELECT '{number}' AS number" for number in numbers)
+
+    async with database.reader() as reader:
+        (column,) = await fetch_columns(
+            reader._engine, ["number"], f"({rows} UNION ALL SELECT NULL) AS numbers"
+        )
+
+    assert as_list(column) == [*numbers, None]

@@ -2,15 +2,21 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fractions import Fraction
+from typing import Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
+import pytest
+
+from domain.columns import Columns
 from domain.fixed_point import SCALE
 from domain.flags import CATCH_UP, IMPLAUSIBLE, MISSING, REPEATED_HOUR, ZERO_VOLTAGE
 from domain.quantities import QUANTITY_NAMES
+from storage.columns.reader import read_columns
 from storage.figures.result import FigureQuery, ResultTable, Row
 from tests.support.databases import DatabaseFixture
 from tests.support.report_factory import report, row, written
@@ -186,6 +192,35 @@ class Metered:
         assert table.count == len(rows)
         assert all(len(row) == len(table.fields) for row in rows)
         return table, rows
+
+
+def read_in_pieces(monkeypatch: pytest.MonkeyPatch, readings: int) -> None:
+    """Let figures take in at most so many readings at once."""
+
+    async def pieces(*args: Any) -> AsyncGenerator[Columns]:
+        async for columns in read_columns(*args):
+            for at in range(0, len(columns), readings):
+                yield columns[at : at + readings]
+
+    monkeypatch.setattr("storage.figures.scan.read_columns", pieces)
+
+
+def read_spans_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let figures that ask for some spans of time get no other readings."""
+
+    async def only_spans(*args: Any) -> AsyncGenerator[Columns]:
+        *_, spans = args
+        async for columns in read_columns(*args):
+            if spans is None:
+                yield columns
+                continue
+            within = [
+                (first <= columns.utc) & (columns.utc <= last)
+                for first, last in zip(*spans, strict=True)
+            ]
+            yield columns[np.logical_or.reduce(within)]
+
+    monkeypatch.setattr("storage.figures.scan.read_columns", only_spans)
 
 
 def local(at: int, zone: str) -> datetime:

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from domain.record_layout import Encoding
-from server.formats.columns import json_writer
+from server.formats.columns import json_writer, written
 from server.transport.content_coding import Chunk
 from server.transport.streaming import JSON_MEDIA_TYPE
 from server.v1.formats.base import (
@@ -59,7 +59,7 @@ class JsonDocument(V1Format):
         is_empty = True
         async with aclosing(table.rows) as chunks:
             async for rows in chunks:
-                yield before + ",".join(write(rows)).encode()
+                yield before + await written(write, rows)
                 before, is_empty = b",", False
         if is_empty:
             yield before + (b"null" if document.is_single else b"")
@@ -91,11 +91,11 @@ class JsonLines(V1Format):
         self, table: ResultTable, document: Envelope, options: WriteOptions
     ) -> AsyncGenerator[Chunk]:
         """Yield rows as lines."""
-        write = json_writer(table, TABLE_OPTIONS)
+        write = json_writer(table, TABLE_OPTIONS, "\n")
         is_empty = True
         async with aclosing(table.rows) as chunks:
             async for rows in chunks:
-                yield ("\n".join(write(rows)) + "\n").encode()
+                yield await written(write, rows) + b"\n"
                 is_empty = False
         if is_empty or options.has_last_line:
             yield _last_line(document, options)

@@ -1,18 +1,18 @@
 """CSV for programs and for spreadsheets, and Parquet."""
 
-import csv
-import io
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from domain.record_layout import FLAGS_COLUMN, Encoding, TimeStyle
+from server.formats.cells import comma_pieces, quantity_pieces
 from server.formats.columns import (
     ColumnWriter,
+    cell_writers,
     column_writers,
-    formatted_rows,
+    instant_cells,
     instant_formatter,
 )
-from server.formats.csv import neutralize_formula
+from server.formats.csv import csv_rows, csv_text, neutralize_formula
 from server.formats.parquet import Parquet, readings_file
 from server.transport.content_coding import Chunk
 from server.v1.formats.base import (
@@ -75,11 +75,13 @@ class CsvTable(V1Format):
             _cell_writer(field, write, dialect)
             for field, write in zip(table.fields, writers, strict=True)
         ]
-        heading = _rows([[field.name for field in table.fields]], dialect)
+        quantities = comma_pieces if dialect.decimal_comma else quantity_pieces
+        cells = cell_writers(table.fields, instant_cells(style, table.zone), quantities)
+        heading = csv_text([[field.name for field in table.fields]], dialect.separator)
         yield (_BYTE_ORDER_MARK if dialect.for_spreadsheets else b"") + heading
-        async with aclosing(table.rows) as chunks:
-            async for rows in chunks:
-                yield _rows(formatted_rows(rows, written), dialect)
+        async with aclosing(csv_rows(table, written, cells, dialect.separator)) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
 
 class ParquetTable(V1Format):
@@ -156,9 +158,3 @@ def _cell_writer(field: Field, write: ColumnWriter, dialect: CsvDialect) -> Colu
 
 def _with_comma(number: str) -> str:
     return number.replace(".", ",")
-
-
-def _rows(rows: Iterable[Sequence[str | None]], dialect: CsvDialect) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, delimiter=dialect.separator).writerows(rows)
-    return text.getvalue().encode()

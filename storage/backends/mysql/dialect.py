@@ -123,13 +123,6 @@ class MysqlDialect(Dialect):
             f" FROM {readings} GROUP BY number) AS found"
         )
 
-    def in_order(self, key: str, values: Sequence[str], source: str) -> str:
-        texts = ", ".join(f"IFNULL({value}, '')" for value in values)
-        return (
-            f"SELECT GROUP_CONCAT(CONCAT_WS(',', {key}, {texts}) ORDER BY {key} SEPARATOR ';')"
-            f" FROM {source}"
-        )
-
     def parse_groups(self, rows: Sequence[Sequence[Any]]) -> Iterator[list[Any]]:
         text = rows[0][0]
         if text is not None:

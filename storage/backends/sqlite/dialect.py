@@ -114,9 +114,6 @@ class SqliteDialect(Dialect):
             f" FROM {readings} GROUP BY number ORDER BY number"
         )
 
-    def in_order(self, key: str, values: Sequence[str], source: str) -> str:
-        return f"SELECT {key}, {', '.join(values)} FROM {source} ORDER BY 1"
-
     def parse_groups(self, rows: Sequence[Sequence[Any]]) -> Iterator[list[Any]]:
         return map(list, rows)
 

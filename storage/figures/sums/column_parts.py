@@ -50,16 +50,9 @@ def at_of(part: AggregatePart) -> AggregatePart:
 
 
 def part_names(parts: Iterable[AggregatePart]) -> list[str]:
-    """Return the quantities that parts are made of."""
-    names: set[str] = set()
-    for _, operand in parts:
-        if operand == ANY_VALUE:
-            names.update(ALL_QUANTITY_NAMES)
-        elif operand in SOURCES:
-            names.update(SOURCES[operand])
-        elif operand in ALL_QUANTITY_NAMES:
-            names.add(operand)
-    return [name for name in ALL_QUANTITY_NAMES if name in names]
+    """Return the names of the columns that parts are made of, see `read_columns`."""
+    names = [name for _, operand in parts for name in SOURCES.get(operand, (operand,))]
+    return [name for name in dict.fromkeys(names) if name in (*ALL_QUANTITY_NAMES, ANY_VALUE)]
 
 
 def parts_of(columns: Columns, starts: Integers, parts: Iterable[AggregatePart]) -> Parts:
@@ -85,14 +78,14 @@ def parts_of(columns: Columns, starts: Integers, parts: Iterable[AggregatePart])
     return found
 
 
-def joined(several: Sequence[Parts]) -> Parts:
+def joined_parts(several: Sequence[Parts]) -> Parts:
     """Return the parts of several sequences of groups, one after the other."""
     if len(several) == 1:
         return several[0]
     return {part: Column.joined([each[part] for each in several]) for part in several[0]}
 
 
-def merged(parts: Parts, starts: Integers) -> Parts:
+def merged_parts(parts: Parts, starts: Integers) -> Parts:
     """Return the parts of groups that are made of neighbouring ones, by the first of each."""
     if not parts or len(starts) == len(next(iter(parts.values())).values):
         return parts
@@ -158,17 +151,7 @@ def _operand(columns: Columns, name: str) -> Column:
     """Return what an aggregate is of."""
     if name == "utc":
         return Column(columns.utc)
-    if name == ANY_VALUE:
-        return _presence(columns)
     return derived_column(columns, name)
-
-
-def _presence(columns: Columns) -> Column:
-    """Return a column that is known where a reading has any value."""
-    if all(column.known is not None for column in columns.quantities.values()):
-        known = [column.present for column in columns.quantities.values()]
-        return Column(columns.utc, np.logical_or.reduce(known))
-    return Column(columns.utc)
 
 
 def _flagged(columns: Columns, starts: Integers, bits: int) -> Column:

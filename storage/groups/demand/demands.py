@@ -2,19 +2,18 @@
 
 from collections.abc import AsyncGenerator
 from math import lcm
-from typing import cast
 
 import numpy as np
 
 from domain.columns import Integers
 from domain.readings_query import QueryError
 from domain.time.time_buckets import MAX_BUCKETS, BucketSize, bucket_edges
-from domain.time.time_zone import DAY_SECONDS
+from domain.time.time_zone import DAY_SECONDS, HOUR_SECONDS
 from storage.backends.base import ReadEngine
+from storage.columns.arithmetic import product, quotient
 from storage.common.turns import in_pieces, in_turns
-from storage.figures.aggregation_rules import HOUR_SECONDS
 from storage.figures.selection import YEAR_SECONDS
-from storage.groups.scanning.group_arrays import GroupArrays, product
+from storage.groups.scanning.group_arrays import GroupArrays
 from storage.groups.scanning.scan import Scan
 from storage.groups.selection import MAX_NAMED, GroupSelection
 
@@ -73,9 +72,7 @@ async def demands(
 
 def rounded_demand(energies: Integers, seconds: Integers) -> Integers:
     """Return energy (kWh) over times as quantities in kW, a half rounded away from zero."""
-    doubled = product(abs(energies), 2 * HOUR_SECONDS)
-    demand = (doubled + seconds) // (2 * seconds)
-    return cast("Integers", np.where(energies < 0, -demand, demand))
+    return quotient(product(energies, HOUR_SECONDS), seconds)
 
 
 def length_note(size: BucketSize) -> dict[str, str]:

@@ -12,17 +12,18 @@ import numpy as np
 from domain.fixed_point import divide_rounded
 from domain.parameters import Parameter, Params
 from domain.time.time_buckets import BucketSize
+from domain.time.time_zone import HOUR_SECONDS
 from storage.backends.base import ReadEngine
+from storage.columns.arithmetic import product
 from storage.common.turns import in_thread, in_turns
 from storage.figures.aggregate import BOUNDS
-from storage.figures.aggregation_rules import HOUR_SECONDS
 from storage.figures.peaks import PEAK_NUMBER, PEAK_SEPARATION
 from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks
 from storage.figures.selection import PERIOD_PARAMETERS, QUALITY, Period
 from storage.groups.aggregate import GROUP_COVERAGE, coverage_values
 from storage.groups.demand.demands import demand_size, demands, length_note
 from storage.groups.left_out import group_left_out
-from storage.groups.scanning.group_arrays import GroupArrays, product
+from storage.groups.scanning.group_arrays import GroupArrays
 from storage.groups.selection import GroupSelection
 from storage.groups.sums import GroupSums
 

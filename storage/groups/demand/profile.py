@@ -10,12 +10,10 @@ import numpy as np
 from domain.columns import Integers
 from domain.fixed_point import divide_rounded
 from domain.parameters import Parameter, Params
-from domain.time.local_times import local_times
-from domain.time.time_zone import DAY_SECONDS, TimeZone
+from domain.time.time_zone import DAY_SECONDS, HOUR_SECONDS, TimeZone
 from storage.backends.base import ReadEngine
 from storage.columns.aggregates import exact_sums
 from storage.common.turns import in_thread, in_turns
-from storage.figures.aggregation_rules import HOUR_SECONDS
 from storage.figures.profile import BY, PERCENTILES, SPLITS, DaySplit, nearest_rank, parse_percents
 from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks
 from storage.figures.selection import PERIOD_PARAMETERS, QUALITY, Period
@@ -57,7 +55,7 @@ class _Times:
 
     def names(self, utc: Integers) -> Integers:
         """Return the names of instants, which are in order."""
-        local = local_times(self._zone, utc)
+        local = utc + self._zone.offsets(utc)
         days = local // DAY_SECONDS
         months = days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64) % 12
         splits = self._places[months, (days + _FIRST_WEEKDAY) % 7]

@@ -18,13 +18,6 @@ Places = Integers | Truths | slice
 _ALL = slice(None)
 
 
-def product(values: Integers, factor: int) -> Integers:
-    """Return values times a number, as objects if they may exceed 64 bits."""
-    if values.dtype != object and magnitude(values) * abs(factor) >= SAFE:
-        values = as_large(values)
-    return values * factor
-
-
 class ExactSums:
     """Sums by place, exact however large they are."""
 

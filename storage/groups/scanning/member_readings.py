@@ -5,14 +5,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from domain.columns import ANY_QUANTITY, Columns, Integers, Truths
+from domain.columns import Columns, Integers, Truths
 from domain.flags import ESTIMATED
+from domain.time.time_zone import HOUR_SECONDS
 from storage.backends.derived import DERIVED_ENERGY
+from storage.backends.dialect import ANY_VALUE
 from storage.columns.aggregates import counts, sums
+from storage.columns.arithmetic import product
 from storage.columns.derived import derived_column
-from storage.figures.aggregation_rules import HOUR_SECONDS
 from storage.groups.members import CountedMeter
-from storage.groups.scanning.group_arrays import ExactSums, GroupArrays, product
+from storage.groups.scanning.group_arrays import ExactSums, GroupArrays
 from storage.groups.selection import Segment
 
 
@@ -77,7 +79,7 @@ class MemberReadings:
             self._has_any[name][known] = True
         self._with_energy[places] += counts(columns.quantities["energy"], starts).values
         if self._has_coverage:
-            total.present[places] += times * counts(columns.quantities[ANY_QUANTITY], starts).values
+            total.present[places] += times * counts(columns.quantities[ANY_VALUE], starts).values
             estimated = (columns.flags & ESTIMATED.bit) != 0
             if estimated.any():
                 total.estimated[places] += times * np.add.reduceat(
@@ -100,19 +102,19 @@ class MemberReadings:
         segments_of, readings = np.zeros(count, np.int64), np.zeros(count, np.int64)
         unknown, has_power = np.zeros(count, bool), np.zeros(count, bool)
         grid = self._counted.member.grid
-        clipped: list[tuple[Segment, Integers]] = []
+        wholes: list[tuple[Segment, Integers]] = []
         for segment in self._counted.segments:
             first = int(self._edges.searchsorted(segment.start, "right")) - 1
             after = int(self._edges.searchsorted(segment.end))
-            starts = np.maximum(total.starts[first:after], segment.start)
-            ends = np.minimum(total.ends[first:after], segment.end)
-            expected = grid.expected_each(starts, ends)
+            edges = self._edges[first : after + 1]
+            clipped = edges.clip(segment.start, segment.end)
+            expected = grid.expected_between(clipped)
             segments_of[first:after] += 1
             readings[first:after] += expected.values
             total.expected[first:after] += segment.times * expected.values
             unknown[first:after] |= ~expected.present
-            whole = (starts == total.starts[first:after]) & (ends == total.ends[first:after])
-            clipped.append((segment, first + np.flatnonzero(whole)))
+            whole = (clipped[:-1] == edges[:-1]) & (clipped[1:] == edges[1:])
+            wholes.append((segment, first + np.flatnonzero(whole)))
         is_counted = segments_of > 0
         total.members += is_counted
         total.is_expected_unknown |= unknown
@@ -123,7 +125,7 @@ class MemberReadings:
         lacking = is_counted & (self._with_energy < enough)
         total.add_lacking(self._counted.place, np.flatnonzero(lacking))
         if self._power is not None:
-            for segment, whole in clipped:
+            for segment, whole in wholes:
                 some = whole[(segments_of[whole] == 1) & self._power.known[whole]]
                 numerators = product(self._power.numerators[some], segment.weight)
                 total.add_power(numerators, self._power.denominators[some], some)

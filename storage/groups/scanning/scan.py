@@ -3,9 +3,10 @@
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 
-from domain.columns import ANY_QUANTITY, Columns, Integers
+from domain.columns import Columns, Integers
 from domain.flags import CATCH_UP
 from storage.backends.base import ReadEngine
+from storage.backends.dialect import ANY_VALUE
 from storage.columns.reader import Batch, read_meter_columns
 from storage.columns.row_source import MeterPeriod
 from storage.common.turns import in_pieces, in_thread, in_turns
@@ -68,7 +69,7 @@ class Scan:
     def _names(self) -> Sequence[str]:
         names = [*self._quantities]
         names += ["power"] if self._has_power else []
-        return [*names, *([ANY_QUANTITY] if self._has_coverage else [])]
+        return [*names, *([ANY_VALUE] if self._has_coverage else [])]
 
     async def _counted(
         self, members: Sequence[CountedMeter], edges: Integers

@@ -1,7 +1,7 @@
 """Sums of readings agree with plain reckoning, to the last decimal, on both databases."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Any
@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
+from domain.columns import Columns
 from domain.fixed_point import SCALE
 from domain.flags import CATCH_UP, IMPLAUSIBLE
 from domain.quantities import QUANTITY_NAMES
@@ -22,6 +23,7 @@ from storage.figures.peaks import Peaks
 from storage.figures.profile import Profile
 from storage.figures.result import FigureQuery, Row
 from storage.figures.summary import Summary
+from storage.figures.sums import bucket_sums
 from tests.support.databases import DatabaseFixture
 from tests.support.reference_figures import (
     CASES,
@@ -139,6 +141,17 @@ def level(readings: list[Reading], numbers: list[int]) -> list[int | None]:
     return [mean_over_time(readings, numbers), min(numbers), max(numbers)]
 
 
+def cut(length: int) -> Callable[..., AsyncGenerator[Columns]]:
+    """Return what yields the readings of a selection, so many at a time at most."""
+
+    async def cut_columns(*args: Any) -> AsyncGenerator[Columns]:
+        async for columns in scan.selected_columns(*args):
+            for at in range(0, len(columns), length):
+                yield columns[at : at + length]
+
+    return cut_columns
+
+
 questions = st.fixed_dictionaries(
     {
         "case": st.sampled_from(list(CASES)),
@@ -151,6 +164,8 @@ questions = st.fixed_dictionaries(
         "end": st.sampled_from(["inclusive", "exclusive"]),
         "quality": st.sampled_from(["raw", "clean"]),
         "groups": st.sampled_from([1, 7, 500]),
+        "readings": st.sampled_from([5, 49, 4000]),
+        "searched_days": st.sampled_from([1, 4000]),
     }
 )
 
@@ -169,6 +184,8 @@ questions = st.fixed_dictionaries(
         "end": "inclusive",
         "quality": "raw",
         "groups": 500,
+        "readings": 5,
+        "searched_days": 1,
     }
 )
 @example(
@@ -181,6 +198,8 @@ questions = st.fixed_dictionaries(
         "end": "inclusive",
         "quality": "raw",
         "groups": 500,
+        "readings": 5,
+        "searched_days": 1,
     }
 )
 def test_sums_are_those_of_plain_reckoning(
@@ -189,7 +208,10 @@ def test_sums_are_those_of_plain_reckoning(
     metered = meters[question["case"]]
     sizes = {"15m": 900, "30m": 1800, "hour": 3600}
     assume(sizes.get(question["interval"], 86400) >= metered.case.interval)
-    monkeypatch.setattr(scan, "CHUNK_GROUPS", question["groups"])
+    monkeypatch.setattr(bucket_sums, "ROWS_AT_ONCE", question["groups"])
+    monkeypatch.setattr(bucket_sums, "FEWEST_ROWS", question["groups"])
+    monkeypatch.setattr(bucket_sums, "SEARCHED_SECONDS", question["searched_days"] * 86400)
+    monkeypatch.setattr(bucket_sums, "selected_columns", cut(question["readings"]))
     zone = question["zone"] or metered.case.zone
     opening = metered.local(metered.case.start, zone)
     date, end_date = (

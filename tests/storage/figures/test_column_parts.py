@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from domain.columns import Column, Columns
 from domain.flags import CATCH_UP, FLAGGED_BITS, ZERO_VOLTAGE
-from domain.quantities import ALL_QUANTITY_NAMES
 from storage.backends.derived import CAPACITIVE_POWER, DERIVED_ENERGY, INDUCTIVE_POWER
+from storage.backends.dialect import ANY_VALUE
 from storage.columns.aggregates import as_list
 from storage.figures.aggregation_rules import (
     COUNT,
@@ -25,8 +25,8 @@ from storage.figures.aggregation_rules import (
 )
 from storage.figures.sums.column_parts import (
     at_of,
-    joined,
-    merged,
+    joined_parts,
+    merged_parts,
     of_part_values,
     part_names,
     part_values,
@@ -58,6 +58,8 @@ class Reading:
             if reactive is None or (power is not None and power < 0):
                 return None
             return max(reactive if name == INDUCTIVE_POWER else -reactive, 0)
+        if name == ANY_VALUE:
+            return 0 if self.values else None
         return self.at if name == "utc" else self.values.get(name)
 
 
@@ -84,7 +86,7 @@ readings_of_groups = st.lists(
 def columns_of(readings: list[Reading]) -> Columns:
     quantities = {}
     for name in part_names(PARTS):
-        values = [reading.values.get(name) for reading in readings]
+        values = [reading.operand(name) for reading in readings]
         known = None if None not in values else np.array([value is not None for value in values])
         quantities[name] = Column(np.array([value or 0 for value in values], np.int64), known)
     return Columns(
@@ -139,9 +141,9 @@ def test_parts_are_those_of_plain_reckoning_however_large_values_are(
 def test_merged_parts_are_those_of_all_readings_together(readings: list[Reading], cut: int) -> None:
     whole = parts_of(columns_of(readings), np.zeros(1, np.int64), PARTS)
     some = [part for part in (readings[:cut], readings[cut:]) if part]
-    pieces = joined([parts_of(columns_of(each), starts_of(each), PARTS) for each in some])
+    pieces = joined_parts([parts_of(columns_of(each), starts_of(each), PARTS) for each in some])
 
-    together = merged(pieces, np.zeros(1, np.int64))
+    together = merged_parts(pieces, np.zeros(1, np.int64))
 
     assert {part: as_list(column) for part, column in together.items()} == {
         part: as_list(column) for part, column in whole.items()
@@ -164,7 +166,7 @@ def test_groups_between_others_have_no_readings(readings: list[Reading]) -> None
     assert {*rows[1::2]} == {nothing}
 
 
-def test_any_value_is_looked_for_among_all_quantities() -> None:
-    assert part_names([PRESENT]) == [*ALL_QUANTITY_NAMES]
+def test_parts_name_the_columns_that_they_are_made_of() -> None:
+    assert part_names([PRESENT, (COUNT, "energy")]) == [ANY_VALUE, "energy"]
     assert part_names([(SUM, DERIVED_ENERGY), FLAGGED]) == ["energy", "power"]
     assert part_names([(MAX, "utc"), (COUNT, "id")]) == []

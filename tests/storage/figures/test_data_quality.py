@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from domain.fixed_point import SCALE
 from domain.flags import CATCH_UP, FLAGS, IMPLAUSIBLE, Flag
 from domain.readings_query import QueryError
-from storage.figures import scan
 from storage.figures.data_quality import DataQuality
 from storage.figures.summary import Summary
 from tests.support.databases import DatabaseFixture
@@ -28,6 +27,7 @@ from tests.support.reference_figures import (
     mean_over_time,
     powers,
     reactive_energies,
+    read_in_pieces,
     rounded,
     total,
 )
@@ -61,8 +61,7 @@ def gaps(metered: Metered, start: int, until: int) -> list[tuple[int, ...]]:
             "case": st.sampled_from(list(CASES)),
             "bounds": st.tuples(*[st.none() | st.integers(-8, 330)] * 2),
             "end": st.sampled_from(["inclusive", "exclusive"]),
-            "groups": st.sampled_from([1, 500]),
-            "day": st.sampled_from([3600, 86400]),
+            "at_once": st.sampled_from([1, 9, 5000]),
         }
     )
 )
@@ -70,8 +69,7 @@ def test_gaps_are_those_of_a_plain_search(
     meters: dict[str, Metered], monkeypatch: pytest.MonkeyPatch, question: dict[str, Any]
 ) -> None:
     metered = meters[question["case"]]
-    monkeypatch.setattr(scan, "CHUNK_GROUPS", question["groups"])
-    monkeypatch.setattr("storage.figures.data_quality.DAY_SECONDS", question["day"])
+    read_in_pieces(monkeypatch, question["at_once"])
     opening = metered.local(metered.case.start)
     date, end_date = (
         None if place is None else opening + timedelta(seconds=place * 900)
@@ -186,13 +184,10 @@ def derived_fields(readings: Sequence[Reading], every: Sequence[Reading]) -> dic
     }
 
 
-@pytest.mark.parametrize("asked", [2, 20, 1000])
 def test_summary_is_that_of_plain_reckoning(
-    meters: dict[str, Metered], monkeypatch: pytest.MonkeyPatch, asked: int
+    meters: dict[str, Metered], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whether the guess at base load is too low, good or not made, and however they are cut."""
-    monkeypatch.setattr("storage.figures.base_load.MIN_READINGS", asked)
-    monkeypatch.setattr("storage.figures.scan.CHUNK_IDS", 37)
+    read_in_pieces(monkeypatch, 37)
     for metered in meters.values():
         table, [row] = metered.ask(replace(Summary.of({}), is_wide=True))
         record = dict(zip([field.name for field in table.fields], row, strict=True))
@@ -231,30 +226,11 @@ def test_summary_is_that_of_plain_reckoning(
         assert table.metadata["demand_of"] == "maximeter"
 
 
-def test_last_reading_counts_where_it_is_cut_off_alone(
-    meters: dict[str, Metered], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    metered = meters["autumn"]
-    _, whole = metered.ask(Summary.of({}))
-    ids = metered.readings[-1].id - metered.readings[0].id
-    monkeypatch.setattr("storage.figures.scan.CHUNK_IDS", ids)
-    assert metered.ask(Summary.of({}))[1] == whole
-
-
-def test_readings_whose_ids_lie_far_apart_have_the_same_summary(
-    meters: dict[str, Metered], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    metered = meters["autumn"]
-    _, near = metered.ask(Summary.of({}))
-    monkeypatch.setattr("storage.figures.scan.SPARSE_FACTOR", 0)
-    assert metered.ask(Summary.of({}))[1] == near
-
-
 @pytest.mark.parametrize("quality", ["raw", "clean"])
 def test_summary_of_a_part_is_that_of_plain_reckoning(
     meters: dict[str, Metered], monkeypatch: pytest.MonkeyPatch, quality: str
 ) -> None:
-    monkeypatch.setattr("storage.figures.base_load.MIN_READINGS", 20)
+    read_in_pieces(monkeypatch, 20)
     without = IMPLAUSIBLE.bit if quality == "clean" else 0
     for metered in meters.values():
         first = metered.local(metered.case.due(20))

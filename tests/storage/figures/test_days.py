@@ -20,7 +20,6 @@ from storage.backends import day_sums
 from storage.database import Database
 from storage.factory import WritableDatabase, open_database, open_importer
 from storage.figures.aggregate import Aggregate
-from storage.figures.aggregation_rules import parse_measures
 from storage.figures.data_quality import DataQuality
 from storage.figures.days import stretches
 from storage.figures.meter_info import MeterInfo
@@ -28,6 +27,7 @@ from storage.figures.peaks import Peaks
 from storage.figures.profile import Profile
 from storage.figures.result import FigureQuery
 from storage.figures.summary import Summary
+from storage.figures.sums.measures import parse_measures
 from storage.imports.days import DayUpdater
 from storage.imports.merging import MergeOptions
 from tests.support.databases import DatabaseFixture, MariadbDatabase

@@ -1,5 +1,6 @@
 """The highest demands, beside those that a plain search finds."""
 
+import random
 from fractions import Fraction
 from typing import Any
 
@@ -9,10 +10,20 @@ from hypothesis import strategies as st
 
 from domain.flags import CATCH_UP, IMPLAUSIBLE, Flag
 from domain.readings_query import QueryError
+from storage.database import Database
 from storage.figures import peaks
 from storage.figures.peaks import Peaks
 from tests.support.databases import DatabaseFixture
-from tests.support.reference_figures import CASES, Case, Metered, loaded, rounded
+from tests.support.reference_figures import (
+    CASES,
+    Case,
+    Metered,
+    loaded,
+    read_in_pieces,
+    read_spans_alone,
+    rounded,
+)
+from tests.support.report_factory import quarters, report, row
 
 KW_PER_KWH = 3600
 
@@ -34,6 +45,11 @@ def expected(
     return found[:number]
 
 
+async def answered(reader: Database, question: Peaks) -> Any:
+    table = await reader.figures(question, await reader.state())
+    return table.metadata, [row async for rows in table.rows for row in rows]
+
+
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -44,7 +60,8 @@ def expected(
             "number": st.integers(1, 40),
             "separation": st.sampled_from([0, 1, 900, 901, 3600, 5400, 7200, 86400]),
             "quality": st.sampled_from(["raw", "clean"]),
-            "at_once": st.sampled_from([1, 3, 5000]),
+            "at_once": st.sampled_from([9, 50, 5000]),
+            "read_at_once": st.sampled_from([1, 50, 5000]),
         }
     )
 )
@@ -53,6 +70,7 @@ def test_peaks_are_those_of_a_plain_search(
 ) -> None:
     metered = meters[question["case"]]
     monkeypatch.setattr(peaks, "BATCH_READINGS", question["at_once"])
+    read_in_pieces(monkeypatch, question["read_at_once"])
     texts = {name: str(question[name]) for name in ("number", "separation", "quality")}
     table, rows = metered.ask(Peaks.of(texts))
     is_clean = question["quality"] == "clean"
@@ -60,6 +78,35 @@ def test_peaks_are_those_of_a_plain_search(
     assert rows == expected(metered, "maximeter", number, separation, clean=is_clean)
     assert table.metadata["demand_of"] == "maximeter"
     assert ("left_out" in table.metadata) == is_clean
+
+
+@pytest.mark.parametrize("days", [1, 4])
+async def test_peaks_of_the_highest_days_are_those_of_all_readings(
+    database: DatabaseFixture, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    """Whether these days tell all peaks or not, as where two of them are around midnight."""
+    monkeypatch.setattr(peaks, "DAYS_OF_PEAK", days)
+    read_spans_alone(monkeypatch)
+    chance = random.Random(3)  # noqa: S311 - test data
+    lines: list[str] = []
+    for place, moment in enumerate(quarters("2019-10-20", 12 * 96)):
+        demand = 40 if 478 < place < 482 else chance.uniform(20, 30)
+        energy = chance.choice(["30", "60"]) if lines[-1:] == [""] else "1"
+        is_missed = place // 96 in (2, 8) and chance.random() < 0.1
+        lines.append("" if is_missed else row(moment, energy, "", "", f"{demand:.3f}"))
+    await database.load(report(*filter(None, lines)))
+    questions = [
+        Peaks.of({**period, "number": number, "separation": separation, "quality": quality})
+        for period in ({}, {"date": "2019-10-21 09:30", "end_date": "2019-10-29 15:00"})
+        for number in ("1", "2", "3", "10")
+        for separation in ("0", "3600", "86400")
+        for quality in ("raw", "clean")
+    ]
+
+    async with database.reader() as reader:
+        found = [await answered(reader, question) for question in questions]
+        await database.rows("UPDATE states SET changes = 1")
+        assert found == [await answered(reader, question) for question in questions]
 
 
 @pytest.mark.parametrize(

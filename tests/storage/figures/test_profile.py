@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from domain.flags import CATCH_UP, IMPLAUSIBLE
 from domain.readings_query import QueryError
+from storage.columns import statistics
 from storage.figures.profile import COLUMNS, SPLITS, Profile
 from storage.figures.result import Row
 from tests.support.reference_figures import (
@@ -22,6 +23,7 @@ from tests.support.reference_figures import (
     is_power,
     mean_over_time,
     powers,
+    read_in_pieces,
     rounded,
     total,
 )
@@ -98,13 +100,19 @@ def expected(
             "percentiles": st.sets(st.integers(1, 100), min_size=1, max_size=6).map(sorted),
             "quality": st.sampled_from(["raw", "clean"]),
         }
-    )
+    ),
+    at_once=st.sampled_from([1, 50, 5000]),
 )
 def test_profile_is_that_of_plain_reckoning(
-    meters: dict[str, Metered], question: dict[str, Any]
+    meters: dict[str, Metered],
+    monkeypatch: pytest.MonkeyPatch,
+    question: dict[str, Any],
+    at_once: int,
 ) -> None:
     metered = meters[question["case"]]
     percentiles = question["percentiles"]
+    read_in_pieces(monkeypatch, at_once)
+    monkeypatch.setattr(statistics, "PIECE_VALUES", at_once)
     assume(metered.case.later is None or question["column"] not in ("energy", REACTIVE))
     texts = {**question, "percentiles": ",".join(map(str, percentiles))}
     _, rows = metered.ask(Profile.of(texts))
