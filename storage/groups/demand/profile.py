@@ -73,7 +73,7 @@ class _Times:
 
 
 @dataclass(frozen=True, slots=True)
-class _Demands:
+class _TimedDemands:
     """The demands of some intervals, by what names the time of day and the split."""
 
     names: Integers
@@ -104,7 +104,7 @@ class _Demands:
         )
 
     @classmethod
-    def in_order(cls, several: Sequence["_Demands"]) -> Self:
+    def in_order(cls, several: Sequence["_TimedDemands"]) -> Self:
         """Return the demands of several, in the order of their names and by demand."""
         known = np.concatenate([each.known for each in several])
         demands = np.concatenate([each.demands for each in several])
@@ -165,14 +165,14 @@ class GroupProfile:
         """Return a row for each time of day of each split."""
         size = await demand_size(selection)
         times = _Times(self.by, selection.zone, size.size)
-        found: list[_Demands] = []
+        found: list[_TimedDemands] = []
         async with aclosing(demands(engine, selection, size, has_coverage=False)) as pieces:
             async for arrays in pieces:
                 counted = arrays[arrays.members > 0]
-                found.append(await in_thread(_Demands.of, counted, times))
+                found.append(await in_thread(_TimedDemands.of, counted, times))
         rows: list[Row] = []
         if found:
-            ordered = await in_thread(_Demands.in_order, found)
+            ordered = await in_thread(_TimedDemands.in_order, found)
             public_ids = [each.public_id for each in selection.members]
             names = ordered.names.tolist()
             rows = [self._row(times, ordered, public_ids, name) async for name in in_turns(names)]
@@ -183,7 +183,9 @@ class GroupProfile:
         }
         return ResultTable(self.fields, selection.zone, len(rows), as_chunks(rows), metadata)
 
-    def _row(self, times: _Times, ordered: _Demands, public_ids: Sequence[str], name: int) -> Row:
+    def _row(
+        self, times: _Times, ordered: _TimedDemands, public_ids: Sequence[str], name: int
+    ) -> Row:
         first, after = ordered.known.searchsorted([name, name + 1]).tolist()
         ranked = ordered.demands[first:after]
         statistics: list[int | None] = [None] * (3 + len(self.percentiles))
