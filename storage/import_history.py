@@ -1,5 +1,6 @@
 """The imports of a meter, and the values that each of them replaced, for the server."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from domain.report_source import ESTIMATED_FIELD
 from domain.time.time_zone import TimeZone
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import Condition
+from storage.common.turns import in_pieces, in_turns
 from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks
 from storage.meters import Meter
 
@@ -18,6 +20,9 @@ _COLUMNS = (
     *("id", "finished", "file", "format", "sha256"),
     *("new", "changed", "unchanged", "kept", "rejected"),
 )
+_METERS_AT_ONCE = 500
+"""Meters whose imports one statement looks for."""
+
 _LOCAL_TIMES = ("first_reading", "last_reading")
 
 IMPORT_FIELDS = (
@@ -33,6 +38,12 @@ IMPORT_FIELDS = (
     Field("rejected", FieldType.COUNT, "Rows of the report that are no readings"),
     Field("first_reading", FieldType.INSTANT, "Earliest local time in the report, with its offset"),
     Field("last_reading", FieldType.INSTANT, "Latest local time in the report, with its offset"),
+)
+
+MEMBER_IMPORT_FIELDS = (
+    Field("meter", FieldType.TEXT, "Public id of the meter"),
+    Field("name", FieldType.TEXT, "Name of the meter for people; null if it has none"),
+    *IMPORT_FIELDS,
 )
 
 REPLACED_FIELDS = (
@@ -73,6 +84,24 @@ class ImportPage:
         return ResultTable(fields, meter.zone, len(self.rows), as_chunks(self.rows))
 
 
+@dataclass(frozen=True, slots=True)
+class ImportPlace:
+    """The place of an import among those of several meters."""
+
+    finished: int
+    """When it was written, seconds since 1970."""
+    meter_id: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemberImports:
+    """Imports of several meters, and after which one the next page begins, None for the last."""
+
+    rows: Sequence[Row]
+    following: ImportPlace | None
+
+
 class ImportHistory:
     """Reads imports. Every call raises a StorageError if the database fails."""
 
@@ -85,16 +114,71 @@ class ImportHistory:
         if before is not None:
             condition &= Condition(f"id < {self._engine.dialect.placeholder}", (before,))
         rows = await self._engine.fetch(
-            f"{self._selected} WHERE {condition.text} ORDER BY id DESC LIMIT {limit + 1}",
+            f"{self._selected()} WHERE {condition.text} ORDER BY id DESC LIMIT {limit + 1}",
             condition.args,
         )
         found = [_import(row, meter.zone) for row in rows[:limit]]
         return ImportPage(found, rows[limit - 1][0] if len(rows) > limit else None)
 
+    async def of_meters(
+        self, meter_ids: Sequence[int], zone: TimeZone, limit: int, before: ImportPlace | None
+    ) -> MemberImports:
+        """Return the latest imports of some meters, the latest first, or the ones before a place.
+
+        Local times without a reading are those of a zone.
+        """
+        places: list[ImportPlace] = []
+        async for some in in_pieces(meter_ids, _METERS_AT_ONCE):
+            places += await self._latest(some, limit + 1, before)
+        # Each piece was in order: to merge them takes milliseconds.
+        places.sort(key=_in_time, reverse=True)
+        found: dict[tuple[int, int], Row] = {}
+        names: dict[int, Row] = {}
+        async for page in in_pieces(places[:limit]):
+            wanted: dict[int, list[int]] = defaultdict(list)
+            for place in page:
+                wanted[place.meter_id].append(place.number)
+            which = " OR ".join(
+                f"(meter_id = {meter_id} AND id IN ({', '.join(map(str, numbers))}))"
+                for meter_id, numbers in wanted.items()
+            )
+            rows = await self._engine.fetch(f"{self._selected('meter_id')} WHERE {which}")
+            found |= {(row[0], row[1]): _import(row[1:], zone) for row in rows}
+            rows = await self._engine.fetch(
+                "SELECT id, public_id, name FROM meters"
+                f" WHERE id IN ({', '.join(map(str, wanted))})"
+            )
+            names |= {row[0]: (row[1].decode(), row[2] and row[2].decode()) for row in rows}
+        listed = [
+            (*names[place.meter_id], *found[place.meter_id, place.number])
+            async for place in in_turns(places[:limit])
+        ]
+        return MemberImports(listed, places[limit - 1] if len(places) > limit else None)
+
+    async def _latest(
+        self, meter_ids: Sequence[int], limit: int, before: ImportPlace | None
+    ) -> list[ImportPlace]:
+        """Return where the latest imports of some meters are, or the ones before a place."""
+        condition = Condition(f"meter_id IN ({', '.join(map(str, meter_ids))})")
+        if before is not None:
+            mark = self._engine.dialect.placeholder
+            finished = str(datetime.fromtimestamp(before.finished, UTC).replace(tzinfo=None))
+            condition &= Condition(
+                f"(finished < {mark} OR finished = {mark} AND (meter_id < {before.meter_id}"
+                f" OR meter_id = {before.meter_id} AND id < {before.number}))",
+                (finished, finished),
+            )
+        rows = await self._engine.fetch(
+            f"SELECT finished, meter_id, id FROM imports WHERE {condition.text}"
+            f" ORDER BY finished DESC, meter_id DESC, id DESC LIMIT {limit}",
+            condition.args,
+        )
+        return [ImportPlace(_instant(row[0]), *row[1:]) async for row in in_turns(rows)]
+
     async def one(self, meter: Meter, number: int) -> Row | None:
         """Return an import, None if there is none of that number."""
         rows = await self._engine.fetch(
-            f"{self._selected} WHERE meter_id = {meter.id} AND id = {number}"
+            f"{self._selected()} WHERE meter_id = {meter.id} AND id = {number}"
         )
         return _import(rows[0], meter.zone) if rows else None
 
@@ -113,9 +197,11 @@ class ImportHistory:
         found = [_replaced(row) for row in rows[:limit]]
         return ImportPage(found, rows[limit - 1][0] if len(rows) > limit else None)
 
-    @property
-    def _selected(self) -> str:
-        """What selects the columns of imports, with the instants of their local times."""
+    def _selected(self, *first: str) -> str:
+        """Return what selects the columns of imports, with the instants of their local times.
+
+        Other columns may come first.
+        """
         instants = [
             self._engine.dialect.unix_seconds(
                 f"(SELECT {which}(r.utc) FROM readings AS r"
@@ -123,19 +209,26 @@ class ImportHistory:
             )
             for which, name in zip(("MIN", "MAX"), _LOCAL_TIMES, strict=True)
         ]
-        return f"SELECT {', '.join((*_COLUMNS, *_LOCAL_TIMES, *instants))} FROM imports"
+        return f"SELECT {', '.join((*first, *_COLUMNS, *_LOCAL_TIMES, *instants))} FROM imports"
+
+
+def _in_time(place: ImportPlace) -> tuple[int, int, int]:
+    return place.finished, place.meter_id, place.number
+
+
+def _instant(utc: bytes) -> int:
+    return int(datetime.fromisoformat(utc.decode()).replace(tzinfo=UTC).timestamp())
 
 
 def _import(row: Sequence[Any], zone: TimeZone) -> Row:
     number, finished, file, format_, sha256, *counts, first, last, start, end = row
-    instant = datetime.fromisoformat(finished.decode()).replace(tzinfo=UTC)
     texts = [value and value.decode() for value in (file, format_, sha256)]
     # Other programs may have deleted the readings.
     if start is None and first is not None:
         start = zone.first(datetime.fromisoformat(first.decode()))
     if end is None and last is not None:
         end = zone.after(datetime.fromisoformat(last.decode())) - 1
-    return (number, int(instant.timestamp()), *texts, *counts, start, end)
+    return (number, _instant(finished), *texts, *counts, start, end)
 
 
 def _replaced(row: Sequence[Any]) -> Row:

@@ -49,7 +49,9 @@ MAY_IMPORT = {
         *("domain", "settings", "storage.common", "storage.backends"),
         *("storage.readings", "storage.users", "storage.meters", "storage.columns"),
     },
-    "storage.import_history": {"domain", "storage.backends", "storage.figures", "storage.meters"},
+    "storage.import_history": {
+        *("domain", "storage.common", "storage.backends", "storage.figures", "storage.meters"),
+    },
     "storage.database": {
         *("domain", "storage.common", "storage.backends"),
         *("storage.readings", "storage.figures", "storage.users", "storage.meters"),

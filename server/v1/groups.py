@@ -9,6 +9,7 @@ from aiohttp import web
 from domain.parameters import Integer, Parameter, Params, csv_pattern
 from domain.readings_query import QueryError
 from domain.time.time_buckets import BUCKET_SIZES, RESOLUTIONS, parse_resolution
+from domain.time.time_zone import load_time_zone
 from server.api.cursors import Position
 from server.api.data_request import METER, DataRequest, parse_meter
 from server.api.meters import SEARCH, parse_search
@@ -17,6 +18,7 @@ from server.errors import ApiError
 from server.transport.parameters import read_parameters
 from server.transport.streaming import Payload
 from server.v1.figures import RESOLUTION, period_from
+from server.v1.imports import IMPORTS_LIMIT
 from server.v1.lists import answer_list
 from server.v1.parameters import (
     CURSOR,
@@ -46,7 +48,8 @@ from storage.groups.aggregate import COLUMNS_MEAN, GROUP_COLUMNS, GroupAggregate
 from storage.groups.demand.peaks import GroupPeaks
 from storage.groups.demand.profile import GroupProfile
 from storage.groups.ranking import GroupRanking
-from storage.groups.selection import GroupQuery
+from storage.groups.selection import MAX_NAMED, GroupQuery
+from storage.import_history import MEMBER_IMPORT_FIELDS, ImportPlace
 
 GROUP_IN_PATH = "group"
 """Names the part of a path that is a group's public id."""
@@ -76,7 +79,9 @@ GROUP_LIST_PARAMETERS = (
     replace(SEARCH, description="Only groups with this text in their id or name, in any case."),
     *WRITING,
 )
-_PARTS = ("readings", "aggregates", "profile", "peaks", "summary", "members", "quality")
+_PARTS = ("readings", "aggregates", "profile", "peaks", "summary", "members", "quality", "imports")
+_NO_DIGEST = bytes(8)
+"""In the cursors of imports, which are told whatever readings were corrected."""
 _SUM_FIELDS = Parameter(
     "fields",
     COLUMNS_MEAN,
@@ -214,17 +219,54 @@ async def visible_groups(request: web.Request) -> web.Response:
     return await answer_list(request, params, table, page.following, "groups")
 
 
-async def no_such_part(request: web.Request) -> web.Response:
-    """Raise ApiError: groups have not all that meters have."""
-    raise ApiError(
-        404,
-        f"a group has no {request.match_info['part']}: ask for that of its members, which"
-        f" /v1/groups/{request.match_info[GROUP_IN_PATH]}/members lists",
-    )
+@dataclass(frozen=True, kw_only=True)
+class V1GroupImportsRequest(V1Request):
+    """A request for the imports of the members of a group."""
+
+    most: int
+
+    async def payload(
+        self,
+        database: Database,
+        state: DataState,
+        admit: Admit,  # noqa: ARG002 - no reading is scanned
+    ) -> Payload:
+        """Query the imports; raise ApiError for those of days that the user may not see."""
+        assert state.group is not None
+        if state.windows:
+            raise ApiError(
+                403, "imports: only users who may see all days of the group see those of its meters"
+            )
+        members = await database.group_members(state)
+        whole = [each.meter_id for each in members if each.windows[0].is_whole]
+        partly = [each.public_id for each in members if not each.windows[0].is_whole]
+        selection = await database.group_selection(state)
+        zone = await load_time_zone("UTC") if selection is None else selection.zone
+        begun = self.position
+        before = None
+        if begun is not None:
+            before = ImportPlace(begun.after, begun.corrections, begun.last_id)
+        page = await database.import_history().of_meters(whole, zone, self.most, before)
+        cursor = None
+        if (after := page.following) is not None:
+            cursor = self.cursor_at(
+                Position(after.finished, after.meter_id, after.number, _NO_DIGEST)
+            )
+        meta = {
+            "group": state.group.public_id,
+            "timezone": zone.name,
+            **({"not_listed": partly[:MAX_NAMED]} if partly else {}),
+            "count": len(page.rows),
+        }
+        table = ResultTable(MEMBER_IMPORT_FIELDS, zone, len(page.rows), as_chunks(page.rows))
+        return self.table_payload(table, meta, cursor)
 
 
-UNDESCRIBED = [web.get(f"/v1/groups/{{{GROUP_IN_PATH}}}/{{part:imports}}", no_such_part)]
-"""Routes that only say what else there is."""
+def imports_of_group(request: web.Request, params: Params) -> DataRequest:
+    """Make the request of parameters; raise ApiError or QueryError."""
+    common = common_of_group(request, params)
+    name = f"{common['group']}-imports"
+    return V1GroupImportsRequest(**common, most=IMPORTS_LIMIT.parse(params), name=name)
 
 
 def common_of_group(request: web.Request, params: Params) -> dict[str, Any]:

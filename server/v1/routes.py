@@ -40,9 +40,9 @@ from server.v1.groups import (
     GROUP_QUALITY_PARAMETERS,
     GROUP_SUMMARY_PARAMETERS,
     LISTED_GROUP_FIELDS,
-    UNDESCRIBED,
     figures_of_group,
     group_of_path,
+    imports_of_group,
     visible_groups,
 )
 from server.v1.imports import IMPORT_PARAMETERS, NUMBER, imports_of_meter
@@ -73,7 +73,7 @@ from storage.groups.aggregate import GROUP_COLUMNS, GroupAggregate, GroupSummary
 from storage.groups.demand.peaks import GroupPeaks
 from storage.groups.demand.profile import GroupProfile
 from storage.groups.ranking import RANKED_MEMBER_FIELDS
-from storage.import_history import IMPORT_FIELDS, REPLACED_FIELDS
+from storage.import_history import IMPORT_FIELDS, MEMBER_IMPORT_FIELDS, REPLACED_FIELDS
 
 _METER = "/v1/meters/{meter}"
 _GROUP = "/v1/groups/{group}"
@@ -417,6 +417,21 @@ V1_ROUTES = (
         description="How many readings are there, and which members lack some.",
         example=_WEEK,
     ),
+    _route(
+        f"{_GROUP}/imports",
+        "getGroupImports",
+        imports_of_group,
+        IMPORT_PARAMETERS,
+        [MEMBER_IMPORT_FIELDS],
+        tag="groups",
+        summary="The imports of the meters of a group, the latest first",
+        description=(
+            "Which reports were loaded, for which meter, and what each of them added and changed;"
+            " those of the meters that the group counts on all days."
+        ),
+        is_paged=True,
+        has_permission=True,
+    ),
     V1Route(
         path="/v1/completeness",
         name="getCompleteness",
@@ -443,5 +458,5 @@ V1_ROUTES = (
     ),
 )
 
-ROUTES = [*(route.definition for route in V1_ROUTES), *UNDESCRIBED, *REMOVALS]
+ROUTES = [*(route.definition for route in V1_ROUTES), *REMOVALS]
 BODY_ROUTES = CHANGES

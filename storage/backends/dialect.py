@@ -113,6 +113,8 @@ class Dialect(ABC):
     placeholder: ClassVar[str]
     by_id: ClassVar[str]
     """Follows the table's name to scan it in the order of id."""
+    join_in_order: ClassVar[str]
+    """Joins the rows of a table to each row of those before it."""
     energy_sum_scaled: ClassVar[str]
     """The sum of energy as an integer, scaled by 10^5."""
     schema_version: ClassVar[str]

@@ -1,8 +1,9 @@
 """Sums of the members of a group by time bucket, and what each bucket lacks."""
 
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import ClassVar, Self
 
 from domain.fixed_point import SCALE, divide_rounded
@@ -26,7 +27,7 @@ from storage.figures.selection import MAX_PERIOD, PERIOD_PARAMETERS, QUALITY, Pe
 from storage.groups.kept_days import Alike, KeptDays
 from storage.groups.left_out import group_left_out
 from storage.groups.members import METERS_AT_ONCE, CountedMeter
-from storage.groups.scanning import Scan
+from storage.groups.scanning.scan import Scan
 from storage.groups.selection import MAX_NAMED, GroupSelection
 from storage.groups.sums import GroupSums
 
@@ -109,8 +110,8 @@ _COLUMNS = Parameter(
 )
 
 _PIECES = {"day": 400, "week": 200, "month": 60, "year": 10}
-"""Buckets that all members are added up in at once; shorter ones are 1,000."""
-_SHORT_PIECE = 1000
+"""Buckets that all members are added up in at once; shorter ones are more."""
+_SHORT_PIECE = 20_000
 
 _DAYS_AT_ONCE = 200_000
 """Days of all members that one statement adds up."""
@@ -330,10 +331,9 @@ class _GroupRows:
 
     async def sums(self, buckets: Buckets) -> list[GroupSums]:
         """Return the sums of all members in some buckets."""
-        sums = [GroupSums() for _ in range(len(buckets))]
+        sums = [GroupSums() async for _ in in_turns(range(len(buckets)))]
         alike, others = await self._planned(buckets)
         size = self._query.interval
-        scan = Scan(self._engine, self._selection, size, buckets, self._exported)
         if alike:
             days = KeptDays(
                 *(self._engine, self._selection, size, buckets),
@@ -346,9 +346,26 @@ class _GroupRows:
                 for at in range(0, len(members), most):
                     some = members[at : at + most]
                     indexes = sorted(await days.add(sums, each, some))
-                    await scan.add(sums, some, indexes, has_power=self._has_power)
-        await scan.add(sums, others, range(len(buckets)), has_power=self._has_power)
+                    await self._scan(sums, buckets, some, indexes)
+        await self._scan(sums, buckets, others, range(len(buckets)))
         return sums
+
+    async def _scan(
+        self,
+        sums: Sequence[GroupSums],
+        buckets: Buckets,
+        members: Sequence[CountedMeter],
+        indexes: Sequence[int],
+    ) -> None:
+        """Take in the readings of members in the buckets of some places, which are in order."""
+        if not members:
+            return
+        names = [name for name in self._query.columns if name not in ("energy", "power")]
+        scan = Scan(self._engine, self._selection, ["energy", *names], has_power=self._has_power)
+        for first, after in _runs(indexes):
+            arrays = await scan.arrays(members, buckets.edges[first : after + 1])
+            async for place in in_turns(range(len(arrays))):
+                arrays.add_to(sums[first + place], place)
 
     async def _planned(
         self, buckets: Buckets
@@ -394,6 +411,13 @@ class _GroupRows:
                     is_unknown |= expected is None
             cut[edge] = None if is_unknown and not readings else readings
         return cut
+
+
+def _runs(places: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Yield runs of places that follow each other: the first one, and the place after the last."""
+    for _, run in groupby(enumerate(places), lambda each: each[1] - each[0]):
+        (_, first), *others = run
+        yield first, first + 1 + len(others)
 
 
 def _partial(cut: Mapping[int, int | None], start: int, end: int) -> int | None:

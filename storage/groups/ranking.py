@@ -2,22 +2,34 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
+
+import numpy as np
 
 from domain.fixed_point import SCALE, divide_rounded, ratio
 from domain.parameters import Integer, Parameter, Params, either
 from storage.backends.base import ReadEngine
-from storage.backends.dialect import ANY_VALUE, Dialect
-from storage.common.turns import in_pieces, in_turns
-from storage.figures.aggregation_rules import GREATEST, READINGS, day_expression, split_max
+from storage.backends.dialect import ANY_VALUE
+from storage.columns.aggregates import group_counts
+from storage.columns.reader import Batch, read_meter_columns
+from storage.columns.row_source import MeterPeriod
+from storage.common.turns import in_pieces, in_thread, in_turns
+from storage.figures.aggregation_rules import (
+    GREATEST,
+    SUM,
+    AggregatePart,
+    day_expression,
+    split_max,
+)
 from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks
 from storage.figures.selection import PERIOD_PARAMETERS, QUALITY, Period
+from storage.figures.sums.column_parts import part_names, part_values, parts_of
 from storage.groups.kept_days import days_between, kept_days
 from storage.groups.left_out import group_left_out
 from storage.groups.members import METERS_AT_ONCE, CountedMeter
-from storage.groups.scanning import SECONDS_AT_ONCE, readings_between
 from storage.groups.selection import GroupSelection
 
 RANKED_MEMBER_FIELDS = (
@@ -38,7 +50,10 @@ RANKED_BY = ("energy", "energy_per_m2", "maximeter")
 _BY = either("by", "What members are ranked by, the highest first.", RANKED_BY)
 _NUMBER = Integer("number", "Number of members.", 10, minimum=1, maximum=10_000, default=10_000)
 
-_MAXIMETER = (GREATEST, "maximeter")
+_MAXIMETER: AggregatePart = (GREATEST, "maximeter")
+_PARTS: Sequence[AggregatePart] = ((SUM, "energy"), _MAXIMETER)
+_SUMMED = part_names(_PARTS)
+_ONE_GROUP = np.zeros(1, np.int64)
 _PLACES = {field.name: place for place, field in enumerate(RANKED_MEMBER_FIELDS)}
 
 Bounds = tuple[int, int]
@@ -171,9 +186,10 @@ class _Totals:
                 "meter_id", [*ends, "SUM(energy)", "SUM(present)", greatest], where.text
             )
             rows = await self._engine.fetch(statement, where.args)
-            async for meter_id, first, last, *sums in in_turns(dialect.parse_groups(rows)):
+            async for meter_id, first, last, *sums, highest in in_turns(dialect.parse_groups(rows)):
                 if bounds[0] <= first and last < bounds[1]:
-                    _take(totals[meter_id], sums, weights[meter_id], dialect)
+                    number = None if highest is None else int(highest) - dialect.max_with_time_zero
+                    _take(totals[meter_id], [*sums, number], weights[meter_id])
                 else:
                     left.append(meter_id)
         return left
@@ -182,28 +198,30 @@ class _Totals:
         self, totals: dict[int, _MemberTotal], bounds: Bounds, weights: dict[int, int]
     ) -> None:
         """Take in the readings of meters between two instants."""
-        dialect = self._engine.dialect
-        seconds = bounds[1] - bounds[0]
-        greatest = dialect.max_with_time("maximeter", dialect.year_0_seconds("utc"))
-        most = max(1, min(METERS_AT_ONCE, SECONDS_AT_ONCE // seconds))
-        async for ids in in_pieces(weights, most):
-            where = readings_between(dialect, ids, *bounds, left_out=self._selection.left_out)
-            statement = dialect.group_sums(
-                "meter_id",
-                ["SUM(energy)", f"COUNT({ANY_VALUE})", greatest],
-                f"{READINGS} WHERE {where.text}",
-            )
-            rows = await self._engine.fetch(statement, where.args)
-            async for meter_id, *sums in in_turns(dialect.parse_groups(rows)):
-                _take(totals[meter_id], sums, weights[meter_id], dialect)
+        periods = [MeterPeriod(meter_id, *bounds) async for meter_id in in_turns(weights)]
+        names = (*_SUMMED, ANY_VALUE)
+        async with aclosing(read_meter_columns(self._engine, periods, names)) as readings:
+            async for batch in readings:
+                for meter_id, *sums in await in_thread(self._sums, batch):
+                    _take(totals[meter_id], sums, weights[meter_id])
+
+    def _sums(self, batch: Batch) -> list[Sequence[Any]]:
+        """Return, of the readings of meters, what is taken in."""
+        found: list[Sequence[Any]] = []
+        for meter_id, columns in batch:
+            counted = columns.without_flags(self._selection.left_out)
+            if len(counted):
+                ((*sums, greatest),) = part_values(parts_of(counted, _ONE_GROUP, _PARTS), _PARTS)
+                (present,) = group_counts(counted.quantities[ANY_VALUE], _ONE_GROUP)
+                found.append((meter_id, *sums, present, greatest))
+        return found
 
 
-def _take(total: _MemberTotal, sums: Sequence[int | None], weight: int, dialect: Dialect) -> None:
+def _take(total: _MemberTotal, sums: Sequence[int | None], weight: int) -> None:
     """Take in the sums of some readings."""
     energy, present, greatest = sums
     if energy is not None:
         total.energy = (total.energy or 0) + weight * energy
     total.present += present or 0
     if greatest is not None:
-        number = int(greatest) - dialect.max_with_time_zero
-        total.greatest = number if total.greatest is None else max(total.greatest, number)
+        total.greatest = greatest if total.greatest is None else max(total.greatest, greatest)

@@ -1,15 +1,11 @@
 """What is known of a group in a bucket, member after member."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from domain.time.time_zone import HOUR_SECONDS
 from storage.groups.selection import MAX_NAMED
-
-SumsOfReadings = Sequence[int | None]
-"""Sums of some readings of a meter, in the order of `MEMBER_SUMS`."""
 
 MEMBER_SUMS = (
     *("energy", "energy_count", "reactive_energy", "present"),
@@ -17,8 +13,6 @@ MEMBER_SUMS = (
     "estimated",
 )
 """The columns of the table `days` that are summed up; exported energies follow if asked for."""
-
-_OF_POWER = slice(MEMBER_SUMS.index("power"), MEMBER_SUMS.index("estimated"))
 
 
 @dataclass(slots=True)
@@ -81,24 +75,3 @@ class GroupSums:
             if self.may_name(public_id):
                 self.named.insert(bisect_left(self.named, public_id), public_id)
                 del self.named[MAX_NAMED:]
-
-
-def mean_power(values: Mapping[int | None, SumsOfReadings]) -> Fraction | None:
-    """Return the mean power over time of the sums of readings by their interval, None if unknown.
-
-    Readings without power that have energy have that over their interval.
-    """
-    weighed = seconds_weighed = 0
-    unknown: Fraction | None = None
-    is_unknown = False
-    for seconds, sums in values.items():
-        power, count, energy, number = (value or 0 for value in sums[_OF_POWER])
-        if seconds is not None:
-            weighed += power * seconds + energy * HOUR_SECONDS
-            seconds_weighed += (count + number) * seconds
-        elif count or number:
-            is_unknown = True
-            unknown = Fraction(power, count) if count else None
-    if is_unknown:
-        return None if seconds_weighed else unknown
-    return Fraction(weighed, seconds_weighed) if seconds_weighed else None

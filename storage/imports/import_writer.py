@@ -297,7 +297,7 @@ class ImportWriter:
         dialect = self._engine.dialect
         table = readings_of(meter_id)
         where = table.where(dialect.between(first_id, first_id + PAGE_READINGS - 1))
-        sql = columns_statement(dialect, table, where, ALL_QUANTITY_NAMES)
+        sql = columns_statement(dialect, dialect.in_order_of_id(table), where, ALL_QUANTITY_NAMES)
         (row,) = await self._engine.fetch(sql, where.args)
         columns = await asyncio.to_thread(parsed_columns, row, ALL_QUANTITY_NAMES)
         await self._store_block(meter_id, await asyncio.to_thread(built_block, first_id, columns))

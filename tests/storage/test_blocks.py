@@ -19,7 +19,7 @@ from storage.columns import reader as columns_reader
 from storage.columns.block import DamagedBlockError, block_of, read_block
 from storage.columns.block_builder import built_block
 from storage.columns.reader import read_columns
-from storage.columns.row_source import SEGMENT_READINGS, RowSource
+from storage.columns.row_source import SEGMENT_READINGS, ReadingIds, RowSource
 from storage.common.deflate import deflate_block
 from storage.common.errors import Outdated
 from storage.factory import WritableDatabase
@@ -142,9 +142,14 @@ async def read(
     from_rows = []
     plain = RowSource.read
 
-    async def recorded(self: RowSource, first: int, last: int, names: Sequence[str]) -> Columns:
-        from_rows.append((first, last))
-        return await plain(self, first, last, names)
+    async def recorded(
+        self: RowSource, ranges: Sequence[ReadingIds], names: Sequence[str]
+    ) -> list[Columns]:
+        found = await plain(self, ranges, names)
+        for ids, columns in zip(ranges, found, strict=True):
+            if len(columns):
+                from_rows.append((ids.first_id, ids.last_id))
+        return found
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(RowSource, "read", recorded)
@@ -418,7 +423,7 @@ async def test_readings_come_in_order_and_few_wait_where_all_blocks_overlap(
         return split(parts, *times)
 
     monkeypatch.setattr(columns_reader, "_split", watched)
-    monkeypatch.setattr(columns_reader, "SEGMENTS_AT_ONCE", 1)
+    monkeypatch.setattr(columns_reader, "READINGS_AT_ONCE", 1)
     monkeypatch.setattr(columns_reader, "MOST_WAITING", 5000)
     chance = random.Random(4)  # noqa: S311 - test data
     async with filled(database, 1) as writer:

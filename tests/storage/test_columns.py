@@ -6,12 +6,15 @@ from decimal import Decimal
 from itertools import groupby
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.columns import Column, Columns
 from domain.flags import IMPLAUSIBLE, MISSING, ZERO_VOLTAGE
 from domain.quantities import QUANTITY_NAMES
+from storage.backends.dialect import ANY_VALUE
+from storage.columns import reader
 from storage.columns.aggregates import (
     as_list,
     exact_sums,
@@ -22,8 +25,8 @@ from storage.columns.aggregates import (
     group_starts,
     group_sums,
 )
-from storage.columns.reader import read_columns
-from storage.columns.row_source import SEGMENT_READINGS
+from storage.columns.reader import read_columns, read_meter_columns
+from storage.columns.row_source import SEGMENT_READINGS, MeterPeriod
 from storage.columns.texts import fetch_columns
 from tests.support.databases import DatabaseFixture
 from tests.support.report_factory import report, row, written
@@ -67,8 +70,8 @@ async def test_columns_are_those_of_the_rows_when_readings_came_late(
         f" WHERE date >= '{bounds[0]} 00:00:00' AND date < '{bounds[1]} 00:00:00' ORDER BY utc"
     )
 
-    async with database.reader() as reader:
-        engine = reader._engine
+    async with database.reader() as opened:
+        engine = opened._engine
         parts = [part async for part in read_columns(engine, 1, start, until, QUANTITY_NAMES)]
 
     found = Columns.joined(parts)
@@ -83,6 +86,7 @@ async def test_columns_are_those_of_the_rows_when_readings_came_late(
 async def test_only_segments_with_readings_of_some_spans_are_read(
     database: DatabaseFixture,
 ) -> None:
+    """The last reading has no block, which would tell its time."""
     places = 2 * SEGMENT_READINGS + 1
     database.configure(meter={"timezone": "UTC"})
     await database.load(report(*(line(place, ["1"]) for place in range(places))))
@@ -93,7 +97,7 @@ async def test_only_segments_with_readings_of_some_spans_are_read(
         parts = read_columns(reader._engine, 1, 0, 2**33, ["energy"], spans)
         found = Columns.joined([part async for part in parts])
 
-    assert found.ids.tolist() == [*range(SEGMENT_READINGS + 1, 2 * SEGMENT_READINGS + 1)]
+    assert found.ids.tolist() == [*range(SEGMENT_READINGS + 1, places + 1)]
 
 
 async def test_columns_have_the_flags_of_their_readings(database: DatabaseFixture) -> None:
@@ -108,12 +112,46 @@ async def test_columns_have_the_flags_of_their_readings(database: DatabaseFixtur
         )
     )
 
-    async with database.reader() as reader:
-        parts = [part async for part in read_columns(reader._engine, 1, 0, 2**33, ["energy"])]
+    async with database.reader() as opened:
+        parts = [part async for part in read_columns(opened._engine, 1, 0, 2**33, ["energy"])]
 
     found = Columns.joined(parts)
     assert found.flags.tolist() == [MISSING.bit, 0, IMPLAUSIBLE.bit, ZERO_VOLTAGE.bit]
     assert found.without_flags(IMPLAUSIBLE.bit).ids.tolist() == [1, 2, 4]
+
+
+async def test_meters_come_in_turn_each_with_the_readings_of_its_time_when_read_in_pieces(
+    database: DatabaseFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first has a block, rows after it and late readings; the second nothing of its time."""
+    monkeypatch.setattr(reader, "READINGS_AT_ONCE", SEGMENT_READINGS)
+    monkeypatch.setattr(reader, "METERS_IN_SOURCE", 3)
+    database.configure(meter={"timezone": "UTC"})
+    counts = {"a": SEGMENT_READINGS + 500, "b": 10, "c": 300, "d": 300}
+    late = 100, 200
+    for meter, count in counts.items():
+        lines = [line(place, ["", "1"] if place % 3 else []) for place in range(count)]
+        reports = [report(*lines[: late[0]], *lines[late[1] :]), report(*lines[slice(*late)])]
+        await database.load(*reports[: 2 if count > late[1] else 1], meter=meter, register=True)
+    start = int(FIRST.timestamp())
+    bounds = {1: (50, 4400), 2: (10, 20), 4: (150, 170), 3: (250, 999)}
+    periods = [
+        MeterPeriod(meter, start + 900 * first, start + 900 * after)
+        for meter, (first, after) in bounds.items()
+    ]
+
+    async with database.reader() as opened:
+        batches = read_meter_columns(opened._engine, periods, ["energy", ANY_VALUE])
+        found = [each async for batch in batches for each in batch]
+
+    assert [meter for meter, _ in groupby(found, lambda each: each[0])] == [1, 4, 3]
+    for number, ends in ((1, bounds[1]), (4, bounds[4]), (3, (250, counts["c"]))):
+        columns = Columns.joined([each for other, each in found if other == number])
+        places = range(*ends)
+        assert columns.utc.tolist() == [start + 900 * place for place in places]
+        assert not columns.quantities["energy"].present.any()
+        assert columns.quantities[ANY_VALUE].present.tolist() == [place % 3 > 0 for place in places]
+    assert max(len(columns) for _, columns in found) <= 2 * SEGMENT_READINGS
 
 
 quantities = st.one_of(st.none(), st.integers(-(10**15), 10**15), st.integers(-3, 3))

@@ -23,6 +23,7 @@ class MysqlDialect(Dialect):
     name = "mysql"
     placeholder = "%s"
     by_id = "FORCE INDEX (PRIMARY)"
+    join_in_order = "STRAIGHT_JOIN"
     energy_sum_scaled = f"CAST(COALESCE(SUM(energy), 0) * {SCALE} AS SIGNED)"
     schema_version = "SELECT COALESCE(MAX(statements), 0) FROM schema_version"
     # The time of the last change is in whole seconds.

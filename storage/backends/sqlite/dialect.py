@@ -31,6 +31,7 @@ class SqliteDialect(Dialect):
     name = "sqlite"
     placeholder = "?"
     by_id = "NOT INDEXED"
+    join_in_order = "CROSS JOIN"
     energy_sum_scaled = "COALESCE(SUM(energy), 0)"
     schema_version = "PRAGMA user_version"
     legacy_version = "SELECT CAST(COALESCE(MAX(id), 0) AS TEXT), 1 FROM consumpdata"

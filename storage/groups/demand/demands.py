@@ -1,48 +1,30 @@
 """The demand of a group over time, in intervals that those of all members divide."""
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
-from fractions import Fraction
 from math import lcm
 
-from domain.fixed_point import divide_rounded
+import numpy as np
+
+from domain.columns import Integers
 from domain.readings_query import QueryError
-from domain.time.time_buckets import MAX_BUCKETS, Buckets, BucketSize, bucket_edges
+from domain.time.time_buckets import MAX_BUCKETS, BucketSize, bucket_edges
 from domain.time.time_zone import DAY_SECONDS, HOUR_SECONDS
 from storage.backends.base import ReadEngine
+from storage.columns.arithmetic import product, quotient
 from storage.common.turns import in_pieces, in_turns
 from storage.figures.selection import YEAR_SECONDS
-from storage.groups.scanning import Scan
+from storage.groups.scanning.group_arrays import GroupArrays
+from storage.groups.scanning.scan import Scan
 from storage.groups.selection import MAX_NAMED, GroupSelection
-from storage.groups.sums import GroupSums
 
 _USUAL_SECONDS = 900
 """The length of an interval if that of no member is known."""
 
-_AT_ONCE = 1000
-"""Intervals that all members are added up in at once."""
+_AT_ONCE = 50_000
+"""Intervals that all members are added up in at once, at least if there are more."""
 
-
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """What a group is known to have used in an interval."""
-
-    start: int
-    end: int
-    sums: GroupSums
-
-    @property
-    def exact(self) -> Fraction | None:
-        """The energy of all members over the hours of the interval; None without any energy."""
-        if self.sums.energy is None:
-            return None
-        return Fraction(self.sums.energy * HOUR_SECONDS, self.end - self.start)
-
-    @property
-    def rounded(self) -> int | None:
-        """The same as a quantity in kW."""
-        exact = self.exact
-        return None if exact is None else divide_rounded(exact.numerator, exact.denominator)
+_EDGES_AT_ONCE = 2000
+"""Bounds of intervals that are worked out in one piece."""
 
 
 async def demand_size(selection: GroupSelection) -> BucketSize:
@@ -69,23 +51,28 @@ async def demand_size(selection: GroupSelection) -> BucketSize:
 
 
 async def demands(
-    engine: ReadEngine, selection: GroupSelection, size: BucketSize
-) -> AsyncGenerator[Demand]:
-    """Yield the demand in each interval of a period, in order.
+    engine: ReadEngine, selection: GroupSelection, size: BucketSize, *, has_coverage: bool
+) -> AsyncGenerator[GroupArrays]:
+    """Yield what a group is known to have used in each interval of a period, in order.
 
-    Readings that tell none are left out: catch-ups, and those of an unknown interval. Their members
-    lack readings then.
+    Readings that tell nothing of it are left out: catch-ups, and those of an unknown interval.
+    Their members lack readings then.
     """
-    begin: int | None = None
-    edges = bucket_edges(size, selection.zone, selection.start, selection.until)
-    async for piece in in_pieces(edges, _AT_ONCE):
-        buckets = Buckets(piece if begin is None else [begin, *piece])
-        begin = piece[-1]
-        sums = [GroupSums() for _ in range(len(buckets))]
-        scan = Scan(engine, selection, size, buckets, tells_demand=True)
-        await scan.add(sums, selection.members, range(len(buckets)), has_power=False)
-        async for index in in_turns(range(len(sums))):
-            yield Demand(*buckets[index], sums[index])
+    scan = Scan(engine, selection, ["energy"], tells_demand=True, has_coverage=has_coverage)
+    edges = np.zeros(0, np.int64)
+    every = bucket_edges(size, selection.zone, selection.start, selection.until)
+    async for piece in in_pieces(every, _EDGES_AT_ONCE):
+        edges = np.append(edges, np.array(piece, np.int64))
+        if len(edges) > _AT_ONCE:
+            yield await scan.arrays(selection.members, edges)
+            edges = edges[-1:]
+    if len(edges) > 1:
+        yield await scan.arrays(selection.members, edges)
+
+
+def rounded_demand(energies: Integers, seconds: Integers) -> Integers:
+    """Return energy (kWh) over times as quantities in kW, a half rounded away from zero."""
+    return quotient(product(energies, HOUR_SECONDS), seconds)
 
 
 def length_note(size: BucketSize) -> dict[str, str]:

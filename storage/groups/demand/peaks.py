@@ -4,25 +4,28 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from fractions import Fraction
-from heapq import heappush, heappushpop
+from math import lcm
 from typing import ClassVar, Self
 
+import numpy as np
+
+from domain.fixed_point import divide_rounded
 from domain.parameters import Parameter, Params
 from domain.time.time_buckets import BucketSize
+from domain.time.time_zone import HOUR_SECONDS
 from storage.backends.base import ReadEngine
-from storage.common.turns import in_turns
+from storage.columns.arithmetic import product
+from storage.common.turns import in_thread, in_turns
 from storage.figures.aggregate import BOUNDS
 from storage.figures.peaks import PEAK_NUMBER, PEAK_SEPARATION
-from storage.figures.result import Field, FieldType, ResultTable, as_chunks
+from storage.figures.result import Field, FieldType, ResultTable, Row, as_chunks
 from storage.figures.selection import PERIOD_PARAMETERS, QUALITY, Period
 from storage.groups.aggregate import GROUP_COVERAGE, coverage_values
-from storage.groups.demand.demands import Demand, demand_size, demands, length_note
+from storage.groups.demand.demands import demand_size, demands, length_note
 from storage.groups.left_out import group_left_out
+from storage.groups.scanning.group_arrays import GroupArrays
 from storage.groups.selection import GroupSelection
-
-_Candidate = tuple[Fraction, int, Demand]
-"""A demand, and when it began as a negative number: of equal ones, the earliest is the highest."""
+from storage.groups.sums import GroupSums
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +66,25 @@ class GroupPeaks:
     async def table(self, engine: ReadEngine, selection: GroupSelection) -> ResultTable:
         """Return the peaks, the highest first, and of equal ones the earliest."""
         size = await demand_size(selection)
-        peaks: list[Demand] = []
+        highest = await self._highest(engine, selection, size)
+        rows: list[Row] = []
         starts: list[int] = []
-        for _, _, each in await self._highest(engine, selection, size):
-            place = bisect_left(starts, each.start)
+        async for place in in_turns(range(0 if highest is None else len(highest))):
+            assert highest is not None
+            start, end = int(highest.starts[place]), int(highest.ends[place])
+            near = bisect_left(starts, start)
             if all(
-                abs(each.start - start) >= self.separation
-                for start in starts[max(place - 1, 0) : place + 1]
+                abs(start - other) >= self.separation
+                for other in starts[max(near - 1, 0) : near + 1]
             ):
-                peaks.append(each)
-                starts.insert(place, each.start)
-                if len(peaks) == self.number:
+                sums = GroupSums()
+                highest.add_to(sums, place)
+                assert sums.energy is not None
+                demand = divide_rounded(sums.energy * HOUR_SECONDS, end - start)
+                rows.append((start, end, demand, *coverage_values(sums)))
+                starts.insert(near, start)
+                if len(rows) == self.number:
                     break
-        rows = [(each.start, each.end, each.rounded, *coverage_values(each.sums)) for each in peaks]
         metadata = {
             **await selection.metadata(),
             **length_note(size),
@@ -85,16 +94,29 @@ class GroupPeaks:
 
     async def _highest(
         self, engine: ReadEngine, selection: GroupSelection, size: BucketSize
-    ) -> list[_Candidate]:
-        """Return as many of the highest demands as suffice, in order.
+    ) -> GroupArrays | None:
+        """Return as many of the highest demands as suffice, in order, None if there are none.
 
         A peak excludes those that begin close to it, of which more are where clocks change.
         """
         most = self.number * (3 + 2 * (self.separation // size.size))
-        highest: list[_Candidate] = []
-        async with aclosing(demands(engine, selection, size)) as found:
-            async for each in found:
-                if (exact := each.exact) is not None:
-                    push = heappush if len(highest) < most else heappushpop
-                    push(highest, (exact, -each.start, each))
-        return sorted(highest, key=lambda candidate: candidate[:2], reverse=True)
+        highest: GroupArrays | None = None
+        async with aclosing(demands(engine, selection, size, has_coverage=True)) as found:
+            async for arrays in found:
+                highest = await in_thread(_highest, highest, arrays, most)
+        return highest
+
+
+def _highest(before: GroupArrays | None, arrays: GroupArrays, most: int) -> GroupArrays:
+    """Return the highest demands of those before and of others, of equal ones the earliest first.
+
+    They are compared as the energies of a time that all their lengths divide.
+    """
+    arrays = arrays[arrays.quantities["energy"].has_any]
+    joined = arrays if before is None else before.followed_by(arrays)
+    seconds = joined.ends - joined.starts
+    common = lcm(*np.unique(seconds).tolist())
+    compared = product(joined.quantities["energy"].sums.values, common) // seconds
+    in_time = np.argsort(joined.starts, kind="stable")
+    order = in_time[np.argsort(-compared[in_time], kind="stable")]
+    return joined[order[:most]]

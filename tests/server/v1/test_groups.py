@@ -135,10 +135,35 @@ async def test_resolution_shorter_than_an_interval_is_refused_by_name(api: Api) 
     assert told == f"resolution: {expected}"
 
 
-async def test_what_groups_have_not_is_said(api: Api) -> None:
+async def test_imports_of_members_come_page_by_page_the_latest_first(
+    api: Api, database: DatabaseFixture
+) -> None:
+    """Those of an earlier moment come last; c is in no group, and d in h on some days only."""
+    for meter in "cd":
+        await database.load(report(*lines("1")), meter=meter, register=True)
+    await database.load(report(*lines("1")), meter="a")
+    database.run("UPDATE meters SET name = 'Roof' WHERE public_id = 'a'")
+    database.run("UPDATE imports SET finished = '2020-05-05 10:00:00'")
+    database.run("UPDATE imports SET finished = '2020-05-04 10:00:00' WHERE id = 2")
+    add_member(database, "h", meter="d", days=(date(2019, 9, 3), date(2019, 9, 4)))
+    pages = [page async for page in api.pages("/v1/groups/h/imports?limit=1")]
+    listed = [each for page in pages for each in page["data"]]
+    found = [(each["meter"], each["name"], each["import"]) for each in listed]
+    assert found == [("b", None, 1), ("a", "Roof", 1), ("a", "Roof", 2)]
+    assert [page["meta"]["not_listed"] for page in pages] == [["d"]] * 3
+    assert (listed[0]["added"], listed[0]["finished"]) == (150, "2020-05-05T12:00:00+02:00")
+    assert listed[0]["first_reading"] == "2019-09-02T00:00:00+02:00"
+
+
+async def test_imports_of_members_are_for_those_who_may_see_all_days(
+    api: Api, database: DatabaseFixture
+) -> None:
+    grant(database)
+    assert len((await api.document("groups/g/imports"))["data"]) == 2
+    grant(database, first="'2019-09-03'")
     async with await api.v1("groups/g/imports") as response:
-        assert response.status == 404
-        assert "a group has no imports" in (await response.json())["detail"]
+        assert response.status == 403
+        assert "all days of the group" in (await response.json())["detail"]
 
 
 async def test_group_that_is_not_granted_is_told_as_one_that_is_not_there(

@@ -24,7 +24,7 @@ from storage.common.errors import Overtaken, StorageError
 from storage.database import Database
 from storage.factory import WritableDatabase, open_database, open_importer
 from storage.figures.selection import Period
-from storage.groups import aggregate, scanning, sums
+from storage.groups import aggregate, sums
 from storage.groups.aggregate import (
     GROUP_COLUMNS,
     GROUP_COVERAGE,
@@ -36,6 +36,7 @@ from storage.groups.demand import demands, profile
 from storage.groups.demand.peaks import GroupPeaks
 from storage.groups.demand.profile import GroupProfile
 from storage.groups.ranking import GroupRanking
+from storage.groups.scanning import group_arrays, scan
 from storage.groups.selection import GroupQuery
 from storage.imports.merging import MergeOptions
 from tests.support.databases import DatabaseFixture
@@ -448,15 +449,16 @@ def test_sums_of_groups_are_those_of_all_readings_of_their_members(
     database: DatabaseFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database.configure(meter={"timezone": ZONE})
-    for module in (sums, profile):
+    for module in (sums, profile, group_arrays):
         monkeypatch.setattr(module, "MAX_NAMED", MOST_NAMED)
 
     async def check(runner: Comparison, case: Case, at_once: int) -> None:
         monkeypatch.setattr(aggregate, "METERS_AT_ONCE", at_once)
         monkeypatch.setattr(aggregate, "_PIECES", {"day": at_once, "week": 1})
         monkeypatch.setattr(aggregate, "_SHORT_PIECE", 20 * at_once)
-        monkeypatch.setattr(scanning, "_GROUPS_AT_ONCE", 50 * at_once)
+        monkeypatch.setattr(scan, "STEPS_AT_ONCE", at_once)
         monkeypatch.setattr(demands, "_AT_ONCE", 40 * at_once)
+        monkeypatch.setattr(demands, "_EDGES_AT_ONCE", 20)
         await runner.check(case)
 
     with asyncio.Runner() as runner:
@@ -577,6 +579,29 @@ async def test_demand_is_of_intervals_that_all_divide_without_catch_ups(
         await database.rows("UPDATE meters SET interval_seconds = 1000 WHERE id = 1")
         with pytest.raises(QueryError, match="in seconds: 1000 of a, 900 of b"):
             await answered(reader, "g1", GroupProfile.of({}))
+
+
+async def test_sums_are_exact_when_they_exceed_64_bits(database: DatabaseFixture) -> None:
+    """The days are not those of the group: it has the usual zone, since its members differ."""
+    greatest = 10**15 - 1
+    most = f"{greatest // 10**5}.{greatest % 10**5}"
+    for meter, zone in (("a", "Asia/Kolkata"), ("b", "Asia/Kathmandu")):
+        database.configure(meter={"timezone": zone})
+        moments = quarters("2019-07-30", 300, ZoneInfo(zone))
+        lines = [row(moment, most, "", f"-{most}") for moment in moments]
+        await database.load(report(*lines), meter=meter, register=True)
+    database.configure(meter={"timezone": ZONE})
+    day = {"date": "2019-07-31", "end_date": "2019-07-31 23:59:59"}
+    async with database.writer() as writer, database.reader() as reader:
+        assert await writer.engine.is_prepared()
+        ways = [(1, each, None, 1, None, None) for each in (1, 2, 2)]
+        await add_groups(writer, [*ways, *[(1, 1, None, 1, None, None)] * 98])
+        _, (summed,) = await answered(reader, "g1", GroupAggregate.of({"interval": "day", **day}))
+        _, peaks = await answered(reader, "g1", GroupPeaks.of({"number": "1", **day}))
+        _, times = await answered(reader, "g1", GroupProfile.of({"by": "none", **day}))
+    assert (summed["energy"], summed["power_mean"]) == (101 * 96 * greatest, -101 * greatest)
+    assert [each["demand"] for each in peaks] == [4 * 101 * greatest]
+    assert {(each["mean"], each["p50"]) for each in times} == {(4 * 101 * greatest,) * 2}
 
 
 async def test_period_of_several_windows_is_refused_and_named(three: Database) -> None:

@@ -1,0 +1,1 @@
+"""Sums of the readings of a group's members by bucket, as arrays."""
