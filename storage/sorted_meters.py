@@ -123,7 +123,7 @@ class _Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _KeptOrder:
     """The meters of a list, and the orders that were asked for."""
 
     meters: Sequence[_Listed]
@@ -138,7 +138,7 @@ class SortedMeters:
     def __init__(self, engine: ReadEngine, list_meters: ListMeters) -> None:
         self._engine = engine
         self._list_meters = list_meters
-        self._kept: OrderedDict[_Asked, _Kept] = OrderedDict()
+        self._kept: OrderedDict[_Asked, _KeptOrder] = OrderedDict()
         self._lists = SingleFlights(self._list)
 
     async def ids(
@@ -161,12 +161,12 @@ class SortedMeters:
             kept.orders[order] = ids
         return ids
 
-    async def _list(self, asked: _Asked) -> _Kept:
+    async def _list(self, asked: _Asked) -> _KeptOrder:
         now = time.time()
         kept = self._kept.get(asked)
         if kept is None or not kept.at <= now < kept.until:
             meters, until = await self._listed(asked)
-            kept = self._kept[asked] = _Kept(meters, now, min(until, now + KEPT_SECONDS))
+            kept = self._kept[asked] = _KeptOrder(meters, now, min(until, now + KEPT_SECONDS))
         self._kept.move_to_end(asked)
         if len(self._kept) > _MOST_KEPT:
             self._kept.popitem(last=False)
