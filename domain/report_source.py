@@ -3,9 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Protocol
 
+import numpy as np
+
+from domain.columns import Column, Columns, Integers
+from domain.flags import ESTIMATED
 from domain.quantities import ALL_QUANTITY_NAMES, EXPORTED_QUANTITIES, QUANTITY_NAMES
 from domain.time.sampling_interval import Differences, IntervalSpan
 from domain.time.time_zone import DAY_SECONDS
@@ -76,11 +80,22 @@ def parsed_rows(rows: bytes, *, is_full: bool = False) -> ParsedRows:
     return ParsedRows(rows, [*map(int, numbers)], dates, instants, values, estimated)
 
 
-@dataclass(frozen=True, slots=True)
+_MISSING = np.iinfo(np.int64).min
+"""Stands for an empty field: no quantity has so many digits."""
+
+_PLAIN = bytes.maketrans(b"\n", b",")
+_DATE = np.arange(1, 20)
+"""The places of a date after the comma before it."""
+_DATE_SIGNS = np.array([5, 8, 11, 14, 17])
+"""The places of what is not a digit in a date."""
+
+
+@dataclass(frozen=True)
 class RowBatch:
-    """Some rows, one a line, and the earliest and latest local time in them."""
+    """Some rows, at least one, and the earliest and latest local time in them."""
 
     rows: bytes
+    """One a line."""
     count: int
     first: str
     last: str
@@ -88,6 +103,43 @@ class RowBatch:
     """Whether the rows have FULL_BATCH_FIELDS, as all of the report have then."""
     parsed: ParsedRows | None = None
     """The rows, if they were parsed before they are asked for."""
+
+    @property
+    def columns(self) -> Columns:
+        """The rows as arrays, whose ids are their numbers; no flags but of what is estimated."""
+        return self._arrays[0]
+
+    @property
+    def ahead(self) -> Integers:
+        """The UTC offsets, in seconds."""
+        return self._arrays[1]
+
+    @cached_property
+    def _arrays(self) -> tuple[Columns, Integers]:
+        names = FULL_BATCH_FIELDS if self.is_full else BATCH_FIELDS
+        # All decimals are there: the digits alone are the number of hundred-thousandths.
+        text = self.rows.translate(_PLAIN, b".")
+        while b",," in text:
+            text = text.replace(b",,", b",%d," % _MISSING)
+        letters = np.frombuffer(text, np.uint8)
+        before = np.flatnonzero(letters == ord(","))[:: len(names), np.newaxis]
+        local = letters[before + _DATE].view("S19").ravel().astype("datetime64[s]")
+        is_number = np.ones(len(letters), bool)
+        is_number[before + _DATE_SIGNS] = False
+        numbers = np.fromstring(letters[is_number].tobytes(), np.int64, sep=",")
+        fields = dict(zip(names, numbers.reshape(-1, len(names)).T, strict=True))
+        flags = np.zeros(len(local), np.uint8)
+        if self.is_full:
+            flags[fields[ESTIMATED_FIELD] == 1] = ESTIMATED.bit
+        quantities = ALL_QUANTITY_NAMES if self.is_full else QUANTITY_NAMES
+        ahead = fields["seconds_ahead"]
+        columns = Columns(
+            fields["number"],
+            local.astype(np.int64) - ahead,
+            {name: _column(fields[name]) for name in quantities},
+            flags,
+        )
+        return columns, ahead
 
 
 class ReportSource(Protocol):
@@ -137,6 +189,13 @@ class ReportSource(Protocol):
     @property
     def identifier(self) -> str | None:
         """The meter's name in the report, if it has one."""
+
+
+def _column(values: Integers) -> Column:
+    missing = values == _MISSING
+    if not missing.any():
+        return Column(np.ascontiguousarray(values))
+    return Column(np.where(missing, 0, values), ~missing)
 
 
 def _integers(texts: Sequence[str]) -> QuantityValues:
