@@ -1,6 +1,6 @@
 """Reports as sources of rows for the database."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property, lru_cache
@@ -37,51 +37,10 @@ FULL_BATCH_FIELDS = (
 """The fields of a row of a report that has exported quantities or tells what was estimated."""
 
 
-QuantityValues = Sequence[int | None]
-"""The values of a quantity in hundred-thousandths."""
-
-_DAY_1970 = date(1970, 1, 1).toordinal()
-
-
-@dataclass(frozen=True, slots=True)
-class ParsedRows:
-    """Some rows, by columns."""
-
-    rows: bytes
-    numbers: Sequence[int]
-    dates: Sequence[str]
-    instants: Sequence[int]
-    """Seconds since 1970."""
-    values: Mapping[str, QuantityValues]
-    """By quantity: of all, or of those that BATCH_FIELDS has."""
-    estimated: Sequence[int | None] = ()
-    """1 for each estimated row; empty if the rows are not full."""
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the rows have FULL_BATCH_FIELDS."""
-        return bool(self.estimated)
-
-
-def parsed_rows(rows: bytes, *, is_full: bool = False) -> ParsedRows:
-    """Parse at least one row."""
-    # All decimals are there: the digits alone are the number of hundred-thousandths.
-    text = rows.decode("ascii").replace(".", "").removesuffix("\n")
-    fields = text.replace("\n", ",").split(",")
-    size = len(FULL_BATCH_FIELDS if is_full else BATCH_FIELDS)
-    numbers, dates, offsets, *columns = (fields[place::size] for place in range(size))
-    instants = [
-        _day_seconds(local[:10]) + _time_seconds(local[11:]) - int(offset)
-        for local, offset in zip(dates, offsets, strict=True)
-    ]
-    estimated = _integers(columns.pop()) if is_full else ()
-    names = ALL_QUANTITY_NAMES if is_full else QUANTITY_NAMES
-    values = dict(zip(names, map(_integers, columns), strict=True))
-    return ParsedRows(rows, [*map(int, numbers)], dates, instants, values, estimated)
-
-
 _MISSING = np.iinfo(np.int64).min
 """Stands for an empty field: no quantity has so many digits."""
+
+_DAY_1970 = date(1970, 1, 1).toordinal()
 
 _PLAIN = bytes.maketrans(b"\n", b",")
 _DATE = np.arange(1, 20)
@@ -101,8 +60,6 @@ class RowBatch:
     last: str
     is_full: bool = False
     """Whether the rows have FULL_BATCH_FIELDS, as all of the report have then."""
-    parsed: ParsedRows | None = None
-    """The rows, if they were parsed before they are asked for."""
 
     @property
     def columns(self) -> Columns:
@@ -113,6 +70,19 @@ class RowBatch:
     def ahead(self) -> Integers:
         """The UTC offsets, in seconds."""
         return self._arrays[1]
+
+    def parse(self) -> None:
+        """Make the arrays now rather than when they are asked for."""
+        assert len(self.columns) == self.count
+
+    @property
+    def dates(self) -> Sequence[str]:
+        """The local times, as in the rows."""
+        days, seconds = np.divmod(self.columns.utc + self.ahead, DAY_SECONDS)
+        return [
+            _day(day) + _clock(second)
+            for day, second in zip(days.tolist(), seconds.tolist(), strict=True)
+        ]
 
     @cached_property
     def _arrays(self) -> tuple[Columns, Integers]:
@@ -198,20 +168,13 @@ def _column(values: Integers) -> Column:
     return Column(np.where(missing, 0, values), ~missing)
 
 
-def _integers(texts: Sequence[str]) -> QuantityValues:
-    if "" in texts:
-        return [int(text) if text else None for text in texts]
-    return [*map(int, texts)]
+@lru_cache(4096)
+def _day(day: int) -> str:
+    """Return a day, counted from 1970, and a blank."""
+    return f"{date.fromordinal(day + _DAY_1970)} "
 
 
 @lru_cache(4096)
-def _day_seconds(day: str) -> int:
-    """Return the seconds from 1970 to a day, given as YYYY-MM-DD."""
-    return (date.fromisoformat(day).toordinal() - _DAY_1970) * DAY_SECONDS
-
-
-@lru_cache(4096)
-def _time_seconds(clock: str) -> int:
-    """Return the seconds from midnight to a time of day, given as HH:MM:SS."""
-    hours, minutes, seconds = clock.split(":")
-    return int(hours) * 3600 + int(minutes) * 60 + int(seconds)
+def _clock(seconds: int) -> str:
+    """Return a time of day from the seconds since midnight."""
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
