@@ -179,6 +179,14 @@ class WriteEngine(Protocol):
     async def store_page(self, meter_id: int, first_id: int, page: DeflateBlock) -> None:
         """Insert the compressed records of a page."""
 
+    async def store_block(
+        self, meter_id: int, first_id: int, times: tuple[int, int], columns: bytes
+    ) -> None:
+        """Insert the columns of readings whose page was stored before.
+
+        `times` are the starts of the first and of the last of them, seconds since 1970.
+        """
+
     async def commit(self) -> None:
         """Commit the transaction."""
 

@@ -17,7 +17,7 @@ from domain.report_source import RowBatch
 from domain.time.local_time import LocalTimeResolver
 from domain.time.sampling_interval import SamplingIntervals
 from domain.time.time_zone import DAY_SECONDS
-from storage.imports.summed_days import Day, merged, summed_days
+from storage.imports.summed_days import Day, merged_day, summed_days
 
 MAX_UNSETTLED = 20_000
 """Readings that are kept at most; with more, the database is asked about all."""
@@ -120,7 +120,7 @@ class AppendedReadings:
         end = max(self._days, default=0) - OPEN_DAYS
         final = [day for day in self._days if day < end and day not in self._unsettled_days]
         return self._taken(
-            [KeptDay(_text(day), False, merged(self._days.pop(day))) for day in final]
+            [KeptDay(_text(day), False, merged_day(self._days.pop(day))) for day in final]
         )
 
     def can_judge(self, intervals: SamplingIntervals) -> bool:
@@ -162,10 +162,12 @@ class AppendedReadings:
         found = []
         for day in sorted(self._days.keys() | of_suspects.keys()):
             settled = self._days.get(day, [])
-            found.append(KeptDay(_text(day), False, merged([*settled, *of_suspects.get(day, [])])))
+            found.append(
+                KeptDay(_text(day), False, merged_day([*settled, *of_suspects.get(day, [])]))
+            )
             left = [*settled, *plausible.get(day, [])]
             if day in with_implausible and left:
-                found.append(KeptDay(_text(day), True, merged(left)))
+                found.append(KeptDay(_text(day), True, merged_day(left)))
         return self._taken(found)
 
     def _give_up(self) -> None:

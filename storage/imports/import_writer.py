@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from domain.quantities import ALL_QUANTITY_NAMES
 from domain.record_layout import CONTRACT_LAYOUT
 from domain.report_source import ReportSource, RowBatch
 from domain.time.local_time import LocalTimeResolver
@@ -17,6 +18,8 @@ from settings import QualitySettings
 from storage.backends.base import WriteEngine
 from storage.backends.day_sums import DaySpan
 from storage.backends.dialect import Condition, readings_of
+from storage.columns.block_builder import BlockBuilder, ReadingsBlock, built_block
+from storage.columns.row_source import columns_statement, parsed_columns
 from storage.common.deflate import DeflateBlock, deflate_block
 from storage.common.errors import Conflict
 from storage.common.identifiers import is_same_meter
@@ -78,7 +81,7 @@ class _Import:
     last_day: str
     """The last local day that has readings, empty if none has."""
     pages: int | None
-    """How many are stored, None if that has to be looked up."""
+    """How many are stored with their blocks, None if that has to be looked up."""
 
 
 class ImportWriter:
@@ -171,13 +174,16 @@ class ImportWriter:
                 f"(SELECT {dialect.unix_seconds('MAX(utc)')} FROM readings {of_meter})",
                 f"(SELECT MAX(date) FROM readings {of_meter})",
                 f"(SELECT COUNT(*) FROM pages {of_meter})",
+                f"(SELECT COUNT(*) FROM blocks {of_meter})",
             ]
         )
-        return Condition(f"SELECT {columns}", (meter_id,) * 4)
+        return Condition(f"SELECT {columns}", (meter_id,) * 5)
 
     async def _begin(self, state: MeterState, meter_id: int, ends: Sequence[Any]) -> _Import:
         """Return an import of a meter; remove what has outlived its readings."""
-        last_id, last_utc, last_date, pages = self._engine.dialect.parse_few(ends)
+        last_id, last_utc, last_date, pages, blocks = self._engine.dialect.parse_few(ends)
+        if pages != blocks:
+            pages = None
         readings = state.readings
         # TRUNCATE fires no trigger.
         if readings is None or state.last_id != last_id:
@@ -206,13 +212,18 @@ class ImportWriter:
     ) -> "_Appended":
         """Insert the batches after all readings, and their pages; note the readings."""
         builder = PageBuilder(work.last_id)
+        block_builder = BlockBuilder(work.last_id)
         appended = built = 0
         while batches.has_later:
             pages: list[tuple[int, DeflateBlock]] = []
+            blocks: list[ReadingsBlock] = []
 
-            def building(pages: list[tuple[int, DeflateBlock]] = pages) -> Iterator[RowBatch]:
+            def building(
+                pages: list[tuple[int, DeflateBlock]] = pages, blocks: list[ReadingsBlock] = blocks
+            ) -> Iterator[RowBatch]:
                 for batch in islice(batches.later(), BATCHES_BEFORE_PAGES):
                     pages.extend(builder.add(batch.rows))
+                    blocks.extend(block_builder.add(batch.columns))
                     if readings is not None:
                         readings.add(batch)
                     yield batch
@@ -220,8 +231,9 @@ class ImportWriter:
             appended += await self._engine.append(
                 building(), work.meter_id, work.number, work.last_id
             )
-            for first_id, page in pages:
+            for (first_id, page), block in zip(pages, blocks, strict=True):
                 await self._engine.store_page(work.meter_id, first_id, page)
+                await self._store_block(work.meter_id, block)
             built += len(pages)
             if readings is not None and batches.has_later:
                 settled = readings.settled()
@@ -268,25 +280,53 @@ class ImportWriter:
         return await self._merger.merge(report, work.meter_id, work.number, options, staged)
 
     async def _build_missing_pages(self, meter_id: int, last_id: int) -> None:
-        """Store the pages of readings from an older schema, or whose page a change removed."""
+        """Store the pages and blocks of readings that an older loader wrote, or whose were removed.
+
+        A change of a reading removes them.
+        """
         if last_id < PAGE_READINGS:
             return
-        rows = await self._engine.fetch(f"SELECT first_id FROM pages WHERE meter_id = {meter_id}")
-        stored = {row[0] for row in rows}
+        pages, blocks = [
+            {
+                row[0]
+                for row in await self._engine.fetch(
+                    f"SELECT first_id FROM {table} WHERE meter_id = {meter_id}"
+                )
+            }
+            for table in ("pages", "blocks")
+        ]
         for first_id in range(1, last_id - PAGE_READINGS + 2, PAGE_READINGS):
-            if first_id not in stored:
-                await self._build_page(meter_id, first_id)
+            is_stored = first_id in pages or await self._build_page(meter_id, first_id)
+            if is_stored and first_id not in pages & blocks:
+                await self._build_block(meter_id, first_id)
 
-    async def _build_page(self, meter_id: int, first_id: int) -> None:
+    async def _build_page(self, meter_id: int, first_id: int) -> bool:
+        """Store a page if all of its readings are there; return whether they are."""
         dialect = self._engine.dialect
         where = dialect.between(first_id, first_id + PAGE_READINGS - 1)
         rows = await self._engine.fetch(dialect.page(readings_of(meter_id), where), where.args)
         count, text = int(rows[0][0]), rows[0][1]
         records = (text or "").encode()
         # A page that the database cut short is not stored: its readers are told.
-        if count == PAGE_READINGS == CONTRACT_LAYOUT.count_records(records):
+        is_whole = count == PAGE_READINGS == CONTRACT_LAYOUT.count_records(records)
+        if is_whole:
             page = await asyncio.to_thread(deflate_block, records)
             await self._engine.store_page(meter_id, first_id, page)
+        return is_whole
+
+    async def _build_block(self, meter_id: int, first_id: int) -> None:
+        """Store the block of the readings of a page."""
+        dialect = self._engine.dialect
+        table = readings_of(meter_id)
+        where = table.where(dialect.between(first_id, first_id + PAGE_READINGS - 1))
+        sql = columns_statement(dialect, table, where, ALL_QUANTITY_NAMES)
+        (row,) = await self._engine.fetch(sql, where.args)
+        columns = await asyncio.to_thread(parsed_columns, row, ALL_QUANTITY_NAMES)
+        await self._store_block(meter_id, await asyncio.to_thread(built_block, first_id, columns))
+
+    async def _store_block(self, meter_id: int, block: ReadingsBlock) -> None:
+        times = (block.first_utc, block.last_utc)
+        await self._engine.store_block(meter_id, block.first_id, times, block.columns)
 
     async def _record(
         self,

@@ -56,7 +56,7 @@ def summed_days(columns: Columns, days: Integers) -> Iterator[tuple[int, Day]]:
         yield day, dict(zip(sums, values, strict=True))
 
 
-def merged(days: Sequence[Day]) -> Day:
+def merged_day(days: Sequence[Day]) -> Day:
     """Return the sums of a day from those of parts of it."""
     if len(days) == 1:
         return days[0]

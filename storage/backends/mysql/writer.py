@@ -269,9 +269,19 @@ class MysqlWriteEngine:
     async def store_page(self, meter_id: int, first_id: int, page: DeflateBlock) -> None:
         """Insert the compressed records of a page."""
         # The driver would escape a blob character by character; hexadecimal digits need none.
-        await self.execute(
+        await self.post(
             "INSERT INTO pages (meter_id, first_id, size, crc, deflated) VALUES"
             f" ({meter_id}, {first_id}, {page.size}, {page.crc}, x'{page.deflated.hex()}')"
+        )
+
+    async def store_block(
+        self, meter_id: int, first_id: int, times: tuple[int, int], columns: bytes
+    ) -> None:
+        """Insert the columns of readings whose page was stored before."""
+        first, last = map(self.dialect.utc, times)
+        await self.execute(
+            "INSERT INTO blocks (meter_id, first_id, first_utc, last_utc, columns) VALUES"
+            f" ({meter_id}, {first_id}, '{first}', '{last}', x'{columns.hex()}')"
         )
 
     async def commit(self) -> None:

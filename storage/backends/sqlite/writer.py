@@ -249,6 +249,15 @@ class SqliteWriteEngine:
             (meter_id, first_id, page.size, page.crc, page.deflated),
         )
 
+    async def store_block(
+        self, meter_id: int, first_id: int, times: tuple[int, int], columns: bytes
+    ) -> None:
+        """Insert the columns of readings whose page was stored before."""
+        names = ("meter_id", "first_id", "first_utc", "last_utc", "columns")
+        await self.execute(
+            self.dialect.insert("blocks", names), (meter_id, first_id, *times, columns)
+        )
+
     async def commit(self) -> None:
         """Commit the transaction."""
         if self._dropped_triggers:
