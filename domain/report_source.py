@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from domain.columns import Column, Columns, Integers
+from domain.columns import MISSING_VALUE, Column, Columns, Integers
 from domain.flags import ESTIMATED
 from domain.quantities import ALL_QUANTITY_NAMES, EXPORTED_QUANTITIES, QUANTITY_NAMES
 from domain.time.sampling_interval import Differences, IntervalSpan
@@ -36,9 +36,6 @@ FULL_BATCH_FIELDS = (
 )
 """The fields of a row of a report that has exported quantities or tells what was estimated."""
 
-
-_MISSING = np.iinfo(np.int64).min
-"""Stands for an empty field: no quantity has so many digits."""
 
 _DAY_1970 = date(1970, 1, 1).toordinal()
 
@@ -90,7 +87,7 @@ class RowBatch:
         # All decimals are there: the digits alone are the number of hundred-thousandths.
         text = self.rows.translate(_PLAIN, b".")
         while b",," in text:
-            text = text.replace(b",,", b",%d," % _MISSING)
+            text = text.replace(b",,", b",%d," % MISSING_VALUE)
         letters = np.frombuffer(text, np.uint8)
         before = np.flatnonzero(letters == ord(","))[:: len(names), np.newaxis]
         local = letters[before + _DATE].view("S19").ravel().astype("datetime64[s]")
@@ -106,7 +103,7 @@ class RowBatch:
         columns = Columns(
             fields["number"],
             local.astype(np.int64) - ahead,
-            {name: _column(fields[name]) for name in quantities},
+            {name: Column.of(fields[name]) for name in quantities},
             flags,
         )
         return columns, ahead
@@ -159,13 +156,6 @@ class ReportSource(Protocol):
     @property
     def identifier(self) -> str | None:
         """The meter's name in the report, if it has one."""
-
-
-def _column(values: Integers) -> Column:
-    missing = values == _MISSING
-    if not missing.any():
-        return Column(np.ascontiguousarray(values))
-    return Column(np.where(missing, 0, values), ~missing)
 
 
 @lru_cache(4096)

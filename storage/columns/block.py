@@ -23,7 +23,7 @@ from domain.columns import Column, Columns, Integers
 from domain.quantities import ALL_QUANTITY_NAMES
 from storage.common.zstandard import zstd
 
-VERSION = 1
+_VERSION = 1
 
 _LEVEL = 3
 _HEADER = struct.Struct("<BBHI")
@@ -62,7 +62,7 @@ def block_of(columns: Columns) -> bytes:
         if column.known is None or column.known.any()
     ]
     index = b"".join(_ENTRY.pack(*entry) for entry, _ in coded)
-    header = _HEADER.pack(VERSION, len(coded), len(columns), zlib.crc32(index))
+    header = _HEADER.pack(_VERSION, len(coded), len(columns), zlib.crc32(index))
     return b"".join([header, index, *(part for _, part in coded)])
 
 
@@ -119,7 +119,7 @@ def _parts(block: bytes, count: int) -> Mapping[int, tuple[_ColumnEntry, bytes]]
         start = _HEADER.size
         place = start + columns * _ENTRY.size
         index = block[start:place]
-        if version != VERSION or readings != count or zlib.crc32(index) != crc:
+        if version != _VERSION or readings != count or zlib.crc32(index) != crc:
             raise DamagedBlockError
         found = {}
         for entry in map(_ColumnEntry._make, _ENTRY.iter_unpack(index)):
