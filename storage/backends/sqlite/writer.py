@@ -5,7 +5,6 @@ import os
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -406,10 +405,10 @@ class SqliteWriteEngine:
             fields += [_values(column) for column in columns.quantities.values()]
             if batch.is_full:
                 fields.append([1 if bits else None for bits in columns.flags.tolist()])
-            rows = zip(*fields, strict=True)
-            while some := [*islice(rows, _ROWS_AT_ONCE)]:
-                values = [*constants.values(), *chain.from_iterable(some)]
-                connection.execute(statement + ", ".join([row] * len(some)), values)
+            for at in range(0, batch.count, _ROWS_AT_ONCE):
+                some = [field[at : at + _ROWS_AT_ONCE] for field in fields]
+                values = [*constants.values(), *_by_row(some)]
+                connection.execute(statement + ", ".join([row] * len(some[0])), values)
             filled += batch.count
         return filled
 
@@ -443,6 +442,14 @@ class SqliteWriteEngine:
             thread.exception()  # which nobody asks for any more
             raise
         return thread.result()
+
+
+def _by_row(fields: Sequence[Sequence[object]]) -> list[object]:
+    """Return the values of rows, one row after the other."""
+    values: list[object] = [None] * (len(fields) * len(fields[0]))
+    for place, field in enumerate(fields):
+        values[place :: len(fields)] = field
+    return values
 
 
 def _values(column: Column) -> list[int | None]:
