@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
 from functools import cached_property, lru_cache
 from typing import Protocol
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from domain.columns import Column, Columns, Integers
 from domain.flags import ESTIMATED
+from domain.row_text import rows_text
 from domain.quantities import ALL_QUANTITY_NAMES, EXPORTED_QUANTITIES, QUANTITY_NAMES
 from domain.time.sampling_interval import Differences, IntervalSpan
 from domain.time.time_zone import DAY_SECONDS
@@ -40,6 +41,7 @@ FULL_BATCH_FIELDS = (
 QuantityValues = Sequence[int | None]
 """The values of a quantity in hundred-thousandths."""
 
+_MIDNIGHT_1970 = datetime(1970, 1, 1)  # noqa: DTZ001 - a local time
 _DAY_1970 = date(1970, 1, 1).toordinal()
 
 
@@ -104,6 +106,11 @@ class RowBatch:
     parsed: ParsedRows | None = None
     """The rows, if they were parsed before they are asked for."""
 
+    @classmethod
+    def of(cls, columns: Columns, ahead: Integers, *, is_full: bool = False) -> "RowBatch":
+        """Return rows that are arrays; their text is made once it is asked for."""
+        return _ArrayBatch(columns, ahead, is_full=is_full)
+
     @property
     def columns(self) -> Columns:
         """The rows as arrays, whose ids are their numbers; no flags but of what is estimated."""
@@ -140,6 +147,28 @@ class RowBatch:
             flags,
         )
         return columns, ahead
+
+
+class _ArrayBatch(RowBatch):
+    """Rows that were read as arrays."""
+
+    def __init__(self, columns: Columns, ahead: Integers, *, is_full: bool) -> None:
+        local = columns.utc + ahead
+        known = {
+            "count": len(local),
+            "first": _local_text(int(local.min())),
+            "last": _local_text(int(local.max())),
+            "is_full": is_full,
+            "parsed": None,
+            "_arrays": (columns, ahead),
+        }
+        self.__dict__.update(known)
+
+    @cached_property
+    def rows(self) -> bytes:  # type: ignore[override]  # it is made once it is asked for
+        """One a line."""
+        names = ALL_QUANTITY_NAMES if self.is_full else QUANTITY_NAMES
+        return rows_text(self.columns, self.ahead, names, is_full=self.is_full)
 
 
 class ReportSource(Protocol):
@@ -189,6 +218,11 @@ class ReportSource(Protocol):
     @property
     def identifier(self) -> str | None:
         """The meter's name in the report, if it has one."""
+
+
+def _local_text(seconds: int) -> str:
+    """Return a local time, in seconds since 1970."""
+    return str(_MIDNIGHT_1970 + timedelta(seconds=seconds))
 
 
 def _column(values: Integers) -> Column:

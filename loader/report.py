@@ -159,9 +159,7 @@ class Report:
         """Read the first batches now; an error comes up once they are asked for."""
         try:
             for batch in islice(self._batches, _BATCHES_AHEAD):
-                is_small = batch.count <= _PARSED_ROWS
-                parsed = parsed_rows(batch.rows, is_full=batch.is_full) if is_small else None
-                self._ahead.append(replace(batch, parsed=parsed))
+                self._ahead.append(batch)
         except ReportError as error:
             self._batches = _failing(error)
 
