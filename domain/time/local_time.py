@@ -34,6 +34,8 @@ _ZONES_THAT_GO_BACK = (
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_1970 = _EPOCH.toordinal()
+_MAX_KNOWN = 1024
+"""Offsets that are remembered: a day on which clocks change is looked at several times."""
 _SEARCH_STEP = 3 * 86_400
 """Seconds within which no zone ever changed its offset twice."""
 _EARLIEST = int(datetime(1, 1, 3, tzinfo=UTC).timestamp())
@@ -45,6 +47,7 @@ class LocalTimeResolver:
 
     def __init__(self, zone: tzinfo) -> None:
         self._zone = zone
+        self._offsets: dict[tuple[datetime, int], int] = {}
         self._first_offsets: dict[int, int] = {}
         """The offset at the beginning of days of UTC, by their numbers."""
 
@@ -208,9 +211,15 @@ class LocalTimeResolver:
         return DUPLICATE_TIME
 
     def _offset(self, local: datetime, fold: int) -> int:
+        known = self._offsets.get((local, fold))
+        if known is not None:
+            return known
         offset = local.replace(tzinfo=self._zone, fold=fold).utcoffset()
         assert offset is not None
-        return int(offset.total_seconds())
+        if len(self._offsets) >= _MAX_KNOWN:
+            self._offsets.clear()
+        self._offsets[local, fold] = found = int(offset.total_seconds())
+        return found
 
 
 @lru_cache(maxsize=4096)

@@ -35,15 +35,13 @@ def is_bytewise(encoding: str) -> bool:
     return _BYTEWISE.fullmatch(encoding) is not None
 
 
-def slices(content: bytes, line: int) -> Iterator[tuple[bytes, int]]:
-    """Yield whole lines in slices, each with the number of its first line."""
+def slices(content: bytes) -> Iterator[bytes]:
+    """Yield whole lines in slices."""
     begin = 0
     while begin < len(content):
         end = content.rfind(b"\n", begin, begin + _SLICE_BYTES) + 1
         end = end or content.find(b"\n", begin + _SLICE_BYTES) + 1 or len(content)
-        piece = content[begin:end]
-        yield piece, line
-        line += piece.count(b"\n")
+        yield content[begin:end]
         begin = end
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from domain.columns import Integers, Truths
-from domain.quantities import INTEGER_DIGITS
+from domain.quantities import DECIMALS, INTEGER_DIGITS
 from loader.cells.field_table import FieldTable, Words
 
 MOST_DECIMALS = 7
@@ -28,9 +28,11 @@ _POWERS = np.array([10**power for power in range(9)], np.int64)
 
 
 class PlainNumbers(NamedTuple):
-    """The numbers of fields, times 10^MOST_DECIMALS."""
+    """The numbers of fields, times a power of ten."""
 
     values: Integers
+    power: int
+    """The power: as many decimals as are stored, or MOST_DECIMALS if some have more."""
     are_plain: Truths
     """Where there is a plain number: others may be numbers all the same."""
     are_empty: Truths
@@ -68,9 +70,10 @@ def plain_numbers(
     whole = digits - decimals
     are_plain &= (whole >= 1) & (whole <= INTEGER_DIGITS) & (decimals <= most_decimals)
     are_plain &= have_mark <= (decimals > 0)
-    values *= _POWERS.take(MOST_DECIMALS - decimals)
+    power = DECIMALS if decimals.max(initial=0) <= DECIMALS else MOST_DECIMALS
+    values *= _POWERS.take(power - decimals)
     np.negative(values, out=values, where=are_negative)
-    return PlainNumbers(values, are_plain, (lengths == 0) & ~are_negative)
+    return PlainNumbers(values, power, are_plain, (lengths == 0) & ~are_negative)
 
 
 def _of_digits(word: Words) -> tuple[Integers, Truths]:

@@ -24,6 +24,8 @@ from loader.values.decimals import ParsedValue
 
 FEW_ROWS = 48
 """Rows that are read one by one as quickly, or quicker."""
+_FEW_BYTES = 2**14
+"""Bytes in which so many rows are, if there are many."""
 _MOST_CHANGES = 8
 """Rows of each change between plain ones and others, if plain ones are read by columns."""
 _MOST = int(np.iinfo(np.int64).max)
@@ -37,21 +39,17 @@ class PlainColumn:
     name: str
     fields: Sequence[int]
     factor: Fraction = Fraction(1)
-    not_plain: Sequence[int] = ()
-    """Numbers, times 10^MOST_DECIMALS, that stand for something else."""
+    not_plain: Sequence[Fraction] = ()
+    """Numbers that stand for something else."""
     read: Callable[[str], ParsedValue] | None = None
     """Reads the texts of a single field that are no plain numbers."""
 
     @classmethod
     def of(cls, column: QuantityColumn) -> "PlainColumn":
         """Return a column of a format that settings describe."""
-        missing = [
-            number.digits * Fraction(10) ** (number.exponent + MOST_DECIMALS)
-            for number in column.missing_numbers
-        ]
-        numbers = [int(number) for number in missing if number.denominator == 1]
+        missing = [each.digits * Fraction(10) ** each.exponent for each in column.missing_numbers]
         read = column.read_text if len(column.fields) == 1 else None
-        return cls(column.name, column.fields, column.factor, numbers, read)
+        return cls(column.name, column.fields, column.factor, missing, read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +123,7 @@ def _read(table: FieldTable, layout: PlainLayout, identifier: str | None) -> _Pl
         total, is_empty, is_known = values[0], empty[0], known[0]
         if len(column.fields) > 1:
             total, is_empty, is_known = values.sum(axis=0), empty.all(axis=0), known.all(axis=0)
-        scaled, are_exact = _scaled(total, column)
+        scaled, are_exact = _scaled(total, numbers.power, column)
         is_known = is_known & are_exact
         others = np.flatnonzero(~(is_known | is_empty) & are_plain)
         if len(others):
@@ -138,20 +136,25 @@ def _read(table: FieldTable, layout: PlainLayout, identifier: str | None) -> _Pl
     return _PlainRows(are_plain, starts, quantities, flags, missing, rounded)
 
 
-def _scaled(numbers: Integers, column: PlainColumn) -> tuple[Integers, Truths]:
-    """Return numbers times 10^MOST_DECIMALS as quantities, and which of them are that exactly."""
-    factor = column.factor * SCALE / 10**MOST_DECIMALS
+def _scaled(numbers: Integers, power: int, column: PlainColumn) -> tuple[Integers, Truths]:
+    """Return numbers times a power of ten as quantities, and which of them are that exactly."""
+    factor = column.factor * SCALE / 10**power
     numerator, denominator = factor.numerator, factor.denominator
     if max(abs(numerator), denominator) > _MOST:
         return numbers, np.zeros(len(numbers), bool)
-    limit = _MOST // abs(numerator)
-    are_exact = (numbers <= limit) & (numbers >= -limit)
-    multiplied = numbers * numerator
-    scaled = multiplied // denominator
-    are_exact &= scaled * denominator == multiplied
-    are_exact &= (scaled < _TOO_MUCH) & (scaled > -_TOO_MUCH)
+    are_exact = np.ones(len(numbers), bool)
+    scaled = numbers
+    if factor != 1:
+        limit = _MOST // abs(numerator)
+        are_exact = (numbers <= limit) & (numbers >= -limit)
+        multiplied = numbers * numerator
+        scaled = multiplied // denominator
+        are_exact &= scaled * denominator == multiplied
+    if factor != 1 or len(column.fields) > 1:
+        are_exact &= (scaled < _TOO_MUCH) & (scaled > -_TOO_MUCH)
     for other in column.not_plain:
-        are_exact &= numbers != other
+        if (same := other * 10**power).denominator == 1:
+            are_exact &= numbers != same.numerator
     return scaled, are_exact
 
 
@@ -187,7 +190,7 @@ class PlainRowReader(RowReader[Row]):
     def read(self, chunk: bytes, line: int) -> None:
         """Read whole lines, the first of which has this number."""
         plain = self._plain
-        if plain is None or not plain.can_be_read or chunk.count(b"\n") < FEW_ROWS:
+        if plain is None or not plain.can_be_read or chunk.count(b"\n", 0, _FEW_BYTES) < FEW_ROWS:
             self._read_lines(chunk, line)
             return
         if plain.identifier_field is not None and self.identifier is None:
@@ -195,9 +198,10 @@ class PlainRowReader(RowReader[Row]):
             self._read_lines(chunk[:end], line)
             chunk, line = chunk[end:], line + 1
         header = plain.header
-        for content, number in slices(chunk, line):
+        for content in slices(chunk):
             table = FieldTable(content, header.delimiter, len(header.names), header.encoding)
-            self._add_rows(table, _read(table, plain, self.identifier), number)
+            self._add_rows(table, _read(table, plain, self.identifier), line)
+            line += len(table)
 
     @abstractmethod
     def _read_line(self, number: int, raw: bytes) -> None:
