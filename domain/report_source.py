@@ -1,17 +1,17 @@
 """Reports as sources of rows for the database."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date
 from functools import cached_property, lru_cache
 from typing import Protocol
 
 import numpy as np
 
-from domain.columns import Column, Columns, Integers
+from domain.columns import MISSING_VALUE, Column, Columns, Integers
 from domain.flags import ESTIMATED
-from domain.row_text import rows_text
 from domain.quantities import ALL_QUANTITY_NAMES, EXPORTED_QUANTITIES, QUANTITY_NAMES
+from domain.row_text import rows_text
 from domain.time.sampling_interval import Differences, IntervalSpan
 from domain.time.time_zone import DAY_SECONDS
 
@@ -38,52 +38,7 @@ FULL_BATCH_FIELDS = (
 """The fields of a row of a report that has exported quantities or tells what was estimated."""
 
 
-QuantityValues = Sequence[int | None]
-"""The values of a quantity in hundred-thousandths."""
-
-_MIDNIGHT_1970 = datetime(1970, 1, 1)  # noqa: DTZ001 - a local time
 _DAY_1970 = date(1970, 1, 1).toordinal()
-
-
-@dataclass(frozen=True, slots=True)
-class ParsedRows:
-    """Some rows, by columns."""
-
-    rows: bytes
-    numbers: Sequence[int]
-    dates: Sequence[str]
-    instants: Sequence[int]
-    """Seconds since 1970."""
-    values: Mapping[str, QuantityValues]
-    """By quantity: of all, or of those that BATCH_FIELDS has."""
-    estimated: Sequence[int | None] = ()
-    """1 for each estimated row; empty if the rows are not full."""
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the rows have FULL_BATCH_FIELDS."""
-        return bool(self.estimated)
-
-
-def parsed_rows(rows: bytes, *, is_full: bool = False) -> ParsedRows:
-    """Parse at least one row."""
-    # All decimals are there: the digits alone are the number of hundred-thousandths.
-    text = rows.decode("ascii").replace(".", "").removesuffix("\n")
-    fields = text.replace("\n", ",").split(",")
-    size = len(FULL_BATCH_FIELDS if is_full else BATCH_FIELDS)
-    numbers, dates, offsets, *columns = (fields[place::size] for place in range(size))
-    instants = [
-        _day_seconds(local[:10]) + _time_seconds(local[11:]) - int(offset)
-        for local, offset in zip(dates, offsets, strict=True)
-    ]
-    estimated = _integers(columns.pop()) if is_full else ()
-    names = ALL_QUANTITY_NAMES if is_full else QUANTITY_NAMES
-    values = dict(zip(names, map(_integers, columns), strict=True))
-    return ParsedRows(rows, [*map(int, numbers)], dates, instants, values, estimated)
-
-
-_MISSING = np.iinfo(np.int64).min
-"""Stands for an empty field: no quantity has so many digits."""
 
 _PLAIN = bytes.maketrans(b"\n", b",")
 _DATE = np.arange(1, 20)
@@ -103,8 +58,6 @@ class RowBatch:
     last: str
     is_full: bool = False
     """Whether the rows have FULL_BATCH_FIELDS, as all of the report have then."""
-    parsed: ParsedRows | None = None
-    """The rows, if they were parsed before they are asked for."""
 
     @classmethod
     def of(cls, columns: Columns, ahead: Integers, *, is_full: bool = False) -> "RowBatch":
@@ -121,13 +74,22 @@ class RowBatch:
         """The UTC offsets, in seconds."""
         return self._arrays[1]
 
+    def parse(self) -> None:
+        """Make the arrays now rather than when they are asked for."""
+        assert len(self.columns) == self.count
+
+    @property
+    def dates(self) -> Sequence[str]:
+        """The local times, as in the rows."""
+        return [*map(_local_text, (self.columns.utc + self.ahead).tolist())]
+
     @cached_property
     def _arrays(self) -> tuple[Columns, Integers]:
         names = FULL_BATCH_FIELDS if self.is_full else BATCH_FIELDS
         # All decimals are there: the digits alone are the number of hundred-thousandths.
         text = self.rows.translate(_PLAIN, b".")
         while b",," in text:
-            text = text.replace(b",,", b",%d," % _MISSING)
+            text = text.replace(b",,", b",%d," % MISSING_VALUE)
         letters = np.frombuffer(text, np.uint8)
         before = np.flatnonzero(letters == ord(","))[:: len(names), np.newaxis]
         local = letters[before + _DATE].view("S19").ravel().astype("datetime64[s]")
@@ -143,7 +105,7 @@ class RowBatch:
         columns = Columns(
             fields["number"],
             local.astype(np.int64) - ahead,
-            {name: _column(fields[name]) for name in quantities},
+            {name: Column.of(fields[name]) for name in quantities},
             flags,
         )
         return columns, ahead
@@ -159,7 +121,6 @@ class _ArrayBatch(RowBatch):
             "first": _local_text(int(local.min())),
             "last": _local_text(int(local.max())),
             "is_full": is_full,
-            "parsed": None,
             "_arrays": (columns, ahead),
         }
         self.__dict__.update(known)
@@ -222,30 +183,17 @@ class ReportSource(Protocol):
 
 def _local_text(seconds: int) -> str:
     """Return a local time, in seconds since 1970."""
-    return str(_MIDNIGHT_1970 + timedelta(seconds=seconds))
-
-
-def _column(values: Integers) -> Column:
-    missing = values == _MISSING
-    if not missing.any():
-        return Column(np.ascontiguousarray(values))
-    return Column(np.where(missing, 0, values), ~missing)
-
-
-def _integers(texts: Sequence[str]) -> QuantityValues:
-    if "" in texts:
-        return [int(text) if text else None for text in texts]
-    return [*map(int, texts)]
+    day, second = divmod(seconds, DAY_SECONDS)
+    return _day(day) + _clock(second)
 
 
 @lru_cache(4096)
-def _day_seconds(day: str) -> int:
-    """Return the seconds from 1970 to a day, given as YYYY-MM-DD."""
-    return (date.fromisoformat(day).toordinal() - _DAY_1970) * DAY_SECONDS
+def _day(day: int) -> str:
+    """Return a day, counted from 1970, and a blank."""
+    return f"{date.fromordinal(day + _DAY_1970)} "
 
 
 @lru_cache(4096)
-def _time_seconds(clock: str) -> int:
-    """Return the seconds from midnight to a time of day, given as HH:MM:SS."""
-    hours, minutes, seconds = clock.split(":")
-    return int(hours) * 3600 + int(minutes) * 60 + int(seconds)
+def _clock(seconds: int) -> str:
+    """Return a time of day from the seconds since midnight."""
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"

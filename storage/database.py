@@ -361,7 +361,7 @@ class Database:
         `admit` is called before readings are scanned. The rows raise Overtaken if the data
         changes before all of them are computed.
         """
-        self._schema.require(Feature.DAYS, "the sums of days")
+        self._schema.require(Feature.BLOCKS, "the sums of days and the readings by columns")
         meter = await self._meter(state)
         return await compute(
             query, self._engine, meter, lambda: self._require_current(state), admit
@@ -387,7 +387,7 @@ class Database:
         """Return the state of a group at some moment after the call; None if there is none."""
         source = self._engine.source()
         await self._schema.refresh()
-        self._schema.require(Feature.DAYS, "groups")
+        self._schema.require(Feature.BLOCKS, "groups and the readings by columns")
         found = await group_state(self._engine, public_id)
         if found is None:
             return None

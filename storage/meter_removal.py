@@ -32,6 +32,7 @@ class _Table:
 
 
 _TABLES = (
+    _Table("blocks", "first_id", MAX_PAGES),
     _Table("pages", "first_id", MAX_PAGES),
     _Table("flags", "reading_id"),
     # Two rows may have the same day.

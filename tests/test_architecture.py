@@ -47,7 +47,7 @@ MAY_IMPORT = {
     },
     "storage.imports": {
         *("domain", "settings", "storage.common", "storage.backends"),
-        *("storage.readings", "storage.users", "storage.meters"),
+        *("storage.readings", "storage.users", "storage.meters", "storage.columns"),
     },
     "storage.import_history": {"domain", "storage.backends", "storage.figures", "storage.meters"},
     "storage.database": {

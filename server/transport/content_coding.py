@@ -5,8 +5,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Protocol
 
-from server.transport.zstandard import zstd
 from storage.common.deflate import DeflateBlock, GzipJoiner, deflate_block
+from storage.common.zstandard import zstd
 
 Chunk = bytes | DeflateBlock
 

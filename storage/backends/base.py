@@ -168,11 +168,24 @@ class WriteEngine(Protocol):
         Its error, which rolls nothing back by itself, may be that of the next one then.
         """
 
+    async def insert(
+        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
+    ) -> None:
+        """Insert rows, at once or together with the next statement."""
+
     async def fetch(self, sql: str, args: Sequence[object] = ()) -> Sequence[Row]:
         """Return a statement's rows: integers as int, texts as str."""
 
     async def store_page(self, meter_id: int, first_id: int, page: DeflateBlock) -> None:
         """Insert the compressed records of a page."""
+
+    async def store_block(
+        self, meter_id: int, first_id: int, times: tuple[int, int], columns: bytes
+    ) -> None:
+        """Insert the columns of readings whose page was stored before.
+
+        `times` are the starts of the first and of the last of them, seconds since 1970.
+        """
 
     async def commit(self) -> None:
         """Commit the transaction."""

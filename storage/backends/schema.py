@@ -95,6 +95,8 @@ class Feature(Enum):
     """Grants that servers may change."""
     DAYS = r"ALTER TABLE days\s+ADD COLUMN (estimated|exported_energy DECIMAL)"
     """The sums of days, without which there are no figures, and exported energy in all of them."""
+    BLOCKS = "CREATE TRIGGER forget_block_before_page"
+    """The readings by columns, without which there are no figures, either."""
 
 
 class SchemaVersion:

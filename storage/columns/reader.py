@@ -2,18 +2,20 @@
 
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing
+from itertools import groupby
 from typing import Any
 
 from domain.columns import Columns
 from storage.backends.base import ReadEngine
-from storage.columns.row_source import SEGMENT_READINGS, IdSegment, RowSource
+from storage.columns.block_source import BlockSource
+from storage.columns.row_source import FlaggedReadings, IdSegment, RowSource
 from storage.common.prefetch import prefetch
 from storage.common.turns import in_thread
 
 SEGMENTS_AT_ONCE = 8
 """Segments that are read in one go."""
 
-_Part = tuple[Columns, int]
+_Part = tuple[Sequence[Columns], int]
 """Readings, and the time up to which all are known once they are."""
 
 
@@ -25,15 +27,87 @@ async def read_columns(
     They come in the order of time, at least one at a time. Raises StorageError if the database
     fails.
     """
-    rows = RowSource(engine, meter_id, start, until)
-    segments = sorted(await rows.segments(), key=lambda segment: segment.first_utc)
+    source = _Source(engine, meter_id, start, until, names)
     waiting: list[Columns] = []
-    async with aclosing(prefetch(_jobs(rows, segments, names, until))) as parts:
+    async with aclosing(prefetch(source.jobs(await source.segments()))) as parts:
         async for part, horizon in parts:
-            ready, later = await in_thread(_split, [*waiting, part], horizon)
+            ready, later = await in_thread(_split, [*waiting, *part], horizon)
             waiting = [later] if len(later) else []
             if len(ready):
                 yield ready
+
+
+class _Source:
+    """Readings of a meter: the blocks that there are, and the rows of what has none."""
+
+    def __init__(
+        self, engine: ReadEngine, meter_id: int, start: int, until: int, names: Sequence[str]
+    ) -> None:
+        self._rows = RowSource(engine, meter_id, start, until)
+        self._blocks = BlockSource(engine, meter_id)
+        self._start = start
+        self._until = until
+        self._names = names
+        self._with_block: set[int] = set()
+
+    async def segments(self) -> Sequence[IdSegment]:
+        """Return the segments that have readings of the time, in the order of their first one."""
+        stored, last_id = await self._blocks.segments()
+        within = [each for each in stored if self._start <= each.last_utc]
+        found = [each for each in within if each.first_utc < self._until]
+        self._with_block = {segment.number for segment in found}
+        following = 1
+        for first_id, after in [
+            *((each.first_id, each.last_id) for each in stored),
+            (last_id + 1, 0),
+        ]:
+            if following < first_id:
+                found += await self._rows.segments(following, first_id - 1)
+            following = after + 1
+        return sorted(found, key=lambda segment: segment.first_utc)
+
+    async def jobs(
+        self, segments: Sequence[IdSegment]
+    ) -> AsyncGenerator[Coroutine[Any, Any, _Part]]:
+        """Yield what reads segments, some at a time."""
+        for at in range(0, len(segments), SEGMENTS_AT_ONCE):
+            end = at + SEGMENTS_AT_ONCE
+            horizon = segments[end].first_utc if end < len(segments) else self._until
+            yield self._read(segments[at:end], horizon)
+
+    async def _read(self, segments: Sequence[IdSegment], horizon: int) -> _Part:
+        with_block = [each for each in segments if each.number in self._with_block]
+        blocks = await self._blocks.read(with_block, self._names)
+        parts: list[Columns] = []
+        for run in _runs(segments):
+            flags = await self._rows.flags(run[0].first_id, run[-1].last_id)
+            for has_block, some in groupby(run, lambda each: each.number in blocks):
+                part = [*some]
+                if has_block:
+                    readings = [blocks[each.number] for each in part]
+                else:
+                    ids = part[0].first_id, part[-1].last_id
+                    readings = [await self._rows.read(*ids, self._names)]
+                parts += await in_thread(self._within, readings, flags)
+        return parts, horizon
+
+    def _within(self, parts: Sequence[Columns], flags: FlaggedReadings) -> Sequence[Columns]:
+        """Return the readings of the time, with their flags."""
+        found = [part.between(self._start, self._until) for part in parts]
+        for part in found:
+            flags.set_in(part)
+        return found
+
+
+def _runs(segments: Sequence[IdSegment]) -> list[list[IdSegment]]:
+    """Return the runs of neighbours that segments make, in the order of id."""
+    runs: list[list[IdSegment]] = []
+    for segment in sorted(segments, key=lambda segment: segment.number):
+        if runs and runs[-1][-1].number == segment.number - 1:
+            runs[-1].append(segment)
+        else:
+            runs.append([segment])
+    return runs
 
 
 def _split(parts: Sequence[Columns], horizon: int) -> tuple[Columns, Columns]:
@@ -41,31 +115,3 @@ def _split(parts: Sequence[Columns], horizon: int) -> tuple[Columns, Columns]:
     columns = Columns.joined(parts).in_order()
     place = int(columns.utc.searchsorted(horizon))
     return columns[:place], columns[place:]
-
-
-async def _jobs(
-    rows: RowSource, segments: Sequence[IdSegment], names: Sequence[str], until: int
-) -> AsyncGenerator[Coroutine[Any, Any, _Part]]:
-    for at in range(0, len(segments), SEGMENTS_AT_ONCE):
-        end = at + SEGMENTS_AT_ONCE
-        horizon = segments[end].first_utc if end < len(segments) else until
-        yield _read(rows, segments[at:end], names, horizon)
-
-
-async def _read(
-    rows: RowSource, segments: Sequence[IdSegment], names: Sequence[str], horizon: int
-) -> _Part:
-    parts = [await rows.read(first, last, names) for first, last in _id_ranges(segments)]
-    return Columns.joined(parts), horizon
-
-
-def _id_ranges(segments: Sequence[IdSegment]) -> list[tuple[int, int]]:
-    """Return the first and the last id of the runs that segments make together."""
-    ranges: list[tuple[int, int]] = []
-    for segment in sorted(segments, key=lambda segment: segment.number):
-        last_id = segment.first_id + SEGMENT_READINGS - 1
-        if ranges and ranges[-1][1] == segment.first_id - 1:
-            ranges[-1] = (ranges[-1][0], last_id)
-        else:
-            ranges.append((segment.first_id, last_id))
-    return ranges

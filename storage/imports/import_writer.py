@@ -8,18 +8,24 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
+from zoneinfo import ZoneInfo
 
+from domain.quantities import ALL_QUANTITY_NAMES
 from domain.record_layout import CONTRACT_LAYOUT
-from domain.report_source import ParsedRows, ReportSource, RowBatch, parsed_rows
+from domain.report_source import ReportSource, RowBatch
+from domain.time.local_time import LocalTimeResolver
 from settings import QualitySettings
 from storage.backends.base import WriteEngine
 from storage.backends.day_sums import DaySpan
 from storage.backends.dialect import Condition, readings_of
+from storage.columns.block_builder import BlockBuilder, ReadingsBlock, built_block
+from storage.columns.row_source import columns_statement, parsed_columns
 from storage.common.deflate import DeflateBlock, deflate_block
 from storage.common.errors import Conflict
 from storage.common.identifiers import is_same_meter
+from storage.imports.appended import AppendedReadings
 from storage.imports.days import DayUpdater
-from storage.imports.flagging import FlagUpdater
+from storage.imports.flagging import Flagged, FlagUpdater, energy_limit
 from storage.imports.intervals import IntervalUpdater, NewReadings, lengths_within
 from storage.imports.merging import (
     DEFAULT_OPTIONS,
@@ -30,9 +36,6 @@ from storage.imports.merging import (
 )
 from storage.meters import MeterAdmin, MeterRecord, MeterState
 from storage.readings.page_store import PAGE_READINGS, PageBuilder
-
-FEW_BYTES = 2**16
-"""Rows that are looked at here before the database is asked about them."""
 
 BATCHES_BEFORE_PAGES = 32
 """Batches that are inserted before their pages: as many pages as may wait in memory."""
@@ -62,8 +65,6 @@ class _Appended:
 
     ids: range
     pages: int
-    few: ParsedRows | None
-    """The rows, if there are some and they are few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class _Import:
     last_day: str
     """The last local day that has readings, empty if none has."""
     pages: int | None
-    """How many are stored, None if that has to be looked up."""
+    """How many are stored with their blocks, None if that has to be looked up."""
 
 
 class ImportWriter:
@@ -88,6 +89,7 @@ class ImportWriter:
 
     def __init__(self, engine: WriteEngine, quality: QualitySettings) -> None:
         self._engine = engine
+        self._limit = energy_limit(quality)
         self._meters = MeterAdmin(engine)
         self._flags = FlagUpdater(engine, quality)
         self._days = DayUpdater(engine)
@@ -114,7 +116,13 @@ class ImportWriter:
             )
         work = await self._begin(state, meter.id, ends[0])
         batches = _RowBatches(report.batches(), work.last_day)
-        appended = await self._append(batches, work)
+        is_stale = bool(state.changes) or state.last_id != work.last_id
+        readings = None
+        if not is_stale or not work.readings:
+            intervals = self._intervals.known(meter, recorded)
+            resolver = LocalTimeResolver(ZoneInfo(zone))
+            readings = AppendedReadings(work.last_id, resolver, self._limit, intervals)
+        appended = await self._append(batches, work, readings)
         staged = 0 if batches.is_empty else await self._engine.stage(batches.rest())
         meter = await self._meters.describe(meter, report)
         merged = await self._merge(report, known, work, staged, options)
@@ -135,7 +143,7 @@ class ImportWriter:
                 intervals,
                 report.span,
                 appended.ids,
-                appended.few,
+                readings,
                 merged=changed + inserted > 0,
                 tells_estimated=report.tells_estimated,
             )
@@ -143,18 +151,8 @@ class ImportWriter:
             if staged or flagged.has_any:
                 ids = None if staged else appended.ids
                 result = replace(result, flags=await self._flags.counts(meter, report.span, ids))
-        if state.changes or state.last_id != work.last_id or (flagged and flagged.is_of_all):
-            is_new = not work.readings and not staged
-            await self._days.rebuild(meter.id, appended.ids if is_new else None)
-        else:
-            spans = []
-            if appended.few and not staged and not (flagged and flagged.has_any):
-                await self._days.add(meter.id, appended.few)
-            elif appended.ids:
-                spans.append(DaySpan(meter.id, *batches.appended_days, appended.ids))
-            if flagged is not None and flagged.merged_days is not None:
-                spans.append(DaySpan(meter.id, *flagged.merged_days))
-            await self._days.update(*spans)
+        spans = [DaySpan(meter.id, *batches.appended_days, appended.ids)] if appended.ids else []
+        await self._keep_days(work, spans, flagged, is_stale=is_stale, is_merged=staged > 0)
         await self._meters.update(known, meter)
         await self._record(
             report,
@@ -176,13 +174,16 @@ class ImportWriter:
                 f"(SELECT {dialect.unix_seconds('MAX(utc)')} FROM readings {of_meter})",
                 f"(SELECT MAX(date) FROM readings {of_meter})",
                 f"(SELECT COUNT(*) FROM pages {of_meter})",
+                f"(SELECT COUNT(*) FROM blocks {of_meter})",
             ]
         )
-        return Condition(f"SELECT {columns}", (meter_id,) * 4)
+        return Condition(f"SELECT {columns}", (meter_id,) * 5)
 
     async def _begin(self, state: MeterState, meter_id: int, ends: Sequence[Any]) -> _Import:
         """Return an import of a meter; remove what has outlived its readings."""
-        last_id, last_utc, last_date, pages = self._engine.dialect.parse_few(ends)
+        last_id, last_utc, last_date, pages, blocks = self._engine.dialect.parse_few(ends)
+        if pages != blocks:
+            pages = None
         readings = state.readings
         # TRUNCATE fires no trigger.
         if readings is None or state.last_id != last_id:
@@ -201,34 +202,67 @@ class ImportWriter:
                     f"DELETE FROM {table} WHERE meter_id = {meter_id} AND reading_id > {last_id}"
                 )
             pages = None
+        if not readings and (state.changes or state.last_id != last_id):
+            await self._days.forget(meter_id)
         last_day = "" if last_date is None else str(last_date)[:10]
         return _Import(meter_id, state.imports + 1, readings, last_id, last_utc, last_day, pages)
 
-    async def _append(self, batches: "_RowBatches", work: _Import) -> "_Appended":
-        """Insert the batches after all readings, and their pages."""
+    async def _append(
+        self, batches: "_RowBatches", work: _Import, readings: AppendedReadings | None
+    ) -> "_Appended":
+        """Insert the batches after all readings, and their pages; note the readings."""
         builder = PageBuilder(work.last_id)
+        block_builder = BlockBuilder(work.last_id)
         appended = built = 0
-        few: list[RowBatch] | None = []
-        size = 0
         while batches.has_later:
             pages: list[tuple[int, DeflateBlock]] = []
+            blocks: list[ReadingsBlock] = []
 
-            def building(pages: list[tuple[int, DeflateBlock]] = pages) -> Iterator[RowBatch]:
-                nonlocal few, size
+            def building(
+                pages: list[tuple[int, DeflateBlock]] = pages, blocks: list[ReadingsBlock] = blocks
+            ) -> Iterator[RowBatch]:
                 for batch in islice(batches.later(), BATCHES_BEFORE_PAGES):
                     pages.extend(builder.add(batch.rows))
-                    size += len(batch.rows)
-                    few = [*few, batch] if few is not None and size <= FEW_BYTES else None
+                    blocks.extend(block_builder.add(batch.columns))
+                    if readings is not None:
+                        readings.add(batch)
                     yield batch
 
             appended += await self._engine.append(
                 building(), work.meter_id, work.number, work.last_id
             )
-            for first_id, page in pages:
+            for (first_id, page), block in zip(pages, blocks, strict=True):
                 await self._engine.store_page(work.meter_id, first_id, page)
+                await self._store_block(work.meter_id, block)
             built += len(pages)
+            if readings is not None and batches.has_later:
+                settled = readings.settled()
+                await self._flags.record(work.meter_id, settled.flags)
+                await self._days.add(work.meter_id, settled.days)
         ids = range(work.last_id + 1, work.last_id + 1 + appended)
-        return _Appended(ids, built, _parsed(few) if few else None)
+        return _Appended(ids, built)
+
+    async def _keep_days(
+        self,
+        work: _Import,
+        appended: Sequence[DaySpan],
+        flagged: Flagged | None,
+        *,
+        is_stale: bool,
+        is_merged: bool,
+    ) -> None:
+        """Bring the sums of the days up to date that the import has touched, or of all."""
+        if flagged is not None and flagged.days is not None:
+            await self._days.add(work.meter_id, flagged.days)
+        elif is_stale or (flagged and flagged.is_of_all):
+            is_new = not work.readings and not is_merged
+            ids = appended[0].ids if is_new and appended else None
+            await self._days.rebuild(work.meter_id, ids)
+        else:
+            spans = [*appended]
+            if flagged is not None and flagged.merged_days is not None:
+                spans.append(DaySpan(work.meter_id, *flagged.merged_days))
+            await self._days.update(*spans)
 
     async def _merge(
         self,
@@ -246,25 +280,53 @@ class ImportWriter:
         return await self._merger.merge(report, work.meter_id, work.number, options, staged)
 
     async def _build_missing_pages(self, meter_id: int, last_id: int) -> None:
-        """Store the pages of readings from an older schema, or whose page a change removed."""
+        """Store the pages and blocks of readings that an older loader wrote, or whose were removed.
+
+        A change of a reading removes them.
+        """
         if last_id < PAGE_READINGS:
             return
-        rows = await self._engine.fetch(f"SELECT first_id FROM pages WHERE meter_id = {meter_id}")
-        stored = {row[0] for row in rows}
+        pages, blocks = [
+            {
+                row[0]
+                for row in await self._engine.fetch(
+                    f"SELECT first_id FROM {table} WHERE meter_id = {meter_id}"
+                )
+            }
+            for table in ("pages", "blocks")
+        ]
         for first_id in range(1, last_id - PAGE_READINGS + 2, PAGE_READINGS):
-            if first_id not in stored:
-                await self._build_page(meter_id, first_id)
+            is_stored = first_id in pages or await self._build_page(meter_id, first_id)
+            if is_stored and first_id not in pages & blocks:
+                await self._build_block(meter_id, first_id)
 
-    async def _build_page(self, meter_id: int, first_id: int) -> None:
+    async def _build_page(self, meter_id: int, first_id: int) -> bool:
+        """Store a page if all of its readings are there; return whether they are."""
         dialect = self._engine.dialect
         where = dialect.between(first_id, first_id + PAGE_READINGS - 1)
         rows = await self._engine.fetch(dialect.page(readings_of(meter_id), where), where.args)
         count, text = int(rows[0][0]), rows[0][1]
         records = (text or "").encode()
         # A page that the database cut short is not stored: its readers are told.
-        if count == PAGE_READINGS == CONTRACT_LAYOUT.count_records(records):
+        is_whole = count == PAGE_READINGS == CONTRACT_LAYOUT.count_records(records)
+        if is_whole:
             page = await asyncio.to_thread(deflate_block, records)
             await self._engine.store_page(meter_id, first_id, page)
+        return is_whole
+
+    async def _build_block(self, meter_id: int, first_id: int) -> None:
+        """Store the block of the readings of a page."""
+        dialect = self._engine.dialect
+        table = readings_of(meter_id)
+        where = table.where(dialect.between(first_id, first_id + PAGE_READINGS - 1))
+        sql = columns_statement(dialect, table, where, ALL_QUANTITY_NAMES)
+        (row,) = await self._engine.fetch(sql, where.args)
+        columns = await asyncio.to_thread(parsed_columns, row, ALL_QUANTITY_NAMES)
+        await self._store_block(meter_id, await asyncio.to_thread(built_block, first_id, columns))
+
+    async def _store_block(self, meter_id: int, block: ReadingsBlock) -> None:
+        times = (block.first_utc, block.last_utc)
+        await self._engine.store_block(meter_id, block.first_id, times, block.columns)
 
     async def _record(
         self,
@@ -334,13 +396,6 @@ def _result(report: ReportSource, appended: _Appended, merged: Merged) -> Import
         merged.kept,
         merged.corrections,
     )
-
-
-def _parsed(batches: Sequence[RowBatch]) -> ParsedRows:
-    if len(batches) == 1 and batches[0].parsed is not None:
-        return batches[0].parsed
-    rows = b"".join(batch.rows for batch in batches)
-    return parsed_rows(rows, is_full=batches[0].is_full)
 
 
 class _RowBatches:

@@ -263,6 +263,8 @@ _BEFORE_GRANT_NUMBERS = (
     *("CREATE TRIGGER count_(changed|removed|new)_grant ", "CREATE TABLE grant_numbers "),
     *("CREATE TRIGGER keep_(removed|moved)_number ", "DROP TRIGGER IF EXISTS grant_new_user"),
 )
+# Figures need blocks, too, whose sign comes last.
+_OF_BLOCKS = ("CREATE TABLE blocks ", "CREATE TRIGGER forget_block_of_page ")
 
 
 def test_view_comes_after_all_that_servers_need_with_it() -> None:
@@ -275,7 +277,7 @@ def test_view_comes_after_all_that_servers_need_with_it() -> None:
     signs = [
         *(*(feature.value for feature in Feature), *_OF_IMPORTS),
         *(*_BEFORE_DAYS, *_OF_INTERVALS, *_BEFORE_GRANTS, *_BEFORE_KEYS),
-        *(*_BEFORE_GRANT_NUMBERS, *_FOR_SQL_CLIENTS),
+        *(*_BEFORE_GRANT_NUMBERS, *_FOR_SQL_CLIENTS, *_OF_BLOCKS),
     ]
     assert all(any(re.match(sign, sql) for sign in signs) for sql in statements[place:])
     places = [n for n, sql in enumerate(statements) if re.match(Feature.DAYS.value, sql)]

@@ -15,6 +15,7 @@ _READ = (
     *("readings", "consumpdata", "flags", "pages", "days", "meters", "intervals", "imports"),
     *("states", "schema_version", "access", "grants", "meter_groups", "group_members"),
     "replaced_values",
+    "blocks",
 )
 """The tables that the account may read whole."""
 

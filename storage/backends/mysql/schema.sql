@@ -670,3 +670,22 @@ CREATE TRIGGER grant_new_user AFTER INSERT ON users FOR EACH ROW
         SELECT g.id AS id FROM grants AS g WHERE g.user = NEW.user
         UNION ALL SELECT n.last_id FROM grant_numbers AS n WHERE n.user = NEW.user
     ) AS used;
+
+-- Blocks: the quantities of readings by columns, for figures and exports. A block lives as long as
+-- the page of the same readings, whoever deletes or writes that.
+
+CREATE TABLE blocks (
+    meter_id INT NOT NULL COMMENT 'Meter that was read',
+    first_id INT NOT NULL COMMENT 'First of 4000 readings whose ids follow each other',
+    first_utc DATETIME NOT NULL COMMENT 'Start of the earliest of them, UTC',
+    last_utc DATETIME NOT NULL COMMENT 'Start of the latest of them, UTC',
+    columns MEDIUMBLOB NOT NULL COMMENT 'Their quantities and starts, see storage/columns/block.py',
+    PRIMARY KEY (meter_id, first_id)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4;
+
+CREATE TRIGGER forget_block_of_page AFTER DELETE ON pages FOR EACH ROW
+    DELETE FROM blocks WHERE meter_id = OLD.meter_id AND first_id = OLD.first_id;
+
+-- Comes last: a server takes it for the sign that there are blocks.
+CREATE TRIGGER forget_block_before_page AFTER INSERT ON pages FOR EACH ROW
+    DELETE FROM blocks WHERE meter_id = NEW.meter_id AND first_id = NEW.first_id;

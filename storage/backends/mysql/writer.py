@@ -46,6 +46,9 @@ use the table."""
 _RESTORE_SECONDS = 20
 """Seconds for the trigger to be created through another connection."""
 
+_ROWS_AT_ONCE = 500
+"""Rows of a statement, which must be no larger than a server's least limit."""
+
 _FULL_COLUMNS = (*ALL_QUANTITY_NAMES, ESTIMATED_FIELD)
 
 _VARIABLES = (
@@ -238,6 +241,17 @@ class MysqlWriteEngine:
         """Run a statement that writes together with the next one: a round trip is spared."""
         self._posted.append(Condition(sql, tuple(args)))
 
+    async def insert(
+        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
+    ) -> None:
+        """Insert rows together with the next statement."""
+        for at in range(0, len(rows), _ROWS_AT_ONCE):
+            some = (self._opened.literals(row) for row in rows[at : at + _ROWS_AT_ONCE])
+            values = ", ".join(f"({', '.join(row)})" for row in some)
+            if at:
+                await self.execute(self._posted.pop().text)
+            await self.post(f"INSERT INTO {table} ({', '.join(columns)}) VALUES {values}")
+
     async def fetch(self, sql: str, args: Sequence[object] = ()) -> Sequence[Sequence[Any]]:
         """Return a statement's rows: integers as int, texts as str."""
         if not self._posted:
@@ -255,9 +269,19 @@ class MysqlWriteEngine:
     async def store_page(self, meter_id: int, first_id: int, page: DeflateBlock) -> None:
         """Insert the compressed records of a page."""
         # The driver would escape a blob character by character; hexadecimal digits need none.
-        await self.execute(
+        await self.post(
             "INSERT INTO pages (meter_id, first_id, size, crc, deflated) VALUES"
             f" ({meter_id}, {first_id}, {page.size}, {page.crc}, x'{page.deflated.hex()}')"
+        )
+
+    async def store_block(
+        self, meter_id: int, first_id: int, times: tuple[int, int], columns: bytes
+    ) -> None:
+        """Insert the columns of readings whose page was stored before."""
+        first, last = map(self.dialect.utc, times)
+        await self.execute(
+            "INSERT INTO blocks (meter_id, first_id, first_utc, last_utc, columns) VALUES"
+            f" ({meter_id}, {first_id}, '{first}', '{last}', x'{columns.hex()}')"
         )
 
     async def commit(self) -> None:

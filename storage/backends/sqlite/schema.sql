@@ -795,3 +795,29 @@ BEGIN
         UNION ALL SELECT last_id FROM grant_numbers WHERE user = NEW.user
     );
 END;
+
+-- Blocks: the quantities of readings by columns, for figures and exports. A block lives as long as
+-- the page of the same readings, whoever deletes or writes that.
+
+CREATE TABLE blocks (
+    meter_id INTEGER NOT NULL,
+    first_id INTEGER NOT NULL,  -- of 4000 readings whose ids follow each other
+    first_utc INTEGER NOT NULL, -- start of the earliest of them, seconds since 1970-01-01 00:00:00 UTC
+    last_utc INTEGER NOT NULL,  -- start of the latest of them
+    columns BLOB NOT NULL,      -- their quantities and starts, see storage/columns/block.py
+    PRIMARY KEY (meter_id, first_id)
+);
+
+-- tells which blocks there are without their columns
+CREATE INDEX blocks_times ON blocks (meter_id, first_id, first_utc, last_utc);
+
+CREATE TRIGGER forget_block_of_page AFTER DELETE ON pages
+BEGIN
+    DELETE FROM blocks WHERE meter_id = OLD.meter_id AND first_id = OLD.first_id;
+END;
+
+-- Comes last: a server takes it for the sign that there are blocks.
+CREATE TRIGGER forget_block_before_page AFTER INSERT ON pages
+BEGIN
+    DELETE FROM blocks WHERE meter_id = NEW.meter_id AND first_id = NEW.first_id;
+END;

@@ -3,15 +3,18 @@
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
+import numpy as np
+
+from domain.columns import Column
 from domain.quantities import ALL_QUANTITY_NAMES, QUANTITY_NAMES
-from domain.report_source import ESTIMATED_FIELD, ParsedRows, RowBatch, parsed_rows
+from domain.report_source import ESTIMATED_FIELD, RowBatch
 from files.creating import private_mode
 from files.regular import require_regular
 from storage.backends.day_sums import day_sums
@@ -228,6 +231,13 @@ class SqliteWriteEngine:
         """Run a statement that writes."""
         await self.execute(sql, args)
 
+    async def insert(
+        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
+    ) -> None:
+        """Insert rows."""
+        sql = self.dialect.insert(table, columns)
+        await self._in_thread(lambda: self._opened().executemany(sql, rows))
+
     async def fetch(self, sql: str, args: Sequence[object] = ()) -> Sequence[Sequence[Any]]:
         """Return a statement's rows: integers as int, texts as str."""
         return await self._in_thread(lambda: self._opened().execute(sql, args).fetchall())
@@ -237,6 +247,15 @@ class SqliteWriteEngine:
         await self.execute(
             self.dialect.insert("pages", ("meter_id", "first_id", "size", "crc", "deflated")),
             (meter_id, first_id, page.size, page.crc, page.deflated),
+        )
+
+    async def store_block(
+        self, meter_id: int, first_id: int, times: tuple[int, int], columns: bytes
+    ) -> None:
+        """Insert the columns of readings whose page was stored before."""
+        names = ("meter_id", "first_id", "first_utc", "last_utc", "columns")
+        await self.execute(
+            self.dialect.insert("blocks", names), (meter_id, first_id, *times, columns)
         )
 
     async def commit(self) -> None:
@@ -382,13 +401,16 @@ class SqliteWriteEngine:
                 self._run([f"DROP TRIGGER {name}" for name in _INSERT_TRIGGERS])
                 self._dropped_triggers = True
             statement, row = statements[batch.is_full]
-            for rows in _pieces(batch):
-                ids = [number + before for number in rows.numbers]
-                columns = [ids, rows.dates, rows.instants, *rows.values.values()]
-                if batch.is_full:
-                    columns.append(rows.estimated)
-                values = [*constants.values(), *chain.from_iterable(zip(*columns, strict=True))]
-                connection.execute(statement + ", ".join([row] * len(ids)), values)
+            columns = batch.columns
+            fields = [(columns.ids + before).tolist(), batch.dates, columns.utc.tolist()]
+            fields += [_values(column) for column in columns.quantities.values()]
+            if batch.is_full:
+                fields.append([1 if bits else None for bits in columns.flags.tolist()])
+            rows = [*zip(*fields, strict=True)]
+            for at in range(0, len(rows), _ROWS_AT_ONCE):
+                some = rows[at : at + _ROWS_AT_ONCE]
+                values = [*constants.values(), *chain.from_iterable(some)]
+                connection.execute(statement + ", ".join([row] * len(some)), values)
             filled += batch.count
         return filled
 
@@ -424,14 +446,12 @@ class SqliteWriteEngine:
         return thread.result()
 
 
-def _pieces(batch: RowBatch) -> Iterator[ParsedRows]:
-    """Yield the rows of a batch, as many at a time as one statement has."""
-    if batch.parsed is not None and batch.count <= _ROWS_AT_ONCE:
-        yield batch.parsed
-        return
-    lines = batch.rows.splitlines(keepends=True)
-    for at in range(0, len(lines), _ROWS_AT_ONCE):
-        yield parsed_rows(b"".join(lines[at : at + _ROWS_AT_ONCE]), is_full=batch.is_full)
+def _values(column: Column) -> list[int | None]:
+    values: list[int | None] = column.values.tolist()
+    if column.known is not None:
+        for place in np.flatnonzero(~column.known).tolist():
+            values[place] = None
+    return values
 
 
 def _insertion(table: str, key: str, constants: Iterable[str], *, is_full: bool) -> tuple[str, str]:

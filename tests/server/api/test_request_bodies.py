@@ -13,7 +13,7 @@ from aiohttp import ClientSession
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from server.transport.zstandard import zstd
+from storage.common.zstandard import zstd
 from tests.server.process.test_server_command import Server
 from tests.support.app_client import Api, Document, token
 from tests.support.databases import DatabaseFixture

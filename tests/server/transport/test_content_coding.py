@@ -7,7 +7,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from server.transport.negotiation import negotiate_coding
-from server.transport.zstandard import zstd
+from storage.common.zstandard import zstd
 from tests.support.app_client import Api
 
 DECODERS: dict[str, Callable[[bytes], bytes]] = {
