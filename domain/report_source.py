@@ -12,6 +12,7 @@ import numpy as np
 from domain.columns import MISSING_VALUE, Column, Columns, Integers
 from domain.flags import ESTIMATED
 from domain.quantities import ALL_QUANTITY_NAMES, EXPORTED_QUANTITIES, QUANTITY_NAMES
+from domain.row_text import rows_text
 from domain.time.sampling_interval import Differences, IntervalSpan
 from domain.time.time_zone import DAY_SECONDS
 
@@ -60,6 +61,11 @@ class RowBatch:
     is_full: bool = False
     """Whether the rows have FULL_BATCH_FIELDS, as all of the report have then."""
 
+    @classmethod
+    def of(cls, columns: Columns, ahead: Integers, *, is_full: bool = False) -> "RowBatch":
+        """Return rows that are arrays; their text is made once it is asked for."""
+        return _ArrayBatch(columns, ahead, is_full=is_full)
+
     @property
     def columns(self) -> Columns:
         """The rows as arrays, whose ids are their numbers; no flags but of what is estimated."""
@@ -77,11 +83,7 @@ class RowBatch:
     @property
     def dates(self) -> Sequence[str]:
         """The local times, as in the rows."""
-        days, seconds = np.divmod(self.columns.utc + self.ahead, DAY_SECONDS)
-        return [
-            _day(day) + _clock(second)
-            for day, second in zip(days.tolist(), seconds.tolist(), strict=True)
-        ]
+        return [*map(_local_text, (self.columns.utc + self.ahead).tolist())]
 
     @cached_property
     def _arrays(self) -> tuple[Columns, Integers]:
@@ -107,6 +109,27 @@ class RowBatch:
             flags,
         )
         return columns, ahead
+
+
+class _ArrayBatch(RowBatch):
+    """Rows that were read as arrays."""
+
+    def __init__(self, columns: Columns, ahead: Integers, *, is_full: bool) -> None:
+        local = columns.utc + ahead
+        known = {
+            "count": len(local),
+            "first": _local_text(int(local.min())),
+            "last": _local_text(int(local.max())),
+            "is_full": is_full,
+            "_arrays": (columns, ahead),
+        }
+        self.__dict__.update(known)
+
+    @cached_property
+    def rows(self) -> bytes:  # type: ignore[override]  # it is made once it is asked for
+        """One a line."""
+        names = ALL_QUANTITY_NAMES if self.is_full else QUANTITY_NAMES
+        return rows_text(self.columns, self.ahead, names, is_full=self.is_full)
 
 
 class ReportSource(Protocol):
@@ -156,6 +179,12 @@ class ReportSource(Protocol):
     @property
     def identifier(self) -> str | None:
         """The meter's name in the report, if it has one."""
+
+
+def _local_text(seconds: int) -> str:
+    """Return a local time, in seconds since 1970."""
+    day, second = divmod(seconds, DAY_SECONDS)
+    return _day(day) + _clock(second)
 
 
 @lru_cache(4096)
