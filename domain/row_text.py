@@ -16,9 +16,7 @@ _ROWS_AT_ONCE = 2048
 """Rows whose letters stay in the processor's cache."""
 
 
-def rows_text(
-    columns: Columns, ahead: Integers, names: Sequence[str], *, is_full: bool
-) -> bytes:
+def rows_text(columns: Columns, ahead: Integers, names: Sequence[str], *, is_full: bool) -> bytes:
     """Return readings as lines with the fields of a batch, see `domain.report_source`."""
     return b"".join(
         _lines(columns[at], ahead[at], names, is_full=is_full)
