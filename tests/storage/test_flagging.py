@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from domain import flags
@@ -436,6 +436,21 @@ def appended(draw: st.DrawFn) -> Appended:
     return Appended(terms, reports)
 
 
+def after_a_longer_interval() -> Appended:
+    """An energy at a shorter distance than its interval, with another one exactly that before."""
+    first = datetime(2019, 8, 1, tzinfo=UTC)
+    instants = [first + timedelta(seconds=seconds) for seconds in (0, 420, 900)]
+    energies = (1, 1, 255_000)
+    readings = [
+        Reading(instant, energy, 10**6, None, None)
+        for instant, energy in zip(instants, energies, strict=True)
+    ]
+    starts = (instants[0], 420), (instants[2], 900)
+    spans = [IntervalSpan(int(at.timestamp()), length, is_said=True) for at, length in starts]
+    terms = QualitySettings(maximeter_tolerance=Decimal(1), maximeter_allowance=Decimal(0))
+    return Appended(terms, [Rows(readings, spans)])
+
+
 async def kept(writer: WritableDatabase, case: Appended) -> tuple[dict[datetime, int], Days]:
     """The flags and days after the reports, of a database that stays empty."""
     engine = writer.engine
@@ -466,6 +481,7 @@ def test_appended_readings_get_the_flags_that_the_database_would_give_them(
 
         @settings(deadline=None, max_examples=100)
         @given(appended())
+        @example(after_a_longer_interval())
         def check(case: Appended) -> None:
             found = []
             for most in (20_000, -1):
