@@ -1,5 +1,6 @@
 """Reports as sources of rows for the database."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -41,6 +42,7 @@ FULL_BATCH_FIELDS = (
 _DAY_1970 = date(1970, 1, 1).toordinal()
 
 _PLAIN = bytes.maketrans(b"\n", b",")
+_BEFORE_EMPTY = re.compile(b",(?=,)")
 _DATE = np.arange(1, 20)
 """The places of a date after the comma before it."""
 _DATE_SIGNS = np.array([5, 8, 11, 14, 17])
@@ -87,9 +89,7 @@ class RowBatch:
     def _arrays(self) -> tuple[Columns, Integers]:
         names = FULL_BATCH_FIELDS if self.is_full else BATCH_FIELDS
         # All decimals are there: the digits alone are the number of hundred-thousandths.
-        text = self.rows.translate(_PLAIN, b".")
-        while b",," in text:
-            text = text.replace(b",,", b",%d," % MISSING_VALUE)
+        text = _BEFORE_EMPTY.sub(b",%d" % MISSING_VALUE, self.rows.translate(_PLAIN, b"."))
         letters = np.frombuffer(text, np.uint8)
         before = np.flatnonzero(letters == ord(","))[:: len(names), np.newaxis]
         local = letters[before + _DATE].view("S19").ravel().astype("datetime64[s]")

@@ -1,6 +1,7 @@
 """MySQL and MariaDB, written by the loader."""
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -48,6 +49,8 @@ _RESTORE_SECONDS = 20
 
 _ROWS_AT_ONCE = 500
 """Rows of a statement, which must be no larger than a server's least limit."""
+
+_BEFORE_EMPTY = re.compile(rb",(?=[,\n])")
 
 _FULL_COLUMNS = (*ALL_QUANTITY_NAMES, ESTIMATED_FIELD)
 
@@ -509,6 +512,5 @@ def _values(row: str, before: int) -> list[object]:
 
 def _with_nulls(batch: bytes) -> bytes:
     """Return a batch in which LOAD DATA reads an empty field as NULL."""
-    while b",," in batch:
-        batch = batch.replace(b",,", b",\\N,")
-    return batch.replace(b",\n", b",\\N\n")
+    # Far faster than to replace commas: few of them stand before an empty field.
+    return _BEFORE_EMPTY.sub(rb",\\N", batch)
