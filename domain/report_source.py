@@ -3,8 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from domain.columns import MISSING_VALUE, Column, Columns, Integers
 from domain.flags import ESTIMATED
 from domain.quantities import ALL_QUANTITY_NAMES, EXPORTED_QUANTITIES, QUANTITY_NAMES
-from domain.row_text import rows_text
+from domain.row_text import local_texts, rows_text
 from domain.time.sampling_interval import Differences, IntervalSpan
 from domain.time.time_zone import DAY_SECONDS
 
@@ -38,8 +37,6 @@ FULL_BATCH_FIELDS = (
 )
 """The fields of a row of a report that has exported quantities or tells what was estimated."""
 
-
-_DAY_1970 = date(1970, 1, 1).toordinal()
 
 _PLAIN = bytes.maketrans(b"\n", b",")
 _BEFORE_EMPTY = re.compile(b",(?=,)")
@@ -83,7 +80,7 @@ class RowBatch:
     @property
     def dates(self) -> Sequence[str]:
         """The local times, as in the rows."""
-        return [*map(_local_text, (self.columns.utc + self.ahead).tolist())]
+        return local_texts(self.columns.utc + self.ahead)
 
     @cached_property
     def _arrays(self) -> tuple[Columns, Integers]:
@@ -116,10 +113,11 @@ class _ArrayBatch(RowBatch):
 
     def __init__(self, columns: Columns, ahead: Integers, *, is_full: bool) -> None:
         local = columns.utc + ahead
+        first, last = local_texts(np.array([local.min(), local.max()]))
         known = {
             "count": len(local),
-            "first": _local_text(int(local.min())),
-            "last": _local_text(int(local.max())),
+            "first": first,
+            "last": last,
             "is_full": is_full,
             "_arrays": (columns, ahead),
         }
@@ -179,21 +177,3 @@ class ReportSource(Protocol):
     @property
     def identifier(self) -> str | None:
         """The meter's name in the report, if it has one."""
-
-
-def _local_text(seconds: int) -> str:
-    """Return a local time, in seconds since 1970."""
-    day, second = divmod(seconds, DAY_SECONDS)
-    return _day(day) + _clock(second)
-
-
-@lru_cache(4096)
-def _day(day: int) -> str:
-    """Return a day, counted from 1970, and a blank."""
-    return f"{date.fromordinal(day + _DAY_1970)} "
-
-
-@lru_cache(4096)
-def _clock(seconds: int) -> str:
-    """Return a time of day from the seconds since midnight."""
-    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import numpy as np
+
 from domain.quantities import DECIMALS, EXPORTED_QUANTITIES
-from domain.report_source import BATCH_FIELDS, FULL_BATCH_FIELDS, RowBatch
+from domain.report_source import RowBatch
 
 REGISTER_QUANTITIES = ("energy", "reactive_energy", *(each.name for each in EXPORTED_QUANTITIES))
 
@@ -55,7 +57,6 @@ class RegisterWatch:
 
     def __init__(self, quantity: str) -> None:
         self.quantity = quantity
-        self._field = FULL_BATCH_FIELDS.index(quantity)
         self._is_over = False
         self._rows = 0
         self._sum = 0
@@ -70,22 +71,21 @@ class RegisterWatch:
         """Look at further rows, as long as they may be of a register."""
         if self._is_over or self._rows >= MAX_REGISTER_ROWS:
             return
-        if self._field >= len(BATCH_FIELDS) and not batch.is_full:
+        column = batch.columns.quantities.get(self.quantity)
+        if column is None:
             return
-        for line in batch.rows.decode("ascii").splitlines():
-            fields = line.split(",", self._field + 1)
-            text = fields[self._field]
-            if not text:
+        values = np.abs(column.values).tolist()
+        for time, value, is_known in zip(batch.dates, values, column.present, strict=True):
+            if not is_known:
                 continue
             self._rows += 1
-            value = abs(int(text.replace(".", "")))
             self._sum += value
             if self._value is None:
                 self._pieces.append(_Piece(value))
-            elif not self._may_follow(fields[1], self._value, value):
+            elif not self._may_follow(time, self._value, value):
                 self._is_over = True
                 return
-            self._value, self._time = value, fields[1]
+            self._value, self._time = value, time
             if self._rows >= MAX_REGISTER_ROWS:
                 return
 
