@@ -13,7 +13,6 @@ from domain.flags import ESTIMATED
 from domain.quantities import ALL_QUANTITY_NAMES, EXPORTED_QUANTITIES, QUANTITY_NAMES
 from domain.row_text import local_texts, rows_text
 from domain.time.sampling_interval import Differences, IntervalSpan
-from domain.time.time_zone import DAY_SECONDS
 
 BATCH_FIELDS = ("number", "date", "seconds_ahead", *QUANTITY_NAMES)
 """The fields of a row, separated by commas.
@@ -124,7 +123,7 @@ class _ArrayBatch(RowBatch):
         self.__dict__.update(known)
 
     @cached_property
-    def rows(self) -> bytes:  # type: ignore[override]  # it is made once it is asked for
+    def rows(self) -> bytes:
         """One a line."""
         names = ALL_QUANTITY_NAMES if self.is_full else QUANTITY_NAMES
         return rows_text(self.columns, self.ahead, names, is_full=self.is_full)

@@ -96,9 +96,7 @@ def _read(table: FieldTable, layout: PlainLayout, identifier: str | None) -> _Pl
     """Read the plain rows of a table, which are of a meter."""
     starts, are_plain = layout.times.starts(table)
     if (at := layout.identifier_field) is not None:
-        _, are_of_meter = look_up(
-            table, table.starts[at], table.ends[at], {identifier: 1}.get
-        )
+        _, are_of_meter = look_up(table, table.starts[at], table.ends[at], {identifier: 1}.get)
         are_plain &= are_of_meter
     flags = np.zeros(len(table), np.uint8)
     if (at := layout.quality_field) is not None and layout.is_estimated is not None:
