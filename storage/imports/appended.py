@@ -105,10 +105,14 @@ class AppendedReadings:
         flags = own_flags(columns, self._resolver.repeated(first, last))
         columns = Columns(columns.ids + self._last_id, utc, columns.quantities, flags)
         may_exceed = self._limit.may_exceed(columns, self._shortest(utc))
-        before = self._energies_before(columns)
         self._last_utc = last
+        has_energy = np.flatnonzero(columns.quantities["energy"].present)
+        energies = np.concatenate(([self._last_energy], utc[has_energy]))
+        self._last_energy = int(energies[-1])
         if may_exceed.any():
-            self._keep(columns[may_exceed], days[may_exceed], before[may_exceed])
+            places = np.flatnonzero(may_exceed)
+            before = energies[np.searchsorted(has_energy, places)]
+            self._keep(columns[places], days[places], before)
             columns, days = columns[~may_exceed], days[~may_exceed]
         self._note_flags(columns)
         _add_days(self._days, columns, days)
@@ -179,7 +183,7 @@ class AppendedReadings:
         first, last = int(utc[0]), int(utc[-1])
         found = [each for each in self._intervals.lengths(first, last) if each]
         if len(utc) > 1:
-            found.append(int(np.diff(utc).min()))
+            found.append(int((utc[1:] - utc[:-1]).min()))
         if self._last_utc is not None:
             found.append(first - self._last_utc)
         shortest = min(found, default=0)
@@ -187,13 +191,6 @@ class AppendedReadings:
             first = self._looked_for.pop()[0]
         self._looked_for.append((first, last, shortest))
         return shortest
-
-    def _energies_before(self, columns: Columns) -> Integers:
-        """Return for each reading the instant of the last energy before it."""
-        has_energy = np.flatnonzero(columns.quantities["energy"].present)
-        instants = np.append(self._last_energy, columns.utc[has_energy])
-        self._last_energy = int(instants[-1])
-        return instants[np.searchsorted(has_energy, np.arange(len(columns)))]
 
     def _keep(self, columns: Columns, days: Integers, before: Integers) -> None:
         self._unsettled.append((columns, days, before))

@@ -18,7 +18,7 @@ from settings import QualitySettings
 from storage.backends.base import WriteEngine
 from storage.backends.day_sums import DaySpan
 from storage.backends.dialect import Condition, readings_of
-from storage.columns.block_builder import BlockBuilder, ReadingsBlock, built_block
+from storage.columns.block_builder import ReadingsBlock, built_block
 from storage.columns.row_source import columns_statement, parsed_columns
 from storage.common.deflate import DeflateBlock, deflate_block
 from storage.common.errors import Conflict
@@ -34,8 +34,9 @@ from storage.imports.merging import (
     MergeOptions,
     ReadingsMerger,
 )
+from storage.imports.runs import AppendedRuns, Run
 from storage.meters import MeterAdmin, MeterRecord, MeterState
-from storage.readings.page_store import PAGE_READINGS, PageBuilder
+from storage.readings.page_store import PAGE_READINGS, built_page
 
 BATCHES_BEFORE_PAGES = 32
 """Batches that are inserted before their pages: as many pages as may wait in memory."""
@@ -211,19 +212,16 @@ class ImportWriter:
         self, batches: "_RowBatches", work: _Import, readings: AppendedReadings | None
     ) -> "_Appended":
         """Insert the batches after all readings, and their pages; note the readings."""
-        builder = PageBuilder(work.last_id)
-        block_builder = BlockBuilder(work.last_id)
+        runs = AppendedRuns(work.last_id)
         appended = built = 0
         while batches.has_later:
-            pages: list[tuple[int, DeflateBlock]] = []
-            blocks: list[ReadingsBlock] = []
+            pages: list[tuple[DeflateBlock, ReadingsBlock]] = []
 
             def building(
-                pages: list[tuple[int, DeflateBlock]] = pages, blocks: list[ReadingsBlock] = blocks
+                pages: list[tuple[DeflateBlock, ReadingsBlock]] = pages,
             ) -> Iterator[RowBatch]:
                 for batch in islice(batches.later(), BATCHES_BEFORE_PAGES):
-                    pages.extend(builder.add(batch.rows))
-                    blocks.extend(block_builder.add(batch.columns))
+                    pages.extend(map(_stored, runs.add(batch.columns, batch.ahead)))
                     if readings is not None:
                         readings.add(batch)
                     yield batch
@@ -231,8 +229,8 @@ class ImportWriter:
             appended += await self._engine.append(
                 building(), work.meter_id, work.number, work.last_id
             )
-            for (first_id, page), block in zip(pages, blocks, strict=True):
-                await self._engine.store_page(work.meter_id, first_id, page)
+            for page, block in pages:
+                await self._engine.store_page(work.meter_id, block.first_id, page)
                 await self._store_block(work.meter_id, block)
             built += len(pages)
             if readings is not None and batches.has_later:
@@ -396,6 +394,11 @@ def _result(report: ReportSource, appended: _Appended, merged: Merged) -> Import
         merged.kept,
         merged.corrections,
     )
+
+
+def _stored(run: Run) -> tuple[DeflateBlock, ReadingsBlock]:
+    """Return the page and the block of a run."""
+    return built_page(*run), built_block(run.first_id, run.columns)
 
 
 class _RowBatches:

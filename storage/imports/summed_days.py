@@ -82,32 +82,34 @@ def _sums(columns: Columns, starts: Integers) -> Sums:
     values = np.array([column.values for column in parts.values()])
     known = np.array([column.present for column in parts.values()])
     counts = _count(known, starts)
-    totals = _add(values, starts)
+    totals = _with_nulls(_add(values, starts), counts)
     extremes = [places[name] for name in _WITH_EXTREMES]
-    minima = _extremes(np.minimum, values[extremes], known[extremes], _GREATEST, starts)
-    maxima = _extremes(np.maximum, values[extremes], known[extremes], _LEAST, starts)
-    ends = np.append(starts[1:], len(columns))
+    some, some_known, some_counts = values[extremes], known[extremes], counts[extremes]
+    minima, maxima = (
+        _with_nulls(_extremes(function, some, some_known, otherwise, starts), some_counts)
+        for function, otherwise in ((np.minimum, _GREATEST), (np.maximum, _LEAST))
+    )
+    ends = np.concatenate((starts[1:], [len(columns)]))
     is_present = np.logical_or.reduce(known[: len(columns.quantities)])
+    maximeter = columns.quantities["maximeter"]
+    first = first_maxima(maximeter, starts)
+    peaks = np.array([maximeter.values[first], columns.utc[first]])
+    has_peak = counts[[places["maximeter"]] * 2]
     sums: Sums = {
         "first_utc": columns.utc[starts].tolist(),
         "last_utc": columns.utc[ends - 1].tolist(),
         "readings": (ends - starts).tolist(),
         "present": _count(is_present, starts).tolist(),
     }
+    sums |= zip(("maximeter", "maximeter_utc"), _with_nulls(peaks, has_peak), strict=True)
+    numbers = counts.tolist()
     for name, place in places.items():
-        if name == "maximeter":
-            first = first_maxima(parts[name], starts)
-            has_any = counts[place] > 0
-            sums["maximeter"] = _where(has_any, parts[name].values[first])
-            sums["maximeter_utc"] = _where(has_any, columns.utc[first])
-            continue
-        sums[name] = _where(counts[place] > 0, totals[place])
-        if name not in _WITHOUT_COUNT:
-            sums[f"{name}_count"] = counts[place].tolist()
-    for at, name in enumerate(_WITH_EXTREMES):
-        has_any = counts[places[name]] > 0
-        sums[f"{name}_min"] = _where(has_any, minima[at])
-        sums[f"{name}_max"] = _where(has_any, maxima[at])
+        if name != "maximeter":
+            sums[name] = totals[place]
+            if name not in _WITHOUT_COUNT:
+                sums[f"{name}_count"] = numbers[place]
+    for name, least, greatest in zip(_WITH_EXTREMES, minima, maxima, strict=True):
+        sums[f"{name}_min"], sums[f"{name}_max"] = least, greatest
     return sums
 
 
@@ -140,8 +142,10 @@ def _part(
         return [None] * len(starts), [0] * len(starts)
     known = which & column.present
     counts = _count(known, starts)
-    totals = _add(np.where(known, column.values, 0), starts)
-    return _where(counts > 0, totals), counts.tolist()
+    (totals,) = _with_nulls(
+        _add(np.where(known, column.values, 0), starts)[np.newaxis], counts[np.newaxis]
+    )
+    return totals, counts.tolist()
 
 
 def _count(which: Truths, starts: Integers) -> Integers:
@@ -166,8 +170,10 @@ def _extremes(
     return found
 
 
-def _where(known: Truths, values: NDArray[Any]) -> Sequence[int | None]:
-    found: list[int | None] = values.tolist()
-    for place in np.flatnonzero(~known).tolist():
-        found[place] = None
+def _with_nulls(values: NDArray[Any], counts: Integers) -> list[list[int | None]]:
+    """Return values by rows, None where there is nothing to count."""
+    found: list[list[int | None]] = values.tolist()
+    if not counts.all():
+        for row, place in np.argwhere(counts == 0).tolist():
+            found[row][place] = None
     return found
