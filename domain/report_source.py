@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Protocol
 
@@ -37,6 +38,7 @@ FULL_BATCH_FIELDS = (
 """The fields of a row of a report that has exported quantities or tells what was estimated."""
 
 
+_MIDNIGHT_1970 = datetime(1970, 1, 1)  # noqa: DTZ001 - a local time
 _PLAIN = bytes.maketrans(b"\n", b",")
 _BEFORE_EMPTY = re.compile(b",(?=,)")
 _DATE = np.arange(1, 20)
@@ -112,11 +114,13 @@ class _ArrayBatch(RowBatch):
 
     def __init__(self, columns: Columns, ahead: Integers, *, is_full: bool) -> None:
         local = columns.utc + ahead
-        first, last = local_texts(np.array([local.min(), local.max()]))
+        first, last = (
+            _MIDNIGHT_1970 + timedelta(seconds=int(at)) for at in (local.min(), local.max())
+        )
         known = {
             "count": len(local),
-            "first": first,
-            "last": last,
+            "first": str(first),
+            "last": str(last),
             "is_full": is_full,
             "_arrays": (columns, ahead),
         }

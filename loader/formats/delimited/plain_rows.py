@@ -22,7 +22,7 @@ from loader.rows.reader import Row, RowReader
 from loader.values.columns import QuantityColumn
 from loader.values.decimals import ParsedValue
 
-FEW_ROWS = 48
+FEW_ROWS = 32
 """Rows that are read one by one as quickly, or quicker."""
 _FEW_BYTES = 2**14
 """Bytes in which so many rows are, if there are many."""
