@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
-from functools import cached_property, lru_cache
+from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -12,9 +12,8 @@ import numpy as np
 from domain.columns import MISSING_VALUE, Column, Columns, Integers
 from domain.flags import ESTIMATED
 from domain.quantities import ALL_QUANTITY_NAMES, EXPORTED_QUANTITIES, QUANTITY_NAMES
-from domain.row_text import rows_text
+from domain.row_text import local_texts, rows_text
 from domain.time.sampling_interval import Differences, IntervalSpan
-from domain.time.time_zone import DAY_SECONDS
 
 BATCH_FIELDS = ("number", "date", "seconds_ahead", *QUANTITY_NAMES)
 """The fields of a row, separated by commas.
@@ -39,8 +38,7 @@ FULL_BATCH_FIELDS = (
 """The fields of a row of a report that has exported quantities or tells what was estimated."""
 
 
-_DAY_1970 = date(1970, 1, 1).toordinal()
-
+_MIDNIGHT_1970 = datetime(1970, 1, 1)  # noqa: DTZ001 - a local time
 _PLAIN = bytes.maketrans(b"\n", b",")
 _BEFORE_EMPTY = re.compile(b",(?=,)")
 _DATE = np.arange(1, 20)
@@ -83,7 +81,7 @@ class RowBatch:
     @property
     def dates(self) -> Sequence[str]:
         """The local times, as in the rows."""
-        return [*map(_local_text, (self.columns.utc + self.ahead).tolist())]
+        return local_texts(self.columns.utc + self.ahead)
 
     @cached_property
     def _arrays(self) -> tuple[Columns, Integers]:
@@ -116,17 +114,20 @@ class _ArrayBatch(RowBatch):
 
     def __init__(self, columns: Columns, ahead: Integers, *, is_full: bool) -> None:
         local = columns.utc + ahead
+        first, last = (
+            _MIDNIGHT_1970 + timedelta(seconds=int(at)) for at in (local.min(), local.max())
+        )
         known = {
             "count": len(local),
-            "first": _local_text(int(local.min())),
-            "last": _local_text(int(local.max())),
+            "first": str(first),
+            "last": str(last),
             "is_full": is_full,
             "_arrays": (columns, ahead),
         }
         self.__dict__.update(known)
 
     @cached_property
-    def rows(self) -> bytes:  # type: ignore[override]  # it is made once it is asked for
+    def rows(self) -> bytes:
         """One a line."""
         names = ALL_QUANTITY_NAMES if self.is_full else QUANTITY_NAMES
         return rows_text(self.columns, self.ahead, names, is_full=self.is_full)
@@ -179,21 +180,3 @@ class ReportSource(Protocol):
     @property
     def identifier(self) -> str | None:
         """The meter's name in the report, if it has one."""
-
-
-def _local_text(seconds: int) -> str:
-    """Return a local time, in seconds since 1970."""
-    day, second = divmod(seconds, DAY_SECONDS)
-    return _day(day) + _clock(second)
-
-
-@lru_cache(4096)
-def _day(day: int) -> str:
-    """Return a day, counted from 1970, and a blank."""
-    return f"{date.fromordinal(day + _DAY_1970)} "
-
-
-@lru_cache(4096)
-def _clock(seconds: int) -> str:
-    """Return a time of day from the seconds since midnight."""
-    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"

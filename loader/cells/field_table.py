@@ -129,7 +129,7 @@ class FieldTable:
         found = self._words.take(word) >> shift
         found |= self._words.take(word + 1) << (np.uint64(64) - shift)
         found &= _LAST.take(np.maximum(np.minimum(ends - starts, _WORD), 0))
-        return found  # type: ignore[no-any-return]  # numpy's stubs lose the type
+        return found
 
     def _pass_over_returns(self) -> None:
         """Let lines end before the carriage return before their ends; leave out those of others."""

@@ -55,14 +55,14 @@ def plain_numbers(
     places = np.bitwise_count((found & (~found + np.uint64(1))) - np.uint64(1)) >> 3
     have_mark = places < 8
     digits = lengths - have_mark
-    word = (tail & _BEHIND_MARK.take(places)) | (
-        (tail & _BEFORE_MARK.take(places)) << np.uint64(8)
-    )
+    word = (tail & _BEHIND_MARK.take(places)) | ((tail & _BEFORE_MARK.take(places)) << np.uint64(8))
     in_word = 8 - have_mark.astype(np.int64)
     values, are_plain = _of_digits(word | _LEADING_ZEROS.take(np.minimum(digits, in_word)))
     if lengths.max(initial=0) > 8:
         word = table.tails(starts, ends, skipped=1)
-        more, are_digits = _of_digits(word | _LEADING_ZEROS.take(np.minimum(np.maximum(lengths - 8, 0), 8)))
+        more, are_digits = _of_digits(
+            word | _LEADING_ZEROS.take(np.minimum(np.maximum(lengths - 8, 0), 8))
+        )
         values += more * _POWERS.take(in_word)
         are_plain &= are_digits
         are_plain &= lengths <= _LONGEST

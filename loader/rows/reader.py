@@ -79,7 +79,9 @@ class ReadyRows:
     def add_columns(
         self, utc: Integers, ahead: Integers, quantities: Mapping[str, Column], flags: Bits
     ) -> None:
-        """Add rows as arrays."""
+        """Add rows as arrays, if there are any."""
+        if not len(utc):
+            return
         if self._lines:
             batch = self._of_lines(is_full=len(quantities) > len(QUANTITY_NAMES))
             self._arrays.append((batch.columns, batch.ahead))

@@ -51,3 +51,8 @@ def test_arrays_of_a_batch_hold_what_its_rows_say(
         assert column.values.tolist() == [value or 0 for value in expected]
     bits = [ESTIMATED.bit * (is_full and is_estimated) for _, _, _, is_estimated in readings]
     assert columns.flags.tolist() == bits
+    dates = [f"{local:%Y-%m-%d %H:%M:%S}" for local, _, _, _ in readings]
+    assert batch.dates == dates
+    same = RowBatch.of(columns, batch.ahead, is_full=is_full)
+    assert same.rows == batch.rows
+    assert (same.count, same.first, same.last) == (len(lines), min(dates), max(dates))

@@ -153,6 +153,4 @@ class PlacedStarts:
 
 @lru_cache(maxsize=1024)
 def _usual_seconds(seen: bytes) -> tuple[int, ...]:
-    return tuple(
-        sorted(second for second, was in zip(_USUAL_SECONDS, seen, strict=False) if was)
-    )
+    return tuple(sorted(second for second, was in zip(_USUAL_SECONDS, seen, strict=False) if was))

@@ -270,10 +270,11 @@ class DelimitedRows(PlainRowReader[DelimitedRow]):
 
     def _mark(self, row: DelimitedRow) -> int:
         """Return what tells a row from others of its time: a number other than 0."""
+        if self._plain is not None:
+            return mark_of(row.quantities)
         # Rows that were moved to one time are not the same.
-        if self._layout.tolerance:
-            return hash((row.time, row.quantities)) % 2**64 or 1
-        return mark_of(row.quantities)
+        is_same = (row.time, row.quantities) if self._layout.tolerance else row.quantities
+        return hash(is_same) % 2**64 or 1
 
     def _moved_back(self, local: datetime) -> datetime:
         """Return a local time moved to the one that is expected before it, within the tolerance."""
