@@ -27,6 +27,7 @@ from tests.support.databases import (
 from tests.support.held_loop import BOUND_SECONDS, HeldLoop
 from tests.support.live_server import find_program
 from tests.support.mariadb import MariaDB, find_mariadb
+from tests.support.memory import keep_files_in_memory
 from tests.support.neighbours import add_neighbours
 from tests.support.paths import SAMPLE
 from tests.support.promises import (  # noqa: F401 - hooks and a fixture
@@ -41,6 +42,8 @@ from tests.support.reference_figures import CASES, Metered, loaded
 # Where a script runs the tests in the background, they and what they start ignore interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+keep_files_in_memory()
 
 # A machine that is busy with other things is no fault of the code.
 hypothesis.settings.register_profile("untimed", deadline=None)

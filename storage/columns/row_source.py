@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from domain.columns import Column, Columns, Integers
+from domain.columns import MISSING_VALUE, Column, Columns, Integers
 from storage.backends.base import ReadEngine
 from storage.backends.dialect import Condition, Dialect, ReadingsTable, readings_of
 from storage.common.errors import Inconsistent
@@ -17,9 +17,6 @@ SEGMENT_READINGS = 4000
 
 FEW_IDS = 10 * SEGMENT_READINGS
 """Ids that are looked through faster than the index on times."""
-
-NO_NUMBER = np.iinfo(np.int64).min
-"""Stands for a missing value: no quantity has so many digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +114,7 @@ def columns_statement(
 ) -> str:
     """Return the statement that selects columns of readings, a text each; see `parsed_columns`."""
     selected = ["id", dialect.unix_seconds("utc")]
-    selected += [f"COALESCE({name}, '{NO_NUMBER}')" for name in names]
+    selected += [f"COALESCE({name}, '{MISSING_VALUE}')" for name in names]
     texts = ", ".join(f"GROUP_CONCAT({each})" for each in selected)
     return f"SELECT COUNT(*), {texts} FROM {dialect.in_order_of_id(table)} WHERE {where.text}"
 
@@ -126,16 +123,8 @@ def parsed_columns(row: Sequence[Any], names: Sequence[str]) -> Columns:
     """Return the columns of readings, without their flags, from the row of the statement."""
     count, *found = row
     ids, utc, *values = (integers_of(text, count) for text in found)
-    quantities = dict(zip(names, map(column_of, values), strict=True))
+    quantities = dict(zip(names, map(Column.of, values), strict=True))
     return Columns(ids, utc, quantities, np.zeros(count, np.uint8))
-
-
-def column_of(values: Integers) -> Column:
-    """Return a quantity, given with NO_NUMBER where it is missing."""
-    missing = values == NO_NUMBER
-    if not missing.any():
-        return Column(values)
-    return Column(np.where(missing, 0, values), ~missing)
 
 
 def integers_of(text: bytes | str | None, count: int) -> Integers:

@@ -178,7 +178,7 @@ class CollectedRows(DelimitedRows):
         width, is_full = self._layout.values.width, self._layout.values.is_full
         for reading in readings:
             self._add_reading(reading, width, is_full=is_full)
-            if len(self._lines) >= _BATCH_ROWS:
+            if self._ready.lines >= _BATCH_ROWS:
                 yield from super().batches()
         self.repeated += self._joiner.repeated
         self.rounded += self._joiner.rounded
@@ -255,11 +255,7 @@ class CollectedRows(DelimitedRows):
         self._differences.add(reading.start)
         if reading.seconds is not None:
             self._lengths.note(reading.start, reading.seconds)
-        self._dates.append(text)
-        number = self.readings + len(self._dates)
-        self._lines.append(
-            f"{number},{text},{int(offset.total_seconds())},{','.join(quantities)}\n"
-        )
+        self._ready.add_line(text, int(offset.total_seconds()), ",".join(quantities))
 
     def _local_time(self, instant: int) -> str:
         return datetime.fromtimestamp(instant, self._context.zone).isoformat(" ")[:19]
