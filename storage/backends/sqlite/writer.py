@@ -351,7 +351,7 @@ class SqliteWriteEngine:
     def _migrate(self, on_share: Callable[[int, int], None]) -> None:
         connection = self._opened()
         wanted = STATEMENTS[SqliteDialect.name]
-        if self._applied() == len(wanted):
+        if self._applied() >= len(wanted):
             return
         with connection:
             connection.execute("BEGIN IMMEDIATE")
