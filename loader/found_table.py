@@ -7,7 +7,7 @@ from itertools import chain
 from loader.formats.detection import DetectedFormat, detect_format
 from loader.formats.registry import KnownFormats
 from loader.formats.report_format import ReportFormat
-from loader.rows.errors import ReportError, UnknownHeadingError
+from loader.rows.errors import AmbiguousHeadingError, ReportError, UnknownHeadingError
 from loader.rows.file_reader import check_row_length
 from loader.rows.header import RowDialect
 from loader.rows.sorted_rows import NumberedRows
@@ -48,9 +48,11 @@ def find_table(source: SourceFile, formats: Sequence[ReportFormat]) -> FoundTabl
                 continue
             found.append((detected, chain(top.below(detected), rows)))
         if len(found) > 1:
-            names = ", ".join(detected.format.name for detected, _ in found)
-            raise ReportError(
-                f"{source.path}: the heading fits several formats: say which with --format: {names}"
+            names = [detected.format.name for detected, _ in found]
+            raise AmbiguousHeadingError(
+                f"{source.path}: the heading fits several formats: say which with --format:"
+                f" {', '.join(names)}",
+                names,
             )
         if found:
             ((detected, below),) = found

@@ -199,6 +199,7 @@ class Report:
                 self._rows = rows = self._row_reader()
             rows.finish()
             yield from self._ready(rows)
+            self.differences = rows.differences()
         finally:
             self._release()
         if rows.repeats:
@@ -212,7 +213,6 @@ class Report:
             raise ReportError(f"{label}: {rows.no_reading or NO_READING}")
         assert self._part.identifier in (None, rows.identifier), "rows of another meter"
         self._refuse_registers()
-        self.differences = rows.differences()
         self.said_spans = rows.said_spans or self._checked_interval()
 
     def _release(self) -> None:

@@ -244,11 +244,12 @@ class ReportFile:
         self._unread = (*table.detected.found.unread, *table.unread)
         self._filter = table.detected.format.row_filter(table.detected.found)
         for each in table.rows:
-            rows: NumberedRows | None = each
-            if self._filter is not None and each.content:
-                rows = self._filter.read(each)
-            if rows is not None and rows.content:
-                yield rows
+            if not each.content:
+                continue
+            if self._filter is None:
+                yield each
+            else:
+                yield from self._filter.read(each)
 
 
 _identifier_column = lru_cache(maxsize=64)(IdentifierColumn)

@@ -22,9 +22,11 @@ from settings.report_formats.format import (
     HOURLY_INTERVAL,
     INTERVAL_OF_DAY,
     MAX_TOP_LINES,
+    METER_OF_COLUMN,
     FormatSettings,
+    QualityColumnSettings,
 )
-from settings.report_formats.identifier import MeterPattern
+from settings.report_formats.identifier import MeterColumns, MeterPattern
 from settings.report_formats.numbers import MISSING_WORDS, THOUSANDS_MARKS
 from settings.report_formats.time import BY_ORDER, EndSettings, TimeSettings
 from settings.report_formats.time_pattern import (
@@ -60,6 +62,7 @@ __all__ = [
     "LOOPBACK",
     "MAX_TOP_LINES",
     "MEAN_POWERS",
+    "METER_OF_COLUMN",
     "MISSING_WORDS",
     "MONITORING",
     "THOUSANDS_MARKS",
@@ -75,10 +78,12 @@ __all__ = [
     "FormatSettings",
     "LimitSettings",
     "LogSettings",
+    "MeterColumns",
     "MeterPattern",
     "MeterSettings",
     "MysqlUrl",
     "Network",
+    "QualityColumnSettings",
     "QualitySettings",
     "ServerSettings",
     "Settings",

@@ -58,7 +58,7 @@ class LocalTimeResolver:
         if (offset := self._first_offset(number - 1)) == self._first_offset(number + 2):
             return offset
         ends = (datetime.combine(day, time.min), datetime.combine(day, time(23, 59, 59)))
-        offsets = {self._offset(end, fold) for end in ends for fold in (0, 1)}
+        offsets = {self.offset(end, fold) for end in ends for fold in (0, 1)}
         return offsets.pop() if len(offsets) == 1 else None
 
     def offset_all_utc_day(self, number: int) -> int | None:
@@ -84,14 +84,14 @@ class LocalTimeResolver:
 
     def instant(self, local: datetime) -> datetime | None:
         """Return the instant, or the first of two, at which clocks show a time; None if never."""
-        before, after = self._offset(local, 0), self._offset(local, 1)
+        before, after = self.offset(local, 0), self.offset(local, 1)
         if before < after:
             return None
         return local.replace(tzinfo=UTC) - timedelta(seconds=before)
 
     def is_repeated(self, local: datetime) -> bool:
         """Return whether clocks show this time twice."""
-        return self._offset(local, 0) > self._offset(local, 1)
+        return self.offset(local, 0) > self.offset(local, 1)
 
     def repeated(self, first: int, last: int) -> Iterator[tuple[int, int]]:
         """Yield the start and end of each period whose local times occur twice.
@@ -140,7 +140,7 @@ class LocalTimeResolver:
             {
                 self._instant(local, 0)
                 for local in times
-                if self._offset(local, 0) == self._offset(local, 1)
+                if self.offset(local, 0) == self.offset(local, 1)
             }
         )
         differences = Differences.of_runs([(0, others)] if lone else [])
@@ -198,7 +198,7 @@ class LocalTimeResolver:
     def _free_offset(
         self, local: datetime, folds: Iterator[int], taken: set[tuple[datetime, int]]
     ) -> int | str:
-        before, after = self._offset(local, 0), self._offset(local, 1)
+        before, after = self.offset(local, 0), self.offset(local, 1)
         if before < after:
             return NONEXISTENT_TIME
         candidates = [before]
@@ -210,7 +210,8 @@ class LocalTimeResolver:
                 return offset
         return DUPLICATE_TIME
 
-    def _offset(self, local: datetime, fold: int) -> int:
+    def offset(self, local: datetime, fold: int) -> int:
+        """Return the offset of a time, of the first or the second pass where it is repeated."""
         known = self._offsets.get((local, fold))
         if known is not None:
             return known

@@ -209,11 +209,15 @@ class Differences:
             (start + seconds[0], start, seconds) for start, seconds in runs if seconds
         )
         for _, start, seconds in by_first:
-            found.add(start + seconds[0])
-            for difference, count in _equal_differences(tuple(seconds)):
-                found._add(difference, count)
-            found.last = start + seconds[-1]
+            found.add_run(start, seconds)
         return found
+
+    def add_run(self, start: int, seconds: Sequence[int]) -> None:
+        """Add instants after the last one: those so many seconds after the start, ascending."""
+        self.add(start + seconds[0])
+        for difference, count in _equal_differences(tuple(seconds)):
+            self._add(difference, count)
+        self.last = start + seconds[-1]
 
     def add(self, instant: int) -> None:
         """Add an instant after the last one."""

@@ -15,10 +15,12 @@ from loader.rows.errors import ReportError
 from loader.rows.header import Header, RowDialect
 from loader.rows.reader import ParseContext, RowReader
 from loader.rows.sorted_rows import NumberedRows, split_rows
-from loader.table.day_rows import DayRows, unfolded_settings
+from loader.table.day_rows import DayRows
 from loader.table.heading import FoundHeading, HeadingSearch, Likeness
+from loader.table.meter_rows import MeterRows
 from loader.table.row_filter import RowFilter
 from loader.table.top import TopOfFile
+from loader.table.unfolded_rows import UnfoldedRows, unfolded_settings
 from loader.values.decimals import NumberNotation
 from settings import HOURLY_INTERVAL, FormatSettings
 
@@ -64,7 +66,7 @@ class ConfiguredFormat:
             return rejected
         found = self._search.find(top, is_only=is_only)
         try:
-            return found and found._replace(header=self._days(found.source).header)
+            return found and found._replace(header=self._unfolding(found.source).header)
         except ValueError:
             return None
 
@@ -75,7 +77,7 @@ class ConfiguredFormat:
         if nearest is None or found is None:
             return nearest
         try:
-            self._days(found.source)
+            self._unfolding(found.source)
         except ValueError as error:
             return nearest._replace(at=found.rows_at - 1, doubtful=(str(error),))
         return nearest
@@ -83,15 +85,16 @@ class ConfiguredFormat:
     def row_filter(self, found: FoundHeading) -> RowFilter | None:
         """Return what passes over lines below a heading; None if all are rows."""
         is_unfolded = found.source is not found.header
-        days = self._days(found.source) if is_unfolded else None
+        unfolding = self._unfolding(found.source) if is_unfolded else None
         settings = self._described if is_unfolded else self._settings
-        row_filter = RowFilter(settings, found.source, days)
+        row_filter = RowFilter(settings, found.source, unfolding)
         return row_filter if row_filter.is_needed else None
 
-    def _days(self, header: Header) -> DayRows:
-        """Return what unfolds days in rows; raise ValueError if there are too few columns."""
+    def _unfolding(self, header: Header) -> UnfoldedRows:
+        """Return what unfolds rows that hold several; raise ValueError if columns are wrong."""
         settings = self._described.fitted(header.names)
-        return DayRows(settings, header, NumberNotation(settings).is_missing)
+        kind = DayRows if settings.columns.are_of_days else MeterRows
+        return kind(settings, header, NumberNotation(settings).is_missing)
 
     def fitted(self, header: Header) -> ReportFormat:
         """Return the format of reports with this header, without the columns that they lack."""
@@ -109,9 +112,9 @@ class ConfiguredFormat:
     def is_row(self, header: Header, raw: bytes) -> bool:
         """Return whether a line is a valid row below a header."""
         if self._described.is_folded:
-            days = self._days(header)
-            rows = days.unfolded(NumberedRows(raw, [0]))
-            header, raw = days.header, b"" if rows is None else split_rows(rows.content)[0]
+            unfolding = self._unfolding(header)
+            rows = next(unfolding.unfolded(NumberedRows(raw, [0])), None)
+            header, raw = unfolding.header, b"" if rows is None else split_rows(rows.content)[0]
         fields = header.split(0, raw)
         return isinstance(fields, list) and self._layout(header, _ANY_ZONE).is_valid(fields)
 

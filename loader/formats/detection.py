@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from loader.formats.registry import KnownFormats
 from loader.formats.report_format import ReportFormat
-from loader.rows.errors import ReportError, UnknownHeadingError
+from loader.rows.errors import AmbiguousHeadingError, UnknownHeadingError
 from loader.rows.header import Header
 from loader.table.heading import FoundHeading
 from loader.table.top import TopOfFile
@@ -30,8 +30,8 @@ def detect_format(
 
     Of several that fit, that is the one with the highest heading, then one that finds the meter in
     the heading or above it, then the one that leaves the fewest columns unread, then the one that
-    can read the most rows. A shipped format is taken if no other fits. Raises ReportError unless
-    there is exactly one.
+    can read the most rows. A shipped format is taken if no other fits. Raises
+    UnknownHeadingError if there is none, and AmbiguousHeadingError if there are several.
     """
     top = TopOfFile(lines)
     own = formats.own if isinstance(formats, KnownFormats) else formats
@@ -40,11 +40,12 @@ def detect_format(
         raise UnknownHeadingError(_misfit(formats, path, top))
     report_format, found = matches[0]
     if len(matches) > 1:
-        names = ", ".join(each.name for each, _ in matches)
+        names = [each.name for each, _ in matches]
         at = max(found.rows_at - 1, 0)
-        raise ReportError(
+        raise AmbiguousHeadingError(
             f"{path}:{at + 1}: heading: {_shown(lines[at])}: fits several formats: say which with"
-            f" --format: {names}"
+            f" --format: {', '.join(names)}",
+            names,
         )
     fitted = report_format.fitted(found.header)
     return DetectedFormat(fitted, found.header, found)

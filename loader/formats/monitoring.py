@@ -11,7 +11,7 @@ import numpy as np
 from domain.columns import Bits, Column
 from domain.quantities import DECIMALS, INTEGER_DIGITS, MONTH_NAMES, QUANTITIES, QUANTITY_NAMES
 from domain.time.local_time import DUPLICATE_TIME, OTHER_ZONE_TIME
-from loader.formats.delimited.placed_starts import Marks, PlacedStarts
+from loader.formats.delimited.day_marks import Marks
 from loader.formats.delimited.plain_rows import PlainColumn, PlainLayout, PlainRowReader
 from loader.formats.delimited.quick_times import Cut, ParsedTexts, QuickTimes
 from loader.formats.timestamps.notation import ISO_EXAMPLE, YEAR_RANGE, parse_iso_instant
@@ -62,10 +62,9 @@ class MonitoringRows(PlainRowReader[Fields]):
     """Reads rows like `1 Aug 2019 00:15:00,1.299,...`; the date may also be ISO with its offset."""
 
     def __init__(self, context: ParseContext, header: Header) -> None:
-        super().__init__(context, context.zone)
+        super().__init__(context, context.zone, np.uint8)
         self._has_reasons = header.has_reasons
         self._days: dict[str, _Day | None] = {}
-        self._starts = PlacedStarts(context.zone, np.uint8)
         times = QuickTimes(
             0, None, Cut(b" ", at_last=True), ParsedTexts(self._day_start), _CLOCK_TIMES
         )

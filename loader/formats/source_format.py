@@ -19,7 +19,7 @@ class SourceFormat(ConfiguredFormat):
         names = header.names
         settings = self._settings
         assert settings.quality is not None, "the tables have a column of it"
-        always = {*map(str, settings.time.column), str(settings.quality.column)}
+        always = {*map(str, settings.time.column), *map(str, settings.quality.column_names)}
         is_match = always < set(names) <= set(map(str, settings.headers()))
         is_match = is_match and len(names) == len(set(names))
         return FoundHeading(header, 1, (), header) if is_match else None

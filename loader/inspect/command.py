@@ -8,7 +8,7 @@ from cli.commands import EscapingCommand
 from cli.output import CommandOutput, output_options, stopped
 from loader.formats.registry import known_formats
 from loader.imports.plan import report_paths
-from loader.inspect.examination import examine
+from loader.inspect.examination import Examination, examine, kinds_of_reports
 from loader.inspect.findings import inspection_document, inspection_lines
 from loader.rows.errors import ReportError
 from loader.rows.file_reader import STANDARD_INPUT
@@ -29,7 +29,8 @@ def main(config: Path | None, file: str, output: CommandOutput) -> None:
     Prints the encoding, the heading, the known format that fits or comes nearest, the interval,
     gaps, and the days on which clocks change. If no format fits, it prints an entry for config.yaml
     that loads the file, the first readings, and what a person has to confirm. The whole file is
-    read with the entry, as an import would. Nothing is written, and no database is needed.
+    read with the entry, as an import would. Nothing is written, and no database is needed. Of an
+    archive or a folder, the first report of each kind is inspected.
 
     \b
     Examples:
@@ -45,15 +46,26 @@ def main(config: Path | None, file: str, output: CommandOutput) -> None:
     try:
         settings = load_settings(config)
         reports = report_paths([file], lambda _: None)
-        found = examine(reports[0], known_formats(settings), settings.meter.timezone)
+        kinds = kinds_of_reports(reports) if len(reports) > 1 else [reports]
+        formats, zone = known_formats(settings), settings.meter.timezone
+        found: list[Examination] = []
+        for alike in kinds:
+            taken = [each.proposed.name for each in found if each.proposed is not None]
+            found.append(examine(alike[0], formats, zone, taken))
     except (SettingsError, ReportError) as error:
         output.fail(error)
     except KeyboardInterrupt:
         stopped()
-    for line in inspection_lines(found):
-        output.say(line)
-    if len(reports) > 1:
-        output.say(f"{file} has {len(reports)} reports: this is the first one")
-    output.give(inspection_document(found))
-    if not found.is_readable:
+    for each, alike in zip(found, kinds, strict=True):
+        if each is not found[0]:
+            output.say("")
+        for line in inspection_lines(each, len(alike)):
+            output.say(line)
+    documents = [
+        inspection_document(each, alike[1:]) for each, alike in zip(found, kinds, strict=True)
+    ]
+    first, *others = documents
+    is_readable = all(each.is_readable for each in found)
+    output.give(first | {"ok": is_readable, "others": others})
+    if not is_readable:
         raise click.exceptions.Exit(1)

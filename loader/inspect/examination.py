@@ -1,7 +1,9 @@
 """Examining a file: what it is, which format fits, and a format that would load it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import re
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from datetime import date
 from zoneinfo import ZoneInfo
 
@@ -16,7 +18,7 @@ from loader.inspect.sheet import Sheet, find_sheet
 from loader.inspect.sheet_columns import columns_of
 from loader.inspect.trial import Trial, try_entry, try_format
 from loader.report_file import ReportFile
-from loader.rows.errors import ReportError
+from loader.rows.errors import AmbiguousHeadingError, ReportError
 from loader.table.top import TopOfFile
 
 
@@ -55,7 +57,7 @@ class Examination:
     """What the file is, for people."""
     beginning: Beginning
     sheet: Sheet | None = None
-    fitting: list[str] = field(default_factory=list)
+    fitting: Sequence[str] = ()
     """The names of the known formats that its heading fits."""
     known_trial: Trial | None = None
     """What reading it with the one that fits gave."""
@@ -79,8 +81,13 @@ class Examination:
         return [] if self.trial is None else _changes_of_clocks(self.trial, self.zone)
 
 
-def examine(path: str, formats: Sequence[ReportFormat], zone: ZoneInfo) -> Examination:
-    """Examine a file; raise ReportError if it can't be read at all."""
+def examine(
+    path: str, formats: Sequence[ReportFormat], zone: ZoneInfo, taken: Sequence[str] = ()
+) -> Examination:
+    """Examine a file; raise ReportError if it can't be read at all.
+
+    An entry gets none of the names that are taken already.
+    """
     found = Examination(path, zone, kind_of_file(path), Beginning(UTF_8, (), is_whole=True))
     for beginning in read_beginnings(path):
         if found.sheet is None:
@@ -93,27 +100,45 @@ def examine(path: str, formats: Sequence[ReportFormat], zone: ZoneInfo) -> Exami
             return found
     if found.sheet is not None:
         found.nearest = _nearest(found.sheet, formats)
-        proposed = _propose(found, [each.name for each in formats])
+        proposed = _propose(found, [*taken, *(each.name for each in formats)])
         if found.known_trial is None or (proposed is not None and proposed.trial.reads_all):
             found.proposed = proposed
     return found
 
 
-def _fitting(path: str, formats: Sequence[ReportFormat]) -> list[str]:
+def kinds_of_reports(paths: Sequence[str]) -> list[list[str]]:
+    """Return the reports of each kind, in their order."""
+    kinds = defaultdict[Hashable, list[str]](list)
+    for path in paths:
+        kinds[_kind(path)].append(path)
+    return [*kinds.values()]
+
+
+def _kind(path: str) -> Hashable:
+    """Return what is equal for reports of one kind: the file's, and what its heading names."""
+    try:
+        kind = kind_of_file(path)
+        sheets = [find_sheet(beginning.lines) for beginning in read_beginnings(path)]
+    except ReportError as error:
+        return str(error)
+    found = next((sheet for sheet in sheets if sheet is not None), None)
+    if found is None:
+        return kind
+    # Totals, dates and numbers of meters in a heading differ from report to report.
+    names = tuple(re.sub("[0-9]+", "0", name) for name in found.names or ())
+    return kind, found.delimiter, found.width, names
+
+
+def _fitting(path: str, formats: Sequence[ReportFormat]) -> Sequence[str]:
     """Return the formats that a file's heading fits: the one that is taken, or all of them."""
-    taken = _detected(path, formats)
-    if taken:
-        return [taken]
-    return [each.name for each in formats if _detected(path, [each])]
-
-
-def _detected(path: str, formats: Sequence[ReportFormat]) -> str:
     try:
         with ReportFile(path, formats=formats) as file:
             next(iter(file.whole().rows), None)
-            return "" if file.detected is None else file.detected.format.name
+            return [] if file.detected is None else [file.detected.format.name]
+    except AmbiguousHeadingError as error:
+        return error.formats
     except ReportError:
-        return ""
+        return []
 
 
 def _nearest(sheet: Sheet, formats: Sequence[ReportFormat]) -> NearFormat | None:

@@ -13,12 +13,13 @@ _WITHOUT_HEADING = ("NEM12", "XML")
 _DELIMITER_NAMES = {"\t": "a tab"}
 
 
-def inspection_document(found: Examination) -> dict[str, object]:
-    """Return what is known of a file as a JSON document."""
+def inspection_document(found: Examination, alike: Sequence[str] = ()) -> dict[str, object]:
+    """Return what is known of a file, and of those that are alike, as a JSON document."""
     sheet, trial, proposed, nearest = found.sheet, found.trial, found.proposed, found.nearest
     return {
         "ok": found.is_readable,
         "file": found.path,
+        "alike": list(alike),
         "kind": found.kind,
         "sheet": found.beginning.sheet,
         "delimiter": sheet and sheet.delimiter,
@@ -71,9 +72,10 @@ def _trial_document(found: Examination, trial: Trial | None) -> dict[str, object
     }
 
 
-def inspection_lines(found: Examination) -> Iterator[str]:
-    """Yield the lines of text about a file."""
-    yield PurePath(found.path).name
+def inspection_lines(found: Examination, count: int = 1) -> Iterator[str]:
+    """Yield the lines of text about a file, which is the first of so many that are alike."""
+    more = f" and {count - 1} more like this one" if count > 1 else ""
+    yield f"{PurePath(found.path).name}{more}"
     for name, value in [*_form_rows(found), *_reading_rows(found)]:
         yield f"  {name:<15}{value}"
     if found.known_trial is not None:

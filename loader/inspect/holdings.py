@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -16,8 +16,16 @@ from loader.inspect.row_times import RowTimes
 from loader.inspect.sheet import Sheet, split_line
 from loader.inspect.sheet_columns import SheetColumn, looks_like_identifier
 from loader.inspect.texts.numerals import Numerals, number_unit, number_value
-from loader.inspect.texts.words import UnitMeaning, plain_words, says, unit_in, without
+from loader.inspect.texts.words import (
+    UnitMeaning,
+    common_edges,
+    plain_words,
+    says,
+    unit_in,
+    without,
+)
 from loader.rows.registers import RegisterWatch
+from settings import MeterColumns
 
 _EXPORTED = {"energy": "exported_energy", "reactive_energy": "exported_reactive_energy"}
 _ENERGIES = ("energy", "exported_energy", "reactive_energy", "exported_reactive_energy")
@@ -44,6 +52,14 @@ _CHANNELS = {"e": "energy", "b": "exported_energy", "q": "reactive_energy"}
 """The letters of channels in Australia, before their number."""
 _ESTIMATED = re.compile(r"e|est.*|calc.*|rechn.*|gesch.*|ersatz.*|stim.*|ges.*", re.IGNORECASE)
 _REAL = re.compile(r"r|a|real|read|val|actual|leida|le[ií]do|reel|w", re.IGNORECASE)
+
+
+def _estimated_words(values: Sequence[str]) -> list[str] | None:
+    """Return patterns of the words for estimated readings; None if there are other words."""
+    if not all(_ESTIMATED.fullmatch(each) or _REAL.fullmatch(each) for each in values):
+        return None
+    estimated = [each for each in values if _ESTIMATED.fullmatch(each)]
+    return ["E*"] if all(each.startswith("E") for each in estimated) else estimated
 
 
 @dataclass
@@ -145,12 +161,10 @@ class _Finder:
         for column in self._columns:
             if not column.says("quality") or not column.has_categories or column.is_number:
                 continue
-            estimated = [each for each in column.values if _ESTIMATED.fullmatch(each)]
-            if all(_ESTIMATED.fullmatch(each) or _REAL.fullmatch(each) for each in column.values):
-                self.found.quality = {"column": column.reference, "estimated": ["E*"]}
-                if estimated and not all(each.startswith("E") for each in estimated):
-                    self.found.quality["estimated"] = estimated
-                if not estimated:
+            estimated = _estimated_words(column.values)
+            if estimated is not None:
+                self.found.quality = {"column": column.reference, "estimated": estimated}
+                if not any(map(_ESTIMATED.fullmatch, column.values)):
                     self.found.doubts.append(f"{column.label}: do estimated readings begin with E?")
                 self.found.used.add(column.place)
                 return
@@ -175,6 +189,10 @@ class _Finder:
         first, last = columns[0].reference, columns[-1].reference
         quantity = "energy" if unit is None else unit.quantity
         column = {"first": first, "last": last, **_factor(unit)}
+        if flags := self._times.flag_columns:
+            every = {"every": flags[0].place - columns[0].place + 1}
+            column |= every
+            self._take_flags(flags, every)
         if quantity == "power":
             quantity, self.found.has_power = "energy", True
             column["kind"] = "power"
@@ -182,6 +200,17 @@ class _Finder:
         self.found.used.update(each.place for each in columns)
         if unit is None:
             self.found.doubts.append("is it energy in kWh? nothing tells the unit")
+
+    def _take_flags(self, columns: Sequence[SheetColumn], every: dict[str, int]) -> None:
+        """Take the columns that say of each interval if it was estimated, if words are known."""
+        values = dict.fromkeys(text for column in columns for text in column.values)
+        estimated = _estimated_words([*values])
+        if estimated is None:
+            return
+        ends = {"first": columns[0].reference, "last": columns[-1].reference}
+        self.found.quality = ends | every | {"estimated": estimated}
+        if not any(_ESTIMATED.fullmatch(each) for each in values):
+            self.found.doubts.append(f"{columns[0].label}: do estimated readings begin with E?")
 
     # Columns
 
@@ -202,9 +231,17 @@ class _Finder:
         for quantity in [each for each in groups if len(groups[each]) > _MAX_ALIKE]:
             del groups[quantity]
         self._move_power(groups)
-        taken = {quantity: self._chosen(quantity, each) for quantity, each in groups.items()}
+        meters = self._meters_in_columns(groups)
+        if meters is not None:
+            groups = defaultdict(list, energy=groups["energy"])
+        taken = {
+            quantity: each if meters is not None else self._chosen(quantity, each)
+            for quantity, each in groups.items()
+        }
         for quantity, columns in taken.items():
             self._take(quantity, columns, common)
+        if meters is not None:
+            self._take_meters(meters)
         energies = {name: taken[name] for name in taken if name in _ENERGIES}
         self._find_registers(energies, common)
         self._divide_rows()
@@ -218,6 +255,37 @@ class _Finder:
                 self._powers += groups[power]
                 self.found.has_power = True
         groups.pop("exported_power", None)
+
+    def _meters_in_columns(
+        self, groups: Mapping[str, Sequence[SheetColumn]]
+    ) -> str | dict[str, str] | None:
+        """Return what tells the meters of the columns of energy; None if they are of one meter."""
+        columns = groups.get("energy", ())
+        names = [column.name for column in columns]
+        if len(set(names)) < max(2, len(names)) or isinstance(self.found.identifier, str | int):
+            return None
+        before, after = common_edges(names)
+        meters = [name[len(before) : len(name) - len(after)] for name in names]
+        are_meters = all(map(looks_like_identifier, meters)) or all(
+            each.says("meter") and not says(meter, "low tariff")
+            for each, meter in zip(columns, meters, strict=True)
+        )
+        if not all(meters) or not are_meters:
+            return None
+        pattern = f"{before}{{meter}}{after}"
+        is_theirs = MeterColumns(pattern).positions(self._sheet.names or names).keys() == {*meters}
+        return pattern if is_theirs else dict(zip(names, meters, strict=True))
+
+    def _take_meters(self, meters: str | dict[str, str]) -> None:
+        """Let the columns of energy be those of several meters, not parts of a sum."""
+        section = self.found.columns["energy"]
+        del section["header"]
+        self.found.columns["energy"] = {"meters": meters, **section}
+        self.found.identifier = None
+        self.found.evidence[:] = [
+            each for each in self.found.evidence if not each.startswith("energy is the sum")
+        ]
+        self.found.evidence.append("each column of energy is that of another meter")
 
     def _chosen(self, quantity: str, columns: list[SheetColumn]) -> list[SheetColumn]:
         """Return the columns of a quantity: those that make a sum, or the likeliest one."""

@@ -58,6 +58,8 @@ class RowTimes:
     """Whether the ends show that rows last differently long."""
     day_columns: Sequence[SheetColumn] = ()
     """The columns of a day in a row."""
+    flag_columns: Sequence[SheetColumn] = ()
+    """The columns beside these that say something of each interval."""
     doubts: list[str] = field(default_factory=list)
     """What a person has to confirm."""
     evidence: list[str] = field(default_factory=list)
@@ -319,7 +321,9 @@ def _counted(day: SheetColumn, column: SheetColumn, numbers: Sequence[int]) -> R
 def _days_in_rows(columns: Sequence[SheetColumn]) -> RowTimes | None:
     """Return times of rows that hold a day each, one interval in a column."""
     days = _changing(_timed(columns, day=True, clock=False))
-    run = _longest_run(columns)
+    run, flags = _longest_run(columns), list[SheetColumn]()
+    if len(run) not in _DAY_COLUMNS:
+        run, flags = _longest_pairs(columns)
     if not days or len(run) not in _DAY_COLUMNS or days[0].place in {c.place for c in run}:
         return None
     day = days[0]
@@ -328,18 +332,51 @@ def _days_in_rows(columns: Sequence[SheetColumn]) -> RowTimes | None:
     moments = [notation.parse(text) for text in day.texts]
     return RowTimes(
         {"column": day.reference, "pattern": notation.pattern},
-        {day.place, *(column.place for column in run)},
+        {day.place, *(column.place for column in (*run, *flags))},
         day.label,
         interval=_DAY // usual,
         is_said=True,
         is_counted=True,
         starts=[_seconds(moment) for moment in moments if moment is not None],
         day_columns=run,
+        flag_columns=flags,
         doubts=doubt,
-        evidence=[f"a row holds a day, in {len(run)} columns"],
+        evidence=[
+            f"a row holds a day, in {len(run)} columns" + " with a flag behind each" * bool(flags)
+        ],
     )
 
 
+def _longest_pairs(
+    columns: Sequence[SheetColumn],
+) -> tuple[list[SheetColumn], list[SheetColumn]]:
+    """Return the most columns of numbers with one of words behind each, and these."""
+    best: tuple[list[SheetColumn], list[SheetColumn]] = [], []
+    for begin in (0, 1):
+        numbers: list[SheetColumn] = []
+        flags: list[SheetColumn] = []
+        for column, flag in zip(columns[begin::2], columns[begin + 1 :: 2], strict=False):
+            is_pair = (column.is_number or not column.filled) and _may_be_flag(flag)
+            if not is_pair or column.says("time"):
+                numbers, flags = [], []
+                continue
+            if column.filled or numbers:
+                numbers, flags = [*numbers, column], [*flags, flag]
+            if len(numbers) > len(best[0]):
+                best = numbers, flags
+    return best
+
+
+def _may_be_flag(column: SheetColumn) -> bool:
+    """Return whether a column has one of a few words in each row, or nothing."""
+    if not column.filled:
+        return True
+    is_few = len(column.values) <= _MAX_FLAGS and not column.notations
+    return is_few and not column.is_number and not column.is_identifier
+
+
+_MAX_FLAGS = 4
+"""Different words in a column that says something of the interval beside it."""
 _SUMS = {"somme", "sum", "suma", "summe", "total", "totale"}
 
 

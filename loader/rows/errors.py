@@ -1,5 +1,6 @@
 """Errors in a report and in its rows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -9,6 +10,15 @@ class ReportError(Exception):
 
 class UnknownHeadingError(ReportError):
     """A report has no heading of a known format."""
+
+
+class AmbiguousHeadingError(ReportError):
+    """A heading fits several formats."""
+
+    def __init__(self, message: str, formats: Sequence[str]) -> None:
+        """Take the names of the formats."""
+        super().__init__(message)
+        self.formats = formats
 
 
 class FaultyRowsError(ReportError):

@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -57,12 +58,10 @@ class Header:
         if b"\0" in raw or "\ufffd" in text:
             return RowError(number, "row", text, f"{self.encoding} without NUL bytes")
         if '"' in text or "\r" in text:
-            try:
-                (fields,) = csv.reader(
-                    [text], delimiter=self.delimiter, skipinitialspace=True, strict=True
-                )
-            except csv.Error:
+            quoted = self._quoted(text)
+            if quoted is None:
                 return RowError(number, "row", text, "fields whose quotes are closed")
+            fields = quoted
             if '="' in text:
                 fields = [*map(_unwrapped, fields)]
         else:
@@ -79,6 +78,16 @@ class Header:
             fields = found
         fields = [field.strip() for field in fields]
         return fields if fields[0] or any(fields) else None
+
+    def _quoted(self, text: str) -> list[str] | None:
+        """Return the fields of a line with quotes; None if these are wrong."""
+        for line in (text, _without_blanks(text, self.delimiter)):
+            with suppress(csv.Error):
+                (fields,) = csv.reader(
+                    [line], delimiter=self.delimiter, skipinitialspace=True, strict=True
+                )
+                return fields
+        return None
 
     def _trimmed(self, fields: list[str]) -> list[str] | None:
         """Return as many fields as there are columns; None if too many are filled or too few."""
@@ -109,6 +118,14 @@ def read_header(raw: bytes, delimiter: str, encoding: str) -> Header:
     names = tuple(_unwrapped(name).strip() for name in fields)
     has_reasons = names[-1:] == (REASON_COLUMN,)
     return Header(names[:-1] if has_reasons else names, delimiter, encoding, has_reasons)
+
+
+def _without_blanks(text: str, delimiter: str) -> str:
+    """Return a line without the blanks that stand between a closing quote and the delimiter."""
+    end = f"({re.escape(delimiter)}|$)"
+    blanks = "[ \t]*".replace(delimiter, "")
+    any_field = rf'{blanks}("(?:[^"]|"")*+"){blanks}{end}|[^{re.escape(delimiter)}]*{end}'
+    return re.sub(any_field, lambda found: f"{found[1]}{found[2]}" if found[1] else found[0], text)
 
 
 def _unwrapped(field: str) -> str:

@@ -202,10 +202,16 @@ class RowReader(ABC, Generic[Row]):
         """Add the buffered rows; no later row belongs to their days."""
         if not self._is_buffering:
             return
-        for line, local, row, offset in self._dst_days.flush():
+        for line, local, row, offset in self._placed(self._dst_days.flush()):
             self._add_local(line, local, offset, row)
         self._is_buffering = False
         self._report_errors()
+
+    def _placed(
+        self, rows: list[tuple[int, datetime, Row, int | str]]
+    ) -> list[tuple[int, datetime, Row, int | str]]:
+        """Return the rows of days on which clocks change with the offsets that they get."""
+        return rows
 
     def finish(self) -> None:
         """Add all rows that wait for later ones; there are none."""

@@ -28,6 +28,14 @@ class Spool:
                 written += os.write(self._file.fileno(), memoryview(data)[written:])
         self.size += written
 
+    def write(self, offset: int, data: bytes) -> None:
+        """Replace the data at an offset, which was appended; raises ReportError if it fails."""
+        assert self._file is not None, "something was appended"
+        with self._translate_errors():
+            written = 0
+            while written < len(data):
+                written += os.pwrite(self._file.fileno(), data[written:], offset + written)
+
     def read(self, offset: int, size: int) -> bytes:
         """Return the data at an offset; less than `size` bytes of it at the end."""
         assert self._file is not None, "something was appended"

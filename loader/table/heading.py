@@ -2,14 +2,22 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 from typing import NamedTuple
 
 from loader.rows.header import Header
 from loader.rows.identifier_column import plain_identifier
+from loader.table.meter_rows import columns_of_meters
 from loader.table.top import TopOfFile
-from settings import FormatSettings, MeterPattern, any_of
+from settings import (
+    ColumnSettings,
+    FormatSettings,
+    MeterPattern,
+    QualityColumnSettings,
+    any_of,
+)
 
 
 class FoundHeading(NamedTuple):
@@ -141,21 +149,31 @@ class HeadingSearch:
                 header = replace(header, meter=meter, above=line)
         columns = chain(self._columns, *self._optional)
         places = (place for column in columns for place in column.positions(names))
-        own = sorted({*self._intervals(header), *places})
+        own = sorted({*self._parts(header), *places})
         if self._is_by_place and self._settings.has_heading:
             header = replace(header, own=tuple(own))
         is_named = self._line is not None or not self._is_by_place
         return FoundHeading(header, at + 1, self._unread(header, own), header, is_named)
 
-    def _intervals(self, header: Header) -> Iterator[int]:
-        """Yield the positions of the columns that hold the intervals of a day."""
-        for column in self._settings.columns.named().values():
+    def _parts(self, header: Header) -> Iterator[int]:
+        """Yield the positions of the columns that hold the intervals of a day, or of meters."""
+        if self._settings.columns.are_of_meters:
+            with suppress(ValueError):  # which is told where rows are unfolded
+                for columns in columns_of_meters(self._settings, header.names):
+                    yield from columns.values()
+        quality = self._settings.quality
+        days: list[ColumnSettings | QualityColumnSettings] = [
+            *self._settings.columns.named().values()
+        ]
+        if quality is not None:
+            days.append(quality)
+        for column in days:
             if column.first is not None and column.last is not None:
                 first, last = (
                     column.first.positions(header.names),
                     column.last.positions(header.names),
                 )
-                yield from range(min(first, default=0), max(last, default=-1) + 1)
+                yield from range(min(first, default=0), max(last, default=-1) + 1, column.every)
 
     def _named_meters(
         self, pattern: MeterPattern, top: TopOfFile, at: int, header: Header
@@ -195,7 +213,7 @@ class HeadingSearch:
         header = self._header(top, at)
         missing: list[str] = []
         doubtful: list[str] = []
-        own = [*self._intervals(header)]
+        own = [*self._parts(header)]
         found = 0
         for column in self._columns:
             positions = column.positions(header.names)

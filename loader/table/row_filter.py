@@ -1,11 +1,12 @@
 """Passing over lines of a report that are no rows of its meters, or not those that are read."""
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from loader.rows.header import Header, read_header
 from loader.rows.sorted_rows import NumberedRows, join_rows, split_rows
-from loader.table.day_rows import DayRows
+from loader.table.unfolded_rows import UnfoldedRows
 from settings import FormatSettings, any_of
 
 
@@ -21,18 +22,18 @@ class PassedOver(NamedTuple):
 
 
 class RowFilter:
-    """Passes over lines as a format says, and counts them; unfolds days in rows."""
+    """Passes over lines as a format says, and counts them; unfolds rows that hold several."""
 
     def __init__(
-        self, settings: FormatSettings, header: Header, days: DayRows | None = None
+        self, settings: FormatSettings, header: Header, unfolding: UnfoldedRows | None = None
     ) -> None:
-        """Take the header of the file, and what unfolds the days in its rows."""
+        """Take the header of the file, and what unfolds its rows."""
         self.ignored = 0
         """Lines that the format says are no readings."""
         self.others = 0
         """Rows that are none of those that are read."""
         self._header = header
-        self._days = days
+        self._unfolding = unfolding
         self._filters = bool(settings.ignored_rows or settings.rows or header.own)
         self._ignored = any_of(settings.ignored_rows) if settings.ignored_rows else None
         self._conditions = [
@@ -43,12 +44,17 @@ class RowFilter:
     @property
     def is_needed(self) -> bool:
         """Whether any line of the file is something else than a row."""
-        return self._filters or self._days is not None
+        return self._filters or self._unfolding is not None
 
-    def read(self, rows: NumberedRows) -> NumberedRows | None:
-        """Return the rows that are read; None if there is none."""
+    def read(self, rows: NumberedRows) -> Iterator[NumberedRows]:
+        """Yield the rows that are read."""
         kept = self._kept(rows) if self._filters else rows
-        return kept if self._days is None or kept is None else self._days.unfolded(kept)
+        if kept is None:
+            return
+        if self._unfolding is None:
+            yield kept
+        else:
+            yield from self._unfolding.unfolded(kept)
 
     def _kept(self, rows: NumberedRows) -> NumberedRows | None:
         """Return those rows that are not passed over; None if there is none."""

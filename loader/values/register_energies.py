@@ -91,6 +91,7 @@ class RegisterEnergies:
         registers: Mapping[int, RegisterColumn],
         spool: Spool,
         local_time: Callable[[int], str],
+        local_day: Callable[[int], int],
         *,
         interval: int | None,
         shift: int,
@@ -106,6 +107,7 @@ class RegisterEnergies:
         }
         self._readings = _HeldReadings(spool)
         self._local_time = local_time
+        self._local_day = local_day
         self._interval = interval
         self._shift = shift
         self._has_others = has_others
@@ -166,7 +168,7 @@ class RegisterEnergies:
     def _steps(self, register: _Register, time: int, states: Sequence[int]) -> list[Step]:
         """Return the steps from the last states; none if these are the first."""
         seconds = time - register.time
-        is_midnight = self._local_time(register.time - 1)[:10] != self._local_time(time)[:10]
+        is_midnight = self._local_day(register.time - 1) != self._local_day(time)
         return [
             Step(before, after, seconds, is_midnight)
             for before, after in zip(register.states, states, strict=False)
@@ -179,38 +181,44 @@ class RegisterEnergies:
         states = _states(cell)
         steps = self._steps(register, time, states)
         since, register.time, register.states = register.time, time, states
-        headers, local = register.column.headers, self._local_time(time)
+        headers = register.column.headers
         if not steps:
+            local = self._local_time(time)
             for header, state in zip(headers, states, strict=True):
                 first = f"first state {plain_state(state)}"
                 self.events.add(f"{local}: {header}: {first}: energy is known from here on")
             return ""
         if interval is not None and time - since > interval:
+            local, last = self._local_time(time), self._local_time(since)
             self.events.add(
-                f"{local}: {', '.join(headers)}: no state since {self._local_time(since)}: the"
-                " energy since then is in one reading"
+                f"{local}: {', '.join(headers)}: no state since {last}: the energy since then is in"
+                " one reading"
             )
         energies = []
         for header, step, usual in zip(headers, steps, register.usual, strict=True):
             change = usual.change(step, interval)
             energies.append(_energy_of(change, step, register.column.unit))
             if change is not RegisterChange.RISE:
-                self.events.add(f"{local}: {header}: {_told(change, step)}")
+                self.events.add(f"{self._local_time(time)}: {header}: {_told(change, step)}")
         known = [energy for energy in energies if energy is not None]
-        energy = sum(known, Fraction(0))
-        scaled = divide_rounded(energy.numerator, energy.denominator)
+        energy = sum(known)
+        scaled = (
+            divide_rounded(energy.numerator, energy.denominator)
+            if isinstance(energy, Fraction)
+            else energy
+        )
         if len(known) < len(energies) or scaled >= SCALE * 10**INTEGER_DIGITS:
             return ""
         return format_scaled(scaled)
 
 
-def _energy_of(change: RegisterChange, step: Step, unit: Fraction) -> Fraction | None:
+def _energy_of(change: RegisterChange, step: Step, unit: Fraction) -> Fraction | int | None:
     """Return the energy of a step, scaled; None if it is not known."""
     if change is RegisterChange.EXCHANGE:
         return None
     if change is RegisterChange.ROLL_OVER:
         return step.rolled_over(unit)
-    return Fraction(step.after if change is RegisterChange.RESET else step.after - step.before)
+    return step.after if change is RegisterChange.RESET else step.after - step.before
 
 
 def _told(change: RegisterChange, step: Step) -> str:

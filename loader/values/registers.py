@@ -1,10 +1,10 @@
 """What cumulative registers did from one state to the next."""
 
 from bisect import bisect
-from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
 from itertools import accumulate
+from typing import NamedTuple
 
 from domain.fixed_point import SCALE
 from settings import HOURLY_INTERVAL
@@ -43,8 +43,7 @@ class RegisterChange(Enum):
     EXCHANGE = "of another meter"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """From one state of a register to the next: both, scaled, and the seconds in between."""
 
     before: int
@@ -77,9 +76,11 @@ class UsualRises:
         self._seconds = 0
         self._restarts = 0
         self._at_midnight = 0
+        self._known_jump: int | None = None
 
     def add(self, step: Step, interval: int | None) -> None:
         """Take a step into account."""
+        self._known_jump = None
         if step.after < step.before:
             if not step.may_roll_over(self._unit, interval):
                 self._restarts += 1
@@ -117,11 +118,12 @@ class UsualRises:
     @property
     def _jump(self) -> int:
         """The scaled power from which a rise is that to the state of another meter."""
-        sums = [*accumulate(self._counts)]
-        rare = max(1, self._rises // _RARE)
-        usual = 1 << bisect(sums, self._rises - rare - 1)
-        jump: int = max(_JUMP * usual, _JUMP_POWER)
-        return jump
+        if self._known_jump is None:
+            sums = [*accumulate(self._counts)]
+            rare = max(1, self._rises // _RARE)
+            usual = 1 << bisect(sums, self._rises - rare - 1)
+            self._known_jump = max(_JUMP * usual, _JUMP_POWER)
+        return self._known_jump
 
     def _bounds(self, seconds: int) -> tuple[Fraction, Fraction]:
         """Return what energy the register may well have counted, and at most, both scaled."""

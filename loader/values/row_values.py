@@ -57,10 +57,10 @@ class RowValues:
         )
         self.names = ALL_QUANTITY_NAMES if self.is_full else QUANTITY_NAMES
         self.width = len(self.names) + self.is_full
-        self.estimated = (
-            None if quality is None else FieldMatch({quality.column: quality.estimated}, names)
-        )
+        self.estimated: FieldMatch | None = None
         """Whether a row is estimated, if the format says so."""
+        if quality is not None and quality.column is not None:
+            self.estimated = FieldMatch({quality.column: quality.estimated}, names)
         self.quality_field = None if self.estimated is None else self.estimated.fields[0]
         """The position of the column that says it."""
         self.columns = {

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, PlainValidator, model_validator
 
 from settings.report_formats.column_name import COLUMN_EXPECTED, ColumnName
+from settings.report_formats.identifier import METERS_EXPECTED, MeterColumns
 from settings.section import Section
 
 ENERGIES = "energy", "reactive_energy", "exported_energy", "exported_reactive_energy"
@@ -44,6 +45,11 @@ FieldPatterns = dict[ColumnName, Patterns]
 """The patterns of the fields of columns."""
 
 
+EVERY_EXPECTED = (
+    "which of the columns from first to last are read: 1 for all, 2 for every second one"
+)
+
+
 class ColumnSettings(Section):
     """The column of a quantity, and the factor that converts it to the stored unit."""
 
@@ -56,6 +62,10 @@ class ColumnSettings(Section):
     last: ColumnName | None = Field(
         None, description=f"the column of a day's last interval: {COLUMN_EXPECTED}"
     )
+    meters: Annotated[MeterColumns | None, PlainValidator(MeterColumns.parse)] = Field(
+        None, description=METERS_EXPECTED
+    )
+    every: int = Field(1, ge=1, le=50, description=EVERY_EXPECTED)
     factor: Decimal = Field(
         Decimal(1),
         allow_inf_nan=False,
@@ -90,7 +100,8 @@ class ColumnSettings(Section):
     def column_names(self) -> tuple[ColumnName, ...]:
         """The columns that it is read from."""
         ends = (end for end in (self.first, self.last) if end is not None)
-        return (*self.header, *ends)
+        of_meters = (name for name, _ in self.meters.names) if self.meters else ()
+        return (*self.header, *ends, *of_meters)
 
     @property
     def is_day(self) -> bool:
@@ -103,8 +114,13 @@ class ColumnSettings(Section):
             raise ValueError("expected a positive factor of a register")
         if not self.factor:
             raise ValueError("expected a factor other than 0")
-        if bool(self.header) is self.is_day or (self.first is None) is not (self.last is None):
+        if self.meters is not None and (self.header or self.is_day or self.optional):
+            raise ValueError("expected no header, first, last or optional beside meters")
+        is_other = self.is_day or self.meters is not None
+        if bool(self.header) is is_other or (self.first is None) is not (self.last is None):
             raise ValueError("expected header, or else first and last of the columns of a day")
+        if self.every > 1 and not self.is_day:
+            raise ValueError("expected no every without first and last of the columns of a day")
         if len(set(self.header)) < len(self.header):
             raise ValueError("expected each column of the sum once")
         return self
@@ -148,6 +164,11 @@ class ColumnsSettings(Section):
         return any(column.is_day for column in self.named().values())
 
     @property
+    def are_of_meters(self) -> bool:
+        """Whether a row has readings of several meters."""
+        return any(column.meters is not None for column in self.named().values())
+
+    @property
     def have_conditions(self) -> bool:
         """Whether a quantity is taken from some of the rows."""
         return any(column.where for column in self.named().values())
@@ -165,6 +186,8 @@ class ColumnsSettings(Section):
     def _require_one(self) -> "ColumnsSettings":
         if self.are_of_days and not all(column.is_day for column in self.named().values()):
             raise ValueError("expected first and last of all columns, since a row holds a day")
+        if self.are_of_meters and any(each.meters is None for each in self.named().values()):
+            raise ValueError("expected meters of all columns, since a row has several meters")
         if not self.named():
             raise ValueError(f"expected at least one of {', '.join(type(self).model_fields)}")
         if all(column.optional for column in self.named().values()):

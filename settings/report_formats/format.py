@@ -9,7 +9,12 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, model_validator
 
 from settings.report_formats.column_name import COLUMN_EXPECTED, PATTERNS_EXPECTED, ColumnName
-from settings.report_formats.columns import ColumnsSettings, FieldPatterns, Patterns
+from settings.report_formats.columns import (
+    EVERY_EXPECTED,
+    ColumnsSettings,
+    FieldPatterns,
+    Patterns,
+)
 from settings.report_formats.identifier import IDENTIFIER_EXPECTED, Identifier, MeterPattern
 from settings.report_formats.time import TimeSettings
 from settings.section import Section
@@ -21,6 +26,9 @@ _UTF16 = "utf-16", "utf-16-le", "utf-16-be"
 
 MAX_TOP_LINES = 100
 """Lines in which a heading is looked for."""
+
+METER_OF_COLUMN = "meter of column"
+"""The column of the unfolded table that names the meter of what was a column."""
 
 INTERVAL_OF_DAY = "interval of day"
 """The column of the unfolded table that numbers the intervals of a day from 1."""
@@ -127,12 +135,39 @@ def read_shipped_formats(formats: object) -> object:
 class QualityColumnSettings(Section):
     """The column that says which readings are estimated."""
 
-    column: ColumnName = Field(description=f"the column that says it: {COLUMN_EXPECTED}")
+    column: ColumnName | None = Field(
+        None, description=f"the column that says it: {COLUMN_EXPECTED}"
+    )
+    first: ColumnName | None = Field(
+        None, description=f"the column that says it of a day's first interval: {COLUMN_EXPECTED}"
+    )
+    last: ColumnName | None = Field(
+        None, description=f"the column that says it of a day's last interval: {COLUMN_EXPECTED}"
+    )
+    every: int = Field(1, ge=1, le=50, description=EVERY_EXPECTED)
     estimated: Patterns = Field(
         description="a pattern, or a list of patterns, with * and ? that the column has in"
         " estimated readings"
     )
     optional: bool = Field(False, description="true or false: whether reports may lack the column")
+
+    @property
+    def column_names(self) -> tuple[ColumnName, ...]:
+        """The columns that it is read from."""
+        return tuple(name for name in (self.column, self.first, self.last) if name is not None)
+
+    @property
+    def is_day(self) -> bool:
+        """Whether each interval of a day has a column that says it."""
+        return self.first is not None
+
+    @model_validator(mode="after")
+    def _check(self) -> "QualityColumnSettings":
+        has_both = self.first is not None and self.last is not None
+        has_any = self.first is not None or self.last is not None or self.every > 1
+        if has_both is not has_any or has_both is not (self.column is None):
+            raise ValueError("expected column, or else first and last of the columns of a day")
+        return self
 
 
 class FormatSettings(Section):
@@ -163,7 +198,7 @@ class FormatSettings(Section):
         None, description="one of lengths: that of rows of which those beside do not tell it"
     )
     quality: QualityColumnSettings | None = Field(
-        None, description="a section with column, estimated and optional"
+        None, description="a section with column, or first, last and every; estimated and optional"
     )
     interval: Annotated[int | None, AfterValidator(_check_interval)] = Field(
         None, ge=1, le=86400, validate_default=True, description="seconds from 1 to 86400"
@@ -223,17 +258,19 @@ class FormatSettings(Section):
         names = [*(header for header in others if header is not None), *made_of]
         conditions = [header for column in columns for header in column.where]
         if self.quality is not None and not self.quality.optional:
-            conditions.append(self.quality.column)
+            conditions += self.quality.column_names
         conditions += self.rows
         names += [name for name in dict.fromkeys(conditions) if name not in names]
         return tuple(
-            name for name in names if name.heading != INTERVAL_OF_DAY or not self.is_folded
+            name
+            for name in names
+            if name.heading != INTERVAL_OF_DAY or not self.columns.are_of_days
         )
 
     @property
     def is_folded(self) -> bool:
-        """Whether a row of the file holds the intervals of a day."""
-        return self.columns.are_of_days
+        """Whether a row of the file holds several: the intervals of a day, or several meters."""
+        return self.columns.are_of_days or self.columns.are_of_meters
 
     def optional_headers(self) -> tuple[tuple[ColumnName, ...], ...]:
         """Return the columns that a report may have, those together that it has together."""
@@ -242,7 +279,7 @@ class FormatSettings(Section):
             (*each.column_names, *each.where) for each in columns
         ]
         if self.quality is not None and self.quality.optional:
-            groups.append((self.quality.column,))
+            groups.append(self.quality.column_names)
         required = self.headers()
         own = (tuple(name for name in group if name not in required) for group in groups)
         return tuple(group for group in own if group)
@@ -258,7 +295,7 @@ class FormatSettings(Section):
             for name, column in self.columns.named().items()
             if not absent.intersection((*column.column_names, *column.where))
         ]
-        has_quality = self.quality is not None and self.quality.column not in absent
+        has_quality = self.quality is not None and absent.isdisjoint(self.quality.column_names)
         return self.reduced(kept, has_quality=has_quality)
 
     def reduced(self, quantities: Collection[str], *, has_quality: bool) -> "FormatSettings":
@@ -335,6 +372,15 @@ class FormatSettings(Section):
             raise ValueError(
                 "expected no time.end with a register: time.column names the time of the state"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _require_folds(self) -> "FormatSettings":
+        """Check that nothing but what stands in columns is said of columns."""
+        if self.quality is not None and self.quality.is_day and not self.columns.are_of_days:
+            raise ValueError("expected quality.column, since a row holds no day")
+        if self.identifier is not None and self.columns.are_of_meters:
+            raise ValueError("expected no identifier, since columns are those of meters")
         return self
 
     @model_validator(mode="after")

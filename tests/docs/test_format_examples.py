@@ -8,7 +8,7 @@ import pytest
 from loader.formats.registry import SHIPPED_FORMATS, known_formats
 from settings import ColumnSettings, FormatSettings, TimeSettings, load_settings
 from tests.support.paths import ROOT
-from tests.support.report_formats import ReportResult
+from tests.support.source_files import read_file
 
 PAGE = (ROOT / "docs/reference/formats.md").read_text()
 EXAMPLES = {
@@ -32,10 +32,9 @@ def test_report_of_an_example_loads_with_its_format(tmp_path: Path, name: str) -
     config.write_text(f"database: {{url: 'sqlite:///{tmp_path}/x.db'}}\n{described}")
     path.write_text(report)
     formats = known_formats(load_settings(config, {}))
-    done = ReportResult(path, formats, skip_bad_rows=False)
-    assert not done.row_errors
-    assert not done.error
-    assert done.report.format == name
+    loaded = read_file(path, formats=formats, skip_bad_rows=False)
+    assert not loaded.errors
+    assert loaded.format == name
     assert len(formats) == len(SHIPPED_FORMATS) + 1
 
 

@@ -10,6 +10,8 @@ from domain.quantities import ALL_QUANTITY_NAMES
 from loader.formats.configured_format import ConfiguredFormat
 from loader.formats.registry import SHIPPED_FORMATS
 from loader.formats.timestamps.notation import notation_of
+from loader.rows.errors import RowError
+from loader.rows.header import Header
 from loader.rows.reader import FIRST_YEAR, LAST_YEAR
 from settings import FormatSettings
 from settings.report_formats.columns import ColumnsSettings
@@ -139,6 +141,32 @@ def test_faulty_row_of_a_distributor_is_reported_with_its_line(
     assert len(done.row_errors) == 1
     assert done.row_errors[0].startswith(f"3: {error}")
     assert done.rejected == [line.encode()]
+
+
+@pytest.mark.parametrize(
+    ("line", "fields"),
+    [
+        ('"a" ;b', ["a", "b"]),
+        ('a;"b" ', ["a", "b"]),
+        ('"a"\t; "b"  ', ["a", "b"]),
+        ('"a;"" ;x" ;"b"', ['a;"" ;x'.replace('""', '"'), "b"]),
+        ('"a"";" ;b', ['a";', "b"]),
+        ('"" ;b', ["", "b"]),
+    ],
+)
+def test_blanks_behind_a_closing_quote_are_none_of_the_field(line: str, fields: list[str]) -> None:
+    assert Header(("x", "y"), ";", "utf-8").split(1, line.encode()) == fields
+
+
+def test_delimiter_behind_a_closing_quote_is_no_blank() -> None:
+    assert Header(("x", "y", "z"), "\t", "utf-8").split(1, b'"a" \t\t"b" ') == ["a", "", "b"]
+
+
+@pytest.mark.parametrize("line", ['"a" x;b', '"a;b', '"a" ;"b', '"a" "b";c'])
+def test_text_behind_a_closing_quote_is_an_error(line: str) -> None:
+    found = Header(("x", "y"), ";", "utf-8").split(1, line.encode())
+    assert isinstance(found, RowError)
+    assert found.expected == "fields whose quotes are closed"
 
 
 def test_row_without_energy_is_a_reading_with_a_missing_value(read: Reading) -> None:

@@ -17,6 +17,7 @@ from xlsxwriter import Workbook
 
 from elecdata import main
 from loader.formats.registry import format_by_name, known_formats
+from loader.report_file import ReportFile
 from settings import load_settings
 from tests.support.report_factory import MADRID, numbered, quarters, report
 from tests.support.report_formats import CUPS, ReportResult
@@ -241,6 +242,24 @@ def _days(readings: Sequence[Reading]) -> list[str]:
     return [";".join(["Tag", *names]), *(";".join(row) for row in rows)]
 
 
+def _flagged_days(readings: Sequence[Reading]) -> list[str]:
+    """A day in a row, with a flag behind each interval."""
+    heading, *rows = (row.split(";") for row in _days(readings))
+    names = [";".join([name, f"F{number}"]) for number, name in enumerate(heading[1:], 1)]
+    flagged = [
+        [
+            f"{value};{('E' if number == 3 else 'R') if value else ''}"
+            for number, value in enumerate(row[1:], 1)
+        ]
+        for row in rows
+    ]
+    days = [row[0] for row in rows]
+    return [
+        ";".join(["Tag", *names]),
+        *(";".join([day, *fields]) for day, fields in zip(days, flagged, strict=True)),
+    ]
+
+
 def _states(readings: Sequence[Reading]) -> list[str]:
     """The states of two registers in kWh, of which one rises, at the ends of intervals."""
     total, rows = 48_000_000, ["Tijd;Meterstand laag (kWh);Meterstand hoog (kWh)"]
@@ -283,6 +302,7 @@ def _tariffs(readings: Sequence[Reading]) -> list[str]:
 SHAPES: dict[str, tuple[Callable[[Sequence[Reading]], list[str]], Sequence[int]]] = {
     "hours": (_hours, [3600]),
     "days": (_days, [900, 1800, 3600]),
+    "days with flags": (_flagged_days, [900, 1800, 3600]),
     "states": (_states, [900, 3600]),
     "powers": (_powers, [900, 1800]),
     "directions": (_directions, [900, 3600]),
@@ -633,8 +653,8 @@ def test_file_that_no_entry_reads_is_shown_with_its_errors(tmp_path: Path) -> No
 
 
 def test_hours_with_other_columns_between_them_are_not_added_up(tmp_path: Path) -> None:
-    heading = ",".join(f"H{hour},F{hour}" for hour in range(1, 25))
-    rows = "".join(f"2024-05-{day},{','.join(['0.5,R'] * 24)}\n" for day in range(10, 20))
+    heading = ",".join(f"H{hour},F{hour},N{hour}" for hour in range(1, 25))
+    rows = "".join(f"2024-05-{day},{','.join(['0.5,R,x'] * 24)}\n" for day in range(10, 20))
     found = Inspected(tmp_path, f"Date,{heading}\n{rows}").found
     assert (found["ok"], found["entry"]) == (False, None)
 
@@ -659,14 +679,35 @@ def test_file_without_readings_is_named_for_what_it_is(
     assert (result.exit_code, said in result.output) == (1, True), result.output
 
 
-def test_reports_in_an_archive_are_counted_and_the_first_is_inspected(tmp_path: Path) -> None:
+def test_reports_of_each_kind_in_an_archive_are_inspected_once(tmp_path: Path) -> None:
     file = io.BytesIO()
     with ZipFile(file, "w") as archive:
-        for name in ("a.csv", "b.csv"):
-            archive.writestr(name, "t,kWh\n" + quarter_rows("%Y-%m-%d %H:%M,{}", *SINES))
+        for number, name in enumerate("abc"):
+            rows = quarter_rows("%Y-%m-%d %H:%M,{}", *SINES)
+            archive.writestr(f"{name}.csv", f"t,kWh\n{rows}")
+            archive.writestr(f"{name}/a.csv", f"Zeit;Wh;Summe {number}\n{rows.replace(',', ';1;')}")
     inspected = Inspected(tmp_path, file.getvalue(), name="both.zip")
-    assert inspected.found["readings"] == 96
-    assert "has 2 reports: this is the first one" in inspected.run().output
+    found, (other,) = inspected.found, inspected.found["others"]
+    assert (found["readings"], other["readings"]) == (96, 96)
+    assert [len(each["alike"]) for each in (found, other)] == [2, 2]
+    assert found["entry"]["name"] != other["entry"]["name"]
+    output = inspected.run().output
+    assert output.count("a.csv and 2 more like this one\n") == 2
+
+
+def test_unknown_heading_is_looked_for_once_among_all_formats(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[object] = []
+    init = ReportFile.__init__
+
+    def counting(self: ReportFile, *args: Any, **options: Any) -> None:
+        opened.append(options["formats"])
+        init(self, *args, **options)
+
+    monkeypatch.setattr(ReportFile, "__init__", counting)
+    Inspected(tmp_path, "t,kWh\n" + quarter_rows("%Y-%m-%d %H:%M,{}", *SINES))
+    assert len(opened) <= 3
 
 
 def test_sheet_of_a_workbook_gets_an_entry(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import loader.formats.delimited.day_marks
 import loader.rows.file_reader
 from cli.error_report import FaultyReportsError
 from domain.time.local_time import DUPLICATE_TIME, OTHER_ZONE_TIME
@@ -86,6 +87,7 @@ def test_rows_that_are_the_same_are_passed_over_wherever_they_are(
     report = heading + "".join([*rows[:begin], *mixed])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loader.rows.file_reader, "CHUNK_BYTES", size)
+        patch.setattr(loader.formats.delimited.day_marks, "MAX_MARK_BYTES", size)
         done = read(report, *FORMATS, skip_bad_rows=skipping)
     others = [repeat for repeat in repeats if repeat not in rows]
     assert sorted(raw.decode() + "\n" for raw in done.rejected) == sorted(others)

@@ -21,7 +21,7 @@ from storage.figures.summary import Summary
 from tests.storage.test_intervals import answers
 from tests.support.databases import DatabaseFixture
 from tests.support.report_factory import MADRID
-from tests.support.report_formats import Reading, reading
+from tests.support.report_formats import Reading, ReportResult, reading
 
 LENGTHS = (900, 1800, 3600)
 STARTS = [
@@ -252,3 +252,58 @@ def test_readings_moved_to_one_time_are_an_error(read: Reading) -> None:
     text = "t,W\n2019-07-01T00:00:05Z,1\n2019-07-01T00:00:09Z,2\n"
     done = read(text, ConfiguredFormat("logger", FormatSettings.model_validate(said)))
     assert done.row_errors == [f"3: t: 2019-07-01T00:00:09Z: expected {DUPLICATE_TIME}"]
+
+
+CHANGE = datetime(2019, 10, 27, 1, tzinfo=UTC)
+"""When clocks go back in Madrid, from 03:00 to 02:00."""
+
+
+def jittered(
+    read: Reading,
+    steps: Sequence[int],
+    seconds: Sequence[int],
+    interval: int,
+    *,
+    newest_first: bool = False,
+) -> tuple[list[datetime], ReportResult]:
+    """Read readings so many steps from the change, each so many seconds beside its time."""
+    due = [CHANGE + timedelta(seconds=interval) * step for step in steps]
+    lines = [
+        f"{(at + timedelta(seconds=second)).astimezone(MADRID):%Y-%m-%d %H:%M:%S},{step}\n"
+        for step, at, second in zip(steps, due, seconds, strict=True)
+    ]
+    time = {"column": "t", "pattern": "%Y-%m-%d %H:%M:%S", "marks": "start", "tolerance": 10}
+    said = {"columns": {"power": "W"}, "time": time, "interval": interval}
+    format_ = ConfiguredFormat("logger", FormatSettings.model_validate(said))
+    done = read("t,W\n" + "".join(lines[::-1] if newest_first else lines), format_)
+    return due[::-1] if newest_first else due, done
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), interval=st.sampled_from([900, 1800, 3600]), newest_first=st.booleans())
+def test_early_and_late_times_around_clocks_that_go_back_are_never_in_the_wrong_pass(
+    read: Reading, data: st.DataObject, interval: int, newest_first: bool
+) -> None:
+    hours = 3600 // interval
+    steps = [*range(-4 * hours, 4 * hours)]
+    lost = data.draw(st.sets(st.sampled_from(range(-hours - 1, hours + 2)), max_size=2))
+    left = [step for step in steps if step not in lost]
+    seconds = data.draw(st.lists(st.integers(-3, 3), min_size=len(left), max_size=len(left)))
+    due, done = jittered(read, left, seconds, interval, newest_first=newest_first)
+    pairs = zip(left, seconds, strict=True)
+    if not any(second < 0 and -hours < step <= hours for step, second in pairs):
+        return
+    start = {float(step): CHANGE + timedelta(seconds=interval) * step for step in steps}
+    assert done.instants == [start[float(each)] for each in done.quantities("power")]
+    if not lost:
+        assert (done.instants, done.row_errors) == (due, [])
+
+
+def test_early_time_with_a_gap_beside_it_is_refused_where_clocks_go_back(read: Reading) -> None:
+    steps = [-3, -2, -1, 1, 2, 3, 4]
+    _, done = jittered(read, steps, [0, 0, 0, -2, 0, 0, 0], 3600)
+    assert [error.split(": expected")[0] for error in done.row_errors] == [
+        "4: t: 2019-10-27 02:00:00",
+        "5: t: 2019-10-27 02:59:58",
+    ]
+    assert all("some times are early" in error for error in done.row_errors)

@@ -655,6 +655,58 @@ def test_columns_of_days_may_be_missing_if_they_are_optional(read: Reading) -> N
         assert [row[3:] for row in done.rows] == [tail] * 24
 
 
+def flagged_days(**changes: Any) -> ReportFormat:
+    """A format with a flag beside each of the 25 intervals of a day."""
+    return day_rows(
+        3600,
+        "counted",
+        25,
+        columns={"energy": {"first": "H1", "last": "H25", "every": 2}},
+        quality={"first": "F1", "last": "F25", "every": 2, "estimated": "E"},
+        **changes,
+    )
+
+
+def flagged(day: str, count: int) -> str:
+    """The row of a day whose third interval is estimated."""
+    fields = [f"{number},5;{'E' if number == 3 else 'R'}" for number in range(1, count + 1)]
+    return ";".join([day, *fields, *[";"] * (25 - count)])
+
+
+FLAGGED_HEADING = ";".join(["Tag", *(f"H{number};F{number}" for number in range(1, 26))])
+
+
+def test_flag_beside_each_interval_of_a_day_says_which_are_estimated(read: Reading) -> None:
+    days = [flagged("31.03.2024", 23), flagged("01.06.2024", 24), flagged("27.10.2024", 25)]
+    done = read(table(FLAGGED_HEADING, *days), flagged_days())
+    assert done.row_errors == []
+    assert done.report.passed_over.columns == ()
+    found = [(row[3], row[-1]) for row in done.rows]
+    assert found == [
+        (f"{number}.50000", "1" if number == 3 else "")
+        for count in (23, 24, 25)
+        for number in range(1, count + 1)
+    ]
+
+
+def test_rejected_intervals_with_flags_load_again(read: Reading) -> None:
+    broken = flagged("01.06.2024", 24).replace("3,5;E", "x;E")
+    done = read(table(FLAGGED_HEADING, broken), flagged_days())
+    (raw,) = done.rejected
+    heading = "Tag;interval of day;energy of interval;quality of interval;Rejected because"
+    row = raw.decode().replace("x", "3,5") + ";line 2: wrong"
+    again = read(table(heading, row), flagged_days())
+    assert [(each[1], each[3], each[-1]) for each in again.rows] == [
+        ("2024-06-01 02:00:00", "3.50000", "1")
+    ]
+
+
+def test_heading_with_other_flags_than_intervals_is_refused(read: Reading) -> None:
+    heading = FLAGGED_HEADING.replace(";H25;F25", ";F25").replace("H24", "H25")
+    done = read(table(heading, flagged("01.06.2024", 24)), flagged_days())
+    assert "expected last to be one of every 2 columns from first" in done.error
+
+
 def test_heading_with_too_few_columns_for_a_day_is_refused(read: Reading) -> None:
     done = read(table(days_heading(24), "01.06.2024" + ";1" * 24), day_rows(900, "counted", 24))
     assert (
@@ -675,6 +727,15 @@ def test_heading_with_too_few_columns_for_a_day_is_refused(read: Reading) -> Non
             {"columns": {"energy": {"first": "1", "last": "2"}, "power": "kW"}},
             "expected first and last of all columns, since a row holds a day",
         ),
+        (
+            {"columns": {"energy": {"header": "1", "every": 2}}},
+            "expected no every without first and last",
+        ),
+        (
+            {"quality": {"column": "F", "first": "F1", "last": "F24", "estimated": "E"}},
+            "expected column, or else first and last",
+        ),
+        ({"quality": {"first": "F1", "estimated": "E"}}, "expected column, or else first and last"),
         ({"time": {"column": "Tag", "pattern": "%d", "marks": "end"}}, "expected no time.marks"),
         ({"heading": "none"}, "expected places of columns, since there is no heading"),
         ({"identifier": {"line": "Zähler"}}, "expected a pattern with {meter} in it"),

@@ -1,18 +1,20 @@
 """Rows that are collected before they become readings: joined ones, and states of registers."""
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from datetime import date, datetime
+from functools import lru_cache
 
 from domain.report_source import RowBatch
 from domain.time.sampling_interval import Differences, IntervalSpan
+from domain.time.time_zone import DAY_SECONDS
 from loader.formats.delimited.layout import DelimitedLayout
 from loader.formats.delimited.own_lengths import LengthSpans, usual_seconds
+from loader.formats.delimited.placed_starts import ZoneOffsets
 from loader.formats.delimited.rows import DelimitedRow, DelimitedRows
 from loader.formats.timestamps.ends import RowEnds
 from loader.formats.timestamps.parser import InvalidTimestamp, PartOfDay
 from loader.rows.errors import RowError
 from loader.rows.reader import ParseContext
-from loader.rows.spool import Spool
 from loader.values.collected_values import CollectedValues
 from loader.values.joined_rows import CollectedRow, JoinedReading, RowJoiner
 from loader.values.register_energies import RegisterEnergies
@@ -21,6 +23,21 @@ from loader.values.row_values import RowQuantities
 _BATCH_ROWS = 10_000
 
 NO_ENERGY = "expected at least two states of a register, since the first one alone gives no energy"
+
+
+_DAY_1970 = date(1970, 1, 1).toordinal()
+
+
+@lru_cache(maxsize=1024)
+def _date_text(day: int) -> str:
+    """Return a day, so many after that of 1970, as YYYY-MM-DD."""
+    return date.fromordinal(_DAY_1970 + day).isoformat()
+
+
+@lru_cache(maxsize=4096)
+def _clock_text(second: int) -> str:
+    """Return a second of a day as HH:MM:SS."""
+    return f"{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}"
 
 
 class _Series(DelimitedRows):
@@ -107,7 +124,7 @@ class CollectedRows(DelimitedRows):
         self._series: dict[int, _Series] = {}
         self._current: _Series | None = None
         """The series of the row that is being read, if it is known."""
-        self._spool = Spool(context.path)
+        self._offsets_of = ZoneOffsets(context.zone)
         self._joiner = RowJoiner(self._spool, self._reject_conflict)
         self._is_complete = False
         self._differences = Differences()
@@ -119,6 +136,7 @@ class CollectedRows(DelimitedRows):
                 registers,
                 self._spool,
                 self._local_time,
+                self._local_day,
                 interval=settings.interval,
                 shift=self._seconds_to_states(layout),
                 has_others=len(registers) < len(values.columns),
@@ -163,10 +181,6 @@ class CollectedRows(DelimitedRows):
             series.finish()
             self.repeated += series.repeated
         self._is_complete = True
-
-    def close(self) -> None:
-        """Remove the temporary file."""
-        self._spool.close()
 
     def batches(self) -> Iterator[RowBatch]:
         """Yield the readings in order of time, once all rows were read."""
@@ -248,14 +262,17 @@ class CollectedRows(DelimitedRows):
             self.missing += not cell
         if is_full:
             quantities[-1] = reading.estimated
-        local = datetime.fromtimestamp(reading.start, self._context.zone)
-        offset = local.utcoffset()
-        assert offset is not None
-        text = local.isoformat(" ")[:19]
+        offset = self._offsets_of.at(reading.start)
+        day, second = divmod(reading.start + offset, DAY_SECONDS)
+        text = f"{_date_text(day)} {_clock_text(second)}"
         self._differences.add(reading.start)
         if reading.seconds is not None:
             self._lengths.note(reading.start, reading.seconds)
-        self._ready.add_line(text, int(offset.total_seconds()), ",".join(quantities))
+        self._ready.add_line(text, offset, ",".join(quantities))
+
+    def _local_day(self, instant: int) -> int:
+        """Return how many days after that of 1970 an instant is, in local time."""
+        return (instant + self._offsets_of.at(instant)) // DAY_SECONDS
 
     def _local_time(self, instant: int) -> str:
         return datetime.fromtimestamp(instant, self._context.zone).isoformat(" ")[:19]

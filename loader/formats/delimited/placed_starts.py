@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
+from heapq import heappop, heappush
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -10,9 +11,8 @@ from numpy.typing import DTypeLike, NDArray
 from domain.columns import Integers, Truths
 from domain.time.local_time import LocalTimeResolver
 from domain.time.time_zone import DAY_SECONDS
-
-Marks = NDArray[np.uint64] | NDArray[np.uint8]
-"""What tells readings from others of their times: numbers other than 0."""
+from loader.formats.delimited.day_marks import DayMarks, Marks
+from loader.rows.spool import Spool
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Full hours come first, for a day takes as much memory as the highest index in it.
@@ -23,29 +23,43 @@ _USUAL_SECONDS = sorted(
 _USUAL_INDEXES = np.full(DAY_SECONDS, -1, np.int32)
 _USUAL_INDEXES[_USUAL_SECONDS] = np.arange(len(_USUAL_SECONDS))
 
+_MAX_DAYS = 4096
+"""Days whose offset is remembered."""
 
-class _Offsets:
+
+class ZoneOffsets:
     """The offsets of instants in a zone."""
 
     def __init__(self, zone: tzinfo) -> None:
         self._resolver = LocalTimeResolver(zone)
+        self._days: dict[int, int | None] = {}
+        """The offset of days of UTC by their numbers, None if it changes on them."""
 
     def at(self, instant: int) -> int:
         """Return the offset at an instant."""
-        offset = self._resolver.offset_all_utc_day(instant // DAY_SECONDS)
+        offset = self._day(instant // DAY_SECONDS)
         return self._resolver.offset_at(instant) if offset is None else offset
 
     def at_all(self, instants: Integers) -> Integers:
         """Return the offset at each instant."""
         days = instants // DAY_SECONDS
         heads = np.concatenate(([0], np.flatnonzero(days[1:] != days[:-1]) + 1))
-        found = [self._resolver.offset_all_utc_day(day) for day in days[heads].tolist()]
+        found = [self._day(day) for day in days[heads].tolist()]
         lengths = np.diff(heads, append=len(instants))
         offsets = np.repeat(np.array([offset or 0 for offset in found], np.int64), lengths)
         if None in found:
             are_known = np.repeat([offset is not None for offset in found], lengths)
             offsets[~are_known] = [self.at(each) for each in instants[~are_known].tolist()]
         return offsets
+
+    def _day(self, number: int) -> int | None:
+        try:
+            return self._days[number]
+        except KeyError:
+            if len(self._days) >= _MAX_DAYS:
+                self._days.clear()
+            self._days[number] = found = self._resolver.offset_all_utc_day(number)
+            return found
 
 
 class _TimeOfDayIndex:
@@ -85,20 +99,19 @@ class PlacedStarts:
     A local day has those of one offset, since clocks show some times of others twice.
     """
 
-    def __init__(self, zone: tzinfo, marks: DTypeLike) -> None:
-        """Take the type of the marks."""
-        self._marks = marks
+    def __init__(self, zone: tzinfo, marks: DTypeLike, spool: Spool) -> None:
+        """Take the type of the marks, and a temporary file for them if there are many."""
         self._indexes = _TimeOfDayIndex()
-        self._offsets = _Offsets(zone)
-        self._days: dict[tuple[int, int], Marks] = {}
-        """The mark of each reading, at the index of its local time of day; 0 for none."""
+        self._offsets = ZoneOffsets(zone)
+        self._days = DayMarks(marks, spool)
+        """The mark of each reading, at the index of its local time of day."""
 
     def add(self, start: int, mark: int) -> tuple[str, int, int]:
         """Return the local time of a start and its offset, and the mark of an earlier one or 0."""
         offset = self._offsets.at(start)
         number, second = divmod(start + offset, DAY_SECONDS)
         index = self._indexes.of_one(second)
-        marks = self._day((number, offset), index)
+        marks = self._days.of((number, offset), index)
         if not (earlier := int(marks[index])):
             marks[index] = mark
         local = _EPOCH + timedelta(seconds=start + offset)
@@ -124,7 +137,7 @@ class PlacedStarts:
         keys = zip(days[begins].tolist(), offsets[begins].tolist(), strict=True)
         ends = [*begins[1:].tolist(), len(starts)]
         for key, begin, end, index in zip(keys, begins.tolist(), ends, highest, strict=True):
-            seen, at = self._day(key, index), indexes[begin:end]
+            seen, at = self._days.of(key, index), indexes[begin:end]
             if are_distinct and not seen[at].any():
                 seen[at] = marks[begin:end]
                 continue
@@ -135,20 +148,18 @@ class PlacedStarts:
                     seen[each] = marks[place]
         return offsets, are_new
 
-    def _day(self, key: tuple[int, int], index: int) -> Marks:
-        """Return the marks of a local day by its number and offset, which have an index."""
-        marks = self._days.get(key)
-        if marks is None or index >= len(marks):
-            more = np.zeros(index + 1, self._marks)
-            if marks is not None:
-                more[: len(marks)] = marks
-            self._days[key] = marks = more
-        return marks
-
     def runs(self) -> Iterator[tuple[int, tuple[int, ...]]]:
-        """Yield the instants of the starts in runs, see `Differences`."""
-        for (number, offset), marks in self._days.items():
-            yield number * DAY_SECONDS - offset, self._indexes.seconds(marks != 0)
+        """Yield the instants of the starts in runs, in order of time, see `Differences`."""
+        waiting: list[tuple[int, int, tuple[int, ...]]] = []
+        for number, offset in self._days.ordered():
+            midnight = number * DAY_SECONDS
+            # What is behind clocks that change counts from another midnight.
+            while waiting and waiting[0][0] < midnight - DAY_SECONDS:
+                yield heappop(waiting)[1:]
+            seconds = self._indexes.seconds(self._days.seen((number, offset)))
+            heappush(waiting, (midnight - offset + seconds[0], midnight - offset, seconds))
+        while waiting:
+            yield heappop(waiting)[1:]
 
 
 @lru_cache(maxsize=1024)

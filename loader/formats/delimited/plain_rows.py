@@ -3,10 +3,12 @@
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta, tzinfo
 from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from domain.columns import Bits, Column, Integers, Truths
 from domain.fixed_point import SCALE
@@ -15,10 +17,12 @@ from domain.quantities import INTEGER_DIGITS
 from loader.cells.field_table import FieldTable, is_bytewise, slices
 from loader.cells.known_texts import look_up
 from loader.cells.numbers import MOST_DECIMALS, plain_numbers
-from loader.formats.delimited.placed_starts import Marks, PlacedStarts
+from loader.formats.delimited.day_marks import Marks
+from loader.formats.delimited.placed_starts import PlacedStarts
 from loader.formats.delimited.quick_times import QuickTimes
 from loader.rows.header import Header
-from loader.rows.reader import Row, RowReader
+from loader.rows.reader import ParseContext, Row, RowReader
+from loader.rows.spool import Spool
 from loader.values.columns import QuantityColumn
 from loader.values.decimals import ParsedValue
 
@@ -183,7 +187,22 @@ class PlainRowReader(RowReader[Row]):
 
     _plain: PlainLayout | None = None
     """None if no row is read by columns."""
-    _starts: PlacedStarts
+
+    def __init__(
+        self,
+        context: ParseContext,
+        zone: tzinfo,
+        marks: DTypeLike,
+        end_shift: timedelta = timedelta(),
+    ) -> None:
+        """Take the type of the marks of rows."""
+        super().__init__(context, zone, end_shift)
+        self._spool = Spool(context.path)
+        self._starts = PlacedStarts(context.zone, marks, self._spool)
+
+    def close(self) -> None:
+        """Remove the temporary file."""
+        self._spool.close()
 
     def read(self, chunk: bytes, line: int) -> None:
         """Read whole lines, the first of which has this number."""

@@ -4,14 +4,17 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import repeat
 
 import numpy as np
 
 from domain.columns import Bits, Column
 from domain.time.local_time import DUPLICATE_TIME, OTHER_ZONE_TIME
+from domain.time.sampling_interval import Differences
+from loader.formats.delimited.day_marks import Marks
+from loader.formats.delimited.early_times import UNTOLD_EARLY_TIME, offsets_of_early
 from loader.formats.delimited.layout import DelimitedLayout
 from loader.formats.delimited.marks import mark_of, marks_of
-from loader.formats.delimited.placed_starts import Marks, PlacedStarts
 from loader.formats.delimited.plain_rows import PlainRowReader
 from loader.formats.timestamps.parser import InvalidTimestamp, PartOfDay
 from loader.rows.errors import RowError
@@ -45,14 +48,13 @@ class DelimitedRows(PlainRowReader[DelimitedRow]):
     """Reads rows of delimited fields whose columns the settings of the format describe."""
 
     def __init__(self, context: ParseContext, layout: DelimitedLayout) -> None:
-        super().__init__(context, layout.zone, layout.end_shift)
+        super().__init__(context, layout.zone, np.uint64, layout.end_shift)
         self._layout = layout
         self._plain = layout.plain
         self.identifier = layout.header.meter
         self.is_full = layout.values.is_full
         self._identifier_line = 0
         self._offsets: dict[date, int | None] = {}
-        self._starts = PlacedStarts(context.zone, np.uint64)
         self._dst_marks: defaultdict[datetime, set[int]] = defaultdict(set)
         """The hashes at each local time of the days on which clocks change."""
         self._parts: list[tuple[int, PartOfDay, DelimitedRow | None]] = []
@@ -276,6 +278,32 @@ class DelimitedRows(PlainRowReader[DelimitedRow]):
         is_same = (row.time, row.quantities) if self._layout.tolerance else row.quantities
         return hash(is_same) % 2**64 or 1
 
+    def _placed(
+        self, rows: list[tuple[int, datetime, DelimitedRow, int | str]]
+    ) -> list[tuple[int, datetime, DelimitedRow, int | str]]:
+        """Correct the offsets of early times, which the order alone does not tell."""
+        repeated = [each for each in rows if self._resolver.is_repeated(each[1])]
+        if not any(map(self._is_early, (local for _, local, _, _ in repeated))):
+            return rows
+        if any(isinstance(offset, str) for _, _, _, offset in repeated):
+            return rows
+        times = [local for _, local, _, offset in rows if isinstance(offset, int)]
+        step = timedelta(seconds=self._layout.step)
+        told = offsets_of_early(times, self._resolver, self._moved, step)
+        untold = repeat(UNTOLD_EARLY_TIME, len(repeated))
+        offsets: Iterator[int | str] = iter(untold if told is None else told)
+        return [
+            (line, local, row, next(offsets) if self._resolver.is_repeated(local) else offset)
+            for line, local, row, offset in rows
+        ]
+
+    def _is_early(self, local: datetime) -> bool:
+        """Return whether a local time is early, within the tolerance."""
+        if not self._layout.tolerance:
+            return False
+        late = int((local - midnight(local.date())).total_seconds()) % self._layout.step
+        return 0 < self._layout.step - late <= self._layout.tolerance
+
     def _moved_back(self, local: datetime) -> datetime:
         """Return a local time moved to the one that is expected before it, within the tolerance."""
         if not self._layout.tolerance:
@@ -298,6 +326,13 @@ class DelimitedRows(PlainRowReader[DelimitedRow]):
         column = self._layout.timestamps.columns.label
         self._reject([RowError(line, column, row.time, expected)], row.raw)
 
+    def differences(self) -> Differences:
+        """Return the differences between the starts of the readings."""
+        found = Differences()
+        for start, seconds in self._runs():
+            found.add_run(start, seconds)
+        return found
+
     def _runs(self) -> Iterator[tuple[int, tuple[int, ...]]]:
-        """Yield the instants of the readings in runs, see `Differences`."""
+        """Yield the instants of the readings in runs, in order of time, see `Differences`."""
         yield from self._starts.runs()

@@ -1,7 +1,9 @@
 """What words in headings say, in the languages of Western Europe."""
 
+import os
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -149,3 +151,11 @@ def unit_in(text: str) -> UnitMeaning | None:
     """Return the unit that a text ends with or has last; None if it has none."""
     found = _UNIT.findall(text)
     return _UNITS["".join(found[-1]).casefold()] if found else None
+
+
+def common_edges(texts: Sequence[str]) -> tuple[str, str]:
+    """Return what all texts begin with and end with, in whole words."""
+    before = os.path.commonprefix(texts)  # noqa: RUF071 - whole words are taken of it
+    before = re.sub(r"\w*$", "", before)
+    after = os.path.commonprefix([text[len(before) :][::-1] for text in texts])[::-1]  # noqa: RUF071 - as above
+    return before, re.sub(r"^\w*", "", after)
