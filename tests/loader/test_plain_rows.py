@@ -401,3 +401,31 @@ def test_described_report_reads_alike_by_columns_and_singly(
     content = end.join([heading, *map(";".join, rows), ""])
     path.write_bytes(content.encode(encoding))
     both(path, known, skip=skip, zone=zone, sizes=sizes)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+@pytest.mark.parametrize("name", sorted(LAYOUTS))
+def test_each_odd_text_in_each_field_is_read_as_in_a_row_alone(
+    tmp_path: Path, name: str, encoding: str
+) -> None:
+    """In fields that are not read, too."""
+    heading, changes = LAYOUTS[name]
+    pattern, names = changes.get("time", TIME)["pattern"], heading.split(";")
+    moment = datetime(2019, 5, 1, tzinfo=UTC)
+    rows = []
+    for at in range(len(names)):
+        for odd in (*ODD_FIELDS, "\xff\xfe", ";", ""):
+            moment += timedelta(hours=1)
+            local = moment.astimezone(MADRID)
+            time = local.isoformat() if pattern == "iso" else f"{local:{pattern}}"
+            fields = [time if each == "Zeit" else shown(each, moment, MADRID) for each in names]
+            row = ["1,250" if field is None else field for field in fields]
+            rows.append(";".join([*row[:at], odd, *row[at + 1 :]]))
+            rows.append(";".join(row))
+            moment += timedelta(hours=1)
+    path = tmp_path / "odd.csv"
+    path.write_bytes("\n".join([heading, *rows, ""]).encode("latin-1"))
+    known = described(heading, {**changes, "encoding": encoding})
+    by_columns, _ = both(path, known, skip=True)
+    assert by_columns.told["readings"]
+    assert by_columns.told["rejected"]
