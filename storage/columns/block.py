@@ -23,14 +23,15 @@ from domain.columns import Column, Columns, Integers
 from domain.quantities import ALL_QUANTITY_NAMES
 from storage.common.zstandard import zstd
 
-_VERSION = 1
+BLOCK_VERSION = 1
+"""Another one makes readers take the rows instead; a new quantity needs that, too."""
 
 _LEVEL = 3
 _HEADER = struct.Struct("<BBHI")
 _ENTRY = struct.Struct("<BBBBIIqq")
 _UTC = 0
 _NUMBERS = {name: number for number, name in enumerate(ALL_QUANTITY_NAMES, 1)}
-"""By which a block knows a quantity."""
+"""By which a block knows a quantity: they stay."""
 
 _Words = NDArray[np.uint64]
 
@@ -62,7 +63,7 @@ def block_of(columns: Columns) -> bytes:
         if column.known is None or column.known.any()
     ]
     index = b"".join(_ENTRY.pack(*entry) for entry, _ in coded)
-    header = _HEADER.pack(_VERSION, len(coded), len(columns), zlib.crc32(index))
+    header = _HEADER.pack(BLOCK_VERSION, len(coded), len(columns), zlib.crc32(index))
     return b"".join([header, index, *(part for _, part in coded)])
 
 
@@ -119,7 +120,7 @@ def _parts(block: bytes, count: int) -> Mapping[int, tuple[_ColumnEntry, bytes]]
         start = _HEADER.size
         place = start + columns * _ENTRY.size
         index = block[start:place]
-        if version != _VERSION or readings != count or zlib.crc32(index) != crc:
+        if version != BLOCK_VERSION or readings != count or zlib.crc32(index) != crc:
             raise DamagedBlockError
         found = {}
         for entry in map(_ColumnEntry._make, _ENTRY.iter_unpack(index)):

@@ -18,8 +18,13 @@ class BlockSource:
         self._engine = engine
         self._meter_id = meter_id
 
-    async def segments(self) -> tuple[list[IdSegment], int]:
-        """Return the segments that have a block, in the order of id, and the last id of all."""
+    async def segments(
+        self, start: int, until: int
+    ) -> tuple[list[IdSegment], list[tuple[int, int]]]:
+        """Return the segments of a time that have a block, and the ids that have none.
+
+        These come as the first and the last one of each run.
+        """
         of_meter = f"meter_id = {self._meter_id}"
         seconds = self._engine.dialect.unix_seconds
         values = ["first_id", seconds("first_utc"), seconds("last_utc")]
@@ -31,11 +36,19 @@ class BlockSource:
             f" AND EXISTS (SELECT 1 FROM pages AS p WHERE p.{of_meter} AND p.first_id = b.first_id)"
             f" AND EXISTS (SELECT 1 FROM readings AS r WHERE r.{of_meter} AND r.id = b.first_id)"
         )
-        first_ids, *times = (integers_of(text, count) for text in texts)
+        first_ids, first_utc, last_utc = (integers_of(text, count) for text in texts)
         numbers = (first_ids - 1) // SEGMENT_READINGS
-        order = np.argsort(numbers)
-        columns = [column[order].tolist() for column in (numbers, *times)]
-        return [IdSegment(*each) for each in zip(*columns, strict=True)], last_id or 0
+        within = (start <= last_utc) & (first_utc < until)
+        found = [column[within].tolist() for column in (numbers, first_utc, last_utc)]
+        end = -(-(last_id or 0) // SEGMENT_READINGS)
+        edges = np.concatenate(([-1], np.sort(numbers), [end]))
+        gaps = np.flatnonzero(np.diff(edges) > 1)
+        first_without = (edges[gaps] + 1) * SEGMENT_READINGS + 1
+        last_without = edges[gaps + 1] * SEGMENT_READINGS
+        return (
+            [IdSegment(*each) for each in zip(*found, strict=True)],
+            [*zip(first_without.tolist(), last_without.tolist(), strict=True)],
+        )
 
     async def read(self, segments: Sequence[IdSegment], names: Sequence[str]) -> dict[int, Columns]:
         """Return the columns of segments, without flags, by their numbers.

@@ -15,6 +15,12 @@ from storage.common.turns import in_thread
 SEGMENTS_AT_ONCE = 8
 """Segments that are read in one go."""
 
+MOST_WAITING = 250_000
+"""Readings that are kept until those before them are known.
+
+If segments overlap so much that there are more, the later ones are read once more.
+"""
+
 _Part = tuple[Sequence[Columns], int]
 """Readings, and the time up to which all are known once they are."""
 
@@ -28,13 +34,29 @@ async def read_columns(
     fails.
     """
     source = _Source(engine, meter_id, start, until, names)
-    waiting: list[Columns] = []
-    async with aclosing(prefetch(source.jobs(await source.segments()))) as parts:
-        async for part, horizon in parts:
-            ready, later = await in_thread(_split, [*waiting, *part], horizon)
-            waiting = [later] if len(later) else []
-            if len(ready):
-                yield ready
+    segments = await source.segments()
+    while start < until:
+        end = until
+        waiting: list[Columns] = []
+        async with aclosing(prefetch(source.jobs(segments, start, until))) as parts:
+            async for part, horizon in parts:
+                ready, later = await in_thread(_split, [*waiting, *part], start, end, horizon)
+                if len(later) > MOST_WAITING:
+                    end = int(later.utc[MOST_WAITING // 2])
+                    later = later[: MOST_WAITING // 2]
+                waiting = [later] if len(later) else []
+                if len(ready):
+                    yield ready
+                if horizon >= end:
+                    break
+        start = end
+
+
+def _split(parts: Sequence[Columns], start: int, end: int, horizon: int) -> tuple[Columns, Columns]:
+    """Return the readings before a time, in order, and the others; all between two times."""
+    columns = Columns.joined(parts).between(start, end).in_order()
+    place = int(columns.utc.searchsorted(horizon))
+    return columns[:place], columns[place:]
 
 
 class _Source:
@@ -52,28 +74,21 @@ class _Source:
 
     async def segments(self) -> Sequence[IdSegment]:
         """Return the segments that have readings of the time, in the order of their first one."""
-        stored, last_id = await self._blocks.segments()
-        within = [each for each in stored if self._start <= each.last_utc]
-        found = [each for each in within if each.first_utc < self._until]
+        found, without = await self._blocks.segments(self._start, self._until)
         self._with_block = {segment.number for segment in found}
-        following = 1
-        for first_id, after in [
-            *((each.first_id, each.last_id) for each in stored),
-            (last_id + 1, 0),
-        ]:
-            if following < first_id:
-                found += await self._rows.segments(following, first_id - 1)
-            following = after + 1
+        for first_id, last_id in without:
+            found += await self._rows.segments(first_id, last_id)
         return sorted(found, key=lambda segment: segment.first_utc)
 
     async def jobs(
-        self, segments: Sequence[IdSegment]
+        self, segments: Sequence[IdSegment], start: int, until: int
     ) -> AsyncGenerator[Coroutine[Any, Any, _Part]]:
-        """Yield what reads segments, some at a time."""
-        for at in range(0, len(segments), SEGMENTS_AT_ONCE):
+        """Yield what reads the segments of a time, some at once."""
+        found = [each for each in segments if start <= each.last_utc and each.first_utc < until]
+        for at in range(0, len(found), SEGMENTS_AT_ONCE):
             end = at + SEGMENTS_AT_ONCE
-            horizon = segments[end].first_utc if end < len(segments) else self._until
-            yield self._read(segments[at:end], horizon)
+            horizon = found[end].first_utc if end < len(found) else until
+            yield self._read(found[at:end], horizon)
 
     async def _read(self, segments: Sequence[IdSegment], horizon: int) -> _Part:
         with_block = [each for each in segments if each.number in self._with_block]
@@ -88,10 +103,10 @@ class _Source:
                 else:
                     ids = part[0].first_id, part[-1].last_id
                     readings = [await self._rows.read(*ids, self._names)]
-                parts += await in_thread(self._within, readings, flags)
+                parts += await in_thread(self._finished, readings, flags)
         return parts, horizon
 
-    def _within(self, parts: Sequence[Columns], flags: FlaggedReadings) -> Sequence[Columns]:
+    def _finished(self, parts: Sequence[Columns], flags: FlaggedReadings) -> Sequence[Columns]:
         """Return the readings of the time, with their flags."""
         found = [part.between(self._start, self._until) for part in parts]
         for part in found:
@@ -108,10 +123,3 @@ def _runs(segments: Sequence[IdSegment]) -> list[list[IdSegment]]:
         else:
             runs.append([segment])
     return runs
-
-
-def _split(parts: Sequence[Columns], horizon: int) -> tuple[Columns, Columns]:
-    """Return the readings before a time, in order, and the others."""
-    columns = Columns.joined(parts).in_order()
-    place = int(columns.utc.searchsorted(horizon))
-    return columns[:place], columns[place:]

@@ -81,11 +81,11 @@ class RowSource:
 
     async def flags(self, first_id: int, last_id: int) -> "FlaggedReadings":
         """Return the flags of the readings with some ids."""
-        where = self._dialect.between(first_id, last_id)
+        place = self._dialect.placeholder
         ((count, *texts),) = await self._engine.fetch(
             "SELECT COUNT(*), GROUP_CONCAT(reading_id), GROUP_CONCAT(flags) FROM flags"
-            f" WHERE meter_id = {self._meter_id} AND {where.text.replace('id', 'reading_id', 1)}",
-            where.args,
+            f" WHERE meter_id = {self._meter_id} AND reading_id BETWEEN {place} AND {place}",
+            (first_id, last_id),
         )
         return FlaggedReadings(*(integers_of(text, count) for text in texts))
 

@@ -1,7 +1,8 @@
-"""Quality flags computed by the database: the rules of domain/flags.py as SQL.
+"""Quality flags: of appended readings from arrays, of others computed by the database.
 
-Whether an energy is flagged depends on its own maximeter and, after a gap, on the gap's length. Few
-readings come near the limit, and only they are examined.
+The rules of domain/flags.py stand as SQL here and for arrays in domain/flag_rules.py. Whether an
+energy is flagged depends on its own maximeter and, after a gap, on the gap's length. Few readings
+come near the limit, and only they are examined.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -38,7 +38,7 @@ from storage.imports.runs import AppendedRuns, Run
 from storage.meters import MeterAdmin, MeterRecord, MeterState
 from storage.readings.page_store import PAGE_READINGS, built_page
 
-BATCHES_BEFORE_PAGES = 32
+BATCHES_BEFORE_PAGES = 8
 """Batches that are inserted before their pages: as many pages as may wait in memory."""
 
 

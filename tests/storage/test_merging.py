@@ -42,6 +42,7 @@ class Rows:
     format: str = "monitoring"
     identifier: str | None = None
     tells_estimated: bool = False
+    batch_rows: int = 4
     name: str = field(default="rows.csv", init=False)
     sha256: str = field(default="0" * 64, init=False)
     rejected: int = field(default=0, init=False)
@@ -73,8 +74,8 @@ class Rows:
         return self.tells_estimated or not {*self.quantities} <= {*QUANTITY_NAMES}
 
     def batches(self) -> Iterator[RowBatch]:
-        for at in range(0, len(self.readings), 4):
-            some = self.readings[at : at + 4]
+        for at in range(0, len(self.readings), self.batch_rows):
+            some = self.readings[at : at + self.batch_rows]
             most = len(ALL_QUANTITY_NAMES if self.is_full else QUANTITY_NAMES)
             lines = [
                 ",".join((str(line), self.time(number), "0", *map(written, values[:most])))

@@ -82,7 +82,8 @@ def of_meters(database: DatabaseFixture, condition: str) -> dict[str, Rows]:
 def fill_other_tables(database: DatabaseFixture, meter: int) -> None:
     """Give a meter a row in each table that has none."""
     texts = {"day": "2019-08-01", "first_day": "2019-08-01", "last_day": "2019-08-01"}
-    for name, columns in tables(database).items():
+    # A new page has no block yet.
+    for name, columns in sorted(tables(database).items(), key=lambda table: table[0] != "pages"):
         if not of_meters(database, f"= {meter}")[name]:
             values = {column: texts.get(column, 0) for column in columns} | {"meter_id": meter}
             if "group_id" in columns or name == "grants":

@@ -302,3 +302,13 @@ async def test_grants_of_a_list_are_looked_up_one_by_one(loaded: SqliteDatabase)
         for statement in statements:
             connection.execute(statement, ("beth",) * statement.count("?")).fetchall()
     assert 0 < steps < 500
+
+
+async def test_older_loader_leaves_the_version_of_a_newer_layout_alone(
+    loaded: SqliteDatabase,
+) -> None:
+    """With a lower one, the newer loader would create what is there already."""
+    ((version,),) = loaded.run("PRAGMA user_version")
+    loaded.run(f"PRAGMA user_version = {version + 1}")
+    await loaded.load(report(*numbered(quarters("2019-08-02", 12))))
+    assert loaded.run("PRAGMA user_version") == [(version + 1,)]

@@ -384,6 +384,10 @@ class MysqlWriteEngine:
         self._has_readings = bool(await self.fetch("SELECT 1 FROM readings LIMIT 1"))
         if self._has_readings or not await self._try_lock(0):
             return
+        # What TRUNCATE has left must not meet what others insert meanwhile. Pages that another
+        # loader has not committed yet are not waited for.
+        if await self.fetch("SELECT 1 FROM pages LIMIT 1"):
+            await self.execute("DELETE FROM pages")
         self._dropped_trigger = True
         await self._changed_trigger(f"DROP TRIGGER IF EXISTS {INSERT_TRIGGER}")
 

@@ -816,6 +816,14 @@ BEGIN
     DELETE FROM blocks WHERE meter_id = OLD.meter_id AND first_id = OLD.first_id;
 END;
 
+-- UPDATE OR REPLACE fires no trigger for the reading that it replaces.
+CREATE TRIGGER forget_page_of_replaced BEFORE UPDATE OF meter_id, id, utc ON readings
+BEGIN
+    DELETE FROM pages WHERE meter_id = NEW.meter_id AND first_id IN
+        (SELECT (id - 1) / 4000 * 4000 + 1 FROM readings
+         WHERE meter_id = NEW.meter_id AND (utc = NEW.utc OR id = NEW.id));
+END;
+
 -- Comes last: a server takes it for the sign that there are blocks.
 CREATE TRIGGER forget_block_before_page AFTER INSERT ON pages
 BEGIN

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -89,6 +90,8 @@ class SqliteWriteEngine:
         self.on_takeover: Callable[[int, int], None] = lambda _done, _all: None
         self._connection: sqlite3.Connection | None = None
         self._stopped = False
+        # One of its own: memory that a thread gives back is of no use to others.
+        self._thread = ThreadPoolExecutor(1)
         self._dropped_triggers = False
         self._has_group = False
         self._is_one_of_several = turns is not None
@@ -288,6 +291,7 @@ class SqliteWriteEngine:
 
     async def close(self) -> None:
         """Close the connection."""
+        self._thread.shutdown()
         if self._connection is not None:
             self._connection.close()
 
@@ -351,7 +355,7 @@ class SqliteWriteEngine:
     def _migrate(self, on_share: Callable[[int, int], None]) -> None:
         connection = self._opened()
         wanted = STATEMENTS[SqliteDialect.name]
-        if self._applied() == len(wanted):
+        if self._applied() >= len(wanted):
             return
         with connection:
             connection.execute("BEGIN IMMEDIATE")
@@ -428,7 +432,7 @@ class SqliteWriteEngine:
 
     async def _finished(self, work: Callable[[], T]) -> T:
         self._stopped = False
-        thread = asyncio.get_running_loop().run_in_executor(None, work)
+        thread = asyncio.get_running_loop().run_in_executor(self._thread, work)
         try:
             await asyncio.wait([thread])
         except asyncio.CancelledError:
