@@ -232,6 +232,7 @@ TIME = {"column": "Zeit", "pattern": "%d.%m.%Y %H:%M", "marks": "start"}
 LAYOUTS: dict[str, tuple[str, dict[str, Any]]] = {
     "two quantities": ("Zeit;kWh;V", {}),
     "all, and others between": ("V;x;kWh;kVArh;kW;Zeit;kWmax;kVAr;A;cos;y", {}),
+    "another first": ("x;Zeit;kWh;V", {}),
     "ends": ("Zeit;kWh;kVArh;V", {"time": TIME | {"marks": "end"}}),
     "ends by the clock at the start": (
         "Zeit;kWh;kVArh;V",
