@@ -65,6 +65,10 @@ class FieldTable:
         self._line_ends = separators[last]
         self._line_starts = np.concatenate(([_MARGIN], self._line_ends[:-1] + 1))
         self.is_plain: Truths = np.diff(last, prepend=-1) == width
+        if self.is_plain.sum() * 2 < len(last):
+            # Many short lines would take much memory.
+            self.is_plain[:] = False
+            return
         at = np.maximum(last - (width - 1), 0) + np.arange(width)[:, np.newaxis]
         self.ends = separators[np.minimum(at, len(separators) - 1)]
         self.starts = np.concatenate(([self._line_starts], self.ends[:-1] + 1))

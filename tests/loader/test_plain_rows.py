@@ -232,6 +232,7 @@ TIME = {"column": "Zeit", "pattern": "%d.%m.%Y %H:%M", "marks": "start"}
 LAYOUTS: dict[str, tuple[str, dict[str, Any]]] = {
     "two quantities": ("Zeit;kWh;V", {}),
     "all, and others between": ("V;x;kWh;kVArh;kW;Zeit;kWmax;kVAr;A;cos;y", {}),
+    "another first": ("x;Zeit;kWh;V", {}),
     "ends": ("Zeit;kWh;kVArh;V", {"time": TIME | {"marks": "end"}}),
     "ends by the clock at the start": (
         "Zeit;kWh;kVArh;V",
@@ -287,6 +288,7 @@ plain = st.sampled_from(
     ["1,250", "0,001", "-0,000", "-3,125", "12", "0,5", "1,25", "", "1,1234567"]
 )
 ODD_FIELDS = (
+    *('"1', '1"', "1\r2", "1,1234567", "1234567890,1234500", "1,", "-1234567,12345"),
     *(
         "-",
         "00,5",
@@ -401,3 +403,31 @@ def test_described_report_reads_alike_by_columns_and_singly(
     content = end.join([heading, *map(";".join, rows), ""])
     path.write_bytes(content.encode(encoding))
     both(path, known, skip=skip, zone=zone, sizes=sizes)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+@pytest.mark.parametrize("name", sorted(LAYOUTS))
+def test_each_odd_text_in_each_field_is_read_as_in_a_row_alone(
+    tmp_path: Path, name: str, encoding: str
+) -> None:
+    """In fields that are not read, too."""
+    heading, changes = LAYOUTS[name]
+    pattern, names = changes.get("time", TIME)["pattern"], heading.split(";")
+    moment = datetime(2019, 5, 1, tzinfo=UTC)
+    rows = []
+    for at in range(len(names)):
+        for odd in (*ODD_FIELDS, "\xff\xfe", ";", ""):
+            moment += timedelta(hours=1)
+            local = moment.astimezone(MADRID)
+            time = local.isoformat() if pattern == "iso" else f"{local:{pattern}}"
+            fields = [time if each == "Zeit" else shown(each, moment, MADRID) for each in names]
+            row = ["1,250" if field is None else field for field in fields]
+            rows.append(";".join([*row[:at], odd, *row[at + 1 :]]))
+            rows.append(";".join(row))
+            moment += timedelta(hours=1)
+    path = tmp_path / "odd.csv"
+    path.write_bytes("\n".join([heading, *rows, ""]).encode("latin-1"))
+    known = described(heading, {**changes, "encoding": encoding})
+    by_columns, _ = both(path, known, skip=True)
+    assert by_columns.told["readings"]
+    assert by_columns.told["rejected"]

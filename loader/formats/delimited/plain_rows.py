@@ -217,7 +217,10 @@ class PlainRowReader(RowReader[Row]):
         header = plain.header
         for content in slices(chunk):
             table = FieldTable(content, header.delimiter, len(header.names), header.encoding)
-            self._add_rows(table, _read(table, plain, self.identifier), line)
+            if table.is_plain.any():
+                self._add_rows(table, _read(table, plain, self.identifier), line)
+            else:
+                self._read_lines(content, line)
             line += len(table)
 
     @abstractmethod
