@@ -16,8 +16,8 @@ UTC = ZoneInfo("UTC")
 STEP = 300
 
 
-def held_bytes(days: int) -> int:
-    """What the marks of so many days take in memory."""
+def most_bytes(days: int) -> int:
+    """The most that the marks of so many days take in memory."""
     spool = Spool("report.csv")
     starts = PlacedStarts(UTC, np.uint64, spool)
     times = np.arange(0, DAY_SECONDS, STEP)
@@ -27,16 +27,16 @@ def held_bytes(days: int) -> int:
     try:
         for day in range(1, days + 1):
             starts.add_all(times + day * DAY_SECONDS, marks)
-        held, _ = tracemalloc.get_traced_memory()
+        _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
         spool.close()
-    return held
+    return most
 
 
 def test_memory_does_not_grow_with_the_readings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(day_marks, "MAX_MARK_BYTES", 2**16)
-    more = held_bytes(500) - held_bytes(100)
+    more = most_bytes(500) - most_bytes(100)
     # What is kept is where the marks of a day are, instead of the 2,304 bytes that they have.
     assert more < 400 * 1000
 
