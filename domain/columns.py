@@ -12,6 +12,10 @@ Truths = NDArray[np.bool_]
 Bits = NDArray[np.uint8]
 
 
+MISSING_VALUE: int = np.iinfo(np.int64).min
+"""Stands for a missing value among others: no quantity has so many digits."""
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """A quantity of some readings, scaled by 10^5."""
@@ -34,6 +38,14 @@ class Column:
     def only_known(self) -> Integers:
         """The values that there are."""
         return self.values if self.known is None else self.values[self.known]
+
+    @classmethod
+    def of(cls, values: Integers) -> "Column":
+        """Return values, MISSING_VALUE where there is none."""
+        missing = values == MISSING_VALUE
+        if not missing.any():
+            return cls(np.ascontiguousarray(values))
+        return cls(np.where(missing, 0, values), ~missing)
 
     @classmethod
     def joined(cls, columns: Sequence["Column"]) -> "Column":

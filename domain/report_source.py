@@ -1,14 +1,19 @@
 """Reports as sources of rows for the database."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
-from functools import lru_cache
+from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Protocol
 
+import numpy as np
+
+from domain.columns import MISSING_VALUE, Column, Columns, Integers
+from domain.flags import ESTIMATED
 from domain.quantities import ALL_QUANTITY_NAMES, EXPORTED_QUANTITIES, QUANTITY_NAMES
+from domain.row_text import local_texts, rows_text
 from domain.time.sampling_interval import Differences, IntervalSpan
-from domain.time.time_zone import DAY_SECONDS
 
 BATCH_FIELDS = ("number", "date", "seconds_ahead", *QUANTITY_NAMES)
 """The fields of a row, separated by commas.
@@ -33,61 +38,99 @@ FULL_BATCH_FIELDS = (
 """The fields of a row of a report that has exported quantities or tells what was estimated."""
 
 
-QuantityValues = Sequence[int | None]
-"""The values of a quantity in hundred-thousandths."""
-
-_DAY_1970 = date(1970, 1, 1).toordinal()
-
-
-@dataclass(frozen=True, slots=True)
-class ParsedRows:
-    """Some rows, by columns."""
-
-    rows: bytes
-    numbers: Sequence[int]
-    dates: Sequence[str]
-    instants: Sequence[int]
-    """Seconds since 1970."""
-    values: Mapping[str, QuantityValues]
-    """By quantity: of all, or of those that BATCH_FIELDS has."""
-    estimated: Sequence[int | None] = ()
-    """1 for each estimated row; empty if the rows are not full."""
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the rows have FULL_BATCH_FIELDS."""
-        return bool(self.estimated)
+_MIDNIGHT_1970 = datetime(1970, 1, 1)  # noqa: DTZ001 - a local time
+_PLAIN = bytes.maketrans(b"\n", b",")
+_BEFORE_EMPTY = re.compile(b",(?=,)")
+_DATE = np.arange(1, 20)
+"""The places of a date after the comma before it."""
+_DATE_SIGNS = np.array([5, 8, 11, 14, 17])
+"""The places of what is not a digit in a date."""
 
 
-def parsed_rows(rows: bytes, *, is_full: bool = False) -> ParsedRows:
-    """Parse at least one row."""
-    # All decimals are there: the digits alone are the number of hundred-thousandths.
-    text = rows.decode("ascii").replace(".", "").removesuffix("\n")
-    fields = text.replace("\n", ",").split(",")
-    size = len(FULL_BATCH_FIELDS if is_full else BATCH_FIELDS)
-    numbers, dates, offsets, *columns = (fields[place::size] for place in range(size))
-    instants = [
-        _day_seconds(local[:10]) + _time_seconds(local[11:]) - int(offset)
-        for local, offset in zip(dates, offsets, strict=True)
-    ]
-    estimated = _integers(columns.pop()) if is_full else ()
-    names = ALL_QUANTITY_NAMES if is_full else QUANTITY_NAMES
-    values = dict(zip(names, map(_integers, columns), strict=True))
-    return ParsedRows(rows, [*map(int, numbers)], dates, instants, values, estimated)
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RowBatch:
-    """Some rows, one a line, and the earliest and latest local time in them."""
+    """Some rows, at least one, and the earliest and latest local time in them."""
 
     rows: bytes
+    """One a line."""
     count: int
     first: str
     last: str
     is_full: bool = False
     """Whether the rows have FULL_BATCH_FIELDS, as all of the report have then."""
-    parsed: ParsedRows | None = None
-    """The rows, if they were parsed before they are asked for."""
+
+    @classmethod
+    def of(cls, columns: Columns, ahead: Integers, *, is_full: bool = False) -> "RowBatch":
+        """Return rows that are arrays; their text is made once it is asked for."""
+        return _ArrayBatch(columns, ahead, is_full=is_full)
+
+    @property
+    def columns(self) -> Columns:
+        """The rows as arrays, whose ids are their numbers; no flags but of what is estimated."""
+        return self._arrays[0]
+
+    @property
+    def ahead(self) -> Integers:
+        """The UTC offsets, in seconds."""
+        return self._arrays[1]
+
+    def parse(self) -> None:
+        """Make the arrays now rather than when they are asked for."""
+        assert len(self.columns) == self.count
+
+    @property
+    def dates(self) -> Sequence[str]:
+        """The local times, as in the rows."""
+        return local_texts(self.columns.utc + self.ahead)
+
+    @cached_property
+    def _arrays(self) -> tuple[Columns, Integers]:
+        names = FULL_BATCH_FIELDS if self.is_full else BATCH_FIELDS
+        # All decimals are there: the digits alone are the number of hundred-thousandths.
+        text = _BEFORE_EMPTY.sub(b",%d" % MISSING_VALUE, self.rows.translate(_PLAIN, b"."))
+        letters = np.frombuffer(text, np.uint8)
+        before = np.flatnonzero(letters == ord(","))[:: len(names), np.newaxis]
+        local = letters[before + _DATE].view("S19").ravel().astype("datetime64[s]")
+        is_number = np.ones(len(letters), bool)
+        is_number[before + _DATE_SIGNS] = False
+        numbers = np.fromstring(letters[is_number].tobytes(), np.int64, sep=",")
+        fields = dict(zip(names, numbers.reshape(-1, len(names)).T, strict=True))
+        flags = np.zeros(len(local), np.uint8)
+        if self.is_full:
+            flags[fields[ESTIMATED_FIELD] == 1] = ESTIMATED.bit
+        quantities = ALL_QUANTITY_NAMES if self.is_full else QUANTITY_NAMES
+        ahead = fields["seconds_ahead"]
+        columns = Columns(
+            fields["number"],
+            local.astype(np.int64) - ahead,
+            {name: Column.of(fields[name]) for name in quantities},
+            flags,
+        )
+        return columns, ahead
+
+
+class _ArrayBatch(RowBatch):
+    """Rows that were read as arrays."""
+
+    def __init__(self, columns: Columns, ahead: Integers, *, is_full: bool) -> None:
+        local = columns.utc + ahead
+        first, last = (
+            _MIDNIGHT_1970 + timedelta(seconds=int(at)) for at in (local.min(), local.max())
+        )
+        known = {
+            "count": len(local),
+            "first": str(first),
+            "last": str(last),
+            "is_full": is_full,
+            "_arrays": (columns, ahead),
+        }
+        self.__dict__.update(known)
+
+    @cached_property
+    def rows(self) -> bytes:
+        """One a line."""
+        names = ALL_QUANTITY_NAMES if self.is_full else QUANTITY_NAMES
+        return rows_text(self.columns, self.ahead, names, is_full=self.is_full)
 
 
 class ReportSource(Protocol):
@@ -137,22 +180,3 @@ class ReportSource(Protocol):
     @property
     def identifier(self) -> str | None:
         """The meter's name in the report, if it has one."""
-
-
-def _integers(texts: Sequence[str]) -> QuantityValues:
-    if "" in texts:
-        return [int(text) if text else None for text in texts]
-    return [*map(int, texts)]
-
-
-@lru_cache(4096)
-def _day_seconds(day: str) -> int:
-    """Return the seconds from 1970 to a day, given as YYYY-MM-DD."""
-    return (date.fromisoformat(day).toordinal() - _DAY_1970) * DAY_SECONDS
-
-
-@lru_cache(4096)
-def _time_seconds(clock: str) -> int:
-    """Return the seconds from midnight to a time of day, given as HH:MM:SS."""
-    hours, minutes, seconds = clock.split(":")
-    return int(hours) * 3600 + int(minutes) * 60 + int(seconds)

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from domain.report_source import RowBatch, parsed_rows
+from domain.report_source import RowBatch
 from domain.time.sampling_interval import (
     Differences,
     IntervalSpan,
@@ -159,9 +159,9 @@ class Report:
         """Read the first batches now; an error comes up once they are asked for."""
         try:
             for batch in islice(self._batches, _BATCHES_AHEAD):
-                is_small = batch.count <= _PARSED_ROWS
-                parsed = parsed_rows(batch.rows, is_full=batch.is_full) if is_small else None
-                self._ahead.append(replace(batch, parsed=parsed))
+                if batch.count <= _PARSED_ROWS:
+                    batch.parse()
+                self._ahead.append(batch)
         except ReportError as error:
             self._batches = _failing(error)
 

@@ -129,8 +129,10 @@ MAY_IMPORT = {
     "loader.sources": {"files", "loader.rows"},
     "loader.table": {"domain", "settings", "loader.rows"},
     "loader.values": {"domain", "settings", "loader.rows"},
+    "loader.cells": {"domain"},
     "loader.formats": {
         *("domain", "settings", "loader.rows", "loader.sources", "loader.table", "loader.values"),
+        "loader.cells",
     },
     "loader": {
         *("domain", "files", "settings", "cli", "loader.rows", "loader.sources", "loader.table"),

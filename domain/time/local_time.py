@@ -14,6 +14,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from domain.time.sampling_interval import MIN_EQUAL, Differences, SamplingIntervals, told_spans
+from domain.time.time_zone import DAY_SECONDS
 
 NONEXISTENT_TIME = "a local time that exists: clocks go forward over this one"
 DUPLICATE_TIME = "a local time that does not occur in an earlier row"
@@ -32,6 +33,9 @@ _ZONES_THAT_GO_BACK = (
 """One of each rule by which clocks have gone back in the years of meters."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY_1970 = _EPOCH.toordinal()
+_MAX_KNOWN = 1024
+"""Offsets that are remembered: a day on which clocks change is looked at several times."""
 _SEARCH_STEP = 3 * 86_400
 """Seconds within which no zone ever changed its offset twice."""
 _EARLIEST = int(datetime(1, 1, 3, tzinfo=UTC).timestamp())
@@ -43,12 +47,24 @@ class LocalTimeResolver:
 
     def __init__(self, zone: tzinfo) -> None:
         self._zone = zone
+        self._offsets: dict[tuple[datetime, int], int] = {}
+        self._first_offsets: dict[int, int] = {}
+        """The offset at the beginning of days of UTC, by their numbers."""
 
     def offset_all_day(self, day: date) -> int | None:
         """Return the offset of a day, None if it changes on that day."""
+        number = day.toordinal() - _DAY_1970
+        # No zone changes its offset twice in three days.
+        if (offset := self._first_offset(number - 1)) == self._first_offset(number + 2):
+            return offset
         ends = (datetime.combine(day, time.min), datetime.combine(day, time(23, 59, 59)))
         offsets = {self.offset(end, fold) for end in ends for fold in (0, 1)}
         return offsets.pop() if len(offsets) == 1 else None
+
+    def offset_all_utc_day(self, number: int) -> int | None:
+        """Return the offset of a day of UTC by its number; None if it changes on that day."""
+        offset = self._first_offset(number)
+        return offset if offset == self._first_offset(number + 1) else None
 
     def offsets(
         self, times: Sequence[datetime], taken: set[tuple[datetime, int]] | None = None
@@ -83,21 +99,29 @@ class LocalTimeResolver:
         All in seconds since 1970. Some periods may lie a little outside the two instants.
         """
         at = max(first - _SEARCH_STEP, _EARLIEST)
-        offset = self._offset_at(at)
+        offset = self.offset_at(at)
         while at < min(last + _SEARCH_STEP, _LATEST):
             at += _SEARCH_STEP
-            before, offset = offset, self._offset_at(at)
+            before, offset = offset, self.offset_at(at)
             if before > offset:
                 earlier, later = at - _SEARCH_STEP, at
                 while later - earlier > 1:
                     middle = (earlier + later) // 2
-                    if self._offset_at(middle) == before:
+                    if self.offset_at(middle) == before:
                         earlier = middle
                     else:
                         later = middle
                 yield later - (before - offset), later + (before - offset)
 
-    def _offset_at(self, instant: int) -> int:
+    def _first_offset(self, number: int) -> int:
+        """Return the offset at the beginning of a day of UTC."""
+        offset = self._first_offsets.get(number)
+        if offset is None:
+            instant = max(_EARLIEST, min(_LATEST, number * DAY_SECONDS))
+            self._first_offsets[number] = offset = self.offset_at(instant)
+        return offset
+
+    def offset_at(self, instant: int) -> int:
         """Return the offset at an instant."""
         offset = (_EPOCH + timedelta(seconds=instant)).astimezone(self._zone).utcoffset()
         assert offset is not None
@@ -188,9 +212,15 @@ class LocalTimeResolver:
 
     def offset(self, local: datetime, fold: int) -> int:
         """Return the offset of a time, of the first or the second pass where it is repeated."""
+        known = self._offsets.get((local, fold))
+        if known is not None:
+            return known
         offset = local.replace(tzinfo=self._zone, fold=fold).utcoffset()
         assert offset is not None
-        return int(offset.total_seconds())
+        if len(self._offsets) >= _MAX_KNOWN:
+            self._offsets.clear()
+        self._offsets[local, fold] = found = int(offset.total_seconds())
+        return found
 
 
 @lru_cache(maxsize=4096)

@@ -8,7 +8,6 @@ from domain.time.time_zone import DAY_SECONDS
 from loader.formats.delimited.collected_rows import CollectedRows
 from loader.formats.delimited.layout import DelimitedLayout
 from loader.formats.delimited.own_lengths import OwnLengthRows
-from loader.formats.delimited.quick_rows import QuickRows
 from loader.formats.delimited.rows import DelimitedRows
 from loader.formats.delimited.varying_rows import VaryingRows
 from loader.formats.report_format import ReportFormat
@@ -148,8 +147,7 @@ class ConfiguredFormat:
         if own_length is not None:
             return OwnLengthRows(context, layout, own_length)
         if not self.has_lengths:
-            is_quick = layout.quick_times is not None
-            return QuickRows(context, layout) if is_quick else DelimitedRows(context, layout)
+            return DelimitedRows(context, layout)
         if header.has_reasons:
             raise ReportError(
                 f"{context.path}: rejected rows do not tell how long they last: correct them in the"

@@ -4,11 +4,13 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
-from domain.quantities import QUANTITY_NAMES
+import numpy as np
+
+from domain.columns import Column, Columns
+from domain.fixed_point import SCALE
 from domain.report_source import RowBatch
 from loader.inspect.row_times import RowTimes
 from loader.inspect.sheet import Sheet, split_line
@@ -34,6 +36,8 @@ _MAX_ALIKE = 20
 _OTHERS = ("voltage", "intensity", "power factor", "maximeter")
 _METERS = ("cups zahlpunkt zaehlpunkt ean prm mprn mpan pod nmi", "meter supply", "")
 """Words for the point of supply, then for the meter; a serial number comes last."""
+_MOST_ENERGY = 10.0**12
+"""More than any register has."""
 _ROLES = {"of thousands": "the decimal mark", "the decimal mark": "of thousands"}
 _METER_IN_HEADING = re.compile(r"[A-Z]{2}[A-Z0-9]{0,4}[0-9]{8,}")
 _OBIS = re.compile(r"(?:\d+-\d+:)?([1-8])\.(?:8|9|29|7)\b")
@@ -354,14 +358,13 @@ class _Finder:
 
     def _rises(self, numbers: Sequence[float]) -> bool:
         watch = RegisterWatch("energy")
-        position = QUANTITY_NAMES.index("energy")
-        lines = []
-        for number, (start, value) in enumerate(zip(self._times.starts, numbers, strict=False), 1):
-            local = datetime.fromtimestamp(start, UTC).strftime("%Y-%m-%d %H:%M:%S")
-            quantities = [""] * len(QUANTITY_NAMES)
-            quantities[position] = f"{value:.5f}"
-            lines.append(f"{number},{local},0,{','.join(quantities)}\n")
-        watch.add(RowBatch("".join(lines).encode(), len(lines), "", ""))
+        starts = np.array(self._times.starts[: len(numbers)], np.int64)
+        if len(starts):
+            values = np.clip(numbers[: len(starts)], -_MOST_ENERGY, _MOST_ENERGY) * SCALE
+            quantities = {"energy": Column(np.rint(values).astype(np.int64))}
+            ids, flags = np.arange(len(starts)), np.zeros(len(starts), np.uint8)
+            columns = Columns(ids, starts, quantities, flags)
+            watch.add(RowBatch.of(columns, np.zeros(len(starts), np.int64)))
         return watch.is_register
 
     # Rows of several kinds

@@ -5,14 +5,16 @@ as one or more RowErrors.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from functools import lru_cache
-from itertools import compress
 from typing import Generic, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
+import numpy as np
+
+from domain.columns import Bits, Column, Columns, Integers
+from domain.quantities import QUANTITY_NAMES
 from domain.report_source import RowBatch
 from domain.time.local_time import LocalTimeResolver, is_repeated_anywhere
 from domain.time.sampling_interval import Differences, IntervalSpan
@@ -23,18 +25,6 @@ FIRST_YEAR, LAST_YEAR = 1970, 2199
 
 MAX_REPEATS = 20_000
 """Rows of a report that are compared with earlier ones of the same time; more are rejected."""
-
-# Full hours come first, for a day takes as much memory as the highest index in it.
-_USUAL_SECONDS = sorted(
-    range(0, 86_400, 300), key=lambda second: ([second % step != 0 for step in (3600, 900)], second)
-)
-_USUAL_TIMES = {
-    f"{second // 3600:02}:{second // 60 % 60:02}:00": index
-    for index, second in enumerate(_USUAL_SECONDS)
-}
-
-_MAX_KNOWN_DAYS = 64
-"""Days with other times of day whose seconds are remembered."""
 
 Row = TypeVar("Row")
 
@@ -65,27 +55,54 @@ class RepeatedTime(NamedTuple):
     raw: bytes
 
 
-class TimeOfDayIndex(dict[str, int]):
-    """An index for every time of day, as HH:MM:SS: the usual ones, then others as they occur."""
+class ReadyRows:
+    """Rows that are ready to be yielded: lines of a batch, and in between them arrays."""
 
     def __init__(self) -> None:
-        super().__init__(_USUAL_TIMES)
-        self._seconds: dict[bytes, tuple[int, ...]] = {}
+        self.count = 0
+        """All rows so far."""
+        self._lines: list[str] = []
+        self._dates: list[str] = []
+        self._arrays: list[tuple[Columns, Integers]] = []
 
-    def __missing__(self, key: str) -> int:
-        self[key] = index = len(self)
-        return index
+    @property
+    def lines(self) -> int:
+        """How many lines wait."""
+        return len(self._lines)
 
-    def seconds(self, seen: bytes) -> tuple[int, ...]:
-        """Return the seconds of the day, ascending, of the indexes at which `seen` is not 0."""
-        if len(seen) <= len(_USUAL_SECONDS):
-            return _usual_seconds(seen)
-        if seen not in self._seconds:
-            if len(self._seconds) >= _MAX_KNOWN_DAYS:
-                self._seconds.clear()
-            times = (clock for clock, index in self.items() if index < len(seen) and seen[index])
-            self._seconds[seen] = tuple(sorted(map(_second, times)))
-        return self._seconds[seen]
+    def add_line(self, local: str, ahead: int, quantities: str) -> None:
+        """Add a row as text: its local time, its UTC offset and its quantities."""
+        self.count += 1
+        self._dates.append(local)
+        self._lines.append(f"{self.count},{local},{ahead},{quantities}\n")
+
+    def add_columns(
+        self, utc: Integers, ahead: Integers, quantities: Mapping[str, Column], flags: Bits
+    ) -> None:
+        """Add rows as arrays, if there are any."""
+        if not len(utc):
+            return
+        if self._lines:
+            batch = self._of_lines(is_full=len(quantities) > len(QUANTITY_NAMES))
+            self._arrays.append((batch.columns, batch.ahead))
+        ids = np.arange(self.count + 1, self.count + 1 + len(utc))
+        self.count += len(utc)
+        self._arrays.append((Columns(ids, utc, quantities, flags), ahead))
+
+    def take(self, *, is_full: bool) -> RowBatch | None:
+        """Return the rows that were added since the last call, if there are any."""
+        batch = self._of_lines(is_full=is_full) if self._lines else None
+        arrays, self._arrays = self._arrays, []
+        if not arrays:
+            return batch
+        if batch is not None:
+            arrays.append((batch.columns, batch.ahead))
+        columns = Columns.joined([columns for columns, _ in arrays])
+        return RowBatch.of(columns, np.concatenate([ahead for _, ahead in arrays]), is_full=is_full)
+
+    def _of_lines(self, *, is_full: bool) -> RowBatch:
+        lines, dates, self._lines, self._dates = self._lines, self._dates, [], []
+        return RowBatch("".join(lines).encode(), len(lines), min(dates), max(dates), is_full)
 
 
 class RowReader(ABC, Generic[Row]):
@@ -117,9 +134,7 @@ class RowReader(ABC, Generic[Row]):
         self._context = context
         self._resolver = LocalTimeResolver(zone)
         self._dst_days: DstDayBuffer[Row] = DstDayBuffer(self._resolver, end_shift)
-        self._times_of_day = TimeOfDayIndex()
-        self._lines: list[str] = []
-        self._dates: list[str] = []
+        self._ready = ReadyRows()
         self._is_buffering = False
         self._unreported: list[tuple[list[RowError], bytes]] = []
 
@@ -169,11 +184,10 @@ class RowReader(ABC, Generic[Row]):
 
     def batches(self) -> Iterator[RowBatch]:
         """Yield the rows that became ready since the last call."""
-        lines, dates, self._lines, self._dates = self._lines, self._dates, [], []
-        if lines:
-            self.readings += len(lines)
-            text = "".join(lines).encode()
-            yield RowBatch(text, len(lines), min(dates), max(dates), self.is_full)
+        batch = self._ready.take(is_full=self.is_full)
+        if batch is not None:
+            self.readings += batch.count
+            yield batch
 
     def settle_repeats(self, same: Collection[int]) -> None:
         """Pass over those of `repeats` whose numbers are given, and reject the others."""
@@ -246,13 +260,3 @@ def seconds_since_1970(local: datetime) -> int:
 def midnight(day: date) -> datetime:
     """Return the beginning of a day."""
     return datetime.combine(day, time.min)
-
-
-@lru_cache(maxsize=1024)
-def _usual_seconds(seen: bytes) -> tuple[int, ...]:
-    return tuple(sorted(compress(_USUAL_SECONDS, seen)))
-
-
-def _second(clock: str) -> int:
-    hours, minutes, seconds = clock.split(":")
-    return int(hours) * 3600 + int(minutes) * 60 + int(seconds)

@@ -1,10 +1,12 @@
 """Recognizing a cumulative register in a column that is to hold the energy of each interval."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+
+import numpy as np
 
 from domain.quantities import DECIMALS, EXPORTED_QUANTITIES
-from domain.report_source import BATCH_FIELDS, FULL_BATCH_FIELDS, RowBatch
+from domain.report_source import RowBatch
+from domain.time.time_zone import DAY_SECONDS
 
 REGISTER_QUANTITIES = ("energy", "reactive_energy", *(each.name for each in EXPORTED_QUANTITIES))
 
@@ -20,9 +22,9 @@ _RESTART, _MIDNIGHT_RESTART = 10, 2
 At midnight, it has the first hour of the day already.
 """
 
-_MAX_CHANGE = timedelta(hours=2)
+_MAX_CHANGE = 2 * 3600
 """By which clocks may go back."""
-_LONG_RISE = timedelta(hours=36)
+_LONG_RISE = 36 * 3600
 """For which no load and no sun rises without a fall."""
 _MIN_RATIO = 10
 """A register's values are so many times its rises at least."""
@@ -44,10 +46,10 @@ class _Piece:
     """The sum of the rises."""
     greatest: int = 0
     """The greatest of them."""
-    last_rise: str = ""
+    last_rise: int | None = None
     """The local time of the last rise."""
-    elapsed: timedelta = timedelta()
-    """The time from one rise to the next, unless it was more than a day."""
+    elapsed: int = 0
+    """The seconds from one rise to the next, unless these were more than a day."""
 
 
 class RegisterWatch:
@@ -55,13 +57,12 @@ class RegisterWatch:
 
     def __init__(self, quantity: str) -> None:
         self.quantity = quantity
-        self._field = FULL_BATCH_FIELDS.index(quantity)
         self._is_over = False
         self._rows = 0
         self._sum = 0
         self._is_newest_first: bool | None = None
         self._value: int | None = None
-        self._time = ""
+        self._time = 0
         self._pieces: list[_Piece] = []
         self._falls = 0
         """Restarts within a day: the meter may have been replaced once."""
@@ -70,22 +71,21 @@ class RegisterWatch:
         """Look at further rows, as long as they may be of a register."""
         if self._is_over or self._rows >= MAX_REGISTER_ROWS:
             return
-        if self._field >= len(BATCH_FIELDS) and not batch.is_full:
+        column = batch.columns.quantities.get(self.quantity)
+        if column is None:
             return
-        for line in batch.rows.decode("ascii").splitlines():
-            fields = line.split(",", self._field + 1)
-            text = fields[self._field]
-            if not text:
-                continue
+        local, values = (batch.columns.utc + batch.ahead), np.abs(column.values)
+        if column.known is not None:
+            local, values = local[column.known], values[column.known]
+        for time, value in zip(local.tolist(), values.tolist(), strict=True):
             self._rows += 1
-            value = abs(int(text.replace(".", "")))
             self._sum += value
             if self._value is None:
                 self._pieces.append(_Piece(value))
-            elif not self._may_follow(fields[1], self._value, value):
+            elif not self._may_follow(time, self._value, value):
                 self._is_over = True
                 return
-            self._value, self._time = value, fields[1]
+            self._value, self._time = value, time
             if self._rows >= MAX_REGISTER_ROWS:
                 return
 
@@ -110,11 +110,11 @@ class RegisterWatch:
         values += [piece.first + piece.total for piece in self._pieces]
         return f"from {_decimal(min(values))} to {_decimal(max(values))}"
 
-    def _may_follow(self, time: str, before: int, value: int) -> bool:
+    def _may_follow(self, time: int, before: int, value: int) -> bool:
         """Return whether a value may follow another one in a register, and note it."""
         if self._is_newest_first is None:
             self._is_newest_first = time < self._time
-        elif (time < self._time) != self._is_newest_first and _differ(time, self._time):
+        elif (time < self._time) != self._is_newest_first and abs(time - self._time) > _MAX_CHANGE:
             return False
         earlier, later = before, value
         if self._is_newest_first:
@@ -125,10 +125,11 @@ class RegisterWatch:
             piece.total += later - earlier
             piece.greatest = max(piece.greatest, later - earlier)
             piece.first = min(piece.first, earlier)
-            piece.elapsed += _within_a_day(piece.last_rise or self._time, time)
+            before_it = self._time if piece.last_rise is None else piece.last_rise
+            piece.elapsed += _within_a_day(before_it, time)
             piece.last_rise = time
         elif later < earlier:
-            is_midnight = time[:10] != self._time[:10]
+            is_midnight = time // DAY_SECONDS != self._time // DAY_SECONDS
             self._falls += not is_midnight
             self._pieces.append(_Piece(value))
             ratio = _MIDNIGHT_RESTART if is_midnight else _RESTART
@@ -149,16 +150,10 @@ class RegisterWatch:
         return piece.rises >= MIN_RISES and piece.elapsed >= _LONG_RISE
 
 
-def _differ(time: str, other: str) -> bool:
-    """Return whether local times differ by more than clocks change."""
-    seconds = datetime.fromisoformat(time) - datetime.fromisoformat(other)
-    return abs(seconds) > _MAX_CHANGE
-
-
-def _within_a_day(time: str, other: str) -> timedelta:
-    """Return the time between two local times, nothing if it is more than a day."""
-    elapsed = abs(datetime.fromisoformat(time) - datetime.fromisoformat(other))
-    return elapsed if elapsed <= timedelta(days=1) else timedelta()
+def _within_a_day(time: int, other: int) -> int:
+    """Return the seconds between two local times, 0 if they are more than a day."""
+    elapsed = abs(time - other)
+    return elapsed if elapsed <= DAY_SECONDS else 0
 
 
 def _decimal(value: int) -> str:

@@ -50,8 +50,9 @@ class QuantityColumn:
         divides = name in MEAN_POWERS and column.kind == "energy"
         if not divides and not (name in ENERGIES and column.kind == "power"):
             hours = Fraction(1)
-        factor = Fraction(column.factor) * (1 / hours if divides else hours)
-        self._scale = Scale(factor, rounds=settings.round)
+        self.factor = Fraction(column.factor) * (1 / hours if divides else hours)
+        """What numbers are multiplied by."""
+        self._scale = Scale(self.factor, rounds=settings.round)
         multiplied = _multiplied(column.factor, hours, divides=divides)
         self._expected = (
             f"a decimal like -8{settings.decimal}382, with at most {INTEGER_DIGITS} digits before"
@@ -63,44 +64,27 @@ class QuantityColumn:
         )
 
     @property
-    def is_unscaled(self) -> bool:
-        """Whether numbers are those of the stored unit."""
-        return self._scale.is_one
+    def missing_numbers(self) -> list[Number]:
+        """The numbers that stand for missing values."""
+        return self._notation.missing_numbers
 
     def read(self, fields: Sequence[str]) -> tuple[ParsedValue, int]:
         """Return the quantity of a row, and which of its columns is wrong if one is."""
         if len(self.fields) > 1:
             return self._sum(fields)
-        text = fields[self.fields[0]]
+        return self.read_text(fields[self.fields[0]]), 0
+
+    def read_text(self, text: str) -> ParsedValue:
+        """Return the quantity in a text of a single column."""
+        known = self.known.get(text)
+        if known is not None:
+            return ParsedValue(known)
         quantity = self._parse(text)
         if not quantity.is_rounded and not quantity.expected:
             if len(self.known) >= _MAX_KNOWN:
                 self.known.clear()
             self.known[text] = quantity.text
-        return quantity, 0
-
-    def read_all(self, texts: Sequence[str]) -> list[str] | None:
-        """Return the quantities of rows of a single column; None unless all are plain."""
-        if self.is_unscaled and (plain := self.read_joined(texts, 1, "")) is not None:
-            return plain
-        known = self.known
-        new = {text for text in texts if text not in known}
-        if len(known) + len(new) > _MAX_KNOWN:
-            known.clear()
-            new = {*texts}
-        for text in new:
-            quantity = self._parse(text)
-            if quantity.is_rounded or quantity.expected:
-                return None
-            known[text] = quantity.text
-        return [known[text] for text in texts]
-
-    def read_joined(self, texts: Sequence[str], count: int, delimiter: str) -> list[str] | None:
-        """Return the quantities in texts of so many numbers each; None unless all are plain.
-
-        They are of this column and of others with the same notation, none of which is scaled.
-        """
-        return self._notation.plain_quantities("\n".join([*texts, ""]), count, delimiter)
+        return quantity
 
     def error(self, line: int, fields: Sequence[str], which: int, expected: str) -> RowError:
         """Return the error of a row in one of the columns."""

@@ -2,7 +2,6 @@
 
 import re
 from fractions import Fraction
-from functools import lru_cache
 from typing import NamedTuple
 
 from domain.fixed_point import SCALE, divide_rounded
@@ -15,8 +14,6 @@ _BLANKS = f"\t{THOUSANDS_MARKS[' ']}"
 _HAS_THOUSANDS = re.compile(
     rf"[-+]?[0-9]{{1,3}}([.,{''.join(THOUSANDS_MARKS.values())}][0-9]{{3}})+\D?.*"
 )
-_DIGITS = re.compile("[0-9]+")
-_NEGATIVE_ZERO = re.compile(r"-(0\.0+)(?=[,\n])")
 _HAS_UNIT = re.compile(r"[-+0-9.,]*[0-9]\s*[^\W\d]\w*")
 
 
@@ -48,38 +45,10 @@ class NumberNotation:
         )
         """Nearly all numbers of nearly all reports."""
 
-    def plain_quantities(self, lines: str, count: int, delimiter: str) -> list[str] | None:
-        """Return lines of so many plain numbers each as a RowBatch has them; None if some are not.
-
-        Numbers may be missing. The others have as many decimals as the first one, unless there is
-        one a line.
-        """
-        at = lines.find(self.mark) + 1
-        digits = _DIGITS.match(lines, at)
-        decimals = digits.end() - at if at and digits else 0
-        if not 0 < decimals <= DECIMALS:
-            return None
-        if not _plain_lines(self.mark, f"{decimals}", count, delimiter).fullmatch(lines):
-            return self._padded(lines) if count == 1 else None
-        zeros = "0" * (DECIMALS - decimals)
-        lines = lines.replace(self.mark, ".")
-        if count > 1:
-            lines = lines.replace(delimiter, f"{zeros},")
-        if zeros:
-            lines = lines.replace("\n", f"{zeros}\n")
-            if lines.count(".") != count * lines.count("\n"):
-                lines = _without_missing(lines, zeros)
-        return _split(lines)
-
-    def _padded(self, lines: str) -> list[str] | None:
-        """Return lines of a plain number each, whose decimals differ, as a RowBatch has them."""
-        if not _plain_lines(self.mark, f"1,{DECIMALS}", 1, "").fullmatch(lines):
-            return None
-        zeros = "0" * DECIMALS
-        return [
-            f"{text}{zeros}"[: text.index(".") + 1 + DECIMALS] if text else text
-            for text in _split(lines.replace(self.mark, "."))
-        ]
+    @property
+    def missing_numbers(self) -> list[Number]:
+        """The numbers that stand for missing values."""
+        return [number for word in self._missing if (number := self.parse(word)) is not None]
 
     def is_missing(self, text: str) -> bool:
         """Return whether a text stands for a missing value."""
@@ -99,31 +68,6 @@ class NumberNotation:
         if abs(power) > _MAX_DIGITS:
             return None
         return Number(int(f"{sign}{whole}{decimals}"), power - len(decimals))
-
-
-@lru_cache(maxsize=64)
-def _plain_lines(mark: str, decimals: str, count: int, delimiter: str) -> re.Pattern[str]:
-    """Return the expression of lines with so many plain numbers, or fewer, of so many decimals."""
-    whole = f"-?+(?!0[0-9])[0-9]{{1,{INTEGER_DIGITS}}}+"
-    number = f"(?:{whole}{re.escape(mark)}[0-9]{{{decimals}}}+)?+"
-    return re.compile(rf"(?:{re.escape(delimiter).join([number] * count)}\n)*+")
-
-
-def _without_missing(lines: str, zeros: str) -> str:
-    """Return lines without the zeros that were added where a number is missing."""
-    lines = f"\n{lines}"
-    for before, behind in (("\n", "\n"), ("\n", ","), (",", ","), (",", "\n")):
-        # Each stands between two of them, so that every other one is found at a time.
-        for _ in range(2):
-            lines = lines.replace(f"{before}{zeros}{behind}", f"{before}{behind}")
-    return lines[1:]
-
-
-def _split(lines: str) -> list[str]:
-    """Return lines of quantities without their ends, and zero without a sign."""
-    if "-0." in lines:
-        lines = _NEGATIVE_ZERO.sub(r"\1", lines)
-    return lines.split("\n")[:-1]
 
 
 class ParsedValue(NamedTuple):

@@ -55,7 +55,8 @@ class RowValues:
         self.is_full = quality is not None or any(
             quantity.name in columns for quantity in EXPORTED_QUANTITIES
         )
-        self.width = len(ALL_QUANTITY_NAMES) + 1 if self.is_full else len(QUANTITY_NAMES)
+        self.names = ALL_QUANTITY_NAMES if self.is_full else QUANTITY_NAMES
+        self.width = len(self.names) + self.is_full
         self.estimated: FieldMatch | None = None
         """Whether a row is estimated, if the format says so."""
         if quality is not None and quality.column is not None:
@@ -72,23 +73,6 @@ class RowValues:
             (place, column.known.get, column.fields[0], column)
             for place, column in self.columns.items()
         ]
-
-    @property
-    def plain(self) -> Sequence[tuple[int, QuantityColumn, int]] | None:
-        """The place of each quantity in a row of a batch, its column and the field of that.
-
-        None if some are sums of columns.
-        """
-        if any(len(each.fields) > 1 for each in self.columns.values()):
-            return None
-        return [(place, column, column.fields[0]) for place, column in self.columns.items()]
-
-    def flags(self, texts: Sequence[str]) -> Sequence[str]:
-        """Return the last field of rows of a batch by the texts of the column that says it."""
-        estimated = self.estimated
-        assert estimated is not None, "the format has such a column"
-        known = {text: "1" if estimated.matches((text,)) else "" for text in {*texts}}
-        return [known[text] for text in texts]
 
     def read(self, number: int, fields: Sequence[str], errors: list[RowError]) -> RowQuantities:
         """Return the quantities of a row; add the errors that it has."""

@@ -168,6 +168,11 @@ class WriteEngine(Protocol):
         Its error, which rolls nothing back by itself, may be that of the next one then.
         """
 
+    async def insert(
+        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
+    ) -> None:
+        """Insert rows, at once or together with the next statement."""
+
     async def fetch(self, sql: str, args: Sequence[object] = ()) -> Sequence[Row]:
         """Return a statement's rows: integers as int, texts as str."""
 

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from domain.columns import Column, Columns, Integers
+from domain.columns import MISSING_VALUE, Column, Columns, Integers
 from storage.backends.base import ReadEngine, Row
 from storage.backends.dialect import Condition, Dialect, readings_of
 from storage.common.errors import Inconsistent
@@ -21,9 +21,6 @@ FEW_IDS = 10 * SEGMENT_READINGS
 
 _LIKELY_SECONDS = 900
 """From one reading to the next, about."""
-
-NO_NUMBER = np.iinfo(np.int64).min
-"""Stands for a missing value: no quantity has so many digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +184,7 @@ def columns_statement(
     `source` follows FROM. Rows of several statements have the order of their places.
     """
     selected = ["id", dialect.unix_seconds("utc")]
-    selected += [f"COALESCE({name}, '{NO_NUMBER}')" for name in names]
+    selected += [f"COALESCE({name}, '{MISSING_VALUE}')" for name in names]
     texts = ", ".join(f"GROUP_CONCAT({each})" for each in selected)
     return f"SELECT {place}, COUNT(*), {texts} FROM {source} WHERE {where.text}"
 
@@ -196,16 +193,8 @@ def parsed_columns(row: Sequence[Any], names: Sequence[str]) -> Columns:
     """Return the columns of readings, without their flags, from the row of the statement."""
     _, count, *found = row
     ids, utc, *values = (integers_of(text, count) for text in found)
-    quantities = dict(zip(names, map(column_of, values), strict=True))
+    quantities = dict(zip(names, map(Column.of, values), strict=True))
     return Columns(ids, utc, quantities, np.zeros(count, np.uint8))
-
-
-def column_of(values: Integers) -> Column:
-    """Return a quantity, given with NO_NUMBER where it is missing."""
-    missing = values == NO_NUMBER
-    if not missing.any():
-        return Column(values)
-    return Column(np.where(missing, 0, values), ~missing)
 
 
 def integers_of(text: bytes | str | None, count: int) -> Integers:

@@ -1,11 +1,12 @@
 """Sums of local days, kept in the transaction that changes the readings."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from domain.report_source import ParsedRows
 from storage.backends.base import WriteEngine
-from storage.backends.day_sums import FLAG_COUNTS, DaySpan, day_sums, run_steps
-from storage.imports.summed_days import summed_days
+from storage.backends.day_sums import DaySpan, day_sums, run_steps
+from storage.imports.appended import KeptDay
+from storage.imports.summed_days import INSTANTS, is_quantity
 
 
 class DayUpdater:
@@ -30,22 +31,33 @@ class DayUpdater:
         for span in apart:
             await run_steps(self._engine, self._sums.update(span))
 
-    async def add(self, meter_id: int, rows: ParsedRows) -> None:
-        """Record the days of a meter's rows without flags, which had no readings before."""
+    async def add(self, meter_id: int, days: Sequence[KeptDay]) -> None:
+        """Record the sums of days that are not there."""
+        if not days:
+            return
         dialect = self._engine.dialect
-        for day, sums in summed_days(rows):
-            values: dict[str, object] = {
-                "meter_id": meter_id,
-                "day": day,
-                "clean": 0,
-                **dict.fromkeys(FLAG_COUNTS, 0),
-                **sums.counts,
-            }
-            for name, scaled in sums.quantities.items():
-                values[name] = None if scaled is None else dialect.quantity(scaled)
-            for name, seconds in sums.instants.items():
-                values[name] = None if seconds is None else dialect.utc(seconds)
-            await self._engine.post(dialect.insert("days", tuple(values)), tuple(values.values()))
+        names = [*days[0].sums]
+        convert = [
+            dialect.quantity if is_quantity(name) else dialect.utc if name in INSTANTS else int
+            for name in names
+        ]
+        rows = [
+            (
+                meter_id,
+                each.day,
+                int(each.is_clean),
+                *(
+                    None if value is None else to_value(value)
+                    for to_value, value in zip(convert, each.sums.values(), strict=True)
+                ),
+            )
+            for each in days
+        ]
+        await self._engine.insert("days", ("meter_id", "day", "clean", *names), rows)
+
+    async def forget(self, meter_id: int) -> None:
+        """Remove the days of a meter that has no readings."""
+        await self._engine.post(f"DELETE FROM days WHERE meter_id = {meter_id}")
 
     async def rebuild(self, meter_id: int, ids: range | None) -> None:
         """Sum up all days of a meter, the ids of whose readings may be known."""

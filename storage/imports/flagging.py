@@ -1,7 +1,8 @@
-"""Quality flags computed by the database: the rules of domain/flags.py as SQL.
+"""Quality flags: of appended readings from arrays, of others computed by the database.
 
-Whether an energy is flagged depends on its own maximeter and, after a gap, on the gap's length. Few
-readings come near the limit, and only they are examined.
+The rules of domain/flags.py stand as SQL here and for arrays in domain/flag_rules.py. Whether an
+energy is flagged depends on its own maximeter and, after a gap, on the gap's length. Few readings
+come near the limit, and only they are examined.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from hashlib import sha256
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
+from domain.flag_rules import EnergyLimit
 from domain.flags import (
     CATCH_UP,
     ESTIMATED,
@@ -21,14 +23,15 @@ from domain.flags import (
     REPEATED_HOUR,
     ZERO_VOLTAGE,
 )
-from domain.quantities import ALL_QUANTITY_NAMES, DECIMALS, INTEGER_DIGITS, QUANTITY_NAMES
-from domain.report_source import ESTIMATED_FIELD, ParsedRows
+from domain.quantities import ALL_QUANTITY_NAMES, DECIMALS, INTEGER_DIGITS
+from domain.report_source import ESTIMATED_FIELD
 from domain.time.local_time import LocalTimeResolver
 from domain.time.sampling_interval import SamplingIntervals
 from domain.time.time_zone import DAY_SECONDS
 from settings import QualitySettings
 from storage.backends.base import WriteEngine
 from storage.backends.dialect import Dialect
+from storage.imports.appended import AppendedReadings, KeptDay, Suspect
 from storage.meters import MeterRecord
 
 T = TypeVar("T")
@@ -38,10 +41,6 @@ BATCH_SIZE = 400
 
 MAX_FACTOR = 2**63 // (10 ** (INTEGER_DIGITS + DECIMALS))
 """The factor that keeps the largest scaled quantity in an integer of 64 bits."""
-
-
-_MISSING = b"," * (len(QUANTITY_NAMES)) + b"\n"
-"""The end of a row without any value, unless rows are full."""
 
 RANGE_GROWTH = 8
 """The growth of the range each time none is found."""
@@ -89,6 +88,8 @@ class Flagged:
     """Whether all readings were flagged anew."""
     merged_days: tuple[str, str] | None = None
     """The first and last local day of what was added or corrected anywhere, and what it touched."""
+    days: Sequence[KeptDay] | None = None
+    """The days of the appended readings that are left to record; None if they are not known."""
 
 
 class FlagUpdater:
@@ -96,7 +97,14 @@ class FlagUpdater:
 
     def __init__(self, engine: WriteEngine, quality: QualitySettings) -> None:
         self._engine = engine
+        self._limit = energy_limit(quality)
         self._quality = quality
+
+    async def record(self, meter_id: int, flags: Sequence[tuple[int, int]]) -> None:
+        """Record the ids and bits of readings that have no flags yet."""
+        if flags:
+            rows = [(meter_id, *each) for each in flags]
+            await self._engine.insert("flags", ("meter_id", "reading_id", "flags"), rows)
 
     async def update(
         self,
@@ -104,14 +112,15 @@ class FlagUpdater:
         intervals: SamplingIntervals,
         span: tuple[str, str],
         appended: range,
-        few: ParsedRows | None,
+        readings: AppendedReadings | None,
         *,
         merged: bool,
         tells_estimated: bool,
     ) -> "Flagged":
         """Flag the readings that an import can have changed, or all if parameters changed.
 
-        Those with the ids `appended` come after all others; `few` are they, if they are few.
+        Those with the ids `appended` come after all others; `readings` tell of them, unless the
+        database is to be asked.
         If `merged`, those of `incoming` were added or corrected anywhere. All are between the local
         times of the span. Unless the report `tells_estimated`, none of them is.
         """
@@ -125,12 +134,22 @@ class FlagUpdater:
             meter = replace(meter, quality=str(parameters))
             return Flagged(meter, has_any=True, has_changed=True, is_of_all=True)
         meter = replace(meter, quality=str(parameters))
+        if not merged and readings is not None and readings.can_judge(intervals):
+            verdicts = await self._verdicts(sql, [*readings.suspects()], intervals, is_first)
+            settled = readings.judged(verdicts)
+            await self.record(meter.id, settled.flags)
+            is_flagged = readings.flagged > 0
+            return Flagged(meter, has_any=is_flagged, has_changed=False, days=settled.days)
         flagged = 0
-        around = _around(span)
-        if appended and (few is None or sql.may_flag(few, around)):
+        if appended:
+            if readings is not None and readings.flagged:
+                await self._engine.execute(
+                    f"DELETE FROM flags WHERE meter_id = {meter.id}"
+                    f" AND reading_id >= {appended.start}"
+                )
             # To look at one more column of all readings would slow down the usual import.
             ids = sql.with_ids(appended, may_be_estimated=tells_estimated)
-            flagged = await self._flag(sql, ids, around)
+            flagged = await self._flag(sql, ids, _around(span))
         if not merged:
             return Flagged(meter, has_any=flagged > 0, has_changed=False)
         first, last = await self._touched(sql)
@@ -230,6 +249,43 @@ class FlagUpdater:
                 await self._correct_catch_ups(sql, {row[0]: row[1] for row in batch}, since)
         return flagged
 
+    async def _verdicts(
+        self,
+        sql: "_FlagSql",
+        suspects: Sequence[Suspect],
+        intervals: SamplingIntervals,
+        is_first: bool,
+    ) -> dict[int, int]:
+        """Return the bits of suspects' flags by their ids.
+
+        If they are of the first import, no energy was there before those of the report.
+        """
+        found = []
+        for each in suspects:
+            own = intervals.at(each.utc)
+            if own is not None and self._limit.exceeds(each.energy, each.maximeter, own):
+                found.append((each, own))
+        unknown = [(each.id, each.utc) for each, _ in found if each.since is None]
+        since: Mapping[int, int | None] = {}
+        if unknown and not is_first:
+            first, _ = await self._ends(sql)
+            since = await self._seconds_since_energy(sql, unknown, first)
+        sooner = [
+            each.utc - own for each, own in found if each.since is not None and each.since < own
+        ]
+        energies: set[int] = set()
+        for batch in _batches(sooner):
+            energies.update(row[0] for row in await self._engine.fetch(sql.energies_at(batch)))
+        verdicts = {}
+        for each, own in found:
+            elapsed = since.get(each.id) if each.since is None else each.since
+            if elapsed is None:
+                continue
+            follows = elapsed == own or each.utc - own in energies
+            gap = own if follows else _gap(intervals, each.utc, elapsed, own)
+            verdicts[each.id] = self._limit.verdict(each.energy, each.maximeter, own, gap)
+        return verdicts
+
     async def _seconds_since_energy(
         self, sql: "_FlagSql", gaps: Sequence[Sequence[int]], first: int
     ) -> dict[int, int | None]:
@@ -282,8 +338,8 @@ class _FlagSql:
         self.all = _Part(f"c.{self.of_meter}", f"f.{self.of_meter}")
         self._intervals = parameters.intervals
         self._resolver = LocalTimeResolver(ZoneInfo(parameters.timezone))
-        self._hundredths = int(parameters.quality.maximeter_tolerance * 100)
-        self._allowance = int(parameters.quality.maximeter_allowance * 100)
+        limit = energy_limit(parameters.quality)
+        self._hundredths, self._allowance = limit.tolerance, limit.allowance
 
     def with_ids(self, ids: range, *, may_be_estimated: bool) -> _Part:
         """Select the readings with some ids."""
@@ -359,8 +415,7 @@ class _FlagSql:
         for number, seconds in since.items():
             own = self._intervals.at(starts[number])
             if seconds is not None and own is not None:
-                earlier = self._intervals.at(starts[number] - seconds)
-                gap = seconds if earlier is None else seconds - earlier + own
+                gap = _gap(self._intervals, starts[number], seconds, own)
                 found.setdefault(own, []).append((number, gap))
         return found
 
@@ -379,28 +434,12 @@ class _FlagSql:
             f" WHERE verdict <> {CATCH_UP.bit}"
         )
 
-    def may_flag(self, readings: ParsedRows, around: Instants) -> bool:
-        """Return whether any reading may be flagged, and has to be judged."""
-        if any(self._resolver.repeated(*around)) or any(readings.estimated):
-            return True
-        if readings.is_full:
-            rows = zip(*readings.values.values(), strict=True)
-            if any(not any(value is not None for value in row) for row in rows):
-                return True
-        elif _MISSING in readings.rows:
-            return True
-        lengths = self._intervals.lengths(*around)
-        factor = self._hundredths * min((each for each in lengths if each), default=0)
-        values = readings.values
-        pairs = zip(values["energy"], values["maximeter"], strict=True)
-        if factor and any(
-            energy is not None and most is not None and energy * 360_000 > most * factor
-            for energy, most in pairs
-        ):
-            return True
-        pairs = zip(values["voltage"], values["intensity"], strict=True)
-        return 0 in values["voltage"] and any(
-            voltage == 0 and intensity is not None and intensity > 0 for voltage, intensity in pairs
+    def energies_at(self, instants: Sequence[int]) -> str:
+        """Select those of some instants at which there is an energy."""
+        listed = ", ".join(map(self.instant, instants))
+        return (
+            f"SELECT {self.seconds('p.utc')} FROM readings p WHERE p.{self.of_meter}"
+            f" AND p.energy IS NOT NULL AND p.utc IN ({listed})"
         )
 
     def _energy(self, first: int, last: int) -> str:
@@ -483,6 +522,19 @@ class _FlagSql:
                 f"c.{self.of_meter} AND c.utc >= {self.instant(begin)}"
                 f" AND c.utc < {self.instant(end)}"
             )
+
+
+def energy_limit(quality: QualitySettings) -> EnergyLimit:
+    """Return the limit of energy that the settings give."""
+    return EnergyLimit(
+        int(quality.maximeter_tolerance * 100), int(quality.maximeter_allowance * 100)
+    )
+
+
+def _gap(intervals: SamplingIntervals, start: int, since: int, own: int) -> int:
+    """Return the seconds since an energy as if it had been of the interval of a later one."""
+    earlier = intervals.at(start - since)
+    return since if earlier is None else since - earlier + own
 
 
 def _around(span: tuple[str, str]) -> Instants:

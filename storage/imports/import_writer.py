@@ -8,21 +8,24 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from domain.quantities import ALL_QUANTITY_NAMES
 from domain.record_layout import CONTRACT_LAYOUT
-from domain.report_source import ParsedRows, ReportSource, RowBatch, parsed_rows
+from domain.report_source import ReportSource, RowBatch
+from domain.time.local_time import LocalTimeResolver
 from settings import QualitySettings
 from storage.backends.base import WriteEngine
 from storage.backends.day_sums import DaySpan
 from storage.backends.dialect import Condition, readings_of
-from storage.columns.block_builder import BlockBuilder, ReadingsBlock, built_block
+from storage.columns.block_builder import ReadingsBlock, built_block
 from storage.columns.row_source import columns_statement, parsed_columns
 from storage.common.deflate import DeflateBlock, deflate_block
 from storage.common.errors import Conflict
 from storage.common.identifiers import is_same_meter
+from storage.imports.appended import AppendedReadings
 from storage.imports.days import DayUpdater
-from storage.imports.flagging import FlagUpdater
+from storage.imports.flagging import Flagged, FlagUpdater, energy_limit
 from storage.imports.intervals import IntervalUpdater, NewReadings, lengths_within
 from storage.imports.merging import (
     DEFAULT_OPTIONS,
@@ -31,13 +34,11 @@ from storage.imports.merging import (
     MergeOptions,
     ReadingsMerger,
 )
+from storage.imports.runs import AppendedRuns, Run
 from storage.meters import MeterAdmin, MeterRecord, MeterState
-from storage.readings.page_store import PAGE_READINGS, PageBuilder
+from storage.readings.page_store import PAGE_READINGS, built_page
 
-FEW_BYTES = 2**16
-"""Rows that are looked at here before the database is asked about them."""
-
-BATCHES_BEFORE_PAGES = 32
+BATCHES_BEFORE_PAGES = 8
 """Batches that are inserted before their pages: as many pages as may wait in memory."""
 
 
@@ -65,8 +66,6 @@ class _Appended:
 
     ids: range
     pages: int
-    few: ParsedRows | None
-    """The rows, if there are some and they are few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +90,7 @@ class ImportWriter:
 
     def __init__(self, engine: WriteEngine, quality: QualitySettings) -> None:
         self._engine = engine
+        self._limit = energy_limit(quality)
         self._meters = MeterAdmin(engine)
         self._flags = FlagUpdater(engine, quality)
         self._days = DayUpdater(engine)
@@ -117,7 +117,13 @@ class ImportWriter:
             )
         work = await self._begin(state, meter.id, ends[0])
         batches = _RowBatches(report.batches(), work.last_day)
-        appended = await self._append(batches, work)
+        is_stale = bool(state.changes) or state.last_id != work.last_id
+        readings = None
+        if not is_stale or not work.readings:
+            intervals = self._intervals.known(meter, recorded)
+            resolver = LocalTimeResolver(ZoneInfo(zone))
+            readings = AppendedReadings(work.last_id, resolver, self._limit, intervals)
+        appended = await self._append(batches, work, readings)
         staged = 0 if batches.is_empty else await self._engine.stage(batches.rest())
         meter = await self._meters.describe(meter, report)
         merged = await self._merge(report, known, work, staged, options)
@@ -138,7 +144,7 @@ class ImportWriter:
                 intervals,
                 report.span,
                 appended.ids,
-                appended.few,
+                readings,
                 merged=changed + inserted > 0,
                 tells_estimated=report.tells_estimated,
             )
@@ -146,18 +152,8 @@ class ImportWriter:
             if staged or flagged.has_any:
                 ids = None if staged else appended.ids
                 result = replace(result, flags=await self._flags.counts(meter, report.span, ids))
-        if state.changes or state.last_id != work.last_id or (flagged and flagged.is_of_all):
-            is_new = not work.readings and not staged
-            await self._days.rebuild(meter.id, appended.ids if is_new else None)
-        else:
-            spans = []
-            if appended.few and not staged and not (flagged and flagged.has_any):
-                await self._days.add(meter.id, appended.few)
-            elif appended.ids:
-                spans.append(DaySpan(meter.id, *batches.appended_days, appended.ids))
-            if flagged is not None and flagged.merged_days is not None:
-                spans.append(DaySpan(meter.id, *flagged.merged_days))
-            await self._days.update(*spans)
+        spans = [DaySpan(meter.id, *batches.appended_days, appended.ids)] if appended.ids else []
+        await self._keep_days(work, spans, flagged, is_stale=is_stale, is_merged=staged > 0)
         await self._meters.update(known, meter)
         await self._record(
             report,
@@ -207,40 +203,64 @@ class ImportWriter:
                     f"DELETE FROM {table} WHERE meter_id = {meter_id} AND reading_id > {last_id}"
                 )
             pages = None
+        if not readings and (state.changes or state.last_id != last_id):
+            await self._days.forget(meter_id)
         last_day = "" if last_date is None else str(last_date)[:10]
         return _Import(meter_id, state.imports + 1, readings, last_id, last_utc, last_day, pages)
 
-    async def _append(self, batches: "_RowBatches", work: _Import) -> "_Appended":
-        """Insert the batches after all readings, and their pages."""
-        builder = PageBuilder(work.last_id)
-        block_builder = BlockBuilder(work.last_id)
+    async def _append(
+        self, batches: "_RowBatches", work: _Import, readings: AppendedReadings | None
+    ) -> "_Appended":
+        """Insert the batches after all readings, and their pages; note the readings."""
+        runs = AppendedRuns(work.last_id)
         appended = built = 0
-        few: list[RowBatch] | None = []
-        size = 0
         while batches.has_later:
-            pages: list[tuple[int, DeflateBlock]] = []
-            blocks: list[ReadingsBlock] = []
+            pages: list[tuple[DeflateBlock, ReadingsBlock]] = []
 
             def building(
-                pages: list[tuple[int, DeflateBlock]] = pages, blocks: list[ReadingsBlock] = blocks
+                pages: list[tuple[DeflateBlock, ReadingsBlock]] = pages,
             ) -> Iterator[RowBatch]:
-                nonlocal few, size
                 for batch in islice(batches.later(), BATCHES_BEFORE_PAGES):
-                    pages.extend(builder.add(batch.rows))
-                    blocks.extend(block_builder.add(batch))
-                    size += len(batch.rows)
-                    few = [*few, batch] if few is not None and size <= FEW_BYTES else None
+                    pages.extend(map(_stored, runs.add(batch.columns, batch.ahead)))
+                    if readings is not None:
+                        readings.add(batch)
                     yield batch
 
             appended += await self._engine.append(
                 building(), work.meter_id, work.number, work.last_id
             )
-            for (first_id, page), block in zip(pages, blocks, strict=True):
-                await self._engine.store_page(work.meter_id, first_id, page)
+            for page, block in pages:
+                await self._engine.store_page(work.meter_id, block.first_id, page)
                 await self._store_block(work.meter_id, block)
             built += len(pages)
+            if readings is not None and batches.has_later:
+                settled = readings.settled()
+                await self._flags.record(work.meter_id, settled.flags)
+                await self._days.add(work.meter_id, settled.days)
         ids = range(work.last_id + 1, work.last_id + 1 + appended)
-        return _Appended(ids, built, _parsed(few) if few else None)
+        return _Appended(ids, built)
+
+    async def _keep_days(
+        self,
+        work: _Import,
+        appended: Sequence[DaySpan],
+        flagged: Flagged | None,
+        *,
+        is_stale: bool,
+        is_merged: bool,
+    ) -> None:
+        """Bring the sums of the days up to date that the import has touched, or of all."""
+        if flagged is not None and flagged.days is not None:
+            await self._days.add(work.meter_id, flagged.days)
+        elif is_stale or (flagged and flagged.is_of_all):
+            is_new = not work.readings and not is_merged
+            ids = appended[0].ids if is_new and appended else None
+            await self._days.rebuild(work.meter_id, ids)
+        else:
+            spans = [*appended]
+            if flagged is not None and flagged.merged_days is not None:
+                spans.append(DaySpan(work.meter_id, *flagged.merged_days))
+            await self._days.update(*spans)
 
     async def _merge(
         self,
@@ -376,11 +396,9 @@ def _result(report: ReportSource, appended: _Appended, merged: Merged) -> Import
     )
 
 
-def _parsed(batches: Sequence[RowBatch]) -> ParsedRows:
-    if len(batches) == 1 and batches[0].parsed is not None:
-        return batches[0].parsed
-    rows = b"".join(batch.rows for batch in batches)
-    return parsed_rows(rows, is_full=batches[0].is_full)
+def _stored(run: Run) -> tuple[DeflateBlock, ReadingsBlock]:
+    """Return the page and the block of a run."""
+    return built_page(*run), built_block(run.first_id, run.columns)
 
 
 class _RowBatches:

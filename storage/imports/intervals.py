@@ -53,6 +53,10 @@ class IntervalUpdater:
             " ORDER BY first_utc"
         )
 
+    def known(self, meter: MeterRecord, rows: Sequence[Sequence[Any]]) -> SamplingIntervals:
+        """Return the intervals of a meter from the rows of `recorded`."""
+        return SamplingIntervals(_known(meter, _spans(rows)))
+
     async def update(
         self,
         meter: MeterRecord,
@@ -66,10 +70,10 @@ class IntervalUpdater:
         first and its last reading.
         """
         differences = report.differences
-        recorded = [IntervalSpan(first, seconds, bool(said)) for first, seconds, said in rows]
-        if differences.first is None:
-            return SamplingIntervals(_known(meter, recorded))
+        recorded = _spans(rows)
         known = _known(meter, recorded)
+        if differences.first is None:
+            return SamplingIntervals(known)
         if report.said_spans:
             spans = await self._with_said(meter, known, differences, report.said_spans)
         elif (known and not new.inserted) or _continues(known, differences, new):
@@ -217,6 +221,10 @@ def lengths_within(intervals: SamplingIntervals, differences: Differences) -> Se
         return []
     spans = intervals.within(differences.first, differences.last + 1)
     return [seconds for seconds, _ in groupby(span.seconds for span in spans)]
+
+
+def _spans(rows: Sequence[Sequence[Any]]) -> Sequence[IntervalSpan]:
+    return [IntervalSpan(first, seconds, bool(said)) for first, seconds, said in rows]
 
 
 def _known(meter: MeterRecord, recorded: Sequence[IntervalSpan]) -> Sequence[IntervalSpan]:

@@ -6,21 +6,25 @@ one of them changes in any way, so that a stored page is always right. A reader 
 the database format the readings.
 """
 
-from collections.abc import Iterator
-from itertools import count
-from operator import itemgetter
+from collections.abc import Sequence
 
-from domain.quantities import QUANTITY_NAMES, RECORD_KEYS
+import numpy as np
+
+from domain.columns import Columns, Integers
+from domain.letters import (
+    RowField,
+    integer_fields,
+    local_time_fields,
+    quantity_fields,
+    text_of_rows,
+    where_known,
+)
+from domain.quantities import RECORD_KEYS
 from storage.common.deflate import DeflateBlock, deflate_block
 
 PAGE_READINGS = 4000
 """Readings in a page: enough to keep the database busy, few enough to keep other requests fast. The
 triggers of the schema know this number."""
-
-_FIELDS = ("id", "date", "seconds_ahead", *QUANTITY_NAMES)
-_in_order = itemgetter(*(_FIELDS.index(key) for key in RECORD_KEYS))
-_WHOLE = "{" + ",".join(f'"{key}":"%s"' for key in RECORD_KEYS) + "}"
-_WITH_NULL = _WHOLE.replace('"%s"', "%s")
 
 
 def first_id_of_page(number: int) -> int:
@@ -35,38 +39,29 @@ def slice_page(records: bytes, first_id: int, last_id: int) -> bytes:
     return records[start:end]
 
 
-class PageBuilder:
-    """Formats pages of new readings while the database inserts them.
+def built_page(first_id: int, columns: Columns, ahead: Integers) -> DeflateBlock:
+    """Return the page of readings, whose ids follow the first one.
 
-    It writes records exactly as the databases do, see the dialects. They could do it, but are busy
-    at that time, while another core is idle.
+    Records are exactly as the databases write them, see the dialects. They could do it, but are
+    busy while readings are added.
     """
-
-    def __init__(self, last_id: int) -> None:
-        self._first_id = last_id + 1
-        self._rows: list[str] = []
-
-    def add(self, rows: bytes) -> Iterator[tuple[int, DeflateBlock]]:
-        """Add rows, see `domain.report_source`, and yield the pages that they complete."""
-        self._rows += rows.decode("ascii").splitlines()
-        # The database formats the page that the first new readings share with older ones.
-        shared = first_id_of_page(self._first_id + PAGE_READINGS - 1) - self._first_id
-        if len(self._rows) < shared:
-            return
-        del self._rows[:shared]
-        self._first_id += shared
-        while len(self._rows) >= PAGE_READINGS:
-            page, self._rows = self._rows[:PAGE_READINGS], self._rows[PAGE_READINGS:]
-            records = map(_record, count(self._first_id), page)
-            yield self._first_id, deflate_block(",".join(records).encode("ascii"))
-            self._first_id += PAGE_READINGS
+    ids = np.arange(first_id, first_id + len(columns))
+    texts = {"id": integer_fields(ids), "date": local_time_fields(columns.utc + ahead)}
+    fields: list[RowField] = []
+    for key in RECORD_KEYS:
+        fields.append(b"},{" if key == RECORD_KEYS[0] else b",")
+        fields += _member(key, texts.get(key), columns)
+    text = text_of_rows([*fields[1:], b"},{"], len(columns))
+    return deflate_block(b"{" + text[:-2])
 
 
-def _record(number: int, row: str) -> str:
-    """Return a reading as a JSON object, with its id."""
-    fields = row.split(",")
-    fields[0] = str(number)
-    if "" in fields:
-        return _WITH_NULL % tuple(f'"{field}"' if field else "null" for field in _in_order(fields))
-    text: str = _WHOLE % _in_order(fields)
-    return text
+def _member(key: str, text: Sequence[RowField] | None, columns: Columns) -> Sequence[RowField]:
+    """Return a key and its values: quantities if no text is given."""
+    name = b'"%s":' % key.encode()
+    if text is not None:
+        return [name, b'"', *text, b'"']
+    column = columns.quantities[key]
+    if column.known is None:
+        return [name, b'"', *quantity_fields(column), b'"']
+    quote = where_known(column.known, b'"')
+    return [name, quote, *quantity_fields(column), quote, where_known(~column.known, b"null")]

@@ -10,14 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.quantities import QUANTITY_NAMES
 from loader.formats.configured_format import ConfiguredFormat
-from loader.formats.delimited import quick_rows
-from loader.formats.delimited.quick_blocks import QuickBlocks
 from loader.formats.registry import SHIPPED_FORMATS
 from loader.formats.report_format import ReportFormat
 from settings import FormatSettings
-from tests.support.report_factory import MADRID
 from tests.support.report_formats import (
     AUTUMN,
     DISTRIBUTOR,
@@ -177,83 +173,3 @@ def _written(
 def _inverse(value: Decimal, factor: str) -> Decimal:
     """The decimal that the factor makes the value."""
     return value * INVERSES[factor]
-
-
-# Blocks of plain rows, which are read by columns
-
-usual = st.sampled_from(["1,250", "0,001", "-0,000", "-3,125"])
-lacking = usual | st.just("")
-uneven = st.sampled_from(["1,25", "-0,0", "", "12,12345", "1,123456", "0,5"])
-other = uneven | st.sampled_from(["1", "-", "00,5", "-00,000", "1,123456", "x", "1,250;"])
-QUANTITIES = dict(
-    zip(["kWh", "kVArh", "kW", "kWmax", "kVAr", "V", "A", "cos"], QUANTITY_NAMES, strict=True)
-)
-FORMATS: list[tuple[str, dict[str, Any]]] = [
-    ("Zeit;kWh;V", {}),
-    # Neighbours in the order of a reading's quantities are read together.
-    ("V;kWh;kVArh;kW;Zeit", {}),
-    ("Zeit;V;A;Art;kWh;kVArh", {"quality": {"column": "Art", "estimated": "E"}}),
-    ("Zeit;kWh;kVArh", {"quality": {"column": "kVArh", "estimated": "-*"}}),
-    ("Zeit;kWh;kVArh;kW;kWmax;kVAr;V;A;cos", {}),
-    ("Zeit;kWh;kVArh;V", {"columns": {"energy": {"header": "kWh", "factor": "2"}}}),
-]
-
-
-@given(
-    hours=st.lists(st.integers(0, 700), min_size=1, max_size=60),
-    first=st.sampled_from([datetime(2019, 10, 20, tzinfo=UTC), datetime(2019, 7, 1, tzinfo=UTC)]),
-    values=st.data(),
-    marks=st.sampled_from(["start", "end"]),
-    table=st.sampled_from(FORMATS),
-    is_cut=st.booleans(),
-    block_rows=st.sampled_from([(1, 1), (5, 2), (256, 32)]),
-)
-def test_block_of_rows_reads_as_its_rows_one_by_one(
-    tmp_path_factory: pytest.TempPathFactory,
-    hours: list[int],
-    first: datetime,
-    values: st.DataObject,
-    marks: str,
-    table: tuple[str, dict[str, Any]],
-    is_cut: bool,
-    block_rows: tuple[int, int],
-) -> None:
-    """Repeated times, missing and wrong values, estimates, and days on which clocks change."""
-    numbers = values.draw(st.sampled_from([usual, lacking, uneven, usual | other]))
-    heading, changes = table
-    names = heading.split(";")
-    columns = {QUANTITIES[name]: name for name in names if name in QUANTITIES}
-    columns |= changes.get("columns", {})
-    lines = [heading]
-    for hour in hours:
-        moment = (first + timedelta(hours=hour)).astimezone(MADRID)
-        shown = {"Zeit": f"{moment:%d.%m.%Y %H:%M}", "Art": "E" * (hour % 5 == 0)}
-        lines.append(
-            ";".join(shown[name] if name in shown else values.draw(numbers) for name in names)
-        )
-    if is_cut:
-        lines[-1] = lines[-1].partition(";")[0]
-    path = tmp_path_factory.getbasetemp() / "blocks.csv"
-    path.write_text("\n".join([*lines, ""]))
-    described = FormatSettings.model_validate(
-        {
-            "delimiter": ";",
-            "decimal": ",",
-            "columns": columns,
-            "time": {"column": "Zeit", "pattern": "%d.%m.%Y %H:%M", "marks": marks},
-            "interval": "3600",
-            "quality": changes.get("quality"),
-        }
-    )
-    found = []
-    for is_by_column in (True, False):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(quick_rows, "BLOCK_ROWS", block_rows[0])
-            patch.setattr(quick_rows, "SMALL_BLOCK_ROWS", block_rows[1])
-            if not is_by_column:
-                patch.setattr(QuickBlocks, "read", lambda *_: None)
-            done = ReportResult(path, [ConfiguredFormat("any", described)], skip_bad_rows=True)
-        report = done.report
-        counts = report.readings, report.missing, report.rejected, report.repeated
-        found.append((done.rows, done.row_errors, done.rejected, done.error, counts))
-    assert found[0] == found[1]

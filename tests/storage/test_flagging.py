@@ -9,21 +9,21 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from domain import flags
 from domain.flags import CATCH_UP, FLAGS, MISSING
 from domain.quantities import QUANTITY_NAMES
 from domain.report_source import RowBatch
-from domain.time.sampling_interval import Differences
+from domain.time.sampling_interval import Differences, IntervalSpan
 from loader.sample import GAPS, IMPLAUSIBLE_READINGS
 from settings import QualitySettings
 from storage.factory import WritableDatabase, open_importer
 from storage.imports.merging import MergeOptions
 from tests.support.databases import DatabaseFixture
 from tests.support.paths import ROOT
-from tests.support.reference_days import kept_days, reckoned_days
+from tests.support.reference_days import Days, kept_days, reckoned_days
 from tests.support.report_factory import MADRID, quarters, report, row
 
 DOCUMENT = ROOT / "docs" / "reference" / "quality.md"
@@ -214,7 +214,6 @@ class Rows:
     name = "rows"
     sha256 = "0" * 64
     rejected = 0
-    said_spans = ()
     differences = Differences()
     identifier = None
     missing = 1
@@ -222,8 +221,14 @@ class Rows:
     tells_estimated = False
     format = "monitoring"
 
-    def __init__(self, readings: Sequence[Reading]) -> None:
+    def __init__(
+        self, readings: Sequence[Reading], said_spans: Sequence[IntervalSpan] = ()
+    ) -> None:
         self._readings = readings
+        self.said_spans = said_spans
+        if said_spans:
+            instants = [int(reading.instant.timestamp()) for reading in readings]
+            self.differences = Differences.of_runs((instant, (0,)) for instant in instants)
         times = [f"{reading.instant.astimezone(MADRID):%Y-%m-%d %H:%M:%S}" for reading in readings]
         self._times = times
         self.span = min(times), max(times)
@@ -381,6 +386,109 @@ def test_flags_are_those_of_the_model_however_the_readings_came_in(
             at_once = [(terms, in_order)]
             assert runner.run(outcome(writer, interval, at_once, others)) == [expected, theirs]
             assert runner.run(outcome(writer, interval, steps, others)) == [expected, theirs]
+
+        try:
+            check()
+        finally:
+            runner.run(writer.engine.close())
+
+
+# Appended readings, whose flags are worked out before they are in the database
+
+
+@dataclass(frozen=True)
+class Appended:
+    """Reports, each of later days than the one before, and the settings of quality."""
+
+    terms: QualitySettings
+    reports: Sequence[Rows]
+
+
+@st.composite
+def appended(draw: st.DrawFn) -> Appended:
+    terms = draw(thresholds)
+    lengths = draw(st.lists(st.sampled_from([900, 420, 3600]), min_size=1, max_size=3))
+    at = datetime(2019, 10, 25, 22, 0, tzinfo=UTC)
+    before, earlier = at, lengths[0]
+    reports = []
+    for _ in range(draw(st.integers(1, 3))):
+        readings: list[Reading] = []
+        spans: list[IntervalSpan] = []
+        for length in lengths:
+            spans.append(IntervalSpan(int(at.timestamp()), length, is_said=True))
+            for _ in range(draw(st.integers(1, 8))):
+                maximeter = draw(maximeters)
+                more = draw(st.sampled_from([0, 1])) * terms.maximeter_allowance * 10**5 * length
+                elapsed = int((at - before).total_seconds())
+                since = draw(st.sampled_from([length, elapsed, elapsed - earlier + length]))
+                limit = (maximeter or 0) * since * terms.maximeter_tolerance + more
+                near = int(limit / 3600) + draw(st.integers(-1, 1))
+                energy = draw(st.sampled_from([near, near, near, None, LARGEST]))
+                energy = energy and min(max(energy, -LARGEST), LARGEST)
+                voltage, intensity = draw(st.sampled_from([(0, 5), (230, 5), (None, None)]))
+                readings.append(Reading(at, energy, maximeter, voltage, intensity))
+                if energy is not None:
+                    before, earlier = at, length
+                steps = [length, length, length, length // 2, 480, 3 * length]
+                at += timedelta(seconds=draw(st.sampled_from(steps)))
+        reports.append(Rows(readings, spans))
+        at += timedelta(days=1, seconds=draw(st.sampled_from([0, 60])))
+    return Appended(terms, reports)
+
+
+def after_a_longer_interval() -> Appended:
+    """An energy at a shorter distance than its interval, with another one exactly that before."""
+    first = datetime(2019, 8, 1, tzinfo=UTC)
+    instants = [first + timedelta(seconds=seconds) for seconds in (0, 420, 900)]
+    energies = (1, 1, 255_000)
+    readings = [
+        Reading(instant, energy, 10**6, None, None)
+        for instant, energy in zip(instants, energies, strict=True)
+    ]
+    starts = (instants[0], 420), (instants[2], 900)
+    spans = [IntervalSpan(int(at.timestamp()), length, is_said=True) for at, length in starts]
+    terms = QualitySettings(maximeter_tolerance=Decimal(1), maximeter_allowance=Decimal(0))
+    return Appended(terms, [Rows(readings, spans)])
+
+
+async def kept(writer: WritableDatabase, case: Appended) -> tuple[dict[datetime, int], Days]:
+    """The flags and days after the reports, of a database that stays empty."""
+    engine = writer.engine
+    await engine.begin(keeps_triggers=True)
+    try:
+        meter = await writer.meters.register("main", "Europe/Madrid")
+        for rows in case.reports:
+            await WritableDatabase(engine, case.terms).imports.load(rows, meter)
+        days = await kept_days(engine)
+        assert days == await reckoned_days(engine)
+        return await flags_of(writer, meter.id), days
+    finally:
+        await engine.rollback()
+
+
+def test_appended_readings_get_the_flags_that_the_database_would_give_them(
+    database: DatabaseFixture,
+) -> None:
+    """If many may have flags, the database is asked: the rules stand in SQL, too."""
+    with asyncio.Runner() as runner, pytest.MonkeyPatch.context() as patch:
+
+        async def prepare() -> None:
+            async for _ in writer.engine.prepare():
+                pass
+
+        writer = open_importer(database.settings)
+        runner.run(prepare())
+
+        @settings(deadline=None, max_examples=100)
+        @given(appended())
+        @example(after_a_longer_interval())
+        def check(case: Appended) -> None:
+            found = []
+            for most in (20_000, -1):
+                patch.setattr("storage.imports.appended.MAX_UNSETTLED", most)
+                found.append(runner.run(kept(writer, case)))
+            from_arrays, by_database = found
+            assert from_arrays == by_database
 
         try:
             check()

@@ -9,10 +9,12 @@ import pytest
 
 from domain.readings_query import ReadingsQuery
 from domain.record_layout import CONTRACT_LAYOUT, CONTRACT_NDJSON_LAYOUT, Encoding, RecordLayout
+from domain.report_source import RowBatch
 from loader.sample import IMPLAUSIBLE_READINGS
 from storage.common.deflate import DeflateBlock, GzipJoiner, deflate_block
 from storage.common.errors import Inconsistent
-from storage.readings.page_store import PAGE_READINGS, PageBuilder
+from storage.imports.runs import AppendedRuns, Run
+from storage.readings.page_store import PAGE_READINGS, built_page
 from storage.readings.pager import MIN_PAGE_STORE_ROWS
 from tests.support.app_client import Api
 from tests.support.databases import DatabaseFixture, MariadbDatabase
@@ -210,10 +212,16 @@ async def test_page_that_the_database_truncated_is_not_stored(
     "last_id", [0, 1, PAGE_READINGS - 2, PAGE_READINGS - 1, PAGE_READINGS, PAGE_READINGS + 1]
 )
 def test_pages_begin_where_a_page_begins(last_id: int) -> None:
-    maker = PageBuilder(last_id)
+    runs = AppendedRuns(last_id)
     row = b"1,2019-08-01 00:00:00,7200" + b",1.00000" * 8 + b"\n"
-    assert not [*maker.add(row)]
-    ((first_id, page),) = maker.add(row * (2 * PAGE_READINGS - 2))
+
+    def added(count: int) -> list[Run]:
+        batch = RowBatch(row * count, count, "", "")
+        return [*runs.add(batch.columns, batch.ahead)]
+
+    assert not added(1)
+    (run,) = added(2 * PAGE_READINGS - 2)
+    page, first_id = built_page(*run), run.first_id
     records = json.loads(b"[" + page.plain() + b"]")
     assert first_id == -(-last_id // PAGE_READINGS) * PAGE_READINGS + 1
     assert [int(record["id"]) for record in records] == [*range(first_id, first_id + PAGE_READINGS)]

@@ -192,7 +192,7 @@ class CollectedRows(DelimitedRows):
         width, is_full = self._layout.values.width, self._layout.values.is_full
         for reading in readings:
             self._add_reading(reading, width, is_full=is_full)
-            if len(self._lines) >= _BATCH_ROWS:
+            if self._ready.lines >= _BATCH_ROWS:
                 yield from super().batches()
         self.repeated += self._joiner.repeated
         self.rounded += self._joiner.rounded
@@ -262,19 +262,17 @@ class CollectedRows(DelimitedRows):
             self.missing += not cell
         if is_full:
             quantities[-1] = reading.estimated
-        offset = self._offsets_of.of(reading.start)
+        offset = self._offsets_of.at(reading.start)
         day, second = divmod(reading.start + offset, DAY_SECONDS)
         text = f"{_date_text(day)} {_clock_text(second)}"
         self._differences.add(reading.start)
         if reading.seconds is not None:
             self._lengths.note(reading.start, reading.seconds)
-        self._dates.append(text)
-        number = self.readings + len(self._dates)
-        self._lines.append(f"{number},{text},{offset},{','.join(quantities)}\n")
+        self._ready.add_line(text, offset, ",".join(quantities))
 
     def _local_day(self, instant: int) -> int:
         """Return how many days after that of 1970 an instant is, in local time."""
-        return (instant + self._offsets_of.of(instant)) // DAY_SECONDS
+        return (instant + self._offsets_of.at(instant)) // DAY_SECONDS
 
     def _local_time(self, instant: int) -> str:
         return datetime.fromtimestamp(instant, self._context.zone).isoformat(" ")[:19]

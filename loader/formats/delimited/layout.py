@@ -4,7 +4,7 @@ from datetime import timedelta, tzinfo
 from typing import TYPE_CHECKING
 
 from domain.time.local_time import LocalTimeResolver
-from loader.formats.delimited.quick_blocks import QuickBlocks
+from loader.formats.delimited.plain_rows import PlainColumn, PlainLayout
 from loader.formats.delimited.quick_times import make_quick_times
 from loader.formats.timestamps.parser import InvalidTimestamp, make_timestamp_parser
 from loader.rows.header import Header
@@ -49,14 +49,21 @@ class DelimitedLayout:
         self.step = settings.step or 0
         self.tolerance = time.tolerance
         resolver, seconds_before = LocalTimeResolver(zone), int(self.shift.total_seconds())
-        self.quick_times = None
+        self.plain: PlainLayout | None = None
+        """How plain rows are read by columns, if they are."""
+        times = None
         if self.collected is None:
-            self.quick_times = make_quick_times(settings, self.timestamps, resolver, seconds_before)
-        """How times are told quickly, if they are."""
-        self.quick_blocks: QuickBlocks | None = None
-        if self.quick_times is not None and self.values.plain is not None:
-            self.quick_blocks = QuickBlocks(
-                self.quick_times, self.values, self.identifier_field, header
+            times = make_quick_times(settings, self.timestamps, resolver, seconds_before)
+        if times is not None:
+            self.plain = PlainLayout(
+                header,
+                settings.decimal,
+                times,
+                [PlainColumn.of(column) for column in self.values.columns.values()],
+                self.values.names,
+                identifier_field=self.identifier_field,
+                quality_field=self.values.quality_field,
+                is_estimated=self.values.estimated and self.values.estimated.matches,
             )
 
     def is_valid(self, fields: list[str]) -> bool:

@@ -127,8 +127,8 @@ class OwnLengthRows(DelimitedRows):
                 self._reject(errors, row.raw)
                 return
             row = DelimitedRow(row.raw, row.time, *quantities, row.fields)
-        count = len(self._dates)
+        count = self._ready.count
         super()._add_instant(line, instant, row)
-        if len(self._dates) > count:
+        if self._ready.count > count:
             seconds = usual_seconds(instant, length, self._layout.zone)
             self._lengths.note(int(instant.timestamp()), seconds)

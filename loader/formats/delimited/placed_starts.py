@@ -1,70 +1,96 @@
 """The starts of a report's readings, placed in the local time of the meter."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from domain.columns import Integers, Truths
+from domain.time.local_time import LocalTimeResolver
 from domain.time.time_zone import DAY_SECONDS
-from loader.formats.delimited.day_marks import DayMarks
-from loader.rows.reader import TimeOfDayIndex
+from loader.formats.delimited.day_marks import DayMarks, Marks
 from loader.rows.spool import Spool
 
-if TYPE_CHECKING:
-    from array import array
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_BLOCK_SECONDS = 6 * 3600
-"""Seconds of which the offset is looked up once; no zone changes it twice in them."""
+# Full hours come first, for a day takes as much memory as the highest index in it.
+_USUAL_SECONDS = sorted(
+    range(0, DAY_SECONDS, 300),
+    key=lambda second: ([second % step != 0 for step in (3600, 900)], second),
+)
+_USUAL_INDEXES = np.full(DAY_SECONDS, -1, np.int32)
+_USUAL_INDEXES[_USUAL_SECONDS] = np.arange(len(_USUAL_SECONDS))
 
-_MAX_OFFSETS = 4096
-"""Blocks whose offset is remembered."""
+_MAX_DAYS = 4096
+"""Days whose offset is remembered."""
 
 
-class ZoneOffsets(dict[int, int | None]):
-    """The offset of each block of seconds, None if it changes in it."""
+class ZoneOffsets:
+    """The offsets of instants in a zone."""
 
     def __init__(self, zone: tzinfo) -> None:
-        super().__init__()
-        self._zone = zone
-        self._edges: dict[int, int] = {}
-        """The offset at the beginning of each block."""
-
-    def __missing__(self, block: int) -> int | None:
-        if len(self) >= _MAX_OFFSETS:
-            self.clear()
-            self._edges.clear()
-        edges = self._edges
-        for edge in (block, block + 1):
-            if edge not in edges:
-                edges[edge] = self.at(edge * _BLOCK_SECONDS)
-        first, end = edges[block], edges[block + 1]
-        self[block] = found = first if first == end else None
-        return found
-
-    def of(self, instant: int) -> int:
-        """Return the offset at an instant, which is remembered for those beside it."""
-        offset = self[instant // _BLOCK_SECONDS]
-        return self.at(instant) if offset is None else offset
+        self._resolver = LocalTimeResolver(zone)
+        self._days: dict[int, int | None] = {}
+        """The offset of days of UTC by their numbers, None if it changes on them."""
 
     def at(self, instant: int) -> int:
         """Return the offset at an instant."""
-        offset = (_EPOCH + timedelta(seconds=instant)).astimezone(self._zone).utcoffset()
-        assert offset is not None
-        return int(offset.total_seconds())
+        offset = self._day(instant // DAY_SECONDS)
+        return self._resolver.offset_at(instant) if offset is None else offset
+
+    def at_all(self, instants: Integers) -> Integers:
+        """Return the offset at each instant."""
+        days = instants // DAY_SECONDS
+        heads = np.concatenate(([0], np.flatnonzero(days[1:] != days[:-1]) + 1))
+        found = [self._day(day) for day in days[heads].tolist()]
+        lengths = np.diff(heads, append=len(instants))
+        offsets = np.repeat(np.array([offset or 0 for offset in found], np.int64), lengths)
+        if None in found:
+            are_known = np.repeat([offset is not None for offset in found], lengths)
+            offsets[~are_known] = [self.at(each) for each in instants[~are_known].tolist()]
+        return offsets
+
+    def _day(self, number: int) -> int | None:
+        try:
+            return self._days[number]
+        except KeyError:
+            if len(self._days) >= _MAX_DAYS:
+                self._days.clear()
+            self._days[number] = found = self._resolver.offset_all_utc_day(number)
+            return found
 
 
-class _Clocks(dict[int, tuple[str, int]]):
-    """The text of each second of a day, and its index."""
+class _TimeOfDayIndex:
+    """An index for every second of a day: the usual ones, then others as they occur."""
 
-    def __init__(self, indexes: TimeOfDayIndex) -> None:
-        super().__init__()
-        self._indexes = indexes
+    def __init__(self) -> None:
+        self._indexes = _USUAL_INDEXES
+        self._seconds = _USUAL_SECONDS
 
-    def __missing__(self, second: int) -> tuple[str, int]:
-        text = (_EPOCH + timedelta(seconds=second)).strftime("%H:%M:%S")
-        self[second] = found = text, self._indexes[text]
-        return found
+    def of(self, seconds: Integers) -> NDArray[np.int32]:
+        """Return the indexes of seconds since midnight."""
+        found = self._indexes[seconds]
+        if (found >= 0).all():
+            return found
+        if self._indexes is _USUAL_INDEXES:
+            self._indexes, self._seconds = self._indexes.copy(), [*self._seconds]
+        new = [*dict.fromkeys(seconds[found < 0].tolist())]
+        self._indexes[new] = np.arange(len(self._seconds), len(self._seconds) + len(new))
+        self._seconds += new
+        return self._indexes[seconds]
+
+    def of_one(self, second: int) -> int:
+        """Return the index of one second since midnight."""
+        index = int(self._indexes[second])
+        return index if index >= 0 else int(self.of(np.array([second]))[0])
+
+    def seconds(self, seen: NDArray[np.bool_]) -> tuple[int, ...]:
+        """Return the seconds of the day, ascending, of the indexes that were seen."""
+        if len(seen) <= len(_USUAL_SECONDS):
+            return _usual_seconds(seen.tobytes())
+        return tuple(sorted(self._seconds[index] for index in np.flatnonzero(seen).tolist()))
 
 
 class PlacedStarts:
@@ -73,82 +99,54 @@ class PlacedStarts:
     A local day has those of one offset, since clocks show some times of others twice.
     """
 
-    def __init__(self, zone: tzinfo, indexes: TimeOfDayIndex, spool: Spool) -> None:
-        """Take a temporary file for the marks if there are many."""
-        self._indexes = indexes
+    def __init__(self, zone: tzinfo, marks: DTypeLike, spool: Spool) -> None:
+        """Take the type of the marks, and a temporary file for them if there are many."""
+        self._indexes = _TimeOfDayIndex()
         self._offsets = ZoneOffsets(zone)
-        self._clocks = _Clocks(indexes)
-        self._days = DayMarks(spool)
+        self._days = DayMarks(marks, spool)
         """The mark of each reading, at the index of its local time of day."""
-        self._select(0, 0)
 
     def add(self, start: int, mark: int) -> tuple[str, int, int]:
         """Return the local time of a start and its offset, and the mark of an earlier one or 0."""
-        offset = self._offsets.of(start)
+        offset = self._offsets.at(start)
         number, second = divmod(start + offset, DAY_SECONDS)
-        if number != self._number or offset != self._offset:
-            self._select(number, offset)
-        clock, index = self._clocks[second]
-        marks = self._marks
-        if index >= len(marks):
-            marks.frombytes(bytes(marks.itemsize * (index + 1 - len(marks))))
-        earlier = marks[index]
-        if not earlier:
+        index = self._indexes.of_one(second)
+        marks = self._days.of((number, offset), index)
+        if not (earlier := int(marks[index])):
             marks[index] = mark
-        return f"{self._date} {clock}", offset, earlier
+        local = _EPOCH + timedelta(seconds=start + offset)
+        return local.isoformat(" ")[:19], offset, earlier
 
-    def add_all(
-        self, starts: Sequence[int], marks: Sequence[int]
-    ) -> tuple[list[str | None], list[int]]:
-        """Return the local time of each start, None if an earlier one has it, and its offset.
+    def add_all(self, starts: Integers, marks: Marks) -> tuple[Integers, Truths]:
+        """Return the offset of each start, and whether no earlier one is of its time.
 
         Does the same as `add` of each.
         """
-        clocks = self._clocks
-        local: list[str | None] = []
-        offsets: list[int] = []
-        first = end = midnight = offset = 0
-        for start, mark in zip(starts, marks, strict=True):
-            if not first <= start < end:
-                first, end, midnight, offset, date_text, seen = self._stretch(start)
-            clock, index = clocks[start - midnight]
-            if index >= len(seen):
-                seen.frombytes(bytes(seen.itemsize * (index + 1 - len(seen))))
-            offsets.append(offset)
-            if seen[index]:
-                local.append(None)
-            else:
-                seen[index] = mark
-                local.append(f"{date_text} {clock}")
-        return local, offsets
-
-    def _stretch(self, start: int) -> tuple[int, int, int, int, str, "array[int]"]:
-        """Return the instants around a start that are of its local day and have its offset.
-
-        These are the first one and the end; the day's midnight by that offset, the offset, the date
-        and the marks of the day follow.
-        """
-        block = start // _BLOCK_SECONDS
-        offset = self._offsets[block]
-        first, end = block * _BLOCK_SECONDS, (block + 1) * _BLOCK_SECONDS
-        if offset is None:
-            offset, first, end = self._offsets.at(start), start, start + 1
-        number, second = divmod(start + offset, DAY_SECONDS)
-        midnight = start - second
-        self._select(number, offset)
-        blocks = range(
-            midnight // _BLOCK_SECONDS, (midnight + DAY_SECONDS - 1) // _BLOCK_SECONDS + 1
-        )
-        if all(self._offsets[each] == offset for each in blocks):
-            first, end = midnight, midnight + DAY_SECONDS
-        end = min(end, midnight + DAY_SECONDS)
-        return max(first, midnight), end, midnight, offset, self._date, self._marks
-
-    def _select(self, number: int, offset: int) -> None:
-        """Go to a day, so many after that of 1970, with an offset."""
-        self._number, self._offset = number, offset
-        self._date = str((_EPOCH + timedelta(days=number)).date())
-        self._marks = self._days.of(number, offset)
+        offsets = self._offsets.at_all(starts)
+        local = starts + offsets
+        days = local // DAY_SECONDS
+        seconds = local - days * DAY_SECONDS
+        indexes = self._indexes.of(seconds)
+        are_same_day = (days[1:] == days[:-1]) & (offsets[1:] == offsets[:-1])
+        begins = np.concatenate(([0], np.flatnonzero(~are_same_day) + 1))
+        highest = np.maximum.reduceat(indexes, begins).tolist()
+        rises = (seconds[1:] > seconds[:-1]) | ~are_same_day
+        falls = (seconds[1:] < seconds[:-1]) | ~are_same_day
+        are_distinct = bool(rises.all() or falls.all())
+        are_new = np.ones(len(starts), bool)
+        keys = zip(days[begins].tolist(), offsets[begins].tolist(), strict=True)
+        ends = [*begins[1:].tolist(), len(starts)]
+        for key, begin, end, index in zip(keys, begins.tolist(), ends, highest, strict=True):
+            seen, at = self._days.of(key, index), indexes[begin:end]
+            if are_distinct and not seen[at].any():
+                seen[at] = marks[begin:end]
+                continue
+            for place, each in enumerate(at.tolist(), begin):
+                if seen[each]:
+                    are_new[place] = False
+                else:
+                    seen[each] = marks[place]
+        return offsets, are_new
 
     def runs(self) -> Iterator[tuple[int, tuple[int, ...]]]:
         """Yield the instants of the starts in runs, in order of time, see `Differences`."""
@@ -158,9 +156,12 @@ class PlacedStarts:
             # What is behind clocks that change counts from another midnight.
             while waiting and waiting[0][0] < midnight - DAY_SECONDS:
                 yield heappop(waiting)[1:]
-            seen = self._days.seen(number, offset)
-            if any(seen):
-                seconds = self._indexes.seconds(seen)
-                heappush(waiting, (midnight - offset + seconds[0], midnight - offset, seconds))
+            seconds = self._indexes.seconds(self._days.seen((number, offset)))
+            heappush(waiting, (midnight - offset + seconds[0], midnight - offset, seconds))
         while waiting:
             yield heappop(waiting)[1:]
+
+
+@lru_cache(maxsize=1024)
+def _usual_seconds(seen: bytes) -> tuple[int, ...]:
+    return tuple(sorted(second for second, was in zip(_USUAL_SECONDS, seen, strict=False) if was))

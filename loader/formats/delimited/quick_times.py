@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
-from operator import methodcaller
 from typing import NamedTuple
 
+from domain.columns import Integers, Truths
 from domain.time.local_time import LocalTimeResolver
+from loader.cells.field_table import FieldTable
+from loader.cells.known_texts import look_up
 from loader.formats.timestamps.notation import PatternReader, parse_iso_instant
 from loader.formats.timestamps.parser import DayParts, TimestampParser
 from loader.rows.reader import FIRST_YEAR, LAST_YEAR, midnight, seconds_since_1970
@@ -34,6 +36,15 @@ class ParsedTexts(dict[str, int | None]):
         return found
 
 
+class Cut(NamedTuple):
+    """Where the text of one field is cut into a day and a clock."""
+
+    mark: bytes
+    """What stands between the two; a day of ISO 8601 has a certain length if there is none."""
+    at_last: bool = False
+    """Whether the last mark is between them, not the first."""
+
+
 class QuickTimes(NamedTuple):
     """Where a row has the texts of its day and of its clock, and what these stand for.
 
@@ -43,14 +54,32 @@ class QuickTimes(NamedTuple):
     day_field: int
     clock_field: int | None
     """None if the texts stand in one field."""
-    cut: Callable[[str], tuple[str, str, str]]
-    """Parts the text of one field into the day, what is between, and the clock."""
+    cut: Cut
     days: ParsedTexts
     clocks: ParsedTexts
 
-
-def _cut_iso(text: str) -> tuple[str, str, str]:
-    return text[:_DATE_LENGTH], "", text[_DATE_LENGTH:]
+    def starts(self, table: FieldTable) -> tuple[Integers, Truths]:
+        """Return the starts of rows, and which of them their texts tell."""
+        day_starts, ends = table.starts[self.day_field], table.ends[self.day_field]
+        if self.clock_field is not None:
+            day_ends, clock_starts = ends, table.starts[self.clock_field]
+            ends = table.ends[self.clock_field]
+            are_told = table.is_plain
+        elif self.cut.mark:
+            day_ends, are_told = table.parted(
+                day_starts, ends, self.cut.mark, at_last=self.cut.at_last
+            )
+            clock_starts = day_ends + len(self.cut.mark)
+        else:
+            day_ends = clock_starts = day_starts + _DATE_LENGTH
+            are_told = clock_starts <= ends
+        are_told = are_told & table.is_plain
+        if not are_told.all():
+            day_starts, day_ends = day_starts * are_told, day_ends * are_told
+            clock_starts, ends = clock_starts * are_told, ends * are_told
+        days, are_days = look_up(table, day_starts, day_ends, self.days.__getitem__)
+        clocks, are_clocks = look_up(table, clock_starts, ends, self.clocks.__getitem__)
+        return days + clocks, are_told & are_days & are_clocks
 
 
 def make_quick_times(
@@ -68,14 +97,18 @@ def make_quick_times(
     fields = parser.columns.fields
     if time.pattern == ISO and len(fields) == 1:
         days, clocks = ParsedTexts(_iso_days(shift)), ParsedTexts(_iso_clock)
-        return QuickTimes(fields[0], None, _cut_iso, days, clocks)
+        return QuickTimes(fields[0], None, Cut(b""), days, clocks)
     if time.pattern in INSTANT_PATTERNS:
         return None
-    return _of_pattern(TimePattern(time.pattern), fields, resolver, shift)
+    return _of_pattern(TimePattern(time.pattern), fields, resolver, shift, settings.encoding)
 
 
 def _of_pattern(
-    pattern: TimePattern, fields: Sequence[int], resolver: LocalTimeResolver, shift: int
+    pattern: TimePattern,
+    fields: Sequence[int],
+    resolver: LocalTimeResolver,
+    shift: int,
+    encoding: str,
 ) -> QuickTimes | None:
     """Return the starts that a pattern tells whose date and clock can be parted."""
     halves = pattern.halves()
@@ -86,11 +119,11 @@ def _of_pattern(
     clocks = ParsedTexts(_pattern_clock(PatternReader(pattern, clock)))
     if len(fields) > 1:
         is_parted = len(fields) == 2 and between == " "
-        return QuickTimes(fields[0], fields[1], _cut_iso, days, clocks) if is_parted else None
+        return QuickTimes(fields[0], fields[1], Cut(b""), days, clocks) if is_parted else None
     is_last = between not in _sample(clock)
     if not is_last and between in _sample(date):
         return None
-    cut = methodcaller("rpartition" if is_last else "partition", between)
+    cut = Cut(between.encode(encoding), at_last=is_last)
     return QuickTimes(fields[0], None, cut, days, clocks)
 
 
@@ -104,7 +137,7 @@ def _of_parts(parser: DayParts) -> QuickTimes | None:
     if parser.number_field is None or len(parser.columns.fields) > 1:
         return None
     days, clocks = ParsedTexts(parser.usual_day), ParsedTexts(parser.usual_part)
-    return QuickTimes(parser.columns.fields[0], parser.number_field, _cut_iso, days, clocks)
+    return QuickTimes(parser.columns.fields[0], parser.number_field, Cut(b""), days, clocks)
 
 
 def _iso_days(shift: int) -> Callable[[str], int | None]:

@@ -1,23 +1,27 @@
 """Reading the rows of a report in a configured format."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import repeat
 
+import numpy as np
+
+from domain.columns import Bits, Column
 from domain.time.local_time import DUPLICATE_TIME, OTHER_ZONE_TIME
 from domain.time.sampling_interval import Differences
+from loader.formats.delimited.day_marks import Marks
 from loader.formats.delimited.early_times import UNTOLD_EARLY_TIME, offsets_of_early
 from loader.formats.delimited.layout import DelimitedLayout
-from loader.formats.delimited.placed_starts import PlacedStarts
+from loader.formats.delimited.marks import mark_of, marks_of
+from loader.formats.delimited.plain_rows import PlainRowReader
 from loader.formats.timestamps.parser import InvalidTimestamp, PartOfDay
 from loader.rows.errors import RowError
 from loader.rows.file_reader import check_row_length
 from loader.rows.hour_days import DOUBTFUL_HOURS, HourKind, kind_of_hours
 from loader.rows.identifier_column import MAX_IDENTIFIER_LENGTH, is_identifier, plain_identifier
-from loader.rows.reader import ParseContext, RowReader, midnight
-from loader.rows.spool import Spool
+from loader.rows.reader import ParseContext, midnight
 from settings import BY_ORDER, HOURLY_INTERVAL
 
 BY_START = (
@@ -40,18 +44,17 @@ class DelimitedRow:
     fields: Sequence[str] = ()
 
 
-class DelimitedRows(RowReader[DelimitedRow]):
+class DelimitedRows(PlainRowReader[DelimitedRow]):
     """Reads rows of delimited fields whose columns the settings of the format describe."""
 
     def __init__(self, context: ParseContext, layout: DelimitedLayout) -> None:
-        super().__init__(context, layout.zone, layout.end_shift)
+        super().__init__(context, layout.zone, np.uint64, layout.end_shift)
         self._layout = layout
+        self._plain = layout.plain
         self.identifier = layout.header.meter
         self.is_full = layout.values.is_full
         self._identifier_line = 0
         self._offsets: dict[date, int | None] = {}
-        self._spool = Spool(context.path)
-        self._starts = PlacedStarts(context.zone, self._times_of_day, self._spool)
         self._dst_marks: defaultdict[datetime, set[int]] = defaultdict(set)
         """The hashes at each local time of the days on which clocks change."""
         self._parts: list[tuple[int, PartOfDay, DelimitedRow | None]] = []
@@ -59,14 +62,9 @@ class DelimitedRows(RowReader[DelimitedRow]):
         self._ordered_day = datetime.min  # noqa: DTZ901 - a local time
         """The latest day whose rows' order tells when they are of."""
 
-    def close(self) -> None:
-        """Remove the temporary file."""
-        self._spool.close()
-
-    def read(self, chunk: bytes, line: int) -> None:
-        """Read whole lines, the first of which has this number."""
-        for number, raw in enumerate(chunk.removesuffix(b"\n").split(b"\n"), line):
-            self._read_line(number, raw)
+    def _marks(self, quantities: Mapping[str, Column], flags: Bits) -> Marks:
+        """Return what tells rows from others of their times."""
+        return marks_of(quantities.values(), flags if self.is_full else None)
 
     def _read_line(self, number: int, raw: bytes) -> None:
         check_row_length(self._context.path, number, raw)
@@ -253,9 +251,7 @@ class DelimitedRows(RowReader[DelimitedRow]):
         if earlier:
             self._add_repeat(line, instant, row, is_same=earlier == mark)
             return
-        self._dates.append(local)
-        number = self.readings + len(self._dates)
-        self._lines.append(f"{number},{local},{offset},{row.quantities}\n")
+        self._ready.add_line(local, offset, row.quantities)
         self.missing += row.missing
         self.rounded += row.rounded
 
@@ -276,9 +272,11 @@ class DelimitedRows(RowReader[DelimitedRow]):
 
     def _mark(self, row: DelimitedRow) -> int:
         """Return what tells a row from others of its time: a number other than 0."""
+        if self._plain is not None:
+            return mark_of(row.quantities)
         # Rows that were moved to one time are not the same.
         is_same = (row.time, row.quantities) if self._layout.tolerance else row.quantities
-        return hash(is_same) or 1
+        return hash(is_same) % 2**64 or 1
 
     def _placed(
         self, rows: list[tuple[int, datetime, DelimitedRow, int | str]]

@@ -1,7 +1,7 @@
 """Statements through one connection, their errors as StorageError."""
 
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Self
 
@@ -77,7 +77,11 @@ class Session:
         """Return the text of a statement with its values."""
         if not statement.args:
             return statement.text
-        return statement.text % tuple(map(self._literal, statement.args))
+        return statement.text % tuple(self.literals(statement.args))
+
+    def literals(self, values: Iterable[object]) -> Iterator[str]:
+        """Return values as SQL."""
+        return map(self._literal, values)
 
     def _literal(self, value: object) -> str:
         if value is None:

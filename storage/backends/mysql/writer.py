@@ -1,6 +1,7 @@
 """MySQL and MariaDB, written by the loader."""
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -45,6 +46,11 @@ use the table."""
 
 _RESTORE_SECONDS = 20
 """Seconds for the trigger to be created through another connection."""
+
+_ROWS_AT_ONCE = 500
+"""Rows of a statement, which must be no larger than a server's least limit."""
+
+_BEFORE_EMPTY = re.compile(rb",(?=[,\n])")
 
 _FULL_COLUMNS = (*ALL_QUANTITY_NAMES, ESTIMATED_FIELD)
 
@@ -237,6 +243,17 @@ class MysqlWriteEngine:
     async def post(self, sql: str, args: Sequence[object] = ()) -> None:
         """Run a statement that writes together with the next one: a round trip is spared."""
         self._posted.append(Condition(sql, tuple(args)))
+
+    async def insert(
+        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
+    ) -> None:
+        """Insert rows together with the next statement."""
+        for at in range(0, len(rows), _ROWS_AT_ONCE):
+            some = (self._opened.literals(row) for row in rows[at : at + _ROWS_AT_ONCE])
+            values = ", ".join(f"({', '.join(row)})" for row in some)
+            if at:
+                await self.execute(self._posted.pop().text)
+            await self.post(f"INSERT INTO {table} ({', '.join(columns)}) VALUES {values}")
 
     async def fetch(self, sql: str, args: Sequence[object] = ()) -> Sequence[Sequence[Any]]:
         """Return a statement's rows: integers as int, texts as str."""
@@ -499,6 +516,5 @@ def _values(row: str, before: int) -> list[object]:
 
 def _with_nulls(batch: bytes) -> bytes:
     """Return a batch in which LOAD DATA reads an empty field as NULL."""
-    while b",," in batch:
-        batch = batch.replace(b",,", b",\\N,")
-    return batch.replace(b",\n", b",\\N\n")
+    # Far faster than to replace commas: few of them stand before an empty field.
+    return _BEFORE_EMPTY.sub(rb",\\N", batch)

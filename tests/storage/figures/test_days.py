@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.quantities import ALL_QUANTITIES, ALL_QUANTITY_NAMES, QUANTITY_NAMES
-from domain.report_source import ParsedRows
 from storage.backends import day_sums
 from storage.database import Database
 from storage.factory import WritableDatabase, open_database, open_importer
@@ -28,6 +27,7 @@ from storage.figures.profile import Profile
 from storage.figures.result import FigureQuery
 from storage.figures.summary import Summary
 from storage.figures.sums.measures import parse_measures
+from storage.imports.appended import KeptDay
 from storage.imports.days import DayUpdater
 from storage.imports.merging import MergeOptions
 from tests.support.databases import DatabaseFixture, MariadbDatabase
@@ -238,9 +238,9 @@ async def test_days_of_a_short_report_without_flags_are_summed_up_from_its_rows(
     from_rows: list[str] = []
     add = DayUpdater.add
 
-    async def noted(updater: DayUpdater, meter_id: int, rows: ParsedRows) -> None:
-        from_rows.extend(sorted({local[:10] for local in rows.dates}))
-        await add(updater, meter_id, rows)
+    async def noted(updater: DayUpdater, meter_id: int, days: Sequence[KeptDay]) -> None:
+        from_rows.extend(each.day for each in days)
+        await add(updater, meter_id, days)
 
     monkeypatch.setattr(DayUpdater, "add", noted)
     chance = random.Random(1)  # noqa: S311 - test data

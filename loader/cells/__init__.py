@@ -1,0 +1,1 @@
+"""Finding and reading the fields of rows with numpy, those of many rows at once."""
