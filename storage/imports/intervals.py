@@ -81,7 +81,10 @@ class IntervalUpdater:
         elif not new.before:
             # What readings told that another program has deleted since is no longer known.
             said = _until([span for span in known if span.is_said], differences.first)
-            spans = [*said, *told_spans(differences, said[-1] if said else None)]
+            told = told_spans(differences, said[-1] if said else None)
+            # What was said of a meter without readings is of none if its first ones tell otherwise.
+            is_refuted = said and told[0].seconds not in (None, said[-1].seconds)
+            spans = told if is_refuted else [*said, *told]
         else:
             spans = await self._with_told(meter, known, differences, are_later=new.are_later)
         spans = joined_spans(spans)
