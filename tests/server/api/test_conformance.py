@@ -53,7 +53,7 @@ BEYOND_PATTERNS_OF_V1 = re.compile(
     "|resolution: expected (one of|a multiple|at most|no less)"
     "|percentiles: .* at most 20"
     "|timezone: expected a name"
-    "|cursor: expected that of links.next"
+    "|cursor: expected (that of links.next|none with sort or warning)"
     "|flag: expected list=flagged"
     "|list: expected at most .* records"
     "|(dialect|summary): expected format="
