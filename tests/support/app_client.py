@@ -36,18 +36,13 @@ def about_readings(sql: str) -> bool:
 
 
 def make_pages_small(monkeypatch: pytest.MonkeyPatch, readings: int) -> None:
-    """Set the readings of a page and of a block, and switch off the page store.
-
-    Pages of readings that are there already have another size.
-    """
+    """Set the readings of a page, and switch off the page store, whose pages have another size."""
 
     async def none_kept(*_: object) -> None:
         return None
 
     for module in ("readings.page_store", "readings.pager", "readings.reader"):
         monkeypatch.setattr(f"storage.{module}.PAGE_READINGS", readings)
-    for module in ("row_source", "block_source", "block_builder"):
-        monkeypatch.setattr(f"storage.columns.{module}.SEGMENT_READINGS", readings)
     monkeypatch.setattr("storage.readings.pager.Pager._stored", none_kept)
 
 
