@@ -1,1 +1,6 @@
-"""Quantities, flags, time and queries of meter readings: pure Python, no I/O."""
+"""Quantities, flags, time and queries of meter readings: no I/O."""
+
+import os
+
+# Nothing here uses numpy's linear algebra, which would start a thread for each core.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -18,6 +18,8 @@ from tests.support.databases import DatabaseFixture, MariadbDatabase, SqliteData
 from tests.support.paths import ROOT
 from tests.support.report_factory import numbered, quarters, report, row
 
+pytestmark = [pytest.mark.promise("Running it"), pytest.mark.one_database]
+
 AUGUST = quarters("2019-08-01", 2000)
 REPORT = report(*numbered(AUGUST))
 BAD = row("1 Aug 2019 12:01:00", "many")

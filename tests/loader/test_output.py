@@ -20,6 +20,8 @@ from tests.support.legacy_database import make_older
 from tests.support.paths import ROOT
 from tests.support.report_factory import numbered, report
 
+pytestmark = [pytest.mark.promise("Running it"), pytest.mark.one_database]
+
 SECONDS = 30
 
 

@@ -113,6 +113,8 @@ def test_block_that_was_cut_short_is_noticed(size: int) -> None:
         read_block(block[:size], range(1, 5), ["energy"])
 
 
+@pytest.mark.promise("Bad nights", by_test=True)
+@pytest.mark.one_database
 async def test_blocks_of_the_sample_are_small(database: DatabaseFixture) -> None:
     await database.load(SAMPLE)
     ((size, count),) = await database.rows("SELECT SUM(LENGTH(columns)), COUNT(*) FROM blocks")
@@ -250,6 +252,8 @@ async def test_blocks_tell_what_rows_tell_whatever_was_imported_or_changed(
         await require_right(database)
 
 
+@pytest.mark.promise("Bad nights", by_test=True)
+@pytest.mark.one_database
 async def test_only_readings_without_a_block_are_read_from_rows(database: DatabaseFixture) -> None:
     async with filled(database, 3 * SEGMENT_READINGS + 5):
         whole = await read(database)
@@ -261,6 +265,8 @@ async def test_only_readings_without_a_block_are_read_from_rows(database: Databa
     assert day.from_rows == []
 
 
+@pytest.mark.promise("Bad nights", by_test=True)
+@pytest.mark.one_database
 async def test_damaged_block_is_replaced_by_the_rows(database: DatabaseFixture) -> None:
     async with filled(database, 2 * SEGMENT_READINGS):
         await database.rows("UPDATE blocks SET columns = x'0102' WHERE first_id = 1")
@@ -342,6 +348,8 @@ async def test_block_does_not_outlive_what_it_tells(
         await require_right(database)
 
 
+@pytest.mark.promise("Bad nights", by_test=True)
+@pytest.mark.one_database
 async def test_block_does_not_outlive_its_page_when_an_older_loader_writes(
     database: DatabaseFixture,
 ) -> None:
@@ -412,6 +420,8 @@ async def test_database_without_blocks_gets_them_at_the_next_import(
     assert (await database.rows("SELECT COUNT(*) FROM blocks"))[0][0] == 2
 
 
+@pytest.mark.promise("Bad nights", by_test=True)
+@pytest.mark.one_database
 async def test_readings_come_in_order_and_few_wait_where_all_blocks_overlap(
     database: DatabaseFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -269,6 +269,7 @@ async def check_what_is_left(database: DatabaseFixture) -> str:
     return "withdrawn"
 
 
+@pytest.mark.trust
 async def test_removal_that_is_killed_or_stopped_can_be_finished(
     database: DatabaseFixture,
 ) -> None:

@@ -23,6 +23,8 @@ from tests.support.paths import ROOT
 from tests.support.process import TIMEOUT, Process
 from tests.support.report_factory import numbered, quarters, report
 
+pytestmark = [pytest.mark.promise("Running it"), pytest.mark.one_database]
+
 OPEN = {"ELECDATA_SERVER__HOST": "0.0.0.0"}  # noqa: S104 - what is to be refused
 
 

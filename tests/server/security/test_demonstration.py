@@ -9,7 +9,7 @@ from settings import load_settings
 from tests.support.app_client import Api, Serve
 from tests.support.databases import DatabaseFixture
 
-pytestmark = pytest.mark.promise("Getting in")
+pytestmark = [pytest.mark.promise("Getting in"), pytest.mark.one_database]
 
 HERE = [{}, {"Host": "localhost:5000"}, {"Host": "[::1]:5000"}, {"Host": "127.8.9.1"}]
 THERE = [
@@ -45,7 +45,6 @@ async def test_published_user_logs_in_on_this_machine_only(
         assert await status_of_login(api, "rick", "morty", headers) == 401, headers
 
 
-@pytest.mark.one_database
 async def test_token_that_anybody_could_sign_is_good_on_this_machine_only(
     api: Api,
 ) -> None:
@@ -62,7 +61,6 @@ async def test_token_that_anybody_could_sign_is_good_on_this_machine_only(
         assert body["message"].endswith("for this machine only, set auth.secret")
 
 
-@pytest.mark.one_database
 async def test_own_users_and_tokens_are_good_everywhere(
     serve: Serve, database: DatabaseFixture
 ) -> None:

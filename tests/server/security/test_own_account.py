@@ -20,7 +20,7 @@ from tests.support.databases import DatabaseFixture, MariadbDatabase, SqliteData
 from tests.support.mariadb import MariaDB
 from tests.support.report_factory import numbered, quarters, report
 
-pytestmark = pytest.mark.promise("Getting in")
+pytestmark = [pytest.mark.promise("Getting in"), pytest.mark.one_database]
 
 REPORT = report(*numbered(quarters("2019-08-01", 4)))
 NEW = "a long walk in the rain"
@@ -88,7 +88,6 @@ async def test_changed_password_ends_all_tokens_but_the_new_one(
     assert NEW not in caplog.text
 
 
-@pytest.mark.one_database
 async def test_wrong_old_password_changes_nothing_and_counts_as_a_failed_login(
     serve: Serve, loaded: DatabaseFixture, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -106,7 +105,6 @@ async def test_wrong_old_password_changes_nothing_and_counts_as_a_failed_login(
     assert verify_password("rick", stored)
 
 
-@pytest.mark.one_database
 async def test_failed_logins_put_off_a_change_too_and_a_right_old_password_forgives_them(
     serve: Serve, loaded: DatabaseFixture
 ) -> None:
@@ -118,7 +116,6 @@ async def test_failed_logins_put_off_a_change_too_and_a_right_old_password_forgi
     assert (await changed(api))[0] == 429
 
 
-@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("form", "message"),
     [
@@ -142,7 +139,6 @@ async def test_new_password_is_refused_with_what_is_wrong(
     assert (await api.login("rick", "rick"))[0] == 200
 
 
-@pytest.mark.one_database
 async def test_same_password_again_is_refused(serve: Serve, loaded: DatabaseFixture) -> None:
     loaded.run(f"UPDATE users SET password = '{hash_password(NEW)}'")
     api = await serve(loaded)
@@ -154,7 +150,6 @@ async def test_same_password_again_is_refused(serve: Serve, loaded: DatabaseFixt
     )
 
 
-@pytest.mark.one_database
 async def test_passwords_in_the_url_are_refused(serve: Serve, loaded: DatabaseFixture) -> None:
     api = await serve(loaded)
     status, body = await api.get(
@@ -181,7 +176,6 @@ async def test_change_that_another_one_overtakes_is_told(
     assert (await api.login("rick", "another password"))[0] == 200
 
 
-@pytest.mark.one_database
 async def test_password_cannot_be_changed_where_that_is_switched_off(
     serve: Serve, loaded: DatabaseFixture
 ) -> None:
