@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.paths import SERVICE_PYTHON, MissingError, program
 
 PACKAGES = ("aiohttp", "aiomysql", "uvloop")
-PEERS = ("flask", "datasette", "roapi")
+PEERS = ("flask", "datasette", "roapi", "chdb", "duckdb")
 
 
 def facts() -> dict[str, str]:
