@@ -28,7 +28,10 @@ def added(values: Integers, more: Integers) -> Integers:
 def quotient(values: Integers, divisors: Integers | int) -> Integers:
     """Return quotients, a half rounded away from zero; the divisors are positive."""
     largest = divisors if isinstance(divisors, int) else magnitude(divisors)
-    numbers = values if 2 * magnitude(values) + largest < SAFE else as_large(values)
+    numbers = values
+    if 2 * (magnitude(values) + largest) >= SAFE:
+        numbers = as_large(values)
+        divisors = divisors if isinstance(divisors, int) else as_large(divisors)
     if len(numbers) and numbers.min() >= 0:
         return cast("Integers", (2 * numbers + divisors) // (2 * divisors))
     rounded = (2 * abs(numbers) + divisors) // (2 * divisors)

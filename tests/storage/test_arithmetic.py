@@ -62,6 +62,7 @@ def test_mean_of_nothing_is_missing(rows: list[tuple[int, int]]) -> None:
 @example([(10**20, None), (None, -(10**20))])
 @example([(10**5, 0), (-3, 0), (0, 7), (0, 0), (4, 3), (-(10**15), 10**15)])
 @example([(12_345 * 10**10, 2 * 10**10), (None, 4), (4, None)])
+@example([(0, 2**62), (3, 2**61)])
 def test_ratios_of_energies_are_those_of_single_ones(
     rows: list[tuple[int | None, int | None]],
 ) -> None:

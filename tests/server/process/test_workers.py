@@ -269,6 +269,9 @@ async def test_worker_that_does_not_stop_is_killed(
     await until(lambda: supervisor._workers)
     (worker,) = supervisor._workers
     worker.send_signal(signal.SIGSTOP)
+    # A SIGTERM that comes before it has stopped would be handled first.
+    status = Path(f"/proc/{worker.pid}/stat")
+    await until(lambda: status.read_text().rpartition(")")[2].split()[0] == "T")
     supervisor.stop.set()
     async with asyncio.timeout(TIMEOUT):
         assert not await supervised
