@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "storage.audit": {"storage.common", "storage.backends"},
     "storage.access": {"domain", "storage.common", "storage.backends", "storage.meters"},
     "storage.readings": {"domain", "storage.common", "storage.backends"},
-    "storage.columns": {"domain", "storage.common", "storage.backends"},
+    "storage.columns": {"domain", "storage.common", "storage.backends", "storage.readings"},
     "storage.figures": {
         *("domain", "storage.common", "storage.backends", "storage.meters", "storage.columns"),
     },

@@ -109,8 +109,6 @@ _BOTH_OR_NEITHER = (INDUCTIVE_POWER, CAPACITIVE_POWER)
 
 _SUMS = dict(_sums())
 _FLAG_SUMS = dict(_flag_sums())
-FLAG_COUNTS = tuple(name for name, sum_ in _FLAG_SUMS.items() if sum_.startswith("COUNT"))
-"""The columns that are 0 where no reading has flags; other sums of flags are NULL then."""
 
 _COLUMNS = ", ".join(
     ("meter_id", "day", "clean", *_SUMS, *_FLAG_SUMS, "maximeter", "maximeter_utc")

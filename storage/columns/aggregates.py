@@ -104,16 +104,6 @@ def group_counts(column: Column, starts: Integers) -> Sequence[int]:
     return found
 
 
-def group_minima(column: Column, starts: Integers) -> Sequence[int | None]:
-    """Return the least value of each group, None of one without a value."""
-    return as_list(minima(column, starts))
-
-
-def group_maxima(column: Column, starts: Integers) -> Sequence[int | None]:
-    """Return the greatest value of each group, None of one without a value."""
-    return as_list(maxima(column, starts))
-
-
 def first_maxima(column: Column, starts: Integers) -> Sequence[int]:
     """Return where each group has its greatest value first; any place in one without a value."""
     found: list[int] = first_greatest(column, starts).tolist()

@@ -12,9 +12,10 @@ from storage.backends.base import ReadEngine, Row
 from storage.backends.dialect import Condition, Dialect, readings_of
 from storage.common.errors import Inconsistent
 from storage.common.turns import in_thread
+from storage.readings.page_store import PAGE_READINGS
 
-SEGMENT_READINGS = 4000
-"""Ids of a segment, the first one a multiple of that plus one."""
+SEGMENT_READINGS = PAGE_READINGS
+"""Ids of a segment, the first one a multiple of that plus one: a block is of those of a page."""
 
 FEW_IDS = 10 * SEGMENT_READINGS
 """Ids that are looked through faster than the index on times, if that has as many."""

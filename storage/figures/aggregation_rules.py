@@ -5,9 +5,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from domain.fixed_point import divide_rounded
 from domain.flags import FLAGS, Flag
 from domain.time.time_zone import HOUR_SECONDS
-from storage.backends.derived import (
-    derived_operand,
-)
 from storage.backends.dialect import ANY_VALUE, MAX_SECONDS, YEAR_0_TO_1970_SECONDS, Dialect
 from storage.figures.result import Field, FieldType
 
@@ -16,9 +13,6 @@ AggregatePart = tuple[str, str]
 
 PartValues = Sequence[int | None]
 """The values of some parts, in their order."""
-
-READINGS = "readings"
-"""The table of readings in the statements that sum them up."""
 
 SUM, COUNT, MIN, MAX, GREATEST = "SUM", "COUNT", "MIN", "MAX", "greatest"
 
@@ -80,15 +74,6 @@ POWER_DERIVED = Field(
 )
 
 
-def sql_expression(part: AggregatePart, dialect: Dialect) -> str:
-    """Return the SQL of a part."""
-    function, column = part
-    if function == GREATEST:
-        return dialect.max_with_time(column, dialect.year_0_seconds("utc"))
-    operand = derived_operand(column, READINGS)
-    return f"{function}({dialect.unix_seconds(column) if column == 'utc' else operand})"
-
-
 def day_expression(part: AggregatePart, dialect: Dialect) -> str:
     """Return the SQL of a part that the table `days` has for each day."""
     function, column = part
@@ -125,13 +110,6 @@ def mean(total: int | None, count: int | None) -> int | None:
     if total is None or not count:
         return None
     return (2 * total + count) // (2 * count) if total >= 0 else divide_rounded(total, count)
-
-
-def power_of(energy: int | None, interval: int | None) -> int | None:
-    """Return energy over the hours of its interval, in kW, scaled; None if either is unknown."""
-    if energy is None or not interval:
-        return None
-    return divide_rounded(energy * HOUR_SECONDS, interval)
 
 
 def reactive_energy(by_length: PartsByLength, power: int) -> int | None:

@@ -20,10 +20,10 @@ from storage.columns.aggregates import (
     exact_sums,
     first_maxima,
     group_counts,
-    group_maxima,
-    group_minima,
     group_starts,
     group_sums,
+    maxima,
+    minima,
 )
 from storage.columns.reader import read_columns, read_meter_columns
 from storage.columns.row_source import SEGMENT_READINGS, MeterPeriod
@@ -172,8 +172,8 @@ def test_aggregates_are_exact_however_large_the_values_are(
 
     assert group_sums(column, starts) == [sum(group) if group else None for group in known]
     assert group_counts(column, starts) == [*map(len, known)]
-    assert group_minima(column, starts) == [min(group, default=None) for group in known]
-    assert group_maxima(column, starts) == [max(group, default=None) for group in known]
+    assert as_list(minima(column, starts)) == [min(group, default=None) for group in known]
+    assert as_list(maxima(column, starts)) == [max(group, default=None) for group in known]
     for group, some, start, place in zip(
         groups, known, starts, first_maxima(column, starts), strict=True
     ):
